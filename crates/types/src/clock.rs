@@ -1,0 +1,211 @@
+//! Time as a parameter. Whatever waits or expires takes a [`Clock`], so that tests move time.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in nanoseconds since the Unix epoch (UTC). Covers the years 1678 to 2262.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+
+impl Timestamp {
+    /// The Unix epoch.
+    pub const EPOCH: Self = Self(0);
+    /// Later than anything that will be scheduled.
+    pub const FAR_FUTURE: Self = Self(i64::MAX);
+
+    /// From nanoseconds since the epoch.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From whole seconds since the epoch; saturates at the ends of the range.
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(NANOS_PER_SEC))
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SEC)
+    }
+
+    /// This much later; saturates.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// This much earlier; saturates.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long from `earlier` until this; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        let nanos = self.0.saturating_sub(earlier.0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
+
+    /// RFC 3339 in UTC with as many fraction digits as needed, as Vault's API writes times.
+    pub fn to_rfc3339(self) -> String {
+        self.to_string()
+    }
+
+    /// Reads RFC 3339.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let parsed: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(parsed.as_nanosecond()).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(moment) => moment.fmt(f),
+            Err(_) => write!(f, "{}ns", self.0),
+        }
+    }
+}
+
+/// A future on the heap, as the object-safe traits here return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Tells the time and waits for it. Made in `main` and in tests, passed to everything else.
+pub trait Clock: Send + Sync + fmt::Debug + 'static {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+
+    /// Resolves once [`Clock::now`] has reached `at`. Dropping the future is always safe.
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()>;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+/// The wall clock may be set while we wait, so no single wait is longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> Timestamp {
+        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => Timestamp::EPOCH.plus(since),
+            Err(before) => Timestamp::EPOCH.minus(before.duration()),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that waits on the machine's clock")]
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        let clock = *self;
+        Box::pin(async move {
+            loop {
+                let left = at.since(clock.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(LONGEST_WAIT)).await;
+            }
+        })
+    }
+}
+
+/// A clock that stands still until a test moves it.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Clone, Debug)]
+pub struct ManualClock(std::sync::Arc<tokio::sync::watch::Sender<Timestamp>>);
+
+#[cfg(any(test, feature = "testing"))]
+impl ManualClock {
+    /// Starts at the given moment.
+    pub fn at(start: Timestamp) -> Self {
+        Self(std::sync::Arc::new(tokio::sync::watch::Sender::new(start)))
+    }
+
+    /// Moves time forward and wakes whoever waited for it.
+    pub fn advance(&self, by: Duration) {
+        self.0.send_modify(|now| *now = now.plus(by));
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Default for ManualClock {
+    /// Starts at 2030-01-01T00:00:00Z.
+    fn default() -> Self {
+        Self::at(Timestamp::from_secs(1_893_456_000))
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.borrow()
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        let mut time = self.0.subscribe();
+        Box::pin(async move {
+            // An error means the clock is gone, and with it everyone who could move it.
+            if time.wait_for(|now| *now >= at).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_like_the_api() {
+        let moment = Timestamp::from_nanos(1_795_299_674_550_000_000);
+        assert_eq!(moment.to_rfc3339(), "2026-11-21T22:21:14.55Z");
+        assert_eq!(Timestamp::from_secs(0).to_rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::parse_rfc3339("2026-11-21T22:21:14.55Z"), Some(moment));
+        assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn saturates() {
+        assert_eq!(Timestamp::FAR_FUTURE.plus(Duration::from_secs(1)), Timestamp::FAR_FUTURE);
+        let (early, late) = (Timestamp::from_secs(1), Timestamp::from_secs(3));
+        assert_eq!(late.since(early), Duration::from_secs(2));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(Timestamp::from_nanos(-1).as_secs(), -1);
+    }
+
+    #[tokio::test]
+    async fn manual_clock_wakes_sleepers() {
+        let clock = ManualClock::default();
+        let sleeper = clock.sleep_until(clock.now().plus(Duration::from_secs(5)));
+        tokio::pin!(sleeper);
+        clock.advance(Duration::from_secs(4));
+        assert!(futures_poll(&mut sleeper).await.is_none());
+        clock.advance(Duration::from_secs(1));
+        assert!(futures_poll(&mut sleeper).await.is_some());
+    }
+
+    /// Polls once.
+    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match Pin::new(&mut *future).poll(cx) {
+                std::task::Poll::Ready(out) => Some(out),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
+    }
+}

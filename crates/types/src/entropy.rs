@@ -1,0 +1,97 @@
+//! Chance as a parameter, and the unguessable strings made from it.
+
+use std::fmt;
+
+/// A source of unpredictable bytes. Made in `main` (the crypto crate's system source) and in
+/// tests (a seeded one), passed to everything else.
+pub trait Entropy: Send + Sync + fmt::Debug + 'static {
+    /// Fills the whole buffer. A source that cannot must end the process: there is nothing safe
+    /// to do without chance.
+    fn fill(&self, buffer: &mut [u8]);
+
+    /// A string of `len` base62 characters, each drawn without bias.
+    fn base62(&self, len: usize) -> String {
+        const ALPHABET: &[u8; 62] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        // Bytes of 248 and more would favour the first letters: 248 = 4 * 62.
+        const FAIR: u8 = 248;
+        let mut text = String::with_capacity(len);
+        let mut pool = [0_u8; 64];
+        while text.len() < len {
+            self.fill(&mut pool);
+            let fair = pool.iter().filter(|byte| **byte < FAIR);
+            let letters = fair.filter_map(|byte| ALPHABET.get(usize::from(byte % 62)));
+            text.extend(letters.take(len - text.len()).map(|letter| char::from(*letter)));
+        }
+        zeroize::Zeroize::zeroize(&mut pool);
+        text
+    }
+
+    /// A version 4 UUID in its usual hyphenated, lower-case form (RFC 9562, section 5.4).
+    fn uuid(&self) -> String {
+        let mut bytes = [0_u8; 16];
+        self.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    /// A `u64` drawn evenly.
+    fn next_u64(&self) -> u64 {
+        let mut bytes = [0_u8; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+/// A repeatable source for tests: the same seed gives the same bytes. Never for secrets.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Debug)]
+pub struct SeededEntropy(std::sync::Mutex<u64>);
+
+#[cfg(any(test, feature = "testing"))]
+impl SeededEntropy {
+    /// A source that starts from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(std::sync::Mutex::new(seed))
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Entropy for SeededEntropy {
+    /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to tell test values apart.
+    fn fill(&self, buffer: &mut [u8]) {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for chunk in buffer.chunks_mut(8) {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = *state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            for (to, from) in chunk.iter_mut().zip(z.to_le_bytes()) {
+                *to = from;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base62_has_the_asked_length_and_alphabet() {
+        let entropy = SeededEntropy::new(1);
+        for len in [0, 1, 24, 95, 300] {
+            let text = entropy.base62(len);
+            assert_eq!(text.len(), len);
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
+        assert_ne!(entropy.base62(24), entropy.base62(24));
+    }
+
+    #[test]
+    fn uuid_is_version_4() {
+        let text = SeededEntropy::new(7).uuid();
+        assert_eq!(text.len(), 36);
+        assert_eq!(text.as_bytes()[14], b'4');
+    }
+}

@@ -1,0 +1,387 @@
+//! The top-level JSON object of a request or an answer.
+//!
+//! A body is read once: bounded, checked and split into top-level fields of raw JSON. Policy,
+//! existence check and engine all look at this one object, and what is passed on is rebuilt from
+//! it, so no two readers can disagree. Values stay as they were written: numbers keep their digits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Bounds on a JSON body, checked before anything is built from it.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonLimits {
+    /// Deepest nesting of objects and arrays.
+    pub depth: usize,
+    /// Most strings, keys included.
+    pub strings: usize,
+    /// Most objects, arrays, numbers, booleans and nulls together.
+    pub values: usize,
+}
+
+impl Default for JsonLimits {
+    /// Generous: a KV write of tens of thousands of pairs passes, a bomb doesn't.
+    fn default() -> Self {
+        Self { depth: 64, strings: 100_000, values: 200_000 }
+    }
+}
+
+/// Why a body is refused. Never repeats any part of it: it may hold a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidJson {
+    /// Not JSON, or not an object.
+    #[error("failed to decode JSON input: {what} at line {line} column {column}")]
+    Syntax {
+        /// What is wrong, without quoting the input.
+        what: &'static str,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// Valid JSON of another type.
+    #[error("failed to decode JSON input: the body must be a JSON object")]
+    NotAnObject,
+    /// A bound of [`JsonLimits`] was passed.
+    #[error("refused JSON input due to high complexity: exceeded maximum {0}")]
+    TooComplex(&'static str),
+}
+
+/// A JSON object as its top-level fields, each a piece of raw JSON. Of duplicate keys the last
+/// wins, as in Go.
+#[derive(Clone, Default)]
+pub struct Fields(BTreeMap<String, Box<RawValue>>);
+
+impl Fields {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a body. An empty one (or only white space, or `null`) has no fields.
+    pub fn parse(body: &[u8], limits: &JsonLimits) -> Result<Self, InvalidJson> {
+        check_limits(body, limits)?;
+        let text = body.trim_ascii();
+        if text.is_empty() || text == b"null" {
+            return Ok(Self::new());
+        }
+        if text.first() != Some(&b'{') {
+            return match serde_json::from_slice::<&RawValue>(text) {
+                Ok(_) => Err(InvalidJson::NotAnObject),
+                Err(error) => Err(syntax(&error)),
+            };
+        }
+        Self::read(text).map_err(|error| syntax(&error))
+    }
+
+    /// Reads an object that this server or its engine wrote, without the limits for strangers.
+    pub fn from_trusted(object: &[u8]) -> Result<Self, InvalidJson> {
+        Self::parse(object, &JsonLimits { depth: 512, strings: usize::MAX, values: usize::MAX })
+    }
+
+    fn read(text: &[u8]) -> Result<Self, serde_json::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    fields.insert(key, value);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let fields = reader.deserialize_map(ObjectVisitor)?;
+        reader.end()?;
+        Ok(fields)
+    }
+
+    /// The raw JSON of one field.
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.get(name).map(|raw| &**raw)
+    }
+
+    /// Whether the field is there, whatever its value.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Sets a field to raw JSON.
+    pub fn set_raw(&mut self, name: impl Into<String>, value: Box<RawValue>) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Sets a field to whatever serialises.
+    pub fn set(&mut self, name: impl Into<String>, value: &impl serde::Serialize) {
+        // Values given here are plain data; where one can't be JSON, the field says null.
+        let raw = serde_json::value::to_raw_value(value)
+            .unwrap_or_else(|_| RawValue::NULL.to_owned());
+        self.0.insert(name.into(), raw);
+    }
+
+    /// Takes a field out.
+    pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
+        self.0.remove(name)
+    }
+
+    /// Names and values in name order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_str(), &**raw))
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A field as text, if it is a JSON string.
+    pub fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.get(name)?.get()).ok()
+    }
+
+    /// The object as one piece of JSON.
+    pub fn to_object(&self) -> RawObject {
+        let size: usize = self.0.iter().map(|(k, v)| k.len() + v.get().len() + 4).sum();
+        let mut json = Vec::with_capacity(size + 2);
+        json.push(b'{');
+        for (index, (name, raw)) in self.0.iter().enumerate() {
+            if index > 0 {
+                json.push(b',');
+            }
+            write_string(&mut json, name);
+            json.push(b':');
+            json.extend_from_slice(raw.get().as_bytes());
+        }
+        json.push(b'}');
+        RawObject(json)
+    }
+}
+
+impl fmt::Debug for Fields {
+    /// Names only: values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl FromIterator<(String, Box<RawValue>)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, Box<RawValue>)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+/// A JSON object, serialised. What an engine answers; it is spliced into the envelope as it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawObject(Vec<u8>);
+
+impl RawObject {
+    /// `{}`.
+    pub fn empty() -> Self {
+        Self(b"{}".to_vec())
+    }
+
+    /// Checks that the bytes are one JSON object, and keeps them as they are.
+    pub fn from_json(json: Vec<u8>) -> Result<Self, InvalidJson> {
+        // Reading through `Fields` is the check; most callers look at a field anyway.
+        Fields::from_trusted(&json)?;
+        if json.trim_ascii().first() == Some(&b'{') { Ok(Self(json)) } else { Err(InvalidJson::NotAnObject) }
+    }
+
+    /// Serialises a value that is an object: a struct or a map with string keys.
+    pub fn of(value: &impl serde::Serialize) -> Result<Self, InvalidJson> {
+        match serde_json::to_vec(value) {
+            Ok(json) if json.first() == Some(&b'{') => Ok(Self(json)),
+            _ => Err(InvalidJson::NotAnObject),
+        }
+    }
+
+    /// The JSON text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The JSON text, given away.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Whether it has no fields.
+    pub fn is_empty(&self) -> bool {
+        let inner = self.0.trim_ascii();
+        inner.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start() == b"}")
+    }
+
+    /// Split into fields.
+    pub fn fields(&self) -> Fields {
+        Fields::from_trusted(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RawObject {
+    /// Its size only: it may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawObject({} bytes)", self.0.len())
+    }
+}
+
+/// Writes a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string into memory can't fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// Walks the bytes once, before any parser does: depth and counts only. It needs no valid JSON and
+/// accepts a superset of it; the parser behind it judges the syntax.
+fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
+    let (mut depth, mut strings, mut values) = (0_usize, 0_usize, 0_usize);
+    let mut bytes = body.iter();
+    let mut in_scalar = false;
+    while let Some(byte) = bytes.next() {
+        let starts_scalar = match byte {
+            b'"' => {
+                strings += 1;
+                while let Some(inner) = bytes.next() {
+                    match inner {
+                        b'"' => break,
+                        b'\\' => {
+                            bytes.next();
+                        }
+                        _ => {}
+                    }
+                }
+                false
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                values += 1;
+                false
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                false
+            }
+            b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => false,
+            _ => true,
+        };
+        if starts_scalar && !in_scalar {
+            values += 1;
+        }
+        in_scalar = starts_scalar;
+        if depth > limits.depth {
+            return Err(InvalidJson::TooComplex("depth"));
+        }
+        if strings > limits.strings {
+            return Err(InvalidJson::TooComplex("number of strings"));
+        }
+        if values > limits.values {
+            return Err(InvalidJson::TooComplex("number of values"));
+        }
+    }
+    Ok(())
+}
+
+/// What serde_json says may quote the input ("invalid type: string \"hunter2\""), so only the
+/// category and the place are passed on.
+fn syntax(error: &serde_json::Error) -> InvalidJson {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Eof => "unexpected end of JSON input",
+        Category::Syntax | Category::Data | Category::Io => "invalid JSON",
+    };
+    InvalidJson::Syntax { what, line: error.line(), column: error.column() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Fields, InvalidJson> {
+        Fields::parse(body.as_bytes(), &JsonLimits::default())
+    }
+
+    #[test]
+    fn keeps_values_as_written() {
+        let body = r#"{"n":12345678901234567890,"d":1.10,"e":1e3,"s":"a\u0041","o":{"x": [1, 2]}}"#;
+        let fields = parse(body).unwrap();
+        assert_eq!(fields.get("n").unwrap().get(), "12345678901234567890");
+        assert_eq!(fields.get("d").unwrap().get(), "1.10");
+        assert_eq!(fields.get("e").unwrap().get(), "1e3");
+        assert_eq!(fields.get("o").unwrap().get(), r#"{"x": [1, 2]}"#);
+        assert_eq!(fields.text("s").unwrap(), "aA");
+        let again = Fields::parse(fields.to_object().as_bytes(), &JsonLimits::default()).unwrap();
+        assert_eq!(again.to_object(), fields.to_object());
+    }
+
+    #[test]
+    fn last_duplicate_wins_even_when_spelled_differently() {
+        let fields = parse(r#"{"a":1,"\u0061":2}"#).unwrap();
+        assert_eq!(fields.get("a").unwrap().get(), "2");
+        assert_eq!(fields.len(), 1);
+    }
+
+    #[test]
+    fn nothing_is_no_fields() {
+        for body in ["", "  \n", "null", "{}"] {
+            assert!(parse(body).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn errors_never_repeat_the_input() {
+        for body in [r#"["hunter2"]"#, r#"{"a":hunter2}"#, r#"{"hunter2"}"#, "\"hunter2\"", r#"{"a":"hunter2"#, r#"{"a":1} hunter2"#]
+        {
+            let error = parse(body).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+            assert!(error.starts_with("failed to decode JSON input: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_before_parsing() {
+        let limits = JsonLimits { depth: 3, strings: 4, values: 6 };
+        let refused = |body: &str| Fields::parse(body.as_bytes(), &limits).unwrap_err();
+        assert_eq!(refused(r#"{"a":[[[1]]]}"#), InvalidJson::TooComplex("depth"));
+        assert_eq!(refused(r#"{"a":"b","c":"d","e":1}"#), InvalidJson::TooComplex("number of strings"));
+        assert_eq!(refused(r#"{"a":[1,2,3,4,5]}"#), InvalidJson::TooComplex("number of values"));
+        // Even where no parser would get that far.
+        assert_eq!(refused(&"[".repeat(100_000)), InvalidJson::TooComplex("depth"));
+        assert!(Fields::parse(br#"{"a":["]]]]","\"{{{"]}"#, &limits).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_names_not_values() {
+        let fields = parse(r#"{"password":"hunter2"}"#).unwrap();
+        let shown = format!("{fields:?} {:?}", fields.to_object());
+        assert!(shown.contains("password") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = Fields::parse(&body, &JsonLimits::default());
+        }
+
+        #[test]
+        fn agrees_with_serde_json(text in r#"[{}\[\]",:a1 \\nul]{0,24}"#) {
+            let ours = parse(&text).is_ok_and(|f| !f.is_empty());
+            let theirs = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text)
+                .is_ok_and(|m| !m.is_empty());
+            proptest::prop_assert_eq!(ours, theirs);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Names and identifiers. Each is built by `parse`, so an invalid one doesn't exist.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::path::{check_segments, is_printable};
+
+/// Why a name or identifier is refused. Carries no part of what was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidId(&'static str);
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// As text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// The id of a lease: the path it was issued at, a slash, and an unguessable tail.
+    LeaseId
+}
+
+impl LeaseId {
+    /// Accepts a normal path; see [`crate::path`].
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if text.is_empty() || text.ends_with('/') || check_segments(text).is_err() {
+            return Err(InvalidId("invalid lease"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+text_id! {
+    /// Names a token without being one: it can look up, renew and revoke, not act.
+    Accessor
+}
+
+impl Accessor {
+    /// Accepts printable text without slashes.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if !is_plain(text, 256) {
+            return Err(InvalidId("invalid accessor"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+text_id! {
+    /// The name of a policy: trimmed and lower-cased, so `Root ` can't slip past a check for
+    /// `root`.
+    PolicyName
+}
+
+impl PolicyName {
+    /// Normalises, then checks.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let name = text.trim().to_lowercase();
+        if name.is_empty() || name.len() > 512 || !name.chars().all(is_printable) {
+            return Err(InvalidId("invalid policy name"));
+        }
+        Ok(Self(name))
+    }
+
+    /// The policy that allows everything.
+    pub fn root() -> Self {
+        Self("root".to_owned())
+    }
+
+    /// The policy every token gets unless it asks not to.
+    pub fn default_policy() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// Whether this is the policy that allows everything.
+    pub fn is_root(&self) -> bool {
+        self.0 == "root"
+    }
+}
+
+text_id! {
+    /// The UUID of a mount. Its storage lies under this, so a mount path can be used again
+    /// without meeting old data.
+    MountUuid
+}
+
+impl MountUuid {
+    /// Accepts a hyphenated UUID.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        match uuid::Uuid::try_parse(text) {
+            Ok(uuid) if text.len() == 36 => Ok(Self(uuid.to_string())),
+            _ => Err(InvalidId("invalid mount UUID")),
+        }
+    }
+}
+
+text_id! {
+    /// The UUID of one request, the same in the answer, the log and the plug-in's log.
+    RequestId
+}
+
+impl RequestId {
+    /// Accepts printable text without slashes.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if !is_plain(text, 64) {
+            return Err(InvalidId("invalid request id"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The namespace a request acts in. Only the root namespace exists so far; everything carries the
+/// field all the same, so that nothing will have to guess it later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Namespace {
+    /// The one every server has.
+    #[default]
+    Root,
+}
+
+fn is_plain(text: &str, max: usize) -> bool {
+    !text.is_empty()
+        && text.len() <= max
+        && text.chars().all(|c| is_printable(c) && c != '/' && !c.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_names_are_normalised_before_anyone_compares() {
+        for text in ["root", "ROOT", " Root", "rOOt\t"] {
+            assert!(PolicyName::parse(text).unwrap().is_root(), "{text:?}");
+        }
+        assert!(PolicyName::parse("  ").is_err());
+        assert!(PolicyName::parse("ro\u{200b}ot").is_err());
+    }
+
+    #[test]
+    fn lease_ids_are_normal_paths() {
+        assert!(LeaseId::parse("custom/creds/dev/abc").is_ok());
+        for text in ["", "a/", "a/../b", "/a", "a//b"] {
+            assert!(LeaseId::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn deserialising_checks_too() {
+        assert!(serde_json::from_str::<LeaseId>("\"a/../b\"").is_err());
+        assert_eq!(serde_json::from_str::<PolicyName>("\" Dev\"").unwrap().as_str(), "dev");
+    }
+}

@@ -1,0 +1,32 @@
+//! The words every part of Strongroom shares. No I/O, no decisions: values that cannot be built
+//! wrong, and the two things a program must be *given* rather than take, time and chance.
+//!
+//! In reading order:
+//!
+//! - [`secret`]: [`Secret`], a value that cannot be printed, cloned or written by accident
+//! - [`clock`]: [`Clock`] and [`Timestamp`]; tests move a [`clock::ManualClock`] by hand
+//! - [`entropy`]: [`Entropy`], and the unguessable strings made from it
+//! - [`duration`]: [`Ttl`], and durations as Vault's clients write them
+//! - [`path`]: request paths and mount paths, normalised or refused
+//! - [`id`]: names and identifiers, built by `parse` only
+//! - [`fields`]: the top-level JSON object of a request or an answer, read once
+//! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
+#![deny(missing_docs)]
+
+pub mod clock;
+pub mod duration;
+pub mod entropy;
+pub mod error;
+pub mod fields;
+pub mod id;
+pub mod path;
+pub mod secret;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use duration::Ttl;
+pub use entropy::Entropy;
+pub use error::ErrorKind;
+pub use fields::{Fields, RawObject};
+pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
+pub use path::{MountPath, RequestPath};
+pub use secret::Secret;
