@@ -1,0 +1,77 @@
+//! Walks a text once, character by character, and knows where it stands.
+
+use crate::error::Position;
+
+/// A place in a text that only moves forward. Counting as it goes keeps positions linear, however
+/// long a line is.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'t> {
+    text: &'t str,
+    rest: std::str::Chars<'t>,
+    position: Position,
+}
+
+impl<'t> Cursor<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, rest: text.chars(), position: Position::START }
+    }
+
+    /// The position just after a text.
+    pub(crate) fn end_of(text: &str) -> Position {
+        let mut cursor = Cursor::new(text);
+        while cursor.bump().is_some() {}
+        cursor.position
+    }
+
+    /// Where the next character stands.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The same in bytes, for [`Self::since`].
+    pub(crate) fn offset(&self) -> usize {
+        self.text.len() - self.rest.as_str().len()
+    }
+
+    /// The text from an earlier offset up to here.
+    pub(crate) fn since(&self, offset: usize) -> &'t str {
+        self.text.get(offset..self.offset()).unwrap_or_default()
+    }
+
+    pub(crate) fn peek(&self) -> Option<char> {
+        self.rest.clone().next()
+    }
+
+    pub(crate) fn peek_second(&self) -> Option<char> {
+        self.rest.clone().nth(1)
+    }
+
+    pub(crate) fn bump(&mut self) -> Option<char> {
+        let c = self.rest.next()?;
+        if c == '\n' {
+            self.position.line = self.position.line.saturating_add(1);
+            self.position.column = 1;
+        } else {
+            self.position.column = self.position.column.saturating_add(1);
+        }
+        Some(c)
+    }
+
+    /// Steps over this character if it is the next one.
+    pub(crate) fn eat(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        if found {
+            self.bump();
+        }
+        found
+    }
+
+    /// Steps over the longest run of such characters and returns it.
+    pub(crate) fn eat_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
+        let start = self.offset();
+        while self.peek().is_some_and(&wanted) {
+            self.bump();
+        }
+        self.since(start)
+    }
+}

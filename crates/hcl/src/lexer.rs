@@ -1,0 +1,172 @@
+//! Text to tokens, for both syntaxes.
+
+use crate::cursor::Cursor;
+use crate::error::{ParseError, Position};
+use crate::number::Number;
+use crate::string;
+
+/// Which grammar a text follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// HCL 1.
+    Native,
+    /// RFC 8259.
+    Json,
+}
+
+/// No `Debug`: tokens hold values.
+pub(crate) enum Token {
+    /// A key or label without quotes.
+    Ident(String),
+    /// A quoted string: a key, a label or a value.
+    Text(String),
+    /// A heredoc: a value only.
+    Heredoc(String),
+    Number(Number),
+    Bool(bool),
+    /// JSON only.
+    Null,
+    /// What stands between key and value: `=`, in JSON `:`.
+    Assign,
+    Comma,
+    OpenBrace,
+    CloseBrace,
+    OpenBracket,
+    CloseBracket,
+    End,
+}
+
+pub(crate) struct Lexer<'t> {
+    cursor: Cursor<'t>,
+    syntax: Syntax,
+}
+
+impl<'t> Lexer<'t> {
+    pub(crate) fn new(text: &'t str, syntax: Syntax) -> Self {
+        Self { cursor: Cursor::new(text), syntax }
+    }
+
+    pub(crate) fn syntax(&self) -> Syntax {
+        self.syntax
+    }
+
+    /// The next token and where it begins.
+    pub(crate) fn next(&mut self) -> Result<(Token, Position), ParseError> {
+        self.skip_blank()?;
+        let start = self.cursor.position();
+        let Some(c) = self.cursor.peek() else { return Ok((Token::End, start)) };
+        if is_letter(c) {
+            return Ok((self.word(start)?, start));
+        }
+        if self.number_begins(c) {
+            return Ok((self.number(start)?, start));
+        }
+        self.cursor.bump();
+        let token = match (c, self.syntax) {
+            ('{', _) => Token::OpenBrace,
+            ('}', _) => Token::CloseBrace,
+            ('[', _) => Token::OpenBracket,
+            (']', _) => Token::CloseBracket,
+            (',', _) => Token::Comma,
+            ('=', Syntax::Native) | (':', Syntax::Json) => Token::Assign,
+            ('"', syntax) => Token::Text(string::quoted(&mut self.cursor, syntax, start)?),
+            ('<', Syntax::Native) => Token::Heredoc(string::heredoc(&mut self.cursor, start)?),
+            _ => return Err(ParseError::syntax(start, self.unexpected(c))),
+        };
+        Ok((token, start))
+    }
+
+    /// Skips white space and, in HCL, comments.
+    fn skip_blank(&mut self) -> Result<(), ParseError> {
+        loop {
+            self.cursor.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
+            let start = self.cursor.position();
+            match (self.cursor.peek(), self.cursor.peek_second(), self.syntax) {
+                (_, _, Syntax::Json) => return Ok(()),
+                (Some('#'), _, _) | (Some('/'), Some('/'), _) => {
+                    self.cursor.eat_while(|c| c != '\n');
+                }
+                (Some('/'), Some('*'), _) => self.skip_long_comment(start)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn skip_long_comment(&mut self, start: Position) -> Result<(), ParseError> {
+        self.cursor.bump();
+        self.cursor.bump();
+        loop {
+            match self.cursor.bump() {
+                Some('*') if self.cursor.eat('/') => return Ok(()),
+                Some(_) => {}
+                None => return Err(ParseError::syntax(start, "comment is not closed: add */")),
+            }
+        }
+    }
+
+    fn word(&mut self, start: Position) -> Result<Token, ParseError> {
+        let word = self.cursor.eat_while(|c| is_letter_or_digit(c) || matches!(c, '-' | '.'));
+        match (word, self.syntax) {
+            ("true", _) => Ok(Token::Bool(true)),
+            ("false", _) => Ok(Token::Bool(false)),
+            ("null", Syntax::Json) => Ok(Token::Null),
+            (_, Syntax::Json) => Err(ParseError::syntax(start, "text must stand in quotes")),
+            (_, Syntax::Native) => Ok(Token::Ident(word.to_owned())),
+        }
+    }
+
+    fn number_begins(&self, c: char) -> bool {
+        let next_is_digit = || self.cursor.peek_second().is_some_and(|c| c.is_ascii_digit());
+        c.is_ascii_digit() || (matches!(c, '-' | '.') && next_is_digit())
+    }
+
+    fn number(&mut self, start: Position) -> Result<Token, ParseError> {
+        let from = self.cursor.offset();
+        self.cursor.eat('-');
+        let hex =
+            self.cursor.peek() == Some('0') && matches!(self.cursor.peek_second(), Some('x' | 'X'));
+        if hex {
+            self.cursor.bump();
+            self.cursor.bump();
+            self.cursor.eat_while(|c| c.is_ascii_hexdigit());
+        } else {
+            self.decimal();
+        }
+        if self.cursor.peek().is_some_and(|c| is_letter_or_digit(c) || c == '.') {
+            let problem = "a number may not run into other characters: put text in quotes";
+            return Err(ParseError::syntax(start, problem));
+        }
+        let number = Number::parse(self.cursor.since(from), self.syntax);
+        number.map(Token::Number).map_err(|problem| ParseError::syntax(start, problem))
+    }
+
+    fn decimal(&mut self) {
+        self.cursor.eat_while(|c| c.is_ascii_digit());
+        if self.cursor.eat('.') {
+            self.cursor.eat_while(|c| c.is_ascii_digit());
+        }
+        if self.cursor.eat('e') || self.cursor.eat('E') {
+            let _signed = self.cursor.eat('-') || self.cursor.eat('+');
+            self.cursor.eat_while(|c| c.is_ascii_digit());
+        }
+    }
+
+    fn unexpected(&self, c: char) -> &'static str {
+        match (c, self.syntax) {
+            ('\u{2018}'..='\u{201f}' | '\'' | '`', _) => "quotes must be plain double quotes",
+            ('#' | '/', Syntax::Json) => "JSON has no comments",
+            ('=', Syntax::Json) => "JSON takes a colon between key and value",
+            (':', Syntax::Native) => "keys are assigned with =, not with a colon",
+            _ => "unexpected character",
+        }
+    }
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic() || c == '_'
+}
+
+/// What goes on a word, and all that may follow `<<`.
+pub(crate) fn is_letter_or_digit(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}

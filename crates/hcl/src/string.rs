@@ -1,0 +1,162 @@
+//! Quoted strings and heredocs.
+
+use crate::cursor::Cursor;
+use crate::error::{ParseError, Position};
+use crate::lexer::{Syntax, is_letter_or_digit};
+
+/// Reads a quoted string, its opening quote at `start` already behind the cursor.
+pub(crate) fn quoted(
+    cursor: &mut Cursor<'_>,
+    syntax: Syntax,
+    start: Position,
+) -> Result<String, ParseError> {
+    // Bytes, since `\xNN` names a byte: several may make up one character.
+    let mut bytes = Vec::new();
+    // Open braces of `${ … }`. In it only braces count; escapes are checked and stay as written.
+    let mut braces = 0_usize;
+    loop {
+        let at = cursor.position();
+        let from = cursor.offset();
+        match cursor.bump() {
+            Some('"') if braces == 0 => break,
+            Some('\n') if braces == 0 => return Err(ParseError::syntax(start, UNCLOSED)),
+            None => return Err(ParseError::syntax(start, UNCLOSED)),
+            Some('\\') if braces == 0 => escape(cursor, syntax, at, &mut bytes)?,
+            Some('\\') => {
+                escape(cursor, syntax, at, &mut Vec::new())?;
+                bytes.extend(cursor.since(from).bytes());
+            }
+            // HCL 1 sees line feeds only.
+            Some('\r') if braces > 0 && cursor.peek() == Some('\n') => {}
+            Some(c) => {
+                match c {
+                    '$' if braces == 0 && syntax == Syntax::Native && cursor.eat('{') => braces = 1,
+                    '{' if braces > 0 => braces += 1,
+                    '}' if braces > 0 => braces -= 1,
+                    _ => {}
+                }
+                bytes.extend(cursor.since(from).bytes());
+            }
+        }
+    }
+    let problem = "the escapes of this string are not UTF-8";
+    String::from_utf8(bytes).map_err(|_| ParseError::syntax(start, problem))
+}
+
+const UNCLOSED: &str =
+    "string is not closed: add a quote, or use a heredoc for a text of several lines";
+
+/// Reads what follows a backslash at `at`.
+fn escape(
+    cursor: &mut Cursor<'_>,
+    syntax: Syntax,
+    at: Position,
+    bytes: &mut Vec<u8>,
+) -> Result<(), ParseError> {
+    let refused = |problem| Err(ParseError::syntax(at, problem));
+    let lead = cursor.bump();
+    let code = match (lead, syntax) {
+        (Some('"'), _) => Some(u32::from('"')),
+        (Some('\\'), _) => Some(u32::from('\\')),
+        (Some('b'), _) => Some(0x08),
+        (Some('f'), _) => Some(0x0c),
+        (Some('n'), _) => Some(0x0a),
+        (Some('r'), _) => Some(0x0d),
+        (Some('t'), _) => Some(0x09),
+        (Some('u'), Syntax::Native) => digits(cursor, 16, 4),
+        (Some('u'), Syntax::Json) => utf16(cursor),
+        (Some('/'), Syntax::Json) => Some(u32::from('/')),
+        (Some('a'), Syntax::Native) => Some(0x07),
+        (Some('v'), Syntax::Native) => Some(0x0b),
+        (Some('x'), Syntax::Native) => digits(cursor, 16, 2),
+        (Some('U'), Syntax::Native) => digits(cursor, 16, 8),
+        (Some(first @ '0'..='7'), Syntax::Native) => {
+            let high = first.to_digit(8).map(|digit| digit * 64);
+            high.zip(digits(cursor, 8, 2)).map(|(high, low)| high + low)
+        }
+        _ => return refused("unknown escape: write \\\\ for a backslash"),
+    };
+    let Some(code) = code else { return refused("escape has too few digits") };
+    if code == 0 {
+        return refused("a NUL character is not allowed");
+    }
+    if matches!(lead, Some('x' | '0'..='7')) {
+        let Ok(byte) = u8::try_from(code) else { return refused("octal escape is above \\377") };
+        bytes.push(byte);
+        return Ok(());
+    }
+    let Some(c) = char::from_u32(code) else { return refused("escape is no Unicode character") };
+    bytes.extend(c.encode_utf8(&mut [0; 4]).bytes());
+    Ok(())
+}
+
+/// Exactly this many digits.
+fn digits(cursor: &mut Cursor<'_>, base: u32, count: u32) -> Option<u32> {
+    let mut value = 0;
+    for _ in 0..count {
+        value = value * base + cursor.peek()?.to_digit(base)?;
+        cursor.bump();
+    }
+    Some(value)
+}
+
+/// A JSON escape: four digits, or twice four for what lies beyond 16 bits. Half of such a pair is
+/// returned as it is, and is no character.
+fn utf16(cursor: &mut Cursor<'_>) -> Option<u32> {
+    let high = digits(cursor, 16, 4)?;
+    if (0xd800..0xdc00).contains(&high) && cursor.eat('\\') && cursor.eat('u') {
+        let low = digits(cursor, 16, 4)?;
+        if (0xdc00..0xe000).contains(&low) {
+            return Some(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00));
+        }
+    }
+    Some(high)
+}
+
+/// Reads a heredoc, its first `<` at `start` already behind the cursor.
+///
+/// The value ends with the line break before the closing word. What is blank before that word
+/// belongs to the value of `<<`; `<<-` takes it as the indentation to remove, if every line has it.
+pub(crate) fn heredoc(cursor: &mut Cursor<'_>, start: Position) -> Result<String, ParseError> {
+    let refused = |problem| Err(ParseError::syntax(start, problem));
+    if !cursor.eat('<') {
+        return refused("unexpected character: a heredoc begins with <<");
+    }
+    let indented = cursor.eat('-');
+    let word = cursor.eat_while(is_letter_or_digit);
+    if word.is_empty() {
+        return refused("heredoc needs a closing word after <<");
+    }
+    cursor.eat('\r');
+    if !cursor.eat('\n') {
+        return refused("the line must end after the word that opens a heredoc");
+    }
+    let body = cursor.offset();
+    loop {
+        let padding = cursor.eat_while(is_blank);
+        let value = cursor.since(body);
+        let line = cursor.eat_while(|c| c != '\n');
+        if line.trim_end_matches('\r') == word {
+            let value = value.replace("\r\n", "\n");
+            return Ok(if indented { unindent(&value, padding) } else { value });
+        }
+        if !cursor.eat('\n') {
+            return refused("heredoc is not closed: its closing word must stand alone on a line");
+        }
+    }
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
+}
+
+/// Takes `padding` off every line, or off none. A blank line without it counts as one.
+fn unindent(value: &str, padding: &str) -> String {
+    let lines = value.strip_suffix(padding).unwrap_or(value);
+    if lines.split_terminator('\n').all(|line| line.starts_with(padding)) {
+        let strip = |line: &str| line.strip_prefix(padding).unwrap_or(line).to_owned();
+        lines.split_inclusive('\n').map(strip).collect()
+    } else {
+        lines.to_owned()
+    }
+}
