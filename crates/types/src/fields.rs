@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -168,7 +169,7 @@ impl Fields {
             json.extend_from_slice(raw.get().as_bytes());
         }
         json.push(b'}');
-        RawObject(json)
+        RawObject(json.into())
     }
 }
 
@@ -187,25 +188,35 @@ impl FromIterator<(String, Box<RawValue>)> for Fields {
 
 /// A JSON object, serialised. What an engine answers; it is spliced into the envelope as it is.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RawObject(Vec<u8>);
+pub struct RawObject(Bytes);
 
 impl RawObject {
     /// `{}`.
     pub fn empty() -> Self {
-        Self(b"{}".to_vec())
+        Self(Bytes::from_static(b"{}"))
     }
 
     /// Checks that the bytes are one JSON object, and keeps them as they are.
-    pub fn from_json(json: Vec<u8>) -> Result<Self, InvalidJson> {
-        // Reading through `Fields` is the check; most callers look at a field anyway.
+    pub fn from_json(json: impl Into<Bytes>) -> Result<Self, InvalidJson> {
+        let json = json.into();
+        // Reading through `Fields` is the check.
         Fields::from_trusted(&json)?;
-        if json.trim_ascii().first() == Some(&b'{') { Ok(Self(json)) } else { Err(InvalidJson::NotAnObject) }
+        if json.trim_ascii().first() == Some(&b'{') {
+            Ok(Self(json))
+        } else {
+            Err(InvalidJson::NotAnObject)
+        }
+    }
+
+    /// Takes bytes that this server wrote as a JSON object, or checked when it stored them.
+    pub fn from_own_json(json: impl Into<Bytes>) -> Self {
+        Self(json.into())
     }
 
     /// Serialises a value that is an object: a struct or a map with string keys.
     pub fn of(value: &impl serde::Serialize) -> Result<Self, InvalidJson> {
         match serde_json::to_vec(value) {
-            Ok(json) if json.first() == Some(&b'{') => Ok(Self(json)),
+            Ok(json) if json.first() == Some(&b'{') => Ok(Self(json.into())),
             _ => Err(InvalidJson::NotAnObject),
         }
     }
@@ -216,7 +227,7 @@ impl RawObject {
     }
 
     /// The JSON text, given away.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Bytes {
         self.0
     }
 

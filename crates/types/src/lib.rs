@@ -10,6 +10,7 @@
 //! - [`path`]: request paths and mount paths, normalised or refused
 //! - [`id`]: names and identifiers, built by `parse` only
 //! - [`fields`]: the top-level JSON object of a request or an answer, read once
+//! - [`turns`]: [`Turns`], changes that must not overlap
 //! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
 #![deny(missing_docs)]
 
@@ -21,6 +22,7 @@ pub mod fields;
 pub mod id;
 pub mod path;
 pub mod secret;
+pub mod turns;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use duration::Ttl;
@@ -30,3 +32,4 @@ pub use fields::{Fields, RawObject};
 pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
 pub use path::{MountPath, RequestPath};
 pub use secret::Secret;
+pub use turns::Turns;

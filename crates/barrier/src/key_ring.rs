@@ -1,0 +1,234 @@
+//! The key ring: the keys that encrypt entries, numbered by term. New entries use the newest term;
+//! older terms stay to decrypt what they wrote.
+//!
+//! A key with random nonces may encrypt about 2^32 messages. Counting each one on disk would cost
+//! a write per write, so a ring *reserves*: the stored ring says up to which count its active key
+//! may be used, and after a restart all of that counts as used. Reserving again, and changing to a
+//! new term when a key is used up, is the work of [`crate::Barrier::keep_key_ring`].
+//!
+//! ```text
+//! format 1 · number of terms u32 · per term: term u32 · installed i64 (ns) · reserved u64 · key 32
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strongroom_crypto::AeadKey;
+use strongroom_crypto::aead::KEY_BYTES;
+use strongroom_types::{Entropy, Secret, Timestamp};
+
+/// How many encryptions are reserved at once.
+pub const RESERVE: u64 = 1 << 24;
+/// Encryptions after which a key is replaced: what Vault and OpenBao allow, 90 % of 2^32.
+pub const MAX_OPERATIONS: u64 = 3_865_470_566;
+
+const FORMAT: u8 = 1;
+
+/// An immutable set of keys; a change makes a new ring.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    /// In term order; the last is the active one. Never empty.
+    terms: Vec<Arc<Term>>,
+}
+
+/// One key of the ring.
+pub struct Term {
+    /// Its number, from 1.
+    pub number: u32,
+    /// When it became active.
+    pub installed: Timestamp,
+    /// Encryptions the stored ring allows this key.
+    pub reserved: u64,
+    key: AeadKey,
+    material: Secret<Vec<u8>>,
+    used: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Term {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Term({}, {} of {})", self.number, self.used(), self.reserved)
+    }
+}
+
+impl Term {
+    fn new(number: u32, installed: Timestamp, reserved: u64, material: Secret<Vec<u8>>, used: u64) -> Option<Self> {
+        let key = AeadKey::new(material.expose_secret())?;
+        let used = Arc::new(AtomicU64::new(used));
+        Some(Self { number, installed, reserved, key, material, used })
+    }
+
+    /// The key, ready for use.
+    pub fn key(&self) -> &AeadKey {
+        &self.key
+    }
+
+    /// Encryptions so far, as far as is known: after a restart all that were reserved.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn copy_material(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.material.expose_secret().clone())
+    }
+}
+
+impl KeyRing {
+    /// A ring with one fresh key.
+    pub fn generate(entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
+        let term = Term::new(1, now, RESERVE, AeadKey::generate(entropy), 0)?;
+        Some(Self { terms: vec![Arc::new(term)] })
+    }
+
+    /// The key that encrypts.
+    pub fn active(&self) -> Option<&Arc<Term>> {
+        self.terms.last()
+    }
+
+    /// The key of a term.
+    pub fn term(&self, number: u32) -> Option<&Arc<Term>> {
+        self.terms.iter().rev().find(|term| term.number == number)
+    }
+
+    /// Counts `n` encryptions under the active key; `None` when they are not reserved.
+    pub(crate) fn take(&self, n: u64) -> Option<&Arc<Term>> {
+        let term = self.active()?;
+        let before = term.used.fetch_add(n, Ordering::Relaxed);
+        (before.saturating_add(n) <= term.reserved).then_some(term)
+    }
+
+    /// Whether less than half a reservation is left.
+    pub(crate) fn is_low(&self) -> bool {
+        self.active().is_none_or(|term| term.used().saturating_add(RESERVE / 2) > term.reserved)
+    }
+
+    /// The ring with more encryptions reserved, or with a new term when the active key has had
+    /// its share.
+    pub(crate) fn extended(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
+        let active = self.active()?;
+        let reserved = active.reserved.max(active.used()).saturating_add(RESERVE);
+        if reserved > MAX_OPERATIONS {
+            return self.rotated(entropy, now);
+        }
+        let mut terms = self.terms.clone();
+        terms.pop();
+        terms.push(Arc::new(Term {
+            number: active.number,
+            installed: active.installed,
+            reserved,
+            key: AeadKey::new(active.material.expose_secret())?,
+            material: active.copy_material(),
+            used: active.used.clone(),
+        }));
+        Some(Self { terms })
+    }
+
+    /// The ring with a new active key.
+    pub(crate) fn rotated(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
+        let number = self.active()?.number.checked_add(1)?;
+        let term = Term::new(number, now, RESERVE, AeadKey::generate(entropy), 0)?;
+        let mut terms = self.terms.clone();
+        terms.push(Arc::new(term));
+        Some(Self { terms })
+    }
+
+    /// The ring as bytes, keys included.
+    pub(crate) fn to_bytes(&self) -> Secret<Vec<u8>> {
+        let mut out = Secret::new(Vec::with_capacity(5 + self.terms.len() * (20 + KEY_BYTES)));
+        let bytes = out.expose_secret_mut();
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&u32::try_from(self.terms.len()).unwrap_or(u32::MAX).to_be_bytes());
+        for term in &self.terms {
+            bytes.extend_from_slice(&term.number.to_be_bytes());
+            bytes.extend_from_slice(&term.installed.as_nanos().to_be_bytes());
+            bytes.extend_from_slice(&term.reserved.to_be_bytes());
+            bytes.extend_from_slice(term.material.expose_secret());
+        }
+        out
+    }
+
+    /// Reads what [`KeyRing::to_bytes`] wrote. All that was reserved counts as used.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = Reader(bytes);
+        if rest.take::<1>()? != [FORMAT] {
+            return None;
+        }
+        let count = u32::from_be_bytes(rest.take()?);
+        let mut terms = Vec::new();
+        for _ in 0..count {
+            let number = u32::from_be_bytes(rest.take()?);
+            let installed = Timestamp::from_nanos(i64::from_be_bytes(rest.take()?));
+            let reserved = u64::from_be_bytes(rest.take()?);
+            let mut material = Secret::new(vec![0; KEY_BYTES]);
+            material.expose_secret_mut().copy_from_slice(&rest.take::<KEY_BYTES>()?);
+            terms.push(Arc::new(Term::new(number, installed, reserved, material, reserved)?));
+        }
+        (rest.0.is_empty() && !terms.is_empty()).then_some(Self { terms })
+    }
+}
+
+/// Takes arrays off the front of a slice.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk::<N>()?;
+        self.0 = tail;
+        Some(*head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_crypto::SystemEntropy;
+
+    use super::*;
+
+    fn ring() -> KeyRing {
+        KeyRing::generate(&SystemEntropy, Timestamp::from_secs(5)).unwrap()
+    }
+
+    #[test]
+    fn reads_back_with_everything_reserved_used() {
+        let ring = ring().rotated(&SystemEntropy, Timestamp::from_secs(9)).unwrap();
+        ring.take(3).unwrap();
+        let back = KeyRing::from_bytes(ring.to_bytes().expose_secret()).unwrap();
+        assert_eq!(back.terms.len(), 2);
+        let active = back.active().unwrap();
+        assert_eq!((active.number, active.installed), (2, Timestamp::from_secs(9)));
+        assert_eq!(active.used(), RESERVE);
+        assert!(back.take(1).is_none(), "nothing may be encrypted before reserving again");
+    }
+
+    #[test]
+    fn refuses_bytes_cut_anywhere() {
+        let bytes = ring().to_bytes();
+        let bytes = bytes.expose_secret();
+        for len in 0..bytes.len() {
+            assert!(KeyRing::from_bytes(&bytes[..len]).is_none());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(KeyRing::from_bytes(&longer).is_none());
+    }
+
+    #[test]
+    fn extends_until_the_key_is_used_up_then_rotates() {
+        let mut ring = ring();
+        assert!(!ring.is_low());
+        ring.take(RESERVE / 2 + 1).unwrap();
+        assert!(ring.is_low());
+        for _ in 0..MAX_OPERATIONS / RESERVE {
+            ring = ring.extended(&SystemEntropy, Timestamp::EPOCH).unwrap();
+            assert!(ring.active().unwrap().reserved <= MAX_OPERATIONS);
+        }
+        assert_eq!(ring.active().unwrap().number, 2);
+        assert!(ring.term(1).is_some());
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let ring = ring();
+        let shown = format!("{ring:?}");
+        assert_eq!(shown, format!("KeyRing {{ terms: [Term(1, 0 of {RESERVE})] }}"));
+    }
+}

@@ -1,0 +1,298 @@
+//! The barrier over a store in memory that the tests can also reach from below.
+
+use std::sync::Arc;
+
+use strongroom_crypto::SystemEntropy;
+use strongroom_storage::memory::Memory;
+use strongroom_storage::{Change, Physical};
+use strongroom_types::Secret;
+use strongroom_types::clock::ManualClock;
+
+use crate::barrier::{Barrier, Batch, KEY_RING_KEY, Options};
+use crate::key_ring::RESERVE;
+use crate::seal::{Initialisation, InvalidSeal, SealConfig, Unsealing};
+use crate::{Error, View};
+
+fn options(physical: Arc<dyn Physical>) -> Options {
+    Options {
+        physical,
+        entropy: Arc::new(SystemEntropy),
+        clock: Arc::new(ManualClock::default()),
+        cache_bytes: 1 << 20,
+    }
+}
+
+async fn initialise(physical: &Arc<dyn Physical>, shares: u64, threshold: u64) -> Vec<Secret<Vec<u8>>> {
+    let config = SealConfig::new(shares, threshold).unwrap();
+    let initialisation = Initialisation::prepare(options(physical.clone()), config).unwrap();
+    let mut first = Batch::new();
+    initialisation.barrier().view("core/").put(&mut first, "hello", b"world".to_vec());
+    initialisation.commit(first).await.unwrap()
+}
+
+async fn unseal(physical: &Arc<dyn Physical>, shares: &[Secret<Vec<u8>>]) -> Option<Barrier> {
+    let config = SealConfig::load(&**physical).await.unwrap().unwrap();
+    let mut unsealing = Unsealing::new(config);
+    for share in shares {
+        let share = Secret::new(share.expose_secret().clone());
+        if let Some(shares) = unsealing.add(share, &SystemEntropy) {
+            return shares.open(options(physical.clone())).await.unwrap().ok();
+        }
+    }
+    None
+}
+
+/// An open barrier and the store below it.
+async fn open() -> (Barrier, Arc<dyn Physical>) {
+    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
+    let shares = initialise(&physical, 1, 1).await;
+    (unseal(&physical, &shares).await.unwrap(), physical)
+}
+
+async fn put(view: &View, key: &str, value: &[u8]) {
+    let mut batch = Batch::new();
+    view.put(&mut batch, key, value.to_vec());
+    view.commit(batch).await.unwrap();
+}
+
+async fn overwrite(physical: &Arc<dyn Physical>, key: &str, value: Vec<u8>) {
+    let change = Change::Put { key: key.to_owned(), value: value.into() };
+    let batch = strongroom_storage::Batch { changes: vec![change], ..Default::default() };
+    physical.commit(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn any_threshold_of_shares_opens_the_seal() {
+    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
+    let shares = initialise(&physical, 5, 3).await;
+    assert_eq!(shares.len(), 5);
+    assert!(shares.iter().all(|share| share.expose_secret().len() == 33));
+    assert!(unseal(&physical, &shares[..2]).await.is_none());
+    let barrier = unseal(&physical, &shares[2..]).await.unwrap();
+    let entry = barrier.view("core/").get("hello").await.unwrap().unwrap();
+    assert_eq!(&entry.value[..], b"world");
+}
+
+#[tokio::test]
+async fn wrong_shares_do_not_open_it_and_progress_starts_anew() {
+    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
+    let shares = initialise(&physical, 3, 2).await;
+    let config = SealConfig::load(&*physical).await.unwrap().unwrap();
+    let mut unsealing = Unsealing::new(config);
+    let copy = |share: &Secret<Vec<u8>>| Secret::new(share.expose_secret().clone());
+    assert!(unsealing.add(copy(&shares[0]), &SystemEntropy).is_none());
+    assert!(unsealing.add(copy(&shares[0]), &SystemEntropy).is_none(), "the same one twice");
+    assert_eq!(unsealing.progress(), 1);
+    let nonce = unsealing.nonce().to_owned();
+    assert!(!nonce.is_empty());
+    let mut wrong = copy(&shares[1]);
+    wrong.expose_secret_mut()[3] ^= 1;
+    let tried = unsealing.add(wrong, &SystemEntropy).unwrap();
+    assert!(tried.open(options(physical.clone())).await.unwrap().is_err());
+    assert_eq!((unsealing.progress(), unsealing.nonce()), (0, ""));
+}
+
+#[tokio::test]
+async fn a_store_is_initialised_once() {
+    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
+    initialise(&physical, 1, 1).await;
+    let config = SealConfig::new(1, 1).unwrap();
+    let again = Initialisation::prepare(options(physical.clone()), config).unwrap();
+    assert!(again.commit(Batch::new()).await.err().unwrap().is_precondition());
+}
+
+#[test]
+fn impossible_numbers_of_shares_are_refused() {
+    assert_eq!(SealConfig::new(0, 1), Err(InvalidSeal::NoShares));
+    assert_eq!(SealConfig::new(1, 0), Err(InvalidSeal::NoThreshold));
+    assert_eq!(SealConfig::new(2, 3), Err(InvalidSeal::ThresholdAboveShares));
+    assert_eq!(SealConfig::new(2, 1), Err(InvalidSeal::ThresholdOfOne));
+    assert_eq!(SealConfig::new(256, 2), Err(InvalidSeal::TooMany));
+}
+
+#[tokio::test]
+async fn nothing_below_is_plain_but_keys_and_the_seals_numbers() {
+    let (barrier, physical) = open().await;
+    put(&barrier.view("secret/"), "a", b"hunter2hunter2").await;
+    for key in physical.scan("", None, 100).await.unwrap() {
+        let value = physical.get(&key).await.unwrap().unwrap().value;
+        let shows = |needle: &[u8]| value.windows(needle.len()).any(|window| window == needle);
+        assert!(!shows(b"hunter2") && !shows(b"world"), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_or_moved_value_is_refused_by_name_and_never_given() {
+    let (barrier, physical) = open().await;
+    let view = barrier.view("secret/");
+    put(&view, "a", b"one").await;
+    put(&view, "b", b"two").await;
+    let stored = physical.get("secret/a").await.unwrap().unwrap().value;
+    // Moved.
+    overwrite(&physical, "secret/b", stored.to_vec()).await;
+    let error = view.get("b").await.unwrap_err();
+    assert!(matches!(&error, Error::Tampered { key, .. } if key == "secret/b"), "{error}");
+    assert!(error.to_string().contains("secret/b"));
+    // Changed, at every byte.
+    for index in 0..stored.len() {
+        let mut changed = stored.to_vec();
+        changed[index] ^= 0x40;
+        overwrite(&physical, "secret/a", changed).await;
+        let error = view.get_uncached("a").await.unwrap_err();
+        assert!(matches!(&error, Error::Tampered { key, .. } if key == "secret/a"), "{index}: {error}");
+    }
+    // Cut.
+    overwrite(&physical, "secret/a", stored[..10].to_vec()).await;
+    assert!(view.get_uncached("a").await.is_err());
+}
+
+#[tokio::test]
+async fn batches_are_whole_and_conditions_are_judged() {
+    let (barrier, _) = open().await;
+    let view = barrier.view("x/");
+    put(&view, "a", b"1").await;
+    let entry = view.get("a").await.unwrap().unwrap();
+    let attempt = |conditions: fn(&View, &mut Batch)| {
+        let view = view.clone();
+        async move {
+            let mut batch = Batch::new();
+            view.put(&mut batch, "b", b"new".to_vec());
+            view.delete(&mut batch, "a");
+            conditions(&view, &mut batch);
+            view.commit(batch).await
+        }
+    };
+    let error = attempt(|view, batch| view.require_absent(batch, "a")).await.unwrap_err();
+    assert!(error.is_precondition() && view.failed_on("a", &error) && !view.failed_on("b", &error));
+    assert!(attempt(|view, batch| view.require_exists(batch, "zz")).await.is_err());
+    assert!(view.get("a").await.unwrap().is_some() && view.get("b").await.unwrap().is_none());
+    let mut batch = Batch::new();
+    view.require_unchanged(&mut batch, "a", entry.version);
+    view.put(&mut batch, "a", b"2".to_vec());
+    view.commit(batch).await.unwrap();
+    let mut stale = Batch::new();
+    view.require_unchanged(&mut stale, "a", entry.version);
+    view.put(&mut stale, "a", b"3".to_vec());
+    assert!(view.commit(stale).await.unwrap_err().is_precondition());
+    assert_eq!(&view.get("a").await.unwrap().unwrap().value[..], b"2");
+}
+
+#[tokio::test]
+async fn reads_see_every_acknowledged_write_through_the_cache() {
+    let (barrier, _) = open().await;
+    let view = barrier.view("x/");
+    for round in 0..200_u32 {
+        let bytes = round.to_be_bytes();
+        put(&view, "a", &bytes).await;
+        let writer = put(&view, "b", &bytes);
+        let readers = async {
+            for _ in 0..3 {
+                let _ = view.get("b").await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(writer, readers);
+        assert_eq!(&view.get("a").await.unwrap().unwrap().value[..], &round.to_be_bytes());
+        assert_eq!(&view.get("b").await.unwrap().unwrap().value[..], &round.to_be_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_commit_leaves_no_old_value_in_the_cache() {
+    let (barrier, _) = open().await;
+    let view = barrier.view("x/");
+    put(&view, "a", b"old").await;
+    for round in 0..50_u8 {
+        let mut batch = Batch::new();
+        view.put(&mut batch, "a", vec![round]);
+        let mut commit = Box::pin(view.commit(batch));
+        let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(commit.as_mut().poll(cx))).await;
+        drop(commit);
+        let _ = view.get("a").await.unwrap();
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(&view.get("a").await.unwrap().unwrap().value[..], &[round]);
+    }
+}
+
+#[tokio::test]
+async fn rotation_keeps_what_was_written_readable() {
+    let (barrier, physical) = open().await;
+    let view = barrier.view("x/");
+    put(&view, "before", b"1").await;
+    barrier.rotate().await.unwrap();
+    put(&view, "after", b"2").await;
+    assert_eq!(barrier.key_ring().unwrap().active().unwrap().number, 2);
+    let record = physical.get("x/after").await.unwrap().unwrap().value;
+    assert_eq!(crate::record::term("x/after", &record).unwrap(), 2);
+    assert_eq!(&view.get("before").await.unwrap().unwrap().value[..], b"1");
+    assert_eq!(&view.get("after").await.unwrap().unwrap().value[..], b"2");
+}
+
+#[tokio::test]
+async fn a_restart_reserves_before_it_encrypts() {
+    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
+    let shares = initialise(&physical, 1, 1).await;
+    for restart in 1..=3 {
+        let barrier = unseal(&physical, &shares).await.unwrap();
+        let ring = barrier.key_ring().unwrap();
+        let active = ring.active().unwrap();
+        assert_eq!(active.used(), restart * RESERVE, "all that was reserved counts as used");
+        assert_eq!(active.reserved, (restart + 1) * RESERVE);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_barrier_gives_nothing_and_forgets() {
+    let (barrier, _) = open().await;
+    let view = barrier.view("x/");
+    put(&view, "a", b"1").await;
+    view.get("a").await.unwrap();
+    barrier.close();
+    assert!(matches!(view.get("a").await, Err(Error::Sealed)));
+    assert!(matches!(view.keys("", None, 10).await, Err(Error::Sealed)));
+    let mut batch = Batch::new();
+    view.put(&mut batch, "a", b"2".to_vec());
+    assert!(matches!(view.commit(batch).await, Err(Error::Sealed)));
+}
+
+#[tokio::test]
+async fn a_damaged_key_ring_stops_the_unsealing() {
+    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
+    let shares = initialise(&physical, 1, 1).await;
+    let ring = physical.get(KEY_RING_KEY).await.unwrap().unwrap().value;
+    let mut changed = ring.to_vec();
+    changed[40] ^= 1;
+    overwrite(&physical, KEY_RING_KEY, changed).await;
+    let config = SealConfig::load(&*physical).await.unwrap().unwrap();
+    let share = Secret::new(shares[0].expose_secret().clone());
+    let tried = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
+    let error = tried.open(options(physical)).await.unwrap_err();
+    assert!(error.to_string().contains(KEY_RING_KEY), "{error}");
+}
+
+#[tokio::test]
+async fn children_are_listed_once_and_in_pages() {
+    let (barrier, _) = open().await;
+    let view = barrier.view("x/");
+    for key in ["a", "a/1", "a/2/3", "a-b", "a!", "b/1", "c", "ab/1"] {
+        put(&view, key, b"").await;
+    }
+    for n in 0..700 {
+        put(&view, &format!("many/{n}"), b"").await;
+    }
+    put(&view, "zz", b"").await;
+    let all = view.children("", None, 100).await.unwrap();
+    assert_eq!(all, ["a", "a!", "a-b", "a/", "ab/", "b/", "c", "many/", "zz"]);
+    assert_eq!(view.children("a/", None, 100).await.unwrap(), ["1", "2/"]);
+    assert_eq!(view.children("many/", None, 1000).await.unwrap().len(), 700);
+    let mut paged = Vec::new();
+    while let page = view.children("", paged.last().map(String::as_str), 2).await.unwrap()
+        && !page.is_empty()
+    {
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    assert!(view.children("nothing/", None, 10).await.unwrap().is_empty());
+}

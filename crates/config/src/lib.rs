@@ -1,0 +1,262 @@
+//! The server's configuration, in HCL 1 or JSON, as users of Vault and OpenBao have it.
+//!
+//! - [`storage`]: where data lies
+//! - [`listener`]: where clients connect
+//! - [`plugin`]: where plug-ins come from
+//! - [`reading`]: files and folders, merged; every message names file, line and column
+//!
+//! Three things can happen to a setting. It is known, and honoured. It can't be honoured and
+//! leaving it out would change what the server protects or where data lies: then the server doesn't
+//! start. Or it is unknown and harmless: a warning.
+
+pub mod listener;
+pub mod plugin;
+pub mod reading;
+pub mod storage;
+
+use std::path::PathBuf;
+
+pub use listener::{ListenerConfig, TlsFiles, TlsVersion};
+pub use plugin::PluginConfig;
+pub use reading::{ConfigError, Place};
+pub use storage::StorageConfig;
+use strongroom_hcl::Value;
+use strongroom_telemetry::log::{Format, Level};
+use strongroom_types::Ttl;
+
+use crate::reading::Section;
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Where data lies.
+    pub storage: StorageConfig,
+    /// Where clients connect.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where plug-ins come from.
+    pub plugin: PluginConfig,
+    /// The address clients should use; shown, and given to plug-ins that ask.
+    pub api_addr: String,
+    /// The cluster's name; empty for a generated one.
+    pub cluster_name: String,
+    /// The server's default lease lifetime; zero for 768 h.
+    pub default_lease_ttl: Ttl,
+    /// The server's longest lease lifetime; zero for 768 h.
+    pub max_lease_ttl: Ttl,
+    /// How much is logged.
+    pub log_level: Level,
+    /// What a log line looks like.
+    pub log_format: Format,
+    /// What is unknown or not built, and does no harm.
+    pub warnings: Vec<String>,
+}
+
+/// Settings that would change what is protected, and aren't built.
+const REFUSED: [&str; 8] = [
+    "seal",
+    "ha_storage",
+    "ha_backend",
+    "audit",
+    "entropy",
+    "initialize",
+    "user_lockout",
+    "kms_library",
+];
+/// Settings that are accepted and make no difference here.
+const WITHOUT_EFFECT: [&str; 12] = [
+    "disable_mlock",
+    "disable_clustering",
+    "disable_printable_check",
+    "disable_sealwrap",
+    "cluster_addr",
+    "cache_size",
+    "disable_cache",
+    "detect_deadlocks",
+    "imprecise_lease_role_tracking",
+    "experiments",
+    "license_path",
+    "enable_unauthenticated_access",
+];
+const KNOWN: [&str; 14] = [
+    "storage",
+    "backend",
+    "listener",
+    "plugin_directory",
+    "plugin_tmpdir",
+    "plugin_inherit_env",
+    "plugin_allow_scripts",
+    "api_addr",
+    "cluster_name",
+    "default_lease_ttl",
+    "max_lease_ttl",
+    "log_level",
+    "log_format",
+    "ui",
+];
+
+impl Config {
+    /// Reads files and folders of files; of what is set twice, the last wins, and listeners add up.
+    ///
+    /// ```
+    /// # use strongroom_config::Config;
+    /// let config = Config::parse(
+    ///     r#"
+    ///     storage "embedded" { path = "/var/lib/strongroom" }
+    ///     listener "tcp" { address = "127.0.0.1:8200"  tls_disable = true }
+    ///     plugin_directory = "/etc/strongroom/plugins"
+    ///     default_lease_ttl = "1h"
+    ///     "#,
+    ///     "server.hcl",
+    /// )?;
+    /// assert_eq!(config.listeners.len(), 1);
+    /// # Ok::<(), strongroom_config::ConfigError>(())
+    /// ```
+    pub fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut has_storage = false;
+        for (name, text) in reading::files(paths)? {
+            has_storage |= config.merge(&text, &name)?;
+        }
+        config.check(has_storage)
+    }
+
+    /// Reads one text. `name` is what messages call it.
+    pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let has_storage = config.merge(text, name)?;
+        config.check(has_storage)
+    }
+
+    /// Takes one text in; says whether it has a storage stanza.
+    fn merge(&mut self, text: &str, name: &str) -> Result<bool, ConfigError> {
+        let body = strongroom_hcl::parse(text, &strongroom_hcl::Limits::default())
+            .map_err(|error| ConfigError::syntax(name, &error))?;
+        let section = Section::new(&body, name);
+        section.refuse(&REFUSED, "this server can't honour it yet, and won't run without it")?;
+        for item in body.unknown(&KNOWN) {
+            let place = section.place(&item.key);
+            let key = &item.key.text;
+            self.warnings.push(if WITHOUT_EFFECT.contains(&key.as_str()) {
+                format!("the setting {key} has no effect at {place}")
+            } else {
+                format!("unknown or unsupported field {key} found in configuration at {place}")
+            });
+        }
+        let has_storage = self.storage.merge(&section, &mut self.warnings)?;
+        for block in section.blocks::<1>("listener")? {
+            self.listeners.push(ListenerConfig::read(&block, name, &mut self.warnings)?);
+        }
+        self.plugin.merge(&section)?;
+        section.text("api_addr", &mut self.api_addr)?;
+        section.text("cluster_name", &mut self.cluster_name)?;
+        section.duration("default_lease_ttl", &mut self.default_lease_ttl)?;
+        section.duration("max_lease_ttl", &mut self.max_lease_ttl)?;
+        section.parsed("log_level", &mut self.log_level)?;
+        section.parsed("log_format", &mut self.log_format)?;
+        if section.read("ui", Value::as_bool_loose)? == Some(true) {
+            self.warnings.push("the setting ui has no effect: there is no web UI yet".to_owned());
+        }
+        Ok(has_storage)
+    }
+
+    fn check(self, has_storage: bool) -> Result<Self, ConfigError> {
+        if !has_storage {
+            return Err(ConfigError::new(
+                "a storage stanza must be specified: storage \"embedded\" { path = \"…\" }",
+            ));
+        }
+        if self.listeners.is_empty() {
+            return Err(ConfigError::new(
+                "at least one listener stanza must be specified: listener \"tcp\" { … }",
+            ));
+        }
+        let (default, max) = (self.default_lease_ttl, self.max_lease_ttl);
+        if !max.is_zero() && default > max {
+            return Err(ConfigError::new("default_lease_ttl must not be above max_lease_ttl"));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
+
+    fn with(more: &str) -> Result<Config, String> {
+        Config::parse(&format!("{MINIMAL}{more}"), "test.hcl").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_hcl_and_json_alike() {
+        let json = r#"{
+            "storage": {"embedded": {"path": "/data"}},
+            "listener": [{"tcp": {"address": "127.0.0.1:1", "tls_disable": "true"}}],
+            "log_level": "debug", "log_format": "json", "max_lease_ttl": "2h", "default_lease_ttl": 60
+        }"#;
+        let config = Config::parse(json, "test.json").unwrap();
+        assert_eq!(config.listeners.len(), 1);
+        assert_eq!(config.log_level, Level::Debug);
+        assert_eq!(config.log_format, Format::Json);
+        assert_eq!(config.max_lease_ttl, Ttl::from_secs(7200));
+        assert_eq!(config.default_lease_ttl, Ttl::from_secs(60));
+    }
+
+    #[test]
+    fn what_changes_security_and_is_not_built_stops_the_start_with_its_line() {
+        for (text, line) in [
+            ("seal \"awskms\" {}", 3),
+            ("\nuser_lockout \"all\" {}", 4),
+            ("ha_storage \"raft\" {}", 3),
+            ("audit \"file\" \"a\" {}", 3),
+        ] {
+            let error = with(text).unwrap_err();
+            assert!(error.contains(&format!("test.hcl:{line}:")), "{error}");
+            assert!(error.contains("can't honour"), "{error}");
+        }
+    }
+
+    #[test]
+    fn harmless_settings_are_warnings_with_their_place() {
+        let config = with("frobnicate = 1\ndisable_mlock = true\nui = true").unwrap();
+        assert_eq!(
+            config.warnings,
+            [
+                "unknown or unsupported field frobnicate found in configuration at test.hcl:3:1",
+                "the setting disable_mlock has no effect at test.hcl:4:1",
+                "the setting ui has no effect: there is no web UI yet",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_values_name_their_place_and_not_themselves() {
+        for text in ["log_level = \"hunter2\"", "max_lease_ttl = \"hunter2\"", "api_addr = [\"hunter2\"]"] {
+            let error = with(text).unwrap_err();
+            assert!(error.contains("test.hcl:3:"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert!(with("default_lease_ttl = \"2h\"\nmax_lease_ttl = \"1h\"").is_err());
+    }
+
+    #[test]
+    fn storage_and_a_listener_are_needed() {
+        let text = "listener \"tcp\" { tls_disable = true }";
+        assert!(Config::parse(text, "t").unwrap_err().to_string().contains("storage"));
+        let text = "storage \"inmem\" {}";
+        assert!(Config::parse(text, "t").unwrap_err().to_string().contains("listener"));
+    }
+
+    #[test]
+    fn files_are_merged_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("b.json"), "{\"log_level\": \"error\"}").unwrap();
+        std::fs::write(folder.path().join("a.hcl"), format!("{MINIMAL}log_level = \"debug\"")).unwrap();
+        std::fs::write(folder.path().join("note.txt"), "not a configuration").unwrap();
+        let config = Config::read(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(config.log_level, Level::Error);
+        let missing = Config::read(&[folder.path().join("missing.hcl")]).unwrap_err();
+        assert!(missing.to_string().contains("missing.hcl"));
+    }
+}

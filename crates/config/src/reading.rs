@@ -1,0 +1,186 @@
+//! Reading: files, sections, and messages that name the place.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use strongroom_hcl::{Block, Body, Key, ParseError, Value};
+use strongroom_types::Ttl;
+
+/// Why the configuration can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// A file, line and column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place(String);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl ConfigError {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The parser's messages begin with line and column.
+    pub(crate) fn syntax(file: &str, error: &ParseError) -> Self {
+        Self(format!("{file}:{error}"))
+    }
+
+    pub(crate) fn at(place: &Place, text: impl fmt::Display) -> Self {
+        Self(format!("{place}: {text}"))
+    }
+}
+
+/// The texts of files, and of the `.hcl` and `.json` files of folders in the order of their names.
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut texts = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+            let mut inside: Vec<PathBuf> =
+                entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            inside.sort();
+            let is_config = |path: &&PathBuf| {
+                path.is_file() && path.extension().is_some_and(|ext| ext == "hcl" || ext == "json")
+            };
+            for file in inside.iter().filter(is_config) {
+                texts.push(read(file)?);
+            }
+        } else {
+            texts.push(read(path)?);
+        }
+    }
+    Ok(texts)
+}
+
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    Ok((path.display().to_string(), text))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    ConfigError(format!("{} can't be read: {error}", path.display()))
+}
+
+/// An object of the configuration, with the name of its file.
+#[derive(Clone, Copy)]
+pub(crate) struct Section<'t> {
+    body: &'t Body,
+    file: &'t str,
+}
+
+impl<'t> Section<'t> {
+    pub(crate) fn new(body: &'t Body, file: &'t str) -> Self {
+        Self { body, file }
+    }
+
+    /// An object of the same file further down.
+    pub(crate) fn below<'b>(&self, body: &'b Body) -> Section<'b>
+    where
+        't: 'b,
+    {
+        Section { body, file: self.file }
+    }
+
+    pub(crate) fn place(&self, key: &Key) -> Place {
+        Place(format!("{}:{}", self.file, key.position))
+    }
+
+    /// The labelled blocks of a name.
+    pub(crate) fn blocks<const LABELS: usize>(
+        &self,
+        name: &str,
+    ) -> Result<Vec<Block<'t, LABELS>>, ConfigError> {
+        self.body.blocks(name).map_err(|error| ConfigError::syntax(self.file, &error))
+    }
+
+    /// Refuses settings by name.
+    pub(crate) fn refuse(&self, names: &[&str], why: &str) -> Result<(), ConfigError> {
+        let items = self.body.items().iter();
+        match items.into_iter().find(|item| names.contains(&item.key.text.as_str())) {
+            Some(item) => {
+                let place = self.place(&item.key);
+                Err(ConfigError::at(&place, format!("{}: {why}", item.key.text)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Warns of settings that aren't known.
+    pub(crate) fn warn_unknown(&self, known: &[&str], warnings: &mut Vec<String>) {
+        for item in self.body.unknown(known) {
+            let (key, place) = (&item.key.text, self.place(&item.key));
+            let text = format!("unknown or unsupported field {key} found in configuration at {place}");
+            warnings.push(text);
+        }
+    }
+
+    /// A setting through one of the readers of [`Value`].
+    pub(crate) fn read<T>(
+        &self,
+        name: &str,
+        reader: impl FnOnce(&'t Value) -> Result<T, ParseError>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.body.read(name, reader).map_err(|error| ConfigError::syntax(self.file, &error))
+    }
+
+    /// Sets `to` if the setting is there.
+    pub(crate) fn text(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
+        if let Some(text) = self.read(name, Value::as_str)? {
+            text.clone_into(to);
+        }
+        Ok(())
+    }
+
+    /// Sets `to` if the setting is there.
+    pub(crate) fn flag(&self, name: &str, to: &mut bool) -> Result<(), ConfigError> {
+        if let Some(flag) = self.read(name, Value::as_bool_loose)? {
+            *to = flag;
+        }
+        Ok(())
+    }
+
+    /// Sets `to` if the setting is there: seconds, or text such as `1h`.
+    pub(crate) fn duration(&self, name: &str, to: &mut Ttl) -> Result<(), ConfigError> {
+        if let Some(text) = self.read(name, Value::as_text)? {
+            *to = Ttl::parse(text)
+                .map_err(|_| self.wrong(name, "must be a duration such as 3600 or \"1h\""))?;
+        }
+        Ok(())
+    }
+
+    /// Sets `to` if the setting is there: a whole number of at least one.
+    pub(crate) fn size(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
+        if let Some(number) = self.read(name, Value::as_int)? {
+            let positive = usize::try_from(number).ok().filter(|number| *number > 0);
+            *to = positive.ok_or_else(|| self.wrong(name, "must be a whole number above zero"))?;
+        }
+        Ok(())
+    }
+
+    /// Sets `to` if the setting is there, through its own parser.
+    pub(crate) fn parsed<T>(&self, name: &str, to: &mut T) -> Result<(), ConfigError>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        if let Some(text) = self.read(name, Value::as_str)? {
+            *to = text.parse().map_err(|error: T::Err| self.wrong(name, error))?;
+        }
+        Ok(())
+    }
+
+    /// An error about a setting's value, without the value.
+    pub(crate) fn wrong(&self, name: &str, text: impl fmt::Display) -> ConfigError {
+        match self.body.attr(name) {
+            Some(item) => ConfigError::at(&self.place(&item.key), format!("{name}: {text}")),
+            None => ConfigError(format!("{}: {name}: {text}", self.file)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `storage`: where data lies.
+//!
+//! ```
+//! # use strongroom_config::{Config, StorageConfig};
+//! # let listener = "listener \"tcp\" { tls_disable = true }";
+//! # let read = |text: &str| Config::parse(&format!("{text}\n{listener}"), "x").map(|c| c.storage);
+//! let storage = read(r#"storage "embedded" { path = "/var/lib/strongroom" }"#)?;
+//! assert!(matches!(storage, StorageConfig::Embedded { .. }));
+//! let storage = read(r#"storage "raft" { path = "/var/lib/vault"  node_id = "a" }"#)?;
+//! assert_eq!(storage.name(), "raft");
+//! # Ok::<(), strongroom_config::ConfigError>(())
+//! ```
+
+use std::path::PathBuf;
+
+use strongroom_hcl::Block;
+
+use crate::reading::{ConfigError, Section};
+
+/// Where data lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StorageConfig {
+    /// In memory: gone with the process.
+    #[default]
+    Inmem,
+    /// In a folder, in the embedded store.
+    Embedded {
+        /// The folder.
+        path: PathBuf,
+        /// The name it was configured under: `embedded`, `file` or `raft`.
+        named: String,
+        /// Bytes of the store's own cache; zero for its default.
+        cache_bytes: usize,
+    },
+}
+
+/// Settings of `raft` that are for more than one node.
+const CLUSTER: [&str; 4] =
+    ["retry_join", "retry_join_as_non_voter", "autopilot_reconcile_interval", "autopilot_redundancy_zone"];
+/// Settings of `raft` and `file` that make no difference to one node.
+const WITHOUT_EFFECT: [&str; 9] = [
+    "node_id",
+    "performance_multiplier",
+    "trailing_logs",
+    "snapshot_threshold",
+    "snapshot_interval",
+    "max_entry_size",
+    "max_mount_and_namespace_table_entry_size",
+    "raft_wal",
+    "raft_log_verifier_enabled",
+];
+
+impl StorageConfig {
+    /// The name in status answers.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Inmem => "inmem",
+            Self::Embedded { named, .. } => named,
+        }
+    }
+
+    /// Takes a `storage` or `backend` stanza in; says whether there was one.
+    pub(crate) fn merge(
+        &mut self,
+        section: &Section<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool, ConfigError> {
+        let mut blocks = section.blocks::<1>("storage")?;
+        blocks.extend(section.blocks::<1>("backend")?);
+        match blocks.as_slice() {
+            [] => Ok(false),
+            [only] => {
+                *self = read(section, only, warnings)?;
+                Ok(true)
+            }
+            [_, second, ..] => {
+                let [label] = second.labels;
+                let place = section.place(label);
+                Err(ConfigError::at(&place, "only one storage stanza is allowed"))
+            }
+        }
+    }
+}
+
+fn read(
+    outer: &Section<'_>,
+    block: &Block<'_, 1>,
+    warnings: &mut Vec<String>,
+) -> Result<StorageConfig, ConfigError> {
+    let [label] = block.labels;
+    let section = outer.below(block.body);
+    match label.text.as_str() {
+        "inmem" => Ok(StorageConfig::Inmem),
+        named @ ("embedded" | "file" | "raft") => {
+            let why = "this server runs as a single node and can't join others";
+            section.refuse(&CLUSTER, why)?;
+            let mut known = vec!["path", "cache_bytes"];
+            known.extend(WITHOUT_EFFECT);
+            section.warn_unknown(&known, warnings);
+            let mut path = String::new();
+            section.text("path", &mut path)?;
+            if path.is_empty() {
+                let place = outer.place(label);
+                return Err(ConfigError::at(&place, "the storage needs a path: path = \"…\""));
+            }
+            let mut cache_bytes = 0;
+            section.size("cache_bytes", &mut cache_bytes)?;
+            let (path, named) = (PathBuf::from(path), named.to_owned());
+            Ok(StorageConfig::Embedded { path, named, cache_bytes })
+        }
+        other => {
+            let text = format!(
+                "unknown storage type {other:?}; there are \"embedded\" (also as \"file\" and \
+                 single-node \"raft\") and \"inmem\""
+            );
+            Err(ConfigError::at(&outer.place(label), text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    fn read(storage: &str) -> Result<Config, String> {
+        let text = format!("{storage}\nlistener \"tcp\" {{ tls_disable = true }}");
+        Config::parse(&text, "t.hcl").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_honour_with_the_line() {
+        let cases = [
+            ("storage \"consul\" {}", "t.hcl:1:9: unknown storage type \"consul\""),
+            ("storage \"raft\" {\n path = \"/d\"\n retry_join {}\n}", "t.hcl:3:2: retry_join"),
+            ("storage \"embedded\" {}", "t.hcl:1:9: the storage needs a path"),
+            ("storage \"inmem\" {}\nbackend \"inmem\" {}", "only one storage stanza"),
+        ];
+        for (text, error) in cases {
+            let got = read(text).unwrap_err();
+            assert!(got.contains(error), "{got}");
+        }
+    }
+
+    #[test]
+    fn file_and_raft_are_the_embedded_store() {
+        for named in ["embedded", "file", "raft"] {
+            let config = read(&format!("backend \"{named}\" {{ path = \"/d\" node_id = \"n\" }}"));
+            let config = config.unwrap();
+            assert_eq!(config.storage.name(), named);
+            assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `renew` in all its forms.
+
+use strongroom_barrier::Batch;
+use strongroom_sdk::{DurationSecs, Input};
+use strongroom_token::{Found, Token};
+use strongroom_types::{LeaseId, Secret, Ttl};
+
+use super::{NamedInput, auth_answer, by_accessor};
+use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
+use crate::error::Error;
+use crate::leases::lifetimes::{Bounds, Granted, at_renewal};
+use crate::request::Answer;
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    endpoint("renew", "Extends a token.", handler!(renew)),
+    endpoint("renew-self", "Extends the caller's token.", handler!(renew_self)),
+    endpoint("renew-accessor", "Extends the token of an accessor.", handler!(renew_accessor)),
+];
+
+const fn endpoint(
+    pattern: &'static str,
+    help: &'static str,
+    write: Option<crate::endpoint::Handler>,
+) -> Endpoint {
+    let handlers = Handlers { read: None, list: None, write, delete: None };
+    let access = Access::Policy;
+    Endpoint { pattern, help, fields: &[RenewInput::FIELDS, NamedInput::FIELDS], handlers, access }
+}
+
+#[derive(Input)]
+struct RenewInput {
+    /// The token.
+    token: Option<Secret<String>>,
+    /// How long it should live from now; its usual lifetime if not given.
+    increment: DurationSecs,
+}
+
+async fn renew(call: &Call) -> Result<Answer, Error> {
+    let input: RenewInput = call.input()?;
+    let Some(id) = &input.token else { return renew_self(call).await };
+    let now = call.open.clock().now();
+    let found = call.open.stores.tokens.look_up(id.expose_secret(), now).await?;
+    let found = found.ok_or_else(|| Error::invalid("token not found"))?;
+    extend(call, &found, id.expose_secret(), input.increment.0).await
+}
+
+async fn renew_self(call: &Call) -> Result<Answer, Error> {
+    let input: RenewInput = call.input()?;
+    let found = call.open.stores.tokens.find(&call.caller()?.found.key).await?;
+    let found = found.ok_or_else(Error::no_token)?;
+    extend(call, &found, call.token_id(), input.increment.0).await
+}
+
+async fn renew_accessor(call: &Call) -> Result<Answer, Error> {
+    let input: RenewInput = call.input()?;
+    let found = by_accessor(call).await?;
+    extend(call, &found, "", input.increment.0).await
+}
+
+/// Token and lease move together, on condition that nobody changed either meanwhile.
+async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<Answer, Error> {
+    let open = &call.open;
+    let token = &*found.token;
+    if !token.renewable || token.expires.is_none() {
+        return Err(Error::invalid("lease is not renewable"));
+    }
+    let now = open.clock().now();
+    let granted = granted(open.server.lifetimes, token, increment, now)
+        .ok_or_else(|| Error::invalid("past the max TTL, cannot renew"))?;
+    let expires = now.plus(granted.ttl.as_duration());
+    let renewed = token.renewed(now, expires);
+    let lease_id = LeaseId::parse(&token.lease_id(&found.key))
+        .map_err(|error| Error::internal(error.to_string()))?;
+    let lease = open.stores.leases.get(&lease_id).await?;
+    let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
+    let moved = lease.lease.renewed(now, granted.ttl);
+    let mut batch = Batch::new();
+    open.stores.tokens.replace(&mut batch, found, &renewed);
+    open.stores.leases.replace(&mut batch, &lease, &moved);
+    match open.barrier.commit(batch).await {
+        Ok(_) => {}
+        Err(error) if error.is_precondition() => {
+            return Err(Error::plain(
+                strongroom_types::ErrorKind::Unavailable,
+                "the token was changed at the same time; try again",
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    open.keeper.expect(expires);
+    auth_answer(id, &renewed, granted.ttl.as_secs(), granted.warnings)
+}
+
+/// A periodic token gets its period, whatever is asked; it ends at its explicit maximum only.
+fn granted(
+    mount: strongroom_sdk::engine::Lifetimes,
+    token: &Token,
+    increment: Ttl,
+    now: strongroom_types::Timestamp,
+) -> Option<Granted> {
+    if token.period.is_zero() {
+        let bounds = Bounds { explicit_max: token.explicit_max_ttl, ..Bounds::of(mount) };
+        return at_renewal(increment, token.creation_ttl, token.created, now, bounds);
+    }
+    let period = token.period.capped_by(mount.max);
+    if token.explicit_max_ttl.is_zero() {
+        return Some(Granted { ttl: period, warnings: Vec::new() });
+    }
+    let only = Bounds {
+        mount: strongroom_sdk::engine::Lifetimes { default: period, max: token.explicit_max_ttl },
+        max: Ttl::ZERO,
+        explicit_max: Ttl::ZERO,
+    };
+    at_renewal(period, period, token.created, now, only)
+}

@@ -1,0 +1,97 @@
+//! `revoke` in all its forms.
+
+use strongroom_sdk::Input;
+use strongroom_token::{Mark, TokenKey};
+
+use super::{NamedInput, by_accessor};
+use crate::endpoint::{Access, Call, Endpoint, Handlers, handler, nothing_or};
+use crate::error::Error;
+use crate::request::Answer;
+use crate::sys::PATIENCE;
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    endpoint("revoke", "Ends a token and all below it.", handler!(revoke), Access::Policy),
+    endpoint(
+        "revoke-self",
+        "Ends the caller's token and all below it.",
+        handler!(revoke_self),
+        Access::Policy,
+    ),
+    endpoint(
+        "revoke-accessor",
+        "Ends the token of an accessor and all below it.",
+        handler!(revoke_accessor),
+        Access::Policy,
+    ),
+    endpoint(
+        "revoke-orphan",
+        "Ends a token; its children live on without parent.",
+        handler!(revoke_orphan),
+        Access::Policy,
+    ),
+];
+
+const fn endpoint(
+    pattern: &'static str,
+    help: &'static str,
+    write: Option<crate::endpoint::Handler>,
+    access: Access,
+) -> Endpoint {
+    let handlers = Handlers { read: None, list: None, write, delete: None };
+    Endpoint { pattern, help, fields: &[NamedInput::FIELDS], handlers, access }
+}
+
+async fn revoke(call: &Call) -> Result<Answer, Error> {
+    let input: NamedInput = call.input()?;
+    let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
+    let key = call.open.stores.tokens.key_of(id.expose_secret());
+    end(call, &key, Mark::Tree).await?;
+    Ok(Answer::Nothing)
+}
+
+async fn revoke_self(call: &Call) -> Result<Answer, Error> {
+    let key = call.caller()?.found.key.clone();
+    end(call, &key, Mark::Tree).await?;
+    Ok(Answer::Nothing)
+}
+
+async fn revoke_accessor(call: &Call) -> Result<Answer, Error> {
+    let found = match by_accessor(call).await {
+        Ok(found) => found,
+        Err(error) if error.to_string() == "invalid accessor" => {
+            return Ok(nothing_or(vec!["No token found with this accessor".to_owned()]));
+        }
+        Err(error) => return Err(error),
+    };
+    end(call, &found.key, Mark::Tree).await?;
+    Ok(Answer::Nothing)
+}
+
+/// Needs `sudo`, and says so with a 400 rather than a plain denial.
+async fn revoke_orphan(call: &Call) -> Result<Answer, Error> {
+    let path = "auth/token/revoke-orphan";
+    if !call.caller()?.acl.allows(path, strongroom_policy::Capability::Update, true) {
+        return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
+    }
+    let input: NamedInput = call.input()?;
+    let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
+    let key = call.open.stores.tokens.key_of(id.expose_secret());
+    if !end(call, &key, Mark::Orphan).await? {
+        return Err(Error::invalid("token to revoke not found"));
+    }
+    Ok(Answer::Nothing)
+}
+
+/// Marks the token, which refuses it and all below it at once, and waits a while for the walk that
+/// ends leases and children. `false` if there is no such token.
+async fn end(call: &Call, key: &TokenKey, mark: Mark) -> Result<bool, Error> {
+    let Some(mut done) = call.open.trees.mark(key, mark).await? else { return Ok(false) };
+    let clock = call.open.clock();
+    tokio::select! {
+        _ = done.wait_for(|done| *done) => {}
+        () = clock.sleep_until(clock.now().plus(PATIENCE)) => {
+            tracing::info!("a token's revocation goes on in the background");
+        }
+    }
+    Ok(true)
+}

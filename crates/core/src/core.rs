@@ -1,0 +1,206 @@
+//! [`Core`]: sealed or unsealed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use strongroom_barrier::{SealConfig, Unsealing};
+use strongroom_types::{Entropy, ErrorKind, Secret, Timestamp, Turns};
+use tokio_util::task::TaskTracker;
+
+use crate::error::Error;
+use crate::init::{Initialised, barrier_options, initialise};
+use crate::request::{Answer, Request};
+use crate::settings::{Parts, Settings};
+use crate::unsealed::Unsealed;
+
+/// The server's core. Cheap to clone.
+#[derive(Clone)]
+pub struct Core(Arc<Shared>);
+
+struct Shared {
+    parts: Parts,
+    settings: Settings,
+    /// None while sealed.
+    open: ArcSwapOption<Unsealed>,
+    /// Key shares given so far; none before it is known whether the store is initialised.
+    unsealing: Mutex<Option<Unsealing>>,
+    /// Initialising, unsealing and sealing don't overlap.
+    turns: Turns,
+    /// Requests being answered. They run to their end even when the client has gone: what was
+    /// begun outside is finished or undone.
+    requests: TaskTracker,
+    /// Waits for somebody to ask for the seal.
+    watches: TaskTracker,
+}
+
+/// How long sealing waits for requests that are being answered.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+impl Core {
+    /// A sealed core.
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self(Arc::new(Shared {
+            parts,
+            settings,
+            open: ArcSwapOption::empty(),
+            unsealing: Mutex::new(None),
+            turns: Turns::new(16),
+            requests: TaskTracker::new(),
+            watches: TaskTracker::new(),
+        }))
+    }
+
+    /// Answers a request. Dropping the future doesn't stop the work.
+    pub async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        if self.0.requests.len() >= self.0.settings.max_in_flight {
+            let text = "too many requests are being answered; try again";
+            return Err(Error::plain(ErrorKind::Unavailable, text));
+        }
+        let core = self.clone();
+        let work = self.0.requests.spawn(async move { crate::pipeline::handle(&core, request).await });
+        work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.parts.clock.now()
+    }
+
+    /// Chance.
+    pub(crate) fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.0.parts.entropy
+    }
+
+    /// What it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Everything that exists only while unsealed.
+    pub(crate) fn open(&self) -> Result<Arc<Unsealed>, Error> {
+        self.0.open.load_full().ok_or_else(Error::sealed)
+    }
+
+    /// Whether the keys are out of memory.
+    pub fn is_sealed(&self) -> bool {
+        self.0.open.load().is_none()
+    }
+
+    /// What the store was initialised with; none if it wasn't.
+    pub async fn seal_config(&self) -> Result<Option<SealConfig>, Error> {
+        Ok(SealConfig::load(&*self.0.parts.physical).await?)
+    }
+
+    /// Initialises the store.
+    pub async fn initialise(
+        &self,
+        config: SealConfig,
+        root_token: Option<Secret<String>>,
+    ) -> Result<Initialised, Error> {
+        let core = self.clone();
+        let work = async move {
+            initialise(&core.0.parts, &core.0.settings, config, root_token).await
+        };
+        self.0.turns.take(work).await?
+    }
+
+    /// Takes a key share; opens the barrier once there are enough.
+    pub async fn unseal(&self, share: Secret<Vec<u8>>) -> Result<(), Error> {
+        let core = self.clone();
+        self.0.turns.take(async move { core.unseal_now(share).await }).await?
+    }
+
+    /// Forgets the key shares given so far.
+    pub fn reset_unsealing(&self) {
+        if let Some(unsealing) = &mut *self.unsealing() {
+            unsealing.reset();
+        }
+    }
+
+    /// Progress and nonce of the attempt to unseal.
+    pub(crate) fn progress(&self) -> (usize, String) {
+        let unsealing = self.unsealing();
+        let shown = |attempt: &Unsealing| (attempt.progress(), attempt.nonce().to_owned());
+        unsealing.as_ref().map(shown).unwrap_or_default()
+    }
+
+    /// Takes the keys out of memory: refuses new requests, waits for those being answered, ends
+    /// engines and tasks.
+    pub async fn seal(&self) -> Result<(), Error> {
+        let core = self.clone();
+        self.0.turns.take(async move { core.seal_now().await }).await?;
+        Ok(())
+    }
+
+    async fn seal_now(&self) {
+        let Some(open) = self.0.open.swap(None) else { return };
+        self.reset_unsealing();
+        open.seal_begun();
+        let clock = &self.0.parts.clock;
+        let last_ones = async {
+            while !self.0.requests.is_empty() {
+                let soon = clock.now().plus(Duration::from_millis(5));
+                clock.sleep_until(soon).await;
+            }
+        };
+        tokio::select! {
+            () = last_ones => {}
+            () = clock.sleep_until(clock.now().plus(LAST_REQUESTS)) => {
+                tracing::warn!("requests did not end in time and are cut off by the seal");
+            }
+        }
+        open.close().await;
+        tracing::info!("the server is sealed");
+    }
+
+    async fn unseal_now(&self, share: Secret<Vec<u8>>) -> Result<(), Error> {
+        if !self.is_sealed() {
+            return Ok(());
+        }
+        let Some(config) = self.seal_config().await? else {
+            return Err(Error::invalid("Vault is not initialized"));
+        };
+        let shares = {
+            let mut unsealing = self.unsealing();
+            let attempt = unsealing.get_or_insert_with(|| Unsealing::new(config));
+            attempt.add(share, &*self.0.parts.entropy)
+        };
+        let Some(shares) = shares else { return Ok(()) };
+        let options = barrier_options(&self.0.parts, &self.0.settings);
+        let barrier = match shares.open(options).await? {
+            Ok(barrier) => barrier,
+            Err(wrong) => return Err(Error::invalid(wrong.to_string())),
+        };
+        let open = Unsealed::open(barrier.clone(), &self.0.parts, &self.0.settings).await;
+        match open {
+            Ok(open) => {
+                self.0.open.store(Some(open.clone()));
+                let core = self.clone();
+                self.0.watches.spawn(async move {
+                    open.seal_ordered().await;
+                    drop(open);
+                    // Fails only if too much is waiting already, and then one of those seals.
+                    let _ = core.seal().await;
+                });
+                tracing::info!("the server is unsealed");
+                Ok(())
+            }
+            Err(error) => {
+                barrier.close();
+                tracing::error!(%error, "the server can't be unsealed");
+                Err(error)
+            }
+        }
+    }
+
+    fn unsealing(&self) -> std::sync::MutexGuard<'_, Option<Unsealing>> {
+        self.0.unsealing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_sealed() { "Core(sealed)" } else { "Core(unsealed)" })
+    }
+}

@@ -1,0 +1,194 @@
+//! [`Error`]: what a request failed with, in the words the client gets. Its HTTP status is chosen
+//! in the `http` crate, from [`Error::kind`].
+
+use std::fmt;
+
+use strongroom_sdk::engine::{EngineError, StatusKind};
+use strongroom_types::{ErrorKind, RawObject};
+
+/// A failed request.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    text: Text,
+    /// An engine's own choice of status.
+    status: Option<u16>,
+    data: Option<RawObject>,
+}
+
+/// The forms of an error's text that clients know.
+#[derive(Debug)]
+enum Text {
+    /// `{"errors":[]}`.
+    None,
+    /// `{"errors":["text"]}`.
+    Plain(String),
+    /// `{"errors":["1 error occurred:\n\t* text\n\n"]}`.
+    List(String),
+}
+
+impl Error {
+    /// The text as it is.
+    pub fn plain(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: Text::Plain(text.into()), status: None, data: None }
+    }
+
+    /// The text as a list of one.
+    pub fn listed(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: Text::List(text.into()), status: None, data: None }
+    }
+
+    /// No text at all.
+    pub fn silent(kind: ErrorKind) -> Self {
+        Self { kind, text: Text::None, status: None, data: None }
+    }
+
+    /// The request is wrong.
+    pub fn invalid(text: impl Into<String>) -> Self {
+        Self::plain(ErrorKind::Invalid, text)
+    }
+
+    /// No token, or one that isn't valid: clients get no more than this.
+    pub fn no_token() -> Self {
+        Self::plain(ErrorKind::Denied, "permission denied")
+    }
+
+    /// A valid token without the right.
+    pub fn denied() -> Self {
+        Self::listed(ErrorKind::Denied, "permission denied")
+    }
+
+    /// The path exists, the operation doesn't.
+    pub fn unsupported_operation() -> Self {
+        EngineError::Status(StatusKind::UnsupportedOperation).into()
+    }
+
+    /// The engine has no such path.
+    pub fn unsupported_path() -> Self {
+        EngineError::Status(StatusKind::UnsupportedPath).into()
+    }
+
+    /// Something that restricts or redirects and isn't built: refused, never ignored.
+    pub fn unbuilt(what: &str) -> Self {
+        Self::invalid(format!("{what} is not supported by this server"))
+    }
+
+    /// Sealed, or not initialised.
+    pub fn sealed() -> Self {
+        Self::plain(ErrorKind::Sealed, "Vault is sealed")
+    }
+
+    /// Something failed in the server; the log knows more.
+    pub fn internal(text: impl Into<String>) -> Self {
+        Self::listed(ErrorKind::Internal, text)
+    }
+
+    /// The sort of failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// An engine's own choice of status, 400 to 599.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// The client's texts.
+    pub fn texts(&self) -> Vec<String> {
+        match &self.text {
+            Text::None => Vec::new(),
+            Text::Plain(text) => vec![text.clone()],
+            Text::List(text) => vec![format!("1 error occurred:\n\t* {text}\n\n")],
+        }
+    }
+
+    /// Data beside the texts.
+    pub fn data(&self) -> Option<&RawObject> {
+        self.data.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            Text::None => f.write_str("nothing found"),
+            Text::Plain(text) | Text::List(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        let kind = error.kind();
+        match error {
+            EngineError::User { message, data } => {
+                Self { data, ..Self::plain(kind, message) }
+            }
+            EngineError::Coded { status, message } => {
+                let status = Some(status.clamp(400, 599));
+                Self { status, ..Self::listed(kind, message) }
+            }
+            EngineError::Unavailable { message, .. } => {
+                Self::listed(ErrorKind::Internal, message)
+            }
+            other => Self::listed(kind, other.to_string()),
+        }
+    }
+}
+
+/// Storage troubles: their texts name keys and causes, never values.
+impl From<strongroom_barrier::Error> for Error {
+    fn from(error: strongroom_barrier::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Sealed => Self::sealed(),
+            kind => Self::listed(kind, error.to_string()),
+        }
+    }
+}
+
+impl From<strongroom_token::Error> for Error {
+    fn from(error: strongroom_token::Error) -> Self {
+        match error {
+            strongroom_token::Error::Barrier(error) => error.into(),
+            other => Self::plain(other.kind(), other.to_string()),
+        }
+    }
+}
+
+impl From<strongroom_lease::Error> for Error {
+    fn from(error: strongroom_lease::Error) -> Self {
+        match error {
+            strongroom_lease::Error::Barrier(error) => error.into(),
+            other => Self::plain(other.kind(), other.to_string()),
+        }
+    }
+}
+
+impl From<strongroom_policy::StoreError> for Error {
+    fn from(error: strongroom_policy::StoreError) -> Self {
+        match error {
+            strongroom_policy::StoreError::Barrier(error) => error.into(),
+            other => Self::plain(other.kind(), other.to_string()),
+        }
+    }
+}
+
+impl From<strongroom_types::turns::NoTurn> for Error {
+    fn from(error: strongroom_types::turns::NoTurn) -> Self {
+        Self::plain(ErrorKind::Unavailable, error.to_string())
+    }
+}
+
+impl From<strongroom_sdk::field::InvalidInput> for Error {
+    fn from(error: strongroom_sdk::field::InvalidInput) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<strongroom_types::path::InvalidPath> for Error {
+    fn from(error: strongroom_types::path::InvalidPath) -> Self {
+        Self::invalid(error.to_string())
+    }
+}

@@ -1,0 +1,68 @@
+//! Initialising: keys, the default policy, the root token and the cluster's names, in one batch.
+//! Either all of it is on disk and the operator has the key shares, or nothing happened.
+
+use strongroom_barrier::seal::Initialisation;
+use strongroom_barrier::{Batch, SealConfig};
+use strongroom_policy::PolicyStore;
+use strongroom_token::{NewToken, TokenStore};
+use strongroom_types::{PolicyName, Secret, Ttl};
+
+use crate::error::Error;
+use crate::settings::{Parts, Settings};
+use crate::unsealed::{POLICY_VIEW, TOKEN_VIEW, prepare_cluster};
+
+/// What the operator gets, once.
+pub struct Initialised {
+    /// Key shares, as many as were asked for.
+    pub shares: Vec<Secret<Vec<u8>>>,
+    /// The root token.
+    pub root_token: Secret<String>,
+}
+
+/// Initialises a store that isn't. `root_token` is a chosen id, for `-dev` only.
+pub(crate) async fn initialise(
+    parts: &Parts,
+    settings: &Settings,
+    config: SealConfig,
+    root_token: Option<Secret<String>>,
+) -> Result<Initialised, Error> {
+    let already = || Error::invalid("Vault is already initialized");
+    if SealConfig::load(&*parts.physical).await?.is_some() {
+        return Err(already());
+    }
+    let options = barrier_options(parts, settings);
+    let initialisation = Initialisation::prepare(options, config)?;
+    let barrier = initialisation.barrier();
+    let mut batch = Batch::new();
+    PolicyStore::prepare(&barrier.view(POLICY_VIEW), &mut batch);
+    prepare_cluster(barrier, &mut batch, settings.cluster_name.as_deref());
+    let tokens = TokenStore::initialise(barrier.view(TOKEN_VIEW), &mut batch);
+    let root = NewToken {
+        id: root_token,
+        parent: None,
+        policies: vec![PolicyName::root()],
+        path: "auth/token/root".to_owned(),
+        display_name: "root".to_owned(),
+        meta: None,
+        ttl: Ttl::ZERO,
+        renewable: false,
+        period: Ttl::ZERO,
+        explicit_max_ttl: Ttl::ZERO,
+        num_uses: 0,
+    };
+    let root = tokens.create(&mut batch, root, parts.clock.now());
+    match initialisation.commit(batch).await {
+        Ok(shares) => Ok(Initialised { shares, root_token: root.id }),
+        Err(error) if error.is_precondition() => Err(already()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn barrier_options(parts: &Parts, settings: &Settings) -> strongroom_barrier::Options {
+    strongroom_barrier::Options {
+        physical: parts.physical.clone(),
+        entropy: parts.entropy.clone(),
+        clock: parts.clock.clone(),
+        cache_bytes: settings.cache_bytes,
+    }
+}

@@ -1,0 +1,168 @@
+//! An engine's credential becomes a lease, before the answer leaves.
+//!
+//! One batch writes the lease and deletes the intent it replaces, on condition that the intent is
+//! still there and that the token is not being revoked. If the batch doesn't apply, the credential
+//! is revoked and the client gets an error: nothing leaves that has no lease.
+
+use serde_json::value::RawValue;
+use strongroom_barrier::Batch;
+use strongroom_lease::{Kind, Lease, NewLease};
+use strongroom_sdk::engine::{Leased, LeaseContext};
+use strongroom_sdk::intent::INTENT_FOLDER;
+use strongroom_telemetry::names;
+use strongroom_token::{Found, TokenKey};
+use strongroom_types::{RawObject, Ttl};
+
+use super::ending::{GivenBack, lease_id};
+use super::lifetimes::{Bounds, at_issue};
+use crate::error::Error;
+use crate::mounts::Mounted;
+use crate::unsealed::Unsealed;
+
+/// A lease that was written, and what the client is told.
+#[derive(Debug)]
+pub struct Issued {
+    /// The lease.
+    pub lease: Lease,
+    /// Warnings about its lifetime.
+    pub warnings: Vec<String>,
+}
+
+impl Unsealed {
+    /// Registers a credential that an engine issued at `path` (whole, with the mount).
+    pub(crate) async fn register(
+        &self,
+        mounted: &Mounted,
+        path: &str,
+        token: &Found,
+        leased: &Leased,
+    ) -> Result<Issued, Error> {
+        let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(path);
+        match self.write_lease(mounted, path, below, token, leased).await {
+            Ok(issued) => {
+                metrics::counter!(names::LEASES_CREATED).increment(1);
+                self.keeper.expect(issued.lease.expires);
+                Ok(issued)
+            }
+            Err(failure) => {
+                self.take_back(mounted, below, leased).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn write_lease(
+        &self,
+        mounted: &Mounted,
+        path: &str,
+        below: &str,
+        token: &Found,
+        leased: &Leased,
+    ) -> Result<Issued, Error> {
+        let now = self.clock().now();
+        let mount = mounted.entry.lifetimes(self.server.lifetimes);
+        let bounds = Bounds { max: leased.max_ttl, ..Bounds::of(mount) };
+        let granted = at_issue(leased.ttl, bounds);
+        let id = lease_id(path, &**self.barrier.entropy())
+            .ok_or_else(|| Error::internal("the path makes no lease id"))?;
+        let mut batch = Batch::new();
+        let lease = self.stores.leases.add(
+            &mut batch,
+            NewLease {
+                id,
+                kind: Kind::Credential {
+                    mount: mounted.entry.uuid.to_string(),
+                    path: below.to_owned(),
+                    internal: raw(&leased.internal),
+                    data: leased.keep_data.then(|| raw(&leased.data.object)),
+                },
+                token: Some(token.key.as_str().to_owned()),
+                issued: now,
+                ttl: granted.ttl,
+                max_ttl: leased.max_ttl,
+                renewable: leased.renewable,
+            },
+        );
+        self.stores.tokens.require_alive(&mut batch, &token.key);
+        if let Some(intent) = &leased.intent {
+            let storage = self.barrier.view(&mounted.entry.storage_prefix());
+            let key = format!("{INTENT_FOLDER}{intent}");
+            storage.require_exists(&mut batch, &key);
+            storage.delete(&mut batch, &key);
+        }
+        match self.barrier.commit(batch).await {
+            Ok(_) => Ok(Issued { lease, warnings: granted.warnings }),
+            Err(error) => Err(self.why_not(&error, &token.key)),
+        }
+    }
+
+    fn why_not(&self, error: &strongroom_barrier::Error, token: &TokenKey) -> Error {
+        if self.stores.tokens.is_dead(token, error) {
+            let spent = "Secret cannot be returned; token had one use left, so leased credentials \
+                         were immediately revoked.";
+            return Error::plain(strongroom_types::ErrorKind::Denied, spent);
+        }
+        if error.is_precondition() {
+            return Error::internal(
+                "issuing took too long and the credential was taken back; try again",
+            );
+        }
+        error.clone().into()
+    }
+
+    /// Revokes a credential that got no lease. An engine of ours keeps its intent until that has
+    /// worked; another one gets a lease that is due at once, so that the keeper goes on trying.
+    async fn take_back(&self, mounted: &Mounted, below: &str, leased: &Leased) {
+        let now = self.clock().now();
+        let data = leased.keep_data.then(|| raw(&leased.data.object));
+        let given_back = GivenBack {
+            mount: mounted.entry.uuid.as_str(),
+            path: below,
+            data: data.as_deref(),
+            lease: LeaseContext {
+                internal: leased.internal.clone(),
+                issued: now,
+                ttl: leased.ttl,
+                max_ttl: leased.max_ttl,
+                renewable: leased.renewable,
+                increment: Ttl::ZERO,
+            },
+        };
+        let Err(error) = self.ending.revoke_credential(given_back).await else { return };
+        let mount = &mounted.info.path;
+        if leased.intent.is_some() {
+            tracing::warn!(mount, %error, "a credential without lease is left to its intent");
+            return;
+        }
+        let path = format!("{mount}{below}");
+        let Some(id) = lease_id(&path, &**self.barrier.entropy()) else { return };
+        let mut batch = Batch::new();
+        let kind = Kind::Credential {
+            mount: mounted.entry.uuid.to_string(),
+            path: below.to_owned(),
+            internal: raw(&leased.internal),
+            data,
+        };
+        let lease = NewLease {
+            id,
+            kind,
+            token: None,
+            issued: now,
+            ttl: Ttl::ZERO,
+            max_ttl: Ttl::ZERO,
+            renewable: false,
+        };
+        self.stores.leases.add(&mut batch, lease);
+        match self.barrier.commit(batch).await {
+            Ok(_) => self.keeper.expect(now),
+            Err(unwritten) => {
+                tracing::error!(mount, %error, %unwritten, "a credential could be neither leased nor revoked");
+            }
+        }
+    }
+}
+
+fn raw(object: &RawObject) -> Box<RawValue> {
+    // An object that came through `RawObject` is JSON.
+    serde_json::from_slice(object.as_bytes()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}

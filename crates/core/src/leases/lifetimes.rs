@@ -1,0 +1,136 @@
+//! How long something may live. Pure arithmetic, the same for credentials and tokens.
+
+use strongroom_sdk::engine::Lifetimes;
+use strongroom_types::{Timestamp, Ttl};
+
+/// A lifetime, and what the client is to be told about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// What it is.
+    pub ttl: Ttl,
+    /// Warnings, where less was granted than was asked for.
+    pub warnings: Vec<String>,
+}
+
+/// What bounds a lifetime. Zero is no bound, except for the mount's.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Of the mount, or the server.
+    pub mount: Lifetimes,
+    /// The engine's or role's longest lifetime.
+    pub max: Ttl,
+    /// An age that nothing extends.
+    pub explicit_max: Ttl,
+}
+
+impl Bounds {
+    /// Of the mount alone.
+    pub fn of(mount: Lifetimes) -> Self {
+        Self { mount, max: Ttl::ZERO, explicit_max: Ttl::ZERO }
+    }
+
+    fn longest(&self) -> Ttl {
+        self.mount.max.capped_by(self.max).capped_by(self.explicit_max)
+    }
+}
+
+/// The lifetime of something new: what is asked, else the mount's default, and never more than the
+/// bounds.
+pub fn at_issue(asked: Ttl, bounds: Bounds) -> Granted {
+    let wanted = asked.or(bounds.mount.default);
+    let longest = bounds.longest();
+    let mut warnings = Vec::new();
+    if wanted > longest && !asked.is_zero() {
+        warnings.push(capped(asked, longest));
+    }
+    Granted { ttl: wanted.min(longest), warnings }
+}
+
+/// The lifetime after a renewal at `now` of something issued at `issued`: what is asked, else
+/// `usual`, from now, and never beyond the bounds counted from `issued`. `None` when they have
+/// passed.
+pub fn at_renewal(
+    asked: Ttl,
+    usual: Ttl,
+    issued: Timestamp,
+    now: Timestamp,
+    bounds: Bounds,
+) -> Option<Granted> {
+    let wanted = asked.or(usual).or(bounds.mount.default);
+    let end = issued.plus(bounds.longest().as_duration());
+    let left = Ttl::from_duration(end.since(now));
+    if left.is_zero() {
+        return None;
+    }
+    let mut warnings = Vec::new();
+    if wanted > left {
+        warnings.push(capped(wanted, left));
+    }
+    Some(Granted { ttl: wanted.min(left), warnings })
+}
+
+/// The text clients know.
+fn capped(asked: Ttl, longest: Ttl) -> String {
+    format!(
+        "TTL of \"{asked}\" exceeded the effective max_ttl of \"{longest}\"; TTL value is capped accordingly"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Ttl {
+        Ttl::from_secs(secs)
+    }
+
+    fn bounds(default: u64, max: u64, role: u64, explicit: u64) -> Bounds {
+        let mount = Lifetimes { default: secs(default), max: secs(max) };
+        Bounds { mount, max: secs(role), explicit_max: secs(explicit) }
+    }
+
+    #[test]
+    fn new_things_get_what_they_ask_within_bounds() {
+        assert_eq!(at_issue(secs(0), bounds(60, 600, 0, 0)).ttl, secs(60));
+        assert_eq!(at_issue(secs(90), bounds(60, 600, 0, 0)).ttl, secs(90));
+        assert_eq!(at_issue(secs(0), bounds(60, 600, 30, 0)), Granted { ttl: secs(30), warnings: vec![] });
+        let capped = at_issue(secs(3600), bounds(60, 600, 0, 0));
+        assert_eq!(capped.ttl, secs(600));
+        assert_eq!(
+            capped.warnings,
+            ["TTL of \"1h0m0s\" exceeded the effective max_ttl of \"10m0s\"; TTL value is capped accordingly"]
+        );
+    }
+
+    #[test]
+    fn renewals_count_from_now_and_end_at_the_bound() {
+        let at = Timestamp::from_secs;
+        let renew = |asked, now| at_renewal(secs(asked), secs(60), at(1000), at(now), bounds(30, 600, 0, 0));
+        assert_eq!(renew(0, 1500).unwrap().ttl, secs(60));
+        assert_eq!(renew(10, 1500).unwrap().ttl, secs(10), "a smaller increment shortens");
+        let capped = renew(300, 1500).unwrap();
+        assert_eq!((capped.ttl, capped.warnings.len()), (secs(100), 1));
+        assert_eq!(renew(0, 1600), None);
+        assert_eq!(renew(0, 9999), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_outlives_its_bounds(
+            asked in 0_u64..10_000, default in 1_u64..5_000, max in 1_u64..5_000,
+            role in 0_u64..5_000, explicit in 0_u64..5_000, age in 0_u64..10_000,
+        ) {
+            let bounds = bounds(default, max, role, explicit);
+            let limit = [max, role, explicit].into_iter().filter(|l| *l > 0).min().unwrap();
+            proptest::prop_assert!(at_issue(secs(asked), bounds).ttl.as_secs() <= limit);
+            let (issued, now) = (Timestamp::from_secs(50), Timestamp::from_secs(50 + age as i64));
+            match at_renewal(secs(asked), secs(0), issued, now, bounds) {
+                Some(granted) => {
+                    proptest::prop_assert!(granted.ttl.as_secs() > 0);
+                    proptest::prop_assert!(age + granted.ttl.as_secs() <= limit);
+                }
+                None => proptest::prop_assert!(age >= limit),
+            }
+        }
+    }
+}

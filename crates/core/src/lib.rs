@@ -1,0 +1,45 @@
+//! The core: a router with a conscience. A request comes in, is tied to a token, checked against
+//! policies and handed to whichever engine is mounted at its path; if the engine answers with a
+//! credential, the core ties a lease to it and from then on is responsible that it ends.
+//!
+//! In reading order:
+//!
+//! - [`request`]: what `http` hands in and gets back; [`error`]: what a failed request says
+//! - [`core`]: [`Core`], sealed or unsealed; [`status`]: what it answers while sealed
+//! - [`unsealed`]: [`unsealed::Unsealed`], all that exists only while the keys are in memory
+//! - [`pipeline`]: one request, step by step
+//! - [`mounts`], [`plugins`]: which engine answers where, and who starts it
+//! - [`leases`]: issuing, renewing and ending
+//! - [`auth_token`], [`sys`]: the paths the core answers itself, a file per group
+//!
+//! Invariants: the core names no engine, no store and no HTTP; it defines what it needs
+//! ([`plugins::Plugins`]) and is given it. Whatever restricts and isn't built is refused.
+//!
+//! # Add a sys path
+//!
+//! 1. Write the handler beside its group in `sys/`, with its input as a derived `Input`.
+//! 2. Add an `Endpoint` to the group's `ENDPOINTS`: pattern, handlers, fields, and whether it is
+//!    root-protected.
+//! 3. Test it beside the handler, and record its answers in `tests/golden`.
+
+pub mod auth_token;
+pub mod core;
+pub mod endpoint;
+pub mod error;
+pub mod init;
+pub mod leases;
+pub mod mounts;
+pub mod pipeline;
+pub mod plugins;
+pub mod request;
+pub mod settings;
+pub mod status;
+pub mod sys;
+#[cfg(test)]
+mod tests;
+pub mod unsealed;
+
+pub use crate::core::Core;
+pub use error::Error;
+pub use request::{Answer, Envelope, Request, Verb};
+pub use settings::{Parts, Settings};

@@ -1,0 +1,346 @@
+//! [`Mounts`]: enabling, tuning and disabling. Changes are made one at a time; each is on disk
+//! before anyone sees it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use strongroom_barrier::{Batch, View};
+use strongroom_sdk::engine::EngineError;
+use strongroom_types::{MountPath, MountUuid, Ttl, Turns};
+use tokio_util::task::TaskTracker;
+
+use super::entry::{Class, MountConfig, MountEntry};
+use super::handle::{EngineHandle, Instance};
+use super::opening::{Opened, Opener};
+use super::table::{Backend, MountTable, Mounted};
+use crate::error::Error;
+use crate::plugins::PluginError;
+
+/// The mounts of a server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Mounts {
+    pub(crate) table: Arc<ArcSwap<MountTable>>,
+    pub(crate) view: View,
+    pub(crate) opener: Opener,
+    pub(crate) turns: Turns,
+    /// Replaced engines that finish their last requests.
+    pub(crate) retiring: TaskTracker,
+}
+
+/// What a new mount is to be.
+#[derive(Clone, Debug)]
+pub struct NewMount {
+    /// Secrets engine or auth method.
+    pub class: Class,
+    /// Where.
+    pub path: MountPath,
+    /// The plug-in's name.
+    pub mount_type: String,
+    /// The version asked for; empty to follow.
+    pub plugin_version: String,
+    /// For people.
+    pub description: String,
+    /// For the engine.
+    pub options: Option<BTreeMap<String, String>>,
+    /// Kept in this cluster.
+    pub local: bool,
+    /// See [`MountEntry::seal_wrap`].
+    pub seal_wrap: bool,
+    /// What can be tuned later.
+    pub config: MountConfig,
+}
+
+/// Changes that may wait for each other.
+const WAITING: usize = 64;
+/// How long an engine may take to initialise.
+pub(crate) const INITIALISE: Duration = Duration::from_secs(60);
+const PAGE: usize = 256;
+/// Paths that belong to the server.
+const RESERVED: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/"];
+
+impl Mounts {
+    /// Loads all mounts and starts their engines. One that can't be started doesn't stop the
+    /// others: its mount answers with the reason.
+    pub async fn load(view: View, opener: Opener, system: Vec<Arc<Mounted>>) -> Result<Self, Error> {
+        let mounts = Self {
+            table: opener.table.clone(),
+            view,
+            opener,
+            turns: Turns::new(WAITING),
+            retiring: TaskTracker::new(),
+        };
+        let mut table = MountTable::default();
+        for mounted in system {
+            table = table.with(mounted);
+        }
+        let mut entries = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let keys = mounts.view.keys("", after.as_deref(), PAGE).await?;
+            let full = keys.len() == PAGE;
+            after = keys.last().cloned();
+            for key in keys {
+                entries.extend(mounts.view.get_json::<MountEntry>(&key).await?);
+            }
+            if !full {
+                break;
+            }
+        }
+        // Engines may ask about their mounts while they start.
+        for entry in &entries {
+            let waiting = EngineHandle::broken("it is being started");
+            table = table.with(Mounted::new(entry.clone(), Backend::Engine(waiting)));
+        }
+        mounts.table.store(Arc::new(table));
+        let starts = entries.into_iter().map(|entry| mounts.start(entry));
+        futures_util::future::join_all(starts).await;
+        Ok(mounts)
+    }
+
+    /// All mounts of the moment.
+    pub fn table(&self) -> Arc<MountTable> {
+        self.table.load_full()
+    }
+
+    /// Mounts a new engine. When this answers, it is on disk and serves requests.
+    pub async fn enable(&self, new: NewMount) -> Result<(), Error> {
+        let mounts = self.clone();
+        self.turns.take(async move { mounts.enable_now(new).await }).await?
+    }
+
+    /// Changes what can be tuned.
+    pub async fn tune(
+        &self,
+        class: Class,
+        path: &str,
+        change: impl FnOnce(&mut MountEntry) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let (mounts, path) = (self.clone(), path.to_owned());
+        let work = async move {
+            let table = mounts.table();
+            let Some(mounted) = table.get(class, &path) else {
+                let text = format!("tune of path {path:?} failed: no mount entry found");
+                return Err(Error::invalid(text));
+            };
+            let mut entry = mounted.entry.clone();
+            change(&mut entry)?;
+            mounts.store(&entry, Batch::new()).await?;
+            mounts.swap(|table| table.with(Mounted::new(entry, mounted.backend.clone())));
+            Ok(())
+        };
+        self.turns.take(work).await?
+    }
+
+    /// Marks a mount as going away: from now on only revocations pass. Gives its entry.
+    pub async fn taint(&self, class: Class, path: &str) -> Result<Option<MountEntry>, Error> {
+        let (mounts, path) = (self.clone(), path.to_owned());
+        let work = async move {
+            let table = mounts.table();
+            let Some(mounted) = table.get(class, &path) else { return Ok(None) };
+            let entry = MountEntry { tainted: true, ..mounted.entry.clone() };
+            mounts.store(&entry, Batch::new()).await?;
+            let backend = mounted.backend.clone();
+            mounts.swap(|table| table.with(Mounted::new(entry.clone(), backend)));
+            Ok(Some(entry))
+        };
+        self.turns.take(work).await?
+    }
+
+    /// Removes a tainted mount whose leases are gone: ends the engine, deletes its storage and,
+    /// last, its entry. A crash in between leaves it tainted, and the removal goes on at the next
+    /// unseal.
+    pub async fn remove(&self, entry: MountEntry) -> Result<(), Error> {
+        let mounts = self.clone();
+        self.turns.take(async move { mounts.remove_now(entry).await }).await?
+    }
+
+    /// Ends all engines, at the same time. For sealing.
+    pub async fn close_all(&self) {
+        let table = self.table();
+        let instances = table.all().filter_map(|m| m.engine()?.take("the server is sealed"));
+        let close = instances.map(|instance| async move {
+            instance.engine.close().await;
+            instance.storage.close();
+        });
+        futures_util::future::join_all(close.collect::<Vec<_>>()).await;
+        self.retiring.close();
+        self.retiring.wait().await;
+    }
+
+    /// Starts the engine of a mount that exists.
+    pub(crate) async fn start(&self, entry: MountEntry) {
+        let handle = match self.open_existing(&entry).await {
+            Ok(instance) => EngineHandle::new(instance),
+            Err(error) => {
+                let mount = entry.route();
+                tracing::error!(mount, %error, "the engine of a mount could not be started");
+                EngineHandle::broken(error.to_string())
+            }
+        };
+        self.swap(|table| table.with(Mounted::new(entry, Backend::Engine(handle))));
+    }
+
+    async fn open_existing(&self, entry: &MountEntry) -> Result<Arc<Instance>, Error> {
+        // Exactly what ran before. An engine that is linked in has the version of the server.
+        let running = match &entry.running {
+            Some(running) => running.clone(),
+            None => self.opener.choose(entry).map_err(|error| failed_to_open(&error))?,
+        };
+        let opened =
+            self.opener.open(entry, running).await.map_err(|error| failed_to_open(&error))?;
+        opened.instance.storage.go_live();
+        self.initialise(&opened.instance).await?;
+        Ok(opened.instance)
+    }
+
+    async fn enable_now(&self, new: NewMount) -> Result<(), Error> {
+        self.check_free(new.class, &new.path)?;
+        let entropy = self.opener.barrier.entropy();
+        let broken = |_| Error::internal("a UUID could not be made");
+        let accessor = accessor(new.class, &new.mount_type, entropy.next_u64());
+        let mut entry = MountEntry {
+            v: 1,
+            class: new.class,
+            path: new.path.as_str().to_owned(),
+            mount_type: new.mount_type,
+            description: new.description,
+            uuid: MountUuid::parse(&entropy.uuid()).map_err(broken)?,
+            accessor,
+            local: new.local,
+            seal_wrap: new.seal_wrap,
+            options: new.options,
+            config: new.config,
+            plugin_version: new.plugin_version,
+            running: None,
+            tainted: false,
+            created: self.opener.barrier.clock().now(),
+        };
+        let running = self.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
+        let opened =
+            self.opener.open(&entry, running).await.map_err(|error| failed_to_open(&error))?;
+        match self.make_live(&mut entry, &opened).await {
+            Ok(()) => {
+                let handle = EngineHandle::new(opened.instance);
+                self.swap(|table| table.with(Mounted::new(entry, Backend::Engine(handle))));
+                Ok(())
+            }
+            Err(error) => {
+                opened.instance.storage.close();
+                opened.instance.engine.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Initialises an opened engine with its writes held aside, and commits them together with the
+    /// mount's entry.
+    pub(crate) async fn make_live(
+        &self,
+        entry: &mut MountEntry,
+        opened: &Opened,
+    ) -> Result<(), Error> {
+        let storage = &opened.instance.storage;
+        storage.hold();
+        self.initialise(&opened.instance).await?;
+        entry.running = Some(opened.running.clone());
+        let mut batch = Batch::new();
+        storage.release_into(&mut batch);
+        self.store(entry, batch).await?;
+        storage.go_live();
+        Ok(())
+    }
+
+    async fn initialise(&self, instance: &Instance) -> Result<(), Error> {
+        let clock = self.opener.barrier.clock();
+        tokio::select! {
+            done = instance.engine.initialize() => Ok(done?),
+            () = clock.sleep_until(clock.now().plus(INITIALISE)) => {
+                Err(EngineError::internal("the engine did not initialise in time").into())
+            }
+        }
+    }
+
+    async fn remove_now(&self, entry: MountEntry) -> Result<(), Error> {
+        let route = entry.route();
+        let table = self.table();
+        let here = table.get(entry.class, &entry.path).filter(|m| m.entry.uuid == entry.uuid);
+        if let Some(instance) = here.and_then(|m| m.engine()?.take("the mount is being removed")) {
+            instance.engine.close().await;
+            instance.storage.close();
+        }
+        let storage = self.opener.barrier.view(&entry.storage_prefix());
+        loop {
+            let keys = storage.keys("", None, PAGE).await?;
+            if keys.is_empty() {
+                break;
+            }
+            let mut batch = Batch::new();
+            for key in &keys {
+                storage.delete(&mut batch, key);
+            }
+            storage.commit(batch).await?;
+        }
+        let mut batch = Batch::new();
+        self.view.delete(&mut batch, &entry.key());
+        self.view.commit(batch).await?;
+        self.swap(|table| table.without(&route));
+        Ok(())
+    }
+
+    /// Writes an entry, with whatever else is in the batch.
+    pub(crate) async fn store(&self, entry: &MountEntry, mut batch: Batch) -> Result<(), Error> {
+        self.view.put_json(&mut batch, &entry.key(), entry);
+        self.view.commit(batch).await?;
+        Ok(())
+    }
+
+    pub(crate) fn swap(&self, change: impl FnOnce(&MountTable) -> MountTable) {
+        // Changes have turns, so nothing comes between the load and the store. Starts at unseal
+        // run side by side, but on one task.
+        let table = change(&self.table.load());
+        self.table.store(Arc::new(table));
+    }
+
+    fn check_free(&self, class: Class, path: &MountPath) -> Result<(), Error> {
+        let text = path.as_str();
+        let reserved = match class {
+            Class::Secret => RESERVED.iter().any(|taken| text.starts_with(taken)),
+            Class::Auth => text.starts_with("token/"),
+        };
+        if reserved {
+            return Err(Error::invalid(format!("cannot mount {text:?}")));
+        }
+        let table = self.table();
+        let taken = table.all().find(|mounted| mounted.entry.overlaps(class, path));
+        match taken {
+            Some(mounted) => {
+                Err(Error::invalid(format!("path is already in use at {}", mounted.entry.path)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error of a mount whose plug-in can't be used, in the words clients know.
+pub(crate) fn failed_to_open(error: &PluginError) -> Error {
+    match error {
+        PluginError::Invalid(text) => Error::invalid(text.clone()),
+        other => Error::invalid(format!("invalid backend version: {other}")),
+    }
+}
+
+/// `kv_05e18790`, or `auth_userpass_05e18790`.
+pub(crate) fn accessor(class: Class, mount_type: &str, random: u64) -> String {
+    let prefix = if class == Class::Auth { "auth_" } else { "" };
+    format!("{prefix}{mount_type}_{:08x}", random & 0xffff_ffff)
+}
+
+/// Checks lifetimes that would contradict each other.
+pub(crate) fn check_lifetimes(default: Ttl, max: Ttl) -> Result<(), Error> {
+    if !max.is_zero() && default > max {
+        return Err(Error::invalid("given default lease TTL greater than given max lease TTL"));
+    }
+    Ok(())
+}

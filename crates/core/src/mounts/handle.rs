@@ -1,0 +1,192 @@
+//! [`EngineHandle`]: the exchangeable engine behind a mount.
+//!
+//! A request enters, uses the engine of the moment, and leaves. To replace the engine the gate is
+//! closed: new requests wait in front of it, those inside finish, and when it opens again they
+//! find the new engine. No request fails for it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
+use strongroom_sdk::engine::{Engine, EngineError};
+use tokio::sync::{Notify, watch};
+
+use super::storage::InstanceStorage;
+
+/// The engine behind a mount. Cheap to clone; all clones are the same gate.
+#[derive(Clone)]
+pub struct EngineHandle(Arc<Shared>);
+
+struct Shared {
+    /// None while the engine can't be started.
+    current: ArcSwapOption<Instance>,
+    closed: watch::Sender<bool>,
+    waiting: AtomicUsize,
+    /// Why there is no engine.
+    trouble: ArcSwapOption<String>,
+}
+
+/// One instance of an engine, with its storage.
+pub struct Instance {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// Its storage.
+    pub storage: Arc<InstanceStorage>,
+    inside: AtomicUsize,
+    left: Notify,
+}
+
+/// A request inside an instance.
+pub struct Visit(Arc<Instance>);
+
+/// Requests that may wait in front of a closed gate.
+const MAX_WAITING: usize = 4096;
+
+impl Instance {
+    /// With nobody inside.
+    pub fn new(engine: Arc<dyn Engine>, storage: Arc<InstanceStorage>) -> Arc<Self> {
+        Arc::new(Self { engine, storage, inside: AtomicUsize::new(0), left: Notify::new() })
+    }
+
+    /// Resolves once nobody is inside.
+    pub async fn drained(&self) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            // Registered before looking, or the last one could leave unseen.
+            left.as_mut().enable();
+            if self.inside.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if self.0.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.left.notify_waiters();
+        }
+    }
+}
+
+impl std::ops::Deref for Visit {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.0
+    }
+}
+
+impl EngineHandle {
+    /// With an engine.
+    pub fn new(instance: Arc<Instance>) -> Self {
+        Self(Arc::new(Shared {
+            current: ArcSwapOption::from(Some(instance)),
+            closed: watch::Sender::new(false),
+            waiting: AtomicUsize::new(0),
+            trouble: ArcSwapOption::empty(),
+        }))
+    }
+
+    /// Without an engine: it could not be started, for this reason.
+    pub fn broken(trouble: impl Into<String>) -> Self {
+        Self(Arc::new(Shared {
+            current: ArcSwapOption::empty(),
+            closed: watch::Sender::new(false),
+            waiting: AtomicUsize::new(0),
+            trouble: ArcSwapOption::from_pointee(trouble.into()),
+        }))
+    }
+
+    /// Enters the engine of the moment; waits while the gate is closed. The caller has a deadline.
+    pub async fn enter(&self) -> Result<Visit, EngineError> {
+        loop {
+            if *self.0.closed.borrow() {
+                self.wait_in_front().await?;
+            }
+            let Some(instance) = self.0.current.load_full() else {
+                let trouble = self.0.trouble.load();
+                let trouble = trouble.as_deref().map_or("unknown cause", |text| text.as_str());
+                return Err(EngineError::Unavailable {
+                    message: format!("the plug-in could not be started: {trouble}"),
+                    delivered: false,
+                });
+            };
+            instance.inside.fetch_add(1, Ordering::SeqCst);
+            let visit = Visit(instance);
+            // Closed in between: whoever drains must be able to count on nobody entering.
+            if !*self.0.closed.borrow() {
+                return Ok(visit);
+            }
+        }
+    }
+
+    /// The instance of the moment, for what is no request.
+    pub fn instance(&self) -> Option<Arc<Instance>> {
+        self.0.current.load_full()
+    }
+
+    /// Closes the gate until the guard is dropped.
+    pub fn close_gate(&self) -> ClosedGate {
+        self.0.closed.send_replace(true);
+        ClosedGate(self.clone())
+    }
+
+    /// Puts another instance in place and gives the old one.
+    pub fn replace(&self, instance: Arc<Instance>) -> Option<Arc<Instance>> {
+        self.0.trouble.store(None);
+        self.0.current.swap(Some(instance))
+    }
+
+    /// Takes the instance away: later requests hear why.
+    pub fn take(&self, why: &str) -> Option<Arc<Instance>> {
+        self.0.trouble.store(Some(Arc::new(why.to_owned())));
+        self.0.current.swap(None)
+    }
+
+    async fn wait_in_front(&self) -> Result<(), EngineError> {
+        if self.0.waiting.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING {
+            self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+            return Err(EngineError::Unavailable {
+                message: "too many requests wait while the plug-in is reloaded".to_owned(),
+                delivered: false,
+            });
+        }
+        let _place = Place(&self.0.waiting);
+        let mut closed = self.0.closed.subscribe();
+        // An error means that the handle is gone, and then there is nothing to wait for.
+        let _ = closed.wait_for(|closed| !closed).await;
+        Ok(())
+    }
+}
+
+/// A place in front of the gate; given back however the wait ends.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Opens the gate when dropped.
+#[must_use]
+pub struct ClosedGate(EngineHandle);
+
+impl Drop for ClosedGate {
+    fn drop(&mut self) {
+        self.0.0.closed.send_replace(false);
+    }
+}
+
+impl fmt::Debug for EngineHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0.current.load() {
+            Some(instance) => write!(f, "EngineHandle({:?})", instance.engine),
+            None => f.write_str("EngineHandle(broken)"),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Mounts: which engine answers below which path.
+//!
+//! In reading order:
+//!
+//! - [`entry`]: [`MountEntry`], what is stored of a mount
+//! - [`table`]: [`MountTable`], all mounts as an immutable snapshot, and routing by longest prefix
+//! - [`handle`]: [`EngineHandle`], the exchangeable engine behind a mount, with its gate
+//! - [`storage`]: [`InstanceStorage`], the mount's storage as one instance of its engine sees it
+//! - [`system_view`]: what an engine may ask the server
+//! - [`opening`]: from an entry to a running engine
+//! - [`changes`]: enabling, tuning and disabling
+//! - [`reload`]: replacing an engine without failing a request
+
+pub mod changes;
+pub mod entry;
+pub mod handle;
+pub mod opening;
+pub mod reload;
+pub mod storage;
+pub mod system_view;
+pub mod table;
+
+pub use changes::Mounts;
+pub use entry::{Class, MountConfig, MountEntry};
+pub use handle::EngineHandle;
+pub use storage::InstanceStorage;
+pub use table::{Backend, MountTable, Mounted};

@@ -1,0 +1,112 @@
+//! Replacing an engine without failing a request.
+//!
+//! A new instance is set up beside the old one. Then the gate closes: new requests wait, running
+//! ones finish. The new instance initialises with its writes held aside, and the change of the
+//! mount and those writes are one batch. If anything fails, the writes are dropped, the gate opens
+//! on the old instance, and the operator is told why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::changes::{Mounts, failed_to_open};
+use super::entry::Class;
+use super::handle::Instance;
+use super::table::{Backend, Mounted};
+use crate::error::Error;
+
+/// How long new requests wait for running ones before the two instances may overlap.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long an engine that must never run twice is given to finish its requests.
+const DRAIN_EXCLUSIVE: Duration = Duration::from_secs(90);
+
+impl Mounts {
+    /// Replaces the engine of a mount by what the catalog says should run.
+    pub async fn reload(&self, class: Class, path: &str) -> Result<(), Error> {
+        let (mounts, path) = (self.clone(), path.to_owned());
+        self.turns.take(async move { mounts.reload_now(class, &path).await }).await?
+    }
+
+    async fn reload_now(&self, class: Class, path: &str) -> Result<(), Error> {
+        let table = self.table();
+        let Some(mounted) = table.get(class, path) else {
+            return Err(Error::invalid(format!("No {} at {path}", class.noun())));
+        };
+        let Some(handle) = mounted.engine() else {
+            return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
+        };
+        let mut entry = mounted.entry.clone();
+        let running = self.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
+        let opened =
+            self.opener.open(&entry, running).await.map_err(|error| failed_to_open(&error))?;
+        let old = handle.instance();
+        let swapped = {
+            let _gate = handle.close_gate();
+            let prepared = match &old {
+                Some(old) => self.drain(old, &opened.instance).await,
+                None => Ok(()),
+            };
+            match prepared {
+                Ok(()) => self.make_live(&mut entry, &opened).await,
+                Err(error) => Err(error),
+            }
+            .map(|()| {
+                handle.replace(opened.instance.clone());
+                let backend = Backend::Engine(handle.clone());
+                self.swap(|table| table.with(Mounted::new(entry, backend)));
+            })
+        };
+        match swapped {
+            Ok(()) => {
+                if let Some(old) = old {
+                    self.retire(old, opened.instance);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                opened.instance.storage.close();
+                opened.instance.engine.close().await;
+                if let Some(old) = old {
+                    old.storage.run_beside(None);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the requests inside the old instance. If they take too long the two overlap, each
+    /// told of the other's writes, unless one of them says that it must run alone.
+    async fn drain(&self, old: &Arc<Instance>, new: &Arc<Instance>) -> Result<(), Error> {
+        let alone = |instance: &Instance| instance.engine.description().exclusive;
+        let exclusive = alone(old) || alone(new);
+        let clock = self.opener.barrier.clock();
+        let patience = if exclusive { DRAIN_EXCLUSIVE } else { DRAIN };
+        tokio::select! {
+            () = old.drained() => return Ok(()),
+            () = clock.sleep_until(clock.now().plus(patience)) => {}
+        }
+        if exclusive {
+            return Err(Error::internal(
+                "the running requests did not finish in time, and the engine must run alone",
+            ));
+        }
+        old.storage.run_beside(Some(Arc::downgrade(&new.engine)));
+        new.storage.run_beside(Some(Arc::downgrade(&old.engine)));
+        Ok(())
+    }
+
+    /// Lets the requests inside the old instance finish, then ends it.
+    fn retire(&self, old: Arc<Instance>, new: Arc<Instance>) {
+        let clock = self.opener.barrier.clock().clone();
+        self.retiring.spawn(async move {
+            tokio::select! {
+                () = old.drained() => {}
+                () = clock.sleep_until(clock.now().plus(DRAIN_EXCLUSIVE)) => {
+                    tracing::warn!("requests in a replaced engine did not end; it is closed on them");
+                }
+            }
+            new.storage.run_beside(None);
+            old.engine.close().await;
+            old.storage.close();
+        });
+    }
+}

@@ -1,0 +1,373 @@
+//! [`InstanceStorage`]: the mount's storage as one instance of its engine sees it.
+//!
+//! An instance goes through phases: while it is set up it may read; while it is initialised its
+//! writes are held aside, so that they happen together with the change of the mount table, or not
+//! at all; then it writes; and once it is closed nothing of it reaches the store any more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use bytes::Bytes;
+use strongroom_barrier::{Batch, Version, View};
+use strongroom_sdk::engine::{
+    Change, Engine, Precondition, Storage, StorageBatch, StorageError, Stored,
+};
+use strongroom_sdk::intent::INTENT_FOLDER;
+use strongroom_types::path::{MAX_PATH_BYTES, check_segments};
+use tokio::sync::{Notify, Semaphore};
+
+/// Storage of one instance.
+#[derive(Debug)]
+pub struct InstanceStorage {
+    view: View,
+    phase: Mutex<Phase>,
+    phase_changed: Notify,
+    /// An instance beside which this one runs for the moment of a reload: it is told of writes.
+    beside: ArcSwapOption<Weak<dyn Engine>>,
+    /// Bounds what a plug-in can have under way.
+    under_way: Semaphore,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Reads only.
+    Setup,
+    /// Writes are held aside.
+    Held(Held),
+    /// What was held is being committed; writes wait for the outcome.
+    Releasing(Held),
+    /// Writes go to the store.
+    Live,
+    /// Nothing works.
+    Closed,
+}
+
+/// Writes that are held aside, and the conditions they were made under.
+#[derive(Debug, Default)]
+struct Held {
+    values: BTreeMap<String, Option<HeldValue>>,
+    conditions: Vec<Precondition>,
+}
+
+#[derive(Clone)]
+struct HeldValue {
+    value: Bytes,
+    seal_wrap: bool,
+}
+
+impl std::fmt::Debug for HeldValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HeldValue({} bytes)", self.value.len())
+    }
+}
+
+/// Operations one instance may have under way at the same time; more wait.
+const UNDER_WAY: usize = 1024;
+/// Versions shown for values that are held and have none yet.
+const HELD_VERSION: u64 = u64::MAX;
+
+impl InstanceStorage {
+    /// For an instance that is being set up.
+    pub fn new(view: View) -> Arc<Self> {
+        Arc::new(Self {
+            view,
+            phase: Mutex::new(Phase::Setup),
+            phase_changed: Notify::new(),
+            beside: ArcSwapOption::empty(),
+            under_way: Semaphore::new(UNDER_WAY),
+        })
+    }
+
+    /// From now on writes are held aside.
+    pub fn hold(&self) {
+        self.enter(Phase::Held(Held::default()));
+    }
+
+    /// Adds what is held to a batch, with its conditions. Until [`InstanceStorage::go_live`] or
+    /// [`InstanceStorage::close`] says how that went, further writes wait.
+    pub fn release_into(&self, batch: &mut Batch) {
+        let mut phase = self.lock();
+        let Phase::Held(held) = &mut *phase else { return };
+        let held = std::mem::take(held);
+        for condition in &held.conditions {
+            self.require(batch, condition);
+        }
+        for (key, value) in &held.values {
+            match value {
+                Some(HeldValue { value, seal_wrap }) => {
+                    self.put(batch, key, value, *seal_wrap);
+                }
+                None => self.view.delete(batch, key),
+            }
+        }
+        *phase = Phase::Releasing(held);
+    }
+
+    /// From now on writes go to the store; what was held has been committed.
+    pub fn go_live(&self) {
+        self.enter(Phase::Live);
+    }
+
+    /// From now on nothing works any more.
+    pub fn close(&self) {
+        self.enter(Phase::Closed);
+    }
+
+    /// Tells another instance of this one's writes from now on; `None` to stop.
+    pub fn run_beside(&self, other: Option<Weak<dyn Engine>>) {
+        self.beside.store(other.map(Arc::new));
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.lock() = phase;
+        self.phase_changed.notify_waiters();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held of a key, if this instance may read at all.
+    fn held(&self, key: &str) -> Result<Option<Option<HeldValue>>, StorageError> {
+        match &*self.lock() {
+            Phase::Closed => Err(StorageError::Closed),
+            Phase::Held(held) | Phase::Releasing(held) => Ok(held.values.get(key).cloned()),
+            Phase::Setup | Phase::Live => Ok(None),
+        }
+    }
+
+    /// Resolves once it is known whether writes go to the store (`true`) or are held aside.
+    async fn may_write(&self) -> Result<bool, StorageError> {
+        loop {
+            let changed = self.phase_changed.notified();
+            tokio::pin!(changed);
+            // Registered before looking, or the change could be missed.
+            changed.as_mut().enable();
+            match &*self.lock() {
+                Phase::Setup => return Err(StorageError::Setup),
+                Phase::Closed => return Err(StorageError::Closed),
+                Phase::Live => return Ok(true),
+                Phase::Held(_) => return Ok(false),
+                Phase::Releasing(_) => {}
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes a batch into what is held. `false` if that is no longer possible.
+    async fn hold_batch(&self, batch: &StorageBatch) -> Result<bool, StorageError> {
+        for condition in &batch.preconditions {
+            let key = key_of(condition);
+            let stored = self.get(key).await?;
+            let holds = match condition {
+                Precondition::Exists(_) => stored.is_some(),
+                Precondition::Absent(_) => stored.is_none(),
+                Precondition::Unchanged(_, version) => {
+                    stored.is_some_and(|stored| stored.version == *version)
+                }
+            };
+            if !holds {
+                return Err(StorageError::Precondition(key.to_owned()));
+            }
+        }
+        let mut phase = self.lock();
+        let Phase::Held(held) = &mut *phase else { return Ok(false) };
+        for condition in &batch.preconditions {
+            // A condition on something held was judged just now, for good.
+            if !held.values.contains_key(key_of(condition)) {
+                held.conditions.push(condition.clone());
+            }
+        }
+        for change in batch.changes.clone() {
+            match change {
+                Change::Put { key, value, seal_wrap } => {
+                    held.values.insert(key, Some(HeldValue { value, seal_wrap }));
+                }
+                Change::Delete { key } => _ = held.values.insert(key, None),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn commit_now(&self, batch: &StorageBatch) -> Result<(), StorageError> {
+        let mut plain = Batch::new();
+        for condition in &batch.preconditions {
+            self.require(&mut plain, condition);
+        }
+        for change in &batch.changes {
+            match change {
+                Change::Put { key, value, seal_wrap } => {
+                    self.put(&mut plain, key, value, *seal_wrap);
+                }
+                Change::Delete { key } => self.view.delete(&mut plain, key),
+            }
+        }
+        self.view.commit(plain).await.map_err(|error| storage_error(&error))?;
+        if let Some(other) = self.beside.load().as_ref().and_then(|other| other.upgrade()) {
+            for change in &batch.changes {
+                other.invalidate(change.key()).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn require(&self, batch: &mut Batch, condition: &Precondition) {
+        match condition {
+            Precondition::Exists(key) => self.view.require_exists(batch, key),
+            Precondition::Absent(key) => self.view.require_absent(batch, key),
+            Precondition::Unchanged(key, version) => {
+                self.view.require_unchanged(batch, key, Version(*version));
+            }
+        }
+    }
+
+    fn put(&self, batch: &mut Batch, key: &str, value: &Bytes, seal_wrap: bool) {
+        if seal_wrap {
+            self.view.put_seal_wrapped(batch, key, value.to_vec());
+        } else {
+            self.view.put(batch, key, value.to_vec());
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for InstanceStorage {
+    async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
+        check_key(key)?;
+        if let Some(held) = self.held(key)? {
+            return Ok(held.map(|held| Stored {
+                value: held.value,
+                version: HELD_VERSION,
+                seal_wrap: held.seal_wrap,
+            }));
+        }
+        let found = if key.starts_with(INTENT_FOLDER) {
+            self.view.get_uncached(key).await
+        } else {
+            self.view.get(key).await
+        };
+        let found = found.map_err(|error| storage_error(&error))?;
+        Ok(found.map(|entry| Stored {
+            value: entry.value,
+            version: entry.version.0,
+            seal_wrap: entry.seal_wrap,
+        }))
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        check_prefix(prefix)?;
+        let held = match &*self.lock() {
+            Phase::Closed => return Err(StorageError::Closed),
+            Phase::Held(held) | Phase::Releasing(held) => Some(held.values.clone()),
+            Phase::Setup | Phase::Live => None,
+        };
+        let found = self.view.children(prefix, after, limit).await;
+        let mut found = found.map_err(|error| storage_error(&error))?;
+        if let Some(held) = held {
+            merge(&mut found, &held, prefix, after, limit);
+        }
+        Ok(found)
+    }
+
+    async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
+        for change in &batch.changes {
+            check_key(change.key())?;
+        }
+        // The semaphore is never closed.
+        let _place = self.under_way.acquire().await;
+        loop {
+            if self.may_write().await? {
+                return self.commit_now(&batch).await;
+            }
+            if self.hold_batch(&batch).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_atomic(&self) -> bool {
+        true
+    }
+}
+
+/// Adds held names to a list. A held removal of the last entry of a folder leaves the folder shown:
+/// while an engine initialises, that does no harm.
+fn merge(
+    found: &mut Vec<String>,
+    held: &BTreeMap<String, Option<HeldValue>>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) {
+    for (key, value) in held {
+        let Some(name) = key.strip_prefix(prefix) else { continue };
+        let child = match name.split_once('/') {
+            Some((folder, _)) => format!("{folder}/"),
+            None => name.to_owned(),
+        };
+        match value {
+            Some(_) if after.is_none_or(|after| child.as_str() > after) => found.push(child),
+            None => found.retain(|known| *known != child || known.ends_with('/')),
+            Some(_) => {}
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(limit);
+}
+
+fn key_of(condition: &Precondition) -> &str {
+    match condition {
+        Precondition::Exists(key)
+        | Precondition::Absent(key)
+        | Precondition::Unchanged(key, _) => key,
+    }
+}
+
+/// A key can't leave the mount: it has no empty, `.` or `..` segment and no leading slash.
+fn check_key(key: &str) -> Result<(), StorageError> {
+    if key.is_empty() || key.ends_with('/') || key.len() > MAX_PATH_BYTES {
+        return Err(StorageError::InvalidKey);
+    }
+    check_segments(key).map_err(|_| StorageError::InvalidKey)
+}
+
+fn check_prefix(prefix: &str) -> Result<(), StorageError> {
+    if prefix.len() > MAX_PATH_BYTES {
+        return Err(StorageError::InvalidKey);
+    }
+    check_segments(prefix).map_err(|_| StorageError::InvalidKey)
+}
+
+fn storage_error(error: &strongroom_barrier::Error) -> StorageError {
+    use strongroom_storage::Error as Physical;
+    match error {
+        strongroom_barrier::Error::Sealed => StorageError::Closed,
+        strongroom_barrier::Error::Storage(Physical::Precondition { key }) => {
+            StorageError::Precondition(key.clone())
+        }
+        other => StorageError::Failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_in_the_mount() {
+        for bad in ["", "/a", "a/", "..", "a/../b", "a//b", "./a", "a\0b"] {
+            assert_eq!(check_key(bad), Err(StorageError::InvalidKey), "{bad:?}");
+        }
+        assert!(check_key("a/b..c").is_ok());
+        assert!(check_prefix("").is_ok() && check_prefix("a/").is_ok());
+        assert!(check_prefix("../").is_err());
+    }
+}

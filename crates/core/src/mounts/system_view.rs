@@ -1,0 +1,63 @@
+//! [`MountSystem`]: what an engine may ask the server about its own mount.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use strongroom_sdk::engine::{ClusterInfo, Lifetimes, System, SystemError};
+
+use super::table::MountTable;
+
+/// Answers from the mount table of the moment.
+#[derive(Debug)]
+pub struct MountSystem {
+    table: Arc<ArcSwap<MountTable>>,
+    uuid: String,
+    route: String,
+    server: Server,
+}
+
+/// What holds for the whole server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Lifetimes where a mount has none of its own.
+    pub lifetimes: Lifetimes,
+    /// Names of the cluster.
+    pub cluster: ClusterInfo,
+    /// The server's version.
+    pub version: String,
+}
+
+impl MountSystem {
+    /// For the mount of this UUID, which is or will be at this route.
+    pub fn new(
+        table: Arc<ArcSwap<MountTable>>,
+        uuid: String,
+        route: String,
+        server: Server,
+    ) -> Self {
+        Self { table, uuid, route, server }
+    }
+}
+
+#[async_trait]
+impl System for MountSystem {
+    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
+        let table = self.table.load();
+        let here = table.route(&self.route).map(|(mounted, _)| mounted);
+        let own = here.filter(|mounted| mounted.entry.uuid.as_str() == self.uuid);
+        Ok(own.map_or(self.server.lifetimes, |m| m.entry.lifetimes(self.server.lifetimes)))
+    }
+
+    async fn tainted(&self) -> Result<bool, SystemError> {
+        Ok(self.table.load().by_uuid(&self.uuid).is_some_and(|mounted| mounted.entry.tainted))
+    }
+
+    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+        Ok(self.server.cluster.clone())
+    }
+
+    async fn server_version(&self) -> Result<String, SystemError> {
+        Ok(self.server.version.clone())
+    }
+}

@@ -1,0 +1,107 @@
+//! [`MountTable`]: all mounts as an immutable snapshot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use strongroom_sdk::engine::MountInfo;
+
+use super::entry::{Class, MountEntry};
+use super::handle::EngineHandle;
+
+/// All mounts. A change makes a new table; readers take no lock.
+#[derive(Clone, Debug, Default)]
+pub struct MountTable {
+    by_route: HashMap<String, Arc<Mounted>>,
+}
+
+/// A mount and what answers for it.
+#[derive(Debug)]
+pub struct Mounted {
+    /// What is stored of it.
+    pub entry: MountEntry,
+    /// What its engine may know of it.
+    pub info: Arc<MountInfo>,
+    /// What answers.
+    pub backend: Backend,
+}
+
+/// What answers below a mount.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// `sys/`.
+    System,
+    /// `auth/token/`.
+    Token,
+    /// An engine.
+    Engine(EngineHandle),
+}
+
+impl Mounted {
+    /// Puts an entry and what answers for it together.
+    pub fn new(entry: MountEntry, backend: Backend) -> Arc<Self> {
+        let info = Arc::new(entry.info());
+        Arc::new(Self { entry, info, backend })
+    }
+
+    /// The engine, unless the server itself answers.
+    pub fn engine(&self) -> Option<&EngineHandle> {
+        match &self.backend {
+            Backend::Engine(engine) => Some(engine),
+            Backend::System | Backend::Token => None,
+        }
+    }
+}
+
+impl MountTable {
+    /// With one more mount, or another in place of the one that was there.
+    #[must_use]
+    pub fn with(&self, mounted: Arc<Mounted>) -> Self {
+        let mut table = self.clone();
+        table.by_route.insert(mounted.entry.route(), mounted);
+        table
+    }
+
+    /// Without the mount at a route.
+    #[must_use]
+    pub fn without(&self, route: &str) -> Self {
+        let mut table = self.clone();
+        table.by_route.remove(route);
+        table
+    }
+
+    /// The mount with the longest path that `path` lies under, and the rest of the path.
+    pub fn route<'p>(&self, path: &'p str) -> Option<(&Arc<Mounted>, &'p str)> {
+        let slashes = path.rmatch_indices('/').map(|(at, _)| at + 1);
+        slashes.into_iter().find_map(|end| {
+            let (route, rest) = path.split_at_checked(end)?;
+            Some((self.by_route.get(route)?, rest))
+        })
+    }
+
+    /// The mount at exactly this place.
+    pub fn get(&self, class: Class, path: &str) -> Option<&Arc<Mounted>> {
+        match class {
+            Class::Auth => self.by_route.get(&format!("auth/{path}")),
+            // `auth/x/` as a secrets mount can't exist: the path is reserved.
+            Class::Secret => self.by_route.get(path).filter(|m| m.entry.class == class),
+        }
+    }
+
+    /// The mount of this UUID.
+    pub fn by_uuid(&self, uuid: &str) -> Option<&Arc<Mounted>> {
+        self.by_route.values().find(|mounted| mounted.entry.uuid.as_str() == uuid)
+    }
+
+    /// The mounts of a class, by path.
+    pub fn of_class(&self, class: Class) -> Vec<&Arc<Mounted>> {
+        let mut mounts: Vec<_> =
+            self.by_route.values().filter(|mounted| mounted.entry.class == class).collect();
+        mounts.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
+        mounts
+    }
+
+    /// All mounts, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Mounted>> {
+        self.by_route.values()
+    }
+}

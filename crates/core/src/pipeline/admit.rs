@@ -1,0 +1,111 @@
+//! What is refused unseen: paths that aren't normal, and headers that restrict or redirect in a way
+//! that isn't built. Ignoring those would do something else than was asked.
+
+use strongroom_sdk::engine::Connection;
+use strongroom_types::path::InvalidPath;
+use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret};
+
+use crate::error::Error;
+use crate::leases::ending::request_id;
+use crate::request::{Request, Verb};
+
+/// A request with a normal path and an id.
+pub(crate) struct Admitted {
+    pub(crate) id: RequestId,
+    pub(crate) verb: Verb,
+    /// For lists with its trailing slash.
+    pub(crate) path: RequestPath,
+    pub(crate) fields: Fields,
+    pub(crate) token: Option<Secret<String>>,
+    pub(crate) connection: Option<Connection>,
+}
+
+/// Headers that ask for something this server can't do yet, with what they ask for.
+const UNBUILT: [(&str, &str); 6] = [
+    ("x-vault-namespace", "the namespace header"),
+    ("x-vault-wrap-ttl", "response wrapping"),
+    ("x-vault-mfa", "the MFA header"),
+    ("x-vault-inline-auth-path", "inline authentication"),
+    ("x-vault-recover-snapshot-id", "recovery from snapshots"),
+    ("x-vault-recover-source-path", "recovery from snapshots"),
+];
+
+pub(crate) fn admit(request: Request, entropy: &dyn Entropy) -> Result<Admitted, Error> {
+    let path = RequestPath::parse(&request.path).map_err(|error| match error {
+        InvalidPath::Unprintable => Error::silent(strongroom_types::ErrorKind::Invalid),
+        other => other.into(),
+    })?;
+    for (header, what) in UNBUILT {
+        let asks = |values: &Vec<String>| values.iter().any(|value| means_something(header, value));
+        if request.headers.get(header).is_some_and(asks) {
+            return Err(Error::unbuilt(what));
+        }
+    }
+    let path = if request.verb == Verb::List { path.as_folder() } else { path };
+    Ok(Admitted {
+        id: request_id(entropy),
+        verb: request.verb,
+        path,
+        fields: request.fields,
+        token: request.token,
+        connection: request.connection,
+    })
+}
+
+/// The root namespace may be named; a wrapping lifetime of zero asks for none.
+fn means_something(header: &str, value: &str) -> bool {
+    let value = value.trim();
+    match header {
+        "x-vault-namespace" => !matches!(value, "" | "/" | "root" | "root/"),
+        "x-vault-wrap-ttl" => !matches!(value, "" | "0" | "0s"),
+        _ => !value.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::entropy::SeededEntropy;
+
+    use super::*;
+
+    fn request(path: &str, header: Option<(&str, &str)>) -> Request {
+        let header = header.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        Request {
+            verb: Verb::Read,
+            path: path.to_owned(),
+            fields: Fields::new(),
+            token: None,
+            headers: header.into_iter().collect(),
+            connection: None,
+        }
+    }
+
+    fn refusal(request: Request) -> Option<String> {
+        admit(request, &SeededEntropy::new(1)).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn cve_2026_3605_paths_are_normal_before_anyone_judges_them() {
+        for path in ["secret/../sys/seal", "secret/./x", "secret//x", "secret/.."] {
+            assert!(refusal(request(path, None)).is_some(), "{path}");
+        }
+        assert_eq!(refusal(request("a/../b", None)).as_deref(), Some("relative paths not supported"));
+        assert_eq!(refusal(request("secret/x", None)), None);
+    }
+
+    #[test]
+    fn headers_that_are_not_built_are_refused_not_ignored() {
+        for (header, value) in [
+            ("x-vault-namespace", "team"),
+            ("x-vault-wrap-ttl", "60"),
+            ("x-vault-mfa", "totp:123456"),
+            ("x-vault-inline-auth-path", "auth/x/login"),
+        ] {
+            let error = refusal(request("a", Some((header, value)))).unwrap();
+            assert!(error.ends_with("is not supported by this server"), "{error}");
+        }
+        for (header, value) in [("x-vault-namespace", "root"), ("x-vault-wrap-ttl", "0")] {
+            assert_eq!(refusal(request("a", Some((header, value)))), None);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The token: looked up, and one use of it counted durably, before anything is done with it.
+
+use std::sync::Arc;
+
+use strongroom_policy::Acl;
+use strongroom_token::{Found, Spent};
+
+use super::route::Routed;
+use crate::error::Error;
+use crate::unsealed::Unsealed;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) found: Found,
+    /// What the token's policies allow, as they are now.
+    pub(crate) acl: Arc<Acl>,
+    /// This request was the token's last.
+    pub(crate) last_use: bool,
+}
+
+/// The caller; none where no token is needed. A path that is open to all still gets its caller if a
+/// valid token was sent, and an invalid one doesn't hurt there.
+pub(crate) async fn authenticate(
+    open: &Unsealed,
+    routed: &Routed,
+) -> Result<Option<Caller>, Error> {
+    let found = match &routed.request.token {
+        Some(token) if !token.expose_secret().is_empty() => {
+            open.stores.tokens.look_up(token.expose_secret(), open.clock().now()).await?
+        }
+        _ => None,
+    };
+    let Some(found) = found else {
+        return if routed.open_to_all { Ok(None) } else { Err(Error::no_token()) };
+    };
+    let spent = match open.stores.tokens.spend(&found).await {
+        Ok(spent) => spent,
+        Err(strongroom_token::Error::Revoked) if routed.open_to_all => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let acl = open.stores.policies.acl(&found.token.policies);
+    Ok(Some(Caller { found, acl, last_use: spent == Spent::Last }))
+}

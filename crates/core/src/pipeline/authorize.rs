@@ -1,0 +1,95 @@
+//! Policies. A write needs `create` or `update`, and which of the two the engine says; it is asked
+//! only if the rules grant one of them.
+
+use strongroom_policy::Capability;
+use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
+
+use super::authenticate::Caller;
+use super::dispatch::engine_request;
+use super::route::Routed;
+use crate::error::Error;
+use crate::mounts::handle::Visit;
+use crate::request::Verb;
+use crate::unsealed::Unsealed;
+
+/// A request that may be done.
+pub(crate) struct Allowed {
+    pub(crate) routed: Routed,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) operation: Operation,
+    /// The engine, entered already if it was asked something. The same one gets the request.
+    pub(crate) visit: Option<Visit>,
+}
+
+pub(crate) async fn authorize(
+    open: &Unsealed,
+    routed: Routed,
+    caller: Option<Caller>,
+) -> Result<Allowed, Error> {
+    let operation = match routed.request.verb {
+        Verb::Read => Operation::Read,
+        Verb::List => Operation::List,
+        Verb::Delete => Operation::Delete,
+        Verb::Patch => Operation::Patch,
+        Verb::Help => Operation::Help,
+        Verb::Write => return authorize_write(open, routed, caller).await,
+    };
+    if !routed.open_to_all && operation != Operation::Help {
+        let caller = caller.as_ref().ok_or_else(Error::no_token)?;
+        let needed = match operation {
+            Operation::Read => Capability::Read,
+            Operation::List => Capability::List,
+            Operation::Delete => Capability::Delete,
+            _ => Capability::Patch,
+        };
+        check(&routed, caller, needed)?;
+    }
+    Ok(Allowed { routed, caller, operation, visit: None })
+}
+
+async fn authorize_write(
+    open: &Unsealed,
+    routed: Routed,
+    caller: Option<Caller>,
+) -> Result<Allowed, Error> {
+    if !routed.open_to_all {
+        let caller = caller.as_ref().ok_or_else(Error::no_token)?;
+        let granted = |capability| check(&routed, caller, capability);
+        if granted(Capability::Create).is_err() {
+            granted(Capability::Update)?;
+        }
+    }
+    let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine());
+    let Some(engine) = engine else {
+        return finish_write(routed, caller, Operation::Update, None);
+    };
+    let visit = engine.enter().await?;
+    let request = engine_request(open, &routed, caller.as_ref(), Operation::Update, &visit);
+    let operation = match visit.engine.exists(&request).await {
+        Ok(Existence::Absent) => Operation::Create,
+        Ok(Existence::Exists | Existence::NoCheck)
+        | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
+        Err(error) => return Err(error.into()),
+    };
+    finish_write(routed, caller, operation, Some(visit))
+}
+
+fn finish_write(
+    routed: Routed,
+    caller: Option<Caller>,
+    operation: Operation,
+    visit: Option<Visit>,
+) -> Result<Allowed, Error> {
+    if !routed.open_to_all {
+        let caller = caller.as_ref().ok_or_else(Error::no_token)?;
+        let needed =
+            if operation == Operation::Create { Capability::Create } else { Capability::Update };
+        check(&routed, caller, needed)?;
+    }
+    Ok(Allowed { routed, caller, operation, visit })
+}
+
+fn check(routed: &Routed, caller: &Caller, needed: Capability) -> Result<(), Error> {
+    let path = routed.request.path.as_str();
+    if caller.acl.allows(path, needed, routed.root) { Ok(()) } else { Err(Error::denied()) }
+}

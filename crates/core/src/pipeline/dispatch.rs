@@ -1,0 +1,137 @@
+//! To the engine, or to the core's own endpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strongroom_sdk::engine::{self, Operation};
+use strongroom_telemetry::{Stopwatch, names};
+use strongroom_types::{ErrorKind, Namespace};
+
+use super::authenticate::Caller;
+use super::authorize::Allowed;
+use super::route::Routed;
+use super::settle::settle;
+use crate::endpoint::{Call, Endpoint, find};
+use crate::error::Error;
+use crate::mounts::{Backend, Mounted};
+use crate::mounts::handle::Instance;
+use crate::request::{Answer, Envelope, Verb};
+use crate::unsealed::Unsealed;
+use crate::{auth_token, sys};
+
+pub(crate) async fn dispatch(open: &Arc<Unsealed>, allowed: Allowed) -> Result<Answer, Error> {
+    let Some(mounted) = allowed.routed.mounted.clone() else {
+        let path = allowed.routed.request.path.as_str();
+        let text = format!("no handler for route {path:?}. route entry not found.");
+        return Err(Error::plain(ErrorKind::NotFound, text));
+    };
+    let (id, path) = (allowed.routed.request.id.clone(), allowed.routed.request.path.clone());
+    let answer = match &mounted.backend {
+        Backend::System => to_endpoint(open, sys::ENDPOINTS, allowed).await?,
+        Backend::Token => to_endpoint(open, auth_token::ENDPOINTS, allowed).await?,
+        Backend::Engine(_) => to_engine(open, &mounted, allowed).await?,
+    };
+    Ok(match answer {
+        Answer::Envelope(envelope) => Answer::Envelope(Box::new(Envelope {
+            request_id: id.to_string(),
+            mount_type: mounted.entry.mount_type.clone(),
+            injected: sys::is_injected(path.as_str()),
+            ..*envelope
+        })),
+        other => other,
+    })
+}
+
+async fn to_engine(
+    open: &Arc<Unsealed>,
+    mounted: &Arc<Mounted>,
+    allowed: Allowed,
+) -> Result<Answer, Error> {
+    let Allowed { routed, caller, operation, visit } = allowed;
+    if mounted.entry.tainted {
+        return Err(Error::invalid("the mount is being removed"));
+    }
+    let visit = match (visit, mounted.engine()) {
+        (Some(visit), _) => visit,
+        (None, Some(engine)) => engine.enter().await?,
+        (None, None) => return Err(Error::unsupported_path()),
+    };
+    let request = engine_request(open, &routed, caller.as_ref(), operation, &visit);
+    let watch = Stopwatch::start();
+    let response = visit.engine.handle(request).await;
+    let mount = mounted.entry.mount_type.clone();
+    metrics::histogram!(names::ROUTE, "type" => mount, "operation" => operation.as_str())
+        .record(watch.elapsed_ms());
+    // Still inside the engine: a reload waits until the lease is on disk as well.
+    settle(open, mounted, &routed, caller.as_ref(), operation, response?).await
+}
+
+/// The request as the engine sees it.
+pub(crate) fn engine_request(
+    open: &Unsealed,
+    routed: &Routed,
+    caller: Option<&Caller>,
+    operation: Operation,
+    instance: &Instance,
+) -> engine::Request {
+    let request = &routed.request;
+    let info = routed.mounted.as_ref().map(|mounted| mounted.info.clone());
+    let mount = info.unwrap_or_else(|| {
+        let (path, mount_type, accessor) = (String::new(), String::new(), String::new());
+        Arc::new(engine::MountInfo { path, mount_type, accessor })
+    });
+    let hash = instance.engine.description().wants_token_hash;
+    let caller = match caller {
+        Some(caller) => engine::Caller {
+            accessor: caller.found.token.accessor.to_string(),
+            display_name: caller.found.token.display_name.clone(),
+            entity_id: String::new(),
+            token_hash: hash.then(|| token_hash(&mount.accessor, caller)),
+            unauthenticated: routed.open_to_all,
+        },
+        None => engine::Caller { unauthenticated: true, ..engine::Caller::default() },
+    };
+    engine::Request {
+        id: request.id.clone(),
+        operation,
+        path: routed.below.clone(),
+        fields: request.fields.clone(),
+        mount,
+        caller,
+        connection: request.connection,
+        // None until mounts can be tuned to let some through.
+        headers: BTreeMap::new(),
+        wrap_ttl: None,
+        lease: None,
+        namespace: Namespace::Root,
+        deadline: open.clock().now().plus(open.settings.request_timeout),
+    }
+}
+
+/// The same for one token and mount, different for every mount, and no way back to the token.
+fn token_hash(accessor: &str, caller: &Caller) -> String {
+    let key = strongroom_crypto::MacKey::new(caller.found.key.as_str().as_bytes());
+    data_encoding::HEXLOWER.encode(&key.sign(accessor.as_bytes()))
+}
+
+async fn to_endpoint(
+    open: &Arc<Unsealed>,
+    endpoints: &[&'static [Endpoint]],
+    allowed: Allowed,
+) -> Result<Answer, Error> {
+    let Allowed { routed, caller, .. } = allowed;
+    let request = routed.request;
+    if request.verb == Verb::Help {
+        return sys::help::of(endpoints, &routed.below);
+    }
+    let (endpoint, handler, captures) = find(endpoints, request.verb, &routed.below)?;
+    let mut fields = request.fields;
+    let warnings = sys::help::take_captures(endpoint, &captures, &mut fields);
+    let (id, token) = (request.id, request.token);
+    let call = Call { open: open.clone(), id, fields, captures, token, caller };
+    let mut answer = handler(&call).await?;
+    if let Answer::Envelope(envelope) = &mut answer {
+        envelope.warnings.extend(warnings);
+    }
+    Ok(answer)
+}

@@ -1,0 +1,128 @@
+//! The longest mount a path lies under, and whether the path needs a token.
+
+use std::sync::Arc;
+
+use super::admit::Admitted;
+use crate::endpoint::{Access, access};
+use crate::mounts::{Backend, Mounted};
+use crate::unsealed::Unsealed;
+use crate::{auth_token, sys};
+
+/// A request and where it goes.
+pub(crate) struct Routed {
+    pub(crate) request: Admitted,
+    /// None if nothing is mounted there: revealed only to whom policies allow the path.
+    pub(crate) mounted: Option<Arc<Mounted>>,
+    /// The path below the mount.
+    pub(crate) below: String,
+    /// Needs no token.
+    pub(crate) open_to_all: bool,
+    /// Needs `sudo` as well.
+    pub(crate) root: bool,
+}
+
+pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
+    let table = open.mounts.table();
+    let Some((mounted, below)) = table.route(request.path.as_str()) else {
+        return Routed { request, mounted: None, below: String::new(), open_to_all: false, root: false };
+    };
+    let (open_to_all, root) = match &mounted.backend {
+        Backend::System => of_endpoint(access(sys::ENDPOINTS, below)),
+        Backend::Token => of_endpoint(access(auth_token::ENDPOINTS, below)),
+        Backend::Engine(engine) => match engine.instance() {
+            Some(instance) => {
+                let special = &instance.engine.description().special;
+                let open_to_all = matches_longest(&special.unauthenticated, below);
+                (open_to_all, matches_any(&special.root, below))
+            }
+            None => (false, false),
+        },
+    };
+    let (mounted, below) = (Some(mounted.clone()), below.to_owned());
+    Routed { request, mounted, below, open_to_all, root }
+}
+
+fn of_endpoint(access: Access) -> (bool, bool) {
+    (access == Access::Anyone, access.needs_sudo())
+}
+
+/// Root paths: whichever entry matches. Stricter than servers that look at the longest only.
+fn matches_any(patterns: &[String], path: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, path))
+}
+
+/// Unauthenticated paths: of the entries without `+`, the longest that is a prefix of the path
+/// alone decides, as in existing servers, so that nothing more is open here than there.
+fn matches_longest(patterns: &[String], path: &str) -> bool {
+    let plain = patterns.iter().filter(|pattern| !has_segment_wildcard(pattern));
+    let literal = |pattern: &&String| pattern.strip_suffix('*').unwrap_or(pattern).len();
+    let longest = plain
+        .filter(|pattern| path.starts_with(pattern.strip_suffix('*').unwrap_or(pattern)))
+        .max_by_key(literal);
+    if longest.is_some_and(|pattern| matches(pattern, path)) {
+        return true;
+    }
+    let mut with_segments = patterns.iter().filter(|pattern| has_segment_wildcard(pattern));
+    with_segments.any(|pattern| matches(pattern, path))
+}
+
+fn has_segment_wildcard(pattern: &str) -> bool {
+    pattern.split('/').any(|segment| segment == "+")
+}
+
+/// Exact, a prefix with `*` at the end, or segment by segment where `+` stands for one.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (body, is_prefix) = match pattern.strip_suffix('*') {
+        Some(body) => (body, true),
+        None => (pattern, false),
+    };
+    if !has_segment_wildcard(body) {
+        return if is_prefix { path.starts_with(body) } else { path == body };
+    }
+    let mut wanted = body.split('/').peekable();
+    let mut given = path.split('/');
+    while let Some(want) = wanted.next() {
+        let Some(have) = given.next() else { return false };
+        let last = wanted.peek().is_none();
+        let fits = if is_prefix && last { have.starts_with(want) } else { want == "+" || want == have };
+        if !fits {
+            return false;
+        }
+    }
+    is_prefix || given.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(patterns: &[&str]) -> Vec<String> {
+        patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_longest_unauthenticated_entry_decides() {
+        let both = list(&["a*", "ab"]);
+        assert!(matches_longest(&both, "ac") && matches_longest(&both, "ab"));
+        assert!(!matches_longest(&both, "abc"), "the longer entry is exact");
+        assert!(matches_longest(&list(&["login/*"]), "login/bob"));
+        assert!(!matches_longest(&list(&["login"]), "login/bob"));
+        assert!(!matches_longest(&[], "anything"));
+    }
+
+    #[test]
+    fn segments_are_compared_one_by_one() {
+        let pattern = list(&["role/+/login", "oidc/+/x*"]);
+        assert!(matches_longest(&pattern, "role/a/login"));
+        assert!(!matches_longest(&pattern, "role/a/b/login"));
+        assert!(matches_longest(&pattern, "oidc/a/xy/z"));
+        assert!(!matches_longest(&pattern, "oidc/a"));
+    }
+
+    #[test]
+    fn any_root_entry_counts() {
+        let both = list(&["a*", "ab"]);
+        assert!(matches_any(&both, "abc"));
+        assert!(!matches_any(&both, "b"));
+    }
+}

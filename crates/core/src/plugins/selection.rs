@@ -1,0 +1,74 @@
+//! Which version of a plug-in a mount runs.
+
+use semver::Version;
+
+/// A registered version, or the linked-in engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A registered plug-in of this version; empty for the unversioned one.
+    Registered(String),
+    /// The linked-in engine.
+    Builtin,
+}
+
+/// Chooses: the version asked for, else the highest registered semantic version, else the
+/// unversioned one, else the linked-in engine. `None` if there is nothing.
+///
+/// `registered` holds the registered versions, `builtin` the version of the linked-in engine.
+pub fn select(asked: &str, registered: &[String], builtin: Option<&str>) -> Option<Choice> {
+    if !asked.is_empty() {
+        if builtin == Some(asked) {
+            return Some(Choice::Builtin);
+        }
+        return registered
+            .iter()
+            .find(|version| *version == asked)
+            .map(|version| Choice::Registered(version.clone()));
+    }
+    let versioned = registered.iter().filter_map(|text| Some((parse(text)?, text)));
+    if let Some((_, highest)) = versioned.max_by(|(a, _), (b, _)| a.cmp(b)) {
+        return Some(Choice::Registered(highest.clone()));
+    }
+    if registered.iter().any(String::is_empty) {
+        return Some(Choice::Registered(String::new()));
+    }
+    builtin.map(|_| Choice::Builtin)
+}
+
+/// A semantic version with or without its leading `v`, in the form with it.
+pub fn normalise(version: &str) -> Option<String> {
+    parse(version).map(|parsed| format!("v{parsed}"))
+}
+
+fn parse(version: &str) -> Option<Version> {
+    Version::parse(version.strip_prefix('v').unwrap_or(version)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registered(version: &str) -> Option<Choice> {
+        Some(Choice::Registered(version.to_owned()))
+    }
+
+    #[test]
+    fn follows_the_highest_version_unless_told_otherwise() {
+        let all = ["v1.2.0", "", "v1.10.0", "v2.0.0-rc1"].map(str::to_owned);
+        assert_eq!(select("", &all, Some("v0.1.0+builtin")), registered("v2.0.0-rc1"));
+        assert_eq!(select("v1.2.0", &all, None), registered("v1.2.0"));
+        assert_eq!(select("v3.0.0", &all, None), None);
+        assert_eq!(select("", &[String::new()], Some("v0.1.0+builtin")), registered(""));
+        assert_eq!(select("", &[], Some("v0.1.0+builtin")), Some(Choice::Builtin));
+        assert_eq!(select("v0.1.0+builtin", &all, Some("v0.1.0+builtin")), Some(Choice::Builtin));
+        assert_eq!(select("", &[], None), None);
+    }
+
+    #[test]
+    fn versions_get_their_v() {
+        assert_eq!(normalise("1.2.3").as_deref(), Some("v1.2.3"));
+        assert_eq!(normalise("v1.2.3-rc1").as_deref(), Some("v1.2.3-rc1"));
+        assert_eq!(normalise("zz"), None);
+        assert_eq!(normalise("1.2"), None);
+    }
+}

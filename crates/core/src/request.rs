@@ -1,0 +1,94 @@
+//! [`Request`] and [`Answer`]: what `http` hands in, and gets back.
+
+use std::collections::BTreeMap;
+
+use strongroom_sdk::engine::{Connection, Raw};
+use strongroom_types::{Fields, RawObject, Secret, Ttl};
+
+/// What is asked of a path. Whether a write creates or updates is found out later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// GET.
+    Read,
+    /// LIST, or GET with `list=true`.
+    List,
+    /// POST and PUT.
+    Write,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+    /// HELP, or GET with `help=1`.
+    Help,
+}
+
+/// A request as it came off the wire: decoded, not yet judged.
+pub struct Request {
+    /// What is asked.
+    pub verb: Verb,
+    /// The path below `/v1/`, percent-decoded.
+    pub path: String,
+    /// The fields of the body, or of the query.
+    pub fields: Fields,
+    /// The token, if one was sent.
+    pub token: Option<Secret<String>>,
+    /// All other headers, in lower case.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// The client's end of the connection; none on a Unix socket.
+    pub connection: Option<Connection>,
+}
+
+/// How a request was answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// Done, with nothing to say.
+    Nothing,
+    /// The usual envelope.
+    Envelope(Box<Envelope>),
+    /// A JSON document of its own form, with its status.
+    Bare {
+        /// The HTTP status; part of what these answers say.
+        status: u16,
+        /// The document.
+        body: Vec<u8>,
+        /// Its content type.
+        content_type: &'static str,
+    },
+    /// An engine's complete HTTP answer.
+    Raw(Raw),
+}
+
+/// The envelope of nearly every answer.
+#[derive(Debug, Default)]
+pub struct Envelope {
+    /// The request's id.
+    pub request_id: String,
+    /// The lease's id; empty for none.
+    pub lease_id: String,
+    /// Whether the lease can be renewed.
+    pub renewable: bool,
+    /// The lease's lifetime, or how often to read again.
+    pub lease_duration: Ttl,
+    /// The engine's answer.
+    pub data: Option<RawObject>,
+    /// For people.
+    pub warnings: Vec<String>,
+    /// A token that was created or renewed.
+    pub auth: Option<RawObject>,
+    /// The type of the mount that answered.
+    pub mount_type: String,
+    /// Whether the keys of `data` are shown at the top as well, as old clients expect of some paths.
+    pub injected: bool,
+    /// Answered 202: begun, and going on.
+    pub accepted: bool,
+    /// Answer headers the mount allows.
+    pub headers: BTreeMap<String, Vec<String>>,
+}
+
+impl Answer {
+    /// A JSON document of its own form.
+    pub fn bare(status: u16, document: &impl serde::Serialize) -> Self {
+        let body = serde_json::to_vec(document).unwrap_or_default();
+        Self::Bare { status, body, content_type: "application/json" }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a core is made with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_lease::KeeperOptions;
+use strongroom_sdk::engine::Lifetimes;
+use strongroom_storage::Physical;
+use strongroom_telemetry::Exporter;
+use strongroom_types::{Clock, Entropy, Ttl};
+
+use crate::plugins::Plugins;
+
+/// Settings with safe defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lifetimes of leases where a mount has none of its own.
+    pub lifetimes: Lifetimes,
+    /// The server's version, as clients parse it.
+    pub version: String,
+    /// When this build was made; empty if unknown.
+    pub build_date: String,
+    /// The store's name in status answers.
+    pub storage_type: String,
+    /// The cluster's name; none for a generated one.
+    pub cluster_name: Option<String>,
+    /// Bytes of decrypted entries kept in memory.
+    pub cache_bytes: u64,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+    /// Requests worked on at the same time; more are refused.
+    pub max_in_flight: usize,
+    /// Bounds of the lease keeper.
+    pub keeper: KeeperOptions,
+    /// How often engines get their periodic call.
+    pub periodic: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const THIRTY_TWO_DAYS: Ttl = Ttl::from_secs(768 * 3600);
+        Self {
+            lifetimes: Lifetimes { default: THIRTY_TWO_DAYS, max: THIRTY_TWO_DAYS },
+            version: "0.0.0".to_owned(),
+            build_date: String::new(),
+            storage_type: "inmem".to_owned(),
+            cluster_name: None,
+            cache_bytes: 8 << 20,
+            request_timeout: Duration::from_secs(90),
+            max_in_flight: 8192,
+            keeper: KeeperOptions::default(),
+            periodic: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The things a core is given.
+#[derive(Clone)]
+pub struct Parts {
+    /// The store.
+    pub physical: Arc<dyn Physical>,
+    /// Who starts plug-ins.
+    pub plugins: Arc<dyn Plugins>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where metrics are rendered.
+    pub exporter: Exporter,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("physical", &self.physical).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,311 @@
+//! What a server answers whether it is sealed or not: init, seal-status, unseal, health, leader.
+//! None of it needs a token, none of it is in the usual envelope.
+
+use serde::Serialize;
+use strongroom_barrier::SealConfig;
+use strongroom_sdk::{CommaList, Input};
+use strongroom_types::{Fields, Secret};
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::pipeline::admit::Admitted;
+use crate::request::{Answer, Verb};
+
+const PATHS: [&str; 5] = ["sys/init", "sys/seal-status", "sys/unseal", "sys/health", "sys/leader"];
+
+/// Whether this module answers the request.
+pub(crate) fn answers(request: &Admitted) -> bool {
+    PATHS.contains(&request.path.as_str()) && request.verb != Verb::Help
+}
+
+pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Error> {
+    match (request.path.as_str(), request.verb) {
+        ("sys/init", Verb::Read) => {
+            let initialized = core.seal_config().await?.is_some();
+            Ok(Answer::bare(200, &InitStatus { initialized }))
+        }
+        ("sys/init", Verb::Write) => init(core, &request.fields).await,
+        ("sys/seal-status", Verb::Read) => seal_status(core).await,
+        ("sys/unseal", Verb::Write) => unseal(core, &request.fields).await,
+        ("sys/health", Verb::Read) => health(core, &request.fields).await,
+        ("sys/leader", Verb::Read) => Ok(Answer::bare(200, &Leader::default())),
+        _ => Err(Error::unsupported_operation()),
+    }
+}
+
+#[derive(Serialize)]
+struct InitStatus {
+    initialized: bool,
+}
+
+/// How many shares to make.
+#[derive(Input)]
+struct InitInput {
+    secret_shares: u64,
+    secret_threshold: u64,
+    /// Encrypts shares to people; not built.
+    pgp_keys: CommaList,
+    root_token_pgp_key: String,
+    /// For auto-seals; not built.
+    recovery_shares: u64,
+    recovery_threshold: u64,
+    recovery_pgp_keys: CommaList,
+    stored_shares: u64,
+}
+
+#[derive(Serialize)]
+struct InitAnswer<'a> {
+    keys: Vec<String>,
+    keys_base64: Vec<String>,
+    root_token: &'a str,
+}
+
+async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
+    let input = InitInput::from_fields(fields)?;
+    if !input.pgp_keys.0.is_empty() || !input.root_token_pgp_key.is_empty() {
+        return Err(Error::unbuilt("encrypting key shares with PGP"));
+    }
+    let recovery = [
+        ("recovery_shares", input.recovery_shares != 0),
+        ("recovery_threshold", input.recovery_threshold != 0),
+        ("recovery_pgp_keys", !input.recovery_pgp_keys.0.is_empty()),
+        ("stored_shares", input.stored_shares > 1),
+    ];
+    if let Some((name, _)) = recovery.iter().find(|(_, given)| *given) {
+        let text = format!("parameters {name} not applicable to seal type shamir");
+        return Err(Error::invalid(text));
+    }
+    let config = SealConfig::new(input.secret_shares, input.secret_threshold)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    let made = core.initialise(config, None).await?;
+    let encode = |encoding: &data_encoding::Encoding| {
+        made.shares.iter().map(|share| encoding.encode(share.expose_secret())).collect()
+    };
+    Ok(Answer::bare(
+        200,
+        &InitAnswer {
+            keys: encode(&data_encoding::HEXLOWER),
+            keys_base64: encode(&data_encoding::BASE64),
+            root_token: made.root_token.expose_secret(),
+        },
+    ))
+}
+
+#[derive(Serialize)]
+struct SealStatus {
+    #[serde(rename = "type")]
+    seal_type: &'static str,
+    initialized: bool,
+    sealed: bool,
+    t: u8,
+    n: u8,
+    progress: usize,
+    nonce: String,
+    version: String,
+    build_date: String,
+    commit_date: String,
+    migration: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<String>,
+    recovery_seal: bool,
+    storage_type: String,
+}
+
+async fn seal_status(core: &Core) -> Result<Answer, Error> {
+    let config = core.seal_config().await?;
+    let (progress, nonce) = core.progress();
+    let cluster = core.open().ok().map(|open| open.server.cluster.clone());
+    let settings = core.settings();
+    Ok(Answer::bare(
+        200,
+        &SealStatus {
+            seal_type: "shamir",
+            initialized: config.is_some(),
+            sealed: cluster.is_none(),
+            t: config.map_or(0, |config| config.threshold),
+            n: config.map_or(0, |config| config.shares),
+            progress,
+            nonce,
+            version: settings.version.clone(),
+            build_date: settings.build_date.clone(),
+            commit_date: settings.build_date.clone(),
+            migration: false,
+            cluster_name: cluster.as_ref().map(|cluster| cluster.name.clone()),
+            cluster_id: cluster.map(|cluster| cluster.id),
+            recovery_seal: false,
+            storage_type: settings.storage_type.clone(),
+        },
+    ))
+}
+
+async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
+    let fields = with_lower_case_names(fields);
+    let reset = fields.get("reset").is_some_and(|raw| raw.get() == "true");
+    if fields.get("migrate").is_some_and(|raw| raw.get() == "true") {
+        return Err(Error::unbuilt("seal migration"));
+    }
+    if reset {
+        if !core.is_sealed() {
+            return Err(Error::invalid("vault is unsealed"));
+        }
+        core.reset_unsealing();
+        return seal_status(core).await;
+    }
+    let Some(key) = fields.text("key").filter(|key| !key.is_empty()) else {
+        return Err(Error::invalid(
+            "'key' must be specified in request body as JSON, or 'reset' set to true",
+        ));
+    };
+    let share = decode_share(Secret::new(key))?;
+    core.unseal(share).await?;
+    seal_status(core).await
+}
+
+/// Old clients write `Key` and `Reset`.
+fn with_lower_case_names(fields: &Fields) -> Fields {
+    fields.iter().map(|(name, raw)| (name.to_lowercase(), raw.to_owned())).collect()
+}
+
+/// Hex, or base64 where hex gives no share.
+fn decode_share(text: Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
+    const SHORTEST: usize = 16;
+    const LONGEST: usize = 33;
+    let text = text.expose_secret().trim();
+    let hex = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().map(Secret::new);
+    let fits = |share: &Secret<Vec<u8>>| {
+        (SHORTEST..=LONGEST).contains(&share.expose_secret().len())
+    };
+    let base64 = || data_encoding::BASE64.decode(text.as_bytes()).ok().map(Secret::new);
+    let share = match hex {
+        Some(share) if fits(&share) => Some(share),
+        other => base64().or(other),
+    };
+    let Some(share) = share else {
+        return Err(Error::invalid("'key' must be a valid hex or base64 string"));
+    };
+    match share.expose_secret().len() {
+        0..SHORTEST => {
+            Err(Error::invalid("invalid key: key is shorter than minimum 16 bytes"))
+        }
+        SHORTEST..=LONGEST => Ok(share),
+        _ => Err(Error::invalid("invalid key: key is longer than maximum 33 bytes")),
+    }
+}
+
+#[derive(Serialize)]
+struct Health {
+    initialized: bool,
+    sealed: bool,
+    standby: bool,
+    performance_standby: bool,
+    replication_performance_mode: &'static str,
+    replication_dr_mode: &'static str,
+    server_time_utc: i64,
+    version: String,
+    enterprise: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<String>,
+    echo_duration_ms: u64,
+    clock_skew_ms: u64,
+    replication_primary_canary_age_ms: u64,
+}
+
+async fn health(core: &Core, query: &Fields) -> Result<Answer, Error> {
+    let code = |name: &str, usual: u16| match query.text(name) {
+        None => Ok(usual),
+        Some(text) => text
+            .parse::<u16>()
+            .ok()
+            .filter(|code| (100..1000).contains(code))
+            .ok_or_else(|| Error::silent(strongroom_types::ErrorKind::Invalid)),
+    };
+    for name in ["standbyok", "perfstandbyok"] {
+        check_bool(query, name)?;
+    }
+    let (active, sealed_code) = (code("activecode", 200)?, code("sealedcode", 503)?);
+    let (uninitialised, _) = (code("uninitcode", 501)?, code("standbycode", 429)?);
+    let initialized = core.seal_config().await?.is_some();
+    let open = core.open().ok();
+    let status = match (&open, initialized) {
+        (_, false) => uninitialised,
+        (None, true) => sealed_code,
+        (Some(_), true) => active,
+    };
+    let mode = if open.is_some() { "disabled" } else { "unknown" };
+    let cluster = open.as_ref().map(|open| open.server.cluster.clone());
+    let health = Health {
+        initialized,
+        sealed: open.is_none(),
+        standby: open.is_none(),
+        performance_standby: false,
+        replication_performance_mode: mode,
+        replication_dr_mode: mode,
+        server_time_utc: core.now().as_secs(),
+        version: core.settings().version.clone(),
+        enterprise: false,
+        cluster_name: cluster.as_ref().map(|cluster| cluster.name.clone()),
+        cluster_id: cluster.map(|cluster| cluster.id),
+        echo_duration_ms: 0,
+        clock_skew_ms: 0,
+        replication_primary_canary_age_ms: 0,
+    };
+    Ok(Answer::bare(status, &health))
+}
+
+/// Present and empty is fine; anything else must be a boolean as Go reads them.
+fn check_bool(query: &Fields, name: &str) -> Result<(), Error> {
+    const KNOWN: [&str; 13] =
+        ["", "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"];
+    match query.text(name) {
+        Some(text) if !KNOWN.contains(&text.as_str()) => {
+            Err(Error::silent(strongroom_types::ErrorKind::Invalid))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A single node leads nobody; clients get all keys all the same.
+#[derive(Default, Serialize)]
+struct Leader {
+    ha_enabled: bool,
+    is_self: bool,
+    active_time: &'static str,
+    leader_address: &'static str,
+    leader_cluster_address: &'static str,
+    performance_standby: bool,
+    performance_standby_last_remote_wal: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str) -> Result<usize, String> {
+        match decode_share(Secret::from_text(text)) {
+            Ok(share) => Ok(share.expose_secret().len()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn shares_come_in_hex_or_base64() {
+        assert_eq!(decoded(&"ab".repeat(33)), Ok(33));
+        assert_eq!(decoded(&"AB".repeat(32)), Ok(32));
+        assert_eq!(decoded(&data_encoding::BASE64.encode(&[7; 33])), Ok(33));
+        assert_eq!(decoded(&data_encoding::BASE64.encode(&[7; 32])), Ok(32));
+        // 44 characters that are hex digits and base64 alike.
+        assert_eq!(decoded(&"a".repeat(44)), Ok(22));
+    }
+
+    #[test]
+    fn other_keys_are_refused_in_the_words_clients_know() {
+        assert_eq!(decoded("zz!"), Err("'key' must be a valid hex or base64 string".into()));
+        assert_eq!(decoded("abcd"), Err("invalid key: key is shorter than minimum 16 bytes".into()));
+        let long = data_encoding::BASE64.encode(&[7; 40]);
+        assert_eq!(decoded(&long), Err("invalid key: key is longer than maximum 33 bytes".into()));
+    }
+}

@@ -1,0 +1,224 @@
+//! `sys/leases`, and the older `sys/renew` and `sys/revoke*`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use strongroom_lease::{Kind, Lease, State};
+use strongroom_sdk::{DurationSecs, Input};
+use strongroom_types::{Fields, LeaseId, Timestamp};
+
+use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys};
+use crate::error::Error;
+use crate::request::{Answer, Envelope};
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    endpoint("leases/lookup", "What a lease is and until when.", handler!(lookup), Access::Policy),
+    Endpoint {
+        pattern: "leases/lookup/{prefix..}",
+        help: "The leases and folders of leases under a path.",
+        fields: &[],
+        handlers: Handlers { list: handler!(list), ..Handlers::NONE },
+        access: Access::Root,
+    },
+    endpoint("leases/renew", "Extends a lease.", handler!(renew), Access::Policy),
+    endpoint("leases/renew/{url_lease_id..}", "Extends a lease.", handler!(renew), Access::Policy),
+    endpoint("renew", "Extends a lease.", handler!(renew), Access::Policy),
+    endpoint("renew/{url_lease_id..}", "Extends a lease.", handler!(renew), Access::Policy),
+    endpoint("leases/revoke", "Ends a lease.", handler!(revoke), Access::Policy),
+    endpoint("leases/revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke), Access::Policy),
+    endpoint("revoke", "Ends a lease.", handler!(revoke), Access::Policy),
+    endpoint("revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke), Access::Policy),
+    endpoint("leases/revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix), Access::Root),
+    endpoint("revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix), Access::Root),
+    endpoint("leases/revoke-force/{prefix..}", FORCE, handler!(revoke_force), Access::Root),
+    endpoint("revoke-force/{prefix..}", FORCE, handler!(revoke_force), Access::Root),
+    Endpoint {
+        pattern: "leases",
+        help: "Leases that could not be revoked.",
+        fields: &[IrrevocableInput::FIELDS],
+        handlers: Handlers { read: handler!(irrevocable), ..Handlers::NONE },
+        access: Access::Root,
+    },
+];
+
+const PREFIX: &str = "Ends all leases under a path.";
+const FORCE: &str = "Ends all leases under a path, whatever their engines say. What they stood for \
+                     may live on outside.";
+
+const fn endpoint(
+    pattern: &'static str,
+    help: &'static str,
+    write: Option<crate::endpoint::Handler>,
+    access: Access,
+) -> Endpoint {
+    let handlers = Handlers { read: None, list: None, write, delete: None };
+    Endpoint { pattern, help, fields: &[LeaseInput::FIELDS], handlers, access }
+}
+
+#[derive(Input)]
+struct LeaseInput {
+    /// The lease.
+    lease_id: String,
+    /// The lease, in the path.
+    url_lease_id: String,
+    /// How long it should live from now; its usual lifetime if not given.
+    increment: DurationSecs,
+    /// Whether to wait until it is done.
+    sync: bool,
+}
+
+#[derive(Input)]
+struct IrrevocableInput {
+    /// `irrevocable`.
+    #[field(rename = "type")]
+    kind: String,
+    /// The most to show.
+    #[field(default = "10000")]
+    limit: u32,
+}
+
+impl LeaseInput {
+    fn id(&self) -> Result<LeaseId, Error> {
+        let given = if self.lease_id.is_empty() { &self.url_lease_id } else { &self.lease_id };
+        if given.is_empty() {
+            return Err(Error::invalid("lease_id must be specified"));
+        }
+        LeaseId::parse(given).map_err(|_| Error::invalid("invalid lease"))
+    }
+}
+
+#[derive(Serialize)]
+struct LeaseStatus<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    issue_time: String,
+    expire_time: String,
+    last_renewal: Option<String>,
+    renewable: bool,
+    ttl: u64,
+}
+
+async fn lookup(call: &Call) -> Result<Answer, Error> {
+    let id = call.input::<LeaseInput>()?.id()?;
+    let found = call.open.stores.leases.get(&id).await?;
+    let Some(found) = found else { return Err(Error::invalid("invalid lease")) };
+    let lease = &*found.lease;
+    let path = id.as_str().rsplit_once('/').map(|(path, _)| path);
+    let status = LeaseStatus {
+        id: id.as_str(),
+        path: matches!(lease.kind, Kind::Credential { .. }).then_some(path).flatten(),
+        issue_time: lease.issued.to_rfc3339(),
+        expire_time: lease.expires.to_rfc3339(),
+        last_renewal: lease.last_renewal.map(Timestamp::to_rfc3339),
+        renewable: lease.renewable,
+        ttl: lease.ttl_left(call.open.clock().now()).as_secs(),
+    };
+    let object = strongroom_types::RawObject::of(&status);
+    Ok(data(object.map_err(|error| Error::internal(error.to_string()))?))
+}
+
+async fn list(call: &Call) -> Result<Answer, Error> {
+    const MOST: usize = 1_000_000;
+    let prefix = format!("{}/", call.captured().trim_end_matches('/'));
+    keys(&call.open.stores.leases.children(&prefix, MOST).await?)
+}
+
+async fn renew(call: &Call) -> Result<Answer, Error> {
+    let input: LeaseInput = call.input()?;
+    let renewed = call.open.renew_lease(&input.id()?, input.increment.0).await?;
+    Ok(Answer::Envelope(Box::new(Envelope {
+        lease_id: renewed.lease.id.to_string(),
+        renewable: renewed.lease.renewable,
+        lease_duration: renewed.lease.ttl,
+        warnings: renewed.warnings,
+        ..Envelope::default()
+    })))
+}
+
+/// The attempt is made before the answer: most of the time, "no content" means that it is gone. A
+/// failure is tried again by itself; only who asked for `sync` hears of it.
+async fn revoke(call: &Call) -> Result<Answer, Error> {
+    let input: LeaseInput = call.input()?;
+    let id = input.id()?;
+    let revoked = call.open.keeper.revoke(&id);
+    let clock = call.open.clock();
+    let patience = clock.sleep_until(clock.now().plus(PATIENCE));
+    let outcome = tokio::select! {
+        outcome = revoked => outcome?,
+        () = patience, if !input.sync => Ok(()),
+    };
+    match outcome {
+        Err(error) if input.sync => Err(Error::internal(format!("failed to revoke entry: {error}"))),
+        _ => Ok(Answer::Nothing),
+    }
+}
+
+/// How long a caller who didn't ask to wait is kept waiting for a revocation.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+const PAGE: usize = 256;
+
+async fn revoke_prefix(call: &Call) -> Result<Answer, Error> {
+    let input: LeaseInput = call.input()?;
+    let prefix = prefix_of(call)?;
+    let open = &call.open;
+    let mut after: Option<LeaseId> = None;
+    loop {
+        let ids = open.stores.leases.under(&prefix, after.as_ref(), PAGE).await?;
+        if ids.is_empty() {
+            break;
+        }
+        after = ids.last().cloned();
+        open.keeper.order_all(&ids).await?;
+        if input.sync {
+            for id in &ids {
+                let outcome = open.keeper.revoke(id).await?;
+                outcome.map_err(|error| {
+                    Error::internal(format!("failed to revoke {:?}: {error}", id.as_str()))
+                })?;
+            }
+        }
+    }
+    Ok(Answer::Nothing)
+}
+
+async fn revoke_force(call: &Call) -> Result<Answer, Error> {
+    let prefix = prefix_of(call)?;
+    call.open.force_leases(&prefix).await?;
+    Ok(Answer::Nothing)
+}
+
+/// The prefix as a folder, so that `team` doesn't reach `team-b`; a whole lease id stays as it is.
+fn prefix_of(call: &Call) -> Result<String, Error> {
+    let captured = call.captured();
+    if captured.ends_with('/') {
+        return Err(Error::invalid("cannot write to a path ending in '/'"));
+    }
+    Ok(format!("{captured}/"))
+}
+
+async fn irrevocable(call: &Call) -> Result<Answer, Error> {
+    let input: IrrevocableInput = call.input()?;
+    if input.kind != "irrevocable" {
+        return Err(Error::invalid("the only lease type to list is \"irrevocable\""));
+    }
+    let limit = usize::try_from(input.limit).unwrap_or(usize::MAX);
+    let ids = call.open.stores.leases.irrevocable(None, limit).await?;
+    let mut leases = Vec::with_capacity(ids.len());
+    for id in &ids {
+        let Some(found) = call.open.stores.leases.get(id).await? else { continue };
+        if let Lease { state: State::Irrevocable { error }, .. } = &*found.lease {
+            leases.push(Irrevocable { lease_id: id.to_string(), error: error.clone() });
+        }
+    }
+    let mut answer = Fields::new();
+    answer.set("lease_count", &leases.len());
+    answer.set("leases", &leases);
+    Ok(data(answer.to_object()))
+}
+
+#[derive(Serialize)]
+struct Irrevocable {
+    lease_id: String,
+    error: String,
+}

@@ -1,0 +1,41 @@
+//! `sys/`: the server's own paths, a file per group. Documented, like the API it is compatible
+//! with, at <https://developer.hashicorp.com/vault/api-docs/system>.
+
+mod capabilities;
+pub(crate) mod help;
+mod leases;
+mod metrics;
+mod mounts;
+mod plugins;
+mod policies;
+mod seal;
+mod ui_mounts;
+
+use crate::endpoint::Endpoint;
+pub(crate) use leases::PATIENCE;
+
+/// All groups. Of two patterns that match one path, the one that stands first and has the verb wins.
+pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
+    mounts::ENDPOINTS,
+    policies::ENDPOINTS,
+    capabilities::ENDPOINTS,
+    leases::ENDPOINTS,
+    plugins::ENDPOINTS,
+    ui_mounts::ENDPOINTS,
+    metrics::ENDPOINTS,
+    seal::ENDPOINTS,
+];
+
+/// Whether answers at this path show the keys of `data` at the top as well.
+pub(crate) fn is_injected(path: &str) -> bool {
+    const EXACT: [&str; 6] = [
+        "sys/auth",
+        "sys/capabilities",
+        "sys/capabilities-accessor",
+        "sys/capabilities-self",
+        "sys/mounts",
+        "sys/policy",
+    ];
+    const BELOW: [&str; 3] = ["sys/auth/", "sys/mounts/", "sys/policy/"];
+    EXACT.contains(&path) || BELOW.iter().any(|prefix| path.starts_with(prefix))
+}

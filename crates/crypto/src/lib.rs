@@ -1,0 +1,21 @@
+//! Cryptography, and the only room that names a crypto library (TLS goes through rustls).
+//!
+//! - [`aead`]: AES-256-GCM with a random nonce, the barrier's cipher
+//! - [`mac`]: HMAC-SHA-256, for keyed names of tokens
+//! - [`digest`]: SHA-256, for plug-in binaries
+//! - [`shamir`]: splitting the unseal key, in the share format of Vault
+//! - [`entropy`]: the system's random generator
+//!
+//! Primitives come from aws-lc-rs. Shamir comes from vsss-rs, which computes in GF(256) without
+//! tables (CVE-2023-25000 was a table).
+#![deny(missing_docs)]
+
+pub mod aead;
+pub mod digest;
+pub mod entropy;
+pub mod mac;
+pub mod shamir;
+
+pub use aead::AeadKey;
+pub use entropy::SystemEntropy;
+pub use mac::MacKey;

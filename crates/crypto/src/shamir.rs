@@ -1,0 +1,179 @@
+//! Shamir's secret sharing over GF(2^8), in the share format of Vault: the `y` bytes, then one
+//! byte `x`. Of a 32-byte secret a share has 33 bytes.
+//!
+//! The arithmetic is vsss-rs's and uses no tables, so memory access tells nothing
+//! (CVE-2023-25000).
+
+use strongroom_types::{Entropy, Secret};
+use vsss_rs::Gf256;
+use zeroize::Zeroize;
+
+/// Why a secret can't be split or put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShamirError {
+    /// Parts and threshold don't fit each other: 2 ≤ threshold ≤ parts ≤ 255.
+    #[error("threshold and number of shares do not fit each other")]
+    Sizes,
+    /// Shares of different lengths, too short, or one twice.
+    #[error("the shares do not fit each other")]
+    Shares,
+}
+
+/// Splits `secret` so that any `threshold` of the `parts` shares give it back and fewer say
+/// nothing about it.
+pub fn split(
+    secret: &Secret<Vec<u8>>,
+    parts: u8,
+    threshold: u8,
+    entropy: &dyn Entropy,
+) -> Result<Vec<Secret<Vec<u8>>>, ShamirError> {
+    if threshold < 2 || threshold > parts || secret.expose_secret().is_empty() {
+        return Err(ShamirError::Sizes);
+    }
+    let shares = Gf256::split_bytes(
+        usize::from(threshold),
+        usize::from(parts),
+        secret.expose_secret(),
+        Drawn(entropy),
+    )
+    .map_err(|_| ShamirError::Sizes)?;
+    // vsss-rs puts `x` in front; Vault has it at the end.
+    let x_last = |mut share: Vec<u8>| {
+        share.rotate_left(1);
+        Secret::new(share)
+    };
+    Ok(shares.into_iter().map(x_last).collect())
+}
+
+/// Puts a secret together again. Too few or wrong shares give *some* bytes: only the use of the
+/// result can tell, and it must.
+pub fn combine(shares: &[Secret<Vec<u8>>]) -> Result<Secret<Vec<u8>>, ShamirError> {
+    let mut x_first: Vec<Vec<u8>> = Vec::with_capacity(shares.len());
+    for share in shares {
+        let mut share = share.expose_secret().clone();
+        if share.len() < 2 {
+            share.zeroize();
+            return Err(ShamirError::Shares);
+        }
+        share.rotate_right(1);
+        x_first.push(share);
+    }
+    let combined = Gf256::combine_bytes(&x_first);
+    x_first.iter_mut().for_each(Zeroize::zeroize);
+    combined.map(Secret::new).map_err(|_| ShamirError::Shares)
+}
+
+/// Our entropy under the name by which vsss-rs asks for it.
+struct Drawn<'a>(&'a dyn Entropy);
+
+impl rand_core::TryRng for Drawn<'_> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), Self::Error> {
+        self.0.fill(buffer);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Drawn<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::entropy::SeededEntropy;
+
+    use super::*;
+    use crate::SystemEntropy;
+
+    fn secret() -> Secret<Vec<u8>> {
+        Secret::new((0..32).collect())
+    }
+
+    fn pick(shares: &[Secret<Vec<u8>>], indices: &[usize]) -> Vec<Secret<Vec<u8>>> {
+        indices.iter().map(|i| Secret::new(shares[*i].expose_secret().clone())).collect()
+    }
+
+    #[test]
+    fn any_threshold_of_shares_gives_the_secret_back() {
+        let shares = split(&secret(), 5, 3, &SystemEntropy).unwrap();
+        assert_eq!(shares.len(), 5);
+        assert!(shares.iter().all(|share| share.expose_secret().len() == 33));
+        for indices in [[0, 1, 2], [4, 2, 0], [1, 3, 4]] {
+            let back = combine(&pick(&shares, &indices)).unwrap();
+            assert!(back.ct_eq(secret().expose_secret()));
+        }
+        let all = combine(&shares).unwrap();
+        assert!(all.ct_eq(secret().expose_secret()));
+    }
+
+    #[test]
+    fn fewer_shares_give_something_else() {
+        let shares = split(&secret(), 5, 3, &SystemEntropy).unwrap();
+        let wrong = combine(&pick(&shares, &[0, 1])).unwrap();
+        assert!(!wrong.ct_eq(secret().expose_secret()));
+    }
+
+    #[test]
+    fn x_stands_last_and_is_never_zero() {
+        let shares = split(&secret(), 255, 2, &SeededEntropy::new(3)).unwrap();
+        let mut xs: Vec<u8> = shares.iter().map(|share| share.expose_secret()[32]).collect();
+        xs.sort_unstable();
+        xs.dedup();
+        assert_eq!(xs.len(), 255);
+        assert_eq!(xs[0], 1);
+    }
+
+    /// Worked out on paper: with f(x) = 7 + 3x over GF(2^8), f(1) = 4 and f(2) = 1.
+    #[test]
+    fn agrees_with_a_hand_made_line() {
+        let shares = [Secret::new(vec![4, 1]), Secret::new(vec![1, 2])];
+        assert!(combine(&shares).unwrap().ct_eq(&[7]));
+    }
+
+    #[test]
+    fn refuses_sizes_and_shares_that_do_not_fit() {
+        for (parts, threshold) in [(1, 1), (3, 1), (2, 3), (0, 0)] {
+            assert!(split(&secret(), parts, threshold, &SystemEntropy).is_err());
+        }
+        let shares = split(&secret(), 3, 2, &SystemEntropy).unwrap();
+        assert!(combine(&pick(&shares, &[0, 0])).is_err());
+        assert!(combine(&pick(&shares, &[0])).is_err());
+        assert!(combine(&[]).is_err());
+        let mut short = pick(&shares, &[0, 1]);
+        short[1].expose_secret_mut().truncate(12);
+        assert!(combine(&short).is_err());
+        assert!(combine(&[Secret::new(vec![]), Secret::new(vec![1])]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn round_trips(
+            bytes in proptest::collection::vec(0_u8..=255, 1..64),
+            threshold in 2_u8..6, extra in 0_u8..4, seed in 0_u64..1000,
+        ) {
+            let secret = Secret::new(bytes.clone());
+            let entropy = SeededEntropy::new(seed);
+            let mut shares = split(&secret, threshold + extra, threshold, &entropy).unwrap();
+            shares.truncate(usize::from(threshold));
+            proptest::prop_assert!(combine(&shares).unwrap().ct_eq(&bytes));
+        }
+
+        #[test]
+        fn combining_junk_never_panics(
+            shares in proptest::collection::vec(proptest::collection::vec(0_u8..=255, 0..40), 0..8),
+        ) {
+            let shares: Vec<_> = shares.into_iter().map(Secret::new).collect();
+            let _ = combine(&shares);
+        }
+    }
+}

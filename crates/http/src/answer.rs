@@ -1,0 +1,200 @@
+//! From a core answer to HTTP. An engine's JSON is spliced into the envelope as it is.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use strongroom_core::{Answer, Envelope};
+use strongroom_sdk::engine::Raw;
+use strongroom_types::RawObject;
+use strongroom_types::fields::write_string;
+
+use crate::Body;
+
+/// An answer as HTTP.
+pub fn write(answer: Answer) -> Response<Body> {
+    match answer {
+        Answer::Nothing => json(StatusCode::NO_CONTENT, Bytes::new()),
+        Answer::Envelope(envelope) => enveloped(&envelope),
+        Answer::Bare { status, body, content_type } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = json(status, body.into());
+            let content_type = HeaderValue::from_static(content_type);
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            response
+        }
+        Answer::Raw(raw) => as_is(raw),
+    }
+}
+
+/// `{"errors":[…]}`, with data if there is any.
+pub fn errors(status: StatusCode, texts: &[String], data: Option<&RawObject>) -> Response<Body> {
+    let mut body = b"{\"errors\":".to_vec();
+    write_list(&mut body, texts);
+    if let Some(data) = data {
+        body.extend_from_slice(b",\"data\":");
+        body.extend_from_slice(data.as_bytes());
+    }
+    body.extend_from_slice(b"}\n");
+    json(status, body.into())
+}
+
+fn enveloped(envelope: &Envelope) -> Response<Body> {
+    let status = if envelope.accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let mut response = json(status, body_of(envelope).into());
+    copy_headers(response.headers_mut(), &envelope.headers);
+    response
+}
+
+fn body_of(envelope: &Envelope) -> Vec<u8> {
+    let data = envelope.data.as_ref().map_or(&b"null"[..], RawObject::as_bytes);
+    let auth = envelope.auth.as_ref().map_or(&b"null"[..], RawObject::as_bytes);
+    let mut body = Vec::with_capacity(256 + data.len() + auth.len());
+    body.extend_from_slice(b"{\"request_id\":");
+    write_string(&mut body, &envelope.request_id);
+    body.extend_from_slice(b",\"lease_id\":");
+    write_string(&mut body, &envelope.lease_id);
+    body.extend_from_slice(b",\"renewable\":");
+    body.extend_from_slice(if envelope.renewable { b"true" } else { b"false" });
+    body.extend_from_slice(b",\"lease_duration\":");
+    body.extend_from_slice(envelope.lease_duration.as_secs().to_string().as_bytes());
+    body.extend_from_slice(b",\"data\":");
+    body.extend_from_slice(data);
+    body.extend_from_slice(b",\"wrap_info\":null,\"warnings\":");
+    if envelope.warnings.is_empty() {
+        body.extend_from_slice(b"null");
+    } else {
+        write_list(&mut body, &envelope.warnings);
+    }
+    body.extend_from_slice(b",\"auth\":");
+    body.extend_from_slice(auth);
+    body.extend_from_slice(b",\"mount_type\":");
+    write_string(&mut body, &envelope.mount_type);
+    if envelope.injected {
+        inject(&mut body, envelope.data.as_ref());
+    }
+    body.extend_from_slice(b"}\n");
+    body
+}
+
+/// The keys of `data` again at the top, for old clients. A key of the envelope's own is not hidden.
+fn inject(body: &mut Vec<u8>, data: Option<&RawObject>) {
+    const OWN: [&str; 9] = [
+        "request_id",
+        "lease_id",
+        "renewable",
+        "lease_duration",
+        "data",
+        "wrap_info",
+        "warnings",
+        "auth",
+        "mount_type",
+    ];
+    let Some(data) = data else { return };
+    for (name, raw) in data.fields().iter().filter(|(name, _)| !OWN.contains(name)) {
+        body.push(b',');
+        write_string(body, name);
+        body.push(b':');
+        body.extend_from_slice(raw.get().as_bytes());
+    }
+}
+
+fn as_is(raw: Raw) -> Response<Body> {
+    let status = StatusCode::from_u16(raw.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, raw.body.into());
+    match HeaderValue::from_str(&raw.content_type) {
+        Ok(content_type) if !raw.content_type.is_empty() => {
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        }
+        _ => _ = response.headers_mut().remove(header::CONTENT_TYPE),
+    }
+    for (name, value) in raw.headers {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+        {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static("max-age=31536000; includeSubDomains"),
+    );
+    response
+}
+
+fn copy_headers(
+    to: &mut HeaderMap,
+    from: &std::collections::BTreeMap<String, Vec<String>>,
+) {
+    for (name, values) in from {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
+            to.append(name.clone(), value);
+        }
+    }
+}
+
+fn write_list(out: &mut Vec<u8>, texts: &[String]) {
+    out.push(b'[');
+    for (index, text) in texts.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, text);
+    }
+    out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::{Fields, Ttl};
+
+    use super::*;
+
+    fn body(envelope: &Envelope) -> String {
+        String::from_utf8(body_of(envelope)).unwrap()
+    }
+
+    #[test]
+    fn all_keys_are_there_and_null_when_empty() {
+        let text = body(&Envelope::default());
+        assert_eq!(
+            text,
+            "{\"request_id\":\"\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0,\
+             \"data\":null,\"wrap_info\":null,\"warnings\":null,\"auth\":null,\"mount_type\":\"\"}\n"
+        );
+    }
+
+    #[test]
+    fn data_is_spliced_as_written_and_injected_beside() {
+        let mut fields = Fields::new();
+        fields.set_raw("n", serde_json::from_str("1.10").unwrap());
+        fields.set("renewable", &"mine");
+        let envelope = Envelope {
+            data: Some(fields.to_object()),
+            injected: true,
+            lease_duration: Ttl::from_secs(5),
+            warnings: vec!["care".into()],
+            ..Envelope::default()
+        };
+        let text = body(&envelope);
+        assert!(text.contains(r#""lease_duration":5,"data":{"n":1.10,"renewable":"mine"}"#), "{text}");
+        assert!(text.ends_with("\"mount_type\":\"\",\"n\":1.10}\n"), "{text}");
+        assert!(text.contains(r#""warnings":["care"]"#));
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+
+    #[test]
+    fn errors_are_a_list_and_nothing_is_stored() {
+        let response = errors(StatusCode::FORBIDDEN, &["permission denied".into()], None);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    }
+}

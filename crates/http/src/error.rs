@@ -1,0 +1,32 @@
+//! From a failed request to a status. This table is the only one; it is shown in the book.
+
+use http::{Response, StatusCode};
+use strongroom_core::Error;
+use strongroom_types::ErrorKind;
+
+use crate::{Body, answer};
+
+/// The status of a failure. Nothing answers 412: clients repeat it by themselves.
+pub fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Invalid | ErrorKind::Precondition => StatusCode::BAD_REQUEST,
+        ErrorKind::Denied => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::Limited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Upstream => StatusCode::BAD_GATEWAY,
+        ErrorKind::Sealed | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A failed request as HTTP.
+pub fn write(error: &Error) -> Response<Body> {
+    let chosen = error.status().and_then(|code| StatusCode::from_u16(code).ok());
+    let status = chosen.unwrap_or_else(|| status(error.kind()));
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        tracing::error!(%error, "a request failed");
+    }
+    answer::errors(status, &error.texts(), error.data())
+}

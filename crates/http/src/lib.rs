@@ -1,0 +1,50 @@
+//! HTTP to core requests and back; no decisions of its own.
+//!
+//! In reading order:
+//!
+//! - [`listener`]: accepts connections, with TLS or without, within bounds
+//! - [`request`]: from HTTP to a core request
+//! - [`target`]: the path and query of a request, cleaned or refused
+//! - [`answer`]: from a core answer to HTTP
+//! - [`error`]: from a failed request to a status; the only place that names one for an error
+
+pub mod answer;
+pub mod error;
+pub mod listener;
+pub mod request;
+pub mod target;
+
+pub use listener::{Limits, Listener, TlsSource};
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use strongroom_core::Core;
+
+/// The body of every answer: whole and in memory.
+pub type Body = Full<Bytes>;
+
+/// Answers one HTTP request.
+pub async fn handle<B>(
+    core: &Core,
+    limits: &Limits,
+    request: http::Request<B>,
+    connection: Option<strongroom_sdk::engine::Connection>,
+) -> Response<Body>
+where
+    B: hyper::body::Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let head_only = request.method() == http::Method::HEAD;
+    let mut response = match request::read(request, limits, connection).await {
+        Ok(read) => match core.handle(read).await {
+            Ok(answer) => answer::write(answer),
+            Err(error) => error::write(&error),
+        },
+        Err(refusal) => refusal.write(),
+    };
+    if head_only {
+        *response.body_mut() = Body::default();
+    }
+    response
+}

@@ -1,0 +1,165 @@
+//! The target of a request: its path and query.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+use strongroom_types::Fields;
+
+/// What a path turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An API path below `/v1/`, decoded.
+    Api(String),
+    /// A path with empty, `.` or `..` segments: the client is sent to the clean one.
+    Redirect(String),
+    /// Nothing we have.
+    Unknown,
+    /// Bytes that are no text.
+    Malformed,
+}
+
+/// Looks at the path of a request. `query` is kept in a redirect.
+pub fn resolve(raw_path: &str, query: Option<&str>) -> Target {
+    let Ok(path) = percent_decode_str(raw_path).decode_utf8() else { return Target::Malformed };
+    if let Some(clean) = cleaned(&path) {
+        let mut location = percent_encode(&clean);
+        if let Some(query) = query {
+            location.push('?');
+            location.push_str(query);
+        }
+        return Target::Redirect(location);
+    }
+    match path.strip_prefix("/v1/") {
+        Some(below) => Target::Api(below.to_owned()),
+        None => Target::Unknown,
+    }
+}
+
+/// The path without empty and relative segments, if it has any. A trailing slash stays.
+fn cleaned(path: &str) -> Option<String> {
+    let body = path.strip_prefix('/').unwrap_or(path);
+    let untrailed = body.strip_suffix('/').unwrap_or(body);
+    let dirty = |segment: &str| matches!(segment, "" | "." | "..");
+    if body.is_empty() || !untrailed.split('/').any(dirty) {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in untrailed.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => _ = kept.pop(),
+            _ => kept.push(segment),
+        }
+    }
+    let mut clean = format!("/{}", kept.join("/"));
+    if path.ends_with('/') && clean.len() > 1 {
+        clean.push('/');
+    }
+    Some(clean)
+}
+
+fn percent_encode(path: &str) -> String {
+    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    percent_encoding::utf8_percent_encode(path, KEPT).to_string()
+}
+
+/// The query's fields; a name that comes several times becomes a list.
+pub fn query_fields(query: &str) -> Fields {
+    let mut values: BTreeMap<Cow<'_, str>, Vec<Cow<'_, str>>> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        values.entry(name).or_default().push(value);
+    }
+    let mut fields = Fields::new();
+    for (name, values) in values {
+        match values.as_slice() {
+            [only] => fields.set(name, only),
+            several => fields.set(name, &several),
+        }
+    }
+    fields
+}
+
+/// The form's fields; a name that comes several times is joined with commas.
+pub fn form_fields(body: &[u8]) -> Fields {
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(body) {
+        values
+            .entry(name.into_owned())
+            .and_modify(|known| {
+                known.push(',');
+                known.push_str(&value);
+            })
+            .or_insert_with(|| value.into_owned());
+    }
+    let mut fields = Fields::new();
+    for (name, value) in values {
+        fields.set(name, &value);
+    }
+    fields
+}
+
+/// A boolean as Go reads them.
+pub fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_paths_are_decoded_once() {
+        assert_eq!(resolve("/v1/secret/a%20b", None), Target::Api("secret/a b".into()));
+        assert_eq!(resolve("/v1/secret/a%2Fb/", None), Target::Api("secret/a/b/".into()));
+        assert_eq!(resolve("/v1/a%252e", None), Target::Api("a%2e".into()));
+        assert_eq!(resolve("/v1/%ff", None), Target::Malformed);
+        for other in ["/", "/ui", "/v2/x", "/v1"] {
+            assert_eq!(resolve(other, None), Target::Unknown, "{other}");
+        }
+    }
+
+    #[test]
+    fn unclean_paths_are_sent_to_the_clean_one() {
+        let redirects = [
+            ("/v1//sys/mounts", "/v1/sys/mounts"),
+            ("/v1/secret/../sys/seal", "/v1/sys/seal"),
+            ("/v1/secret/%2e%2e/sys/seal", "/v1/sys/seal"),
+            ("/v1/a/./b/", "/v1/a/b/"),
+            ("/v1/../../etc", "/etc"),
+            ("//v1/a b".replace(' ', "%20").leak() as &str, "/v1/a%20b"),
+        ];
+        for (path, clean) in redirects {
+            assert_eq!(resolve(path, None), Target::Redirect(clean.into()), "{path}");
+        }
+        assert_eq!(resolve("/v1//a", Some("x=1")), Target::Redirect("/v1/a?x=1".into()));
+    }
+
+    #[test]
+    fn repeated_names_become_lists_in_queries_and_commas_in_forms() {
+        let query = query_fields("a=1&b=x&b=y&c=");
+        assert_eq!(query.get("a").unwrap().get(), "\"1\"");
+        assert_eq!(query.get("b").unwrap().get(), r#"["x","y"]"#);
+        assert_eq!(query.get("c").unwrap().get(), "\"\"");
+        assert_eq!(form_fields(b"b=x&b=y").get("b").unwrap().get(), "\"x,y\"");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_redirect_never_leads_to_another(path in "(/|[.a%2e]){0,12}") {
+            let path = format!("/{path}");
+            if let Target::Redirect(location) = resolve(&path, None) {
+                proptest::prop_assert!(!matches!(resolve(&location, None), Target::Redirect(_)));
+            }
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! [`Keeper`]: the one task that ends leases on time.
+//!
+//! It reads the due index from its start, revokes what is due, and sleeps until the next entry or
+//! until it is woken. Nothing is kept in memory but the revocations under way, of which there is a
+//! bounded number. What fails is tried again with growing pauses; what can't be revoked is kept,
+//! marked irrevocable and shown, never dropped.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_barrier::Batch;
+use strongroom_types::{Clock, LeaseId, Timestamp};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::lease::{Lease, State};
+use crate::store::{Error, Found, LeaseStore};
+
+/// Ends what a lease is for. The core is one.
+#[async_trait]
+pub trait Revoker: Send + Sync + 'static {
+    /// Revokes the credential or token. May be asked again after it succeeded or failed.
+    async fn revoke(&self, lease: &Lease) -> Result<(), RevokeError>;
+}
+
+/// Why something could not be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeError {
+    /// It may work later.
+    #[error("{0}")]
+    Later(String),
+    /// It never will.
+    #[error("{0}")]
+    Never(String),
+}
+
+/// Bounds of the keeper.
+#[derive(Clone, Copy, Debug)]
+pub struct KeeperOptions {
+    /// Revocations at the same time.
+    pub concurrency: usize,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// Attempts until a lease is irrevocable.
+    pub attempts: u32,
+    /// The pause after the first failure; each further one doubles it.
+    pub first_pause: Duration,
+}
+
+impl Default for KeeperOptions {
+    /// Six attempts with pauses from 10 s, as in Vault.
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            attempt_timeout: Duration::from_secs(60),
+            attempts: 6,
+            first_pause: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Ends leases on time. Cheap to clone; [`Keeper::run`] is the task.
+#[derive(Clone)]
+pub struct Keeper(Arc<Shared>);
+
+struct Shared {
+    store: LeaseStore,
+    revoker: Arc<dyn Revoker>,
+    clock: Arc<dyn Clock>,
+    options: KeeperOptions,
+    slots: Arc<Semaphore>,
+    under_way: Mutex<HashMap<LeaseId, watch::Receiver<Option<Outcome>>>>,
+    tasks: TaskTracker,
+    wake: Notify,
+    /// When the task will look at the index again by itself, in nanoseconds since the epoch.
+    sleeps_until: AtomicI64,
+}
+
+/// How one attempt ended.
+type Outcome = Result<(), RevokeError>;
+
+/// Index entries read at once.
+const PAGE: usize = 256;
+/// The pause after the store failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Attempts to write a lease's state against others who change it.
+const CHANGES: usize = 8;
+
+impl Keeper {
+    /// Nothing runs yet.
+    pub fn new(
+        store: LeaseStore,
+        revoker: Arc<dyn Revoker>,
+        clock: Arc<dyn Clock>,
+        options: KeeperOptions,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            revoker,
+            clock,
+            options,
+            slots: Arc::new(Semaphore::new(options.concurrency.max(1))),
+            under_way: Mutex::default(),
+            tasks: TaskTracker::new(),
+            wake: Notify::new(),
+            sleeps_until: AtomicI64::new(i64::MAX),
+        }))
+    }
+
+    /// Ends leases until told to stop; then waits for the revocations under way.
+    pub async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            // While it looks, every new entry wakes it: the look may have passed that place.
+            self.0.sleeps_until.store(i64::MAX, Ordering::SeqCst);
+            let next = tokio::select! {
+                next = self.look() => next,
+                () = stop.cancelled() => break,
+            };
+            let next = next.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the lease table can't be read; trying again");
+                self.0.clock.now().plus(STORE_PAUSE)
+            });
+            self.0.sleeps_until.store(next.as_nanos(), Ordering::SeqCst);
+            tokio::select! {
+                () = self.0.clock.sleep_until(next) => {}
+                () = self.0.wake.notified() => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Says that a lease will be due at this moment. Call it after each commit that adds or moves
+    /// one.
+    pub fn expect(&self, due: Timestamp) {
+        if due.as_nanos() < self.0.sleeps_until.load(Ordering::SeqCst) {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// Revokes one lease: notes durably that it is to be revoked, then tries once. A failure is
+    /// tried again later, whatever this answers. `Ok` for a lease that isn't there.
+    pub async fn revoke(&self, id: &LeaseId) -> Result<Outcome, Error> {
+        if !self.order(id).await? {
+            return Ok(Ok(()));
+        }
+        Ok(self.attempt(id).await)
+    }
+
+    /// Notes durably that leases are to be revoked, and wakes the task.
+    pub async fn order_all(&self, ids: &[LeaseId]) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        for id in ids {
+            if let Some(found) = self.0.store.get(id).await? {
+                self.add_order(&mut batch, &found);
+            }
+        }
+        match self.0.store.commit(batch).await {
+            Ok(()) => {}
+            // One of them changed meanwhile: take them one by one.
+            Err(Error::Barrier(error)) if error.is_precondition() => {
+                for id in ids {
+                    self.order(id).await?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.0.wake.notify_one();
+        Ok(())
+    }
+
+    /// Tries to revoke a lease once, and removes it however that goes. Gives the error that was
+    /// passed over.
+    pub async fn force(&self, id: &LeaseId) -> Result<Outcome, Error> {
+        let outcome = self.revoke(id).await?;
+        if outcome.is_err() {
+            for _ in 0..CHANGES {
+                let Some(found) = self.0.store.get(id).await? else { break };
+                let mut batch = Batch::new();
+                self.0.store.remove(&mut batch, &found);
+                match self.0.store.commit(batch).await {
+                    Err(Error::Barrier(error)) if error.is_precondition() => {}
+                    done => return done.map(|()| outcome),
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Revocations under way.
+    pub fn under_way(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Starts what is due; gives the moment of the next entry.
+    async fn look(&self) -> Result<Timestamp, Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let entries = self.0.store.due(after.as_deref(), PAGE).await?;
+            let full = entries.len() == PAGE;
+            for entry in entries {
+                if entry.due > self.0.clock.now() {
+                    return Ok(entry.due);
+                }
+                if !self.lock().contains_key(&entry.id) && self.0.store.is_current(&entry).await? {
+                    // Waits for a slot, so no more is read than can be worked on. The semaphore is
+                    // never closed.
+                    let slot = self.0.slots.clone().acquire_owned().await.ok();
+                    self.start(entry.id, slot);
+                }
+                after = Some(entry.key);
+            }
+            if !full {
+                return Ok(Timestamp::FAR_FUTURE);
+            }
+        }
+    }
+
+    /// Makes an attempt, or joins the one under way.
+    async fn attempt(&self, id: &LeaseId) -> Outcome {
+        let mut outcome = self.start(id.clone(), None);
+        match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
+            Err(_) => Err(RevokeError::Later("the revocation was interrupted".to_owned())),
+        }
+    }
+
+    /// Starts an attempt in a task of its own; joins one that is under way. Attempts that somebody
+    /// asked for take no slot: whoever asks has a bound of their own, and were they to wait for
+    /// slots held by ends that wait for them, nothing would move.
+    fn start(
+        &self,
+        id: LeaseId,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> watch::Receiver<Option<Outcome>> {
+        let (report, outcome) = watch::channel(None);
+        {
+            let mut under_way = self.lock();
+            if let Some(known) = under_way.get(&id) {
+                return known.clone();
+            }
+            under_way.insert(id.clone(), outcome.clone());
+        }
+        let keeper = self.clone();
+        self.0.tasks.spawn(async move {
+            let _slot = slot;
+            let (ended, written) = keeper.try_revoke(&id).await;
+            let _ = report.send(Some(ended));
+            if !written {
+                // It is still due, and trying again at once would call the engine over and over.
+                let pause = keeper.0.clock.now().plus(keeper.0.options.first_pause);
+                keeper.0.clock.sleep_until(pause).await;
+            }
+            keeper.lock().remove(&id);
+            keeper.0.wake.notify_one();
+        });
+        outcome
+    }
+
+    /// One attempt, and whether the table says how it ended.
+    async fn try_revoke(&self, id: &LeaseId) -> (Outcome, bool) {
+        let lost = |error: Error| {
+            tracing::warn!(lease = %id, %error, "the lease table can't be changed; trying again");
+            (Err(RevokeError::Later(error.to_string())), false)
+        };
+        let found = match self.0.store.get(id).await {
+            Ok(Some(found)) if is_due(&found.lease, self.0.clock.now()) => found,
+            Ok(_) => return (Ok(()), true),
+            Err(error) => return lost(error),
+        };
+        let ended = self.call_revoker(found.lease.clone()).await;
+        match self.settle(id, ended.as_ref().err()).await {
+            Ok(()) => (ended, true),
+            Err(error) => lost(error),
+        }
+    }
+
+    /// The revoker's answer, with a time-out; a panic is a failure like any other.
+    async fn call_revoker(&self, lease: Arc<Lease>) -> Outcome {
+        let revoker = self.0.revoker.clone();
+        let call = self.0.tasks.spawn(async move { revoker.revoke(&lease).await });
+        let stop_call = call.abort_handle();
+        let late = self.0.clock.sleep_until(self.0.clock.now().plus(self.0.options.attempt_timeout));
+        tokio::select! {
+            ended = call => {
+                ended.unwrap_or_else(|_| Err(RevokeError::Later("the engine panicked".to_owned())))
+            }
+            () = late => {
+                stop_call.abort();
+                Err(RevokeError::Later("the engine did not answer in time".to_owned()))
+            }
+        }
+    }
+
+    /// Removes a lease that was revoked, or writes down what comes after a failure.
+    async fn settle(&self, id: &LeaseId, error: Option<&RevokeError>) -> Result<(), Error> {
+        for _ in 0..CHANGES {
+            let Some(found) = self.0.store.get(id).await? else { return Ok(()) };
+            let mut batch = Batch::new();
+            match error {
+                None => self.0.store.remove(&mut batch, &found),
+                Some(error) => {
+                    let after = self.after_failure(&found.lease, error);
+                    self.0.store.replace(&mut batch, &found, &after);
+                }
+            }
+            match self.0.store.commit(batch).await {
+                Err(Error::Barrier(error)) if error.is_precondition() => {}
+                done => return done,
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    fn after_failure(&self, lease: &Lease, error: &RevokeError) -> Lease {
+        let failed = match &lease.state {
+            State::Revoking { attempts, .. } => attempts.saturating_add(1),
+            _ => 1,
+        };
+        let text = Lease::shown_error(&error.to_string());
+        let gave_up = failed >= self.0.options.attempts || matches!(error, RevokeError::Never(_));
+        let state = if gave_up {
+            tracing::error!(lease = %lease.id, error = text, "the lease can't be revoked and is kept");
+            State::Irrevocable { error: text }
+        } else {
+            let doubled = 1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX);
+            let pause = self.0.options.first_pause.saturating_mul(doubled);
+            tracing::warn!(lease = %lease.id, error = text, failed, "revoking failed; trying again");
+            let next = self.0.clock.now().plus(pause);
+            State::Revoking { attempts: failed, next, error: Some(text) }
+        };
+        Lease { state, ..lease.clone() }
+    }
+
+    /// Notes durably that a lease is to be revoked now. `false` if there is none.
+    async fn order(&self, id: &LeaseId) -> Result<bool, Error> {
+        for _ in 0..CHANGES {
+            let Some(found) = self.0.store.get(id).await? else { return Ok(false) };
+            let mut batch = Batch::new();
+            if !self.add_order(&mut batch, &found) {
+                return Ok(true);
+            }
+            match self.0.store.commit(batch).await {
+                Ok(()) => return Ok(true),
+                Err(Error::Barrier(error)) if error.is_precondition() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Adds the note to a batch; `false` if it stands already. An order starts the count of
+    /// attempts anew, for irrevocable leases as well.
+    fn add_order(&self, batch: &mut Batch, found: &Found) -> bool {
+        let now = self.0.clock.now();
+        if matches!(&found.lease.state, State::Revoking { attempts: 0, next, .. } if *next <= now) {
+            return false;
+        }
+        let state = State::Revoking { attempts: 0, next: now, error: None };
+        self.0.store.replace(batch, found, &Lease { state, ..Lease::clone(&found.lease) });
+        true
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseId, watch::Receiver<Option<Outcome>>>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_due(lease: &Lease, now: Timestamp) -> bool {
+    lease.due().is_some_and(|due| due <= now)
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keeper({} under way)", self.under_way())
+    }
+}

@@ -1,0 +1,110 @@
+//! [`Lease`]: one record of the table.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use strongroom_types::{LeaseId, Timestamp, Ttl};
+
+/// A lease as stored. The field names are the format; `v` is its version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lease {
+    pub(crate) v: u8,
+    /// The path it was issued at, a slash and an unguessable tail.
+    pub id: LeaseId,
+    /// What ends with it.
+    pub kind: Kind,
+    /// The name in storage of the token it was issued to; its end is the lease's end. None where
+    /// it was issued without a token.
+    pub token: Option<String>,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// When it was renewed last.
+    pub last_renewal: Option<Timestamp>,
+    /// The lifetime it was given last.
+    pub ttl: Ttl,
+    /// The longest lifetime the engine gave it; zero for the mount's.
+    pub max_ttl: Ttl,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// What a lease ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A credential of an engine.
+    Credential {
+        /// The mount's UUID.
+        mount: String,
+        /// The path below the mount at which it was issued.
+        path: String,
+        /// What the engine asked to be kept.
+        internal: Box<RawValue>,
+        /// The client's data, for engines that need it back.
+        data: Option<Box<RawValue>>,
+    },
+    /// A token.
+    Token {
+        /// Its name in storage.
+        key: String,
+    },
+}
+
+/// Where a lease stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum State {
+    /// It lives until it expires.
+    Active,
+    /// It is being revoked: somebody asked for it, or an attempt at its end failed.
+    Revoking {
+        /// Attempts that failed.
+        attempts: u32,
+        /// When the next one is due.
+        next: Timestamp,
+        /// What the last one failed with.
+        error: Option<String>,
+    },
+    /// It could not be revoked, and nobody tries any more. It is kept and shown.
+    Irrevocable {
+        /// What the last attempt failed with.
+        error: String,
+    },
+}
+
+impl Lease {
+    /// When the keeper has to look at it; never for an irrevocable one.
+    pub fn due(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Active => Some(self.expires),
+            State::Revoking { next, .. } => Some(*next),
+            State::Irrevocable { .. } => None,
+        }
+    }
+
+    /// Whether it is alive at this moment.
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.state == State::Active && self.expires > now
+    }
+
+    /// As it is after a renewal.
+    #[must_use]
+    pub fn renewed(&self, now: Timestamp, ttl: Ttl) -> Self {
+        let expires = now.plus(ttl.as_duration());
+        Self { expires, last_renewal: Some(now), ttl, ..self.clone() }
+    }
+
+    /// What is left of its life.
+    pub fn ttl_left(&self, now: Timestamp) -> Ttl {
+        Ttl::from_duration(self.expires.since(now))
+    }
+
+    /// What is shown of an error: one line of bounded length.
+    pub(crate) fn shown_error(error: &str) -> String {
+        const MAX_CHARS: usize = 500;
+        error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CHARS).collect()
+    }
+}

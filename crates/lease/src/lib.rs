@@ -1,0 +1,21 @@
+//! Leases. A lease says until when something that was issued may live; the server alone is
+//! responsible that it ends.
+//!
+//! In reading order:
+//!
+//! - [`lease`]: [`Lease`], one record
+//! - [`store`]: [`LeaseStore`], the table and its indexes: by due time, by token, by path
+//! - [`keeper`]: [`Keeper`], the one task that revokes what is due, with bounds and backoff
+//!
+//! The table is a database, not a heap of timers: a million leases cost disk, not memory, and
+//! start-up reads none. Formats and crash argument: `docs/src/design/leases.md`.
+
+pub mod keeper;
+pub mod lease;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+pub use keeper::{Keeper, KeeperOptions, RevokeError, Revoker};
+pub use lease::{Kind, Lease, State};
+pub use store::{DueEntry, Error, Found, LeaseStore, NewLease};

@@ -1,0 +1,277 @@
+//! A policy's text: HCL 1, its JSON form, or either in base64.
+
+use std::collections::BTreeMap;
+
+use strongroom_hcl::{Block, Body, Kind, Limits, ParseError, Value};
+
+use crate::capability::{Capabilities, Capability};
+use crate::pattern::PathPattern;
+
+/// A policy as it was written, and what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The text, as it is given back.
+    pub text: String,
+    /// Its rules, a pattern once each.
+    pub rules: Vec<Rule>,
+    /// A stored text that this version of the server can't read. It refuses everything, to
+    /// whoever has it: what it denied is unknown.
+    pub unreadable: bool,
+}
+
+/// What is granted on the paths of one pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Which paths.
+    pub pattern: PathPattern,
+    /// What.
+    pub capabilities: Capabilities,
+}
+
+/// Why a policy is refused. The message is for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The text is neither HCL nor JSON, or a value in it has the wrong type.
+    #[error("failed to parse policy: {0}")]
+    Syntax(#[from] ParseError),
+    /// A key that policies don't have. The form of the message is one that clients know.
+    #[error("failed to parse policy: 1 error occurred:\n\t* {place}invalid key {key:?} on line {line}\n\n")]
+    UnknownKey {
+        /// `path "a": `, or nothing at the top.
+        place: String,
+        /// The key.
+        key: String,
+        /// Its line, from 1.
+        line: u32,
+    },
+    /// A path rule that can't be used as it stands.
+    #[error("failed to parse policy: path {path:?}: {problem}")]
+    Path {
+        /// The pattern.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A rule that restricts in a way that isn't built: ignoring it would grant more than it says.
+    #[error(
+        "failed to parse policy: path {path:?}: {key:?} is not supported by this server; \
+         the policy is refused because leaving it out would grant more"
+    )]
+    Unbuilt {
+        /// The pattern.
+        path: String,
+        /// The key.
+        key: String,
+    },
+    /// Templates are not built, and such a path would match nothing.
+    #[error("failed to parse policy: path {path:?}: templates are not supported by this server")]
+    Template {
+        /// The pattern.
+        path: String,
+    },
+}
+
+/// Keys that restrict or extend a rule and that this server doesn't know how to honour yet.
+const UNBUILT: [&str; 12] = [
+    "allowed_parameters",
+    "denied_parameters",
+    "required_parameters",
+    "min_wrapping_ttl",
+    "max_wrapping_ttl",
+    "mfa_methods",
+    "control_group",
+    "subscribe_event_types",
+    "pagination_limit",
+    "expiration",
+    "list_scan_response_keys_filter_path",
+    "recover",
+];
+/// The other keys of a rule.
+const KNOWN: [&str; 3] = ["capabilities", "policy", "comment"];
+
+impl Policy {
+    /// Reads a policy.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let decoded = from_base64(text);
+        let source = decoded.as_deref().unwrap_or(text);
+        let body = strongroom_hcl::parse(source, &Limits::default())?;
+        if let Some(item) = body.unknown(&["path", "name"]).next() {
+            return Err(unknown_key(String::new(), &item.key));
+        }
+        let mut rules: BTreeMap<String, Rule> = BTreeMap::new();
+        for block in body.blocks("path")? {
+            let rule = read_rule(&block)?;
+            let key = rule.pattern.as_str().to_owned();
+            match rules.get_mut(&key) {
+                Some(known) => known.capabilities = known.capabilities.union(rule.capabilities),
+                None => _ = rules.insert(key, rule),
+            }
+        }
+        let rules = rules.into_values().collect();
+        Ok(Self { text: source.to_owned(), rules, unreadable: false })
+    }
+
+    /// A policy whose text can't be read any more.
+    pub fn unreadable(text: String) -> Self {
+        Self { text, rules: Vec::new(), unreadable: true }
+    }
+}
+
+fn read_rule(block: &Block<'_, 1>) -> Result<Rule, PolicyError> {
+    let [label] = block.labels;
+    let path = &label.text;
+    let place = || format!("path {path:?}: ");
+    for item in block.body.items() {
+        let key = &item.key;
+        if UNBUILT.contains(&key.text.as_str()) {
+            return Err(PolicyError::Unbuilt { path: path.clone(), key: key.text.clone() });
+        }
+        if !KNOWN.contains(&key.text.as_str()) {
+            return Err(unknown_key(place(), key));
+        }
+    }
+    if let Some(twice) = block.body.duplicates().first() {
+        return Err(PolicyError::Path {
+            path: path.clone(),
+            problem: format!("{:?} is set twice, on lines {} and {}", twice.key, twice.first.line, twice.again.line),
+        });
+    }
+    if path.contains("{{") {
+        return Err(PolicyError::Template { path: path.clone() });
+    }
+    let pattern = PathPattern::parse(path)
+        .map_err(|error| PolicyError::Path { path: path.clone(), problem: error.to_string() })?;
+    Ok(Rule { pattern, capabilities: read_capabilities(path, block.body)? })
+}
+
+fn read_capabilities(path: &str, body: &Body) -> Result<Capabilities, PolicyError> {
+    let mut granted = Capabilities::NONE;
+    for name in body.read("capabilities", one_or_more)?.unwrap_or_default() {
+        let Some(capability) = Capability::parse(name) else {
+            let problem = format!("invalid capability {name:?}");
+            return Err(PolicyError::Path { path: path.to_owned(), problem });
+        };
+        granted = granted.union(Capabilities::NONE.with(capability));
+    }
+    if let Some(level) = body.read("policy", Value::as_str)? {
+        granted = granted.union(ancient(path, level)?);
+    }
+    Ok(granted)
+}
+
+/// A list of texts, or one text alone.
+fn one_or_more(value: &Value) -> Result<Vec<&str>, ParseError> {
+    match value.kind {
+        Kind::String(_) => value.as_str().map(|text| vec![text]),
+        _ => value.as_str_list(),
+    }
+}
+
+/// `policy = "write"`, from before there were capabilities.
+fn ancient(path: &str, level: &str) -> Result<Capabilities, PolicyError> {
+    use Capability::{Create, Delete, Deny, List, Patch, Read, Sudo, Update};
+    let granted: &[Capability] = match level {
+        "deny" => &[Deny],
+        "read" => &[Read, List],
+        "write" => &[Create, Read, Update, Patch, Delete, List],
+        "sudo" => &[Create, Read, Update, Patch, Delete, List, Sudo],
+        _ => {
+            let problem = format!("invalid policy {level:?}");
+            return Err(PolicyError::Path { path: path.to_owned(), problem });
+        }
+    };
+    Ok(granted.iter().copied().collect())
+}
+
+fn unknown_key(place: String, key: &strongroom_hcl::Key) -> PolicyError {
+    PolicyError::UnknownKey { place, key: key.text.clone(), line: key.position.line }
+}
+
+/// A policy may come in base64. Text that is a policy already never decodes: it has spaces,
+/// braces or quotes.
+fn from_base64(text: &str) -> Option<String> {
+    let bytes = data_encoding::BASE64.decode(text.trim().as_bytes()).ok()?;
+    String::from_utf8(bytes).ok().filter(|decoded| !decoded.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(text: &str) -> Vec<(String, Vec<&'static str>)> {
+        let rules = Policy::parse(text).unwrap().rules;
+        rules.into_iter().map(|r| (r.pattern.as_str().to_owned(), r.capabilities.names())).collect()
+    }
+
+    fn refusal(text: &str) -> String {
+        Policy::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_hcl_json_and_base64() {
+        let hcl = r#"
+            # what developers may do
+            path "secret/*" { capabilities = ["read", "list"] }
+            path "/secret/own" { policy = "write" }
+            path "no" { capabilities = ["deny", "read"] }
+        "#;
+        let json = r#"{"path": {
+            "secret/*": {"capabilities": ["read", "list"]},
+            "/secret/own": {"policy": "write"},
+            "no": {"capabilities": ["deny", "read"]}
+        }}"#;
+        let wanted = [
+            ("no".to_owned(), vec!["deny"]),
+            ("secret/*".to_owned(), vec!["list", "read"]),
+            ("secret/own".to_owned(), vec!["create", "delete", "list", "patch", "read", "update"]),
+        ];
+        for text in [hcl, json, &data_encoding::BASE64.encode(hcl.as_bytes())] {
+            assert_eq!(granted(text), wanted);
+        }
+        assert!(granted("").is_empty());
+    }
+
+    #[test]
+    fn merges_rules_for_one_path() {
+        let text = r#"
+            path "a" { capabilities = ["read"] }
+            path "/a" { capabilities = ["list"] }
+        "#;
+        assert_eq!(granted(text), [("a".to_owned(), vec!["list", "read"])]);
+    }
+
+    #[test]
+    fn refuses_with_the_texts_clients_know() {
+        assert_eq!(
+            refusal(r#"path "a" { foo = 1 }"#),
+            "failed to parse policy: 1 error occurred:\n\t* path \"a\": invalid key \"foo\" on line 1\n\n"
+        );
+        assert_eq!(
+            refusal(r#"path "x" { capabilities = ["fly"] }"#),
+            "failed to parse policy: path \"x\": invalid capability \"fly\""
+        );
+        assert!(refusal("paths {}").contains("invalid key \"paths\" on line 1"));
+        for text in ["path \"a\" {", "path = 3", "path \"a\" { capabilities = 3 }", "{\"path\": 3}"] {
+            assert!(refusal(text).starts_with("failed to parse policy: "), "{text}");
+        }
+        assert!(refusal(r#"path "a/+*" {}"#).contains("+*"));
+        assert!(refusal("path \"a\" {\n capabilities = []\n capabilities = []\n}").contains("lines 2 and 3"));
+    }
+
+    #[test]
+    fn what_restricts_and_is_not_built_is_refused() {
+        for key in UNBUILT {
+            let text = format!("path \"a\" {{ capabilities = [\"read\"]\n {key} = 1 }}");
+            assert!(refusal(&text).contains("is not supported by this server"), "{key}");
+        }
+        assert!(refusal(r#"path "a/{{identity.entity.id}}" { capabilities = ["read"] }"#).contains("templates"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "[pathcblies \"{}\\[\\]=+*/,#\n]{0,80}") {
+            let _ = Policy::parse(&text);
+        }
+    }
+}

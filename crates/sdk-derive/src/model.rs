@@ -1,0 +1,123 @@
+//! What the macros understand of a struct.
+
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
+
+/// A struct with named fields and its attributes.
+pub(crate) struct Model {
+    pub(crate) name: Ident,
+    pub(crate) help: String,
+    pub(crate) document: DocumentAttributes,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// `#[document(…)]`.
+#[derive(Default)]
+pub(crate) struct DocumentAttributes {
+    pub(crate) path: Option<LitStr>,
+    pub(crate) seal_wrap: bool,
+    pub(crate) local: bool,
+    pub(crate) root: bool,
+    pub(crate) validate: Option<syn::Path>,
+}
+
+/// One field and its `#[field(…)]`.
+pub(crate) struct Field {
+    pub(crate) ident: Ident,
+    pub(crate) ty: Type,
+    pub(crate) name: String,
+    pub(crate) help: String,
+    pub(crate) default: Option<LitStr>,
+    pub(crate) required: bool,
+}
+
+impl Model {
+    pub(crate) fn read(input: DeriveInput) -> syn::Result<Self> {
+        let span = input.span();
+        if !input.generics.params.is_empty() {
+            return Err(syn::Error::new(input.generics.span(), "generic structs are not supported"));
+        }
+        let Data::Struct(data) = input.data else {
+            return Err(syn::Error::new(span, "only structs can be derived"));
+        };
+        let fields = match data.fields {
+            Fields::Named(named) => named.named.into_iter().map(Field::read).collect::<Result<_, _>>()?,
+            Fields::Unit => Vec::new(),
+            Fields::Unnamed(_) => return Err(syn::Error::new(span, "the fields need names")),
+        };
+        let document = DocumentAttributes::read(&input.attrs)?;
+        Ok(Self { name: input.ident, help: help_of(&input.attrs), document, fields })
+    }
+}
+
+impl DocumentAttributes {
+    fn read(attributes: &[Attribute]) -> syn::Result<Self> {
+        let mut found = Self::default();
+        for attribute in attributes.iter().filter(|a| a.path().is_ident("document")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("path") {
+                    found.path = Some(meta.value()?.parse()?);
+                } else if meta.path.is_ident("seal_wrap") {
+                    found.seal_wrap = true;
+                } else if meta.path.is_ident("local") {
+                    found.local = true;
+                } else if meta.path.is_ident("root") {
+                    found.root = true;
+                } else if meta.path.is_ident("validate") {
+                    found.validate = Some(meta.value()?.parse()?);
+                } else {
+                    return Err(meta.error(
+                        "unknown attribute; there are path = \"…\", seal_wrap, local, root and validate = function",
+                    ));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+}
+
+impl Field {
+    fn read(field: syn::Field) -> syn::Result<Self> {
+        let span = field.span();
+        let Some(ident) = field.ident else {
+            return Err(syn::Error::new(span, "the fields need names"));
+        };
+        let mut name = ident.to_string();
+        let mut default: Option<LitStr> = None;
+        let mut required = false;
+        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("field")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("default") {
+                    default = Some(meta.value()?.parse()?);
+                } else if meta.path.is_ident("required") {
+                    required = true;
+                } else if meta.path.is_ident("rename") {
+                    name = meta.value()?.parse::<LitStr>()?.value();
+                } else {
+                    return Err(meta.error(
+                        "unknown attribute; there are default = \"…\", required and rename = \"…\"",
+                    ));
+                }
+                Ok(())
+            })?;
+        }
+        if required && default.is_some() {
+            return Err(syn::Error::new(span, "a required field can't have a default"));
+        }
+        let help = help_of(&field.attrs);
+        Ok(Self { ident, ty: field.ty, name, help, default, required })
+    }
+}
+
+/// The documentation comment, its lines joined.
+fn help_of(attributes: &[Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
+            _ => None,
+        },
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join(" ").trim().to_owned()
+}

@@ -1,0 +1,286 @@
+//! [`Blueprint`]: an engine as a list of declarations.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::action::{ActionPath, Handler, Input, Reply};
+use crate::backend::Backend;
+use crate::credential::Credential;
+use crate::document::Document;
+use crate::engine::{Description, Engine, EngineError, Factory, Kind, Mount, SpecialPaths};
+use crate::field::FieldSpec;
+use crate::free_form::FreeForm;
+use crate::leased::{LeasedKind, LeasedPath};
+use crate::pattern::Pattern;
+use crate::stored::{StoredDocument, StoredPath};
+use crate::{Context, Error};
+
+/// An engine, declared. Everything else follows: routing, existence checks, lists, special paths,
+/// help, leases and their end.
+#[derive(Clone)]
+pub struct Blueprint {
+    name: &'static str,
+    version: &'static str,
+    help: &'static str,
+    exclusive: bool,
+    routes: Vec<Route>,
+}
+
+/// One declared path.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) pattern: Pattern,
+    pub(crate) help: &'static str,
+    pub(crate) root: bool,
+    pub(crate) unauthenticated: bool,
+    pub(crate) target: Target,
+}
+
+/// What stands behind a path.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Document(Arc<dyn StoredPath>),
+    FreeForm(Arc<FreeForm>),
+    Credential(Arc<dyn LeasedPath>),
+    Action { read: Option<Arc<dyn ActionPath>>, write: Option<Arc<dyn ActionPath>> },
+}
+
+impl Blueprint {
+    /// An engine without paths. `version` is its semantic version: `env!("CARGO_PKG_VERSION")`.
+    pub fn new(name: &'static str, version: &'static str) -> Self {
+        Self { name, version, help: "", exclusive: false, routes: Vec::new() }
+    }
+
+    /// What the engine is for, in a sentence or two.
+    #[must_use]
+    pub fn help(mut self, help: &'static str) -> Self {
+        self.help = help;
+        self
+    }
+
+    /// Reports another version: for a second binary of the same engine.
+    #[must_use]
+    pub fn with_version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Two instances of this engine must never run side by side, not even during a reload.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.exclusive = true;
+        self
+    }
+
+    /// A document, or a collection of documents: create, read, update, delete and list.
+    #[must_use]
+    pub fn document<D: Document>(self) -> Self {
+        let target = Target::Document(Arc::new(StoredDocument::<D>::new()));
+        self.route(D::PATH, D::HELP, D::ROOT, target)
+    }
+
+    /// Documents of any form: the client's JSON objects, kept and given back as they are.
+    #[must_use]
+    pub fn free_form(self, path: &'static str, help: &'static str, form: FreeForm) -> Self {
+        self.route(path, help, false, Target::FreeForm(Arc::new(form)))
+    }
+
+    /// A leased credential.
+    #[must_use]
+    pub fn credential<C: Credential>(self, credential: C) -> Self {
+        let target = Target::Credential(Arc::new(LeasedKind::new(credential)));
+        self.route(C::PATH, C::HELP, false, target)
+    }
+
+    /// An action that answers a read.
+    #[must_use]
+    pub fn read<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        let action: Arc<dyn ActionPath> = Arc::new(Handler::new(action));
+        self.action(path, help, Some(action), None)
+    }
+
+    /// An action that answers a write. It needs the `update` capability; what can be *created* is a
+    /// document, which knows whether it exists.
+    #[must_use]
+    pub fn write<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        let action: Arc<dyn ActionPath> = Arc::new(Handler::new(action));
+        self.action(path, help, None, Some(action))
+    }
+
+    /// The path declared last needs no token.
+    #[must_use]
+    pub fn unauthenticated(mut self) -> Self {
+        if let Some(route) = self.routes.last_mut() {
+            route.unauthenticated = true;
+        }
+        self
+    }
+
+    /// The path declared last needs the `sudo` capability as well.
+    #[must_use]
+    pub fn root(mut self) -> Self {
+        if let Some(route) = self.routes.last_mut() {
+            route.root = true;
+        }
+        self
+    }
+
+    fn action(
+        mut self,
+        path: &'static str,
+        help: &'static str,
+        new_read: Option<Arc<dyn ActionPath>>,
+        new_write: Option<Arc<dyn ActionPath>>,
+    ) -> Self {
+        // A read and a write of one path are one route.
+        let same = self.routes.iter_mut().find(|route| route.pattern.text() == path);
+        if let Some(Route { target: Target::Action { read, write }, .. }) = same {
+            *read = new_read.or(read.take());
+            *write = new_write.or(write.take());
+            return self;
+        }
+        self.route(path, help, false, Target::Action { read: new_read, write: new_write })
+    }
+
+    fn route(mut self, path: &'static str, help: &'static str, root: bool, target: Target) -> Self {
+        let pattern = Pattern::new(path);
+        self.routes.push(Route { pattern, help, root, unauthenticated: false, target });
+        self
+    }
+
+    pub(crate) fn engine_help(&self) -> &'static str {
+        self.help
+    }
+
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    pub(crate) fn credential_of_kind(&self, kind: &str) -> Option<&Arc<dyn LeasedPath>> {
+        self.routes.iter().find_map(|route| match &route.target {
+            Target::Credential(credential) if credential.kind() == kind => Some(credential),
+            _ => None,
+        })
+    }
+
+    /// The version as the wire has it.
+    fn tagged_version(&self) -> String {
+        if self.version.starts_with('v') {
+            self.version.to_owned()
+        } else {
+            format!("v{}", self.version)
+        }
+    }
+
+    /// Two declarations for one path would hide one of them.
+    fn check(&self) -> Result<(), EngineError> {
+        for (index, route) in self.routes.iter().enumerate() {
+            let special = route.pattern.as_special();
+            let twice = self.routes.iter().skip(index + 1);
+            if twice.clone().any(|other| other.pattern.as_special() == special) {
+                let path = route.pattern.text();
+                return Err(EngineError::internal(format!("the path {path:?} is declared twice")));
+            }
+        }
+        Ok(())
+    }
+
+    fn description(&self) -> Description {
+        let mut special = SpecialPaths::default();
+        for route in &self.routes {
+            let path = route.pattern.as_special();
+            if route.root {
+                special.root.push(path.clone());
+            }
+            if route.unauthenticated {
+                special.unauthenticated.push(path);
+            }
+            if let Target::Document(document) = &route.target {
+                let key = storage_prefix(&route.pattern);
+                if document.seal_wrap() {
+                    special.seal_wrap_storage.push(key.clone());
+                }
+                if document.local() {
+                    special.local_storage.push(key);
+                }
+            }
+        }
+        if self.routes.iter().any(|route| matches!(route.target, Target::Credential(_))) {
+            special.local_storage.push("wal/".to_owned());
+        }
+        Description {
+            kind: Kind::Secrets,
+            version: self.tagged_version(),
+            special,
+            wants_token_hash: false,
+            exclusive: self.exclusive,
+        }
+    }
+}
+
+/// The storage key of a single document, or the folder of a collection.
+fn storage_prefix(pattern: &Pattern) -> String {
+    match pattern.folder() {
+        Some(folder) => folder.to_owned(),
+        None => pattern.text().to_owned(),
+    }
+}
+
+#[async_trait]
+impl Factory for Blueprint {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn version(&self) -> String {
+        self.tagged_version()
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Secrets
+    }
+
+    async fn open(&self, mount: Mount) -> Result<Arc<dyn Engine>, EngineError> {
+        self.check()?;
+        Ok(Arc::new(Backend::new(self.clone(), self.description(), mount)))
+    }
+}
+
+impl fmt::Debug for Blueprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> = self.routes.iter().map(|route| route.pattern.text()).collect();
+        f.debug_struct("Blueprint").field("name", &self.name).field("paths", &paths).finish()
+    }
+}
+
+impl Route {
+    /// The fields a client may send here.
+    pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
+        match &self.target {
+            Target::Document(document) => document.fields().iter().collect(),
+            Target::FreeForm(_) | Target::Credential(_) => Vec::new(),
+            Target::Action { read, write } => {
+                let both = [read, write].into_iter().flatten();
+                both.flat_map(|action| action.fields().iter()).collect()
+            }
+        }
+    }
+
+    /// Whether any field name is acceptable.
+    pub(crate) fn takes_any_field(&self) -> bool {
+        matches!(self.target, Target::FreeForm(_))
+    }
+}

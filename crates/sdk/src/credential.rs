@@ -1,0 +1,322 @@
+//! [`Credential`]: something an outside system issues for a while, and takes back.
+//!
+//! The core keeps a lease for each credential and is responsible for its end. What it needs for
+//! that is in one trait: how to `issue`, how to `revoke` by the receipt kept with the lease, how to
+//! `undo` by name when nobody knows whether issuing worked, and whether the credential can be
+//! renewed. Leaving one out doesn't compile.
+//!
+//! The receipt is not the credential. The client gets the [`Credential::Answer`], once; the server
+//! keeps the [`Credential::Receipt`], whose fields can't be secrets. The best secret is the one
+//! you don't know about.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use strongroom_types::{Entropy, Fields, Timestamp, Ttl};
+
+use crate::action::Answer;
+use crate::document::Document;
+use crate::field::{InvalidInput, ObjectWriter};
+use crate::{Context, Error};
+
+/// A kind of leased credential.
+pub trait Credential: Sized + Send + Sync + 'static {
+    /// The name of the kind, kept in each lease. Never change it while leases exist.
+    const KIND: &'static str;
+    /// Where it is read: `creds/{name}`; the capture names the role.
+    const PATH: &'static str;
+    /// What a reader of the API should know.
+    const HELP: &'static str;
+
+    /// The document that says how to reach the outside system, or `()`.
+    type Config: Needed;
+    /// The document that says what the credential may do, or `()`.
+    type Role: Needed;
+    /// What the client gets.
+    type Answer: Answer;
+    /// What is kept with the lease.
+    type Receipt: Receipt;
+    /// [`Renewable`] or [`NotRenewable`].
+    type Renewal: Renewal<Self>;
+
+    /// The lifetimes the role asks for.
+    fn lifetime(role: &Self::Role) -> Lifetime;
+
+    /// How long the outside system may take for one call.
+    fn timeout(_config: &Self::Config) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    /// Issues a credential outside under the given name. If this answers an error, or the process
+    /// dies meanwhile, [`Credential::undo`] is called with the same name.
+    fn issue(
+        &self,
+        order: &Order<'_, Self>,
+    ) -> impl Future<Output = Result<Issued<Self>, Error>> + Send;
+
+    /// Takes a credential back. Must be repeatable: one that is gone already is fine.
+    fn revoke(
+        &self,
+        outside: &Outside<'_, Self>,
+        receipt: &Self::Receipt,
+    ) -> impl Future<Output = Result<Revoked, Error>> + Send;
+
+    /// Finds a credential by the name it was to get, and takes it back. Nothing found is fine.
+    fn undo(
+        &self,
+        outside: &Outside<'_, Self>,
+        name: &CredentialName,
+    ) -> impl Future<Output = Result<Undone, Error>> + Send;
+}
+
+/// A credential that can be extended outside as well.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` says it is renewable but not how",
+    note = "implement `Renew`, or choose `type Renewal = NotRenewable`"
+)]
+pub trait Renew: Credential {
+    /// Extends the credential outside, or at least checks that it is still there.
+    fn renew(
+        &self,
+        order: &Extension<'_, Self>,
+        receipt: &Self::Receipt,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The choice between [`Renewable`] and [`NotRenewable`].
+pub trait Renewal<C: Credential>: Send + Sync + 'static {
+    /// What the lease says.
+    const RENEWABLE: bool;
+
+    /// Extends the credential, if it can be.
+    #[doc(hidden)]
+    fn renew(
+        credential: &C,
+        order: &Extension<'_, C>,
+        receipt: &C::Receipt,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Leases of this kind can be renewed; see [`Renew`].
+#[derive(Debug)]
+pub struct Renewable;
+
+/// Leases of this kind end when they end.
+#[derive(Debug)]
+pub struct NotRenewable;
+
+impl<C: Renew> Renewal<C> for Renewable {
+    const RENEWABLE: bool = true;
+
+    async fn renew(
+        credential: &C,
+        order: &Extension<'_, C>,
+        receipt: &C::Receipt,
+    ) -> Result<(), Error> {
+        credential.renew(order, receipt).await
+    }
+}
+
+impl<C: Credential> Renewal<C> for NotRenewable {
+    const RENEWABLE: bool = false;
+
+    async fn renew(_: &C, _: &Extension<'_, C>, _: &C::Receipt) -> Result<(), Error> {
+        Err(Error::user("lease is not renewable"))
+    }
+}
+
+/// What is kept with a lease. Derive it: a field that could be a secret doesn't compile.
+///
+/// ```compile_fail
+/// use strongroom_sdk::{Receipt, Secret};
+///
+/// #[derive(Receipt)]
+/// struct Kept {
+///     token: Secret<String>,
+/// }
+/// ```
+pub trait Receipt: Sized + Send + Sync + 'static {
+    /// Reads it back.
+    fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
+
+    /// Writes it for the lease.
+    fn write(&self, out: &mut ObjectWriter);
+}
+
+/// The lifetimes a role asks for. Zero leaves it to the mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Until the first renewal.
+    pub ttl: Ttl,
+    /// Beyond which no renewal goes.
+    pub max_ttl: Ttl,
+}
+
+/// Everything that is known when a credential is to be issued.
+#[derive(Debug)]
+pub struct Order<'a, C: Credential> {
+    /// The configuration.
+    pub config: &'a C::Config,
+    /// The role.
+    pub role: &'a C::Role,
+    /// The role's name.
+    pub role_name: &'a str,
+    /// The name the credential must get outside, so that it can be found again.
+    pub name: &'a CredentialName,
+    /// The moment after which no renewal can extend the lease. The outside system's own expiry,
+    /// where it has one, belongs here and not at the lease's end: it is a backstop for when no
+    /// server is left to revoke.
+    pub lasts_until: Timestamp,
+    /// Services and caller.
+    pub context: &'a Context,
+}
+
+impl<C: Credential> Order<'_, C> {
+    /// From now until [`Order::lasts_until`].
+    pub fn lasts_for(&self) -> Duration {
+        self.lasts_until.since(self.context.now())
+    }
+}
+
+/// Everything that is known when a credential is to be extended.
+#[derive(Debug)]
+pub struct Extension<'a, C: Credential> {
+    /// The configuration.
+    pub config: &'a C::Config,
+    /// The role, as it is now.
+    pub role: &'a C::Role,
+    /// As in [`Order::lasts_until`].
+    pub lasts_until: Timestamp,
+    /// Services and caller.
+    pub context: &'a Context,
+}
+
+impl<C: Credential> Extension<'_, C> {
+    /// From now until [`Extension::lasts_until`].
+    pub fn lasts_for(&self) -> Duration {
+        self.lasts_until.since(self.context.now())
+    }
+}
+
+/// What is needed to reach the outside system.
+#[derive(Debug)]
+pub struct Outside<'a, C: Credential> {
+    /// The configuration.
+    pub config: &'a C::Config,
+    /// Services.
+    pub context: &'a Context,
+}
+
+/// A credential that was issued.
+#[derive(Debug)]
+pub struct Issued<C: Credential> {
+    /// For the client.
+    pub answer: C::Answer,
+    /// For the lease.
+    pub receipt: C::Receipt,
+}
+
+/// How a revocation ended. Both count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// It was there, and is gone.
+    Now,
+    /// It was gone already.
+    AlreadyGone,
+}
+
+/// How undoing ended. Both count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Something of that name was there, and is gone.
+    Removed,
+    /// Nothing of that name was there.
+    NothingFound,
+}
+
+/// The name a credential gets outside: a part for people, and a part nobody can guess. It is known
+/// before the credential exists, so that the credential can be found whatever happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialName {
+    display: String,
+    unique: String,
+}
+
+impl CredentialName {
+    /// Characters of the unguessable part: 62^26 is above 2^154.
+    const UNIQUE_CHARS: usize = 26;
+
+    pub(crate) fn new(role: &str, display_name: &str, entropy: &dyn Entropy) -> Self {
+        let plain = |text: &str| -> String {
+            text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+        };
+        let parts = ["strongroom", &plain(role), &plain(display_name)];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Self { display: parts.join("-"), unique: entropy.base62(Self::UNIQUE_CHARS) }
+    }
+
+    /// The name in at most `max` characters: letters, digits and `-`. What has to go is cut from
+    /// the part for people, never from the other; so `max` must be at least 26, and a smaller one
+    /// counts as 26.
+    pub fn fit(&self, max: usize) -> String {
+        let room = max.saturating_sub(Self::UNIQUE_CHARS + 1);
+        let display = self.display.get(..room.min(self.display.len())).unwrap_or_default();
+        match display.trim_end_matches('-') {
+            "" => self.unique.clone(),
+            display => format!("{display}-{}", self.unique),
+        }
+    }
+}
+
+impl fmt::Display for CredentialName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.fit(usize::MAX))
+    }
+}
+
+/// A document that a credential can't do without, or `()` for none.
+#[async_trait]
+pub trait Needed: Send + Sync + 'static {
+    /// Loads it, or tells the user what to write first.
+    #[doc(hidden)]
+    async fn load(context: &Context, name: &str) -> Result<Arc<Self>, Error>;
+}
+
+#[async_trait]
+impl Needed for () {
+    async fn load(_: &Context, _: &str) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(()))
+    }
+}
+
+#[async_trait]
+impl<D: Document> Needed for D {
+    async fn load(context: &Context, name: &str) -> Result<Arc<Self>, Error> {
+        if D::PATH.contains('{') { context.named(name).await } else { context.config().await }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::entropy::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn names_are_cut_in_the_part_for_people_only() {
+        let name = CredentialName::new("dev", "token-Foo Bar", &SeededEntropy::new(1));
+        let whole = name.to_string();
+        assert!(whole.starts_with("strongroom-dev-token-Foo-Bar-"), "{whole}");
+        let unique = whole.rsplit('-').next().unwrap();
+        assert_eq!(unique.len(), 26);
+        for max in [0, 10, 26, 27, 28, 40, 64] {
+            let cut = name.fit(max);
+            assert!(cut.len() <= max.max(26) && cut.ends_with(unique), "{max}: {cut}");
+            assert!(!cut.starts_with('-') && !cut.contains("--"), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! [`Document`]: something an operator writes and the engine keeps: a configuration, a role.
+//!
+//! A document is declared with the path it lies at. Creating, updating, reading, listing and
+//! deleting follow from that, and so does the existence check, without which Vault's own SDK
+//! panics at the first write: a stored document knows whether it is there.
+//!
+//! An update merges: fields that are not given stay as they are.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use strongroom_types::Fields;
+use tokio_util::task::TaskTracker;
+
+use crate::Error;
+use crate::engine::{Precondition, Storage, StorageBatch, StorageError};
+use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
+use crate::pattern::Pattern;
+
+/// A stored document. Derive it:
+///
+/// ```
+/// use strongroom_sdk::{BaseUrl, CommaList, Document, DurationSecs, Secret};
+///
+/// /// How to reach the service.
+/// #[derive(Document)]
+/// #[document(path = "config", seal_wrap)]
+/// struct Config {
+///     /// Where it listens.
+///     #[field(required)]
+///     api_endpoint: BaseUrl,
+///     /// What opens it. A secret is never shown again.
+///     #[field(required)]
+///     api_key: Secret<String>,
+/// }
+///
+/// /// What a credential may do.
+/// #[derive(Document)]
+/// #[document(path = "roles/{name}")]
+/// struct Role {
+///     /// Names of permissions.
+///     permissions: CommaList,
+///     /// Lifetime of a credential.
+///     #[field(default = "1h")]
+///     ttl: DurationSecs,
+/// }
+/// ```
+///
+/// Of `#[document(…)]`, `path` is needed; a `{name}` in it makes a collection, which can be listed.
+/// `seal_wrap` asks for the seal's extra encryption, `local` keeps the document from replication,
+/// `root` asks for the `sudo` capability, and `validate = function` names a
+/// `fn(&Self) -> Result<(), String>` that sees the whole document before it is stored.
+pub trait Document: Sized + Send + Sync + 'static {
+    /// Where it lies below the mount; also its storage key.
+    const PATH: &'static str;
+    /// What it is for: the documentation comment of the struct.
+    const HELP: &'static str;
+    /// Whether to ask for the seal's extra encryption.
+    const SEAL_WRAP: bool;
+    /// Whether it stays in this cluster.
+    const LOCAL: bool;
+    /// Whether its path needs `sudo`.
+    const ROOT: bool;
+    /// Its fields.
+    const FIELDS: &'static [FieldSpec];
+
+    /// Reads it from what a client sent, merged over what was stored.
+    fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
+
+    /// Writes all of it, for storage.
+    fn write_stored(&self, out: &mut ObjectWriter);
+
+    /// Writes what a client may see.
+    fn write_shown(&self, out: &mut ObjectWriter);
+
+    /// Whether the fields fit each other; the message is for the user.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The documents of one mount: storage, typed, with a small cache. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    storage: Arc<dyn Storage>,
+    cache: Arc<Cache<String, Cached>>,
+    /// Writes under way. They run to their end even when their request is dropped, else the cache
+    /// could keep what they replaced.
+    writes: TaskTracker,
+}
+
+/// A document as it was read.
+#[derive(Clone)]
+struct Cached(Arc<dyn Any + Send + Sync>);
+
+const CACHED_DOCUMENTS: usize = 1024;
+/// How often a merge is tried again when someone else writes the same document.
+const MERGES: usize = 5;
+
+impl Documents {
+    pub(crate) fn new(storage: Arc<dyn Storage>, writes: TaskTracker) -> Self {
+        Self { storage, cache: Arc::new(Cache::new(CACHED_DOCUMENTS)), writes }
+    }
+
+    /// The document at the captures of its path: none for `config`, the name for `roles/{name}`.
+    pub async fn get<D: Document>(&self, captures: &[&str]) -> Result<Option<Arc<D>>, Error> {
+        let key = Pattern::new(D::PATH).key(captures);
+        self.find::<D>(&key).await
+    }
+
+    /// Stores a document, replacing what was there.
+    pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
+        let key = Pattern::new(D::PATH).key(captures);
+        self.write(key.clone(), StorageBatch::put(key, stored_form(document), D::SEAL_WRAP)).await?;
+        Ok(())
+    }
+
+    /// Removes a document, if it is there.
+    pub async fn delete<D: Document>(&self, captures: &[&str]) -> Result<(), Error> {
+        self.remove(&Pattern::new(D::PATH).key(captures)).await
+    }
+
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), Error> {
+        Ok(self.write(key.to_owned(), StorageBatch::delete(key)).await?)
+    }
+
+    /// Merges fields into the document at `key`, or makes it. Where the host can, a write that
+    /// came in between is not lost: the merge is done again over it.
+    pub(crate) async fn merge<D: Document>(&self, key: &str, given: &Fields) -> Result<(), Error> {
+        let mut last = StorageError::Unsupported;
+        for _ in 0..MERGES {
+            let stored = self.storage.get(key).await?;
+            let mut fields = match &stored {
+                Some(stored) => Fields::from_trusted(&stored.value)
+                    .map_err(|_| unreadable(key))?,
+                None => Fields::new(),
+            };
+            for spec in D::FIELDS {
+                if let Some(raw) = given.get(spec.name) {
+                    fields.set_raw(spec.name, raw.to_owned());
+                }
+            }
+            let document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
+            document.validate().map_err(Error::user)?;
+            let mut batch = StorageBatch::put(key, stored_form(&document), D::SEAL_WRAP);
+            if self.storage.is_atomic() {
+                batch.preconditions.push(match &stored {
+                    Some(stored) => Precondition::Unchanged(key.to_owned(), stored.version),
+                    None => Precondition::Absent(key.to_owned()),
+                });
+            }
+            match self.write(key.to_owned(), batch).await {
+                Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
+                done => return Ok(done?),
+            }
+        }
+        Err(last.into())
+    }
+
+    pub(crate) async fn find<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
+        let place = match self.cache.get_value_or_guard_async(key).await {
+            Ok(cached) => return typed(cached, key).map(Some),
+            Err(place) => place,
+        };
+        let Some(stored) = self.storage.get(key).await? else { return Ok(None) };
+        let fields = Fields::from_trusted(&stored.value).map_err(|_| unreadable(key))?;
+        let document = D::from_fields(&fields).map_err(|_| unreadable(key))?;
+        let cached = Cached(Arc::new(document));
+        // Refused when the key was written in the meantime, as it must be.
+        let _ = place.insert(cached.clone());
+        typed(cached, key).map(Some)
+    }
+
+    pub(crate) async fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        Ok(self.storage.list(folder, after, limit).await?)
+    }
+
+    pub(crate) fn forget(&self, key: &str) {
+        self.cache.remove(key);
+    }
+
+    async fn write(&self, key: String, batch: StorageBatch) -> Result<(), StorageError> {
+        let (storage, cache) = (self.storage.clone(), self.cache.clone());
+        let write = self.writes.spawn(async move {
+            let outcome = storage.commit(batch).await;
+            // A removal also keeps loads that began before it out of the cache.
+            cache.remove(&key);
+            outcome
+        });
+        write.await.unwrap_or(Err(StorageError::Closed))
+    }
+}
+
+impl std::fmt::Debug for Cached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cached")
+    }
+}
+
+fn typed<D: Document>(cached: Cached, key: &str) -> Result<Arc<D>, Error> {
+    // Two document types at one key are refused when the engine is built, so this can't differ.
+    cached.0.downcast::<D>().map_err(|_| unreadable(key))
+}
+
+fn stored_form<D: Document>(document: &D) -> bytes::Bytes {
+    let mut out = ObjectWriter::new();
+    document.write_stored(&mut out);
+    out.finish().into_bytes()
+}
+
+fn unreadable(key: &str) -> Error {
+    Error::internal(format!("the document stored at {key} can't be read by this version"))
+}

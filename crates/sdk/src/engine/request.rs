@@ -1,0 +1,143 @@
+//! [`Request`]: one operation on one path below a mount.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
+
+/// What is asked of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Write something that isn't there yet.
+    Create,
+    /// Write.
+    Update,
+    /// Merge into what is there (RFC 7396).
+    Patch,
+    /// Read.
+    Read,
+    /// List a folder.
+    List,
+    /// Delete.
+    Delete,
+    /// Describe the path.
+    Help,
+    /// Extend a credential. Sent by the core only.
+    Renew,
+    /// Take a credential back. Sent by the core only.
+    Revoke,
+}
+
+impl Operation {
+    /// The name in policies, audit entries and on the plug-in wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Delete => "delete",
+            Self::Help => "help",
+            Self::Renew => "renew",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// Whether the operation asks for data, so that no data means "not found".
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::List | Self::Help)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One request, as an engine sees it. It carries no token and no storage: the storage belongs to
+/// the instance, and the token is the core's business.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The same id as in the client's answer and in the log.
+    pub id: RequestId,
+    /// What is asked.
+    pub operation: Operation,
+    /// The path below the mount, without a leading slash.
+    pub path: String,
+    /// The body's fields, or those of the query.
+    pub fields: Fields,
+    /// The mount it came through.
+    pub mount: Arc<MountInfo>,
+    /// Who asks.
+    pub caller: Caller,
+    /// Where from.
+    pub connection: Option<Connection>,
+    /// Request headers the mount lets through, in lower case.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// The lifetime the client wants its wrapped answer to have.
+    pub wrap_ttl: Option<Ttl>,
+    /// The lease, on [`Operation::Renew`] and [`Operation::Revoke`].
+    pub lease: Option<LeaseContext>,
+    /// The namespace it acts in.
+    pub namespace: Namespace,
+    /// When nobody waits for the answer any more.
+    pub deadline: Timestamp,
+}
+
+/// What an engine may know of its mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountInfo {
+    /// The mount's path with its trailing slash: `custom/`.
+    pub path: String,
+    /// The mount's type, which is the plug-in's name.
+    pub mount_type: String,
+    /// The mount's accessor.
+    pub accessor: String,
+}
+
+/// What an engine may know of the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's accessor; empty on unauthenticated paths.
+    pub accessor: String,
+    /// The token's display name, such as `token-ci`.
+    pub display_name: String,
+    /// The entity behind the token; empty if none.
+    pub entity_id: String,
+    /// A keyed hash of the token, different for each mount. Only for engines that
+    /// [ask for it](super::Description::wants_token_hash).
+    pub token_hash: Option<String>,
+    /// Whether the path needs no token.
+    pub unauthenticated: bool,
+}
+
+/// The client's end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The client's port.
+    pub port: u16,
+}
+
+/// The lease of a credential that is to be renewed or revoked.
+#[derive(Clone, Debug)]
+pub struct LeaseContext {
+    /// What the engine asked to be kept with the lease.
+    pub internal: RawObject,
+    /// When the credential was issued.
+    pub issued: Timestamp,
+    /// The lease's present lifetime.
+    pub ttl: Ttl,
+    /// The longest lifetime the engine gave it; zero for none.
+    pub max_ttl: Ttl,
+    /// Whether the engine said it can be renewed.
+    pub renewable: bool,
+    /// The extension the client asks for; zero if it left that open.
+    pub increment: Ttl,
+}

@@ -1,0 +1,79 @@
+//! [`Response`]: what an engine answers.
+
+use std::collections::BTreeMap;
+
+use strongroom_types::{RawObject, Ttl};
+
+/// What an engine answers when nothing went wrong.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Response {
+    /// Nothing: "not found" to a read or list, plain success to everything else.
+    Nothing,
+    /// Data.
+    Data(Data),
+    /// A credential, for which the core keeps a lease from now on.
+    Leased(Leased),
+    /// A complete HTTP answer, outside the usual envelope.
+    Raw(Raw),
+}
+
+/// Data for the client.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// The `data` object of the answer.
+    pub object: RawObject,
+    /// Warnings for the client. One on a write turns "no content" into an answer.
+    pub warnings: Vec<String>,
+    /// How often a reader should look again; shown as the lease duration of a secret without a
+    /// lease.
+    pub refresh: Option<Ttl>,
+    /// Answer headers, sent on if the mount allows them.
+    pub headers: BTreeMap<String, Vec<String>>,
+}
+
+impl Data {
+    /// Data without anything beside it.
+    pub fn new(object: RawObject) -> Self {
+        Self { object, warnings: Vec::new(), refresh: None, headers: BTreeMap::new() }
+    }
+}
+
+impl From<RawObject> for Response {
+    fn from(object: RawObject) -> Self {
+        Self::Data(Data::new(object))
+    }
+}
+
+/// A credential and what is needed to renew and revoke it.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// What the client gets.
+    pub data: Data,
+    /// What the core keeps and gives back on renewal and revocation.
+    pub internal: RawObject,
+    /// The lifetime; zero for the mount's default.
+    pub ttl: Ttl,
+    /// The longest lifetime; zero for the mount's.
+    pub max_ttl: Ttl,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// The intent in the mount's storage that the lease replaces; see [`crate::intent`].
+    pub intent: Option<String>,
+    /// Whether the client's data must be kept with the lease. Engines that come over the wire from
+    /// other SDKs need it; ours keep a receipt instead of the secret.
+    pub keep_data: bool,
+}
+
+/// A complete HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// The status code.
+    pub status: u16,
+    /// The content type; may be empty with status 204.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// `Cache-Control`, `Pragma` and `WWW-Authenticate`, and no other.
+    pub headers: BTreeMap<String, String>,
+}

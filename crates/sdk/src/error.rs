@@ -1,0 +1,101 @@
+//! [`Error`]: what an engine's code says went wrong. It is either the user's to mend, or ours to
+//! look into; there is no third kind, and nothing converts into it by accident.
+
+use strongroom_types::RawObject;
+
+use crate::engine::{EngineError, StatusKind, StorageError, SystemError};
+
+/// An error of an engine's own code.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(Kind);
+
+#[derive(Clone, Debug, thiserror::Error)]
+enum Kind {
+    #[error("{0}")]
+    User(String),
+    #[error("{0}")]
+    Internal(String),
+    #[error("{system}: {call} answered {status}")]
+    Answered { system: &'static str, call: String, status: u16 },
+    #[error("{system}: {call} got no answer: {reason}")]
+    Unanswered { system: &'static str, call: String, reason: String },
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+}
+
+impl Error {
+    /// The request is wrong; say what to do about it. The client gets it with status 400.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self(Kind::User(message.into()))
+    }
+
+    /// Something failed that isn't the user's fault. Put no secret into the message.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self(Kind::Internal(message.into()))
+    }
+
+    /// An outside system answered a call with a status that means failure: it did not do what was
+    /// asked. Status 429 is passed on as "upstream rate limited".
+    pub fn answered(system: &'static str, call: impl Into<String>, status: u16) -> Self {
+        Self(Kind::Answered { system, call: call.into(), status })
+    }
+
+    /// An outside system did not answer, so what was asked may have been done or not. The
+    /// credential of a call that ends so is looked for, and undone, later.
+    pub fn unanswered(
+        system: &'static str,
+        call: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self(Kind::Unanswered { system, call: call.into(), reason: reason.into() })
+    }
+
+    /// Whether the outside system may have done what was asked all the same.
+    pub fn is_uncertain(&self) -> bool {
+        matches!(self.0, Kind::Unanswered { .. })
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        Self(Kind::Storage(error))
+    }
+}
+
+impl From<SystemError> for Error {
+    fn from(error: SystemError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<Error> for EngineError {
+    fn from(error: Error) -> Self {
+        match error.0 {
+            Kind::User(message) => Self::User { message, data: None::<RawObject> },
+            Kind::Answered { status: 429, .. } => Self::Status(StatusKind::UpstreamRateLimited),
+            // Servers recognise this one by its text, so it has to arrive as it is.
+            Kind::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
+            other => Self::Internal { message: other.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_system_call_and_status() {
+        let error = Error::answered("token service", "POST /tokens", 500);
+        assert_eq!(error.to_string(), "token service: POST /tokens answered 500");
+        assert!(!error.is_uncertain());
+        assert!(Error::unanswered("token service", "POST /tokens", "timed out").is_uncertain());
+    }
+
+    #[test]
+    fn a_rate_limit_outside_has_its_own_status() {
+        let error = EngineError::from(Error::answered("s", "GET /", 429));
+        assert!(matches!(error, EngineError::Status(StatusKind::UpstreamRateLimited)));
+    }
+}

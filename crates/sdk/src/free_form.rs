@@ -1,0 +1,91 @@
+//! [`FreeForm`]: documents of any form, for engines such as KV. The client's object is stored as
+//! it came and given back as it is: numbers keep their digits.
+
+use strongroom_types::{Fields, RawObject, Ttl};
+
+use crate::Error;
+use crate::context::Services;
+use crate::engine::{
+    Data, EngineError, Operation, Request, Response, StatusKind, StorageBatch,
+};
+use crate::field::{DurationSecs, Field};
+
+/// How free-form documents behave.
+#[derive(Clone, Debug, Default)]
+pub struct FreeForm {
+    refresh: &'static [&'static str],
+}
+
+impl FreeForm {
+    /// Plain.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tells readers to look again after the duration in the first of these fields that is there,
+    /// or after the mount's default lifetime.
+    #[must_use]
+    pub fn refresh_from(mut self, fields: &'static [&'static str]) -> Self {
+        self.refresh = fields;
+        self
+    }
+
+    pub(crate) async fn exists(&self, services: &Services, key: &str) -> Result<bool, EngineError> {
+        let stored = services.mount.storage.get(key).await.map_err(Error::from)?;
+        Ok(stored.is_some())
+    }
+
+    pub(crate) async fn handle(
+        &self,
+        services: &Services,
+        key: &str,
+        request: &Request,
+    ) -> Result<Response, EngineError> {
+        let storage = &services.mount.storage;
+        match request.operation {
+            Operation::Create | Operation::Update => {
+                if key.ends_with('/') {
+                    return Err(EngineError::user("cannot write to a path ending in '/'"));
+                }
+                if request.fields.is_empty() {
+                    return Err(EngineError::user("missing data fields"));
+                }
+                let object = request.fields.to_object().into_bytes();
+                let write = StorageBatch::put(key, object, false);
+                storage.commit(write).await.map_err(Error::from)?;
+                Ok(Response::Nothing)
+            }
+            Operation::Read => {
+                let Some(stored) = storage.get(key).await.map_err(Error::from)? else {
+                    return Ok(Response::Nothing);
+                };
+                let object = RawObject::from_own_json(stored.value);
+                let refresh = Some(self.refresh(services, &object).await?);
+                Ok(Response::Data(Data { refresh, ..Data::new(object) }))
+            }
+            Operation::Delete => {
+                storage.commit(StorageBatch::delete(key)).await.map_err(Error::from)?;
+                Ok(Response::Nothing)
+            }
+            _ => Err(EngineError::Status(StatusKind::UnsupportedOperation)),
+        }
+    }
+
+    async fn refresh(&self, services: &Services, object: &RawObject) -> Result<Ttl, EngineError> {
+        let mentioned = |name: &&str| contains(object.as_bytes(), name.as_bytes());
+        if self.refresh.iter().any(mentioned) {
+            let fields: Fields = object.fields();
+            let given = self.refresh.iter().find_map(|name| fields.get(name));
+            if let Some(ttl) = given.and_then(|raw| DurationSecs::read(raw).ok()) {
+                return Ok(ttl.0);
+            }
+        }
+        let lifetimes = services.mount.system.lifetimes().await.map_err(Error::from)?;
+        Ok(lifetimes.default)
+    }
+}
+
+/// Whether the bytes hold `"name"` at all; only then is the object worth reading.
+fn contains(haystack: &[u8], name: &[u8]) -> bool {
+    haystack.windows(name.len()).any(|window| window == name)
+}

@@ -1,0 +1,53 @@
+//! Help, generated from the declarations.
+
+use strongroom_types::{Fields, RawObject};
+
+use crate::blueprint::{Blueprint, Route};
+use crate::engine::{Data, Response};
+
+/// The help of one path, or of the whole engine for the empty path.
+pub(crate) fn of(blueprint: &Blueprint, path: &str) -> Response {
+    let route = blueprint.routes().iter().find(|route| route.pattern.matches(path).is_some());
+    let text = match route {
+        Some(route) => path_help(route),
+        None if path.is_empty() => engine_help(blueprint),
+        None => return Response::Nothing,
+    };
+    let mut fields = Fields::new();
+    fields.set("help", &text);
+    fields.set("see_also", &None::<String>);
+    let object: RawObject = fields.to_object();
+    Response::Data(Data::new(object))
+}
+
+fn engine_help(blueprint: &Blueprint) -> String {
+    let mut text = format!("## DESCRIPTION\n\n{}\n\n## PATHS\n", blueprint.engine_help());
+    for route in blueprint.routes() {
+        text.push_str(&format!("\n    {}\n        {}\n", route.pattern.text(), route.help));
+    }
+    text
+}
+
+fn path_help(route: &Route) -> String {
+    let mut text = format!("Path:  {}\n\n{}\n", route.pattern.text(), route.help);
+    let fields = route.fields();
+    if !fields.is_empty() {
+        text.push_str("\n## PARAMETERS\n");
+    }
+    for spec in fields {
+        text.push_str(&format!("\n    {} ({})\n        {}\n", spec.name, kind_name(spec.kind), spec.help));
+    }
+    text
+}
+
+fn kind_name(kind: crate::field::FieldKind) -> &'static str {
+    use crate::field::FieldKind;
+    match kind {
+        FieldKind::String => "string",
+        FieldKind::Integer => "int",
+        FieldKind::Boolean => "bool",
+        FieldKind::Duration => "duration (sec)",
+        FieldKind::CommaList => "slice",
+        FieldKind::KeyValues => "keypair",
+    }
+}

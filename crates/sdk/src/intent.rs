@@ -1,0 +1,238 @@
+//! Intents: no orphaned credential.
+//!
+//! Issuing a credential has a gap: between the outside system's answer and the lease on disk a
+//! crash would leave a credential that nobody will ever revoke. So an *intent* is stored before
+//! the outside call: the name the credential will get, and until when the call can last. It ends
+//! in one of two ways, and never in both:
+//!
+//! - the core writes the lease and deletes the intent in one batch, on the precondition that the
+//!   intent is still there;
+//! - once the call can't be under way any more, the engine *claims* the intent (deletes it, on the
+//!   same precondition, and writes it down as to be undone), looks for the credential by name and
+//!   takes it back. It looks once more, an outside time-out later, before it lets the matter rest.
+//!
+//! Under servers that know nothing of intents (Vault, OpenBao) the same record is kept as a
+//! write-ahead entry under their key `wal/`, and deleted by the engine just before it answers.
+
+use serde::{Deserialize, Serialize};
+use strongroom_types::Timestamp;
+
+use crate::Error;
+use crate::credential::CredentialName;
+use crate::engine::{Change, Mount, Precondition, StorageBatch, StorageError};
+
+/// The key of the set-up configuration with which a host says that it honours intents.
+pub const HOST_CONFIG_KEY: &str = "strongroom_host";
+/// Where intents lie in the mount's storage. The core never caches these keys.
+pub const INTENT_FOLDER: &str = "intent/";
+/// The field of a lease's internal data that names the intent it replaces.
+pub const INTENT_FIELD: &str = "strongroom_intent";
+
+/// Where claimed intents lie until they are undone.
+const UNDO_FOLDER: &str = "undo/";
+/// Where Vault and OpenBao keep such entries.
+const WAL_FOLDER: &str = "wal/";
+/// The entries looked at in one go.
+const SWEEP: usize = 1000;
+
+/// A credential that is about to exist.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    /// The credential's kind.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Vault's form wants this: seconds since the epoch.
+    created_at: i64,
+    pub(crate) data: IntentData,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct IntentData {
+    pub(crate) name: CredentialName,
+    /// When the outside call has been given up.
+    deadline: Timestamp,
+    /// How long the outside system may go on with a call that was given up.
+    timeout_secs: u64,
+    /// How often the name was looked for already.
+    #[serde(default)]
+    looks: u32,
+    /// When to look next, once claimed.
+    #[serde(default = "epoch")]
+    next_look: Timestamp,
+}
+
+fn epoch() -> Timestamp {
+    Timestamp::EPOCH
+}
+
+/// How many looks find nothing before an intent is dropped.
+const LOOKS: u32 = 2;
+
+impl Intent {
+    pub(crate) fn new(
+        kind: &str,
+        name: CredentialName,
+        now: Timestamp,
+        timeout: std::time::Duration,
+    ) -> Self {
+        let data = IntentData {
+            name,
+            deadline: now.plus(timeout),
+            timeout_secs: timeout.as_secs().max(1),
+            looks: 0,
+            next_look: Timestamp::EPOCH,
+        };
+        Self { kind: kind.to_owned(), created_at: now.as_secs(), data }
+    }
+
+    fn timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.data.timeout_secs)
+    }
+
+    /// When nobody can be using this intent any more.
+    pub(crate) fn stale_at(&self) -> Timestamp {
+        self.data.deadline.plus(self.timeout())
+    }
+}
+
+/// The intents of one mount.
+#[derive(Clone, Debug)]
+pub(crate) struct Intents {
+    mount: Mount,
+    /// Whether the host deletes an intent together with writing its lease.
+    pub(crate) hosted: bool,
+}
+
+/// An intent to be undone now.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) uuid: String,
+    pub(crate) intent: Intent,
+}
+
+impl Intents {
+    pub(crate) fn new(mount: Mount) -> Self {
+        let offered = mount.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
+        let hosted = offered && mount.storage.is_atomic();
+        Self { mount, hosted }
+    }
+
+    fn folder(&self) -> &'static str {
+        if self.hosted { INTENT_FOLDER } else { WAL_FOLDER }
+    }
+
+    /// Stores an intent and gives its uuid. Nothing may be done outside before this has answered.
+    pub(crate) async fn open(&self, intent: &Intent) -> Result<String, Error> {
+        let uuid = self.mount.entropy.uuid();
+        let key = format!("{}{uuid}", self.folder());
+        self.mount.storage.commit(StorageBatch::put(key, encode(intent), false)).await?;
+        Ok(uuid)
+    }
+
+    /// Removes an intent whose credential is known not to exist, or is leased by a host that
+    /// doesn't know intents.
+    pub(crate) async fn close(&self, uuid: &str) -> Result<(), Error> {
+        let key = format!("{}{uuid}", self.folder());
+        Ok(self.mount.storage.commit(StorageBatch::delete(key)).await?)
+    }
+
+    /// Claims what is stale and gives what is to be undone now, and when to look again.
+    pub(crate) async fn due(&self) -> Result<(Vec<Due>, Option<Timestamp>), Error> {
+        let mut due = Vec::new();
+        let mut next: Option<Timestamp> = None;
+        let mut earlier = |at: Timestamp| next = Some(next.map_or(at, |n: Timestamp| n.min(at)));
+        let now = self.mount.clock.now();
+        for uuid in self.mount.storage.list(self.folder(), None, SWEEP).await? {
+            match self.claim(&uuid, now).await? {
+                Claim::Ours(intent) => due.push(Due { uuid, intent }),
+                Claim::Wait(until) => earlier(until),
+                Claim::Gone => {}
+            }
+        }
+        if self.hosted {
+            for uuid in self.mount.storage.list(UNDO_FOLDER, None, SWEEP).await? {
+                if due.iter().any(|known| known.uuid == uuid) {
+                    continue;
+                }
+                let Some(intent) = self.read(&format!("{UNDO_FOLDER}{uuid}")).await? else { continue };
+                if intent.data.next_look <= now {
+                    due.push(Due { uuid, intent });
+                } else {
+                    earlier(intent.data.next_look);
+                }
+            }
+        }
+        Ok((due, next))
+    }
+
+    /// Notes that a name was looked for. After enough looks the matter rests; until then this says
+    /// when to look again.
+    pub(crate) async fn looked(&self, due: Due) -> Result<Option<Timestamp>, Error> {
+        let Due { uuid, mut intent } = due;
+        let folder = if self.hosted { UNDO_FOLDER } else { WAL_FOLDER };
+        let key = format!("{folder}{uuid}");
+        intent.data.looks += 1;
+        if intent.data.looks >= LOOKS {
+            self.mount.storage.commit(StorageBatch::delete(key)).await?;
+            return Ok(None);
+        }
+        let next = self.mount.clock.now().plus(intent.timeout());
+        intent.data.next_look = next;
+        self.mount.storage.commit(StorageBatch::put(key, encode(&intent), false)).await?;
+        Ok(Some(next))
+    }
+
+    async fn claim(&self, uuid: &str, now: Timestamp) -> Result<Claim, Error> {
+        let key = format!("{}{uuid}", self.folder());
+        let Some(stored) = self.mount.storage.get(&key).await? else { return Ok(Claim::Gone) };
+        let Ok(intent) = decode(&key, &stored.value) else {
+            // Left by an engine this one replaces; not ours to judge.
+            tracing::warn!(key, "skipping a write-ahead entry of another engine");
+            return Ok(Claim::Gone);
+        };
+        if intent.stale_at() > now {
+            return Ok(Claim::Wait(intent.stale_at()));
+        }
+        if !self.hosted {
+            let ready = intent.data.next_look <= now;
+            return Ok(if ready { Claim::Ours(intent) } else { Claim::Wait(intent.data.next_look) });
+        }
+        let undo = format!("{UNDO_FOLDER}{uuid}");
+        let batch = StorageBatch {
+            preconditions: vec![Precondition::Unchanged(key.clone(), stored.version)],
+            changes: vec![
+                Change::Delete { key },
+                Change::Put { key: undo, value: encode(&intent), seal_wrap: false },
+            ],
+        };
+        match self.mount.storage.commit(batch).await {
+            Ok(()) => Ok(Claim::Ours(intent)),
+            // The lease was written just now.
+            Err(StorageError::Precondition(_)) => Ok(Claim::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Intent>, Error> {
+        match self.mount.storage.get(key).await? {
+            Some(stored) => decode(key, &stored.value).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+enum Claim {
+    Ours(Intent),
+    Wait(Timestamp),
+    Gone,
+}
+
+fn encode(intent: &Intent) -> bytes::Bytes {
+    // Plain data; it can't fail to serialise.
+    serde_json::to_vec(intent).unwrap_or_default().into()
+}
+
+fn decode(key: &str, value: &[u8]) -> Result<Intent, Error> {
+    serde_json::from_slice(value)
+        .map_err(|_| Error::internal(format!("the entry at {key} is no intent of this engine")))
+}

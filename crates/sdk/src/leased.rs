@@ -1,0 +1,229 @@
+//! Credentials behind a path: intents, receipts and lifetimes, so that an author's `issue` and
+//! `revoke` need not know of them.
+
+use async_trait::async_trait;
+use strongroom_types::{Fields, RawObject, Timestamp};
+
+use crate::action::Answer;
+use crate::credential::{
+    Credential, CredentialName, Extension, Issued, Needed, Order, Outside, Receipt, Renewal,
+};
+use crate::engine::{Data, EngineError, LeaseContext, Leased, Response};
+use crate::field::ObjectWriter;
+use crate::intent::{Due, INTENT_FIELD, Intent, Intents};
+use crate::{Context, Error};
+
+/// The field of a lease's internal data that tells kinds of credentials apart. Go engines use the
+/// same, so a lease of theirs can be taken over.
+pub(crate) const KIND_FIELD: &str = "secret_type";
+/// The field that names the role.
+const ROLE_FIELD: &str = "role";
+
+/// A credential kind behind a path, its types forgotten.
+#[async_trait]
+pub(crate) trait LeasedPath: Send + Sync {
+    fn kind(&self) -> &'static str;
+    async fn issue(
+        &self,
+        context: &Context,
+        intents: &Intents,
+        role: &str,
+    ) -> Result<Response, EngineError>;
+    async fn renew(&self, context: &Context, lease: &LeaseContext) -> Result<Response, EngineError>;
+    async fn revoke(&self, context: &Context, lease: &LeaseContext) -> Result<(), EngineError>;
+    async fn undo(&self, context: &Context, due: &Due) -> Result<(), Error>;
+}
+
+pub(crate) struct LeasedKind<C>(C);
+
+impl<C> LeasedKind<C> {
+    pub(crate) fn new(credential: C) -> Self {
+        Self(credential)
+    }
+}
+
+#[async_trait]
+impl<C: Credential> LeasedPath for LeasedKind<C> {
+    fn kind(&self) -> &'static str {
+        C::KIND
+    }
+
+    async fn issue(
+        &self,
+        context: &Context,
+        intents: &Intents,
+        role_name: &str,
+    ) -> Result<Response, EngineError> {
+        let config = C::Config::load(context, "").await?;
+        let role = C::Role::load(context, role_name).await?;
+        let lifetime = C::lifetime(&role);
+        let mount = context.lifetimes().await?;
+        let now = context.now();
+        let max = lifetime.max_ttl.or(mount.max).min(mount.max);
+        let name = CredentialName::new(role_name, context.display_name(), context.entropy());
+        let timeout = C::timeout(&config).min(context.deadline().since(now));
+        let intent = Intent::new(C::KIND, name.clone(), now, timeout);
+        let uuid = intents.open(&intent).await?;
+        let order = Order {
+            config: &*config,
+            role: &*role,
+            role_name,
+            name: &name,
+            lasts_until: now.plus(max.as_duration()),
+            context,
+        };
+        let given_up = intent.stale_at();
+        match deadline(context, timeout, C::KIND, self.0.issue(&order)).await {
+            Ok(issued) => {
+                let internal = self.internal(&issued, role_name, &uuid, intents.hosted);
+                if !intents.hosted {
+                    self.close_unhosted(context, intents, &uuid, given_up).await?;
+                }
+                Ok(Response::Leased(Leased {
+                    data: Data::new(written(&issued.answer)),
+                    internal,
+                    ttl: lifetime.ttl.or(mount.default).min(max),
+                    max_ttl: lifetime.max_ttl,
+                    renewable: C::Renewal::RENEWABLE,
+                    intent: intents.hosted.then_some(uuid),
+                    keep_data: false,
+                }))
+            }
+            Err(error) => {
+                self.undo_failed(context, intents, uuid, intent, &error).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn renew(&self, context: &Context, lease: &LeaseContext) -> Result<Response, EngineError> {
+        let fields = lease.internal.fields();
+        let receipt = receipt::<C>(&fields)?;
+        let config = C::Config::load(context, "").await?;
+        let role = C::Role::load(context, &fields.text(ROLE_FIELD).unwrap_or_default()).await?;
+        let lifetime = C::lifetime(&role);
+        let mount = context.lifetimes().await?;
+        let max = lifetime.max_ttl.or(mount.max).min(mount.max);
+        let lasts_until = lease.issued.plus(max.as_duration());
+        if lasts_until <= context.now() {
+            return Err(EngineError::user("past the max TTL, cannot renew"));
+        }
+        let order = Extension { config: &*config, role: &*role, lasts_until, context };
+        let timeout = C::timeout(&config);
+        deadline(context, timeout, C::KIND, C::Renewal::renew(&self.0, &order, &receipt)).await?;
+        Ok(Response::Leased(Leased {
+            data: Data::new(RawObject::empty()),
+            internal: lease.internal.clone(),
+            ttl: lifetime.ttl.or(mount.default).min(max),
+            max_ttl: lifetime.max_ttl,
+            renewable: C::Renewal::RENEWABLE,
+            intent: None,
+            keep_data: false,
+        }))
+    }
+
+    async fn revoke(&self, context: &Context, lease: &LeaseContext) -> Result<(), EngineError> {
+        let receipt = receipt::<C>(&lease.internal.fields())?;
+        let config = C::Config::load(context, "").await?;
+        let outside = Outside { config: &*config, context };
+        let timeout = C::timeout(&config);
+        deadline(context, timeout, C::KIND, self.0.revoke(&outside, &receipt)).await?;
+        Ok(())
+    }
+
+    async fn undo(&self, context: &Context, due: &Due) -> Result<(), Error> {
+        let config = C::Config::load(context, "").await?;
+        let outside = Outside { config: &*config, context };
+        let name = &due.intent.data.name;
+        deadline(context, C::timeout(&config), C::KIND, self.0.undo(&outside, name)).await?;
+        Ok(())
+    }
+}
+
+impl<C: Credential> LeasedKind<C> {
+    fn internal(
+        &self,
+        issued: &Issued<C>,
+        role_name: &str,
+        uuid: &str,
+        hosted: bool,
+    ) -> RawObject {
+        let mut receipt = ObjectWriter::new();
+        issued.receipt.write(&mut receipt);
+        let mut fields = receipt.finish().fields();
+        fields.set(KIND_FIELD, &C::KIND);
+        fields.set(ROLE_FIELD, &role_name);
+        if hosted {
+            fields.set(INTENT_FIELD, &uuid);
+        }
+        fields.to_object()
+    }
+
+    /// A host that knows no intents: the entry goes before the answer does, unless it took so long
+    /// that the credential may have been undone meanwhile.
+    async fn close_unhosted(
+        &self,
+        context: &Context,
+        intents: &Intents,
+        uuid: &str,
+        given_up: Timestamp,
+    ) -> Result<(), EngineError> {
+        if context.now() >= given_up {
+            return Err(EngineError::internal("issuing took too long; the credential is undone"));
+        }
+        Ok(intents.close(uuid).await?)
+    }
+
+    /// Issuing failed. Where the outside system answered, its side can be cleaned up at once;
+    /// where it didn't, that is left until the call can't be under way any more.
+    async fn undo_failed(
+        &self,
+        context: &Context,
+        intents: &Intents,
+        uuid: String,
+        intent: Intent,
+        error: &Error,
+    ) {
+        if error.is_uncertain() {
+            return;
+        }
+        let due = Due { uuid, intent };
+        let outcome = match self.undo(context, &due).await {
+            Ok(()) => intents.close(&due.uuid).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, intent = due.uuid, "a failed credential will be undone later");
+        }
+    }
+}
+
+fn receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {
+    C::Receipt::from_fields(fields)
+        .map_err(|error| EngineError::internal(format!("the lease's receipt can't be read: {error}")))
+}
+
+fn written(answer: &impl Answer) -> RawObject {
+    let mut out = ObjectWriter::new();
+    answer.write(&mut out);
+    out.finish()
+}
+
+/// Runs a call to an outside system with a time-out, on the instance's clock.
+async fn deadline<T>(
+    context: &Context,
+    timeout: std::time::Duration,
+    what: &str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let expiry = context.clock().sleep_until(context.now().plus(timeout));
+    tokio::select! {
+        outcome = call => outcome,
+        () = expiry => Err(Error::unanswered("outside system", what, "timed out")),
+    }
+}
+
+/// The kind of credential that a lease is of.
+pub(crate) fn kind_of(lease: &LeaseContext) -> String {
+    lease.internal.fields().text(KIND_FIELD).unwrap_or_default()
+}

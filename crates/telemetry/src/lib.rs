@@ -1,0 +1,36 @@
+//! What the server tells about itself.
+//!
+//! - [`names`]: every metric, named once. Code that measures takes its names from here.
+//! - [`log`]: logging, set up once by `main`
+//! - [`export`]: the values in Prometheus' text format
+//! - [`Stopwatch`]: how long something took
+
+pub mod export;
+pub mod log;
+pub mod names;
+
+pub use export::Exporter;
+
+use std::time::Duration;
+
+/// Measures how long something takes. For figures only: whatever decides takes a clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that measures with the real clock")]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// Since the start, in milliseconds: the unit of Vault's timers.
+    pub fn elapsed_ms(&self) -> f64 {
+        self.elapsed().as_secs_f64() * 1000.0
+    }
+}

@@ -1,0 +1,103 @@
+//! Logging to standard error.
+
+use std::io::IsTerminal;
+use std::str::FromStr;
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Everything.
+    Trace,
+    /// What developers want.
+    Debug,
+    /// What operators want.
+    #[default]
+    Info,
+    /// What operators should look at.
+    Warn,
+    /// What broke.
+    Error,
+}
+
+impl FromStr for Level {
+    type Err = UnknownSetting;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSetting> {
+        match text.trim().to_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "" | "info" | "notice" => Ok(Self::Info),
+            "warn" | "warning" => Ok(Self::Warn),
+            "err" | "error" => Ok(Self::Error),
+            _ => Err(UnknownSetting("log_level must be trace, debug, info, warn or error")),
+        }
+    }
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Standard,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = UnknownSetting;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSetting> {
+        match text.trim().to_lowercase().as_str() {
+            "" | "standard" => Ok(Self::Standard),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownSetting("log_format must be standard or json")),
+        }
+    }
+}
+
+/// A setting with a value that doesn't exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnknownSetting(&'static str);
+
+/// Changes the level of a running process.
+#[derive(Clone, Debug)]
+pub struct LevelHandle(reload::Handle<LevelFilter, Registry>);
+
+impl LevelHandle {
+    /// From now on.
+    pub fn set(&self, level: Level) {
+        // Fails only when logging is gone, and then there is nothing to set.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+/// Makes this process log. Once per process.
+pub fn install(level: Level, format: Format) -> Result<LevelHandle, TryInitError> {
+    let (level, handle) = reload::Layer::new(filter(level));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(level);
+    match format {
+        Format::Standard => {
+            registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?;
+        }
+        Format::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
+    }
+    Ok(LevelHandle(handle))
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    }
+}

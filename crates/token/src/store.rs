@@ -1,0 +1,482 @@
+//! [`TokenStore`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use strongroom_barrier::{Batch, Version, View};
+use strongroom_crypto::MacKey;
+use strongroom_types::{Accessor, Entropy, ErrorKind, PolicyName, Secret, Timestamp, Ttl};
+
+use crate::marks::{Mark, Marks};
+use crate::token::{Token, TokenKey};
+
+/// The tokens of a server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TokenStore(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    view: View,
+    hash: MacKey,
+    marks: Marks,
+    cache: Cache<TokenKey, Known>,
+}
+
+/// A token as it was at some version of its record, so that the record need not be read again.
+#[derive(Clone, Debug)]
+struct Known {
+    token: Arc<Token>,
+    version: Version,
+}
+
+/// A token that was found, with what is needed to change it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its name in storage.
+    pub key: TokenKey,
+    /// What is known of it.
+    pub token: Arc<Token>,
+    /// For changes on condition that it didn't change meanwhile.
+    pub version: Version,
+}
+
+/// What a new token is to be.
+pub struct NewToken {
+    /// A chosen id, or none for a random one.
+    pub id: Option<Secret<String>>,
+    /// The token it is made with; none for an orphan.
+    pub parent: Option<TokenKey>,
+    /// What it may do.
+    pub policies: Vec<PolicyName>,
+    /// The path it is made at.
+    pub path: String,
+    /// For logs and engines.
+    pub display_name: String,
+    /// Kept with it.
+    pub meta: Option<BTreeMap<String, String>>,
+    /// Its lifetime; zero for one that doesn't expire.
+    pub ttl: Ttl,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// For periodic tokens.
+    pub period: Ttl,
+    /// See [`Token::explicit_max_ttl`].
+    pub explicit_max_ttl: Ttl,
+    /// Requests it may make; zero for any number.
+    pub num_uses: u32,
+}
+
+/// A token that a batch will create.
+pub struct Created {
+    /// The token's id: the only copy there will ever be.
+    pub id: Secret<String>,
+    /// Its name in storage.
+    pub key: TokenKey,
+    /// What is stored of it.
+    pub token: Token,
+}
+
+/// How spending a use went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// It isn't counted, or there are more.
+    More,
+    /// It was the last: the token is marked, and is to be revoked after this request.
+    Last,
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The token is being revoked, or used up.
+    #[error("permission denied")]
+    Revoked,
+    /// Too many requests count uses of one token at the same time.
+    #[error("the token is in use by too many requests at once; try again")]
+    Contended,
+    /// The barrier.
+    #[error(transparent)]
+    Barrier(#[from] strongroom_barrier::Error),
+}
+
+impl Error {
+    /// The sort of failure.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Revoked => ErrorKind::Denied,
+            Self::Contended => ErrorKind::Unavailable,
+            Self::Barrier(error) => error.kind(),
+        }
+    }
+}
+
+/// What an accessor leads to.
+#[derive(Serialize, Deserialize)]
+struct AccessorRecord {
+    accessor: Accessor,
+    token: TokenKey,
+}
+
+/// What a mark says.
+#[derive(Serialize, Deserialize)]
+struct MarkRecord {
+    v: u8,
+    children: Mark,
+}
+
+const SALT: &str = "salt";
+/// The prefix by which scanners and people know a service token.
+const PREFIX: &str = "hvs.";
+const ID_CHARS: usize = 24;
+const KNOWN_TOKENS: usize = 4096;
+const PAGE: usize = 256;
+/// Attempts to count a use against others who count at the same time.
+const SPENDING: usize = 64;
+
+impl TokenStore {
+    /// Makes the store of a new server; its salt is added to the batch that initialises it.
+    pub fn initialise(view: View, batch: &mut Batch) -> Self {
+        let salt = strongroom_crypto::AeadKey::generate(&**view.barrier().entropy());
+        view.put(batch, SALT, salt.expose_secret().clone());
+        Self::new(view, &salt, HashMap::new())
+    }
+
+    /// Opens the store of a server, with the revocations that were under way.
+    pub async fn load(view: View) -> Result<Self, Error> {
+        let missing = || strongroom_barrier::Error::Tampered {
+            key: "token/salt".to_owned(),
+            reason: "the salt of token ids is missing",
+        };
+        let salt = view.get(SALT).await?.ok_or_else(missing)?;
+        let mut marks = HashMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let keys = view.keys("revoking/", after.as_deref(), PAGE).await?;
+            let full = keys.len() == PAGE;
+            after = keys.last().cloned();
+            for key in keys {
+                let record: Option<MarkRecord> = view.get_json(&key).await?;
+                let token = key.strip_prefix("revoking/").and_then(TokenKey::from_stored);
+                if let (Some(record), Some(token)) = (record, token) {
+                    marks.insert(token, record.children);
+                }
+            }
+            if !full {
+                break;
+            }
+        }
+        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), marks))
+    }
+
+    fn new(view: View, salt: &Secret<Vec<u8>>, marks: HashMap<TokenKey, Mark>) -> Self {
+        Self(Arc::new(Shared {
+            view,
+            hash: MacKey::new(salt.expose_secret()),
+            marks: Marks::new(marks),
+            cache: Cache::new(KNOWN_TOKENS),
+        }))
+    }
+
+    /// The name in storage of the token with this id.
+    pub fn key_of(&self, id: &str) -> TokenKey {
+        TokenKey(hex(&self.0.hash.sign(id.as_bytes())))
+    }
+
+    /// Adds a new token to a batch, on condition that its parent isn't being revoked and that its
+    /// id isn't taken; see [`TokenStore::is_taken`] and [`TokenStore::parent_is_gone`].
+    pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> Created {
+        let entropy: &dyn Entropy = &**self.0.view.barrier().entropy();
+        let id = new
+            .id
+            .unwrap_or_else(|| Secret::new(format!("{PREFIX}{}", entropy.base62(ID_CHARS))));
+        let key = self.key_of(id.expose_secret());
+        let accessor = self.new_accessor(entropy);
+        let token = Token {
+            v: 1,
+            accessor,
+            parent: new.parent,
+            policies: new.policies,
+            path: new.path,
+            display_name: new.display_name,
+            meta: new.meta,
+            created: now,
+            creation_ttl: new.ttl,
+            expires: (!new.ttl.is_zero()).then(|| now.plus(new.ttl.as_duration())),
+            renewable: new.renewable,
+            last_renewal: None,
+            period: new.period,
+            explicit_max_ttl: new.explicit_max_ttl,
+            uses_left: (new.num_uses > 0).then_some(new.num_uses),
+        };
+        let view = &self.0.view;
+        view.require_absent(batch, &record_key(&key));
+        view.put_json(batch, &record_key(&key), &token);
+        let led = AccessorRecord { accessor: token.accessor.clone(), token: key.clone() };
+        view.put_json(batch, &self.accessor_key(&token.accessor), &led);
+        if let Some(parent) = &token.parent {
+            self.require_alive(batch, parent);
+            view.put(batch, &child_key(parent, &key), Vec::new());
+        }
+        Created { id, key, token }
+    }
+
+    /// Adds the condition that a token is there and isn't being revoked: for whatever is made from
+    /// it.
+    pub fn require_alive(&self, batch: &mut Batch, key: &TokenKey) {
+        self.0.view.require_exists(batch, &record_key(key));
+        self.0.view.require_absent(batch, &mark_key(key));
+    }
+
+    /// Whether a failed batch failed because this token is gone or being revoked.
+    pub fn is_dead(&self, key: &TokenKey, error: &strongroom_barrier::Error) -> bool {
+        self.0.view.failed_on(&record_key(key), error) || self.0.view.failed_on(&mark_key(key), error)
+    }
+
+    /// The token with this id, if it may be used: not expired, not spent, and neither it nor any
+    /// token above it being revoked.
+    pub async fn look_up(&self, id: &str, now: Timestamp) -> Result<Option<Found>, Error> {
+        let Some(found) = self.find(&self.key_of(id)).await? else { return Ok(None) };
+        Ok(self.is_usable(&found, now).await?.then_some(found))
+    }
+
+    /// The token this accessor names, if it may be used.
+    pub async fn by_accessor(
+        &self,
+        accessor: &Accessor,
+        now: Timestamp,
+    ) -> Result<Option<Found>, Error> {
+        let record: Option<AccessorRecord> =
+            self.0.view.get_json(&self.accessor_key(accessor)).await?;
+        let Some(record) = record else { return Ok(None) };
+        let Some(found) = self.find(&record.token).await? else { return Ok(None) };
+        Ok(self.is_usable(&found, now).await?.then_some(found))
+    }
+
+    /// A token by its name in storage, usable or not.
+    pub async fn find(&self, key: &TokenKey) -> Result<Option<Found>, Error> {
+        let record = record_key(key);
+        let Some(entry) = self.0.view.get(&record).await? else { return Ok(None) };
+        let version = entry.version;
+        if let Some(known) = self.0.cache.get(key)
+            && known.version == version
+        {
+            return Ok(Some(Found { key: key.clone(), token: known.token, version }));
+        }
+        let token: Arc<Token> = Arc::new(self.0.view.decode(&record, &entry.value)?);
+        self.0.cache.insert(key.clone(), Known { token: token.clone(), version });
+        Ok(Some(Found { key: key.clone(), token, version }))
+    }
+
+    /// The accessors of all tokens, in no useful order, after a place that an earlier call gave.
+    pub async fn accessors(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Accessor>, Option<String>), Error> {
+        let keys = self.0.view.keys("accessor/", after, limit).await?;
+        let next = (keys.len() == limit).then(|| keys.last().cloned()).flatten();
+        let mut accessors = Vec::with_capacity(keys.len());
+        for key in keys {
+            let entry = self.0.view.get_uncached(&key).await?;
+            if let Some(entry) = entry {
+                let record: AccessorRecord = self.0.view.decode(&key, &entry.value)?;
+                accessors.push(record.accessor);
+            }
+        }
+        Ok((accessors, next))
+    }
+
+    /// Counts one use, durably. The last one marks the token.
+    pub async fn spend(&self, found: &Found) -> Result<Spent, Error> {
+        if found.token.uses_left.is_none() {
+            return Ok(Spent::More);
+        }
+        let mut found = found.clone();
+        for _ in 0..SPENDING {
+            let Some(left) = found.token.uses_left.and_then(|left| left.checked_sub(1)) else {
+                return Err(Error::Revoked);
+            };
+            let mut batch = Batch::new();
+            let spent = Token { uses_left: Some(left), ..Token::clone(&found.token) };
+            self.replace(&mut batch, &found, &spent);
+            if left == 0 {
+                self.add_mark(&mut batch, &found.key, Mark::Tree);
+            }
+            match self.0.view.commit(batch).await {
+                Ok(_) if left == 0 => {
+                    self.0.marks.set(&found.key, Mark::Tree);
+                    return Ok(Spent::Last);
+                }
+                Ok(_) => return Ok(Spent::More),
+                Err(error) if error.is_precondition() => {}
+                Err(error) => return Err(error.into()),
+            }
+            found = self.find(&found.key).await?.ok_or(Error::Revoked)?;
+        }
+        Err(Error::Contended)
+    }
+
+    /// Adds a changed token to a batch, on condition that nobody changed it meanwhile and that it
+    /// isn't being revoked.
+    pub fn replace(&self, batch: &mut Batch, found: &Found, token: &Token) {
+        let key = record_key(&found.key);
+        self.0.view.require_unchanged(batch, &key, found.version);
+        self.0.view.require_absent(batch, &mark_key(&found.key));
+        self.0.view.put_json(batch, &key, token);
+    }
+
+    /// Marks a token: it and everything below it is refused from now on. Durable when this answers.
+    /// `false` if there is no such token.
+    pub async fn mark(&self, key: &TokenKey, mark: Mark) -> Result<bool, Error> {
+        if self.0.marks.get(key) == Some(Mark::Tree) {
+            return Ok(true);
+        }
+        let mut batch = Batch::new();
+        self.0.view.require_exists(&mut batch, &record_key(key));
+        self.add_mark(&mut batch, key, mark);
+        match self.0.view.commit(batch).await {
+            Ok(_) => {
+                self.0.marks.set(key, mark);
+                Ok(true)
+            }
+            Err(error) if error.is_precondition() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Marks tokens whose parent is being revoked.
+    pub async fn mark_children(&self, keys: &[TokenKey]) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        for key in keys {
+            self.add_mark(&mut batch, key, Mark::Tree);
+        }
+        self.0.view.commit(batch).await?;
+        for key in keys {
+            self.0.marks.set(key, Mark::Tree);
+        }
+        Ok(())
+    }
+
+    /// Tokens whose revocation is under way.
+    pub fn marked(&self) -> Vec<(TokenKey, Mark)> {
+        self.0.marks.all()
+    }
+
+    /// How many tokens are being revoked.
+    pub fn marked_count(&self) -> usize {
+        self.0.marks.len()
+    }
+
+    /// What a mark on this token says.
+    pub fn mark_of(&self, key: &TokenKey) -> Option<Mark> {
+        self.0.marks.get(key)
+    }
+
+    /// The tokens made with this one, after one of them.
+    pub async fn children(
+        &self,
+        key: &TokenKey,
+        after: Option<&TokenKey>,
+        limit: usize,
+    ) -> Result<Vec<TokenKey>, Error> {
+        let prefix = format!("parent/{key}/");
+        let after = after.map(|child| child_key(key, child));
+        let keys = self.0.view.keys(&prefix, after.as_deref(), limit).await?;
+        let child = |key: &String| key.get(prefix.len()..).and_then(TokenKey::from_stored);
+        Ok(keys.iter().filter_map(child).collect())
+    }
+
+    /// Cuts a child off its parent, so that it lives on without it.
+    pub async fn orphan(&self, parent: &TokenKey, child: &TokenKey) -> Result<(), Error> {
+        for _ in 0..SPENDING {
+            let mut batch = Batch::new();
+            self.0.view.delete(&mut batch, &child_key(parent, child));
+            if let Some(found) = self.find(child).await? {
+                let key = record_key(child);
+                let orphan = Token { parent: None, ..Token::clone(&found.token) };
+                self.0.view.require_unchanged(&mut batch, &key, found.version);
+                self.0.view.put_json(&mut batch, &key, &orphan);
+            }
+            match self.0.view.commit(batch).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_precondition() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Removes a token and its mark, together with what else is in the batch. Its leases and
+    /// children must have been dealt with.
+    pub async fn remove(&self, key: &TokenKey, mut batch: Batch) -> Result<(), Error> {
+        let view = &self.0.view;
+        if let Some(found) = self.find(key).await? {
+            view.delete(&mut batch, &record_key(key));
+            view.delete(&mut batch, &self.accessor_key(&found.token.accessor));
+            if let Some(parent) = &found.token.parent {
+                view.delete(&mut batch, &child_key(parent, key));
+            }
+        }
+        view.delete(&mut batch, &mark_key(key));
+        view.commit(batch).await?;
+        self.0.marks.remove(key);
+        self.0.cache.remove(key);
+        Ok(())
+    }
+
+    async fn is_usable(&self, found: &Found, now: Timestamp) -> Result<bool, Error> {
+        if found.token.is_expired(now) || found.token.uses_left == Some(0) {
+            return Ok(false);
+        }
+        if self.0.marks.is_empty() {
+            return Ok(true);
+        }
+        if self.0.marks.get(&found.key).is_some() {
+            return Ok(false);
+        }
+        let mut parent = found.token.parent.clone();
+        while let Some(key) = parent {
+            match self.0.marks.get(&key) {
+                Some(Mark::Tree) => return Ok(false),
+                // Its children live on: nothing above it reaches them.
+                Some(Mark::Orphan) => return Ok(true),
+                None => {}
+            }
+            parent = self.find(&key).await?.and_then(|found| found.token.parent.clone());
+        }
+        Ok(true)
+    }
+
+    fn add_mark(&self, batch: &mut Batch, key: &TokenKey, mark: Mark) {
+        let record = MarkRecord { v: 1, children: mark };
+        self.0.view.put_json(batch, &mark_key(key), &record);
+    }
+
+    #[expect(clippy::expect_used, reason = "base62 is printable and has no slash")]
+    fn new_accessor(&self, entropy: &dyn Entropy) -> Accessor {
+        Accessor::parse(&entropy.base62(ID_CHARS)).expect("base62 makes an accessor")
+    }
+
+    fn accessor_key(&self, accessor: &Accessor) -> String {
+        format!("accessor/{}", hex(&self.0.hash.sign(accessor.as_str().as_bytes())))
+    }
+}
+
+fn record_key(key: &TokenKey) -> String {
+    format!("id/{key}")
+}
+
+fn mark_key(key: &TokenKey) -> String {
+    format!("revoking/{key}")
+}
+
+fn child_key(parent: &TokenKey, child: &TokenKey) -> String {
+    format!("parent/{parent}/{child}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}

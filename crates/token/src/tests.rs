@@ -1,0 +1,234 @@
+//! Tokens over a barrier in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_barrier::seal::Initialisation;
+use strongroom_barrier::{Barrier, Batch, Options, SealConfig, Unsealing};
+use strongroom_crypto::SystemEntropy;
+use strongroom_storage::memory::Memory;
+use strongroom_types::clock::ManualClock;
+use strongroom_types::{Clock, PolicyName, Secret, Ttl};
+
+use crate::{Created, Error, Mark, NewToken, Spent, TokenKey, TokenStore};
+
+struct Bench {
+    barrier: Barrier,
+    tokens: TokenStore,
+    clock: ManualClock,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let clock = ManualClock::default();
+        let options = Options {
+            physical: Arc::new(Memory::new()),
+            entropy: Arc::new(SystemEntropy),
+            clock: Arc::new(clock.clone()),
+            cache_bytes: 1 << 20,
+        };
+        let config = SealConfig::new(1, 1).unwrap();
+        let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
+        let mut batch = Batch::new();
+        TokenStore::initialise(initialisation.barrier().view("token/"), &mut batch);
+        let share = initialisation.commit(batch).await.unwrap().pop().unwrap();
+        let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
+        let barrier = shares.open(options).await.unwrap().unwrap();
+        let tokens = TokenStore::load(barrier.view("token/")).await.unwrap();
+        Self { barrier, tokens, clock }
+    }
+
+    async fn make(&self, new: NewToken) -> Result<Created, strongroom_barrier::Error> {
+        let mut batch = Batch::new();
+        let created = self.tokens.create(&mut batch, new, self.clock.now());
+        self.barrier.commit(batch).await.map(|_| created)
+    }
+
+    async fn child(&self, parent: Option<&Created>) -> Created {
+        self.make(NewToken { parent: parent.map(|p| p.key.clone()), ..plain() }).await.unwrap()
+    }
+
+    async fn works(&self, token: &Created) -> bool {
+        let found = self.tokens.look_up(token.id.expose_secret(), self.clock.now()).await.unwrap();
+        found.is_some()
+    }
+}
+
+fn plain() -> NewToken {
+    NewToken {
+        id: None,
+        parent: None,
+        policies: vec![PolicyName::default_policy()],
+        path: "auth/token/create".to_owned(),
+        display_name: "token".to_owned(),
+        meta: None,
+        ttl: Ttl::from_secs(60),
+        renewable: true,
+        period: Ttl::ZERO,
+        explicit_max_ttl: Ttl::ZERO,
+        num_uses: 0,
+    }
+}
+
+#[tokio::test]
+async fn the_id_is_nowhere_in_what_is_stored() {
+    let bench = Bench::new().await;
+    let token = bench.child(None).await;
+    let id = token.id.expose_secret();
+    assert!(id.starts_with("hvs.") && id.len() == 28);
+    let view = bench.barrier.view("token/");
+    for key in view.keys("", None, 100).await.unwrap() {
+        let value = view.get(&key).await.unwrap().unwrap().value;
+        assert!(!key.contains(id));
+        assert!(!String::from_utf8_lossy(&value).contains(id), "{key}");
+    }
+    assert!(!format!("{:?}", token.token).contains(id));
+}
+
+#[tokio::test]
+async fn tokens_are_found_by_id_and_accessor_until_they_expire() {
+    let bench = Bench::new().await;
+    let token = bench.child(None).await;
+    assert!(bench.works(&token).await);
+    let now = bench.clock.now();
+    let by_accessor = bench.tokens.by_accessor(&token.token.accessor, now).await.unwrap();
+    assert_eq!(by_accessor.unwrap().key, token.key);
+    assert!(bench.tokens.look_up("hvs.unknown", now).await.unwrap().is_none());
+    bench.clock.advance(Duration::from_secs(60));
+    assert!(!bench.works(&token).await);
+    let now = bench.clock.now();
+    assert!(bench.tokens.by_accessor(&token.token.accessor, now).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_chosen_id_is_taken_once() {
+    let bench = Bench::new().await;
+    let chosen = || NewToken { id: Some(Secret::from_text("root")), ..plain() };
+    bench.make(chosen()).await.unwrap();
+    assert!(bench.make(chosen()).await.err().unwrap().is_precondition());
+}
+
+#[tokio::test]
+async fn uses_are_counted_durably_and_the_last_one_marks() {
+    let bench = Bench::new().await;
+    let token = bench.make(NewToken { num_uses: 2, ..plain() }).await.unwrap();
+    let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
+    assert_eq!(bench.tokens.spend(&found).await.unwrap(), Spent::More);
+    // A stale copy doesn't give uses back.
+    assert_eq!(bench.tokens.spend(&found).await.unwrap(), Spent::Last);
+    assert!(matches!(bench.tokens.spend(&found).await, Err(Error::Revoked)));
+    assert!(!bench.works(&token).await);
+    let reloaded = TokenStore::load(bench.barrier.view("token/")).await.unwrap();
+    assert_eq!(reloaded.marked(), [(token.key.clone(), Mark::Tree)]);
+}
+
+#[tokio::test]
+async fn uses_are_never_counted_too_often_under_a_race() {
+    let bench = Bench::new().await;
+    let token = bench.make(NewToken { num_uses: 20, ..plain() }).await.unwrap();
+    let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..30 {
+        tasks.push(bench.tokens.spend(&found));
+    }
+    let mut spent = 0;
+    for task in tasks {
+        spent += u32::from(task.await.is_ok());
+    }
+    assert_eq!(spent, 20);
+}
+
+#[tokio::test]
+async fn a_mark_refuses_the_whole_tree_at_once_and_nothing_new_grows() {
+    let bench = Bench::new().await;
+    let root = bench.child(None).await;
+    let child = bench.child(Some(&root)).await;
+    let grandchild = bench.child(Some(&child)).await;
+    let stranger = bench.child(None).await;
+    assert!(bench.tokens.mark(&child.key, Mark::Tree).await.unwrap());
+    assert!(bench.works(&root).await && bench.works(&stranger).await);
+    assert!(!bench.works(&child).await && !bench.works(&grandchild).await);
+    let late = bench.make(NewToken { parent: Some(child.key.clone()), ..plain() }).await;
+    let error = late.err().unwrap();
+    assert!(error.is_precondition() && bench.tokens.is_dead(&child.key, &error));
+    // Whatever is made from it carries the same condition.
+    let mut batch = Batch::new();
+    bench.tokens.require_alive(&mut batch, &child.key);
+    bench.barrier.view("x/").put(&mut batch, "lease", Vec::new());
+    assert!(bench.barrier.commit(batch).await.unwrap_err().is_precondition());
+}
+
+#[tokio::test]
+async fn marks_survive_and_unknown_tokens_have_none() {
+    let bench = Bench::new().await;
+    let token = bench.child(None).await;
+    bench.tokens.mark(&token.key, Mark::Tree).await.unwrap();
+    let reloaded = TokenStore::load(bench.barrier.view("token/")).await.unwrap();
+    assert_eq!(reloaded.mark_of(&token.key), Some(Mark::Tree));
+    let now = bench.clock.now();
+    assert!(reloaded.look_up(token.id.expose_secret(), now).await.unwrap().is_none());
+    let unknown = bench.tokens.key_of("hvs.unknown");
+    assert!(!bench.tokens.mark(&unknown, Mark::Tree).await.unwrap());
+    assert_eq!(bench.tokens.marked_count(), 1);
+}
+
+#[tokio::test]
+async fn orphans_live_on() {
+    let bench = Bench::new().await;
+    let parent = bench.child(None).await;
+    let child = bench.child(Some(&parent)).await;
+    bench.tokens.mark(&parent.key, Mark::Orphan).await.unwrap();
+    assert!(!bench.works(&parent).await);
+    assert!(bench.works(&child).await, "also while the parent goes");
+    let children = bench.tokens.children(&parent.key, None, 10).await.unwrap();
+    assert_eq!(children, std::slice::from_ref(&child.key));
+    bench.tokens.orphan(&parent.key, &child.key).await.unwrap();
+    assert!(bench.tokens.children(&parent.key, None, 10).await.unwrap().is_empty());
+    bench.tokens.remove(&parent.key, Batch::new()).await.unwrap();
+    let child = bench.tokens.find(&child.key).await.unwrap().unwrap();
+    assert_eq!(child.token.parent, None);
+}
+
+#[tokio::test]
+async fn a_removed_token_leaves_nothing_behind() {
+    let bench = Bench::new().await;
+    let before = bench.barrier.view("token/").keys("", None, 100).await.unwrap();
+    let parent = bench.child(None).await;
+    let child = bench.child(Some(&parent)).await;
+    for key in [&child.key, &parent.key] {
+        bench.tokens.mark(key, Mark::Tree).await.unwrap();
+        bench.tokens.remove(key, Batch::new()).await.unwrap();
+    }
+    assert_eq!(bench.barrier.view("token/").keys("", None, 100).await.unwrap(), before);
+    assert_eq!(bench.tokens.marked_count(), 0);
+}
+
+#[tokio::test]
+async fn accessors_are_listed_in_pages() {
+    let bench = Bench::new().await;
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        all.push(bench.child(None).await.token.accessor);
+    }
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = bench.tokens.accessors(after.as_deref(), 2).await.unwrap();
+        listed.extend(page);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    all.sort();
+    listed.sort();
+    assert_eq!(listed, all);
+}
+
+#[test]
+fn keys_read_back_and_nothing_else_does() {
+    let text = "ab".repeat(32);
+    assert_eq!(TokenKey::from_stored(&text).unwrap().as_str(), text);
+    for bad in ["", "ab", &"zz".repeat(32), &"ab".repeat(33)] {
+        assert!(TokenKey::from_stored(bad).is_none());
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Token`]: what the server knows of a token. Its id is not part of that.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use strongroom_types::{Accessor, PolicyName, Timestamp, Ttl};
+
+/// The keyed hash of a token's id, in hex: its name in storage, in leases and among its relatives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenKey(pub(crate) String);
+
+impl TokenKey {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// From text that [`TokenKey::as_str`] gave.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hash.then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A token as stored. The field names are the format; `v` is its version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub(crate) v: u8,
+    /// Names it without being it.
+    pub accessor: Accessor,
+    /// The token it was made with; none for an orphan.
+    pub parent: Option<TokenKey>,
+    /// Sorted, each once.
+    pub policies: Vec<PolicyName>,
+    /// The path it was made at: `auth/token/create`.
+    pub path: String,
+    /// For logs and engines.
+    pub display_name: String,
+    /// Whatever its maker wanted kept with it.
+    pub meta: Option<BTreeMap<String, String>>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The lifetime it was made with; zero if it doesn't expire.
+    pub creation_ttl: Ttl,
+    /// When it ends; none if it doesn't.
+    pub expires: Option<Timestamp>,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// When it was renewed last.
+    pub last_renewal: Option<Timestamp>,
+    /// The lifetime that each renewal gives a periodic token; zero for others.
+    pub period: Ttl,
+    /// The age beyond which no renewal goes, whatever else holds; zero for none.
+    pub explicit_max_ttl: Ttl,
+    /// Requests left; none if they aren't counted. Zero: spent, and being revoked.
+    pub uses_left: Option<u32>,
+}
+
+impl Token {
+    /// Whether it is past its end.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+
+    /// What is left of its life; zero if it doesn't expire.
+    pub fn ttl_left(&self, now: Timestamp) -> Ttl {
+        self.expires.map_or(Ttl::ZERO, |end| Ttl::from_duration(end.since(now)))
+    }
+
+    /// As it is after a renewal.
+    #[must_use]
+    pub fn renewed(&self, now: Timestamp, expires: Timestamp) -> Self {
+        Self { expires: Some(expires), last_renewal: Some(now), ..self.clone() }
+    }
+
+    /// Whether it may do everything.
+    pub fn is_root(&self) -> bool {
+        self.policies.iter().any(PolicyName::is_root)
+    }
+
+    /// The id of the lease that ends it.
+    pub fn lease_id(&self, key: &TokenKey) -> String {
+        format!("{}/h{}", self.path, key.as_str())
+    }
+}
