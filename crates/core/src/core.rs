@@ -27,8 +27,7 @@ struct Shared {
     unsealing: Mutex<Option<Unsealing>>,
     /// Initialising, unsealing and sealing don't overlap.
     turns: Turns,
-    /// Requests being answered. They run to their end even when the client has gone: what was
-    /// begun outside is finished or undone.
+    /// Requests being answered while sealed.
     requests: TaskTracker,
     /// Waits for somebody to ask for the seal.
     watches: TaskTracker,
@@ -53,12 +52,14 @@ impl Core {
 
     /// Answers a request. Dropping the future doesn't stop the work.
     pub async fn handle(&self, request: Request) -> Result<Answer, Error> {
-        if self.0.requests.len() >= self.0.settings.max_in_flight {
+        let open = self.0.open.load_full();
+        let requests = open.as_ref().map_or(&self.0.requests, |open| &open.requests);
+        if requests.len() >= self.0.settings.max_in_flight {
             let text = "too many requests are being answered; try again";
             return Err(Error::plain(ErrorKind::Unavailable, text));
         }
         let core = self.clone();
-        let work = self.0.requests.spawn(async move { crate::pipeline::handle(&core, request).await });
+        let work = requests.spawn(async move { crate::pipeline::handle(&core, request).await });
         work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
     }
 
@@ -138,14 +139,9 @@ impl Core {
         self.reset_unsealing();
         open.seal_begun();
         let clock = &self.0.parts.clock;
-        let last_ones = async {
-            while !self.0.requests.is_empty() {
-                let soon = clock.now().plus(Duration::from_millis(5));
-                clock.sleep_until(soon).await;
-            }
-        };
+        open.requests.close();
         tokio::select! {
-            () = last_ones => {}
+            () = open.requests.wait() => {}
             () = clock.sleep_until(clock.now().plus(LAST_REQUESTS)) => {
                 tracing::warn!("requests did not end in time and are cut off by the seal");
             }

@@ -49,6 +49,9 @@ pub struct Unsealed {
     pub(crate) exporter: Exporter,
     /// Set when somebody asked for the seal, and when it has begun.
     sealing: watch::Sender<Sealing>,
+    /// Requests being answered. They run to their end even when the client has gone: what was
+    /// begun outside is finished or undone.
+    pub(crate) requests: TaskTracker,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -150,6 +153,7 @@ impl Unsealed {
             settings: settings.clone(),
             exporter: parts.exporter.clone(),
             sealing: watch::Sender::new(Sealing::No),
+            requests: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

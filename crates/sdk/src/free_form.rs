@@ -31,6 +31,10 @@ impl FreeForm {
     }
 
     pub(crate) async fn exists(&self, services: &Services, key: &str) -> Result<bool, EngineError> {
+        if key.ends_with('/') {
+            // A folder is no document; the write says so.
+            return Ok(false);
+        }
         let stored = services.mount.storage.get(key).await.map_err(Error::from)?;
         Ok(stored.is_some())
     }
@@ -55,6 +59,7 @@ impl FreeForm {
                 storage.commit(write).await.map_err(Error::from)?;
                 Ok(Response::Nothing)
             }
+            Operation::Read | Operation::Delete if key.ends_with('/') => Ok(Response::Nothing),
             Operation::Read => {
                 let Some(stored) = storage.get(key).await.map_err(Error::from)? else {
                     return Ok(Response::Nothing);

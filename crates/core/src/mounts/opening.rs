@@ -74,11 +74,8 @@ impl Opener {
                 entry.class.noun()
             )));
         }
-        let version = if description.version.is_empty() {
-            running.version.clone()
-        } else {
-            description.version.clone()
-        };
+        let reports = running.plugin.is_some() && !description.version.is_empty();
+        let version = if reports { &description.version } else { &running.version }.clone();
         Ok(Opened {
             instance: Instance::new(engine, storage),
             running: Running { version, ..running },

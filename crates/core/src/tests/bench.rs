@@ -1,0 +1,254 @@
+//! A core to try things on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_barrier::SealConfig;
+use strongroom_crypto::SystemEntropy;
+use strongroom_sdk::Blueprint;
+use strongroom_sdk::engine::{Engine, Factory, Mount};
+use strongroom_storage::Physical;
+use strongroom_storage::memory::Memory;
+use strongroom_telemetry::Exporter;
+use strongroom_types::clock::ManualClock;
+use strongroom_types::fields::JsonLimits;
+use strongroom_types::{Fields, Secret};
+
+use super::outside::Outside;
+use crate::plugins::{PluginError, PluginSpec, PluginType, Plugins};
+use crate::request::{Answer, Envelope, Request, Verb};
+use crate::{Core, Error, Parts, Settings};
+
+/// Linked-in engines; "plug-ins" are the same engines under another version.
+#[derive(Debug, Default)]
+pub(crate) struct Linked {
+    factories: Mutex<BTreeMap<String, Blueprint>>,
+    /// The version that a registered plug-in reports.
+    pub(crate) plugin_version: Mutex<&'static str>,
+    pub(crate) broken: Mutex<bool>,
+}
+
+#[async_trait]
+impl Plugins for Linked {
+    fn builtin_version(&self, kind: PluginType, name: &str) -> Option<String> {
+        let factories = self.factories.lock().unwrap();
+        let factory = factories.get(name).filter(|_| kind == PluginType::Secret)?;
+        Some(format!("{}+builtin", factory.version()))
+    }
+
+    fn builtins(&self, kind: PluginType) -> Vec<String> {
+        let names = self.factories.lock().unwrap().keys().cloned().collect();
+        if kind == PluginType::Secret { names } else { Vec::new() }
+    }
+
+    async fn open_builtin(
+        &self,
+        _: PluginType,
+        name: &str,
+        mount: Mount,
+    ) -> Result<Arc<dyn Engine>, PluginError> {
+        let factory = self.factories.lock().unwrap().get(name).cloned();
+        Ok(factory.unwrap().open(mount).await?)
+    }
+
+    async fn probe(&self, _: &PluginSpec) -> Result<String, PluginError> {
+        Ok(self.plugin_version.lock().unwrap().to_string())
+    }
+
+    async fn open(&self, spec: &PluginSpec, mount: Mount) -> Result<Arc<dyn Engine>, PluginError> {
+        if *self.broken.lock().unwrap() {
+            return Err(PluginError::Start("it does not start".to_owned()));
+        }
+        let factory = self.factories.lock().unwrap().get(&spec.name).cloned().unwrap();
+        let version: &'static str = spec.version.clone().leak();
+        Ok(factory.with_version(version).open(mount).await?)
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) core: Core,
+    pub(crate) clock: ManualClock,
+    pub(crate) outside: Outside,
+    pub(crate) linked: Arc<Linked>,
+    pub(crate) physical: Arc<dyn Physical>,
+    pub(crate) root: String,
+    share: Secret<Vec<u8>>,
+}
+
+/// What a test looks at in an answer.
+#[derive(Debug)]
+pub(crate) struct Got {
+    pub(crate) data: Fields,
+    pub(crate) auth: Fields,
+    pub(crate) lease: String,
+    pub(crate) ttl: u64,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Got {
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.data.text(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.data))
+    }
+
+    pub(crate) fn json(&self, name: &str) -> &str {
+        self.data.get(name).map_or("", |raw| raw.get())
+    }
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self::over(Arc::new(Memory::new())).await
+    }
+
+    pub(crate) async fn over(physical: Arc<dyn Physical>) -> Self {
+        let (clock, outside, linked) =
+            (ManualClock::default(), Outside::default(), Arc::new(Linked::default()));
+        {
+            let mut factories = linked.factories.lock().unwrap();
+            factories.insert("kv".to_owned(), strongroom_engine_kv::blueprint());
+            factories.insert("outside".to_owned(), outside.blueprint("1.0.0"));
+        }
+        let core = make_core(&physical, &clock, &linked);
+        let config = SealConfig::new(1, 1).unwrap();
+        let mut made = core.initialise(config, None).await.unwrap();
+        let share = made.shares.pop().unwrap();
+        let root = made.root_token.expose_secret().clone();
+        let bench = Self { core, clock, outside, linked, physical, root, share };
+        bench.unseal().await;
+        bench
+    }
+
+    pub(crate) async fn unseal(&self) {
+        self.core.unseal(Secret::new(self.share.expose_secret().clone())).await.unwrap();
+    }
+
+    /// The process dies and another one starts on what is stored.
+    pub(crate) async fn restart(&mut self) {
+        self.core = make_core(&self.physical, &self.clock, &self.linked);
+        self.unseal().await;
+    }
+
+    pub(crate) async fn send(
+        &self,
+        verb: Verb,
+        path: &str,
+        token: &str,
+        body: &str,
+    ) -> Result<Answer, Error> {
+        let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
+        let token = (!token.is_empty()).then(|| Secret::from_text(token));
+        let (path, headers) = (path.to_owned(), BTreeMap::new());
+        self.core.handle(Request { verb, path, fields, token, headers, connection: None }).await
+    }
+
+    /// As root; must work.
+    pub(crate) async fn ok(&self, verb: Verb, path: &str, body: &str) -> Got {
+        self.ok_as(&self.root, verb, path, body).await
+    }
+
+    pub(crate) async fn ok_as(&self, token: &str, verb: Verb, path: &str, body: &str) -> Got {
+        match self.send(verb, path, token, body).await {
+            Ok(answer) => got(answer),
+            Err(error) => panic!("{verb:?} {path}: {error}"),
+        }
+    }
+
+    pub(crate) async fn write(&self, path: &str, body: &str) -> Got {
+        self.ok(Verb::Write, path, body).await
+    }
+
+    pub(crate) async fn read(&self, path: &str) -> Got {
+        self.ok(Verb::Read, path, "").await
+    }
+
+    /// A read with a query.
+    pub(crate) async fn send_query(&self, path: &str, query: &[(&str, &str)]) -> Got {
+        let mut fields = Fields::new();
+        for (name, value) in query {
+            fields.set(*name, value);
+        }
+        let body = String::from_utf8(fields.to_object().into_bytes().to_vec()).unwrap();
+        self.ok(Verb::Read, path, &body).await
+    }
+
+    /// As root; must fail.
+    pub(crate) async fn fails(&self, verb: Verb, path: &str, body: &str) -> Error {
+        self.fails_as(&self.root, verb, path, body).await
+    }
+
+    pub(crate) async fn fails_as(&self, token: &str, verb: Verb, path: &str, body: &str) -> Error {
+        match self.send(verb, path, token, body).await {
+            Err(error) => error,
+            Ok(answer) => panic!("{verb:?} {path} must fail: {answer:?}"),
+        }
+    }
+
+    /// A token with a policy of its own.
+    pub(crate) async fn token(&self, policy: &str, more: &str) -> String {
+        let mut fields = Fields::new();
+        fields.set("policy", &policy);
+        let name = format!("p{}", self.text_hash(policy));
+        let body = String::from_utf8(fields.to_object().into_bytes().to_vec()).unwrap();
+        self.write(&format!("sys/policies/acl/{name}"), &body).await;
+        let body = format!("{{\"policies\":[\"{name}\"]{more}}}");
+        self.write("auth/token/create", &body).await.auth.text("client_token").unwrap()
+    }
+
+    fn text_hash(&self, text: &str) -> usize {
+        text.bytes().fold(7, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)))
+    }
+
+    /// Mounts, configures and gives a role to the engine with an outside system.
+    pub(crate) async fn with_credentials(self) -> Self {
+        self.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+        self.write("out/config", r#"{"password":"p"}"#).await;
+        self.write("out/roles/dev", r#"{"ttl":60,"max_ttl":600}"#).await;
+        self
+    }
+
+    /// Moves time and lets everything that follows from it happen.
+    pub(crate) async fn pass(&self, secs: u64) {
+        self.clock.advance(Duration::from_secs(secs));
+        self.settle().await;
+    }
+
+    pub(crate) async fn settle(&self) {
+        for _ in 0..300 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn make_core(physical: &Arc<dyn Physical>, clock: &ManualClock, linked: &Arc<Linked>) -> Core {
+    let parts = Parts {
+        physical: physical.clone(),
+        plugins: linked.clone(),
+        clock: Arc::new(clock.clone()),
+        entropy: Arc::new(SystemEntropy),
+        exporter: Exporter::detached(),
+    };
+    Core::new(parts, Settings { version: "2.0.0".to_owned(), ..Settings::default() })
+}
+
+fn got(answer: Answer) -> Got {
+    let envelope = match answer {
+        Answer::Envelope(envelope) => *envelope,
+        Answer::Bare { body, .. } => {
+            let object = strongroom_types::RawObject::from_json(body).unwrap();
+            Envelope { data: Some(object), ..Envelope::default() }
+        }
+        _ => Envelope::default(),
+    };
+    let fields = |object: Option<strongroom_types::RawObject>| {
+        object.map(|object| object.fields()).unwrap_or_default()
+    };
+    Got {
+        data: fields(envelope.data),
+        auth: fields(envelope.auth),
+        lease: envelope.lease_id,
+        ttl: envelope.lease_duration.as_secs(),
+        warnings: envelope.warnings,
+    }
+}

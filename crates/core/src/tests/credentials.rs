@@ -1,0 +1,196 @@
+use strongroom_types::ErrorKind;
+
+use super::Bench;
+use super::outside::Mood;
+use crate::request::Verb;
+
+async fn intents(bench: &Bench) -> usize {
+    let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
+    keys.iter().filter(|key| key.contains("/intent/") || key.contains("/undo/")).count()
+}
+
+#[tokio::test]
+async fn a_credential_is_issued_renewed_and_revoked() {
+    let bench = Bench::new().await.with_credentials().await;
+    let got = bench.read("out/creds/dev").await;
+    assert!(got.lease.starts_with("out/creds/dev/"), "{}", got.lease);
+    assert_eq!((got.text("key"), got.ttl), ("s3cr3t".to_owned(), 60));
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 0));
+    let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease);
+    bench.pass(30).await;
+    let seen = bench.write("sys/leases/lookup", &lease).await;
+    assert_eq!((seen.json("ttl"), seen.json("renewable"), seen.json("last_renewal")), ("30", "true", "null"));
+    assert_eq!(bench.write("sys/leases/renew", &lease).await.ttl, 60);
+    bench.write("sys/leases/revoke", &lease).await;
+    assert_eq!(bench.outside.alive(), 0);
+    assert_eq!(bench.fails(Verb::Write, "sys/leases/lookup", &lease).await.to_string(), "invalid lease");
+    assert_eq!(bench.fails(Verb::Write, "sys/leases/renew", &lease).await.to_string(), "lease not found");
+    bench.write("sys/leases/revoke", &lease).await;
+}
+
+#[tokio::test]
+async fn the_secret_is_not_in_what_is_kept_of_a_lease() {
+    let bench = Bench::new().await.with_credentials().await;
+    let got = bench.read("out/creds/dev").await;
+    let open = bench.core.open().unwrap();
+    let id = strongroom_types::LeaseId::parse(&got.lease).unwrap();
+    let found = open.stores.leases.get(&id).await.unwrap().unwrap();
+    let kept = format!("{:?}", found.lease);
+    assert!(kept.contains("secret_type") && !kept.contains("s3cr3t"), "{kept}");
+}
+
+#[tokio::test]
+async fn leases_end_on_time_also_after_a_restart() {
+    let mut bench = Bench::new().await.with_credentials().await;
+    bench.read("out/creds/dev").await;
+    bench.read("out/creds/dev").await;
+    bench.settle().await;
+    bench.pass(59).await;
+    assert_eq!(bench.outside.alive(), 2);
+    bench.restart().await;
+    bench.settle().await;
+    assert_eq!(bench.outside.alive(), 2);
+    bench.pass(1).await;
+    assert_eq!(bench.outside.alive(), 0);
+}
+
+#[tokio::test]
+async fn renewals_end_at_the_roles_maximum() {
+    let bench = Bench::new().await.with_credentials().await;
+    let got = bench.read("out/creds/dev").await;
+    let lease = format!(r#"{{"lease_id":"{}","increment":"1h"}}"#, got.lease);
+    let renewed = bench.write("sys/leases/renew", &lease).await;
+    assert_eq!((renewed.ttl, renewed.warnings.len()), (600, 1));
+    bench.settle().await;
+    bench.pass(599).await;
+    assert_eq!(bench.write("sys/leases/renew", &lease).await.ttl, 1);
+    bench.pass(1).await;
+    assert_eq!(bench.outside.alive(), 0);
+}
+
+#[tokio::test]
+async fn missing_pieces_are_the_users_errors() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+    let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
+    assert_eq!(error.texts(), ["configure the engine first: write out/config"]);
+    bench.write("out/config", r#"{"password":"p"}"#).await;
+    let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
+    assert_eq!((error.kind(), error.texts()), (ErrorKind::Invalid, vec!["role \"dev\" not found".to_owned()]));
+    assert_eq!(bench.fails(Verb::Write, "out/config", r#"{"password":""}"#).await.kind(), ErrorKind::Invalid);
+    let error = bench.fails(Verb::Write, "out/roles/x", r#"{"ttl":"hunter2"}"#).await;
+    assert!(error.to_string().contains("\"ttl\"") && !error.to_string().contains("hunter2"), "{error}");
+    assert_eq!(bench.read("out/config").await.json("password"), "");
+    assert_eq!(bench.fails(Verb::Read, "out/nope", "").await.texts(), ["1 error occurred:\n\t* unsupported path\n\n"]);
+    assert_eq!(bench.fails(Verb::Write, "out/creds/dev", "{}").await.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn what_the_outside_system_refuses_leaves_nothing() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.outside.set(Mood::Refuses);
+    let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
+    assert_eq!(error.to_string(), "outside: make answered 500");
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_credential_whose_answer_was_lost_is_found_and_undone() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.outside.set(Mood::Mute);
+    bench.fails(Verb::Read, "out/creds/dev", "").await;
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 1));
+    bench.outside.set(Mood::Well);
+    bench.settle().await;
+    // Not while the call could still be under way: the engine's time-out, and the outside's.
+    bench.pass(19).await;
+    assert_eq!(bench.outside.alive(), 1);
+    bench.pass(41).await;
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 1), "it is looked for once more");
+    bench.pass(60).await;
+    assert_eq!(intents(&bench).await, 0);
+}
+
+#[tokio::test]
+async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
+    let mut bench = Bench::new().await.with_credentials().await;
+    bench.outside.set(Mood::Slow);
+    let core = bench.core.clone();
+    let root = bench.root.clone();
+    let request = tokio::task::spawn(async move {
+        let token = Some(strongroom_types::Secret::from_text(&root));
+        let (path, headers) = ("out/creds/dev".to_owned(), std::collections::BTreeMap::new());
+        let fields = strongroom_types::Fields::new();
+        let verb = Verb::Read;
+        core.handle(crate::Request { verb, path, fields, token, headers, connection: None }).await
+    });
+    bench.settle().await;
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 1));
+    // The process dies here: nothing of it goes on.
+    request.abort();
+    bench.outside.set(Mood::Well);
+    bench.restart().await;
+    bench.pass(20).await;
+    bench.settle().await;
+    assert_eq!(bench.outside.alive(), 0);
+    bench.pass(60).await;
+    assert_eq!(intents(&bench).await, 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_intent_was_claimed_gets_no_lease() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.read("out/creds/dev").await;
+    bench.outside.set(Mood::Slow);
+    let late = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
+    let meanwhile = async {
+        bench.settle().await;
+        // Somebody claims the intent: here by deleting it below the barrier.
+        let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
+        let key = keys.into_iter().find(|key| key.contains("/intent/")).unwrap();
+        let change = strongroom_storage::Change::Delete { key };
+        let batch = strongroom_storage::Batch { changes: vec![change], ..Default::default() };
+        bench.physical.commit(batch).await.unwrap();
+        bench.outside.go_on();
+    };
+    let (answer, ()) = tokio::join!(late, meanwhile);
+    assert!(answer.unwrap_err().to_string().contains("taken back"));
+    assert_eq!(bench.outside.alive(), 1, "only the first one, which has its lease");
+}
+
+#[tokio::test]
+async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
+    let bench = Bench::new().await.with_credentials().await;
+    let got = bench.read("out/creds/dev").await;
+    bench.outside.set(Mood::KeepsAll);
+    let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease);
+    bench.write("sys/leases/revoke", &lease).await;
+    let sync = format!(r#"{{"lease_id":"{}","sync":true}}"#, got.lease);
+    let error = bench.fails(Verb::Write, "sys/leases/revoke", &sync).await;
+    assert!(error.to_string().contains("outside: remove answered 503"), "{error}");
+    for _ in 0..6 {
+        bench.pass(400).await;
+    }
+    let kept = bench.send_query("sys/leases", &[("type", "irrevocable")]).await;
+    assert_eq!(kept.json("lease_count"), "1");
+    assert!(kept.json("leases").contains("answered 503"));
+    let error = bench.fails(Verb::Delete, "sys/mounts/out", "").await;
+    assert!(error.to_string().contains("failed to revoke"), "{error}");
+    bench.write("sys/leases/revoke-force/out", "").await;
+    assert_eq!(bench.fails(Verb::List, "sys/leases/lookup/out", "").await.kind(), ErrorKind::NotFound);
+    bench.ok(Verb::Delete, "sys/mounts/out", "").await;
+}
+
+#[tokio::test]
+async fn prefixes_end_at_their_slash() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.write("out/roles/dev-b", "{}").await;
+    bench.read("out/creds/dev").await;
+    bench.read("out/creds/dev-b").await;
+    let listed = bench.ok(Verb::List, "sys/leases/lookup/out/creds", "").await;
+    assert_eq!(listed.json("keys"), r#"["dev-b/","dev/"]"#);
+    bench.write("sys/leases/revoke-prefix/out/creds/dev", r#"{"sync":true}"#).await;
+    assert_eq!(bench.outside.alive(), 1);
+    let error = bench.fails(Verb::Write, "sys/leases/revoke-prefix/out/", "").await;
+    assert_eq!(error.to_string(), "cannot write to a path ending in '/'");
+}

@@ -1,0 +1,13 @@
+//! The core as a whole, in memory, on a clock moved by hand: KV, and an engine that issues
+//! credentials of an outside system that the tests can look into.
+
+mod bench;
+mod credentials;
+mod mounts;
+mod outside;
+mod policies;
+mod reload;
+mod seal;
+mod tokens;
+
+use bench::Bench;

@@ -1,0 +1,117 @@
+use super::Bench;
+use super::outside::Mood;
+use crate::request::Verb;
+
+const SHA: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+async fn register(bench: &Bench, version: &'static str) {
+    *bench.linked.plugin_version.lock().unwrap() = version;
+    let body = format!(r#"{{"sha256":"{SHA}","command":"outside"}}"#);
+    bench.write("sys/plugins/catalog/secret/outside", &body).await;
+}
+
+async fn running(bench: &Bench) -> String {
+    bench.read("sys/mounts/out").await.text("running_plugin_version")
+}
+
+#[tokio::test]
+async fn the_highest_version_runs_after_a_reload_and_not_before() {
+    let mut bench = Bench::new().await;
+    register(&bench, "v1.0.0").await;
+    let bench_ready = bench.with_credentials().await;
+    bench = bench_ready;
+    assert_eq!(running(&bench).await, "v1.0.0");
+    register(&bench, "v2.0.0").await;
+    assert_eq!(running(&bench).await, "v1.0.0");
+    bench.restart().await;
+    assert_eq!(running(&bench).await, "v1.0.0", "a restart runs exactly what ran before");
+    bench.write("sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
+    assert_eq!(running(&bench).await, "v2.0.0");
+    assert_eq!(bench.read("out/creds/dev").await.text("key"), "s3cr3t");
+    let error = bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"nope"}"#).await;
+    assert_eq!(error.to_string(), "plugin not found in the catalog: \"nope\"");
+}
+
+#[tokio::test]
+async fn a_reload_waits_for_requests_and_fails_none() {
+    let bench = Bench::new().await.with_credentials().await;
+    register(&bench, "v2.0.0").await;
+    bench.outside.set(Mood::Slow);
+    let slow = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
+    let others = async {
+        bench.settle().await;
+        let reload = bench.write("sys/plugins/reload/backend", r#"{"mounts":"out"}"#);
+        let during = async {
+            bench.settle().await;
+            // In front of the gate: answered by the new engine once it opens.
+            let waits = bench.read("out/roles/dev");
+            let release = async {
+                bench.settle().await;
+                bench.outside.set(Mood::Well);
+                bench.outside.go_on();
+            };
+            tokio::join!(waits, release).0
+        };
+        let (_, role) = tokio::join!(reload, during);
+        assert_eq!(role.json("ttl"), "60");
+    };
+    let (answer, ()) = tokio::join!(slow, others);
+    answer.unwrap();
+    assert_eq!(running(&bench).await, "v2.0.0");
+    assert_eq!(bench.outside.alive(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_leaves_the_old_engine_running() {
+    let bench = Bench::new().await.with_credentials().await;
+    register(&bench, "v2.0.0").await;
+    *bench.linked.broken.lock().unwrap() = true;
+    let error = bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
+    assert!(error.to_string().contains("it does not start"), "{error}");
+    assert_eq!(running(&bench).await, "v1.0.0+builtin");
+    assert_eq!(bench.read("out/creds/dev").await.text("key"), "s3cr3t");
+}
+
+#[tokio::test]
+async fn a_mount_whose_plugin_does_not_start_stops_nothing_else_and_recovers() {
+    let mut bench = Bench::new().await;
+    register(&bench, "v1.0.0").await;
+    let bench_ready = bench.with_credentials().await;
+    bench = bench_ready;
+    *bench.linked.broken.lock().unwrap() = true;
+    bench.restart().await;
+    assert!(bench.read("sys/mounts").await.data.contains("out/"));
+    let error = bench.fails(Verb::Read, "out/roles/dev", "").await;
+    assert!(error.to_string().contains("could not be started"), "{error}");
+    *bench.linked.broken.lock().unwrap() = false;
+    bench.settle().await;
+    bench.pass(60).await;
+    assert_eq!(bench.read("out/roles/dev").await.json("ttl"), "60");
+}
+
+#[tokio::test]
+async fn the_catalog_says_what_there_is() {
+    let bench = Bench::new().await;
+    register(&bench, "v1.2.3").await;
+    let seen = bench.send_query("sys/plugins/catalog/secret/outside", &[("version", "1.2.3")]).await;
+    assert_eq!((seen.text("version"), seen.text("sha256"), seen.json("builtin")), ("v1.2.3".into(), SHA.into(), "false"));
+    assert_eq!(bench.read("sys/plugins/catalog/secret/outside").await.json("builtin"), "true");
+    let all = bench.read("sys/plugins/catalog").await;
+    assert_eq!(all.json("secret"), r#"["kv","outside"]"#);
+    assert!(all.json("detailed").contains(r#""version":"v1.2.3","builtin":false"#));
+    let cases = [
+        (r#"{"command":"x"}"#, "missing SHA-256 value"),
+        (r#"{"sha256":"zz","command":"x"}"#, "could not decode SHA-256 value: give 64 hex digits"),
+        (r#"{"sha256":"SHA"}"#, "missing command value"),
+        (r#"{"sha256":"SHA","command":"x","version":"zz"}"#, "version \"zz\" is not a valid semantic version"),
+        (r#"{"sha256":"SHA","command":"x","version":"9.9.9"}"#, "plugin version mismatch: the plug-in reports v1.2.3 and v9.9.9 was given"),
+        (r#"{"sha256":"SHA","command":"x","oci_image":"i"}"#, "running plug-ins in containers is not supported by this server"),
+    ];
+    for (body, text) in cases {
+        let body = body.replace("SHA", SHA);
+        let error = bench.fails(Verb::Write, "sys/plugins/catalog/secret/p", &body).await;
+        assert_eq!(error.to_string(), text);
+    }
+    bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", r#"{"version":"v1.2.3"}"#).await;
+    assert_eq!(bench.read("sys/plugins/catalog").await.json("detailed").matches("1.2.3").count(), 0);
+}

@@ -1,0 +1,61 @@
+use strongroom_types::ErrorKind;
+
+use super::Bench;
+use crate::request::Verb;
+
+#[tokio::test]
+async fn sealing_refuses_everything_and_unsealing_brings_it_back() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    bench.write("kv/a", r#"{"x":"1"}"#).await;
+    assert_eq!(bench.read("sys/seal-status").await.json("sealed"), "false");
+    bench.write("sys/seal", "").await;
+    assert_eq!(bench.read("sys/seal-status").await.json("sealed"), "true");
+    let error = bench.fails(Verb::Read, "kv/a", "").await;
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Sealed, "Vault is sealed"));
+    bench.settle().await;
+    bench.unseal().await;
+    assert_eq!(bench.read("kv/a").await.text("x"), "1");
+}
+
+#[tokio::test]
+async fn sealing_needs_the_right_to() {
+    let bench = Bench::new().await;
+    let update = bench.token(r#"path "sys/seal" { capabilities = ["update"] }"#, "").await;
+    assert_eq!(bench.fails_as(&update, Verb::Write, "sys/seal", "").await.kind(), ErrorKind::Denied);
+    assert_eq!(bench.fails_as("", Verb::Write, "sys/seal", "").await.kind(), ErrorKind::Denied);
+    let sudo = bench.token(r#"path "sys/seal" { capabilities = ["update", "sudo"] }"#, "").await;
+    bench.ok_as(&sudo, Verb::Write, "sys/seal", "").await;
+    assert!(bench.core.is_sealed());
+}
+
+#[tokio::test]
+async fn status_answers_in_every_state() {
+    let bench = Bench::new().await;
+    let status = bench.ok_as("", Verb::Read, "sys/seal-status", "").await;
+    assert_eq!((status.json("t"), status.json("n"), status.json("progress")), ("1", "1", "0"));
+    assert_eq!(status.text("version"), "2.0.0");
+    assert!(status.text("cluster_name").starts_with("vault-cluster-"));
+    assert_eq!(bench.ok_as("", Verb::Read, "sys/init", "").await.json("initialized"), "true");
+    let error = bench.fails_as("", Verb::Write, "sys/init", r#"{"secret_shares":1,"secret_threshold":1}"#).await;
+    assert_eq!(error.to_string(), "Vault is already initialized");
+    let leader = bench.ok_as("", Verb::Read, "sys/leader", "").await;
+    assert_eq!((leader.json("ha_enabled"), leader.json("is_self")), ("false", "false"));
+}
+
+#[tokio::test]
+async fn unsealing_names_what_is_wrong_with_a_key() {
+    let bench = Bench::new().await;
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    let send = |body: &'static str| bench.fails_as("", Verb::Write, "sys/unseal", body);
+    assert!(send("{}").await.to_string().starts_with("'key' must be specified in request body"));
+    assert!(send(r#"{"key":"zz"}"#).await.to_string().contains("valid hex or base64"));
+    let wrong = format!(r#"{{"key":"{}"}}"#, "ab".repeat(32));
+    let error = bench.fails_as("", Verb::Write, "sys/unseal", &wrong).await;
+    assert!(error.to_string().contains("invalid key"), "{error}");
+    bench.ok_as("", Verb::Write, "sys/unseal", r#"{"Reset":true}"#).await;
+    bench.unseal().await;
+    let error = bench.fails_as("", Verb::Write, "sys/unseal", r#"{"reset":true}"#).await;
+    assert_eq!(error.to_string(), "vault is unsealed");
+}

@@ -1,0 +1,199 @@
+use strongroom_types::ErrorKind;
+
+use super::Bench;
+use crate::request::Verb;
+
+const ALL: &str = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
+
+async fn child(bench: &Bench, parent: &str, body: &str) -> (String, String) {
+    let got = bench.ok_as(parent, Verb::Write, "auth/token/create", body).await;
+    (got.auth.text("client_token").unwrap(), got.auth.text("accessor").unwrap())
+}
+
+async fn works(bench: &Bench, token: &str) -> bool {
+    bench.send(Verb::Read, "auth/token/lookup-self", token, "").await.is_ok()
+}
+
+#[tokio::test]
+async fn a_new_token_looks_as_clients_expect() {
+    let bench = Bench::new().await;
+    let body = r#"{"policies":["default","P9"],"ttl":"1h","display_name":"Foo Bar","meta":{"a":"b"},"num_uses":7}"#;
+    let got = bench.write("auth/token/create", body).await;
+    assert_eq!(got.warnings, ["Policy \"p9\" does not exist"]);
+    assert_eq!(got.auth.get("policies").unwrap().get(), r#"["default","p9"]"#);
+    assert_eq!(got.auth.get("lease_duration").unwrap().get(), "3600");
+    let token = got.auth.text("client_token").unwrap();
+    assert!(token.starts_with("hvs.") && token.len() == 28);
+    let seen = bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
+    assert_eq!(seen.text("id"), token);
+    assert_eq!((seen.text("display_name"), seen.text("path")), ("token-Foo-Bar".into(), "auth/token/create".into()));
+    assert_eq!((seen.json("num_uses"), seen.json("ttl"), seen.json("orphan")), ("6", "3600", "false"));
+    let root = bench.read("auth/token/lookup-self").await;
+    assert_eq!((root.json("expire_time"), root.json("ttl"), root.text("path")), ("null", "0", "auth/token/root".into()));
+}
+
+#[tokio::test]
+async fn revoking_a_token_ends_its_tree_and_their_credentials() {
+    let bench = Bench::new().await.with_credentials().await;
+    let parent = bench.token(ALL, "").await;
+    let (child_token, _) = child(&bench, &parent, "{}").await;
+    let (grandchild, _) = child(&bench, &child_token, "{}").await;
+    let (orphan, _) = {
+        let got = bench.ok_as(&parent, Verb::Write, "auth/token/create-orphan", "{}").await;
+        (got.auth.text("client_token").unwrap(), ())
+    };
+    for token in [&parent, &child_token, &grandchild, &orphan] {
+        bench.ok_as(token, Verb::Read, "out/creds/dev", "").await;
+    }
+    assert_eq!(bench.outside.alive(), 4);
+    bench.write("auth/token/revoke", &format!(r#"{{"token":"{parent}"}}"#)).await;
+    for token in [&parent, &child_token, &grandchild] {
+        assert!(!works(&bench, token).await);
+    }
+    assert!(works(&bench, &orphan).await);
+    assert_eq!(bench.outside.alive(), 1);
+    // Nothing is left of them but the orphan and root.
+    assert_eq!(bench.ok(Verb::List, "auth/token/accessors", "").await.json("keys").matches(',').count(), 1);
+}
+
+#[tokio::test]
+async fn children_of_an_orphaning_revocation_live_on() {
+    let bench = Bench::new().await;
+    let parent = bench.token(ALL, "").await;
+    let (child_token, _) = child(&bench, &parent, "{}").await;
+    let body = format!(r#"{{"token":"{parent}"}}"#);
+    let plain = bench.fails_as(&child_token, Verb::Write, "auth/token/revoke-orphan", &body).await;
+    assert_eq!(plain.to_string(), "root or sudo privileges required to revoke and orphan");
+    bench.write("auth/token/revoke-orphan", &body).await;
+    assert!(!works(&bench, &parent).await && works(&bench, &child_token).await);
+    let seen = bench.ok_as(&child_token, Verb::Read, "auth/token/lookup-self", "").await;
+    assert_eq!(seen.json("orphan"), "true");
+    let error = bench.fails(Verb::Write, "auth/token/revoke-orphan", &body).await;
+    assert_eq!(error.to_string(), "token to revoke not found");
+}
+
+#[tokio::test]
+async fn a_revocation_cut_off_in_its_middle_goes_on_after_the_restart() {
+    let mut bench = Bench::new().await.with_credentials().await;
+    let parent = bench.token(ALL, "").await;
+    let (child_token, _) = child(&bench, &parent, "{}").await;
+    bench.ok_as(&child_token, Verb::Read, "out/creds/dev", "").await;
+    // The mark is all that a process managed to write before it died.
+    let open = bench.core.open().unwrap();
+    let key = open.stores.tokens.key_of(&parent);
+    open.stores.tokens.mark(&key, strongroom_token::Mark::Tree).await.unwrap();
+    drop(open);
+    assert!(!works(&bench, &child_token).await, "refused at once");
+    bench.restart().await;
+    assert!(!works(&bench, &child_token).await, "and after the restart");
+    bench.settle().await;
+    assert_eq!(bench.outside.alive(), 0);
+    assert_eq!(bench.core.open().unwrap().stores.tokens.marked_count(), 0);
+}
+
+#[tokio::test]
+async fn tokens_expire_and_take_their_credentials_along() {
+    let bench = Bench::new().await.with_credentials().await;
+    let token = bench.token(ALL, r#","ttl":"30s""#).await;
+    bench.ok_as(&token, Verb::Read, "out/creds/dev", "").await;
+    bench.settle().await;
+    bench.pass(29).await;
+    assert!(works(&bench, &token).await);
+    bench.pass(1).await;
+    assert!(!works(&bench, &token).await);
+    bench.settle().await;
+    assert_eq!(bench.outside.alive(), 0);
+}
+
+#[tokio::test]
+async fn renewals_follow_the_rules() {
+    let bench = Bench::new().await;
+    let token = bench.token(ALL, r#","ttl":"1m","explicit_max_ttl":"3m""#).await;
+    let renew = |body: &'static str| bench.ok_as(&token, Verb::Write, "auth/token/renew-self", body);
+    bench.pass(30).await;
+    assert_eq!(renew("{}").await.auth.get("lease_duration").unwrap().get(), "60");
+    assert_eq!(renew(r#"{"increment":10}"#).await.auth.get("lease_duration").unwrap().get(), "10");
+    let capped = renew(r#"{"increment":"1h"}"#).await;
+    assert_eq!(capped.auth.get("lease_duration").unwrap().get(), "150");
+    assert_eq!(capped.warnings.len(), 1);
+    bench.pass(149).await;
+    assert!(works(&bench, &token).await);
+    bench.pass(1).await;
+    assert!(!works(&bench, &token).await);
+    let error = bench.fails(Verb::Write, "auth/token/renew-self", "").await;
+    assert_eq!(error.to_string(), "lease is not renewable");
+}
+
+#[tokio::test]
+async fn periodic_tokens_live_as_long_as_they_are_renewed() {
+    let bench = Bench::new().await;
+    let token = bench.token(ALL, r#","period":"1m""#).await;
+    for _ in 0..10 {
+        bench.pass(50).await;
+        let got = bench.ok_as(&token, Verb::Write, "auth/token/renew-self", r#"{"increment":"9h"}"#).await;
+        assert_eq!(got.auth.get("lease_duration").unwrap().get(), "60");
+    }
+    bench.pass(60).await;
+    assert!(!works(&bench, &token).await);
+}
+
+#[tokio::test]
+async fn the_last_use_ends_a_token_and_issues_no_credential() {
+    let bench = Bench::new().await.with_credentials().await;
+    let token = bench.token(ALL, r#","num_uses":2"#).await;
+    bench.ok_as(&token, Verb::Read, "out/roles/dev", "").await;
+    let error = bench.fails_as(&token, Verb::Read, "out/creds/dev", "").await;
+    assert!(error.to_string().contains("immediately revoked"), "{error}");
+    bench.settle().await;
+    assert_eq!(bench.outside.alive(), 0);
+    assert!(!works(&bench, &token).await);
+    let limited = bench.token(ALL, r#","num_uses":5"#).await;
+    let error = bench.fails_as(&limited, Verb::Write, "auth/token/create", "{}").await;
+    assert_eq!(error.to_string(), "restricted use token cannot generate child tokens");
+}
+
+#[tokio::test]
+async fn privileges_are_not_given_away() {
+    let bench = Bench::new().await;
+    let token = bench.token(ALL, "").await;
+    let cases = [
+        (r#"{"policies":["root"]}"#, "root tokens may not be created without parent token being root"),
+        (r#"{"policies":["other"]}"#, "child policies must be subset of parent"),
+        (r#"{"no_parent":true}"#, "root or sudo privileges required to create orphan token"),
+        (r#"{"period":"1h"}"#, "root or sudo privileges required to create periodic token"),
+        (r#"{"id":"mine"}"#, "root or sudo privileges required to specify token id"),
+        (r#"{"num_uses":-1}"#, "number of uses cannot be negative"),
+        (r#"{"type":"batch"}"#, "the token type \"batch\" is not supported by this server"),
+        (r#"{"type":"zz"}"#, "invalid 'token_type' value"),
+        (r#"{"entity_alias":"a"}"#, "'entity_alias' is only allowed in combination with token role"),
+    ];
+    for (body, text) in cases {
+        let error = bench.fails_as(&token, Verb::Write, "auth/token/create", body).await;
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Invalid, text));
+    }
+    let error = bench.fails(Verb::Write, "auth/token/create", r#"{"id":"hvs.x"}"#).await;
+    assert!(error.to_string().contains("'.'"), "{error}");
+    bench.write("auth/token/create", r#"{"id":"mine"}"#).await;
+    let error = bench.fails(Verb::Write, "auth/token/create", r#"{"id":"mine"}"#).await;
+    assert_eq!(error.to_string(), "cannot create a token with a duplicate ID");
+}
+
+#[tokio::test]
+async fn accessors_look_up_renew_and_revoke() {
+    let bench = Bench::new().await;
+    let (token, accessor) = child(&bench, &bench.root, r#"{"ttl":"1h","policies":["default"]}"#).await;
+    let body = format!(r#"{{"accessor":"{accessor}"}}"#);
+    let seen = bench.write("auth/token/lookup-accessor", &body).await;
+    assert_eq!((seen.text("id"), seen.text("accessor")), (String::new(), accessor));
+    let renewed = bench.write("auth/token/renew-accessor", &body).await;
+    assert_eq!(renewed.auth.text("client_token").unwrap(), "");
+    bench.write("auth/token/revoke-accessor", &body).await;
+    assert!(!works(&bench, &token).await);
+    let again = bench.write("auth/token/revoke-accessor", &body).await;
+    assert_eq!(again.warnings, ["No token found with this accessor"]);
+    let error = bench.fails(Verb::Write, "auth/token/lookup-accessor", &body).await;
+    assert_eq!(error.texts(), ["1 error occurred:\n\t* invalid accessor\n\n"]);
+    let error = bench.fails(Verb::Write, "auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
+    bench.write("auth/token/revoke", r#"{"token":"hvs.unknown"}"#).await;
+}
