@@ -300,8 +300,7 @@ impl Barrier {
         let entropy = &*self.0.options.entropy;
         let plain = ring.to_bytes();
         let plain = plain.expose_secret();
-        let value =
-            record::seal(&self.0.root_key, ROOT_TERM, KEY_RING_KEY, plain, false, entropy)?;
+        let value = record::seal(&self.0.root_key, ROOT_TERM, KEY_RING_KEY, plain, false, entropy)?;
         Ok(Change::Put { key: KEY_RING_KEY.to_owned(), value })
     }
 

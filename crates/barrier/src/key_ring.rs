@@ -51,7 +51,13 @@ impl std::fmt::Debug for Term {
 }
 
 impl Term {
-    fn new(number: u32, installed: Timestamp, reserved: u64, material: Secret<Vec<u8>>, used: u64) -> Option<Self> {
+    fn new(
+        number: u32,
+        installed: Timestamp,
+        reserved: u64,
+        material: Secret<Vec<u8>>,
+        used: u64,
+    ) -> Option<Self> {
         let key = AeadKey::new(material.expose_secret())?;
         let used = Arc::new(AtomicU64::new(used));
         Some(Self { number, installed, reserved, key, material, used })

@@ -96,8 +96,14 @@ impl Initialisation {
         let broken = || damaged(ROOT_KEY_KEY, "a key could not be made");
         let root_key = AeadKey::new(root.expose_secret()).ok_or_else(broken)?;
         let unseal_key = AeadKey::new(unseal.expose_secret()).ok_or_else(broken)?;
-        let wrapped =
-            record::seal(&unseal_key, ROOT_TERM, ROOT_KEY_KEY, root.expose_secret(), false, &*entropy)?;
+        let wrapped = record::seal(
+            &unseal_key,
+            ROOT_TERM,
+            ROOT_KEY_KEY,
+            root.expose_secret(),
+            false,
+            &*entropy,
+        )?;
         let ring = KeyRing::generate(&*entropy, options.clock.now()).ok_or_else(broken)?;
         Ok(Self {
             barrier: Barrier::create(options, root_key, ring),

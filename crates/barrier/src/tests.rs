@@ -22,7 +22,11 @@ fn options(physical: Arc<dyn Physical>) -> Options {
     }
 }
 
-async fn initialise(physical: &Arc<dyn Physical>, shares: u64, threshold: u64) -> Vec<Secret<Vec<u8>>> {
+async fn initialise(
+    physical: &Arc<dyn Physical>,
+    shares: u64,
+    threshold: u64,
+) -> Vec<Secret<Vec<u8>>> {
     let config = SealConfig::new(shares, threshold).unwrap();
     let initialisation = Initialisation::prepare(options(physical.clone()), config).unwrap();
     let mut first = Batch::new();
@@ -139,7 +143,10 @@ async fn a_changed_or_moved_value_is_refused_by_name_and_never_given() {
         changed[index] ^= 0x40;
         overwrite(&physical, "secret/a", changed).await;
         let error = view.get_uncached("a").await.unwrap_err();
-        assert!(matches!(&error, Error::Tampered { key, .. } if key == "secret/a"), "{index}: {error}");
+        assert!(
+            matches!(&error, Error::Tampered { key, .. } if key == "secret/a"),
+            "{index}: {error}"
+        );
     }
     // Cut.
     overwrite(&physical, "secret/a", stored[..10].to_vec()).await;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_storage::{Precondition, Version};
 
-use crate::barrier::{Barrier, Batch, Entry};
 use crate::Error;
+use crate::barrier::{Barrier, Batch, Entry};
 
 /// Keys below one prefix, in plain text. Cheap to clone.
 #[derive(Clone, Debug)]

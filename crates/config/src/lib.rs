@@ -120,6 +120,16 @@ impl Config {
         config.check(has_storage)
     }
 
+    /// Reads files and folders over a configuration that is complete without them, as `-dev` has
+    /// one.
+    pub fn read_over(base: Self, paths: &[PathBuf]) -> Result<Self, ConfigError> {
+        let mut config = base;
+        for (name, text) in reading::files(paths)? {
+            config.merge(&text, &name)?;
+        }
+        config.check(true)
+    }
+
     /// Reads one text. `name` is what messages call it.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
         let mut config = Self::default();
@@ -232,7 +242,9 @@ mod tests {
 
     #[test]
     fn wrong_values_name_their_place_and_not_themselves() {
-        for text in ["log_level = \"hunter2\"", "max_lease_ttl = \"hunter2\"", "api_addr = [\"hunter2\"]"] {
+        for text in
+            ["log_level = \"hunter2\"", "max_lease_ttl = \"hunter2\"", "api_addr = [\"hunter2\"]"]
+        {
             let error = with(text).unwrap_err();
             assert!(error.contains("test.hcl:3:"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
@@ -249,10 +261,22 @@ mod tests {
     }
 
     #[test]
+    fn files_can_come_on_top_of_what_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("more.hcl");
+        std::fs::write(&file, "plugin_directory = \"/plugins\"").unwrap();
+        let base = with("").unwrap();
+        let config = Config::read_over(base, std::slice::from_ref(&file)).unwrap();
+        assert!(config.plugin.directory.is_some() && config.listeners.len() == 1);
+        assert!(Config::read(&[file]).is_err());
+    }
+
+    #[test]
     fn files_are_merged_in_order() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("b.json"), "{\"log_level\": \"error\"}").unwrap();
-        std::fs::write(folder.path().join("a.hcl"), format!("{MINIMAL}log_level = \"debug\"")).unwrap();
+        std::fs::write(folder.path().join("a.hcl"), format!("{MINIMAL}log_level = \"debug\""))
+            .unwrap();
         std::fs::write(folder.path().join("note.txt"), "not a configuration").unwrap();
         let config = Config::read(&[folder.path().to_owned()]).unwrap();
         assert_eq!(config.log_level, Level::Error);

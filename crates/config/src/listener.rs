@@ -174,11 +174,9 @@ fn tls(section: &Section<'_>) -> Result<Option<TlsFiles>, ConfigError> {
     };
     match (cert.is_empty(), key.is_empty()) {
         (true, true) => Ok(None),
-        (false, false) => Ok(Some(TlsFiles {
-            cert_file: cert.into(),
-            key_file: key.into(),
-            min_version,
-        })),
+        (false, false) => {
+            Ok(Some(TlsFiles { cert_file: cert.into(), key_file: key.into(), min_version }))
+        }
         (true, false) => Err(section.wrong("tls_key_file", "needs tls_cert_file as well")),
         (false, true) => Err(section.wrong("tls_cert_file", "needs tls_key_file as well")),
     }
@@ -203,7 +201,10 @@ mod tests {
         assert!(read("tls_cert_file = \"c\"").unwrap_err().contains("t.hcl:3:1"));
         let tls = read("tls_cert_file = \"c\"\ntls_key_file = \"k\"\ntls_min_version = \"tls13\"");
         assert_eq!(tls.unwrap().tls.unwrap().min_version, TlsVersion::Tls13);
-        assert!(read("tls_cert_file = \"c\"\ntls_key_file = \"k\"\ntls_min_version = \"tls10\"").is_err());
+        assert!(
+            read("tls_cert_file = \"c\"\ntls_key_file = \"k\"\ntls_min_version = \"tls10\"")
+                .is_err()
+        );
     }
 
     #[test]

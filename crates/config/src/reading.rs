@@ -116,7 +116,8 @@ impl<'t> Section<'t> {
     pub(crate) fn warn_unknown(&self, known: &[&str], warnings: &mut Vec<String>) {
         for item in self.body.unknown(known) {
             let (key, place) = (&item.key.text, self.place(&item.key));
-            let text = format!("unknown or unsupported field {key} found in configuration at {place}");
+            let text =
+                format!("unknown or unsupported field {key} found in configuration at {place}");
             warnings.push(text);
         }
     }

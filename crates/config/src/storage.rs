@@ -35,8 +35,12 @@ pub enum StorageConfig {
 }
 
 /// Settings of `raft` that are for more than one node.
-const CLUSTER: [&str; 4] =
-    ["retry_join", "retry_join_as_non_voter", "autopilot_reconcile_interval", "autopilot_redundancy_zone"];
+const CLUSTER: [&str; 4] = [
+    "retry_join",
+    "retry_join_as_non_voter",
+    "autopilot_reconcile_interval",
+    "autopilot_redundancy_zone",
+];
 /// Settings of `raft` and `file` that make no difference to one node.
 const WITHOUT_EFFECT: [&str; 9] = [
     "node_id",

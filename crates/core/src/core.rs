@@ -100,9 +100,8 @@ impl Core {
         root_token: Option<Secret<String>>,
     ) -> Result<Initialised, Error> {
         let core = self.clone();
-        let work = async move {
-            initialise(&core.0.parts, &core.0.settings, config, root_token).await
-        };
+        let work =
+            async move { initialise(&core.0.parts, &core.0.settings, config, root_token).await };
         self.0.turns.take(work).await?
     }
 

@@ -123,16 +123,12 @@ impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         let kind = error.kind();
         match error {
-            EngineError::User { message, data } => {
-                Self { data, ..Self::plain(kind, message) }
-            }
+            EngineError::User { message, data } => Self { data, ..Self::plain(kind, message) },
             EngineError::Coded { status, message } => {
                 let status = Some(status.clamp(400, 599));
                 Self { status, ..Self::listed(kind, message) }
             }
-            EngineError::Unavailable { message, .. } => {
-                Self::listed(ErrorKind::Internal, message)
-            }
+            EngineError::Unavailable { message, .. } => Self::listed(ErrorKind::Internal, message),
             other => Self::listed(kind, other.to_string()),
         }
     }

@@ -174,9 +174,8 @@ fn decode_share(text: Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
     const LONGEST: usize = 33;
     let text = text.expose_secret().trim();
     let hex = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().map(Secret::new);
-    let fits = |share: &Secret<Vec<u8>>| {
-        (SHORTEST..=LONGEST).contains(&share.expose_secret().len())
-    };
+    let fits =
+        |share: &Secret<Vec<u8>>| (SHORTEST..=LONGEST).contains(&share.expose_secret().len());
     let base64 = || data_encoding::BASE64.decode(text.as_bytes()).ok().map(Secret::new);
     let share = match hex {
         Some(share) if fits(&share) => Some(share),
@@ -186,9 +185,7 @@ fn decode_share(text: Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
         return Err(Error::invalid("'key' must be a valid hex or base64 string"));
     };
     match share.expose_secret().len() {
-        0..SHORTEST => {
-            Err(Error::invalid("invalid key: key is shorter than minimum 16 bytes"))
-        }
+        0..SHORTEST => Err(Error::invalid("invalid key: key is shorter than minimum 16 bytes")),
         SHORTEST..=LONGEST => Ok(share),
         _ => Err(Error::invalid("invalid key: key is longer than maximum 33 bytes")),
     }
@@ -304,7 +301,10 @@ mod tests {
     #[test]
     fn other_keys_are_refused_in_the_words_clients_know() {
         assert_eq!(decoded("zz!"), Err("'key' must be a valid hex or base64 string".into()));
-        assert_eq!(decoded("abcd"), Err("invalid key: key is shorter than minimum 16 bytes".into()));
+        assert_eq!(
+            decoded("abcd"),
+            Err("invalid key: key is shorter than minimum 16 bytes".into())
+        );
         let long = data_encoding::BASE64.encode(&[7; 40]);
         assert_eq!(decoded(&long), Err("invalid key: key is longer than maximum 33 bytes".into()));
     }

@@ -111,8 +111,7 @@ impl Unsealed {
         parts: &Parts,
         settings: &Settings,
     ) -> Result<Arc<Self>, Error> {
-        let cluster: Option<ClusterRecord> =
-            barrier.view(CORE_VIEW).get_json(CLUSTER_KEY).await?;
+        let cluster: Option<ClusterRecord> = barrier.view(CORE_VIEW).get_json(CLUSTER_KEY).await?;
         let cluster = cluster.ok_or_else(|| Error::internal("the cluster's names are missing"))?;
         let server = Server {
             lifetimes: settings.lifetimes,
@@ -138,8 +137,7 @@ impl Unsealed {
         let ending = Arc::new(Ending::new(table, clock.clone(), parts.entropy.clone()));
         let keeper =
             Keeper::new(stores.leases.clone(), ending.clone(), clock.clone(), settings.keeper);
-        let trees =
-            Trees::new(stores.tokens.clone(), stores.leases.clone(), keeper.clone(), clock);
+        let trees = Trees::new(stores.tokens.clone(), stores.leases.clone(), keeper.clone(), clock);
         // Fresh, so this can't fail.
         let _ = ending.trees.set(trees.clone());
         let open = Arc::new(Self {
@@ -342,7 +340,14 @@ fn system_mounts(cluster: &str, created: Timestamp) -> Result<Vec<Arc<Mounted>>,
         let digest = strongroom_crypto::digest::sha256(format!("{cluster}/{path}").as_bytes());
         let hex = data_encoding::HEXLOWER.encode(&digest);
         let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-        let uuid = format!("{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32));
+        let uuid = format!(
+            "{}-{}-4{}-8{}-{}",
+            part(0, 8),
+            part(8, 12),
+            part(13, 16),
+            part(17, 20),
+            part(20, 32)
+        );
         let prefix = if class == Class::Auth { "auth_" } else { "" };
         let entry = MountEntry {
             v: 1,

@@ -129,10 +129,7 @@ fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     response
 }
 
-fn copy_headers(
-    to: &mut HeaderMap,
-    from: &std::collections::BTreeMap<String, Vec<String>>,
-) {
+fn copy_headers(to: &mut HeaderMap, from: &std::collections::BTreeMap<String, Vec<String>>) {
     for (name, values) in from {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
@@ -185,7 +182,10 @@ mod tests {
             ..Envelope::default()
         };
         let text = body(&envelope);
-        assert!(text.contains(r#""lease_duration":5,"data":{"n":1.10,"renewable":"mine"}"#), "{text}");
+        assert!(
+            text.contains(r#""lease_duration":5,"data":{"n":1.10,"renewable":"mine"}"#),
+            "{text}"
+        );
         assert!(text.ends_with("\"mount_type\":\"\",\"n\":1.10}\n"), "{text}");
         assert!(text.contains(r#""warnings":["care"]"#));
         serde_json::from_str::<serde_json::Value>(&text).unwrap();

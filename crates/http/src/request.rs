@@ -195,7 +195,12 @@ mod tests {
         runtime.block_on(future)
     }
 
-    fn send(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Result<Request, Refusal> {
+    fn send(
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Request, Refusal> {
         let mut request = http::Request::builder().method(method).uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -205,7 +210,12 @@ mod tests {
         block(read(request, &limits, None))
     }
 
-    fn refused(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, Vec<String>) {
+    fn refused(
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, Vec<String>) {
         match send(method, target, headers, body) {
             Err(refusal) => (refusal.status.as_u16(), refusal.texts),
             Ok(_) => panic!("{method} {target} must be refused"),
@@ -255,7 +265,8 @@ mod tests {
 
     #[test]
     fn tokens_come_in_two_headers_and_go_no_further() {
-        let both = [("x-vault-token", "one"), ("authorization", "Bearer two"), ("x-vault-namespace", "n")];
+        let both =
+            [("x-vault-token", "one"), ("authorization", "Bearer two"), ("x-vault-namespace", "n")];
         let request = send("GET", "/v1/a", &both, "").unwrap();
         assert!(request.token.unwrap().ct_eq(b"one"));
         assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["x-vault-namespace"]);

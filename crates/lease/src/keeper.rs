@@ -286,7 +286,8 @@ impl Keeper {
         let revoker = self.0.revoker.clone();
         let call = self.0.tasks.spawn(async move { revoker.revoke(&lease).await });
         let stop_call = call.abort_handle();
-        let late = self.0.clock.sleep_until(self.0.clock.now().plus(self.0.options.attempt_timeout));
+        let late =
+            self.0.clock.sleep_until(self.0.clock.now().plus(self.0.options.attempt_timeout));
         tokio::select! {
             ended = call => {
                 ended.unwrap_or_else(|_| Err(RevokeError::Later("the engine panicked".to_owned())))
@@ -367,7 +368,9 @@ impl Keeper {
         true
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseId, watch::Receiver<Option<Outcome>>>> {
+    fn lock(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<LeaseId, watch::Receiver<Option<Outcome>>>> {
         self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,9 @@ use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, LeaseId, Timestamp, Ttl};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Keeper, KeeperOptions, Kind, Lease, LeaseStore, NewLease, RevokeError, Revoker, State};
+use crate::{
+    Keeper, KeeperOptions, Kind, Lease, LeaseStore, NewLease, RevokeError, Revoker, State,
+};
 
 /// Remembers what it revoked, and fails as it is told.
 #[derive(Default)]
@@ -207,10 +209,14 @@ async fn failures_are_tried_again_with_growing_pauses_then_kept() {
             let id = bench.lease("a", 10).await;
             bench.pass(10).await;
             for (attempt, pause) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160)] {
-                let State::Revoking { attempts, next, error } = bench.state(&id).await.unwrap() else {
+                let State::Revoking { attempts, next, error } = bench.state(&id).await.unwrap()
+                else {
                     panic!("attempt {attempt}")
                 };
-                assert_eq!((attempts, next), (attempt, bench.clock.now().plus(Duration::from_secs(pause))));
+                assert_eq!(
+                    (attempts, next),
+                    (attempt, bench.clock.now().plus(Duration::from_secs(pause)))
+                );
                 assert_eq!(error.as_deref(), Some("service is down"), "one line");
                 bench.pass(pause).await;
             }

@@ -36,7 +36,9 @@ pub enum PolicyError {
     #[error("failed to parse policy: {0}")]
     Syntax(#[from] ParseError),
     /// A key that policies don't have. The form of the message is one that clients know.
-    #[error("failed to parse policy: 1 error occurred:\n\t* {place}invalid key {key:?} on line {line}\n\n")]
+    #[error(
+        "failed to parse policy: 1 error occurred:\n\t* {place}invalid key {key:?} on line {line}\n\n"
+    )]
     UnknownKey {
         /// `path "a": `, or nothing at the top.
         place: String,
@@ -134,7 +136,10 @@ fn read_rule(block: &Block<'_, 1>) -> Result<Rule, PolicyError> {
     if let Some(twice) = block.body.duplicates().first() {
         return Err(PolicyError::Path {
             path: path.clone(),
-            problem: format!("{:?} is set twice, on lines {} and {}", twice.key, twice.first.line, twice.again.line),
+            problem: format!(
+                "{:?} is set twice, on lines {} and {}",
+                twice.key, twice.first.line, twice.again.line
+            ),
         });
     }
     if path.contains("{{") {
@@ -252,11 +257,15 @@ mod tests {
             "failed to parse policy: path \"x\": invalid capability \"fly\""
         );
         assert!(refusal("paths {}").contains("invalid key \"paths\" on line 1"));
-        for text in ["path \"a\" {", "path = 3", "path \"a\" { capabilities = 3 }", "{\"path\": 3}"] {
+        for text in ["path \"a\" {", "path = 3", "path \"a\" { capabilities = 3 }", "{\"path\": 3}"]
+        {
             assert!(refusal(text).starts_with("failed to parse policy: "), "{text}");
         }
         assert!(refusal(r#"path "a/+*" {}"#).contains("+*"));
-        assert!(refusal("path \"a\" {\n capabilities = []\n capabilities = []\n}").contains("lines 2 and 3"));
+        assert!(
+            refusal("path \"a\" {\n capabilities = []\n capabilities = []\n}")
+                .contains("lines 2 and 3")
+        );
     }
 
     #[test]
@@ -265,7 +274,10 @@ mod tests {
             let text = format!("path \"a\" {{ capabilities = [\"read\"]\n {key} = 1 }}");
             assert!(refusal(&text).contains("is not supported by this server"), "{key}");
         }
-        assert!(refusal(r#"path "a/{{identity.entity.id}}" { capabilities = ["read"] }"#).contains("templates"));
+        assert!(
+            refusal(r#"path "a/{{identity.entity.id}}" { capabilities = ["read"] }"#)
+                .contains("templates")
+        );
     }
 
     proptest::proptest! {

@@ -18,7 +18,9 @@ pub struct PathPattern {
 
 /// A pattern that nothing could match as it was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid path: \"+*\" is not allowed; \"*\" may only stand at the end and \"+\" only for a whole segment")]
+#[error(
+    "invalid path: \"+*\" is not allowed; \"*\" may only stand at the end and \"+\" only for a whole segment"
+)]
 pub struct InvalidPattern;
 
 impl PathPattern {
@@ -145,7 +147,11 @@ mod tests {
             ("secret/foo", &["secret/foo"], &["secret/foo/", "secret/foobar", "secret"]),
             ("secret/*", &["secret/", "secret/a", "secret/a/b"], &["secret", "secre/a"]),
             ("secret/zip-*", &["secret/zip-", "secret/zip-a/b"], &["secret/zip/a"]),
-            ("secret/+/team", &["secret/a/team"], &["secret/a/b/team", "secret/team", "secret/a/teams"]),
+            (
+                "secret/+/team",
+                &["secret/a/team"],
+                &["secret/a/b/team", "secret/team", "secret/a/teams"],
+            ),
             ("secret/+", &["secret/a", "secret/"], &["secret/a/", "secret/a/b", "secret"]),
             ("+/+", &["a/b"], &["a", "a/b/c"]),
             ("a/+/b*", &["a/x/b", "a/x/bc", "a/x/b/c/d"], &["a/x/c", "a/b", "a/x"]),

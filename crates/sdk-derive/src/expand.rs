@@ -98,7 +98,8 @@ const RESERVED: [&str; 3] = ["secret_type", "role", "strongroom_intent"];
 
 pub(crate) fn receipt(model: &Model) -> TokenStream {
     if let Some(field) = model.fields.iter().find(|f| RESERVED.contains(&f.name.as_str())) {
-        let message = format!("`{}` is kept with every lease already; choose another name", field.name);
+        let message =
+            format!("`{}` is kept with every lease already; choose another name", field.name);
         return syn::Error::new(field.ident.span(), message).into_compile_error();
     }
     let (name, read) = (&model.name, read(model));

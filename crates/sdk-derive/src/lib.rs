@@ -39,10 +39,7 @@ pub fn derive_receipt(input: TokenStream) -> TokenStream {
     run(parse_macro_input!(input), expand::receipt)
 }
 
-fn run(
-    input: DeriveInput,
-    expand: fn(&model::Model) -> proc_macro2::TokenStream,
-) -> TokenStream {
+fn run(input: DeriveInput, expand: fn(&model::Model) -> proc_macro2::TokenStream) -> TokenStream {
     match model::Model::read(input) {
         Ok(model) => expand(&model).into(),
         Err(error) => error.into_compile_error().into(),

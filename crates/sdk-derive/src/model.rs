@@ -35,13 +35,18 @@ impl Model {
     pub(crate) fn read(input: DeriveInput) -> syn::Result<Self> {
         let span = input.span();
         if !input.generics.params.is_empty() {
-            return Err(syn::Error::new(input.generics.span(), "generic structs are not supported"));
+            return Err(syn::Error::new(
+                input.generics.span(),
+                "generic structs are not supported",
+            ));
         }
         let Data::Struct(data) = input.data else {
             return Err(syn::Error::new(span, "only structs can be derived"));
         };
         let fields = match data.fields {
-            Fields::Named(named) => named.named.into_iter().map(Field::read).collect::<Result<_, _>>()?,
+            Fields::Named(named) => {
+                named.named.into_iter().map(Field::read).collect::<Result<_, _>>()?
+            }
             Fields::Unit => Vec::new(),
             Fields::Unnamed(_) => return Err(syn::Error::new(span, "the fields need names")),
         };

@@ -16,12 +16,12 @@ use crate::engine::{
     Description, Engine, EngineError, Existence, LeaseContext, Mount, Operation, Request, Response,
     StatusKind,
 };
+use crate::field::take_captures;
+use crate::help;
 use crate::intent::Intents;
 use crate::leased::{LeasedPath, kind_of};
 use crate::pattern::Captures;
 use crate::stored::listed;
-use crate::field::take_captures;
-use crate::help;
 
 /// An instance.
 pub(crate) struct Backend {
@@ -128,7 +128,8 @@ impl Backend {
             return Err(EngineError::Status(kind));
         }
         let after = request.fields.text("after");
-        let limit = request.fields.get("limit").and_then(|raw| raw.get().trim_matches('"').parse().ok());
+        let limit =
+            request.fields.get("limit").and_then(|raw| raw.get().trim_matches('"').parse().ok());
         let limit = limit.filter(|limit| *limit > 0).unwrap_or(LIST_LIMIT);
         let names = self.services.documents.list(&path, after.as_deref(), limit).await?;
         Ok(listed(&names))
@@ -197,9 +198,7 @@ impl Engine for Backend {
         };
         let key = route.pattern.key(&values(&captures));
         let exists = match &route.target {
-            Target::Document(document) => {
-                document.exists(&self.services.documents, &key).await?
-            }
+            Target::Document(document) => document.exists(&self.services.documents, &key).await?,
             Target::FreeForm(form) => form.exists(&self.services, &key).await?,
             Target::Credential(_) | Target::Action { .. } => return Ok(Existence::NoCheck),
         };

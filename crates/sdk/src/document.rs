@@ -112,7 +112,8 @@ impl Documents {
     /// Stores a document, replacing what was there.
     pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
         let key = Pattern::new(D::PATH).key(captures);
-        self.write(key.clone(), StorageBatch::put(key, stored_form(document), D::SEAL_WRAP)).await?;
+        self.write(key.clone(), StorageBatch::put(key, stored_form(document), D::SEAL_WRAP))
+            .await?;
         Ok(())
     }
 
@@ -132,8 +133,7 @@ impl Documents {
         for _ in 0..MERGES {
             let stored = self.storage.get(key).await?;
             let mut fields = match &stored {
-                Some(stored) => Fields::from_trusted(&stored.value)
-                    .map_err(|_| unreadable(key))?,
+                Some(stored) => Fields::from_trusted(&stored.value).map_err(|_| unreadable(key))?,
                 None => Fields::new(),
             };
             for spec in D::FIELDS {

@@ -163,8 +163,8 @@ pub fn with_default<F: Field>(
         return F::read(raw).map_err(bad);
     }
     // The default is text, as a client would send it.
-    let text = serde_json::value::to_raw_value(default)
-        .unwrap_or_else(|_| RawValue::NULL.to_owned());
+    let text =
+        serde_json::value::to_raw_value(default).unwrap_or_else(|_| RawValue::NULL.to_owned());
     F::read(&text).map_err(bad)
 }
 
@@ -369,7 +369,13 @@ impl Field for KeyValues {
             let (name, value) = part.split_once('=').ok_or(BAD)?;
             Ok((name.trim().to_owned(), value.to_owned()))
         };
-        CommaList::read(raw).map_err(|_| BAD)?.0.into_iter().map(split).collect::<Result<_, _>>().map(Self)
+        CommaList::read(raw)
+            .map_err(|_| BAD)?
+            .0
+            .into_iter()
+            .map(split)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -539,7 +545,10 @@ mod tests {
         }
         for json in ["{\"k\":\"v\",\"n\":1}", "[\"k=v\",\"n=1\"]", "\"k=v,n=1\""] {
             let pairs = read::<KeyValues>(json).unwrap().0;
-            assert_eq!(pairs.into_iter().collect::<Vec<_>>(), [("k".into(), "v".into()), ("n".into(), "1".into())]);
+            assert_eq!(
+                pairs.into_iter().collect::<Vec<_>>(),
+                [("k".into(), "v".into()), ("n".into(), "1".into())]
+            );
         }
         for json in ["true", "\"true\"", "1", "\"1\"", "\"T\""] {
             assert!(read::<bool>(json).unwrap(), "{json}");
@@ -576,7 +585,16 @@ mod tests {
         for good in ["http://127.0.0.1:8080", "https://api.example.com/v2/", "http://[::1]:80"] {
             assert!(BaseUrl::parse(good).is_some(), "{good}");
         }
-        for bad in ["", "ftp://a", "api.example.com", "http://", "https://u:p@h", "http://h/?a=b", "http://h/#a", "/a"] {
+        for bad in [
+            "",
+            "ftp://a",
+            "api.example.com",
+            "http://",
+            "https://u:p@h",
+            "http://h/?a=b",
+            "http://h/#a",
+            "/a",
+        ] {
             assert!(BaseUrl::parse(bad).is_none(), "{bad}");
         }
         assert_eq!(BaseUrl::parse("http://h/v2/").unwrap().join("/tokens"), "http://h/v2/tokens");

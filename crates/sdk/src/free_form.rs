@@ -5,9 +5,7 @@ use strongroom_types::{Fields, RawObject, Ttl};
 
 use crate::Error;
 use crate::context::Services;
-use crate::engine::{
-    Data, EngineError, Operation, Request, Response, StatusKind, StorageBatch,
-};
+use crate::engine::{Data, EngineError, Operation, Request, Response, StatusKind, StorageBatch};
 use crate::field::{DurationSecs, Field};
 
 /// How free-form documents behave.

@@ -35,7 +35,12 @@ fn path_help(route: &Route) -> String {
         text.push_str("\n## PARAMETERS\n");
     }
     for spec in fields {
-        text.push_str(&format!("\n    {} ({})\n        {}\n", spec.name, kind_name(spec.kind), spec.help));
+        text.push_str(&format!(
+            "\n    {} ({})\n        {}\n",
+            spec.name,
+            kind_name(spec.kind),
+            spec.help
+        ));
     }
     text
 }

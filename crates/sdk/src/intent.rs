@@ -154,7 +154,9 @@ impl Intents {
                 if due.iter().any(|known| known.uuid == uuid) {
                     continue;
                 }
-                let Some(intent) = self.read(&format!("{UNDO_FOLDER}{uuid}")).await? else { continue };
+                let Some(intent) = self.read(&format!("{UNDO_FOLDER}{uuid}")).await? else {
+                    continue;
+                };
                 if intent.data.next_look <= now {
                     due.push(Due { uuid, intent });
                 } else {
@@ -195,7 +197,11 @@ impl Intents {
         }
         if !self.hosted {
             let ready = intent.data.next_look <= now;
-            return Ok(if ready { Claim::Ours(intent) } else { Claim::Wait(intent.data.next_look) });
+            return Ok(if ready {
+                Claim::Ours(intent)
+            } else {
+                Claim::Wait(intent.data.next_look)
+            });
         }
         let undo = format!("{UNDO_FOLDER}{uuid}");
         let batch = StorageBatch {

@@ -29,7 +29,8 @@ pub(crate) trait LeasedPath: Send + Sync {
         intents: &Intents,
         role: &str,
     ) -> Result<Response, EngineError>;
-    async fn renew(&self, context: &Context, lease: &LeaseContext) -> Result<Response, EngineError>;
+    async fn renew(&self, context: &Context, lease: &LeaseContext)
+    -> Result<Response, EngineError>;
     async fn revoke(&self, context: &Context, lease: &LeaseContext) -> Result<(), EngineError>;
     async fn undo(&self, context: &Context, due: &Due) -> Result<(), Error>;
 }
@@ -96,7 +97,11 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         }
     }
 
-    async fn renew(&self, context: &Context, lease: &LeaseContext) -> Result<Response, EngineError> {
+    async fn renew(
+        &self,
+        context: &Context,
+        lease: &LeaseContext,
+    ) -> Result<Response, EngineError> {
         let fields = lease.internal.fields();
         let receipt = receipt::<C>(&fields)?;
         let config = C::Config::load(context, "").await?;
@@ -141,13 +146,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
 }
 
 impl<C: Credential> LeasedKind<C> {
-    fn internal(
-        &self,
-        issued: &Issued<C>,
-        role_name: &str,
-        uuid: &str,
-        hosted: bool,
-    ) -> RawObject {
+    fn internal(&self, issued: &Issued<C>, role_name: &str, uuid: &str, hosted: bool) -> RawObject {
         let mut receipt = ObjectWriter::new();
         issued.receipt.write(&mut receipt);
         let mut fields = receipt.finish().fields();
@@ -199,8 +198,9 @@ impl<C: Credential> LeasedKind<C> {
 }
 
 fn receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {
-    C::Receipt::from_fields(fields)
-        .map_err(|error| EngineError::internal(format!("the lease's receipt can't be read: {error}")))
+    C::Receipt::from_fields(fields).map_err(|error| {
+        EngineError::internal(format!("the lease's receipt can't be read: {error}"))
+    })
 }
 
 fn written(answer: &impl Answer) -> RawObject {

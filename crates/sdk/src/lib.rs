@@ -17,7 +17,11 @@ mod help;
 pub mod intent;
 mod leased;
 pub mod pattern;
+#[cfg(feature = "serve")]
+mod serve;
 mod stored;
+#[cfg(feature = "serve")]
+pub mod wire;
 
 pub use action::{Answer, Input, Reply};
 pub use blueprint::Blueprint;
@@ -30,5 +34,7 @@ pub use document::Document;
 pub use error::Error;
 pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
 pub use free_form::FreeForm;
+#[cfg(feature = "serve")]
+pub use serve::serve;
 pub use strongroom_sdk_derive::{Answer, Document, Input, Receipt};
 pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl};

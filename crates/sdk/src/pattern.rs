@@ -34,14 +34,15 @@ impl Captures {
 impl Pattern {
     /// Reads a declaration.
     pub fn new(text: &'static str) -> Self {
-        let segment = |part: &'static str| {
-            match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-                None => Segment::Literal(part),
-                Some(name) => match name.strip_suffix("..") {
-                    Some(name) => Segment::Rest(name),
-                    None => Segment::Name(name),
-                },
-            }
+        let segment = |part: &'static str| match part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'))
+        {
+            None => Segment::Literal(part),
+            Some(name) => match name.strip_suffix("..") {
+                Some(name) => Segment::Rest(name),
+                None => Segment::Name(name),
+            },
         };
         Self { text, segments: text.split('/').map(segment).collect() }
     }

@@ -62,7 +62,11 @@ impl Plugins for Engines {
         Err(no_folder())
     }
 
-    async fn open(&self, _spec: &PluginSpec, _mount: Mount) -> Result<Arc<dyn Engine>, PluginError> {
+    async fn open(
+        &self,
+        _spec: &PluginSpec,
+        _mount: Mount,
+    ) -> Result<Arc<dyn Engine>, PluginError> {
         Err(no_folder())
     }
 }

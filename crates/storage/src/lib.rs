@@ -6,8 +6,8 @@
 //! - [`Physical`]: the trait; [`Batch`]: what one commit does and under which conditions
 //! - [`memory`]: in memory, for `-dev` and tests
 //! - [`embedded`]: one folder on the local disk
-//! - [`contract`] (feature `testing`): the suite every implementation passes
-//! - [`testing`] (feature `testing`): layers that fail, or lose power, on purpose
+//! - `contract` (feature `testing`): the suite every implementation passes
+//! - `testing` (feature `testing`): layers that fail, or lose power, on purpose
 //!
 //! # Add a storage backend
 //!
@@ -17,10 +17,22 @@
 //! 3. Let the `server` crate build it from its configuration stanza.
 #![deny(missing_docs)]
 
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+pub mod embedded;
+mod limits;
+pub mod memory;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use strongroom_types::ErrorKind;
+
+pub use limits::Limits;
 
 /// A store of keys and values. Keys are non-empty UTF-8 in byte order; values are opaque.
 #[async_trait]
@@ -29,7 +41,7 @@ pub trait Physical: Send + Sync + fmt::Debug + 'static {
     async fn get(&self, key: &str) -> Result<Option<Entry>, Error>;
 
     /// The keys that start with `prefix` and sort after `after` (a whole key), in byte order, at
-    /// most `limit` of them.
+    /// most `limit` of them. All as they were at one moment: no batch is seen in part.
     async fn scan(
         &self,
         prefix: &str,
@@ -47,6 +59,26 @@ pub trait Physical: Send + Sync + fmt::Debug + 'static {
     async fn commit(&self, batch: Batch) -> Result<Version, Error>;
 }
 
+#[async_trait]
+impl<P: Physical + ?Sized> Physical for Arc<P> {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+        (**self).get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        (**self).scan(prefix, after, limit).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+        (**self).commit(batch).await
+    }
+}
+
 /// A value and the version it got when it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -58,8 +90,15 @@ pub struct Entry {
 
 /// A point in the store's history. All keys that one batch puts get the same version, and a batch
 /// that is applied later gets a higher one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
+
+impl Version {
+    /// The version after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 /// What one commit does. Changes are applied in order, so of two for one key the last wins.
 #[derive(Clone, Debug, Default)]
@@ -70,8 +109,34 @@ pub struct Batch {
     pub changes: Vec<Change>,
 }
 
+impl Batch {
+    /// A batch that puts one value.
+    pub fn put(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
+        Self { preconditions: Vec::new(), changes: vec![Change::put(key, value)] }
+    }
+
+    /// A batch that deletes one key.
+    pub fn delete(key: impl Into<String>) -> Self {
+        Self { preconditions: Vec::new(), changes: vec![Change::delete(key)] }
+    }
+
+    /// The same batch on one more condition.
+    #[must_use]
+    pub fn on(mut self, precondition: Precondition) -> Self {
+        self.preconditions.push(precondition);
+        self
+    }
+
+    /// The same batch with one more change.
+    #[must_use]
+    pub fn and(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+}
+
 /// One write.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Writes `value` at `key`, whether or not it was there.
     Put {
@@ -85,6 +150,25 @@ pub enum Change {
         /// Where.
         key: String,
     },
+}
+
+impl Change {
+    /// Writes `value` at `key`.
+    pub fn put(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
+        Self::Put { key: key.into(), value: value.into() }
+    }
+
+    /// Removes `key`.
+    pub fn delete(key: impl Into<String>) -> Self {
+        Self::Delete { key: key.into() }
+    }
+
+    /// The key it changes.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
 }
 
 /// A condition on the state before the batch.
@@ -105,6 +189,15 @@ impl Precondition {
             Self::Exists(key) | Self::Absent(key) | Self::Unchanged(key, _) => key,
         }
     }
+
+    /// Whether it holds when its key is at `found`, or isn't there.
+    pub fn holds(&self, found: Option<Version>) -> bool {
+        match self {
+            Self::Exists(_) => found.is_some(),
+            Self::Absent(_) => found.is_none(),
+            Self::Unchanged(_, version) => found == Some(*version),
+        }
+    }
 }
 
 /// Why the store did not do what was asked.
@@ -123,10 +216,13 @@ pub enum Error {
     /// The medium can't be written; nothing was changed. Reads go on.
     #[error("the storage device is read-only")]
     ReadOnly,
-    /// A key or value is larger than the store takes.
-    #[error("{what} is larger than the store takes ({limit} bytes)")]
+    /// A key is empty, which no store can keep; nothing was changed.
+    #[error("a key is empty")]
+    EmptyKey,
+    /// A key, value or whole batch is larger than the store takes; nothing was changed.
+    #[error("the {what} is larger than the store takes ({limit} bytes)")]
     TooLarge {
-        /// "key" or "value".
+        /// "key", "value" or "batch".
         what: &'static str,
         /// The largest that is taken.
         limit: usize,
@@ -144,4 +240,16 @@ pub enum Error {
     /// The folder or address can't be used as it is: locked, foreign, or of another format.
     #[error("{0}")]
     Refused(String),
+}
+
+impl Error {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Precondition { .. } => ErrorKind::Precondition,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Closed(_) => ErrorKind::Unavailable,
+            _ => ErrorKind::Internal,
+        }
+    }
 }

@@ -19,7 +19,10 @@ pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
     /// Starts now.
-    #[expect(clippy::disallowed_methods, reason = "the one place that measures with the real clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that measures with the real clock"
+    )]
     pub fn start() -> Self {
         Self(std::time::Instant::now())
     }

@@ -76,7 +76,11 @@ mod tests {
     fn names_are_unique_and_have_their_prefix() {
         for (index, metric) in ALL.iter().enumerate() {
             assert!(metric.name.starts_with("vault.") || metric.name.starts_with("strongroom."));
-            assert!(ALL[index + 1..].iter().all(|other| other.name != metric.name), "{}", metric.name);
+            assert!(
+                ALL[index + 1..].iter().all(|other| other.name != metric.name),
+                "{}",
+                metric.name
+            );
         }
     }
 }

@@ -189,9 +189,8 @@ impl TokenStore {
     /// id isn't taken; see [`TokenStore::is_taken`] and [`TokenStore::parent_is_gone`].
     pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> Created {
         let entropy: &dyn Entropy = &**self.0.view.barrier().entropy();
-        let id = new
-            .id
-            .unwrap_or_else(|| Secret::new(format!("{PREFIX}{}", entropy.base62(ID_CHARS))));
+        let id =
+            new.id.unwrap_or_else(|| Secret::new(format!("{PREFIX}{}", entropy.base62(ID_CHARS))));
         let key = self.key_of(id.expose_secret());
         let accessor = self.new_accessor(entropy);
         let token = Token {
@@ -232,7 +231,8 @@ impl TokenStore {
 
     /// Whether a failed batch failed because this token is gone or being revoked.
     pub fn is_dead(&self, key: &TokenKey, error: &strongroom_barrier::Error) -> bool {
-        self.0.view.failed_on(&record_key(key), error) || self.0.view.failed_on(&mark_key(key), error)
+        self.0.view.failed_on(&record_key(key), error)
+            || self.0.view.failed_on(&mark_key(key), error)
     }
 
     /// The token with this id, if it may be used: not expired, not spent, and neither it nor any

@@ -107,7 +107,10 @@ impl Clock for SystemClock {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that waits on the machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that waits on the machine's clock"
+    )]
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
         let clock = *self;
         Box::pin(async move {

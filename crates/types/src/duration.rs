@@ -128,8 +128,7 @@ fn parse_units(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
-        let unit_len =
-            tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
         let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
         total = total.checked_add(scaled(number, *scale)?)?;
@@ -192,7 +191,8 @@ mod tests {
 
     #[test]
     fn refuses_the_rest_with_the_text_clients_know() {
-        for text in ["zz", "1d12h", "1w", "h", "1..2s", ".", "--1", "-", "1 h", "9223372036854775807h"]
+        for text in
+            ["zz", "1d12h", "1w", "h", "1..2s", ".", "--1", "-", "1 h", "9223372036854775807h"]
         {
             let error = Ttl::parse(text).unwrap_err().to_string();
             assert_eq!(error, format!("time: invalid duration {text:?}"));

@@ -125,8 +125,8 @@ impl Fields {
     /// Sets a field to whatever serialises.
     pub fn set(&mut self, name: impl Into<String>, value: &impl serde::Serialize) {
         // Values given here are plain data; where one can't be JSON, the field says null.
-        let raw = serde_json::value::to_raw_value(value)
-            .unwrap_or_else(|_| RawValue::NULL.to_owned());
+        let raw =
+            serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
         self.0.insert(name.into(), raw);
     }
 
@@ -194,6 +194,11 @@ impl RawObject {
     /// `{}`.
     pub fn empty() -> Self {
         Self(Bytes::from_static(b"{}"))
+    }
+
+    /// `null`, which some answers give instead of an object.
+    pub fn null() -> Self {
+        Self(Bytes::from_static(b"null"))
     }
 
     /// Checks that the bytes are one JSON object, and keeps them as they are.
@@ -354,8 +359,14 @@ mod tests {
 
     #[test]
     fn errors_never_repeat_the_input() {
-        for body in [r#"["hunter2"]"#, r#"{"a":hunter2}"#, r#"{"hunter2"}"#, "\"hunter2\"", r#"{"a":"hunter2"#, r#"{"a":1} hunter2"#]
-        {
+        for body in [
+            r#"["hunter2"]"#,
+            r#"{"a":hunter2}"#,
+            r#"{"hunter2"}"#,
+            "\"hunter2\"",
+            r#"{"a":"hunter2"#,
+            r#"{"a":1} hunter2"#,
+        ] {
             let error = parse(body).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
             assert!(error.starts_with("failed to decode JSON input: "), "{error}");
@@ -367,7 +378,10 @@ mod tests {
         let limits = JsonLimits { depth: 3, strings: 4, values: 6 };
         let refused = |body: &str| Fields::parse(body.as_bytes(), &limits).unwrap_err();
         assert_eq!(refused(r#"{"a":[[[1]]]}"#), InvalidJson::TooComplex("depth"));
-        assert_eq!(refused(r#"{"a":"b","c":"d","e":1}"#), InvalidJson::TooComplex("number of strings"));
+        assert_eq!(
+            refused(r#"{"a":"b","c":"d","e":1}"#),
+            InvalidJson::TooComplex("number of strings")
+        );
         assert_eq!(refused(r#"{"a":[1,2,3,4,5]}"#), InvalidJson::TooComplex("number of values"));
         // Even where no parser would get that far.
         assert_eq!(refused(&"[".repeat(100_000)), InvalidJson::TooComplex("depth"));

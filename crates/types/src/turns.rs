@@ -76,13 +76,11 @@ mod tests {
         // Dropped after the first poll: it goes on all the same.
         {
             let mut first = Box::pin(turns.take(work(1)));
-            let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
+            let _ =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
         }
         turns.take(work(2)).await.unwrap();
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [(1, "begins"), (1, "ends"), (2, "begins"), (2, "ends")]
-        );
+        assert_eq!(*seen.lock().unwrap(), [(1, "begins"), (1, "ends"), (2, "begins"), (2, "ends")]);
     }
 
     #[tokio::test]

@@ -95,7 +95,9 @@ async fn make(call: &Call, input: CreateInput, orphan: bool, path: &str) -> Resu
         _ => return Err(Error::invalid("invalid 'token_type' value")),
     }
     if !input.entity_alias.is_empty() {
-        return Err(Error::invalid("'entity_alias' is only allowed in combination with token role"));
+        return Err(Error::invalid(
+            "'entity_alias' is only allowed in combination with token role",
+        ));
     }
     let sudo = caller.acl.allows(path, strongroom_policy::Capability::Update, true);
     check_privileges(&input, sudo)?;
@@ -128,7 +130,9 @@ fn check_privileges(input: &CreateInput, sudo: bool) -> Result<(), Error> {
         (!input.period.0.is_zero(), "create periodic token"),
     ];
     match needs.iter().find(|(asked, _)| *asked && !sudo) {
-        Some((_, what)) => Err(Error::invalid(format!("root or sudo privileges required to {what}"))),
+        Some((_, what)) => {
+            Err(Error::invalid(format!("root or sudo privileges required to {what}")))
+        }
         None => Ok(()),
     }
 }
@@ -153,7 +157,9 @@ fn policies(
     let from_root = caller.found.token.is_root();
     let has = |name: &PolicyName| own.contains(name) || *name == PolicyName::default_policy();
     if asked.iter().any(PolicyName::is_root) && !from_root {
-        return Err(Error::invalid("root tokens may not be created without parent token being root"));
+        return Err(Error::invalid(
+            "root tokens may not be created without parent token being root",
+        ));
     }
     if !from_root && !sudo && !asked.iter().all(has) {
         return Err(Error::invalid("child policies must be subset of parent"));
@@ -170,7 +176,8 @@ fn policies(
         asked.insert(PolicyName::default_policy());
     }
     let missing = asked.iter().filter(|name| !call.open.stores.policies.knows(name));
-    let warnings = missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect();
+    let warnings =
+        missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect();
     Ok((asked.into_iter().collect(), warnings))
 }
 

@@ -41,7 +41,10 @@ impl Ending {
     }
 
     /// Gives a credential back to the engine that issued it.
-    pub(crate) async fn revoke_credential(&self, given_back: GivenBack<'_>) -> Result<(), RevokeError> {
+    pub(crate) async fn revoke_credential(
+        &self,
+        given_back: GivenBack<'_>,
+    ) -> Result<(), RevokeError> {
         let later = |text: String| RevokeError::Later(text);
         let mounted = self.table.load().by_uuid(given_back.mount).cloned();
         let Some(mounted) = mounted else {
@@ -55,7 +58,8 @@ impl Ending {
         let watch = Stopwatch::start();
         let answer = instance.engine.handle(request).await;
         let mount = mounted.entry.mount_type.clone();
-        metrics::histogram!(names::LEASE_REVOKE, "type" => mount.clone()).record(watch.elapsed_ms());
+        metrics::histogram!(names::LEASE_REVOKE, "type" => mount.clone())
+            .record(watch.elapsed_ms());
         let failed = match answer {
             Ok(Response::Nothing | Response::Data(_)) => return Ok(()),
             Ok(_) => later("the engine answered a revocation with something else".to_owned()),

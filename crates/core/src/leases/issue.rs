@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
 use strongroom_lease::{Kind, Lease, NewLease};
-use strongroom_sdk::engine::{Leased, LeaseContext};
+use strongroom_sdk::engine::{LeaseContext, Leased};
 use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_telemetry::names;
 use strongroom_token::{Found, TokenKey};

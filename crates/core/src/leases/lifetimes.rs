@@ -93,19 +93,26 @@ mod tests {
     fn new_things_get_what_they_ask_within_bounds() {
         assert_eq!(at_issue(secs(0), bounds(60, 600, 0, 0)).ttl, secs(60));
         assert_eq!(at_issue(secs(90), bounds(60, 600, 0, 0)).ttl, secs(90));
-        assert_eq!(at_issue(secs(0), bounds(60, 600, 30, 0)), Granted { ttl: secs(30), warnings: vec![] });
+        assert_eq!(
+            at_issue(secs(0), bounds(60, 600, 30, 0)),
+            Granted { ttl: secs(30), warnings: vec![] }
+        );
         let capped = at_issue(secs(3600), bounds(60, 600, 0, 0));
         assert_eq!(capped.ttl, secs(600));
         assert_eq!(
             capped.warnings,
-            ["TTL of \"1h0m0s\" exceeded the effective max_ttl of \"10m0s\"; TTL value is capped accordingly"]
+            [
+                "TTL of \"1h0m0s\" exceeded the effective max_ttl of \"10m0s\"; TTL value is capped accordingly"
+            ]
         );
     }
 
     #[test]
     fn renewals_count_from_now_and_end_at_the_bound() {
         let at = Timestamp::from_secs;
-        let renew = |asked, now| at_renewal(secs(asked), secs(60), at(1000), at(now), bounds(30, 600, 0, 0));
+        let renew = |asked, now| {
+            at_renewal(secs(asked), secs(60), at(1000), at(now), bounds(30, 600, 0, 0))
+        };
         assert_eq!(renew(0, 1500).unwrap().ttl, secs(60));
         assert_eq!(renew(10, 1500).unwrap().ttl, secs(10), "a smaller increment shortens");
         let capped = renew(300, 1500).unwrap();

@@ -71,11 +71,9 @@ impl Unsealed {
             }
         };
         let terms = match answer {
-            Response::Leased(leased) => Terms {
-                ttl: leased.ttl,
-                max_ttl: leased.max_ttl,
-                internal: Some(leased.internal),
-            },
+            Response::Leased(leased) => {
+                Terms { ttl: leased.ttl, max_ttl: leased.max_ttl, internal: Some(leased.internal) }
+            }
             _ => Terms { ttl: lease.ttl, max_ttl: lease.max_ttl, internal: None },
         };
         let limits = Bounds { max: terms.max_ttl, ..Bounds::of(bounds) };

@@ -48,7 +48,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 impl Trees {
     /// Nothing runs yet.
-    pub fn new(tokens: TokenStore, leases: LeaseStore, keeper: Keeper, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        tokens: TokenStore,
+        leases: LeaseStore,
+        keeper: Keeper,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (queue, added) = (Mutex::default(), Notify::new());
         Self(Arc::new(Shared { tokens, leases, keeper, clock, queue, added }))
     }

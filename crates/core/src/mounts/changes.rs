@@ -63,7 +63,11 @@ const RESERVED: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/
 impl Mounts {
     /// Loads all mounts and starts their engines. One that can't be started doesn't stop the
     /// others: its mount answers with the reason.
-    pub async fn load(view: View, opener: Opener, system: Vec<Arc<Mounted>>) -> Result<Self, Error> {
+    pub async fn load(
+        view: View,
+        opener: Opener,
+        system: Vec<Arc<Mounted>>,
+    ) -> Result<Self, Error> {
         let mounts = Self {
             table: opener.table.clone(),
             view,

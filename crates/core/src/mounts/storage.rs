@@ -325,9 +325,9 @@ fn merge(
 
 fn key_of(condition: &Precondition) -> &str {
     match condition {
-        Precondition::Exists(key)
-        | Precondition::Absent(key)
-        | Precondition::Unchanged(key, _) => key,
+        Precondition::Exists(key) | Precondition::Absent(key) | Precondition::Unchanged(key, _) => {
+            key
+        }
     }
 }
 

@@ -89,7 +89,10 @@ mod tests {
         for path in ["secret/../sys/seal", "secret/./x", "secret//x", "secret/.."] {
             assert!(refusal(request(path, None)).is_some(), "{path}");
         }
-        assert_eq!(refusal(request("a/../b", None)).as_deref(), Some("relative paths not supported"));
+        assert_eq!(
+            refusal(request("a/../b", None)).as_deref(),
+            Some("relative paths not supported")
+        );
         assert_eq!(refusal(request("secret/x", None)), None);
     }
 

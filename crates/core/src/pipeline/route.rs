@@ -24,7 +24,13 @@ pub(crate) struct Routed {
 pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
     let table = open.mounts.table();
     let Some((mounted, below)) = table.route(request.path.as_str()) else {
-        return Routed { request, mounted: None, below: String::new(), open_to_all: false, root: false };
+        return Routed {
+            request,
+            mounted: None,
+            below: String::new(),
+            open_to_all: false,
+            root: false,
+        };
     };
     let (open_to_all, root) = match &mounted.backend {
         Backend::System => of_endpoint(access(sys::ENDPOINTS, below)),
@@ -84,7 +90,8 @@ fn matches(pattern: &str, path: &str) -> bool {
     while let Some(want) = wanted.next() {
         let Some(have) = given.next() else { return false };
         let last = wanted.peek().is_none();
-        let fits = if is_prefix && last { have.starts_with(want) } else { want == "+" || want == have };
+        let fits =
+            if is_prefix && last { have.starts_with(want) } else { want == "+" || want == have };
         if !fits {
             return false;
         }

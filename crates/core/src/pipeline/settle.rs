@@ -25,13 +25,11 @@ pub(crate) async fn settle(
         Response::Nothing if operation.is_read() => Err(Error::silent(ErrorKind::NotFound)),
         Response::Nothing => Ok(Answer::Nothing),
         Response::Data(data) if operation == Operation::List => listed(data),
-        Response::Data(data) if operation == Operation::Help => {
-            Ok(Answer::Bare {
-                status: 200,
-                body: data.object.into_bytes().to_vec(),
-                content_type: "application/json",
-            })
-        }
+        Response::Data(data) if operation == Operation::Help => Ok(Answer::Bare {
+            status: 200,
+            body: data.object.into_bytes().to_vec(),
+            content_type: "application/json",
+        }),
         Response::Data(data) => Ok(enveloped(data)),
         Response::Leased(leased) => {
             let Some(caller) = caller else {

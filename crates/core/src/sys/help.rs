@@ -15,7 +15,8 @@ pub(crate) fn of(endpoints: &[&'static [Endpoint]], path: &str) -> Result<Answer
         let lines = all().map(|e| format!("    {}\n        {}\n", e.pattern, e.help));
         format!("## PATHS\n\n{}", lines.collect::<Vec<_>>().join("\n"))
     } else {
-        let endpoint = all().find(|endpoint| Pattern::new(endpoint.pattern).matches(path).is_some());
+        let endpoint =
+            all().find(|endpoint| Pattern::new(endpoint.pattern).matches(path).is_some());
         let endpoint = endpoint.ok_or_else(not_found)?;
         let mut text = format!("Path:  {}\n\n{}\n", endpoint.pattern, endpoint.help);
         for spec in endpoint.fields.iter().flat_map(|fields| fields.iter()) {

@@ -149,7 +149,9 @@ async fn revoke(call: &Call) -> Result<Answer, Error> {
         () = patience, if !input.sync => Ok(()),
     };
     match outcome {
-        Err(error) if input.sync => Err(Error::internal(format!("failed to revoke entry: {error}"))),
+        Err(error) if input.sync => {
+            Err(Error::internal(format!("failed to revoke entry: {error}")))
+        }
         _ => Ok(Answer::Nothing),
     }
 }

@@ -281,9 +281,8 @@ fn refuse_kv_version_2(
 }
 
 fn version_of(text: &str) -> Result<String, Error> {
-    normalise(text).ok_or_else(|| {
-        Error::invalid(format!("version {text:?} is not a valid semantic version"))
-    })
+    normalise(text)
+        .ok_or_else(|| Error::invalid(format!("version {text:?} is not a valid semantic version")))
 }
 
 /// The `config` object of a new mount.
@@ -343,10 +342,8 @@ fn visibility(text: &str) -> Result<String, Error> {
 
 async fn disable(call: &Call) -> Result<Answer, Error> {
     let (class, path) = place(call.captured())?;
-    let reserved = matches!(
-        (class, path.as_str()),
-        (Class::Secret, "sys/" | "cubbyhole/" | "identity/")
-    );
+    let reserved =
+        matches!((class, path.as_str()), (Class::Secret, "sys/" | "cubbyhole/" | "identity/"));
     if reserved {
         return Err(Error::invalid(format!("cannot unmount {:?}", path.as_str())));
     }
@@ -429,7 +426,8 @@ async fn tune(call: &Call) -> Result<Answer, Error> {
         if let Some(text) = &input.max_lease_ttl {
             entry.config.max_lease_ttl = lease_ttl(text)?;
         }
-        let (default, max) = (entry.config.default_lease_ttl, entry.config.max_lease_ttl.or(server.max));
+        let (default, max) =
+            (entry.config.default_lease_ttl, entry.config.max_lease_ttl.or(server.max));
         if default > max {
             let (max, default) = (max.as_secs(), default.as_secs());
             return Err(Error::invalid(format!(
@@ -447,8 +445,7 @@ async fn tune(call: &Call) -> Result<Answer, Error> {
         }
         if let Some(version) = &input.plugin_version {
             let given = !version.is_empty();
-            entry.plugin_version =
-                if given { version_of(version)? } else { String::new() };
+            entry.plugin_version = if given { version_of(version)? } else { String::new() };
         }
         if let Some(options) = input.options {
             entry.options.get_or_insert_default().extend(options.0);

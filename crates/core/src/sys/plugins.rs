@@ -154,9 +154,8 @@ async fn list(call: &Call) -> Result<Answer, Error> {
 
 fn kind_of(call: &Call) -> Result<PluginType, Error> {
     let text = call.fields.text("type").unwrap_or_default();
-    PluginType::parse(&text).ok_or_else(|| {
-        Error::invalid(format!("{text:?} is not a supported plugin type"))
-    })
+    PluginType::parse(&text)
+        .ok_or_else(|| Error::invalid(format!("{text:?} is not a supported plugin type")))
 }
 
 fn name_of(call: &Call) -> String {

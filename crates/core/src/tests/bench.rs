@@ -197,7 +197,8 @@ impl Bench {
     }
 
     fn text_hash(&self, text: &str) -> usize {
-        text.bytes().fold(7, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)))
+        text.bytes()
+            .fold(7, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)))
     }
 
     /// Mounts, configures and gives a role to the engine with an outside system.

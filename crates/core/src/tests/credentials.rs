@@ -19,12 +19,21 @@ async fn a_credential_is_issued_renewed_and_revoked() {
     let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease);
     bench.pass(30).await;
     let seen = bench.write("sys/leases/lookup", &lease).await;
-    assert_eq!((seen.json("ttl"), seen.json("renewable"), seen.json("last_renewal")), ("30", "true", "null"));
+    assert_eq!(
+        (seen.json("ttl"), seen.json("renewable"), seen.json("last_renewal")),
+        ("30", "true", "null")
+    );
     assert_eq!(bench.write("sys/leases/renew", &lease).await.ttl, 60);
     bench.write("sys/leases/revoke", &lease).await;
     assert_eq!(bench.outside.alive(), 0);
-    assert_eq!(bench.fails(Verb::Write, "sys/leases/lookup", &lease).await.to_string(), "invalid lease");
-    assert_eq!(bench.fails(Verb::Write, "sys/leases/renew", &lease).await.to_string(), "lease not found");
+    assert_eq!(
+        bench.fails(Verb::Write, "sys/leases/lookup", &lease).await.to_string(),
+        "invalid lease"
+    );
+    assert_eq!(
+        bench.fails(Verb::Write, "sys/leases/renew", &lease).await.to_string(),
+        "lease not found"
+    );
     bench.write("sys/leases/revoke", &lease).await;
 }
 
@@ -76,13 +85,28 @@ async fn missing_pieces_are_the_users_errors() {
     assert_eq!(error.texts(), ["configure the engine first: write out/config"]);
     bench.write("out/config", r#"{"password":"p"}"#).await;
     let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
-    assert_eq!((error.kind(), error.texts()), (ErrorKind::Invalid, vec!["role \"dev\" not found".to_owned()]));
-    assert_eq!(bench.fails(Verb::Write, "out/config", r#"{"password":""}"#).await.kind(), ErrorKind::Invalid);
+    assert_eq!(
+        (error.kind(), error.texts()),
+        (ErrorKind::Invalid, vec!["role \"dev\" not found".to_owned()])
+    );
+    assert_eq!(
+        bench.fails(Verb::Write, "out/config", r#"{"password":""}"#).await.kind(),
+        ErrorKind::Invalid
+    );
     let error = bench.fails(Verb::Write, "out/roles/x", r#"{"ttl":"hunter2"}"#).await;
-    assert!(error.to_string().contains("\"ttl\"") && !error.to_string().contains("hunter2"), "{error}");
+    assert!(
+        error.to_string().contains("\"ttl\"") && !error.to_string().contains("hunter2"),
+        "{error}"
+    );
     assert_eq!(bench.read("out/config").await.json("password"), "");
-    assert_eq!(bench.fails(Verb::Read, "out/nope", "").await.texts(), ["1 error occurred:\n\t* unsupported path\n\n"]);
-    assert_eq!(bench.fails(Verb::Write, "out/creds/dev", "{}").await.kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        bench.fails(Verb::Read, "out/nope", "").await.texts(),
+        ["1 error occurred:\n\t* unsupported path\n\n"]
+    );
+    assert_eq!(
+        bench.fails(Verb::Write, "out/creds/dev", "{}").await.kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test]
@@ -106,7 +130,11 @@ async fn a_credential_whose_answer_was_lost_is_found_and_undone() {
     bench.pass(19).await;
     assert_eq!(bench.outside.alive(), 1);
     bench.pass(41).await;
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 1), "it is looked for once more");
+    assert_eq!(
+        (bench.outside.alive(), intents(&bench).await),
+        (0, 1),
+        "it is looked for once more"
+    );
     bench.pass(60).await;
     assert_eq!(intents(&bench).await, 0);
 }
@@ -177,7 +205,10 @@ async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
     let error = bench.fails(Verb::Delete, "sys/mounts/out", "").await;
     assert!(error.to_string().contains("failed to revoke"), "{error}");
     bench.write("sys/leases/revoke-force/out", "").await;
-    assert_eq!(bench.fails(Verb::List, "sys/leases/lookup/out", "").await.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        bench.fails(Verb::List, "sys/leases/lookup/out", "").await.kind(),
+        ErrorKind::NotFound
+    );
     bench.ok(Verb::Delete, "sys/mounts/out", "").await;
 }
 

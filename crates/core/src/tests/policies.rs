@@ -25,9 +25,15 @@ async fn creating_and_updating_are_two_rights() {
     let creator = bench.token(r#"path "kv/*" { capabilities = ["create"] }"#, "").await;
     let updater = bench.token(r#"path "kv/*" { capabilities = ["update"] }"#, "").await;
     bench.ok_as(&creator, Verb::Write, "kv/new", r#"{"x":"1"}"#).await;
-    assert_eq!(bench.fails_as(&creator, Verb::Write, "kv/old", r#"{"x":"2"}"#).await.kind(), ErrorKind::Denied);
+    assert_eq!(
+        bench.fails_as(&creator, Verb::Write, "kv/old", r#"{"x":"2"}"#).await.kind(),
+        ErrorKind::Denied
+    );
     bench.ok_as(&updater, Verb::Write, "kv/old", r#"{"x":"2"}"#).await;
-    assert_eq!(bench.fails_as(&updater, Verb::Write, "kv/newer", r#"{"x":"1"}"#).await.kind(), ErrorKind::Denied);
+    assert_eq!(
+        bench.fails_as(&updater, Verb::Write, "kv/newer", r#"{"x":"1"}"#).await.kind(),
+        ErrorKind::Denied
+    );
 }
 
 #[tokio::test]
@@ -39,7 +45,10 @@ async fn an_unknown_mount_is_revealed_only_to_who_may_use_the_path() {
     let nobody = bench.token(r#"path "kv/*" { capabilities = ["read"] }"#, "").await;
     assert_eq!(bench.fails_as(&nobody, Verb::Read, "nope/x", "").await.kind(), ErrorKind::Denied);
     assert_eq!(bench.fails_as("", Verb::Read, "nope/x", "").await.kind(), ErrorKind::Denied);
-    assert_eq!(bench.fails_as(&nobody, Verb::Write, "nope/x", "{}").await.kind(), ErrorKind::Denied);
+    assert_eq!(
+        bench.fails_as(&nobody, Verb::Write, "nope/x", "{}").await.kind(),
+        ErrorKind::Denied
+    );
 }
 
 #[tokio::test]
@@ -48,19 +57,31 @@ async fn policies_are_kept_listed_and_seen_at_once() {
     let text = r#"{"policy":"path \"kv/*\" { capabilities = [\"read\"] }"}"#;
     assert!(bench.write("sys/policies/acl/dev", text).await.warnings.is_empty());
     assert_eq!(bench.read("sys/policies/acl/dev").await.text("name"), "dev");
-    assert_eq!(bench.read("sys/policy/dev").await.text("rules"), r#"path "kv/*" { capabilities = ["read"] }"#);
+    assert_eq!(
+        bench.read("sys/policy/dev").await.text("rules"),
+        r#"path "kv/*" { capabilities = ["read"] }"#
+    );
     let listed = bench.ok(Verb::List, "sys/policies/acl", "").await;
     assert_eq!(listed.json("keys"), r#"["default","dev","root"]"#);
     assert_eq!(bench.read("sys/policy").await.json("policies"), r#"["default","dev","root"]"#);
     let converted = bench.write("sys/policies/acl/Ops", text).await;
     assert_eq!(converted.warnings, ["policy name was converted to ops"]);
-    assert_eq!(bench.fails(Verb::Read, "sys/policies/acl", "").await.kind(), ErrorKind::Unsupported);
-    assert_eq!(bench.fails(Verb::Read, "sys/policies/acl/nope", "").await.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        bench.fails(Verb::Read, "sys/policies/acl", "").await.kind(),
+        ErrorKind::Unsupported
+    );
+    assert_eq!(
+        bench.fails(Verb::Read, "sys/policies/acl/nope", "").await.kind(),
+        ErrorKind::NotFound
+    );
     let error = bench.fails(Verb::Write, "sys/policies/acl/ROOT", text).await;
     assert_eq!(error.to_string(), "cannot update \"root\" policy");
     bench.ok(Verb::Delete, "sys/policies/acl/dev", "").await;
     bench.ok(Verb::Delete, "sys/policies/acl/dev", "").await;
-    assert_eq!(bench.fails(Verb::Read, "sys/policies/acl/dev", "").await.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        bench.fails(Verb::Read, "sys/policies/acl/dev", "").await.kind(),
+        ErrorKind::NotFound
+    );
 }
 
 #[tokio::test]
@@ -68,10 +89,18 @@ async fn capabilities_of_the_caller() {
     let bench = Bench::new().await;
     let token = bench.token(r#"path "kv/*" { capabilities = ["read", "list"] }"#, "").await;
     let one = bench.ok_as(&token, Verb::Write, "sys/capabilities-self", r#"{"path":"kv/a"}"#).await;
-    assert_eq!((one.json("kv/a"), one.json("capabilities")), (r#"["list","read"]"#, r#"["list","read"]"#));
-    let two = bench.ok_as(&token, Verb::Write, "sys/capabilities-self", r#"{"paths":["kv/a","x"]}"#).await;
+    assert_eq!(
+        (one.json("kv/a"), one.json("capabilities")),
+        (r#"["list","read"]"#, r#"["list","read"]"#)
+    );
+    let two = bench
+        .ok_as(&token, Verb::Write, "sys/capabilities-self", r#"{"paths":["kv/a","x"]}"#)
+        .await;
     assert_eq!((two.json("x"), two.json("capabilities")), (r#"["deny"]"#, ""));
-    assert_eq!(bench.write("sys/capabilities-self", r#"{"paths":"x"}"#).await.json("x"), r#"["root"]"#);
+    assert_eq!(
+        bench.write("sys/capabilities-self", r#"{"paths":"x"}"#).await.json("x"),
+        r#"["root"]"#
+    );
     let error = bench.fails(Verb::Write, "sys/capabilities-self", "{}").await;
     assert_eq!(error.to_string(), "paths must be supplied");
 }

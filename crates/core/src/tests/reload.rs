@@ -28,7 +28,8 @@ async fn the_highest_version_runs_after_a_reload_and_not_before() {
     bench.write("sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
     assert_eq!(running(&bench).await, "v2.0.0");
     assert_eq!(bench.read("out/creds/dev").await.text("key"), "s3cr3t");
-    let error = bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"nope"}"#).await;
+    let error =
+        bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"nope"}"#).await;
     assert_eq!(error.to_string(), "plugin not found in the catalog: \"nope\"");
 }
 
@@ -66,7 +67,8 @@ async fn a_reload_that_fails_leaves_the_old_engine_running() {
     let bench = Bench::new().await.with_credentials().await;
     register(&bench, "v2.0.0").await;
     *bench.linked.broken.lock().unwrap() = true;
-    let error = bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
+    let error =
+        bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
     assert!(error.to_string().contains("it does not start"), "{error}");
     assert_eq!(running(&bench).await, "v1.0.0+builtin");
     assert_eq!(bench.read("out/creds/dev").await.text("key"), "s3cr3t");
@@ -93,8 +95,12 @@ async fn a_mount_whose_plugin_does_not_start_stops_nothing_else_and_recovers() {
 async fn the_catalog_says_what_there_is() {
     let bench = Bench::new().await;
     register(&bench, "v1.2.3").await;
-    let seen = bench.send_query("sys/plugins/catalog/secret/outside", &[("version", "1.2.3")]).await;
-    assert_eq!((seen.text("version"), seen.text("sha256"), seen.json("builtin")), ("v1.2.3".into(), SHA.into(), "false"));
+    let seen =
+        bench.send_query("sys/plugins/catalog/secret/outside", &[("version", "1.2.3")]).await;
+    assert_eq!(
+        (seen.text("version"), seen.text("sha256"), seen.json("builtin")),
+        ("v1.2.3".into(), SHA.into(), "false")
+    );
     assert_eq!(bench.read("sys/plugins/catalog/secret/outside").await.json("builtin"), "true");
     let all = bench.read("sys/plugins/catalog").await;
     assert_eq!(all.json("secret"), r#"["kv","outside"]"#);
@@ -103,9 +109,18 @@ async fn the_catalog_says_what_there_is() {
         (r#"{"command":"x"}"#, "missing SHA-256 value"),
         (r#"{"sha256":"zz","command":"x"}"#, "could not decode SHA-256 value: give 64 hex digits"),
         (r#"{"sha256":"SHA"}"#, "missing command value"),
-        (r#"{"sha256":"SHA","command":"x","version":"zz"}"#, "version \"zz\" is not a valid semantic version"),
-        (r#"{"sha256":"SHA","command":"x","version":"9.9.9"}"#, "plugin version mismatch: the plug-in reports v1.2.3 and v9.9.9 was given"),
-        (r#"{"sha256":"SHA","command":"x","oci_image":"i"}"#, "running plug-ins in containers is not supported by this server"),
+        (
+            r#"{"sha256":"SHA","command":"x","version":"zz"}"#,
+            "version \"zz\" is not a valid semantic version",
+        ),
+        (
+            r#"{"sha256":"SHA","command":"x","version":"9.9.9"}"#,
+            "plugin version mismatch: the plug-in reports v1.2.3 and v9.9.9 was given",
+        ),
+        (
+            r#"{"sha256":"SHA","command":"x","oci_image":"i"}"#,
+            "running plug-ins in containers is not supported by this server",
+        ),
     ];
     for (body, text) in cases {
         let body = body.replace("SHA", SHA);
@@ -113,5 +128,8 @@ async fn the_catalog_says_what_there_is() {
         assert_eq!(error.to_string(), text);
     }
     bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", r#"{"version":"v1.2.3"}"#).await;
-    assert_eq!(bench.read("sys/plugins/catalog").await.json("detailed").matches("1.2.3").count(), 0);
+    assert_eq!(
+        bench.read("sys/plugins/catalog").await.json("detailed").matches("1.2.3").count(),
+        0
+    );
 }

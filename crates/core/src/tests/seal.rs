@@ -22,7 +22,10 @@ async fn sealing_refuses_everything_and_unsealing_brings_it_back() {
 async fn sealing_needs_the_right_to() {
     let bench = Bench::new().await;
     let update = bench.token(r#"path "sys/seal" { capabilities = ["update"] }"#, "").await;
-    assert_eq!(bench.fails_as(&update, Verb::Write, "sys/seal", "").await.kind(), ErrorKind::Denied);
+    assert_eq!(
+        bench.fails_as(&update, Verb::Write, "sys/seal", "").await.kind(),
+        ErrorKind::Denied
+    );
     assert_eq!(bench.fails_as("", Verb::Write, "sys/seal", "").await.kind(), ErrorKind::Denied);
     let sudo = bench.token(r#"path "sys/seal" { capabilities = ["update", "sudo"] }"#, "").await;
     bench.ok_as(&sudo, Verb::Write, "sys/seal", "").await;
@@ -37,7 +40,9 @@ async fn status_answers_in_every_state() {
     assert_eq!(status.text("version"), "2.0.0");
     assert!(status.text("cluster_name").starts_with("vault-cluster-"));
     assert_eq!(bench.ok_as("", Verb::Read, "sys/init", "").await.json("initialized"), "true");
-    let error = bench.fails_as("", Verb::Write, "sys/init", r#"{"secret_shares":1,"secret_threshold":1}"#).await;
+    let error = bench
+        .fails_as("", Verb::Write, "sys/init", r#"{"secret_shares":1,"secret_threshold":1}"#)
+        .await;
     assert_eq!(error.to_string(), "Vault is already initialized");
     let leader = bench.ok_as("", Verb::Read, "sys/leader", "").await;
     assert_eq!((leader.json("ha_enabled"), leader.json("is_self")), ("false", "false"));

@@ -26,10 +26,19 @@ async fn a_new_token_looks_as_clients_expect() {
     assert!(token.starts_with("hvs.") && token.len() == 28);
     let seen = bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
     assert_eq!(seen.text("id"), token);
-    assert_eq!((seen.text("display_name"), seen.text("path")), ("token-Foo-Bar".into(), "auth/token/create".into()));
-    assert_eq!((seen.json("num_uses"), seen.json("ttl"), seen.json("orphan")), ("6", "3600", "false"));
+    assert_eq!(
+        (seen.text("display_name"), seen.text("path")),
+        ("token-Foo-Bar".into(), "auth/token/create".into())
+    );
+    assert_eq!(
+        (seen.json("num_uses"), seen.json("ttl"), seen.json("orphan")),
+        ("6", "3600", "false")
+    );
     let root = bench.read("auth/token/lookup-self").await;
-    assert_eq!((root.json("expire_time"), root.json("ttl"), root.text("path")), ("null", "0", "auth/token/root".into()));
+    assert_eq!(
+        (root.json("expire_time"), root.json("ttl"), root.text("path")),
+        ("null", "0", "auth/token/root".into())
+    );
 }
 
 #[tokio::test]
@@ -53,7 +62,10 @@ async fn revoking_a_token_ends_its_tree_and_their_credentials() {
     assert!(works(&bench, &orphan).await);
     assert_eq!(bench.outside.alive(), 1);
     // Nothing is left of them but the orphan and root.
-    assert_eq!(bench.ok(Verb::List, "auth/token/accessors", "").await.json("keys").matches(',').count(), 1);
+    assert_eq!(
+        bench.ok(Verb::List, "auth/token/accessors", "").await.json("keys").matches(',').count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -109,7 +121,8 @@ async fn tokens_expire_and_take_their_credentials_along() {
 async fn renewals_follow_the_rules() {
     let bench = Bench::new().await;
     let token = bench.token(ALL, r#","ttl":"1m","explicit_max_ttl":"3m""#).await;
-    let renew = |body: &'static str| bench.ok_as(&token, Verb::Write, "auth/token/renew-self", body);
+    let renew =
+        |body: &'static str| bench.ok_as(&token, Verb::Write, "auth/token/renew-self", body);
     bench.pass(30).await;
     assert_eq!(renew("{}").await.auth.get("lease_duration").unwrap().get(), "60");
     assert_eq!(renew(r#"{"increment":10}"#).await.auth.get("lease_duration").unwrap().get(), "10");
@@ -130,7 +143,9 @@ async fn periodic_tokens_live_as_long_as_they_are_renewed() {
     let token = bench.token(ALL, r#","period":"1m""#).await;
     for _ in 0..10 {
         bench.pass(50).await;
-        let got = bench.ok_as(&token, Verb::Write, "auth/token/renew-self", r#"{"increment":"9h"}"#).await;
+        let got = bench
+            .ok_as(&token, Verb::Write, "auth/token/renew-self", r#"{"increment":"9h"}"#)
+            .await;
         assert_eq!(got.auth.get("lease_duration").unwrap().get(), "60");
     }
     bench.pass(60).await;
@@ -157,7 +172,10 @@ async fn privileges_are_not_given_away() {
     let bench = Bench::new().await;
     let token = bench.token(ALL, "").await;
     let cases = [
-        (r#"{"policies":["root"]}"#, "root tokens may not be created without parent token being root"),
+        (
+            r#"{"policies":["root"]}"#,
+            "root tokens may not be created without parent token being root",
+        ),
         (r#"{"policies":["other"]}"#, "child policies must be subset of parent"),
         (r#"{"no_parent":true}"#, "root or sudo privileges required to create orphan token"),
         (r#"{"period":"1h"}"#, "root or sudo privileges required to create periodic token"),
@@ -165,7 +183,10 @@ async fn privileges_are_not_given_away() {
         (r#"{"num_uses":-1}"#, "number of uses cannot be negative"),
         (r#"{"type":"batch"}"#, "the token type \"batch\" is not supported by this server"),
         (r#"{"type":"zz"}"#, "invalid 'token_type' value"),
-        (r#"{"entity_alias":"a"}"#, "'entity_alias' is only allowed in combination with token role"),
+        (
+            r#"{"entity_alias":"a"}"#,
+            "'entity_alias' is only allowed in combination with token role",
+        ),
     ];
     for (body, text) in cases {
         let error = bench.fails_as(&token, Verb::Write, "auth/token/create", body).await;
@@ -181,7 +202,8 @@ async fn privileges_are_not_given_away() {
 #[tokio::test]
 async fn accessors_look_up_renew_and_revoke() {
     let bench = Bench::new().await;
-    let (token, accessor) = child(&bench, &bench.root, r#"{"ttl":"1h","policies":["default"]}"#).await;
+    let (token, accessor) =
+        child(&bench, &bench.root, r#"{"ttl":"1h","policies":["default"]}"#).await;
     let body = format!(r#"{{"accessor":"{accessor}"}}"#);
     let seen = bench.write("auth/token/lookup-accessor", &body).await;
     assert_eq!((seen.text("id"), seen.text("accessor")), (String::new(), accessor));
@@ -193,7 +215,8 @@ async fn accessors_look_up_renew_and_revoke() {
     assert_eq!(again.warnings, ["No token found with this accessor"]);
     let error = bench.fails(Verb::Write, "auth/token/lookup-accessor", &body).await;
     assert_eq!(error.texts(), ["1 error occurred:\n\t* invalid accessor\n\n"]);
-    let error = bench.fails(Verb::Write, "auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
+    let error =
+        bench.fails(Verb::Write, "auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
     bench.write("auth/token/revoke", r#"{"token":"hvs.unknown"}"#).await;
 }

@@ -1,0 +1,61 @@
+//! `lease revoke`
+
+use clap::Args;
+use strongroom_client::sys::leases;
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, expect_count};
+use crate::flags::Http;
+use crate::output::text::wrap;
+
+/// Revoke a lease, or all leases below a path
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  strongroom lease revoke database/creds/readonly/2f6a614c\n  strongroom lease revoke -prefix database/creds"
+)]
+pub(crate) struct Revoke {
+    /// Forget leases even if the engine can't revoke what they are for. Needs -prefix
+    #[arg(long, short)]
+    force: bool,
+    /// The argument is a path: revoke all leases below it
+    #[arg(long)]
+    prefix: bool,
+    /// Wait until it is done
+    #[arg(long)]
+    sync: bool,
+    #[command(flatten)]
+    http: Http,
+    #[arg(value_name = "ID", help = "A lease's id or a path")]
+    arguments: Vec<String>,
+}
+
+impl Revoke {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        expect_count(&self.arguments, 1, 1)?;
+        if self.force && !self.prefix {
+            return Err(Failure::local("Specifying -force requires also specifying -prefix"));
+        }
+        let client = context.client(&self.http)?;
+        let id = self.arguments.concat().trim().to_owned();
+        let (what, doing) = match (self.force, self.prefix) {
+            (true, _) => (leases::Revoke::Force(&id), "force revoking leases with prefix"),
+            (_, true) => (leases::Revoke::Prefix(&id), "revoking leases with prefix"),
+            _ => (leases::Revoke::Lease(&id), "revoking lease"),
+        };
+        if self.force {
+            context.printer.warn(&wrap(
+                "Warning! Force-removing leases can cause Vault to become out of sync with secret \
+                 engines!",
+            ));
+        }
+        let done = client.revoke(what, self.sync).await;
+        done.map_err(Failure::call(&format!("Error {doing} {id}")))?;
+        context.printer.line(&match (self.force, self.sync, self.prefix) {
+            (true, ..) => format!("Success! Force revoked any leases with prefix: {id}"),
+            (_, true, true) => format!("Success! Revoked any leases with prefix: {id}"),
+            (_, true, false) => format!("Success! Revoked lease: {id}"),
+            _ => "All revocation operations queued successfully!".to_owned(),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! `operator unseal`
+
+use std::io::Read;
+
+use clap::Args;
+use strongroom_types::Secret;
+
+use super::whole_status;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Formatted, Http};
+use crate::output::text::wrap;
+
+/// Give a key share to a sealed server
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without an argument the share is asked for on the terminal; with - it is read from standard input.
+Either keeps it out of the list of processes and the shell's history.")]
+pub(crate) struct Unseal {
+    /// Forget the shares given so far
+    #[arg(long)]
+    reset: bool,
+    /// The share is given to move from one kind of seal to another
+    #[arg(long)]
+    migrate: bool,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    output: Formatted,
+    #[arg(value_name = "KEY", help = "A key share, or - for standard input")]
+    arguments: Vec<String>,
+}
+
+impl Unseal {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        context.set_format_but_raw(&self.output)?;
+        if self.arguments.len() > 1 {
+            let got = self.arguments.len();
+            return Err(Failure::local(format!("Too many arguments (expected 1, got {got})")));
+        }
+        let client = context.client(&self.http)?;
+        let seal = if self.reset {
+            let seal = client.reset_unseal().await;
+            seal.map_err(Failure::call("Error resetting unseal process"))?
+        } else {
+            let share = self.share(context)?;
+            let seal = client.unseal(&share, self.migrate).await;
+            seal.map_err(Failure::call("Error unsealing"))?
+        };
+        let status = whole_status(&client, seal).await;
+        status.map_err(|failure| Failure { code: 1, ..failure })?.print(&mut context.printer)
+    }
+
+    fn share(&self, context: &mut Context) -> Outcome<Secret<String>> {
+        let given = match self.arguments.first().map(|argument| argument.trim()) {
+            Some("-") => {
+                let mut text = Secret::new(String::new());
+                let read = context.stdin(&self.http).read_to_string(text.expose_secret_mut());
+                read.map_err(|error| Failure::local(format!("stdin can't be read: {error}")))?;
+                text
+            }
+            Some(share) if !share.is_empty() => Secret::from_text(share),
+            _ if self.http.non_interactive => {
+                return Err(Failure::local(wrap(
+                    "Refusing to read from stdin with -non-interactive specified; specify unseal \
+                     key as an argument to this command",
+                )));
+            }
+            _ => context.ask_secret("Unseal Key (will be hidden): ").map_err(|error| {
+                Failure::local(format!(
+                    "{}\n\n{error}",
+                    wrap(
+                        "An error occurred attempting to ask for an unseal key. The raw error \
+                         message is shown below, but usually this is because you attempted to pipe \
+                         a value into the unseal command or you are executing outside of a terminal \
+                         (tty). To pipe the unseal key, pass \"-\" as the argument. The raw error \
+                         was:"
+                    )
+                ))
+            })?,
+        };
+        Ok(Secret::from_text(given.expose_secret().trim()))
+    }
+}

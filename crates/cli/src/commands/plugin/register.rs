@@ -1,0 +1,66 @@
+//! `plugin register`
+
+use clap::Args;
+use strongroom_client::sys::plugins::PluginRequest;
+
+use super::type_and_name;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::flags::Http;
+
+/// Enter a plug-in into the catalog
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The file must lie in the server's plug-in folder.
+
+Example:
+  strongroom plugin register -sha256=$(sha256sum my-plugin | cut -d' ' -f1) -command=my-plugin secret my-plugin")]
+pub(crate) struct Register {
+    /// Argument of the plug-in's process; repeatable
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    args: Vec<String>,
+    /// Variable of the plug-in's environment; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// The file's name; the plug-in's by default
+    #[arg(long, value_name = "FILE")]
+    command: Option<String>,
+    /// The file's SHA-256, hexadecimal
+    #[arg(long, value_name = "SHA256", default_value = "")]
+    sha256: String,
+    /// The plug-in's version, as x.y.z
+    #[arg(long, value_name = "VERSION", default_value = "")]
+    version: String,
+    #[command(flatten)]
+    http: Http,
+    #[arg(value_name = "TYPE NAME", help = "auth, database or secret, and the plug-in's name")]
+    arguments: Vec<String>,
+}
+
+impl Register {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        let counted = (1..=2).contains(&self.arguments.len());
+        if counted && self.sha256.is_empty() {
+            let text = "SHA256 is required for all plugins, please provide -sha256";
+            return Err(Failure::local(text));
+        }
+        let (kind, name) = type_and_name(&self.arguments)?;
+        let client = context.client(&self.http)?;
+        let request = PluginRequest {
+            kind,
+            command: self.command.filter(|file| !file.is_empty()).unwrap_or_else(|| name.clone()),
+            sha256: self.sha256,
+            args: self.args,
+            env: self.env,
+            version: self.version,
+        };
+        let doing = format!("Error registering plugin {name}");
+        let answer =
+            client.register_plugin(&name, &request).await.map_err(Failure::call(&doing))?;
+        if let Some(answer) = answer {
+            context.printer.warnings(&answer);
+        }
+        context.printer.line(&format!("Success! Registered plugin: {name}"));
+        Ok(())
+    }
+}

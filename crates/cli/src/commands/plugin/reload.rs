@@ -1,0 +1,66 @@
+//! `plugin reload`
+
+use clap::Args;
+use strongroom_client::sys::plugins::ReloadRequest;
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, expect_count};
+use crate::flags::Http;
+
+/// Start a plug-in's processes anew, in the version that the catalog then says
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  strongroom plugin reload -plugin=my-plugin")]
+pub(crate) struct Reload {
+    /// All mounts of this plug-in
+    #[arg(long, value_name = "NAME", default_value = "")]
+    plugin: String,
+    /// This mount; repeatable, or several with commas
+    #[arg(long, value_name = "PATH")]
+    mounts: Vec<String>,
+    /// "global" for all nodes
+    #[arg(long, value_name = "SCOPE", default_value = "")]
+    scope: String,
+    #[command(flatten)]
+    http: Http,
+    #[arg(hide = true)]
+    arguments: Vec<String>,
+}
+
+impl Reload {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        expect_count(&self.arguments, 0, 0)?;
+        let given = self.mounts.iter().flat_map(|mounts| mounts.split(','));
+        let mounts: Vec<String> = given.map(|mount| mount.trim().to_owned()).collect();
+        match (self.plugin.is_empty(), mounts.is_empty()) {
+            (true, true) => {
+                return Err(Failure::local("Not enough arguments (expected -plugin or -mounts)"));
+            }
+            (false, false) => {
+                return Err(Failure::local("Too many arguments (expected -plugin or -mounts)"));
+            }
+            _ => {}
+        }
+        if !matches!(self.scope.as_str(), "" | "global") {
+            return Err(Failure::local(format!("Invalid reload scope: {}", self.scope)));
+        }
+        let what = if mounts.is_empty() {
+            format!("plugin: {}", self.plugin)
+        } else {
+            format!("mounts: [{}]", mounts.join(" "))
+        };
+        let global = !self.scope.is_empty();
+        let client = context.client(&self.http)?;
+        let request = ReloadRequest { plugin: self.plugin, mounts, scope: self.scope };
+        let answer = client.reload_plugins(&request).await;
+        let answer = answer.map_err(Failure::call("Error reloading plugin/mounts"))?;
+        if let Some(answer) = &answer {
+            context.printer.warnings(answer);
+        }
+        let id = answer.and_then(|answer| answer.field::<String>("reload_id"));
+        context.printer.line(&match id.filter(|_| global) {
+            Some(id) => format!("Success! Reloading {what}, reload_id: {id}"),
+            None => format!("Success! Reloaded {what}"),
+        });
+        Ok(())
+    }
+}

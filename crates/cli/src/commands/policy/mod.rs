@@ -1,0 +1,36 @@
+//! `policy`
+
+mod delete;
+mod list;
+mod read;
+mod write;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// Interact with policies
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    Delete(Box<delete::Delete>),
+    List(Box<list::List>),
+    Read(Box<read::Read>),
+    Write(Box<write::Write>),
+}
+
+impl Policy {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        match self {
+            Self::Delete(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Read(command) => command.run(context).await,
+            Self::Write(command) => command.run(context).await,
+        }
+    }
+}
+
+/// A policy's name as the server keeps it.
+fn policy_name(name: &str) -> String {
+    name.trim().to_lowercase()
+}

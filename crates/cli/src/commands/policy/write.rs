@@ -1,0 +1,55 @@
+//! `policy write`
+
+use std::io::Read;
+
+use clap::Args;
+
+use super::policy_name;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, expect_count};
+use crate::flags::Http;
+
+/// Write a policy from a file or standard input
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  strongroom policy write my-app policy.hcl\n  strongroom policy write my-app - < policy.hcl"
+)]
+pub(crate) struct Write {
+    #[command(flatten)]
+    http: Http,
+    #[arg(
+        value_name = "NAME FILE",
+        help = "The policy's name and its file, or - for standard input"
+    )]
+    arguments: Vec<String>,
+}
+
+impl Write {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        expect_count(&self.arguments, 2, 2)?;
+        let [given, path] = self.arguments.as_slice() else { return Ok(()) };
+        let name = policy_name(given);
+        let client = context.client(&self.http)?;
+        let text = match path.trim() {
+            "-" => {
+                let mut text = String::new();
+                context.stdin(&self.http).read_to_string(&mut text).map(|_| text)
+            }
+            path => std::fs::read_to_string(path),
+        };
+        let text = text.map_err(|error| {
+            Failure::remote(format!("Error reading policy: {}: {error}", path.trim()))
+        })?;
+        let answer = client.put_policy(&name, &text).await;
+        let answer = answer.map_err(Failure::call("Error uploading policy"))?;
+        if let Some(answer) = answer {
+            context.printer.warnings(&answer);
+        }
+        if *given != name {
+            let text = format!("Policy name was converted from \"{given}\" to \"{name}\"");
+            context.printer.warn(&text);
+        }
+        context.printer.line(&format!("Success! Uploaded policy: {name}"));
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! `print`
+
+use clap::{Args, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::flags::Http;
+
+/// Print what the command line uses
+#[derive(Debug, Subcommand)]
+pub(crate) enum Print {
+    Token(Box<Token>),
+}
+
+impl Print {
+    pub(super) fn run(&self, context: &mut Context) -> Outcome {
+        let Self::Token(command) = self;
+        command.run(context)
+    }
+}
+
+/// Print the token that commands use, from the environment or the token helper
+#[derive(Args, Debug)]
+pub(crate) struct Token {
+    #[command(flatten)]
+    http: Http,
+    #[arg(hide = true)]
+    arguments: Vec<String>,
+}
+
+impl Token {
+    fn run(&self, context: &mut Context) -> Outcome {
+        let token = context.token(&self.http)?;
+        let token = token.as_ref().map(|token| token.expose_secret().as_str());
+        context.printer.line(token.unwrap_or_default());
+        Ok(())
+    }
+}

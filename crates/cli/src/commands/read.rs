@@ -1,0 +1,56 @@
+//! `read`
+
+use clap::Args;
+
+use super::clean_path;
+use crate::context::Context;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Formatted, Http, OneField};
+use crate::output::Format;
+
+/// Read data, and have credentials made
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  strongroom read secret/my-app\n  strongroom read -field=password database/creds/readonly"
+)]
+pub(crate) struct Read {
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    output: Formatted,
+    #[command(flatten)]
+    field: OneField,
+    #[arg(value_name = "PATH [K=V]", help = "Where to read, and parameters")]
+    arguments: Vec<String>,
+}
+
+impl Read {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        context.set_format(&self.output)?;
+        let [path, data @ ..] = self.arguments.as_slice() else {
+            return Err(Failure::local("Not enough arguments (expected 1, got 0)"));
+        };
+        let path = clean_path(path);
+        let client = context.client(&self.http)?;
+        let query = data::parameters(data, &mut *context.stdin(&self.http))
+            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        if context.printer.format == Format::Raw {
+            let body = client.read_raw(&path, &query).await;
+            let body = body.map_err(Failure::call(&format!("Error reading: {path}")))?;
+            if body.is_empty() {
+                return Err(nothing(&path));
+            }
+            context.printer.whole(&body);
+            return Ok(());
+        }
+        let answer = client.read(&path, &query).await;
+        let answer = answer.map_err(Failure::call(&format!("Error reading {path}")))?;
+        let answer = answer.ok_or_else(|| nothing(&path))?;
+        context.printer.secret_or_field(&answer, self.field.name())
+    }
+}
+
+fn nothing(path: &str) -> Failure {
+    Failure::remote(format!("No value found at {path}"))
+}

@@ -1,0 +1,68 @@
+//! What is printed at the start. Scripts look for these lines, which are Vault's.
+
+use std::net::SocketAddr;
+
+use data_encoding::BASE64;
+use strongroom_config::{Config, ListenerConfig};
+use strongroom_server::dev::DevKeys;
+
+use crate::output::Printer;
+use crate::output::text::wrap;
+use crate::version;
+
+/// The configuration in short, and that the server runs.
+pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &[SocketAddr]) {
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let mut add = |key: &str, value: String| rows.push((key.to_owned(), value));
+    if !config.api_addr.is_empty() {
+        add("Api Address", config.api_addr.clone());
+    }
+    for (index, (listener, address)) in config.listeners.iter().zip(addresses).enumerate() {
+        add(&format!("Listener {}", index + 1), described(listener, *address));
+    }
+    add("Log Level", format!("{:?}", config.log_level).to_lowercase());
+    if let Some(folder) = &config.plugin.directory {
+        add("Plugin Directory", folder.display().to_string());
+    }
+    add("Storage", config.storage.name().to_owned());
+    add("Version", format!("Strongroom v{}, API {}", version::PACKAGE, version::API));
+    printer.line("==> Vault server configuration:\n");
+    for (key, value) in rows {
+        printer.line(&format!("{key:>24}: {value}"));
+    }
+    printer.line("\n==> Vault server started! Log data will stream in below:\n");
+}
+
+fn described(listener: &ListenerConfig, address: SocketAddr) -> String {
+    format!(
+        "tcp (addr: \"{address}\", max_request_duration: \"{}\", max_request_size: \"{}\", tls: \"{}\")",
+        listener.max_request_duration,
+        listener.max_request_size,
+        if listener.tls.is_some() { "enabled" } else { "disabled" },
+    )
+}
+
+/// What a developer needs.
+pub(super) fn dev(printer: &mut Printer, address: &str, keys: &DevKeys, stored: bool) {
+    let authenticated = if stored {
+        "The root token is already authenticated to the CLI, so you can immediately begin using \
+         Strongroom."
+    } else {
+        "The root token is not kept for the CLI."
+    };
+    printer.line(&wrap(&format!(
+        "WARNING! dev mode is enabled! In this mode, Strongroom runs entirely in-memory and starts \
+         unsealed with a single unseal key. {authenticated}"
+    )));
+    printer.line("\nYou may need to set the following environment variables:\n");
+    printer.line(&format!("    $ export VAULT_ADDR='{address}'\n"));
+    printer.line(&wrap(
+        "The unseal key and root token are displayed below in case you want to seal/unseal the Vault \
+         or re-authenticate.",
+    ));
+    let key = BASE64.encode(keys.unseal_key.expose_secret());
+    printer.line(&format!("\nUnseal Key: {key}"));
+    printer.line(&format!("Root Token: {}\n", keys.root_token.expose_secret()));
+    printer.line(&wrap("Development mode should NOT be used in production installations!"));
+    printer.line("");
+}

@@ -1,0 +1,150 @@
+//! `server`
+//!
+//! - [`settings`]: from flags, environment and files to a configuration
+//! - [`banner`]: what is printed at the start, which scripts look for
+
+mod banner;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use strongroom_crypto::SystemEntropy;
+use strongroom_server::{Options, Running, dev};
+use strongroom_telemetry::Exporter;
+use strongroom_telemetry::log::{self, LevelHandle};
+use strongroom_types::{Secret, SystemClock};
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, expect_count};
+use crate::flags::Http;
+use crate::lifecycle::{Lifecycle, Wish};
+use crate::version;
+
+/// Run a server
+#[derive(Args, Debug)]
+#[command(after_help = "\
+SIGTERM and SIGINT seal the server and end it; a second one ends it at once. SIGHUP reads the
+certificates and the log level again.
+
+Examples:
+  strongroom server -config=/etc/strongroom
+  strongroom server -dev")]
+pub(crate) struct Server {
+    /// File or folder of configuration; repeatable, of what is set twice the last wins
+    #[arg(long, value_name = "PATH")]
+    config: Vec<PathBuf>,
+    /// Run in memory, initialised and unsealed. Never where it matters
+    #[arg(long)]
+    dev: bool,
+    /// The root token of -dev [env: BAO_DEV_ROOT_TOKEN_ID, VAULT_DEV_ROOT_TOKEN_ID]
+    #[arg(long, value_name = "TOKEN")]
+    dev_root_token_id: Option<String>,
+    /// Where -dev listens [env: VAULT_DEV_LISTEN_ADDRESS] [default: 127.0.0.1:8200]
+    #[arg(long, value_name = "ADDRESS")]
+    dev_listen_address: Option<String>,
+    /// Folder whose files -dev registers as plug-ins under their names
+    #[arg(long, value_name = "FOLDER")]
+    dev_plugin_dir: Option<PathBuf>,
+    /// Don't keep the root token of -dev for other commands
+    #[arg(long)]
+    dev_no_store_token: bool,
+    /// trace, debug, info, warn or error [env: VAULT_LOG_LEVEL]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// standard or json [env: VAULT_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    #[arg(hide = true)]
+    arguments: Vec<String>,
+}
+
+impl Server {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        expect_count(&self.arguments, 0, 0)?;
+        no_core_dumps();
+        let config = settings::read(&self, &context.environment).map_err(Failure::local)?;
+        let level = log::install(config.log_level, config.log_format)
+            .map_err(|error| Failure::local(format!("logging can't be set up: {error}")))?;
+        let exporter = Exporter::install().map_err(|error| Failure::local(error.to_string()))?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        if !self.dev && settings::dev_root_token(&self, &context.environment).is_some() {
+            tracing::warn!("a root token can only be chosen with -dev; the choice is ignored");
+        }
+        let mut lifecycle = Lifecycle::begin()
+            .map_err(|error| Failure::local(format!("signals can't be listened for: {error}")))?;
+        let options = Options {
+            config: config.clone(),
+            version: version::API.to_owned(),
+            build_date: String::new(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            exporter,
+        };
+        let starting = strongroom_server::Server::start(options).await;
+        let running = starting.map_err(|error| Failure::local(error.to_string()))?;
+        banner::configuration(&mut context.printer, &config, running.addresses());
+        if self.dev
+            && let Err(failure) = self.set_up_dev(context, &running).await
+        {
+            running.stop().await;
+            return Err(failure);
+        }
+        self.serve(context, &mut lifecycle, &running, &level).await;
+        context.printer.line("==> Vault shutdown triggered");
+        match lifecycle.unless_hurried(running.stop()).await {
+            Some(()) => Ok(()),
+            None => Err(Failure::local("ended before the server was sealed")),
+        }
+    }
+
+    /// Waits until the server is to end, and reads again what may have changed until then.
+    async fn serve(
+        &self,
+        context: &mut Context,
+        lifecycle: &mut Lifecycle,
+        running: &Running,
+        level: &LevelHandle,
+    ) {
+        while lifecycle.wish().await == Wish::Reload {
+            context.printer.line("==> Vault reload triggered");
+            running.reload_certificates();
+            match settings::read(self, &context.environment) {
+                Ok(config) => level.set(config.log_level),
+                Err(error) => {
+                    tracing::error!(
+                        error,
+                        "the configuration can't be read again; the old one stays"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn set_up_dev(&self, context: &mut Context, running: &Running) -> Outcome {
+        let failed =
+            |error: String| Failure::local(format!("Error initializing Dev mode: {error}"));
+        let token = settings::dev_root_token(self, &context.environment).map(Secret::new);
+        let plugins = self.dev_plugin_dir.as_deref();
+        let keys = dev::set_up(running, token, plugins).await.map_err(|e| failed(e.to_string()))?;
+        let address = running.addresses().first().map(|address| format!("http://{address}"));
+        let address = address.unwrap_or_default();
+        if !self.dev_no_store_token {
+            let http = Http { address: Some(address.clone()), ..Http::default() };
+            context.token_helper(&http)?.store(&keys.root_token).map_err(failed)?;
+        }
+        banner::dev(&mut context.printer, &address, &keys, !self.dev_no_store_token);
+        Ok(())
+    }
+}
+
+/// A core dump would have the keys in it.
+fn no_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Lowering a limit is always allowed.
+    let _ = setrlimit(Resource::Core, none);
+}

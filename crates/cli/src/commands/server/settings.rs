@@ -1,0 +1,160 @@
+//! From flags, environment and files to a configuration. Flags come before the environment, and that
+//! before the files.
+
+use std::path::PathBuf;
+
+use strongroom_config::{Config, ListenerConfig, StorageConfig};
+
+use super::Server;
+use crate::environment::Environment;
+
+/// The whole configuration.
+pub(super) fn read(flags: &Server, environment: &Environment) -> Result<Config, String> {
+    let mut config = if flags.dev {
+        Config::read_over(dev(flags, environment)?, &flags.config)
+    } else if flags.config.is_empty() {
+        return Err("Must specify at least one config path using -config".to_owned());
+    } else {
+        Config::read(&flags.config)
+    }
+    .map_err(|error| error.to_string())?;
+    let given = |flag: &Option<String>, name| flag.clone().or_else(|| environment.setting(name));
+    if let Some(level) = given(&flags.log_level, "LOG_LEVEL") {
+        config.log_level = level.parse().map_err(|_| wrong("log level", &level))?;
+    }
+    if let Some(format) = given(&flags.log_format, "LOG_FORMAT") {
+        config.log_format = format.parse().map_err(|_| wrong("log format", &format))?;
+    }
+    apply(environment, &mut config)?;
+    Ok(config)
+}
+
+fn wrong(what: &str, value: &str) -> String {
+    format!("unknown {what}: {value}")
+}
+
+/// The root token that is chosen for `-dev`.
+pub(super) fn dev_root_token(flags: &Server, environment: &Environment) -> Option<String> {
+    let flag = flags.dev_root_token_id.clone().filter(|token| !token.is_empty());
+    flag.or_else(|| environment.setting("DEV_ROOT_TOKEN_ID"))
+}
+
+/// In memory, on this machine only, without TLS.
+fn dev(flags: &Server, environment: &Environment) -> Result<Config, String> {
+    let mut listener = ListenerConfig::default();
+    let address = flags.dev_listen_address.clone();
+    if let Some(address) = address.or_else(|| environment.setting("DEV_LISTEN_ADDRESS")) {
+        listener.address = address;
+    }
+    let mut config = Config { listeners: vec![listener], ..Config::default() };
+    if let Some(folder) = &flags.dev_plugin_dir {
+        let folder = std::path::absolute(folder)
+            .map_err(|error| format!("the plug-in folder can't be used: {error}"))?;
+        config.plugin.directory = Some(folder);
+    }
+    Ok(config)
+}
+
+/// What the environment says in place of the files.
+fn apply(environment: &Environment, config: &mut Config) -> Result<(), String> {
+    let address = environment.setting("API_ADDR").or_else(|| environment.setting("REDIRECT_ADDR"));
+    if let Some(address) = address {
+        config.api_addr = address;
+    }
+    if let StorageConfig::Embedded { path, named, .. } = &mut config.storage
+        && named == "raft"
+        && let Some(folder) = environment.setting("RAFT_PATH")
+    {
+        *path = PathBuf::from(folder);
+    }
+    match environment.setting("SEAL_TYPE").as_deref() {
+        None | Some("shamir") => Ok(()),
+        Some(other) => Err(format!(
+            "the environment asks for the seal {other:?}, which this server can't honour yet, and \
+             won't run without"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::commands::{Command, CommandLine};
+
+    fn flags(arguments: &[&str]) -> Server {
+        let line = ["strongroom", "server"].iter().chain(arguments);
+        let parsed = CommandLine::try_parse_from(line).unwrap();
+        let Command::Server(server) = parsed.command else { panic!("no server") };
+        *server
+    }
+
+    fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+        read(&flags(arguments), &Environment::of(variables))
+    }
+
+    #[test]
+    fn dev_is_in_memory_on_this_machine() {
+        let dev = config(&["--dev"], &[]).unwrap();
+        assert_eq!(dev.storage, StorageConfig::Inmem);
+        assert_eq!(dev.listeners[0].address, "127.0.0.1:8200");
+        assert!(dev.listeners[0].tls.is_none());
+        let variables = [("VAULT_DEV_LISTEN_ADDRESS", "127.0.0.1:1")];
+        assert_eq!(config(&["--dev"], &variables).unwrap().listeners[0].address, "127.0.0.1:1");
+        let with_flag = config(&["--dev", "--dev-listen-address=127.0.0.1:2"], &variables).unwrap();
+        assert_eq!(with_flag.listeners[0].address, "127.0.0.1:2");
+    }
+
+    #[test]
+    fn dev_takes_files_on_top() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.hcl");
+        std::fs::write(&file, "plugin_directory = \"/plugins\"\nlog_level = \"warn\"").unwrap();
+        let path = format!("--config={}", file.display());
+        let dev = config(&["--dev", &path], &[]).unwrap();
+        assert_eq!(dev.plugin.directory, Some(PathBuf::from("/plugins")));
+        assert!(config(&[&path], &[]).unwrap_err().contains("storage"));
+    }
+
+    #[test]
+    fn a_file_is_needed() {
+        assert!(config(&[], &[]).unwrap_err().contains("-config"));
+    }
+
+    #[test]
+    fn flags_come_before_the_environment() {
+        use strongroom_telemetry::log::Level;
+        let variables = [("VAULT_LOG_LEVEL", "debug"), ("VAULT_API_ADDR", "http://a")];
+        let config_of = |flags: &[&str]| config(flags, &variables).unwrap();
+        assert_eq!(config_of(&["--dev"]).log_level, Level::Debug);
+        assert_eq!(config_of(&["--dev", "--log-level=error"]).log_level, Level::Error);
+        assert_eq!(config_of(&["--dev"]).api_addr, "http://a");
+        assert!(config(&["--dev", "--log-level=loud"], &[]).is_err());
+        let flags = flags(&["--dev", "--dev-root-token-id=flag"]);
+        let environment = Environment::of(&[("VAULT_DEV_ROOT_TOKEN_ID", "env")]);
+        assert_eq!(dev_root_token(&flags, &environment).as_deref(), Some("flag"));
+    }
+
+    #[test]
+    fn a_seal_that_is_not_built_is_refused() {
+        assert!(config(&["--dev"], &[("VAULT_SEAL_TYPE", "awskms")]).is_err());
+        assert!(config(&["--dev"], &[("VAULT_SEAL_TYPE", "shamir")]).is_ok());
+    }
+
+    #[test]
+    fn the_environment_moves_raft_only() {
+        let folder = tempfile::tempdir().unwrap();
+        for (named, expected) in [("raft", "/moved"), ("embedded", "/data")] {
+            let file = folder.path().join("c.hcl");
+            let text = format!(
+                "storage \"{named}\" {{ path = \"/data\" }}\nlistener \"tcp\" {{ tls_disable = true }}"
+            );
+            std::fs::write(&file, text).unwrap();
+            let path = format!("--config={}", file.display());
+            let config = config(&[&path], &[("VAULT_RAFT_PATH", "/moved")]).unwrap();
+            let StorageConfig::Embedded { path, .. } = config.storage else { panic!("{named}") };
+            assert_eq!(path, PathBuf::from(expected));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! `version`
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::version::PACKAGE;
+
+/// Print this program's version
+#[derive(Args, Debug)]
+pub(crate) struct Version {
+    #[arg(hide = true)]
+    arguments: Vec<String>,
+}
+
+impl Version {
+    pub(super) fn run(&self, context: &mut Context) -> Outcome {
+        context.printer.line(&format!("Strongroom v{PACKAGE}"));
+        Ok(())
+    }
+}

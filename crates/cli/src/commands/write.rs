@@ -1,0 +1,63 @@
+//! `write`
+
+use clap::Args;
+
+use super::clean_path;
+use crate::context::Context;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Formatted, Http, OneField};
+
+/// Write data, configuration and secrets
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Values are text, numbers too. A value that begins with @ is read from a file, the value - from
+standard input; \\@ begins a value with @. A lone @file or - is a JSON object.
+
+Examples:
+  strongroom write secret/my-app password=hunter2
+  strongroom write database/roles/readonly @role.json
+  strongroom write -force transit/keys/my-key")]
+pub(crate) struct Write {
+    /// Write without data
+    #[arg(long, short)]
+    force: bool,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    output: Formatted,
+    #[command(flatten)]
+    field: OneField,
+    #[arg(value_name = "PATH [K=V]", help = "Where to write, and what")]
+    arguments: Vec<String>,
+}
+
+impl Write {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        context.set_format_but_raw(&self.output)?;
+        let [path, data @ ..] = self.arguments.as_slice() else {
+            return Err(Failure::local("Not enough arguments (expected 1, got 0)"));
+        };
+        if data.is_empty() && !self.force {
+            return Err(Failure::local("Must supply data or use -force"));
+        }
+        let path = clean_path(path);
+        let fields = data::fields(data, &mut *context.stdin(&self.http))
+            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let client = context.client(&self.http)?;
+        match client.write(&path, &fields).await {
+            Ok(Some(answer)) => context.printer.secret_or_field(&answer, self.field.name()),
+            Ok(None) => {
+                let text = format!("Success! Data written to: {path}");
+                context.printer.line_for_people(&text);
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(answer) = error.answer() {
+                    context.printer.secret(answer)?;
+                }
+                Err(Failure::remote(format!("Error writing data to {path}: {error}")))
+            }
+        }
+    }
+}

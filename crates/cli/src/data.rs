@@ -1,0 +1,248 @@
+//! Data on the command line: `key=value`, `key=@file`, `key=-`, `@file.json` and `-`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde_json::value::RawValue;
+use strongroom_types::Fields;
+
+use crate::output::value::Value;
+
+/// Fields of a request. Values are strings, but for what comes from JSON.
+///
+/// No message repeats a value, nor an argument that isn't `key=value`: it may be a secret.
+pub(crate) fn fields(arguments: &[String], stdin: &mut dyn Read) -> Result<Fields, String> {
+    let mut builder = Builder { fields: BTreeMap::new(), stdin: Some(stdin) };
+    for (index, argument) in arguments.iter().enumerate() {
+        builder.add(argument).map_err(|reason| {
+            let name = match argument.split_once('=') {
+                Some((key, _)) => format!("{key:?}"),
+                None => format!("in place {}", index + 1),
+            };
+            format!("invalid key/value pair {name}: {reason}")
+        })?;
+    }
+    Ok(builder.finish())
+}
+
+/// Parameters of a URL. A list becomes several of one name.
+pub(crate) fn parameters(
+    arguments: &[String],
+    stdin: &mut dyn Read,
+) -> Result<Vec<(String, String)>, String> {
+    let fields = fields(arguments, stdin)?;
+    let mut parameters = Vec::new();
+    for (name, raw) in fields.iter() {
+        let values = match Value::parse(raw.get()) {
+            Value::List(values) => values,
+            single => vec![single],
+        };
+        for value in values {
+            match value {
+                Value::List(_) | Value::Object(_) => {
+                    return Err(format!("failed to convert {name:?} to a string"));
+                }
+                Value::Null => {}
+                plain => parameters.push((name.to_owned(), plain.to_string())),
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+struct Builder<'a> {
+    fields: BTreeMap<String, Given>,
+    /// None once it was read.
+    stdin: Option<&'a mut dyn Read>,
+}
+
+/// A field while more may come.
+enum Given {
+    Json(Box<RawValue>),
+    Texts(Vec<String>),
+    /// JSON, then texts after it.
+    Both(Box<RawValue>, Vec<String>),
+}
+
+impl Builder<'_> {
+    fn add(&mut self, argument: &str) -> Result<(), String> {
+        match argument.split_once('=') {
+            None if argument.is_empty() => Ok(()),
+            None if argument == "-" => {
+                let text = self.read_stdin()?;
+                self.add_object(&text)
+            }
+            None => match argument.strip_prefix('@') {
+                Some(path) => self.add_object(&read_file(path)?),
+                None => Err("format must be key=value".to_owned()),
+            },
+            Some((key, value)) => {
+                let value = self.value(value)?;
+                self.add_text(key, value);
+                Ok(())
+            }
+        }
+    }
+
+    fn value(&mut self, given: &str) -> Result<String, String> {
+        if given == "-" {
+            return self.read_stdin();
+        }
+        match given.strip_prefix('@') {
+            Some(path) => read_file(path),
+            None if given.starts_with("\\@") => Ok(given.chars().skip(1).collect()),
+            None => Ok(given.to_owned()),
+        }
+    }
+
+    /// A key that is there already becomes a list.
+    fn add_text(&mut self, key: &str, value: String) {
+        let before = self.fields.remove(key);
+        let given = match before {
+            None => Given::Texts(vec![value]),
+            Some(Given::Json(raw)) => Given::Both(raw, vec![value]),
+            Some(Given::Texts(mut texts)) => {
+                texts.push(value);
+                Given::Texts(texts)
+            }
+            Some(Given::Both(raw, mut texts)) => {
+                texts.push(value);
+                Given::Both(raw, texts)
+            }
+        };
+        self.fields.insert(key.to_owned(), given);
+    }
+
+    fn add_object(&mut self, json: &str) -> Result<(), String> {
+        let object = Fields::from_trusted(json.as_bytes()).map_err(|error| error.to_string())?;
+        for (key, raw) in object.iter() {
+            self.fields.insert(key.to_owned(), Given::Json(raw.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn read_stdin(&mut self) -> Result<String, String> {
+        let stdin = self.stdin.take().ok_or("stdin already consumed")?;
+        let mut text = String::new();
+        stdin.read_to_string(&mut text).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => "stdin isn't text in UTF-8".to_owned(),
+            _ => format!("stdin can't be read: {error}"),
+        })?;
+        Ok(text)
+    }
+
+    fn finish(self) -> Fields {
+        let mut fields = Fields::new();
+        for (key, given) in self.fields {
+            match given {
+                Given::Json(raw) => fields.set_raw(key, raw),
+                Given::Texts(texts) => match texts.as_slice() {
+                    [only] => fields.set(key, only),
+                    several => fields.set(key, &several),
+                },
+                Given::Both(raw, texts) => {
+                    // A list goes on; anything else becomes its first item.
+                    let list: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(raw.get());
+                    let mut items = list.unwrap_or_else(|_| vec![raw]);
+                    let more = texts.iter().map(|text| serde_json::value::to_raw_value(text));
+                    items.extend(more.filter_map(Result::ok));
+                    fields.set(key, &items);
+                }
+            }
+        }
+        fields
+    }
+}
+
+fn read_file(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("error reading file: open {path}: no such file or directory")
+        }
+        std::io::ErrorKind::InvalidData => {
+            format!("error reading file: {path} isn't text in UTF-8")
+        }
+        _ => format!("error reading file: {path}: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(arguments: &[&str], stdin: &str) -> Result<String, String> {
+        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        let fields = fields(&arguments, &mut stdin.as_bytes())?;
+        Ok(String::from_utf8(fields.to_object().into_bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn values_are_strings() {
+        assert_eq!(
+            built(&["ttl=3600", "a=b=c", "empty=", "", "t=true", "at=\\@x"], "").unwrap(),
+            r#"{"a":"b=c","at":"@x","empty":"","t":"true","ttl":"3600"}"#
+        );
+    }
+
+    #[test]
+    fn json_stays_as_written() {
+        let json = r#"{"n":12345678901234567890,"d":1.10,"o":{"z":1,"a":[ ]}}"#;
+        let expected = r#"{"d":1.10,"n":12345678901234567890,"o":{"z":1,"a":[ ]}}"#;
+        assert_eq!(built(&["-"], json).unwrap(), expected);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data.json");
+        std::fs::write(&file, json).unwrap();
+        assert_eq!(built(&[&format!("@{}", file.display())], "").unwrap(), expected);
+        assert_eq!(built(&["d=x", "-"], r#"{"d":1}"#).unwrap(), r#"{"d":1}"#);
+    }
+
+    #[test]
+    fn values_come_from_files_and_standard_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("value");
+        std::fs::write(&file, "two\nlines\n").unwrap();
+        let from_file = format!("f=@{}", file.display());
+        assert_eq!(
+            built(&[&from_file, "s=-"], "piped\n").unwrap(),
+            r#"{"f":"two\nlines\n","s":"piped\n"}"#
+        );
+        std::fs::write(&file, [0xff, 0xfe]).unwrap();
+        assert!(built(&[&from_file], "").unwrap_err().contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_key_given_twice_is_a_list() {
+        assert_eq!(built(&["a=1", "a=2", "a=3"], "").unwrap(), r#"{"a":["1","2","3"]}"#);
+        assert_eq!(
+            built(&["-", "a=x", "b=y"], r#"{"a":[1],"b":{"c":2}}"#).unwrap(),
+            r#"{"a":[1,"x"],"b":[{"c":2},"y"]}"#
+        );
+    }
+
+    #[test]
+    fn messages_show_no_value() {
+        let cases = [
+            (&["hunter2"][..], "in place 1: format must be key=value"),
+            (&["a=b", "x=-", "y=-"], "\"y\": stdin already consumed"),
+            (
+                &["x=@/no/such"],
+                "\"x\": error reading file: open /no/such: no such file or directory",
+            ),
+            (&["-"], "in place 1: failed to decode JSON input"),
+        ];
+        for (arguments, expected) in cases {
+            let error = built(arguments, "[\"hunter2\"]").unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_repeat_a_name() {
+        let given = ["a=1".to_owned(), "a=2".to_owned(), "-".to_owned()];
+        let found = parameters(&given, &mut r#"{"n":1.10,"l":[true,null]}"#.as_bytes()).unwrap();
+        let shown: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(shown, ["a=1", "a=2", "l=true", "n=1.10"]);
+        assert!(parameters(&["-".to_owned()], &mut r#"{"o":{}}"#.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! Variables of the environment.
+
+/// Looks up variables. `BAO_…` comes before `VAULT_…`, even if it is empty.
+pub(crate) struct Environment(Box<dyn Fn(&str) -> Option<String>>);
+
+impl Environment {
+    /// The process's own.
+    pub(crate) fn of_process() -> Self {
+        Self(Box::new(|name| std::env::var(name).ok()))
+    }
+
+    /// Made up.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let own = |text: &&str| (*text).to_owned();
+        let variables: std::collections::BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| (own(name), own(value))).collect();
+        Self(Box::new(move |name| variables.get(name).cloned()))
+    }
+
+    /// A setting by the name that both families share, such as `ADDR`. An empty one is none.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        let bao = (self.0)(&format!("BAO_{name}"));
+        bao.or_else(|| (self.0)(&format!("VAULT_{name}"))).filter(|value| !value.is_empty())
+    }
+
+    /// A yes or no setting.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
+        let read = |text: String| {
+            boolean(&text)
+                .ok_or_else(|| format!("failed to read environment: could not parse VAULT_{name}"))
+        };
+        self.setting(name).map(read).transpose()
+    }
+
+    /// The person's folder.
+    pub(crate) fn home(&self) -> Option<String> {
+        (self.0)("HOME").filter(|value| !value.is_empty())
+    }
+}
+
+/// Reads what Go takes for a boolean.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bao_comes_first_even_if_empty() {
+        let environment = Environment::of(&[
+            ("VAULT_ADDR", "vault"),
+            ("BAO_ADDR", "bao"),
+            ("VAULT_TOKEN", "vault"),
+            ("BAO_TOKEN", ""),
+            ("VAULT_FORMAT", "json"),
+        ]);
+        assert_eq!(environment.setting("ADDR").as_deref(), Some("bao"));
+        assert_eq!(environment.setting("TOKEN"), None);
+        assert_eq!(environment.setting("FORMAT").as_deref(), Some("json"));
+        assert_eq!(environment.setting("CACERT"), None);
+    }
+
+    #[test]
+    fn booleans_are_gos() {
+        let environment = Environment::of(&[("VAULT_SKIP_VERIFY", "T"), ("BAO_DETAILED", "yes")]);
+        assert_eq!(environment.flag("SKIP_VERIFY"), Ok(Some(true)));
+        assert!(environment.flag("DETAILED").unwrap_err().contains("VAULT_DETAILED"));
+        assert_eq!(environment.flag("NOTHING"), Ok(None));
+    }
+}

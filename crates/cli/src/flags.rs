@@ -1,0 +1,146 @@
+//! Flags that several commands have, and how their values are read.
+
+use clap::Args;
+use strongroom_types::duration::parse_nanos;
+
+/// Where the server is, and as whom and how to talk to it.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "HTTP options")]
+pub(crate) struct Http {
+    /// Address of the server [env: BAO_ADDR, VAULT_ADDR] [default: https://127.0.0.1:8200]
+    #[arg(long, value_name = "URL")]
+    pub(crate) address: Option<String>,
+    /// Address of an agent, to be used instead of the server's [env: VAULT_AGENT_ADDR]
+    #[arg(long, value_name = "URL")]
+    pub(crate) agent_address: Option<String>,
+    /// PEM file of the authorities that may have signed the server's certificate [env: VAULT_CACERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<String>,
+    /// Folder of such files [env: VAULT_CAPATH]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) ca_path: Option<String>,
+    /// PEM file of the client's certificate [env: VAULT_CLIENT_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_cert: Option<String>,
+    /// PEM file of the client certificate's key [env: VAULT_CLIENT_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_key: Option<String>,
+    /// Name that the server's certificate must have [env: VAULT_TLS_SERVER_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
+    /// Trust any certificate. Never do this where it matters [env: VAULT_SKIP_VERIFY]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) tls_skip_verify: Option<bool>,
+    /// Follow no redirect; by default one is followed [env: VAULT_DISABLE_REDIRECTS]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) disable_redirects: Option<bool>,
+    /// Namespace that paths are relative to [env: VAULT_NAMESPACE]
+    #[arg(long, alias = "ns", value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Have the answer wrapped: a token that gives it once, and lives this long [env: VAULT_WRAP_TTL]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) wrap_ttl: Option<Seconds>,
+    /// Value of a second factor; repeatable [env: VAULT_MFA]
+    #[arg(long, value_name = "METHOD:VALUE")]
+    pub(crate) mfa: Vec<String>,
+    /// Header of all requests; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) header: Vec<(String, String)>,
+    /// Ask nothing on the terminal, and take standard input as empty
+    #[arg(long)]
+    pub(crate) non_interactive: bool,
+}
+
+/// How results look.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Output options")]
+pub(crate) struct Formatted {
+    /// table, json, yaml, or raw where results are kept as received [env: BAO_FORMAT, VAULT_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+}
+
+/// One field instead of all.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Output options")]
+pub(crate) struct OneField {
+    /// Print this field alone, without a line end unless on a terminal
+    #[arg(long, value_name = "FIELD")]
+    field: Option<String>,
+}
+
+impl OneField {
+    /// The field's name, if there is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.field.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
+/// A duration in whole seconds; below zero for `system`, the server's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seconds(i64);
+
+impl Seconds {
+    /// For the API; nothing for zero, which is "not said".
+    pub(crate) fn to_api(self) -> Option<String> {
+        match self.0 {
+            0 => None,
+            below if below < 0 => Some("system".to_owned()),
+            seconds => Some(format!("{seconds}s")),
+        }
+    }
+
+    pub(crate) fn as_duration(self) -> std::time::Duration {
+        std::time::Duration::from_secs(u64::try_from(self.0).unwrap_or(0))
+    }
+}
+
+/// Reads `30s`, `1h30m`, `3600`, `30d` or `system`.
+pub(crate) fn duration(text: &str) -> Result<Seconds, String> {
+    if text == "system" {
+        return Ok(Seconds(-1));
+    }
+    let nanos = parse_nanos(text).map_err(|error| error.to_string())?;
+    let whole = nanos / 1_000_000_000;
+    // A negative fraction of a second is still below zero.
+    Ok(Seconds(if whole == 0 { nanos.signum().min(0) } else { whole }))
+}
+
+/// Reads `name=value`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(NO_PAIR.to_owned()),
+    }
+}
+
+/// What is wrong with a pair that is none.
+pub(crate) const NO_PAIR: &str = "missing = in KV pair";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_users_type_them() {
+        for (text, api) in [
+            ("90", Some("90s")),
+            ("1h30m", Some("5400s")),
+            ("2d", Some("172800s")),
+            ("0", None),
+            ("system", Some("system")),
+            ("-1", Some("system")),
+            ("-1ms", Some("system")),
+            ("500ms", None),
+        ] {
+            assert_eq!(duration(text).unwrap().to_api().as_deref(), api, "{text}");
+        }
+        assert_eq!(duration("zz").unwrap_err(), "time: invalid duration \"zz\"");
+    }
+
+    #[test]
+    fn pairs_need_their_sign_and_errors_show_no_value() {
+        assert_eq!(pair("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert!(!pair("hunter2").unwrap_err().contains("hunter2"));
+    }
+}

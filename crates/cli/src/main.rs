@@ -1,0 +1,163 @@
+//! The binary `strongroom`: commands only. What a command does to a server, it does through the
+//! HTTP client; the server itself is a library that `server` starts.
+//!
+//! In reading order:
+//!
+//! - [`arguments`]: flags as users of Vault type them, rewritten for the parser
+//! - [`commands`]: a file per command, and how to add one
+//! - [`flags`]: flags that several commands have
+//! - [`context`]: what every command gets
+//! - [`environment`]: `BAO_…`, then `VAULT_…`
+//! - [`token_helper`]: where the token is kept between commands
+//! - [`data`]: `key=value` on the command line
+//! - [`output`]: all that is printed
+//! - [`failure`]: messages and exit codes: 0 done, 1 wrong here, 2 refused by the server, 127 no such
+//!   command
+//! - [`lifecycle`]: signals of the server process
+//! - [`version`]: versions, in one place
+
+mod arguments;
+mod commands;
+mod context;
+mod data;
+mod environment;
+mod failure;
+mod flags;
+mod lifecycle;
+mod output;
+mod token_helper;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::arguments::{Refusal, rewrite};
+use crate::commands::{Command, CommandLine};
+use crate::context::Context;
+use crate::environment::Environment;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Format, Printer};
+
+fn main() -> ExitCode {
+    let mut context =
+        Context { environment: Environment::of_process(), printer: Printer::of_process() };
+    match run(&mut context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(text) = failure.text {
+                context.printer.warn(&text);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(context: &mut Context) -> Outcome {
+    let command = parse(context)?;
+    let is_server = matches!(command, Command::Server(_));
+    let runtime = runtime(is_server)
+        .map_err(|error| Failure::local(format!("the runtime can't be started: {error}")))?;
+    let outcome = runtime.block_on(command.run(context));
+    // Nothing that still runs is waited for: a server that was told twice to end must end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A server gets a worker per processor; a command needs one thread.
+fn runtime(is_server: bool) -> std::io::Result<Runtime> {
+    if is_server {
+        // Blocking work is reads of the store; more threads wouldn't make the disk faster.
+        Builder::new_multi_thread().enable_all().max_blocking_threads(64).build()
+    } else {
+        Builder::new_current_thread().enable_all().build()
+    }
+}
+
+fn parse(context: &mut Context) -> Outcome<Command> {
+    let given = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
+    let given: Result<Vec<String>, _> = given.collect();
+    let given = given.map_err(|_| Failure::local("an argument isn't text in UTF-8"))?;
+    let mut root = CommandLine::command();
+    root.build();
+    let rewritten =
+        rewrite(&given, &root).map_err(|refusal| refuse(context, &mut root, &refusal))?;
+    let name = [root.get_name().to_owned()];
+    let arguments = name.into_iter().chain(rewritten.arguments);
+    let matches =
+        root.try_get_matches_from_mut(arguments).map_err(|error| Failure::local(wrong(&error)))?;
+    let parsed =
+        CommandLine::from_arg_matches(&matches).map_err(|error| Failure::local(wrong(&error)))?;
+    let format = context.environment.setting("FORMAT").unwrap_or_default();
+    if !rewritten.late.is_empty() && Format::parse(&format)? == Format::Table {
+        context.printer.warn(&format!(
+            "Command flags must be provided before positional arguments. The following arguments \
+             will not be parsed as flags: [{}]",
+            late_names(&rewritten.late)
+        ));
+    }
+    Ok(parsed.command)
+}
+
+/// What came too late to be a flag, without its value: that may be a secret.
+fn late_names(late: &[String]) -> String {
+    let names = late.iter().map(|flag| flag.split('=').next().unwrap_or_default());
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// Prints help where there is nothing to run.
+fn refuse(context: &mut Context, root: &mut clap::Command, refusal: &Refusal) -> Failure {
+    let (Refusal::Help(path) | Refusal::NoCommand(path) | Refusal::Misplaced(path)) = refusal
+    else {
+        let Refusal::Wrong(text) = refusal else { return Failure::silent(1) };
+        return Failure::local(text.clone());
+    };
+    let help = help(root, path);
+    match refusal {
+        Refusal::Help(_) => {
+            context.printer.line(help.trim_end());
+            Failure::silent(0)
+        }
+        Refusal::Misplaced(_) => Failure::local(format!(
+            "Invalid flags before the subcommand. If these flags are for\nthe subcommand, please put \
+             them after the subcommand.\n\n{}",
+            help.trim_end()
+        )),
+        _ => {
+            context.printer.warn(help.trim_end());
+            Failure::silent(if path.is_empty() { 127 } else { 1 })
+        }
+    }
+}
+
+/// The help of the command with this name.
+fn help(command: &mut clap::Command, path: &[String]) -> String {
+    if let Some((name, rest)) = path.split_first()
+        && let Some(below) = command.find_subcommand_mut(name)
+    {
+        return help(below, rest);
+    }
+    command.render_help().to_string()
+}
+
+/// What the parser found wrong, in Vault's words where it has some.
+fn wrong(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    if error.kind() != ErrorKind::ValueValidation {
+        return error.to_string().trim_end().to_owned();
+    }
+    // The flag is named as `--ttl <DURATION>`.
+    let named = text(ContextKind::InvalidArg);
+    let flag = named.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
+    let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    if reason == flags::NO_PAIR {
+        // The value may be a secret in the wrong place.
+        return format!("invalid value for flag -{flag}: {reason}");
+    }
+    format!("invalid value {:?} for flag -{flag}: {reason}", text(ContextKind::InvalidValue))
+}

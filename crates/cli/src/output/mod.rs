@@ -1,0 +1,251 @@
+//! All that is printed goes through one [`Printer`].
+//!
+//! - [`value`]: what is printed, whatever the format
+//! - [`json`], [`yaml`], [`table`]: the formats
+//! - [`secret`]: the envelope of the API
+//! - [`seal_status`]: how the server is
+//! - [`text`]: prose and durations
+//!
+//! Results go to standard output; warnings and errors go to standard error, so that pipes get
+//! results only.
+
+pub(crate) mod json;
+pub(crate) mod seal_status;
+pub(crate) mod secret;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod value;
+pub(crate) mod yaml;
+
+use std::io::{self, IsTerminal, Write};
+
+use strongroom_client::SecretAnswer;
+
+use crate::failure::{Failure, Outcome};
+use value::Value;
+
+/// How results look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+    /// For the few results that have a form for people beside the table.
+    Pretty,
+    /// As received.
+    Raw,
+}
+
+impl Format {
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        match text.to_lowercase().as_str() {
+            "" | "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            "yaml" | "yml" => Ok(Self::Yaml),
+            "pretty" => Ok(Self::Pretty),
+            "raw" => Ok(Self::Raw),
+            other => Err(Failure::local(format!("Invalid output format: {other}"))),
+        }
+    }
+}
+
+/// Where results and messages go.
+pub(crate) struct Printer {
+    pub(crate) format: Format,
+    /// Whether lists show what is known of each key.
+    pub(crate) detailed: bool,
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    /// Whether a person reads the results.
+    to_person: bool,
+}
+
+impl Printer {
+    /// Prints to the process's own output.
+    pub(crate) fn of_process() -> Self {
+        let out = io::stdout();
+        let to_person = out.is_terminal();
+        Self {
+            format: Format::Table,
+            detailed: false,
+            out: Box::new(out),
+            err: Box::new(io::stderr()),
+            to_person,
+        }
+    }
+
+    /// A line of results.
+    pub(crate) fn line(&mut self, text: &str) {
+        // A reader that has gone away wants no more; there is nobody left to tell.
+        let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
+    }
+
+    /// A line for the person, not for the pipe.
+    pub(crate) fn warn(&mut self, text: &str) {
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// A question, answered on the same line.
+    pub(crate) fn ask(&mut self, text: &str) {
+        let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
+    }
+
+    /// A line of results that only people want.
+    pub(crate) fn line_for_people(&mut self, text: &str) {
+        if self.format == Format::Table {
+            self.line(text);
+        }
+    }
+
+    /// A value, as JSON or YAML, or as a table of its fields.
+    pub(crate) fn data(&mut self, value: &Value) -> Outcome {
+        match (self.format, value) {
+            (Format::Table, Value::Object(_)) => {
+                if let Some(table) = secret::map_table(value) {
+                    self.line(&table);
+                }
+                Ok(())
+            }
+            (Format::Table, Value::List(items)) => {
+                let rows: Vec<_> = items.iter().map(|item| vec![item.to_string()]).collect();
+                self.line(&table::table(&["Keys"], &rows));
+                Ok(())
+            }
+            (Format::Table, _) => Err(no_form("table")),
+            _ => self.machine_data(value),
+        }
+    }
+
+    /// A value in a format for machines.
+    fn machine_data(&mut self, value: &Value) -> Outcome {
+        let text = match self.format {
+            Format::Json => json::pretty(value),
+            Format::Yaml => yaml::pretty(value),
+            Format::Pretty => return Err(no_form("pretty")),
+            Format::Raw | Format::Table => return Err(no_raw()),
+        };
+        self.line(&text);
+        Ok(())
+    }
+
+    /// An answer of the API.
+    pub(crate) fn secret(&mut self, answer: &SecretAnswer) -> Outcome {
+        if self.format != Format::Table {
+            return self.machine_data(&secret::document(answer));
+        }
+        self.warnings(answer);
+        if let Some(table) = secret::secret_table(answer) {
+            self.line(&table);
+        }
+        Ok(())
+    }
+
+    /// One field of an answer, or the whole answer if no field is asked for.
+    pub(crate) fn secret_or_field(
+        &mut self,
+        answer: &SecretAnswer,
+        field: Option<&str>,
+    ) -> Outcome {
+        let Some(field) = field else { return self.secret(answer) };
+        let value = secret::field(answer, field);
+        if value.is_some() && self.format == Format::Table {
+            self.warnings(answer);
+        }
+        self.field(value.as_ref(), field, "secret")
+    }
+
+    /// One value and nothing else: without a line end, unless a person reads it.
+    pub(crate) fn field(&mut self, value: Option<&Value>, name: &str, of: &str) -> Outcome {
+        let Some(value) = value.filter(|value| **value != Value::Null) else {
+            return Err(Failure::local(format!("Field {name:?} not present in {of}")));
+        };
+        let text = match self.format {
+            Format::Json => json::pretty(value),
+            Format::Yaml => yaml::pretty(value),
+            Format::Pretty => return Err(no_form("pretty")),
+            Format::Table | Format::Raw => value.to_string(),
+        };
+        self.raw(text.as_bytes());
+        Ok(())
+    }
+
+    /// Bytes as they are, and a line end.
+    pub(crate) fn whole(&mut self, bytes: &[u8]) {
+        let _ = self.out.write_all(bytes).and_then(|()| self.out.write_all(b"\n"));
+        let _ = self.out.flush();
+    }
+
+    /// Bytes as they are; a line end only if a person reads them.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        let end: &[u8] = if self.to_person { b"\n" } else { b"" };
+        let _ = self.out.write_all(bytes).and_then(|()| self.out.write_all(end));
+        let _ = self.out.flush();
+    }
+
+    /// What the server wants to be known.
+    pub(crate) fn warnings(&mut self, answer: &SecretAnswer) {
+        let warnings = answer.warnings.as_deref().unwrap_or_default();
+        if warnings.is_empty() {
+            return;
+        }
+        self.warn("WARNING! The following warnings were returned from Vault:\n");
+        for warning in warnings {
+            self.warn(&text::wrap_indented(&format!("* {warning}"), 2));
+            self.warn("");
+        }
+    }
+}
+
+/// A format that a result has no form in.
+fn no_form(format: &str) -> Failure {
+    Failure::local(format!(
+        "Could not parse output: cannot use the {format} formatter for this type"
+    ))
+}
+
+/// A result that isn't kept as it was received.
+pub(crate) fn no_raw() -> Failure {
+    Failure::local("This command does not support the -format=raw option.")
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was printed.
+    #[derive(Clone, Default)]
+    pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A printer, and what it prints as results and as messages.
+    pub(crate) fn printer(format: Format) -> (Printer, Page, Page) {
+        let (out, err) = (Page::default(), Page::default());
+        let printer = Printer {
+            format,
+            detailed: false,
+            out: Box::new(out.clone()),
+            err: Box::new(err.clone()),
+            to_person: false,
+        };
+        (printer, out, err)
+    }
+}

@@ -1,0 +1,203 @@
+//! [`Value`]: what is printed, whatever the format. Numbers are kept as they were written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use strongroom_types::Fields;
+
+/// A JSON value whose numbers keep their digits and whose objects keep an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+    List(Vec<Value>),
+    Object(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// Reads JSON; objects are in the order of their names. What isn't JSON is `Null`.
+    pub(crate) fn parse(json: &str) -> Self {
+        read(json.trim(), true)
+    }
+
+    /// Whatever serialises; structs keep the order of their fields.
+    pub(crate) fn of(document: &impl serde::Serialize) -> Self {
+        read(&serde_json::to_string(document).unwrap_or_default(), false)
+    }
+
+    /// An object from raw fields.
+    pub(crate) fn fields(fields: &Fields) -> Self {
+        let pairs = fields.iter().map(|(name, raw)| (name.to_owned(), Self::parse(raw.get())));
+        Self::Object(pairs.collect())
+    }
+
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub(crate) fn number(number: impl fmt::Display) -> Self {
+        Self::Number(number.to_string())
+    }
+
+    /// A list of strings, `Null` if there is none.
+    pub(crate) fn texts(texts: Option<&[String]>) -> Self {
+        texts.map_or(Self::Null, |texts| Self::List(texts.iter().map(Self::text).collect()))
+    }
+
+    /// A field of an object.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(pairs) => {
+                pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same with every object in the order of its names.
+    pub(crate) fn sorted(&self) -> Self {
+        match self {
+            Self::List(items) => Self::List(items.iter().map(Self::sorted).collect()),
+            Self::Object(pairs) => {
+                let mut pairs: Vec<_> =
+                    pairs.iter().map(|(key, value)| (key.clone(), value.sorted())).collect();
+                pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Self::Object(pairs)
+            }
+            plain => plain.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    /// As Go prints values with `%v`, which is what tables and `-field` show: `map[a:1 b:[x y]]`,
+    /// `<nil>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separate = |f: &mut fmt::Formatter<'_>, index| {
+            if index > 0 { f.write_str(" ") } else { Ok(()) }
+        };
+        match self {
+            Self::Null => f.write_str("<nil>"),
+            Self::Bool(value) => value.fmt(f),
+            Self::Number(text) | Self::Text(text) => f.write_str(text),
+            Self::List(items) => {
+                f.write_str("[")?;
+                for (index, item) in items.iter().enumerate() {
+                    separate(f, index)?;
+                    item.fmt(f)?;
+                }
+                f.write_str("]")
+            }
+            Self::Object(pairs) => {
+                let sorted: BTreeMap<_, _> =
+                    pairs.iter().map(|(key, value)| (key, value)).collect();
+                f.write_str("map[")?;
+                for (index, (key, value)) in sorted.iter().enumerate() {
+                    separate(f, index)?;
+                    write!(f, "{key}:{value}")?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+fn read(json: &str, sort: bool) -> Value {
+    match json.as_bytes().first() {
+        Some(b'{') => {
+            let mut pairs: Vec<_> = pairs(json)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, raw)| (key, read(raw.get(), sort)))
+                .collect();
+            if sort {
+                pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            }
+            Value::Object(pairs)
+        }
+        Some(b'[') => {
+            let items: Vec<Box<RawValue>> = serde_json::from_str(json).unwrap_or_default();
+            Value::List(items.iter().map(|raw| read(raw.get(), sort)).collect())
+        }
+        Some(b'"') => serde_json::from_str(json).map_or(Value::Null, Value::Text),
+        Some(b't') => Value::Bool(true),
+        Some(b'f') => Value::Bool(false),
+        Some(b'-' | b'0'..=b'9') => Value::Number(json.to_owned()),
+        _ => Value::Null,
+    }
+}
+
+/// An object's pairs in their order; of a name that is there twice, the last value.
+fn pairs(json: &str) -> Result<Vec<(String, Box<RawValue>)>, serde_json::Error> {
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, Box<RawValue>)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut places = BTreeMap::new();
+            let mut pairs: Self::Value = Vec::new();
+            while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                match places.get(&key).and_then(|place: &usize| pairs.get_mut(*place)) {
+                    Some(pair) => pair.1 = value,
+                    None => {
+                        places.insert(key.clone(), pairs.len());
+                        pairs.push((key, value));
+                    }
+                }
+            }
+            Ok(pairs)
+        }
+    }
+    serde_json::Deserializer::from_str(json).deserialize_map(Pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_go_does() {
+        let cases = [
+            (r#"{"b":1,"a":[1,"x",null,{"z":true}]}"#, "map[a:[1 x <nil> map[z:true]] b:1]"),
+            ("12345678901234567890", "12345678901234567890"),
+            ("1.10", "1.10"),
+            ("1e3", "1e3"),
+            ("-0", "-0"),
+            ("[]", "[]"),
+            ("{}", "map[]"),
+            ("null", "<nil>"),
+            (r#""a\nb""#, "a\nb"),
+        ];
+        for (json, shown) in cases {
+            assert_eq!(Value::parse(json).to_string(), shown, "{json}");
+        }
+    }
+
+    #[test]
+    fn keeps_order_where_it_means_something() {
+        #[derive(serde::Serialize)]
+        struct Document {
+            z: u8,
+            a: u8,
+        }
+        let value = Value::of(&Document { z: 1, a: 2 });
+        let Value::Object(pairs) = &value else { panic!("no object") };
+        assert_eq!(pairs[0].0, "z");
+        let Value::Object(pairs) = value.sorted() else { panic!("no object") };
+        assert_eq!(pairs[0].0, "a");
+    }
+
+    #[test]
+    fn the_last_of_two_wins() {
+        assert_eq!(Value::parse(r#"{"a":1,"a":2}"#).to_string(), "map[a:2]");
+    }
+}

@@ -1,0 +1,301 @@
+//! YAML, block style. The values are few and known, so this is all of it: no library that writes
+//! YAML keeps a number's digits.
+//!
+//! Strings that some reader could take for something else are quoted (YAML 1.1 has many such).
+
+use super::value::Value;
+
+/// The value over several lines, without a line end. Objects are in the order of their names.
+pub(crate) fn pretty(value: &Value) -> String {
+    let mut out = String::new();
+    block(&mut out, &value.sorted(), 0);
+    out.trim_end().to_owned()
+}
+
+/// Writes a value that begins at the place where the text is, and a line end.
+fn block(out: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::List(items) if !items.is_empty() => {
+            for (index, item) in items.iter().enumerate() {
+                indent(out, if index > 0 { depth } else { 0 });
+                out.push_str("- ");
+                block(out, item, depth + 1);
+            }
+        }
+        Value::Object(pairs) if !pairs.is_empty() => {
+            for (index, (key, value)) in pairs.iter().enumerate() {
+                indent(out, if index > 0 { depth } else { 0 });
+                out.push_str(&scalar(key, None));
+                out.push(':');
+                below(out, value, depth);
+            }
+        }
+        plain => {
+            out.push_str(&flat(plain, depth));
+            out.push('\n');
+        }
+    }
+}
+
+/// Writes the value of a key: on its line if it fits there, else below it.
+fn below(out: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::List(items) if !items.is_empty() => {
+            out.push('\n');
+            indent(out, depth);
+            block(out, value, depth);
+        }
+        Value::Object(pairs) if !pairs.is_empty() => {
+            out.push('\n');
+            indent(out, depth + 1);
+            block(out, value, depth + 1);
+        }
+        plain => {
+            out.push(' ');
+            block(out, plain, depth + 1);
+        }
+    }
+}
+
+fn indent(out: &mut String, depth: usize) {
+    out.push_str(&"  ".repeat(depth));
+}
+
+fn flat(value: &Value, depth: usize) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(digits) => digits.clone(),
+        Value::Text(text) => scalar(text, Some(depth)),
+        Value::List(_) => "[]".to_owned(),
+        Value::Object(_) => "{}".to_owned(),
+    }
+}
+
+/// A string, in the plainest style that reads back as it. `depth` is where further lines of it may
+/// stand, if it may have several.
+fn scalar(text: &str, depth: Option<usize>) -> String {
+    if !text.chars().all(|c| c == '\n' || !is_special(c)) {
+        return quoted(text);
+    }
+    if text.contains('\n') {
+        return depth.map_or_else(|| quoted(text), |depth| literal(text, depth));
+    }
+    if text.is_empty() || is_something_else(text) {
+        return quoted(text);
+    }
+    if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+}
+
+/// Whether a character can't stand in a line of YAML as it is.
+fn is_special(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// Double quotes: JSON's strings are YAML's.
+fn quoted(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let escaped = |c: char| match c {
+        c if is_special(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    json.chars().map(escaped).collect()
+}
+
+/// Several lines as they are, each indented.
+fn literal(text: &str, depth: usize) -> String {
+    let simple = text.starts_with(|c: char| !c.is_whitespace())
+        && text.lines().all(|line| !line.ends_with(' '));
+    if !simple {
+        return quoted(text);
+    }
+    let body = text.trim_end_matches('\n');
+    let style = match text.len() - body.len() {
+        0 => "|-",
+        1 => "|",
+        _ => "|+",
+    };
+    let mut out = style.to_owned();
+    for line in body.split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            indent(&mut out, depth);
+            out.push_str(line);
+        }
+    }
+    out.push_str(&"\n".repeat((text.len() - body.len()).saturating_sub(1)));
+    out
+}
+
+/// Whether a string can stand without quotes.
+fn is_plain(text: &str) -> bool {
+    let mut chars = text.chars();
+    let (first, second) = (chars.next(), chars.next());
+    let starts_well = match first {
+        Some('-' | '?' | ':') => second.is_some_and(|c| !c.is_whitespace()),
+        Some(c) => !"-?:,[]{}#&*!|>'\"%@` ".contains(c),
+        None => false,
+    };
+    let marks_document = text.starts_with("---") || text.starts_with("...");
+    starts_well
+        && !marks_document
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.contains(" #")
+}
+
+/// Whether some reader would take the string for a null, a boolean, a number or a time.
+fn is_something_else(text: &str) -> bool {
+    const WORDS: [&str; 9] = ["~", "null", "true", "false", "yes", "no", "on", "off", "="];
+    let lower = text.to_lowercase();
+    let is_word = WORDS.contains(&lower.as_str()) || lower == "y" || lower == "n";
+    is_word || is_number(&lower) || is_date(&lower)
+}
+
+fn is_number(lower: &str) -> bool {
+    let text = lower.trim_start_matches(['+', '-']);
+    if matches!(text, ".inf" | ".nan") {
+        return true;
+    }
+    let of = |text: &str, digits: &str| {
+        !text.is_empty() && text.chars().all(|c| digits.contains(c) || c == '_')
+    };
+    for (prefix, digits) in [("0x", "0123456789abcdef"), ("0o", "01234567"), ("0b", "01")] {
+        if text.strip_prefix(prefix).is_some_and(|rest| of(rest, digits)) {
+            return true;
+        }
+    }
+    // Decimals, with an exponent, and in base 60.
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    mantissa.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && mantissa.contains(|c: char| c.is_ascii_digit())
+        && of(mantissa, "0123456789.:")
+        && mantissa.matches('.').count() <= 1
+        && of(exponent, "0123456789")
+}
+
+/// Whether a text begins as a date does.
+fn is_date(text: &str) -> bool {
+    let day = text.split(['t', ' ', '\t']).next().unwrap_or_default();
+    let parts: Vec<_> = day.split('-').collect();
+    let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.len() == 3 && parts.iter().all(digits) && parts.first().is_some_and(|y| y.len() == 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_blocks() {
+        let value = Value::parse(
+            r#"{"o":{"b":1.10,"a":[1,"x",null,{"z":1,"y":[2,[3]]}]},"e":[],"eo":{},"t":true,
+            "big":12345678901234567890}"#,
+        );
+        let expected = "big: 12345678901234567890
+e: []
+eo: {}
+o:
+  a:
+  - 1
+  - x
+  - null
+  - \"y\":
+    - 2
+    - - 3
+    z: 1
+  b: 1.10
+t: true";
+        assert_eq!(pretty(&value), expected);
+        assert_eq!(pretty(&Value::parse(r#"["b","a"]"#)), "- b\n- a");
+        assert_eq!(pretty(&Value::parse("3")), "3");
+    }
+
+    #[test]
+    fn quotes_what_could_be_something_else() {
+        for text in [
+            "",
+            "~",
+            "null",
+            "Null",
+            "true",
+            "No",
+            "on",
+            "y",
+            "12",
+            "1.10",
+            ".5",
+            "1e3",
+            "0x1f",
+            "0b1",
+            "0o7",
+            "1_000",
+            "+1",
+            "-1",
+            ".inf",
+            "-.INF",
+            ".nan",
+            "1:30",
+            "2020-01-01",
+            "2001-12-14t21:59:43.10-05:00",
+            "=",
+            "a\tb",
+            "\u{7f}",
+            " \n x",
+            "trail \nx",
+        ] {
+            let shown = scalar(text, Some(1));
+            assert!(shown.starts_with('"'), "{text:?} as {shown}");
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn quotes_what_has_a_meaning_and_nothing_else() {
+        for text in [
+            "&x",
+            "*x",
+            "!x",
+            "%x",
+            "@x",
+            "`x",
+            "a: b",
+            "a:",
+            "a #b",
+            "-",
+            "- x",
+            "[x]",
+            "#x",
+            " x",
+            "x ",
+            "---",
+            "it's: 'so'",
+        ] {
+            assert_eq!(scalar(text, None), format!("'{}'", text.replace('\'', "''")), "{text}");
+        }
+        for text in [
+            "x",
+            "a,b",
+            "http://x/y",
+            "a#b",
+            "?x",
+            "it's",
+            "4f69709a-f409",
+            "é",
+            "-x",
+            "s.abc",
+            "768h",
+            "127.0.0.1:8200",
+            "1.2.3",
+        ] {
+            assert_eq!(scalar(text, None), text, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_lines_stand_as_they_are() {
+        let value = Value::parse(r#"{"a":"x\ny\n","b":["x\n\ny"],"c":"x\n\n"}"#);
+        assert_eq!(pretty(&value), "a: |\n  x\n  y\nb:\n- |-\n  x\n\n  y\nc: |+\n  x");
+    }
+}

@@ -1,0 +1,238 @@
+//! Where the token is kept between commands: a file that only its owner can read, or a program that
+//! the user has named for it.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use strongroom_types::Secret;
+
+use crate::environment::Environment;
+
+/// Where the token is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TokenHelper {
+    /// In a file of mode 0600, without a line end.
+    File(PathBuf),
+    /// By a program, which is called with `get`, `store` or `erase`.
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// The server's address, which the program may keep tokens by.
+        address: String,
+    },
+}
+
+/// A token has at most this many bytes, wherever it comes from.
+const LONGEST: u64 = 64 << 10;
+
+impl TokenHelper {
+    /// What the user has chosen, in `~/.bao` or `~/.vault`; the file `~/.vault-token` otherwise.
+    pub(crate) fn choose(environment: &Environment, address: &str) -> Result<Self, String> {
+        if let Some(program) = configured(environment)? {
+            let path = PathBuf::from(&program);
+            if !path.is_absolute() {
+                return Err("token_helper must be an absolute path".to_owned());
+            }
+            return Ok(Self::Program { path, address: address.to_owned() });
+        }
+        if let Some(path) = environment.setting("TOKEN_PATH") {
+            return Ok(Self::File(PathBuf::from(path)));
+        }
+        let home = environment.home().ok_or("there is no home folder: HOME is not set")?;
+        Ok(Self::File(Path::new(&home).join(".vault-token")))
+    }
+
+    /// The token, if one is kept.
+    pub(crate) fn get(&self) -> Result<Option<Secret<String>>, String> {
+        let mut token = Secret::new(String::new());
+        match self {
+            Self::File(path) => match std::fs::File::open(path) {
+                Ok(file) => {
+                    let read = file.take(LONGEST).read_to_string(token.expose_secret_mut());
+                    read.map_err(|error| failed(path, &error))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(failed(path, &error)),
+            },
+            Self::Program { .. } => token = self.call("get", None)?,
+        }
+        let trimmed = token.expose_secret().trim();
+        Ok((!trimmed.is_empty()).then(|| Secret::from_text(trimmed)))
+    }
+
+    /// Keeps a token instead of the one before. The file is replaced as a whole, so that it is the
+    /// user's and closed to others, whatever was there.
+    pub(crate) fn store(&self, token: &Secret<String>) -> Result<(), String> {
+        let path = match self {
+            Self::Program { .. } => return self.call("store", Some(token)).map(drop),
+            Self::File(path) => path,
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let write = || {
+            // Made with mode 0600 under a name that nobody knows beforehand.
+            let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+            file.write_all(token.expose_secret().as_bytes())?;
+            file.persist(path)?;
+            Ok(())
+        };
+        write().map_err(|error: io::Error| failed(path, &error))
+    }
+
+    fn call(&self, verb: &str, token: Option<&Secret<String>>) -> Result<Secret<String>, String> {
+        let Self::Program { path, address } = self else { return Ok(Secret::new(String::new())) };
+        let stdin = if token.is_some() { Stdio::piped() } else { Stdio::null() };
+        let run = || {
+            let mut child = Command::new(path)
+                .arg(verb)
+                .env("VAULT_ADDR", address)
+                .env("BAO_ADDR", address)
+                .stdin(stdin)
+                .stdout(Stdio::piped())
+                .spawn()?;
+            if let (Some(mut input), Some(token)) = (child.stdin.take(), token) {
+                input.write_all(token.expose_secret().as_bytes())?;
+            }
+            let mut answer = Secret::new(String::new());
+            if let Some(output) = child.stdout.take() {
+                output.take(LONGEST).read_to_string(answer.expose_secret_mut())?;
+            }
+            Ok((child.wait()?, answer))
+        };
+        let (status, answer) = run().map_err(|error: io::Error| failed(path, &error))?;
+        if status.success() {
+            Ok(answer)
+        } else {
+            Err(format!("the token helper {} failed to {verb}: {status}", path.display()))
+        }
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// The program that the user has named, if any. A file that can't be read is an error: the token
+/// would go where the user doesn't want it.
+fn configured(environment: &Environment) -> Result<Option<String>, String> {
+    let home = environment.home();
+    let named = environment.setting("CONFIG_PATH").map(|path| expand(&path, home.as_deref()));
+    let in_home = home.iter().flat_map(|home| [".bao", ".vault"].map(|f| Path::new(home).join(f)));
+    for path in named.map_or_else(|| in_home.collect(), |path| vec![path]) {
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            // A folder of that name belongs to somebody else.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(failed(&path, &error)),
+        };
+        let wrong = |reason: String| format!("error parsing config file at {path:?}: {reason}");
+        let body = strongroom_hcl::parse(&text, &strongroom_hcl::Limits::default())
+            .map_err(|error| wrong(error.to_string()))?;
+        if let Some(item) = body.unknown(&["token_helper"]).next() {
+            let reason =
+                format!("invalid key {:?} on line {}", item.key.text, item.key.position.line);
+            return Err(wrong(reason));
+        }
+        let program = body.read("token_helper", strongroom_hcl::Value::as_str);
+        let program = program.map_err(|error| wrong(error.to_string()))?;
+        return Ok(program.filter(|program| !program.is_empty()).map(ToOwned::to_owned));
+    }
+    Ok(None)
+}
+
+fn expand(path: &str, home: Option<&str>) -> PathBuf {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Environment) {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::of(&[("HOME", home.path().to_str().unwrap())]);
+        (home, environment)
+    }
+
+    fn token(helper: &TokenHelper) -> Option<String> {
+        helper.get().unwrap().map(|token| token.expose_secret().clone())
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone() {
+        let (home, environment) = home();
+        let helper = TokenHelper::choose(&environment, "a").unwrap();
+        assert_eq!(token(&helper), None);
+        let path = home.path().join(".vault-token");
+        // One that others can read is replaced, not written into.
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+        helper.store(&Secret::from_text("s.new")).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "s.new");
+        assert_eq!(token(&helper).unwrap(), "s.new");
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn white_space_around_a_token_is_none_of_it() {
+        let (home, environment) = home();
+        std::fs::write(home.path().join(".vault-token"), " s.tok\n").unwrap();
+        assert_eq!(token(&TokenHelper::choose(&environment, "a").unwrap()).unwrap(), "s.tok");
+        std::fs::write(home.path().join(".vault-token"), "\n").unwrap();
+        assert_eq!(token(&TokenHelper::choose(&environment, "a").unwrap()), None);
+    }
+
+    #[test]
+    fn a_program_keeps_tokens() {
+        let (home, environment) = home();
+        let program = home.path().join("helper");
+        let script = "#!/bin/sh\ncase $1 in\nget) cat \"$0.$VAULT_ADDR\" ;;\nstore) cat > \"$0.$VAULT_ADDR\" ;;\n*) exit 3 ;;\nesac\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::write(home.path().join(".vault"), format!("token_helper = {program:?}")).unwrap();
+        let helper = TokenHelper::choose(&environment, "here").unwrap();
+        helper.store(&Secret::from_text("s.kept")).unwrap();
+        assert_eq!(token(&helper).unwrap(), "s.kept");
+        assert!(home.path().join("helper.here").exists());
+        assert!(!home.path().join(".vault-token").exists());
+        let elsewhere = TokenHelper::choose(&environment, "there").unwrap();
+        assert!(elsewhere.get().err().unwrap().contains("failed to get"));
+    }
+
+    #[test]
+    fn a_choice_that_cannot_be_read_is_an_error() {
+        let (home, environment) = home();
+        for (text, expected) in [
+            ("token_helper = ", "error parsing config file"),
+            ("other = \"x\"", "invalid key \"other\" on line 1"),
+            ("token_helper = \"relative\"", "absolute"),
+        ] {
+            std::fs::write(home.path().join(".bao"), text).unwrap();
+            let error = TokenHelper::choose(&environment, "a").unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        std::fs::write(home.path().join(".bao"), "# nothing").unwrap();
+        assert!(TokenHelper::choose(&environment, "a").is_ok());
+    }
+
+    #[test]
+    fn paths_can_be_named() {
+        let environment = Environment::of(&[("VAULT_TOKEN_PATH", "/t"), ("HOME", "/nowhere")]);
+        let chosen = TokenHelper::choose(&environment, "a").unwrap();
+        assert_eq!(chosen, TokenHelper::File(PathBuf::from("/t")));
+        assert!(TokenHelper::choose(&Environment::of(&[]), "a").is_err());
+    }
+}

@@ -1,0 +1,409 @@
+//! [`Client`]: read, write, list and delete at any path.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Method, Proxy, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use strongroom_types::{Clock, Entropy, Fields, Secret};
+
+use crate::answer::SecretAnswer;
+use crate::config::{Address, ClientConfig};
+use crate::error::Error;
+use crate::send::{Call, Reply};
+use crate::tls::{self, OtherName};
+
+/// Talks to one server as one caller. Cheap to clone; clones share their connections.
+///
+/// Nothing is cancelled on the server when a future is dropped: what was sent may be done.
+#[derive(Clone)]
+pub struct Client {
+    link: Arc<Link>,
+    headers: HeaderMap,
+}
+
+/// What clones of a client share.
+pub(crate) struct Link {
+    pub(crate) http: reqwest::Client,
+    pub(crate) address: Address,
+    pub(crate) max_retries: u32,
+    pub(crate) follow_redirect: bool,
+    pub(crate) max_answer_bytes: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Where calls go: the address, or the server's other name.
+    base: Url,
+}
+
+/// Parameters in a URL; a name may be there more than once.
+pub type Query = [(String, String)];
+
+/// Part of a long list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The key after which the part begins; empty for the start.
+    pub after: String,
+    /// Most keys; none for all.
+    pub limit: Option<u32>,
+}
+
+impl Client {
+    /// A client. Files of certificates are read now; no connection is made yet.
+    pub fn new(config: ClientConfig) -> Result<Self, Error> {
+        let address = Address::parse(&config.address)?;
+        let other_name = match &config.tls.server_name {
+            Some(name) if address.base.scheme() == "https" => {
+                Some(OtherName::new(&address.base, name)?)
+            }
+            _ => None,
+        };
+        let headers = headers(&config, other_name.as_ref())?;
+        let base = other_name.as_ref().map_or(&address.base, |name| &name.base).clone();
+        let http = http(&config, &address, other_name)?;
+        let link = Link {
+            http,
+            address,
+            max_retries: config.max_retries,
+            follow_redirect: config.follow_redirect,
+            max_answer_bytes: config.max_answer_bytes,
+            clock: config.clock,
+            entropy: config.entropy,
+            base,
+        };
+        Ok(Self { link: Arc::new(link), headers })
+    }
+
+    /// The same client, asking with another token, or with none.
+    pub fn with_token(&self, token: Option<&Secret<String>>) -> Result<Self, Error> {
+        let mut headers = self.headers.clone();
+        set_token(&mut headers, token)?;
+        Ok(Self { link: self.link.clone(), headers })
+    }
+
+    /// The same client, whose answers aren't wrapped.
+    #[must_use]
+    pub fn without_wrapping(&self) -> Self {
+        self.without("x-vault-wrap-ttl")
+    }
+
+    /// The same client outside of any namespace.
+    #[must_use]
+    pub fn without_namespace(&self) -> Self {
+        self.without("x-vault-namespace")
+    }
+
+    fn without(&self, name: &str) -> Self {
+        let mut headers = self.headers.clone();
+        headers.remove(name);
+        Self { link: self.link.clone(), headers }
+    }
+
+    /// Reads a path. Nothing there is `None`.
+    pub async fn read(&self, path: &str, query: &Query) -> Result<Option<SecretAnswer>, Error> {
+        let mut call = self.call(Method::GET, path, query)?;
+        let reply = self.link.send(&mut call).await?;
+        maybe(reply, &call)
+    }
+
+    /// Reads a path and gives the body as it is. Nothing there is an error of status 404.
+    pub async fn read_raw(&self, path: &str, query: &Query) -> Result<Bytes, Error> {
+        let mut call = self.call(Method::GET, path, query)?;
+        Ok(self.link.send(&mut call).await?.checked(&call)?.body)
+    }
+
+    /// Lists what is below a path. Nothing there is `None`.
+    pub async fn list(&self, path: &str, page: &Page) -> Result<Option<SecretAnswer>, Error> {
+        let mut query = vec![("list".to_owned(), "true".to_owned())];
+        if !page.after.is_empty() || page.limit.is_some() {
+            query.push(("after".to_owned(), page.after.clone()));
+            query.extend(page.limit.map(|limit| ("limit".to_owned(), limit.to_string())));
+        }
+        let mut call = self.call(Method::GET, path, &query)?;
+        let reply = self.link.send(&mut call).await?;
+        maybe(reply, &call)
+    }
+
+    /// Writes to a path. An answer without content is `None`.
+    pub async fn write(&self, path: &str, fields: &Fields) -> Result<Option<SecretAnswer>, Error> {
+        let body = fields.to_object().into_bytes();
+        let reply = self.send(Method::PUT, path, &[], Some(body)).await?;
+        SecretAnswer::parse(&reply.body)
+    }
+
+    /// Deletes a path. An answer without content is `None`.
+    pub async fn delete(&self, path: &str, query: &Query) -> Result<Option<SecretAnswer>, Error> {
+        let reply = self.send(Method::DELETE, path, query, None).await?;
+        SecretAnswer::parse(&reply.body)
+    }
+
+    /// Sends a call; a refusal is an error.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query,
+        body: Option<Bytes>,
+    ) -> Result<Reply, Error> {
+        let mut call = self.call(method, path, query)?;
+        call.body = body;
+        self.link.send(&mut call).await?.checked(&call)
+    }
+
+    /// Sends a document; a refusal is an error.
+    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Reply, Error> {
+        self.send(Method::PUT, path, &[], Some(json(body)?)).await
+    }
+
+    /// Sends a document and reads an envelope, which must be there.
+    pub(crate) async fn put_for_answer(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<SecretAnswer, Error> {
+        let reply = self.put(path, body).await?;
+        SecretAnswer::parse(&reply.body)?.ok_or(Error::Answer("it is empty"))
+    }
+
+    /// Reads a document that has no envelope.
+    pub(crate) async fn get_bare<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        bare(&self.send(Method::GET, path, &[], None).await?)
+    }
+
+    /// Sends a document and reads one that has no envelope.
+    pub(crate) async fn put_for_bare<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        bare(&self.put(path, body).await?)
+    }
+
+    fn call(&self, method: Method, path: &str, query: &Query) -> Result<Call, Error> {
+        let url = url(&self.link.base, path, query)?;
+        Ok(Call { method, url, headers: self.headers.clone(), body: None })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.link.address.base.as_str();
+        f.debug_struct("Client").field("address", &address).finish_non_exhaustive()
+    }
+}
+
+fn http(
+    config: &ClientConfig,
+    address: &Address,
+    other_name: Option<OtherName>,
+) -> Result<reqwest::Client, Error> {
+    let mut builder = reqwest::Client::builder()
+        .http1_only()
+        .redirect(Policy::none())
+        .referer(false)
+        .timeout(config.timeout)
+        .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")));
+    match &config.proxy {
+        Some(_) if other_name.is_some() => {
+            let text = "a TLS server name can't be used together with a proxy";
+            return Err(Error::Config(text.to_owned()));
+        }
+        Some(proxy) => {
+            let proxy = Proxy::all(proxy).map_err(|_| unusable("the proxy's address"))?;
+            builder = builder.proxy(proxy);
+        }
+        // What stays on this machine doesn't go through a proxy that the environment names.
+        None if address.is_local() || other_name.is_some() => builder = builder.no_proxy(),
+        None => {}
+    }
+    if let Some(name) = other_name {
+        builder = builder.dns_resolver(name.resolver);
+    }
+    if let Some(socket) = &address.socket {
+        builder = builder.unix_socket(socket.clone());
+    }
+    let builder = tls::configure(builder, &config.tls)?;
+    builder.build().map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        Error::Config(format!("failed to create client: {}", cause.unwrap_or_default()))
+    })
+}
+
+fn headers(config: &ClientConfig, other_name: Option<&OtherName>) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-vault-request", HeaderValue::from_static("true"));
+    if let Some(name) = other_name {
+        headers.insert(HOST, name.host.clone());
+    }
+    for (name, value) in &config.headers {
+        if name.to_ascii_lowercase().starts_with("x-vault-") {
+            let reason = "Header starting by 'X-Vault-' are for internal usage only";
+            return Err(Error::Config(format!("failed to setup Headers[{name}]: {reason}")));
+        }
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("a header"))?;
+        headers.append(name, sensitive(value, "a header")?);
+    }
+    if let Some(namespace) = &config.namespace {
+        headers.insert("x-vault-namespace", sensitive(namespace, "the namespace")?);
+    }
+    if let Some(ttl) = &config.wrap_ttl {
+        headers.insert("x-vault-wrap-ttl", sensitive(ttl, "the wrap TTL")?);
+    }
+    for value in &config.mfa {
+        headers.append("x-vault-mfa", sensitive(value.expose_secret(), "an MFA value")?);
+    }
+    set_token(&mut headers, config.token.as_ref())?;
+    Ok(headers)
+}
+
+fn set_token(headers: &mut HeaderMap, token: Option<&Secret<String>>) -> Result<(), Error> {
+    headers.remove(TOKEN);
+    let Some(token) = token.map(Secret::expose_secret).filter(|token| !token.is_empty()) else {
+        return Ok(());
+    };
+    if !token.chars().all(|c| !c.is_control() && (c == ' ' || !c.is_whitespace())) {
+        let text = "configured Vault token contains non-printable characters and cannot be used";
+        return Err(Error::Config(text.to_owned()));
+    }
+    headers.insert(TOKEN, sensitive(token, "the token")?);
+    Ok(())
+}
+
+const TOKEN: &str = "x-vault-token";
+
+/// A header's value that no log shows.
+fn sensitive(value: &str, what: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| unusable(what))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unusable(what: &str) -> Error {
+    Error::Config(format!("{what} can't be used as it is"))
+}
+
+/// The URL of a path: cleaned, and encoded so that it arrives as it was given.
+fn url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
+    let mut segments = Vec::new();
+    for segment in base.path().split('/') {
+        segments.push(segment.to_owned());
+    }
+    segments.push("v1".to_owned());
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." => return Err(Error::Config("relative paths not supported".to_owned())),
+            other => segments.push(utf8_percent_encode(other, ESCAPED).to_string()),
+        }
+    }
+    segments.retain(|segment| !segment.is_empty());
+    let mut url = base.clone();
+    url.set_path(&segments.join("/"));
+    if !query.is_empty() {
+        let mut pairs: Vec<_> = query.iter().collect();
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut encoded = form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(pairs);
+        url.set_query(Some(&encoded.finish()));
+    }
+    Ok(url)
+}
+
+/// What has to be escaped in a segment of a path (RFC 3986, section 3.3).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
+pub(crate) fn json(body: &impl Serialize) -> Result<Bytes, Error> {
+    let body = serde_json::to_vec(body).map_err(|_| unusable("what is to be sent"))?;
+    Ok(body.into())
+}
+
+fn bare<T: DeserializeOwned>(reply: &Reply) -> Result<T, Error> {
+    // What serde says may quote the answer, so it isn't said.
+    serde_json::from_slice(&reply.body)
+        .map_err(|_| Error::Answer("it isn't the JSON document that it should be"))
+}
+
+/// An answer that a 404 may hold: with data or warnings it is one, without it is nothing.
+fn maybe(reply: Reply, call: &Call) -> Result<Option<SecretAnswer>, Error> {
+    if reply.status == 404
+        && let Ok(answer) = SecretAnswer::parse(&reply.body)
+    {
+        return Ok(answer.filter(SecretAnswer::speaks));
+    }
+    SecretAnswer::parse(&reply.checked(call)?.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(base: &str, path: &str, query: &[(&str, &str)]) -> String {
+        let own = |text: &&str| (*text).to_owned();
+        let query: Vec<_> = query.iter().map(|(k, v)| (own(k), own(v))).collect();
+        url(&Url::parse(base).unwrap(), path, &query).unwrap().to_string()
+    }
+
+    #[test]
+    fn paths_arrive_as_given() {
+        for (path, expected) in [
+            ("kv/a", "http://h/v1/kv/a"),
+            ("/kv//a/", "http://h/v1/kv/a"),
+            ("kv/a b?c#d%2e", "http://h/v1/kv/a%20b%3Fc%23d%252e"),
+            ("kv/ä:=@,;+&$", "http://h/v1/kv/%C3%A4:=@,;+&$"),
+            ("kv/./%2e%2e/a", "http://h/v1/kv/%252e%252e/a"),
+        ] {
+            assert_eq!(made("http://h", path, &[]), expected);
+        }
+        assert_eq!(made("http://h/vault/", "sys/init", &[]), "http://h/vault/v1/sys/init");
+    }
+
+    #[test]
+    fn parameters_are_sorted_and_encoded() {
+        let query = [("b", "1 2"), ("a", "x&y"), ("b", "3")];
+        assert_eq!(made("http://h", "p", &query), "http://h/v1/p?a=x%26y&b=1+2&b=3");
+    }
+
+    #[test]
+    fn paths_do_not_climb() {
+        assert!(url(&Url::parse("http://h").unwrap(), "kv/../sys", &[]).is_err());
+    }
+
+    #[test]
+    fn tokens_that_cannot_be_sent_are_refused_and_not_repeated() {
+        let mut headers = HeaderMap::new();
+        for token in ["hunter2\n", "hunt\u{7f}er2", "\thunter2"] {
+            let error = set_token(&mut headers, Some(&Secret::from_text(token))).unwrap_err();
+            assert!(error.to_string().contains("non-printable"), "{error}");
+            assert!(!error.to_string().contains("hunt"), "{error}");
+        }
+        set_token(&mut headers, Some(&Secret::from_text("hunter2"))).unwrap();
+        assert!(!format!("{headers:?}").contains("hunter2"));
+        set_token(&mut headers, None).unwrap();
+        assert!(headers.get(TOKEN).is_none());
+    }
+
+    #[test]
+    fn own_headers_are_not_overridden() {
+        let config = ClientConfig {
+            headers: vec![("x-vAult-Token".to_owned(), "x".to_owned())],
+            ..ClientConfig::default()
+        };
+        assert!(Client::new(config).unwrap_err().to_string().contains("internal usage only"));
+    }
+}

@@ -1,0 +1,34 @@
+//! Typed client of the HTTP API, used by the command line, the agent and tests. It speaks to
+//! Strongroom as well as to Vault and OpenBao.
+//!
+//! It knows the API's words and nothing of terminals, files of tokens or environment variables:
+//! whoever makes a [`Client`] says in a [`ClientConfig`] where the server is and who is asking.
+//!
+//! In reading order:
+//!
+//! - [`config`]: [`ClientConfig`], what a client is made with
+//! - [`client`]: [`Client`]: read, write, list and delete at any path
+//! - [`answer`]: [`SecretAnswer`], the envelope; data stays raw JSON, so numbers keep their digits
+//! - [`error`]: [`Error`]; what a server refused is printed as Vault's tools print it
+//! - [`sys`]: the server itself: seal, mounts, policies, leases, plug-ins
+//! - [`token`]: making, renewing and revoking tokens
+//! - `send`: attempts, the one redirect that is followed, and bounds
+//! - `tls`: certificates
+#![deny(missing_docs)]
+
+pub mod answer;
+pub mod client;
+pub mod config;
+pub mod error;
+mod send;
+pub mod sys;
+mod tls;
+pub mod token;
+
+pub use answer::{Auth, SecretAnswer, WrapInfo};
+pub use client::{Client, Page, Query};
+pub use config::{ClientConfig, Pem, TlsConfig};
+pub use error::{ApiError, Error};
+
+#[cfg(test)]
+mod tests;

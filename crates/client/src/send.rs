@@ -1,0 +1,242 @@
+//! One call: attempts, the one redirect that is followed, and bounds.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use crate::answer::SecretAnswer;
+use crate::client::Link;
+use crate::error::{ApiError, Error};
+
+/// A call that can be sent more than once.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+}
+
+/// What came back.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    headers: HeaderMap,
+}
+
+impl Reply {
+    /// Success, or the server's refusal as an error.
+    pub(crate) fn checked(self, call: &Call) -> Result<Self, Error> {
+        if self.status.is_success() || self.status.is_redirection() {
+            return Ok(self);
+        }
+        Err(Error::Api(Box::new(self.refusal(call))))
+    }
+
+    fn refusal(&self, call: &Call) -> ApiError {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            errors: Option<Vec<String>>,
+        }
+        let body = serde_json::from_slice::<Body>(&self.body).ok();
+        let raw = body.is_none().then(|| String::from_utf8_lossy(&self.body).into_owned());
+        let namespace = self.headers.get("x-vault-namespace");
+        let answer = SecretAnswer::parse(&self.body).ok().flatten();
+        ApiError {
+            method: call.method.to_string(),
+            url: call.url.to_string(),
+            status: self.status.as_u16(),
+            namespace: namespace.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned),
+            errors: body.and_then(|body| body.errors).unwrap_or_default(),
+            raw,
+            answer: answer.filter(SecretAnswer::speaks),
+        }
+    }
+}
+
+/// An attempt that failed, and whether another may do better.
+struct Failed {
+    error: Error,
+    may_pass: bool,
+}
+
+impl Link {
+    /// Sends a call, again if that may help, and to where a standby sends it.
+    pub(crate) async fn send(&self, call: &mut Call) -> Result<Reply, Error> {
+        let reply = self.attempts(call).await?;
+        let moved = matches!(reply.status.as_u16(), 301 | 302 | 307);
+        if !moved || !self.follow_redirect {
+            return Ok(reply);
+        }
+        let unusable = || Error::Answer("it redirects to no usable address");
+        let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let mut next = location.and_then(|to| call.url.join(to).ok()).ok_or_else(unusable)?;
+        if call.url.scheme() == "https" && next.scheme() != "https" {
+            return Err(Error::Downgrade);
+        }
+        // Neither fails for a URL that has a host.
+        let _ = next.set_username("");
+        let _ = next.set_password(None);
+        call.headers.remove(HOST);
+        call.url = next;
+        self.attempts(call).await
+    }
+
+    async fn attempts(&self, call: &Call) -> Result<Reply, Error> {
+        let mut tried = 0;
+        loop {
+            let outcome = self.attempt(call).await;
+            let (may_pass, pause) = match &outcome {
+                Ok(reply) => (may_pass(reply.status), retry_after(reply)),
+                Err(failed) => (failed.may_pass, None),
+            };
+            if !may_pass || tried >= self.max_retries {
+                return outcome.map_err(|failed| failed.error);
+            }
+            tried += 1;
+            let pause = pause.unwrap_or_else(|| self.pause_before(tried)).min(LONGEST_PAUSE);
+            self.clock.sleep_until(self.clock.now().plus(pause)).await;
+        }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Reply, Failed> {
+        let mut request = self.http.request(call.method.clone(), call.url.clone());
+        request = request.headers(call.headers.clone());
+        if let Some((name, password)) = &self.address.login {
+            request = request.basic_auth(name, Some(password.expose_secret()));
+        }
+        if let Some(body) = &call.body {
+            let json = HeaderValue::from_static("application/json");
+            request = request.header(CONTENT_TYPE, json).body(body.clone());
+        }
+        let lost = |error: reqwest::Error| self.lost(call, &error);
+        let response = request.send().await.map_err(lost)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.body(call, response).await?;
+        Ok(Reply { status, body, headers })
+    }
+
+    async fn body(&self, call: &Call, mut response: Response) -> Result<Bytes, Failed> {
+        let limit = self.max_answer_bytes;
+        let too_large = || Failed { error: Error::TooLarge(limit), may_pass: false };
+        let announced = response.content_length().unwrap_or(0);
+        if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(call, &error))? {
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    fn lost(&self, call: &Call, error: &reqwest::Error) -> Failed {
+        let cause = Cause::of(error);
+        // A call that reached nobody can be sent again; one that may have been done, only if doing
+        // it twice is the same as once.
+        let undone = error.is_connect() && !matches!(cause, Cause::Tls(_));
+        let may_pass = undone || (call.method == Method::GET && !error.is_timeout());
+        let method = call.method.as_str();
+        let (first, rest) = method.split_at_checked(1).unwrap_or((method, ""));
+        let name = format!("{first}{} {:?}", rest.to_lowercase(), call.url.as_str());
+        let reason = cause.describe(self, call, error);
+        Failed { error: Error::Unreachable { call: name, reason }, may_pass }
+    }
+
+    /// Longer with every attempt, and not the same for everyone.
+    fn pause_before(&self, attempt: u32) -> Duration {
+        let jitter = self.entropy.next_u64() % 500;
+        Duration::from_millis(1000 + jitter) * attempt
+    }
+}
+
+/// No server makes a client wait longer than this between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Whether a status may be another one a little later.
+fn may_pass(status: StatusCode) -> bool {
+    match status.as_u16() {
+        412 | 429 => true,
+        501 => false,
+        code => code >= 500,
+    }
+}
+
+/// How long the server asks to wait.
+fn retry_after(reply: &Reply) -> Option<Duration> {
+    if !matches!(reply.status.as_u16(), 429 | 503) {
+        return None;
+    }
+    let seconds = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Errors of the system come wrapped in each other, and their `source` leaves one out.
+fn innermost(error: &io::Error) -> &io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    inner.map_or(error, innermost)
+}
+
+/// What is at the bottom of a failed attempt.
+enum Cause {
+    Io(io::ErrorKind, String),
+    Tls(String),
+    PlainHttp,
+    Other(String),
+}
+
+impl Cause {
+    fn of(error: &reqwest::Error) -> Self {
+        let mut found = Self::Other(error.to_string());
+        let mut next: Option<&(dyn StdError + 'static)> = error.source();
+        while let Some(error) = next {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                let io = innermost(io);
+                let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                found = match tls {
+                    Some(rustls::Error::InvalidMessage(
+                        rustls::InvalidMessage::InvalidContentType,
+                    )) => return Self::PlainHttp,
+                    Some(tls) => return Self::Tls(tls.to_string()),
+                    None => Self::Io(io.kind(), io.to_string()),
+                };
+            } else if !matches!(found, Self::Io(..)) {
+                found = Self::Other(error.to_string());
+            }
+            next = error.source();
+        }
+        found
+    }
+
+    /// In the words that scripts know from Go programs, where there are such.
+    fn describe(&self, link: &Link, call: &Call, error: &reqwest::Error) -> String {
+        if error.is_timeout() {
+            return "context deadline exceeded".to_owned();
+        }
+        let place = match &link.address.socket {
+            Some(path) => format!("unix {}", path.display()),
+            None => {
+                let port = call.url.port_or_known_default().unwrap_or_default();
+                format!("tcp {}:{port}", call.url.host_str().unwrap_or_default())
+            }
+        };
+        match self {
+            Self::Io(io::ErrorKind::ConnectionRefused, _) => {
+                format!("dial {place}: connect: connection refused")
+            }
+            Self::Io(io::ErrorKind::NotFound, _) if link.address.socket.is_some() => {
+                format!("dial {place}: connect: no such file or directory")
+            }
+            Self::Io(_, text) if error.is_connect() => format!("dial {place}: {text}"),
+            Self::Io(_, text) | Self::Other(text) => text.clone(),
+            Self::Tls(text) => format!("tls: {text}"),
+            Self::PlainHttp => "http: server gave HTTP response to HTTPS client".to_owned(),
+        }
+    }
+}

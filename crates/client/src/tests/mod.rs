@@ -1,0 +1,374 @@
+//! A client against a server that answers as it is told.
+
+mod scripted;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use self::scripted::{Script, Scripted, answer, tls};
+use crate::sys::leases::Revoke;
+use crate::token::{TokenRequest, Which};
+use crate::{Client, ClientConfig, Error, Page, Pem, TlsConfig};
+use strongroom_types::clock::BoxFuture;
+use strongroom_types::entropy::SeededEntropy;
+use strongroom_types::{Clock, Fields, Secret, Timestamp};
+
+fn client(server: &Scripted) -> Client {
+    Client::new(config(server)).unwrap()
+}
+
+fn config(server: &Scripted) -> ClientConfig {
+    ClientConfig { address: server.address(), max_retries: 0, ..ClientConfig::default() }
+}
+
+fn text(pem: &str) -> Pem {
+    Pem::Text(Secret::from_text(pem))
+}
+
+/// A client that repeats, and the clock it waits on.
+fn persistent(server: &Scripted) -> (Client, Arc<Hurried>) {
+    let clock = Arc::new(Hurried::default());
+    let config = ClientConfig {
+        max_retries: 2,
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(1)),
+        ..config(server)
+    };
+    (Client::new(config).unwrap(), clock)
+}
+
+/// A clock on which no wait takes any time, and which remembers them.
+#[derive(Debug, Default)]
+struct Hurried(Mutex<Vec<Duration>>);
+
+impl Hurried {
+    fn waits(&self) -> Vec<Duration> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        self.0.lock().unwrap().push(at.since(self.now()));
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn sends_who_asks_and_what() {
+    let server = Scripted::start(vec![answer(200, "{}"), answer(204, ""), answer(204, "")]).await;
+    let config = ClientConfig {
+        token: Some(Secret::from_text("hunter2")),
+        namespace: Some("ns/".to_owned()),
+        wrap_ttl: Some("60s".to_owned()),
+        headers: vec![("X-Own".to_owned(), "1".to_owned())],
+        ..config(&server)
+    };
+    let client = Client::new(config).unwrap();
+    client.read("kv/a b", &[("x".to_owned(), "1".to_owned())]).await.unwrap();
+    let mut fields = Fields::new();
+    fields.set("n", &1);
+    let plain = client.without_wrapping().without_namespace().with_token(None).unwrap();
+    plain.write("kv/a", &fields).await.unwrap();
+    client.delete("kv/a", &[]).await.unwrap();
+    let asked = server.asked();
+    assert!(asked[0].starts_with("GET /v1/kv/a%20b?x=1 HTTP/1.1\r\n"), "{}", asked[0]);
+    for header in ["x-vault-token: hunter2", "x-vault-request: true", "x-vault-namespace: ns/"] {
+        assert!(asked[0].contains(header), "{header} in {}", asked[0]);
+    }
+    assert!(asked[0].contains("x-vault-wrap-ttl: 60s") && asked[0].contains("x-own: 1"));
+    assert!(asked[1].starts_with("PUT /v1/kv/a HTTP/1.1\r\n") && asked[1].ends_with("{\"n\":1}"));
+    for header in ["x-vault-token", "x-vault-namespace", "x-vault-wrap-ttl"] {
+        assert!(!asked[1].contains(header), "{header} in {}", asked[1]);
+    }
+    assert!(asked[2].starts_with("DELETE /v1/kv/a HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn lists_with_a_query() {
+    let keys = r#"{"request_id":"r","data":{"keys":["b","a"]}}"#;
+    let server = Scripted::start(vec![answer(200, keys), answer(200, keys)]).await;
+    let client = client(&server);
+    let found = client.list("kv", &Page::default()).await.unwrap().unwrap();
+    assert_eq!(found.keys().unwrap(), ["b", "a"]);
+    client.list("kv", &Page { after: "a".to_owned(), limit: Some(7) }).await.unwrap();
+    let asked = server.asked();
+    assert!(asked[0].starts_with("GET /v1/kv?list=true HTTP"), "{}", asked[0]);
+    assert!(asked[1].starts_with("GET /v1/kv?after=a&limit=7&list=true HTTP"), "{}", asked[1]);
+}
+
+#[tokio::test]
+async fn a_404_is_nothing_unless_it_says_something() {
+    let deleted = r#"{"request_id":"r","data":{"metadata":{"deletion_time":"x"}},"warnings":null}"#;
+    let server = Scripted::start(vec![
+        answer(404, r#"{"errors":[]}"#),
+        answer(404, ""),
+        answer(404, deleted),
+        answer(404, "<html>no such page</html>"),
+        answer(404, r#"{"errors":["no handler for route"]}"#),
+    ])
+    .await;
+    let client = client(&server);
+    assert!(client.read("kv/a", &[]).await.unwrap().is_none());
+    assert!(client.read("kv/a", &[]).await.unwrap().is_none());
+    assert!(client.read("kv/a", &[]).await.unwrap().unwrap().data.unwrap().contains("metadata"));
+    let foreign = client.read("kv/a", &[]).await.unwrap_err().to_string();
+    assert!(foreign.ends_with("Code: 404. Raw Message:\n\n<html>no such page</html>"), "{foreign}");
+    let written = client.write("kv/a", &Fields::new()).await.unwrap_err();
+    assert_eq!(written.status(), Some(404));
+}
+
+#[tokio::test]
+async fn a_refusal_reads_as_vault_prints_it() {
+    let body = r#"{"errors":["permission denied"]}"#;
+    let server = Scripted::start(vec![answer(403, body)]).await;
+    let error = client(&server).read("kv/a", &[]).await.unwrap_err();
+    let expected = format!(
+        "Error making API request.\n\nURL: GET {}/v1/kv/a\nCode: 403. Errors:\n\n* permission denied",
+        server.address()
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn tries_again_what_may_pass() {
+    for (status, attempts) in [(500, 3), (502, 3), (503, 3), (412, 3), (429, 3), (501, 1), (403, 1)]
+    {
+        let replies = (0..attempts).map(|_| answer(status, r#"{"errors":["later"]}"#)).collect();
+        let server = Scripted::start(replies).await;
+        let (client, clock) = persistent(&server);
+        let error = client.read("kv/a", &[]).await.unwrap_err();
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(server.asked().len(), attempts, "{status}");
+        let waits = clock.waits();
+        assert_eq!(waits.len(), attempts - 1, "{status}");
+        for (wait, least) in waits.iter().zip([1000, 2000]) {
+            assert!((least..=least + 1000).contains(&wait.as_millis()), "{wait:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn waits_as_long_as_the_server_asks() {
+    let mut busy = answer(503, r#"{"errors":[]}"#);
+    busy.headers.push("retry-after: 9".to_owned());
+    let server = Scripted::start(vec![busy, answer(200, "{}")]).await;
+    let (client, clock) = persistent(&server);
+    client.read("kv/a", &[]).await.unwrap();
+    assert_eq!(clock.waits(), [Duration::from_secs(9)]);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_sent_twice() {
+    let server = Scripted::start(vec![Script::hang_up(), answer(204, "")]).await;
+    let (client, _) = persistent(&server);
+    let error = client.write("kv/a", &Fields::new()).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert_eq!(server.asked().len(), 1);
+
+    let server = Scripted::start(vec![Script::hang_up(), answer(200, "{}")]).await;
+    persistent(&server).0.read("kv/a", &[]).await.unwrap();
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_closed_port_reads_as_go_prints_it() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap();
+    drop(listener);
+    let address = format!("http://{place}");
+    let config = ClientConfig { address, max_retries: 0, ..ClientConfig::default() };
+    let error = Client::new(config).unwrap().seal_status().await.unwrap_err();
+    let expected = format!(
+        "Get \"http://{place}/v1/sys/seal-status\": dial tcp {place}: connect: connection refused"
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn follows_one_redirect_with_body_and_token() {
+    let active = Scripted::start(vec![answer(204, "")]).await;
+    let mut moved = answer(307, "");
+    moved.headers.push(format!("location: {}/v1/kv/a?x=1", active.address()));
+    let standby = Scripted::start(vec![moved]).await;
+    let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config(&standby) };
+    let mut fields = Fields::new();
+    fields.set("a", &1);
+    Client::new(config).unwrap().write("kv/a", &fields).await.unwrap();
+    let asked = active.asked();
+    assert!(asked[0].starts_with("PUT /v1/kv/a?x=1 HTTP"), "{}", asked[0]);
+    assert!(asked[0].contains("x-vault-token: tok") && asked[0].ends_with("{\"a\":1}"));
+}
+
+#[tokio::test]
+async fn does_not_follow_a_second_redirect_nor_one_when_told_not_to() {
+    let mut moved = answer(307, "");
+    moved.headers.push("location: /v1/kv/b".to_owned());
+    let server = Scripted::start(vec![moved.clone(), moved.clone()]).await;
+    assert!(client(&server).read("kv/a", &[]).await.unwrap().is_none());
+    assert_eq!(server.asked().len(), 2);
+
+    let server = Scripted::start(vec![moved]).await;
+    let config = ClientConfig { follow_redirect: false, ..config(&server) };
+    Client::new(config).unwrap().read("kv/a", &[]).await.unwrap();
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn never_follows_from_tls_to_plain() {
+    let plain = Scripted::start(vec![answer(200, "{}")]).await;
+    let mut moved = answer(307, "");
+    moved.headers.push(format!("location: {}/v1/kv/a", plain.address()));
+    let (server, ca) = tls(&["localhost"], vec![moved]).await;
+    let tls = TlsConfig { ca: Some(text(&ca)), ..TlsConfig::default() };
+    let config = ClientConfig { tls, ..config(&server) };
+    let error = Client::new(config).unwrap().read("kv/a", &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Downgrade), "{error}");
+    assert!(plain.asked().is_empty());
+}
+
+#[tokio::test]
+async fn answers_are_bounded() {
+    let long = "x".repeat(5000);
+    let mut unannounced = answer(200, &long);
+    unannounced.announce = false;
+    let server = Scripted::start(vec![answer(200, &long), unannounced]).await;
+    let client = Client::new(ClientConfig { max_answer_bytes: 4096, ..config(&server) }).unwrap();
+    for _ in 0..2 {
+        let error = client.read("kv/a", &[]).await.unwrap_err();
+        assert!(matches!(error, Error::TooLarge(4096)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn trusts_whom_it_is_told_to() {
+    let with = |tls| async move {
+        let (server, ca) = scripted::tls(&["localhost"], vec![answer(200, "{}")]).await;
+        let tls: TlsConfig = match tls {
+            "ca" => TlsConfig { ca: Some(text(&ca)), ..TlsConfig::default() },
+            "skip" => TlsConfig { skip_verify: true, ..TlsConfig::default() },
+            _ => TlsConfig { ca: Some(text(&scripted::other_ca())), ..TlsConfig::default() },
+        };
+        let client = Client::new(ClientConfig { tls, ..config(&server) }).unwrap();
+        client.read("kv/a", &[]).await.map(drop)
+    };
+    with("ca").await.unwrap();
+    with("skip").await.unwrap();
+    let error = with("other").await.unwrap_err();
+    assert!(error.to_string().contains("tls: invalid peer certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_ca_can_be_a_file_or_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    for as_folder in [true, false] {
+        let (server, pem) = tls(&["localhost"], vec![answer(200, "{}")]).await;
+        std::fs::write(&file, pem).unwrap();
+        let (ca, ca_folder) = match as_folder {
+            true => (None, Some(folder.path().to_owned())),
+            false => (Some(Pem::File(file.clone())), None),
+        };
+        let tls = TlsConfig { ca, ca_folder, ..TlsConfig::default() };
+        let client = Client::new(ClientConfig { tls, ..config(&server) }).unwrap();
+        client.read("kv/a", &[]).await.unwrap();
+    }
+    std::fs::write(&file, "no certificate").unwrap();
+    let tls = TlsConfig { ca: Some(Pem::File(file)), ..TlsConfig::default() };
+    let error = Client::new(ClientConfig { tls, ..ClientConfig::default() }).unwrap_err();
+    assert!(error.to_string().contains("no certificate in PEM"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_may_go_by_another_name() {
+    let (server, ca) = tls(&["vault.example"], vec![answer(200, "{}")]).await;
+    let place = server.address().trim_start_matches("https://").to_owned();
+    let named = |name: &str| {
+        let tls = TlsConfig {
+            ca: Some(text(&ca)),
+            server_name: Some(name.to_owned()),
+            ..TlsConfig::default()
+        };
+        Client::new(ClientConfig { tls, ..config(&server) })
+    };
+    named("vault.example").unwrap().read("kv/a", &[]).await.unwrap();
+    let asked = server.asked();
+    assert!(asked[0].contains(&format!("host: {place}\r\n")), "{}", asked[0]);
+    assert!(named("other.example").unwrap().read("kv/a", &[]).await.is_err());
+    assert!(named("127.0.0.1").unwrap_err().to_string().contains("DNS name"));
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_named_as_such() {
+    let server = Scripted::start(vec![Script::raw("HTTP/1.1 400 Bad Request\r\n\r\n")]).await;
+    let address = server.address().replace("http://", "https://");
+    let client = Client::new(ClientConfig { address, ..config(&server) }).unwrap();
+    let error = client.seal_status().await.unwrap_err().to_string();
+    assert!(error.ends_with("http: server gave HTTP response to HTTPS client"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_needs_its_key() {
+    let tls = TlsConfig { client_cert: Some(text("c")), ..TlsConfig::default() };
+    let error = Client::new(ClientConfig { tls, ..ClientConfig::default() }).unwrap_err();
+    assert!(error.to_string().contains("both client cert and client key"), "{error}");
+}
+
+#[tokio::test]
+async fn speaks_over_a_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vault.sock");
+    let server = Scripted::start_on(&path, vec![answer(200, r#"{"initialized":true}"#)]).await;
+    let address = format!("unix://{}", path.display());
+    let config = ClientConfig { address, max_retries: 0, ..ClientConfig::default() };
+    assert!(Client::new(config).unwrap().is_initialised().await.unwrap());
+    assert!(server.asked()[0].starts_with("GET /v1/sys/init HTTP"));
+    let address = format!("unix://{}", folder.path().join("none").display());
+    let config = ClientConfig { address, max_retries: 0, ..ClientConfig::default() };
+    let error = Client::new(config).unwrap().is_initialised().await.unwrap_err().to_string();
+    assert!(error.contains("connect: no such file or directory"), "{error}");
+}
+
+#[tokio::test]
+async fn calls_go_where_vaults_tools_send_them() {
+    let reply = r#"{"request_id":"r","data":{"kv/":["read"],"keys":["default"],"policy":"x"}}"#;
+    let server = Scripted::start((0..16).map(|_| answer(200, reply)).collect()).await;
+    let client = client(&server);
+    let token = Secret::from_text("t");
+    client.create_token(&TokenRequest::default(), Some("r")).await.unwrap();
+    client.look_up_token(Which::Own).await.unwrap();
+    client.look_up_token(Which::Token(&token)).await.unwrap();
+    client.renew_token(Which::Accessor("a"), Duration::from_secs(5)).await.unwrap();
+    client.revoke_token(Which::Token(&token)).await.unwrap();
+    client.revoke_token_only(&token).await.unwrap();
+    client.renew_lease("l", Duration::ZERO).await.unwrap();
+    client.revoke(Revoke::Force("kv/creds"), true).await.unwrap();
+    assert_eq!(client.policies().await.unwrap(), ["default"]);
+    assert_eq!(client.policy("p").await.unwrap().unwrap(), "x");
+    assert_eq!(client.capabilities(None, "kv/").await.unwrap(), ["read"]);
+    client.plugin("secret", "p", Some("v1.0.0")).await.unwrap();
+    let expected = [
+        ("POST /v1/auth/token/create/r ", r#"{"num_uses":0}"#),
+        ("GET /v1/auth/token/lookup-self ", ""),
+        ("POST /v1/auth/token/lookup ", r#"{"token":"t"}"#),
+        ("POST /v1/auth/token/renew-accessor ", r#"{"accessor":"a","increment":5}"#),
+        ("PUT /v1/auth/token/revoke ", r#"{"token":"t"}"#),
+        ("PUT /v1/auth/token/revoke-orphan ", r#"{"token":"t"}"#),
+        ("PUT /v1/sys/leases/renew ", r#"{"lease_id":"l","increment":0}"#),
+        ("PUT /v1/sys/leases/revoke-force/kv/creds ", r#"{"sync":true}"#),
+        ("GET /v1/sys/policies/acl?list=true ", ""),
+        ("GET /v1/sys/policies/acl/p ", ""),
+        ("POST /v1/sys/capabilities-self ", r#"{"path":"kv/"}"#),
+        ("GET /v1/sys/plugins/catalog/secret/p?version=v1.0.0 ", ""),
+    ];
+    let asked = server.asked();
+    assert_eq!(asked.len(), expected.len());
+    for (asked, (line, body)) in asked.iter().zip(expected) {
+        assert!(asked.starts_with(line), "{line} in {asked}");
+        assert!(asked.ends_with(&format!("\r\n\r\n{body}")), "{body} in {asked}");
+    }
+}

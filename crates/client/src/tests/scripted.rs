@@ -1,0 +1,187 @@
+//! A server that answers as it is told, one reply a request, and keeps what it was asked.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// One reply.
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: String,
+    /// Whether its length is said beforehand.
+    pub(crate) announce: bool,
+    hang_up: bool,
+    raw: Option<&'static str>,
+}
+
+pub(crate) fn answer(status: u16, body: &str) -> Script {
+    Script { status, body: body.to_owned(), announce: true, ..Script::default() }
+}
+
+impl Script {
+    /// Closes the connection instead of replying.
+    pub(crate) fn hang_up() -> Self {
+        Self { hang_up: true, ..Self::default() }
+    }
+
+    /// Says this, whatever is asked.
+    pub(crate) fn raw(text: &'static str) -> Self {
+        Self { raw: Some(text), ..Self::default() }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("HTTP/1.1 {} X\r\n", self.status);
+        for header in &self.headers {
+            text.push_str(&format!("{header}\r\n"));
+        }
+        if self.announce {
+            text.push_str(&format!("content-length: {}\r\n", self.body.len()));
+        }
+        format!("{text}connection: close\r\n\r\n{}", self.body)
+    }
+}
+
+/// The server. It ends with this value.
+pub(crate) struct Scripted {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Scripted {
+    pub(crate) async fn start(replies: Vec<Script>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        Self::run(address, Socket::Tcp(listener), replies)
+    }
+
+    pub(crate) async fn start_on(socket: &Path, replies: Vec<Script>) -> Self {
+        Self::run(String::new(), Socket::Unix(UnixListener::bind(socket).unwrap()), replies)
+    }
+
+    fn run(address: String, socket: Socket, replies: Vec<Script>) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let kept = asked.clone();
+        #[expect(clippy::disallowed_methods, reason = "the test's own task, ended with the server")]
+        let task = tokio::spawn(async move {
+            for reply in replies {
+                serve(socket.accept().await, &kept, reply).await;
+            }
+        });
+        Self { address, asked, task }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    /// What was asked, whole requests.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// What it listens on.
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+    Tls(TcpListener, TlsAcceptor),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Socket {
+    async fn accept(&self) -> Box<dyn Stream> {
+        match self {
+            Self::Tcp(listener) => Box::new(listener.accept().await.unwrap().0),
+            Self::Unix(listener) => Box::new(listener.accept().await.unwrap().0),
+            // A client that doesn't trust the certificate leaves, and another may come.
+            Self::Tls(listener, acceptor) => loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    return Box::new(stream);
+                }
+            },
+        }
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A server with a certificate for these names, and the CA's certificate as PEM. Its address names
+/// `localhost`.
+pub(crate) async fn tls(names: &[&str], replies: Vec<Script>) -> (Scripted, String) {
+    let ca = authority();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+    let chain = vec![CertificateDer::from(cert.der().to_vec())];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let server = Scripted::run(address, Socket::Tls(listener, acceptor), replies);
+    (server, ca.pem())
+}
+
+/// A CA that signed nothing.
+pub(crate) fn other_ca() -> String {
+    authority().pem()
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+async fn serve(mut stream: Box<dyn Stream>, asked: &Mutex<Vec<String>>, reply: Script) {
+    if let Some(raw) = reply.raw {
+        stream.write_all(raw.as_bytes()).await.ok();
+        return;
+    }
+    let request = read(&mut *stream).await;
+    asked.lock().unwrap().push(request);
+    if !reply.hang_up {
+        stream.write_all(reply.text().as_bytes()).await.ok();
+    }
+    stream.shutdown().await.ok();
+}
+
+/// A whole request: head, and as much body as it announces.
+async fn read(stream: &mut dyn Stream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return text;
+            }
+        }
+        if stream.read_buf(&mut bytes).await.unwrap() == 0 {
+            return text;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Certificates, and a server that goes by another name than its address.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderValue;
+use reqwest::{Certificate, ClientBuilder, Identity, Url};
+use strongroom_types::Secret;
+
+use crate::config::{Pem, TlsConfig};
+use crate::error::Error;
+
+/// Sets up a client's certificates.
+pub(crate) fn configure(
+    mut builder: ClientBuilder,
+    config: &TlsConfig,
+) -> Result<ClientBuilder, Error> {
+    if let Some(roots) = roots(config)? {
+        builder = builder.tls_certs_only(roots);
+    }
+    match (&config.client_cert, &config.client_key) {
+        (Some(cert), Some(key)) => builder = builder.identity(identity(cert, key)?),
+        (None, None) => {}
+        _ => return Err(failed("both client cert and client key must be provided")),
+    }
+    Ok(builder.tls_danger_accept_invalid_certs(config.skip_verify))
+}
+
+/// The authorities to trust; none for the system's.
+fn roots(config: &TlsConfig) -> Result<Option<Vec<Certificate>>, Error> {
+    let sources = match (&config.ca, &config.ca_folder) {
+        (Some(pem), _) => return bundle(&read(pem)?, &name(pem)).map(Some),
+        (None, Some(folder)) => files_of(folder)?,
+        (None, None) => return Ok(None),
+    };
+    let mut roots = Vec::new();
+    for file in sources {
+        let source = Pem::File(file);
+        roots.extend(bundle(&read(&source)?, &name(&source))?);
+    }
+    if roots.is_empty() { Err(failed("there is no CA certificate")) } else { Ok(Some(roots)) }
+}
+
+fn bundle(pem: &Secret<Vec<u8>>, name: &str) -> Result<Vec<Certificate>, Error> {
+    let found = Certificate::from_pem_bundle(pem.expose_secret()).unwrap_or_default();
+    if found.is_empty() {
+        return Err(failed(&format!("{name} has no certificate in PEM")));
+    }
+    Ok(found)
+}
+
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let unreadable = |error| failed(&format!("{} can't be read: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn identity(cert: &Pem, key: &Pem) -> Result<Identity, Error> {
+    let mut pem = read(key)?;
+    pem.expose_secret_mut().push(b'\n');
+    pem.expose_secret_mut().extend(read(cert)?.expose_secret());
+    Identity::from_pem(pem.expose_secret())
+        .map_err(|_| failed("the client certificate and key can't be used together"))
+}
+
+fn read(pem: &Pem) -> Result<Secret<Vec<u8>>, Error> {
+    let bytes = match pem {
+        Pem::Text(text) => text.expose_secret().clone().into_bytes(),
+        Pem::File(file) => {
+            std::fs::read(file).map_err(|error| failed(&format!("{}: {error}", file.display())))?
+        }
+    };
+    Ok(Secret::new(bytes))
+}
+
+fn name(pem: &Pem) -> String {
+    match pem {
+        Pem::File(file) => file.display().to_string(),
+        Pem::Text(_) => "the given text".to_owned(),
+    }
+}
+
+fn failed(reason: &str) -> Error {
+    Error::Config(format!("failed to setup TLS config: {reason}"))
+}
+
+/// A server that goes by another name than its address. Calls are made to that name, so that TLS
+/// asks for it and checks it; looking it up gives the address.
+pub(crate) struct OtherName {
+    /// The base of URLs, with the server's name.
+    pub(crate) base: Url,
+    /// What the server is to be called in HTTP.
+    pub(crate) host: HeaderValue,
+    /// Looks up the address, whatever is asked.
+    pub(crate) resolver: Pinned,
+}
+
+impl OtherName {
+    pub(crate) fn new(address: &Url, name: &str) -> Result<Self, Error> {
+        let unusable = |reason: &str| failed(&format!("the TLS server name {reason}"));
+        if name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            return Err(unusable("must be a DNS name"));
+        }
+        let real = address.host_str().unwrap_or_default();
+        let host = match address.port() {
+            Some(port) => format!("{real}:{port}"),
+            None => real.to_owned(),
+        };
+        let host = HeaderValue::from_str(&host).map_err(|_| unusable("has no usable address"))?;
+        let mut base = address.clone();
+        base.set_host(Some(name)).map_err(|_| unusable("isn't a host name"))?;
+        let resolver = Pinned(real.trim_matches(['[', ']']).to_owned());
+        Ok(Self { base, host, resolver })
+    }
+}
+
+/// Looks up one host, whatever is asked.
+#[derive(Clone)]
+pub(crate) struct Pinned(String);
+
+impl Resolve for Pinned {
+    fn resolve(&self, _: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            // The port is the URL's.
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}

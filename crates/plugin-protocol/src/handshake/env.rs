@@ -1,0 +1,157 @@
+//! Variables in the environment of a plug-in. Nothing here reads or writes the environment: the
+//! host passes these names to the child it starts, a plug-in looks them up.
+
+/// Proves to a plug-in that a host started it, and not somebody's shell. Not a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MagicCookie {
+    /// Name of the variable.
+    pub variable: &'static str,
+    /// What it must hold.
+    pub value: &'static str,
+}
+
+impl MagicCookie {
+    /// Of secrets engines and auth methods.
+    pub const BACKEND: Self =
+        Self { variable: "VAULT_BACKEND_PLUGIN", value: "6669da05-b1c8-4f49-97d9-c8e5bed98e20" };
+
+    /// Of database plug-ins.
+    pub const DATABASE: Self =
+        Self { variable: "VAULT_DATABASE_PLUGIN", value: "926a0820-aea2-be28-51d6-83cdf00e8edb" };
+
+    /// Whether a host started this process for this kind of plug-in.
+    pub fn is_present(self, lookup: impl Fn(&str) -> Option<String>) -> bool {
+        lookup(self.variable).is_some_and(|value| value == self.value)
+    }
+}
+
+/// The protocol versions the host can speak; see [`super::versions`].
+pub const PROTOCOL_VERSIONS: &str = "PLUGIN_PROTOCOL_VERSIONS";
+/// PEM of the host's certificate; there only under AutoMTLS.
+pub const CLIENT_CERT: &str = "PLUGIN_CLIENT_CERT";
+/// `true` if broker traffic must share one connection; there only in container runtimes.
+pub const MULTIPLEX_GRPC: &str = "PLUGIN_MULTIPLEX_GRPC";
+/// Folder for the plug-in's sockets. Hosts older than this variable leave it to `TMPDIR`.
+pub const UNIX_SOCKET_DIR: &str = "PLUGIN_UNIX_SOCKET_DIR";
+/// Group that must be able to use the socket; there only in container runtimes.
+pub const UNIX_SOCKET_GROUP: &str = "PLUGIN_UNIX_SOCKET_GROUP";
+/// Lowest TCP port, where there are no unix sockets.
+pub const MIN_PORT: &str = "PLUGIN_MIN_PORT";
+/// Highest TCP port, where there are no unix sockets.
+pub const MAX_PORT: &str = "PLUGIN_MAX_PORT";
+
+/// What every host says of ports, though none is used on unix.
+pub const PORT_RANGE: (u16, u16) = (10_000, 25_000);
+
+/// A variable that the server sets in two spellings, for plug-ins built with either SDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerVariable {
+    /// As OpenBao spells it.
+    pub bao: &'static str,
+    /// As Vault spells it.
+    pub vault: &'static str,
+}
+
+macro_rules! server_variables {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
+        impl ServerVariable {
+            $($(#[$doc])*
+            pub const $constant: Self =
+                Self { bao: concat!("BAO_", $name), vault: concat!("VAULT_", $name) };)*
+
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$constant),*];
+        }
+    };
+}
+
+server_variables! {
+    /// `true` if certificates come through [`CLIENT_CERT`] and the handshake line.
+    AUTOMTLS_ENABLED = "PLUGIN_AUTOMTLS_ENABLED";
+    /// `true` if the plug-in is only asked about itself: no storage, no requests.
+    METADATA_MODE = "PLUGIN_METADATA_MODE";
+    /// Version of the server. Very old plug-ins speak gRPC only if it is there.
+    VERSION = "VERSION";
+    /// Names the certificate of versions 3 and 4; there only without AutoMTLS.
+    UNWRAP_TOKEN = "UNWRAP_TOKEN";
+    /// `true` if the plug-in is to keep its memory from being swapped.
+    MLOCK_ENABLED = "PLUGIN_MLOCK_ENABLED";
+}
+
+impl ServerVariable {
+    /// Both spellings, as a host must set them.
+    pub const fn names(self) -> [&'static str; 2] {
+        [self.bao, self.vault]
+    }
+
+    /// What the environment says: OpenBao's spelling first; an empty value is none.
+    pub fn read(self, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
+        self.names().into_iter().filter_map(lookup).find(|value| !value.is_empty())
+    }
+
+    /// Whether it says `true`, spelled so.
+    pub fn is_true(self, lookup: impl Fn(&str) -> Option<String>) -> bool {
+        self.read(lookup).is_some_and(|value| value == "true")
+    }
+}
+
+/// Whether the name belongs to the protocol, so that a catalog entry must not set it.
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with("PLUGIN_")
+        || [MagicCookie::BACKEND, MagicCookie::DATABASE].iter().any(|it| it.variable == name)
+        || ServerVariable::ALL.iter().any(|variable| variable.names().contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + Copy + 'a {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn bao_counts_before_vault_and_empty_is_absent() {
+        let both = [("VAULT_VERSION", "1.20.0"), ("BAO_VERSION", "2.4.0")];
+        assert_eq!(ServerVariable::VERSION.read(environment(&both)).unwrap(), "2.4.0");
+        let vault = [("VAULT_VERSION", "1.20.0"), ("BAO_VERSION", "")];
+        assert_eq!(ServerVariable::VERSION.read(environment(&vault)).unwrap(), "1.20.0");
+        assert_eq!(ServerVariable::VERSION.read(environment(&[])), None);
+    }
+
+    #[test]
+    fn only_true_is_true() {
+        for (value, expected) in [("true", true), ("1", false), ("false", false), ("True", false)] {
+            let pairs = [("VAULT_PLUGIN_METADATA_MODE", value)];
+            assert_eq!(ServerVariable::METADATA_MODE.is_true(environment(&pairs)), expected);
+        }
+        assert!(!ServerVariable::METADATA_MODE.is_true(environment(&[])));
+    }
+
+    #[test]
+    fn a_wrong_cookie_is_none() {
+        let cookie = MagicCookie::BACKEND;
+        assert!(cookie.is_present(environment(&[(cookie.variable, cookie.value)])));
+        assert!(!cookie.is_present(environment(&[(cookie.variable, "x")])));
+        assert!(!cookie.is_present(environment(&[(cookie.variable, MagicCookie::DATABASE.value)])));
+        assert!(!cookie.is_present(environment(&[])));
+    }
+
+    #[test]
+    fn names_of_the_protocol_are_reserved() {
+        for name in [
+            "PLUGIN_CLIENT_CERT",
+            "PLUGIN_ANYTHING",
+            "VAULT_BACKEND_PLUGIN",
+            "VAULT_UNWRAP_TOKEN",
+            "BAO_VERSION",
+            "VAULT_PLUGIN_METADATA_MODE",
+            "BAO_PLUGIN_AUTOMTLS_ENABLED",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["PATH", "AWS_REGION", "VAULT_ADDR", "MY_PLUGIN_X"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+}

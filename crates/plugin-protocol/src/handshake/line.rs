@@ -1,0 +1,296 @@
+//! The one line a plug-in writes to its standard output when it is ready.
+
+use std::fmt;
+
+use data_encoding::BASE64_NOPAD;
+use rustls::pki_types::CertificateDer;
+
+use super::versions::Offer;
+use crate::address::{Address, InvalidAddress};
+
+/// The handshake line, read or to be written.
+///
+/// The host reads it with [`parse`](str::parse) and then has it [judged](Self::under_auto_mtls)
+/// against what it asked for; only the outcome of that, a [`Peer`], says whom to talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandshakeLine {
+    version: u32,
+    address: Address,
+    certificate: Option<CertificateDer<'static>>,
+    shares_broker: Option<bool>,
+}
+
+/// A plug-in that keeps to what the host asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// One of the versions the host offered.
+    pub version: u32,
+    /// Where it listens.
+    pub address: Address,
+    /// The one certificate it may present, in DER.
+    pub certificate: CertificateDer<'static>,
+}
+
+/// Why a line is refused. The host adds what it knows of the process: its exit status, the last
+/// lines of its standard error, the mode of its file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// Fewer than four fields: this is no plug-in, or it failed.
+    #[error("the first line of output is not a handshake")]
+    NotAHandshake,
+    /// Longer than any handshake.
+    #[error("the first line of output is longer than {MAX_LINE_BYTES} bytes")]
+    TooLong,
+    /// Another go-plugin than ours.
+    #[error("the plug-in speaks core protocol version {0:?}, this host speaks 1")]
+    CoreVersion(String),
+    /// Not a number.
+    #[error("the plug-in names no protocol version")]
+    Version,
+    /// A version the host did not offer.
+    #[error("the plug-in speaks protocol version {version}, this host offered {offered}")]
+    Incompatible {
+        /// What the plug-in speaks.
+        version: u32,
+        /// What the host can speak.
+        offered: Offer,
+    },
+    /// `net/rpc`, said or left unsaid.
+    #[error("the plug-in speaks net/rpc, which is not supported; gRPC is")]
+    NetRpc,
+    /// Neither gRPC nor `net/rpc`.
+    #[error("the plug-in speaks an unknown protocol")]
+    Protocol,
+    /// Nowhere a plug-in may listen.
+    #[error("the plug-in names no usable address: {0}")]
+    Address(#[from] InvalidAddress),
+    /// Not base64 of the standard alphabet without padding.
+    #[error("the plug-in's certificate is not encoded as it must be")]
+    Certificate,
+    /// AutoMTLS was asked for and ignored. There is no falling back: without a certificate to
+    /// expect, anybody could be at the other end.
+    #[error("the plug-in gave no certificate, though mutual TLS was asked for")]
+    NoCertificate,
+}
+
+/// A line longer than this is no handshake; the longest seen has some 1200 bytes.
+pub const MAX_LINE_BYTES: usize = 16 * 1024;
+
+const CORE_VERSION: &str = "1";
+
+/// Shorter certificate fields count as none, as they do for every host.
+const SHORTEST_CERTIFICATE: usize = 51;
+
+impl HandshakeLine {
+    /// The line of a plug-in that serves `version` at `address` under AutoMTLS.
+    pub fn new(version: u32, address: Address, certificate: CertificateDer<'static>) -> Self {
+        Self { version, address, certificate: Some(certificate), shares_broker: None }
+    }
+
+    /// Adds that broker traffic can't share the main connection. To be said only where the host
+    /// asks, in [`super::env::MULTIPLEX_GRPC`].
+    #[must_use]
+    pub fn without_broker_sharing(mut self) -> Self {
+        self.shares_broker = Some(false);
+        self
+    }
+
+    /// Judges the line by what the host asked for: one of the versions of `offer`, and AutoMTLS.
+    pub fn under_auto_mtls(self, offer: &Offer) -> Result<Peer, HandshakeError> {
+        if !offer.contains(self.version) {
+            let (version, offered) = (self.version, offer.clone());
+            return Err(HandshakeError::Incompatible { version, offered });
+        }
+        let certificate = self.certificate.ok_or(HandshakeError::NoCertificate)?;
+        Ok(Peer { version: self.version, address: self.address, certificate })
+    }
+}
+
+impl std::str::FromStr for HandshakeLine {
+    type Err = HandshakeError;
+
+    fn from_str(line: &str) -> Result<Self, HandshakeError> {
+        if line.len() > MAX_LINE_BYTES {
+            return Err(HandshakeError::TooLong);
+        }
+        let mut fields = line.trim().split('|');
+        let (Some(core), Some(version), Some(network), Some(address)) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            return Err(HandshakeError::NotAHandshake);
+        };
+        if core != CORE_VERSION {
+            return Err(HandshakeError::CoreVersion(excerpt(core)));
+        }
+        let version = version.parse().map_err(|_| HandshakeError::Version)?;
+        match fields.next() {
+            Some("grpc") => {}
+            Some("netrpc") | None => return Err(HandshakeError::NetRpc),
+            Some(_) => return Err(HandshakeError::Protocol),
+        }
+        let address = Address::parse(network, address)?;
+        let certificate = match fields.next() {
+            Some(text) if text.len() >= SHORTEST_CERTIFICATE => {
+                let der = BASE64_NOPAD
+                    .decode(text.as_bytes())
+                    .map_err(|_| HandshakeError::Certificate)?;
+                Some(der.into())
+            }
+            _ => None,
+        };
+        let shares_broker = fields.next().filter(|text| !text.is_empty()).map(|it| it == "true");
+        Ok(Self { version, address, certificate, shares_broker })
+    }
+}
+
+impl fmt::Display for HandshakeLine {
+    /// The line without its line feed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, address, .. } = self;
+        let network = address.network();
+        write!(f, "{CORE_VERSION}|{version}|{network}|{address}|grpc|")?;
+        if let Some(certificate) = &self.certificate {
+            f.write_str(&BASE64_NOPAD.encode(certificate))?;
+        }
+        match self.shares_broker {
+            Some(shares) => write!(f, "|{shares}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The start of what a stranger wrote, fit for a message.
+fn excerpt(text: &str) -> String {
+    text.chars().filter(|c| strongroom_types::path::is_printable(*c)).take(16).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Of the length of a small certificate.
+    fn certificate() -> CertificateDer<'static> {
+        vec![0x30; 400].into()
+    }
+
+    fn encoded() -> String {
+        BASE64_NOPAD.encode(&certificate())
+    }
+
+    fn judge(line: &str) -> Result<Peer, HandshakeError> {
+        line.parse::<HandshakeLine>()?.under_auto_mtls(&Offer::of([4, 5]))
+    }
+
+    #[test]
+    fn a_good_line_names_the_peer() {
+        let expected = Peer {
+            version: 5,
+            address: Address::unix("/tmp/plugin123").unwrap(),
+            certificate: certificate(),
+        };
+        let line = format!("1|5|unix|/tmp/plugin123|grpc|{}", encoded());
+        for line in [
+            line.clone(),
+            format!("  {line}\r\n"),
+            format!("{line}|"),
+            format!("{line}|true"),
+            format!("{line}|false|what comes later"),
+        ] {
+            assert_eq!(judge(&line).as_ref(), Ok(&expected), "{line}");
+        }
+        let tcp = judge(&format!("1|4|tcp|127.0.0.1:10000|grpc|{}", encoded())).unwrap();
+        assert_eq!((tcp.version, &*tcp.address.to_string()), (4, "127.0.0.1:10000"));
+    }
+
+    #[test]
+    fn every_rule_has_its_error() {
+        let good = encoded();
+        let fifty = "A".repeat(50);
+        let cases: &[(&str, HandshakeError)] = &[
+            ("", HandshakeError::NotAHandshake),
+            ("hello", HandshakeError::NotAHandshake),
+            ("1|5|unix", HandshakeError::NotAHandshake),
+            ("2|5|unix|/tmp/x|grpc|", HandshakeError::CoreVersion("2".into())),
+            ("\u{1b}[31m|5|unix|/tmp/x|grpc|", HandshakeError::CoreVersion("[31m".into())),
+            ("1|v5|unix|/tmp/x|grpc|", HandshakeError::Version),
+            ("1||unix|/tmp/x|grpc|", HandshakeError::Version),
+            ("1|-5|unix|/tmp/x|grpc|", HandshakeError::Version),
+            ("1|5|unix|/tmp/x", HandshakeError::NetRpc),
+            ("1|5|unix|/tmp/x|netrpc|", HandshakeError::NetRpc),
+            ("1|5|unix|/tmp/x|", HandshakeError::Protocol),
+            ("1|5|unix|/tmp/x|http|", HandshakeError::Protocol),
+            ("1|5|unix|x|grpc|", HandshakeError::Address(InvalidAddress::Path)),
+            ("1|5|udp|/tmp/x|grpc|", HandshakeError::Address(InvalidAddress::Network)),
+            ("1|5|tcp|10.0.0.1:1|grpc|", HandshakeError::Address(InvalidAddress::Tcp)),
+            ("1|5|unix|/tmp/x|grpc", HandshakeError::NoCertificate),
+            ("1|5|unix|/tmp/x|grpc|", HandshakeError::NoCertificate),
+            ("1|5|unix|/tmp/x|grpc||true", HandshakeError::NoCertificate),
+            (&format!("1|5|unix|/tmp/x|grpc|{fifty}"), HandshakeError::NoCertificate),
+            (&format!("1|5|unix|/tmp/x|grpc|{good}=="), HandshakeError::Certificate),
+            (&format!("1|5|unix|/tmp/x|grpc|{good}-_"), HandshakeError::Certificate),
+            (&format!("1|5|unix|/tmp/x|grpc|{good} AA"), HandshakeError::Certificate),
+            (
+                &format!("1|3|unix|/tmp/x|grpc|{good}"),
+                HandshakeError::Incompatible { version: 3, offered: Offer::of([4, 5]) },
+            ),
+            (&"x".repeat(MAX_LINE_BYTES + 1), HandshakeError::TooLong),
+        ];
+        for (line, error) in cases {
+            assert_eq!(judge(line).as_ref(), Err(error), "{line:.80}");
+        }
+    }
+
+    #[test]
+    fn sharing_is_spoken_of_only_when_asked() {
+        let line = HandshakeLine::new(5, Address::unix("/tmp/x").unwrap(), certificate());
+        assert_eq!(line.to_string().split('|').count(), 6);
+        let asked = line.without_broker_sharing().to_string();
+        assert_eq!(asked.rsplit('|').next(), Some("false"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(line in "\\PC{0,200}") {
+            let _ = judge(&line);
+        }
+
+        /// Closer to home than random text: fields that are right as often as wrong.
+        #[test]
+        fn never_panics_on_near_misses(
+            fields in prop::collection::vec(
+                prop_oneof![
+                    Just("1".to_owned()), Just("5".to_owned()), Just("unix".to_owned()),
+                    Just("tcp".to_owned()), Just("/tmp/x".to_owned()), Just("grpc".to_owned()),
+                    Just("127.0.0.1:1".to_owned()), Just(String::new()), "[A-Za-z0-9+/=]{0,80}",
+                ],
+                0..9,
+            )
+        ) {
+            if let Ok(peer) = judge(&fields.join("|")) {
+                prop_assert!(peer.certificate.len() >= 38);
+            }
+        }
+
+        #[test]
+        fn a_written_line_reads_back(
+            version in 4_u32..6,
+            name in "[a-zA-Z0-9 ._-]{1,40}",
+            der in prop::collection::vec(any::<u8>(), 39..900),
+            asked: bool,
+        ) {
+            let address = Address::unix(format!("/tmp/{name}x")).unwrap();
+            let mut line = HandshakeLine::new(version, address.clone(), der.clone().into());
+            if asked {
+                line = line.without_broker_sharing();
+            }
+            let text = line.to_string();
+            prop_assert!(!text.contains(['=', '\n']));
+            prop_assert_eq!(text.parse::<HandshakeLine>(), Ok(line));
+            let peer = judge(&text).unwrap();
+            prop_assert_eq!(peer, Peer { version, address, certificate: der.into() });
+        }
+    }
+}

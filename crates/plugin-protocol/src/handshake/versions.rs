@@ -1,0 +1,104 @@
+//! Protocol versions: the host offers a set, the plug-in takes the highest it has too.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Backends: AutoMTLS, one process may serve many mounts.
+pub const BACKEND_V5: u32 = 5;
+/// Backends: one process a mount, certificates by unwrap token.
+pub const BACKEND_V4: u32 = 4;
+/// Backends: as version 4.
+pub const BACKEND_V3: u32 = 3;
+/// Databases: AutoMTLS, one process may serve many connections.
+pub const DATABASE_V6: u32 = 6;
+/// Databases: one process a connection.
+pub const DATABASE_V5: u32 = 5;
+
+/// The versions a host can speak, as it writes them into [`super::env::PROTOCOL_VERSIONS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer(BTreeSet<u32>);
+
+impl Offer {
+    /// These versions.
+    pub fn of(versions: impl IntoIterator<Item = u32>) -> Self {
+        Self(versions.into_iter().collect())
+    }
+
+    /// Reads the list. What is no number is passed over, as Go plug-ins do.
+    pub fn parse(list: &str) -> Self {
+        Self(list.split(',').filter_map(|version| version.trim().parse().ok()).collect())
+    }
+
+    /// Whether the host can speak this version.
+    pub fn contains(&self, version: u32) -> bool {
+        self.0.contains(&version)
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, version) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            version.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a plug-in answers to an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The highest version both have.
+    Agreed(u32),
+    /// They have none in common. The plug-in serves its lowest all the same, since only the host
+    /// can tell the operator.
+    Apart(u32),
+}
+
+impl Choice {
+    /// Chooses for a plug-in that has the versions `own`; none if it has no version at all.
+    pub fn make(own: &[u32], offer: &Offer) -> Option<Self> {
+        let lowest = own.iter().copied().min()?;
+        let agreed = own.iter().copied().filter(|version| offer.contains(*version)).max();
+        Some(agreed.map_or(Self::Apart(lowest), Self::Agreed))
+    }
+
+    /// The version for the handshake line.
+    pub const fn version(self) -> u32 {
+        match self {
+            Self::Agreed(version) | Self::Apart(version) => version,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_common_version_is_taken() {
+        let cases = [
+            ("5", Choice::Agreed(5)),
+            ("3,4", Choice::Agreed(4)),
+            ("4,3", Choice::Agreed(4)),
+            ("5,3,99", Choice::Agreed(5)),
+            ("", Choice::Apart(3)),
+            ("6,7", Choice::Apart(3)),
+            ("five", Choice::Apart(3)),
+            ("five,-1, 4 ", Choice::Agreed(4)),
+        ];
+        for (list, expected) in cases {
+            assert_eq!(Choice::make(&[4, 5, 3], &Offer::parse(list)), Some(expected), "{list:?}");
+        }
+        assert_eq!(Choice::make(&[], &Offer::parse("5")), None);
+    }
+
+    #[test]
+    fn an_offer_reads_back() {
+        let offer = Offer::of([BACKEND_V4, BACKEND_V3]);
+        assert_eq!(offer.to_string(), "3,4");
+        assert_eq!(Offer::parse(&offer.to_string()), offer);
+    }
+}

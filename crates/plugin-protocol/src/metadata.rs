@@ -1,0 +1,128 @@
+//! `multiplex_id`: which of the instances in one process a call is for.
+
+use std::task::{Context, Poll};
+
+use http::{HeaderName, HeaderValue, Request};
+use tonic::codegen::Service;
+use tonic::metadata::MetadataMap;
+
+/// The key under which every call of `Backend`, `Database` and `PluginVersion` names its
+/// instance, also to plug-ins that serve a single one.
+pub const MULTIPLEX_ID: &str = "multiplex_id";
+
+/// What peers say of a call to an instance that was never set up, or was cleaned up.
+pub const NO_INSTANCE: &str = "no backend instance found";
+
+/// A call does not say which instance it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no multiplexing ID found")]
+pub struct NoInstanceId;
+
+impl From<NoInstanceId> for tonic::Status {
+    /// With the code that Go plug-ins answer: they don't choose one.
+    fn from(error: NoInstanceId) -> Self {
+        Self::unknown(error.to_string())
+    }
+}
+
+/// The instance a call is for: exactly one value, not empty.
+pub fn instance_id(metadata: &MetadataMap) -> Result<&str, NoInstanceId> {
+    let mut values = metadata.get_all(MULTIPLEX_ID).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok().filter(|id| !id.is_empty()).ok_or(NoInstanceId),
+        _ => Err(NoInstanceId),
+    }
+}
+
+/// A channel whose every call is for one instance.
+#[derive(Clone, Debug)]
+pub struct ForInstance<C> {
+    channel: C,
+    id: HeaderValue,
+}
+
+impl<C> ForInstance<C> {
+    /// Calls through `channel`, for the instance `id`: visible ASCII, not empty.
+    pub fn new(channel: C, id: &str) -> Result<Self, NoInstanceId> {
+        match HeaderValue::from_str(id) {
+            Ok(id) if !id.is_empty() && id.to_str().is_ok() => Ok(Self { channel, id }),
+            _ => Err(NoInstanceId),
+        }
+    }
+}
+
+impl<C: Service<Request<B>>, B> Service<Request<B>> for ForInstance<C> {
+    type Response = C::Response;
+    type Error = C::Error;
+    type Future = C::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.channel.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> C::Future {
+        // Inserting replaces: the caller can't speak for another instance.
+        request.headers_mut().insert(KEY, self.id.clone());
+        self.channel.call(request)
+    }
+}
+
+const KEY: HeaderName = HeaderName::from_static(MULTIPLEX_ID);
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+
+    use super::*;
+
+    #[derive(Clone)]
+    struct Headers;
+
+    impl Service<Request<()>> for Headers {
+        type Response = http::HeaderMap;
+        type Error = ();
+        type Future = Ready<Result<http::HeaderMap, ()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<()>) -> Self::Future {
+            ready(Ok(request.headers().clone()))
+        }
+    }
+
+    fn metadata(values: &[&'static str]) -> MetadataMap {
+        let mut map = MetadataMap::new();
+        for value in values {
+            map.append(MULTIPLEX_ID, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn exactly_one_id_counts() {
+        assert_eq!(instance_id(&metadata(&["abc"])), Ok("abc"));
+        for values in [&[][..], &[""], &["a", "b"], &["a", "a"]] {
+            assert_eq!(instance_id(&metadata(values)), Err(NoInstanceId), "{values:?}");
+        }
+        let status = tonic::Status::from(NoInstanceId);
+        assert_eq!(status.message(), "no multiplexing ID found");
+    }
+
+    #[tokio::test]
+    async fn every_call_is_for_the_instance() {
+        let mut channel = ForInstance::new(Headers, "abc").unwrap();
+        let request = Request::builder().header(MULTIPLEX_ID, "other").header(MULTIPLEX_ID, "x");
+        let headers = channel.call(request.body(()).unwrap()).await.unwrap();
+        let ids: Vec<_> = headers.get_all(MULTIPLEX_ID).iter().collect();
+        assert_eq!(ids, ["abc"]);
+    }
+
+    #[test]
+    fn ids_that_no_header_can_carry_are_refused() {
+        for id in ["", "a\nb", "ü"] {
+            assert!(ForInstance::new(Headers, id).is_err(), "{id:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Who owns the tasks of a connection, and when they end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_types::Clock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The owner of background tasks: it counts them, ends them, and gives them the time.
+///
+/// There are two ways to end. [`drain`](Self::drain) asks: nothing new is begun, what runs may
+/// finish. [`stop`](Self::stop) doesn't ask: everything is dropped where it waits.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    draining: CancellationToken,
+    stopped: CancellationToken,
+    clock: Arc<dyn Clock>,
+}
+
+impl Tasks {
+    /// Tasks counted by `tracker`, with the time of `clock`.
+    pub fn new(tracker: TaskTracker, clock: Arc<dyn Clock>) -> Self {
+        let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
+        Self { tracker, draining, stopped, clock }
+    }
+
+    /// A part of these tasks that can be ended on its own. It ends with the whole at the latest,
+    /// and the whole isn't finished before it.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let (draining, stopped) = (self.draining.child_token(), self.stopped.child_token());
+        Self { tracker: self.tracker.clone(), draining, stopped, clock: self.clock.clone() }
+    }
+
+    /// Begin nothing new, finish what runs.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Drop everything.
+    pub fn stop(&self) {
+        self.draining.cancel();
+        self.stopped.cancel();
+    }
+
+    /// Resolves when nothing new is to be begun.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Whether nothing new is to be begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// The time these tasks go by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Runs `task` until it ends or everything is stopped.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopped = self.stopped.clone();
+        self.tracker.spawn(async move {
+            stopped.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Runs `task`, which must see by itself that everything is stopped.
+    pub(crate) fn spawn_counted(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(task);
+    }
+
+    /// What `future` gives, or nothing if it takes longer than `limit` or everything is stopped.
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        let deadline = self.clock.sleep_until(self.clock.now().plus(limit));
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = deadline => None,
+            () = self.stopped.cancelled() => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::clock::ManualClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_ends_alone_and_with_the_whole() {
+        let tracker = TaskTracker::new();
+        let whole = Tasks::new(tracker.clone(), Arc::new(ManualClock::default()));
+        let (one, two) = (whole.part(), whole.part());
+        one.spawn(std::future::pending());
+        two.spawn(std::future::pending());
+        one.stop();
+        assert!(one.is_draining() && !two.is_draining() && !whole.is_draining());
+        whole.stop();
+        assert!(two.is_draining());
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_deadline_or_the_end() {
+        let clock = ManualClock::default();
+        let tasks = Tasks::new(TaskTracker::new(), Arc::new(clock.clone()));
+        assert_eq!(tasks.within(Duration::from_secs(1), async { 7 }).await, Some(7));
+        let never = std::future::pending::<()>;
+        let late = tasks.within(Duration::from_secs(1), never());
+        let (late, ()) = tokio::join!(late, async { clock.advance(Duration::from_secs(1)) });
+        assert_eq!(late, None);
+        tasks.stop();
+        assert_eq!(tasks.within(Duration::from_secs(1), never()).await, None);
+    }
+}

@@ -1,0 +1,277 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P521_SHA512,
+};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    AlertDescription, CertificateError, ClientConnection, Error, HandshakeKind, ProtocolVersion,
+    RootCertStore, ServerConnection,
+};
+use strongroom_types::Clock;
+use strongroom_types::clock::ManualClock;
+use strongroom_types::entropy::SeededEntropy;
+
+use super::*;
+
+fn identity() -> Identity {
+    Identity::generate(&ManualClock::default(), &SeededEntropy::new(1)).unwrap()
+}
+
+/// A certificate such as Go's plug-ins and hosts make.
+fn go_identity() -> Identity {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).unwrap();
+    let mut params = CertificateParams::new([SERVER_NAME.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyEncipherment,
+        KeyUsagePurpose::KeyAgreement,
+        KeyUsagePurpose::KeyCertSign,
+    ];
+    Identity::assemble(&params.self_signed(&key).unwrap(), key).unwrap()
+}
+
+/// Somebody who read the certificate off the environment, and has another key.
+fn impostor(of: &Identity) -> Identity {
+    of.with_key_of(&identity())
+}
+
+/// How a handshake went for one side.
+#[derive(Debug, PartialEq)]
+enum Side {
+    Connected,
+    /// The handshake ended well, but the first thing read was this.
+    FailedAfter(Error),
+    Failed(Error),
+}
+
+/// Carries bytes between both until neither has more to say.
+fn shake(client: &mut ClientConnection, server: &mut ServerConnection) -> (Side, Side) {
+    let (mut client_side, mut server_side) = (Side::Connected, Side::Connected);
+    let mut wire = Vec::new();
+    while client.wants_write() || server.wants_write() {
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() && server_side == Side::Connected {
+            let established = !server.is_handshaking();
+            server.read_tls(&mut rest).unwrap();
+            if let Err(error) = server.process_new_packets() {
+                server_side =
+                    if established { Side::FailedAfter(error) } else { Side::Failed(error) };
+            }
+        }
+        wire.clear();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() && client_side == Side::Connected {
+            let established = !client.is_handshaking();
+            client.read_tls(&mut rest).unwrap();
+            if let Err(error) = client.process_new_packets() {
+                client_side =
+                    if established { Side::FailedAfter(error) } else { Side::Failed(error) };
+            }
+        }
+        wire.clear();
+    }
+    (client_side, server_side)
+}
+
+fn connections(
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+) -> (ClientConnection, ServerConnection) {
+    let name = ServerName::try_from(SERVER_NAME).unwrap();
+    (ClientConnection::new(client, name).unwrap(), ServerConnection::new(server).unwrap())
+}
+
+/// The client is told to expect `pinned_server`, the server `pinned_client`.
+fn connect(
+    (client, pinned_server): (&Identity, &Identity),
+    (server, pinned_client): (&Identity, &Identity),
+    version: &'static SupportedProtocolVersion,
+) -> (Side, Side) {
+    let client = client_config_for(client, pinned_server.certificate(), &[version]).unwrap();
+    let server = server_config_for(server, pinned_client.certificate(), &[version]).unwrap();
+    let (mut client, mut server) = connections(client, server);
+    shake(&mut client, &mut server)
+}
+
+const WRONG_PIN: Error =
+    Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+
+#[test]
+fn both_sides_agree_on_http2_and_tls13() {
+    let (host, plugin) = (identity(), identity());
+    let (mut client, mut server) = connections(
+        client_config(&host, plugin.certificate()).unwrap(),
+        server_config(&plugin, host.certificate()).unwrap(),
+    );
+    assert_eq!(shake(&mut client, &mut server), (Side::Connected, Side::Connected));
+    assert_eq!(client.alpn_protocol(), Some(&b"h2"[..]));
+    assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+    assert_eq!(server.peer_certificates(), Some(&[host.certificate()][..]));
+    assert_eq!(client.peer_certificates(), Some(&[plugin.certificate()][..]));
+}
+
+#[test]
+fn certificates_as_go_makes_them_are_accepted_in_both_roles() {
+    let (ours, go) = (identity(), go_identity());
+    for version in [&TLS12, &TLS13] {
+        let connected = (Side::Connected, Side::Connected);
+        assert_eq!(connect((&ours, &go), (&go, &ours), version), connected);
+        assert_eq!(connect((&go, &ours), (&ours, &go), version), connected);
+    }
+}
+
+#[test]
+fn another_server_is_refused_in_the_handshake() {
+    let (host, plugin, other) = (identity(), identity(), identity());
+    for version in [&TLS12, &TLS13] {
+        let (client, server) = connect((&host, &other), (&plugin, &host), version);
+        assert_eq!(client, Side::Failed(WRONG_PIN));
+        assert!(matches!(server, Side::Failed(Error::AlertReceived(_))), "{server:?}");
+    }
+}
+
+#[test]
+fn another_client_is_refused_and_learns_it_at_its_first_read() {
+    let (host, plugin, other) = (identity(), identity(), identity());
+    let (client, server) = connect((&other, &plugin), (&plugin, &host), &TLS13);
+    assert_eq!(server, Side::Failed(WRONG_PIN));
+    // The client's handshake was over before the server had looked.
+    assert!(matches!(client, Side::FailedAfter(Error::AlertReceived(_))), "{client:?}");
+    let (_, server) = connect((&other, &plugin), (&plugin, &host), &TLS12);
+    assert_eq!(server, Side::Failed(WRONG_PIN));
+}
+
+#[test]
+fn the_certificate_without_its_key_is_worth_nothing() {
+    let (host, plugin) = (identity(), identity());
+    let bad = Side::Failed(Error::InvalidCertificate(CertificateError::BadSignature));
+    for version in [&TLS12, &TLS13] {
+        let (client, _) = connect((&host, &plugin), (&impostor(&plugin), &host), version);
+        assert_eq!(client, bad, "a server with somebody else's certificate");
+        let (_, server) = connect((&impostor(&host), &plugin), (&plugin, &host), version);
+        assert_eq!(server, bad, "a client with somebody else's certificate");
+    }
+}
+
+#[test]
+fn a_client_without_a_certificate_is_refused() {
+    let (host, plugin) = (identity(), identity());
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinnedPeer::new(
+            plugin.certificate(),
+            &provider(),
+        )))
+        .with_no_client_auth();
+    let mut client = client;
+    client.alpn_protocols = vec![ALPN.to_vec()];
+    let server = server_config(&plugin, host.certificate()).unwrap();
+    let (mut client, mut server) = connections(Arc::new(client), server);
+    let (_, server) = shake(&mut client, &mut server);
+    assert_eq!(server, Side::Failed(Error::NoCertificatesPresented));
+}
+
+#[test]
+fn a_chain_is_refused() {
+    let (host, plugin) = (identity(), identity());
+    let mut chain = plugin.certified_key();
+    chain.cert.push(host.certificate());
+    let mut server = (*server_config(&plugin, host.certificate()).unwrap()).clone();
+    server.cert_resolver = Arc::new(SingleCertAndKey::from(chain));
+    let client = client_config(&host, plugin.certificate()).unwrap();
+    let (mut client, mut server) = connections(client, Arc::new(server));
+    assert_eq!(shake(&mut client, &mut server).0, Side::Failed(WRONG_PIN));
+}
+
+#[test]
+fn no_session_is_resumed() {
+    let (host, plugin) = (identity(), identity());
+    for version in [&TLS12, &TLS13] {
+        let config = client_config_for(&host, plugin.certificate(), &[version]).unwrap();
+        let mut eager = (*config).clone();
+        eager.resumption = rustls::client::Resumption::default();
+        let eager = Arc::new(eager);
+        let server = server_config_for(&plugin, host.certificate(), &[version]).unwrap();
+        for _ in 0..2 {
+            let (mut client, mut server) = connections(eager.clone(), server.clone());
+            shake(&mut client, &mut server);
+            assert_eq!(client.handshake_kind(), Some(HandshakeKind::Full));
+        }
+    }
+}
+
+#[test]
+fn a_peer_without_http2_is_refused() {
+    let (host, plugin) = (identity(), identity());
+    let mut client = (*client_config(&host, plugin.certificate()).unwrap()).clone();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let server = server_config(&plugin, host.certificate()).unwrap();
+    let (mut client, mut server) = connections(Arc::new(client), server);
+    let (client, _) = shake(&mut client, &mut server);
+    assert_eq!(client, Side::Failed(Error::AlertReceived(AlertDescription::NoApplicationProtocol)));
+}
+
+/// Go checks our certificate by the usual rules, with itself as the root.
+#[test]
+fn the_certificate_keeps_the_rules_that_go_checks() {
+    let clock = ManualClock::default();
+    let certificate = identity().certificate();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let roots = Arc::new(roots);
+    let server = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider());
+    let server = server.build().unwrap();
+    let client = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().unwrap();
+    let name = ServerName::try_from(SERVER_NAME).unwrap();
+    let year = 365 * 24 * 60 * 60;
+    for (offset, good) in
+        [(-31, false), (-30, true), (0, true), (29 * year, true), (31 * year, false)]
+    {
+        let at = u64::try_from(clock.now().as_secs() + offset).unwrap();
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+        assert_eq!(client.verify_client_cert(&certificate, &[], at).is_ok(), good, "{offset}");
+        let as_server = server.verify_server_cert(&certificate, &[], &name, &[], at);
+        assert_eq!(as_server.is_ok(), good, "{offset}");
+    }
+}
+
+#[test]
+fn pem_reads_back() {
+    let (one, two) = (identity(), go_identity());
+    for identity in [&one, &two] {
+        assert_eq!(identity::read_pem(identity.certificate_pem()).unwrap(), identity.certificate());
+    }
+    let both = [one.certificate_pem(), two.certificate_pem()].concat();
+    for (text, expected) in [
+        (both.as_str(), "the text holds 2 certificates where there must be one"),
+        ("", "the text holds 0 certificates where there must be one"),
+        ("-----BEGIN CERTIFICATE-----\n%\n-----END CERTIFICATE-----\n", "the text is not PEM"),
+    ] {
+        assert_eq!(identity::read_pem(text).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn no_two_identities_are_alike_and_none_is_printed() {
+    let (one, two) = (identity(), identity());
+    assert_ne!(one.certificate(), two.certificate());
+    assert_eq!(format!("{one:?}"), "Identity(..)");
+}

@@ -1,0 +1,163 @@
+//! Messages on their way: bodies that arrive, and bodies that are sent.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use http_body::{Body as _, Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::deadline::{self, Deadline};
+use super::error::TransportError;
+
+/// A body that arrives.
+pub struct Incoming {
+    stream: RecvStream,
+    /// The caller waits no longer than this, for the end of the body too.
+    deadline: Option<Deadline>,
+}
+
+impl Incoming {
+    pub(super) fn new(stream: RecvStream, deadline: Option<Deadline>) -> Self {
+        Self { stream, deadline }
+    }
+
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(data) = ready!(self.stream.poll_data(cx)) {
+            let data = data?;
+            // Only more than was received can't be released.
+            let _ = self.stream.flow_control().release_capacity(data.len());
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx))?;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl http_body::Body for Incoming {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = self.poll_stream(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(TransportError::underway)));
+        }
+        match &mut self.deadline {
+            Some(deadline) => {
+                ready!(deadline.as_mut().poll(cx));
+                Poll::Ready(Some(Err(deadline::exceeded())))
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Incoming(..)")
+    }
+}
+
+/// Sends a body. It ends when the body has, or when nobody waits for it any more.
+pub(super) struct Outgoing {
+    body: Body,
+    stream: SendStream<Bytes>,
+    /// Held back until it is known whether it is the last, so that it can say so.
+    held: Option<Bytes>,
+    /// The next part of the body is asked for only when there is room to send it.
+    room: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(body: Body, stream: SendStream<Bytes>) -> Self {
+        Self { body, stream, held: None, room: true }
+    }
+
+    /// An error means that the stream is closed; whoever waits for the answer learns why.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            if !self.room {
+                ready!(self.poll_room(cx))?;
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => {
+                    if let Some(data) = self.held.take() {
+                        self.send(data)?;
+                        continue;
+                    }
+                    // The body may never have more to say; the peer may have had enough.
+                    let _reason = ready!(self.stream.poll_reset(cx))?;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    // Peers count empty frames as an attack.
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => {
+                        if let Some(before) = self.held.replace(data) {
+                            self.send(before)?;
+                        }
+                    }
+                    Err(frame) => {
+                        if let Some(data) = self.held.take() {
+                            self.stream.send_data(data, false)?;
+                        }
+                        let trailers = frame.into_trailers().unwrap_or_default();
+                        return Poll::Ready(self.stream.send_trailers(trailers));
+                    }
+                },
+                Poll::Ready(Some(Err(_))) => {
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(None) => {
+                    let last = self.held.take().unwrap_or_default();
+                    return Poll::Ready(self.stream.send_data(last, true));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, data: Bytes) -> Result<(), h2::Error> {
+        self.room = false;
+        self.stream.send_data(data, false)
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        self.stream.reserve_capacity(1);
+        while self.stream.capacity() == 0 {
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(capacity) => capacity?,
+                // The stream can't send any more.
+                None => return Poll::Ready(Err(Reason::CANCEL.into())),
+            };
+        }
+        self.room = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Future for Outgoing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_send(cx).map(drop)
+    }
+}

@@ -1,0 +1,239 @@
+//! Calls over one connection.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::uri::{Authority, Scheme, Uri};
+use http::{Request, Response};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use strongroom_types::clock::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+
+use super::body::{Incoming, Outgoing};
+use super::cork::Cork;
+use super::deadline;
+use super::error::TransportError;
+use super::{
+    CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
+    SEND_BUFFER, STREAM_WINDOW,
+};
+use crate::address::{Address, Target};
+use crate::tasks::Tasks;
+use crate::tls::SERVER_NAME;
+
+/// Calls over one connection, for the clients in [`generated`](crate::generated). Clones share
+/// the connection, which ends when the last of them is dropped.
+///
+/// It is never made again: once it is lost, every call answers `Unavailable`, and
+/// [`TransportError`] tells whether a call may have been seen. A deadline set on a request
+/// (`Request::set_timeout`) is sent to the peer and kept here, by the clock of the tasks.
+#[derive(Clone)]
+pub struct Channel {
+    requests: SendRequest<Bytes>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tasks: Tasks,
+    lost: CancellationToken,
+    scheme: Scheme,
+    authority: Authority,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody listens there, or not for us.
+    #[error("can't connect to {address}: {cause}")]
+    Connect {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The peer is not the one, or does not think that we are.
+    #[error("mutual TLS with the peer failed: {0}")]
+    Tls(io::Error),
+    /// The peer does not speak HTTP/2.
+    #[error("the peer does not speak HTTP/2: {0}")]
+    Http(h2::Error),
+    /// It took too long, or was stopped.
+    #[error("the peer did not finish connecting in {} s", HANDSHAKE_LIMIT.as_secs())]
+    TimedOut,
+}
+
+impl Channel {
+    /// Connects. The connection is driven by one of `tasks`.
+    ///
+    /// That this succeeds does not say that the peer accepted us: under TLS 1.3 it says no only
+    /// when it has seen our certificate, after we are done. So check the health of a plug-in
+    /// before anything else.
+    ///
+    /// Cancel safety: when dropped, the connection is closed.
+    pub async fn connect(
+        address: &Address,
+        tls: Arc<ClientConfig>,
+        tasks: &Tasks,
+    ) -> Result<Self, ConnectError> {
+        let connecting = Box::pin(async {
+            let socket = dial(address)
+                .await
+                .map_err(|cause| ConnectError::Connect { address: address.clone(), cause })?;
+            let socket = BufReader::with_capacity(READ_BUFFER, socket);
+            // The name is a constant that is valid.
+            let name = ServerName::try_from(SERVER_NAME)
+                .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+            let stream =
+                TlsConnector::from(tls).connect(name, socket).await.map_err(ConnectError::Tls)?;
+            Self::over(stream, tasks).await
+        });
+        tasks.within(HANDSHAKE_LIMIT, connecting).await.unwrap_or(Err(ConnectError::TimedOut))
+    }
+
+    /// Speaks HTTP/2 over a stream that is already there, and private.
+    pub(crate) async fn over<T>(stream: T, tasks: &Tasks) -> Result<Self, ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let cork = Cork::new(stream);
+        let (requests, connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME_BYTES)
+            .max_header_list_size(HEADER_BYTES)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_concurrent_reset_streams(RESETS_REMEMBERED)
+            // It counts for the whole life of the connection, and calls are given up every day.
+            .max_local_error_reset_streams(None)
+            .handshake(cork.clone())
+            .await
+            .map_err(ConnectError::Http)?;
+        let lost = CancellationToken::new();
+        let guard = lost.clone().drop_guard();
+        tasks.spawn(async move {
+            let _guard = guard;
+            let mut connection = pin!(connection);
+            let end = std::future::poll_fn(move |cx| {
+                loop {
+                    let end = connection.as_mut().poll(cx);
+                    if end.is_ready() || !cork.settle(cx) {
+                        return end;
+                    }
+                }
+            });
+            if let Err(error) = end.await {
+                tracing::debug!(%error, "a plug-in connection ended");
+            }
+        });
+        let (scheme, authority) = (Scheme::HTTP, Authority::from_static(SERVER_NAME));
+        let shared = Shared { tasks: tasks.clone(), lost, scheme, authority };
+        Ok(Self { requests, shared: Arc::new(shared) })
+    }
+
+    /// Resolves when the connection is lost, and with it the process at its other end.
+    pub async fn lost(&self) {
+        self.shared.lost.cancelled().await;
+    }
+
+    /// Whether the connection is lost.
+    pub fn is_lost(&self) -> bool {
+        self.shared.lost.is_cancelled()
+    }
+
+    /// HTTP/2 wants a whole address; nobody on this wire looks at it.
+    fn absolute(&self, path: Uri) -> Uri {
+        let mut parts = path.into_parts();
+        parts.scheme = Some(self.shared.scheme.clone());
+        parts.authority = Some(self.shared.authority.clone());
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("lost", &self.is_lost()).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Incoming>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        // Clients hide what is said here behind a status of their own; `call` says it again.
+        self.requests.poll_ready(cx).map(|_| Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let deadline = deadline::of(request.headers(), &**self.shared.tasks.clock());
+        let (mut head, body) = request.into_parts();
+        head.uri = self.absolute(head.uri);
+        let sent = self.requests.send_request(Request::from_parts(head, ()), false);
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let (response, stream) = sent.map_err(TransportError::unsent)?;
+            let mut call = Call { response, sending: Some(Outgoing::new(body, stream)), deadline };
+            let response = std::future::poll_fn(|cx| call.poll_response(cx)).await?;
+            if let Some(sending) = call.sending {
+                // The peer answers before it has heard everything: a stream in both directions.
+                shared.tasks.spawn(sending);
+            }
+            let deadline = call.deadline;
+            Ok(response.map(|stream| Incoming::new(stream, deadline)))
+        })
+    }
+}
+
+struct Call {
+    response: h2::client::ResponseFuture,
+    sending: Option<Outgoing>,
+    deadline: Option<deadline::Deadline>,
+}
+
+impl Call {
+    fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<h2::RecvStream>, Status>> {
+        if let Some(sending) = &mut self.sending
+            && Pin::new(sending).poll(cx).is_ready()
+        {
+            self.sending = None;
+        }
+        if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
+            return Poll::Ready(response.map_err(TransportError::underway));
+        }
+        match &mut self.deadline {
+            Some(deadline) => deadline.as_mut().poll(cx).map(|()| Err(deadline::exceeded())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+async fn dial(address: &Address) -> io::Result<Either<UnixStream, TcpStream>> {
+    Ok(match address.target() {
+        Target::Unix(path) => Either::Left(UnixStream::connect(path).await?),
+        Target::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Either::Right(stream)
+        }
+    })
+}

@@ -1,0 +1,63 @@
+//! `grpc-timeout`: how long the caller waits.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use strongroom_types::Clock;
+use strongroom_types::clock::BoxFuture;
+use tonic::Status;
+
+/// Resolves when the caller has waited long enough.
+pub(super) type Deadline = BoxFuture<'static, ()>;
+
+/// What the headers of a call say; nothing if the caller waits for ever, or says nonsense.
+pub(super) fn of(headers: &HeaderMap, clock: &dyn Clock) -> Option<Deadline> {
+    let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
+    Some(clock.sleep_until(clock.now().plus(timeout)))
+}
+
+/// What a call answers whose deadline passed.
+pub(super) fn exceeded() -> Status {
+    Status::deadline_exceeded("the deadline of the call has passed")
+}
+
+/// Up to eight digits and a unit.
+fn parse(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read() {
+        for (text, millis) in [
+            ("1H", 3_600_000),
+            ("2M", 120_000),
+            ("99999999S", 99_999_999_000),
+            ("250m", 250),
+            ("250000u", 250),
+            ("99000000n", 99),
+            ("0S", 0),
+        ] {
+            assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "S", "1", "1s", "-1S", "+1S", "999999999S", "1.5S", "1 S", "ü", "1ü"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

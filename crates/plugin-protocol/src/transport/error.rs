@@ -1,0 +1,109 @@
+//! Why a call failed before the peer's own answer, and whether the peer had seen it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use h2::Reason;
+use tonic::{Code, Status};
+
+/// Whether a call that failed may have begun at the other end. Only one that was
+/// [`NotDelivered`](Self::NotDelivered) can be repeated without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was never handed to the connection, or the peer refused it unseen.
+    NotDelivered,
+    /// The peer may have acted on it.
+    Unknown,
+}
+
+/// The connection failed a call, not the peer's code. It is the source of the [`Status`] that
+/// the call answers.
+#[derive(Debug)]
+pub struct TransportError {
+    delivery: Delivery,
+    cause: h2::Error,
+}
+
+impl TransportError {
+    /// The transport error behind a status; none if the status is the peer's own answer, or a
+    /// deadline's.
+    pub fn of(status: &Status) -> Option<&Self> {
+        std::error::Error::source(status)?.downcast_ref()
+    }
+
+    /// Whether the peer may have acted on the call.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// The call never left.
+    pub(super) fn unsent(cause: h2::Error) -> Status {
+        Self { delivery: Delivery::NotDelivered, cause }.into_status()
+    }
+
+    /// The call was on its way, or the answer was.
+    pub(super) fn underway(cause: h2::Error) -> Status {
+        // A stream dies of the peer's farewell only if it is past the last one the peer looked at.
+        let refused = cause.is_remote()
+            && (cause.is_go_away()
+                || (cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM)));
+        let delivery = if refused { Delivery::NotDelivered } else { Delivery::Unknown };
+        Self { delivery, cause }.into_status()
+    }
+
+    fn code(&self) -> Code {
+        match self.cause.reason() {
+            Some(reason) if self.cause.is_reset() => match reason {
+                Reason::REFUSED_STREAM => Code::Unavailable,
+                Reason::CANCEL => Code::Cancelled,
+                Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+                _ => Code::Internal,
+            },
+            _ => Code::Unavailable,
+        }
+    }
+
+    fn into_status(self) -> Status {
+        let mut status = Status::new(self.code(), self.to_string());
+        status.set_source(Arc::new(self));
+        status
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause.reason() {
+            Some(reason) if self.cause.is_reset() => {
+                write!(f, "the peer ended the call: {reason}")
+            }
+            _ => write!(f, "the connection is lost: {}", self.cause),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_peer_is_no_transport_error() {
+        assert!(TransportError::of(&Status::unavailable("no")).is_none());
+        let status = TransportError::unsent(Reason::INTERNAL_ERROR.into());
+        let error = TransportError::of(&status).unwrap();
+        assert_eq!(error.delivery(), Delivery::NotDelivered);
+    }
+
+    #[test]
+    fn what_was_underway_may_have_been_delivered() {
+        // Not received from a peer: nothing says that it was refused.
+        let status = TransportError::underway(Reason::REFUSED_STREAM.into());
+        assert_eq!(TransportError::of(&status).unwrap().delivery(), Delivery::Unknown);
+        assert_eq!(status.code(), Code::Unavailable);
+    }
+}

@@ -1,0 +1,286 @@
+//! Accepts connections and serves them.
+
+use std::fs;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Request, Response};
+use http_body::Body as _;
+use rustls::ServerConfig;
+use strongroom_types::Clock;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::body::{Incoming, Outgoing};
+use super::cork::Cork;
+use super::deadline;
+use super::folder::SocketFolder;
+use super::services::Services;
+use super::{
+    CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
+    RESETS_UNSEEN, SEND_BUFFER, STREAM_WINDOW, STREAMS,
+};
+use crate::address::{Address, InvalidAddress};
+use crate::tasks::Tasks;
+
+/// The longest path we bind. The system takes a little more, but others may not.
+pub const MAX_SOCKET_PATH_BYTES: usize = 99;
+
+/// Connections at once on one socket, those in their handshake included. A peer needs one.
+pub(super) const MAX_CONNECTIONS: usize = 32;
+
+/// How long to leave a socket alone that can't be accepted from, for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A unix socket that is bound. It is removed from its folder when this is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    address: Address,
+    file: SocketFile,
+}
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The folder lies too deep.
+    #[error("the socket path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {0}")]
+    TooLong(PathBuf),
+    /// The path is relative, or of characters that the handshake line can't carry.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    /// The system refused.
+    #[error("can't listen on {path}: {cause}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl Listener {
+    /// Binds `name` in a folder of our own. Must be called within a runtime.
+    pub fn bind(folder: &Arc<SocketFolder>, name: &str) -> Result<Self, BindError> {
+        Self::bind_path(folder.path().join(name), Some(folder.clone()))
+    }
+
+    /// Binds `name` in a folder that somebody else made, and keeps private.
+    pub fn bind_in(folder: &Path, name: &str) -> Result<Self, BindError> {
+        Self::bind_path(folder.join(name), None)
+    }
+
+    fn bind_path(path: PathBuf, folder: Option<Arc<SocketFolder>>) -> Result<Self, BindError> {
+        if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
+            return Err(BindError::TooLong(path));
+        }
+        let address = Address::unix(&path)?;
+        match UnixListener::bind(&path) {
+            Ok(socket) => Ok(Self { socket, address, file: SocketFile { path, _folder: folder } }),
+            Err(cause) => Err(BindError::Io { path, cause }),
+        }
+    }
+
+    /// Where to dial.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Accepts and serves until `tasks` drain. Then the socket is closed, calls that run may
+    /// end, and when the last connection is gone this returns.
+    ///
+    /// Each connection is a task of its own from its first byte on: one that stays silent stops
+    /// nobody else, and is dropped after [`HANDSHAKE_LIMIT`]. Cancel safety: when dropped,
+    /// connections go on until `tasks` end.
+    pub async fn serve(self, tls: Arc<ServerConfig>, services: Services, tasks: &Tasks) {
+        let Self { socket, address, file } = self;
+        let (acceptor, services) = (TlsAcceptor::from(tls), Arc::new(services));
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = tasks.draining() => break,
+                accepted = socket.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%address, %error, "can't accept a plug-in connection");
+                    tasks.within(ACCEPT_PAUSE, tasks.draining()).await;
+                    continue;
+                }
+            };
+            let Ok(slot) = slots.clone().try_acquire_owned() else {
+                tracing::warn!(%address, "too many plug-in connections, one is refused");
+                continue;
+            };
+            let (acceptor, services) = (acceptor.clone(), services.clone());
+            let (counted, own) = (connections.token(), tasks.clone());
+            tasks.spawn(async move {
+                let _held = (slot, counted);
+                if let Err(error) = connection(stream, acceptor, services, &own).await {
+                    tracing::debug!(%error, "a plug-in connection was refused");
+                }
+            });
+        }
+        drop((socket, file));
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+/// Removes the socket, and after it the folder, if it is ours and nobody else uses it.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    _folder: Option<Arc<SocketFolder>>,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It is gone already if its folder is.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Why a connection came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("mutual TLS failed: {0}")]
+    Tls(#[from] io::Error),
+    #[error("the peer does not speak HTTP/2: {0}")]
+    Http(#[from] h2::Error),
+    #[error("the handshake took too long")]
+    TooSlow,
+}
+
+async fn connection(
+    stream: UnixStream,
+    acceptor: TlsAcceptor,
+    services: Arc<Services>,
+    tasks: &Tasks,
+) -> Result<(), Refused> {
+    let handshake = Box::pin(async {
+        let stream = acceptor.accept(BufReader::with_capacity(READ_BUFFER, stream)).await?;
+        begin(Cork::new(stream)).await
+    });
+    let begun = tasks.within(HANDSHAKE_LIMIT, handshake).await;
+    let (connection, cork) = begun.unwrap_or(Err(Refused::TooSlow))?;
+    drive(connection, cork, services, tasks).await;
+    Ok(())
+}
+
+pub(super) type Connection<T> = h2::server::Connection<Cork<T>, Bytes>;
+
+pub(super) async fn begin<T>(cork: Cork<T>) -> Result<(Connection<T>, Cork<T>), Refused>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let connection = h2::server::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_BYTES)
+        .max_header_list_size(HEADER_BYTES)
+        .max_concurrent_streams(STREAMS)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED)
+        .max_pending_accept_reset_streams(RESETS_UNSEEN)
+        // It counts for the whole life of the connection, and calls are given up every day.
+        .max_local_error_reset_streams(None)
+        .handshake(cork.clone())
+        .await?;
+    Ok((connection, cork))
+}
+
+/// Serves one connection until the peer closes it or, once `tasks` drain, its last call ended.
+pub(super) async fn drive<T>(
+    mut connection: Connection<T>,
+    cork: Cork<T>,
+    services: Arc<Services>,
+    tasks: &Tasks,
+) where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut draining = pin!(tasks.draining());
+    let mut asked_to_end = false;
+    std::future::poll_fn(|cx| {
+        loop {
+            if !asked_to_end && draining.as_mut().poll(cx).is_ready() {
+                asked_to_end = true;
+                connection.graceful_shutdown();
+            }
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    let (services, clock) = (services.clone(), tasks.clock().clone());
+                    // It needs no watching: when the connection goes, so does the call.
+                    tasks.spawn_counted(answer(request, respond, services, clock));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "a plug-in connection ended");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if cork.settle(cx) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// One call, until it is answered, given up, or out of time.
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    services: Arc<Services>,
+    clock: Arc<dyn Clock>,
+) {
+    let mut deadline = deadline::of(request.headers(), &*clock);
+    let request = request.map(|stream| Body::new(Incoming::new(stream, None)));
+    let handler = AssertUnwindSafe(async { services.call(request).await }).catch_unwind();
+    let mut handler = pin!(handler);
+    let response = std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = handler.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer.unwrap_or_else(|_| panicked())));
+        }
+        if respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        match &mut deadline {
+            Some(deadline) => {
+                deadline.as_mut().poll(cx).map(|()| Some(deadline::exceeded().into_http()))
+            }
+            None => Poll::Pending,
+        }
+    });
+    let Some(response) = response.await else { return };
+    let (head, body) = response.into_parts();
+    let at_end = body.is_end_stream();
+    // An error means that nobody waits for the answer any more.
+    if let Ok(stream) = respond.send_response(Response::from_parts(head, ()), at_end)
+        && !at_end
+    {
+        Outgoing::new(body, stream).await;
+    }
+}
+
+/// The panic hook has said the rest; what it said may not be for the peer.
+fn panicked() -> Response<Body> {
+    Status::internal("the handler of this call panicked").into_http()
+}

@@ -1,0 +1,125 @@
+//! What a connection is offered, and messages of any size.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+
+use http::{Request, Response};
+use strongroom_types::clock::BoxFuture;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
+
+use crate::generated::{health, logical, multiplexing, pb, plugin, strongroom};
+
+/// A client or server that takes messages of any size. What gRPC libraries allow by default,
+/// 4 MiB, is less than an entry may have.
+pub trait AnySize {
+    /// Lifts both limits.
+    #[must_use]
+    fn any_size(self) -> Self;
+}
+
+/// The services of one connection. Who calls is known by the connection alone, so each instance
+/// of a backend gets services of its own.
+#[derive(Default)]
+pub struct Services(HashMap<&'static str, Box<dyn Handler>>);
+
+impl Services {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one of the servers in [`generated`](crate::generated), for messages of any size.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: AnySize + NamedService + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
+        self.0.insert(S::NAME, Box::new(Served(service.any_size())));
+        self
+    }
+
+    /// Starts a call. A service that isn't there answers as Go's gRPC does.
+    pub(super) fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let path = request.uri().path();
+        let name = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+        match name.and_then(|(name, _)| self.0.get(name)) {
+            Some(handler) => handler.call(request),
+            None => Box::pin(async { Status::unimplemented("unknown service").into_http() }),
+        }
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+trait Handler: Send + Sync {
+    fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
+}
+
+struct Served<S>(S);
+
+impl<S> Handler for Served<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync,
+    S::Future: Send + 'static,
+{
+    fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        // Servers made by the generator are always ready.
+        let answer = self.0.clone().call(request);
+        Box::pin(async {
+            match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+macro_rules! any_size {
+    ($($package:ident: $($client:ident::$Client:ident $server:ident::$Server:ident),+;)*) => {$($(
+        impl<C> AnySize for $package::$client::$Client<C>
+        where
+            C: tonic::client::GrpcService<Body>,
+            C::Error: Into<tonic::codegen::StdError>,
+            C::ResponseBody: tonic::codegen::Body<Data = bytes::Bytes> + Send + 'static,
+            <C::ResponseBody as tonic::codegen::Body>::Error:
+                Into<tonic::codegen::StdError> + Send,
+        {
+            fn any_size(self) -> Self {
+                self.max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
+            }
+        }
+
+        impl<S> AnySize for $package::$server::$Server<S> {
+            fn any_size(self) -> Self {
+                self.max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
+            }
+        }
+    )+)*};
+}
+
+any_size! {
+    health: health_client::HealthClient health_server::HealthServer;
+    logical: plugin_version_client::PluginVersionClient plugin_version_server::PluginVersionServer;
+    multiplexing: plugin_multiplexing_client::PluginMultiplexingClient
+        plugin_multiplexing_server::PluginMultiplexingServer;
+    pb: backend_client::BackendClient backend_server::BackendServer,
+        events_client::EventsClient events_server::EventsServer,
+        observations_client::ObservationsClient observations_server::ObservationsServer,
+        storage_client::StorageClient storage_server::StorageServer,
+        system_view_client::SystemViewClient system_view_server::SystemViewServer;
+    plugin: grpc_broker_client::GrpcBrokerClient grpc_broker_server::GrpcBrokerServer,
+        grpc_controller_client::GrpcControllerClient grpc_controller_server::GrpcControllerServer,
+        grpc_stdio_client::GrpcStdioClient grpc_stdio_server::GrpcStdioServer;
+    strongroom: mount_storage_client::MountStorageClient mount_storage_server::MountStorageServer;
+}

@@ -1,0 +1,603 @@
+use std::future::{Future, pending};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use rustls::ServerConfig;
+use rustls::pki_types::ServerName;
+use strongroom_types::clock::ManualClock;
+use strongroom_types::entropy::SeededEntropy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::cork::Cork;
+use super::listener::{MAX_CONNECTIONS, MAX_SOCKET_PATH_BYTES, begin, drive};
+use super::*;
+use crate::address::Address;
+use crate::generated::plugin::grpc_broker_client::GrpcBrokerClient;
+use crate::generated::plugin::grpc_broker_server::{GrpcBroker, GrpcBrokerServer};
+use crate::generated::plugin::grpc_controller_client::GrpcControllerClient;
+use crate::generated::plugin::grpc_stdio_client::GrpcStdioClient;
+use crate::generated::plugin::grpc_stdio_server::{GrpcStdio, GrpcStdioServer};
+use crate::generated::plugin::{ConnInfo, Empty, StdioData};
+use crate::generated::strongroom::mount_storage_client::MountStorageClient;
+use crate::generated::strongroom::mount_storage_server::{MountStorage, MountStorageServer};
+use crate::generated::strongroom::{
+    CommitReply, CommitRequest, Committed, GetReply, GetRequest, Put, Versioned, commit_reply,
+};
+use crate::tasks::Tasks;
+use crate::tls::{Identity, SERVER_NAME, client_config, server_config};
+
+/// Says when a handler began and when it was dropped.
+#[derive(Clone)]
+struct Echo {
+    events: mpsc::UnboundedSender<&'static str>,
+}
+
+struct Dropped(mpsc::UnboundedSender<&'static str>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send("dropped");
+    }
+}
+
+#[tonic::async_trait]
+impl MountStorage for Echo {
+    async fn commit(
+        &self,
+        request: Request<CommitRequest>,
+    ) -> Result<Response<CommitReply>, Status> {
+        let version = request.into_inner().puts.iter().map(|put| put.value.len() as u64).sum();
+        let outcome = Some(commit_reply::Outcome::Committed(Committed { version }));
+        Ok(Response::new(CommitReply { outcome }))
+    }
+
+    async fn get_versioned(
+        &self,
+        request: Request<GetRequest>,
+    ) -> Result<Response<GetReply>, Status> {
+        let key = request.into_inner().key;
+        let value = match key.as_str() {
+            "panic" => panic!("as asked"),
+            "refuse" => return Err(Status::permission_denied("x".repeat(100_000))),
+            "never" => {
+                let _dropped = Dropped(self.events.clone());
+                self.events.send("begun").unwrap();
+                pending().await
+            }
+            key => match key.strip_prefix("size ") {
+                Some(size) => vec![7; size.parse().unwrap()],
+                None => key.as_bytes().to_vec(),
+            },
+        };
+        let entry = Versioned { value: value.into(), ..Versioned::default() };
+        Ok(Response::new(GetReply { entry: Some(entry), ..GetReply::default() }))
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcStdio for Echo {
+    type StreamStdioStream = Pin<Box<dyn Stream<Item = Result<StdioData, Status>> + Send>>;
+
+    /// Many times what the windows hold, each message telling its number.
+    async fn stream_stdio(
+        &self,
+        _: Request<()>,
+    ) -> Result<Response<Self::StreamStdioStream>, Status> {
+        let messages = stream::iter(0_u32..2000).map(|number| {
+            let mut data = vec![0; 100_000];
+            data[..4].copy_from_slice(&number.to_le_bytes());
+            Ok(StdioData { channel: 1, data: data.into() })
+        });
+        Ok(Response::new(messages.boxed()))
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcBroker for Echo {
+    type StartStreamStream = Pin<Box<dyn Stream<Item = Result<ConnInfo, Status>> + Send>>;
+
+    /// Gives back what it gets.
+    async fn start_stream(
+        &self,
+        request: Request<Streaming<ConnInfo>>,
+    ) -> Result<Response<Self::StartStreamStream>, Status> {
+        Ok(Response::new(request.into_inner().boxed()))
+    }
+}
+
+/// A server on a socket, and all that a client needs.
+struct Scene {
+    _parent: tempfile::TempDir,
+    folder: Arc<SocketFolder>,
+    host: Identity,
+    plugin: Identity,
+    clock: ManualClock,
+    server: Tasks,
+    server_tracker: TaskTracker,
+    server_clock: ManualClock,
+    client: Tasks,
+    address: Address,
+    events: mpsc::UnboundedReceiver<&'static str>,
+    echo: Echo,
+}
+
+fn identity(seed: u64) -> Identity {
+    Identity::generate(&ManualClock::default(), &SeededEntropy::new(seed)).unwrap()
+}
+
+impl Scene {
+    fn new() -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = SocketFolder::create(parent.path(), &SeededEntropy::new(1)).unwrap();
+        let (clock, server_clock) = (ManualClock::default(), ManualClock::default());
+        let server_tracker = TaskTracker::new();
+        let server = Tasks::new(server_tracker.clone(), Arc::new(server_clock.clone()));
+        let client = Tasks::new(TaskTracker::new(), Arc::new(clock.clone()));
+        let (sender, events) = mpsc::unbounded_channel();
+        let mut scene = Self {
+            _parent: parent,
+            folder: Arc::new(folder),
+            host: identity(1),
+            plugin: identity(2),
+            clock,
+            server,
+            server_tracker,
+            server_clock,
+            client,
+            address: Address::unix("/nowhere").unwrap(),
+            events,
+            echo: Echo { events: sender },
+        };
+        scene.address = scene.listen("s");
+        scene
+    }
+
+    fn listen(&self, name: &str) -> Address {
+        let listener = Listener::bind(&self.folder, name).unwrap();
+        let address = listener.address().clone();
+        let (tls, services, tasks) = (self.server_tls(), self.services(), self.server.clone());
+        self.server.spawn_counted(async move { listener.serve(tls, services, &tasks).await });
+        address
+    }
+
+    fn server_tls(&self) -> Arc<ServerConfig> {
+        server_config(&self.plugin, self.host.certificate()).unwrap()
+    }
+
+    fn services(&self) -> Services {
+        Services::new()
+            .with(MountStorageServer::new(self.echo.clone()))
+            .with(GrpcStdioServer::new(self.echo.clone()))
+            .with(GrpcBrokerServer::new(self.echo.clone()))
+    }
+
+    async fn connect_as(&self, host: &Identity, peer: &Identity) -> Result<Channel, ConnectError> {
+        let tls = client_config(host, peer.certificate()).unwrap();
+        Channel::connect(&self.address, tls, &self.client).await
+    }
+
+    async fn connect(&self) -> Channel {
+        self.connect_as(&self.host, &self.plugin).await.unwrap()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+}
+
+fn storage(channel: &Channel) -> MountStorageClient<Channel> {
+    MountStorageClient::new(channel.clone()).any_size()
+}
+
+async fn get(channel: &Channel, key: &str) -> Result<Vec<u8>, Status> {
+    let request = GetRequest { key: key.to_owned() };
+    let reply = storage(channel).get_versioned(request).await?.into_inner();
+    Ok(reply.entry.unwrap().value.to_vec())
+}
+
+/// A test that hangs has failed.
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await }).unwrap();
+}
+
+#[test]
+fn calls_are_answered_one_by_one_and_at_once() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        assert_eq!(get(&channel, "hello").await.unwrap(), b"hello");
+        let calls = (0..200).map(|number| {
+            let channel = channel.clone();
+            async move { get(&channel, &number.to_string()).await.unwrap() }
+        });
+        let answers = futures_util::future::join_all(calls).await;
+        for (number, answer) in answers.iter().enumerate() {
+            assert_eq!(answer, number.to_string().as_bytes());
+        }
+    });
+}
+
+#[test]
+fn messages_of_any_size_pass_in_both_directions() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        for size in [0, 1, 16_379, 16_384, 65_536, 5 << 20, 20 << 20] {
+            assert_eq!(get(&channel, &format!("size {size}")).await.unwrap().len(), size);
+            let put = Put { value: vec![1; size].into(), ..Put::default() };
+            let request = CommitRequest { puts: vec![put], ..CommitRequest::default() };
+            let reply = storage(&channel).commit(request).await.unwrap().into_inner();
+            let expected = Committed { version: size as u64 };
+            assert_eq!(reply.outcome, Some(commit_reply::Outcome::Committed(expected)));
+        }
+    });
+}
+
+#[test]
+fn large_messages_at_once_do_not_hold_each_other_up() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let calls = (0..12).map(|_| get(&channel, "size 6000000"));
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.unwrap().len(), 6_000_000);
+        }
+    });
+}
+
+#[test]
+fn a_long_stream_arrives_whole_and_in_order() {
+    run(async {
+        let scene = Scene::new();
+        let mut client = GrpcStdioClient::new(scene.connect().await).any_size();
+        let mut messages = client.stream_stdio(()).await.unwrap().into_inner();
+        for expected in 0_u32..2000 {
+            let data = messages.message().await.unwrap().unwrap().data;
+            assert_eq!(data[..4], expected.to_le_bytes());
+        }
+        assert!(messages.message().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_stream_goes_both_ways_at_the_same_time() {
+    run(async {
+        let scene = Scene::new();
+        let mut client = GrpcBrokerClient::new(scene.connect().await).any_size();
+        let (sender, mut receiver) = mpsc::channel(4);
+        let outgoing = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let mut incoming = client.start_stream(outgoing).await.unwrap().into_inner();
+        for service_id in 1..50 {
+            sender.send(ConnInfo { service_id, ..ConnInfo::default() }).await.unwrap();
+            assert_eq!(incoming.message().await.unwrap().unwrap().service_id, service_id);
+        }
+        drop(sender);
+        assert!(incoming.message().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn answers_of_the_peer_arrive_as_they_are() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let status = get(&channel, "refuse").await.unwrap_err();
+        assert_eq!((status.code(), status.message().len()), (Code::PermissionDenied, 100_000));
+        assert!(TransportError::of(&status).is_none());
+
+        let mut client = GrpcControllerClient::new(channel.clone()).any_size();
+        let status = client.shutdown(Empty {}).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert!(TransportError::of(&status).is_none());
+        assert!(get(&channel, "still there").await.is_ok());
+    });
+}
+
+#[test]
+fn a_panic_is_an_error_of_its_call_alone() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let status = get(&channel, "panic").await.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("as asked"));
+        assert!(get(&channel, "still there").await.is_ok());
+    });
+}
+
+#[test]
+fn the_wrong_server_is_refused_when_connecting() {
+    run(async {
+        let scene = Scene::new();
+        let error = scene.connect_as(&scene.host, &identity(9)).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+    });
+}
+
+#[test]
+fn the_wrong_client_learns_it_from_its_first_call() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect_as(&identity(9), &scene.plugin).await.unwrap();
+        assert_eq!(get(&channel, "hello").await.unwrap_err().code(), Code::Unavailable);
+        channel.lost().await;
+    });
+}
+
+#[test]
+fn a_silent_client_stops_nobody_and_is_dropped() {
+    run(async {
+        let scene = Scene::new();
+        // One says nothing, one stops after TLS.
+        let mut mute = UnixStream::connect(scene.socket()).await.unwrap();
+        let tls = client_config(&scene.host, scene.plugin.certificate()).unwrap();
+        let socket = UnixStream::connect(scene.socket()).await.unwrap();
+        let name = ServerName::try_from(SERVER_NAME).unwrap();
+        let mut half = TlsConnector::from(tls).connect(name, socket).await.unwrap();
+
+        let channel = scene.connect().await;
+        assert!(get(&channel, "hello").await.is_ok());
+        scene.server_clock.advance(HANDSHAKE_LIMIT);
+        assert_eq!(mute.read(&mut [0; 8]).await.unwrap(), 0);
+        // TLS calls it an error when a connection ends without a farewell.
+        assert!(half.read(&mut [0; 8]).await.is_err());
+        assert!(get(&channel, "still there").await.is_ok());
+    });
+}
+
+#[test]
+fn connections_are_bounded_and_slots_come_back() {
+    run(async {
+        let scene = Scene::new();
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            silent.push(UnixStream::connect(scene.socket()).await.unwrap());
+        }
+        let refused = scene.connect_as(&scene.host, &scene.plugin).await;
+        assert!(matches!(refused, Err(ConnectError::Tls(_))), "{refused:?}");
+        scene.server_clock.advance(HANDSHAKE_LIMIT);
+        for stream in &mut silent {
+            assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
+        }
+        assert!(get(&scene.connect().await, "hello").await.is_ok());
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_handshake_is_given_up() {
+    run(async {
+        let mut scene = Scene::new();
+        let socket = scene.folder.path().join("mute");
+        let _mute = tokio::net::UnixListener::bind(&socket).unwrap();
+        scene.address = Address::unix(socket).unwrap();
+        let (connected, ()) = tokio::join!(scene.connect_as(&scene.host, &scene.plugin), async {
+            scene.clock.advance(HANDSHAKE_LIMIT);
+        });
+        assert!(matches!(connected, Err(ConnectError::TimedOut)), "{connected:?}");
+    });
+}
+
+#[test]
+fn a_lost_connection_is_lost_for_ever() {
+    run(async {
+        let mut scene = Scene::new();
+        let channel = scene.connect().await;
+        let underway = get(&channel, "never");
+        let (underway, ()) = tokio::join!(underway, async {
+            assert_eq!(scene.events.recv().await, Some("begun"));
+            scene.server.stop();
+        });
+        let underway = underway.unwrap_err();
+        assert_eq!(underway.code(), Code::Unavailable);
+        assert_eq!(TransportError::of(&underway).unwrap().delivery(), Delivery::Unknown);
+        channel.lost().await;
+        assert_eq!(scene.events.recv().await, Some("dropped"));
+
+        // Somebody else listens at the same place now: that is not the process we knew.
+        scene.server_tracker.close();
+        scene.server_tracker.wait().await;
+        scene.server = Tasks::new(TaskTracker::new(), Arc::new(scene.server_clock.clone()));
+        assert_eq!(scene.listen("s"), scene.address);
+        let after = get(&channel, "hello").await.unwrap_err();
+        assert_eq!(after.code(), Code::Unavailable);
+        assert_eq!(TransportError::of(&after).unwrap().delivery(), Delivery::NotDelivered);
+        assert!(get(&scene.connect().await, "hello").await.is_ok());
+    });
+}
+
+#[test]
+fn what_runs_may_end_and_nothing_new_begins() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let (sender, mut receiver) = mpsc::channel(4);
+        let outgoing = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let mut client = GrpcBrokerClient::new(channel.clone()).any_size();
+        let mut incoming = client.start_stream(outgoing).await.unwrap().into_inner();
+
+        scene.server.drain();
+        sender.send(ConnInfo { service_id: 7, ..ConnInfo::default() }).await.unwrap();
+        assert_eq!(incoming.message().await.unwrap().unwrap().service_id, 7);
+        drop(sender);
+        assert!(incoming.message().await.unwrap().is_none());
+
+        scene.server_tracker.close();
+        scene.server_tracker.wait().await;
+        channel.lost().await;
+        assert!(!scene.socket().exists());
+        let error = scene.connect_as(&scene.host, &scene.plugin).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
+    });
+}
+
+#[test]
+fn dropping_a_call_drops_its_handler() {
+    run(async {
+        let mut scene = Scene::new();
+        let channel = scene.connect().await;
+        tokio::select! {
+            _ = get(&channel, "never") => unreachable!(),
+            begun = scene.events.recv() => assert_eq!(begun, Some("begun")),
+        }
+        assert_eq!(scene.events.recv().await, Some("dropped"));
+        assert!(get(&channel, "still there").await.is_ok());
+    });
+}
+
+#[test]
+fn both_ends_keep_the_deadline() {
+    run(async {
+        let mut scene = Scene::new();
+        let channel = scene.connect().await;
+        for at_the_server in [false, true] {
+            let mut request = Request::new(GetRequest { key: "never".to_owned() });
+            request.set_timeout(Duration::from_secs(5));
+            let mut client = storage(&channel);
+            let (answer, ()) = tokio::join!(client.get_versioned(request), async {
+                assert_eq!(scene.events.recv().await, Some("begun"));
+                let clock = if at_the_server { &scene.server_clock } else { &scene.clock };
+                clock.advance(Duration::from_secs(5));
+            });
+            assert_eq!(answer.unwrap_err().code(), Code::DeadlineExceeded);
+            assert_eq!(scene.events.recv().await, Some("dropped"));
+        }
+    });
+}
+
+#[test]
+fn the_deadline_holds_for_the_rest_of_the_answer_too() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let mut request = Request::new(stream::pending::<ConnInfo>());
+        request.set_timeout(Duration::from_secs(5));
+        let mut client = GrpcBrokerClient::new(channel.clone()).any_size();
+        let mut incoming = client.start_stream(request).await.unwrap().into_inner();
+        scene.clock.advance(Duration::from_secs(5));
+        let status = incoming.message().await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+    });
+}
+
+#[test]
+fn the_connection_ends_with_the_last_of_its_channels() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let other = channel.clone();
+        assert!(get(&channel, "hello").await.is_ok());
+        drop(channel);
+        assert!(get(&other, "still there").await.is_ok());
+        drop(other);
+        scene.server.drain();
+        scene.server_tracker.close();
+        scene.server_tracker.wait().await;
+    });
+}
+
+#[test]
+fn tcp_works_as_well() {
+    run(async {
+        let mut scene = Scene::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        scene.address = Address::tcp(listener.local_addr().unwrap()).unwrap();
+        let (acceptor, services) = (TlsAcceptor::from(scene.server_tls()), scene.services());
+        let tasks = scene.server.clone();
+        scene.server.spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let stream = acceptor.accept(socket).await.unwrap();
+            let (connection, cork) = begin(Cork::new(stream)).await.unwrap();
+            drive(connection, cork, Arc::new(services), &tasks).await;
+        });
+        assert_eq!(get(&scene.connect().await, "hello").await.unwrap(), b"hello");
+    });
+}
+
+/// What a peer refuses unseen may be repeated.
+#[test]
+fn refused_calls_were_not_delivered() {
+    run(async {
+        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+        let (ours, theirs) = duplex(1 << 16);
+        tasks.spawn(async move {
+            let mut connection = h2::server::handshake(theirs).await.unwrap();
+            let mut reasons = [h2::Reason::REFUSED_STREAM, h2::Reason::CANCEL].into_iter();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_reset(reasons.next().unwrap());
+            }
+        });
+        let channel = Channel::over(ours, &tasks).await.unwrap();
+        for (code, delivery) in
+            [(Code::Unavailable, Delivery::NotDelivered), (Code::Cancelled, Delivery::Unknown)]
+        {
+            let status = get(&channel, "x").await.unwrap_err();
+            assert_eq!(status.code(), code);
+            assert_eq!(TransportError::of(&status).unwrap().delivery(), delivery);
+        }
+    });
+}
+
+/// A farewell names the last call the peer looked at; later ones may be repeated.
+#[test]
+fn calls_past_the_farewell_were_not_delivered() {
+    run(async {
+        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+        let (ours, mut theirs) = duplex(1 << 16);
+        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let goodbye = async {
+            // Frames by hand (RFC 9113, sections 6.5 and 6.8): empty settings; a farewell
+            // without error that names the first stream of a client as the last.
+            theirs.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            theirs.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]).await.unwrap();
+            drop(theirs);
+        };
+        let (first, second, ()) = tokio::join!(get(&channel, "a"), get(&channel, "b"), goodbye);
+        for (status, delivery) in [(first, Delivery::Unknown), (second, Delivery::NotDelivered)] {
+            let status = status.unwrap_err();
+            assert_eq!(status.code(), Code::Unavailable);
+            assert_eq!(TransportError::of(&status).unwrap().delivery(), delivery);
+        }
+    });
+}
+
+/// If it is us who end the connection, nothing says what the peer has done so far.
+#[test]
+fn calls_cut_off_by_this_side_may_have_been_delivered() {
+    run(async {
+        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+        let (ours, mut theirs) = duplex(1 << 16);
+        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let nonsense = async {
+            // Empty settings; data for the connection itself, which there is none of.
+            theirs.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            theirs.write_all(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 7]).await.unwrap();
+        };
+        let (status, ()) = tokio::join!(get(&channel, "a"), nonsense);
+        let status = status.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(TransportError::of(&status).unwrap().delivery(), Delivery::Unknown);
+    });
+}
+
+#[test]
+fn long_paths_are_refused_before_anybody_has_to_cut_them() {
+    run(async {
+        let scene = Scene::new();
+        let room = MAX_SOCKET_PATH_BYTES - scene.folder.path().as_os_str().len() - 1;
+        assert!(Listener::bind(&scene.folder, &"x".repeat(room)).is_ok());
+        let error = Listener::bind(&scene.folder, &"x".repeat(room + 1)).unwrap_err();
+        assert!(matches!(error, BindError::TooLong(_)), "{error}");
+        // A socket that is there belongs to somebody.
+        let error = Listener::bind(&scene.folder, "s").unwrap_err();
+        assert!(matches!(error, BindError::Io { .. }), "{error}");
+    });
+}

@@ -1,0 +1,162 @@
+//! Errors a backend returned, as `ProtoError` carries them.
+
+use crate::generated::pb::ProtoError;
+
+/// An error a backend returned. Kinds without a text have a fixed one, which peers match on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Anything else. A receiver still looks at the text: some texts have a status of their own.
+    #[error("{0}")]
+    Unknown(String),
+    /// The caller's fault, in words meant for the caller.
+    #[error("{0}")]
+    User(String),
+    /// The backend's fault.
+    #[error("{0}")]
+    Internal(String),
+    /// An answer with a status of the backend's choice.
+    #[error("{message}")]
+    Coded {
+        /// The HTTP status, 400 to 599; others are moved into that range when sent.
+        code: u16,
+        /// What is wrong.
+        message: String,
+    },
+    /// A request that can't be right.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The path doesn't take this operation.
+    #[error("unsupported operation")]
+    UnsupportedOperation,
+    /// There is no such path.
+    #[error("unsupported path")]
+    UnsupportedPath,
+    /// A request without what every request needs.
+    #[error("invalid request")]
+    InvalidRequest,
+    /// Not allowed.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// Others must agree first.
+    #[error("request needs further approval")]
+    MultiAuthzPending,
+    /// Trying again is no use; a revocation that gets this is not retried.
+    #[error("unrecoverable error")]
+    Unrecoverable,
+}
+
+/// The status of a coded error that names none.
+const NO_CODE: u16 = 500;
+
+impl WireError {
+    /// For a message.
+    pub fn to_wire(&self) -> ProtoError {
+        let err_type = match self {
+            Self::Unknown(_) => 0,
+            Self::User(_) => 1,
+            Self::Internal(_) => 2,
+            Self::Coded { .. } => 3,
+            Self::BadRequest(_) => 4,
+            Self::UnsupportedOperation => 5,
+            Self::UnsupportedPath => 6,
+            Self::InvalidRequest => 7,
+            Self::PermissionDenied => 8,
+            Self::MultiAuthzPending => 9,
+            Self::Unrecoverable => 10,
+        };
+        // A code that is no status makes existing servers drop the connection.
+        let err_code = match self {
+            Self::Coded { code, .. } => i64::from((*code).clamp(400, 599)),
+            _ => 0,
+        };
+        ProtoError { err_type, err_msg: self.to_string(), err_code }
+    }
+
+    /// From a message. Kinds this side doesn't know are [`Unknown`](Self::Unknown): they are
+    /// errors all the same.
+    pub fn from_wire(error: ProtoError) -> Self {
+        let message = error.err_msg;
+        match error.err_type {
+            1 => Self::User(message),
+            2 => Self::Internal(message),
+            3 => {
+                let code = u16::try_from(error.err_code).ok();
+                let code = code.filter(|code| (400..600).contains(code)).unwrap_or(NO_CODE);
+                Self::Coded { code, message }
+            }
+            4 => Self::BadRequest(message),
+            5 => Self::UnsupportedOperation,
+            6 => Self::UnsupportedPath,
+            7 => Self::InvalidRequest,
+            8 => Self::PermissionDenied,
+            9 => Self::MultiAuthzPending,
+            10 => Self::Unrecoverable,
+            _ => Self::Unknown(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wire(err_type: u32, err_code: i64) -> ProtoError {
+        ProtoError { err_type, err_msg: "no".to_owned(), err_code }
+    }
+
+    #[test]
+    fn numbers_and_texts_are_those_of_the_wire() {
+        let no = || "no".to_owned();
+        let kinds = [
+            (WireError::Unknown(no()), 0, "no"),
+            (WireError::User(no()), 1, "no"),
+            (WireError::Internal(no()), 2, "no"),
+            (WireError::Coded { code: 451, message: no() }, 3, "no"),
+            (WireError::BadRequest(no()), 4, "no"),
+            (WireError::UnsupportedOperation, 5, "unsupported operation"),
+            (WireError::UnsupportedPath, 6, "unsupported path"),
+            (WireError::InvalidRequest, 7, "invalid request"),
+            (WireError::PermissionDenied, 8, "permission denied"),
+            (WireError::MultiAuthzPending, 9, "request needs further approval"),
+            (WireError::Unrecoverable, 10, "unrecoverable error"),
+        ];
+        for (error, err_type, text) in kinds {
+            let sent = error.to_wire();
+            let code = if err_type == 3 { 451 } else { 0 };
+            assert_eq!((sent.err_type, &*sent.err_msg, sent.err_code), (err_type, text, code));
+            assert_eq!(WireError::from_wire(sent), error);
+            // The receiver's text counts, not the sender's, where it is fixed.
+            assert_eq!(WireError::from_wire(wire(err_type, code)), error);
+        }
+    }
+
+    #[test]
+    fn codes_are_http_statuses() {
+        for (code, sent) in [(0, 400), (200, 400), (399, 400), (400, 400), (599, 599), (600, 599)] {
+            let error = WireError::Coded { code, message: String::new() };
+            assert_eq!(error.to_wire().err_code, sent, "{code}");
+        }
+        for code in [0, 200, 399, 600, -1, i64::MAX, 65_936] {
+            let error = WireError::from_wire(wire(3, code));
+            assert_eq!(error, WireError::Coded { code: 500, message: "no".to_owned() }, "{code}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_unknown_kind_is_still_an_error(err_type in 11_u32.., err_code: i64) {
+            let error = WireError::from_wire(wire(err_type, err_code));
+            prop_assert_eq!(error, WireError::Unknown("no".to_owned()));
+        }
+
+        #[test]
+        fn nothing_is_sent_that_go_would_not_see(err_type: u32, err_code: i64) {
+            let sent = WireError::from_wire(wire(err_type, err_code)).to_wire();
+            prop_assert!(sent.err_type <= 10);
+            let expected = if sent.err_type == 3 { 400..600 } else { 0..1 };
+            prop_assert!(expected.contains(&sent.err_code));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! JSON inside string fields: `Request.data`, `Response.data` and both `internal_data`.
+//!
+//! Go peers fail the whole call on an empty string, so what is sent is always JSON. Numbers are
+//! not touched: they pass through as they were written.
+
+use strongroom_types::RawObject;
+use strongroom_types::fields::InvalidJson;
+
+/// Nothing, as a JSON field says it.
+pub const EMPTY: &str = "{}";
+
+/// An object, for a JSON field.
+pub fn to_wire(object: RawObject) -> Result<String, InvalidJson> {
+    String::from_utf8(object.into_bytes().into()).map_err(|_| InvalidJson::NotAnObject)
+}
+
+/// What a JSON field holds: one object, or nothing where it is empty or `null`. Most readers take
+/// `unwrap_or_else(RawObject::empty)`; the answer to a read says `null` and `{}` apart.
+pub fn from_wire(field: String) -> Result<Option<RawObject>, InvalidJson> {
+    match field.trim_ascii() {
+        "" | "null" => Ok(None),
+        _ => RawObject::from_json(field).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_read_in_three_spellings() {
+        for field in ["", "null", " null\n"] {
+            assert_eq!(from_wire(field.to_owned()), Ok(None), "{field:?}");
+        }
+        assert_eq!(from_wire(EMPTY.to_owned()), Ok(Some(RawObject::empty())));
+    }
+
+    #[test]
+    fn only_objects_pass() {
+        for field in ["[]", "1", "\"x\"", "{", "{}{}", "nul"] {
+            assert!(from_wire(field.to_owned()).is_err(), "{field}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let text = r#"{"n":9007199254740993,"x":1.0,"e":1e400}"#;
+        let object = from_wire(text.to_owned()).unwrap().unwrap();
+        assert_eq!(to_wire(object).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_sent_is_never_empty() {
+        assert_eq!(to_wire(RawObject::empty()).unwrap(), "{}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Events as the lines that hosts read, one JSON object each, on the standard error.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Write};
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strongroom_plugin_protocol::log_line::{Level, LineBuilder};
+use strongroom_types::Clock;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Sends all events and panics of this process to the log. Without a log they are lost.
+pub(super) fn install(log: io::Result<File>, clock: Arc<dyn Clock>) {
+    let Ok(log) = log else { return };
+    let lines = Arc::new(Lines { log: Mutex::new(log), clock });
+    let hook = lines.clone();
+    std::panic::set_hook(Box::new(move |info| hook.panicked(info)));
+    // Fails only if an engine's `main` has set up logging of its own.
+    let _ = tracing::subscriber::set_global_default(Events(lines));
+}
+
+struct Lines {
+    log: Mutex<File>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Lines {
+    fn write(&self, line: LineBuilder) {
+        let line = line.finish();
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        // A log that can't be written can't be complained about.
+        let _ = log.write_all(&line);
+    }
+
+    /// Where, and not with what: the value may be a secret.
+    fn panicked(&self, info: &PanicHookInfo<'_>) {
+        let mut line = LineBuilder::new(Level::Error, "the engine panicked", self.clock.now());
+        if let Some(at) = info.location() {
+            line = line.caller(&format!("{}:{}", at.file(), at.line()));
+        }
+        self.write(line);
+    }
+}
+
+/// The plainest subscriber there can be: events are written, spans only numbered.
+struct Events(Arc<Lines>);
+
+impl Subscriber for Events {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // The host drops what is below its own level.
+        *metadata.level() <= tracing::Level::DEBUG
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => Level::Error,
+            tracing::Level::WARN => Level::Warn,
+            tracing::Level::INFO => Level::Info,
+            tracing::Level::DEBUG => Level::Debug,
+            tracing::Level::TRACE => Level::Trace,
+        };
+        let mut found = Found::default();
+        event.record(&mut found);
+        let mut line = LineBuilder::new(level, &found.message, self.0.clock.now())
+            .module(event.metadata().target());
+        for (name, value) in &found.fields {
+            line = line.field(name, value);
+        }
+        self.0.write(line);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// An event's message and fields, as text.
+#[derive(Default)]
+struct Found {
+    message: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Visit for Found {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            name => self.fields.push((name, value.to_owned())),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        // Writing into a string can't fail.
+        let _ = write!(text, "{value:?}");
+        self.record_str(field, &text);
+    }
+}

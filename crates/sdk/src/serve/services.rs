@@ -1,0 +1,80 @@
+//! Health, shutdown and standard streams, as go-plugin wants them.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{Stream, StreamExt, stream};
+use strongroom_plugin_protocol::generated::health;
+use strongroom_plugin_protocol::generated::plugin::{self, StdioData, stdio_data};
+use strongroom_plugin_protocol::tasks::Tasks;
+use tokio::sync::{Notify, mpsc};
+use tonic::{Request, Response, Status, async_trait};
+
+/// Serving, as long as it answers.
+pub(super) struct Health;
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[async_trait]
+impl health::health_server::Health for Health {
+    async fn check(
+        &self,
+        request: Request<health::HealthCheckRequest>,
+    ) -> Result<Response<health::HealthCheckResponse>, Status> {
+        // go-plugin asks about `plugin`, others about the process.
+        if matches!(request.into_inner().service.as_str(), "" | "plugin") {
+            let status = health::health_check_response::ServingStatus::Serving.into();
+            Ok(Response::new(health::HealthCheckResponse { status }))
+        } else {
+            Err(Status::not_found("unknown service"))
+        }
+    }
+}
+
+/// Ends the process when the host says so.
+pub(super) struct Controller(pub(super) Arc<Notify>);
+
+#[async_trait]
+impl plugin::grpc_controller_server::GrpcController for Controller {
+    async fn shutdown(&self, _: Request<plugin::Empty>) -> Result<Response<plugin::Empty>, Status> {
+        self.0.notify_one();
+        Ok(Response::new(plugin::Empty {}))
+    }
+}
+
+/// What the engine's code printed. There is one host, so there is one listener.
+pub(super) struct Stdio {
+    printed: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
+    tasks: Tasks,
+}
+
+impl Stdio {
+    pub(super) fn new(printed: mpsc::Receiver<Vec<u8>>, tasks: &Tasks) -> Self {
+        Self { printed: Mutex::new(Some(printed)), tasks: tasks.clone() }
+    }
+}
+
+#[async_trait]
+impl plugin::grpc_stdio_server::GrpcStdio for Stdio {
+    type StreamStdioStream = Answers<StdioData>;
+
+    async fn stream_stdio(
+        &self,
+        _: Request<()>,
+    ) -> Result<Response<Self::StreamStdioStream>, Status> {
+        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let tasks = self.tasks.clone();
+        let chunks = match printed {
+            Some(mut printed) => {
+                let chunks = stream::poll_fn(move |cx| printed.poll_recv(cx));
+                let channel = stdio_data::Channel::Stdout.into();
+                chunks.map(move |data| Ok(StdioData { channel, data: data.into() })).boxed()
+            }
+            None => stream::empty().boxed(),
+        };
+        // Open until the end, also with nothing to say.
+        let chunks = chunks.chain(stream::pending());
+        let end = async move { tasks.draining().await };
+        Ok(Response::new(chunks.take_until(Box::pin(end)).boxed()))
+    }
+}

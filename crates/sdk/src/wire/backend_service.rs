@@ -1,0 +1,278 @@
+//! An engine, as a host sees it: instances of a factory behind the `Backend` service.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rustls::ClientConfig;
+use strongroom_plugin_protocol::broker::PluginBroker;
+use strongroom_plugin_protocol::generated::multiplexing as mux;
+use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_server::PluginMultiplexing;
+use strongroom_plugin_protocol::generated::{logical, pb};
+use strongroom_plugin_protocol::metadata::{NO_INSTANCE, instance_id};
+use strongroom_plugin_protocol::transport::Channel;
+use strongroom_types::{Clock, Entropy, Timestamp};
+use tonic::{Request as Call, Response as Reply, Status, async_trait};
+
+use super::LIFETIMES;
+use super::convert::{Asked, error_to_wire, request_from_wire, response_to_wire, special_to_wire};
+use super::remote_host::{RemoteStorage, RemoteSystem};
+use crate::engine::{Engine, EngineError, Existence, Factory, Kind, Mount, Response};
+use crate::intent::HOST_CONFIG_KEY;
+
+/// All instances of one factory in this process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct BackendService(Arc<Shared>);
+
+struct Shared {
+    factory: Arc<dyn Factory>,
+    broker: PluginBroker,
+    tls: Arc<ClientConfig>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    instances: RwLock<HashMap<String, Arc<Instance>>>,
+}
+
+struct Instance {
+    engine: Arc<dyn Engine>,
+    system: Arc<RemoteSystem>,
+    /// Kept for the life of the instance: with its last clone the connection ends.
+    _host: Channel,
+}
+
+/// Instances in one process; no host has so many mounts of one engine.
+const MAX_INSTANCES: usize = 10_000;
+/// A request without a deadline of its own.
+const NO_DEADLINE: Duration = Duration::from_secs(3600);
+
+impl BackendService {
+    pub(crate) fn new(
+        factory: Arc<dyn Factory>,
+        broker: PluginBroker,
+        tls: Arc<ClientConfig>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let instances = RwLock::default();
+        Self(Arc::new(Shared { factory, broker, tls, clock, entropy, instances }))
+    }
+
+    /// Ends all instances: the process goes.
+    pub(crate) async fn close(&self) {
+        let all: Vec<_> = {
+            let mut instances = self.write();
+            instances.drain().map(|(_, instance)| instance).collect()
+        };
+        let closing = all.iter().map(|instance| instance.engine.close());
+        futures_util::future::join_all(closing).await;
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Instance>>> {
+        self.0.instances.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<Instance>>> {
+        self.0.instances.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn instance<T>(&self, call: &Call<T>) -> Result<Arc<Instance>, Status> {
+        let id = instance_id(call.metadata())?;
+        let found = self.read().get(id).cloned();
+        let found = found.ok_or_else(|| Status::unknown(NO_INSTANCE))?;
+        if let Some(text) = call.metadata().get(LIFETIMES).and_then(|value| value.to_str().ok()) {
+            found.system.told(text);
+        }
+        Ok(found)
+    }
+
+    fn deadline<T>(&self, call: &Call<T>) -> Timestamp {
+        let header = call.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let left = header.and_then(timeout).unwrap_or(NO_DEADLINE);
+        self.0.clock.now().plus(left)
+    }
+
+    async fn open(&self, id: String, args: pb::SetupArgs) -> Result<(), String> {
+        let dialled = self.0.broker.dial(args.broker_id, self.0.tls.clone()).await;
+        let host = dialled.map_err(|error| error.to_string())?;
+        let is_ours = args.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
+        let system = Arc::new(RemoteSystem::new(&host));
+        let mount = Mount {
+            uuid: args.backend_uuid,
+            config: args.config,
+            storage: Arc::new(RemoteStorage::new(&host, is_ours)),
+            system: system.clone(),
+            clock: self.0.clock.clone(),
+            entropy: self.0.entropy.clone(),
+        };
+        let opened = caught(self.0.factory.open(mount)).await;
+        let engine = opened.map_err(|error| error.to_string())?;
+        let instance = Arc::new(Instance { engine, system, _host: host });
+        let before = self.write().insert(id, instance);
+        if let Some(before) = before {
+            before.engine.close().await;
+        }
+        Ok(())
+    }
+}
+
+/// The value and unit of `grpc-timeout`.
+fn timeout(header: &str) -> Option<Duration> {
+    let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value.saturating_mul(3600)),
+        "M" => Duration::from_secs(value.saturating_mul(60)),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+/// A panic in an engine's code is an error of that request alone. What it panicked with isn't told:
+/// it may be a secret.
+async fn caught<T>(work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(EngineError::internal("the engine panicked")))
+}
+
+fn handled(outcome: Result<Response, EngineError>) -> pb::HandleRequestReply {
+    let (response, err) = match outcome {
+        Ok(response) => (response_to_wire(response), None),
+        Err(error) => error_to_wire(error),
+    };
+    pb::HandleRequestReply { response: response.map(Box::new), err, wal_index: None }
+}
+
+#[async_trait]
+impl pb::backend_server::Backend for BackendService {
+    async fn setup(&self, call: Call<pb::SetupArgs>) -> Result<Reply<pb::SetupReply>, Status> {
+        let id = instance_id(call.metadata())?.to_owned();
+        let args = call.into_inner();
+        let full = self.read().len() >= MAX_INSTANCES;
+        let outcome = match full {
+            true => Err("too many instances in one process".to_owned()),
+            false => self.open(id, args).await,
+        };
+        Ok(Reply::new(pb::SetupReply { err: outcome.err().unwrap_or_default() }))
+    }
+
+    async fn initialize(
+        &self,
+        call: Call<pb::InitializeArgs>,
+    ) -> Result<Reply<pb::InitializeReply>, Status> {
+        let instance = self.instance(&call)?;
+        let err = match caught(instance.engine.initialize()).await {
+            Ok(()) => None,
+            // Here there is no response that could carry a user's error.
+            Err(error) => error_to_wire(EngineError::internal(error.to_string())).1,
+        };
+        Ok(Reply::new(pb::InitializeReply { err }))
+    }
+
+    async fn r#type(&self, call: Call<pb::Empty>) -> Result<Reply<pb::TypeReply>, Status> {
+        let kind = self.instance(&call)?.engine.description().kind;
+        let r#type = match kind {
+            Kind::Secrets => 1,
+            Kind::Auth => 2,
+        };
+        Ok(Reply::new(pb::TypeReply { r#type }))
+    }
+
+    async fn special_paths(
+        &self,
+        call: Call<pb::Empty>,
+    ) -> Result<Reply<pb::SpecialPathsReply>, Status> {
+        let special = self.instance(&call)?.engine.description().special.clone();
+        Ok(Reply::new(pb::SpecialPathsReply { paths: Some(special_to_wire(special)) }))
+    }
+
+    async fn handle_existence_check(
+        &self,
+        call: Call<pb::HandleExistenceCheckArgs>,
+    ) -> Result<Reply<pb::HandleExistenceCheckReply>, Status> {
+        let (instance, deadline) = (self.instance(&call)?, self.deadline(&call));
+        let message = call.into_inner().request.ok_or_else(no_request)?;
+        let outcome = match request_from_wire(*message, deadline) {
+            Ok(Asked::Request(request)) => caught(instance.engine.exists(&request)).await,
+            Ok(Asked::Rollback) => Ok(Existence::NoCheck),
+            Err(error) => Err(error),
+        };
+        let reply = match outcome {
+            Ok(existence) => pb::HandleExistenceCheckReply {
+                check_found: existence != Existence::NoCheck,
+                exists: existence == Existence::Exists,
+                err: None,
+            },
+            Err(EngineError::User { message, .. }) => pb::HandleExistenceCheckReply {
+                err: Some(strongroom_plugin_protocol::values::WireError::User(message).to_wire()),
+                ..Default::default()
+            },
+            Err(error) => {
+                pb::HandleExistenceCheckReply { err: error_to_wire(error).1, ..Default::default() }
+            }
+        };
+        Ok(Reply::new(reply))
+    }
+
+    async fn handle_request(
+        &self,
+        call: Call<pb::HandleRequestArgs>,
+    ) -> Result<Reply<pb::HandleRequestReply>, Status> {
+        let (instance, deadline) = (self.instance(&call)?, self.deadline(&call));
+        let message = call.into_inner().request.ok_or_else(no_request)?;
+        let outcome = match request_from_wire(*message, deadline) {
+            Ok(Asked::Request(request)) => caught(instance.engine.handle(*request)).await,
+            Ok(Asked::Rollback) => {
+                caught(instance.engine.periodic()).await.map(|()| Response::Nothing)
+            }
+            Err(error) => Err(error),
+        };
+        Ok(Reply::new(handled(outcome)))
+    }
+
+    async fn invalidate_key(
+        &self,
+        call: Call<pb::InvalidateKeyArgs>,
+    ) -> Result<Reply<pb::Empty>, Status> {
+        let instance = self.instance(&call)?;
+        instance.engine.invalidate(&call.into_inner().key).await;
+        Ok(Reply::new(pb::Empty {}))
+    }
+
+    async fn cleanup(&self, call: Call<pb::Empty>) -> Result<Reply<pb::Empty>, Status> {
+        let id = instance_id(call.metadata())?.to_owned();
+        let gone = self.write().remove(&id);
+        let gone = gone.ok_or_else(|| Status::unknown(NO_INSTANCE))?;
+        gone.engine.close().await;
+        Ok(Reply::new(pb::Empty {}))
+    }
+}
+
+fn no_request() -> Status {
+    Status::invalid_argument("the call has no request")
+}
+
+#[async_trait]
+impl logical::plugin_version_server::PluginVersion for BackendService {
+    async fn version(
+        &self,
+        _: Call<logical::Empty>,
+    ) -> Result<Reply<logical::VersionReply>, Status> {
+        let plugin_version = self.0.factory.version();
+        Ok(Reply::new(logical::VersionReply { plugin_version }))
+    }
+}
+
+#[async_trait]
+impl PluginMultiplexing for BackendService {
+    async fn multiplexing_support(
+        &self,
+        _: Call<mux::MultiplexingSupportRequest>,
+    ) -> Result<Reply<mux::MultiplexingSupportResponse>, Status> {
+        Ok(Reply::new(mux::MultiplexingSupportResponse { supported: true }))
+    }
+}

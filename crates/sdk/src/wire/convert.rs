@@ -1,0 +1,565 @@
+//! Requests, responses and errors to messages and back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use strongroom_plugin_protocol::generated::pb;
+use strongroom_plugin_protocol::transport::{Delivery, TransportError};
+use strongroom_plugin_protocol::values::{WireError, json, time};
+use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
+use tonic::Status;
+
+use crate::engine::{
+    Caller, Connection, Data, EngineError, LeaseContext, Leased, MountInfo, Operation, Raw,
+    Request, Response, SpecialPaths, StatusKind, StorageError,
+};
+use crate::intent::INTENT_FIELD;
+
+/// A request as a message.
+pub fn request_to_wire(request: &Request) -> pb::Request {
+    let secret = request.lease.as_ref().map(|lease| pb::Secret {
+        lease_options: Some(pb::LeaseOptions {
+            ttl: nanos(lease.ttl),
+            renewable: lease.renewable,
+            increment: nanos(lease.increment),
+            issue_time: Some(time::to_wire(Some(lease.issued))),
+            max_ttl: nanos(lease.max_ttl),
+        }),
+        internal_data: text(lease.internal.clone()),
+        lease_id: String::new(),
+    });
+    let caller = &request.caller;
+    pb::Request {
+        id: request.id.to_string(),
+        operation: request.operation.as_str().to_owned(),
+        path: request.path.clone(),
+        data: text(request.fields.to_object()),
+        secret,
+        headers: headers_to_wire(request.headers.clone()),
+        client_token: caller.token_hash.clone().unwrap_or_default(),
+        client_token_accessor: caller.accessor.clone(),
+        display_name: caller.display_name.clone(),
+        mount_point: request.mount.path.clone(),
+        mount_type: request.mount.mount_type.clone(),
+        mount_accessor: request.mount.accessor.clone(),
+        entity_id: caller.entity_id.clone(),
+        unauthenticated: caller.unauthenticated,
+        connection: request.connection.map(|connection| pb::Connection {
+            remote_addr: connection.address.to_string(),
+            remote_port: i32::from(connection.port),
+            ..pb::Connection::default()
+        }),
+        ..pb::Request::blank()
+    }
+}
+
+/// What a host may ask beside the operations of [`Operation`].
+pub(crate) enum Asked {
+    /// A request.
+    Request(Box<Request>),
+    /// The host's periodic call.
+    Rollback,
+}
+
+/// A message as a request. `deadline` is when the host gives up.
+pub(crate) fn request_from_wire(
+    message: pb::Request,
+    deadline: Timestamp,
+) -> Result<Asked, EngineError> {
+    let operation = match message.operation.as_str() {
+        "create" => Operation::Create,
+        "update" => Operation::Update,
+        "patch" => Operation::Patch,
+        "read" => Operation::Read,
+        "list" => Operation::List,
+        "delete" => Operation::Delete,
+        "help" => Operation::Help,
+        "renew" => Operation::Renew,
+        "revoke" => Operation::Revoke,
+        "rollback" => return Ok(Asked::Rollback),
+        _ => return Err(EngineError::Status(StatusKind::UnsupportedOperation)),
+    };
+    let invalid = |_| EngineError::Status(StatusKind::InvalidRequest);
+    let object = json::from_wire(message.data).map_err(invalid)?;
+    let lease = message.secret.map(lease_from_wire).transpose()?;
+    let id = RequestId::parse(&message.id).or_else(|_| RequestId::parse("unknown"));
+    let connection = message.connection.and_then(|connection| {
+        let address: IpAddr = connection.remote_addr.parse().ok()?;
+        Some(Connection { address, port: u16::try_from(connection.remote_port).unwrap_or(0) })
+    });
+    let wrap_ttl = message.wrap_info.map(|wrap| ttl(wrap.ttl)).filter(|ttl| !ttl.is_zero());
+    let hash = message.client_token;
+    Ok(Asked::Request(Box::new(Request {
+        id: id.map_err(|_| EngineError::Status(StatusKind::InvalidRequest))?,
+        operation,
+        path: message.path,
+        fields: object.map(|object| object.fields()).unwrap_or_default(),
+        mount: Arc::new(MountInfo {
+            path: message.mount_point,
+            mount_type: message.mount_type,
+            accessor: message.mount_accessor,
+        }),
+        caller: Caller {
+            accessor: message.client_token_accessor,
+            display_name: message.display_name,
+            entity_id: message.entity_id,
+            token_hash: (!hash.is_empty()).then_some(hash),
+            unauthenticated: message.unauthenticated,
+        },
+        connection,
+        headers: headers_from_wire(message.headers),
+        wrap_ttl,
+        lease,
+        namespace: Namespace::Root,
+        deadline,
+    })))
+}
+
+fn lease_from_wire(secret: pb::Secret) -> Result<LeaseContext, EngineError> {
+    let invalid = || EngineError::Status(StatusKind::InvalidRequest);
+    let options = secret.lease_options.unwrap_or_else(pb::LeaseOptions::blank);
+    let issued = time::from_wire(options.issue_time.as_ref()).map_err(|_| invalid())?;
+    let internal = json::from_wire(secret.internal_data).map_err(|_| invalid())?;
+    Ok(LeaseContext {
+        internal: internal.unwrap_or_else(RawObject::empty),
+        issued: issued.unwrap_or(Timestamp::EPOCH),
+        ttl: ttl(options.ttl),
+        max_ttl: ttl(options.max_ttl),
+        renewable: options.renewable,
+        increment: ttl(options.increment),
+    })
+}
+
+/// A response as a message; none stands for nothing.
+pub(crate) fn response_to_wire(response: Response) -> Option<pb::Response> {
+    match response {
+        Response::Nothing => None,
+        Response::Data(data) => Some(data_to_wire(data)),
+        Response::Leased(leased) => {
+            let secret = pb::Secret {
+                lease_options: Some(pb::LeaseOptions {
+                    ttl: nanos(leased.ttl),
+                    renewable: leased.renewable,
+                    max_ttl: nanos(leased.max_ttl),
+                    ..pb::LeaseOptions::blank()
+                }),
+                internal_data: text(leased.internal),
+                ..pb::Secret::blank()
+            };
+            Some(pb::Response { secret: Some(secret), ..data_to_wire(leased.data) })
+        }
+        Response::Raw(raw) => Some(raw_to_wire(&raw)),
+    }
+}
+
+fn data_to_wire(data: Data) -> pb::Response {
+    pb::Response {
+        data: text(data.object),
+        warnings: data.warnings,
+        headers: headers_to_wire(data.headers),
+        ..pb::Response::blank()
+    }
+}
+
+/// Keys of a raw answer, and the headers some of them stand for.
+const RAW_STATUS: &str = "http_status_code";
+const RAW_TYPE: &str = "http_content_type";
+const RAW_BODY: &str = "http_raw_body";
+const RAW_HEADERS: [(&str, &str); 3] = [
+    ("http_raw_cache_control", "cache-control"),
+    ("http_raw_pragma", "pragma"),
+    ("http_www_authenticate", "www-authenticate"),
+];
+
+fn raw_to_wire(raw: &Raw) -> pb::Response {
+    let mut fields = Fields::new();
+    fields.set(RAW_STATUS, &raw.status);
+    fields.set(RAW_TYPE, &raw.content_type);
+    // Always encoded: a host that finds valid base64 decodes it, whatever was meant.
+    fields.set(RAW_BODY, &BASE64.encode(&raw.body));
+    for (key, header) in RAW_HEADERS {
+        if let Some(value) = raw.headers.get(header) {
+            fields.set(key, value);
+        }
+    }
+    pb::Response { data: text(fields.to_object()), ..pb::Response::blank() }
+}
+
+/// A reply as a response or an engine's error.
+pub(crate) fn reply_from_wire(
+    response: Option<pb::Response>,
+    error: Option<pb::ProtoError>,
+) -> Result<Response, EngineError> {
+    if let Some(error) = error {
+        return Err(with_response(error_from_wire(error), response.is_some()));
+    }
+    let Some(response) = response else { return Ok(Response::Nothing) };
+    if response.auth.is_some() {
+        return Err(EngineError::internal(
+            "the engine answered with a login, and is no auth method",
+        ));
+    }
+    if response.wrap_info.is_some_and(|wrap| wrap.ttl > 0) {
+        return Err(EngineError::internal(
+            "the engine asks for its answer to be wrapped, which is not supported",
+        ));
+    }
+    let broken = |_| EngineError::internal("the engine's answer is not a JSON object");
+    let object = json::from_wire(response.data).map_err(broken)?;
+    let fields = object.as_ref().map(RawObject::fields).unwrap_or_default();
+    if fields.contains(RAW_STATUS) {
+        if response.secret.is_some() {
+            return Err(EngineError::internal("a raw answer can't carry a lease"));
+        }
+        return raw_from_wire(&fields);
+    }
+    if let Some(error) = error_response(&fields) {
+        return Err(error);
+    }
+    let data = Data {
+        warnings: response.warnings,
+        headers: headers_from_wire(response.headers),
+        ..Data::new(object.unwrap_or_else(RawObject::null))
+    };
+    match response.secret {
+        None => Ok(Response::Data(data)),
+        Some(secret) => {
+            let options = secret.lease_options.unwrap_or_else(pb::LeaseOptions::blank);
+            let internal = json::from_wire(secret.internal_data).map_err(broken)?;
+            let internal = internal.unwrap_or_else(RawObject::empty);
+            let intent = internal.fields().text(INTENT_FIELD);
+            Ok(Response::Leased(Leased {
+                data,
+                internal,
+                ttl: ttl(options.ttl),
+                max_ttl: ttl(options.max_ttl),
+                renewable: options.renewable,
+                // An engine with intents keeps receipts; others need their data back.
+                keep_data: intent.is_none(),
+                intent,
+            }))
+        }
+    }
+}
+
+/// `{"error": text}`, alone or with `data`: an error of the user's.
+fn error_response(fields: &Fields) -> Option<EngineError> {
+    let message = fields.text("error")?;
+    let data = fields.get("data").filter(|raw| raw.get() != "null");
+    let others = fields.len() - 1 - usize::from(fields.contains("data"));
+    if others > 0 {
+        return None;
+    }
+    let data = data.and_then(|raw| RawObject::from_json(raw.get().to_owned()).ok());
+    Some(EngineError::User { message, data })
+}
+
+fn raw_from_wire(fields: &Fields) -> Result<Response, EngineError> {
+    let status = fields.get(RAW_STATUS).and_then(|raw| raw.get().trim_matches('"').parse().ok());
+    let status = status
+        .filter(|status| (200..600).contains(status))
+        .ok_or_else(|| EngineError::internal("the engine chose an impossible HTTP status"))?;
+    let body = fields.text(RAW_BODY).unwrap_or_default();
+    let headers = RAW_HEADERS.into_iter().filter_map(|(key, header)| {
+        let value = fields.text(key).filter(|value| !value.is_empty())?;
+        Some((header.to_owned(), value))
+    });
+    Ok(Response::Raw(Raw {
+        status,
+        content_type: fields.text(RAW_TYPE).unwrap_or_default(),
+        // Bytes arrive in base64; what is none is taken as it is.
+        body: BASE64.decode(body.as_bytes()).unwrap_or_else(|_| body.into_bytes()),
+        headers: headers.collect(),
+    }))
+}
+
+/// An engine's error, as message. User errors travel as a response instead.
+pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option<pb::ProtoError>) {
+    let wire = match error {
+        EngineError::User { message, data } => {
+            let mut fields = Fields::new();
+            fields.set("error", &message);
+            if let Some(data) = data
+                && let Ok(raw) = serde_json::from_slice(data.as_bytes())
+            {
+                fields.set_raw("data", raw);
+            }
+            let data = text(fields.to_object());
+            return (Some(pb::Response { data, ..pb::Response::blank() }), None);
+        }
+        EngineError::Status(kind) => match kind {
+            StatusKind::BadRequest => WireError::BadRequest(kind.text().to_owned()),
+            StatusKind::UnsupportedOperation => WireError::UnsupportedOperation,
+            StatusKind::UnsupportedPath => WireError::UnsupportedPath,
+            StatusKind::InvalidRequest => WireError::InvalidRequest,
+            StatusKind::PermissionDenied => WireError::PermissionDenied,
+            StatusKind::Unrecoverable => WireError::Unrecoverable,
+            // Servers recognise these by their text.
+            StatusKind::UpstreamRateLimited | StatusKind::ReadOnly => {
+                WireError::Unknown(kind.text().to_owned())
+            }
+        },
+        EngineError::Coded { status, message } => WireError::Coded { code: status, message },
+        other => WireError::Internal(other.to_string()),
+    };
+    (None, Some(wire.to_wire()))
+}
+
+/// An error as a backend returned it. Some texts have a status of their own.
+pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
+    let wire = WireError::from_wire(error);
+    match wire {
+        WireError::Coded { code, message } => EngineError::Coded { status: code, message },
+        WireError::BadRequest(message) => EngineError::Coded { status: 400, message },
+        WireError::UnsupportedOperation => StatusKind::UnsupportedOperation.into(),
+        WireError::UnsupportedPath => StatusKind::UnsupportedPath.into(),
+        WireError::InvalidRequest => StatusKind::InvalidRequest.into(),
+        WireError::PermissionDenied => StatusKind::PermissionDenied.into(),
+        WireError::Unrecoverable => StatusKind::Unrecoverable.into(),
+        other => match other.to_string().as_str() {
+            "permission denied" => StatusKind::PermissionDenied.into(),
+            "unsupported operation" => StatusKind::UnsupportedOperation.into(),
+            "unsupported path" => StatusKind::UnsupportedPath.into(),
+            "invalid request" => StatusKind::InvalidRequest.into(),
+            "invalid credentials" => EngineError::Coded { status: 400, message: other.to_string() },
+            "upstream rate limited" => StatusKind::UpstreamRateLimited.into(),
+            "rate limit quota exceeded" | "lease count quota exceeded" => {
+                EngineError::Coded { status: 429, message: other.to_string() }
+            }
+            "functionality on this path has been removed" => {
+                EngineError::Coded { status: 404, message: other.to_string() }
+            }
+            text => EngineError::internal(text),
+        },
+    }
+}
+
+/// With a response beside the error, what would be the engine's fault counts as the user's.
+fn with_response(error: EngineError, has_response: bool) -> EngineError {
+    match error {
+        EngineError::Internal { message } if has_response => {
+            EngineError::Coded { status: 400, message }
+        }
+        error => error,
+    }
+}
+
+impl From<StatusKind> for EngineError {
+    fn from(kind: StatusKind) -> Self {
+        Self::Status(kind)
+    }
+}
+
+/// A call that got no reply.
+pub(crate) fn failed_call(status: &Status) -> EngineError {
+    match TransportError::of(status) {
+        Some(transport) => EngineError::Unavailable {
+            message: format!("the plug-in can't be reached: {transport}"),
+            delivered: transport.delivery() != Delivery::NotDelivered,
+        },
+        None => EngineError::internal(format!("the plug-in failed: {}", status.message())),
+    }
+}
+
+pub(crate) fn special_to_wire(special: SpecialPaths) -> pb::Paths {
+    pb::Paths {
+        root: special.root,
+        unauthenticated: special.unauthenticated,
+        local_storage: special.local_storage,
+        seal_wrap_storage: special.seal_wrap_storage,
+        binary: special.binary,
+        ..pb::Paths::default()
+    }
+}
+
+pub(crate) fn special_from_wire(paths: pb::Paths) -> SpecialPaths {
+    SpecialPaths {
+        root: paths.root,
+        unauthenticated: paths.unauthenticated,
+        binary: paths.binary,
+        local_storage: paths.local_storage,
+        seal_wrap_storage: paths.seal_wrap_storage,
+    }
+}
+
+/// A storage error as the text peers know.
+pub(crate) fn storage_error_from_text(text: String) -> StorageError {
+    let known = [
+        StorageError::Setup,
+        StorageError::ReadOnly,
+        StorageError::Closed,
+        StorageError::InvalidKey,
+    ];
+    match known.into_iter().find(|error| error.to_string() == text) {
+        Some(error) => error,
+        None => StorageError::Failed(text),
+    }
+}
+
+fn text(object: RawObject) -> String {
+    // A `RawObject` is JSON, so it is UTF-8.
+    json::to_wire(object).unwrap_or_else(|_| json::EMPTY.to_owned())
+}
+
+fn nanos(ttl: Ttl) -> i64 {
+    time::nanos(ttl.as_duration())
+}
+
+fn ttl(nanos: i64) -> Ttl {
+    Ttl::from_duration(time::duration(nanos))
+}
+
+fn headers_to_wire(headers: BTreeMap<String, Vec<String>>) -> BTreeMap<String, pb::Header> {
+    headers.into_iter().map(|(name, header)| (name, pb::Header { header })).collect()
+}
+
+fn headers_from_wire(headers: BTreeMap<String, pb::Header>) -> BTreeMap<String, Vec<String>> {
+    headers.into_iter().map(|(name, header)| (name, header.header)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(data: &str) -> Option<pb::Response> {
+        Some(pb::Response { data: data.to_owned(), ..pb::Response::blank() })
+    }
+
+    fn status_of(error: &EngineError) -> String {
+        format!("{error:?}").chars().take(60).collect()
+    }
+
+    #[test]
+    fn nothing_data_and_null_stay_apart() {
+        assert!(matches!(reply_from_wire(None, None), Ok(Response::Nothing)));
+        let Ok(Response::Data(data)) = reply_from_wire(response("{}"), None) else { panic!() };
+        assert_eq!(data.object.as_bytes(), b"{}");
+        let Ok(Response::Data(data)) = reply_from_wire(response("null"), None) else { panic!() };
+        assert_eq!(data.object.as_bytes(), b"null");
+    }
+
+    #[test]
+    fn an_error_response_has_error_alone_or_with_data() {
+        let user = |data: &str| {
+            matches!(reply_from_wire(response(data), None), Err(EngineError::User { .. }))
+        };
+        assert!(user(r#"{"error":"x"}"#));
+        assert!(user(r#"{"error":"x","data":{"a":1}}"#));
+        assert!(!user(r#"{"error":"x","other":1}"#));
+        assert!(!user(r#"{"error":1}"#));
+    }
+
+    #[test]
+    fn user_errors_come_back_as_they_went() {
+        let error = EngineError::User {
+            message: "say \"please\"".to_owned(),
+            data: Some(RawObject::from_json("{\"a\":1}").unwrap()),
+        };
+        let (response, wire) = error_to_wire(error);
+        let back = reply_from_wire(response, wire).unwrap_err();
+        let EngineError::User { message, data } = back else { panic!() };
+        assert_eq!(
+            (message.as_str(), data.unwrap().as_bytes()),
+            ("say \"please\"", &b"{\"a\":1}"[..])
+        );
+    }
+
+    #[test]
+    fn kinds_of_errors_survive() {
+        for kind in [
+            StatusKind::UnsupportedOperation,
+            StatusKind::UnsupportedPath,
+            StatusKind::InvalidRequest,
+            StatusKind::PermissionDenied,
+            StatusKind::Unrecoverable,
+            StatusKind::UpstreamRateLimited,
+        ] {
+            let (response, wire) = error_to_wire(kind.into());
+            let back = reply_from_wire(response, wire).unwrap_err();
+            assert_eq!(status_of(&back), status_of(&kind.into()));
+        }
+        let (response, wire) =
+            error_to_wire(EngineError::Coded { status: 451, message: "no".into() });
+        let back = reply_from_wire(response, wire).unwrap_err();
+        assert!(matches!(back, EngineError::Coded { status: 451, .. }));
+    }
+
+    #[test]
+    fn raw_answers_survive_whatever_their_bytes() {
+        for body in [&b"plain text"[..], b"aGVsbG8=", &[0, 159, 255], b""] {
+            let raw = Raw {
+                status: 418,
+                content_type: "text/plain".to_owned(),
+                body: body.to_vec(),
+                headers: [("pragma".to_owned(), "x".to_owned())].into(),
+            };
+            let wire = response_to_wire(Response::Raw(raw.clone()));
+            let Ok(Response::Raw(back)) = reply_from_wire(wire, None) else { panic!() };
+            assert_eq!(back, raw);
+        }
+        let impossible = response(r#"{"http_status_code":99,"http_content_type":"a"}"#);
+        assert!(reply_from_wire(impossible, None).is_err());
+    }
+
+    #[test]
+    fn leases_survive_and_data_is_kept_only_where_it_is_needed() {
+        for (internal, kept) in [("{}", true), (r#"{"strongroom_intent":"u"}"#, false)] {
+            let leased = Leased {
+                data: Data::new(RawObject::from_json("{\"key\":\"v\"}").unwrap()),
+                internal: RawObject::from_json(internal).unwrap(),
+                ttl: Ttl::from_secs(60),
+                max_ttl: Ttl::from_secs(600),
+                renewable: true,
+                intent: None,
+                keep_data: false,
+            };
+            let wire = response_to_wire(Response::Leased(leased));
+            let Ok(Response::Leased(back)) = reply_from_wire(wire, None) else { panic!() };
+            assert_eq!(
+                (back.ttl, back.max_ttl, back.renewable),
+                (Ttl::from_secs(60), Ttl::from_secs(600), true)
+            );
+            assert_eq!((back.keep_data, back.intent.is_some()), (kept, !kept));
+        }
+    }
+
+    #[test]
+    fn requests_survive() {
+        let mut fields = Fields::new();
+        fields.set("n", &12_345_678_901_234_567_890_u64);
+        let request = Request {
+            id: RequestId::parse("r1").unwrap(),
+            operation: Operation::Renew,
+            path: "creds/dev".to_owned(),
+            fields,
+            mount: Arc::new(MountInfo {
+                path: "custom/".to_owned(),
+                mount_type: "t".to_owned(),
+                accessor: "t_1".to_owned(),
+            }),
+            caller: Caller { display_name: "token-ci".to_owned(), ..Caller::default() },
+            connection: Some(Connection { address: "127.0.0.1".parse().unwrap(), port: 7 }),
+            headers: BTreeMap::new(),
+            wrap_ttl: None,
+            lease: Some(LeaseContext {
+                internal: RawObject::from_json("{\"id\":1}").unwrap(),
+                issued: Timestamp::from_secs(5),
+                ttl: Ttl::from_secs(1),
+                max_ttl: Ttl::from_secs(2),
+                renewable: true,
+                increment: Ttl::from_secs(3),
+            }),
+            namespace: Namespace::Root,
+            deadline: Timestamp::from_secs(9),
+        };
+        let wire = request_to_wire(&request);
+        let Ok(Asked::Request(back)) = request_from_wire(wire, Timestamp::from_secs(9)) else {
+            panic!()
+        };
+        assert_eq!(format!("{:?}", *back), format!("{request:?}"));
+        assert_eq!(back.fields.get("n").unwrap().get(), "12345678901234567890");
+        assert_eq!(back.lease.unwrap().internal.as_bytes(), b"{\"id\":1}");
+    }
+}

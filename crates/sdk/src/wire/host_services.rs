@@ -1,0 +1,472 @@
+//! The services a host offers to one engine: its mount's storage, and questions to the server.
+
+use std::sync::Arc;
+
+use strongroom_plugin_protocol::generated::strongroom::mount_storage_server::{
+    MountStorage, MountStorageServer,
+};
+use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_reply, precondition};
+use strongroom_plugin_protocol::generated::{logical, pb};
+use strongroom_plugin_protocol::transport::Services;
+use strongroom_plugin_protocol::values::time;
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::engine::{
+    Change, ClusterInfo, Lifetimes, Precondition, Storage, StorageBatch, StorageError, Stored,
+    System, SystemError,
+};
+
+/// What holds for all engines of a host.
+#[derive(Clone, Debug, Default)]
+pub struct HostFacts {
+    /// The server's version.
+    pub version: String,
+}
+
+/// The services of an instance that has a mount.
+pub fn host_services(
+    storage: Arc<dyn Storage>,
+    system: Arc<dyn System>,
+    facts: HostFacts,
+) -> Services {
+    let system = SystemService { system, facts };
+    Services::new()
+        .with(pb::storage_server::StorageServer::new(StorageService(storage.clone())))
+        .with(MountStorageServer::new(StorageService(storage)))
+        .with(pb::system_view_server::SystemViewServer::new(system))
+        .with(pb::events_server::EventsServer::new(Dropped))
+        .with(pb::observations_server::ObservationsServer::new(Dropped))
+}
+
+/// The services of an instance that is only asked about itself: storage and questions fail, and say
+/// why.
+pub fn probe_services(facts: HostFacts) -> Services {
+    host_services(Arc::new(NoMount), Arc::new(NoMount), facts)
+}
+
+struct StorageService(Arc<dyn Storage>);
+
+/// Names in one answer to a list.
+const LIST_LIMIT: usize = 1_000_000;
+
+impl StorageService {
+    async fn write(&self, batch: StorageBatch) -> Result<String, Status> {
+        match self.0.commit(batch).await {
+            Ok(()) => Ok(String::new()),
+            Err(error) => spoken(&error),
+        }
+    }
+
+    async fn names(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Response<pb::StorageListReply>, Status> {
+        let reply = match self.0.list(prefix, after, limit).await {
+            Ok(keys) => pb::StorageListReply { keys, err: String::new() },
+            Err(error) => pb::StorageListReply { keys: Vec::new(), err: spoken(&error)? },
+        };
+        Ok(Response::new(reply))
+    }
+}
+
+/// An error as a reply says it. That there is no storage at all is said by failing the call.
+fn spoken(error: &StorageError) -> Result<String, Status> {
+    match error {
+        StorageError::Missing => Err(Status::unknown(error.to_string())),
+        other => Ok(other.to_string()),
+    }
+}
+
+/// A transaction that was never begun must not pass for one.
+fn refuse_transaction(txn: &str) -> Result<(), Status> {
+    if txn.is_empty() { Ok(()) } else { Err(Status::invalid_argument("unknown transaction")) }
+}
+
+#[async_trait]
+impl pb::storage_server::Storage for StorageService {
+    async fn list(
+        &self,
+        request: Request<pb::StorageListArgs>,
+    ) -> Result<Response<pb::StorageListReply>, Status> {
+        let args = request.into_inner();
+        refuse_transaction(&args.txn)?;
+        self.names(&args.prefix, None, LIST_LIMIT).await
+    }
+
+    async fn list_page(
+        &self,
+        request: Request<pb::StorageListPageArgs>,
+    ) -> Result<Response<pb::StorageListReply>, Status> {
+        let args = request.into_inner();
+        refuse_transaction(&args.txn)?;
+        let after = (!args.after.is_empty()).then_some(args.after.as_str());
+        let limit = usize::try_from(args.limit).ok().filter(|limit| *limit > 0);
+        let limit = limit.unwrap_or(LIST_LIMIT);
+        self.names(&args.prefix, after, limit).await
+    }
+
+    async fn get(
+        &self,
+        request: Request<pb::StorageGetArgs>,
+    ) -> Result<Response<pb::StorageGetReply>, Status> {
+        let args = request.into_inner();
+        refuse_transaction(&args.txn)?;
+        let reply = match self.0.get(&args.key).await {
+            Ok(stored) => pb::StorageGetReply {
+                entry: stored.map(|stored| pb::StorageEntry {
+                    key: args.key,
+                    value: stored.value,
+                    seal_wrap: stored.seal_wrap,
+                }),
+                err: String::new(),
+            },
+            Err(error) => pb::StorageGetReply { entry: None, err: spoken(&error)? },
+        };
+        Ok(Response::new(reply))
+    }
+
+    async fn put(
+        &self,
+        request: Request<pb::StoragePutArgs>,
+    ) -> Result<Response<pb::StoragePutReply>, Status> {
+        let args = request.into_inner();
+        refuse_transaction(&args.txn)?;
+        let entry = args.entry.ok_or_else(|| Status::invalid_argument("no entry to store"))?;
+        let err = self.write(StorageBatch::put(entry.key, entry.value, entry.seal_wrap)).await?;
+        Ok(Response::new(pb::StoragePutReply { err, wal_index: None }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<pb::StorageDeleteArgs>,
+    ) -> Result<Response<pb::StorageDeleteReply>, Status> {
+        let args = request.into_inner();
+        refuse_transaction(&args.txn)?;
+        let err = self.write(StorageBatch::delete(args.key)).await?;
+        Ok(Response::new(pb::StorageDeleteReply { err, wal_index: None }))
+    }
+
+    async fn is_transactional(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::StorageIsTransactionalReply>, Status> {
+        Ok(Response::new(pb::StorageIsTransactionalReply { transactional: false }))
+    }
+
+    async fn begin_read_only_tx(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::StorageBeginTxReply>, Status> {
+        Err(Status::unimplemented("Unimplemented: transactions are not supported"))
+    }
+
+    async fn begin_tx(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::StorageBeginTxReply>, Status> {
+        Err(Status::unimplemented("Unimplemented: transactions are not supported"))
+    }
+
+    async fn commit(
+        &self,
+        _: Request<pb::StorageCommitTxArgs>,
+    ) -> Result<Response<pb::StorageCommitTxReply>, Status> {
+        Err(Status::unimplemented("Unimplemented: transactions are not supported"))
+    }
+
+    async fn rollback(
+        &self,
+        _: Request<pb::StorageRollbackTxArgs>,
+    ) -> Result<Response<pb::StorageRollbackTxReply>, Status> {
+        Err(Status::unimplemented("Unimplemented: transactions are not supported"))
+    }
+}
+
+#[async_trait]
+impl MountStorage for StorageService {
+    async fn commit(
+        &self,
+        request: Request<own::CommitRequest>,
+    ) -> Result<Response<own::CommitReply>, Status> {
+        let outcome = match self.0.commit(batch_from_wire(request.into_inner())?).await {
+            Ok(()) => commit_reply::Outcome::Committed(own::Committed { version: 0 }),
+            Err(StorageError::Precondition(key)) => {
+                commit_reply::Outcome::Failed(own::FailedPrecondition { key })
+            }
+            Err(error) => commit_reply::Outcome::Err(spoken(&error)?),
+        };
+        Ok(Response::new(own::CommitReply { outcome: Some(outcome) }))
+    }
+
+    async fn get_versioned(
+        &self,
+        request: Request<own::GetRequest>,
+    ) -> Result<Response<own::GetReply>, Status> {
+        let reply = match self.0.get(&request.into_inner().key).await {
+            Ok(stored) => own::GetReply {
+                entry: stored.map(|stored| own::Versioned {
+                    value: stored.value,
+                    seal_wrap: stored.seal_wrap,
+                    version: stored.version,
+                }),
+                err: String::new(),
+            },
+            Err(error) => own::GetReply { entry: None, err: spoken(&error)? },
+        };
+        Ok(Response::new(reply))
+    }
+}
+
+fn batch_from_wire(request: own::CommitRequest) -> Result<StorageBatch, Status> {
+    let mut batch = StorageBatch::default();
+    for condition in request.preconditions {
+        use precondition::Requirement;
+        let key = condition.key;
+        batch.preconditions.push(match condition.requirement {
+            Some(Requirement::Exists(_)) => Precondition::Exists(key),
+            Some(Requirement::Absent(_)) => Precondition::Absent(key),
+            Some(Requirement::Unchanged(at)) => Precondition::Unchanged(key, at.version),
+            None => return Err(Status::invalid_argument("a precondition without a requirement")),
+        });
+    }
+    let puts = request.puts.into_iter().map(|put| {
+        let own::Put { key, value, seal_wrap } = put;
+        Change::Put { key, value, seal_wrap }
+    });
+    let deletes = request.deletes.into_iter().map(|key| Change::Delete { key });
+    batch.changes = puts.chain(deletes).collect();
+    Ok(batch)
+}
+
+struct SystemService {
+    system: Arc<dyn System>,
+    facts: HostFacts,
+}
+
+/// A single cluster without replication.
+const NOT_REPLICATED: i32 = 4096 + 8192;
+
+fn unanswered(error: &SystemError) -> Status {
+    Status::internal(error.to_string())
+}
+
+fn unbuilt(what: &str) -> Status {
+    Status::internal(format!("{what} is not supported by this server"))
+}
+
+#[async_trait]
+impl pb::system_view_server::SystemView for SystemService {
+    async fn default_lease_ttl(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::TtlReply>, Status> {
+        let lifetimes = self.system.lifetimes().await.map_err(|error| unanswered(&error))?;
+        Ok(Response::new(pb::TtlReply { ttl: time::nanos(lifetimes.default.as_duration()) }))
+    }
+
+    async fn max_lease_ttl(&self, _: Request<pb::Empty>) -> Result<Response<pb::TtlReply>, Status> {
+        let lifetimes = self.system.lifetimes().await.map_err(|error| unanswered(&error))?;
+        Ok(Response::new(pb::TtlReply { ttl: time::nanos(lifetimes.max.as_duration()) }))
+    }
+
+    async fn tainted(&self, _: Request<pb::Empty>) -> Result<Response<pb::TaintedReply>, Status> {
+        let tainted = self.system.tainted().await.map_err(|error| unanswered(&error))?;
+        Ok(Response::new(pb::TaintedReply { tainted }))
+    }
+
+    async fn caching_disabled(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::CachingDisabledReply>, Status> {
+        Ok(Response::new(pb::CachingDisabledReply { disabled: false }))
+    }
+
+    async fn replication_state(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::ReplicationStateReply>, Status> {
+        Ok(Response::new(pb::ReplicationStateReply { state: NOT_REPLICATED }))
+    }
+
+    async fn response_wrap_data(
+        &self,
+        _: Request<pb::ResponseWrapDataArgs>,
+    ) -> Result<Response<pb::ResponseWrapDataReply>, Status> {
+        let err = "response wrapping is not supported by this server".to_owned();
+        Ok(Response::new(pb::ResponseWrapDataReply { wrap_info: None, err }))
+    }
+
+    async fn mlock_enabled(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::MlockEnabledReply>, Status> {
+        Ok(Response::new(pb::MlockEnabledReply { enabled: false }))
+    }
+
+    async fn local_mount(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::LocalMountReply>, Status> {
+        Ok(Response::new(pb::LocalMountReply { local: false }))
+    }
+
+    async fn entity_info(
+        &self,
+        _: Request<pb::EntityInfoArgs>,
+    ) -> Result<Response<pb::EntityInfoReply>, Status> {
+        let err = "no entity found".to_owned();
+        Ok(Response::new(pb::EntityInfoReply { entity: None, err }))
+    }
+
+    async fn plugin_env(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::PluginEnvReply>, Status> {
+        let environment = logical::PluginEnvironment {
+            vault_version: self.facts.version.clone(),
+            ..logical::PluginEnvironment::default()
+        };
+        Ok(Response::new(pb::PluginEnvReply {
+            plugin_environment: Some(environment),
+            err: String::new(),
+        }))
+    }
+
+    async fn groups_for_entity(
+        &self,
+        _: Request<pb::EntityInfoArgs>,
+    ) -> Result<Response<pb::GroupsForEntityReply>, Status> {
+        Ok(Response::new(pb::GroupsForEntityReply::default()))
+    }
+
+    async fn generate_password_from_policy(
+        &self,
+        request: Request<pb::GeneratePasswordFromPolicyRequest>,
+    ) -> Result<Response<pb::GeneratePasswordFromPolicyReply>, Status> {
+        if request.into_inner().policy_name.is_empty() {
+            return Err(Status::invalid_argument("no password policy name"));
+        }
+        Err(unbuilt("password policies"))
+    }
+
+    async fn cluster_info(
+        &self,
+        _: Request<pb::Empty>,
+    ) -> Result<Response<pb::ClusterInfoReply>, Status> {
+        let cluster = self.system.cluster().await.map_err(|error| unanswered(&error))?;
+        Ok(Response::new(pb::ClusterInfoReply {
+            cluster_name: cluster.name,
+            cluster_id: cluster.id,
+            err: String::new(),
+        }))
+    }
+
+    async fn generate_identity_token(
+        &self,
+        _: Request<pb::GenerateIdentityTokenRequest>,
+    ) -> Result<Response<pb::GenerateIdentityTokenResponse>, Status> {
+        Err(unbuilt("workload identity"))
+    }
+
+    async fn get_rotation_information(
+        &self,
+        _: Request<pb::RotationInfoRequest>,
+    ) -> Result<Response<pb::RotationInfoReply>, Status> {
+        Err(unbuilt("the rotation manager"))
+    }
+
+    async fn register_rotation_job(
+        &self,
+        _: Request<pb::RegisterRotationJobRequest>,
+    ) -> Result<Response<pb::RegisterRotationJobResponse>, Status> {
+        Err(unbuilt("the rotation manager"))
+    }
+
+    async fn register_rotation_job_with_response(
+        &self,
+        _: Request<pb::RegisterRotationJobRequest>,
+    ) -> Result<Response<pb::RegisterRotationJobWithResponseReply>, Status> {
+        Err(unbuilt("the rotation manager"))
+    }
+
+    async fn deregister_rotation_job(
+        &self,
+        _: Request<pb::DeregisterRotationJobRequest>,
+    ) -> Result<Response<pb::Empty>, Status> {
+        Err(unbuilt("the rotation manager"))
+    }
+}
+
+/// Events and observations: nobody listens for them yet, and plug-ins don't wait for anyone.
+struct Dropped;
+
+#[async_trait]
+impl pb::events_server::Events for Dropped {
+    async fn send_event(
+        &self,
+        _: Request<pb::SendEventRequest>,
+    ) -> Result<Response<pb::Empty>, Status> {
+        Ok(Response::new(pb::Empty {}))
+    }
+}
+
+#[async_trait]
+impl pb::observations_server::Observations for Dropped {
+    async fn record_observation(
+        &self,
+        _: Request<pb::RecordObservationRequest>,
+    ) -> Result<Response<pb::Empty>, Status> {
+        Ok(Response::new(pb::Empty {}))
+    }
+}
+
+/// The storage and system of an instance that is only asked about itself.
+#[derive(Debug)]
+struct NoMount;
+
+const NO_SYSTEM: &str = "missing system view implementation: this method should not be called \
+                         during plugin Setup, but only during and after Initialize";
+
+fn no_system<T>() -> Result<T, SystemError> {
+    Err(SystemError(NO_SYSTEM.to_owned()))
+}
+
+#[async_trait]
+impl Storage for NoMount {
+    async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+        Err(StorageError::Missing)
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, StorageError> {
+        Err(StorageError::Missing)
+    }
+
+    async fn commit(&self, _: StorageBatch) -> Result<(), StorageError> {
+        Err(StorageError::Missing)
+    }
+
+    fn is_atomic(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait]
+impl System for NoMount {
+    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
+        no_system()
+    }
+
+    async fn tainted(&self) -> Result<bool, SystemError> {
+        no_system()
+    }
+
+    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+        no_system()
+    }
+
+    async fn server_version(&self) -> Result<String, SystemError> {
+        no_system()
+    }
+}

@@ -1,0 +1,20 @@
+//! Engines over the plug-in wire, in both directions.
+//!
+//! - [`convert`]: requests, responses and errors to messages and back
+//! - [`remote_engine`]: [`RemoteEngine`], an engine in another process, as the host sees it
+//! - [`host_services`]: the storage and system services a host offers to an engine
+//! - [`backend_service`]: an engine, as a host sees it
+//! - [`remote_host`]: a host's storage and system, as an engine sees them
+
+pub(crate) mod backend_service;
+pub mod convert;
+pub mod host_services;
+pub mod remote_engine;
+pub(crate) mod remote_host;
+
+pub use host_services::{HostFacts, host_services, probe_services};
+pub use remote_engine::{RemoteEngine, SetUp, SetUpError};
+
+/// The metadata of a request in which a Strongroom host tells the mount's lifetimes, so that an
+/// engine need not ask for them each time: `<default>,<longest>` in seconds.
+pub(crate) const LIFETIMES: &str = "strongroom-lifetimes";

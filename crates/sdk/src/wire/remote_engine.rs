@@ -1,0 +1,265 @@
+//! [`RemoteEngine`]: an engine in another process, as the host sees it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_plugin_protocol::broker::{HostBroker, OfferError, Offered};
+use strongroom_plugin_protocol::generated::logical;
+use strongroom_plugin_protocol::generated::logical::plugin_version_client::PluginVersionClient;
+use strongroom_plugin_protocol::generated::pb;
+use strongroom_plugin_protocol::generated::pb::backend_client::BackendClient;
+use strongroom_plugin_protocol::metadata::{ForInstance, NoInstanceId};
+use strongroom_plugin_protocol::transport::{AnySize, Channel, Services};
+use strongroom_types::{Clock, Timestamp};
+use tonic::{Code, Request as Call, Status};
+
+use super::LIFETIMES;
+use super::convert::{
+    error_from_wire, failed_call, reply_from_wire, request_to_wire, special_from_wire,
+};
+use crate::engine::{
+    Description, Engine, EngineError, Existence, Kind, Lifetimes, Mount, Request, Response,
+    StatusKind,
+};
+
+/// An instance in another process.
+pub struct RemoteEngine {
+    backend: BackendClient<ForInstance<Channel>>,
+    description: Description,
+    clock: Arc<dyn Clock>,
+    mount: Option<Mount>,
+    offered: std::sync::Mutex<Option<Offered>>,
+}
+
+/// What an instance is set up with.
+#[derive(Debug)]
+pub struct SetUp<'a> {
+    /// The connection to its process.
+    pub channel: &'a Channel,
+    /// Where services are offered to it.
+    pub broker: &'a HostBroker,
+    /// The services it gets.
+    pub services: Services,
+    /// Its name among the instances of the process.
+    pub instance: String,
+    /// Its mount; none if it is only asked about itself.
+    pub mount: Option<Mount>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How long each step may take.
+    pub limit: Duration,
+}
+
+/// Why an instance could not be set up. The text is for the operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetUpError {
+    /// No services could be offered.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    /// The id can't be a header.
+    #[error(transparent)]
+    Instance(#[from] NoInstanceId),
+    /// The plug-in's own constructor refused.
+    #[error("the plug-in refused to be set up: {0}")]
+    Refused(String),
+    /// A call failed.
+    #[error("the plug-in failed while it was set up: {call}: {reason}")]
+    Call {
+        /// Which.
+        call: &'static str,
+        /// What the wire says.
+        reason: String,
+    },
+    /// Neither secrets engine nor auth method.
+    #[error("the plug-in is of an unknown type ({0})")]
+    Type(u32),
+    /// Special paths that no host accepts.
+    #[error("the plug-in declares an invalid special path: {0:?}")]
+    SpecialPath(String),
+}
+
+/// How long a call of the end may take.
+const CLEANUP: Duration = Duration::from_secs(2);
+
+impl RemoteEngine {
+    /// Sets an instance up, and asks what it is.
+    pub async fn set_up(setting: SetUp<'_>) -> Result<Self, SetUpError> {
+        let offered = setting.broker.offer(setting.services).await?;
+        let channel = ForInstance::new(setting.channel.clone(), &setting.instance)?;
+        let mut backend = BackendClient::new(channel.clone()).any_size();
+        let limit = setting.limit;
+        let (config, uuid) = match &setting.mount {
+            Some(mount) => (mount.config.clone(), mount.uuid.clone()),
+            None => Default::default(),
+        };
+        let args = pb::SetupArgs { broker_id: offered.service_id(), config, backend_uuid: uuid };
+        let reply = backend.setup(timed(args, limit)).await.map_err(|s| failed("Setup", &s))?;
+        let refusal = reply.into_inner().err;
+        if !refusal.is_empty() {
+            return Err(SetUpError::Refused(refusal));
+        }
+        let description = describe(&mut backend, channel, limit).await?;
+        Ok(Self {
+            backend,
+            description,
+            clock: setting.clock,
+            mount: setting.mount,
+            offered: std::sync::Mutex::new(Some(offered)),
+        })
+    }
+
+    /// [`Engine::handle`] for a request that may have to be asked again.
+    pub async fn ask(&self, request: &Request) -> Result<Response, EngineError> {
+        let message = Some(Box::new(request_to_wire(request)));
+        let args = pb::HandleRequestArgs { storage_id: 0, request: message };
+        let call = self.call(args, request.deadline).await;
+        let reply = self.backend.clone().handle_request(call).await;
+        let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
+        reply_from_wire(reply.response.map(|response| *response), reply.err)
+    }
+
+    /// A call with a deadline and, for our own SDK, the mount's lifetimes.
+    async fn call<T>(&self, message: T, deadline: Timestamp) -> Call<T> {
+        let mut call = timed(message, deadline.since(self.clock.now()));
+        if let Some(mount) = &self.mount
+            && let Ok(Lifetimes { default, max }) = mount.system.lifetimes().await
+            && let Ok(value) = format!("{},{}", default.as_secs(), max.as_secs()).parse()
+        {
+            call.metadata_mut().insert(LIFETIMES, value);
+        }
+        call
+    }
+
+    fn soon(&self) -> Timestamp {
+        const BACKGROUND: Duration = Duration::from_secs(60);
+        self.clock.now().plus(BACKGROUND)
+    }
+}
+
+async fn describe(
+    backend: &mut BackendClient<ForInstance<Channel>>,
+    channel: ForInstance<Channel>,
+    limit: Duration,
+) -> Result<Description, SetUpError> {
+    let kind = backend.r#type(timed(pb::Empty {}, limit)).await.map_err(|s| failed("Type", &s))?;
+    let kind = match kind.into_inner().r#type {
+        1 => Kind::Secrets,
+        2 => Kind::Auth,
+        other => return Err(SetUpError::Type(other)),
+    };
+    let special = backend
+        .special_paths(timed(pb::Empty {}, limit))
+        .await
+        .map_err(|s| failed("SpecialPaths", &s))?;
+    let special = special.into_inner().paths.map(special_from_wire).unwrap_or_default();
+    let listed = special.root.iter().chain(&special.unauthenticated).chain(&special.binary);
+    for path in listed {
+        if !is_valid_special_path(path) {
+            return Err(SetUpError::SpecialPath(path.clone()));
+        }
+    }
+    let mut versions = PluginVersionClient::new(channel).any_size();
+    let version = match versions.version(timed(logical::Empty {}, limit)).await {
+        Ok(reply) => reply.into_inner().plugin_version,
+        // Plug-ins from before there were versions.
+        Err(status) if status.code() == Code::Unimplemented => String::new(),
+        Err(status) => return Err(failed("Version", &status)),
+    };
+    Ok(Description { kind, version, special, wants_token_hash: true, exclusive: false })
+}
+
+/// At most one `*`, at the end and not behind `+`; `+` as a whole segment only.
+fn is_valid_special_path(path: &str) -> bool {
+    let body = path.strip_suffix('*').unwrap_or(path);
+    let segments_fit = body.split('/').all(|segment| segment == "+" || !segment.contains('+'));
+    !body.contains('*') && !path.ends_with("+*") && segments_fit
+}
+
+fn timed<T>(message: T, limit: Duration) -> Call<T> {
+    let mut call = Call::new(message);
+    call.set_timeout(limit);
+    call
+}
+
+fn failed(call: &'static str, status: &Status) -> SetUpError {
+    SetUpError::Call { call, reason: status.message().to_owned() }
+}
+
+#[async_trait]
+impl Engine for RemoteEngine {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    async fn initialize(&self) -> Result<(), EngineError> {
+        let call = self.call(pb::InitializeArgs {}, self.soon()).await;
+        match self.backend.clone().initialize(call).await {
+            Ok(reply) => reply.into_inner().err.map_or(Ok(()), |error| Err(error_from_wire(error))),
+            Err(status) if status.code() == Code::Unimplemented => Ok(()),
+            Err(status) => Err(failed_call(&status)),
+        }
+    }
+
+    async fn exists(&self, request: &Request) -> Result<Existence, EngineError> {
+        let deadline = request.deadline;
+        let message = Some(Box::new(request_to_wire(request)));
+        let args = pb::HandleExistenceCheckArgs { storage_id: 0, request: message };
+        let call = self.call(args, deadline).await;
+        let reply = self.backend.clone().handle_existence_check(call).await;
+        let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
+        match (reply.err, reply.check_found, reply.exists) {
+            (Some(error), _, _) => Err(error_from_wire(error)),
+            (None, false, _) => Ok(Existence::NoCheck),
+            (None, true, true) => Ok(Existence::Exists),
+            (None, true, false) => Ok(Existence::Absent),
+        }
+    }
+
+    async fn handle(&self, request: Request) -> Result<Response, EngineError> {
+        self.ask(&request).await
+    }
+
+    async fn invalidate(&self, key: &str) {
+        const HINT: Duration = Duration::from_secs(1);
+        let call = timed(pb::InvalidateKeyArgs { key: key.to_owned() }, HINT);
+        if let Err(status) = self.backend.clone().invalidate_key(call).await {
+            tracing::debug!(code = ?status.code(), "an invalidation was not delivered");
+        }
+    }
+
+    async fn periodic(&self) -> Result<(), EngineError> {
+        let request = pb::Request { operation: "rollback".to_owned(), ..pb::Request::blank() };
+        let request = Some(Box::new(request));
+        let call = self.call(pb::HandleRequestArgs { storage_id: 0, request }, self.soon()).await;
+        let reply = self.backend.clone().handle_request(call).await;
+        let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
+        match reply.err.map(error_from_wire) {
+            // It has no such work, or may not do it here.
+            None
+            | Some(EngineError::Status(StatusKind::UnsupportedOperation | StatusKind::ReadOnly)) => {
+                Ok(())
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn close(&self) {
+        // Every outcome is an end.
+        let _ = self.backend.clone().cleanup(timed(pb::Empty {}, CLEANUP)).await;
+        let offered = self.offered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(offered) = offered {
+            offered.close(CLEANUP).await;
+        }
+    }
+}
+
+impl fmt::Debug for RemoteEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteEngine")
+            .field("version", &self.description.version)
+            .finish_non_exhaustive()
+    }
+}

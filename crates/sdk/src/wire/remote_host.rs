@@ -1,0 +1,240 @@
+//! A host's storage and system, as an engine in a plug-in process sees them.
+
+use std::fmt;
+use std::sync::RwLock;
+
+use async_trait::async_trait;
+use strongroom_plugin_protocol::generated::pb;
+use strongroom_plugin_protocol::generated::pb::storage_client::StorageClient;
+use strongroom_plugin_protocol::generated::pb::system_view_client::SystemViewClient;
+use strongroom_plugin_protocol::generated::strongroom::mount_storage_client::MountStorageClient;
+use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_reply, precondition};
+use strongroom_plugin_protocol::transport::{AnySize, Channel};
+use strongroom_plugin_protocol::values::time;
+use strongroom_types::Ttl;
+use tonic::Status;
+
+use super::convert::storage_error_from_text;
+use crate::engine::{
+    Change, ClusterInfo, Lifetimes, Precondition, Storage, StorageBatch, StorageError, Stored,
+    System, SystemError,
+};
+
+/// Storage over the wire.
+pub(crate) struct RemoteStorage {
+    common: StorageClient<Channel>,
+    /// Versions and atomic batches, if the host is one of ours.
+    own: Option<MountStorageClient<Channel>>,
+}
+
+impl RemoteStorage {
+    pub(crate) fn new(channel: &Channel, is_ours: bool) -> Self {
+        Self {
+            common: StorageClient::new(channel.clone()).any_size(),
+            own: is_ours.then(|| MountStorageClient::new(channel.clone()).any_size()),
+        }
+    }
+
+    /// One change after the other, for hosts that can't do better.
+    async fn apply_singly(&self, batch: StorageBatch) -> Result<(), StorageError> {
+        if !batch.preconditions.is_empty() {
+            return Err(StorageError::Unsupported);
+        }
+        for change in batch.changes {
+            let err = match change {
+                Change::Put { key, value, seal_wrap } => {
+                    let entry = Some(pb::StorageEntry { key, value, seal_wrap });
+                    let args = pb::StoragePutArgs { entry, txn: String::new() };
+                    self.common.clone().put(args).await.map_err(failed)?.into_inner().err
+                }
+                Change::Delete { key } => {
+                    let args = pb::StorageDeleteArgs { key, txn: String::new() };
+                    self.common.clone().delete(args).await.map_err(failed)?.into_inner().err
+                }
+            };
+            spoken(err)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Storage for RemoteStorage {
+    async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
+        let key = key.to_owned();
+        if let Some(own) = &self.own {
+            let reply = own.clone().get_versioned(own::GetRequest { key }).await.map_err(failed)?;
+            let reply = reply.into_inner();
+            spoken(reply.err)?;
+            return Ok(reply.entry.map(|entry| Stored {
+                value: entry.value,
+                version: entry.version,
+                seal_wrap: entry.seal_wrap,
+            }));
+        }
+        let args = pb::StorageGetArgs { key, txn: String::new() };
+        let reply = self.common.clone().get(args).await.map_err(failed)?.into_inner();
+        spoken(reply.err)?;
+        Ok(reply.entry.map(|entry| Stored {
+            value: entry.value,
+            version: 0,
+            seal_wrap: entry.seal_wrap,
+        }))
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StorageError> {
+        if self.own.is_some() {
+            let args = pb::StorageListPageArgs {
+                prefix: prefix.to_owned(),
+                after: after.unwrap_or_default().to_owned(),
+                limit: i32::try_from(limit).unwrap_or(i32::MAX),
+                txn: String::new(),
+            };
+            let reply = self.common.clone().list_page(args).await.map_err(failed)?.into_inner();
+            spoken(reply.err)?;
+            return Ok(reply.keys);
+        }
+        let args = pb::StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
+        let reply = self.common.clone().list(args).await.map_err(failed)?.into_inner();
+        spoken(reply.err)?;
+        let mut keys = reply.keys;
+        keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
+        keys.truncate(limit);
+        Ok(keys)
+    }
+
+    async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
+        let Some(own) = &self.own else { return self.apply_singly(batch).await };
+        let reply = own.clone().commit(batch_to_wire(batch)).await.map_err(failed)?.into_inner();
+        match reply.outcome {
+            Some(commit_reply::Outcome::Committed(_)) => Ok(()),
+            Some(commit_reply::Outcome::Failed(failed)) => {
+                Err(StorageError::Precondition(failed.key))
+            }
+            Some(commit_reply::Outcome::Err(text)) => Err(storage_error_from_text(text)),
+            None => Err(StorageError::Failed("the host gave no outcome".to_owned())),
+        }
+    }
+
+    fn is_atomic(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
+fn batch_to_wire(batch: StorageBatch) -> own::CommitRequest {
+    use precondition::Requirement;
+    let mut request = own::CommitRequest::default();
+    for condition in batch.preconditions {
+        let (key, requirement) = match condition {
+            Precondition::Exists(key) => (key, Requirement::Exists(own::Exists {})),
+            Precondition::Absent(key) => (key, Requirement::Absent(own::Absent {})),
+            Precondition::Unchanged(key, version) => {
+                (key, Requirement::Unchanged(own::Unchanged { version }))
+            }
+        };
+        request.preconditions.push(own::Precondition { key, requirement: Some(requirement) });
+    }
+    for change in batch.changes {
+        match change {
+            Change::Put { key, value, seal_wrap } => {
+                request.puts.push(own::Put { key, value, seal_wrap });
+            }
+            Change::Delete { key } => request.deletes.push(key),
+        }
+    }
+    request
+}
+
+fn failed(status: Status) -> StorageError {
+    if status.message() == StorageError::Missing.to_string() {
+        return StorageError::Missing;
+    }
+    StorageError::Failed(format!("the host's storage can't be reached: {}", status.message()))
+}
+
+fn spoken(err: String) -> Result<(), StorageError> {
+    if err.is_empty() { Ok(()) } else { Err(storage_error_from_text(err)) }
+}
+
+impl fmt::Debug for RemoteStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteStorage").field("atomic", &self.own.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// The system over the wire.
+pub(crate) struct RemoteSystem {
+    client: SystemViewClient<Channel>,
+    /// What the host said with the last request, if it does so.
+    told: RwLock<Option<Lifetimes>>,
+}
+
+impl RemoteSystem {
+    pub(crate) fn new(channel: &Channel) -> Self {
+        let client = SystemViewClient::new(channel.clone()).any_size();
+        Self { client, told: RwLock::new(None) }
+    }
+
+    /// Takes `<default>,<longest>` in seconds.
+    pub(crate) fn told(&self, text: &str) {
+        let secs = |text: &str| text.parse().ok().map(Ttl::from_secs);
+        let Some((default, max)) = text.split_once(',') else { return };
+        let (Some(default), Some(max)) = (secs(default), secs(max)) else { return };
+        let told = Some(Lifetimes { default, max });
+        let known = *self.told.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known != told {
+            *self.told.write().unwrap_or_else(std::sync::PoisonError::into_inner) = told;
+        }
+    }
+}
+
+fn unanswered(status: Status) -> SystemError {
+    SystemError(status.message().to_owned())
+}
+
+#[async_trait]
+impl System for RemoteSystem {
+    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
+        let told = *self.told.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(told) = told {
+            return Ok(told);
+        }
+        let ttl = |reply: pb::TtlReply| Ttl::from_duration(time::duration(reply.ttl));
+        let (mut one, mut other) = (self.client.clone(), self.client.clone());
+        let asked =
+            tokio::join!(one.default_lease_ttl(pb::Empty {}), other.max_lease_ttl(pb::Empty {}));
+        let (default, max) = (asked.0.map_err(unanswered)?, asked.1.map_err(unanswered)?);
+        Ok(Lifetimes { default: ttl(default.into_inner()), max: ttl(max.into_inner()) })
+    }
+
+    async fn tainted(&self) -> Result<bool, SystemError> {
+        let reply = self.client.clone().tainted(pb::Empty {}).await.map_err(unanswered)?;
+        Ok(reply.into_inner().tainted)
+    }
+
+    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+        let reply = self.client.clone().cluster_info(pb::Empty {}).await.map_err(unanswered)?;
+        let reply = reply.into_inner();
+        if !reply.err.is_empty() {
+            return Err(SystemError(reply.err));
+        }
+        Ok(ClusterInfo { name: reply.cluster_name, id: reply.cluster_id })
+    }
+
+    async fn server_version(&self) -> Result<String, SystemError> {
+        let reply = self.client.clone().plugin_env(pb::Empty {}).await.map_err(unanswered)?;
+        let environment = reply.into_inner().plugin_environment.unwrap_or_default();
+        Ok(environment.vault_version)
+    }
+}
+
+impl fmt::Debug for RemoteSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RemoteSystem")
+    }
+}

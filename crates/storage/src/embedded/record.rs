@@ -1,0 +1,246 @@
+//! One record of the log: a group of batches that became durable with one sync.
+//!
+//! ```text
+//! offset  bytes
+//!      0      8  magic
+//!      8      8  XXH3-64 of all that follows, up to the end of the body
+//!     16      8  the checksum of the record before it in this file, 0 for the first
+//!     24      8  version of the first batch; the others follow it one by one
+//!     32      4  number of batches
+//!     36      4  length of the body
+//!     40         body: for each batch the number of changes (4); for each change
+//!                length of the key (4), length of the value or u32::MAX for a delete (4), key, value
+//!              zeros up to the next multiple of 512
+//! ```
+//!
+//! Numbers are little-endian. A record begins on a sector of its own, so that no later write
+//! touches a sector that holds acknowledged bytes.
+
+use bytes::{Buf, Bytes};
+use twox_hash::XxHash3_64;
+
+use crate::{Change, Error, Version};
+
+/// The unit a disk writes whole or not at all.
+pub(super) const SECTOR: usize = 512;
+const MAGIC: [u8; 8] = *b"srlog\0\0\x01";
+const HEADER: usize = 40;
+/// Where the checksummed part begins.
+const SUMMED: usize = 16;
+const DELETED: u32 = u32::MAX;
+
+/// A record being put together. The buffer is kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    bytes: Vec<u8>,
+    batches: u32,
+}
+
+impl Builder {
+    /// Above this the buffer is given back after a large batch.
+    const KEPT: usize = 1 << 20;
+
+    /// Forgets the last record.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(Self::KEPT);
+        self.bytes.resize(HEADER, 0);
+        self.batches = 0;
+    }
+
+    /// Adds a batch. Lengths fit: the store's limits are far below `u32::MAX`.
+    pub(super) fn push(&mut self, changes: &[Change]) {
+        self.batches = self.batches.saturating_add(1);
+        self.put_len(changes.len());
+        for change in changes {
+            self.put_len(change.key().len());
+            match change {
+                Change::Put { key, value } => {
+                    self.put_len(value.len());
+                    self.bytes.extend_from_slice(key.as_bytes());
+                    self.bytes.extend_from_slice(value);
+                }
+                Change::Delete { key } => {
+                    self.bytes.extend_from_slice(&DELETED.to_le_bytes());
+                    self.bytes.extend_from_slice(key.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// How many batches it holds.
+    pub(super) fn batches(&self) -> u32 {
+        self.batches
+    }
+
+    /// Its length on disk.
+    pub(super) fn padded_len(&self) -> usize {
+        self.bytes.len().next_multiple_of(SECTOR)
+    }
+
+    /// Fills in the header. Answers the bytes to write, and their checksum.
+    pub(super) fn seal(&mut self, first: Version, previous: u64) -> (&[u8], u64) {
+        let body = u32::try_from(self.bytes.len() - HEADER).unwrap_or(u32::MAX);
+        let mut header = Vec::with_capacity(HEADER - SUMMED);
+        header.extend_from_slice(&previous.to_le_bytes());
+        header.extend_from_slice(&first.0.to_le_bytes());
+        header.extend_from_slice(&self.batches.to_le_bytes());
+        header.extend_from_slice(&body.to_le_bytes());
+        overwrite(&mut self.bytes, SUMMED, &header);
+        let sum = XxHash3_64::oneshot(self.bytes.get(SUMMED..).unwrap_or_default());
+        overwrite(&mut self.bytes, 0, &MAGIC);
+        overwrite(&mut self.bytes, MAGIC.len(), &sum.to_le_bytes());
+        self.bytes.resize(self.padded_len(), 0);
+        (&self.bytes, sum)
+    }
+
+    fn put_len(&mut self, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(&len.to_le_bytes());
+    }
+}
+
+fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
+    for (to, from) in bytes.iter_mut().skip(at).zip(with) {
+        *to = *from;
+    }
+}
+
+/// A record found on disk, its checksum proven.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) sum: u64,
+    pub(super) previous: u64,
+    pub(super) first: Version,
+    pub(super) batches: u32,
+    /// Length on disk.
+    pub(super) padded_len: usize,
+    body: Bytes,
+}
+
+impl Found {
+    /// The record that begins at `at`, if a whole one does.
+    pub(super) fn at(file: &Bytes, at: usize) -> Option<Self> {
+        let mut header = file.get(at..at.checked_add(HEADER)?)?;
+        if header.get(..MAGIC.len())? != MAGIC {
+            return None;
+        }
+        header.advance(MAGIC.len());
+        let (sum, previous) = (header.get_u64_le(), header.get_u64_le());
+        let (first, batches) = (Version(header.get_u64_le()), header.get_u32_le());
+        let body_len = usize::try_from(header.get_u32_le()).ok()?;
+        let body_at = at.checked_add(HEADER)?;
+        let end = body_at.checked_add(body_len)?;
+        let summed = file.get(at.checked_add(SUMMED)?..end)?;
+        if batches == 0 || XxHash3_64::oneshot(summed) != sum {
+            return None;
+        }
+        let padded_len = (end - at).next_multiple_of(SECTOR);
+        Some(Self { sum, previous, first, batches, padded_len, body: file.slice(body_at..end) })
+    }
+
+    /// The version of its last batch.
+    pub(super) fn last(&self) -> Version {
+        Version(self.first.0.saturating_add(u64::from(self.batches) - 1))
+    }
+
+    /// Its batches with their versions. Values share the file's buffer.
+    pub(super) fn batches(&self) -> Result<Vec<(Version, Vec<Change>)>, Error> {
+        let mut body = self.body.clone();
+        let mut version = self.first;
+        let mut batches = Vec::new();
+        for _ in 0..self.batches {
+            let changes = take_u32(&mut body)?;
+            let changes = (0..changes).map(|_| take_change(&mut body));
+            batches.push((version, changes.collect::<Result<_, _>>()?));
+            version = version.next();
+        }
+        if body.has_remaining() { Err(malformed()) } else { Ok(batches) }
+    }
+}
+
+fn take_change(body: &mut Bytes) -> Result<Change, Error> {
+    let (key_len, value_len) = (take_u32(body)?, take_u32(body)?);
+    let key = take(body, key_len)?;
+    let key = String::from_utf8(key.to_vec()).map_err(|_| malformed())?;
+    if value_len == DELETED {
+        return Ok(Change::Delete { key });
+    }
+    Ok(Change::Put { key, value: take(body, value_len)? })
+}
+
+fn take_u32(body: &mut Bytes) -> Result<u32, Error> {
+    body.try_get_u32_le().map_err(|_| malformed())
+}
+
+fn take(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {
+    match usize::try_from(len) {
+        Ok(len) if len <= body.len() => Ok(body.split_to(len)),
+        _ => Err(malformed()),
+    }
+}
+
+/// The checksum held, so this was written so: a fault of ours, or of a newer version.
+fn malformed() -> Error {
+    Error::Corrupt("a log record does not read as one".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(batches: &[Vec<Change>], first: u64, previous: u64) -> Bytes {
+        let mut builder = Builder::default();
+        builder.clear();
+        for changes in batches {
+            builder.push(changes);
+        }
+        Bytes::copy_from_slice(builder.seal(Version(first), previous).0)
+    }
+
+    fn some_batches() -> Vec<Vec<Change>> {
+        vec![
+            vec![Change::put("a", "1"), Change::delete("b")],
+            vec![],
+            vec![Change::put("ключ", ""), Change::put("large", vec![7; 3000])],
+        ]
+    }
+
+    #[test]
+    fn reads_back_what_was_written() {
+        let file = sealed(&some_batches(), 41, 7);
+        assert_eq!(file.len() % SECTOR, 0);
+        let found = Found::at(&file, 0).unwrap();
+        assert_eq!((found.first, found.last()), (Version(41), Version(43)));
+        assert_eq!((found.previous, found.padded_len), (7, file.len()));
+        let versions = [Version(41), Version(42), Version(43)];
+        let expected: Vec<_> = versions.into_iter().zip(some_batches()).collect();
+        assert_eq!(found.batches().unwrap(), expected);
+    }
+
+    #[test]
+    fn no_changed_byte_goes_unnoticed() {
+        let whole = sealed(&some_batches(), 1, 0);
+        let body_end = HEADER + Found::at(&whole, 0).unwrap().body.len();
+        for at in 0..body_end {
+            let mut torn = whole.to_vec();
+            torn[at] ^= 1;
+            assert!(Found::at(&Bytes::from(torn), 0).is_none(), "byte {at}");
+        }
+        assert!(Found::at(&whole.slice(..body_end - 1), 0).is_none());
+    }
+
+    #[test]
+    fn a_body_that_lies_about_lengths_is_refused() {
+        for lengths in [[1, u32::MAX, 0], [1, 0, 5], [1, 9, DELETED], [u32::MAX, 0, 0]] {
+            let mut builder = Builder::default();
+            builder.clear();
+            builder.batches = 1;
+            for len in lengths {
+                builder.bytes.extend_from_slice(&len.to_le_bytes());
+            }
+            let file = Bytes::copy_from_slice(builder.seal(Version(1), 0).0);
+            assert!(matches!(Found::at(&file, 0).unwrap().batches(), Err(Error::Corrupt(_))));
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The store as its callers see it.
+
+mod faults;
+mod folder;
+mod power_cut;
+mod properties;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::contract;
+use crate::testing::SimDisk;
+
+/// Options under which a few dozen small batches fill a log file, and carrying them over takes
+/// several steps.
+fn small() -> Options {
+    let limits = Limits { key_bytes: 512, value_bytes: 2048, batch_bytes: 4096 };
+    Options {
+        log_bytes: 16 << 10,
+        cache_bytes: 128 << 10,
+        limits,
+        retry_shortest: Duration::from_millis(1),
+        retry_longest: Duration::from_millis(5),
+        ..Options::default()
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<Embedded, Error> {
+    Embedded::open_on(disk.clone(), small())
+}
+
+/// Everything in a store.
+async fn dump(store: &dyn Physical) -> Result<BTreeMap<String, Entry>, Error> {
+    let mut entries = BTreeMap::new();
+    for key in store.scan("", None, usize::MAX).await? {
+        let entry = store.get(&key).await?;
+        let entry =
+            entry.ok_or_else(|| Error::Corrupt(format!("{key} is listed and not there")))?;
+        entries.insert(key, entry);
+    }
+    Ok(entries)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_contract() {
+    contract::run(async || {
+        let store = Embedded::open_on(SimDisk::new(), Options::default()).unwrap();
+        Arc::new(store) as Arc<dyn Physical>
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_contract_when_the_log_is_always_full() {
+    let limits =
+        Limits { value_bytes: 1 << 20, batch_bytes: (1 << 20) + 1024, ..Limits::default() };
+    let options = Options { log_bytes: 3 << 20, limits, ..Options::default() };
+    contract::run(async || {
+        let store = Embedded::open_on(SimDisk::new(), options).unwrap();
+        Arc::new(store) as Arc<dyn Physical>
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_what_it_does() {
+    let store = open(&SimDisk::new()).unwrap();
+    for n in 0..200 {
+        store.commit(Batch::put(format!("key/{n}"), vec![0; 500])).await.unwrap();
+    }
+    let refused = Batch::default().on(crate::Precondition::Exists("nothing".to_owned()));
+    store.commit(refused).await.unwrap_err();
+    store.get("key/199").await.unwrap();
+    let stats = store.stats();
+    assert_eq!((stats.commits, stats.groups), (200, 201));
+    assert!(stats.carried_over >= 10, "{stats:?}");
+    assert!(stats.log_bytes >= 200 * 512, "{stats:?}");
+    assert_eq!(stats.reads_from_memory + stats.reads_from_tree, 1);
+    assert_eq!((stats.faults, stats.reopened), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_store_answers_so_and_keeps_what_it_took() {
+    let disk = SimDisk::new();
+    let store = Arc::new(open(&disk).unwrap());
+    let mut committing = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let store = Arc::clone(&store);
+        committing.spawn(async move { (n, store.commit(Batch::put(format!("{n}"), "")).await) });
+    }
+    tokio::task::yield_now().await;
+    store.close().await;
+    store.close().await;
+    let answers = committing.join_all().await;
+    assert!(matches!(store.get("0").await, Err(Error::Closed(_))));
+    assert!(matches!(store.scan("", None, 1).await, Err(Error::Closed(_))));
+    assert!(matches!(store.commit(Batch::put("x", "")).await, Err(Error::Closed(_))));
+    let again = open(&disk).unwrap();
+    for (n, answer) in answers {
+        let there = again.get(&format!("{n}")).await.unwrap().is_some();
+        match answer {
+            Ok(_) => assert!(there, "{n} was acknowledged"),
+            Err(Error::Closed(_)) => assert!(!there, "{n} was refused"),
+            Err(error) => panic!("{n}: {error}"),
+        }
+    }
+}
+
+/// The committer is held at the sync of a first batch until all others wait.
+#[tokio::test]
+async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
+    use crate::testing::{Operation, Outcome};
+    use crate::{Change, Precondition};
+
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let first = store.commit(Batch::put("old", "")).await.unwrap();
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let (arrive, arrived) = std::sync::mpsc::channel::<()>();
+    let mut held = false;
+    disk.decide(move |operation| {
+        if !held && matches!(operation, Operation::Sync(_)) {
+            held = true;
+            arrive.send(()).unwrap();
+            gate.recv().unwrap();
+        }
+        Outcome::Done
+    });
+    let key = |name: &str| name.to_owned();
+    let batches = [
+        Batch::put("gate", ""),
+        Batch::delete("old").on(Precondition::Exists(key("old"))),
+        Batch::put("a", "").on(Precondition::Exists(key("old"))),
+        Batch::put("old", "new").on(Precondition::Absent(key("old"))),
+        Batch::put("b", "").on(Precondition::Unchanged(key("old"), first)),
+        Batch::put("c", "").and(Change::delete("c")),
+        Batch::put("d", "").on(Precondition::Exists(key("c"))),
+        Batch::delete("old").on(Precondition::Unchanged(key("old"), Version(first.0 + 3))),
+    ];
+    let mut commits: Vec<_> = batches.into_iter().map(|batch| store.commit(batch)).collect();
+    for (n, commit) in commits.iter_mut().enumerate() {
+        assert!(poll_once(commit).await.is_none());
+        if n == 0 {
+            arrived.recv().unwrap();
+        }
+    }
+    release.send(()).unwrap();
+    let mut answers = Vec::new();
+    for commit in commits {
+        answers.push(commit.await.map(|version| version.0 - first.0).map_err(|e| e.to_string()));
+    }
+    let refused = |key| Err(format!("the precondition on {key} does not hold"));
+    let expected =
+        [Ok(1), Ok(2), refused("old"), Ok(3), refused("old"), Ok(4), refused("c"), Ok(5)];
+    assert_eq!(answers, expected);
+    assert_eq!(store.stats().groups, 3, "before, the one held, and the rest");
+    let names: Vec<_> = dump(&store).await.unwrap().into_keys().collect();
+    assert_eq!(names, ["gate"]);
+}
+
+/// What the future answers at once, if anything.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
+        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn dropping_it_ends_its_threads() {
+    let store = open(&SimDisk::new()).unwrap();
+    store.commit(Batch::put("key", "value")).await.unwrap();
+    let shared = Arc::downgrade(&store.shared);
+    drop(store);
+    // Both threads hold it for as long as they run.
+    assert_eq!(shared.strong_count(), 0);
+}
+
+#[tokio::test]
+async fn options_that_cannot_work_are_refused() {
+    let default = Options::default();
+    for options in [
+        Options { readers: 0, ..default },
+        Options { queued_batches: 0, ..default },
+        Options { group_batches: 0, ..default },
+        Options { log_bytes: 1 << 20, ..default },
+        Options { log_bytes: (8 << 20) + 1, ..default },
+        Options { retry_longest: Duration::ZERO, ..default },
+        Options { limits: Limits { batch_bytes: 4 << 20, ..Limits::default() }, ..default },
+    ] {
+        let opened = Embedded::open_on(SimDisk::new(), options);
+        assert!(matches!(opened, Err(Error::Refused(_))), "{options:?}");
+    }
+    // A log that was laid out small does not grow later.
+    let disk = SimDisk::new();
+    drop(open(&disk).unwrap());
+    let opened = Embedded::open_on(disk, default);
+    assert!(matches!(opened, Err(Error::Refused(_))));
+}

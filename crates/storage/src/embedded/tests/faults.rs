@@ -1,0 +1,455 @@
+//! The disk fills up, turns read-only or fails. Writes are refused with a clear error, nothing is
+//! lost, reads go on, and writes return with the disk.
+
+use std::io::ErrorKind;
+
+use super::*;
+use crate::Change;
+use crate::testing::{Operation, Outcome};
+
+/// A value that fills a log file with a few dozen of its like.
+fn value(n: usize) -> Vec<u8> {
+    let mut value = format!("{n}:").into_bytes();
+    value.resize(900, b'.');
+    value
+}
+
+async fn put(store: &Embedded, n: usize) -> Result<Version, Error> {
+    store.commit(Batch::put(format!("key/{n:04}"), value(n))).await
+}
+
+/// Whether all of these, and nothing else, are there.
+async fn assert_holds(store: &Embedded, expected: impl Iterator<Item = usize>) {
+    let found = dump(store).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|(key, entry)| (key, entry.value)).collect();
+    let expected: Vec<_> =
+        expected.map(|n| (format!("key/{n:04}"), bytes::Bytes::from(value(n)))).collect();
+    assert_eq!(found, expected);
+}
+
+/// Tries until it succeeds; other errors than the expected fail the test.
+async fn put_when_possible(store: &Embedded, n: usize, expected: fn(&Error) -> bool) {
+    let trying = async {
+        while let Err(error) = put(store, n).await {
+            assert!(expected(&error), "{error}");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), trying).await.expect("writes return");
+}
+
+/// Lets others run until it holds.
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it comes to hold");
+}
+
+/// Waits until the tree is open again.
+async fn until_readable(store: &Embedded) {
+    let reading = async {
+        while dump(store).await.is_err() || store.shared.tree.needs_recovery() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reading).await.expect("reads return");
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Full)
+}
+
+fn is_read_only(error: &Error) -> bool {
+    matches!(error, Error::ReadOnly)
+}
+
+fn is_transient(error: &Error) -> bool {
+    matches!(error, Error::Full | Error::ReadOnly | Error::Io(_) | Error::Closed(_))
+}
+
+fn is_write_to(operation: Operation<'_>, file: &str) -> bool {
+    [Operation::Write(file), Operation::SetLen(file), Operation::Sync(file)].contains(&operation)
+}
+
+fn log_of(operation: Operation<'_>) -> Option<&'static str> {
+    log::LOGS.into_iter().find(|name| is_write_to(operation, name))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_or_read_only_disk_refuses_writes_and_loses_nothing() {
+    for (kind, expected) in [
+        (ErrorKind::StorageFull, is_full as fn(&Error) -> bool),
+        (ErrorKind::QuotaExceeded, is_full),
+        (ErrorKind::ReadOnlyFilesystem, is_read_only),
+    ] {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        for n in 0..100 {
+            put(&store, n).await.unwrap();
+        }
+        disk.refuse_writes(kind);
+        for _ in 0..3 {
+            let error = put(&store, 100).await.unwrap_err();
+            assert!(expected(&error), "{error}");
+            assert_holds(&store, 0..100).await;
+        }
+        disk.heal();
+        put_when_possible(&store, 101, expected).await;
+        assert_holds(&store, (0..100).chain([101])).await;
+        let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+        assert_holds(&after, (0..100).chain([101])).await;
+    }
+}
+
+/// The log has its space since it was laid out, but the tree finds none to grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_tree_can_not_grow_the_log_takes_what_it_can() {
+    for (kind, expected) in [
+        (ErrorKind::StorageFull, is_full as fn(&Error) -> bool),
+        (ErrorKind::ReadOnlyFilesystem, is_read_only),
+    ] {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        for n in 0..50 {
+            put(&store, n).await.unwrap();
+        }
+        disk.decide(move |operation| {
+            let tree = is_write_to(operation, tree::TREE);
+            if tree { Outcome::Failed(kind) } else { Outcome::Done }
+        });
+        let mut n = 50;
+        let error = loop {
+            match put(&store, n).await {
+                Ok(_) => n += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(expected(&error), "{error}");
+        assert!(n > 60, "two log files hold more than {n}");
+        // Reads of the tree go on, though it can't be opened again as it should.
+        assert_holds(&store, 0..n).await;
+        assert!(store.stats().reads_from_tree > 0);
+        for seed in [0, 1, 7] {
+            let after = open(&disk.after_power_cut(disk.events(), seed)).unwrap();
+            assert_holds(&after, 0..n).await;
+        }
+        disk.heal();
+        put_when_possible(&store, n, expected).await;
+        for more in n + 1..n + 100 {
+            put(&store, more).await.unwrap();
+        }
+        assert_holds(&store, 0..n + 100).await;
+        store.close().await;
+        assert_holds(&open(&disk).unwrap(), 0..n + 100).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_sync_fails_is_taken_back() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    put(&store, 0).await.unwrap();
+    let mut failed = false;
+    disk.decide(move |operation| {
+        let fails = !failed && matches!(operation, Operation::Sync(name) if name != tree::TREE);
+        failed |= fails;
+        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+    });
+    let error = put(&store, 1).await.unwrap_err();
+    assert!(matches!(&error, Error::Io(why) if !why.contains("not known")), "{error}");
+    assert_holds(&store, 0..1).await;
+    // It was taken back durably: no power cut brings it to light.
+    for seed in 0..20 {
+        let after = open(&disk.after_power_cut(disk.events(), seed)).unwrap();
+        assert_holds(&after, 0..1).await;
+    }
+    put(&store, 2).await.unwrap();
+    assert_holds(&store, [0, 2].into_iter()).await;
+    let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+    assert_holds(&after, [0, 2].into_iter()).await;
+}
+
+/// The same with the sync of the taking back forgotten: then a power cut can bring it to light.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_sync_that_takes_it_back_it_may_return() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let mut failed = false;
+    disk.decide(move |operation| {
+        let fails = !failed && log_of(operation).is_some_and(|f| operation == Operation::Sync(f));
+        failed |= fails;
+        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+    });
+    disk.ignore_syncs(|_| true);
+    put(&store, 0).await.unwrap_err();
+    let mut returned = 0;
+    for events in 0..=disk.events() {
+        for seed in 0..20 {
+            let after = open(&disk.after_power_cut(events, seed)).unwrap();
+            returned += dump(&after).await.unwrap().len();
+        }
+    }
+    assert!(returned > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_in_doubt_is_answered_so_and_settled_later() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    put(&store, 0).await.unwrap();
+    disk.decide(|operation| match log_of(operation) {
+        Some(_) if matches!(operation, Operation::Sync(_)) => {
+            Outcome::DoneAndFailed(ErrorKind::Other)
+        }
+        _ => Outcome::Done,
+    });
+    let error = put(&store, 1).await.unwrap_err();
+    assert!(matches!(&error, Error::Io(why) if why.contains("not known")), "{error}");
+    assert_holds(&store, 0..1).await;
+    let error = put(&store, 2).await.unwrap_err();
+    assert!(matches!(error, Error::Io(_)), "{error}");
+    disk.heal();
+    put(&store, 3).await.unwrap();
+    assert_holds(&store, [0, 3].into_iter()).await;
+    let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+    assert_holds(&after, [0, 3].into_iter()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_read_of_the_tree_harms_no_other() {
+    let disk = SimDisk::new();
+    let options = Options { cache_bytes: 0, ..small() };
+    let store = Embedded::open_on(disk.clone(), options).unwrap();
+    for n in 0..100 {
+        put(&store, n).await.unwrap();
+    }
+    // 16 records to a file: six files were full. Then the carrier rests, and the fault is the
+    // reader's.
+    until(|| store.stats().carried_over == 6).await;
+    let mut failed = false;
+    disk.decide(move |operation| {
+        let fails = !failed && operation == Operation::Read(tree::TREE);
+        failed |= fails;
+        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+    });
+    let error = store.get("key/0000").await.unwrap_err();
+    assert!(matches!(error, Error::Io(_)), "{error}");
+    assert_holds(&store, 0..100).await;
+    assert_eq!(store.stats().reopened, 1);
+}
+
+/// The tree is unreachable for a while and nothing waits to be carried over. Once it is back,
+/// nothing of that is held against later commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_is_over_is_forgotten() {
+    let disk = SimDisk::new();
+    let options = Options { cache_bytes: 0, ..small() };
+    let store = Embedded::open_on(disk.clone(), options).unwrap();
+    for n in 0..100 {
+        put(&store, n).await.unwrap();
+    }
+    until(|| store.stats().carried_over == 6).await;
+    disk.decide(|operation| match operation {
+        Operation::Read(tree::TREE) | Operation::Name(tree::TREE) => {
+            Outcome::Failed(ErrorKind::Other)
+        }
+        _ => Outcome::Done,
+    });
+    assert!(matches!(store.get("key/0000").await, Err(Error::Io(_))));
+    until(|| store.stats().faults > 2).await;
+    assert!(matches!(store.get("key/0000").await, Err(Error::Closed(_))));
+    disk.heal();
+    until(|| store.stats().reopened > 0).await;
+    for n in 100..200 {
+        put(&store, n).await.unwrap();
+    }
+    assert_holds(&store, 0..200).await;
+}
+
+/// The sync of a commit fails, and so does taking it back; the process dies. If the next one shows
+/// the commit, it is there for good, and not because it was still cached.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_doubt_when_the_process_died_is_decided_once() {
+    let mut outcomes = [0, 0];
+    for marks in 0..40 {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        put(&store, 0).await.unwrap();
+        // What a failed sync leaves on the medium depends on the length of the history.
+        (0..marks).for_each(|mark| disk.mark(mark));
+        disk.decide(|operation| match log_of(operation) {
+            Some(_) if matches!(operation, Operation::Sync(_)) => Outcome::Failed(ErrorKind::Other),
+            _ => Outcome::Done,
+        });
+        assert!(matches!(put(&store, 1).await, Err(Error::Io(_))));
+        let disk = disk.after_kill();
+        disk.heal();
+        let shown = dump(&open(&disk).unwrap()).await.unwrap();
+        for seed in 0..3 {
+            let after = open(&disk.after_power_cut(disk.events(), seed)).unwrap();
+            assert_eq!(dump(&after).await.unwrap(), shown);
+        }
+        outcomes[usize::from(shown.len() == 2)] += 1;
+    }
+    assert!(outcomes.iter().all(|outcome| *outcome > 0), "{outcomes:?}");
+}
+
+/// One operation fails, each in turn, in each way. Whatever is acknowledged is there, whatever is
+/// refused is not, whatever is in doubt is one or the other, and writes return.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_single_fault_is_survived() {
+    let outcomes = [
+        Outcome::Failed(ErrorKind::Other),
+        Outcome::DoneAndFailed(ErrorKind::Other),
+        Outcome::Failed(ErrorKind::StorageFull),
+        Outcome::Failed(ErrorKind::ReadOnlyFilesystem),
+    ];
+    for outcome in outcomes {
+        let mut fault_at = 0;
+        while survive_fault(fault_at, outcome).await {
+            fault_at += 1;
+        }
+        assert!(fault_at > 100, "{fault_at} operations");
+    }
+}
+
+/// Answers whether the history was long enough for the fault to occur.
+async fn survive_fault(fault_at: usize, outcome: Outcome) -> bool {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let operations = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&operations);
+    disk.decide(move |_| {
+        let now = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if now == fault_at { outcome } else { Outcome::Done }
+    });
+    for n in 0..60 {
+        put_once(&store, n).await;
+    }
+    let occurred = operations.load(std::sync::atomic::Ordering::Relaxed) > fault_at;
+    disk.heal();
+    until_readable(&store).await;
+    assert_holds(&store, 0..60).await;
+    let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+    assert_holds(&after, 0..60).await;
+    occurred
+}
+
+/// Puts on the condition that it isn't there, again and again until it is. Only an answer that
+/// leaves doubt may turn out to have been applied.
+async fn put_once(store: &Embedded, n: usize) {
+    let key = format!("key/{n:04}");
+    let absent = crate::Precondition::Absent(key.clone());
+    let mut doubt = false;
+    let trying = async {
+        loop {
+            match store.commit(Batch::put(key.clone(), value(n)).on(absent.clone())).await {
+                Ok(_) => return,
+                Err(Error::Precondition { .. }) if doubt => return,
+                Err(Error::Io(_)) => doubt = true,
+                Err(error) => assert!(is_transient(&error), "{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), trying).await.expect("writes return");
+}
+
+/// Changes bytes of a file at rest.
+fn damage(disk: &SimDisk, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let file = disk.open(file).unwrap();
+    let len = usize::try_from(file.len().unwrap()).unwrap();
+    let mut bytes = vec![0; len];
+    file.read_at(0, &mut bytes).unwrap();
+    change(&mut bytes);
+    file.set_len(0).unwrap();
+    file.write_at(0, &bytes).unwrap();
+    file.sync().unwrap();
+}
+
+/// After a failed sync the tree is read whole before it is believed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    for n in 0..40 {
+        put(&store, n).await.unwrap();
+    }
+    until(|| store.stats().carried_over == 2).await;
+    let needle = value(0);
+    damage(&disk, tree::TREE, |bytes| {
+        let places: Vec<_> = (0..bytes.len() - needle.len())
+            .filter(|at| bytes[*at..].starts_with(&needle))
+            .collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + 100] ^= 1);
+    });
+    let mut failed = false;
+    disk.decide(move |operation| {
+        let fails = !failed && operation == Operation::Sync(tree::TREE);
+        failed |= fails;
+        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+    });
+    let refused = async {
+        let mut n = 40;
+        loop {
+            match put(&store, n).await {
+                Ok(_) => n += 1,
+                Err(error) => return error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
+    assert!(matches!(error, Error::Io(_) | Error::Corrupt(_)), "{error}");
+    until(|| !store.shared.tree.needs_recovery()).await;
+    assert!(matches!(store.get("key/0000").await, Err(Error::Corrupt(_))));
+}
+
+/// A log that lost something in its middle is refused, not taken for one that ends there.
+#[tokio::test]
+async fn a_damaged_log_is_refused() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    // Nothing is carried over, so that both files count.
+    disk.decide(|operation| {
+        let tree = is_write_to(operation, tree::TREE);
+        if tree { Outcome::Failed(ErrorKind::StorageFull) } else { Outcome::Done }
+    });
+    for n in 0..20 {
+        put(&store, n).await.unwrap();
+    }
+    drop(store);
+    disk.heal();
+    // 16 records of 1024 bytes are in the first file that was written, the others in the second.
+    let [second, first] = log::LOGS;
+    type Change = fn(&mut Vec<u8>);
+    let damages: [(&str, Change); 5] = [
+        (first, |bytes| bytes[5 * 1024 + 100] ^= 1),
+        (first, |bytes| bytes[15 * 1024 + 100] ^= 1),
+        (first, |bytes| bytes.fill(0)),
+        (second, |bytes| bytes[100] ^= 1),
+        (second, |bytes| bytes[2 * 1024 + 100] ^= 1),
+    ];
+    for (n, (file, change)) in damages.into_iter().enumerate() {
+        let disk = disk.after_power_cut(disk.events(), 0);
+        damage(&disk, file, change);
+        let opened = open(&disk);
+        assert!(matches!(opened, Err(Error::Corrupt(_))), "{n}: {:?}", opened.err());
+    }
+    // Nothing tells a lost last record from one that was cut short.
+    damage(&disk, second, |bytes| bytes[3 * 1024 + 100] ^= 1);
+    assert_holds(&open(&disk).unwrap(), 0..19).await;
+}
+
+#[tokio::test]
+async fn a_batch_of_many_changes_is_replayed() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let changes = (0..40).map(|n| Change::put(format!("many/{n:02}"), vec![n; 60])).collect();
+    store.commit(Batch { preconditions: Vec::new(), changes }).await.unwrap();
+    drop(store);
+    assert_eq!(dump(&open(&disk).unwrap()).await.unwrap().len(), 40);
+}

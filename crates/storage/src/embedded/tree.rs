@@ -1,0 +1,239 @@
+//! The tree: a redb file with everything that the log has handed over. Opens again by itself
+//! after a fault.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use super::disk::Disk;
+use super::fault::classify;
+use super::opened::{Opened, Opening, Snapshot, reopening};
+use super::overlay::Latest;
+use crate::{Entry, Error, Version};
+
+/// The name of its file.
+pub(super) const TREE: &str = "tree.redb";
+
+/// The tree, open or waiting to be opened again.
+#[derive(Debug)]
+pub(super) struct Tree {
+    disk: Arc<dyn Disk>,
+    cache_bytes: usize,
+    state: RwLock<State>,
+    /// The last version that is durably in the tree.
+    applied: AtomicU64,
+    /// The next opening has to verify every page.
+    suspect: AtomicBool,
+    /// It is being verified, which takes long: nobody waits for it.
+    verifying: AtomicBool,
+    reopened: AtomicU64,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Opened),
+    /// Can't be opened, or is closed for good.
+    Not(Error),
+}
+
+impl Tree {
+    /// Lays out an empty tree in place of what is there.
+    pub(super) fn create(disk: &dyn Disk, cache_bytes: usize) -> Result<(), Error> {
+        let doing = |error| classify(&error, "creating the tree");
+        disk.remove(TREE).map_err(doing)?;
+        let file = disk.open(TREE).map_err(doing)?;
+        Opened::open(file, cache_bytes, Opening::default())?.lay_out()
+    }
+
+    /// Opens the tree.
+    pub(super) fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, Error> {
+        let len = disk.open(TREE).and_then(|file| file.len());
+        if len.map_err(|error| classify(&error, "opening the tree"))? == 0 {
+            // redb would lay out a new one.
+            return Err(Error::Corrupt(format!("{TREE} is empty")));
+        }
+        let tree = Self {
+            disk,
+            cache_bytes,
+            state: RwLock::new(State::Not(reopening())),
+            applied: AtomicU64::new(0),
+            suspect: AtomicBool::new(false),
+            verifying: AtomicBool::new(false),
+            reopened: AtomicU64::new(0),
+        };
+        let opened = tree.open_file(Opening::default())?;
+        *tree.state.write().unwrap_or_else(PoisonError::into_inner) = State::Open(opened);
+        Ok(tree)
+    }
+
+    /// The last version that is durably in the tree.
+    pub(super) fn applied(&self) -> Version {
+        Version(self.applied.load(Ordering::Acquire))
+    }
+
+    /// How often it was opened again after a fault.
+    pub(super) fn reopened(&self) -> u64 {
+        self.reopened.load(Ordering::Relaxed)
+    }
+
+    /// Whether a fault waits for [`Tree::recover`].
+    pub(super) fn needs_recovery(&self) -> bool {
+        match self.state.try_read().as_deref() {
+            Ok(State::Open(opened)) => opened.is_shadow() || opened.health().failed(),
+            Ok(State::Not(error)) => !is_final(error),
+            // It is being opened.
+            Err(_) => true,
+        }
+    }
+
+    /// The entry at `key`. May wait for the disk.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+        self.reading(|opened| opened.get(key))
+    }
+
+    /// The version of the entry at `key`. May wait for the disk.
+    pub(super) fn version_of(&self, key: &str) -> Result<Option<Version>, Error> {
+        self.reading(|opened| opened.version_of(key))
+    }
+
+    /// The tree as it is now. Waits for nothing, so that it may be called under a lock.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Error> {
+        match self.state.try_read().as_deref() {
+            Ok(State::Open(opened)) => opened.guarded(|| opened.begin_read()),
+            Ok(state @ State::Not(_)) => Err(state.refusal()),
+            Err(_) => Err(reopening()),
+        }
+    }
+
+    /// Writes changes, in key order, and makes them durable. `applied` comes with the last of
+    /// them: the version up to which the tree then has everything.
+    pub(super) fn write(
+        &self,
+        changes: &[(String, Latest)],
+        applied: Option<Version>,
+    ) -> Result<(), Error> {
+        match &*self.read_state() {
+            State::Open(opened) => opened.guarded(|| opened.write(changes, applied))?,
+            state @ State::Not(_) => return Err(state.refusal()),
+        }
+        if let Some(applied) = applied {
+            self.applied.store(applied.0, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Opens the tree again if a fault closed it. What may be wrong on the medium is verified.
+    pub(super) fn recover(&self) -> Result<(), Error> {
+        self.reopen(true)
+    }
+
+    /// Closes for good.
+    pub(super) fn close(&self) {
+        let closed = State::Not(Error::Closed("it was closed".to_owned()));
+        // redb marks the file as cleanly closed here. If it can't, the next opening repairs it.
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = closed;
+    }
+
+    /// Opens the tree again if a fault closed it and that can be done at once, for a reader.
+    pub(super) fn revive(&self) -> Result<(), Error> {
+        self.refuse_while_verifying()?;
+        self.reopen(false)
+    }
+
+    fn reading<T>(&self, run: impl Fn(&Opened) -> Result<T, Error>) -> Result<T, Error> {
+        self.refuse_while_verifying()?;
+        match &*self.read_state() {
+            State::Open(opened) => opened.guarded(|| run(opened)),
+            state @ State::Not(_) => Err(state.refusal()),
+        }
+    }
+
+    fn refuse_while_verifying(&self) -> Result<(), Error> {
+        if self.verifying.load(Ordering::Acquire) { Err(reopening()) } else { Ok(()) }
+    }
+
+    /// Opens again after a fault. Readers do not wait for a verification, nor try anew what has
+    /// failed: with `thorough`, the one thread that recovers does.
+    fn reopen(&self, thorough: bool) -> Result<(), Error> {
+        if let State::Open(opened) = &*self.read_state() {
+            self.suspect.fetch_or(opened.health().suspect(), Ordering::AcqRel);
+        }
+        let verify = self.suspect.load(Ordering::Acquire);
+        if thorough {
+            // Before the lock, which is then held for long.
+            self.verifying.store(verify, Ordering::Release);
+        } else if verify {
+            return Err(reopening());
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let reopened = self.reopen_into(&mut state, thorough, verify);
+        if thorough {
+            self.verifying.store(false, Ordering::Release);
+        }
+        reopened
+    }
+
+    fn reopen_into(&self, state: &mut State, thorough: bool, verify: bool) -> Result<(), Error> {
+        match state {
+            State::Open(opened) if opened.health().failed() => {
+                // First: whatever it still does to the file, the next opening is to find it done.
+                *state = State::Not(Error::Io("a fault of the tree's file".to_owned()));
+            }
+            State::Open(opened) if !(opened.is_shadow() && thorough) => return Ok(()),
+            State::Not(error) if is_final(error) || !thorough => return Err(state.refusal()),
+            _ => {}
+        }
+        let error = match self.open_anew(Opening { verify, shadow: false }) {
+            Ok(opened) => {
+                self.suspect.store(false, Ordering::Release);
+                *state = State::Open(opened);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        // The medium takes no writes; it may still be read. A reader wants no more.
+        if matches!(state, State::Not(_)) {
+            *state = match self.open_anew(Opening { verify, shadow: true }) {
+                Ok(opened) => State::Open(opened),
+                Err(_) => State::Not(error.clone()),
+            };
+        }
+        if thorough || matches!(state, State::Not(_)) { Err(error) } else { Ok(()) }
+    }
+
+    fn open_anew(&self, how: Opening) -> Result<Opened, Error> {
+        let opened = self.open_file(how)?;
+        self.reopened.fetch_add(1, Ordering::Relaxed);
+        Ok(opened)
+    }
+
+    fn open_file(&self, how: Opening) -> Result<Opened, Error> {
+        let file = self.disk.open(TREE).map_err(|error| classify(&error, "opening the tree"))?;
+        let opened = Opened::open(file, self.cache_bytes, how)?;
+        let applied = opened.applied()?;
+        if applied < self.applied() {
+            return Err(Error::Corrupt("the tree lost what was durable".to_owned()));
+        }
+        self.applied.store(applied.0, Ordering::Release);
+        Ok(opened)
+    }
+
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether no further attempt can change it.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::Closed(_) | Error::Corrupt(_))
+}
+
+impl State {
+    /// What to answer in place of what was asked.
+    fn refusal(&self) -> Error {
+        match self {
+            Self::Open(_) => reopening(),
+            Self::Not(error) if is_final(error) => error.clone(),
+            Self::Not(error) => Error::Closed(format!("it can't be opened again: {error}")),
+        }
+    }
+}

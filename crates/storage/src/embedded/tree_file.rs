@@ -1,0 +1,193 @@
+//! The tree's file as redb sees it: over our own file layer, remembering its first fault, and
+//! optionally a shadow that keeps writes in memory when the medium takes none.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::disk::DiskFile;
+
+/// What went wrong with an open file. redb refuses everything after the first I/O error.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    failed: AtomicBool,
+    /// A write or sync failed in a way that leaves open what the medium holds.
+    suspect: AtomicBool,
+}
+
+impl Health {
+    /// Whether any operation failed.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether what the medium holds has to be verified.
+    pub(super) fn suspect(&self) -> bool {
+        self.suspect.load(Ordering::Acquire)
+    }
+
+    /// Nothing it says is to be believed before it is verified.
+    pub(super) fn distrust(&self) {
+        self.suspect.store(true, Ordering::Release);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    fn note<T>(&self, result: io::Result<T>, suspect: bool) -> io::Result<T> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::Release);
+            self.suspect.fetch_or(suspect, Ordering::AcqRel);
+        }
+        result
+    }
+}
+
+/// redb's storage backend over a [`DiskFile`].
+#[derive(Debug)]
+pub(super) struct TreeFile {
+    file: Box<dyn DiskFile>,
+    health: Arc<Health>,
+}
+
+impl TreeFile {
+    pub(super) fn new(file: Box<dyn DiskFile>, health: Arc<Health>) -> Self {
+        Self { file, health }
+    }
+}
+
+impl redb::StorageBackend for TreeFile {
+    fn len(&self) -> io::Result<u64> {
+        self.health.note(self.file.len(), false)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.health.note(self.file.read_at(offset, out), false)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        // Only the length can be wrong after a failure, and redb checks it when it opens.
+        self.health.note(self.file.set_len(len), false)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.health.note(self.file.sync(), true)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let written = self.file.write_at(offset, data);
+        // A full or read-only device took nothing of it.
+        let suspect = written.as_ref().is_err_and(|error| !refuses_writes(error));
+        self.health.note(written, suspect)
+    }
+}
+
+fn refuses_writes(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
+/// A backend that reads the file and writes to memory, so that reads go on while the medium
+/// refuses writes. redb writes a few pages when it opens; nothing else is written through this.
+#[derive(Debug)]
+pub(super) struct Shadow {
+    file: Box<dyn DiskFile>,
+    health: Arc<Health>,
+    state: Mutex<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    len: u64,
+    pages: HashMap<u64, Vec<u8>>,
+}
+
+const PAGE: usize = 4096;
+
+impl Shadow {
+    pub(super) fn new(file: Box<dyn DiskFile>, health: Arc<Health>) -> io::Result<Self> {
+        let len = file.len()?;
+        Ok(Self { file, health, state: Mutex::new(Written { len, pages: HashMap::new() }) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Written> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file's own bytes; zeros behind its end.
+    fn read_file(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let there = usize::try_from(self.file.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (inside, behind) = out.split_at_mut(there.min(out.len()));
+        behind.fill(0);
+        if inside.is_empty() { Ok(()) } else { self.file.read_at(offset, inside) }
+    }
+}
+
+/// The parts of a range, page by page: number of the page, where in it, and how many bytes.
+fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    const PAGE_U64: u64 = PAGE as u64;
+    let mut at = offset;
+    let mut left = len;
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let within = usize::try_from(at % PAGE_U64).unwrap_or(0);
+        let here = left.min(PAGE - within);
+        let part = (at / PAGE_U64, within, here);
+        at = at.saturating_add(u64::try_from(here).unwrap_or(0));
+        left -= here;
+        Some(part)
+    })
+}
+
+impl redb::StorageBackend for Shadow {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.health.note(self.read_file(offset, out), false)?;
+        let state = self.state();
+        let mut rest = out;
+        for (page, within, here) in parts(offset, rest.len()) {
+            let (into, behind) = rest.split_at_mut(here);
+            if let Some(from) = state.pages.get(&page).and_then(|p| p.get(within..within + here)) {
+                into.copy_from_slice(from);
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.state().len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        let mut rest = data;
+        for (page, within, here) in parts(offset, data.len()) {
+            let (from, behind) = rest.split_at(here);
+            let bytes = match state.pages.entry(page) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => {
+                    let mut bytes = vec![0; PAGE];
+                    let start = page.saturating_mul(u64::try_from(PAGE).unwrap_or(u64::MAX));
+                    self.health.note(self.read_file(start, &mut bytes), false)?;
+                    free.insert(bytes)
+                }
+            };
+            if let Some(into) = bytes.get_mut(within..within + here) {
+                into.copy_from_slice(from);
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+}

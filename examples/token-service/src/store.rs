@@ -1,0 +1,264 @@
+//! The tokens: what is kept of each one, and the file that carries them over a restart.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::{digest, rand};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use serde::{Deserialize, Serialize};
+use strongroom_types::{Secret, Timestamp};
+
+/// What everybody with the key may know of a token.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) permissions: Vec<String>,
+    #[serde(with = "rfc3339")]
+    pub(crate) created_at: Timestamp,
+    #[serde(with = "rfc3339")]
+    pub(crate) expires_at: Timestamp,
+}
+
+impl Token {
+    fn lives(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
+}
+
+/// What a caller asks for. An unknown field is refused: a misspelt `ttl` would otherwise be a
+/// token that lives longer than its owner believes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wish {
+    name: String,
+    permissions: Vec<String>,
+    #[serde(default)]
+    ttl: u64,
+}
+
+/// What the service has done since its first start, and how many tokens live now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Tokens made.
+    pub created: u64,
+    /// Tokens deleted; those that expired are not among them.
+    pub deleted: u64,
+    /// Renewals.
+    pub renewed: u64,
+    /// Tokens that would be accepted now.
+    pub live: usize,
+}
+
+/// Why something can't be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error("no token has this id")]
+    NotFound,
+    #[error("the name is in use")]
+    NameTaken,
+    #[error("no room for another token")]
+    Full,
+    #[error("no random bytes to be had")]
+    NoEntropy,
+    #[error("the state file can't be written: {0}")]
+    NotSaved(#[from] io::Error),
+}
+
+/// All tokens. Every method takes the time, and takes an expired token for one that isn't there.
+pub(crate) struct Store {
+    state: State,
+    file: Option<PathBuf>,
+    max_tokens: usize,
+}
+
+impl Store {
+    /// Reads the state file, if one is named and there, and writes it: a file that can't be
+    /// written is found out now and not with the first token.
+    pub(crate) fn open(file: Option<PathBuf>, max_tokens: usize) -> io::Result<Self> {
+        let mut state = State::default();
+        if let Some(file) = &file {
+            match std::fs::read(file) {
+                Ok(json) => state = serde_json::from_slice(&json)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            save(file, &state)?;
+        }
+        Ok(Self { state, file, max_tokens })
+    }
+
+    /// Makes a token. This is the only time it is seen.
+    ///
+    /// A name can be used once at a time. So a caller who lost the answer finds what was made by
+    /// the name it chose, and finds one token, not several.
+    pub(crate) fn create(
+        &mut self,
+        wish: Wish,
+        now: Timestamp,
+    ) -> Result<(Token, Secret<String>), StoreError> {
+        check(&wish)?;
+        let expires_at = expiry(wish.ttl, now)?;
+        if self.live(now).any(|token| token.name == wish.name) {
+            return Err(StoreError::NameTaken);
+        }
+        if self.live(now).count() >= self.max_tokens {
+            return Err(StoreError::Full);
+        }
+        let plain = Secret::new(format!("tok_{}", BASE64URL_NOPAD.encode(&random::<32>()?)));
+        let token = Token {
+            id: HEXLOWER.encode(&random::<16>()?),
+            name: wish.name,
+            permissions: wish.permissions,
+            created_at: now,
+            expires_at,
+        };
+        self.commit(now, |state| {
+            state.stats.created += 1;
+            state.tokens.insert(sha256(plain.expose_secret()), token.clone());
+        })?;
+        Ok((token, plain))
+    }
+
+    /// Lets a token live for `ttl` seconds from now: longer or shorter than it would have.
+    pub(crate) fn renew(
+        &mut self,
+        id: &str,
+        ttl: u64,
+        now: Timestamp,
+    ) -> Result<Token, StoreError> {
+        let expires_at = expiry(ttl, now)?;
+        let token = Token { expires_at, ..self.get(id, now)?.clone() };
+        self.commit(now, |state| {
+            state.stats.renewed += 1;
+            for old in state.tokens.values_mut().filter(|old| old.id == id) {
+                *old = token.clone();
+            }
+        })?;
+        Ok(token)
+    }
+
+    /// Ends a token.
+    pub(crate) fn delete(&mut self, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.get(id, now)?;
+        self.commit(now, |state| {
+            state.stats.deleted += 1;
+            state.tokens.retain(|_, token| token.id != id);
+        })
+    }
+
+    pub(crate) fn get(&self, id: &str, now: Timestamp) -> Result<&Token, StoreError> {
+        self.live(now).find(|token| token.id == id).ok_or(StoreError::NotFound)
+    }
+
+    /// Whose token this is. The look-up needs no constant time: nobody can choose a hash.
+    pub(crate) fn find(&self, plain: &str, now: Timestamp) -> Option<&Token> {
+        self.state.tokens.get(&sha256(plain)).filter(|token| token.lives(now))
+    }
+
+    pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = &Token> {
+        self.state.tokens.values().filter(move |token| token.lives(now))
+    }
+
+    pub(crate) fn stats(&self, now: Timestamp) -> Stats {
+        Stats { live: self.live(now).count(), ..self.state.stats }
+    }
+
+    /// Makes a change, and returns once it would survive a power cut. If the file can't be written
+    /// nothing has changed here, but the file may hold either.
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        change: impl FnOnce(&mut State),
+    ) -> Result<(), StoreError> {
+        let mut next = self.state.clone();
+        next.tokens.retain(|_, token| token.lives(now));
+        change(&mut next);
+        next.stats.live = next.tokens.len();
+        if let Some(file) = &self.file {
+            save(file, &next)?;
+        }
+        self.state = next;
+        Ok(())
+    }
+}
+
+/// What the state file holds. Tokens stand under the SHA-256 of themselves: who reads the file
+/// can't use them.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct State {
+    stats: Stats,
+    tokens: BTreeMap<String, Token>,
+}
+
+/// Replaces the file as a whole: after a crash it holds the old state or the new, never half.
+fn save(file: &Path, state: &State) -> io::Result<()> {
+    let mut next = file.as_os_str().to_owned();
+    next.push(".new");
+    // One that is still here was left by a crash. Made anew, it has the mode asked for below.
+    match std::fs::remove_file(&next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next)?;
+    new.write_all(&serde_json::to_vec(state)?)?;
+    new.sync_all()?;
+    std::fs::rename(&next, file)?;
+    // The rename is an entry of the folder, which is synced by itself.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn check(wish: &Wish) -> Result<(), StoreError> {
+    let fits =
+        |text: &str, max| (1..=max).contains(&text.len()) && !text.contains(char::is_control);
+    if !fits(&wish.name, 256) {
+        return Err(StoreError::Invalid("name must be 1 to 256 bytes without control characters"));
+    }
+    if wish.permissions.len() > 64 || !wish.permissions.iter().all(|one| fits(one, 128)) {
+        return Err(StoreError::Invalid(
+            "permissions must be at most 64, each 1 to 128 bytes without control characters",
+        ));
+    }
+    Ok(())
+}
+
+fn expiry(ttl: u64, now: Timestamp) -> Result<Timestamp, StoreError> {
+    match ttl {
+        0 => Ok(now.plus(Duration::from_secs(3600))),
+        1..=315_360_000 => Ok(now.plus(Duration::from_secs(ttl))),
+        _ => Err(StoreError::Invalid("ttl must be at most 315360000 seconds (ten years)")),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| StoreError::NoEntropy)?;
+    Ok(bytes)
+}
+
+fn sha256(text: &str) -> String {
+    HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}
+
+/// Times as people read them, in the state file and in answers.
+mod rfc3339 {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use strongroom_types::Timestamp;
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(time)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        Timestamp::parse_rfc3339(&text).ok_or_else(|| D::Error::custom("not a time"))
+    }
+}
