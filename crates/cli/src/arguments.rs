@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::environment::boolean;
 
-/// Arguments that the parser understands.
-#[derive(Debug, PartialEq, Eq)]
+/// Arguments that the parser understands. They may be secrets, so only tests can print them.
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(crate) struct Rewritten {
     pub(crate) arguments: Vec<String>,
     /// What looks like a flag and comes too late to be one.

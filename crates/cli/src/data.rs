@@ -144,7 +144,7 @@ impl Builder<'_> {
                     // A list goes on; anything else becomes its first item.
                     let list: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(raw.get());
                     let mut items = list.unwrap_or_else(|_| vec![raw]);
-                    let more = texts.iter().map(|text| serde_json::value::to_raw_value(text));
+                    let more = texts.iter().map(serde_json::value::to_raw_value);
                     items.extend(more.filter_map(Result::ok));
                     fields.set(key, &items);
                 }

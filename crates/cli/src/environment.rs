@@ -1,12 +1,17 @@
 //! Variables of the environment.
 
 /// Looks up variables. `BAO_…` comes before `VAULT_…`, even if it is empty.
-pub(crate) struct Environment(Box<dyn Fn(&str) -> Option<String>>);
+pub(crate) struct Environment(LookUp);
+
+type LookUp = Box<dyn Fn(&str) -> Option<String>>;
 
 impl Environment {
     /// The process's own.
     pub(crate) fn of_process() -> Self {
-        Self(Box::new(|name| std::env::var(name).ok()))
+        // What isn't UTF-8 is there all the same: whoever uses it will refuse it.
+        let look_up =
+            |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Self(Box::new(look_up))
     }
 
     /// Made up.

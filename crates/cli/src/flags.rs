@@ -4,7 +4,7 @@ use clap::Args;
 use strongroom_types::duration::parse_nanos;
 
 /// Where the server is, and as whom and how to talk to it.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "HTTP options")]
 pub(crate) struct Http {
     /// Address of the server [env: BAO_ADDR, VAULT_ADDR] [default: https://127.0.0.1:8200]
@@ -52,7 +52,7 @@ pub(crate) struct Http {
 }
 
 /// How results look.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Output options")]
 pub(crate) struct Formatted {
     /// table, json, yaml, or raw where results are kept as received [env: BAO_FORMAT, VAULT_FORMAT]
@@ -61,7 +61,7 @@ pub(crate) struct Formatted {
 }
 
 /// One field instead of all.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Output options")]
 pub(crate) struct OneField {
     /// Print this field alone, without a line end unless on a terminal

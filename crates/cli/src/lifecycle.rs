@@ -39,15 +39,13 @@ impl Lifecycle {
         }
     }
 
-    /// Does what ends the server. Somebody who asks for the end again doesn't want to wait: then it
-    /// is left undone, and there is no value.
+    /// Does what ends the server. Somebody who presses Ctrl-C meanwhile doesn't want to wait: then it
+    /// is left undone, and there is no value. SIGTERM changes nothing more: some programs send it
+    /// twice, to a process and then to its group.
     pub(crate) async fn unless_hurried<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return Some(done),
-                wish = self.wish() => if wish == Wish::Stop { return None },
-            }
+        tokio::select! {
+            done = work => Some(done),
+            _ = self.interrupt.recv() => None,
         }
     }
 }

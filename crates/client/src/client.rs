@@ -37,7 +37,7 @@ pub(crate) struct Link {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Where calls go: the address, or the server's other name.
-    base: Url,
+    pub(crate) base: Url,
 }
 
 /// Parameters in a URL; a name may be there more than once.

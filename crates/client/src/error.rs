@@ -25,6 +25,12 @@ pub enum Error {
     /// The server sends on from TLS to an address without. That is never followed.
     #[error("redirect would cause protocol downgrade")]
     Downgrade,
+    /// The server sends on to another one. What a call carries, the token first of all, is for the
+    /// server that was named, so nobody else gets it.
+    #[error(
+        "the server redirects to {0}, where the token is not sent unasked: use that address instead"
+    )]
+    OtherServer(String),
     /// The answer is longer than the client takes.
     #[error("the server's answer is longer than {0} bytes")]
     TooLarge(usize),

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use crate::answer::SecretAnswer;
@@ -71,18 +71,26 @@ impl Link {
         if !moved || !self.follow_redirect {
             return Ok(reply);
         }
+        call.url = self.redirected(call, &reply)?;
+        self.attempts(call).await
+    }
+
+    /// Where a redirect leads, if it stays on this server.
+    fn redirected(&self, call: &Call, reply: &Reply) -> Result<Url, Error> {
         let unusable = || Error::Answer("it redirects to no usable address");
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-        let mut next = location.and_then(|to| call.url.join(to).ok()).ok_or_else(unusable)?;
+        let next = location.and_then(|to| call.url.join(to).ok()).ok_or_else(unusable)?;
         if call.url.scheme() == "https" && next.scheme() != "https" {
             return Err(Error::Downgrade);
         }
-        // Neither fails for a URL that has a host.
-        let _ = next.set_username("");
-        let _ = next.set_password(None);
-        call.headers.remove(HOST);
-        call.url = next;
-        self.attempts(call).await
+        // The server may call itself by the address's host where calls go to its other name.
+        if ![&self.base, &self.address.base].iter().any(|own| own.origin() == next.origin()) {
+            return Err(Error::OtherServer(next.origin().ascii_serialization()));
+        }
+        let mut url = self.base.clone();
+        url.set_path(next.path());
+        url.set_query(next.query());
+        Ok(url)
     }
 
     async fn attempts(&self, call: &Call) -> Result<Reply, Error> {

@@ -13,8 +13,8 @@ use crate::answer::SecretAnswer;
 use crate::client::{Client, json};
 use crate::error::Error;
 
-/// How to make a token.
-#[derive(Debug, Default, Serialize)]
+/// How to make a token. No `Debug`: it may hold the token.
+#[derive(Default, Serialize)]
 pub struct TokenRequest {
     /// The token itself; empty for one that the server draws.
     #[serde(skip_serializing_if = "String::is_empty")]

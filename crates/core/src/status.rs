@@ -158,7 +158,7 @@ async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
             "'key' must be specified in request body as JSON, or 'reset' set to true",
         ));
     };
-    let share = decode_share(Secret::new(key))?;
+    let share = decode_share(&Secret::new(key))?;
     core.unseal(share).await?;
     seal_status(core).await
 }
@@ -169,7 +169,7 @@ fn with_lower_case_names(fields: &Fields) -> Fields {
 }
 
 /// Hex, or base64 where hex gives no share.
-fn decode_share(text: Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
+fn decode_share(text: &Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
     const SHORTEST: usize = 16;
     const LONGEST: usize = 33;
     let text = text.expose_secret().trim();
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     fn decoded(text: &str) -> Result<usize, String> {
-        match decode_share(Secret::from_text(text)) {
+        match decode_share(&Secret::from_text(text)) {
             Ok(share) => Ok(share.expose_secret().len()),
             Err(error) => Err(error.to_string()),
         }

@@ -129,7 +129,7 @@ mod tests {
         assert!(key.open(&sealed, b"there").is_err());
         assert!(key.open(&sealed[..sealed.len() - 1], b"here").is_err());
         assert!(key.open(&[], b"here").is_err());
-        assert!(super::tests::key().open(&sealed, b"here").is_err());
+        assert!(tests::key().open(&sealed, b"here").is_err());
     }
 
     #[test]

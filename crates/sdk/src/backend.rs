@@ -20,6 +20,7 @@ use crate::field::take_captures;
 use crate::help;
 use crate::intent::Intents;
 use crate::leased::{LeasedPath, kind_of};
+use crate::panics::caught;
 use crate::pattern::Captures;
 use crate::stored::listed;
 
@@ -75,6 +76,18 @@ impl Backend {
             data.warnings.extend(warnings);
         }
         Ok(response)
+    }
+
+    async fn check_existence(&self, request: &Request) -> Result<Existence, EngineError> {
+        let (route, captures) =
+            self.route(&request.path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
+        let key = route.pattern.key(&values(&captures));
+        let exists = match &route.target {
+            Target::Document(document) => document.exists(&self.services.documents, &key).await?,
+            Target::FreeForm(form) => form.exists(&self.services, &key).await?,
+            Target::Credential(_) | Target::Action { .. } => return Ok(Existence::NoCheck),
+        };
+        Ok(if exists { Existence::Exists } else { Existence::Absent })
     }
 
     async fn dispatch(
@@ -154,15 +167,11 @@ impl Backend {
             .ok_or_else(|| EngineError::internal("secret is unsupported by this backend"))
     }
 
-    fn has_credentials(&self) -> bool {
-        let credential = |route: &Route| matches!(route.target, Target::Credential(_));
-        self.blueprint.routes().iter().any(credential)
-    }
-
     /// Undoes stale intents now, and as they become stale, until none are left or the instance
     /// closes. One such task runs at a time.
     fn sweep(&self) {
-        if !self.has_credentials() || std::mem::replace(&mut *lock(&self.sweeping), true) {
+        if !self.blueprint.has_credentials() || std::mem::replace(&mut *lock(&self.sweeping), true)
+        {
             return;
         }
         let sweep = Sweep {
@@ -193,20 +202,12 @@ impl Engine for Backend {
     }
 
     async fn exists(&self, request: &Request) -> Result<Existence, EngineError> {
-        let Some((route, captures)) = self.route(&request.path) else {
-            return Err(EngineError::Status(StatusKind::UnsupportedPath));
-        };
-        let key = route.pattern.key(&values(&captures));
-        let exists = match &route.target {
-            Target::Document(document) => document.exists(&self.services.documents, &key).await?,
-            Target::FreeForm(form) => form.exists(&self.services, &key).await?,
-            Target::Credential(_) | Target::Action { .. } => return Ok(Existence::NoCheck),
-        };
-        Ok(if exists { Existence::Exists } else { Existence::Absent })
+        // An author's `validate` and field kinds run here too.
+        caught(self.check_existence(request)).await
     }
 
     async fn handle(&self, request: Request) -> Result<Response, EngineError> {
-        self.run(request).await
+        caught(self.run(request)).await
     }
 
     async fn invalidate(&self, key: &str) {
@@ -222,6 +223,13 @@ impl Engine for Backend {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+impl Drop for Backend {
+    /// What it has going in the background ends with it, also when nobody closed it.
+    fn drop(&mut self) {
+        self.closing.cancel();
     }
 }
 
@@ -262,7 +270,9 @@ impl Sweep {
                 tracing::warn!(kind, "an intent of a kind this engine doesn't have is kept");
                 continue;
             };
-            match credential.undo(&self.context, &due).await {
+            // One that panics must not keep the others from being undone.
+            let undo = async { Ok(credential.undo(&self.context, &due).await?) };
+            match caught(undo).await {
                 Ok(()) => {
                     if let Some(again) = self.intents.looked(due).await? {
                         next = Some(next.map_or(again, |next| next.min(again)));

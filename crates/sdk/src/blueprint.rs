@@ -13,6 +13,7 @@ use crate::document::Document;
 use crate::engine::{Description, Engine, EngineError, Factory, Kind, Mount, SpecialPaths};
 use crate::field::FieldSpec;
 use crate::free_form::FreeForm;
+use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use crate::leased::{LeasedKind, LeasedPath};
 use crate::pattern::Pattern;
 use crate::stored::{StoredDocument, StoredPath};
@@ -185,17 +186,36 @@ impl Blueprint {
         }
     }
 
-    /// Two declarations for one path would hide one of them.
+    /// Declarations that hide each other, or take what is the SDK's own, are refused.
     fn check(&self) -> Result<(), EngineError> {
+        let refused = |reason: String| Err(EngineError::internal(reason));
         for (index, route) in self.routes.iter().enumerate() {
-            let special = route.pattern.as_special();
-            let twice = self.routes.iter().skip(index + 1);
-            if twice.clone().any(|other| other.pattern.as_special() == special) {
-                let path = route.pattern.text();
-                return Err(EngineError::internal(format!("the path {path:?} is declared twice")));
+            let (path, special) = (route.pattern.text(), route.pattern.as_special());
+            let (before, after) =
+                (self.routes.iter().take(index), self.routes.iter().skip(index + 1));
+            if after.clone().any(|other| other.pattern.as_special() == special) {
+                return refused(format!("the path {path:?} is declared twice"));
+            }
+            let example = route.pattern.example();
+            if let Some(hiding) = before.clone().find(|b| b.pattern.matches(&example).is_some()) {
+                let hiding = hiding.pattern.text();
+                return refused(format!("the path {path:?} is hidden by {hiding:?} before it"));
+            }
+            if let Target::Credential(credential) = &route.target
+                && before.clone().any(|before| before.is_of_kind(credential.kind()))
+            {
+                let kind = credential.kind();
+                return refused(format!("two credentials are of the kind {kind:?}"));
+            }
+            if self.has_credentials() && route.stores_into_own_folders() {
+                return refused(format!("documents at {path:?} could lie where intents are kept"));
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.routes.iter().any(|route| matches!(route.target, Target::Credential(_)))
     }
 
     fn description(&self) -> Description {
@@ -218,8 +238,8 @@ impl Blueprint {
                 }
             }
         }
-        if self.routes.iter().any(|route| matches!(route.target, Target::Credential(_))) {
-            special.local_storage.push("wal/".to_owned());
+        if self.has_credentials() {
+            special.local_storage.push(WAL_FOLDER.to_owned());
         }
         Description {
             kind: Kind::Secrets,
@@ -279,8 +299,45 @@ impl Route {
         }
     }
 
+    fn is_of_kind(&self, kind: &str) -> bool {
+        matches!(&self.target, Target::Credential(credential) if credential.kind() == kind)
+    }
+
+    /// Whether documents of this path can lie where the SDK keeps intents.
+    fn stores_into_own_folders(&self) -> bool {
+        let stores = matches!(self.target, Target::Document(_) | Target::FreeForm(_));
+        let own = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
+        stores && own.iter().any(|folder| self.pattern.reaches_into(folder.trim_end_matches('/')))
+    }
+
     /// Whether any field name is acceptable.
     pub(crate) fn takes_any_field(&self) -> bool {
         matches!(self.target, Target::FreeForm(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn nothing(_: Context, (): ()) -> Result<Reply, Error> {
+        Ok(Reply::no_content())
+    }
+
+    fn why_not(blueprint: &Blueprint) -> String {
+        blueprint.check().map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn declarations_that_hide_each_other_are_refused() {
+        let new = || Blueprint::new("test", "1.0.0");
+        let twice = new().read("a/{x}", "", nothing).write("a/{y}", "", nothing);
+        assert_eq!(why_not(&twice), "the path \"a/{x}\" is declared twice");
+        let hidden = new().read("a/{x}", "", nothing).read("a/special", "", nothing);
+        assert_eq!(why_not(&hidden), "the path \"a/special\" is hidden by \"a/{x}\" before it");
+        let fine = new().read("a/special", "", nothing).read("a/{x}", "", nothing);
+        assert_eq!(why_not(&fine), "");
+        let both = new().read("a", "", nothing).write("a", "", nothing);
+        assert_eq!(why_not(&both), "");
     }
 }

@@ -137,7 +137,9 @@ impl Documents {
                 None => Fields::new(),
             };
             for spec in D::FIELDS {
-                if let Some(raw) = given.get(spec.name) {
+                // A `null` is as good as nothing: the field stays as it is.
+                let given = given.get(spec.name).filter(|raw| raw.get() != "null");
+                if let Some(raw) = given {
                     fields.set_raw(spec.name, raw.to_owned());
                 }
             }

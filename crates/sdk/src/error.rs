@@ -35,8 +35,8 @@ impl Error {
         Self(Kind::Internal(message.into()))
     }
 
-    /// An outside system answered a call with a status that means failure: it did not do what was
-    /// asked. Status 429 is passed on as "upstream rate limited".
+    /// An outside system answered a call with a status that means failure. Status 429 is passed on
+    /// as "upstream rate limited".
     pub fn answered(system: &'static str, call: impl Into<String>, status: u16) -> Self {
         Self(Kind::Answered { system, call: call.into(), status })
     }
@@ -51,9 +51,15 @@ impl Error {
         Self(Kind::Unanswered { system, call: call.into(), reason: reason.into() })
     }
 
-    /// Whether the outside system may have done what was asked all the same.
+    /// Whether the outside system may have done what was asked all the same, or may be about to.
+    /// Only its own refusal is certain: 408, 502, 503 and 504 may come from something in between
+    /// that lost patience.
     pub fn is_uncertain(&self) -> bool {
-        matches!(self.0, Kind::Unanswered { .. })
+        match &self.0 {
+            Kind::User(_) => false,
+            Kind::Answered { status, .. } => matches!(status, 408 | 502..=504),
+            Kind::Internal(_) | Kind::Unanswered { .. } | Kind::Storage(_) => true,
+        }
     }
 }
 
@@ -91,6 +97,15 @@ mod tests {
         assert_eq!(error.to_string(), "token service: POST /tokens answered 500");
         assert!(!error.is_uncertain());
         assert!(Error::unanswered("token service", "POST /tokens", "timed out").is_uncertain());
+    }
+
+    #[test]
+    fn only_the_outside_systems_own_refusal_is_certain() {
+        let uncertain = |status| Error::answered("s", "POST /", status).is_uncertain();
+        assert!([400, 401, 403, 409, 422, 429, 500, 507].into_iter().all(|s| !uncertain(s)));
+        assert!([408, 502, 503, 504].into_iter().all(uncertain));
+        assert!(Error::internal("the answer makes no sense").is_uncertain());
+        assert!(!Error::user("no such region").is_uncertain());
     }
 
     #[test]

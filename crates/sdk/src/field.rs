@@ -104,9 +104,15 @@ pub enum InvalidInput {
 }
 
 /// Writes the fields of one JSON object. Made by this crate only; derive macros fill it.
-#[derive(Debug)]
 pub struct ObjectWriter {
     json: Vec<u8>,
+}
+
+impl fmt::Debug for ObjectWriter {
+    /// Its size only: it may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectWriter({} bytes)", self.json.len())
+    }
 }
 
 impl ObjectWriter {

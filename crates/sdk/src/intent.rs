@@ -29,9 +29,9 @@ pub const INTENT_FOLDER: &str = "intent/";
 pub const INTENT_FIELD: &str = "strongroom_intent";
 
 /// Where claimed intents lie until they are undone.
-const UNDO_FOLDER: &str = "undo/";
+pub(crate) const UNDO_FOLDER: &str = "undo/";
 /// Where Vault and OpenBao keep such entries.
-const WAL_FOLDER: &str = "wal/";
+pub(crate) const WAL_FOLDER: &str = "wal/";
 /// The entries looked at in one go.
 const SWEEP: usize = 1000;
 
@@ -124,9 +124,14 @@ impl Intents {
     /// Stores an intent and gives its uuid. Nothing may be done outside before this has answered.
     pub(crate) async fn open(&self, intent: &Intent) -> Result<String, Error> {
         let uuid = self.mount.entropy.uuid();
-        let key = format!("{}{uuid}", self.folder());
-        self.mount.storage.commit(StorageBatch::put(key, encode(intent), false)).await?;
+        self.put_back(&uuid, intent).await?;
         Ok(uuid)
+    }
+
+    /// Stores an intent under the uuid it has.
+    pub(crate) async fn put_back(&self, uuid: &str, intent: &Intent) -> Result<(), Error> {
+        let key = format!("{}{uuid}", self.folder());
+        Ok(self.mount.storage.commit(StorageBatch::put(key, encode(intent), false)).await?)
     }
 
     /// Removes an intent whose credential is known not to exist, or is leased by a host that
@@ -154,9 +159,9 @@ impl Intents {
                 if due.iter().any(|known| known.uuid == uuid) {
                     continue;
                 }
-                let Some(intent) = self.read(&format!("{UNDO_FOLDER}{uuid}")).await? else {
-                    continue;
-                };
+                let key = format!("{UNDO_FOLDER}{uuid}");
+                let Some(stored) = self.mount.storage.get(&key).await? else { continue };
+                let Some(intent) = decode(&key, &stored.value) else { continue };
                 if intent.data.next_look <= now {
                     due.push(Due { uuid, intent });
                 } else {
@@ -187,11 +192,7 @@ impl Intents {
     async fn claim(&self, uuid: &str, now: Timestamp) -> Result<Claim, Error> {
         let key = format!("{}{uuid}", self.folder());
         let Some(stored) = self.mount.storage.get(&key).await? else { return Ok(Claim::Gone) };
-        let Ok(intent) = decode(&key, &stored.value) else {
-            // Left by an engine this one replaces; not ours to judge.
-            tracing::warn!(key, "skipping a write-ahead entry of another engine");
-            return Ok(Claim::Gone);
-        };
+        let Some(intent) = decode(&key, &stored.value) else { return Ok(Claim::Gone) };
         if intent.stale_at() > now {
             return Ok(Claim::Wait(intent.stale_at()));
         }
@@ -218,13 +219,6 @@ impl Intents {
             Err(error) => Err(error.into()),
         }
     }
-
-    async fn read(&self, key: &str) -> Result<Option<Intent>, Error> {
-        match self.mount.storage.get(key).await? {
-            Some(stored) => decode(key, &stored.value).map(Some),
-            None => Ok(None),
-        }
-    }
 }
 
 enum Claim {
@@ -238,7 +232,12 @@ fn encode(intent: &Intent) -> bytes::Bytes {
     serde_json::to_vec(intent).unwrap_or_default().into()
 }
 
-fn decode(key: &str, value: &[u8]) -> Result<Intent, Error> {
-    serde_json::from_slice(value)
-        .map_err(|_| Error::internal(format!("the entry at {key} is no intent of this engine")))
+/// An entry that can't be read was left by an engine this one replaces: not ours to judge, and no
+/// reason to leave the others undone.
+fn decode(key: &str, value: &[u8]) -> Option<Intent> {
+    let intent = serde_json::from_slice(value);
+    if intent.is_err() {
+        tracing::warn!(key, "skipping an entry that is no intent of this engine");
+    }
+    intent.ok()
 }

@@ -2,7 +2,7 @@
 //! `revoke` need not know of them.
 
 use async_trait::async_trait;
-use strongroom_types::{Fields, RawObject, Timestamp};
+use strongroom_types::{Fields, RawObject};
 
 use crate::action::Answer;
 use crate::credential::{
@@ -73,12 +73,11 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
             lasts_until: now.plus(max.as_duration()),
             context,
         };
-        let given_up = intent.stale_at();
         match deadline(context, timeout, C::KIND, self.0.issue(&order)).await {
             Ok(issued) => {
                 let internal = self.internal(&issued, role_name, &uuid, intents.hosted);
                 if !intents.hosted {
-                    self.close_unhosted(context, intents, &uuid, given_up).await?;
+                    close_unhosted(context, intents, &uuid, &intent).await?;
                 }
                 Ok(Response::Leased(Leased {
                     data: Data::new(written(&issued.answer)),
@@ -158,21 +157,6 @@ impl<C: Credential> LeasedKind<C> {
         fields.to_object()
     }
 
-    /// A host that knows no intents: the entry goes before the answer does, unless it took so long
-    /// that the credential may have been undone meanwhile.
-    async fn close_unhosted(
-        &self,
-        context: &Context,
-        intents: &Intents,
-        uuid: &str,
-        given_up: Timestamp,
-    ) -> Result<(), EngineError> {
-        if context.now() >= given_up {
-            return Err(EngineError::internal("issuing took too long; the credential is undone"));
-        }
-        Ok(intents.close(uuid).await?)
-    }
-
     /// Issuing failed. Where the outside system answered, its side can be cleaned up at once;
     /// where it didn't, that is left until the call can't be under way any more.
     async fn undo_failed(
@@ -195,6 +179,27 @@ impl<C: Credential> LeasedKind<C> {
             tracing::warn!(%error, intent = due.uuid, "a failed credential will be undone later");
         }
     }
+}
+
+/// A host that knows no intents: the entry goes before the answer does, unless it took so long that
+/// the credential may have been undone meanwhile.
+async fn close_unhosted(
+    context: &Context,
+    intents: &Intents,
+    uuid: &str,
+    intent: &Intent,
+) -> Result<(), EngineError> {
+    let too_late = || EngineError::internal("issuing took too long; the credential is undone");
+    if context.now() >= intent.stale_at() {
+        return Err(too_late());
+    }
+    intents.close(uuid).await?;
+    if context.now() >= intent.stale_at() {
+        // Undone or not, nobody can tell any more: it goes back, and will be.
+        intents.put_back(uuid, intent).await?;
+        return Err(too_late());
+    }
+    Ok(())
 }
 
 fn receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {

@@ -16,10 +16,13 @@ mod free_form;
 mod help;
 pub mod intent;
 mod leased;
+mod panics;
 pub mod pattern;
 #[cfg(feature = "serve")]
 mod serve;
 mod stored;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "serve")]
 pub mod wire;
 

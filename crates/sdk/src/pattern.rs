@@ -108,6 +108,26 @@ impl Pattern {
         key
     }
 
+    /// A path that matches, and that no more special pattern is likely to match.
+    pub(crate) fn example(&self) -> String {
+        let part = |segment: &Segment| match segment {
+            Segment::Literal(literal) => *literal,
+            Segment::Name(_) => "an-example",
+            Segment::Rest(_) => "an-example/of/many",
+        };
+        self.segments.iter().map(part).collect::<Vec<_>>().join("/")
+    }
+
+    /// Whether a path below the folder of this name can match.
+    pub(crate) fn reaches_into(&self, folder: &str) -> bool {
+        match self.segments.first() {
+            Some(Segment::Literal(literal)) => *literal == folder && self.segments.len() > 1,
+            Some(Segment::Name(_)) => self.segments.len() > 1,
+            Some(Segment::Rest(_)) => true,
+            None => false,
+        }
+    }
+
     /// As special paths write it, with `+` for a name and `*` for the rest.
     pub(crate) fn as_special(&self) -> String {
         let part = |segment: &Segment| match segment {
@@ -172,5 +192,19 @@ mod tests {
         assert_eq!(role.as_special(), "roles/+");
         assert_eq!(Pattern::new("{path..}").folder(), Some(""));
         assert_eq!(Pattern::new("config").folder(), None);
+    }
+
+    #[test]
+    fn examples_match_and_folders_are_reached_into_or_not() {
+        for text in ["config", "roles/{name}", "{path..}", "mounts/{path..}/tune"] {
+            let pattern = Pattern::new(text);
+            assert!(pattern.matches(&pattern.example()).is_some(), "{text}");
+        }
+        for text in ["wal/{id}", "{path..}", "{kind}/{id}", "wal/a"] {
+            assert!(Pattern::new(text).reaches_into("wal"), "{text}");
+        }
+        for text in ["wal", "config", "{name}", "walls/{id}"] {
+            assert!(!Pattern::new(text).reaches_into("wal"), "{text}");
+        }
     }
 }

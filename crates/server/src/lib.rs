@@ -12,11 +12,10 @@ mod store;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_config::{Config, ListenerConfig, StorageConfig};
+use strongroom_config::{Config, ListenerConfig};
 use strongroom_core::{Core, Parts, Settings};
 use strongroom_http::{Limits, Listener, TlsSource};
 use strongroom_sdk::engine::Lifetimes;
@@ -70,9 +69,6 @@ pub enum StartError {
         /// What is wrong with them.
         reason: String,
     },
-    /// Plug-ins.
-    #[error("plug-ins can't be set up: {0}")]
-    Plugins(String),
 }
 
 /// Starts servers.
@@ -116,7 +112,7 @@ impl Server {
             };
             bound.push(bind(listener, tls).await?);
         }
-        let engines = Arc::new(Engines::new(config, &options)?);
+        let engines = Arc::new(Engines::new(&options));
         let parts = Parts {
             physical: store.measured(),
             plugins: engines.clone(),
@@ -211,13 +207,5 @@ fn settings(options: &Options) -> Settings {
         cluster_name: (!config.cluster_name.is_empty()).then(|| config.cluster_name.clone()),
         request_timeout: longest.map_or(usual.request_timeout, Ttl::as_duration),
         ..usual
-    }
-}
-
-/// Where files of a server's own lie when its configuration names no place.
-fn own_folder(storage: &StorageConfig) -> Option<PathBuf> {
-    match storage {
-        StorageConfig::Embedded { path, .. } => Some(path.clone()),
-        StorageConfig::Inmem => None,
     }
 }

@@ -1,24 +1,30 @@
 //! Linked-in engines and plug-in processes, as the core wants them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use strongroom_config::Config;
+use strongroom_config::{Config, StorageConfig};
 use strongroom_core::plugins::{PluginError, PluginSpec, PluginType, Plugins};
+use strongroom_plugin_host::host::START_LIMIT;
+use strongroom_plugin_host::{Error, PluginHost, Spec};
 use strongroom_sdk::engine::{Engine, Factory, Kind, Mount};
 
-use crate::{Options, StartError};
+use crate::Options;
 
 /// All engines this server can run.
 #[derive(Debug)]
 pub struct Engines {
     linked_in: BTreeMap<(PluginType, String), Arc<dyn Factory>>,
+    host: Option<PluginHost>,
+    /// A folder of copies that nobody needs after this server.
+    passing: Option<PathBuf>,
 }
 
 impl Engines {
     /// The linked-in engines, and plug-ins if the configuration has a folder for them.
-    pub(crate) fn new(_config: &Config, _options: &Options) -> Result<Self, StartError> {
+    pub(crate) fn new(options: &Options) -> Self {
         let factories: [Arc<dyn Factory>; 1] = [Arc::new(strongroom_engine_kv::blueprint())];
         let place = |factory: &Arc<dyn Factory>| {
             let kind = match factory.kind() {
@@ -28,11 +34,61 @@ impl Engines {
             (kind, factory.name().to_owned())
         };
         let linked_in = factories.into_iter().map(|factory| (place(&factory), factory)).collect();
-        Ok(Self { linked_in })
+        let Some(directory) = options.config.plugin.directory.clone() else {
+            return Self { linked_in, host: None, passing: None };
+        };
+        let (copies, passing) = copies(&options.config, options);
+        let host = PluginHost::new(strongroom_plugin_host::Options {
+            directory,
+            copies,
+            sockets: std::env::temp_dir(),
+            inherit_env: options.config.plugin.inherit_env,
+            allow_scripts: options.config.plugin.allow_scripts,
+            start_limit: START_LIMIT,
+            environment: std::env::vars_os().collect(),
+            version: options.version.clone(),
+            clock: options.clock.clone(),
+            entropy: options.entropy.clone(),
+        });
+        Self { linked_in, host: Some(host), passing }
     }
 
     /// Ends all plug-in processes.
-    pub(crate) async fn close(&self) {}
+    pub(crate) async fn close(&self) {
+        if let Some(host) = &self.host {
+            host.close().await;
+        }
+        if let Some(folder) = &self.passing
+            && let Err(error) = tokio::fs::remove_dir_all(folder).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(folder = %folder.display(), %error, "plug-in copies stay behind");
+        }
+    }
+
+    fn host(&self) -> Result<&PluginHost, PluginError> {
+        self.host.as_ref().ok_or_else(|| {
+            PluginError::Invalid(
+                "could not set plugin, plugin directory is not configured".to_owned(),
+            )
+        })
+    }
+}
+
+/// Where copies are kept: where the configuration says, beside the data, or for a server without
+/// data in a folder of its own that goes with it.
+fn copies(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf>) {
+    if let Some(folder) = &config.plugin.tmpdir {
+        return (folder.join("strongroom-plugins"), None);
+    }
+    match &config.storage {
+        StorageConfig::Embedded { path, .. } => (path.join("plugins"), None),
+        StorageConfig::Inmem => {
+            let name = format!("strongroom-plugins-{}", options.entropy.base62(16));
+            let folder = std::env::temp_dir().join(name);
+            (folder.clone(), Some(folder))
+        }
+    }
 }
 
 #[async_trait]
@@ -58,19 +114,45 @@ impl Plugins for Engines {
         Ok(factory.ok_or_else(missing)?.open(mount).await?)
     }
 
-    async fn probe(&self, _spec: &PluginSpec) -> Result<String, PluginError> {
-        Err(no_folder())
+    async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError> {
+        self.host()?.probe(&to_host(spec)).await.map_err(|error| from_host(&error))
     }
 
     async fn open(
         &self,
-        _spec: &PluginSpec,
-        _mount: Mount,
+        spec: &PluginSpec,
+        mount: Mount,
+        label: &str,
     ) -> Result<Arc<dyn Engine>, PluginError> {
-        Err(no_folder())
+        self.host()?.open(&to_host(spec), mount, label).await.map_err(|error| from_host(&error))
+    }
+
+    fn renew(&self, kind: PluginType, name: &str) {
+        if let Some(host) = &self.host {
+            host.renew(kind.as_str(), name);
+        }
     }
 }
 
-fn no_folder() -> PluginError {
-    PluginError::Invalid("could not set plugin, plugin directory is not configured".to_owned())
+fn to_host(spec: &PluginSpec) -> Spec {
+    Spec {
+        name: spec.name.clone(),
+        kind: spec.kind.as_str(),
+        version: spec.version.clone(),
+        command: spec.command.clone(),
+        args: spec.args.clone(),
+        env: spec.env.clone(),
+        sha256: spec.sha256.clone(),
+    }
+}
+
+fn from_host(error: &Error) -> PluginError {
+    let text = error.to_string();
+    match error {
+        Error::Folder { .. }
+        | Error::Command { .. }
+        | Error::Checksum { .. }
+        | Error::Environment(_) => PluginError::Invalid(text),
+        _ => PluginError::Start(text),
+    }
 }

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
 
 /// Delete secrets and configuration
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "Example:\n  strongroom delete secret/my-app")]
 pub(crate) struct Delete {
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::output::value::Value;
 use crate::output::{Format, Printer};
 
 /// List what is below a path
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "Example:\n  strongroom list secret/my-app")]
 pub(crate) struct List {
     /// Show what is known of each key, where the server says it [env: VAULT_DETAILED]

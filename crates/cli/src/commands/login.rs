@@ -15,7 +15,7 @@ use crate::output::Format;
 use crate::output::text::wrap;
 
 /// Check a token, and keep it for the commands that follow
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 Without an argument the token is asked for on the terminal; with - it is read from standard input.
 Either keeps it out of the list of processes and the shell's history.

@@ -30,8 +30,8 @@ use clap::{Parser, Subcommand};
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// The whole command line.
-#[derive(Debug, Parser)]
+/// The whole command line. No part of it is `Debug`: arguments may be secrets.
+#[derive(Parser)]
 #[command(
     name = "strongroom",
     about = "Keeps secrets, and hands them out to those who may have them",
@@ -46,7 +46,7 @@ pub(crate) struct CommandLine {
 }
 
 /// A command, with its flags.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Command {
     Read(Box<read::Read>),
     Write(Box<write::Write>),
@@ -97,7 +97,10 @@ impl Command {
             Self::Print(command) => command.run(context),
             Self::Secrets(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
-            Self::Version(command) => command.run(context),
+            Self::Version(command) => {
+                command.run(context);
+                Ok(())
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::flags::Http;
 
 /// Print what the command line uses
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Print {
     Token(Box<Token>),
 }
@@ -20,7 +20,7 @@ impl Print {
 }
 
 /// Print the token that commands use, from the environment or the token helper
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Token {
     #[command(flatten)]
     http: Http,

@@ -10,7 +10,7 @@ use crate::flags::{Formatted, Http, OneField};
 use crate::output::Format;
 
 /// Read data, and have credentials made
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(
     after_help = "Examples:\n  strongroom read secret/my-app\n  strongroom read -field=password database/creds/readonly"
 )]

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http, OneField};
 
 /// Print whether the server is sealed, and who leads
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(
     after_help = "The exit code is 0 if the server is unsealed, 2 if it is sealed, 1 if that isn't known."
 )]
@@ -36,7 +36,7 @@ impl Status {
         let status = whole_status(&client, seal).await.map_err(as_1)?;
         match self.field.name() {
             Some(name) => {
-                context.printer.field(status.field(name).as_ref(), name, "seal status")?
+                context.printer.field(status.field(name).as_ref(), name, "seal status")?;
             }
             None => status.print(&mut context.printer)?,
         }

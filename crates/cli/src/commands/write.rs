@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
 
 /// Write data, configuration and secrets
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 Values are text, numbers too. A value that begins with @ is read from a file, the value - from
 standard input; \\@ begins a value with @. A lone @file or - is a JSON object.

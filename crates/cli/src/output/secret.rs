@@ -237,8 +237,8 @@ mod tests {
     use super::super::{Format, json};
     use super::*;
 
-    fn fields(json: &str) -> Option<Fields> {
-        Some(Fields::from_trusted(json.as_bytes()).unwrap())
+    fn fields(json: &str) -> Fields {
+        Fields::from_trusted(json.as_bytes()).unwrap()
     }
 
     fn token() -> SecretAnswer {
@@ -265,7 +265,7 @@ mod tests {
             lease_id: "custom/creds/developer/x".to_owned(),
             lease_duration: 5400,
             renewable: true,
-            data: fields(r#"{"b":null,"a":1.10,"max_ttl":3600}"#),
+            data: Some(fields(r#"{"b":null,"a":1.10,"max_ttl":3600}"#)),
             ..SecretAnswer::default()
         };
         let expected = "Key                Value
@@ -319,7 +319,7 @@ token_meta_user      bob";
 
     #[test]
     fn json_has_vaults_order() {
-        let answer = SecretAnswer { data: fields(r#"{"z":1,"a":{"y":1,"b":2}}"#), ..token() };
+        let answer = SecretAnswer { data: Some(fields(r#"{"z":1,"a":{"y":1,"b":2}}"#)), ..token() };
         let text = json::pretty(&document(&answer));
         let places: Vec<_> = [
             "request_id",
@@ -348,7 +348,7 @@ token_meta_user      bob";
     fn a_field_is_printed_alone() {
         let (mut printer, out, err) = printer(Format::Table);
         let answer = SecretAnswer {
-            data: fields(r#"{"n":12345678901234567890,"nothing":null}"#),
+            data: Some(fields(r#"{"n":12345678901234567890,"nothing":null}"#)),
             warnings: Some(vec!["beware".to_owned()]),
             ..SecretAnswer::default()
         };

@@ -39,8 +39,8 @@ pub struct PluginDetails {
     pub deprecation_status: String,
 }
 
-/// How to register a plug-in.
-#[derive(Clone, Debug, Default, Serialize)]
+/// How to register a plug-in. No `Debug`: its environment may hold secrets.
+#[derive(Clone, Default, Serialize)]
 pub struct PluginRequest {
     /// `auth`, `database` or `secret`.
     #[serde(rename = "type")]

@@ -191,17 +191,32 @@ async fn a_closed_port_reads_as_go_prints_it() {
 
 #[tokio::test]
 async fn follows_one_redirect_with_body_and_token() {
-    let active = Scripted::start(vec![answer(204, "")]).await;
     let mut moved = answer(307, "");
-    moved.headers.push(format!("location: {}/v1/kv/a?x=1", active.address()));
-    let standby = Scripted::start(vec![moved]).await;
-    let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config(&standby) };
+    moved.headers.push("location: /v1/kv/b?x=1".to_owned());
+    let server = Scripted::start(vec![moved, answer(204, "")]).await;
+    let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config(&server) };
     let mut fields = Fields::new();
     fields.set("a", &1);
     Client::new(config).unwrap().write("kv/a", &fields).await.unwrap();
-    let asked = active.asked();
-    assert!(asked[0].starts_with("PUT /v1/kv/a?x=1 HTTP"), "{}", asked[0]);
-    assert!(asked[0].contains("x-vault-token: tok") && asked[0].ends_with("{\"a\":1}"));
+    let asked = server.asked();
+    assert!(asked[1].starts_with("PUT /v1/kv/b?x=1 HTTP"), "{}", asked[1]);
+    assert!(asked[1].contains("x-vault-token: tok") && asked[1].ends_with("{\"a\":1}"));
+}
+
+#[tokio::test]
+async fn sends_nothing_to_another_server() {
+    let other = Scripted::start(vec![answer(204, "")]).await;
+    for location in [format!("{}/v1/kv/a", other.address()), "//127.0.0.1:1/v1/kv/a".to_owned()] {
+        let mut moved = answer(307, "");
+        moved.headers.push(format!("location: {location}"));
+        let server = Scripted::start(vec![moved]).await;
+        let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config(&server) };
+        let client = Client::new(config).unwrap();
+        let error = client.write("kv/a", &Fields::new()).await.unwrap_err();
+        assert!(matches!(error, Error::OtherServer(_)), "{error}");
+        assert_eq!(server.asked().len(), 1);
+    }
+    assert!(other.asked().is_empty());
 }
 
 #[tokio::test]

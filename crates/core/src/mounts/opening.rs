@@ -59,7 +59,7 @@ impl Opener {
         let storage = InstanceStorage::new(view);
         let mount = self.mount(entry, &running, storage.clone());
         let engine: Arc<dyn Engine> = match &running.plugin {
-            Some(spec) => self.plugins.open(spec, mount).await?,
+            Some(spec) => self.plugins.open(spec, mount, &entry.route()).await?,
             None => {
                 let kind = entry.class.plugin_type();
                 self.plugins.open_builtin(kind, &entry.mount_type, mount).await?

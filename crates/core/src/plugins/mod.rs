@@ -51,7 +51,7 @@ impl fmt::Display for PluginType {
 }
 
 /// A registered plug-in.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PluginSpec {
     /// Its name, which is the type of its mounts.
     pub name: String,
@@ -67,6 +67,14 @@ pub struct PluginSpec {
     pub env: Vec<String>,
     /// The SHA-256 of the file, in lower-case hex.
     pub sha256: String,
+}
+
+impl fmt::Debug for PluginSpec {
+    /// Without arguments and environment, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, kind, version, command, sha256, .. } = self;
+        write!(f, "PluginSpec({kind} {name} {version}: {command} {sha256})")
+    }
 }
 
 /// What a mount runs. It is kept with the mount: a restart runs exactly this, whatever was
@@ -107,8 +115,17 @@ pub trait Plugins: Send + Sync + fmt::Debug + 'static {
     /// reports; empty if it reports none.
     async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError>;
 
-    /// Starts a plug-in, or shares a process that runs it already, and opens an instance.
-    async fn open(&self, spec: &PluginSpec, mount: Mount) -> Result<Arc<dyn Engine>, PluginError>;
+    /// Starts a plug-in, or shares a process that runs it already, and opens an instance. `label`
+    /// names the mount in the log.
+    async fn open(
+        &self,
+        spec: &PluginSpec,
+        mount: Mount,
+        label: &str,
+    ) -> Result<Arc<dyn Engine>, PluginError>;
+
+    /// From now on instances of this plug-in are opened in fresh processes: it is being reloaded.
+    fn renew(&self, kind: PluginType, name: &str);
 }
 
 /// Why a plug-in can't be used. The text is for the operator.

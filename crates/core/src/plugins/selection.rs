@@ -48,17 +48,17 @@ fn parse(version: &str) -> Option<Version> {
 mod tests {
     use super::*;
 
-    fn registered(version: &str) -> Option<Choice> {
-        Some(Choice::Registered(version.to_owned()))
+    fn registered(version: &str) -> Choice {
+        Choice::Registered(version.to_owned())
     }
 
     #[test]
     fn follows_the_highest_version_unless_told_otherwise() {
         let all = ["v1.2.0", "", "v1.10.0", "v2.0.0-rc1"].map(str::to_owned);
-        assert_eq!(select("", &all, Some("v0.1.0+builtin")), registered("v2.0.0-rc1"));
-        assert_eq!(select("v1.2.0", &all, None), registered("v1.2.0"));
+        assert_eq!(select("", &all, Some("v0.1.0+builtin")), Some(registered("v2.0.0-rc1")));
+        assert_eq!(select("v1.2.0", &all, None), Some(registered("v1.2.0")));
         assert_eq!(select("v3.0.0", &all, None), None);
-        assert_eq!(select("", &[String::new()], Some("v0.1.0+builtin")), registered(""));
+        assert_eq!(select("", &[String::new()], Some("v0.1.0+builtin")), Some(registered("")));
         assert_eq!(select("", &[], Some("v0.1.0+builtin")), Some(Choice::Builtin));
         assert_eq!(select("v0.1.0+builtin", &all, Some("v0.1.0+builtin")), Some(Choice::Builtin));
         assert_eq!(select("", &[], None), None);

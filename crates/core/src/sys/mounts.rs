@@ -235,7 +235,7 @@ async fn enable(call: &Call) -> Result<Answer, Error> {
     if input.external_entropy_access {
         return Err(Error::unbuilt("external entropy access"));
     }
-    let config = Config::read(input.config.map(|object| object.0).unwrap_or_default())?;
+    let config = Config::read(&input.config.map(|object| object.0).unwrap_or_default())?;
     let named = |text: &String| (!text.is_empty()).then(|| text.clone());
     let plugin_name = named(&input.plugin_name).or(config.plugin_name);
     let mount_type = match (input.mount_type.as_str(), plugin_name) {
@@ -294,7 +294,7 @@ struct Config {
 }
 
 impl Config {
-    fn read(fields: Fields) -> Result<Self, Error> {
+    fn read(fields: &Fields) -> Result<Self, Error> {
         let mut config = Self::default();
         for (name, raw) in fields.iter() {
             let text = text_of(raw);

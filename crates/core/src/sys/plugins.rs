@@ -1,5 +1,7 @@
 //! `sys/plugins`: the catalog and reloading.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{ErrorKind, Fields};
@@ -222,7 +224,7 @@ async fn register(call: &Call) -> Result<Answer, Error> {
     if input.command.is_empty() {
         return Err(Error::invalid("missing command value"));
     }
-    let (command, args) = command_line(input.command, input.args.0)?;
+    let (command, args) = command_line(&input.command, input.args.0)?;
     let asked = version(&input.version)?;
     let mut spec = PluginSpec {
         name: name_of(call),
@@ -233,7 +235,8 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         env: input.env.0,
         sha256: sha256(&given)?,
     };
-    let reported = call.open.mounts.opener.plugins.probe(&spec).await.map_err(refused)?;
+    let reported =
+        call.open.mounts.opener.plugins.probe(&spec).await.map_err(|error| refused(&error))?;
     if !reported.is_empty() {
         let reported = normalise(&reported).unwrap_or(reported);
         if !asked.is_empty() && asked != reported {
@@ -248,7 +251,7 @@ async fn register(call: &Call) -> Result<Answer, Error> {
 }
 
 /// The older form has the arguments in the command.
-fn command_line(command: String, args: Vec<String>) -> Result<(String, Vec<String>), Error> {
+fn command_line(command: &str, args: Vec<String>) -> Result<(String, Vec<String>), Error> {
     let mut words = command.split_whitespace();
     let first = words.next().unwrap_or_default().to_owned();
     let rest: Vec<String> = words.map(str::to_owned).collect();
@@ -282,7 +285,7 @@ fn version(text: &str) -> Result<String, Error> {
     Ok(version)
 }
 
-fn refused(error: PluginError) -> Error {
+fn refused(error: &PluginError) -> Error {
     Error::plain(ErrorKind::Invalid, error.to_string())
 }
 
@@ -343,6 +346,15 @@ fn mounts_of(
 }
 
 async fn reload_all(call: &Call, mounts: Vec<(Class, String)>) -> Result<Answer, Error> {
+    // Once for all of them: mounts that shared a process share a fresh one.
+    let table = call.open.mounts.table();
+    let reloaded = mounts.iter().filter_map(|(class, path)| table.get(*class, path));
+    let plugins: BTreeSet<_> = reloaded
+        .map(|mount| (mount.entry.class.plugin_type(), mount.entry.mount_type.clone()))
+        .collect();
+    for (kind, name) in plugins {
+        call.open.mounts.opener.plugins.renew(kind, &name);
+    }
     for (class, path) in mounts {
         call.open.mounts.reload(class, &path).await.map_err(|error| {
             Error::plain(error.kind(), format!("cannot reload the plug-in at {path}: {error}"))

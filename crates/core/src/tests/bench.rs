@@ -57,7 +57,14 @@ impl Plugins for Linked {
         Ok(self.plugin_version.lock().unwrap().to_string())
     }
 
-    async fn open(&self, spec: &PluginSpec, mount: Mount) -> Result<Arc<dyn Engine>, PluginError> {
+    fn renew(&self, _: PluginType, _: &str) {}
+
+    async fn open(
+        &self,
+        spec: &PluginSpec,
+        mount: Mount,
+        _: &str,
+    ) -> Result<Arc<dyn Engine>, PluginError> {
         if *self.broken.lock().unwrap() {
             return Err(PluginError::Start("it does not start".to_owned()));
         }

@@ -145,7 +145,8 @@ async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
     bench.outside.set(Mood::Slow);
     let core = bench.core.clone();
     let root = bench.root.clone();
-    let request = tokio::task::spawn(async move {
+    let tasks = tokio_util::task::TaskTracker::new();
+    let request = tasks.spawn(async move {
         let token = Some(strongroom_types::Secret::from_text(&root));
         let (path, headers) = ("out/creds/dev".to_owned(), std::collections::BTreeMap::new());
         let fields = strongroom_types::Fields::new();

@@ -61,7 +61,7 @@ impl fmt::Display for Operation {
 
 /// One request, as an engine sees it. It carries no token and no storage: the storage belongs to
 /// the instance, and the token is the core's business.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// The same id as in the client's answer and in the log.
     pub id: RequestId,
@@ -89,6 +89,26 @@ pub struct Request {
     pub deadline: Timestamp,
 }
 
+impl fmt::Debug for Request {
+    /// Of headers the names only: a mount may let an `authorization` through.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("id", &self.id)
+            .field("operation", &self.operation)
+            .field("path", &self.path)
+            .field("fields", &self.fields)
+            .field("mount", &self.mount)
+            .field("caller", &self.caller)
+            .field("connection", &self.connection)
+            .field("headers", &self.headers.keys())
+            .field("wrap_ttl", &self.wrap_ttl)
+            .field("lease", &self.lease)
+            .field("namespace", &self.namespace)
+            .field("deadline", &self.deadline)
+            .finish()
+    }
+}
+
 /// What an engine may know of its mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountInfo {
@@ -101,7 +121,7 @@ pub struct MountInfo {
 }
 
 /// What an engine may know of the caller.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The token's accessor; empty on unauthenticated paths.
     pub accessor: String,
@@ -114,6 +134,19 @@ pub struct Caller {
     pub token_hash: Option<String>,
     /// Whether the path needs no token.
     pub unauthenticated: bool,
+}
+
+impl fmt::Debug for Caller {
+    /// The hash is only said to be there: it is as good as the token to whoever looks one up by it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("accessor", &self.accessor)
+            .field("display_name", &self.display_name)
+            .field("entity_id", &self.entity_id)
+            .field("token_hash", &self.token_hash.is_some())
+            .field("unauthenticated", &self.unauthenticated)
+            .finish()
+    }
 }
 
 /// The client's end of the connection.

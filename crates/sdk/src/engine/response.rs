@@ -1,6 +1,7 @@
 //! [`Response`]: what an engine answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use strongroom_types::{RawObject, Ttl};
 
@@ -66,7 +67,7 @@ pub struct Leased {
 }
 
 /// A complete HTTP answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Raw {
     /// The status code.
     pub status: u16,
@@ -76,4 +77,15 @@ pub struct Raw {
     pub body: Vec<u8>,
     /// `Cache-Control`, `Pragma` and `WWW-Authenticate`, and no other.
     pub headers: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Raw {
+    /// Of the body its size only: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Raw")
+            .field("status", &self.status)
+            .field("content_type", &self.content_type)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }

@@ -50,8 +50,7 @@ struct Events(Arc<Lines>);
 
 impl Subscriber for Events {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // The host drops what is below its own level.
-        *metadata.level() <= tracing::Level::DEBUG
+        is_worth_a_line(metadata.target(), *metadata.level())
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -85,6 +84,19 @@ impl Subscriber for Events {
     fn exit(&self, _: &Id) {}
 }
 
+/// Libraries that tell of each frame and connection. A line a frame would drown the log, and slow
+/// each call down.
+const CHATTY: [&str; 8] =
+    ["h2", "hyper", "hyper_util", "mio", "reqwest", "rustls", "tokio", "tower"];
+
+/// The host drops what is below its own level, so that isn't looked at here.
+fn is_worth_a_line(target: &str, level: tracing::Level) -> bool {
+    let library = target.split("::").next().unwrap_or_default();
+    let lowest =
+        if CHATTY.contains(&library) { tracing::Level::WARN } else { tracing::Level::DEBUG };
+    level <= lowest
+}
+
 /// An event's message and fields, as text.
 #[derive(Default)]
 struct Found {
@@ -105,5 +117,22 @@ impl Visit for Found {
         // Writing into a string can't fail.
         let _ = write!(text, "{value:?}");
         self.record_str(field, &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn libraries_tell_of_trouble_only() {
+        for target in ["h2::codec::framed_write", "hyper_util::client", "rustls", "reqwest"] {
+            assert!(!is_worth_a_line(target, Level::DEBUG), "{target}");
+            assert!(is_worth_a_line(target, Level::WARN), "{target}");
+        }
+        assert!(is_worth_a_line("my_engine::service", Level::DEBUG));
+        assert!(!is_worth_a_line("my_engine::service", Level::TRACE));
     }
 }

@@ -7,7 +7,7 @@
 
 mod log;
 mod process;
-mod services;
+pub(crate) mod services;
 mod streams;
 
 use std::process::ExitCode;

@@ -7,24 +7,17 @@ use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
 use strongroom_plugin_protocol::broker::PluginBroker;
-use strongroom_plugin_protocol::generated::health::health_server::HealthServer;
-use strongroom_plugin_protocol::generated::logical::plugin_version_server::PluginVersionServer;
-use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_server::PluginMultiplexingServer;
-use strongroom_plugin_protocol::generated::pb::backend_server::BackendServer;
-use strongroom_plugin_protocol::generated::plugin::grpc_controller_server::GrpcControllerServer;
-use strongroom_plugin_protocol::generated::plugin::grpc_stdio_server::GrpcStdioServer;
 use strongroom_plugin_protocol::handshake::versions::BACKEND_V5;
 use strongroom_plugin_protocol::handshake::{Choice, HandshakeLine, MagicCookie, Offer, env};
 use strongroom_plugin_protocol::tasks::Tasks;
 use strongroom_plugin_protocol::tls::{Identity, client_config, identity, server_config};
-use strongroom_plugin_protocol::transport::{Listener, Services, SocketFolder};
+use strongroom_plugin_protocol::transport::{Listener, SocketFolder};
 use strongroom_types::{Clock, Entropy, SystemClock};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::log;
-use super::services::{Controller, Health, Stdio};
 use super::streams::Streams;
+use super::{log, services};
 use crate::engine::Factory;
 use crate::wire::backend_service::BackendService;
 
@@ -136,21 +129,13 @@ async fn live(
 ) -> Result<(), String> {
     let tracker = TaskTracker::new();
     let tasks = Tasks::new(tracker.clone(), handshake.clock.clone());
-    let broker = PluginBroker::new(&tasks);
     let text = |error: rustls::Error| error.to_string();
     let server = server_config(&handshake.own, handshake.host.clone()).map_err(text)?;
     let client = client_config(&handshake.own, handshake.host).map_err(text)?;
     let (clock, entropy) = (handshake.clock.clone(), handshake.entropy.clone());
-    let backend = BackendService::new(factory, broker.clone(), client, clock, entropy);
+    let backend = BackendService::new(factory, PluginBroker::new(&tasks), client, clock, entropy);
     let shutdown = Arc::new(Notify::new());
-    let services = Services::new()
-        .with(HealthServer::new(Health))
-        .with(broker.service())
-        .with(GrpcControllerServer::new(Controller(shutdown.clone())))
-        .with(GrpcStdioServer::new(Stdio::new(streams.printed(), &tasks)))
-        .with(BackendServer::new(backend.clone()))
-        .with(PluginVersionServer::new(backend.clone()))
-        .with(PluginMultiplexingServer::new(backend.clone()));
+    let services = services::all(&backend, shutdown.clone(), streams.printed(), &tasks);
     let listener = sockets.bind(&*handshake.entropy)?;
     let address = listener.address().clone();
     let mut line =
@@ -165,7 +150,7 @@ async fn live(
     let reason = tokio::select! {
         () = &mut serving => "the listener ended",
         () = shutdown.notified() => "the host asked for it",
-        () = broker.host_gone() => "the host closed its broker",
+        () = backend.broker().host_gone() => "the host closed its broker",
         () = host_process_gone(&*handshake.clock) => "the host's process is gone",
     };
     tracing::debug!(reason, "the plug-in ends");

@@ -1,14 +1,42 @@
-//! Health, shutdown and standard streams, as go-plugin wants them.
+//! All services of a plug-in process: the engine's own, and health, shutdown and standard streams,
+//! as go-plugin wants them.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, StreamExt, stream};
 use strongroom_plugin_protocol::generated::health;
+use strongroom_plugin_protocol::generated::health::health_server::HealthServer;
+use strongroom_plugin_protocol::generated::logical::plugin_version_server::PluginVersionServer;
+use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_server::PluginMultiplexingServer;
+use strongroom_plugin_protocol::generated::pb::backend_server::BackendServer;
+use strongroom_plugin_protocol::generated::plugin::grpc_controller_server::GrpcControllerServer;
+use strongroom_plugin_protocol::generated::plugin::grpc_stdio_server::GrpcStdioServer;
 use strongroom_plugin_protocol::generated::plugin::{self, StdioData, stdio_data};
 use strongroom_plugin_protocol::tasks::Tasks;
+use strongroom_plugin_protocol::transport::Services;
 use tokio::sync::{Notify, mpsc};
 use tonic::{Request, Response, Status, async_trait};
+
+use crate::wire::backend_service::BackendService;
+
+/// What the main connection is offered. `shutdown` hears when the host wants the process to end;
+/// `printed` is what the engine's code prints.
+pub(crate) fn all(
+    backend: &BackendService,
+    shutdown: Arc<Notify>,
+    printed: mpsc::Receiver<Vec<u8>>,
+    tasks: &Tasks,
+) -> Services {
+    Services::new()
+        .with(HealthServer::new(Health))
+        .with(backend.broker().service())
+        .with(GrpcControllerServer::new(Controller(shutdown)))
+        .with(GrpcStdioServer::new(Stdio::new(printed, tasks)))
+        .with(BackendServer::new(backend.clone()))
+        .with(PluginVersionServer::new(backend.clone()))
+        .with(PluginMultiplexingServer::new(backend.clone()))
+}
 
 /// Serving, as long as it answers.
 pub(super) struct Health;

@@ -1,11 +1,9 @@
 //! An engine, as a host sees it: instances of a factory behind the `Backend` service.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use rustls::ClientConfig;
 use strongroom_plugin_protocol::broker::PluginBroker;
 use strongroom_plugin_protocol::generated::multiplexing as mux;
@@ -14,13 +12,15 @@ use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::metadata::{NO_INSTANCE, instance_id};
 use strongroom_plugin_protocol::transport::Channel;
 use strongroom_types::{Clock, Entropy, Timestamp};
+use tonic::metadata::MetadataValue;
 use tonic::{Request as Call, Response as Reply, Status, async_trait};
 
-use super::LIFETIMES;
 use super::convert::{Asked, error_to_wire, request_from_wire, response_to_wire, special_to_wire};
 use super::remote_host::{RemoteStorage, RemoteSystem};
+use super::{EXCLUSIVE, LIFETIMES};
 use crate::engine::{Engine, EngineError, Existence, Factory, Kind, Mount, Response};
 use crate::intent::HOST_CONFIG_KEY;
+use crate::panics::caught;
 
 /// All instances of one factory in this process. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +57,11 @@ impl BackendService {
     ) -> Self {
         let instances = RwLock::default();
         Self(Arc::new(Shared { factory, broker, tls, clock, entropy, instances }))
+    }
+
+    /// Where the host announces its services.
+    pub(crate) fn broker(&self) -> &PluginBroker {
+        &self.0.broker
     }
 
     /// Ends all instances: the process goes.
@@ -132,13 +137,6 @@ fn timeout(header: &str) -> Option<Duration> {
     })
 }
 
-/// A panic in an engine's code is an error of that request alone. What it panicked with isn't told:
-/// it may be a secret.
-async fn caught<T>(work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(EngineError::internal("the engine panicked")))
-}
-
 fn handled(outcome: Result<Response, EngineError>) -> pb::HandleRequestReply {
     let (response, err) = match outcome {
         Ok(response) => (response_to_wire(response), None),
@@ -174,12 +172,17 @@ impl pb::backend_server::Backend for BackendService {
     }
 
     async fn r#type(&self, call: Call<pb::Empty>) -> Result<Reply<pb::TypeReply>, Status> {
-        let kind = self.instance(&call)?.engine.description().kind;
-        let r#type = match kind {
+        let instance = self.instance(&call)?;
+        let description = instance.engine.description();
+        let r#type = match description.kind {
             Kind::Secrets => 1,
             Kind::Auth => 2,
         };
-        Ok(Reply::new(pb::TypeReply { r#type }))
+        let mut reply = Reply::new(pb::TypeReply { r#type });
+        if description.exclusive {
+            reply.metadata_mut().insert(EXCLUSIVE, MetadataValue::from_static("1"));
+        }
+        Ok(reply)
     }
 
     async fn special_paths(

@@ -11,6 +11,7 @@ use strongroom_plugin_protocol::values::{WireError, json, time};
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 use tonic::Status;
 
+use super::REFRESH;
 use crate::engine::{
     Caller, Connection, Data, EngineError, LeaseContext, Leased, MountInfo, Operation, Raw,
     Request, Response, SpecialPaths, StatusKind, StorageError,
@@ -155,12 +156,23 @@ pub(crate) fn response_to_wire(response: Response) -> Option<pb::Response> {
 }
 
 fn data_to_wire(data: Data) -> pb::Response {
+    let mut headers = headers_to_wire(data.headers);
+    if let Some(refresh) = data.refresh {
+        let header = vec![refresh.as_secs().to_string()];
+        headers.insert(REFRESH.to_owned(), pb::Header { header });
+    }
     pb::Response {
         data: text(data.object),
         warnings: data.warnings,
-        headers: headers_to_wire(data.headers),
+        headers,
         ..pb::Response::blank()
     }
+}
+
+/// Takes the header out that stands for [`Data::refresh`].
+fn refresh_from_wire(headers: &mut BTreeMap<String, pb::Header>) -> Option<Ttl> {
+    let secs = headers.remove(REFRESH)?.header.first()?.parse().ok()?;
+    Some(Ttl::from_secs(secs))
 }
 
 /// Keys of a raw answer, and the headers some of them stand for.
@@ -195,7 +207,7 @@ pub(crate) fn reply_from_wire(
     if let Some(error) = error {
         return Err(with_response(error_from_wire(error), response.is_some()));
     }
-    let Some(response) = response else { return Ok(Response::Nothing) };
+    let Some(mut response) = response else { return Ok(Response::Nothing) };
     if response.auth.is_some() {
         return Err(EngineError::internal(
             "the engine answered with a login, and is no auth method",
@@ -220,6 +232,7 @@ pub(crate) fn reply_from_wire(
     }
     let data = Data {
         warnings: response.warnings,
+        refresh: refresh_from_wire(&mut response.headers),
         headers: headers_from_wire(response.headers),
         ..Data::new(object.unwrap_or_else(RawObject::null))
     };
@@ -423,8 +436,8 @@ fn headers_from_wire(headers: BTreeMap<String, pb::Header>) -> BTreeMap<String, 
 mod tests {
     use super::*;
 
-    fn response(data: &str) -> Option<pb::Response> {
-        Some(pb::Response { data: data.to_owned(), ..pb::Response::blank() })
+    fn response(data: &str) -> pb::Response {
+        pb::Response { data: data.to_owned(), ..pb::Response::blank() }
     }
 
     fn status_of(error: &EngineError) -> String {
@@ -434,16 +447,20 @@ mod tests {
     #[test]
     fn nothing_data_and_null_stay_apart() {
         assert!(matches!(reply_from_wire(None, None), Ok(Response::Nothing)));
-        let Ok(Response::Data(data)) = reply_from_wire(response("{}"), None) else { panic!() };
+        let Ok(Response::Data(data)) = reply_from_wire(Some(response("{}")), None) else {
+            panic!()
+        };
         assert_eq!(data.object.as_bytes(), b"{}");
-        let Ok(Response::Data(data)) = reply_from_wire(response("null"), None) else { panic!() };
+        let Ok(Response::Data(data)) = reply_from_wire(Some(response("null")), None) else {
+            panic!()
+        };
         assert_eq!(data.object.as_bytes(), b"null");
     }
 
     #[test]
     fn an_error_response_has_error_alone_or_with_data() {
         let user = |data: &str| {
-            matches!(reply_from_wire(response(data), None), Err(EngineError::User { .. }))
+            matches!(reply_from_wire(Some(response(data)), None), Err(EngineError::User { .. }))
         };
         assert!(user(r#"{"error":"x"}"#));
         assert!(user(r#"{"error":"x","data":{"a":1}}"#));
@@ -500,7 +517,17 @@ mod tests {
             assert_eq!(back, raw);
         }
         let impossible = response(r#"{"http_status_code":99,"http_content_type":"a"}"#);
-        assert!(reply_from_wire(impossible, None).is_err());
+        assert!(reply_from_wire(Some(impossible), None).is_err());
+    }
+
+    #[test]
+    fn advice_to_look_again_survives() {
+        for refresh in [None, Some(Ttl::from_secs(90))] {
+            let data = Data { refresh, ..Data::new(RawObject::empty()) };
+            let wire = response_to_wire(Response::Data(data));
+            let Ok(Response::Data(back)) = reply_from_wire(wire, None) else { panic!() };
+            assert_eq!((back.refresh, back.headers.len()), (refresh, 0));
+        }
     }
 
     #[test]

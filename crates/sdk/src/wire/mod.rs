@@ -18,3 +18,11 @@ pub use remote_engine::{RemoteEngine, SetUp, SetUpError};
 /// The metadata of a request in which a Strongroom host tells the mount's lifetimes, so that an
 /// engine need not ask for them each time: `<default>,<longest>` in seconds.
 pub(crate) const LIFETIMES: &str = "strongroom-lifetimes";
+
+/// The metadata with which an engine of ours says, beside its type, that it is exclusive. Other
+/// hosts don't look.
+pub(crate) const EXCLUSIVE: &str = "strongroom-exclusive";
+
+/// The answer header that carries [`Data::refresh`](crate::engine::Data::refresh), for which the
+/// wire has no field. Servers pass on only headers that an operator allowed.
+pub(crate) const REFRESH: &str = "strongroom-refresh";

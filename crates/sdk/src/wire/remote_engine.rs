@@ -15,10 +15,10 @@ use strongroom_plugin_protocol::transport::{AnySize, Channel, Services};
 use strongroom_types::{Clock, Timestamp};
 use tonic::{Code, Request as Call, Status};
 
-use super::LIFETIMES;
 use super::convert::{
     error_from_wire, failed_call, reply_from_wire, request_to_wire, special_from_wire,
 };
+use super::{EXCLUSIVE, LIFETIMES};
 use crate::engine::{
     Description, Engine, EngineError, Existence, Kind, Lifetimes, Mount, Request, Response,
     StatusKind,
@@ -145,6 +145,7 @@ async fn describe(
     limit: Duration,
 ) -> Result<Description, SetUpError> {
     let kind = backend.r#type(timed(pb::Empty {}, limit)).await.map_err(|s| failed("Type", &s))?;
+    let exclusive = kind.metadata().contains_key(EXCLUSIVE);
     let kind = match kind.into_inner().r#type {
         1 => Kind::Secrets,
         2 => Kind::Auth,
@@ -168,7 +169,7 @@ async fn describe(
         Err(status) if status.code() == Code::Unimplemented => String::new(),
         Err(status) => return Err(failed("Version", &status)),
     };
-    Ok(Description { kind, version, special, wants_token_hash: true, exclusive: false })
+    Ok(Description { kind, version, special, wants_token_hash: true, exclusive })
 }
 
 /// At most one `*`, at the end and not behind `+`; `+` as a whole segment only.

@@ -45,11 +45,23 @@ impl RemoteStorage {
                 Change::Put { key, value, seal_wrap } => {
                     let entry = Some(pb::StorageEntry { key, value, seal_wrap });
                     let args = pb::StoragePutArgs { entry, txn: String::new() };
-                    self.common.clone().put(args).await.map_err(failed)?.into_inner().err
+                    self.common
+                        .clone()
+                        .put(args)
+                        .await
+                        .map_err(|status| failed(&status))?
+                        .into_inner()
+                        .err
                 }
                 Change::Delete { key } => {
                     let args = pb::StorageDeleteArgs { key, txn: String::new() };
-                    self.common.clone().delete(args).await.map_err(failed)?.into_inner().err
+                    self.common
+                        .clone()
+                        .delete(args)
+                        .await
+                        .map_err(|status| failed(&status))?
+                        .into_inner()
+                        .err
                 }
             };
             spoken(err)?;
@@ -63,7 +75,11 @@ impl Storage for RemoteStorage {
     async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
         let key = key.to_owned();
         if let Some(own) = &self.own {
-            let reply = own.clone().get_versioned(own::GetRequest { key }).await.map_err(failed)?;
+            let reply = own
+                .clone()
+                .get_versioned(own::GetRequest { key })
+                .await
+                .map_err(|status| failed(&status))?;
             let reply = reply.into_inner();
             spoken(reply.err)?;
             return Ok(reply.entry.map(|entry| Stored {
@@ -73,7 +89,8 @@ impl Storage for RemoteStorage {
             }));
         }
         let args = pb::StorageGetArgs { key, txn: String::new() };
-        let reply = self.common.clone().get(args).await.map_err(failed)?.into_inner();
+        let reply =
+            self.common.clone().get(args).await.map_err(|status| failed(&status))?.into_inner();
         spoken(reply.err)?;
         Ok(reply.entry.map(|entry| Stored {
             value: entry.value,
@@ -95,12 +112,19 @@ impl Storage for RemoteStorage {
                 limit: i32::try_from(limit).unwrap_or(i32::MAX),
                 txn: String::new(),
             };
-            let reply = self.common.clone().list_page(args).await.map_err(failed)?.into_inner();
+            let reply = self
+                .common
+                .clone()
+                .list_page(args)
+                .await
+                .map_err(|status| failed(&status))?
+                .into_inner();
             spoken(reply.err)?;
             return Ok(reply.keys);
         }
         let args = pb::StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
-        let reply = self.common.clone().list(args).await.map_err(failed)?.into_inner();
+        let reply =
+            self.common.clone().list(args).await.map_err(|status| failed(&status))?.into_inner();
         spoken(reply.err)?;
         let mut keys = reply.keys;
         keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
@@ -110,7 +134,12 @@ impl Storage for RemoteStorage {
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
         let Some(own) = &self.own else { return self.apply_singly(batch).await };
-        let reply = own.clone().commit(batch_to_wire(batch)).await.map_err(failed)?.into_inner();
+        let reply = own
+            .clone()
+            .commit(batch_to_wire(batch))
+            .await
+            .map_err(|status| failed(&status))?
+            .into_inner();
         match reply.outcome {
             Some(commit_reply::Outcome::Committed(_)) => Ok(()),
             Some(commit_reply::Outcome::Failed(failed)) => {
@@ -150,7 +179,7 @@ fn batch_to_wire(batch: StorageBatch) -> own::CommitRequest {
     request
 }
 
-fn failed(status: Status) -> StorageError {
+fn failed(status: &Status) -> StorageError {
     if status.message() == StorageError::Missing.to_string() {
         return StorageError::Missing;
     }
@@ -193,7 +222,7 @@ impl RemoteSystem {
     }
 }
 
-fn unanswered(status: Status) -> SystemError {
+fn unanswered(status: &Status) -> SystemError {
     SystemError(status.message().to_owned())
 }
 
@@ -208,17 +237,30 @@ impl System for RemoteSystem {
         let (mut one, mut other) = (self.client.clone(), self.client.clone());
         let asked =
             tokio::join!(one.default_lease_ttl(pb::Empty {}), other.max_lease_ttl(pb::Empty {}));
-        let (default, max) = (asked.0.map_err(unanswered)?, asked.1.map_err(unanswered)?);
+        let (default, max) = (
+            asked.0.map_err(|status| unanswered(&status))?,
+            asked.1.map_err(|status| unanswered(&status))?,
+        );
         Ok(Lifetimes { default: ttl(default.into_inner()), max: ttl(max.into_inner()) })
     }
 
     async fn tainted(&self) -> Result<bool, SystemError> {
-        let reply = self.client.clone().tainted(pb::Empty {}).await.map_err(unanswered)?;
+        let reply = self
+            .client
+            .clone()
+            .tainted(pb::Empty {})
+            .await
+            .map_err(|status| unanswered(&status))?;
         Ok(reply.into_inner().tainted)
     }
 
     async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
-        let reply = self.client.clone().cluster_info(pb::Empty {}).await.map_err(unanswered)?;
+        let reply = self
+            .client
+            .clone()
+            .cluster_info(pb::Empty {})
+            .await
+            .map_err(|status| unanswered(&status))?;
         let reply = reply.into_inner();
         if !reply.err.is_empty() {
             return Err(SystemError(reply.err));
@@ -227,7 +269,12 @@ impl System for RemoteSystem {
     }
 
     async fn server_version(&self) -> Result<String, SystemError> {
-        let reply = self.client.clone().plugin_env(pb::Empty {}).await.map_err(unanswered)?;
+        let reply = self
+            .client
+            .clone()
+            .plugin_env(pb::Empty {})
+            .await
+            .map_err(|status| unanswered(&status))?;
         let environment = reply.into_inner().plugin_environment.unwrap_or_default();
         Ok(environment.vault_version)
     }

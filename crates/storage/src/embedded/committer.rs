@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
 use super::log::Log;
-use super::record::Builder;
+use super::record::{BATCH_OVERHEAD, Builder};
 use crate::limits::batch_bytes;
 use crate::{Batch, Change, Error, Precondition, Version};
 
@@ -63,12 +63,12 @@ impl Committer {
     /// Whatever waits by now, within bounds, and whether to stop after it. Waiting for more would
     /// gain nothing: while this group is synced, the next one gathers.
     fn gather(&mut self, first: Job) -> (Vec<Job>, bool) {
-        let mut bytes = batch_bytes(&first.batch);
+        let mut bytes = logged_bytes(&first.batch);
         let mut group = vec![first];
         while group.len() < self.most_batches && bytes < self.enough_bytes {
             match self.queue.try_recv() {
                 Ok(Message::Commit(next)) => {
-                    bytes = bytes.saturating_add(batch_bytes(&next.batch));
+                    bytes = bytes.saturating_add(logged_bytes(&next.batch));
                     group.push(next);
                 }
                 Ok(Message::Stop) => return (group, true),
@@ -161,6 +161,11 @@ impl Committer {
         }
         self.shared.in_tree(|tree| tree.version_of(key))
     }
+}
+
+/// What a batch takes in a record. One without changes takes something too.
+fn logged_bytes(batch: &Batch) -> usize {
+    batch_bytes(batch).saturating_add(BATCH_OVERHEAD)
 }
 
 /// What the group changes so far: each key with its new version, `None` when deleted.

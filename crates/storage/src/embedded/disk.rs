@@ -64,17 +64,15 @@ impl Folder {
     pub(super) fn ensure(path: &Path) -> io::Result<Self> {
         let folder = Self { path: path.to_owned() };
         if path.is_dir() {
+            // Whoever made it may have died, or been content, before its name was durable. Who
+            // may not read the folder above can't do this, and was given a finished folder.
+            let _ = sync_parent(path);
             return Ok(folder);
         }
         let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         // A name is durable once the folder that holds it is synced.
-        for created in missing {
-            match created.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all()?,
-                _ => File::open(".")?.sync_all()?,
-            }
-        }
+        missing.into_iter().try_for_each(sync_parent)?;
         Ok(folder)
     }
 
@@ -115,6 +113,11 @@ impl Disk for Folder {
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn open_file(path: &Path) -> io::Result<File> {

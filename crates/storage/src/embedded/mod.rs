@@ -323,12 +323,7 @@ fn closed() -> Error {
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
-    match classify(error, "") {
-        Error::Io(_) => {
-            Error::Refused(format!("the storage folder {} can't be used: {error}", path.display()))
-        }
-        known => known,
-    }
+    Error::Refused(format!("the storage folder {} can't be used: {error}", path.display()))
 }
 
 /// Says in which folder it is, where that helps.
@@ -338,6 +333,7 @@ fn with_path(path: &Path, error: Error) -> Error {
         Error::Refused(why) => Error::Refused(format!("{why} ({path})")),
         Error::Corrupt(what) => Error::Corrupt(format!("{what} ({path})")),
         Error::Io(what) => Error::Io(format!("{what} ({path})")),
+        Error::Full | Error::ReadOnly => Error::Refused(format!("{error} ({path})")),
         other => other,
     }
 }

@@ -68,7 +68,7 @@ impl Opened {
     }
 
     /// What went wrong with it so far.
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &Arc<Health> {
         &self.health
     }
 

@@ -25,6 +25,8 @@ use crate::{Change, Error, Version};
 pub(super) const SECTOR: usize = 512;
 const MAGIC: [u8; 8] = *b"srlog\0\0\x01";
 const HEADER: usize = 40;
+/// What a batch takes beside its changes.
+pub(super) const BATCH_OVERHEAD: usize = 4;
 /// Where the checksummed part begins.
 const SUMMED: usize = 16;
 const DELETED: u32 = u32::MAX;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::contract;
-use crate::testing::SimDisk;
+use crate::testing::{Operation, Outcome, SimDisk};
+use crate::{Change, Precondition, contract};
 
 /// Options under which a few dozen small batches fill a log file, and carrying them over takes
 /// several steps.
@@ -31,11 +31,33 @@ fn open(disk: &SimDisk) -> Result<Embedded, Error> {
     Embedded::open_on(disk.clone(), small())
 }
 
+/// How much of what is long is done: `STRONGROOM_ROUNDS`, 1 if it isn't set.
+fn rounds() -> usize {
+    let rounds = std::env::var("STRONGROOM_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    rounds.unwrap_or(1).max(1)
+}
+
 /// Everything in a store.
 async fn dump(store: &dyn Physical) -> Result<BTreeMap<String, Entry>, Error> {
     let mut entries = BTreeMap::new();
     for key in store.scan("", None, usize::MAX).await? {
         let entry = store.get(&key).await?;
+        let entry =
+            entry.ok_or_else(|| Error::Corrupt(format!("{key} is listed and not there")))?;
+        entries.insert(key, entry);
+    }
+    Ok(entries)
+}
+
+/// The same of an embedded store, read on this thread: for tests that do it thousands of times.
+fn dump_here(store: &Embedded) -> Result<BTreeMap<String, Entry>, Error> {
+    let shared = &store.shared;
+    let newer = shared.overlay().slice("", None, usize::MAX);
+    let keys = shared.in_tree(|tree| tree.snapshot()?.keys("", None, usize::MAX, newer.clone()))?;
+    let mut entries = BTreeMap::new();
+    for key in keys {
+        let newest = shared.overlay().get(&key);
+        let entry = newest.map_or_else(|| shared.in_tree(|tree| tree.get(&key)), Ok)?;
         let entry =
             entry.ok_or_else(|| Error::Corrupt(format!("{key} is listed and not there")))?;
         entries.insert(key, entry);
@@ -70,7 +92,7 @@ async fn counts_what_it_does() {
     for n in 0..200 {
         store.commit(Batch::put(format!("key/{n}"), vec![0; 500])).await.unwrap();
     }
-    let refused = Batch::default().on(crate::Precondition::Exists("nothing".to_owned()));
+    let refused = Batch::default().on(Precondition::Exists("nothing".to_owned()));
     store.commit(refused).await.unwrap_err();
     store.get("key/199").await.unwrap();
     let stats = store.stats();
@@ -108,15 +130,8 @@ async fn a_closed_store_answers_so_and_keeps_what_it_took() {
     }
 }
 
-/// The committer is held at the sync of a first batch until all others wait.
-#[tokio::test]
-async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
-    use crate::testing::{Operation, Outcome};
-    use crate::{Change, Precondition};
-
-    let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
-    let first = store.commit(Batch::put("old", "")).await.unwrap();
+/// Holds the disk at its next sync. Answers what tells of its arrival, and what lets it go on.
+fn hold_at_sync(disk: &SimDisk) -> (std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>) {
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let (arrive, arrived) = std::sync::mpsc::channel::<()>();
     let mut held = false;
@@ -128,6 +143,16 @@ async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
         }
         Outcome::Done
     });
+    (arrived, release)
+}
+
+/// The committer is held at the sync of a first batch until all others wait.
+#[tokio::test]
+async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let first = store.commit(Batch::put("old", "")).await.unwrap();
+    let (arrived, release) = hold_at_sync(&disk);
     let key = |name: &str| name.to_owned();
     let batches = [
         Batch::put("gate", ""),
@@ -158,6 +183,73 @@ async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
     assert_eq!(store.stats().groups, 3, "before, the one held, and the rest");
     let names: Vec<_> = dump(&store).await.unwrap().into_keys().collect();
     assert_eq!(names, ["gate"]);
+}
+
+/// Batches without changes cost bytes in a record as well. However many wait, a record fits into
+/// a log file.
+#[tokio::test]
+async fn a_crowd_of_empty_batches_fits_into_the_log() {
+    let disk = SimDisk::new();
+    let options = Options { queued_batches: 10_000, group_batches: 10_000, ..small() };
+    let store = Embedded::open_on(disk.clone(), options).unwrap();
+    let (arrived, release) = hold_at_sync(&disk);
+    let mut commits: Vec<_> = (0..6000).map(|_| store.commit(Batch::default())).collect();
+    for (n, commit) in commits.iter_mut().enumerate() {
+        assert!(poll_once(commit).await.is_none());
+        if n == 0 {
+            arrived.recv().unwrap();
+        }
+    }
+    release.send(()).unwrap();
+    let mut last = Version(0);
+    for commit in commits {
+        last = commit.await.unwrap();
+    }
+    assert_eq!(last, Version(6000));
+    store.close().await;
+    for file in log::LOGS {
+        assert_eq!(disk.open(file).unwrap().len().unwrap(), 16 << 10, "{file} did not grow");
+    }
+    assert_eq!(open(&disk).unwrap().commit(Batch::default()).await.unwrap(), Version(6001));
+}
+
+/// Keys that are there all the time, and others between them that come and go. All of it moves
+/// from the log to the tree while it is listed page by page.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_miss_no_key_that_stays() {
+    let store = Arc::new(open(&SimDisk::new()).unwrap());
+    let stays = |n: usize| format!("key/{:03}", n % 100);
+    for n in 0..100 {
+        store.commit(Batch::put(stays(n), "")).await.unwrap();
+    }
+    let writer = Arc::clone(&store);
+    let writing = tokio::spawn(async move {
+        for n in 0..600_usize {
+            let passing = format!("{}/passing", stays(n * 7));
+            let batch = Batch::put(stays(n * 13), vec![0; 200]);
+            writer.commit(batch.and(Change::put(passing.clone(), ""))).await.unwrap();
+            writer.commit(Batch::delete(passing)).await.unwrap();
+        }
+    });
+    let expected: Vec<_> = (0..100).map(stays).collect();
+    let mut listed = 0;
+    while listed < 3 || !writing.is_finished() {
+        let mut found: Vec<String> = Vec::new();
+        loop {
+            let after = found.last().map(String::as_str);
+            let page = store.scan("key/", after, 7).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        assert!(found.is_sorted_by(|a, b| a < b), "{found:?}");
+        found.retain(|key| !key.ends_with("passing"));
+        assert_eq!(found, expected);
+        listed += 1;
+    }
+    writing.await.unwrap();
+    assert!(store.stats().carried_over > 10);
 }
 
 /// What the future answers at once, if anything.

@@ -165,22 +165,32 @@ impl Tree {
             return Err(reopening());
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let reopened = self.reopen_into(&mut state, thorough, verify);
+        let reopened = self.reopen_into(&mut state, thorough);
         if thorough {
             self.verifying.store(false, Ordering::Release);
         }
         reopened
     }
 
-    fn reopen_into(&self, state: &mut State, thorough: bool, verify: bool) -> Result<(), Error> {
+    fn reopen_into(&self, state: &mut State, thorough: bool) -> Result<(), Error> {
         match state {
             State::Open(opened) if opened.health().failed() => {
+                let health = Arc::clone(opened.health());
                 // First: whatever it still does to the file, the next opening is to find it done.
                 *state = State::Not(Error::Io("a fault of the tree's file".to_owned()));
+                // Only now can nothing more fail with it: a write may have, since it was asked.
+                self.suspect.fetch_or(health.suspect(), Ordering::AcqRel);
             }
             State::Open(opened) if !(opened.is_shadow() && thorough) => return Ok(()),
             State::Not(error) if is_final(error) || !thorough => return Err(state.refusal()),
             _ => {}
+        }
+        let verify = self.suspect.load(Ordering::Acquire);
+        if verify && !thorough {
+            return Err(reopening());
+        }
+        if verify {
+            self.verifying.store(true, Ordering::Release);
         }
         let error = match self.open_anew(Opening { verify, shadow: false }) {
             Ok(opened) => {
@@ -213,7 +223,10 @@ impl Tree {
         if applied < self.applied() {
             return Err(Error::Corrupt("the tree lost what was durable".to_owned()));
         }
-        self.applied.store(applied.0, Ordering::Release);
+        // What a shadow shows may be no more than cached: nothing is built on it.
+        if !how.shadow {
+            self.applied.store(applied.0, Ordering::Release);
+        }
         Ok(opened)
     }
 
@@ -235,5 +248,50 @@ impl State {
             Self::Not(error) if is_final(error) => error.clone(),
             Self::Not(error) => Error::Closed(format!("it can't be opened again: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SimDisk;
+
+    const CACHE: usize = 128 << 10;
+
+    fn tree_on(disk: &SimDisk) -> Tree {
+        Tree::open(Arc::new(disk.clone()), CACHE).unwrap()
+    }
+
+    /// A write fails after a reader looked, and before it has the tree to itself.
+    #[test]
+    fn a_fault_that_comes_late_is_verified_all_the_same() {
+        let disk = SimDisk::new();
+        Tree::create(&disk, CACHE).unwrap();
+        let tree = tree_on(&disk);
+        let mut state = tree.state.write().unwrap();
+        match &*state {
+            State::Open(opened) => opened.health().distrust(),
+            State::Not(error) => panic!("{error}"),
+        }
+        assert!(tree.reopen_into(&mut state, false).is_err(), "not for a reader to open");
+        drop(state);
+        assert!(tree.suspect.load(Ordering::Acquire) && tree.needs_recovery());
+        tree.recover().unwrap();
+        assert!(!tree.suspect.load(Ordering::Acquire) && !tree.needs_recovery());
+        assert_eq!(tree.reopened(), 1);
+    }
+
+    /// What a shadow shows may yet be lost. If the log were believed to be spent on its word, the
+    /// tree would be taken for damaged once it is found to have less.
+    #[test]
+    fn nothing_is_built_on_what_a_shadow_shows() {
+        let disk = SimDisk::new();
+        Tree::create(&disk, CACHE).unwrap();
+        let tree = tree_on(&disk);
+        tree_on(&disk).write(&[], Some(Version(7))).unwrap();
+        tree.open_file(Opening { shadow: true, ..Opening::default() }).unwrap();
+        assert_eq!(tree.applied(), Version(0));
+        tree.open_file(Opening::default()).unwrap();
+        assert_eq!(tree.applied(), Version(7));
     }
 }

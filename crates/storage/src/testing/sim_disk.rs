@@ -70,6 +70,8 @@ struct State {
     start: Medium,
     history: Vec<Event>,
     medium: Medium,
+    /// The medium at an earlier point: whoever cuts power at point after point goes on from it.
+    replayed: Option<(usize, Medium)>,
     syncs: BTreeMap<Option<String>, usize>,
     life: u64,
     decide: Option<Decide>,
@@ -91,6 +93,7 @@ impl SimDisk {
             files,
             start,
             history: Vec::new(),
+            replayed: None,
             syncs: BTreeMap::new(),
             life: 0,
             decide: None,
@@ -128,12 +131,17 @@ impl SimDisk {
     /// With seed 0 nothing unsynced survives, with seed 1 everything, with others a part that
     /// depends on the seed.
     pub fn after_power_cut(&self, events: usize, seed: u64) -> Self {
-        let state = self.state();
-        let mut medium = state.start.clone();
-        for event in state.history.iter().take(events) {
+        let mut state = self.state();
+        let events = events.min(state.history.len());
+        let (from, mut medium) = match state.replayed.take() {
+            Some((from, medium)) if from <= events => (from, medium),
+            _ => (0, state.start.clone()),
+        };
+        for event in state.history.iter().take(events).skip(from) {
             medium.happen(event);
         }
         let (names, files) = medium.after_power_cut(seed);
+        state.replayed = Some((events, medium));
         Self::holding(names, files)
     }
 

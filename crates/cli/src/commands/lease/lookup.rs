@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http};
 
 /// Show a lease's times
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Lookup {
     #[command(flatten)]
     http: Http,

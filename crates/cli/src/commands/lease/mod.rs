@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
 /// Interact with leases
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Lease {
     Lookup(Box<lookup::Lookup>),
     Renew(Box<renew::Renew>),

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, Seconds, duration};
 
 /// Renew a lease
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Renew {
     /// How long it shall last from now; the server may give less
     #[arg(long, value_name = "DURATION", value_parser = duration)]

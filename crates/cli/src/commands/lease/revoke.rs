@@ -9,7 +9,7 @@ use crate::flags::Http;
 use crate::output::text::wrap;
 
 /// Revoke a lease, or all leases below a path
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(
     after_help = "Examples:\n  strongroom lease revoke database/creds/readonly/2f6a614c\n  strongroom lease revoke -prefix database/creds"
 )]

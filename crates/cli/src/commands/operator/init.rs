@@ -14,7 +14,7 @@ use crate::output::value::Value;
 use crate::output::{Format, Printer};
 
 /// Initialise a server: make its root key, the shares that unseal it, and a root token
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 Shares and root token are shown once. Whoever has enough shares can read everything.
 

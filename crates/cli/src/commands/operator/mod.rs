@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::seal_status::Status;
 
 /// Initialise, unseal and seal the server
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Operator {
     Init(Box<init::Init>),
     Seal(Box<seal::Seal>),

@@ -7,7 +7,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
 
 /// Seal the server: it forgets its key and answers nothing until it is unsealed
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Seal {
     #[command(flatten)]
     http: Http,

@@ -12,7 +12,7 @@ use crate::flags::{Formatted, Http};
 use crate::output::text::wrap;
 
 /// Give a key share to a sealed server
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 Without an argument the share is asked for on the terminal; with - it is read from standard input.
 Either keeps it out of the list of processes and the shell's history.")]

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::Http;
 
 /// Take a plug-in out of the catalog; mounts that run it go on
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Deregister {
     /// The version; without it, the unversioned plug-in
     #[arg(long, value_name = "VERSION")]

@@ -9,7 +9,7 @@ use crate::flags::{Formatted, Http, OneField};
 use crate::output::value::Value;
 
 /// Show a plug-in of the catalog
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Info {
     /// The version; without it, the one that would run
     #[arg(long, value_name = "VERSION")]

@@ -12,7 +12,7 @@ use crate::output::table::table;
 use crate::output::value::Value;
 
 /// List the plug-ins of the catalog
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct List {
     /// Show whether they will go, too
     #[arg(long)]

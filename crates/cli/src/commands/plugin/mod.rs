@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
 /// Interact with the plug-in catalog
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Plugin {
     Deregister(Box<deregister::Deregister>),
     Info(Box<info::Info>),

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::Http;
 
 /// Enter a plug-in into the catalog
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 The file must lie in the server's plug-in folder.
 

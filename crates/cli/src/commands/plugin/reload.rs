@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
 
 /// Start a plug-in's processes anew, in the version that the catalog then says
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "Example:\n  strongroom plugin reload -plugin=my-plugin")]
 pub(crate) struct Reload {
     /// All mounts of this plug-in

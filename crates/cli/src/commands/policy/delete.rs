@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
 
 /// Delete a policy; tokens that name it lose what it allowed at once
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Delete {
     #[command(flatten)]
     http: Http,

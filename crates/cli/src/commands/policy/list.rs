@@ -9,7 +9,7 @@ use crate::output::Format;
 use crate::output::value::Value;
 
 /// List the names of all policies
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
     http: Http,

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Outcome;
 
 /// Interact with policies
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Policy {
     Delete(Box<delete::Delete>),
     List(Box<list::List>),

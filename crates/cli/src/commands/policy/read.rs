@@ -10,7 +10,7 @@ use crate::output::Format;
 use crate::output::value::Value;
 
 /// Print a policy's text
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Read {
     #[command(flatten)]
     http: Http,

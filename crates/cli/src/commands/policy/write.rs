@@ -1,6 +1,6 @@
 //! `policy write`
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
 
 /// Write a policy from a file or standard input
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(
     after_help = "Examples:\n  strongroom policy write my-app policy.hcl\n  strongroom policy write my-app - < policy.hcl"
 )]
@@ -38,7 +38,11 @@ impl Write {
             path => std::fs::read_to_string(path),
         };
         let text = text.map_err(|error| {
-            Failure::remote(format!("Error reading policy: {}: {error}", path.trim()))
+            let reason = match error.kind() {
+                ErrorKind::NotFound => "no such file or directory".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure::remote(format!("Error opening policy file: open {}: {reason}", path.trim()))
         })?;
         let answer = client.put_policy(&name, &text).await;
         let answer = answer.map_err(Failure::call("Error uploading policy"))?;

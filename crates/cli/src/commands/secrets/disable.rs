@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
 
 /// Unmount a secrets engine: its leases are revoked, its data is gone
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Disable {
     #[command(flatten)]
     http: Http,

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Http, Seconds, duration, pair};
 
 /// Mount a secrets engine
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 Examples:
   strongroom secrets enable -path=kv -version=1 kv

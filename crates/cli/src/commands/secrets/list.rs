@@ -13,7 +13,7 @@ use crate::output::table::table;
 use crate::output::value::Value;
 
 /// List the mounted secrets engines
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct List {
     /// Show lifetimes, versions and options too
     #[arg(long)]

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::failure::Outcome;
 
 /// Interact with secrets engines
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Secrets {
     Disable(Box<disable::Disable>),
     Enable(Box<enable::Enable>),

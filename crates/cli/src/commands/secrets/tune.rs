@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Http, Seconds, duration, pair};
 
 /// Change a mount's settings
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
 What isn't named stays. A duration of \"system\" goes back to the server's own.
 

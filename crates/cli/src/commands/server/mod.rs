@@ -23,10 +23,10 @@ use crate::lifecycle::{Lifecycle, Wish};
 use crate::version;
 
 /// Run a server
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "\
-SIGTERM and SIGINT seal the server and end it; a second one ends it at once. SIGHUP reads the
-certificates and the log level again.
+SIGTERM and SIGINT seal the server and end it; SIGINT while that is done ends it at once. SIGHUP
+reads the certificates and the log level again.
 
 Examples:
   strongroom server -config=/etc/strongroom
@@ -113,7 +113,10 @@ impl Server {
             context.printer.line("==> Vault reload triggered");
             running.reload_certificates();
             match settings::read(self, &context.environment) {
-                Ok(config) => level.set(config.log_level),
+                Ok(config) => {
+                    level.set(config.log_level);
+                    tracing::info!("certificates and log level were read again");
+                }
                 Err(error) => {
                     tracing::error!(
                         error,

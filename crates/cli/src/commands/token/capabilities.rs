@@ -10,7 +10,7 @@ use crate::output::Format;
 use crate::output::value::Value;
 
 /// Show what a token may do at a path; by default the one that is used
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Capabilities {
     #[command(flatten)]
     http: Http,

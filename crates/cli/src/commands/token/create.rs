@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http, OneField, Seconds, duration, pair};
 
 /// Make a token, as a child of the one that is used
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "Example:\n  strongroom token create -policy=my-app -ttl=1h")]
 pub(crate) struct Create {
     /// The token itself; by default the server draws one. Needs sudo

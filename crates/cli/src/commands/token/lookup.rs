@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
 
 /// Show what is known of a token; by default of the one that is used
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Lookup {
     /// The argument is an accessor. The token itself isn't shown
     #[arg(long)]

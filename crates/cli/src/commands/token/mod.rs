@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::failure::Outcome;
 
 /// Interact with tokens
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Token {
     Capabilities(Box<capabilities::Capabilities>),
     Create(Box<create::Create>),

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, Seconds, duration};
 
 /// Renew a token; by default the one that is used
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Renew {
     /// The argument is an accessor. The token itself isn't shown
     #[arg(long)]

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::Http;
 
 /// Revoke a token, its children and all their leases
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct Revoke {
     /// The argument is an accessor
     #[arg(long)]

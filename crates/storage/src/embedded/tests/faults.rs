@@ -4,9 +4,6 @@
 use std::io::ErrorKind;
 
 use super::*;
-use crate::Change;
-use crate::testing::{Operation, Outcome};
-
 /// A value that fills a log file with a few dozen of its like.
 fn value(n: usize) -> Vec<u8> {
     let mut value = format!("{n}:").into_bytes();
@@ -189,7 +186,7 @@ async fn without_the_sync_that_takes_it_back_it_may_return() {
     for events in 0..=disk.events() {
         for seed in 0..20 {
             let after = open(&disk.after_power_cut(events, seed)).unwrap();
-            returned += dump(&after).await.unwrap().len();
+            returned += dump_here(&after).unwrap().len();
         }
     }
     assert!(returned > 0);
@@ -297,8 +294,9 @@ async fn what_was_in_doubt_when_the_process_died_is_decided_once() {
     assert!(outcomes.iter().all(|outcome| *outcome > 0), "{outcomes:?}");
 }
 
-/// One operation fails, each in turn, in each way. Whatever is acknowledged is there, whatever is
-/// refused is not, whatever is in doubt is one or the other, and writes return.
+/// One operation fails, each in turn. Whatever is acknowledged is there, whatever is refused is
+/// not, whatever is in doubt is one or the other, and writes return. In one round each operation
+/// fails in one of four ways, from four rounds on in each.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_single_fault_is_survived() {
     let outcomes = [
@@ -307,10 +305,11 @@ async fn any_single_fault_is_survived() {
         Outcome::Failed(ErrorKind::StorageFull),
         Outcome::Failed(ErrorKind::ReadOnlyFilesystem),
     ];
-    for outcome in outcomes {
-        let mut fault_at = 0;
+    let step = outcomes.len().div_ceil(rounds());
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        let mut fault_at = n % step;
         while survive_fault(fault_at, outcome).await {
-            fault_at += 1;
+            fault_at += step;
         }
         assert!(fault_at > 100, "{fault_at} operations");
     }
@@ -342,7 +341,7 @@ async fn survive_fault(fault_at: usize, outcome: Outcome) -> bool {
 /// leaves doubt may turn out to have been applied.
 async fn put_once(store: &Embedded, n: usize) {
     let key = format!("key/{n:04}");
-    let absent = crate::Precondition::Absent(key.clone());
+    let absent = Precondition::Absent(key.clone());
     let mut doubt = false;
     let trying = async {
         loop {
@@ -425,8 +424,8 @@ async fn a_damaged_log_is_refused() {
     disk.heal();
     // 16 records of 1024 bytes are in the first file that was written, the others in the second.
     let [second, first] = log::LOGS;
-    type Change = fn(&mut Vec<u8>);
-    let damages: [(&str, Change); 5] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
         (first, |bytes| bytes[5 * 1024 + 100] ^= 1),
         (first, |bytes| bytes[15 * 1024 + 100] ^= 1),
         (first, |bytes| bytes.fill(0)),
@@ -442,6 +441,48 @@ async fn a_damaged_log_is_refused() {
     // Nothing tells a lost last record from one that was cut short.
     damage(&disk, second, |bytes| bytes[3 * 1024 + 100] ^= 1);
     assert_holds(&open(&disk).unwrap(), 0..19).await;
+}
+
+/// A store that can't be opened is left as it is, and opens once the disk is well.
+#[tokio::test]
+async fn opening_on_a_full_or_read_only_disk_is_refused() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    for n in 0..40 {
+        put(&store, n).await.unwrap();
+    }
+    drop(store);
+    for (kind, expected) in [
+        (ErrorKind::StorageFull, is_full as fn(&Error) -> bool),
+        (ErrorKind::ReadOnlyFilesystem, is_read_only),
+        (ErrorKind::Other, |error| matches!(error, Error::Io(_))),
+    ] {
+        disk.refuse_writes(kind);
+        let opened = open(&disk).map(drop);
+        assert!(opened.as_ref().is_err_and(expected), "{opened:?}");
+        disk.heal();
+        assert_holds(&open(&disk).unwrap(), 0..40).await;
+    }
+    // Neither is a new folder taken for a store before all of it is laid out.
+    let empty = SimDisk::new();
+    empty.refuse_writes(ErrorKind::StorageFull);
+    assert!(matches!(open(&empty), Err(Error::Full)));
+    empty.heal();
+    assert_holds(&open(&empty).unwrap(), 0..0).await;
+}
+
+/// What an operator reads: what was being done, to which file, in which folder.
+#[test]
+fn errors_say_what_was_done_and_where() {
+    let failed = classify(&ErrorKind::Other.into(), "syncing the log");
+    assert_eq!(failed.to_string(), "storage I/O failed: syncing the log: other error");
+    for (error, expected) in [
+        (Error::Full, "the storage device is full (/some/where)"),
+        (Error::ReadOnly, "the storage device is read-only (/some/where)"),
+        (failed, "storage I/O failed: syncing the log: other error (/some/where)"),
+    ] {
+        assert_eq!(with_path(Path::new("/some/where"), error).to_string(), expected);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@
 
 use super::*;
 use crate::testing::SyncPoint;
-use crate::{Change, Version};
 
 const WRITERS: usize = 3;
 /// How many batches each writer commits; or one of them alone.
@@ -92,7 +91,7 @@ async fn survive(run: &Run, events: usize, seed: u64) -> Result<(SimDisk, Vec<us
     let disk = run.disk.after_power_cut(events, seed);
     let left = disk.clone();
     let store = open(&disk).map_err(|error| format!("does not open: {error}"))?;
-    let entries = dump(&store).await.map_err(|error| format!("can't be read: {error}"))?;
+    let entries = dump_here(&store).map_err(|error| format!("can't be read: {error}"))?;
     let marks = run.disk.marks(events);
     let mut there = Vec::new();
     let mut highest = Version(0);
@@ -171,7 +170,7 @@ async fn a_second_power_cut_is_survived_too() {
     for events in (points / 4..points).step_by(points / 12) {
         let (disk, there) = survive(&first, events, seeds(events)[2]).await.unwrap();
         let second = run(disk, there, TOGETHER).await;
-        for events in (0..=second.disk.events()).step_by(5) {
+        for events in (0..=second.disk.events()).step_by(10_usize.div_ceil(rounds())) {
             for seed in seeds(events) {
                 let survived = survive(&second, events, seed).await;
                 assert!(survived.is_ok(), "{events} {seed}: {:?}", survived.err());
@@ -251,5 +250,43 @@ async fn what_was_shown_after_a_kill_stays() {
         let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
         assert!(after.get("acknowledged").await.unwrap().is_some());
         assert_eq!(after.get("written").await.unwrap().is_none(), forget_the_sync);
+    }
+}
+
+/// The process dies between a last write to the tree and its sync. Once the next one believes the
+/// tree, it writes over what the log still had: the tree must be durable by then, which it is
+/// because redb syncs the file when it opens it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tree_is_durable_before_the_log_is_written_over() {
+    let put = |n: usize| Batch::put(format!("{n:02}"), vec![0; 900]);
+    for forget_the_sync in [false, true] {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        // 16 of these fill a log file; the next one hands it over.
+        disk.ignore_syncs(|sync| sync.file == Some(tree::TREE));
+        for n in 0..17 {
+            store.commit(put(n)).await.unwrap();
+        }
+        while store.stats().carried_over == 0 {
+            tokio::task::yield_now().await;
+        }
+        let disk = disk.after_kill();
+        disk.ignore_syncs(move |sync| forget_the_sync && sync.file == Some(tree::TREE));
+        let again = open(&disk).unwrap();
+        disk.decide(|operation| match operation {
+            Operation::Write(tree::TREE) | Operation::SetLen(tree::TREE) => {
+                Outcome::Failed(std::io::ErrorKind::StorageFull)
+            }
+            _ => Outcome::Done,
+        });
+        for n in 17..33 {
+            again.commit(put(n)).await.unwrap();
+        }
+        let after = open(&disk.after_power_cut(disk.events(), 0));
+        let there = match &after {
+            Ok(after) => dump(after).await.map_or(0, |entries| entries.len()),
+            Err(_) => 0,
+        };
+        assert_eq!(there == 33, !forget_the_sync, "{there} {:?}", after.err());
     }
 }

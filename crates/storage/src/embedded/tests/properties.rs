@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::memory::Memory;
-use crate::{Change, Precondition, Version};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -127,7 +126,10 @@ async fn agree_on(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: u32::try_from(32 * rounds()).unwrap(),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn agrees_with_memory(steps in proptest::collection::vec(step(), 1..120)) {

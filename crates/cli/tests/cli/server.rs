@@ -1,0 +1,170 @@
+//! The server as a process: signals, and a life over several starts.
+
+use std::path::Path;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustix::process::Signal;
+
+use crate::process::{Server, dev_server, dev_server_with, strongroom, with_input};
+
+#[test]
+fn signals_end_it_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = dev_server();
+        server.signal(signal);
+        let (status, lines, _) = server.ended();
+        assert_eq!(status.code(), Some(0), "{lines:#?}");
+        assert!(lines.iter().any(|line| line == "==> Vault shutdown triggered"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("the server is sealed")), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_second_sigterm_changes_nothing() {
+    let server = dev_server();
+    server.signal(Signal::TERM);
+    server.line_with("shutdown triggered");
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().0.code(), Some(0));
+}
+
+#[test]
+fn dev_keeps_its_token_unless_told_not_to() {
+    let server = dev_server();
+    let found = server.command(&["token", "lookup", "-field=id"]).output().unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "root");
+    let server = dev_server_with(&["-dev-no-store-token"]);
+    assert!(!server.home().join(".vault-token").exists());
+    let found = server.command(&["token", "lookup"]).output().unwrap();
+    assert_eq!(found.status.code(), Some(2));
+}
+
+#[test]
+fn dev_takes_a_folder_of_plugins() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = format!("-dev-plugin-dir={}", folder.path().display());
+    let server = dev_server_with(&[&flag]);
+    let status = server.command(&["status"]).output().unwrap();
+    assert_eq!(status.status.code(), Some(0));
+}
+
+#[test]
+fn what_is_on_disk_is_there_after_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    write_config(home.path(), "error");
+    write_certificate(home.path());
+    let server = start(home);
+
+    let done = server.command(&["operator", "init", "-key-shares=1", "-key-threshold=1"]).output();
+    let shown = String::from_utf8(done.unwrap().stdout).unwrap();
+    let after = |label: &str| {
+        let line = shown.lines().find_map(|line| line.strip_prefix(label));
+        line.unwrap_or_else(|| panic!("no {label:?} in {shown}")).to_owned()
+    };
+    let (share, token) = (after("Unseal Key 1: "), after("Initial Root Token: "));
+    // Secrets go in through standard input, so no list of processes shows them.
+    let unsealed = with_input(server.command(&["operator", "unseal", "-"]), &share);
+    assert_eq!(unsealed.status.code(), Some(0), "{unsealed:?}");
+    let known = with_input(server.command(&["login", "-no-print", "-"]), &token);
+    assert_eq!(known.status.code(), Some(0), "{known:?}");
+    run(&server, &["secrets", "enable", "-version=1", "kv"]);
+    run(&server, &["write", "kv/a", "b=c"]);
+    server.signal(Signal::TERM);
+    let (status, lines, home) = server.ended();
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
+
+    let server = start(home);
+    let sealed = server.command(&["status"]).output().unwrap();
+    assert_eq!(sealed.status.code(), Some(2));
+    let refused = server.command(&["read", "kv/a"]).output().unwrap();
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("* Vault is sealed"));
+    with_input(server.command(&["operator", "unseal", "-"]), &share);
+    assert_eq!(run(&server, &["read", "-field=b", "kv/a"]), "c");
+}
+
+#[test]
+fn sighup_reads_certificates_and_log_level_again() {
+    let home = tempfile::tempdir().unwrap();
+    write_config(home.path(), "error");
+    write_certificate(home.path());
+    let server = start(home);
+    let status = || server.command(&["status", "-field=sealed"]).output().unwrap();
+    assert_eq!(status().status.code(), Some(2));
+
+    // The server still shows the certificate that is no longer in the file.
+    write_certificate(&server.home());
+    let stranger = status();
+    assert_eq!(stranger.status.code(), Some(1));
+    let told = String::from_utf8(stranger.stderr).unwrap();
+    assert!(told.contains("tls: invalid peer certificate"), "{told}");
+
+    write_config(&server.home(), "info");
+    server.signal(Signal::HUP);
+    // A line of this level is only there if the level was read, too.
+    server.line_with("certificates and log level were read again");
+    assert_eq!(status().status.code(), Some(2));
+
+    // What can't be read changes nothing.
+    std::fs::write(server.home().join("server.hcl"), "listener").unwrap();
+    server.signal(Signal::HUP);
+    server.line_with("the configuration can't be read again");
+    assert_eq!(status().status.code(), Some(2));
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    write_config(home.path(), "error");
+    write_certificate(home.path());
+    let server = start(home);
+    let config = format!("-config={}", server.home().join("server.hcl").display());
+    let second = strongroom(&server.home(), &["server", &config]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(second.stdout.is_empty(), "{second:?}");
+}
+
+/// Starts a server from the files in its home, on a port that is free.
+fn start(home: tempfile::TempDir) -> Server {
+    let config = format!("-config={}", home.path().join("server.hcl").display());
+    let mut server = Server::start(home, &[&config]);
+    let listener = server.line_with("Listener 1: tcp (addr: ");
+    server.line_with("==> Vault server started!");
+    let port = listener.split('"').nth(1).and_then(|place| place.rsplit(':').next()).unwrap();
+    server.set_address(format!("https://localhost:{port}"));
+    server
+}
+
+fn run(server: &Server, arguments: &[&str]) -> String {
+    let done = command(server, arguments);
+    assert_eq!(done.status.code(), Some(0), "{arguments:?}: {done:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+fn command(server: &Server, arguments: &[&str]) -> std::process::Output {
+    server.command(arguments).output().unwrap()
+}
+
+fn write_config(home: &Path, level: &str) {
+    let text = format!(
+        r#"
+        storage "embedded" {{ path = "{home}/data" }}
+        listener "tcp" {{
+            address = "127.0.0.1:0"
+            tls_cert_file = "{home}/cert.pem"
+            tls_key_file = "{home}/key.pem"
+        }}
+        log_level = "{level}"
+        "#,
+        home = home.display(),
+    );
+    std::fs::write(home.join("server.hcl"), text).unwrap();
+}
+
+/// A new key, and a certificate that it signed itself.
+fn write_certificate(home: &Path) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    std::fs::write(home.join("cert.pem"), cert.pem()).unwrap();
+    std::fs::write(home.join("key.pem"), key.serialize_pem()).unwrap();
+}

@@ -1,0 +1,227 @@
+//! What a plug-in finds in its environment.
+//!
+//! Later groups win: a few variables of the server's own environment (all of them only when the
+//! configuration says so), what the registration adds, what every server tells its plug-ins, and
+//! what the process layer needs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use strongroom_plugin_protocol::handshake::env as names;
+use strongroom_plugin_protocol::handshake::versions::{BACKEND_V5, Offer};
+use strongroom_plugin_protocol::handshake::{MagicCookie, ServerVariable};
+
+use crate::error::Error;
+
+/// Variables of the server that plug-ins get too. Everything else may be the server's secret.
+const PASSED_ON: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// With these a registration could make the loader or the C library run other code than was
+/// hashed.
+const LOADER: &[&str] = &["GLIBC_TUNABLES", "GCONV_PATH"];
+const LOADER_PREFIX: &str = "LD_";
+
+const MOST_VARIABLES: usize = 256;
+const LONGEST_BYTES: usize = 64 * 1024;
+
+/// What holds for all plug-ins of a host.
+#[derive(Clone, Debug, Default)]
+pub struct HostEnvironment {
+    variables: BTreeMap<OsString, OsString>,
+    version: String,
+}
+
+/// What one process is told.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// PEM of our certificate.
+    pub certificate: &'a str,
+    /// Where its sockets go.
+    pub socket_folder: &'a std::path::Path,
+}
+
+/// The versions of the protocol that are offered.
+pub fn offer() -> Offer {
+    Offer::of([BACKEND_V5])
+}
+
+impl HostEnvironment {
+    /// From the server's own environment. `version` is what the API reports.
+    pub fn new(
+        server: impl IntoIterator<Item = (OsString, OsString)>,
+        inherit: bool,
+        version: &str,
+    ) -> Self {
+        let passes = |name: &OsString| {
+            name.to_str().map_or(inherit, |name| {
+                if inherit { !names::is_reserved(name) } else { PASSED_ON.contains(&name) }
+            })
+        };
+        let variables = server.into_iter().filter(|(name, _)| passes(name)).collect();
+        Self { variables, version: version.to_owned() }
+    }
+
+    /// The whole environment of a process. `added` is what its registration holds.
+    pub fn of_process(
+        &self,
+        added: &[String],
+        told: &Told<'_>,
+    ) -> Result<BTreeMap<OsString, OsString>, Error> {
+        let mut all = self.variables.clone();
+        for (name, value) in check(added)? {
+            all.insert(name.into(), value.into());
+        }
+        let mut set = |name: &str, value: OsString| {
+            all.insert(name.into(), value);
+        };
+        let server = [
+            (ServerVariable::AUTOMTLS_ENABLED, "true"),
+            (ServerVariable::METADATA_MODE, "false"),
+            (ServerVariable::VERSION, self.version.as_str()),
+        ];
+        for (variable, value) in server {
+            for name in variable.names() {
+                set(name, value.into());
+            }
+        }
+        let (least, most) = names::PORT_RANGE;
+        set(MagicCookie::BACKEND.variable, MagicCookie::BACKEND.value.into());
+        set(names::PROTOCOL_VERSIONS, offer().to_string().into());
+        set(names::MIN_PORT, least.to_string().into());
+        set(names::MAX_PORT, most.to_string().into());
+        set(names::CLIENT_CERT, told.certificate.into());
+        set(names::UNIX_SOCKET_DIR, told.socket_folder.into());
+        Ok(all)
+    }
+}
+
+/// Checks what a registration adds: `NAME=value` each, and no name that the host, the loader or
+/// the C library listens to. Errors name the variable and never its value.
+pub fn check(added: &[String]) -> Result<Vec<(&str, &str)>, Error> {
+    let refuse = |reason: String| Err(Error::Environment(reason));
+    if added.len() > MOST_VARIABLES || added.iter().map(String::len).sum::<usize>() > LONGEST_BYTES
+    {
+        return refuse(format!(
+            "it has more than {MOST_VARIABLES} variables or {LONGEST_BYTES} bytes"
+        ));
+    }
+    let mut pairs = Vec::with_capacity(added.len());
+    for (index, entry) in added.iter().enumerate() {
+        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| is_name(name)) else {
+            return refuse(format!("entry {} is not of the form NAME=value", index + 1));
+        };
+        if value.contains('\0') {
+            return refuse(format!("the value of {name} contains a NUL character"));
+        }
+        if names::is_reserved(name) {
+            return refuse(format!("{name} is set by the server itself"));
+        }
+        if name.starts_with(LOADER_PREFIX) || LOADER.contains(&name) {
+            return refuse(format!("{name} would change which code runs"));
+        }
+        pairs.push((name, value));
+    }
+    Ok(pairs)
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
+    !name.is_empty() && name.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn server() -> Vec<(OsString, OsString)> {
+        let pairs = [
+            ("PATH", "/bin"),
+            ("HTTPS_PROXY", "http://p"),
+            ("VAULT_TOKEN", "s.root"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("PLUGIN_CLIENT_CERT", "theirs"),
+        ];
+        pairs.map(|(name, value)| (name.into(), value.into())).to_vec()
+    }
+
+    fn made(inherit: bool, added: &[&str]) -> BTreeMap<OsString, OsString> {
+        let added: Vec<_> = added.iter().map(|it| (*it).to_owned()).collect();
+        let told = Told { certificate: "PEM", socket_folder: Path::new("/s") };
+        HostEnvironment::new(server(), inherit, "2.4.0").of_process(&added, &told).unwrap()
+    }
+
+    fn get<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {
+        all.get(&OsString::from(name)).and_then(|value| value.to_str())
+    }
+
+    #[test]
+    fn the_servers_secrets_stay_with_it() {
+        let all = made(false, &["REGION=eu=1"]);
+        assert_eq!(get(&all, "PATH"), Some("/bin"));
+        assert_eq!(get(&all, "HTTPS_PROXY"), Some("http://p"));
+        assert_eq!(get(&all, "VAULT_TOKEN"), None);
+        assert_eq!(get(&all, "AWS_SECRET_ACCESS_KEY"), None);
+        assert_eq!(get(&all, "REGION"), Some("eu=1"));
+        assert_eq!(get(&all, "PLUGIN_CLIENT_CERT"), Some("PEM"));
+    }
+
+    #[test]
+    fn inheriting_passes_all_but_what_the_protocol_owns() {
+        let all = made(true, &["PATH=/mine"]);
+        assert_eq!(get(&all, "AWS_SECRET_ACCESS_KEY"), Some("x"));
+        assert_eq!(get(&all, "PATH"), Some("/mine"));
+        assert_eq!(get(&all, "PLUGIN_CLIENT_CERT"), Some("PEM"));
+    }
+
+    #[test]
+    fn server_variables_come_in_both_spellings() {
+        let all = made(false, &[]);
+        for name in ["BAO_VERSION", "VAULT_VERSION"] {
+            assert_eq!(get(&all, name), Some("2.4.0"));
+        }
+        for name in ["BAO_PLUGIN_AUTOMTLS_ENABLED", "VAULT_PLUGIN_AUTOMTLS_ENABLED"] {
+            assert_eq!(get(&all, name), Some("true"));
+        }
+        assert_eq!(get(&all, "PLUGIN_PROTOCOL_VERSIONS"), Some("5"));
+        assert!(all.contains_key(&OsString::from("VAULT_BACKEND_PLUGIN")));
+    }
+
+    #[test]
+    fn what_could_run_other_code_is_refused_without_its_value() {
+        for entry in [
+            "LD_PRELOAD=hunter2",
+            "LD_AUDIT=hunter2",
+            "GLIBC_TUNABLES=hunter2",
+            "GCONV_PATH=hunter2",
+            "VAULT_UNWRAP_TOKEN=hunter2",
+            "BAO_VERSION=hunter2",
+            "PLUGIN_UNIX_SOCKET_DIR=hunter2",
+            "VAULT_BACKEND_PLUGIN=hunter2",
+            "hunter2",
+            "=hunter2",
+            "A B=hunter2",
+            "A=hunter2\0",
+        ] {
+            let error = check(&[entry.to_owned()]).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert!(check(&vec!["A=1".to_owned(); MOST_VARIABLES + 1]).is_err());
+    }
+}

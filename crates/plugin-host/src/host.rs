@@ -1,0 +1,166 @@
+//! [`PluginHost`]: opens engines in plug-in processes.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strongroom_sdk::engine::{Engine, Kind, Mount};
+use strongroom_sdk::wire::{HostFacts, RemoteEngine, SetUp, probe_services};
+use strongroom_types::{Clock, Entropy};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::binary::{Binaries, Source};
+use crate::engine::PluginEngine;
+use crate::environment::HostEnvironment;
+use crate::error::Error;
+use crate::meter::Meter;
+use crate::pool::{Key, Pool};
+use crate::process::Launcher;
+use crate::spec::Spec;
+use crate::within;
+
+/// What a host is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where operators put plug-ins.
+    pub directory: PathBuf,
+    /// Where private copies of them are kept. Made when it is needed; its parent must be there.
+    pub copies: PathBuf,
+    /// Where folders of sockets are made: an absolute path, and short.
+    pub sockets: PathBuf,
+    /// Whether plug-ins get the server's whole environment.
+    pub inherit_env: bool,
+    /// Whether something else than ELF may be run.
+    pub allow_scripts: bool,
+    /// How long a process may take to become a plug-in.
+    pub start_limit: Duration,
+    /// The server's own environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The server's version, as the API reports it.
+    pub version: String,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What others wait for at most when a process is started.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Opens engines in plug-in processes, and owns those processes.
+#[derive(Debug)]
+pub struct PluginHost(Arc<Shared>);
+
+/// What all instances of a host share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) launcher: Launcher,
+    pub(crate) pool: Pool,
+    pub(crate) facts: HostFacts,
+    generations: Mutex<HashMap<(&'static str, String), u64>>,
+}
+
+/// How long all processes together are given to end.
+const CLOSE: Duration = Duration::from_secs(10);
+const QUESTIONS: Duration = Duration::from_secs(10);
+
+impl PluginHost {
+    /// Nothing is started or touched by it, except that copies left unfinished are removed.
+    pub fn new(options: Options) -> Self {
+        let environment =
+            HostEnvironment::new(options.environment, options.inherit_env, &options.version);
+        let binaries = Binaries {
+            directory: options.directory,
+            copies: options.copies,
+            allow_scripts: options.allow_scripts,
+            entropy: options.entropy.clone(),
+        };
+        binaries.remove_unfinished();
+        let launcher = Launcher {
+            binaries: Arc::new(binaries),
+            environment,
+            sockets: options.sockets,
+            start_limit: options.start_limit,
+            clock: options.clock,
+            entropy: options.entropy,
+            tracker: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            meter: Meter::default(),
+        };
+        let facts = HostFacts { version: options.version };
+        let generations = Mutex::default();
+        Self(Arc::new(Shared { launcher, pool: Pool::default(), facts, generations }))
+    }
+
+    /// Runs a plug-in once, in a process of its own, and gives the version it reports; empty if it
+    /// reports none. The file in the plug-in folder must be the one that is named.
+    pub async fn probe(&self, spec: &Spec) -> Result<String, Error> {
+        let Shared { launcher, facts, .. } = &*self.0;
+        let process = launcher.start(spec, Source::Original).await?;
+        let asked = RemoteEngine::set_up(SetUp {
+            channel: &process.channel,
+            broker: &process.broker,
+            services: probe_services(facts.clone()),
+            instance: launcher.entropy.base62(10),
+            mount: None,
+            clock: launcher.clock.clone(),
+            limit: QUESTIONS,
+        });
+        let outcome = match asked.await {
+            Ok(engine) => {
+                let description = engine.description().clone();
+                engine.close().await;
+                let kind = match description.kind {
+                    Kind::Secrets => "secret",
+                    Kind::Auth => "auth",
+                };
+                if kind == spec.kind {
+                    Ok(description.version)
+                } else {
+                    let reason = format!("it is of type {kind:?}, not {:?}", spec.kind);
+                    Err(Error::Failed { plugin: spec.title(), reason })
+                }
+            }
+            Err(error) => Err(error.into()),
+        };
+        process.stop();
+        process.ended().await;
+        outcome
+    }
+
+    /// Opens an instance, in a process that runs the plug-in already if there is one. `label` names
+    /// the mount in the log.
+    pub async fn open(
+        &self,
+        spec: &Spec,
+        mount: Mount,
+        label: &str,
+    ) -> Result<Arc<dyn Engine>, Error> {
+        let generation = {
+            let generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
+            generations.get(&(spec.kind, spec.name.clone())).copied().unwrap_or_default()
+        };
+        let key = Key { spec: spec.clone(), generation };
+        Ok(Arc::new(PluginEngine::open(self.0.clone(), key, mount, label).await?))
+    }
+
+    /// From now on instances of this plug-in are opened in fresh processes. Those that are open
+    /// stay where they are.
+    pub fn renew(&self, kind: &'static str, name: &str) {
+        let mut generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        *generations.entry((kind, name.to_owned())).or_default() += 1;
+    }
+
+    /// Ends all processes.
+    pub async fn close(&self) {
+        let Launcher { closing, tracker, clock, .. } = &self.0.launcher;
+        closing.cancel();
+        tracker.close();
+        if within(&**clock, CLOSE, tracker.wait()).await.is_none() {
+            tracing::warn!("plug-in processes did not end in time");
+        }
+    }
+}

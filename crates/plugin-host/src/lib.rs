@@ -1,0 +1,50 @@
+//! Plug-in processes. A binary is verified, launched, connected to and watched; what comes out is
+//! an [`Engine`](strongroom_sdk::engine::Engine) like any other.
+//!
+//! Not here: which plug-ins are registered and which version a mount runs, both the core's; and
+//! the wire itself, which is the plug-in protocol's and the SDK's.
+//!
+//! In reading order:
+//!
+//! - [`host`]: [`PluginHost`], the one thing others use
+//! - [`spec`]: [`Spec`], what is to be run
+//! - [`binary`]: the file that was hashed is the file that runs
+//! - [`environment`]: what a plug-in is told, and what it must not be told
+//! - [`spawn`]: children that die with the server; the only unsafe code outside of `crypto`
+//! - [`process`]: from a file to a connection, and the watch over its life
+//! - [`output`]: what a plug-in prints, as lines of our log
+//! - [`pool`]: which instances share a process
+//! - [`engine`]: [`PluginEngine`](engine::PluginEngine), an instance that outlives its process
+#![deny(missing_docs)]
+
+pub mod binary;
+pub mod engine;
+pub mod environment;
+mod error;
+pub mod host;
+mod meter;
+pub mod output;
+pub mod pool;
+pub mod process;
+pub mod spawn;
+pub mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use host::{Options, PluginHost};
+pub use spec::Spec;
+
+use std::future::Future;
+use std::time::Duration;
+
+use strongroom_types::Clock;
+
+/// What `future` gives, or nothing if it takes longer than `limit`.
+async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep_until(clock.now().plus(limit)) => None,
+    }
+}

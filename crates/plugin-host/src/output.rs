@@ -1,0 +1,261 @@
+//! What a plug-in prints, as lines of our log.
+//!
+//! Standard error carries log lines; standard output carries the handshake and then nothing that
+//! matters. What the plug-in's own code prints arrives over the wire and is dropped: authors print
+//! secrets while they debug.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strongroom_plugin_protocol::log_line::{Level, LineReader, LogLine, MAX_LINE_BYTES};
+use strongroom_telemetry::names;
+use strongroom_types::{Clock, Timestamp};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+
+/// Who speaks, as the log names it.
+#[derive(Debug)]
+pub struct Speaker {
+    /// Name and version of the plug-in.
+    pub plugin: String,
+    /// Its process.
+    pub pid: u32,
+    /// The mounts it serves.
+    pub mounts: Arc<Labels>,
+}
+
+/// The mounts that a process serves.
+#[derive(Debug, Default)]
+pub struct Labels(Mutex<Vec<String>>);
+
+impl Labels {
+    /// One more mount.
+    pub fn add(&self, label: &str) {
+        self.lock().push(label.to_owned());
+    }
+
+    /// One less.
+    pub fn remove(&self, label: &str) {
+        let mut labels = self.lock();
+        if let Some(at) = labels.iter().position(|it| it == label) {
+            labels.remove(at);
+        }
+    }
+
+    fn show(&self) -> String {
+        self.lock().join(",")
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How standard error ended. Kept for the error of a start that failed.
+#[derive(Clone, Debug, Default)]
+pub struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+const TAIL_LINES: usize = 50;
+const TAIL_LINE_BYTES: usize = 500;
+/// Of the tail, what an error shows.
+const LAST_WORDS: usize = 5;
+
+impl Tail {
+    fn push(&self, line: &LogLine) {
+        let mut text = line.message.clone();
+        if text.len() > TAIL_LINE_BYTES {
+            let end = (0..=TAIL_LINE_BYTES).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or(0));
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(text);
+    }
+
+    /// The last few lines, ready to follow an error; empty if there were none.
+    pub fn last_words(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = lines.len().saturating_sub(LAST_WORDS);
+        let last: Vec<_> = lines.iter().skip(skipped).map(String::as_str).collect();
+        if last.is_empty() { String::new() } else { format!("; it wrote: {}", last.join(" / ")) }
+    }
+}
+
+/// Lines a second that a plug-in may log in the long run.
+const RATE: u32 = 200;
+/// Lines it may log at once after a silence.
+const BURST: u32 = 2000;
+
+/// How many lines are let through.
+#[derive(Debug)]
+struct Allowance {
+    left: u32,
+    filled: Timestamp,
+    dropped: u64,
+}
+
+impl Allowance {
+    fn new(now: Timestamp) -> Self {
+        Self { left: BURST, filled: now, dropped: 0 }
+    }
+
+    /// Whether a line may pass, and how many were dropped before it.
+    fn take(&mut self, now: Timestamp) -> Option<u64> {
+        let since = now.since(self.filled);
+        let earned = since.as_millis() * u128::from(RATE) / 1000;
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(BURST);
+            self.left = self.left.saturating_add(earned).min(BURST);
+            self.filled = now;
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Some(std::mem::take(&mut self.dropped))
+            }
+            None => {
+                self.dropped += 1;
+                None
+            }
+        }
+    }
+}
+
+/// Reads standard error to its end, line by line, into the log and the tail.
+pub async fn read_log(
+    mut from: impl AsyncBufRead + Unpin,
+    speaker: Speaker,
+    tail: Tail,
+    clock: Arc<dyn Clock>,
+) {
+    let mut reader = LineReader::new();
+    let mut allowance = Allowance::new(clock.now());
+    let mut line = Vec::new();
+    while let Ok(true) = next_line(&mut from, &mut line, MAX_LINE_BYTES).await {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let read = reader.read(&line);
+        tail.push(&read);
+        match allowance.take(clock.now()) {
+            Some(0) => log(&speaker, &read),
+            Some(dropped) => {
+                tracing::warn!(target: "plugin", plugin = speaker.plugin, dropped,
+                    "the plug-in logs faster than {RATE} lines a second; lines were dropped");
+                log(&speaker, &read);
+            }
+            None => {
+                metrics::counter!(names::PLUGIN_LOG_DROPPED, "plugin" => speaker.plugin.clone())
+                    .increment(1);
+            }
+        }
+    }
+}
+
+/// Reads what comes on standard output after the handshake.
+pub async fn read_rest(mut from: impl AsyncBufRead + Unpin, speaker: Speaker) {
+    let mut line = Vec::new();
+    let mut bytes = 0_u64;
+    while let Ok(true) = next_line(&mut from, &mut line, MAX_LINE_BYTES).await {
+        bytes = bytes.saturating_add(line.len() as u64);
+    }
+    if bytes > 0 {
+        tracing::debug!(target: "plugin", plugin = speaker.plugin, bytes,
+            "the plug-in wrote to its standard output, which nobody reads");
+    }
+}
+
+fn log(speaker: &Speaker, line: &LogLine) {
+    let fields: Vec<String> = line.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let fields = fields.join(" ");
+    let module = line.module.as_deref().unwrap_or_default();
+    let Speaker { plugin, pid, mounts } = speaker;
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "plugin", mounts = mounts.show(), plugin, pid, module, fields,
+                "{}", line.message
+            )
+        };
+    }
+    match line.level {
+        Level::Trace => event!(trace),
+        Level::Debug => event!(debug),
+        Level::Info => event!(info),
+        Level::Warn => event!(warn),
+        Level::Error => event!(error),
+    }
+}
+
+/// Reads one line, of which at most `most` bytes are kept. False at the end.
+pub async fn next_line(
+    from: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+    most: usize,
+) -> std::io::Result<bool> {
+    line.clear();
+    let mut any = false;
+    loop {
+        let part = from.fill_buf().await?;
+        if part.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = part.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(part.len(), |at| at + 1);
+        let kept = taken.min(most.saturating_sub(line.len()));
+        line.extend(part.iter().take(kept));
+        from.consume(taken);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+/// How long the rest of the output may take once the process has ended.
+pub const AFTER_THE_END: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::clock::ManualClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_bounded_and_none_is_lost() {
+        let text = format!("one\n{}\nthree", "x".repeat(100));
+        let mut from = text.as_bytes();
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while next_line(&mut from, &mut line, 10).await.unwrap() {
+            lines.push(String::from_utf8(line.clone()).unwrap());
+        }
+        assert_eq!(lines, ["one\n", "xxxxxxxxxx", "three"]);
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_told_of() {
+        let clock = ManualClock::default();
+        let mut allowance = Allowance::new(clock.now());
+        let passed = (0..BURST + 10).filter(|_| allowance.take(clock.now()).is_some()).count();
+        assert_eq!(passed, BURST as usize);
+        clock.advance(Duration::from_millis(5));
+        assert_eq!(allowance.take(clock.now()), Some(10));
+        assert_eq!(allowance.take(clock.now()), None);
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_with_the_last_words() {
+        let tail = Tail::default();
+        assert_eq!(tail.last_words(), "");
+        let text: String = (0..60).map(|n| format!("line {n}\n")).collect();
+        let speaker =
+            Speaker { plugin: "custom".to_owned(), pid: 1, mounts: Arc::new(Labels::default()) };
+        let clock = Arc::new(ManualClock::default());
+        read_log(text.as_bytes(), speaker, tail.clone(), clock).await;
+        let words = tail.last_words();
+        assert_eq!(words, "; it wrote: line 55 / line 56 / line 57 / line 58 / line 59");
+    }
+}

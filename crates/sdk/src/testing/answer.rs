@@ -1,0 +1,94 @@
+//! What the client of an engine gets.
+
+use std::fmt;
+
+use strongroom_types::{ErrorKind, Fields, Ttl};
+
+use super::Lease;
+use crate::engine::{EngineError, Raw};
+
+/// An answer, as the client sees it.
+#[derive(Debug, Default)]
+pub struct Got {
+    /// The `data` of the answer; no fields when there is nothing to say.
+    pub data: Fields,
+    /// Warnings.
+    pub warnings: Vec<String>,
+    /// After how long to look again, if the engine says so.
+    pub refresh: Option<Ttl>,
+    /// The lease of a credential.
+    pub lease: Option<Lease>,
+    /// An answer outside the usual envelope.
+    pub raw: Option<Raw>,
+}
+
+impl Got {
+    /// A field that is text.
+    ///
+    /// # Panics
+    /// When it isn't.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> String {
+        match self.data.text(name) {
+            Some(text) => text,
+            None => panic!("no text {name:?} among {:?}", self.data),
+        }
+    }
+
+    /// A field as JSON; empty if it isn't there.
+    pub fn json(&self, name: &str) -> &str {
+        self.data.get(name).map_or("", |raw| raw.get())
+    }
+
+    /// The lease that must be there.
+    ///
+    /// # Panics
+    /// When it isn't.
+    #[track_caller]
+    pub fn lease(&self) -> &Lease {
+        match &self.lease {
+            Some(lease) => lease,
+            None => panic!("no lease, only {:?}", self.data),
+        }
+    }
+
+    /// The whole of `data` as JSON.
+    pub fn all(&self) -> String {
+        String::from_utf8_lossy(self.data.to_object().as_bytes()).into_owned()
+    }
+}
+
+/// A request that was not done. Prints as its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The sort of failure, from which the HTTP status follows.
+    pub kind: ErrorKind,
+    /// The status, where the engine chose one itself.
+    pub status: Option<u16>,
+    /// What the client is told, or for an internal error the log.
+    pub message: String,
+}
+
+impl Refused {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, status: None, message: message.into() }
+    }
+}
+
+impl From<EngineError> for Refused {
+    fn from(error: EngineError) -> Self {
+        let status = match &error {
+            EngineError::Coded { status, .. } => Some(*status),
+            _ => None,
+        };
+        Self { kind: error.kind(), status, message: error.to_string() }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}

@@ -1,0 +1,483 @@
+//! [`Host`]: a server in small, with one mount.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strongroom_types::clock::ManualClock;
+use strongroom_types::entropy::SeededEntropy;
+use strongroom_types::fields::JsonLimits;
+use strongroom_types::{
+    Clock, Entropy, ErrorKind, Fields, Namespace, RawObject, RequestId, Timestamp, Ttl,
+};
+
+use super::instance::{InstanceStorage, Phase, TestSystem};
+use super::memory::{Faults, Memory};
+use super::process::Process;
+use super::{Got, Lease, Refused, Way};
+use crate::engine::{
+    Caller, Description, Engine, EngineError, Existence, Factory, LeaseContext, Leased, Lifetimes,
+    Mount, MountInfo, Operation, Precondition, Request, Response, StatusKind, StorageBatch, Stored,
+};
+use crate::intent::{HOST_CONFIG_KEY, INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
+
+/// A server with the engine mounted at `custom/`. Cheap to clone.
+#[derive(Clone)]
+pub struct Host(Arc<Shared>);
+
+struct Shared {
+    way: Way,
+    factory: Arc<dyn Factory>,
+    clock: ManualClock,
+    entropy: Arc<dyn Entropy>,
+    memory: Arc<Memory>,
+    system: Arc<TestSystem>,
+    mount: Arc<MountInfo>,
+    running: Mutex<Option<Running>>,
+    leases: Mutex<BTreeMap<String, Lease>>,
+    dies_at_lease: Mutex<bool>,
+}
+
+/// An instance.
+struct Running {
+    engine: Arc<dyn Engine>,
+    storage: Arc<InstanceStorage>,
+    process: Option<Process>,
+}
+
+/// How long the client of a request waits.
+const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+/// How long [`Host::until`] waits, by the machine's clock.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it looks when nothing is stored meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Host {
+    pub(super) async fn start(factory: Arc<dyn Factory>, way: Way) -> Self {
+        let days = |days: u64| Ttl::from_secs(days * 24 * 3600);
+        let lifetimes = Lifetimes { default: days(32), max: days(32) };
+        let mount = MountInfo {
+            path: "custom/".to_owned(),
+            mount_type: factory.name().to_owned(),
+            accessor: format!("{}_1", factory.name()),
+        };
+        let host = Self(Arc::new(Shared {
+            way,
+            factory,
+            clock: ManualClock::default(),
+            entropy: Arc::new(SeededEntropy::new(1)),
+            memory: Arc::default(),
+            system: Arc::new(TestSystem::new(lifetimes)),
+            mount: Arc::new(mount),
+            running: Mutex::default(),
+            leases: Mutex::default(),
+            dies_at_lease: Mutex::default(),
+        }));
+        host.reopen().await;
+        host
+    }
+
+    /// Where the engine runs.
+    pub fn way(&self) -> Way {
+        self.0.way
+    }
+
+    /// What the engine says of itself.
+    pub fn description(&self) -> Description {
+        self.engine().description().clone()
+    }
+
+    // ── requests ──
+
+    /// Writes JSON to a path: a create or an update, as the engine's existence check says.
+    ///
+    /// # Panics
+    /// When the body is no JSON object.
+    pub async fn write(&self, path: &str, body: impl fmt::Display) -> Result<Got, Refused> {
+        let request = self.request(Operation::Update, path, fields(body));
+        let operation = match self.engine().exists(&request).await {
+            Ok(Existence::Absent) => Operation::Create,
+            Ok(Existence::Exists | Existence::NoCheck)
+            | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
+            Err(error) => return Err(error.into()),
+        };
+        self.settle(Request { operation, ..request }).await
+    }
+
+    /// Reads a path. What isn't there is [`ErrorKind::NotFound`].
+    pub async fn read(&self, path: &str) -> Result<Got, Refused> {
+        self.settle(self.request(Operation::Read, path, Fields::new())).await
+    }
+
+    /// Lists a folder. One without names is [`ErrorKind::NotFound`].
+    ///
+    /// # Panics
+    /// When the answer is no list of names.
+    pub async fn list(&self, path: &str) -> Result<Vec<String>, Refused> {
+        let got = self.settle(self.request(Operation::List, path, Fields::new())).await?;
+        match serde_json::from_str(got.json("keys")) {
+            Ok(names) => Ok(names),
+            Err(_) => panic!("the answer to a list has no list of keys: {:?}", got.data),
+        }
+    }
+
+    /// Deletes what is at a path.
+    pub async fn delete(&self, path: &str) -> Result<Got, Refused> {
+        self.settle(self.request(Operation::Delete, path, Fields::new())).await
+    }
+
+    /// The help of a path, or of the engine for the empty one.
+    pub async fn help(&self, path: &str) -> Result<String, Refused> {
+        let got = self.settle(self.request(Operation::Help, path, Fields::new())).await?;
+        Ok(got.text("help"))
+    }
+
+    /// Any operation with any body, past the existence check.
+    ///
+    /// # Panics
+    /// When the body is no JSON object.
+    pub async fn send(
+        &self,
+        operation: Operation,
+        path: &str,
+        body: impl fmt::Display,
+    ) -> Result<Got, Refused> {
+        self.settle(self.request(operation, path, fields(body))).await
+    }
+
+    /// The existence check alone.
+    pub async fn exists(&self, path: &str) -> Result<Existence, Refused> {
+        let request = self.request(Operation::Update, path, Fields::new());
+        Ok(self.engine().exists(&request).await?)
+    }
+
+    // ── leases ──
+
+    /// The leases that have not ended.
+    pub fn leases(&self) -> Vec<Lease> {
+        self.lock_leases().values().cloned().collect()
+    }
+
+    /// Extends a lease by `increment`, or by its usual lifetime if that is zero.
+    pub async fn renew(&self, id: &str, increment: Ttl) -> Result<Lease, Refused> {
+        let refused = |text: &str| Refused::new(ErrorKind::Invalid, text);
+        let lease =
+            self.lock_leases().get(id).cloned().ok_or_else(|| refused("lease not found"))?;
+        if !lease.renewable {
+            return Err(refused("lease is not renewable"));
+        }
+        let past = || refused("past the max TTL, cannot renew");
+        let (mount, now) = (self.0.system.now(), self.now());
+        lease.renewed(increment, lease.ttl, mount, now).ok_or_else(past)?;
+        let answer = self.engine().handle(self.about(Operation::Renew, &lease, increment)).await?;
+        let (usual, lease) = match answer {
+            Response::Leased(Leased { ttl, max_ttl, internal, .. }) => {
+                (ttl, Lease { max_ttl, internal, ..lease })
+            }
+            _ => (lease.ttl, lease),
+        };
+        let renewed = lease.renewed(increment, usual, mount, self.now()).ok_or_else(past)?;
+        self.lock_leases().insert(id.to_owned(), renewed.clone());
+        Ok(renewed)
+    }
+
+    /// Ends a lease before its time. One that is gone already is fine.
+    pub async fn revoke(&self, id: &str) -> Result<(), Refused> {
+        let Some(lease) = self.lock_leases().get(id).cloned() else { return Ok(()) };
+        self.give_back(&lease).await?;
+        self.lock_leases().remove(id);
+        Ok(())
+    }
+
+    /// Asks the engine to take a lease's credential back, and keeps the lease: what happens when the
+    /// server dies before it has noted that the engine was done.
+    pub async fn give_back(&self, lease: &Lease) -> Result<(), Refused> {
+        match self.engine().handle(self.about(Operation::Revoke, lease, Ttl::ZERO)).await? {
+            Response::Nothing | Response::Data(_) => Ok(()),
+            other => panic!("a revocation was answered with {other:?}"),
+        }
+    }
+
+    /// Changes the mount's default and longest lifetime.
+    pub fn tune(&self, default: Ttl, max: Ttl) {
+        self.0.system.tune(Lifetimes { default, max });
+    }
+
+    // ── time ──
+
+    /// The time that the engine goes by, for what stands outside.
+    pub fn clock(&self) -> ManualClock {
+        self.0.clock.clone()
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Moves time, and ends the leases whose time is over. One that can't be ended stays, and is
+    /// tried again the next time.
+    pub async fn advance(&self, by: Duration) {
+        self.0.clock.advance(by);
+        let due = |lease: &Lease| lease.expires <= self.now();
+        for lease in self.leases().into_iter().filter(due) {
+            // Told by the lease, which is still there.
+            let _ = self.revoke(&lease.id).await;
+        }
+    }
+
+    /// The periodic call, which servers make about once a minute. What it sets going may go on after
+    /// this: see [`Host::until`].
+    pub async fn tick(&self) -> Result<(), Refused> {
+        Ok(self.engine().periodic().await?)
+    }
+
+    /// Waits for something that happens in the background.
+    ///
+    /// # Panics
+    /// When it doesn't happen.
+    pub async fn until<F, Fut>(&self, what: &str, condition: F)
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = bool>,
+    {
+        let wait = async {
+            while !condition().await {
+                // Looked at again after each commit, and now and then.
+                let _ = tokio::time::timeout(LOOK, self.0.memory.changed.notified()).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            panic!("it did not happen that {what}");
+        }
+    }
+
+    // ── storage ──
+
+    /// The keys of all that is stored.
+    pub fn stored_keys(&self) -> Vec<String> {
+        self.0.memory.keys()
+    }
+
+    /// What is stored at a key.
+    pub fn stored(&self, key: &str) -> Option<Stored> {
+        self.0.memory.get(key)
+    }
+
+    /// Writes to storage behind the engine's back, as another node would, and tells it.
+    pub async fn store(&self, key: &str, value: impl fmt::Display) {
+        let write = StorageBatch::put(key, value.to_string().into_bytes(), false);
+        if let Err(error) = self.0.memory.commit(write) {
+            panic!("a write without conditions failed: {error}");
+        }
+        self.engine().invalidate(key).await;
+    }
+
+    /// Credentials whose fate is open: intents, and names that are still to be undone.
+    pub fn intents(&self) -> Vec<String> {
+        let folders = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
+        let mut keys = self.stored_keys();
+        keys.retain(|key| folders.iter().any(|folder| key.starts_with(folder)));
+        keys
+    }
+
+    /// Lets everything fail that the engine asks of storage.
+    pub fn fail_storage(&self) {
+        self.0.memory.fail(Faults::Everything);
+    }
+
+    /// Lets the engine's writes fail, after `count` more of them.
+    pub fn fail_writes_after(&self, count: usize) {
+        self.0.memory.fail(Faults::WritesAfter(count));
+    }
+
+    /// Storage works again.
+    pub fn mend_storage(&self) {
+        self.0.memory.fail(Faults::Nothing);
+    }
+
+    // ── life and death ──
+
+    /// Kills the instance: what it had under way ends without an answer, and nothing of it reaches
+    /// storage any more.
+    pub async fn crash(&self) {
+        let running = self.lock_running().take();
+        if let Some(Running { engine, storage, process }) = running {
+            storage.enter(Phase::Closed);
+            drop(engine);
+            if let Some(process) = process {
+                process.kill().await;
+            }
+        }
+    }
+
+    /// The next credential gets no lease: the server dies with it in its hands. To be followed by
+    /// [`Host::reopen`].
+    pub fn crash_at_next_lease(&self) {
+        *lock(&self.0.dies_at_lease) = true;
+    }
+
+    /// Opens a new instance over the same storage; one that still runs is killed first.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub async fn reopen(&self) {
+        self.crash().await;
+        match self.open().await {
+            Ok(running) => *self.lock_running() = Some(running),
+            Err(error) => panic!("the engine can't be opened: {error}"),
+        }
+    }
+
+    pub(super) async fn stop(&self) {
+        let engine = self.lock_running().as_ref().map(|running| running.engine.clone());
+        if let Some(engine) = engine {
+            engine.close().await;
+        }
+        self.crash().await;
+    }
+
+    async fn open(&self) -> Result<Running, Box<dyn std::error::Error>> {
+        let shared = &self.0;
+        let storage = Arc::new(InstanceStorage::new(shared.memory.clone()));
+        let mut config = BTreeMap::new();
+        if shared.way != Way::Foreign {
+            config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());
+        }
+        let mount = Mount {
+            uuid: "7f5c0d0e-0000-4000-8000-000000000001".to_owned(),
+            config,
+            storage: storage.clone(),
+            system: shared.system.clone(),
+            clock: Arc::new(shared.clock.clone()),
+            entropy: shared.entropy.clone(),
+        };
+        let (engine, process): (Arc<dyn Engine>, _) = match shared.way {
+            Way::Linked => (shared.factory.open(mount).await?, None),
+            Way::Wire | Way::Foreign => {
+                let (clock, entropy) = (mount.clock.clone(), mount.entropy.clone());
+                let process = Process::start(shared.factory.clone(), clock, entropy).await?;
+                (Arc::new(process.open(mount).await?), Some(process))
+            }
+        };
+        storage.enter(Phase::Live);
+        engine.initialize().await?;
+        Ok(Running { engine, storage, process })
+    }
+
+    // ── below ──
+
+    fn engine(&self) -> Arc<dyn Engine> {
+        match self.lock_running().as_ref() {
+            Some(running) => running.engine.clone(),
+            None => panic!("there is no instance: it crashed, and was not opened again"),
+        }
+    }
+
+    fn request(&self, operation: Operation, path: &str, fields: Fields) -> Request {
+        let id = match RequestId::parse(&self.0.entropy.uuid()) {
+            Ok(id) => id,
+            Err(error) => panic!("a UUID makes a request id: {error}"),
+        };
+        Request {
+            id,
+            operation,
+            path: path.to_owned(),
+            fields,
+            mount: self.0.mount.clone(),
+            caller: Caller {
+                accessor: "accessor-of-test".to_owned(),
+                display_name: "token-test".to_owned(),
+                ..Caller::default()
+            },
+            connection: None,
+            headers: BTreeMap::new(),
+            wrap_ttl: None,
+            lease: None,
+            namespace: Namespace::Root,
+            deadline: self.now().plus(REQUEST_LIMIT),
+        }
+    }
+
+    /// The request by which a server renews or revokes.
+    fn about(&self, operation: Operation, lease: &Lease, increment: Ttl) -> Request {
+        let context: LeaseContext = lease.context(increment);
+        Request {
+            lease: Some(context),
+            caller: Caller::default(),
+            ..self.request(operation, &lease.path, lease.fields())
+        }
+    }
+
+    async fn settle(&self, request: Request) -> Result<Got, Refused> {
+        let (operation, path) = (request.operation, request.path.clone());
+        match self.engine().handle(request).await? {
+            Response::Nothing if operation.is_read() => Err(Refused::new(ErrorKind::NotFound, "")),
+            Response::Nothing => Ok(Got::default()),
+            Response::Data(data) => Ok(Got {
+                data: data.object.fields(),
+                warnings: data.warnings,
+                refresh: data.refresh,
+                ..Got::default()
+            }),
+            Response::Leased(leased) => self.register(&path, leased).await,
+            Response::Raw(raw) => Ok(Got { raw: Some(raw), ..Got::default() }),
+        }
+    }
+
+    /// The lease is written, and the intent removed, before the answer leaves.
+    async fn register(&self, path: &str, leased: Leased) -> Result<Got, Refused> {
+        if std::mem::take(&mut *lock(&self.0.dies_at_lease)) {
+            self.crash().await;
+            return Err(Refused::new(ErrorKind::Unavailable, "the server died"));
+        }
+        let id = format!("{}{path}/{}", self.0.mount.path, self.0.entropy.base62(24));
+        let lease = Lease::new(id.clone(), path, &leased, self.0.system.now(), self.now());
+        if let Some(intent) = &leased.intent {
+            let key = format!("{INTENT_FOLDER}{intent}");
+            let preconditions = vec![Precondition::Exists(key.clone())];
+            let batch = StorageBatch { preconditions, ..StorageBatch::delete(key) };
+            if self.0.memory.commit(batch).is_err() {
+                // Left to its intent, should this fail.
+                let _ = self.give_back(&lease).await;
+                let text = "issuing took too long and the credential was taken back; try again";
+                return Err(Refused::new(ErrorKind::Internal, text));
+            }
+        }
+        self.lock_leases().insert(id, lease.clone());
+        Ok(Got {
+            data: leased.data.object.fields(),
+            warnings: leased.data.warnings,
+            lease: Some(lease),
+            ..Got::default()
+        })
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, Option<Running>> {
+        lock(&self.0.running)
+    }
+
+    fn lock_leases(&self) -> MutexGuard<'_, BTreeMap<String, Lease>> {
+        lock(&self.0.leases)
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A body as clients send it.
+#[track_caller]
+fn fields(body: impl fmt::Display) -> Fields {
+    match Fields::parse(body.to_string().as_bytes(), &JsonLimits::default()) {
+        Ok(fields) => fields,
+        Err(error) => panic!("the test sends a body that no server lets through: {error}"),
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("way", &self.0.way).finish_non_exhaustive()
+    }
+}

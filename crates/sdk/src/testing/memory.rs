@@ -1,0 +1,126 @@
+//! Storage in memory: what outlives an instance, and fails when it is told to.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::engine::{Change, Precondition, StorageBatch, StorageError, Stored};
+
+/// The entries of one mount.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    state: Mutex<State>,
+    /// Told of each commit.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<String, Stored>,
+    version: u64,
+    faults: Faults,
+}
+
+/// What is to fail of what an engine asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Faults {
+    #[default]
+    Nothing,
+    /// Reads and writes.
+    Everything,
+    /// Writes, after this many more of them.
+    WritesAfter(usize),
+}
+
+impl Memory {
+    pub(super) fn fail(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    /// Judges a read of the engine's.
+    pub(super) fn check_read(&self) -> Result<(), StorageError> {
+        match self.lock().faults {
+            Faults::Everything => Err(injected()),
+            Faults::Nothing | Faults::WritesAfter(_) => Ok(()),
+        }
+    }
+
+    /// Judges a write of the engine's.
+    pub(super) fn check_write(&self) -> Result<(), StorageError> {
+        match &mut self.lock().faults {
+            Faults::Everything | Faults::WritesAfter(0) => Err(injected()),
+            Faults::WritesAfter(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            Faults::Nothing => Ok(()),
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Stored> {
+        self.lock().entries.get(key).cloned()
+    }
+
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.lock().entries.keys().cloned().collect()
+    }
+
+    /// Names and folders directly under `prefix`.
+    pub(super) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let state = self.lock();
+        let below = state.entries.keys().filter_map(|key| key.strip_prefix(prefix));
+        let mut names: Vec<String> = below
+            .map(|name| match name.split_once('/') {
+                Some((folder, _)) => format!("{folder}/"),
+                None => name.to_owned(),
+            })
+            .filter(|name| after.is_none_or(|after| name.as_str() > after))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(limit);
+        names
+    }
+
+    /// Applies a batch, whole or not at all.
+    pub(super) fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
+        let mut state = self.lock();
+        for condition in &batch.preconditions {
+            let (key, holds) = match condition {
+                Precondition::Exists(key) => (key, state.entries.contains_key(key)),
+                Precondition::Absent(key) => (key, !state.entries.contains_key(key)),
+                Precondition::Unchanged(key, version) => {
+                    (key, state.entries.get(key).is_some_and(|found| found.version == *version))
+                }
+            };
+            if !holds {
+                return Err(StorageError::Precondition(key.clone()));
+            }
+        }
+        state.version += 1;
+        let version = state.version;
+        for change in batch.changes {
+            match change {
+                Change::Put { key, value, seal_wrap } => {
+                    // A copy, so that a whole message isn't kept for a part of it.
+                    let value = Bytes::copy_from_slice(&value);
+                    state.entries.insert(key, Stored { value, version, seal_wrap });
+                }
+                Change::Delete { key } => _ = state.entries.remove(&key),
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn injected() -> StorageError {
+    StorageError::Failed("injected fault".to_owned())
+}
