@@ -28,7 +28,7 @@ pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Err
         ("sys/seal-status", Verb::Read) => seal_status(core).await,
         ("sys/unseal", Verb::Write) => unseal(core, &request.fields).await,
         ("sys/health", Verb::Read) => health(core, &request.fields).await,
-        ("sys/leader", Verb::Read) => Ok(Answer::bare(200, &Leader::default())),
+        ("sys/leader", Verb::Read) => Ok(Answer::bare(200, &Leader { active_time: NEVER, ..Leader::default() })),
         _ => Err(Error::unsupported_operation()),
     }
 }
@@ -264,6 +264,9 @@ fn check_bool(query: &Fields, name: &str) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+/// The zero time as Go writes it; its clients can't read an empty one.
+const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// A single node leads nobody; clients get all keys all the same.
 #[derive(Default, Serialize)]

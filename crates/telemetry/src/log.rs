@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
@@ -68,7 +68,7 @@ pub struct UnknownSetting(&'static str);
 
 /// Changes the level of a running process.
 #[derive(Clone, Debug)]
-pub struct LevelHandle(reload::Handle<LevelFilter, Registry>);
+pub struct LevelHandle(reload::Handle<Targets, Registry>);
 
 impl LevelHandle {
     /// From now on.
@@ -92,12 +92,35 @@ pub fn install(level: Level, format: Format) -> Result<LevelHandle, TryInitError
     Ok(LevelHandle(handle))
 }
 
-fn filter(level: Level) -> LevelFilter {
-    match level {
+/// Only what this project logs follows the level. The libraries below it would show requests and
+/// headers, and with them tokens.
+fn filter(level: Level) -> Targets {
+    let level = match level {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,
         Level::Info => LevelFilter::INFO,
         Level::Warn => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
+    };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("strongroom", level)
+        .with_target("plugin", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_never_asked_for_more_than_warnings() {
+        let verbose = filter(Level::Trace);
+        assert!(verbose.would_enable("strongroom_core::core", &tracing::Level::TRACE));
+        assert!(verbose.would_enable("plugin", &tracing::Level::DEBUG));
+        for library in ["h2::codec", "hyper::proto", "rustls::client", "reqwest"] {
+            assert!(!verbose.would_enable(library, &tracing::Level::INFO), "{library}");
+            assert!(verbose.would_enable(library, &tracing::Level::WARN), "{library}");
+        }
+        assert!(!filter(Level::Error).would_enable("h2", &tracing::Level::WARN));
     }
 }

@@ -13,10 +13,12 @@ func mountSteps() []step {
 		{"mounts at the start", func(w *walk) {
 			mounts, err := w.client.Sys().ListMounts()
 			noError(err)
-			for path, kind := range map[string]string{"sys/": "system", "identity/": "identity", "cubbyhole/": "cubbyhole"} {
-				holds(mounts[path] != nil, "no mount at %s", path)
-				equal(mounts[path].Type, kind, "type of "+path)
-			}
+			holds(mounts["sys/"] != nil, "no mount at sys/")
+			equal(mounts["sys/"].Type, "system", "type of sys/")
+			methods, err := w.client.Sys().ListAuth()
+			noError(err)
+			holds(methods["token/"] != nil, "no auth method at token/")
+			equal(methods["token/"].Type, "token", "type of token/")
 		}},
 		{"enable kv version 1", func(w *walk) {
 			kv := &api.MountInput{Type: "kv", Description: "plain", Options: map[string]string{"version": "1"}}

@@ -156,13 +156,13 @@ fn policies(
     }
     let from_root = caller.found.token.is_root();
     let has = |name: &PolicyName| own.contains(name) || *name == PolicyName::default_policy();
+    if !from_root && !sudo && !asked.iter().all(has) {
+        return Err(Error::invalid("child policies must be subset of parent"));
+    }
     if asked.iter().any(PolicyName::is_root) && !from_root {
         return Err(Error::invalid(
             "root tokens may not be created without parent token being root",
         ));
-    }
-    if !from_root && !sudo && !asked.iter().all(has) {
-        return Err(Error::invalid("child policies must be subset of parent"));
     }
     if asked.iter().any(PolicyName::is_root) {
         if asked.len() > 1 && !inherits {

@@ -1,23 +1,43 @@
-//! `sys/capabilities-self`: what the caller may do to some paths.
+//! `sys/capabilities-self`, `sys/capabilities` and `sys/capabilities-accessor`: what a token may do
+//! to some paths.
+
+use std::sync::Arc;
 
 use strongroom_policy::Acl;
 use strongroom_sdk::{CommaList, Input};
-use strongroom_types::{Fields, Secret};
+use strongroom_token::Found;
+use strongroom_types::{Accessor, ErrorKind, Fields, Secret};
 
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
 use crate::error::Error;
 use crate::request::Answer;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
-    pattern: "capabilities-self",
-    help: "What the caller's token may do to the given paths.",
-    fields: &[PathsInput::FIELDS],
-    handlers: Handlers { write: handler!(of_caller), ..Handlers::NONE },
-    access: Access::Policy,
-}];
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        pattern: "capabilities-self",
+        help: "What the caller's token may do to the given paths.",
+        fields: &[SelfInput::FIELDS],
+        handlers: Handlers { write: handler!(of_caller), ..Handlers::NONE },
+        access: Access::Policy,
+    },
+    Endpoint {
+        pattern: "capabilities",
+        help: "What a token may do to the given paths.",
+        fields: &[TokenInput::FIELDS],
+        handlers: Handlers { write: handler!(of_token), ..Handlers::NONE },
+        access: Access::Policy,
+    },
+    Endpoint {
+        pattern: "capabilities-accessor",
+        help: "What the token of an accessor may do to the given paths.",
+        fields: &[AccessorInput::FIELDS],
+        handlers: Handlers { write: handler!(of_accessor), ..Handlers::NONE },
+        access: Access::Policy,
+    },
+];
 
 #[derive(Input)]
-struct PathsInput {
+struct SelfInput {
     /// Paths to ask about.
     paths: CommaList,
     /// The older name of `paths`.
@@ -27,13 +47,63 @@ struct PathsInput {
     token: Option<Secret<String>>,
 }
 
+#[derive(Input)]
+struct TokenInput {
+    /// Paths to ask about.
+    paths: CommaList,
+    /// The older name of `paths`.
+    path: CommaList,
+    /// The token.
+    token: Option<Secret<String>>,
+}
+
+#[derive(Input)]
+struct AccessorInput {
+    /// Paths to ask about.
+    paths: CommaList,
+    /// The older name of `paths`.
+    path: CommaList,
+    /// The accessor of the token.
+    accessor: String,
+}
+
 async fn of_caller(call: &Call) -> Result<Answer, Error> {
-    let PathsInput { paths, path, .. } = call.input()?;
+    let SelfInput { paths, path, .. } = call.input()?;
+    answer(&call.caller()?.acl, paths, path)
+}
+
+async fn of_token(call: &Call) -> Result<Answer, Error> {
+    let TokenInput { paths, path, token } = call.input()?;
+    let tokens = &call.open.stores.tokens;
+    let found = match &token {
+        Some(token) => tokens.look_up(token.expose_secret(), call.open.clock().now()).await?,
+        None => None,
+    };
+    let acl = acl_of(call, found)?;
+    answer(&acl, paths, path)
+}
+
+async fn of_accessor(call: &Call) -> Result<Answer, Error> {
+    let AccessorInput { paths, path, accessor } = call.input()?;
+    let now = call.open.clock().now();
+    let found = match Accessor::parse(&accessor) {
+        Ok(accessor) => call.open.stores.tokens.by_accessor(&accessor, now).await?,
+        Err(_) => None,
+    };
+    let acl = acl_of(call, found)?;
+    answer(&acl, paths, path)
+}
+
+fn acl_of(call: &Call, found: Option<Found>) -> Result<Arc<Acl>, Error> {
+    let found = found.ok_or_else(|| Error::listed(ErrorKind::Invalid, "invalid token"))?;
+    Ok(call.open.stores.policies.acl(&found.token.policies))
+}
+
+fn answer(acl: &Acl, paths: CommaList, path: CommaList) -> Result<Answer, Error> {
     let paths = if paths.0.is_empty() { path.0 } else { paths.0 };
     if paths.is_empty() {
         return Err(Error::invalid("paths must be supplied"));
     }
-    let acl = &call.caller()?.acl;
     let mut answer = Fields::new();
     for path in &paths {
         answer.set(path.as_str(), &names(acl, path));

@@ -104,3 +104,24 @@ async fn capabilities_of_the_caller() {
     let error = bench.fails(Verb::Write, "sys/capabilities-self", "{}").await;
     assert_eq!(error.to_string(), "paths must be supplied");
 }
+
+#[tokio::test]
+async fn capabilities_of_another_token() {
+    let bench = Bench::new().await;
+    let token = bench.token(r#"path "kv/*" { capabilities = ["read"] }"#, "").await;
+    let body = format!(r#"{{"token":"{token}","paths":"kv/a"}}"#);
+    let answer = bench.ok(Verb::Write, "sys/capabilities", &body).await;
+    assert_eq!(answer.json("kv/a"), r#"["read"]"#);
+    let shown = bench.ok(Verb::Write, "auth/token/lookup", &body).await;
+    let body = format!(r#"{{"accessor":"{}","paths":["kv/a","x"]}}"#, shown.text("accessor"));
+    let answer = bench.ok(Verb::Write, "sys/capabilities-accessor", &body).await;
+    assert_eq!((answer.json("kv/a"), answer.json("x")), (r#"["read"]"#, r#"["deny"]"#));
+    for path in ["sys/capabilities", "sys/capabilities-accessor"] {
+        let unknown = r#"{"token":"hvs.none","accessor":"none","paths":"kv/a"}"#;
+        let error = bench.fails(Verb::Write, path, unknown).await;
+        assert_eq!(error.texts(), ["1 error occurred:\n\t* invalid token\n\n"]);
+        // The default policy grants capabilities-self only.
+        let error = bench.fails_as(&token, Verb::Write, path, unknown).await;
+        assert_eq!(error.kind(), ErrorKind::Denied);
+    }
+}

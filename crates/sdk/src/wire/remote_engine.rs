@@ -81,6 +81,9 @@ pub enum SetUpError {
     SpecialPath(String),
 }
 
+/// The type of a user's error. It counts as such only in the answer of an existence check.
+const USER_ERROR: u32 = 1;
+
 /// How long a call of the end may take.
 const CLEANUP: Duration = Duration::from_secs(2);
 
@@ -212,6 +215,10 @@ impl Engine for RemoteEngine {
         let reply = self.backend.clone().handle_existence_check(call).await;
         let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
         match (reply.err, reply.check_found, reply.exists) {
+            // Input that can't be converted is found here first.
+            (Some(error), _, _) if error.err_type == USER_ERROR => {
+                Err(EngineError::User { message: error.err_msg, data: None })
+            }
             (Some(error), _, _) => Err(error_from_wire(error)),
             (None, false, _) => Ok(Existence::NoCheck),
             (None, true, true) => Ok(Existence::Exists),

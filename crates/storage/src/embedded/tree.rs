@@ -254,7 +254,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::SimDisk;
+    use crate::testing::{Operation, Outcome, SimDisk};
 
     const CACHE: usize = 128 << 10;
 
@@ -293,5 +293,60 @@ mod tests {
         assert_eq!(tree.applied(), Version(0));
         tree.open_file(Opening::default()).unwrap();
         assert_eq!(tree.applied(), Version(7));
+    }
+
+    /// What a failed sync lost may still be cached, and would pass.
+    #[test]
+    fn verifying_reads_the_medium_and_not_the_cache() {
+        let disk = SimDisk::new();
+        Tree::create(&disk, CACHE).unwrap();
+        let tree = tree_on(&disk);
+        let value = vec![b'.'; 900];
+        let latest = Latest { version: Version(1), value: Some(value.clone().into()) };
+        let changes: Vec<_> = (0..40).map(|n| (format!("{n:02}"), latest.clone())).collect();
+        tree.write(&changes, Some(Version(1))).unwrap();
+        let file = disk.open(TREE).unwrap();
+        let mut good = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_at(0, &mut good).unwrap();
+        let mut bad = good.clone();
+        bad.chunks_mut(512).filter(|sector| sector.ends_with(b"....")).for_each(|s| s[511] = b'!');
+        assert_ne!(bad, good);
+        file.write_at(0, &bad).unwrap();
+        file.sync().unwrap();
+        file.write_at(0, &good).unwrap();
+        disk.decide(|_| Outcome::Failed(std::io::ErrorKind::Other));
+        file.sync().unwrap_err();
+        disk.heal();
+        match &*tree.read_state() {
+            State::Open(opened) => opened.health().distrust(),
+            State::Not(error) => panic!("{error}"),
+        }
+        let recovered = tree.recover();
+        assert!(matches!(recovered, Err(Error::Corrupt(_))), "{recovered:?}");
+    }
+
+    /// Opening after a kill does not walk the whole file. redb's own assertions do once, in a debug
+    /// build; a repair does three times.
+    #[test]
+    fn opening_after_a_kill_reads_little() {
+        let disk = SimDisk::new();
+        Tree::create(&disk, CACHE).unwrap();
+        let tree = tree_on(&disk);
+        let latest = Latest { version: Version(1), value: Some(vec![b'.'; 900].into()) };
+        let changes: Vec<_> = (0..1000).map(|n| (format!("{n:04}"), latest.clone())).collect();
+        tree.write(&changes, Some(Version(1))).unwrap();
+        let disk = disk.after_kill();
+        let reads = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&reads);
+        disk.decide(move |operation| {
+            let read = u64::from(operation == Operation::Read(TREE));
+            counted.fetch_add(read, Ordering::Relaxed);
+            Outcome::Done
+        });
+        assert_eq!(tree_on(&disk).applied(), Version(1));
+        let reads = reads.load(Ordering::Relaxed);
+        let most = if cfg!(debug_assertions) { 400 } else { 50 };
+        assert!(reads < most, "{reads} reads for 250 pages");
+        drop(tree);
     }
 }

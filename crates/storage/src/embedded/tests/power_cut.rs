@@ -267,9 +267,7 @@ async fn the_tree_is_durable_before_the_log_is_written_over() {
         for n in 0..17 {
             store.commit(put(n)).await.unwrap();
         }
-        while store.stats().carried_over == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| store.stats().carried_over > 0).await;
         let disk = disk.after_kill();
         disk.ignore_syncs(move |sync| forget_the_sync && sync.file == Some(tree::TREE));
         let again = open(&disk).unwrap();
