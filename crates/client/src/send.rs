@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use crate::answer::SecretAnswer;
 use crate::client::Link;
 use crate::error::{ApiError, Error};
+use crate::trust::is_stranger;
 
 /// A call that can be sent more than once.
 pub(crate) struct Call {
@@ -211,6 +212,11 @@ impl Cause {
                     Some(rustls::Error::InvalidMessage(
                         rustls::InvalidMessage::InvalidContentType,
                     )) => return Self::PlainHttp,
+                    Some(tls) if is_stranger(tls) => {
+                        let text = "failed to verify certificate: x509: certificate signed by \
+                                    unknown authority";
+                        return Self::Tls(text.to_owned());
+                    }
                     Some(tls) => return Self::Tls(tls.to_string()),
                     None => Self::Io(io.kind(), io.to_string()),
                 };

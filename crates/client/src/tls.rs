@@ -5,49 +5,76 @@ use std::path::{Path, PathBuf};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, ClientBuilder, Identity, Url};
+use reqwest::{ClientBuilder, Identity, Url};
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use strongroom_types::Secret;
 
 use crate::config::{Pem, TlsConfig};
 use crate::error::Error;
+use crate::trust::believing;
 
 /// Sets up a client's certificates.
 pub(crate) fn configure(
-    mut builder: ClientBuilder,
+    builder: ClientBuilder,
     config: &TlsConfig,
 ) -> Result<ClientBuilder, Error> {
-    if let Some(roots) = roots(config)? {
-        builder = builder.tls_certs_only(roots);
-    }
-    match (&config.client_cert, &config.client_key) {
-        (Some(cert), Some(key)) => builder = builder.identity(identity(cert, key)?),
-        (None, None) => {}
+    let own = match (&config.client_cert, &config.client_key) {
+        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+        (None, None) => None,
         _ => return Err(failed("both client cert and client key must be provided")),
+    };
+    match authorities(config)? {
+        Some(trusted) if !config.skip_verify => {
+            Ok(builder.tls_backend_preconfigured(with_authorities(trusted, own)?))
+        }
+        _ => {
+            let builder = builder.tls_danger_accept_invalid_certs(config.skip_verify);
+            match own {
+                Some((cert, key)) => Ok(builder.identity(identity(&cert, key)?)),
+                None => Ok(builder),
+            }
+        }
     }
-    Ok(builder.tls_danger_accept_invalid_certs(config.skip_verify))
+}
+
+/// Certificate and key of the client, in PEM.
+type Own = (Secret<Vec<u8>>, Secret<Vec<u8>>);
+
+fn with_authorities(
+    trusted: Vec<CertificateDer<'static>>,
+    own: Option<Own>,
+) -> Result<ClientConfig, Error> {
+    let unusable = |error: rustls::Error| failed(&format!("a CA certificate: {error}"));
+    let builder = believing(trusted).map_err(unusable)?;
+    let Some((cert, key)) = own else { return Ok(builder.with_no_client_auth()) };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.expose_secret()).collect();
+    let key = PrivateKeyDer::from_pem_slice(key.expose_secret()).map_err(|_| mismatch())?;
+    builder.with_client_auth_cert(chain.map_err(|_| mismatch())?, key).map_err(|_| mismatch())
 }
 
 /// The authorities to trust; none for the system's.
-fn roots(config: &TlsConfig) -> Result<Option<Vec<Certificate>>, Error> {
+fn authorities(config: &TlsConfig) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
     let sources = match (&config.ca, &config.ca_folder) {
         (Some(pem), _) => return bundle(&read(pem)?, &name(pem)).map(Some),
         (None, Some(folder)) => files_of(folder)?,
         (None, None) => return Ok(None),
     };
-    let mut roots = Vec::new();
+    let mut trusted = Vec::new();
     for file in sources {
         let source = Pem::File(file);
-        roots.extend(bundle(&read(&source)?, &name(&source))?);
+        trusted.extend(bundle(&read(&source)?, &name(&source))?);
     }
-    if roots.is_empty() { Err(failed("there is no CA certificate")) } else { Ok(Some(roots)) }
+    if trusted.is_empty() { Err(failed("there is no CA certificate")) } else { Ok(Some(trusted)) }
 }
 
-fn bundle(pem: &Secret<Vec<u8>>, name: &str) -> Result<Vec<Certificate>, Error> {
-    let found = Certificate::from_pem_bundle(pem.expose_secret()).unwrap_or_default();
-    if found.is_empty() {
-        return Err(failed(&format!("{name} has no certificate in PEM")));
+fn bundle(pem: &Secret<Vec<u8>>, name: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose_secret()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(failed(&format!("{name} has no certificate in PEM"))),
     }
-    Ok(found)
 }
 
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -63,12 +90,15 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-fn identity(cert: &Pem, key: &Pem) -> Result<Identity, Error> {
-    let mut pem = read(key)?;
+fn identity(cert: &Secret<Vec<u8>>, key: Secret<Vec<u8>>) -> Result<Identity, Error> {
+    let mut pem = key;
     pem.expose_secret_mut().push(b'\n');
-    pem.expose_secret_mut().extend(read(cert)?.expose_secret());
-    Identity::from_pem(pem.expose_secret())
-        .map_err(|_| failed("the client certificate and key can't be used together"))
+    pem.expose_secret_mut().extend(cert.expose_secret());
+    Identity::from_pem(pem.expose_secret()).map_err(|_| mismatch())
+}
+
+fn mismatch() -> Error {
+    failed("the client certificate and key can't be used together")
 }
 
 fn read(pem: &Pem) -> Result<Secret<Vec<u8>>, Error> {

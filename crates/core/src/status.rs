@@ -28,7 +28,9 @@ pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Err
         ("sys/seal-status", Verb::Read) => seal_status(core).await,
         ("sys/unseal", Verb::Write) => unseal(core, &request.fields).await,
         ("sys/health", Verb::Read) => health(core, &request.fields).await,
-        ("sys/leader", Verb::Read) => Ok(Answer::bare(200, &Leader { active_time: NEVER, ..Leader::default() })),
+        ("sys/leader", Verb::Read) => {
+            Ok(Answer::bare(200, &Leader { active_time: NEVER, ..Leader::default() }))
+        }
         _ => Err(Error::unsupported_operation()),
     }
 }

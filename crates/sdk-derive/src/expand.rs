@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::LitStr;
 use syn::spanned::Spanned;
 
 use crate::model::{Field, Model};
@@ -14,6 +15,9 @@ pub(crate) fn document(model: &Model) -> TokenStream {
         )
         .into_compile_error();
     };
+    if let Err(error) = check_path(path).and_then(|()| check_shown(model)) {
+        return error.into_compile_error();
+    }
     let (name, help) = (&model.name, &model.help);
     let specs = specs(model);
     let read = read(model);
@@ -80,6 +84,9 @@ pub(crate) fn input(model: &Model) -> TokenStream {
 }
 
 pub(crate) fn answer(model: &Model) -> TokenStream {
+    if let Err(error) = check_shown(model) {
+        return error.into_compile_error();
+    }
     let (name, specs) = (&model.name, specs(model));
     let write = model.fields.iter().map(write_field);
     quote! {
@@ -104,16 +111,7 @@ pub(crate) fn receipt(model: &Model) -> TokenStream {
     }
     let (name, read) = (&model.name, read(model));
     let write = model.fields.iter().map(write_field);
-    let safe = model.fields.iter().map(|field| {
-        let ty = &field.ty;
-        quote_spanned! { ty.span() => lease_safe::<#ty>(); }
-    });
     quote! {
-        const _: fn() = || {
-            fn lease_safe<T: ::strongroom_sdk::field::LeaseSafe>() {}
-            #(#safe)*
-        };
-
         impl ::strongroom_sdk::credential::Receipt for #name {
             fn from_fields(
                 fields: &::strongroom_sdk::Fields,
@@ -121,10 +119,55 @@ pub(crate) fn receipt(model: &Model) -> TokenStream {
                 #read
             }
 
-            fn write(&self, out: &mut ::strongroom_sdk::field::ObjectWriter) {
+            fn write(&self, out: &mut ::strongroom_sdk::credential::ReceiptWriter) {
                 #(#write)*
             }
         }
+    }
+}
+
+/// Folders of storage in which the SDK keeps what is its own.
+const OWN_FOLDERS: [&str; 3] = ["intent", "undo", "wal"];
+
+/// A document's path is its storage key: names, and captures of one segment each.
+fn check_path(path: &LitStr) -> syn::Result<()> {
+    let text = path.value();
+    let word = |text: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        !text.is_empty() && text.chars().all(fits)
+    };
+    let capture = |part: &str| {
+        part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).is_some_and(word)
+    };
+    if !text.split('/').all(|part| word(part) || capture(part)) {
+        let message = "a document lies at a path such as `config` or `roles/{name}`: words and \
+                       captures of one word, with single slashes between them";
+        return Err(syn::Error::new(path.span(), message));
+    }
+    let first = text.split('/').next().unwrap_or_default();
+    if OWN_FOLDERS.contains(&first) {
+        let message = format!("`{first}/` is where intents are kept; choose another path");
+        return Err(syn::Error::new(path.span(), message));
+    }
+    Ok(())
+}
+
+/// The plug-in wire tells raw answers and errors from data by the names of fields.
+fn check_shown(model: &Model) -> syn::Result<()> {
+    let named = |name: &str| model.fields.iter().find(|field| field.name == name);
+    if let Some(field) = named("http_status_code") {
+        let message =
+            "an answer with this field is taken for a raw HTTP answer; choose another name";
+        return Err(syn::Error::new(field.ident.span(), message));
+    }
+    let others = model.fields.iter().any(|field| !matches!(field.name.as_str(), "error" | "data"));
+    match named("error") {
+        Some(field) if !others => {
+            let message =
+                "an answer with no other field is taken for an error; choose another name";
+            Err(syn::Error::new(field.ident.span(), message))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -152,12 +195,13 @@ fn specs(model: &Model) -> TokenStream {
 fn read(model: &Model) -> TokenStream {
     let fields = model.fields.iter().map(|field| {
         let Field { ident, ty, name, required, .. } = field;
+        let span = ty.span();
         let reader = match &field.default {
-            Some(text) => quote!(with_default(fields, #name, #text)),
-            None if *required => quote!(required(fields, #name)),
-            None => quote!(optional(fields, #name)),
+            Some(text) => quote_spanned!(span => with_default::<#ty>(fields, #name, #text)),
+            None if *required => quote_spanned!(span => required::<#ty>(fields, #name)),
+            None => quote_spanned!(span => optional::<#ty>(fields, #name)),
         };
-        quote_spanned! { ty.span() => #ident: ::strongroom_sdk::field::#reader?, }
+        quote_spanned! { span => #ident: ::strongroom_sdk::field::#reader?, }
     });
     let unused = model.fields.is_empty().then(|| quote!(let _ = fields;));
     quote! {
@@ -168,5 +212,5 @@ fn read(model: &Model) -> TokenStream {
 
 fn write_field(field: &Field) -> TokenStream {
     let (ident, name) = (&field.ident, &field.name);
-    quote! { out.field(#name, &self.#ident); }
+    quote_spanned! { field.ty.span() => out.field(#name, &self.#ident); }
 }

@@ -1,10 +1,11 @@
 //! [`Backend`]: an instance of a [`Blueprint`], which is what the core gets to see.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use strongroom_types::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,8 +33,15 @@ pub(crate) struct Backend {
     intents: Intents,
     tasks: TaskTracker,
     closing: CancellationToken,
-    /// Held while stale intents are being undone, so that two ticks don't undo side by side.
-    sweeping: Arc<Mutex<bool>>,
+    sweeping: Arc<Sweeping>,
+}
+
+/// The one task that undoes stale intents: two would undo side by side.
+#[derive(Default)]
+struct Sweeping {
+    runs: Mutex<bool>,
+    /// Told by a tick to look now, and not only when more is due.
+    look: Notify,
 }
 
 /// Names in one answer to a list.
@@ -170,14 +178,18 @@ impl Backend {
     /// Undoes stale intents now, and as they become stale, until none are left or the instance
     /// closes. One such task runs at a time.
     fn sweep(&self) {
-        if !self.blueprint.has_credentials() || std::mem::replace(&mut *lock(&self.sweeping), true)
-        {
+        if !self.blueprint.has_credentials() {
+            return;
+        }
+        if std::mem::replace(&mut *self.sweeping.lock(), true) {
+            self.sweeping.look.notify_one();
             return;
         }
         let sweep = Sweep {
             blueprint: self.blueprint.clone(),
             context: Context::background(self.services.clone()),
             intents: self.intents.clone(),
+            sweeping: self.sweeping.clone(),
         };
         let (closing, done) = (self.closing.clone(), Done(self.sweeping.clone()));
         self.tasks.spawn(async move {
@@ -244,13 +256,17 @@ struct Sweep {
     blueprint: Blueprint,
     context: Context,
     intents: Intents,
+    sweeping: Arc<Sweeping>,
 }
 
 impl Sweep {
     async fn run(&self) {
         loop {
             match self.once().await {
-                Ok(Some(next)) => self.context.clock().sleep_until(next).await,
+                Ok(Some(next)) => tokio::select! {
+                    () = self.context.clock().sleep_until(next) => {}
+                    () = self.sweeping.look.notified() => {}
+                },
                 Ok(None) => return,
                 Err(error) => {
                     // The next periodic tick tries again.
@@ -289,16 +305,18 @@ impl Sweep {
 }
 
 /// Marks the sweep as over, however it ends.
-struct Done(Arc<Mutex<bool>>);
+struct Done(Arc<Sweeping>);
 
 impl Drop for Done {
     fn drop(&mut self) {
-        *lock(&self.0) = false;
+        *self.0.lock() = false;
     }
 }
 
-fn lock(flag: &Mutex<bool>) -> std::sync::MutexGuard<'_, bool> {
-    flag.lock().unwrap_or_else(PoisonError::into_inner)
+impl Sweeping {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn values(captures: &Captures) -> Vec<&str> {

@@ -28,6 +28,8 @@ pub struct Blueprint {
     help: &'static str,
     exclusive: bool,
     routes: Vec<Route>,
+    /// Which of them was declared last: a write joins the read of its path.
+    last: usize,
 }
 
 /// One declared path.
@@ -52,7 +54,7 @@ pub(crate) enum Target {
 impl Blueprint {
     /// An engine without paths. `version` is its semantic version: `env!("CARGO_PKG_VERSION")`.
     pub fn new(name: &'static str, version: &'static str) -> Self {
-        Self { name, version, help: "", exclusive: false, routes: Vec::new() }
+        Self { name, version, help: "", exclusive: false, routes: Vec::new(), last: 0 }
     }
 
     /// What the engine is for, in a sentence or two.
@@ -124,7 +126,7 @@ impl Blueprint {
     /// The path declared last needs no token.
     #[must_use]
     pub fn unauthenticated(mut self) -> Self {
-        if let Some(route) = self.routes.last_mut() {
+        if let Some(route) = self.routes.get_mut(self.last) {
             route.unauthenticated = true;
         }
         self
@@ -133,7 +135,7 @@ impl Blueprint {
     /// The path declared last needs the `sudo` capability as well.
     #[must_use]
     pub fn root(mut self) -> Self {
-        if let Some(route) = self.routes.last_mut() {
+        if let Some(route) = self.routes.get_mut(self.last) {
             route.root = true;
         }
         self
@@ -147,10 +149,11 @@ impl Blueprint {
         new_write: Option<Arc<dyn ActionPath>>,
     ) -> Self {
         // A read and a write of one path are one route.
-        let same = self.routes.iter_mut().find(|route| route.pattern.text() == path);
-        if let Some(Route { target: Target::Action { read, write }, .. }) = same {
+        let same = self.routes.iter_mut().enumerate().find(|(_, r)| r.pattern.text() == path);
+        if let Some((index, Route { target: Target::Action { read, write }, .. })) = same {
             *read = new_read.or(read.take());
             *write = new_write.or(write.take());
+            self.last = index;
             return self;
         }
         self.route(path, help, false, Target::Action { read: new_read, write: new_write })
@@ -158,8 +161,31 @@ impl Blueprint {
 
     fn route(mut self, path: &'static str, help: &'static str, root: bool, target: Target) -> Self {
         let pattern = Pattern::new(path);
+        self.last = self.routes.len();
         self.routes.push(Route { pattern, help, root, unauthenticated: false, target });
         self
+    }
+
+    /// Adds a path before all others.
+    #[cfg(feature = "testing")]
+    pub(crate) fn front_read<F, Fut>(
+        self,
+        path: &'static str,
+        help: &'static str,
+        action: F,
+    ) -> Self
+    where
+        F: Fn(Context, ()) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        let mut with = self.read(path, help, action);
+        with.routes.rotate_right(1);
+        with
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.exclusive
     }
 
     pub(crate) fn engine_help(&self) -> &'static str {
@@ -339,5 +365,12 @@ mod tests {
         assert_eq!(why_not(&fine), "");
         let both = new().read("a", "", nothing).write("a", "", nothing);
         assert_eq!(why_not(&both), "");
+    }
+
+    #[test]
+    fn attributes_are_of_the_path_declared_last_also_when_it_joins_another() {
+        let engine = Blueprint::new("test", "1.0.0").read("a", "", nothing).read("b", "", nothing);
+        let special = engine.write("a", "", nothing).root().unauthenticated().description().special;
+        assert_eq!((special.root, special.unauthenticated), (vec!["a".into()], vec!["a".into()]));
     }
 }

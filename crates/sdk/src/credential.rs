@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use strongroom_types::{Entropy, Fields, Timestamp, Ttl};
+use strongroom_types::{Entropy, Fields, RawObject, Timestamp, Ttl};
 
 use crate::action::Answer;
 use crate::document::Document;
-use crate::field::{InvalidInput, ObjectWriter};
+use crate::field::{InvalidInput, LeaseSafe, ObjectWriter};
 use crate::{Context, Error};
 
 /// A kind of leased credential.
@@ -31,6 +31,8 @@ pub trait Credential: Sized + Send + Sync + 'static {
     const PATH: &'static str;
     /// What a reader of the API should know.
     const HELP: &'static str;
+    /// What the outside system is called in errors.
+    const SYSTEM: &'static str = "outside system";
 
     /// The document that says how to reach the outside system, or `()`.
     type Config: Needed;
@@ -144,7 +146,26 @@ pub trait Receipt: Sized + Send + Sync + 'static {
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
 
     /// Writes it for the lease.
-    fn write(&self, out: &mut ObjectWriter);
+    fn write(&self, out: &mut ReceiptWriter);
+}
+
+/// Writes the fields of a receipt, and takes no field that could be a secret. Made by this crate
+/// only; the derive macro fills it.
+#[derive(Debug)]
+pub struct ReceiptWriter(ObjectWriter);
+
+impl ReceiptWriter {
+    /// What a receipt writes.
+    pub(crate) fn written(receipt: &impl Receipt) -> RawObject {
+        let mut out = Self(ObjectWriter::new());
+        receipt.write(&mut out);
+        out.0.finish()
+    }
+
+    /// Adds a field.
+    pub fn field(&mut self, name: &str, value: &impl LeaseSafe) {
+        self.0.field(name, value);
+    }
 }
 
 /// The lifetimes a role asks for. Zero leaves it to the mount.

@@ -32,8 +32,8 @@ pub const INTENT_FIELD: &str = "strongroom_intent";
 pub(crate) const UNDO_FOLDER: &str = "undo/";
 /// Where Vault and OpenBao keep such entries.
 pub(crate) const WAL_FOLDER: &str = "wal/";
-/// The entries looked at in one go.
-const SWEEP: usize = 1000;
+/// Names asked for at once.
+const PAGE: usize = 1000;
 
 /// A credential that is about to exist.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,6 +87,11 @@ impl Intent {
 
     fn timeout(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.data.timeout_secs)
+    }
+
+    /// When the outside call is given up, however late it began.
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.data.deadline
     }
 
     /// When nobody can be using this intent any more.
@@ -147,7 +152,7 @@ impl Intents {
         let mut next: Option<Timestamp> = None;
         let mut earlier = |at: Timestamp| next = Some(next.map_or(at, |n: Timestamp| n.min(at)));
         let now = self.mount.clock.now();
-        for uuid in self.mount.storage.list(self.folder(), None, SWEEP).await? {
+        for uuid in self.names(self.folder()).await? {
             match self.claim(&uuid, now).await? {
                 Claim::Ours(intent) => due.push(Due { uuid, intent }),
                 Claim::Wait(until) => earlier(until),
@@ -155,7 +160,7 @@ impl Intents {
             }
         }
         if self.hosted {
-            for uuid in self.mount.storage.list(UNDO_FOLDER, None, SWEEP).await? {
+            for uuid in self.names(UNDO_FOLDER).await? {
                 if due.iter().any(|known| known.uuid == uuid) {
                     continue;
                 }
@@ -187,6 +192,20 @@ impl Intents {
         intent.data.next_look = next;
         self.mount.storage.commit(StorageBatch::put(key, encode(&intent), false)).await?;
         Ok(Some(next))
+    }
+
+    /// All names in a folder: entries that stay must not hide those behind them.
+    async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().map(String::as_str);
+            let page = self.mount.storage.list(folder, after, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            names.extend(page);
+            if is_last {
+                return Ok(names);
+            }
+        }
     }
 
     async fn claim(&self, uuid: &str, now: Timestamp) -> Result<Claim, Error> {

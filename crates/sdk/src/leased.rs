@@ -2,11 +2,12 @@
 //! `revoke` need not know of them.
 
 use async_trait::async_trait;
-use strongroom_types::{Fields, RawObject};
+use strongroom_types::{Fields, RawObject, Timestamp};
 
 use crate::action::Answer;
 use crate::credential::{
-    Credential, CredentialName, Extension, Issued, Needed, Order, Outside, Receipt, Renewal,
+    Credential, CredentialName, Extension, Issued, Needed, Order, Outside, Receipt, ReceiptWriter,
+    Renewal,
 };
 use crate::engine::{Data, EngineError, LeaseContext, Leased, Response};
 use crate::field::ObjectWriter;
@@ -73,7 +74,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
             lasts_until: now.plus(max.as_duration()),
             context,
         };
-        match deadline(context, timeout, C::KIND, self.0.issue(&order)).await {
+        match deadline::<C, _>(context, intent.deadline(), "issue", self.0.issue(&order)).await {
             Ok(issued) => {
                 let internal = self.internal(&issued, role_name, &uuid, intents.hosted);
                 if !intents.hosted {
@@ -113,8 +114,9 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
             return Err(EngineError::user("past the max TTL, cannot renew"));
         }
         let order = Extension { config: &*config, role: &*role, lasts_until, context };
-        let timeout = C::timeout(&config);
-        deadline(context, timeout, C::KIND, C::Renewal::renew(&self.0, &order, &receipt)).await?;
+        let until = context.now().plus(C::timeout(&config));
+        deadline::<C, _>(context, until, "renew", C::Renewal::renew(&self.0, &order, &receipt))
+            .await?;
         Ok(Response::Leased(Leased {
             data: Data::new(RawObject::empty()),
             internal: lease.internal.clone(),
@@ -130,8 +132,8 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let receipt = receipt::<C>(&lease.internal.fields())?;
         let config = C::Config::load(context, "").await?;
         let outside = Outside { config: &*config, context };
-        let timeout = C::timeout(&config);
-        deadline(context, timeout, C::KIND, self.0.revoke(&outside, &receipt)).await?;
+        let until = context.now().plus(C::timeout(&config));
+        deadline::<C, _>(context, until, "revoke", self.0.revoke(&outside, &receipt)).await?;
         Ok(())
     }
 
@@ -139,16 +141,15 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let config = C::Config::load(context, "").await?;
         let outside = Outside { config: &*config, context };
         let name = &due.intent.data.name;
-        deadline(context, C::timeout(&config), C::KIND, self.0.undo(&outside, name)).await?;
+        let until = context.now().plus(C::timeout(&config));
+        deadline::<C, _>(context, until, "undo", self.0.undo(&outside, name)).await?;
         Ok(())
     }
 }
 
 impl<C: Credential> LeasedKind<C> {
     fn internal(&self, issued: &Issued<C>, role_name: &str, uuid: &str, hosted: bool) -> RawObject {
-        let mut receipt = ObjectWriter::new();
-        issued.receipt.write(&mut receipt);
-        let mut fields = receipt.finish().fields();
+        let mut fields = ReceiptWriter::written(&issued.receipt).fields();
         fields.set(KIND_FIELD, &C::KIND);
         fields.set(ROLE_FIELD, &role_name);
         if hosted {
@@ -214,17 +215,21 @@ fn written(answer: &impl Answer) -> RawObject {
     out.finish()
 }
 
-/// Runs a call to an outside system with a time-out, on the instance's clock.
-async fn deadline<T>(
+/// Runs a call to an outside system until a moment of the instance's clock. Past it, it isn't begun:
+/// when storing an intent took too long, the intent may be claimed already.
+async fn deadline<C: Credential, T>(
     context: &Context,
-    timeout: std::time::Duration,
+    until: Timestamp,
     what: &str,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let expiry = context.clock().sleep_until(context.now().plus(timeout));
     tokio::select! {
+        biased;
+        () = context.clock().sleep_until(until) => {
+            let (call, reason) = (format!("{what} {}", C::KIND), "timed out");
+            Err(Error::unanswered(C::SYSTEM, call, reason))
+        }
         outcome = call => outcome,
-        () = expiry => Err(Error::unanswered("outside system", what, "timed out")),
     }
 }
 

@@ -8,7 +8,7 @@ mod service;
 
 use std::time::Duration;
 
-use service::TokenService;
+use service::{SYSTEM, TokenService};
 use strongroom_sdk::{
     Answer, BaseUrl, Blueprint, CommaList, Credential, CredentialName, Document, DurationSecs,
     Error, Extension, Identifier, Issued, Lifetime, Order, Outside, Receipt, Renew, Renewable,
@@ -21,12 +21,12 @@ pub fn blueprint() -> Blueprint {
         .help("Issues API tokens of a token service and revokes them when their leases end.")
         .document::<Config>()
         .document::<Role>()
-        .credential(ApiToken::new())
+        .credential(ApiToken::default())
 }
 
 /// Where the token service is, and the key to it.
 #[derive(Document)]
-#[document(path = "config", seal_wrap)]
+#[document(path = "config", seal_wrap, validate = patience_fits)]
 struct Config {
     /// Base URL of the token service.
     #[field(required)]
@@ -34,9 +34,19 @@ struct Config {
     /// Key the engine presents to the token service. Never returned.
     #[field(required)]
     api_key: Secret<String>,
-    /// How long one call to the token service may take.
+    /// How long one call to the token service may take, from 1s to 5m.
     #[field(default = "10s")]
     request_timeout: DurationSecs,
+}
+
+/// No time at all would let every call fail; a token whose making got no answer waits this long, and
+/// longer, until it is looked for and deleted.
+fn patience_fits(config: &Config) -> Result<(), String> {
+    if (1..=300).contains(&config.request_timeout.0.as_secs()) {
+        Ok(())
+    } else {
+        Err("request_timeout must be from 1s to 5m".to_owned())
+    }
 }
 
 /// What a token may do, and for how long.
@@ -76,14 +86,9 @@ struct TokenReceipt {
 }
 
 /// Tokens of the token service.
+#[derive(Default)]
 struct ApiToken {
     service: TokenService,
-}
-
-impl ApiToken {
-    fn new() -> Self {
-        Self { service: TokenService::new() }
-    }
 }
 
 /// The longest name the token service takes.
@@ -93,6 +98,7 @@ impl Credential for ApiToken {
     const KIND: &'static str = "token";
     const PATH: &'static str = "creds/{name}";
     const HELP: &'static str = "A new token with the permissions of the role.";
+    const SYSTEM: &'static str = SYSTEM;
 
     type Config = Config;
     type Role = Role;
@@ -122,7 +128,7 @@ impl Credential for ApiToken {
         outside: &Outside<'_, Self>,
         receipt: &TokenReceipt,
     ) -> Result<Revoked, Error> {
-        let there = self.service.delete(outside.config, receipt.id.as_str()).await?;
+        let there = self.service.delete(outside.config, &receipt.id).await?;
         Ok(if there { Revoked::Now } else { Revoked::AlreadyGone })
     }
 
@@ -145,6 +151,6 @@ impl Renew for ApiToken {
         order: &Extension<'_, Self>,
         receipt: &TokenReceipt,
     ) -> Result<(), Error> {
-        self.service.renew(order.config, receipt.id.as_str(), order.lasts_for()).await
+        self.service.renew(order.config, &receipt.id, order.lasts_for()).await
     }
 }

@@ -1,19 +1,27 @@
 //! The token service's HTTP API, as far as the engine needs it.
+//!
+//! What the service says is not trusted further than it must be: answers are bounded, ids must be
+//! plain, redirects are not followed (the key would go with them), and no text of the service's
+//! reaches a message, since it may quote a token.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde::{Deserialize, Serialize};
 use strongroom_sdk::{CommaList, Error, Identifier, Secret};
 
 use crate::Config;
 
-const SYSTEM: &str = "token service";
+/// What the token service is called in errors.
+pub(crate) const SYSTEM: &str = "token service";
 
 /// A client of the token service. It keeps connections, not addresses or keys: those come with
 /// each call.
+#[derive(Default)]
 pub(crate) struct TokenService {
-    http: Client,
+    /// Made at the first call: making it reads the machine's certificates, and can fail.
+    http: OnceLock<Client>,
 }
 
 /// A token that was made.
@@ -48,13 +56,10 @@ struct TokenList {
 #[derive(Deserialize)]
 struct ListedToken {
     id: String,
+    name: String,
 }
 
 impl TokenService {
-    pub(crate) fn new() -> Self {
-        Self { http: Client::new() }
-    }
-
     /// Makes a token that the service itself will drop after `lasts_for`.
     pub(crate) async fn create(
         &self,
@@ -63,76 +68,147 @@ impl TokenService {
         permissions: &CommaList,
         lasts_for: Duration,
     ) -> Result<Made, Error> {
-        let body = NewToken { name, permissions: &permissions.0, ttl: lasts_for.as_secs() };
-        let call = self.call(config, Method::POST, "/tokens").json(&body);
-        let answer = send(call, "POST /tokens").await?;
+        const CALL: &str = "POST /tokens";
+        let body = NewToken { name, permissions: &permissions.0, ttl: whole_secs(lasts_for) };
+        let answer = send(self.call(config, Method::POST, "/tokens")?.json(&body), CALL).await?;
         if !answer.status().is_success() {
-            return Err(unexpected("POST /tokens", &answer));
+            return Err(unexpected(CALL, &answer));
         }
         // From here on the token exists: an answer that can't be read is an uncertain end.
-        let made: CreatedToken = read(answer, "POST /tokens").await?;
-        let id = Identifier::parse(&made.id)
-            .ok_or_else(|| Error::unanswered(SYSTEM, "POST /tokens", "the id is unusable"))?;
-        Ok(Made { id, token: Secret::new(made.token) })
+        let made: CreatedToken = read(answer, CALL, TOKEN_BYTES).await?;
+        let token = Secret::new(made.token);
+        match plain_id(&made.id) {
+            Some(id) if !token.expose_secret().is_empty() => Ok(Made { id, token }),
+            _ => Err(unreadable(CALL)),
+        }
     }
 
     /// Sets the token's end to `lasts_for` from now.
     pub(crate) async fn renew(
         &self,
         config: &Config,
-        id: &str,
+        id: &Identifier,
         lasts_for: Duration,
     ) -> Result<(), Error> {
-        let body = Renewal { ttl: lasts_for.as_secs() };
-        let call = self.call(config, Method::POST, &format!("/tokens/{id}/renew")).json(&body);
-        let answer = send(call, "POST /tokens/:id/renew").await?;
+        const CALL: &str = "POST /tokens/:id/renew";
+        let body = Renewal { ttl: whole_secs(lasts_for) };
+        let path = format!("/tokens/{}/renew", in_path(id)?);
+        let answer = send(self.call(config, Method::POST, &path)?.json(&body), CALL).await?;
         match answer.status().as_u16() {
             200..=299 => Ok(()),
             404 => Err(Error::user("the token is gone from the token service; revoke the lease")),
-            _ => Err(unexpected("POST /tokens/:id/renew", &answer)),
+            _ => Err(unexpected(CALL, &answer)),
         }
     }
 
     /// Deletes a token. Says whether it was there.
-    pub(crate) async fn delete(&self, config: &Config, id: &str) -> Result<bool, Error> {
-        let call = self.call(config, Method::DELETE, &format!("/tokens/{id}"));
-        let answer = send(call, "DELETE /tokens/:id").await?;
+    pub(crate) async fn delete(&self, config: &Config, id: &Identifier) -> Result<bool, Error> {
+        const CALL: &str = "DELETE /tokens/:id";
+        let path = format!("/tokens/{}", in_path(id)?);
+        let answer = send(self.call(config, Method::DELETE, &path)?, CALL).await?;
         match answer.status().as_u16() {
             200..=299 => Ok(true),
             404 => Ok(false),
-            _ => Err(unexpected("DELETE /tokens/:id", &answer)),
+            _ => Err(unexpected(CALL, &answer)),
         }
     }
 
     /// The ids of the tokens with this name.
-    pub(crate) async fn find(&self, config: &Config, name: &str) -> Result<Vec<String>, Error> {
+    pub(crate) async fn find(&self, config: &Config, name: &str) -> Result<Vec<Identifier>, Error> {
+        const CALL: &str = "GET /tokens";
         // Names are letters, digits and dashes: nothing to escape.
-        let call = self.call(config, Method::GET, &format!("/tokens?name={name}"));
-        let answer = send(call, "GET /tokens").await?;
+        let path = format!("/tokens?name={name}");
+        let answer = send(self.call(config, Method::GET, &path)?, CALL).await?;
         if !answer.status().is_success() {
-            return Err(unexpected("GET /tokens", &answer));
+            return Err(unexpected(CALL, &answer));
         }
-        let list: TokenList = read(answer, "GET /tokens").await?;
-        Ok(list.tokens.into_iter().map(|token| token.id).collect())
+        let list: TokenList = read(answer, CALL, LIST_BYTES).await?;
+        // What is found is deleted, so the service's own filter isn't enough: one that ignores it
+        // answers with everybody's tokens.
+        let ours = list.tokens.iter().filter(|token| token.name == name);
+        ours.map(|token| plain_id(&token.id).ok_or_else(|| unreadable(CALL))).collect()
     }
 
-    fn call(&self, config: &Config, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, config.api_endpoint.join(path))
-            .bearer_auth(config.api_key.expose_secret())
+    fn call(&self, config: &Config, method: Method, path: &str) -> Result<RequestBuilder, Error> {
+        let url = config.api_endpoint.join(path);
+        let call = self.client()?.request(method, url);
+        let timeout = config.request_timeout.0.as_duration();
+        Ok(call.timeout(timeout).bearer_auth(config.api_key.expose_secret()))
     }
+
+    fn client(&self) -> Result<&Client, Error> {
+        if let Some(client) = self.http.get() {
+            return Ok(client);
+        }
+        let made = Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("strongroom-engine-api-token/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|_| Error::internal("the HTTP client of the engine can't be made"))?;
+        Ok(self.http.get_or_init(|| made))
+    }
+}
+
+/// How long connecting alone may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// The longest answer with one token in it.
+const TOKEN_BYTES: usize = 16 << 10;
+/// The longest list.
+const LIST_BYTES: usize = 1 << 20;
+
+/// The service takes whole seconds, and 0 for "an hour".
+fn whole_secs(lasts_for: Duration) -> u64 {
+    lasts_for.as_secs().max(1)
 }
 
 async fn send(call: RequestBuilder, name: &str) -> Result<Response, Error> {
     call.send().await.map_err(|error| {
-        let reason = if error.is_connect() { "could not connect" } else { "the connection failed" };
+        // Its own words name the address, which the caller may not know.
+        let reason = match () {
+            () if error.is_timeout() => "timed out",
+            () if error.is_connect() => "could not connect",
+            () => "the connection failed",
+        };
         Error::unanswered(SYSTEM, name, reason)
     })
 }
 
-async fn read<T: for<'de> Deserialize<'de>>(answer: Response, name: &str) -> Result<T, Error> {
-    // The decoder's own words may quote the body, and with it a token.
-    answer.json().await.map_err(|_| Error::unanswered(SYSTEM, name, "the answer can't be read"))
+/// Reads an answer of at most `limit` bytes. The decoder's own words may quote it, and with it a
+/// token, so they are dropped.
+async fn read<T: for<'de> Deserialize<'de>>(
+    mut answer: Response,
+    name: &str,
+    limit: usize,
+) -> Result<T, Error> {
+    let broken = |_| Error::unanswered(SYSTEM, name, "the answer broke off");
+    // Wiped when dropped; with room for a token from the start, so that none is left behind by
+    // growing.
+    let mut body = Secret::new(Vec::with_capacity(limit.min(TOKEN_BYTES)));
+    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+        let body = body.expose_secret_mut();
+        if body.len() + chunk.len() > limit {
+            return Err(Error::unanswered(SYSTEM, name, "the answer is too long"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable(name))
+}
+
+/// An id that can stand in a path as it is.
+fn plain_id(id: &str) -> Option<Identifier> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    Identifier::parse(id).filter(|id| id.as_str().len() <= 128 && id.as_str().chars().all(plain))
+}
+
+/// The id of a receipt, looked at again: a lease may be older than this version.
+fn in_path(id: &Identifier) -> Result<&str, Error> {
+    let unusable = || Error::internal("the lease's receipt names no token");
+    plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
+}
+
+fn unreadable(name: &str) -> Error {
+    Error::unanswered(SYSTEM, name, "the answer can't be read")
 }
 
 fn unexpected(name: &str, answer: &Response) -> Error {

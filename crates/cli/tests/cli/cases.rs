@@ -1,36 +1,47 @@
-//! What commands print, as text: `tests/cmd/*.md` are sessions of a terminal, `*.toml` are single
+//! What commands print, as text: `tests/cmd/*/*.md` are sessions of a terminal, `*.toml` are single
 //! commands with their standard input, output and errors apart.
 //!
-//! All cases share one server that runs in memory, side by side, so each file has mounts, policies
-//! and tokens of its own. `TRYCMD=overwrite` writes down what is printed now.
+//! Each folder has a server of its own. The files in it run side by side, so each has mounts,
+//! policies and tokens of its own. `TRYCMD=overwrite` writes down what is printed now; what changes
+//! from run to run is then to be replaced by `[..]`.
 
-use crate::process::{ROOT, dev_server, dev_server_with};
+use crate::process::{Server, dev_server};
 
 #[test]
 fn every_case_prints_what_is_written() {
-    let foreign: Vec<String> = std::env::vars()
-        .map(|(name, _)| name)
+    let read = std::env::vars().map(|(name, _)| name);
+    let foreign: Vec<_> = read
         .filter(|name| name.starts_with("BAO_") || name.starts_with("VAULT_"))
-        .filter(|name| !matches!(name.as_str(), "VAULT_ADDR" | "VAULT_TOKEN"))
+        .filter(|name| name != "VAULT_ADDR")
         .collect();
-    assert!(foreign.is_empty(), "unset these, they change what commands do: {foreign:?}");
+    assert!(foreign.is_empty(), "unset what changes what commands do: {foreign:?}");
 
-    let server = dev_server();
-    let sealed = dev_server_with(&["-dev-no-store-token"]);
-    let done = sealed.command(&["operator", "seal"]).env("VAULT_TOKEN", ROOT).output().unwrap();
+    run("open", &dev_server());
+    run("mounts", &dev_server());
+    let sealed = dev_server();
+    let done = sealed.command(&["operator", "seal"]).output().unwrap();
     assert!(done.status.success(), "{done:?}");
+    run("sealed", &sealed);
+    run("new", &new_server());
+}
 
-    let cases = trycmd::TestCases::new();
-    cases
+/// The token is the one that the server has left in its home.
+fn run(folder: &str, server: &Server) {
+    trycmd::TestCases::new()
         .env("VAULT_ADDR", server.address())
-        .env("VAULT_TOKEN", ROOT)
         .env("HOME", server.home().to_str().unwrap())
-        .env("SEALED", sealed.address())
         .insert_var("[ADDR]", server.address().to_owned())
         .unwrap()
-        .insert_var("[SEALED]", sealed.address().to_owned())
-        .unwrap()
-        .case("tests/cmd/*.md")
-        .case("tests/cmd/*.toml");
-    cases.run();
+        .case(format!("tests/cmd/{folder}/*.md"))
+        .case(format!("tests/cmd/{folder}/*.toml"))
+        .run();
+}
+
+/// In memory, and never initialised.
+fn new_server() -> Server {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("server.hcl");
+    let listener = "listener \"tcp\" {\n  address = \"127.0.0.1:0\"\n  tls_disable = true\n}\n";
+    std::fs::write(&file, format!("storage \"inmem\" {{}}\n{listener}")).unwrap();
+    Server::start_from(&file, home, "http://127.0.0.1")
 }

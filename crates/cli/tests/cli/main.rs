@@ -1,5 +1,8 @@
 //! The binary as users start it: commands against a server, and the server as a process.
 
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod server;

@@ -3,13 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The root token of servers in memory.
-pub(crate) const ROOT: &str = "root";
 /// No test waits longer than this for a line.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,8 +45,18 @@ pub(crate) fn dev_server_with(flags: &[&str]) -> Server {
 }
 
 impl Server {
+    /// A server with this configuration, on a port that is free, known by this name.
+    pub(crate) fn start_from(config: &Path, home: tempfile::TempDir, name: &str) -> Self {
+        let mut server = Self::start(home, &[&format!("-config={}", config.display())]);
+        let listener = server.line_with("Listener 1: tcp (addr: ");
+        server.line_with("==> Vault server started!");
+        let port = listener.split('"').nth(1).and_then(|place| place.rsplit(':').next());
+        server.address = format!("{name}:{}", port.unwrap());
+        server
+    }
+
     /// Starts a server. Its address isn't known yet.
-    pub(crate) fn start(home: tempfile::TempDir, flags: &[&str]) -> Self {
+    fn start(home: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut child = strongroom(home.path(), &[&["server"], flags].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -65,10 +73,6 @@ impl Server {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
-    }
-
-    pub(crate) fn set_address(&mut self, address: String) {
-        self.address = address;
     }
 
     /// The home of the server and of commands to it.
@@ -105,15 +109,16 @@ impl Server {
 
     /// Waits for its end; gives its home back.
     pub(crate) fn ended(mut self) -> (ExitStatus, Vec<String>, tempfile::TempDir) {
-        // Both pipes close when the process ends, so this ends too.
+        // Both pipes close when the process ends.
         let mut rest = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            rest.push(line);
-        }
-        let status = self.child.try_wait().unwrap().unwrap_or_else(|| {
-            self.child.kill().unwrap();
-            panic!("the server doesn't end: {rest:#?}")
-        });
+        let why = loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => rest.push(line),
+                Err(why) => break why,
+            }
+        };
+        assert_eq!(why, RecvTimeoutError::Disconnected, "the server doesn't end: {rest:#?}");
+        let status = self.child.wait().unwrap();
         let home = std::mem::replace(&mut self.home, tempfile::tempdir().unwrap());
         (status, rest, home)
     }
@@ -126,7 +131,7 @@ impl Drop for Server {
     }
 }
 
-fn pass_on(from: impl std::io::Read, to: &std::sync::mpsc::Sender<String>) {
+fn pass_on(from: impl std::io::Read, to: &Sender<String>) {
     for line in BufReader::new(from).lines() {
         let Ok(line) = line else { return };
         if to.send(line).is_err() {

@@ -1,5 +1,7 @@
 //! The server as a process: signals, and a life over several starts.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -20,12 +22,28 @@ fn signals_end_it_in_order() {
 }
 
 #[test]
-fn a_second_sigterm_changes_nothing() {
+fn what_has_begun_is_finished_however_often_it_is_told_to_end() {
     let server = dev_server();
+    let mut begun = begin_request(&server);
     server.signal(Signal::TERM);
     server.line_with("shutdown triggered");
     server.signal(Signal::TERM);
+    begun.write_all(b"\"b\"}").unwrap();
+    let mut answer = String::new();
+    begun.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 204"), "{answer}");
     assert_eq!(server.ended().0.code(), Some(0));
+}
+
+#[test]
+fn whoever_interrupts_the_end_does_not_wait() {
+    let server = dev_server();
+    let _begun = begin_request(&server);
+    server.signal(Signal::INT);
+    server.line_with("shutdown triggered");
+    server.signal(Signal::INT);
+    server.line_with("ended before the server was sealed");
+    assert_eq!(server.ended().0.code(), Some(1));
 }
 
 #[test]
@@ -46,6 +64,15 @@ fn dev_takes_a_folder_of_plugins() {
     let server = dev_server_with(&[&flag]);
     let status = server.command(&["status"]).output().unwrap();
     assert_eq!(status.status.code(), Some(0));
+
+    // What is no plug-in stops the start, before anybody is told that the server runs.
+    std::fs::write(folder.path().join("README"), "no program").unwrap();
+    let arguments = ["server", "-dev", "-dev-listen-address=127.0.0.1:0", &flag];
+    let refused = strongroom(&server.home(), &arguments).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("Error initializing Dev mode: the plug-in command \"README\""), "{told}");
+    assert!(!String::from_utf8(refused.stdout).unwrap().contains("started"));
 }
 
 #[test]
@@ -123,25 +150,27 @@ fn a_folder_in_use_is_refused() {
     assert!(second.stdout.is_empty(), "{second:?}");
 }
 
-/// Starts a server from the files in its home, on a port that is free.
 fn start(home: tempfile::TempDir) -> Server {
-    let config = format!("-config={}", home.path().join("server.hcl").display());
-    let mut server = Server::start(home, &[&config]);
-    let listener = server.line_with("Listener 1: tcp (addr: ");
-    server.line_with("==> Vault server started!");
-    let port = listener.split('"').nth(1).and_then(|place| place.rsplit(':').next()).unwrap();
-    server.set_address(format!("https://localhost:{port}"));
-    server
+    Server::start_from(&home.path().join("server.hcl"), home, "https://localhost")
+}
+
+/// A request that the server has begun to read; `"b"}` is still to come.
+fn begin_request(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address().trim_start_matches("http://")).unwrap();
+    let request = "PUT /v1/secret/a HTTP/1.1\r\nhost: x\r\nx-vault-token: root\r\n\
+                   content-length: 9\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = [0; 25];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"{\"a\":").unwrap();
+    stream
 }
 
 fn run(server: &Server, arguments: &[&str]) -> String {
-    let done = command(server, arguments);
+    let done = server.command(arguments).output().unwrap();
     assert_eq!(done.status.code(), Some(0), "{arguments:?}: {done:?}");
     String::from_utf8(done.stdout).unwrap()
-}
-
-fn command(server: &Server, arguments: &[&str]) -> std::process::Output {
-    server.command(arguments).output().unwrap()
 }
 
 fn write_config(home: &Path, level: &str) {

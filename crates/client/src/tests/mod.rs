@@ -251,9 +251,13 @@ async fn answers_are_bounded() {
     let long = "x".repeat(5000);
     let mut unannounced = answer(200, &long);
     unannounced.announce = false;
-    let server = Scripted::start(vec![answer(200, &long), unannounced]).await;
+    // What is announced as too long isn't waited for.
+    let mut announced = answer(200, "");
+    announced.announce = false;
+    announced.headers.push("content-length: 5000".to_owned());
+    let server = Scripted::start(vec![answer(200, &long), unannounced, announced]).await;
     let client = Client::new(ClientConfig { max_answer_bytes: 4096, ..config(&server) }).unwrap();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let error = client.read("kv/a", &[]).await.unwrap_err();
         assert!(matches!(error, Error::TooLarge(4096)), "{error}");
     }
@@ -274,7 +278,28 @@ async fn trusts_whom_it_is_told_to() {
     with("ca").await.unwrap();
     with("skip").await.unwrap();
     let error = with("other").await.unwrap_err();
-    assert!(error.to_string().contains("tls: invalid peer certificate"), "{error}");
+    assert!(error.to_string().contains("signed by unknown authority"), "{error}");
+}
+
+#[test]
+fn a_client_certificate_goes_with_its_own_key() {
+    let mine = scripted::certificate();
+    let pem = |text: &str| Some(Pem::Text(Secret::from_text(text)));
+    for ca in [None, Some(scripted::other_ca())] {
+        let with = |key: &str| {
+            let tls = TlsConfig {
+                ca: ca.as_deref().and_then(pem),
+                client_cert: pem(&mine.0),
+                client_key: pem(key),
+                ..TlsConfig::default()
+            };
+            Client::new(ClientConfig { tls, ..ClientConfig::default() })
+        };
+        with(&mine.1).unwrap();
+        let error = with(&scripted::certificate().1).unwrap_err().to_string();
+        assert!(!error.contains("PRIVATE"), "{error}");
+        assert!(with("no key").unwrap_err().to_string().contains("can't be used together"));
+    }
 }
 
 #[tokio::test]

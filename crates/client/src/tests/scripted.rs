@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -125,7 +125,7 @@ impl Drop for Scripted {
 /// A server with a certificate for these names, and the CA's certificate as PEM. Its address names
 /// `localhost`.
 pub(crate) async fn tls(names: &[&str], replies: Vec<Script>) -> (Scripted, String) {
-    let ca = authority();
+    let ca = authority("the servers' CA");
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let key = KeyPair::generate().unwrap();
     let cert = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
@@ -147,11 +147,19 @@ pub(crate) async fn tls(names: &[&str], replies: Vec<Script>) -> (Scripted, Stri
 
 /// A CA that signed nothing.
 pub(crate) fn other_ca() -> String {
-    authority().pem()
+    authority("another CA").pem()
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+/// A certificate and its key, in PEM.
+pub(crate) fn certificate() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

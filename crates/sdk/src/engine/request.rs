@@ -174,3 +174,43 @@ pub struct LeaseContext {
     /// The extension the client asks for; zero if it left that open.
     pub increment: Ttl,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_prints_what_may_be_a_secret() {
+        let mut fields = Fields::new();
+        fields.set("password", &"hunter2");
+        let mount = MountInfo {
+            path: "custom/".to_owned(),
+            mount_type: "t".to_owned(),
+            accessor: "t_1".to_owned(),
+        };
+        let request = Request {
+            id: RequestId::parse("r1").unwrap(),
+            operation: Operation::Update,
+            path: "config".to_owned(),
+            fields,
+            mount: Arc::new(mount),
+            caller: Caller { token_hash: Some("hunter2".to_owned()), ..Caller::default() },
+            connection: None,
+            headers: [("authorization".to_owned(), vec!["hunter2".to_owned()])].into(),
+            wrap_ttl: None,
+            lease: Some(LeaseContext {
+                internal: RawObject::from_own_json(r#"{"key":"hunter2"}"#),
+                issued: Timestamp::EPOCH,
+                ttl: Ttl::ZERO,
+                max_ttl: Ttl::ZERO,
+                renewable: false,
+                increment: Ttl::ZERO,
+            }),
+            namespace: Namespace::Root,
+            deadline: Timestamp::EPOCH,
+        };
+        let printed = format!("{request:?}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert!(printed.contains("password") && printed.contains("authorization"), "{printed}");
+    }
+}

@@ -89,3 +89,31 @@ impl fmt::Debug for Raw {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_prints_what_may_be_a_secret() {
+        let raw = Raw {
+            status: 200,
+            content_type: "text/plain".to_owned(),
+            body: b"hunter2".to_vec(),
+            headers: [("pragma".to_owned(), "hunter2".to_owned())].into(),
+        };
+        let object = RawObject::from_own_json(r#"{"key":"hunter2"}"#);
+        let leased = Leased {
+            data: Data::new(object.clone()),
+            internal: object,
+            ttl: Ttl::ZERO,
+            max_ttl: Ttl::ZERO,
+            renewable: false,
+            intent: None,
+            keep_data: true,
+        };
+        let printed = format!("{:?} {:?}", Response::Raw(raw), Response::Leased(leased));
+        let bytes = format!("{:?}", b"hunter2");
+        assert!(!printed.contains("hunter2") && !printed.contains(&bytes), "{printed}");
+    }
+}

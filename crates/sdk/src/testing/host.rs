@@ -8,9 +8,7 @@ use std::time::Duration;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::fields::JsonLimits;
-use strongroom_types::{
-    Clock, Entropy, ErrorKind, Fields, Namespace, RawObject, RequestId, Timestamp, Ttl,
-};
+use strongroom_types::{Clock, Entropy, ErrorKind, Fields, Namespace, RequestId, Timestamp, Ttl};
 
 use super::instance::{InstanceStorage, Phase, TestSystem};
 use super::memory::{Faults, Memory};
@@ -199,6 +197,13 @@ impl Host {
         }
     }
 
+    /// Asks the engine to extend a lease's credential, and leaves the lease as it is: for the moment
+    /// at which a server would no longer ask.
+    pub async fn extend(&self, lease: &Lease) -> Result<(), Refused> {
+        self.engine().handle(self.about(Operation::Renew, lease, Ttl::ZERO)).await?;
+        Ok(())
+    }
+
     /// Changes the mount's default and longest lifetime.
     pub fn tune(&self, default: Ttl, max: Ttl) {
         self.0.system.tune(Lifetimes { default, max });
@@ -292,6 +297,11 @@ impl Host {
         self.0.memory.fail(Faults::WritesAfter(count));
     }
 
+    /// Lets each of the engine's writes take this long, by the test's clock.
+    pub fn slow_writes(&self, time: Duration) {
+        self.0.memory.fail(Faults::SlowWrites(time));
+    }
+
     /// Storage works again.
     pub fn mend_storage(&self) {
         self.0.memory.fail(Faults::Nothing);
@@ -340,7 +350,7 @@ impl Host {
 
     async fn open(&self) -> Result<Running, Box<dyn std::error::Error>> {
         let shared = &self.0;
-        let storage = Arc::new(InstanceStorage::new(shared.memory.clone()));
+        let storage = Arc::new(InstanceStorage::new(shared.memory.clone(), shared.clock.clone()));
         let mut config = BTreeMap::new();
         if shared.way != Way::Foreign {
             config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use strongroom_types::clock::ManualClock;
 use strongroom_types::path::check_segments;
 
 use super::memory::Memory;
@@ -14,6 +15,7 @@ use crate::engine::{
 #[derive(Debug)]
 pub(super) struct InstanceStorage {
     memory: Arc<Memory>,
+    clock: ManualClock,
     phase: Mutex<Phase>,
 }
 
@@ -28,8 +30,8 @@ pub(super) enum Phase {
 }
 
 impl InstanceStorage {
-    pub(super) fn new(memory: Arc<Memory>) -> Self {
-        Self { memory, phase: Mutex::new(Phase::Setup) }
+    pub(super) fn new(memory: Arc<Memory>, clock: ManualClock) -> Self {
+        Self { memory, clock, phase: Mutex::new(Phase::Setup) }
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -78,7 +80,9 @@ impl Storage for InstanceStorage {
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
         self.may_write()?;
         batch.changes.iter().try_for_each(|change| check_key(change.key()))?;
-        self.memory.commit(batch)
+        let outcome = self.memory.commit(batch);
+        self.clock.advance(self.memory.write_time());
+        outcome
     }
 
     fn is_atomic(&self) -> bool {

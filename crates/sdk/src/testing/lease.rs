@@ -21,14 +21,14 @@ pub struct Lease {
     pub issued: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
-    pub(super) internal: RawObject,
-    pub(super) data: Option<RawObject>,
+    pub(crate) internal: RawObject,
+    pub(crate) data: Option<RawObject>,
 }
 
 impl Lease {
     /// All that the server keeps for the engine, as JSON: the receipt and a few names of the SDK's.
     pub fn kept(&self) -> String {
-        let data = self.data.as_ref().map(|data| data.as_bytes()).unwrap_or_default();
+        let data = self.data.as_ref().map(RawObject::as_bytes).unwrap_or_default();
         String::from_utf8_lossy(&[self.internal.as_bytes(), data].concat()).into_owned()
     }
 

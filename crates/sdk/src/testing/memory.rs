@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -32,6 +33,8 @@ pub(super) enum Faults {
     Everything,
     /// Writes, after this many more of them.
     WritesAfter(usize),
+    /// Nothing, but each write takes this long until it is answered.
+    SlowWrites(Duration),
 }
 
 impl Memory {
@@ -43,7 +46,15 @@ impl Memory {
     pub(super) fn check_read(&self) -> Result<(), StorageError> {
         match self.lock().faults {
             Faults::Everything => Err(injected()),
-            Faults::Nothing | Faults::WritesAfter(_) => Ok(()),
+            Faults::Nothing | Faults::WritesAfter(_) | Faults::SlowWrites(_) => Ok(()),
+        }
+    }
+
+    /// How long a write of the engine's takes.
+    pub(super) fn write_time(&self) -> Duration {
+        match self.lock().faults {
+            Faults::SlowWrites(time) => time,
+            _ => Duration::ZERO,
         }
     }
 
@@ -55,7 +66,7 @@ impl Memory {
                 *left -= 1;
                 Ok(())
             }
-            Faults::Nothing => Ok(()),
+            Faults::Nothing | Faults::SlowWrites(_) => Ok(()),
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! - [`convert`]: requests, responses and errors to messages and back
 //! - [`remote_engine`]: [`RemoteEngine`], an engine in another process, as the host sees it
-//! - [`host_services`]: the storage and system services a host offers to an engine
-//! - [`backend_service`]: an engine, as a host sees it
-//! - [`remote_host`]: a host's storage and system, as an engine sees them
+//! - [`mod@host_services`]: the storage and system services a host offers to an engine
+//! - `backend_service`: an engine, as a host sees it
+//! - `remote_host`: a host's storage and system, as an engine sees them
 
 pub(crate) mod backend_service;
 pub mod convert;

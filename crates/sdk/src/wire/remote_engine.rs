@@ -104,7 +104,14 @@ impl RemoteEngine {
         if !refusal.is_empty() {
             return Err(SetUpError::Refused(refusal));
         }
-        let description = describe(&mut backend, channel, limit).await?;
+        let description = match describe(&mut backend, channel, limit).await {
+            Ok(description) => description,
+            Err(error) => {
+                // The process may have other instances, and live on without this one.
+                let _ = backend.cleanup(timed(pb::Empty {}, CLEANUP)).await;
+                return Err(error);
+            }
+        };
         Ok(Self {
             backend,
             description,

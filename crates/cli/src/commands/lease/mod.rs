@@ -7,7 +7,7 @@ mod revoke;
 use clap::Subcommand;
 
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, expect_count};
 
 /// Interact with leases
 #[derive(Subcommand)]
@@ -29,12 +29,9 @@ impl Lease {
 
 /// The one argument, a lease's id.
 fn lease_id(arguments: &[String]) -> Outcome<String> {
-    match arguments {
-        [id] => Ok(id.trim().to_owned()),
-        [] => Err(Failure::local("Missing ID!")),
-        more => {
-            let got = more.len();
-            Err(Failure::local(format!("Too many arguments (expected 1, got {got})")))
-        }
+    if arguments.is_empty() {
+        return Err(Failure::local("Missing ID!"));
     }
+    expect_count(arguments, 1, 1)?;
+    Ok(arguments.concat().trim().to_owned())
 }

@@ -7,7 +7,7 @@ use strongroom_types::Secret;
 
 use super::whole_status;
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http};
 use crate::output::text::wrap;
 
@@ -34,10 +34,7 @@ pub(crate) struct Unseal {
 impl Unseal {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         context.set_format_but_raw(&self.output)?;
-        if self.arguments.len() > 1 {
-            let got = self.arguments.len();
-            return Err(Failure::local(format!("Too many arguments (expected 1, got {got})")));
-        }
+        expect_count(&self.arguments, 0, 1)?;
         let client = context.client(&self.http)?;
         let seal = if self.reset {
             let seal = client.reset_unseal().await;

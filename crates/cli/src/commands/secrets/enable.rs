@@ -4,10 +4,10 @@ use clap::Args;
 use strongroom_client::sys::mounts::{MountRequest, MountSettings};
 
 use super::super::mount_path;
-use super::{list_flag, options};
+use super::settings::Settings;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Http, Seconds, duration, pair};
+use crate::flags::Http;
 
 /// Mount a secrets engine
 #[derive(Args)]
@@ -22,39 +22,12 @@ pub(crate) struct Enable {
     /// Where to mount it; the engine's type by default
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
-    /// How long its leases last by default
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    default_lease_ttl: Option<Seconds>,
-    /// How long its leases last at most
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    max_lease_ttl: Option<Seconds>,
-    /// Request field that the audit log shows as it is; repeatable
-    #[arg(long, value_name = "FIELD")]
-    audit_non_hmac_request_keys: Vec<String>,
-    /// Answer field that the audit log shows as it is; repeatable
-    #[arg(long, value_name = "FIELD")]
-    audit_non_hmac_response_keys: Vec<String>,
-    /// Who sees it in the list that user interfaces show: hidden or unauth
-    #[arg(long, value_name = "VISIBILITY")]
-    listing_visibility: Option<String>,
-    /// Header that is passed on to the engine; repeatable
-    #[arg(long, value_name = "HEADER")]
-    passthrough_request_headers: Vec<String>,
-    /// Header that the engine may set; repeatable
-    #[arg(long, value_name = "HEADER")]
-    allowed_response_headers: Vec<String>,
     /// Cache nothing of it
     #[arg(long)]
     force_no_cache: bool,
     /// A plug-in of the catalog, for the type "plugin"
     #[arg(long, value_name = "NAME", default_value = "")]
     plugin_name: String,
-    /// The plug-in's version; by default the newest, and later newer ones on reload
-    #[arg(long, value_name = "VERSION")]
-    plugin_version: Option<String>,
-    /// Setting of the engine's own; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    options: Vec<(String, String)>,
     /// Keep it on this cluster
     #[arg(long)]
     local: bool,
@@ -64,9 +37,8 @@ pub(crate) struct Enable {
     /// Let it use an outside source of chance
     #[arg(long)]
     external_entropy_access: bool,
-    /// The engine's version, where it has several
-    #[arg(long, value_name = "VERSION")]
-    version: Option<u32>,
+    #[command(flatten)]
+    settings: Settings,
     #[command(flatten)]
     http: Http,
     #[arg(value_name = "TYPE", help = "The engine, or \"plugin\"")]
@@ -82,24 +54,17 @@ impl Enable {
         }
         let path = self.path.filter(|path| !path.is_empty());
         let path = mount_path(path.as_deref().unwrap_or(&engine));
-        let version = self.plugin_version.clone().map(|version| format!(" version {version}"));
+        let version =
+            self.settings.plugin_version.as_ref().map(|version| format!(" version {version}"));
         let client = context.client(&self.http)?;
         let request = MountRequest {
             engine: engine.clone(),
             description: self.description,
+            options: self.settings.options(),
             config: MountSettings {
-                default_lease_ttl: self.default_lease_ttl.and_then(Seconds::to_api),
-                max_lease_ttl: self.max_lease_ttl.and_then(Seconds::to_api),
                 force_no_cache: self.force_no_cache.then_some(true),
-                audit_non_hmac_request_keys: list_flag(self.audit_non_hmac_request_keys),
-                audit_non_hmac_response_keys: list_flag(self.audit_non_hmac_response_keys),
-                listing_visibility: self.listing_visibility,
-                passthrough_request_headers: list_flag(self.passthrough_request_headers),
-                allowed_response_headers: list_flag(self.allowed_response_headers),
-                plugin_version: self.plugin_version,
-                ..MountSettings::default()
+                ..self.settings.for_api()
             },
-            options: options(self.options, self.version),
             local: self.local,
             seal_wrap: self.seal_wrap,
             external_entropy_access: self.external_entropy_access,

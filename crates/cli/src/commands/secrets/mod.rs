@@ -3,9 +3,8 @@
 mod disable;
 mod enable;
 mod list;
+mod settings;
 mod tune;
-
-use std::collections::BTreeMap;
 
 use clap::Subcommand;
 
@@ -30,18 +29,4 @@ impl Secrets {
             Self::Tune(command) => command.run(context).await,
         }
     }
-}
-
-/// A list flag, if it is there at all.
-fn list_flag(given: Vec<String>) -> Option<Vec<String>> {
-    (!given.is_empty()).then(|| given.into_iter().map(|item| item.trim().to_owned()).collect())
-}
-
-/// An engine's options, with its version among them.
-fn options(given: Vec<(String, String)>, version: Option<u32>) -> BTreeMap<String, String> {
-    let mut options: BTreeMap<_, _> = given.into_iter().collect();
-    if let Some(version) = version.filter(|version| *version > 0) {
-        options.insert("version".to_owned(), version.to_string());
-    }
-    options
 }

@@ -10,7 +10,7 @@ use crate::output::Printer;
 use crate::output::text::wrap;
 use crate::version;
 
-/// The configuration in short, and that the server runs.
+/// The configuration in short.
 pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &[SocketAddr]) {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut add = |key: &str, value: String| rows.push((key.to_owned(), value));
@@ -30,7 +30,12 @@ pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &
     for (key, value) in rows {
         printer.line(&format!("{key:>24}: {value}"));
     }
-    printer.line("\n==> Vault server started! Log data will stream in below:\n");
+    printer.line("");
+}
+
+/// That the server runs. Whoever waits for this line then sends requests.
+pub(super) fn started(printer: &mut Printer) {
+    printer.line("==> Vault server started! Log data will stream in below:\n");
 }
 
 fn described(listener: &ListenerConfig, address: SocketAddr) -> String {
@@ -43,8 +48,20 @@ fn described(listener: &ListenerConfig, address: SocketAddr) -> String {
 }
 
 /// What a developer needs.
-pub(super) fn dev(printer: &mut Printer, address: &str, keys: &DevKeys, stored: bool) {
-    let authenticated = if stored {
+pub(super) struct Dev<'a> {
+    /// Where the server is.
+    pub(super) address: &'a str,
+    /// Its one key share, and the root token.
+    pub(super) keys: &'a DevKeys,
+    /// Whether the root token is kept for other commands.
+    pub(super) stored: bool,
+    /// Plug-ins that were registered.
+    pub(super) plugins: &'a [String],
+}
+
+/// Says what a developer needs.
+pub(super) fn dev(printer: &mut Printer, dev: &Dev<'_>) {
+    let authenticated = if dev.stored {
         "The root token is already authenticated to the CLI, so you can immediately begin using \
          Strongroom."
     } else {
@@ -55,14 +72,21 @@ pub(super) fn dev(printer: &mut Printer, address: &str, keys: &DevKeys, stored: 
          unsealed with a single unseal key. {authenticated}"
     )));
     printer.line("\nYou may need to set the following environment variables:\n");
-    printer.line(&format!("    $ export VAULT_ADDR='{address}'\n"));
+    printer.line(&format!("    $ export VAULT_ADDR='{}'\n", dev.address));
     printer.line(&wrap(
         "The unseal key and root token are displayed below in case you want to seal/unseal the Vault \
          or re-authenticate.",
     ));
-    let key = BASE64.encode(keys.unseal_key.expose_secret());
+    let key = BASE64.encode(dev.keys.unseal_key.expose_secret());
     printer.line(&format!("\nUnseal Key: {key}"));
-    printer.line(&format!("Root Token: {}\n", keys.root_token.expose_secret()));
+    printer.line(&format!("Root Token: {}\n", dev.keys.root_token.expose_secret()));
+    if !dev.plugins.is_empty() {
+        printer.line("The following dev plugins are registered in the catalog:");
+        for name in dev.plugins {
+            printer.line(&format!("    - {name}"));
+        }
+        printer.line("");
+    }
     printer.line(&wrap("Development mode should NOT be used in production installations!"));
     printer.line("");
 }

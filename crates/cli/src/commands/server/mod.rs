@@ -6,7 +6,7 @@
 mod banner;
 mod settings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -87,11 +87,13 @@ impl Server {
         let starting = strongroom_server::Server::start(options).await;
         let running = starting.map_err(|error| Failure::local(error.to_string()))?;
         banner::configuration(&mut context.printer, &config, running.addresses());
-        if self.dev
-            && let Err(failure) = self.set_up_dev(context, &running).await
-        {
-            running.stop().await;
-            return Err(failure);
+        if self.dev {
+            if let Err(failure) = self.set_up_dev(context, &running).await {
+                running.stop().await;
+                return Err(failure);
+            }
+        } else {
+            banner::started(&mut context.printer);
         }
         self.serve(context, &mut lifecycle, &running, &level).await;
         context.printer.line("==> Vault shutdown triggered");
@@ -139,9 +141,23 @@ impl Server {
             let http = Http { address: Some(address.clone()), ..Http::default() };
             context.token_helper(&http)?.store(&keys.root_token).map_err(failed)?;
         }
-        banner::dev(&mut context.printer, &address, &keys, !self.dev_no_store_token);
+        let plugins = plugins.map(files_of).unwrap_or_default();
+        banner::started(&mut context.printer);
+        let stored = !self.dev_no_store_token;
+        let dev = banner::Dev { address: &address, keys: &keys, stored, plugins: &plugins };
+        banner::dev(&mut context.printer, &dev);
         Ok(())
     }
+}
+
+/// The names of a folder's files, each of which was registered as a plug-in.
+fn files_of(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> =
+        files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 /// A core dump would have the keys in it.

@@ -1,0 +1,159 @@
+//! An HTTP/1.1 client that costs as little as it can: one connection, kept alive, driven by the task
+//! that uses it.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::error::Error;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+
+/// Where a server is, and who we are to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// `host:port`.
+    pub(crate) address: String,
+    host: HeaderValue,
+    token: Option<HeaderValue>,
+}
+
+/// A request that is made again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) body: Bytes,
+}
+
+impl Prepared {
+    /// `path` is relative to `/v1/`.
+    pub(crate) fn new(method: Method, path: &str, body: Bytes) -> Result<Self, Error> {
+        let uri = format!("/v1/{path}")
+            .parse()
+            .map_err(|error| Error::other(format!("{path} is not a path: {error}")))?;
+        Ok(Self { method, uri, body })
+    }
+}
+
+impl Access {
+    /// Access to `host:port`, or to `http://host:port`.
+    pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
+        if address.contains('/') {
+            return Err(Error::other(format!("{url} is not an address like http://host:port")));
+        }
+        let header = |text: &str, what: &str| {
+            HeaderValue::from_str(text).map_err(|_| Error::other(format!("the {what} is no text")))
+        };
+        let host = header(&address, "address")?;
+        let mut token = token.map(|token| header(token, "token")).transpose()?;
+        if let Some(token) = &mut token {
+            token.set_sensitive(true);
+        }
+        Ok(Self { address, host, token })
+    }
+
+    /// The same server as somebody else.
+    pub(crate) fn with_token(&self, token: &str) -> Result<Self, Error> {
+        Self::new(&self.address, Some(token))
+    }
+
+    /// Runs `work` over a fresh connection and closes it.
+    pub(crate) async fn connected<T, F>(
+        &self,
+        work: impl FnOnce(Connection) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let doing = || format!("connecting to {}", self.address);
+        let stream = TcpStream::connect(&self.address).await.map_err(Error::io(doing()))?;
+        stream.set_nodelay(true).map_err(Error::io(doing()))?;
+        let (sender, wire) = http1::handshake(TokioIo::new(stream)).await?;
+        let work = work(Connection { sender, access: self.clone() });
+        // Both in this task: an answer wakes one task, not two.
+        let (mut wire, mut work) = (std::pin::pin!(wire), std::pin::pin!(work));
+        tokio::select! {
+            done = &mut work => done,
+            // The server may close after its last answer; the work then says what it misses.
+            ended = &mut wire => match ended {
+                Ok(()) => work.await,
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// One call over a connection of its own. `path` is relative to `/v1/`.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let request = Prepared::new(method, path, body)?;
+        self.connected(|mut connection| async move { connection.send(&request).await }).await
+    }
+
+    /// A call that must succeed; its answer, or null if there is none.
+    pub(crate) async fn must(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Error> {
+        let (status, answer) = self.call(method.clone(), path, body).await?;
+        if !status.is_success() {
+            return Err(refused(method, path, status, &answer));
+        }
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&answer)
+            .map_err(|error| Error::other(format!("{path} answered no JSON: {error}")))
+    }
+}
+
+/// A connection of one task.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    access: Access,
+}
+
+impl Connection {
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&mut self, prepared: &Prepared) -> Result<(StatusCode, Bytes), Error> {
+        let mut request = Request::new(Full::new(prepared.body.clone()));
+        *request.method_mut() = prepared.method.clone();
+        *request.uri_mut() = prepared.uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.access.host.clone());
+        headers.insert(REQUEST, HeaderValue::from_static("true"));
+        if let Some(token) = &self.access.token {
+            headers.insert(TOKEN, token.clone());
+        }
+        if !prepared.body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+}
+
+/// The error of an answer that should have been another.
+pub(crate) fn refused(method: Method, path: &str, status: StatusCode, answer: &[u8]) -> Error {
+    let body = String::from_utf8_lossy(answer).chars().take(200).collect();
+    Error::Answer { method, path: path.to_owned(), status, body }
+}

@@ -1,0 +1,191 @@
+//! Makes requests over many connections for a while, and counts.
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::error::Error;
+use crate::figures::{Dice, Latencies, Percentiles};
+use crate::http_client::{Connection, Prepared, refused};
+use crate::machine;
+use crate::target::Ready;
+use crate::workload::{Size, Workload};
+
+/// How much, and for how long.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Plan {
+    pub(crate) connections: usize,
+    pub(crate) warm_up_secs: f64,
+    pub(crate) seconds: f64,
+    pub(crate) size: Size,
+}
+
+/// What one server did in one round.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) requests: usize,
+    pub(crate) per_second: f64,
+    pub(crate) latency: Percentiles,
+    /// Processor time of the server and its plug-ins for a request, if it runs here.
+    pub(crate) server_cpu_us: Option<f64>,
+    /// Of this program, as a share of one processor.
+    pub(crate) client_cpu_share: f64,
+    /// Of the server and its plug-ins, as a share of one processor.
+    pub(crate) server_cpu_share: Option<f64>,
+    /// Of everything else on the machine, as a share of one processor.
+    pub(crate) others_cpu_share: Option<f64>,
+}
+
+struct Task {
+    requests: Vec<Prepared>,
+    workload: Workload,
+    mark: String,
+    /// Only what is asked and answered in between counts.
+    from: Instant,
+    until: Instant,
+}
+
+/// Runs a workload. The first wrong answer is an error: no figure comes of a run that had one.
+pub(crate) async fn run(ready: &Ready, workload: Workload, plan: Plan) -> Result<Sample, Error> {
+    let from = Instant::now() + Duration::from_secs_f64(plan.warm_up_secs);
+    let time = Duration::from_secs_f64(plan.seconds);
+    let requests = workload.requests(&ready.mounts, plan.size)?;
+    let mark = workload.mark(plan.size);
+    let task = Arc::new(Task { requests, workload, mark, from, until: from + time });
+    let mut connections = JoinSet::new();
+    for seed in 0..plan.connections {
+        let (access, task) = (ready.access.clone(), task.clone());
+        connections.spawn(async move {
+            access.connected(|connection| drive(connection, task, Dice::new(seed as u64 + 1))).await
+        });
+    }
+    let used = usage_between(ready.target.pid, from, task.until);
+    // The first error ends both.
+    let (used, latencies) = tokio::try_join!(async { Ok(used.await) }, all(connections))?;
+    Ok(sample(latencies, time, &used))
+}
+
+async fn all(mut connections: JoinSet<Result<Latencies, Error>>) -> Result<Latencies, Error> {
+    let mut latencies = Latencies::default();
+    while let Some(done) = connections.join_next().await {
+        latencies.append(done.map_err(|error| Error::other(error.to_string()))??);
+    }
+    Ok(latencies)
+}
+
+async fn drive(
+    mut connection: Connection,
+    task: Arc<Task>,
+    mut dice: Dice,
+) -> Result<Latencies, Error> {
+    let mut latencies = Latencies::default();
+    let mut begun = Instant::now();
+    let mut checked = false;
+    loop {
+        let at = dice.below(task.requests.len());
+        let Some(request) = task.requests.get(at) else {
+            return Err(Error::other("there is nothing to ask"));
+        };
+        let (status, answer) = connection.send(request).await?;
+        // Searching each answer would cost the client more than all else. The first is searched;
+        // after that, an answer that lacks the value is too short.
+        let whole = if checked {
+            answer.len() >= task.mark.len()
+        } else {
+            checked = true;
+            holds(&answer, task.mark.as_bytes())
+        };
+        if status != task.workload.status() || !whole {
+            return Err(refused(request.method.clone(), request.uri.path(), status, &answer));
+        }
+        let ended = Instant::now();
+        if begun >= task.from && ended <= task.until {
+            latencies.push(ended - begun);
+        }
+        if ended >= task.until {
+            return Ok(latencies);
+        }
+        begun = ended;
+    }
+}
+
+fn holds(answer: &[u8], mark: &[u8]) -> bool {
+    mark.is_empty() || answer.windows(mark.len()).any(|window| window == mark)
+}
+
+/// Processor time that was used, and by whom.
+struct Usage {
+    client: Duration,
+    server: Option<Duration>,
+    busy: Option<Duration>,
+}
+
+async fn usage_between(server: Option<u32>, from: Instant, until: Instant) -> Usage {
+    tokio::time::sleep_until(from.into()).await;
+    let family = server.map(machine::family);
+    let look = || Usage {
+        client: machine::processor_time(&[std::process::id()]),
+        server: family.as_deref().map(machine::processor_time),
+        busy: machine::busy_time(),
+    };
+    let before = look();
+    tokio::time::sleep_until(until.into()).await;
+    let after = look();
+    let between = |after: Option<Duration>, before: Option<Duration>| {
+        after.zip(before).map(|(after, before)| after.saturating_sub(before))
+    };
+    Usage {
+        client: after.client.saturating_sub(before.client),
+        server: between(after.server, before.server),
+        busy: between(after.busy, before.busy),
+    }
+}
+
+fn sample(latencies: Latencies, time: Duration, used: &Usage) -> Sample {
+    let requests = latencies.len();
+    let seconds = time.as_secs_f64();
+    let share = |used: Duration| used.as_secs_f64() / seconds;
+    let each = |used: Duration| used.as_secs_f64() * 1e6 / requests.max(1) as f64;
+    let others = used.busy.zip(used.server);
+    let others = others.map(|(busy, server)| busy.saturating_sub(server + used.client));
+    Sample {
+        requests,
+        per_second: requests as f64 / seconds,
+        latency: latencies.percentiles(),
+        server_cpu_us: used.server.map(each),
+        client_cpu_share: share(used.client),
+        server_cpu_share: used.server.map(share),
+        others_cpu_share: others.map(share),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_by_time_and_by_request() {
+        let mut latencies = Latencies::default();
+        (0..200).for_each(|_| latencies.push(Duration::from_micros(100)));
+        let used = Usage {
+            client: Duration::from_millis(500),
+            server: Some(Duration::from_millis(1000)),
+            busy: Some(Duration::from_millis(2500)),
+        };
+        let sample = sample(latencies, Duration::from_secs(2), &used);
+        assert_eq!(sample.per_second, 100.0);
+        assert_eq!(sample.server_cpu_us, Some(5000.0));
+        assert_eq!(sample.client_cpu_share, 0.25);
+        assert_eq!(sample.others_cpu_share, Some(0.5));
+    }
+
+    #[test]
+    fn an_answer_without_the_value_is_found() {
+        assert!(holds(b"{\"data\":{\"value\":\"abc\"}}", b"abc"));
+        assert!(!holds(b"{\"data\":{\"value\":\"abd\"}}", b"abc"));
+        assert!(holds(b"", b""));
+    }
+}

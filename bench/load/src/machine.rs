@@ -1,0 +1,154 @@
+//! What the machine says of processes. Linux only; what it doesn't say is `None`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Memory of a process, in KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Memory {
+    /// All of its memory that is resident, pages of its own binary included.
+    pub(crate) resident_kib: u64,
+    /// What of it is no file's.
+    pub(crate) anonymous_kib: u64,
+}
+
+/// A process of a server.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Size of the binary it runs: tells plug-ins apart that run from copies.
+    pub(crate) binary_bytes: u64,
+    pub(crate) memory: Memory,
+}
+
+/// Linux' unit of processor time, wherever we run.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process and all it started, it first. Empty if it is gone.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if let Some(parent) = stat(pid).and_then(|stat| stat.parent()) {
+            parents.push((pid, parent));
+        }
+    }
+    if !parents.iter().any(|(known, _)| *known == pid) {
+        return Vec::new();
+    }
+    descendants(pid, &parents)
+}
+
+fn descendants(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let children = parents.iter().filter(|(pid, of)| *of == parent && !found.contains(pid));
+        let children: Vec<u32> = children.map(|(pid, _)| *pid).collect();
+        found.extend(children);
+        next += 1;
+    }
+    found
+}
+
+/// Processor time of these processes so far, all threads.
+pub(crate) fn processor_time(pids: &[u32]) -> Duration {
+    let ticks: u64 = pids.iter().filter_map(|pid| stat(*pid)?.ticks()).sum();
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// Processor time that the whole machine spent on work so far.
+pub(crate) fn busy_time() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let ticks = busy_ticks(stat.lines().next()?)?;
+    Some(TICK * u32::try_from(ticks).ok()?)
+}
+
+/// user + nice + system + irq + softirq of the line `cpu …`; idle and waiting for a disk are none.
+fn busy_ticks(line: &str) -> Option<u64> {
+    let numbers: Vec<u64> = line.split_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
+    [0, 1, 2, 5, 6].iter().map(|at| numbers.get(*at).copied()).sum()
+}
+
+/// A process as it is now.
+pub(crate) fn process(pid: u32) -> Option<Process> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let memory =
+        Memory { resident_kib: kib(&status, "VmRSS:")?, anonymous_kib: kib(&status, "RssAnon:")? };
+    let binary_bytes = file_bytes(Path::new(&format!("/proc/{pid}/exe")));
+    Some(Process { pid, binary_bytes, memory })
+}
+
+/// Size of a file; 0 if there is none.
+pub(crate) fn file_bytes(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// What follows the name in `/proc/<pid>/stat`.
+struct Stat(Vec<String>);
+
+fn stat(pid: u32) -> Option<Stat> {
+    Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+impl Stat {
+    /// A name may hold spaces and brackets: what counts follows the last one.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        Some(Self(rest.split_whitespace().map(str::to_owned).collect()))
+    }
+
+    fn number(&self, at: usize) -> Option<u64> {
+        self.0.get(at)?.parse().ok()
+    }
+
+    fn parent(&self) -> Option<u32> {
+        self.number(1)?.try_into().ok()
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        Some(self.number(11)? + self.number(12)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_brackets_do_not_shift_the_fields() {
+        let stat = Stat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 150 25 0 0 20").unwrap();
+        assert_eq!(stat.parent(), Some(3));
+        assert_eq!(stat.ticks(), Some(175));
+    }
+
+    #[test]
+    fn a_family_is_a_process_and_all_below_it() {
+        let parents = [(1, 0), (2, 1), (3, 2), (4, 1), (5, 3), (9, 4)];
+        assert_eq!(descendants(2, &parents), [2, 3, 5]);
+    }
+
+    #[test]
+    fn idle_time_is_no_work() {
+        assert_eq!(busy_ticks("cpu  10 1 5 1000 500 2 3 7 0 0"), Some(21));
+        assert_eq!(busy_ticks("cpu  10 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_known() {
+        let me = std::process::id();
+        assert_eq!(family(me).first(), Some(&me));
+        let process = process(me).unwrap();
+        assert!(process.memory.resident_kib >= process.memory.anonymous_kib);
+        assert!(process.memory.anonymous_kib > 0 && process.binary_bytes > 0);
+    }
+}

@@ -1,0 +1,306 @@
+//! Measures servers that speak the API of Vault, several side by side, in one run.
+//!
+//! What it does and how to run it: `bench/README.md`. The modules, in the order of a run:
+//!
+//! - [`launch`]: starts servers on empty stores
+//! - [`target`]: mounts what is measured and makes the token that asks
+//! - [`workload`]: the requests
+//! - [`load`]: makes them and counts
+//! - [`report`]: tables and the file of figures
+//! - [`figures`], [`machine`], [`http_client`], [`error`]: arithmetic, processes, the wire, failures
+
+mod error;
+mod figures;
+mod http_client;
+mod launch;
+mod load;
+mod machine;
+mod report;
+mod target;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::error::Error;
+use crate::http_client::Access;
+use crate::launch::{Kind, Launched, StartUp};
+use crate::load::Plan;
+use crate::machine::Process;
+use crate::report::{Report, Server};
+use crate::target::{Plugins, Ready, Target};
+use crate::workload::{Size, Workload};
+
+/// Measures servers that speak the API of Vault, side by side.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom-bench")]
+struct Arguments {
+    /// Starts this Strongroom binary on an empty embedded store.
+    #[arg(long, value_name = "BINARY")]
+    strongroom: Option<PathBuf>,
+    /// Starts this OpenBao or Vault binary on an empty raft store.
+    #[arg(long, value_name = "BINARY")]
+    peer: Option<PathBuf>,
+    /// Measures a running server as well: NAME=URL,ROOT_TOKEN[,PID]. May be given several times.
+    #[arg(long, value_name = "SERVER")]
+    server: Vec<String>,
+    /// The no-op engine as a plug-in binary (strongroom-bench-noop).
+    #[arg(long, value_name = "BINARY")]
+    rust_plugin: Option<PathBuf>,
+    /// The plug-in of tests/interop/go-plugin.
+    #[arg(long, value_name = "BINARY")]
+    go_plugin: Option<PathBuf>,
+    /// Folder for the stores of servers that are started; on the disk that is to be measured.
+    #[arg(long, default_value = "bench/results")]
+    scratch: PathBuf,
+    /// Only these workloads, by commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Seconds before each measurement.
+    #[arg(long, default_value_t = 1.0)]
+    warm_up: f64,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Secrets of the KV engine.
+    #[arg(long, default_value_t = 1000)]
+    keys: usize,
+    /// Bytes of text in each value.
+    #[arg(long, default_value_t = 1024)]
+    value_bytes: usize,
+    /// How often a started server is started again, to measure that.
+    #[arg(long, default_value_t = 5)]
+    starts: usize,
+    /// Where the figures go.
+    #[arg(long, default_value = "bench/results/load.json")]
+    out: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Ended by a signal, it still ends the servers it started.
+    let ended = tokio::select! {
+        ended = measure(Arguments::parse()) => ended,
+        _ = tokio::signal::ctrl_c() => Err(Error::other("interrupted")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("The run FAILED: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: Arguments) -> Result<(), Error> {
+    let plugins = Plugins { rust: arguments.rust_plugin.clone(), go: arguments.go_plugin.clone() };
+    let plan = plan(&arguments)?;
+    let wanted = wanted(&arguments.only)?;
+    std::fs::create_dir_all(&arguments.scratch).map_err(Error::io("making the scratch folder"))?;
+    let scratch =
+        tempfile::tempdir_in(&arguments.scratch).map_err(Error::io("a scratch folder"))?;
+    // The path goes into configurations, where it must be absolute.
+    let folder = scratch.path().canonicalize().map_err(Error::io("the scratch folder"))?;
+    let mut launched = Vec::new();
+    let (mut ready, mut servers) = (Vec::new(), Vec::new());
+    for (kind, name, binary) in started(&arguments)? {
+        let mut server = Launched::start(kind, &name, binary, &folder, &plugins).await?;
+        let start_up = server.restart(arguments.starts).await?;
+        let entry = described(&server.target()?, Some(start_up), Some(binary)).await?;
+        servers.push(entry);
+        ready.push(server.target()?.prepare(&plugins, plan.size).await?);
+        launched.push(server);
+    }
+    for text in &arguments.server {
+        let target = running(text)?;
+        servers.push(described(&target, None, None).await?);
+        ready.push(target.prepare(&plugins, plan.size).await?);
+    }
+    if ready.is_empty() {
+        return Err(Error::other("name a server: --strongroom, --peer or --server"));
+    }
+    settle().await;
+    for (server, ready) in servers.iter_mut().zip(&ready) {
+        server.mounted = processes(ready.target.pid);
+    }
+    rounds(&arguments, plan, &wanted, &ready, &mut servers).await?;
+    settle().await;
+    for (server, ready) in servers.iter_mut().zip(&ready) {
+        server.loaded = processes(ready.target.pid);
+    }
+    for mut server in launched {
+        server.stop().await?;
+    }
+    finish(&arguments, plan, servers)
+}
+
+/// Every workload on every server, in each round in the other direction, so that what grows with
+/// time, or heats up, favours nobody.
+async fn rounds(
+    arguments: &Arguments,
+    plan: Plan,
+    wanted: &[Workload],
+    ready: &[Ready],
+    servers: &mut [Server],
+) -> Result<(), Error> {
+    for round in 0..arguments.rounds {
+        for &workload in wanted {
+            let mut order: Vec<(&Ready, &mut Server)> =
+                ready.iter().zip(servers.iter_mut()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for (ready, server) in order {
+                if !workload.fits(&ready.mounts) {
+                    continue;
+                }
+                let sample = load::run(ready, workload, plan).await.map_err(|error| {
+                    Error::other(format!("{} {}: {error}", server.name, workload.name()))
+                })?;
+                say(&format!(
+                    "round {}: {:<11} {:<12} {:>8.0}/s",
+                    round + 1,
+                    workload.name(),
+                    server.name,
+                    sample.per_second
+                ));
+                server.samples.entry(workload.name()).or_default().push(sample);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn finish(arguments: &Arguments, plan: Plan, servers: Vec<Server>) -> Result<(), Error> {
+    let comparisons = report::comparisons(&servers);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let rounds = arguments.rounds;
+    let report = Report { plan, rounds, processors, servers, comparisons };
+    let text = serde_json::to_string_pretty(&report)
+        .map_err(|error| Error::other(format!("the report can't be written: {error}")))?;
+    let out = arguments.out.display().to_string();
+    std::fs::write(&arguments.out, text).map_err(Error::io(out))?;
+    say(&format!("\n{}", report::markdown(&report)));
+    Ok(())
+}
+
+fn plan(arguments: &Arguments) -> Result<Plan, Error> {
+    let size = Size { keys: arguments.keys, value_bytes: arguments.value_bytes };
+    let positive = [arguments.rounds, arguments.connections, size.keys].iter().all(|n| *n > 0);
+    let times = arguments.warm_up >= 0.0 && arguments.warm_up.is_finite();
+    if !positive || !times || !(arguments.seconds > 0.0 && arguments.seconds.is_finite()) {
+        return Err(Error::other("rounds, connections, keys and seconds must be positive"));
+    }
+    Ok(Plan {
+        connections: arguments.connections,
+        warm_up_secs: arguments.warm_up,
+        seconds: arguments.seconds,
+        size,
+    })
+}
+
+fn wanted(only: &[String]) -> Result<Vec<Workload>, Error> {
+    if only.is_empty() {
+        return Ok(Workload::ALL.to_vec());
+    }
+    let find = |name: &String| {
+        Workload::by_name(name).ok_or_else(|| Error::other(format!("there is no workload {name}")))
+    };
+    only.iter().map(find).collect()
+}
+
+/// The servers to start; the first is the one that the others are compared with.
+fn started(arguments: &Arguments) -> Result<Vec<(Kind, String, &Path)>, Error> {
+    let mut found = Vec::new();
+    for (kind, binary) in [(Kind::Strongroom, &arguments.strongroom), (Kind::Peer, &arguments.peer)]
+    {
+        let Some(binary) = binary else { continue };
+        let name = binary.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.ok_or_else(|| Error::other("a binary has a name"))?;
+        found.push((kind, name, binary.as_path()));
+    }
+    Ok(found)
+}
+
+/// Reads `NAME=URL,ROOT_TOKEN[,PID]`.
+fn running(text: &str) -> Result<Target, Error> {
+    let wrong = || Error::other("--server is NAME=URL,ROOT_TOKEN[,PID]");
+    let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
+    let mut parts = rest.split(',');
+    let (url, token) = parts.next().zip(parts.next()).ok_or_else(wrong)?;
+    let pid = parts.next().map(|pid| pid.parse().map_err(|_| wrong())).transpose()?;
+    Ok(Target { name: name.to_owned(), root: Access::new(url, Some(token))?, pid })
+}
+
+async fn described(
+    target: &Target,
+    start_up: Option<StartUp>,
+    binary: Option<&Path>,
+) -> Result<Server, Error> {
+    let version = target.version().await?;
+    settle().await;
+    Ok(Server {
+        name: target.name.clone(),
+        version,
+        start_up,
+        binary_bytes: binary.map(machine::file_bytes),
+        fresh: processes(target.pid),
+        mounted: Vec::new(),
+        loaded: Vec::new(),
+        samples: BTreeMap::new(),
+    })
+}
+
+fn processes(pid: Option<u32>) -> Vec<Process> {
+    let family = pid.map(machine::family).unwrap_or_default();
+    family.into_iter().filter_map(machine::process).collect()
+}
+
+/// Memory is looked at when nothing happens any more.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+}
+
+#[expect(clippy::print_stdout, reason = "the output of this program")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_declared_as_clap_wants_them() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn running_servers_are_named_with_all_they_need() {
+        let target = running("bao=http://127.0.0.1:8200,root,77").unwrap();
+        assert_eq!((target.name.as_str(), target.pid), ("bao", Some(77)));
+        assert_eq!(target.root.address, "127.0.0.1:8200");
+        assert_eq!(running("bao=127.0.0.1:8200,root").unwrap().pid, None);
+        for wrong in ["bao", "bao=http://127.0.0.1:8200", "bao=127.0.0.1:8200,root,x"] {
+            assert!(running(wrong).is_err(), "{wrong}");
+        }
+        assert!(running("bao=https://127.0.0.1:8200,root").is_err());
+    }
+
+    #[test]
+    fn unknown_workloads_are_named() {
+        assert_eq!(wanted(&["kv-read".to_owned()]).unwrap(), [Workload::KvRead]);
+        assert!(wanted(&["kv".to_owned()]).unwrap_err().to_string().contains("kv"));
+        assert_eq!(wanted(&[]).unwrap().len(), 6);
+    }
+}

@@ -1,0 +1,228 @@
+//! What was measured, as a table and as a file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::figures::{median, ratios};
+use crate::launch::StartUp;
+use crate::load::{Plan, Sample};
+use crate::machine::Process;
+use crate::workload::Workload;
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) plan: Plan,
+    pub(crate) rounds: usize,
+    pub(crate) processors: usize,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) comparisons: Vec<Comparison>,
+}
+
+/// One server.
+#[derive(Debug, Serialize)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// If it was started here.
+    pub(crate) start_up: Option<StartUp>,
+    pub(crate) binary_bytes: Option<u64>,
+    /// Unsealed, with nothing mounted.
+    pub(crate) fresh: Vec<Process>,
+    /// With everything mounted, before the first round.
+    pub(crate) mounted: Vec<Process>,
+    /// After the last round.
+    pub(crate) loaded: Vec<Process>,
+    /// Round by round.
+    pub(crate) samples: BTreeMap<&'static str, Vec<Sample>>,
+}
+
+/// The first server against another.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) what: String,
+    pub(crate) rounds: Vec<f64>,
+    pub(crate) median: f64,
+}
+
+/// What of the first server stands against what of each other.
+const PAIRS: [(Workload, Workload); 8] = [
+    (Workload::KvRead, Workload::KvRead),
+    (Workload::KvWrite, Workload::KvWrite),
+    (Workload::CallGo, Workload::CallGo),
+    (Workload::CallRust, Workload::CallGo),
+    (Workload::CallRust, Workload::CallRust),
+    (Workload::LeasedGo, Workload::LeasedGo),
+    (Workload::LeasedRust, Workload::LeasedGo),
+    (Workload::LeasedRust, Workload::LeasedRust),
+];
+
+/// Compares the first server with each of the others.
+pub(crate) fn comparisons(servers: &[Server]) -> Vec<Comparison> {
+    let Some((ours, peers)) = servers.split_first() else { return Vec::new() };
+    let mut all = Vec::new();
+    for peer in peers {
+        for (our, their) in PAIRS {
+            let rounds = ratios(&rates(ours, our), &rates(peer, their));
+            let Some(median) = median(&rounds) else { continue };
+            let what = format!("{} {} / {} {}", ours.name, our.name(), peer.name, their.name());
+            all.push(Comparison { what, rounds, median });
+        }
+    }
+    all
+}
+
+fn rates(server: &Server, workload: Workload) -> Vec<f64> {
+    let samples = server.samples.get(workload.name()).map_or(&[][..], Vec::as_slice);
+    samples.iter().map(|sample| sample.per_second).collect()
+}
+
+/// The report as Markdown.
+pub(crate) fn markdown(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a string can't fail.
+    let _ = rate_table(&mut out, report)
+        .and_then(|()| ratio_table(&mut out, report))
+        .and_then(|()| process_table(&mut out, report));
+    out
+}
+
+fn rate_table(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "Medians of {} rounds of {} s.\n", report.rounds, report.plan.seconds)?;
+    writeln!(
+        out,
+        "| workload | server | requests/s | p50 | p99 | server CPU a request | CPUs: server | \
+         client | others |\n|---|---|---|---|---|---|---|---|---|"
+    )?;
+    for workload in Workload::ALL {
+        for server in &report.servers {
+            let Some(samples) = server.samples.get(workload.name()) else { continue };
+            let of = |figure: fn(&Sample) -> Option<f64>| {
+                median(&samples.iter().filter_map(figure).collect::<Vec<_>>())
+            };
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                workload.name(),
+                server.name,
+                shown(of(|s| Some(s.per_second)), 0, ""),
+                shown(of(|s| Some(s.latency.p50_us / 1e3)), 2, " ms"),
+                shown(of(|s| Some(s.latency.p99_us / 1e3)), 2, " ms"),
+                shown(of(|s| s.server_cpu_us), 0, " µs"),
+                shown(of(|s| s.server_cpu_share), 2, ""),
+                shown(of(|s| Some(s.client_cpu_share)), 2, ""),
+                shown(of(|s| s.others_cpu_share), 2, ""),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn ratio_table(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.comparisons.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n| ratio of requests/s | median | rounds |\n|---|---|---|")?;
+    for comparison in &report.comparisons {
+        let rounds: Vec<String> = comparison.rounds.iter().map(|r| format!("{r:.2}")).collect();
+        let (what, median) = (&comparison.what, comparison.median);
+        writeln!(out, "| {what} | **{median:.2}** | {} |", rounds.join(", "))?;
+    }
+    Ok(())
+}
+
+fn process_table(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n| process | binary | resident: fresh | mounted | after the load | without files: fresh \
+         | mounted | after |\n|---|---|---|---|---|---|---|---|"
+    )?;
+    for server in &report.servers {
+        for process in &server.mounted {
+            let now = |all: &[Process]| all.iter().find(|p| p.pid == process.pid).map(|p| p.memory);
+            let states = [&server.fresh, &server.mounted, &server.loaded].map(|all| now(all));
+            let main = server.mounted.first().is_some_and(|first| first.pid == process.pid);
+            let mib = |kib: u64| Some(kib as f64 / 1024.0);
+            let resident = states.map(|s| shown(s.and_then(|s| mib(s.resident_kib)), 1, " MiB"));
+            let anonymous = states.map(|s| shown(s.and_then(|s| mib(s.anonymous_kib)), 1, " MiB"));
+            writeln!(
+                out,
+                "| {} {} | {} | {} | {} |",
+                server.name,
+                if main { "server" } else { "plug-in" },
+                shown(mib(process.binary_bytes / 1024), 1, " MiB"),
+                resident.join(" | "),
+                anonymous.join(" | "),
+            )?;
+        }
+    }
+    if report.servers.iter().any(|server| server.start_up.is_some()) {
+        writeln!(out, "\n| start-up | answers after | then active after |\n|---|---|---|")?;
+    }
+    for server in &report.servers {
+        let Some(start) = server.start_up else { continue };
+        let (answers, active) = (start.answers_ms, start.active_ms);
+        writeln!(out, "| {} | {answers:.0} ms | {active:.0} ms |", server.name)?;
+    }
+    Ok(())
+}
+
+fn shown(figure: Option<f64>, digits: usize, unit: &str) -> String {
+    figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.digits$}{unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Percentiles;
+    use crate::machine::Memory;
+    use crate::workload::Size;
+
+    fn server(name: &str, workload: Workload, rates: &[f64]) -> Server {
+        let sample = |rate: &f64| Sample {
+            requests: 1,
+            per_second: *rate,
+            latency: Percentiles::default(),
+            server_cpu_us: None,
+            client_cpu_share: 0.5,
+            server_cpu_share: None,
+            others_cpu_share: None,
+        };
+        let memory = Memory { resident_kib: 2048, anonymous_kib: 1024 };
+        Server {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            start_up: None,
+            binary_bytes: None,
+            fresh: Vec::new(),
+            mounted: vec![Process { pid: 1, binary_bytes: 3 << 20, memory }],
+            loaded: Vec::new(),
+            samples: BTreeMap::from([(workload.name(), rates.iter().map(sample).collect())]),
+        }
+    }
+
+    #[test]
+    fn the_first_server_is_compared_round_by_round() {
+        let ours = server("a", Workload::CallRust, &[30.0, 10.0, 40.0]);
+        let peer = server("b", Workload::CallGo, &[10.0, 10.0, 10.0]);
+        let compared = comparisons(&[ours, peer]);
+        assert_eq!(compared.len(), 1);
+        assert_eq!(compared[0].what, "a call-rust / b call-go");
+        assert_eq!(compared[0].rounds, [3.0, 1.0, 4.0]);
+        assert_eq!(compared[0].median, 3.0);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_shown_as_such() {
+        let servers = vec![server("a", Workload::KvRead, &[10.0])];
+        let size = Size { keys: 1, value_bytes: 1 };
+        let plan = Plan { connections: 1, warm_up_secs: 0.0, seconds: 1.0, size };
+        let report = Report { plan, rounds: 1, processors: 2, servers, comparisons: Vec::new() };
+        let text = markdown(&report);
+        assert!(text.contains("| kv-read | a | 10 | 0.00 ms | 0.00 ms | – | – | 0.50 | – |"));
+        assert!(text.contains("| a server | 3.0 MiB | – | 2.0 MiB | – | – | 1.0 MiB | – |"));
+        assert!(!text.contains("ratio"));
+    }
+}

@@ -1,0 +1,133 @@
+//! A server under measurement: what is mounted in it, and who asks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::error::Error;
+use crate::http_client::{Access, refused};
+use crate::workload::{Size, Workload};
+
+/// A server that answers.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// As it is called in tables.
+    pub(crate) name: String,
+    /// As root.
+    pub(crate) root: Access,
+    /// Of its main process, if it runs here.
+    pub(crate) pid: Option<u32>,
+}
+
+/// Plug-ins to measure calls of, if any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plugins {
+    pub(crate) rust: Option<PathBuf>,
+    pub(crate) go: Option<PathBuf>,
+}
+
+/// Paths of what is measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Mounts {
+    pub(crate) kv: String,
+    pub(crate) rust: Option<String>,
+    pub(crate) go: Option<String>,
+}
+
+/// A server with all that the workloads need.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) target: Target,
+    pub(crate) mounts: Mounts,
+    /// With a token of its own and a policy, as clients have: a root token is asked less.
+    pub(crate) access: Access,
+}
+
+/// How long a server that was just unsealed may take until it takes requests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Target {
+    /// Waits until the server takes requests.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
+    pub(crate) async fn active(&self) -> Result<(), Error> {
+        let asking = async {
+            loop {
+                match self.root.call(Method::GET, "sys/health", None).await {
+                    Ok((status, _)) if status == 200 => return,
+                    _ => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .map_err(|_| Error::other(format!("{} does not become active", self.name)))
+    }
+
+    /// The server's version, in its own words.
+    pub(crate) async fn version(&self) -> Result<String, Error> {
+        let status = self.root.must(Method::GET, "sys/seal-status", None).await?;
+        Ok(status.get("version").and_then(|version| version.as_str()).unwrap_or("?").to_owned())
+    }
+
+    /// Mounts everything, and makes the token that asks.
+    pub(crate) async fn prepare(self, plugins: &Plugins, size: Size) -> Result<Ready, Error> {
+        // Of this run alone: a server may have been measured before.
+        let run = format!("bench-{}", std::process::id());
+        let kv = format!("{run}-kv");
+        self.mount(&kv, "kv").await?;
+        let rust = self.plugin(&run, "rust", plugins.rust.as_deref()).await?;
+        let go = self.plugin(&run, "go", plugins.go.as_deref()).await?;
+        let mounts = Mounts { kv, rust, go };
+        let access = self.client_token(&run).await?;
+        for request in Workload::preparation(&mounts, size)? {
+            let send = |mut c: crate::http_client::Connection| async move {
+                let (status, answer) = c.send(&request).await?;
+                let path = request.uri.path();
+                let good = status.is_success();
+                if good { Ok(()) } else { Err(refused(request.method, path, status, &answer)) }
+            };
+            access.connected(send).await?;
+        }
+        Ok(Ready { target: self, mounts, access })
+    }
+
+    async fn mount(&self, path: &str, kind: &str) -> Result<(), Error> {
+        let body = json!({ "type": kind });
+        self.root.must(Method::POST, &format!("sys/mounts/{path}"), Some(body)).await?;
+        Ok(())
+    }
+
+    /// Registers and mounts a plug-in that lies in the server's folder under its own name.
+    async fn plugin(
+        &self,
+        run: &str,
+        kind: &str,
+        binary: Option<&Path>,
+    ) -> Result<Option<String>, Error> {
+        let Some(binary) = binary else { return Ok(None) };
+        let bytes = std::fs::read(binary).map_err(Error::io(binary.display().to_string()))?;
+        let digest = strongroom_crypto::digest::sha256(&bytes);
+        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let command = binary.file_name().map(|name| name.to_string_lossy().into_owned());
+        let (path, name) = (format!("{run}-{kind}"), format!("bench-{kind}"));
+        let body = json!({ "sha256": sha256, "command": command });
+        let entry = format!("sys/plugins/catalog/secret/{name}");
+        self.root.must(Method::PUT, &entry, Some(body)).await?;
+        self.mount(&path, &name).await?;
+        Ok(Some(path))
+    }
+
+    async fn client_token(&self, run: &str) -> Result<Access, Error> {
+        let rule =
+            format!("path \"{run}-*\" {{ capabilities = [\"create\", \"read\", \"update\"] }}");
+        let policy = format!("sys/policies/acl/{run}");
+        self.root.must(Method::PUT, &policy, Some(json!({ "policy": rule }))).await?;
+        let wanted = json!({ "policies": [run], "ttl": "24h", "no_default_policy": true });
+        let made = self.root.must(Method::POST, "auth/token/create", Some(wanted)).await?;
+        let token = made.pointer("/auth/client_token").and_then(|token| token.as_str());
+        let token = token.ok_or_else(|| Error::other("there is no token in the answer"))?;
+        self.root.with_token(token)
+    }
+}

@@ -1,0 +1,74 @@
+//! Flags for a mount's settings, which `enable` and `tune` share.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use strongroom_client::sys::mounts::MountSettings;
+
+use crate::flags::{Seconds, duration, pair};
+
+/// What can be set when a mount is made, and later.
+#[derive(Args)]
+pub(super) struct Settings {
+    /// How long its leases last by default
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    default_lease_ttl: Option<Seconds>,
+    /// How long its leases last at most
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    max_lease_ttl: Option<Seconds>,
+    /// Request field that the audit log shows as it is; repeatable
+    #[arg(long, value_name = "FIELD")]
+    audit_non_hmac_request_keys: Vec<String>,
+    /// Answer field that the audit log shows as it is; repeatable
+    #[arg(long, value_name = "FIELD")]
+    audit_non_hmac_response_keys: Vec<String>,
+    /// Who sees it in the list that user interfaces show: hidden or unauth
+    #[arg(long, value_name = "VISIBILITY")]
+    listing_visibility: Option<String>,
+    /// Header that is passed on to the engine; repeatable
+    #[arg(long, value_name = "HEADER")]
+    passthrough_request_headers: Vec<String>,
+    /// Header that the engine may set; repeatable
+    #[arg(long, value_name = "HEADER")]
+    allowed_response_headers: Vec<String>,
+    /// The plug-in's version; by default the newest, and later newer ones on reload
+    #[arg(long, value_name = "VERSION")]
+    pub(super) plugin_version: Option<String>,
+    /// Setting of the engine's own; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    options: Vec<(String, String)>,
+    /// The engine's version, where it has several
+    #[arg(long, value_name = "VERSION")]
+    version: Option<u32>,
+}
+
+impl Settings {
+    /// The engine's own settings, with its version among them.
+    pub(super) fn options(&self) -> BTreeMap<String, String> {
+        let mut options: BTreeMap<_, _> = self.options.iter().cloned().collect();
+        if let Some(version) = self.version.filter(|version| *version > 0) {
+            options.insert("version".to_owned(), version.to_string());
+        }
+        options
+    }
+
+    /// The settings for the API; what no flag names is left out.
+    pub(super) fn for_api(self) -> MountSettings {
+        MountSettings {
+            default_lease_ttl: self.default_lease_ttl.and_then(Seconds::to_api),
+            max_lease_ttl: self.max_lease_ttl.and_then(Seconds::to_api),
+            audit_non_hmac_request_keys: list(&self.audit_non_hmac_request_keys),
+            audit_non_hmac_response_keys: list(&self.audit_non_hmac_response_keys),
+            listing_visibility: self.listing_visibility,
+            passthrough_request_headers: list(&self.passthrough_request_headers),
+            allowed_response_headers: list(&self.allowed_response_headers),
+            plugin_version: self.plugin_version,
+            ..MountSettings::default()
+        }
+    }
+}
+
+/// A list flag, if it is there at all.
+fn list(given: &[String]) -> Option<Vec<String>> {
+    (!given.is_empty()).then(|| given.iter().map(|item| item.trim().to_owned()).collect())
+}

@@ -1,0 +1,3 @@
+path "shared/*" {
+  capabilities = ["read", "list"]
+}

@@ -1,0 +1,162 @@
+//! Which certificates of a server are believed when the authorities are given.
+//!
+//! Tutorials make a server's certificate with one command, which signs it with its own key and marks
+//! it as an authority's. Go's tools take such a certificate if it is in the CA file; rustls doesn't,
+//! since an authority isn't a server. Here it is taken too: it is, byte for byte, what the user said
+//! to trust. Its name and times are checked as always.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, WantsVerifier,
+};
+
+/// A TLS configuration that believes in these authorities, still without the client's certificate.
+pub(crate) fn believing(
+    trusted: Vec<CertificateDer<'static>>,
+) -> Result<ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
+    let provider = Arc::new(default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in &trusted {
+        roots.add(certificate.clone())?;
+    }
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let usual = usual.build().map_err(|error| Error::General(error.to_string()))?;
+    let builder: ConfigBuilder<ClientConfig, WantsVerifier> =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let verifier = Arc::new(Verifier { usual, trusted });
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
+}
+
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = self.usual.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verdict {
+            // Times were looked at before this was found.
+            Err(error) if is_authority(&error) && self.trusted.contains(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was refused because nobody who is trusted vouches for it.
+pub(crate) fn is_stranger(error: &Error) -> bool {
+    let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    *error == unknown || is_authority(error)
+}
+
+/// Whether a certificate was refused for being an authority's.
+fn is_authority(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::*;
+
+    /// A certificate as `openssl req -x509` makes it.
+    fn own_authority() -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["vault.example".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let signed = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        signed.der().clone().into_owned()
+    }
+
+    fn verdict(
+        trusted: &CertificateDer<'static>,
+        shown: &CertificateDer<'_>,
+        name: &str,
+        year: u64,
+    ) -> Result<(), Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.clone()).unwrap();
+        let provider = Arc::new(default_provider());
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = Verifier { usual: usual.build().unwrap(), trusted: vec![trusted.clone()] };
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
+        verifier.verify_server_cert(shown, &[], &name, &[], now).map(drop)
+    }
+
+    #[test]
+    fn believes_a_server_that_is_its_own_authority() {
+        let own = own_authority();
+        verdict(&own, &own, "vault.example", 2025).unwrap();
+    }
+
+    #[test]
+    fn checks_who_it_is_and_its_name_and_times() {
+        let own = own_authority();
+        let refused = |trusted, name, year| match verdict(trusted, &own, name, year) {
+            Err(Error::InvalidCertificate(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        let another = own_authority();
+        let stranger = refused(&another, "vault.example", 2025);
+        assert!(matches!(stranger, CertificateError::Other(_)), "{stranger:?}");
+        let name = refused(&own, "other.example", 2025);
+        assert!(matches!(name, CertificateError::NotValidForNameContext { .. }), "{name:?}");
+        let early = refused(&own, "vault.example", 2019);
+        assert!(matches!(early, CertificateError::NotValidYetContext { .. }), "{early:?}");
+        let late = refused(&own, "vault.example", 2031);
+        assert!(matches!(late, CertificateError::ExpiredContext { .. }), "{late:?}");
+    }
+}

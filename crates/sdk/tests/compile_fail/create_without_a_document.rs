@@ -1,0 +1,11 @@
+//! A free create: a server would ask whether the thing exists, and nobody could tell.
+
+use strongroom_sdk::{Blueprint, Context, Error, Reply};
+
+async fn create(_: Context, (): ()) -> Result<Reply, Error> {
+    Ok(Reply::no_content())
+}
+
+fn main() {
+    let _ = Blueprint::new("x", "1.0.0").create("roles/{name}", "A role.", create);
+}

@@ -1,0 +1,21 @@
+//! Paths are looked at when the engine is compiled.
+
+use strongroom_sdk::Document;
+
+#[derive(Document)]
+#[document(path = "/roles/{name}")]
+struct LeadingSlash {}
+
+#[derive(Document)]
+#[document(path = "roles/{na me}")]
+struct BadCapture {}
+
+#[derive(Document)]
+#[document(path = "roles/{name..}")]
+struct RestOfThePath {}
+
+#[derive(Document)]
+#[document(path = "wal/{id}")]
+struct WhereIntentsLie {}
+
+fn main() {}

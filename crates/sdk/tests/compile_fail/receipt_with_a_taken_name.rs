@@ -1,0 +1,10 @@
+//! What the SDK keeps with every lease can't be overwritten.
+
+use strongroom_sdk::{Identifier, Receipt};
+
+#[derive(Receipt)]
+struct Kept {
+    secret_type: Identifier,
+}
+
+fn main() {}

@@ -1,0 +1,111 @@
+//! The contract, on the engines of these tests, and on engines that don't keep to it.
+
+use super::outside::Outside;
+use strongroom_sdk::{
+    Answer, Blueprint, Context, Document, Error, FreeForm, Input, KeyValues, Reply, Secret,
+    contract,
+};
+
+#[tokio::test]
+async fn an_engine_with_credentials_keeps_to_the_contract() {
+    let samples = [("config", r#"{"password":"hunter2"}"#), ("roles/dev", r#"{"ttl":"1h"}"#)];
+    contract::check(Outside::default().blueprint(), &samples).await;
+}
+
+/// Greets whom?
+#[derive(Input)]
+struct Who {
+    /// A name; taken from the path.
+    name: String,
+    /// Titles, by language.
+    titles: KeyValues,
+}
+
+#[derive(Answer)]
+struct Greeting {
+    greeting: String,
+}
+
+async fn greet(_: Context, who: Who) -> Result<Reply, Error> {
+    let title = who.titles.0.get("en").cloned().unwrap_or_default();
+    Ok(Reply::data(&Greeting { greeting: format!("hello, {title} {}", who.name) }))
+}
+
+fn notes() -> Blueprint {
+    Blueprint::new("notes", "1.2.3-rc.1")
+        .help("Keeps notes, and greets.")
+        .exclusive()
+        .read("greet/{name}", "Greets.", greet)
+        .unauthenticated()
+        .write("greet/{name}", "Greets too.", greet)
+        .root()
+        .free_form("notes/{path..}", "A note.", FreeForm::new())
+}
+
+#[tokio::test]
+async fn a_free_form_engine_keeps_to_the_contract() {
+    contract::check(notes(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
+}
+
+/// Stands open.
+#[derive(Document)]
+#[document(path = "config", validate = repeats)]
+struct Talkative {
+    /// What it repeats.
+    word: String,
+    /// What it doesn't.
+    key: Option<Secret<String>>,
+}
+
+fn repeats(talkative: &Talkative) -> Result<(), String> {
+    if talkative.word.len() > 50 {
+        return Ok(());
+    }
+    if talkative.word.is_empty() { Ok(()) } else { Err(format!("{:?}?", talkative.word)) }
+}
+
+#[tokio::test]
+#[should_panic(expected = "the error repeats a value")]
+async fn an_error_that_repeats_a_value_is_found() {
+    let engine = Blueprint::new("talkative", "1.0.0").help("Talks.").document::<Talkative>();
+    contract::check(engine, &[("config", "{}")]).await;
+}
+
+/// Panics at the empty list.
+#[derive(Document)]
+#[document(path = "config", validate = panics_at_nothing)]
+struct Nervous {
+    /// What it must not be without.
+    word: String,
+}
+
+fn panics_at_nothing(nervous: &Nervous) -> Result<(), String> {
+    let first = nervous.word.chars().next().unwrap();
+    if first.is_alphabetic() { Ok(()) } else { Err("that is no word".to_owned()) }
+}
+
+#[tokio::test]
+#[should_panic(expected = "the engine panicked")]
+async fn a_panic_on_odd_input_is_found() {
+    let engine = Blueprint::new("nervous", "1.0.0").help("Trembles.").document::<Nervous>();
+    contract::check(engine, &[("config", r#"{"word":"x"}"#)]).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "there is no sample for notes/{path..}")]
+async fn a_document_without_a_sample_is_found() {
+    contract::check(notes(), &[]).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "has no documentation comment")]
+async fn a_field_without_help_is_found() {
+    #[derive(Document)]
+    #[document(path = "config")]
+    /// Says nothing.
+    struct Silent {
+        word: String,
+    }
+    let engine = Blueprint::new("silent", "1.0.0").help("Silent.").document::<Silent>();
+    contract::check(engine, &[("config", "{}")]).await;
+}

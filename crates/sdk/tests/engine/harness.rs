@@ -1,0 +1,420 @@
+//! What the SDK promises of documents, lists, leases and intents, linked in and over the wire.
+
+use std::time::Duration;
+
+use super::outside::{Mood, Outside};
+use strongroom_sdk::engine::{Existence, Operation};
+use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
+use strongroom_sdk::{Blueprint, FreeForm, Ttl};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Configures the engine of [`Outside`] and gives it a role.
+async fn ready(host: &Host) {
+    host.write("config", json!({ "password": "p" })).await.unwrap();
+    host.write("roles/dev", json!({ "ttl": 60, "max_ttl": 600 })).await.unwrap();
+}
+
+/// Runs a body in all three ways, each with an outside system of its own.
+async fn everywhere<F, Fut>(body: F)
+where
+    F: Fn(Host, Outside) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    for way in [Way::Linked, Way::Wire, Way::Foreign] {
+        let outside = Outside::default();
+        Harness::run_one(outside.blueprint(), way, |host| body(host, outside.clone())).await;
+    }
+}
+
+#[tokio::test]
+async fn documents_are_written_merged_shown_listed_and_deleted() {
+    Harness::run(Outside::default().blueprint(), |host| async move {
+        assert_eq!(host.exists("roles/dev").await, Ok(Existence::Absent));
+        assert_eq!(host.read("roles/dev").await.unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(host.list("roles/").await.unwrap_err().kind, ErrorKind::NotFound);
+        host.write("roles/dev", json!({ "ttl": "2m" })).await.unwrap();
+        host.write("roles/ops", json!({})).await.unwrap();
+        assert_eq!(host.exists("roles/dev").await, Ok(Existence::Exists));
+        host.write("roles/dev", json!({ "max_ttl": "1h", "ttl": null })).await.unwrap();
+        assert_eq!(host.read("roles/dev").await.unwrap().all(), r#"{"max_ttl":3600,"ttl":120}"#);
+        assert_eq!(host.list("roles").await.unwrap(), ["dev", "ops"]);
+        host.delete("roles/dev").await.unwrap();
+        host.delete("roles/dev").await.unwrap();
+        assert_eq!(host.list("roles/").await.unwrap(), ["ops"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn secrets_are_stored_under_the_seal_and_never_shown() {
+    Harness::run(Outside::default().blueprint(), |host| async move {
+        host.write("config", json!({ "password": "hunter2" })).await.unwrap();
+        assert_eq!(host.read("config").await.unwrap().all(), "{}");
+        let stored = host.stored("config").unwrap();
+        assert!(stored.seal_wrap && stored.value.windows(7).any(|part| part == b"hunter2"));
+        assert!(!format!("{stored:?}").contains("hunter2"));
+        let error = host.write("config", json!({ "password": ["hunter2"] })).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(!error.message.contains("hunter2"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unknown_fields_and_captured_ones_are_warned_of() {
+    Harness::run(Outside::default().blueprint(), |host| async move {
+        let body = json!({ "name": "x", "tll": 1 });
+        let got = host.send(Operation::Read, "roles/dev", &body).await;
+        assert_eq!(got.unwrap_err().kind, ErrorKind::NotFound);
+        host.write("roles/dev", json!({})).await.unwrap();
+        let got = host.send(Operation::Read, "roles/dev", body).await.unwrap();
+        assert_eq!(got.warnings.len(), 2, "{:?}", got.warnings);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_node_writes_is_seen_after_it_is_told() {
+    Harness::run(Outside::default().blueprint(), |host| async move {
+        host.write("roles/dev", json!({ "ttl": 60 })).await.unwrap();
+        assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "60");
+        host.store("roles/dev", json!({ "ttl": 70, "max_ttl": 0 })).await;
+        assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "70");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failing_storage_is_an_internal_error_and_loses_nothing() {
+    Harness::run(Outside::default().blueprint(), |host| async move {
+        host.write("roles/dev", json!({ "ttl": 60 })).await.unwrap();
+        host.fail_writes_after(0);
+        let error = host.write("roles/dev", json!({ "ttl": 70 })).await.unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Internal, "injected fault"));
+        host.fail_storage();
+        assert_eq!(host.read("roles/ops").await.unwrap_err().kind, ErrorKind::Internal);
+        host.mend_storage();
+        assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "60");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn free_form_documents_keep_their_digits_and_say_when_to_look_again() {
+    let engine = Blueprint::new("notes", "1.0.0").free_form(
+        "{path..}",
+        "A note.",
+        FreeForm::new().refresh_from(&["ttl"]),
+    );
+    Harness::run(engine, |host| async move {
+        let body = r#"{"n":12345678901234567890.10,"ttl":"90s"}"#;
+        host.write("a/b", body).await.unwrap();
+        let got = host.read("a/b").await.unwrap();
+        assert_eq!((got.all().as_str(), got.refresh), (body, Some(Ttl::from_secs(90))));
+        host.write("a/c", r#"{"x":1}"#).await.unwrap();
+        host.tune(Ttl::from_secs(7), Ttl::from_secs(70));
+        assert_eq!(host.read("a/c").await.unwrap().refresh, Some(Ttl::from_secs(7)));
+        assert_eq!(host.list("a").await.unwrap(), ["b", "c"]);
+        assert_eq!(host.list("").await.unwrap(), ["a/"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_credential_is_leased_renewed_and_revoked() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        let got = host.read("creds/dev").await.unwrap();
+        assert_eq!((got.text("key"), outside.alive()), ("s3cr3t".to_owned(), 1));
+        assert!(host.intents().is_empty());
+        let lease = got.lease();
+        assert_eq!((lease.ttl, lease.max_ttl), (Ttl::from_secs(60), Ttl::from_secs(600)));
+        assert!(lease.renewable && lease.kept().contains("strongroom-dev-token-test-"));
+        host.advance(secs(30)).await;
+        let renewed = host.renew(&lease.id, Ttl::from_secs(3600)).await.unwrap();
+        assert_eq!(renewed.ttl, Ttl::from_secs(570), "the role's maximum counts from the issue");
+        host.revoke(&lease.id).await.unwrap();
+        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+        assert_eq!(host.renew(&lease.id, Ttl::ZERO).await.unwrap_err().message, "lease not found");
+    })
+    .await;
+}
+
+/// Under a foreign server the engine's data is kept with the lease: it can't tell our engines from
+/// others. Everywhere else the receipt is all there is.
+#[tokio::test]
+async fn the_lease_keeps_the_receipt_and_not_the_secret() {
+    for way in [Way::Linked, Way::Wire] {
+        Harness::run_one(Outside::default().blueprint(), way, |host| async move {
+            ready(&host).await;
+            let got = host.read("creds/dev").await.unwrap();
+            let kept = got.lease().kept();
+            assert!(kept.contains("secret_type") && !kept.contains("s3cr3t"), "{kept}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn leases_end_on_time_also_in_a_new_instance() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        host.read("creds/dev").await.unwrap();
+        host.advance(secs(59)).await;
+        assert_eq!(outside.alive(), 1);
+        host.reopen().await;
+        host.advance(secs(1)).await;
+        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cant_be_revoked_keeps_its_lease() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        let got = host.read("creds/dev").await.unwrap();
+        outside.set(Mood::KeepsAll);
+        let error = host.revoke(&got.lease().id).await.unwrap_err();
+        assert_eq!(error.message, "outside: remove answered 503");
+        host.advance(secs(60)).await;
+        assert_eq!((outside.alive(), host.leases().len()), (1, 1));
+        outside.set(Mood::Well);
+        host.advance(secs(10)).await;
+        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_nothing_behind() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        outside.set(Mood::Refuses);
+        let error = host.read("creds/dev").await.unwrap_err();
+        assert_eq!(error.message, "outside: make answered 500");
+        assert_eq!((outside.alive(), host.intents().len()), (0, 0));
+    })
+    .await;
+}
+
+/// Whether it takes a periodic call for the undoing to begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    ByATick,
+    WithTheInstance,
+}
+
+/// Until the call can't be under way any more nothing is undone; then twice, a time-out apart.
+async fn is_undone(host: &Host, outside: &Outside, begun: Begun) {
+    assert_eq!((outside.alive(), host.intents().len()), (1, 1));
+    host.advance(secs(19)).await;
+    if begun == Begun::ByATick {
+        host.tick().await.unwrap();
+    }
+    nothing_happens(host).await;
+    assert_eq!((outside.alive(), outside.undone()), (1, 0));
+    host.advance(secs(1)).await;
+    host.until("the credential is undone", || async { outside.undone() == 1 }).await;
+    assert_eq!(outside.alive(), 0);
+    host.until("that is noted", || async { noted_looks(host) == 1 }).await;
+    host.advance(secs(9)).await;
+    if begun == Begun::ByATick {
+        host.tick().await.unwrap();
+    }
+    nothing_happens(host).await;
+    assert_eq!(outside.undone(), 1);
+    host.advance(secs(1)).await;
+    host.until("the matter rests", || async { host.intents().is_empty() }).await;
+    assert_eq!(outside.undone(), 2);
+}
+
+/// Gives what must not happen yet the time to happen.
+async fn nothing_happens(host: &Host) {
+    for _ in 0..20 {
+        host.read("config").await.unwrap();
+    }
+}
+
+fn noted_looks(host: &Host) -> usize {
+    let looked = |key: &String| {
+        host.stored(key)
+            .is_some_and(|entry| String::from_utf8_lossy(&entry.value).contains("\"looks\":1"))
+    };
+    host.intents().iter().filter(|key| looked(key)).count()
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_undone() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        outside.set(Mood::Mute);
+        host.read("creds/dev").await.unwrap_err();
+        outside.set(Mood::Well);
+        is_undone(&host, &outside, Begun::ByATick).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_outside_call_is_undone_by_the_next_instance() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        outside.set(Mood::Slow);
+        let mut issuing = Box::pin(host.read("creds/dev"));
+        tokio::select! {
+            got = &mut issuing => panic!("answered: {got:?}"),
+            () = host.until("it is made", || async { outside.alive() == 1 }) => {}
+        }
+        drop(issuing);
+        host.reopen().await;
+        outside.set(Mood::Well);
+        is_undone(&host, &outside, Begun::WithTheInstance).await;
+    })
+    .await;
+}
+
+/// Under a foreign server this is the gap that remains.
+#[tokio::test]
+async fn a_crash_between_answer_and_lease_is_undone() {
+    for way in [Way::Linked, Way::Wire] {
+        let outside = Outside::default();
+        Harness::run_one(outside.blueprint(), way, |host| async move {
+            ready(&host).await;
+            host.crash_at_next_lease();
+            host.read("creds/dev").await.unwrap_err();
+            host.reopen().await;
+            is_undone(&host, &outside, Begun::WithTheInstance).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_made_outside_when_the_intent_cant_be_stored() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        host.fail_writes_after(0);
+        assert_eq!(host.read("creds/dev").await.unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!((outside.alive(), outside.issued()), (0, 0));
+    })
+    .await;
+}
+
+/// Else a sweep could look for the credential before it is made.
+#[tokio::test]
+async fn nothing_is_asked_for_once_the_intents_own_deadline_has_passed() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        host.slow_writes(secs(11));
+        let error = host.read("creds/dev").await.unwrap_err();
+        assert_eq!(error.message, "outside system: issue key got no answer: timed out");
+        assert_eq!((outside.issued(), host.intents().len()), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_after_its_intent_was_claimed_gets_no_lease() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        outside.set(Mood::Slow);
+        let mut issuing = Box::pin(host.read("creds/dev"));
+        tokio::select! {
+            got = &mut issuing => panic!("answered: {got:?}"),
+            () = host.until("it is made", || async { outside.alive() == 1 }) => {}
+        }
+        // The time-out of the call ends it; what it made is found later.
+        host.advance(secs(10)).await;
+        let error = issuing.await.unwrap_err();
+        assert_eq!(error.message, "outside system: issue key got no answer: timed out");
+        assert!(host.leases().is_empty());
+        outside.set(Mood::Well);
+        host.tick().await.unwrap();
+        host.advance(secs(10)).await;
+        host.until("the credential is undone", || async { outside.alive() == 0 }).await;
+    })
+    .await;
+}
+
+/// A foreign server can't tell that the intent was claimed, so the engine must.
+#[tokio::test]
+async fn an_answer_that_took_too_long_does_not_leave_under_a_foreign_server() {
+    type Delay = fn(&Host);
+    let delays: [Delay; 2] = [
+        |host| host.clock().advance(secs(20)),
+        // Here it is the removal of the intent that takes so long.
+        |host| host.slow_writes(secs(20)),
+    ];
+    for delay in delays {
+        let outside = Outside::default();
+        Harness::run_one(outside.blueprint(), Way::Foreign, |host| async move {
+            ready(&host).await;
+            outside.meanwhile({
+                let host = host.clone();
+                move || delay(&host)
+            });
+            let error = host.read("creds/dev").await.unwrap_err();
+            assert_eq!(error.message, "issuing took too long; the credential is undone");
+            host.mend_storage();
+            assert_eq!((host.leases().len(), host.intents().len()), (0, 1));
+            host.tick().await.unwrap();
+            host.until("it is undone", || async { outside.alive() == 0 }).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_is_tried_again_and_one_that_panics_harms_nobody_else() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        outside.set(Mood::Mute);
+        host.read("creds/dev").await.unwrap_err();
+        host.read("creds/dev").await.unwrap_err();
+        assert_eq!((outside.alive(), host.intents().len()), (2, 2));
+        outside.set(Mood::PanicsOnce);
+        host.advance(secs(20)).await;
+        host.tick().await.unwrap();
+        host.until("one is undone", || async { outside.alive() == 1 }).await;
+        outside.set(Mood::KeepsAll);
+        host.until("the sweep is over", || async {
+            host.tick().await.unwrap();
+            outside.refused() > 0
+        })
+        .await;
+        assert_eq!(outside.alive(), 1);
+        outside.set(Mood::Well);
+        host.until("the other one is undone", || async {
+            host.tick().await.unwrap();
+            outside.alive() == 0
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_of_another_engine_are_left_alone_and_stop_nothing() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        let folder = if host.way() == Way::Foreign { "wal" } else { "undo" };
+        let strange = format!("{folder}/0");
+        host.store(&strange, r#"{"type":"key","data":{"UserName":"x"},"created_at":1}"#).await;
+        // More of them than are read at once.
+        for number in 0..1000 {
+            host.store(&format!("{folder}/{number:04}"), "{}").await;
+        }
+        outside.set(Mood::Mute);
+        host.read("creds/dev").await.unwrap_err();
+        outside.set(Mood::Well);
+        host.advance(secs(20)).await;
+        host.tick().await.unwrap();
+        host.until("the credential is undone", || async { outside.alive() == 0 }).await;
+        assert!(host.stored(&strange).is_some());
+    })
+    .await;
+}

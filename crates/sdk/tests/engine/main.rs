@@ -1,0 +1,10 @@
+//! Engines as their hosts see them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may be blunt, and so may what it is made of"
+)]
+
+mod contract;
+mod harness;
+mod outside;

@@ -1,0 +1,76 @@
+//! The binaries of this build, and those made of Go.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use data_encoding::HEXLOWER;
+use strongroom_crypto::digest::sha256;
+
+/// The folder with the programs of this repository, built the way the running test was.
+pub fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        // <target>/<profile>/deps/<test>
+        let folder = test.ancestors().nth(2).unwrap().to_owned();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--workspace", "--all-features", "--bins", "--quiet"]);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        cargo.arg("--target-dir").arg(folder.parent().unwrap());
+        let status = cargo.current_dir(repository()).status().expect("cargo runs");
+        assert!(status.success(), "the programs can't be built");
+        folder
+    })
+}
+
+/// One of them.
+pub fn program(name: &str) -> PathBuf {
+    folder().join(name)
+}
+
+/// The top of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
+/// SHA-256 of a file, in hex.
+pub fn digest(file: &Path) -> String {
+    HEXLOWER.encode(&sha256(&std::fs::read(file).unwrap()))
+}
+
+/// Builds a Go program below `tests/interop`. None, with a line that says so, where there is no Go;
+/// with `STRONGROOM_REQUIRE_INTEROP=1` that fails the test.
+pub fn go_program(test: &str, name: &str) -> Option<PathBuf> {
+    let has_go = Command::new("go").arg("version").output().is_ok_and(|it| it.status.success());
+    if !has_go {
+        skip(test, "Go is not installed");
+        return None;
+    }
+    let into = folder().join("interop");
+    std::fs::create_dir_all(&into).unwrap();
+    let built = into.join(name);
+    let output = Command::new("go")
+        .args(["build", "-trimpath", "-o"])
+        .arg(&built)
+        .arg(".")
+        .current_dir(repository().join("tests/interop").join(name))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{name} can't be built: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(built)
+}
+
+/// Says that a test is skipped, unless nothing may be.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see it")]
+pub fn skip(test: &str, why: &str) {
+    let required = std::env::var("STRONGROOM_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
+    assert!(!required, "{test}: {why}, and STRONGROOM_REQUIRE_INTEROP=1 forbids skipping");
+    eprintln!("SKIPPED {test}: {why}");
+}

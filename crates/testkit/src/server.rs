@@ -1,0 +1,171 @@
+//! [`ServerProcess`]: a server over a folder that outlives it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::api::Api;
+use crate::programs::{digest, program};
+
+/// A folder with a configuration, data and plug-ins; what is in it survives servers.
+pub struct Site {
+    folder: tempfile::TempDir,
+    keys: Option<Keys>,
+}
+
+#[derive(Clone)]
+struct Keys {
+    share: String,
+    root: String,
+}
+
+/// A running server. Dropping it kills it.
+pub struct ServerProcess {
+    child: Child,
+    address: String,
+}
+
+/// The server's first lines come within this time.
+const START: Duration = Duration::from_secs(30);
+const LISTENER: &str = "(addr: \"";
+
+impl Site {
+    /// An empty site. `settings` are added to the listener, such as `max_request_duration = "5s"`.
+    pub fn new(settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        fs::create_dir(&plugins).unwrap();
+        fs::set_permissions(&plugins, fs::Permissions::from_mode(0o755)).unwrap();
+        let config = json!({
+            "storage": { "embedded": { "path": folder.path().join("data") } },
+            "plugin_directory": plugins,
+        });
+        fs::write(folder.path().join("server.json"), config.to_string()).unwrap();
+        let listener = format!(
+            "listener \"tcp\" {{\n address = \"127.0.0.1:0\"\n tls_disable = true\n {settings}\n}}\n"
+        );
+        fs::write(folder.path().join("listener.hcl"), listener).unwrap();
+        Self { folder, keys: None }
+    }
+
+    /// The folder of plug-ins.
+    pub fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// The whole folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts a plug-in into the folder of plug-ins and gives its digest.
+    pub fn install(&self, binary: &Path) -> String {
+        let to = self.plugins().join(binary.file_name().unwrap());
+        fs::copy(binary, &to).unwrap();
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
+        digest(&to)
+    }
+
+    /// Starts a server on the site; it is sealed.
+    pub async fn start(&self) -> ServerProcess {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .unwrap();
+        let mut child = Command::new(program("strongroom"))
+            .arg("server")
+            .arg(format!("-config={}", self.folder.path().join("server.json").display()))
+            .arg(format!("-config={}", self.folder.path().join("listener.hcl").display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reading = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some((_, rest)) = line.split_once(LISTENER) {
+                    return Some(rest.split('"').next().unwrap_or_default().to_owned());
+                }
+            }
+            None
+        };
+        let address =
+            tokio::time::timeout(START, reading).await.expect("the server starts in time");
+        let address = address.unwrap_or_else(|| panic!("the server ended: {}", self.log()));
+        ServerProcess { child, address: format!("http://{address}") }
+    }
+
+    /// Starts a server, initialises it if it is new, and unseals it. Gives it with the root token.
+    pub async fn open(&mut self) -> (ServerProcess, Api) {
+        let server = self.start().await;
+        let sealed = server.api("");
+        if self.keys.is_none() {
+            let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
+            let answer = sealed.write("sys/init", shares).await.ok();
+            let share = answer.text("keys/0");
+            self.keys = Some(Keys { share, root: answer.text("root_token") });
+        }
+        let keys = self.keys.clone().unwrap();
+        let answer = sealed.write("sys/unseal", json!({ "key": keys.share })).await.ok();
+        assert_eq!(answer.body.get("sealed"), Some(&false.into()));
+        let api = server.api(&keys.root);
+        (server, api)
+    }
+
+    /// What all servers on this site have logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl ServerProcess {
+    /// Requests with a token; empty for none.
+    pub fn api(&self, token: &str) -> Api {
+        Api::new(&self.address, token)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the server runs")
+    }
+
+    /// Kills it with no chance to do anything more.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to end and waits for that. Gives its exit code.
+    pub async fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let ended = tokio::time::timeout(START, self.child.wait()).await;
+        ended.expect("the server ends in time").unwrap().code()
+    }
+
+    /// The process ids of its children.
+    pub fn children(&self) -> Vec<u32> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().flatten() {
+            // A thread may end while we look.
+            let children = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
+            all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        all
+    }
+}
+
+/// Kills a process that isn't ours to wait for.
+pub fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    // It may be gone already.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}

@@ -1,0 +1,32 @@
+//! Waiting for what must come true.
+
+use std::future::Future;
+use std::time::Duration;
+
+const STEP: Duration = Duration::from_millis(10);
+
+/// Asks again and again until `probe` gives something; fails the test after `limit`.
+#[expect(clippy::disallowed_methods, reason = "other processes live in the machine's time")]
+pub async fn until<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let asking = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+    };
+    match tokio::time::timeout(limit, asking).await {
+        Ok(found) => found,
+        Err(_) => panic!("after {} s still not: {what}", limit.as_secs()),
+    }
+}
+
+/// Lets another process go on for a while: where a test cuts it off at some moment.
+#[expect(clippy::disallowed_methods, reason = "other processes live in the machine's time")]
+pub async fn let_run(time: Duration) {
+    tokio::time::sleep(time).await;
+}

@@ -1,0 +1,160 @@
+//! Which crate may import which: the order of the rooms in `ARCHITECTURE.md`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// From the ground up. A crate may import what stands above it here and nothing below; those in one
+/// line may not import each other.
+const ROOMS: &[&[&str]] = &[
+    &["types"],
+    &["crypto"],
+    &["hcl"],
+    &["telemetry"],
+    &["storage"],
+    &["barrier"],
+    &["plugin-protocol"],
+    &["sdk-derive"],
+    &["sdk"],
+    &["plugin-host"],
+    &["policy", "token", "lease"],
+    &["core"],
+    &["http"],
+    &["config"],
+    &["server"],
+    &["client"],
+    &["cli"],
+];
+
+/// Arrows between rooms in that order that must not be all the same.
+const NEVER: &[(&str, &str)] = &[
+    ("core", "plugin-host"),
+    ("http", "storage"),
+    ("client", "core"),
+    ("client", "server"),
+    ("client", "http"),
+    ("cli", "core"),
+    ("cli", "storage"),
+    ("plugin-host", "barrier"),
+    ("sdk", "barrier"),
+    ("sdk", "storage"),
+    ("plugin-protocol", "storage"),
+];
+
+/// The one crate that sees engines and stores.
+const ROOT: &str = "server";
+
+#[test]
+fn no_arrow_points_down() {
+    let arrows = arrows();
+    assert!(arrows.len() > 15, "only {} crates were read", arrows.len());
+    let mut wrong = Vec::new();
+    for (from, to) in arrows.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to))) {
+        if !is_allowed(from, to) {
+            wrong.push(format!("{from} → {to}"));
+        }
+    }
+    assert!(wrong.is_empty(), "new arrows: {wrong:?}");
+}
+
+#[test]
+fn the_rules_refuse_what_they_are_for() {
+    for (from, to) in [
+        ("sdk", "core"),
+        ("core", "engine-kv"),
+        ("core", "http"),
+        ("core", "plugin-host"),
+        ("policy", "token"),
+        ("http", "storage"),
+        ("engine-kv", "core"),
+        ("engine-kv", "types"),
+        ("cli", "engine-kv"),
+        ("types", "testkit"),
+        ("core", "nowhere"),
+    ] {
+        assert!(!is_allowed(from, to), "{from} → {to}");
+    }
+    for (from, to) in [("server", "engine-kv"), ("engine-kv", "sdk"), ("core", "lease")] {
+        assert!(is_allowed(from, to), "{from} → {to}");
+    }
+}
+
+/// Everybody else takes a store as a trait object.
+#[test]
+fn only_the_root_names_a_store() {
+    let crates = strongroom_testkit::programs::repository().join("crates");
+    let mut read = 0;
+    for room in ROOMS.iter().flat_map(|rooms| rooms.iter()).filter(|room| **room != ROOT) {
+        let mut folders = vec![crates.join(room).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap().flatten() {
+                let path = entry.path();
+                let name = entry.file_name().into_string().unwrap();
+                if path.is_dir() && name != "tests" {
+                    folders.push(path);
+                } else if name.ends_with(".rs") && name != "tests.rs" && name != "bench.rs" {
+                    let text = fs::read_to_string(&path).unwrap();
+                    let code = text.split("#[cfg(test)]").next().unwrap();
+                    for store in ["strongroom_storage::embedded", "strongroom_storage::memory"] {
+                        assert!(!code.contains(store), "{} names {store}", path.display());
+                    }
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 100, "only {read} files were read");
+}
+
+fn is_allowed(from: &str, to: &str) -> bool {
+    if is_apart(from) {
+        return true;
+    }
+    if from.starts_with("engine-") || from.starts_with("auth-") {
+        return to == "sdk";
+    }
+    if to.starts_with("engine-") || to.starts_with("auth-") {
+        return from == ROOT;
+    }
+    match (place(from), place(to)) {
+        (Some(from_at), Some(to_at)) => to_at < from_at && !NEVER.contains(&(from, to)),
+        _ => false,
+    }
+}
+
+/// Tests, benchmarks and examples stand beside the house and may look into any window.
+fn is_apart(from: &str) -> bool {
+    ["testkit", "e2e", "token-service"].contains(&from) || from.starts_with("bench")
+}
+
+fn place(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Normal and build dependencies between the crates of this repository.
+fn arrows() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
+        .current_dir(strongroom_testkit::programs::repository())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours = |name: &str| packages.iter().any(|package| package["name"] == name);
+    let mut all = BTreeMap::new();
+    for package in packages {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let real = dependencies.filter(|dependency| dependency["kind"] != "dev");
+        let names = real.filter_map(|dependency| dependency["name"].as_str());
+        let to = names.filter(|name| ours(name)).map(short).collect();
+        all.insert(short(package["name"].as_str().unwrap()), to);
+    }
+    all
+}
+
+fn short(name: &str) -> String {
+    name.strip_prefix("strongroom-").unwrap_or(name).to_owned()
+}

@@ -1,0 +1,170 @@
+//! Go clients, Go plug-ins, Go hosts.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+use strongroom_testkit::programs::{go_program, program};
+use strongroom_testkit::server::kill;
+use strongroom_testkit::wait::until;
+use strongroom_testkit::{Outside, Site};
+use tokio::process::Command;
+
+use crate::engine::ENGINE;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Runs a Go program of ours that says `ok` after each step.
+async fn play(program: &Path, variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).kill_on_drop(true).env("NO_PROXY", "127.0.0.1");
+    let output = command.envs(variables.iter().copied()).output();
+    let output = tokio::time::timeout(Duration::from_secs(180), output).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{wrong}");
+    assert!(said.lines().filter(|line| line.starts_with("ok ")).count() > 5, "{said}\n{wrong}");
+    said
+}
+
+/// HashiCorp's API client: initialise, unseal, mounts, policies, tokens, KV, a Go plug-in, leases.
+#[tokio::test]
+async fn the_go_client_drives_the_server() {
+    let test = "the_go_client_drives_the_server";
+    let (Some(client), Some(plugin)) =
+        (go_program(test, "go-client"), go_program(test, "go-plugin"))
+    else {
+        return;
+    };
+    let outside = Outside::start().await;
+    let site = Site::new("");
+    let server = site.start().await;
+    let digest = site.install(&plugin);
+    let variables = [
+        ("VAULT_ADDR", server.api("").address().to_owned()),
+        ("PLUGIN_COMMAND", "go-plugin".to_owned()),
+        ("PLUGIN_SHA256", digest),
+        ("TOKEN_SERVICE_URL", outside.url()),
+        ("TOKEN_SERVICE_API_KEY", outside.key().to_owned()),
+    ];
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
+    play(&client, &variables).await;
+    assert_eq!(outside.count("live").await, 0);
+}
+
+/// The guide's engine in Go, unmodified: all steps, a reload, and death in between.
+#[tokio::test]
+async fn a_go_plug_in_lives_under_our_host() {
+    let Some(plugin) = go_program("a_go_plug_in_lives_under_our_host", "go-plugin") else { return };
+    let outside = Outside::start().await;
+    let mut site = Site::new("");
+    let (server, api) = site.open().await;
+    let sha256 = site.install(&plugin);
+    let body = json!({ "sha256": sha256, "command": "go-plugin" });
+    api.write("sys/plugins/catalog/secret/guide", body).await.ok();
+    for path in ["sys/mounts/custom", "sys/mounts/beside"] {
+        api.write(path, json!({ "type": "guide" })).await.ok();
+    }
+    assert_eq!(server.children().len(), 1, "two mounts share a process");
+    let config = json!({ "api_endpoint": outside.url(), "api_key": outside.key() });
+    api.write("custom/config", config).await.ok();
+    assert_eq!(api.read("beside/config").await.status, 404, "instances don't see each other");
+    api.write("custom/roles/dev", json!({ "permissions": "read", "ttl": "30m" })).await.ok();
+    let credential = api.read("custom/creds/dev").await.ok();
+    let (lease, token) = (credential.text("lease_id"), credential.text("data/token"));
+    assert!(outside.knows(&token).await);
+    api.write("sys/leases/renew", json!({ "lease_id": lease, "increment": "1h" })).await.ok();
+    assert_eq!(outside.count("renewed").await, 1);
+    let before = server.children();
+    api.write("sys/plugins/reload/backend", json!({ "plugin": "guide" })).await.ok();
+    let reloaded = until("the old process is gone", SOON, || async {
+        let now = server.children();
+        (now.len() == 1 && now != before).then_some(now)
+    })
+    .await;
+    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.ok();
+    assert!(!outside.knows(&token).await);
+    kill(reloaded[0]);
+    until("a credential after the crash", SOON, || async {
+        (api.read("custom/creds/dev").await.status == 200).then_some(())
+    })
+    .await;
+    // A panic takes the process with it in Go; the next request finds another.
+    let broken = api.read("custom/panic/exit").await;
+    assert!(broken.status >= 500, "{broken:?}");
+    until("a credential after the panic", SOON, || async {
+        (api.read("custom/creds/dev").await.status == 200).then_some(())
+    })
+    .await;
+    api.delete("sys/mounts/custom").await.ok();
+    assert_eq!(outside.count("live").await, 0, "unmounting revokes");
+    assert_eq!(server.stop().await, Some(0));
+}
+
+/// Our engine under the host code of HashiCorp's and OpenBao's SDK.
+#[tokio::test]
+async fn our_engine_lives_under_the_hosts_of_others() {
+    let test = "our_engine_lives_under_the_hosts_of_others";
+    for host in ["go-host-vault", "go-host-openbao"] {
+        let Some(host) = go_program(test, host) else { return };
+        for mode in ["automtls", "unwrap"] {
+            let outside = Outside::start().await;
+            let (command, url) = (program(ENGINE), outside.url());
+            let variables = [
+                ("PLUGIN_COMMAND", command.to_str().unwrap()),
+                ("TOKEN_SERVICE_URL", &*url),
+                ("TOKEN_SERVICE_API_KEY", outside.key()),
+                ("MODE", mode),
+            ];
+            play(&host, &variables).await;
+            assert_eq!(outside.count("live").await, 0);
+        }
+    }
+}
+
+/// A whole server of others, where there is one.
+#[tokio::test]
+async fn our_engine_lives_under_a_real_peer() {
+    let test = "our_engine_lives_under_a_real_peer";
+    let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
+        // Nothing in the repository can install one, so this is never a failure.
+        println!("SKIPPED {test}: STRONGROOM_PEER names no server binary");
+        return;
+    };
+    let site = Site::new("");
+    let outside = Outside::start().await;
+    let sha256 = site.install(&program(ENGINE));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let mut server = Command::new(peer)
+        .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"])
+        .arg(format!("-dev-listen-address={address}"))
+        .arg(format!("-dev-plugin-dir={}", site.plugins().display()))
+        .env("HOME", site.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let api = strongroom_testkit::Api::new(&format!("http://{address}"), "root");
+    until("the peer is up", SOON, || async {
+        (api.send("GET", "sys/health", None).await.ok()?.status == 200).then_some(())
+    })
+    .await;
+    let body = json!({ "sha256": sha256, "command": ENGINE, "version": "v1.0.0" });
+    api.write("sys/plugins/catalog/secret/api-token", body).await.ok();
+    api.write("sys/mounts/custom", json!({ "type": "api-token" })).await.ok();
+    crate::engine::configure(&api, &outside, "10s").await;
+    let credential = api.read("custom/creds/dev").await.ok();
+    let (lease, token) = (credential.text("lease_id"), credential.text("data/token"));
+    assert!(outside.knows(&token).await);
+    api.write("sys/leases/renew", json!({ "lease_id": lease, "increment": 7200 })).await.ok();
+    assert_eq!(outside.count("renewed").await, 1);
+    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.ok();
+    assert!(!outside.knows(&token).await);
+    let refused = api.read("custom/creds/nobody").await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    server.kill().await.unwrap();
+}

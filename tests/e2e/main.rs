@@ -1,0 +1,24 @@
+//! The whole, from outside: programs of this repository as processes, clients and plug-ins of
+//! others, and death at any moment.
+//!
+//! - [`engine`]: the engine most of them use
+//! - [`arrows`]: which crate may import which
+//! - [`demo`]: the founding guide, as `make demo` plays it
+//! - [`plugins`]: engines in processes: crash, reload, what the log shows
+//! - [`interop`]: Go clients, Go plug-ins, Go hosts
+//! - [`crash_writes`]: the server killed under load
+//! - [`crash_issuing`]: server and plug-in killed between the steps of issuing a credential
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of tests fails by ending the test"
+)]
+
+mod arrows;
+mod crash_issuing;
+mod crash_writes;
+mod demo;
+mod engine;
+mod interop;
+mod plugins;
