@@ -145,6 +145,9 @@ async fn seal_status(core: &Core) -> Result<Answer, Error> {
 async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
     let fields = with_lower_case_names(fields);
     let reset = fields.get("reset").is_some_and(|raw| raw.get() == "true");
+    if core.seal_config().await?.is_none() {
+        return Err(Error::invalid("Vault is not initialized"));
+    }
     if fields.get("migrate").is_some_and(|raw| raw.get() == "true") {
         return Err(Error::unbuilt("seal migration"));
     }
@@ -153,6 +156,9 @@ async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
             return Err(Error::invalid("vault is unsealed"));
         }
         core.reset_unsealing();
+        return seal_status(core).await;
+    }
+    if !core.is_sealed() {
         return seal_status(core).await;
     }
     let Some(key) = fields.text("key").filter(|key| !key.is_empty()) else {

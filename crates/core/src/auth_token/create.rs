@@ -31,6 +31,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         handlers: Handlers { write: handler!(create_orphan), ..Handlers::NONE },
         access: Access::Policy,
     },
+    Endpoint {
+        pattern: "create/{role}",
+        help: "A new token after the rules of a role. There are no roles yet.",
+        fields: &[],
+        handlers: Handlers { write: handler!(create_by_role), ..Handlers::NONE },
+        access: Access::Policy,
+    },
 ];
 
 #[derive(Input)]
@@ -72,6 +79,10 @@ async fn create(call: &Call) -> Result<Answer, Error> {
     let input: CreateInput = call.input()?;
     let orphan = input.no_parent;
     make(call, input, orphan, "auth/token/create").await
+}
+
+async fn create_by_role(call: &Call) -> Result<Answer, Error> {
+    Err(Error::invalid(format!("unknown role {}", call.captured())))
 }
 
 async fn create_orphan(call: &Call) -> Result<Answer, Error> {

@@ -58,7 +58,10 @@ pub fn at_renewal(
 ) -> Option<Granted> {
     let wanted = asked.or(usual).or(bounds.mount.default);
     let end = issued.plus(bounds.longest().as_duration());
-    let left = Ttl::from_duration(end.since(now));
+    // Up to the whole second: what has just been issued isn't capped.
+    let left = end.since(now);
+    let whole = u64::from(left.subsec_nanos() > 0).saturating_add(left.as_secs());
+    let left = Ttl::from_secs(whole);
     if left.is_zero() {
         return None;
     }

@@ -411,6 +411,14 @@ async fn tune(call: &Call) -> Result<Answer, Error> {
     if !matches!(input.token_type.as_str(), "" | "default-service") {
         return Err(Error::unbuilt("another token type than \"default-service\""));
     }
+    let lifetimes =
+        [("default_lease_ttl", &input.default_lease_ttl), ("max_lease_ttl", &input.max_lease_ttl)];
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if (class, path.as_str()) == (Class::Secret, "sys/")
+        && let Some((name, _)) = lifetimes.iter().find(|(_, text)| given(text))
+    {
+        return Err(Error::invalid(format!("cannot tune parameter {name} of sys/")));
+    }
     let server = call.open.server.lifetimes;
     let mounts = &call.open.mounts;
     if input.options.is_some() {
@@ -420,10 +428,11 @@ async fn tune(call: &Call) -> Result<Answer, Error> {
         refuse_kv_version_2(mount_type.as_deref().unwrap_or_default(), options)?;
     }
     let change = move |entry: &mut crate::mounts::MountEntry| {
-        if let Some(text) = &input.default_lease_ttl {
+        // Go's client sends what it doesn't set as an empty text.
+        if let Some(text) = input.default_lease_ttl.as_ref().filter(|text| !text.is_empty()) {
             entry.config.default_lease_ttl = lease_ttl(text)?;
         }
-        if let Some(text) = &input.max_lease_ttl {
+        if let Some(text) = input.max_lease_ttl.as_ref().filter(|text| !text.is_empty()) {
             entry.config.max_lease_ttl = lease_ttl(text)?;
         }
         let (default, max) =

@@ -141,3 +141,18 @@ async fn unknown_fields_are_named_where_there_is_an_answer() {
     let got = bench.write("sys/capabilities-self", r#"{"paths":"x","junk":1,"b":2}"#).await;
     assert_eq!(got.warnings, ["Endpoint ignored these unrecognized parameters: [b junk]"]);
 }
+
+#[tokio::test]
+async fn tuning_leaves_what_is_sent_empty() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    bench.write("sys/mounts/kv/tune", r#"{"default_lease_ttl":"30m"}"#).await;
+    let body = r#"{"default_lease_ttl":"","max_lease_ttl":"","description":"new"}"#;
+    bench.write("sys/mounts/kv/tune", body).await;
+    let tuned = bench.read("sys/mounts/kv/tune").await;
+    assert_eq!((tuned.json("default_lease_ttl"), &*tuned.text("description")), ("1800", "new"));
+    bench.write("sys/mounts/kv/tune", r#"{"default_lease_ttl":"system"}"#).await;
+    assert_ne!(bench.read("sys/mounts/kv/tune").await.json("default_lease_ttl"), "1800");
+    let own = bench.fails(Verb::Write, "sys/mounts/sys/tune", r#"{"max_lease_ttl":"1h"}"#).await;
+    assert_eq!(own.to_string(), "cannot tune parameter max_lease_ttl of sys/");
+}

@@ -46,6 +46,8 @@ async fn status_answers_in_every_state() {
     assert_eq!(error.to_string(), "Vault is already initialized");
     let leader = bench.ok_as("", Verb::Read, "sys/leader", "").await;
     assert_eq!((leader.json("ha_enabled"), leader.json("is_self")), ("false", "false"));
+    // Go's clients read it as a time.
+    assert_eq!(leader.text("active_time"), "0001-01-01T00:00:00Z");
 }
 
 #[tokio::test]
@@ -63,4 +65,14 @@ async fn unsealing_names_what_is_wrong_with_a_key() {
     bench.unseal().await;
     let error = bench.fails_as("", Verb::Write, "sys/unseal", r#"{"reset":true}"#).await;
     assert_eq!(error.to_string(), "vault is unsealed");
+}
+
+#[tokio::test]
+async fn asking_for_what_is_the_case_is_no_error() {
+    let bench = Bench::new().await;
+    let body = r#"{"key":"aaaa","reset":false,"migrate":false}"#;
+    assert_eq!(bench.ok_as("", Verb::Write, "sys/unseal", body).await.json("sealed"), "false");
+    bench.write("sys/seal", "").await;
+    bench.ok_as("", Verb::Write, "sys/seal", "").await;
+    assert!(bench.core.is_sealed());
 }

@@ -217,3 +217,16 @@ async fn accessors_look_up_renew_and_revoke() {
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
     bench.write("auth/token/revoke", r#"{"token":"hvs.unknown"}"#).await;
 }
+
+#[tokio::test]
+async fn renewing_at_once_is_not_capped() {
+    let bench = Bench::new().await;
+    let body = r#"{"policies":["default"],"ttl":"768h"}"#;
+    let token = bench.write("auth/token/create", body).await.auth.text("client_token").unwrap();
+    bench.clock.advance(std::time::Duration::from_millis(3));
+    let renewed = bench.ok_as(&token, Verb::Write, "auth/token/renew-self", "{}").await;
+    assert_eq!(renewed.auth.get("lease_duration").unwrap().get(), "2764800");
+    assert!(renewed.warnings.is_empty(), "{:?}", renewed.warnings);
+    let error = bench.fails(Verb::Write, "auth/token/create/nope", "{}").await;
+    assert_eq!(error.to_string(), "unknown role nope");
+}
