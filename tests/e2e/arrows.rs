@@ -108,6 +108,29 @@ fn only_the_root_names_a_store() {
     assert!(read > 100, "only {read} files were read");
 }
 
+/// Cryptography comes from one library, named in one room.
+#[test]
+fn only_one_room_names_a_crypto_library() {
+    let top = strongroom_testkit::programs::repository();
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--edges=normal,build", "--prefix=none", "--locked"])
+        .current_dir(top)
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    assert!(tree.contains("aws-lc-rs "), "{}", String::from_utf8_lossy(&output.stderr));
+    for banned in ["ring", "openssl-sys", "native-tls", "aes-gcm", "sha2"] {
+        let line = format!("\n{banned} v");
+        assert!(!tree.contains(&line), "{banned} came in");
+    }
+    for room in ROOMS.iter().flat_map(|rooms| rooms.iter()).filter(|room| **room != "crypto") {
+        let manifest = top.join("crates").join(room).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).unwrap();
+        assert!(!manifest.contains("aws-lc-rs"), "{room} names aws-lc-rs");
+        assert!(!manifest.contains("vsss-rs"), "{room} names vsss-rs");
+    }
+}
+
 fn is_allowed(from: &str, to: &str) -> bool {
     if is_apart(from) {
         return true;

@@ -30,3 +30,31 @@ pub fn write(error: &Error) -> Response<Body> {
     }
     answer::errors(status, &error.texts(), error.data())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_stands_in_the_book_and_412_is_none() {
+        let page = include_str!("../../../docs/src/api/status-codes.md");
+        let rows: String = page.lines().filter(|line| line.starts_with('|')).collect();
+        for kind in [
+            ErrorKind::Invalid,
+            ErrorKind::Precondition,
+            ErrorKind::Denied,
+            ErrorKind::NotFound,
+            ErrorKind::Unsupported,
+            ErrorKind::TooLarge,
+            ErrorKind::Limited,
+            ErrorKind::Upstream,
+            ErrorKind::Sealed,
+            ErrorKind::Unavailable,
+            ErrorKind::Internal,
+        ] {
+            let code = status(kind).as_u16();
+            assert_ne!(code, 412, "{kind:?}");
+            assert!(rows.contains(&code.to_string()), "{kind:?} is {code}");
+        }
+    }
+}

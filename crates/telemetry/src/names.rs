@@ -73,6 +73,17 @@ mod tests {
     use super::ALL;
 
     #[test]
+    fn the_page_of_the_book_is_current() {
+        let page = include_str!("../../../docs/src/reference/metrics.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), ALL.len());
+        for (row, metric) in rows.iter().zip(ALL) {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            assert_eq!(*row, format!("| `{}` | {kind} | {} |", metric.name, metric.help));
+        }
+    }
+
+    #[test]
     fn names_are_unique_and_have_their_prefix() {
         for (index, metric) in ALL.iter().enumerate() {
             assert!(metric.name.starts_with("vault.") || metric.name.starts_with("strongroom."));
