@@ -135,7 +135,7 @@ async fn unknown_paths_are_unsupported(host: &Host, engine: &Blueprint) {
     // An engine that takes any path has none that is unknown.
     let Some(path) = candidates.into_iter().find(unknown) else { return };
     let text = StatusKind::UnsupportedPath.text();
-    for operation in [Operation::Create, Operation::Update, Operation::Read, Operation::Delete] {
+    for operation in OPERATIONS.into_iter().filter(|operation| goes_by_path(*operation)) {
         let refused = host.send(operation, path, "{}").await.err();
         let is_so = refused.as_ref().is_some_and(|refused| refused.message == text);
         ensure!(is_so, "{operation} of the unknown {path}: {refused:?}, not {text:?}");
@@ -327,6 +327,11 @@ async fn a_panic_harms_nobody_else(host: &Host) {
     ensure!(message.as_deref() == Some(PANICKED), "a panic in a handler became {message:?}");
     ensure!(other.is_ok(), "a panic in a handler took another request with it: {other:?}");
     help(host, "").await;
+}
+
+/// Help of an unknown path is "not found", and the operations of leases go by the lease.
+fn goes_by_path(operation: Operation) -> bool {
+    !matches!(operation, Operation::Help | Operation::Renew | Operation::Revoke)
 }
 
 /// Whether a special path covers a path.

@@ -190,17 +190,13 @@ async fn close_unhosted(
     uuid: &str,
     intent: &Intent,
 ) -> Result<(), EngineError> {
-    let too_late = || EngineError::internal("issuing took too long; the credential is undone");
-    if context.now() >= intent.stale_at() {
-        return Err(too_late());
-    }
     intents.close(uuid).await?;
-    if context.now() >= intent.stale_at() {
-        // Undone or not, nobody can tell any more: it goes back, and will be.
-        intents.put_back(uuid, intent).await?;
-        return Err(too_late());
+    if context.now() < intent.stale_at() {
+        return Ok(());
     }
-    Ok(())
+    // Undone or not, nobody can tell any more: it goes back, and will be.
+    intents.put_back(uuid, intent).await?;
+    Err(EngineError::internal("issuing took too long; the credential is undone"))
 }
 
 fn receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::outside::{Mood, Outside};
 use strongroom_sdk::engine::{Existence, Operation};
 use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
-use strongroom_sdk::{Blueprint, FreeForm, Ttl};
+use strongroom_sdk::{Blueprint, Context, Document, Error, FreeForm, Reply, Ttl};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -83,6 +83,44 @@ async fn what_another_node_writes_is_seen_after_it_is_told() {
         assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "60");
         host.store("roles/dev", json!({ "ttl": 70, "max_ttl": 0 })).await;
         assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "70");
+    })
+    .await;
+}
+
+/// Says that somebody was here.
+#[derive(Document)]
+#[document(path = "mark")]
+struct Mark {}
+
+async fn leave_a_mark_late(context: Context, (): ()) -> Result<Reply, Error> {
+    context.clock().sleep_until(context.now().plus(secs(5))).await;
+    context.documents().put(&[], &Mark {}).await?;
+    Ok(Reply::no_content())
+}
+
+#[tokio::test]
+async fn nothing_of_an_instance_that_crashed_reaches_storage() {
+    let engine = Blueprint::new("late", "1.0.0").document::<Mark>().write(
+        "late",
+        "Leaves a mark.",
+        leave_a_mark_late,
+    );
+    Harness::run(engine, |host| async move {
+        let mut late = Box::pin(host.write("late", "{}"));
+        let begins = async {
+            for _ in 0..20 {
+                host.read("mark").await.unwrap_err();
+            }
+        };
+        tokio::select! {
+            biased;
+            got = &mut late => panic!("answered: {got:?}"),
+            () = begins => {}
+        }
+        host.crash().await;
+        host.clock().advance(secs(5));
+        late.await.unwrap_err();
+        assert!(host.stored_keys().is_empty());
     })
     .await;
 }
