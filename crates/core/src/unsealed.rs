@@ -92,6 +92,7 @@ const CORE_VIEW: &str = "core/";
 const CLUSTER_KEY: &str = "cluster";
 const LEASE_PAGE: usize = 256;
 const LEASES_AT_ONCE: usize = 16;
+const PERIODIC_AT_ONCE: usize = 16;
 /// How often leases are counted for the metrics.
 const COUNTING: Duration = Duration::from_secs(600);
 
@@ -253,6 +254,10 @@ impl Unsealed {
         self.tasks.spawn(async move {
             stop.run_until_cancelled(open.tick()).await;
         });
+        let (mounts, stop) = (self.mounts.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(mounts.keep_trying()).await;
+        });
         let (open, stop) = (self.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             stop.run_until_cancelled(open.count_leases()).await;
@@ -269,17 +274,17 @@ impl Unsealed {
             let next = self.clock().now().plus(self.settings.periodic);
             self.clock().sleep_until(next).await;
             let table = self.mounts.table();
-            for mounted in table.all() {
-                let Some(engine) = mounted.engine() else { continue };
-                if let Some(instance) = engine.instance() {
-                    if let Err(error) = instance.engine.periodic().await {
-                        let mount = &mounted.info.path;
-                        tracing::warn!(mount, %error, "an engine's periodic work failed");
-                    }
-                } else if !mounted.entry.tainted {
-                    self.mounts.start(mounted.entry.clone()).await;
-                }
-            }
+            let all: Vec<_> = table.all().cloned().collect();
+            let calls = futures_util::stream::iter(all).map(|mounted| async move {
+                let instance = mounted.engine()?.instance()?;
+                let error = instance.engine.periodic().await.err()?;
+                let mount = &mounted.info.path;
+                tracing::warn!(mount, %error, "an engine's periodic work failed");
+                Some(())
+            });
+            // A slow one doesn't hold up the others.
+            calls.buffer_unordered(PERIODIC_AT_ONCE).for_each(|_| async {}).await;
+            self.mounts.wanted.notify_one();
             metrics::gauge!(names::TOKEN_REVOKING).set(count(self.stores.tokens.marked_count()));
             let mounts = |class| count(table.of_class(class).len());
             metrics::gauge!(names::MOUNTS, "type" => "logical").set(mounts(Class::Secret));

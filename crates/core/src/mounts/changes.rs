@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use strongroom_barrier::{Batch, View};
 use strongroom_sdk::engine::EngineError;
 use strongroom_types::{MountPath, MountUuid, Ttl, Turns};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::entry::{Class, MountConfig, MountEntry};
@@ -25,8 +27,12 @@ pub struct Mounts {
     pub(crate) view: View,
     pub(crate) opener: Opener,
     pub(crate) turns: Turns,
-    /// Replaced engines that finish their last requests.
-    pub(crate) retiring: TaskTracker,
+    /// Engines that start, and replaced ones that finish their last requests.
+    pub(crate) background: TaskTracker,
+    /// Ends what is being started.
+    pub(crate) closing: CancellationToken,
+    /// Somebody asked for an engine that could not be started.
+    pub(crate) wanted: Arc<Notify>,
 }
 
 /// What a new mount is to be.
@@ -61,8 +67,8 @@ const PAGE: usize = 256;
 const RESERVED: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/"];
 
 impl Mounts {
-    /// Loads all mounts and starts their engines. One that can't be started doesn't stop the
-    /// others: its mount answers with the reason.
+    /// Loads all mounts and starts their engines. One that can't be started, or takes its time,
+    /// doesn't stop the others: its mount answers with the reason.
     pub async fn load(
         view: View,
         opener: Opener,
@@ -73,7 +79,9 @@ impl Mounts {
             view,
             opener,
             turns: Turns::new(WAITING),
-            retiring: TaskTracker::new(),
+            background: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            wanted: Arc::default(),
         };
         let mut table = MountTable::default();
         for mounted in system {
@@ -93,13 +101,12 @@ impl Mounts {
             }
         }
         // Engines may ask about their mounts while they start.
-        for entry in &entries {
-            let waiting = EngineHandle::broken("it is being started");
-            table = table.with(Mounted::new(entry.clone(), Backend::Engine(waiting)));
+        for entry in entries {
+            let waiting = EngineHandle::broken("it is being started", mounts.wanted.clone());
+            table = table.with(Mounted::new(entry, Backend::Engine(waiting)));
         }
         mounts.table.store(Arc::new(table));
-        let starts = entries.into_iter().map(|entry| mounts.start(entry));
-        futures_util::future::join_all(starts).await;
+        mounts.start_all().await;
         Ok(mounts)
     }
 
@@ -162,6 +169,7 @@ impl Mounts {
 
     /// Ends all engines, at the same time. For sealing.
     pub async fn close_all(&self) {
+        self.closing.cancel();
         let table = self.table();
         let instances = table.all().filter_map(|m| m.engine()?.take("the server is sealed"));
         let close = instances.map(|instance| async move {
@@ -169,34 +177,8 @@ impl Mounts {
             instance.storage.close();
         });
         futures_util::future::join_all(close.collect::<Vec<_>>()).await;
-        self.retiring.close();
-        self.retiring.wait().await;
-    }
-
-    /// Starts the engine of a mount that exists.
-    pub(crate) async fn start(&self, entry: MountEntry) {
-        let handle = match self.open_existing(&entry).await {
-            Ok(instance) => EngineHandle::new(instance),
-            Err(error) => {
-                let mount = entry.route();
-                tracing::error!(mount, %error, "the engine of a mount could not be started");
-                EngineHandle::broken(error.to_string())
-            }
-        };
-        self.swap(|table| table.with(Mounted::new(entry, Backend::Engine(handle))));
-    }
-
-    async fn open_existing(&self, entry: &MountEntry) -> Result<Arc<Instance>, Error> {
-        // Exactly what ran before. An engine that is linked in has the version of the server.
-        let running = match &entry.running {
-            Some(running) => running.clone(),
-            None => self.opener.choose(entry).map_err(|error| failed_to_open(&error))?,
-        };
-        let opened =
-            self.opener.open(entry, running).await.map_err(|error| failed_to_open(&error))?;
-        opened.instance.storage.go_live();
-        self.initialise(&opened.instance).await?;
-        Ok(opened.instance)
+        self.background.close();
+        self.background.wait().await;
     }
 
     async fn enable_now(&self, new: NewMount) -> Result<(), Error> {
@@ -256,7 +238,7 @@ impl Mounts {
         Ok(())
     }
 
-    async fn initialise(&self, instance: &Instance) -> Result<(), Error> {
+    pub(crate) async fn initialise(&self, instance: &Instance) -> Result<(), Error> {
         let clock = self.opener.barrier.clock();
         tokio::select! {
             done = instance.engine.initialize() => Ok(done?),
@@ -301,8 +283,7 @@ impl Mounts {
     }
 
     pub(crate) fn swap(&self, change: impl FnOnce(&MountTable) -> MountTable) {
-        // Changes have turns, so nothing comes between the load and the store. Starts at unseal
-        // run side by side, but on one task.
+        // Changes have turns, so nothing comes between the load and the store.
         let table = change(&self.table.load());
         self.table.store(Arc::new(table));
     }

@@ -25,6 +25,8 @@ struct Shared {
     waiting: AtomicUsize,
     /// Why there is no engine.
     trouble: ArcSwapOption<String>,
+    /// Told when somebody asks and there is no engine.
+    wanted: Option<Arc<Notify>>,
 }
 
 /// One instance of an engine, with its storage.
@@ -88,16 +90,18 @@ impl EngineHandle {
             closed: watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
             trouble: ArcSwapOption::empty(),
+            wanted: None,
         }))
     }
 
-    /// Without an engine: it could not be started, for this reason.
-    pub fn broken(trouble: impl Into<String>) -> Self {
+    /// Without an engine, for this reason. Whoever asks for it is told to `wanted`.
+    pub fn broken(trouble: impl Into<String>, wanted: Arc<Notify>) -> Self {
         Self(Arc::new(Shared {
             current: ArcSwapOption::empty(),
             closed: watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
             trouble: ArcSwapOption::from_pointee(trouble.into()),
+            wanted: Some(wanted),
         }))
     }
 
@@ -108,6 +112,9 @@ impl EngineHandle {
                 self.wait_in_front().await?;
             }
             let Some(instance) = self.0.current.load_full() else {
+                if let Some(wanted) = &self.0.wanted {
+                    wanted.notify_one();
+                }
                 let trouble = self.0.trouble.load();
                 let trouble = trouble.as_deref().map_or("unknown cause", |text| text.as_str());
                 return Err(EngineError::Unavailable {
@@ -139,6 +146,11 @@ impl EngineHandle {
     pub fn replace(&self, instance: Arc<Instance>) -> Option<Arc<Instance>> {
         self.0.trouble.store(None);
         self.0.current.swap(Some(instance))
+    }
+
+    /// Says why there is still no engine.
+    pub fn explain(&self, trouble: String) {
+        self.0.trouble.store(Some(Arc::new(trouble)));
     }
 
     /// Takes the instance away: later requests hear why.

@@ -8,6 +8,7 @@
 //! - [`storage`]: [`InstanceStorage`], the mount's storage as one instance of its engine sees it
 //! - [`system_view`]: what an engine may ask the server
 //! - [`opening`]: from an entry to a running engine
+//! - [`starting`]: engines of mounts that exist, at unseal and again where that failed
 //! - [`changes`]: enabling, tuning and disabling
 //! - [`reload`]: replacing an engine without failing a request
 
@@ -16,6 +17,7 @@ pub mod entry;
 pub mod handle;
 pub mod opening;
 pub mod reload;
+pub mod starting;
 pub mod storage;
 pub mod system_view;
 pub mod table;

@@ -97,7 +97,7 @@ impl Mounts {
     /// Lets the requests inside the old instance finish, then ends it.
     fn retire(&self, old: Arc<Instance>, new: Arc<Instance>) {
         let clock = self.opener.barrier.clock().clone();
-        self.retiring.spawn(async move {
+        self.background.spawn(async move {
             tokio::select! {
                 () = old.drained() => {}
                 () = clock.sleep_until(clock.now().plus(DRAIN_EXCLUSIVE)) => {
