@@ -164,7 +164,12 @@ fn sample(latencies: Latencies, time: Duration, used: &Usage) -> Sample {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::http_client::Access;
+    use crate::target::{Mounts, Target};
 
     #[test]
     fn figures_are_by_time_and_by_request() {
@@ -180,6 +185,56 @@ mod tests {
         assert_eq!(sample.server_cpu_us, Some(5000.0));
         assert_eq!(sample.client_cpu_share, 0.25);
         assert_eq!(sample.others_cpu_share, Some(0.5));
+    }
+
+    /// A server that gives `answers` in turn, the last one for ever.
+    async fn serving(answers: &'static [&'static str]) -> Ready {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let root = Access::new(&listener.local_addr().unwrap().to_string(), Some("t")).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for turn in 0.. {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await?);
+                }
+                let answer = answers.get(turn).or(answers.last()).unwrap();
+                stream.write_all(answer.as_bytes()).await?;
+            }
+            std::io::Result::Ok(())
+        });
+        let mounts = Mounts { kv: "kv".to_owned(), rust: None, go: None };
+        let target = Target { name: "t".to_owned(), root: root.clone(), pid: None };
+        Ready { target, mounts, access: root }
+    }
+
+    /// So long that only an error ends it.
+    const LONG: Plan = Plan {
+        connections: 1,
+        warm_up_secs: 0.0,
+        seconds: 600.0,
+        size: Size { keys: 1, value_bytes: 1 },
+    };
+    const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"data\":\"abc\"}";
+    const FAULT: &str = "HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nfault";
+    const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    const LAST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn one_error_among_good_answers_ends_the_run() {
+        let ready = serving(&[GOOD, GOOD, GOOD, FAULT]).await;
+        let error = run(&ready, Workload::KvRead, LONG).await.unwrap_err().to_string();
+        assert!(error.contains("answered 500") && error.contains("fault"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_good_status_without_the_value_is_an_error() {
+        let ready = serving(&[EMPTY]).await;
+        let error = run(&ready, Workload::KvRead, LONG).await.unwrap_err().to_string();
+        assert!(error.contains("answered 200"), "{error}");
+        // Later answers are not searched, but they must be long enough to hold it.
+        let ready = serving(&[GOOD, LAST]).await;
+        assert!(run(&ready, Workload::KvRead, LONG).await.is_err());
     }
 
     #[test]

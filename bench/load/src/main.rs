@@ -45,8 +45,8 @@ struct Arguments {
     /// Starts this OpenBao or Vault binary on an empty raft store.
     #[arg(long, value_name = "BINARY")]
     peer: Option<PathBuf>,
-    /// Measures a running server as well: NAME=URL,ROOT_TOKEN[,PID]. May be given several times.
-    #[arg(long, value_name = "SERVER")]
+    /// Measures a running server as well; the pid may be left out. May be given several times.
+    #[arg(long, value_name = "NAME=URL,ROOT_TOKEN,PID")]
     server: Vec<String>,
     /// The no-op engine as a plug-in binary (strongroom-bench-noop).
     #[arg(long, value_name = "BINARY")]
@@ -194,9 +194,10 @@ fn finish(arguments: &Arguments, plan: Plan, servers: Vec<Server>) -> Result<(),
 
 fn plan(arguments: &Arguments) -> Result<Plan, Error> {
     let size = Size { keys: arguments.keys, value_bytes: arguments.value_bytes };
-    let positive = [arguments.rounds, arguments.connections, size.keys].iter().all(|n| *n > 0);
-    let times = arguments.warm_up >= 0.0 && arguments.warm_up.is_finite();
-    if !positive || !times || !(arguments.seconds > 0.0 && arguments.seconds.is_finite()) {
+    let counts = [arguments.rounds, arguments.connections, size.keys].iter().all(|n| *n > 0);
+    let measured = arguments.seconds.is_finite() && arguments.seconds > 0.0;
+    let warmed = arguments.warm_up.is_finite() && arguments.warm_up >= 0.0;
+    if !(counts && measured && warmed) {
         return Err(Error::other("rounds, connections, keys and seconds must be positive"));
     }
     Ok(Plan {

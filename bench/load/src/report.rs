@@ -29,7 +29,7 @@ pub(crate) struct Server {
     /// If it was started here.
     pub(crate) start_up: Option<StartUp>,
     pub(crate) binary_bytes: Option<u64>,
-    /// Unsealed, with nothing mounted.
+    /// Unsealed, with nothing mounted; a server that was started here was started again before.
     pub(crate) fresh: Vec<Process>,
     /// With everything mounted, before the first round.
     pub(crate) mounted: Vec<Process>,
@@ -43,8 +43,11 @@ pub(crate) struct Server {
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) what: String,
+    /// Requests a second, ours by the peer's.
     pub(crate) rounds: Vec<f64>,
     pub(crate) median: f64,
+    /// Processor time a request, the peer's by ours: what else ran changes it least.
+    pub(crate) cpu_median: Option<f64>,
 }
 
 /// What of the first server stands against what of each other.
@@ -65,18 +68,22 @@ pub(crate) fn comparisons(servers: &[Server]) -> Vec<Comparison> {
     let mut all = Vec::new();
     for peer in peers {
         for (our, their) in PAIRS {
-            let rounds = ratios(&rates(ours, our), &rates(peer, their));
-            let Some(median) = median(&rounds) else { continue };
+            let rate = |sample: &Sample| Some(sample.per_second);
+            let rounds = ratios(&each(ours, our, rate), &each(peer, their, rate));
+            let Some(middle) = median(&rounds) else { continue };
+            let cpu = |sample: &Sample| sample.server_cpu_us;
+            let cpu_median = median(&ratios(&each(peer, their, cpu), &each(ours, our, cpu)));
             let what = format!("{} {} / {} {}", ours.name, our.name(), peer.name, their.name());
-            all.push(Comparison { what, rounds, median });
+            all.push(Comparison { what, rounds, median: middle, cpu_median });
         }
     }
     all
 }
 
-fn rates(server: &Server, workload: Workload) -> Vec<f64> {
+/// A figure of each round. Where one is missing, all are: rounds must stay side by side.
+fn each(server: &Server, workload: Workload, figure: impl Fn(&Sample) -> Option<f64>) -> Vec<f64> {
     let samples = server.samples.get(workload.name()).map_or(&[][..], Vec::as_slice);
-    samples.iter().map(|sample| sample.per_second).collect()
+    samples.iter().map(figure).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// The report as Markdown.
@@ -124,11 +131,15 @@ fn ratio_table(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.comparisons.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n| ratio of requests/s | median | rounds |\n|---|---|---|")?;
+    writeln!(
+        out,
+        "\n| ratio of requests/s | median | rounds | less CPU a request |\n|---|---|---|---|"
+    )?;
     for comparison in &report.comparisons {
         let rounds: Vec<String> = comparison.rounds.iter().map(|r| format!("{r:.2}")).collect();
         let (what, median) = (&comparison.what, comparison.median);
-        writeln!(out, "| {what} | **{median:.2}** | {} |", rounds.join(", "))?;
+        let cpu = shown(comparison.cpu_median, 2, "");
+        writeln!(out, "| {what} | **{median:.2}** | {} | {cpu} |", rounds.join(", "))?;
     }
     Ok(())
 }
@@ -180,12 +191,12 @@ mod tests {
     use crate::machine::Memory;
     use crate::workload::Size;
 
-    fn server(name: &str, workload: Workload, rates: &[f64]) -> Server {
+    fn server(name: &str, workload: Workload, rates: &[f64], cpu: Option<f64>) -> Server {
         let sample = |rate: &f64| Sample {
             requests: 1,
             per_second: *rate,
             latency: Percentiles::default(),
-            server_cpu_us: None,
+            server_cpu_us: cpu,
             client_cpu_share: 0.5,
             server_cpu_share: None,
             others_cpu_share: None,
@@ -205,18 +216,19 @@ mod tests {
 
     #[test]
     fn the_first_server_is_compared_round_by_round() {
-        let ours = server("a", Workload::CallRust, &[30.0, 10.0, 40.0]);
-        let peer = server("b", Workload::CallGo, &[10.0, 10.0, 10.0]);
+        let ours = server("a", Workload::CallRust, &[30.0, 10.0, 40.0], Some(50.0));
+        let peer = server("b", Workload::CallGo, &[10.0, 10.0, 10.0], Some(100.0));
         let compared = comparisons(&[ours, peer]);
         assert_eq!(compared.len(), 1);
         assert_eq!(compared[0].what, "a call-rust / b call-go");
         assert_eq!(compared[0].rounds, [3.0, 1.0, 4.0]);
         assert_eq!(compared[0].median, 3.0);
+        assert_eq!(compared[0].cpu_median, Some(2.0));
     }
 
     #[test]
     fn what_was_not_measured_is_shown_as_such() {
-        let servers = vec![server("a", Workload::KvRead, &[10.0])];
+        let servers = vec![server("a", Workload::KvRead, &[10.0], None)];
         let size = Size { keys: 1, value_bytes: 1 };
         let plan = Plan { connections: 1, warm_up_secs: 0.0, seconds: 1.0, size };
         let report = Report { plan, rounds: 1, processors: 2, servers, comparisons: Vec::new() };
