@@ -31,6 +31,7 @@ pub mod leases;
 pub mod mounts;
 pub mod pipeline;
 pub mod plugins;
+mod removal;
 pub mod request;
 pub mod settings;
 pub mod status;

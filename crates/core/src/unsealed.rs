@@ -26,6 +26,7 @@ use crate::mounts::opening::Opener;
 use crate::mounts::system_view::Server;
 use crate::mounts::{Backend, Mounted, Mounts};
 use crate::plugins::{Catalog, CatalogError};
+use crate::removal::Removal;
 use crate::settings::{Parts, Settings};
 
 /// An open server.
@@ -93,6 +94,8 @@ const CLUSTER_KEY: &str = "cluster";
 const LEASE_PAGE: usize = 256;
 const LEASES_AT_ONCE: usize = 16;
 const PERIODIC_AT_ONCE: usize = 16;
+/// How long a seal waits for engines and tasks before it takes the keys away.
+const CLOSING: Duration = Duration::from_secs(20);
 /// How often leases are counted for the metrics.
 const COUNTING: Duration = Duration::from_secs(600);
 
@@ -195,11 +198,18 @@ impl Unsealed {
     /// Ends all leases of a tainted mount, then removes it. A lease that can't be ended stops the
     /// removal: the operator mends the engine, or forces the leases away.
     pub(crate) async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
-        let prefix = entry.route();
+        let removal = Removal { open: self, entry: &entry };
+        removal.shut_requests_out().await?;
+        self.end_leases(&entry.route()).await?;
+        removal.undo_what_has_no_lease().await?;
+        self.mounts.remove(entry).await
+    }
+
+    async fn end_leases(&self, prefix: &str) -> Result<(), Error> {
         loop {
-            let ids = self.stores.leases.under(&prefix, None, LEASE_PAGE).await?;
+            let ids = self.stores.leases.under(prefix, None, LEASE_PAGE).await?;
             if ids.is_empty() {
-                break;
+                return Ok(());
             }
             self.keeper.order_all(&ids).await?;
             let attempts = futures_util::stream::iter(ids).map(|id| async move {
@@ -212,7 +222,6 @@ impl Unsealed {
                 outcome?;
             }
         }
-        self.mounts.remove(entry).await
     }
 
     /// Ends all leases under a prefix, whatever their engines say.
@@ -234,8 +243,17 @@ impl Unsealed {
     pub(crate) async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
-        self.mounts.close_all().await;
+        let orderly = async {
+            self.tasks.wait().await;
+            self.mounts.close_all().await;
+        };
+        let clock = self.clock();
+        tokio::select! {
+            () = orderly => {}
+            () = clock.sleep_until(clock.now().plus(CLOSING)) => {
+                tracing::warn!("engines did not end in time; the keys are taken away from them");
+            }
+        }
         self.barrier.close();
         metrics::gauge!(names::UNSEALED).set(0.0);
     }
@@ -276,8 +294,10 @@ impl Unsealed {
             let table = self.mounts.table();
             let all: Vec<_> = table.all().cloned().collect();
             let calls = futures_util::stream::iter(all).map(|mounted| async move {
-                let instance = mounted.engine()?.instance()?;
-                let error = instance.engine.periodic().await.err()?;
+                // A visit like any other, so that a reload waits for it; none where no engine is.
+                let engine = mounted.engine().filter(|engine| engine.instance().is_some())?;
+                let visit = engine.enter_to_end().await.ok()?;
+                let error = visit.engine.periodic().await.err()?;
                 let mount = &mounted.info.path;
                 tracing::warn!(mount, %error, "an engine's periodic work failed");
                 Some(())
@@ -314,14 +334,19 @@ impl Unsealed {
         }
     }
 
-    /// Takes up removals of mounts that an earlier life of the server had begun.
+    /// Takes up removals of mounts that were begun and not finished, in this life of the server or
+    /// an earlier one.
     async fn finish_removals(&self) {
-        let table = self.mounts.table();
-        for mounted in table.all().filter(|mounted| mounted.entry.tainted) {
-            if let Err(error) = self.remove_mount(mounted.entry.clone()).await {
-                let mount = &mounted.info.path;
-                tracing::warn!(mount, %error, "a removal that was begun could not be finished");
+        loop {
+            let table = self.mounts.table();
+            for mounted in table.all().filter(|mounted| mounted.entry.tainted) {
+                if let Err(error) = self.remove_mount(mounted.entry.clone()).await {
+                    let mount = &mounted.info.path;
+                    tracing::warn!(mount, %error, "a removal that was begun could not be finished");
+                }
             }
+            let next = self.clock().now().plus(self.settings.periodic);
+            self.clock().sleep_until(next).await;
         }
     }
 }

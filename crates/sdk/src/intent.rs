@@ -29,7 +29,7 @@ pub const INTENT_FOLDER: &str = "intent/";
 pub const INTENT_FIELD: &str = "strongroom_intent";
 
 /// Where claimed intents lie until they are undone.
-pub(crate) const UNDO_FOLDER: &str = "undo/";
+pub const UNDO_FOLDER: &str = "undo/";
 /// Where Vault and OpenBao keep such entries.
 pub(crate) const WAL_FOLDER: &str = "wal/";
 /// Names asked for at once.

@@ -53,7 +53,7 @@ impl Ending {
         let Some(engine) = mounted.engine() else {
             return Err(RevokeError::Never("the mount of this lease has no engine".to_owned()));
         };
-        let instance = engine.enter().await.map_err(|error| later(error.to_string()))?;
+        let instance = engine.enter_to_end().await.map_err(|error| later(error.to_string()))?;
         let request = self.request(&mounted, Operation::Revoke, given_back);
         let watch = Stopwatch::start();
         let answer = instance.engine.handle(request).await;

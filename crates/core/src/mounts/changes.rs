@@ -59,7 +59,7 @@ pub struct NewMount {
 }
 
 /// Changes that may wait for each other.
-const WAITING: usize = 64;
+const WAITING: usize = 4096;
 /// How long an engine may take to initialise.
 pub(crate) const INITIALISE: Duration = Duration::from_secs(60);
 const PAGE: usize = 256;
@@ -103,6 +103,9 @@ impl Mounts {
         // Engines may ask about their mounts while they start.
         for entry in entries {
             let waiting = EngineHandle::broken("it is being started", mounts.wanted.clone());
+            if entry.tainted {
+                waiting.shut_out();
+            }
             table = table.with(Mounted::new(entry, Backend::Engine(waiting)));
         }
         mounts.table.store(Arc::new(table));
@@ -173,8 +176,9 @@ impl Mounts {
         let table = self.table();
         let instances = table.all().filter_map(|m| m.engine()?.take("the server is sealed"));
         let close = instances.map(|instance| async move {
-            instance.engine.close().await;
+            // First: whatever the engine does with its end, it writes nothing any more.
             instance.storage.close();
+            instance.engine.close().await;
         });
         futures_util::future::join_all(close.collect::<Vec<_>>()).await;
         self.background.close();
@@ -206,7 +210,7 @@ impl Mounts {
         let running = self.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
         let opened =
             self.opener.open(&entry, running).await.map_err(|error| failed_to_open(&error))?;
-        match self.make_live(&mut entry, &opened).await {
+        match self.make_live(&mut entry, &opened).await.and_then(|()| self.still_open()) {
             Ok(()) => {
                 let handle = EngineHandle::new(opened.instance);
                 self.swap(|table| table.with(Mounted::new(entry, Backend::Engine(handle))));
@@ -248,6 +252,11 @@ impl Mounts {
         }
     }
 
+    /// An engine that would be put in place after the seal began would never be closed.
+    pub(crate) fn still_open(&self) -> Result<(), Error> {
+        if self.closing.is_cancelled() { Err(Error::sealed()) } else { Ok(()) }
+    }
+
     async fn remove_now(&self, entry: MountEntry) -> Result<(), Error> {
         let route = entry.route();
         let table = self.table();
@@ -255,6 +264,8 @@ impl Mounts {
         if let Some(instance) = here.and_then(|m| m.engine()?.take("the mount is being removed")) {
             instance.engine.close().await;
             instance.storage.close();
+            // What was under way is on disk, or never will be.
+            instance.storage.settled().await;
         }
         let storage = self.opener.barrier.view(&entry.storage_prefix());
         loop {
@@ -271,7 +282,11 @@ impl Mounts {
         let mut batch = Batch::new();
         self.view.delete(&mut batch, &entry.key());
         self.view.commit(batch).await?;
-        self.swap(|table| table.without(&route));
+        self.swap(|table| match table.get(entry.class, &entry.path) {
+            Some(here) if here.entry.uuid == entry.uuid => table.without(&route),
+            // It was removed before, and something else is mounted there.
+            _ => table.clone(),
+        });
         Ok(())
     }
 

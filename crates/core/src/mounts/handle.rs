@@ -5,11 +5,13 @@
 //! find the new engine. No request fails for it.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use strongroom_sdk::engine::{Engine, EngineError};
+use strongroom_types::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::storage::InstanceStorage;
@@ -27,7 +29,24 @@ struct Shared {
     trouble: ArcSwapOption<String>,
     /// Told when somebody asks and there is no engine.
     wanted: Option<Arc<Notify>>,
+    /// Why no request gets in any more, though the engine still ends what it issued.
+    shut_out: AtomicBool,
+    starting: Mutex<Starting>,
 }
+
+/// Attempts to start an engine that isn't there.
+#[derive(Debug, Default)]
+struct Starting {
+    under_way: bool,
+    failures: u32,
+    not_before: Option<Timestamp>,
+}
+
+/// The one attempt to start an engine. Dropping it ends the attempt.
+pub struct Attempt(EngineHandle);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// One instance of an engine, with its storage.
 pub struct Instance {
@@ -91,6 +110,8 @@ impl EngineHandle {
             waiting: AtomicUsize::new(0),
             trouble: ArcSwapOption::empty(),
             wanted: None,
+            shut_out: AtomicBool::new(false),
+            starting: Mutex::default(),
         }))
     }
 
@@ -102,11 +123,27 @@ impl EngineHandle {
             waiting: AtomicUsize::new(0),
             trouble: ArcSwapOption::from_pointee(trouble.into()),
             wanted: Some(wanted),
+            shut_out: AtomicBool::new(false),
+            starting: Mutex::default(),
         }))
     }
 
-    /// Enters the engine of the moment; waits while the gate is closed. The caller has a deadline.
+    /// Enters the engine of the moment with a request; waits while the gate is closed. The caller
+    /// has a deadline.
     pub async fn enter(&self) -> Result<Visit, EngineError> {
+        let visit = self.enter_to_end().await?;
+        // Looked at inside: whoever shuts requests out then waits for those that are in.
+        if self.0.shut_out.load(Ordering::SeqCst) {
+            return Err(EngineError::User {
+                message: "the mount is being removed".to_owned(),
+                data: None,
+            });
+        }
+        Ok(visit)
+    }
+
+    /// [`EngineHandle::enter`] for ending what the engine issued, which goes on to the last.
+    pub async fn enter_to_end(&self) -> Result<Visit, EngineError> {
         loop {
             if *self.0.closed.borrow() {
                 self.wait_in_front().await?;
@@ -148,6 +185,33 @@ impl EngineHandle {
         self.0.current.swap(Some(instance))
     }
 
+    /// From now on requests are refused.
+    pub fn shut_out(&self) {
+        self.0.shut_out.store(true, Ordering::SeqCst);
+    }
+
+    /// Begins to start an engine where none is. None while another attempt is under way or, after
+    /// failures, too soon.
+    pub fn attempt(&self, now: Timestamp) -> Option<Attempt> {
+        let mut starting = self.starting();
+        let due = starting.not_before.is_none_or(|at| at <= now);
+        if starting.under_way || !due || self.instance().is_some() {
+            return None;
+        }
+        starting.under_way = true;
+        Some(Attempt(self.clone()))
+    }
+
+    /// [`EngineHandle::attempt`] whatever failed before: an operator asks for it.
+    pub fn attempt_now(&self, now: Timestamp) -> Option<Attempt> {
+        self.starting().not_before = None;
+        self.attempt(now)
+    }
+
+    fn starting(&self) -> std::sync::MutexGuard<'_, Starting> {
+        self.0.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says why there is still no engine.
     pub fn explain(&self, trouble: String) {
         self.0.trouble.store(Some(Arc::new(trouble)));
@@ -172,6 +236,25 @@ impl EngineHandle {
         // An error means that the handle is gone, and then there is nothing to wait for.
         let _ = closed.wait_for(|closed| !closed).await;
         Ok(())
+    }
+}
+
+impl Attempt {
+    /// It failed: the next one may begin after a pause that doubles each time.
+    pub fn failed(self, why: String, now: Timestamp) {
+        {
+            let mut starting = self.0.starting();
+            let pause = Duration::from_secs(1_u64 << starting.failures.min(6)).min(LONGEST_PAUSE);
+            starting.failures = starting.failures.saturating_add(1);
+            starting.not_before = Some(now.plus(pause));
+        }
+        self.0.explain(why);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.starting().under_way = false;
     }
 }
 

@@ -34,6 +34,15 @@ impl Mounts {
         let Some(handle) = mounted.engine() else {
             return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
         };
+        // Nobody else starts it meanwhile.
+        let now = self.opener.barrier.clock().now();
+        let _attempt = match handle.instance() {
+            Some(_) => None,
+            None => Some(handle.attempt_now(now).ok_or_else(|| {
+                let text = "the engine is being started; try again";
+                Error::plain(strongroom_types::ErrorKind::Unavailable, text)
+            })?),
+        };
         let mut entry = mounted.entry.clone();
         let running = self.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
         let opened =
@@ -49,6 +58,7 @@ impl Mounts {
                 Ok(()) => self.make_live(&mut entry, &opened).await,
                 Err(error) => Err(error),
             }
+            .and_then(|()| self.still_open())
             .map(|()| {
                 handle.replace(opened.instance.clone());
                 let backend = Backend::Engine(handle.clone());
@@ -97,9 +107,11 @@ impl Mounts {
     /// Lets the requests inside the old instance finish, then ends it.
     fn retire(&self, old: Arc<Instance>, new: Arc<Instance>) {
         let clock = self.opener.barrier.clock().clone();
+        let closing = self.closing.clone();
         self.background.spawn(async move {
             tokio::select! {
                 () = old.drained() => {}
+                () = closing.cancelled() => {}
                 () = clock.sleep_until(clock.now().plus(DRAIN_EXCLUSIVE)) => {
                     tracing::warn!("requests in a replaced engine did not end; it is closed on them");
                 }

@@ -8,7 +8,7 @@ use strongroom_types::MountUuid;
 
 use super::changes::{Mounts, failed_to_open};
 use super::entry::{Class, MountEntry};
-use super::handle::{EngineHandle, Instance};
+use super::handle::{Attempt, EngineHandle, Instance};
 use super::table::Mounted;
 use crate::error::Error;
 
@@ -42,26 +42,29 @@ impl Mounts {
         let clock = self.opener.barrier.clock();
         loop {
             self.wanted.notified().await;
-            join_all(self.begin_starts()).await;
+            // Each ends in its own time; one that hangs holds up no other.
+            drop(self.begin_starts());
             clock.sleep_until(clock.now().plus(PAUSE)).await;
         }
     }
 
-    /// Begins to start every engine that isn't there. Dropping what this gives stops nothing.
+    /// Begins to start every engine that isn't there and isn't being started. Dropping what this
+    /// gives stops nothing.
     fn begin_starts(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let table = self.table();
-        let broken = table.all().filter(|mounted| is_broken(mounted));
-        let starts = broken.map(|mounted| {
+        let now = self.opener.barrier.clock().now();
+        let starts = table.all().filter_map(|mounted| {
+            let attempt = mounted.engine()?.attempt(now)?;
             let (mounts, entry) = (self.clone(), mounted.entry.clone());
-            self.background.spawn(async move {
+            Some(self.background.spawn(async move {
                 let closing = mounts.closing.clone();
-                closing.run_until_cancelled(mounts.start(entry)).await;
-            })
+                closing.run_until_cancelled(mounts.start(entry, attempt)).await;
+            }))
         });
         starts.collect()
     }
 
-    async fn start(&self, entry: MountEntry) {
+    async fn start(&self, entry: MountEntry, attempt: Attempt) {
         let opened = self.open_existing(&entry).await;
         let route = entry.route();
         let place = Place { class: entry.class, path: entry.path, uuid: entry.uuid };
@@ -77,9 +80,7 @@ impl Mounts {
             }
             Err(error) => {
                 tracing::error!(mount = route, %error, "the engine of a mount could not be started");
-                if let Some(handle) = self.waiting_for(&place) {
-                    handle.explain(error.to_string());
-                }
+                attempt.failed(error.to_string(), self.opener.barrier.clock().now());
             }
         }
     }

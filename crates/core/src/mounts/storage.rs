@@ -115,6 +115,13 @@ impl InstanceStorage {
         self.enter(Phase::Closed);
     }
 
+    /// Resolves once no write is under way. After [`InstanceStorage::close`] that stays so.
+    pub async fn settled(&self) {
+        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _ = self.under_way.acquire_many(all).await;
+    }
+
     /// Tells another instance of this one's writes from now on; `None` to stop.
     pub fn run_beside(&self, other: Option<Weak<dyn Engine>>) {
         self.beside.store(other.map(Arc::new));

@@ -43,6 +43,11 @@ impl Mounted {
         Arc::new(Self { entry, info, backend })
     }
 
+    /// Whether the server answers for itself: `sys/`.
+    pub fn is_system(&self) -> bool {
+        matches!(self.backend, Backend::System)
+    }
+
     /// The engine, unless the server itself answers.
     pub fn engine(&self) -> Option<&EngineHandle> {
         match &self.backend {

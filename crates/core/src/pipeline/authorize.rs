@@ -10,6 +10,7 @@ use super::route::Routed;
 use crate::error::Error;
 use crate::mounts::handle::Visit;
 use crate::request::Verb;
+use crate::sys;
 use crate::unsealed::Unsealed;
 
 /// A request that may be done.
@@ -34,9 +35,11 @@ pub(crate) async fn authorize(
         Verb::Help => Operation::Help,
         Verb::Write => return authorize_write(open, routed, caller).await,
     };
-    if !routed.open_to_all && operation != Operation::Help {
+    if !routed.open_to_all {
         let caller = caller.as_ref().ok_or_else(Error::no_token)?;
         let needed = match operation {
+            // Help needs any right at the path, or it would tell what is mounted.
+            Operation::Help => return helped(routed, caller.clone()),
             Operation::Read => Capability::Read,
             Operation::List => Capability::List,
             Operation::Delete => Capability::Delete,
@@ -44,6 +47,15 @@ pub(crate) async fn authorize(
         };
         check(&routed, caller, needed)?;
     }
+    Ok(Allowed { routed, caller, operation, visit: None })
+}
+
+fn helped(routed: Routed, caller: Caller) -> Result<Allowed, Error> {
+    let path = routed.request.path.as_str();
+    if !caller.acl.is_root() && caller.acl.capabilities(path).is_empty() {
+        return Err(Error::denied());
+    }
+    let (caller, operation) = (Some(caller), Operation::Help);
     Ok(Allowed { routed, caller, operation, visit: None })
 }
 
@@ -64,6 +76,7 @@ async fn authorize_write(
         return finish_write(routed, caller, Operation::Update, None);
     };
     let visit = engine.enter().await?;
+    routed.confirm(&visit)?;
     let request = engine_request(open, &routed, caller.as_ref(), Operation::Update, &visit);
     let operation = match visit.engine.exists(&request).await {
         Ok(Existence::Absent) => Operation::Create,
@@ -89,7 +102,16 @@ fn finish_write(
     Ok(Allowed { routed, caller, operation, visit })
 }
 
+/// A path of the server's own may be spelled in several ways. What policies deny to one of them they
+/// deny to all.
 fn check(routed: &Routed, caller: &Caller, needed: Capability) -> Result<(), Error> {
     let path = routed.request.path.as_str();
-    if caller.acl.allows(path, needed, routed.root) { Ok(()) } else { Err(Error::denied()) }
+    let allowed = |path: &str| caller.acl.allows(path, needed, routed.root);
+    let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
+    let plain = if system { sys::plain_spelling(path) } else { None };
+    if allowed(path) && plain.is_none_or(|plain| allowed(&plain)) {
+        Ok(())
+    } else {
+        Err(Error::denied())
+    }
 }

@@ -48,14 +48,12 @@ async fn to_engine(
     allowed: Allowed,
 ) -> Result<Answer, Error> {
     let Allowed { routed, caller, operation, visit } = allowed;
-    if mounted.entry.tainted {
-        return Err(Error::invalid("the mount is being removed"));
-    }
     let visit = match (visit, mounted.engine()) {
         (Some(visit), _) => visit,
         (None, Some(engine)) => engine.enter().await?,
         (None, None) => return Err(Error::unsupported_path()),
     };
+    routed.confirm(&visit)?;
     let request = engine_request(open, &routed, caller.as_ref(), operation, &visit);
     let watch = Stopwatch::start();
     let response = visit.engine.handle(request).await;

@@ -19,13 +19,17 @@ pub(crate) mod dispatch;
 pub(crate) mod route;
 pub(crate) mod settle;
 
+use std::sync::Arc;
+
 pub(crate) use authenticate::Caller;
 use strongroom_telemetry::{Stopwatch, names};
+use strongroom_token::TokenKey;
 
 use crate::core::Core;
 use crate::error::Error;
 use crate::request::{Answer, Request, Verb};
 use crate::status;
+use crate::unsealed::Unsealed;
 
 /// Answers a request.
 pub(crate) async fn handle(core: &Core, request: Request) -> Result<Answer, Error> {
@@ -58,21 +62,24 @@ async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
     }
 }
 
-async fn through(
-    open: std::sync::Arc<crate::unsealed::Unsealed>,
-    admitted: admit::Admitted,
-) -> Result<Answer, Error> {
+async fn through(open: Arc<Unsealed>, admitted: admit::Admitted) -> Result<Answer, Error> {
     let routed = route::route(&open, admitted);
     let caller = authenticate::authenticate(&open, &routed).await?;
-    let used_up = caller.as_ref().is_some_and(|caller| caller.last_use);
-    let token = caller.as_ref().map(|caller| caller.found.key.clone());
-    let answer = match authorize::authorize(&open, routed, caller).await {
-        Ok(allowed) => dispatch::dispatch(&open, allowed).await,
-        Err(denied) => Err(denied),
-    };
-    if let (true, Some(token)) = (used_up, token) {
-        // The token is marked already; this only starts the walk.
-        open.trees.enqueue(&token);
+    let last = caller.as_ref().filter(|caller| caller.last_use);
+    let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
+    let allowed = authorize::authorize(&open, routed, caller).await?;
+    dispatch::dispatch(&open, allowed).await
+}
+
+/// A token whose last use this request is. It is marked already; however the request ends, what the
+/// token asked for ends with it.
+struct Spent {
+    open: Arc<Unsealed>,
+    token: TokenKey,
+}
+
+impl Drop for Spent {
+    fn drop(&mut self) {
+        self.open.trees.enqueue(&self.token);
     }
-    answer
 }

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use strongroom_types::ErrorKind;
+
 use super::admit::Admitted;
 use crate::endpoint::{Access, access};
+use crate::error::Error;
+use crate::mounts::handle::Instance;
 use crate::mounts::{Backend, Mounted};
 use crate::unsealed::Unsealed;
 use crate::{auth_token, sys};
@@ -35,17 +39,31 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
     let (open_to_all, root) = match &mounted.backend {
         Backend::System => of_endpoint(access(sys::ENDPOINTS, below)),
         Backend::Token => of_endpoint(access(auth_token::ENDPOINTS, below)),
-        Backend::Engine(engine) => match engine.instance() {
-            Some(instance) => {
-                let special = &instance.engine.description().special;
-                let open_to_all = matches_longest(&special.unauthenticated, below);
-                (open_to_all, matches_any(&special.root, below))
-            }
-            None => (false, false),
-        },
+        // Looked at again once the request is inside the engine that will answer it.
+        Backend::Engine(engine) => {
+            engine.instance().map_or((false, false), |instance| of_engine(&instance, below))
+        }
     };
     let (mounted, below) = (Some(mounted.clone()), below.to_owned());
     Routed { request, mounted, below, open_to_all, root }
+}
+
+impl Routed {
+    /// Refuses a request that was judged by the special paths of one engine and got into another,
+    /// put in place meanwhile, that is stricter about it.
+    pub(crate) fn confirm(&self, inside: &Instance) -> Result<(), Error> {
+        let (open_to_all, root) = of_engine(inside, &self.below);
+        if (self.open_to_all && !open_to_all) || (root && !self.root) {
+            let text = "the engine was replaced while the request waited for it; try again";
+            return Err(Error::plain(ErrorKind::Unavailable, text));
+        }
+        Ok(())
+    }
+}
+
+fn of_engine(instance: &Instance, below: &str) -> (bool, bool) {
+    let special = &instance.engine.description().special;
+    (matches_longest(&special.unauthenticated, below), matches_any(&special.root, below))
 }
 
 fn of_endpoint(access: Access) -> (bool, bool) {

@@ -26,6 +26,20 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     seal::ENDPOINTS,
 ];
 
+/// The one spelling of a path whose handlers take several: names of policies in any case and with
+/// blanks around them, mounts with or without a slash at the end. None where the path is that.
+pub(crate) fn plain_spelling(path: &str) -> Option<String> {
+    for folder in ["sys/policies/acl/", "sys/policy/"] {
+        if let Some(name) = path.strip_prefix(folder) {
+            let plain = format!("{folder}{}", name.trim().to_lowercase());
+            return (plain != path).then_some(plain);
+        }
+    }
+    let mounts = ["sys/mounts/", "sys/auth/"].iter().any(|folder| path.starts_with(folder));
+    let plain = path.trim_end_matches('/');
+    (mounts && plain != path && plain.contains('/')).then(|| plain.to_owned())
+}
+
 /// Whether answers at this path show the keys of `data` at the top as well.
 pub(crate) fn is_injected(path: &str) -> bool {
     const EXACT: [&str; 6] = [

@@ -238,7 +238,9 @@ async fn register(call: &Call) -> Result<Answer, Error> {
     let reported =
         call.open.mounts.opener.plugins.probe(&spec).await.map_err(|error| refused(&error))?;
     if !reported.is_empty() {
-        let reported = normalise(&reported).unwrap_or(reported);
+        let reported = version(&reported).map_err(|error| {
+            Error::invalid(format!("the plug-in reports a version that can't be used: {error}"))
+        })?;
         if !asked.is_empty() && asked != reported {
             return Err(Error::invalid(format!(
                 "plugin version mismatch: the plug-in reports {reported} and {asked} was given"

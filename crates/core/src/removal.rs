@@ -1,0 +1,81 @@
+//! Removing a mount without leaving anything behind outside: requests are shut out and those inside
+//! end first, so that no lease comes after the last one was ended; then leases; then what has no
+//! lease because the request for it failed. Only then is the storage deleted that knows of all
+//! this. Until then the mount stays, takes no requests, and is tried again.
+
+use std::time::Duration;
+
+use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
+use strongroom_types::ErrorKind;
+
+use crate::error::Error;
+use crate::mounts::{EngineHandle, MountEntry};
+use crate::unsealed::Unsealed;
+
+/// A mount that is marked as going away.
+pub(crate) struct Removal<'a> {
+    pub(crate) open: &'a Unsealed,
+    pub(crate) entry: &'a MountEntry,
+}
+
+/// How long whoever asked waits for what is still being undone.
+const UNDOING: Duration = Duration::from_secs(30);
+const STEP: Duration = Duration::from_secs(1);
+/// Beyond the deadline of the requests inside.
+const MARGIN: Duration = Duration::from_secs(5);
+
+impl Removal<'_> {
+    /// From now on no request gets in; resolves when those inside have ended.
+    pub(crate) async fn shut_requests_out(&self) -> Result<(), Error> {
+        let Some(engine) = self.engine() else { return Ok(()) };
+        engine.shut_out();
+        let Some(instance) = engine.instance() else { return Ok(()) };
+        let clock = self.open.clock();
+        let late = clock.now().plus(self.open.settings.request_timeout).plus(MARGIN);
+        tokio::select! {
+            () = instance.drained() => Ok(()),
+            () = clock.sleep_until(late) => Err(later("requests inside the engine did not end")),
+        }
+    }
+
+    /// Lets the engine undo what was made for requests that failed.
+    pub(crate) async fn undo_what_has_no_lease(&self) -> Result<(), Error> {
+        let clock = self.open.clock();
+        let patience = clock.now().plus(UNDOING);
+        while self.has_something_to_undo().await? {
+            if clock.now() >= patience {
+                return Err(later("credentials of requests that failed are still being undone"));
+            }
+            if let Some(engine) = self.engine() {
+                let visit = engine.enter_to_end().await?;
+                visit.engine.periodic().await?;
+            }
+            clock.sleep_until(clock.now().plus(STEP)).await;
+        }
+        Ok(())
+    }
+
+    fn engine(&self) -> Option<EngineHandle> {
+        let table = self.open.mounts.table();
+        table.by_uuid(self.entry.uuid.as_str())?.engine().cloned()
+    }
+
+    /// Entries as the SDK makes them, named by a UUID: another engine may have folders of these
+    /// names for something else.
+    async fn has_something_to_undo(&self) -> Result<bool, Error> {
+        const ENOUGH: usize = 16;
+        let storage = self.open.barrier.view(&self.entry.storage_prefix());
+        for folder in [INTENT_FOLDER, UNDO_FOLDER] {
+            let names = storage.children(folder, None, ENOUGH).await?;
+            if names.iter().any(|name| strongroom_types::MountUuid::parse(name).is_ok()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn later(what: &str) -> Error {
+    let text = format!("{what}; the mount takes no requests any more and is removed after that");
+    Error::plain(ErrorKind::Unavailable, text)
+}
