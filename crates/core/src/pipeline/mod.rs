@@ -62,7 +62,11 @@ async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
     }
 }
 
-async fn through(open: Arc<Unsealed>, admitted: admit::Admitted) -> Result<Answer, Error> {
+/// The steps that need an open server. Dropping this leaves nothing half done.
+pub(crate) async fn through(
+    open: Arc<Unsealed>,
+    admitted: admit::Admitted,
+) -> Result<Answer, Error> {
     let routed = route::route(&open, admitted);
     let caller = authenticate::authenticate(&open, &routed).await?;
     let last = caller.as_ref().filter(|caller| caller.last_use);

@@ -119,7 +119,14 @@ fn matches(pattern: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use strongroom_sdk::engine::{
+        self, Description, Engine, EngineError, Existence, Kind, Response, SpecialPaths,
+    };
+    use strongroom_types::Fields;
+
     use super::*;
+    use crate::mounts::InstanceStorage;
 
     fn list(patterns: &[&str]) -> Vec<String> {
         patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
@@ -149,5 +156,68 @@ mod tests {
         let both = list(&["a*", "ab"]);
         assert!(matches_any(&both, "abc"));
         assert!(!matches_any(&both, "b"));
+    }
+
+    #[derive(Debug)]
+    struct Fixed(Description);
+
+    #[async_trait]
+    impl Engine for Fixed {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+        async fn initialize(&self) -> Result<(), EngineError> {
+            Ok(())
+        }
+        async fn exists(&self, _: &engine::Request) -> Result<Existence, EngineError> {
+            Ok(Existence::NoCheck)
+        }
+        async fn handle(&self, _: engine::Request) -> Result<Response, EngineError> {
+            Ok(Response::Nothing)
+        }
+        async fn invalidate(&self, _: &str) {}
+        async fn periodic(&self) -> Result<(), EngineError> {
+            Ok(())
+        }
+        async fn close(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_stricter_engine_than_the_one_looked_at_does_not_answer() {
+        let bench = crate::tests::Bench::new().await;
+        let open = bench.core.open().unwrap();
+        let inside = |unauthenticated: &[&str], root: &[&str]| {
+            let (unauthenticated, root) = (list(unauthenticated), list(root));
+            let special = SpecialPaths { unauthenticated, root, ..SpecialPaths::default() };
+            let engine = Fixed(Description {
+                kind: Kind::Secrets,
+                version: String::new(),
+                special,
+                wants_token_hash: false,
+                exclusive: false,
+            });
+            let storage = InstanceStorage::new(open.barrier.view("logical/x/"));
+            Instance::new(Arc::new(engine), storage)
+        };
+        let request = crate::Request {
+            verb: crate::Verb::Read,
+            path: "nowhere/a".to_owned(),
+            fields: Fields::new(),
+            token: None,
+            headers: std::collections::BTreeMap::new(),
+            connection: None,
+        };
+        let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
+        let mut routed = route(&open, admitted);
+        routed.below = "a".to_owned();
+        routed.confirm(&inside(&[], &[])).unwrap();
+        routed.confirm(&inside(&["a"], &[])).unwrap();
+        assert_eq!(
+            routed.confirm(&inside(&[], &["a"])).unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
+        routed.open_to_all = true;
+        assert_eq!(routed.confirm(&inside(&[], &[])).unwrap_err().kind(), ErrorKind::Unavailable);
+        routed.confirm(&inside(&["a"], &[])).unwrap();
     }
 }

@@ -81,6 +81,7 @@ pub(crate) struct Bench {
     pub(crate) linked: Arc<Linked>,
     pub(crate) physical: Arc<dyn Physical>,
     pub(crate) root: String,
+    pub(crate) settings: Settings,
     share: Secret<Vec<u8>>,
 }
 
@@ -117,12 +118,13 @@ impl Bench {
             factories.insert("kv".to_owned(), strongroom_engine_kv::blueprint());
             factories.insert("outside".to_owned(), outside.blueprint("1.0.0"));
         }
-        let core = make_core(&physical, &clock, &linked);
+        let settings = Settings { version: "2.0.0".to_owned(), ..Settings::default() };
+        let core = make_core(&physical, &clock, &linked, &settings);
         let config = SealConfig::new(1, 1).unwrap();
         let mut made = core.initialise(config, None).await.unwrap();
         let share = made.shares.pop().unwrap();
         let root = made.root_token.expose_secret().clone();
-        let bench = Self { core, clock, outside, linked, physical, root, share };
+        let bench = Self { core, clock, outside, linked, physical, root, settings, share };
         bench.unseal().await;
         bench
     }
@@ -133,7 +135,7 @@ impl Bench {
 
     /// The process dies and another one starts on what is stored.
     pub(crate) async fn restart(&mut self) {
-        self.core = make_core(&self.physical, &self.clock, &self.linked);
+        self.core = make_core(&self.physical, &self.clock, &self.linked, &self.settings);
         self.unseal().await;
     }
 
@@ -229,7 +231,12 @@ impl Bench {
     }
 }
 
-fn make_core(physical: &Arc<dyn Physical>, clock: &ManualClock, linked: &Arc<Linked>) -> Core {
+fn make_core(
+    physical: &Arc<dyn Physical>,
+    clock: &ManualClock,
+    linked: &Arc<Linked>,
+    settings: &Settings,
+) -> Core {
     let parts = Parts {
         physical: physical.clone(),
         plugins: linked.clone(),
@@ -237,7 +244,7 @@ fn make_core(physical: &Arc<dyn Physical>, clock: &ManualClock, linked: &Arc<Lin
         entropy: Arc::new(SystemEntropy),
         exporter: Exporter::detached(),
     };
-    Core::new(parts, Settings { version: "2.0.0".to_owned(), ..Settings::default() })
+    Core::new(parts, settings.clone())
 }
 
 fn got(answer: Answer) -> Got {

@@ -226,3 +226,82 @@ async fn prefixes_end_at_their_slash() {
     let error = bench.fails(Verb::Write, "sys/leases/revoke-prefix/out/", "").await;
     assert_eq!(error.to_string(), "cannot write to a path ending in '/'");
 }
+
+#[tokio::test]
+async fn a_mount_that_goes_waits_for_credentials_being_issued() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.outside.set(Mood::Slow);
+    let issue = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
+    let others = async {
+        bench.settle().await;
+        let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
+        let meanwhile = async {
+            bench.settle().await;
+            let late = bench.fails(Verb::Read, "out/roles/dev", "").await;
+            assert_eq!(late.to_string(), "the mount is being removed");
+            bench.outside.set(Mood::Well);
+            bench.outside.go_on();
+        };
+        tokio::join!(disable, meanwhile).0.unwrap();
+    };
+    let (issued, ()) = tokio::join!(issue, others);
+    // It got its lease before the leases were ended, so it ended with them.
+    assert!(issued.is_ok(), "{issued:?}");
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+    assert!(!bench.read("sys/mounts").await.data.contains("out/"));
+}
+
+#[tokio::test]
+async fn a_mount_that_goes_undoes_first_what_has_no_lease() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.outside.set(Mood::Mute);
+    bench.fails(Verb::Read, "out/creds/dev", "").await;
+    bench.outside.set(Mood::Well);
+    assert_eq!(bench.outside.alive(), 1);
+    let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
+    let time = async {
+        for _ in 0..40 {
+            bench.settle().await;
+            bench.pass(1).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(disable, time);
+    let told = answer.unwrap_err().to_string();
+    assert!(told.contains("still being undone"), "{told}");
+    assert!(bench.read("sys/mounts").await.data.contains("out/"), "it stays until then");
+    for _ in 0..300 {
+        bench.pass(1).await;
+    }
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+    assert!(!bench.read("sys/mounts").await.data.contains("out/"));
+}
+
+#[tokio::test]
+async fn the_last_use_ends_the_token_even_if_its_request_is_given_up() {
+    let bench = Bench::new().await.with_credentials().await;
+    let rules = r#"path "out/*" { capabilities = ["read"] }"#;
+    let token = bench.token(rules, r#","num_uses":2"#).await;
+    bench.ok_as(&token, Verb::Read, "out/creds/dev", "").await;
+    bench.outside.set(Mood::Slow);
+    let request = crate::Request {
+        verb: Verb::Read,
+        path: "out/creds/dev".to_owned(),
+        fields: strongroom_types::Fields::new(),
+        token: Some(strongroom_types::Secret::from_text(&token)),
+        headers: std::collections::BTreeMap::new(),
+        connection: None,
+    };
+    let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
+    let last = crate::pipeline::through(bench.core.open().unwrap(), admitted);
+    // Dropped in the engine, as when the server gives a request up.
+    tokio::select! {
+        answer = last => panic!("it can't have ended: {answer:?}"),
+        () = bench.settle() => assert_eq!(bench.outside.alive(), 2),
+    }
+    bench.outside.set(Mood::Well);
+    bench.settle().await;
+    assert_eq!(bench.outside.alive(), 1, "only the one being issued is left, to its intent");
+    bench.pass(60).await;
+    bench.pass(60).await;
+    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+}

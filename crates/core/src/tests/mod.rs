@@ -10,4 +10,4 @@ mod reload;
 mod seal;
 mod tokens;
 
-use bench::Bench;
+pub(crate) use bench::Bench;

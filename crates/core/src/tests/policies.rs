@@ -125,3 +125,55 @@ async fn capabilities_of_another_token() {
         assert_eq!(error.kind(), ErrorKind::Denied);
     }
 }
+
+#[tokio::test]
+async fn cve_2025_5999_no_other_spelling_walks_around_a_denial() {
+    let bench = Bench::new().await;
+    bench
+        .write("sys/policies/acl/prod", r#"{"policy":"path \"a\" { capabilities = [\"read\"] }"}"#)
+        .await;
+    bench.write("sys/mounts/kept", r#"{"type":"kv"}"#).await;
+    let all = r#"capabilities = ["create", "read", "update", "delete", "list", "sudo"]"#;
+    let rules = format!(
+        r#"path "sys/policies/acl/*" {{ {all} }}
+        path "sys/policies/acl/prod" {{ capabilities = ["deny"] }}
+        path "sys/policy/*" {{ {all} }}
+        path "sys/policy/prod" {{ capabilities = ["deny"] }}
+        path "sys/mounts/*" {{ {all} }}
+        path "sys/mounts/kept" {{ capabilities = ["deny"] }}"#
+    );
+    let token = bench.token(&rules, "").await;
+    for folder in ["sys/policies/acl", "sys/policy"] {
+        for name in ["prod", "PROD", "Prod", "prod ", " prod", "prod\u{a0}"] {
+            for verb in [Verb::Read, Verb::Write, Verb::Delete] {
+                let body = if verb == Verb::Write { r#"{"policy":"path \"*\" {}"}"# } else { "" };
+                let answer = bench.send(verb, &format!("{folder}/{name}"), &token, body).await;
+                // Some aren't paths at all.
+                let kind = answer.unwrap_err().kind();
+                assert!(
+                    matches!(kind, ErrorKind::Denied | ErrorKind::Invalid),
+                    "{name:?} {verb:?}"
+                );
+            }
+        }
+    }
+    let error = bench.fails_as(&token, Verb::Delete, "sys/mounts/kept/", "").await;
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(bench.read("sys/mounts").await.data.contains("kept/"));
+    bench.read("sys/policies/acl/prod").await;
+    bench
+        .ok_as(&token, Verb::Write, "sys/policies/acl/Other", r#"{"policy":"path \"x\" {}"}"#)
+        .await;
+}
+
+#[tokio::test]
+async fn help_does_not_tell_what_is_mounted() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    let token = bench.token(r#"path "other" { capabilities = ["read"] }"#, "").await;
+    for path in ["kv/x", "nothing/x"] {
+        let error = bench.fails_as(&token, Verb::Help, path, "").await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{path}");
+    }
+    bench.ok(Verb::Help, "kv/x", "").await;
+}
