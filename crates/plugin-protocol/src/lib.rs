@@ -2,16 +2,17 @@
 //! messages, handshake, AutoMTLS, broker. Both the host and the plug-in side stand on this crate.
 //!
 //! It starts no process, reads no environment, and knows neither engines nor requests: what the
-//! messages mean is for those who use it. Of the protocol versions it speaks those with AutoMTLS,
-//! 5 for backends. Not here: the unwrap-token path of versions 3 and 4, broker traffic that
-//! shares the main connection, and databases.
+//! messages mean is for those who use it. It has what versions 3, 4 and 5 of backends need; the
+//! call for a certificate that versions 3 and 4 begin with is the plug-in's own. Not here: broker
+//! traffic that shares the main connection, and databases.
 //!
 //! In reading order:
 //!
 //! - [`handshake`]: cookies, variables, versions, and the line that a plug-in writes when it is
 //!   ready
 //! - [`address`]: where a peer listens
-//! - [`tls`]: an [`Identity`](tls::Identity) for each side, and nothing else accepted
+//! - [`tls`]: an [`Identity`](tls::Identity) for each side, or one for both, and nothing else
+//!   accepted
 //! - [`transport`]: [`Listener`](transport::Listener) and [`Channel`](transport::Channel), gRPC on
 //!   a socket of this machine
 //! - [`broker`]: the second connection, on which the host serves an instance

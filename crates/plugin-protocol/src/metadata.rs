@@ -5,6 +5,9 @@ use std::task::{Context, Poll};
 use http::{HeaderName, HeaderValue, Request};
 use tonic::codegen::Service;
 use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
+
+use crate::transport::AnySize;
 
 /// The key under which every call of `Backend`, `Database` and `PluginVersion` names its
 /// instance, also to plug-ins that serve a single one.
@@ -34,7 +37,7 @@ pub fn instance_id(metadata: &MetadataMap) -> Result<&str, NoInstanceId> {
     }
 }
 
-/// A channel whose every call is for one instance.
+/// A channel, or a service, whose every call is for one instance, whatever the caller says.
 #[derive(Clone, Debug)]
 pub struct ForInstance<C> {
     channel: C,
@@ -48,6 +51,11 @@ impl<C> ForInstance<C> {
             Ok(id) if !id.is_empty() && id.to_str().is_ok() => Ok(Self { channel, id }),
             _ => Err(NoInstanceId),
         }
+    }
+
+    /// Calls through `channel` to a process of one instance, as those of versions 3 and 4 are.
+    pub fn the_only(channel: C) -> Self {
+        Self { channel, id: HeaderValue::from_static("only") }
     }
 }
 
@@ -64,6 +72,16 @@ impl<C: Service<Request<B>>, B> Service<Request<B>> for ForInstance<C> {
         // Inserting replaces: the caller can't speak for another instance.
         request.headers_mut().insert(KEY, self.id.clone());
         self.channel.call(request)
+    }
+}
+
+impl<S: NamedService> NamedService for ForInstance<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<C: AnySize> AnySize for ForInstance<C> {
+    fn any_size(self) -> Self {
+        Self { channel: self.channel.any_size(), id: self.id }
     }
 }
 
@@ -117,6 +135,9 @@ mod tests {
         let headers = channel.call(request.body(()).unwrap()).await.unwrap();
         let ids: Vec<_> = headers.get_all(MULTIPLEX_ID).iter().collect();
         assert_eq!(ids, ["abc"]);
+
+        let headers = ForInstance::the_only(Headers).call(Request::new(())).await.unwrap();
+        assert_eq!(headers.get_all(MULTIPLEX_ID).iter().count(), 1);
     }
 
     #[test]

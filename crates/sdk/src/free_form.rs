@@ -90,5 +90,5 @@ impl FreeForm {
 
 /// Whether the bytes hold `"name"` at all; only then is the object worth reading.
 fn contains(haystack: &[u8], name: &[u8]) -> bool {
-    haystack.windows(name.len()).any(|window| window == name)
+    memchr::memmem::find(haystack, name).is_some()
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::generated::plugin::ConnInfo;
 use crate::generated::plugin::grpc_broker_client::GrpcBrokerClient;
 use crate::tasks::Tasks;
-use crate::transport::{AnySize, BindError, Channel, Listener, Services, SocketFolder};
+use crate::transport::{AnySize, BindError, Channel, Listener, Security, Services, SocketFolder};
 
 /// Offers services to one plug-in process. There is one for the life of the process; dropping it
 /// ends the stream of announcements, not what was offered.
@@ -20,7 +20,7 @@ pub struct HostBroker {
     announcements: mpsc::Sender<ConnInfo>,
     pub(super) last_id: AtomicU32,
     folder: Arc<SocketFolder>,
-    tls: Arc<ServerConfig>,
+    security: Security<ServerConfig>,
     tasks: Tasks,
 }
 
@@ -44,13 +44,13 @@ const ANNOUNCEMENTS: usize = 64;
 
 impl HostBroker {
     /// Opens the stream of announcements on the main connection. Sockets will lie in `folder`,
-    /// and be served with `tls` by parts of `tasks`.
+    /// and be served with `security` by parts of `tasks`.
     ///
     /// It does not wait for the plug-in to answer: Go's doesn't, until it has something to say.
     pub fn open(
         main: &Channel,
         folder: Arc<SocketFolder>,
-        tls: Arc<ServerConfig>,
+        security: impl Into<Security<ServerConfig>>,
         tasks: &Tasks,
     ) -> Self {
         let (announcements, mut waiting) = mpsc::channel(ANNOUNCEMENTS);
@@ -68,7 +68,7 @@ impl HostBroker {
             }
         });
         let (last_id, tasks) = (AtomicU32::new(0), tasks.clone());
-        Self { announcements, last_id, folder, tls, tasks }
+        Self { announcements, last_id, folder, security: security.into(), tasks }
     }
 
     /// Binds a new socket, serves `services` on it, and tells the plug-in. The id goes into the
@@ -86,9 +86,9 @@ impl HostBroker {
         };
         let (part, (done, ended)) = (self.tasks.part(), oneshot::channel());
         let offered = Offered { service_id, tasks: part.clone(), ended: Some(ended) };
-        let tls = self.tls.clone();
+        let security = self.security.clone();
         self.tasks.spawn_counted(async move {
-            listener.serve(tls, services, &part).await;
+            listener.serve(security, services, &part).await;
             // Whoever offered may no longer wait.
             let _ = done.send(());
         });

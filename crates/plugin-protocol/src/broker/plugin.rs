@@ -17,7 +17,7 @@ use crate::address::{Address, InvalidAddress};
 use crate::generated::plugin::ConnInfo;
 use crate::generated::plugin::grpc_broker_server::{GrpcBroker, GrpcBrokerServer};
 use crate::tasks::Tasks;
-use crate::transport::{Channel, ConnectError};
+use crate::transport::{Channel, ConnectError, Security};
 
 /// Hears what the host announces, and dials it. Clones share what was heard.
 #[derive(Clone, Debug)]
@@ -86,10 +86,10 @@ impl PluginBroker {
     pub async fn dial(
         &self,
         service_id: u32,
-        tls: Arc<ClientConfig>,
+        security: impl Into<Security<ClientConfig>>,
     ) -> Result<Channel, DialError> {
         let address = self.announced(service_id).await?;
-        Ok(Channel::connect(&address, tls, &self.0.tasks).await?)
+        Ok(Channel::connect(&address, security, &self.0.tasks).await?)
     }
 
     /// Where the host said to dial, or will say within [`PATIENCE`].

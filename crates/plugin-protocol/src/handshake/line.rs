@@ -88,6 +88,12 @@ impl HandshakeLine {
         Self { version, address, certificate: Some(certificate), shares_broker: None }
     }
 
+    /// The line of a plug-in that serves `version` at `address` and has no certificate to tell:
+    /// both sides have the same, or none is needed. A host that asked for AutoMTLS refuses it.
+    pub fn without_certificate(version: u32, address: Address) -> Self {
+        Self { version, address, certificate: None, shares_broker: None }
+    }
+
     /// Adds that broker traffic can't share the main connection. To be said only where the host
     /// asks, in [`super::env::MULTIPLEX_GRPC`].
     #[must_use]
@@ -249,6 +255,17 @@ mod tests {
         assert_eq!(line.to_string().split('|').count(), 6);
         let asked = line.without_broker_sharing().to_string();
         assert_eq!(asked.rsplit('|').next(), Some("false"));
+    }
+
+    #[test]
+    fn a_line_without_certificate_is_none_under_auto_mtls() {
+        let line = HandshakeLine::without_certificate(4, Address::unix("/tmp/x").unwrap());
+        assert_eq!(line.to_string(), "1|4|unix|/tmp/x|grpc|");
+        assert_eq!(judge(&line.to_string()), Err(HandshakeError::NoCertificate));
+        assert_eq!(line.to_string().parse(), Ok(line.clone()));
+        let asked = line.without_broker_sharing().to_string();
+        assert_eq!(asked, "1|4|unix|/tmp/x|grpc||false");
+        assert_eq!(judge(&asked), Err(HandshakeError::NoCertificate));
     }
 
     proptest! {

@@ -3,12 +3,15 @@
 //!
 //! - [`env`](mod@env): names of the variables, and which of two spellings counts
 //! - [`versions`]: what the host offers, what the plug-in chooses
+//! - [`mode`]: what is to secure the connections, and the one case in which nothing does
 //! - [`line`](mod@line): the handshake line, [`HandshakeLine`]
 
 pub mod env;
 pub mod line;
+pub mod mode;
 pub mod versions;
 
 pub use env::{MagicCookie, ServerVariable};
 pub use line::{HandshakeError, HandshakeLine, Peer};
+pub use mode::{Mode, NoMode, Plaintext};
 pub use versions::{Choice, Offer};

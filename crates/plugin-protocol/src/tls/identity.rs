@@ -4,20 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber, date_time_ymd,
 };
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_supported_type};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivateSec1KeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
-use strongroom_types::{Clock, Entropy, Timestamp};
+use strongroom_types::{Clock, Entropy, Secret, Timestamp};
 use zeroize::Zeroize;
 
 use super::SERVER_NAME;
 
-/// A certificate and its key, made for one process and never written anywhere.
+/// A certificate and its key, for the life of one process and never written anywhere.
 #[derive(Clone)]
 pub struct Identity {
     certificate: CertificateDer<'static>,
@@ -57,6 +58,22 @@ impl Identity {
     pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Self, IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         Self::assemble(&parameters(clock.now(), entropy)?.self_signed(&key)?, key)
+    }
+
+    /// A certificate and its key that were made elsewhere: an elliptic-curve key in the form of
+    /// SEC 1, in DER, which names its curve. It must be the certificate's.
+    ///
+    /// Both sides of a connection may have the same: then each pins its own.
+    pub fn from_sec1(
+        certificate: CertificateDer<'static>,
+        key: &Secret<Vec<u8>>,
+    ) -> Result<Self, IdentityError> {
+        let der = PrivateSec1KeyDer::from(key.expose_secret().as_slice());
+        let key = any_ecdsa_type(&PrivateKeyDer::Sec1(der))?;
+        let pem = to_pem(&certificate).into();
+        let identity = Self { certificate, pem, key };
+        identity.certified_key().keys_match()?;
+        Ok(identity)
     }
 
     /// The certificate in DER, as the handshake line carries it.
@@ -110,6 +127,16 @@ pub fn read_pem(text: &str) -> Result<CertificateDer<'static>, IdentityError> {
         (None, _) => Err(IdentityError::NotOneCertificate(0)),
         (Some(_), others) => Err(IdentityError::NotOneCertificate(others + 1)),
     }
+}
+
+/// Lines of 64 characters, as PEM wants them.
+fn to_pem(certificate: &CertificateDer<'_>) -> String {
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in certificate.chunks(48) {
+        BASE64.encode_append(line, &mut pem);
+        pem.push('\n');
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 fn parameters(now: Timestamp, entropy: &dyn Entropy) -> Result<CertificateParams, rcgen::Error> {

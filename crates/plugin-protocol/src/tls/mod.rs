@@ -1,5 +1,5 @@
 //! AutoMTLS: each side makes a certificate for the life of one process, tells the other, and
-//! accepts nothing else.
+//! accepts nothing else. Versions 3 and 4 do with one certificate, which both sides were given.
 //!
 //! - [`identity`]: [`Identity`], our own certificate and key
 //! - [`pin`]: [`PinnedPeer`], the check that the peer is the one

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P521_SHA512,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P521_SHA512,
 };
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -14,9 +14,9 @@ use rustls::{
     AlertDescription, CertificateError, ClientConnection, Error, HandshakeKind, ProtocolVersion,
     RootCertStore, ServerConnection,
 };
-use strongroom_types::Clock;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
+use strongroom_types::{Clock, Secret};
 
 use super::*;
 
@@ -38,6 +38,48 @@ fn go_identity() -> Identity {
         KeyUsagePurpose::KeyCertSign,
     ];
     Identity::assemble(&params.self_signed(&key).unwrap(), key).unwrap()
+}
+
+/// A certificate for both sides, as Go's hosts of versions 3 and 4 make it, and its key in SEC 1.
+fn shared(
+    algorithm: &'static rcgen::SignatureAlgorithm,
+) -> (CertificateDer<'static>, Secret<Vec<u8>>) {
+    let key = KeyPair::generate_for(algorithm).unwrap();
+    let name = "0b6ab2f5-9d4c-4bb4-a9c5-5a4c3f8f2f10";
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    (certificate, Secret::new(sec1(&key.serialize_der())))
+}
+
+/// The key within PKCS#8, with the curve, which stands beside it there, put inside.
+fn sec1(pkcs8: &[u8]) -> Vec<u8> {
+    let (_, key, _) = element(pkcs8);
+    let (_, _version, rest) = element(key);
+    let (_, algorithm, rest) = element(rest);
+    let (_, _kind, curve) = element(algorithm);
+    let (_, octets, _) = element(rest);
+    let (_, inner, _) = element(octets);
+    let (_, _version, rest) = element(inner);
+    let (_, private, public) = element(rest);
+    let parts = [der(0x02, &[1]), der(0x04, private), der(0xa0, curve), public.to_vec()].concat();
+    der(0x30, &parts)
+}
+
+/// Tag and content of the first element, and what follows it.
+fn element(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
+    let (length, start) = match bytes[1] {
+        0x81 => (usize::from(bytes[2]), 3),
+        0x82 => (usize::from(bytes[2]) << 8 | usize::from(bytes[3]), 4),
+        short => (usize::from(short), 2),
+    };
+    (bytes[0], &bytes[start..start + length], &bytes[start + length..])
+}
+
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
+    [head, content.to_vec()].concat()
 }
 
 /// Somebody who read the certificate off the environment, and has another key.
@@ -274,4 +316,39 @@ fn no_two_identities_are_alike_and_none_is_printed() {
     let (one, two) = (identity(), identity());
     assert_ne!(one.certificate(), two.certificate());
     assert_eq!(format!("{one:?}"), "Identity(..)");
+}
+
+#[test]
+fn one_certificate_serves_both_sides() {
+    for algorithm in [&PKCS_ECDSA_P521_SHA512, &PKCS_ECDSA_P256_SHA256] {
+        let (certificate, key) = shared(algorithm);
+        let [host, plugin] =
+            [(); 2].map(|()| Identity::from_sec1(certificate.clone(), &key).unwrap());
+        assert_eq!(identity::read_pem(plugin.certificate_pem()).unwrap(), certificate);
+        for version in [&TLS12, &TLS13] {
+            let met = connect((&host, &host), (&plugin, &plugin), version);
+            assert_eq!(met, (Side::Connected, Side::Connected));
+            // Who knows the certificate, and not its key, gets nowhere.
+            let (client, server) = connect((&impostor(&host), &host), (&plugin, &plugin), version);
+            assert_ne!((client, server), (Side::Connected, Side::Connected));
+            let (client, _) = connect((&host, &host), (&impostor(&plugin), &plugin), version);
+            assert!(matches!(client, Side::Failed(_)), "{client:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_not_the_certificates_is_refused() {
+    let (certificate, key) = shared(&PKCS_ECDSA_P521_SHA512);
+    let (_, other) = shared(&PKCS_ECDSA_P521_SHA512);
+    let (_, another_curve) = shared(&PKCS_ECDSA_P256_SHA256);
+    let cut = Secret::new(key.expose_secret()[..100].to_vec());
+    let (nothing, text) = (Secret::new(Vec::new()), Secret::new(b"secret".to_vec()));
+    for wrong in [&other, &another_curve, &cut, &nothing, &text] {
+        let error = Identity::from_sec1(certificate.clone(), wrong).unwrap_err();
+        assert!(matches!(error, IdentityError::Key(_)), "{error:?}");
+    }
+    for broken in [&certificate[..50], b"", b"certificate"] {
+        assert!(Identity::from_sec1(broken.to_vec().into(), &key).is_err());
+    }
 }

@@ -27,6 +27,7 @@ use super::body::{Incoming, Outgoing};
 use super::cork::Cork;
 use super::deadline;
 use super::error::TransportError;
+use super::security::Security;
 use super::{
     CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
     SEND_BUFFER, STREAM_WINDOW,
@@ -87,19 +88,25 @@ impl Channel {
     /// Cancel safety: when dropped, the connection is closed.
     pub async fn connect(
         address: &Address,
-        tls: Arc<ClientConfig>,
+        security: impl Into<Security<ClientConfig>>,
         tasks: &Tasks,
     ) -> Result<Self, ConnectError> {
+        let security = security.into();
         let connecting = Box::pin(async {
             let socket = dial(address)
                 .await
                 .map_err(|cause| ConnectError::Connect { address: address.clone(), cause })?;
             let socket = BufReader::with_capacity(READ_BUFFER, socket);
-            // The name is a constant that is valid.
-            let name = ServerName::try_from(SERVER_NAME)
-                .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-            let stream =
-                TlsConnector::from(tls).connect(name, socket).await.map_err(ConnectError::Tls)?;
+            let stream = match security {
+                Security::Tls(config) => {
+                    // The name is a constant that is valid.
+                    let name = ServerName::try_from(SERVER_NAME)
+                        .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+                    let connecting = TlsConnector::from(config).connect(name, socket);
+                    Either::Left(connecting.await.map_err(ConnectError::Tls)?)
+                }
+                Security::Plaintext(_) => Either::Right(socket),
+            };
             Self::over(stream, tasks).await
         });
         tasks.within(HANDSHAKE_LIMIT, connecting).await.unwrap_or(Err(ConnectError::TimedOut))

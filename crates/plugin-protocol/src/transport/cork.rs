@@ -22,7 +22,7 @@ struct Buffered<T> {
     written: usize,
     /// Something was written that was not flushed: TLS may hold some of it.
     unflushed: bool,
-    /// The connection was told to wait for room.
+    /// The connection was told to wait until what is here is gone.
     stalled: bool,
     /// Writing failed while nobody asked; the connection is told when it next reads or writes.
     broken: Option<io::ErrorKind>,
@@ -103,11 +103,15 @@ impl<T: AsyncWrite + Unpin> Buffered<T> {
 
     fn write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let large = data.len() >= LARGE;
-        if large || self.out.len() + data.len() > LIMIT {
-            ready!(self.flush(cx))?;
+        let no_room = large || self.out.len() + data.len() > LIMIT;
+        if no_room && self.flush(cx)?.is_pending() {
+            self.stalled = true;
+            return Poll::Pending;
         }
         if large {
             self.unflushed = true;
+            // If there is no room, the stream itself wakes whoever waits. To ask again before that
+            // would be asking for ever: a plain socket is always flushed.
             return Pin::new(&mut self.stream).poll_write(cx, data);
         }
         self.out.extend_from_slice(data);
@@ -140,9 +144,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Cork<T> {
     ) -> Poll<io::Result<usize>> {
         let mut buffered = self.lock();
         buffered.check()?;
-        let written = buffered.write(cx, data);
-        buffered.stalled |= written.is_pending();
-        written
+        buffered.write(cx, data)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -278,6 +280,17 @@ mod tests {
         assert!(bench.settle(), "the connection must be polled again, nobody else will wake it");
         assert!(!bench.settle());
         assert_eq!(bench.write(&chunk), Poll::Ready(chunk.len()));
+    }
+
+    #[test]
+    fn a_large_write_waits_for_the_stream_alone() {
+        let mut bench = Bench::new(LARGE);
+        let large = vec![b'L'; LARGE];
+        assert_eq!(bench.write(&large), Poll::Ready(LARGE));
+        assert_eq!(bench.write(&large), Poll::Pending);
+        assert!(!bench.settle(), "the stream is flushed, and has no room all the same");
+        bench.slow(|slow| slow.allowance = LARGE);
+        assert_eq!(bench.write(&large), Poll::Ready(LARGE));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
@@ -29,6 +30,7 @@ use super::body::{Incoming, Outgoing};
 use super::cork::Cork;
 use super::deadline;
 use super::folder::SocketFolder;
+use super::security::Security;
 use super::services::Services;
 use super::{
     CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
@@ -107,9 +109,14 @@ impl Listener {
     /// Each connection is a task of its own from its first byte on: one that stays silent stops
     /// nobody else, and is dropped after [`HANDSHAKE_LIMIT`]. Cancel safety: when dropped,
     /// connections go on until `tasks` end.
-    pub async fn serve(self, tls: Arc<ServerConfig>, services: Services, tasks: &Tasks) {
+    pub async fn serve(
+        self,
+        security: impl Into<Security<ServerConfig>>,
+        services: Services,
+        tasks: &Tasks,
+    ) {
         let Self { socket, address, file } = self;
-        let (acceptor, services) = (TlsAcceptor::from(tls), Arc::new(services));
+        let (security, services) = (security.into(), Arc::new(services));
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
         loop {
@@ -130,11 +137,11 @@ impl Listener {
                 tracing::warn!(%address, "too many plug-in connections, one is refused");
                 continue;
             };
-            let (acceptor, services) = (acceptor.clone(), services.clone());
+            let (security, services) = (security.clone(), services.clone());
             let (counted, own) = (connections.token(), tasks.clone());
             tasks.spawn(async move {
                 let _held = (slot, counted);
-                if let Err(error) = connection(stream, acceptor, services, &own).await {
+                if let Err(error) = connection(stream, security, services, &own).await {
                     tracing::debug!(%error, "a plug-in connection was refused");
                 }
             });
@@ -172,12 +179,16 @@ pub(super) enum Refused {
 
 async fn connection(
     stream: UnixStream,
-    acceptor: TlsAcceptor,
+    security: Security<ServerConfig>,
     services: Arc<Services>,
     tasks: &Tasks,
 ) -> Result<(), Refused> {
     let handshake = Box::pin(async {
-        let stream = acceptor.accept(BufReader::with_capacity(READ_BUFFER, stream)).await?;
+        let stream = BufReader::with_capacity(READ_BUFFER, stream);
+        let stream = match security {
+            Security::Tls(config) => Either::Left(TlsAcceptor::from(config).accept(stream).await?),
+            Security::Plaintext(_) => Either::Right(stream),
+        };
         begin(Cork::new(stream)).await
     });
     let begun = tasks.within(HANDSHAKE_LIMIT, handshake).await;

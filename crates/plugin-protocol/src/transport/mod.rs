@@ -1,6 +1,7 @@
 //! gRPC over HTTP/2 over TLS over a socket of this machine.
 //!
 //! - [`folder`]: [`SocketFolder`], where sockets lie and nobody else can reach them
+//! - [`security`]: [`Security`], TLS in all modes but one
 //! - [`services`]: [`Services`], what one connection is offered
 //! - [`listener`]: [`Listener`], accepts and serves
 //! - [`channel`]: [`Channel`], calls over one connection that is never made again
@@ -20,6 +21,7 @@ mod deadline;
 pub mod error;
 pub mod folder;
 pub mod listener;
+pub mod security;
 pub mod services;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ pub use channel::{Channel, ConnectError};
 pub use error::{Delivery, TransportError};
 pub use folder::SocketFolder;
 pub use listener::{BindError, Listener};
+pub use security::Security;
 pub use services::{AnySize, Services};
 
 /// The longest that connecting or being connected to may take, up to the first frame of HTTP/2.

@@ -31,6 +31,7 @@ use crate::generated::strongroom::mount_storage_server::{MountStorage, MountStor
 use crate::generated::strongroom::{
     CommitReply, CommitRequest, Committed, GetReply, GetRequest, Put, Versioned, commit_reply,
 };
+use crate::handshake::{Mode, Plaintext};
 use crate::tasks::Tasks;
 use crate::tls::{Identity, SERVER_NAME, client_config, server_config};
 
@@ -519,6 +520,39 @@ fn tcp_works_as_well() {
             drive(connection, cork, Arc::new(services), &tasks).await;
         });
         assert_eq!(get(&scene.connect().await, "hello").await.unwrap(), b"hello");
+    });
+}
+
+/// As a host in metadata mode without AutoMTLS asks for it; there is no other way to it.
+fn plaintext() -> Plaintext {
+    let asked = |name: &str| (name == "BAO_PLUGIN_METADATA_MODE").then(|| "true".to_owned());
+    match Mode::choose(asked) {
+        Ok(Mode::Metadata(plaintext)) => plaintext,
+        _ => panic!("not metadata mode"),
+    }
+}
+
+#[test]
+fn plaintext_and_tls_do_not_meet() {
+    run(async {
+        let scene = Scene::new();
+        let listener = Listener::bind(&scene.folder, "plain").unwrap();
+        let plain = listener.address().clone();
+        let (services, tasks) = (scene.services(), scene.server.clone());
+        let serving = async move { listener.serve(plaintext(), services, &tasks).await };
+        scene.server.spawn_counted(serving);
+        let channel = Channel::connect(&plain, plaintext(), &scene.client).await.unwrap();
+        assert_eq!(get(&channel, "hello").await.unwrap(), b"hello");
+        assert_eq!(get(&channel, "size 6000000").await.unwrap().len(), 6_000_000);
+
+        let tls = client_config(&scene.host, scene.plugin.certificate()).unwrap();
+        let met = Channel::connect(&plain, tls, &scene.client).await;
+        assert!(matches!(met, Err(ConnectError::Tls(_))), "{met:?}");
+        // HTTP/2 begins with words of the client's, so it learns it from its first call.
+        let met = Channel::connect(&scene.address, plaintext(), &scene.client).await;
+        if let Ok(channel) = met {
+            get(&channel, "hello").await.unwrap_err();
+        }
     });
 }
 

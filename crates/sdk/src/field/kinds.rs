@@ -111,8 +111,13 @@ impl Field for DurationSecs {
 
 impl LeaseSafe for DurationSecs {}
 
+/// The most parts of a [`CommaList`] or [`KeyValues`]. Bounds on a body count strings, and a text
+/// with commas is one: each part would cost many times its bytes.
+const MAX_PARTS: usize = 4096;
+const TOO_MANY: BadValue = BadValue("at most 4096 entries");
+
 /// A list of texts: read from a JSON list or from `"a,b"`, written as a list. Blanks around the
-/// parts and empty parts go.
+/// parts and empty parts go. It has 4096 parts at most, the empty ones counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommaList(pub Vec<String>);
 
@@ -125,15 +130,20 @@ impl Field for CommaList {
 
     fn read(raw: &RawValue) -> Result<Self, BadValue> {
         const BAD: BadValue = BadValue("a list of texts, or one text with commas");
-        let parts: Vec<String> = if raw.get().starts_with('[') {
+        let trimmed = |part: &str| Some(part.trim().to_owned()).filter(|part| !part.is_empty());
+        if raw.get().starts_with('[') {
             let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| BAD)?;
-            items.into_iter().map(String::read).collect::<Result<_, _>>().map_err(|_| BAD)?
-        } else {
-            let text = String::read(raw).map_err(|_| BAD)?;
-            text.split(',').map(str::to_owned).collect()
-        };
-        let trimmed = parts.iter().map(|part| part.trim().to_owned());
-        Ok(Self(trimmed.filter(|part| !part.is_empty()).collect()))
+            if items.len() > MAX_PARTS {
+                return Err(TOO_MANY);
+            }
+            let parts = items.into_iter().map(String::read).collect::<Result<Vec<_>, _>>();
+            return Ok(Self(parts.map_err(|_| BAD)?.iter().filter_map(|p| trimmed(p)).collect()));
+        }
+        let text = String::read(raw).map_err(|_| BAD)?;
+        if text.split(',').nth(MAX_PARTS).is_some() {
+            return Err(TOO_MANY);
+        }
+        Ok(Self(text.split(',').filter_map(trimmed).collect()))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -149,7 +159,7 @@ impl Field for CommaList {
     }
 }
 
-/// Names with texts: read from an object, a list of `k=v`, or `"k=v,k2=v2"`.
+/// Names with texts: read from an object, a list of `k=v`, or `"k=v,k2=v2"`. 4096 at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyValues(pub BTreeMap<String, String>);
 
@@ -165,6 +175,9 @@ impl Field for KeyValues {
         if raw.get().starts_with('{') {
             let pairs: BTreeMap<String, &RawValue> =
                 serde_json::from_str(raw.get()).map_err(|_| BAD)?;
+            if pairs.len() > MAX_PARTS {
+                return Err(TOO_MANY);
+            }
             let read = |(name, value): (String, &RawValue)| Ok((name, String::read(value)?));
             let pairs = pairs.into_iter().map(read).collect::<Result<_, BadValue>>();
             return pairs.map(Self).map_err(|_| BAD);
@@ -174,7 +187,7 @@ impl Field for KeyValues {
             Ok((name.trim().to_owned(), value.to_owned()))
         };
         CommaList::read(raw)
-            .map_err(|_| BAD)?
+            .map_err(|error| if error == TOO_MANY { error } else { BAD })?
             .0
             .into_iter()
             .map(split)
@@ -361,6 +374,28 @@ mod tests {
             assert_eq!(read::<i64>(json).unwrap(), 7);
         }
         assert_eq!(read::<String>("12345678901234567890").unwrap(), "12345678901234567890");
+    }
+
+    #[test]
+    fn cve_2025_12044_a_list_in_one_text_has_a_bound_as_a_json_list_has() {
+        let refused = |json: &str, fits: bool| {
+            assert_eq!(read::<CommaList>(json).is_ok(), fits, "{} bytes", json.len());
+            assert_eq!(read::<KeyValues>(json).is_ok(), fits, "{} bytes", json.len());
+            if !fits {
+                assert_eq!(read::<CommaList>(json).unwrap_err(), TOO_MANY);
+                assert_eq!(read::<KeyValues>(json).unwrap_err(), TOO_MANY);
+            }
+        };
+        for (parts, fits) in [(MAX_PARTS, true), (MAX_PARTS + 1, false)] {
+            let names: Vec<String> = (0..parts).map(|part| format!("a{part}=")).collect();
+            refused(&format!("\"{}\"", names.join(",")), fits);
+            refused(&format!("[\"{}\"]", names.join("\",\"")), fits);
+            let object = names.join("\":\"\",\"");
+            let pairs = read::<KeyValues>(&format!("{{\"{object}\":\"\"}}"));
+            assert_eq!(pairs.is_ok(), fits);
+        }
+        // Parts that would be left out are counted before they are.
+        assert_eq!(read::<CommaList>(&format!("\"{}\"", ",".repeat(5000))), Err(TOO_MANY));
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! Running as a plug-in process: [`serve`] is all that an engine's `main` needs.
 //!
 //! - `process`: the life of the process, from the cookie to the exit
+//! - `link`: version, certificates and mode, as the host wants them
+//! - `unwrap`: the certificate of hosts that keep it at a server of theirs
+//! - `metadata_mode`: a host that asks what an engine is, and nothing else
 //! - `services`: health, shutdown and standard streams, as go-plugin wants them
 //! - `streams`: the standard output belongs to the protocol, the standard error to the log
 //! - `log`: events as the lines hosts read
 
+mod link;
 mod log;
+mod metadata_mode;
 mod process;
 pub(crate) mod services;
 mod streams;
+#[cfg(test)]
+mod tests;
+mod unwrap;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,8 +34,11 @@ use crate::engine::Factory;
 /// ```
 ///
 /// Started by hand it explains itself and ends with status 1; `--version` prints name and version.
-/// The flags that operators leave in a plug-in's arguments (`-ca-cert` and its kin) are accepted and
-/// mean nothing.
+///
+/// It speaks with hosts that use AutoMTLS (protocol version 5), and with those that give an unwrap
+/// token instead (versions 3 and 4). For that token the plug-in calls the server, with TLS as the
+/// flags `-ca-cert`, `-ca-path`, `-client-cert`, `-client-key`, `-tls-server-name` and
+/// `-tls-skip-verify` in its arguments say, or else the variables `VAULT_CACERT` and their kin.
 pub fn serve(engine: impl Factory) -> ExitCode {
     process::run(Arc::new(engine), std::env::args().skip(1), |name| std::env::var(name).ok())
 }

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
 use strongroom_plugin_protocol::broker::PluginBroker;
-use strongroom_plugin_protocol::handshake::versions::BACKEND_V5;
-use strongroom_plugin_protocol::handshake::{Choice, HandshakeLine, MagicCookie, Offer, env};
+use strongroom_plugin_protocol::handshake::{MagicCookie, env};
 use strongroom_plugin_protocol::tasks::Tasks;
-use strongroom_plugin_protocol::tls::{Identity, client_config, identity, server_config};
 use strongroom_plugin_protocol::transport::{Listener, SocketFolder};
 use strongroom_types::{Clock, Entropy, SystemClock};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::link::{Link, Wishes};
 use super::streams::Streams;
 use super::{log, services};
 use crate::engine::Factory;
@@ -34,7 +33,8 @@ pub(super) fn run(
     arguments: impl Iterator<Item = String>,
     lookup: impl Fn(&str) -> Option<String> + Copy,
 ) -> ExitCode {
-    if arguments.into_iter().any(|argument| matches!(argument.as_str(), "--version" | "-version")) {
+    let arguments: Vec<_> = arguments.collect();
+    if arguments.iter().any(|argument| matches!(argument.as_str(), "--version" | "-version")) {
         say(&format!("{} {}", factory.name(), factory.version()));
         return ExitCode::SUCCESS;
     }
@@ -47,7 +47,7 @@ pub(super) fn run(
         ));
         return ExitCode::FAILURE;
     }
-    match start(factory, lookup) {
+    match start(factory, &arguments, lookup) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -58,17 +58,12 @@ pub(super) fn run(
 
 fn start(
     factory: Arc<dyn Factory>,
+    arguments: &[String],
     lookup: impl Fn(&str) -> Option<String> + Copy,
 ) -> Result<(), String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let offer = Offer::parse(&lookup(env::PROTOCOL_VERSIONS).unwrap_or_default());
-    let choice = Choice::make(&[BACKEND_V5], &offer).ok_or("no protocol version to speak")?;
-    let pem = lookup(env::CLIENT_CERT).ok_or(
-        "the host did not ask for mutual TLS (AutoMTLS), and this plug-in speaks nothing else",
-    )?;
-    let host = identity::read_pem(&pem).map_err(|error| error.to_string())?;
-    let own = Identity::generate(&*clock, &*entropy).map_err(|error| error.to_string())?;
+    let wishes = Wishes::read(arguments, lookup)?;
     let streams = Streams::take_over().map_err(|error| format!("standard streams: {error}"))?;
     log::install(streams.log(), clock.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,23 +73,15 @@ fn start(
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime can't be started: {error}"))?;
-    let handshake = Handshake { choice, host, own, clock, entropy };
     let folder = lookup(env::UNIX_SOCKET_DIR).filter(|folder| !folder.is_empty());
     let temporary = lookup("TMPDIR").unwrap_or_else(|| "/tmp".to_owned());
-    let asked_about_sharing = lookup(env::MULTIPLEX_GRPC).is_some();
     let sockets = Sockets { folder: folder.map(PathBuf::from), temporary: temporary.into() };
-    let outcome = runtime.block_on(live(factory, handshake, sockets, streams, asked_about_sharing));
+    let outcome = runtime.block_on(async {
+        let link = Link::make(wishes, &clock, &entropy).await?;
+        live(factory, link, sockets, streams, clock, entropy).await
+    });
     runtime.shutdown_timeout(LAST_CALLS);
     outcome
-}
-
-/// What host and plug-in agreed on.
-struct Handshake {
-    choice: Choice,
-    host: rustls::pki_types::CertificateDer<'static>,
-    own: Identity,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
 }
 
 /// Where sockets go.
@@ -122,36 +109,29 @@ impl Sockets {
 
 async fn live(
     factory: Arc<dyn Factory>,
-    handshake: Handshake,
+    link: Link,
     sockets: Sockets,
     streams: Streams,
-    asked_about_sharing: bool,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 ) -> Result<(), String> {
-    let tracker = TaskTracker::new();
-    let tasks = Tasks::new(tracker.clone(), handshake.clock.clone());
-    let text = |error: rustls::Error| error.to_string();
-    let server = server_config(&handshake.own, handshake.host.clone()).map_err(text)?;
-    let client = client_config(&handshake.own, handshake.host).map_err(text)?;
-    let (clock, entropy) = (handshake.clock.clone(), handshake.entropy.clone());
-    let backend = BackendService::new(factory, PluginBroker::new(&tasks), client, clock, entropy);
+    let tasks = Tasks::new(TaskTracker::new(), clock.clone());
+    let listener = sockets.bind(&*entropy)?;
+    let line = link.line(listener.address().clone());
+    let broker = PluginBroker::new(&tasks);
+    let backend = BackendService::new(factory, broker, link.client, clock.clone(), entropy);
     let shutdown = Arc::new(Notify::new());
-    let services = services::all(&backend, shutdown.clone(), streams.printed(), &tasks);
-    let listener = sockets.bind(&*handshake.entropy)?;
-    let address = listener.address().clone();
-    let mut line =
-        HandshakeLine::new(handshake.choice.version(), address, handshake.own.certificate());
-    if asked_about_sharing {
-        line = line.without_broker_sharing();
-    }
+    let services =
+        services::under(link.terms, &backend, shutdown.clone(), streams.printed(), &tasks);
     streams.announce(&line.to_string()).map_err(|error| format!("the handshake: {error}"))?;
     ignore_interrupts();
-    let serving = listener.serve(server, services, &tasks);
+    let serving = listener.serve(link.server, services, &tasks);
     tokio::pin!(serving);
     let reason = tokio::select! {
         () = &mut serving => "the listener ended",
         () = shutdown.notified() => "the host asked for it",
         () = backend.broker().host_gone() => "the host closed its broker",
-        () = host_process_gone(&*handshake.clock) => "the host's process is gone",
+        () = host_process_gone(&*clock) => "the host's process is gone",
     };
     tracing::debug!(reason, "the plug-in ends");
     tasks.drain();
@@ -159,7 +139,7 @@ async fn live(
         backend.close().await;
         serving.await;
     };
-    let late = handshake.clock.sleep_until(handshake.clock.now().plus(LAST_CALLS));
+    let late = clock.sleep_until(clock.now().plus(LAST_CALLS));
     tokio::select! {
         () = ends => {}
         () = late => {}

@@ -13,14 +13,25 @@ use strongroom_plugin_protocol::generated::pb::backend_server::BackendServer;
 use strongroom_plugin_protocol::generated::plugin::grpc_controller_server::GrpcControllerServer;
 use strongroom_plugin_protocol::generated::plugin::grpc_stdio_server::GrpcStdioServer;
 use strongroom_plugin_protocol::generated::plugin::{self, StdioData, stdio_data};
+use strongroom_plugin_protocol::metadata::ForInstance;
 use strongroom_plugin_protocol::tasks::Tasks;
 use strongroom_plugin_protocol::transport::Services;
 use tokio::sync::{Notify, mpsc};
 use tonic::{Request, Response, Status, async_trait};
 
+use super::metadata_mode::MetadataOnly;
 use crate::wire::backend_service::BackendService;
 
-/// What the main connection is offered. `shutdown` hears when the host wants the process to end;
+/// What host and plug-in agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// The process has one instance, and calls need not say which they are for.
+    pub(super) one_instance: bool,
+    /// The host asks about the engine only.
+    pub(super) only_metadata: bool,
+}
+
+/// What the main connection is offered where instances share a process. `shutdown` hears when the host wants the process to end;
 /// `printed` is what the engine's code prints.
 pub(crate) fn all(
     backend: &BackendService,
@@ -28,14 +39,36 @@ pub(crate) fn all(
     printed: mpsc::Receiver<Vec<u8>>,
     tasks: &Tasks,
 ) -> Services {
-    Services::new()
+    under(Terms::default(), backend, shutdown, printed, tasks)
+}
+
+/// What the main connection is offered under these terms.
+pub(super) fn under(
+    terms: Terms,
+    backend: &BackendService,
+    shutdown: Arc<Notify>,
+    printed: mpsc::Receiver<Vec<u8>>,
+    tasks: &Tasks,
+) -> Services {
+    let services = Services::new()
         .with(HealthServer::new(Health))
         .with(backend.broker().service())
         .with(GrpcControllerServer::new(Controller(shutdown)))
         .with(GrpcStdioServer::new(Stdio::new(printed, tasks)))
-        .with(BackendServer::new(backend.clone()))
-        .with(PluginVersionServer::new(backend.clone()))
-        .with(PluginMultiplexingServer::new(backend.clone()))
+        .with(PluginVersionServer::new(backend.clone()));
+    let server = BackendServer::new(backend.clone());
+    if terms.one_instance {
+        let server = ForInstance::the_only(server);
+        return match terms.only_metadata {
+            true => services.with(MetadataOnly(server)),
+            false => services.with(server),
+        };
+    }
+    let services = services.with(PluginMultiplexingServer::new(backend.clone()));
+    match terms.only_metadata {
+        true => services.with(MetadataOnly(server)),
+        false => services.with(server),
+    }
 }
 
 /// Serving, as long as it answers.

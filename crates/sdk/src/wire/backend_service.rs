@@ -10,7 +10,7 @@ use strongroom_plugin_protocol::generated::multiplexing as mux;
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_server::PluginMultiplexing;
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::metadata::{NO_INSTANCE, instance_id};
-use strongroom_plugin_protocol::transport::Channel;
+use strongroom_plugin_protocol::transport::{Channel, Security};
 use strongroom_types::{Clock, Entropy, Timestamp};
 use tonic::metadata::MetadataValue;
 use tonic::{Request as Call, Response as Reply, Status, async_trait};
@@ -29,7 +29,7 @@ pub(crate) struct BackendService(Arc<Shared>);
 struct Shared {
     factory: Arc<dyn Factory>,
     broker: PluginBroker,
-    tls: Arc<ClientConfig>,
+    security: Security<ClientConfig>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     instances: RwLock<HashMap<String, Arc<Instance>>>,
@@ -51,12 +51,12 @@ impl BackendService {
     pub(crate) fn new(
         factory: Arc<dyn Factory>,
         broker: PluginBroker,
-        tls: Arc<ClientConfig>,
+        security: impl Into<Security<ClientConfig>>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let instances = RwLock::default();
-        Self(Arc::new(Shared { factory, broker, tls, clock, entropy, instances }))
+        let (security, instances) = (security.into(), RwLock::default());
+        Self(Arc::new(Shared { factory, broker, security, clock, entropy, instances }))
     }
 
     /// Where the host announces its services.
@@ -99,7 +99,7 @@ impl BackendService {
     }
 
     async fn open(&self, id: String, args: pb::SetupArgs) -> Result<(), String> {
-        let dialled = self.0.broker.dial(args.broker_id, self.0.tls.clone()).await;
+        let dialled = self.0.broker.dial(args.broker_id, self.0.security.clone()).await;
         let host = dialled.map_err(|error| error.to_string())?;
         let is_ours = args.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
         let system = Arc::new(RemoteSystem::new(&host));

@@ -146,7 +146,7 @@ impl Found {
         Version(self.first.0.saturating_add(u64::from(self.batches) - 1))
     }
 
-    /// Its batches with their versions. Values share the file's buffer.
+    /// Its batches with their versions.
     pub(super) fn batches(&self) -> Result<Vec<(Version, Vec<Change>)>, Error> {
         let mut body = self.body.clone();
         let mut version = self.first;
@@ -168,7 +168,8 @@ fn take_change(body: &mut Bytes) -> Result<Change, Error> {
     if value_len == DELETED {
         return Ok(Change::Delete { key });
     }
-    Ok(Change::Put { key, value: take(body, value_len)? })
+    // A copy: one small value would keep the whole file in memory.
+    Ok(Change::Put { key, value: Bytes::copy_from_slice(&take(body, value_len)?) })
 }
 
 fn take_u32(body: &mut Bytes) -> Result<u32, Error> {

@@ -1,0 +1,131 @@
+//! How a host wants its connections to a plug-in secured.
+
+use strongroom_types::Secret;
+
+use super::env::{self, ServerVariable};
+
+/// What a host asks of a plug-in, in its environment.
+pub enum Mode {
+    /// AutoMTLS: each side makes a certificate, and tells the other.
+    AutoMtls {
+        /// The host's certificate, in PEM.
+        host: String,
+        /// Whether the plug-in is asked about itself only.
+        only_metadata: bool,
+    },
+    /// The plug-in is asked about itself only, and there is no TLS. Versions 3 and 4.
+    Metadata(Plaintext),
+    /// Mutual TLS with one certificate for both sides. The server holds it ready for who shows
+    /// this token. Versions 3 and 4.
+    Unwrap(Secret<String>),
+}
+
+/// That a connection may do without TLS: the host said that the plug-in will be asked about itself
+/// only, and gave no certificate. Nothing secret crosses then.
+///
+/// There is one way to get it, which is to have [read](Mode::choose) that.
+///
+/// ```compile_fail,E0423
+/// use strongroom_plugin_protocol::handshake::Plaintext;
+/// let made_up = Plaintext(());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Plaintext(());
+
+/// The host asks for none of the modes there are. There is no falling back to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the host gives no certificate (AutoMTLS) and no unwrap token, and does not ask in metadata \
+     mode; without one of them this plug-in can't be reached safely"
+)]
+pub struct NoMode;
+
+/// What a plug-in in metadata mode says to all but questions about itself; hosts look for it.
+pub const METADATA_REFUSAL: &str = "plugin server can not perform action while in metadata mode";
+
+impl Mode {
+    /// What the environment says. A certificate counts most, so that a stray variable can't take
+    /// TLS away.
+    pub fn choose(lookup: impl Fn(&str) -> Option<String> + Copy) -> Result<Self, NoMode> {
+        let only_metadata = ServerVariable::METADATA_MODE.is_true(lookup);
+        if let Some(host) = lookup(env::CLIENT_CERT).filter(|pem| !pem.is_empty()) {
+            return Ok(Self::AutoMtls { host, only_metadata });
+        }
+        if only_metadata {
+            return Ok(Self::Metadata(Plaintext(())));
+        }
+        let token = ServerVariable::UNWRAP_TOKEN.read(lookup).ok_or(NoMode)?;
+        Ok(Self::Unwrap(Secret::new(token)))
+    }
+
+    /// Whether the plug-in is asked about itself only.
+    pub fn only_metadata(&self) -> bool {
+        match self {
+            Self::AutoMtls { only_metadata, .. } => *only_metadata,
+            Self::Metadata(_) => true,
+            Self::Unwrap(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs = &'static [(&'static str, &'static str)];
+
+    /// A word for a mode.
+    fn chosen(pairs: &[(&str, &str)]) -> Result<&'static str, NoMode> {
+        let lookup = |name: &str| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Mode::choose(lookup).map(|mode| match (&mode, mode.only_metadata()) {
+            (Mode::AutoMtls { host, .. }, _) if host != "PEM" => "another certificate",
+            (Mode::AutoMtls { .. }, false) => "mutual",
+            (Mode::AutoMtls { .. }, true) => "mutual, metadata",
+            (Mode::Metadata(_), true) => "plaintext",
+            (Mode::Unwrap(token), false) if token.ct_eq(b"jwt") => "unwrap",
+            _ => "another mode",
+        })
+    }
+
+    #[test]
+    fn the_environment_names_one_mode() {
+        const PEM: (&str, &str) = ("PLUGIN_CLIENT_CERT", "PEM");
+        const METADATA: (&str, &str) = ("VAULT_PLUGIN_METADATA_MODE", "true");
+        const TOKEN: (&str, &str) = ("VAULT_UNWRAP_TOKEN", "jwt");
+        let cases: &[(Pairs, Result<&str, NoMode>)] = &[
+            (&[PEM], Ok("mutual")),
+            (&[PEM, TOKEN], Ok("mutual")),
+            (&[PEM, METADATA], Ok("mutual, metadata")),
+            (&[PEM, METADATA, TOKEN], Ok("mutual, metadata")),
+            (&[METADATA], Ok("plaintext")),
+            (&[METADATA, TOKEN], Ok("plaintext")),
+            (&[TOKEN], Ok("unwrap")),
+            (&[("BAO_UNWRAP_TOKEN", "jwt"), ("VAULT_UNWRAP_TOKEN", "other")], Ok("unwrap")),
+            (&[("BAO_UNWRAP_TOKEN", ""), TOKEN], Ok("unwrap")),
+            (&[("BAO_PLUGIN_METADATA_MODE", "true")], Ok("plaintext")),
+            (&[("BAO_PLUGIN_METADATA_MODE", "false"), METADATA, TOKEN], Ok("unwrap")),
+            (&[("PLUGIN_CLIENT_CERT", ""), TOKEN], Ok("unwrap")),
+        ];
+        for (pairs, expected) in cases {
+            assert_eq!(chosen(pairs), *expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_metadata_mode_takes_tls_away() {
+        for pairs in [
+            &[][..],
+            &[("VAULT_PLUGIN_METADATA_MODE", "false")],
+            &[("VAULT_PLUGIN_METADATA_MODE", "1")],
+            &[("VAULT_PLUGIN_METADATA_MODE", "TRUE")],
+            &[("PLUGIN_METADATA_MODE", "true")],
+            &[("VAULT_PLUGIN_AUTOMTLS_ENABLED", "false")],
+            &[("VAULT_UNWRAP_TOKEN", ""), ("BAO_UNWRAP_TOKEN", "")],
+            &[("PLUGIN_CLIENT_CERT", "")],
+        ] {
+            assert_eq!(chosen(pairs), Err(NoMode), "{pairs:?}");
+        }
+    }
+}

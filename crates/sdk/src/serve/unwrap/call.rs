@@ -1,0 +1,135 @@
+//! The one call for a certificate.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use strongroom_types::Secret;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::address::{Address, Server, bare};
+use super::settings::Settings;
+use super::trust::{self, TrustError};
+
+/// Why there is no answer. Nothing here repeats the call: the token is good once.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error("the server's name {0:?} is none that a certificate could have")]
+    Name(String),
+    #[error("the server can't be reached: {0}")]
+    Connect(io::Error),
+    #[error("TLS with the server failed: {0}")]
+    Tls(io::Error),
+    #[error("the connection to the server failed: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the server answers with status {}{}", .0.as_u16(), hint(*.0))]
+    Status(StatusCode),
+    #[error("the server's answer is cut off, or longer than any answer")]
+    Body,
+    #[error("the request can't be made")]
+    Request,
+}
+
+/// Certificate and key need some 2 KiB; a server may add warnings.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+fn hint(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        300..400 => ": it names another server, which isn't followed",
+        400 | 403 | 404 => ": the token is used up, too old, or of another server",
+        _ => "",
+    }
+}
+
+/// Shows the token to the server and gives what it answers.
+pub(super) async fn unwrap(
+    address: &Address,
+    settings: &Settings,
+    token: &Secret<String>,
+) -> Result<Secret<Vec<u8>>, CallError> {
+    let request = request(address, token)?;
+    match &address.server {
+        Server::Unix(path) => {
+            let socket = UnixStream::connect(path).await.map_err(CallError::Connect)?;
+            exchange(socket, request).await
+        }
+        Server::Http(authority) => {
+            let port = authority.port_u16().unwrap_or(80);
+            exchange(dial(bare(authority), port).await?, request).await
+        }
+        Server::Https(authority) => {
+            let config = Arc::new(trust::client_config(settings)?);
+            let host = bare(authority);
+            let name = name(settings.server_name.as_deref().unwrap_or(host))?;
+            let socket = dial(host, authority.port_u16().unwrap_or(443)).await?;
+            exchange(secure(socket, config, name).await?, request).await
+        }
+    }
+}
+
+fn request(address: &Address, token: &Secret<String>) -> Result<Request<Full<Bytes>>, CallError> {
+    let mut shown = HeaderValue::from_str(token.expose_secret()).map_err(|_| CallError::Request)?;
+    shown.set_sensitive(true);
+    Request::builder()
+        .method(Method::PUT)
+        .uri(address.path())
+        .header(HOST, address.host())
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "close")
+        .header("x-vault-request", "true")
+        .header("x-vault-token", shown)
+        .body(Full::new(Bytes::from_static(b"null")))
+        .map_err(|_| CallError::Request)
+}
+
+fn name(text: &str) -> Result<ServerName<'static>, CallError> {
+    ServerName::try_from(text.to_owned()).map_err(|_| CallError::Name(text.to_owned()))
+}
+
+async fn dial(host: &str, port: u16) -> Result<TcpStream, CallError> {
+    TcpStream::connect((host, port)).await.map_err(CallError::Connect)
+}
+
+async fn secure(
+    socket: TcpStream,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, CallError> {
+    TlsConnector::from(config).connect(name, socket).await.map_err(CallError::Tls)
+}
+
+async fn exchange<T>(stream: T, request: Request<Full<Bytes>>) -> Result<Secret<Vec<u8>>, CallError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(CallError::Status(response.status()));
+        }
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        Ok(Secret::new(body.map_err(|_| CallError::Body)?.to_bytes().to_vec()))
+    };
+    let driven = async {
+        // Whoever waits for the answer hears of an error too.
+        drop(connection.await);
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        never = driven => never,
+    }
+}

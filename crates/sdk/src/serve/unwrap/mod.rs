@@ -1,0 +1,107 @@
+//! The certificate of versions 3 and 4: the host gives a token, and its server a certificate and a
+//! key to who shows the token, once. Host and plug-in then have the same, and each accepts nothing
+//! else.
+//!
+//! - `token`: what can be told from the token
+//! - `address`: where it sends us
+//! - `settings` and `trust`: TLS with the server there
+//! - `call`: the call
+
+mod address;
+mod call;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod token;
+mod trust;
+
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Deserializer};
+use strongroom_plugin_protocol::tls::{Identity, IdentityError};
+use strongroom_types::{Clock, Secret};
+
+use self::address::Address;
+pub(super) use self::settings::Settings;
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnwrapError {
+    #[error(transparent)]
+    Token(#[from] token::InvalidToken),
+    #[error(transparent)]
+    Address(#[from] address::InvalidAddress),
+    #[error("no certificate from {0}: {1}")]
+    Call(Address, call::CallError),
+    #[error("no certificate from {address}: no answer within {} s", LIMIT.as_secs())]
+    TimedOut { address: Address },
+    #[error("no certificate from {0}: the answer has none, or no key")]
+    Answer(Address),
+    #[error("the certificate from {0} is of no use: {1}")]
+    Identity(Address, IdentityError),
+}
+
+/// A host waits a minute for the handshake, and a token lives as long.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Gets the certificate and key that both sides are to use.
+///
+/// Cancel safety: when dropped, the token may be used up.
+pub(super) async fn identity(
+    token: &Secret<String>,
+    settings: &Settings,
+    clock: &dyn Clock,
+) -> Result<Identity, UnwrapError> {
+    let address = Address::parse(&token::address(token)?)?;
+    if address.is_exposed() {
+        tracing::warn!(
+            %address,
+            "the key of this plug-in travels over plain HTTP: give the server an https address"
+        );
+    }
+    let late = clock.sleep_until(clock.now().plus(LIMIT));
+    let answer = tokio::select! {
+        answer = call::unwrap(&address, settings, token) => answer,
+        () = late => return Err(UnwrapError::TimedOut { address }),
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Err(UnwrapError::Call(address, error)),
+    };
+    let Some((certificate, key)) = certificate_and_key(&answer) else {
+        return Err(UnwrapError::Answer(address));
+    };
+    Identity::from_sec1(certificate, &key).map_err(|error| UnwrapError::Identity(address, error))
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "ServerCert")]
+    certificate: String,
+    #[serde(rename = "ServerKey", deserialize_with = "secret")]
+    key: Secret<String>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
+
+/// What is wrong with an answer is not told: the words of a parser may quote it.
+fn certificate_and_key(
+    answer: &Secret<Vec<u8>>,
+) -> Option<(CertificateDer<'static>, Secret<Vec<u8>>)> {
+    let Envelope { data } = serde_json::from_slice(answer.expose_secret()).ok()?;
+    let certificate = BASE64.decode(data.certificate.as_bytes()).ok()?;
+    let mut key = Secret::new(vec![0; BASE64.decode_len(data.key.expose_secret().len()).ok()?]);
+    let decoded = BASE64.decode_mut(data.key.expose_secret().as_bytes(), key.expose_secret_mut());
+    key.expose_secret_mut().truncate(decoded.ok()?);
+    let there = !certificate.is_empty() && !key.expose_secret().is_empty();
+    there.then(|| (certificate.into(), key))
+}

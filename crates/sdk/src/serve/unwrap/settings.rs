@@ -1,0 +1,202 @@
+//! How TLS is to be spoken with the server that keeps the certificate: flags that operators put
+//! into a plug-in's arguments, and the variables that clients of these servers know.
+
+use std::path::PathBuf;
+
+/// What flags and environment say. A flag counts before its variable.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// A file with the authorities to trust, instead of the system's.
+    pub(super) ca_cert: Option<PathBuf>,
+    /// A folder of such files; the file counts before it.
+    pub(super) ca_path: Option<PathBuf>,
+    /// The plug-in's own certificate for this call, and its key.
+    pub(super) client_cert: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
+    /// The name that the server's certificate must have, instead of its address.
+    pub(super) server_name: Option<String>,
+    /// Whether any certificate is good enough.
+    pub(super) skip_verify: bool,
+}
+
+/// Why a setting is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidSetting {
+    #[error("the flag -{0} needs a value")]
+    NoValue(&'static str),
+    #[error("{0} must be true or false")]
+    NotABool(&'static str),
+}
+
+/// A flag, and the variable that stands in for it.
+struct Name {
+    flag: &'static str,
+    variable: &'static str,
+}
+
+const CA_CERT: Name = Name { flag: "ca-cert", variable: "CACERT" };
+const CA_PATH: Name = Name { flag: "ca-path", variable: "CAPATH" };
+const CLIENT_CERT: Name = Name { flag: "client-cert", variable: "CLIENT_CERT" };
+const CLIENT_KEY: Name = Name { flag: "client-key", variable: "CLIENT_KEY" };
+const SERVER_NAME: Name = Name { flag: "tls-server-name", variable: "TLS_SERVER_NAME" };
+const SKIP_VERIFY: Name = Name { flag: "tls-skip-verify", variable: "SKIP_VERIFY" };
+
+const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
+
+impl Settings {
+    pub(crate) fn read(
+        arguments: &[String],
+        lookup: impl Fn(&str) -> Option<String> + Copy,
+    ) -> Result<Self, InvalidSetting> {
+        let text = |name: &Name| match flag(arguments, name.flag)? {
+            Some(value) => Ok(Some(value)),
+            None => Ok(variable(name, lookup)),
+        };
+        let path = |name: &Name| text(name).map(|value| value.map(PathBuf::from));
+        Ok(Self {
+            ca_cert: path(&CA_CERT)?,
+            ca_path: path(&CA_PATH)?,
+            client_cert: path(&CLIENT_CERT)?,
+            client_key: path(&CLIENT_KEY)?,
+            server_name: text(&SERVER_NAME)?,
+            skip_verify: skip_verify(arguments, lookup)?,
+        })
+    }
+}
+
+/// OpenBao's spelling first; an empty value is none.
+fn variable(name: &Name, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let named = PREFIXES.iter().filter_map(|prefix| lookup(&format!("{prefix}{}", name.variable)));
+    named.into_iter().find(|value| !value.is_empty())
+}
+
+/// The last value given, with `=` or as the next argument.
+fn flag(arguments: &[String], name: &'static str) -> Result<Option<String>, InvalidSetting> {
+    let mut found = None;
+    let mut arguments = flags(arguments);
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix(name) {
+            Some("") => {
+                let value = arguments.rest.next().ok_or(InvalidSetting::NoValue(name))?;
+                found = Some(value.clone());
+            }
+            Some(rest) => {
+                if let Some(value) = rest.strip_prefix('=') {
+                    found = Some(value.to_owned());
+                }
+            }
+            None => {}
+        }
+    }
+    Ok(found.filter(|value| !value.is_empty()))
+}
+
+/// A flag that is true when it stands alone.
+fn skip_verify(
+    arguments: &[String],
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<bool, InvalidSetting> {
+    let name = SKIP_VERIFY.flag;
+    let given = flags(arguments).filter_map(|argument| match argument.strip_prefix(name)? {
+        "" => Some("true"),
+        rest => rest.strip_prefix('='),
+    });
+    match given.last() {
+        Some(value) => truth(value).ok_or(InvalidSetting::NotABool("the flag -tls-skip-verify")),
+        None => match variable(&SKIP_VERIFY, lookup) {
+            Some(value) => truth(&value).ok_or(InvalidSetting::NotABool("VAULT_SKIP_VERIFY")),
+            None => Ok(false),
+        },
+    }
+}
+
+/// The words Go takes.
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// What begins with one dash or two, without them. Other arguments are the engine's.
+fn flags(arguments: &[String]) -> Flags<'_> {
+    Flags { rest: arguments.iter() }
+}
+
+struct Flags<'a> {
+    rest: std::slice::Iter<'a, String>,
+}
+
+impl<'a> Iterator for Flags<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.rest.find_map(|argument| {
+            let one = argument.strip_prefix('-')?;
+            Some(one.strip_prefix('-').unwrap_or(one))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, InvalidSetting> {
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        Settings::read(&arguments, |name| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn flags_come_in_four_forms() {
+        let expected =
+            Settings { ca_cert: Some("/ca".into()), skip_verify: true, ..Settings::default() };
+        for arguments in [
+            &["-ca-cert=/ca", "-tls-skip-verify"][..],
+            &["--ca-cert=/ca", "--tls-skip-verify=true"],
+            &["-ca-cert", "/ca", "--tls-skip-verify"],
+            &["--tls-skip-verify=1", "--ca-cert", "/ca"],
+            &["run", "-tls-skip-verify", "-ca-certs=/y", "-ca-cert=/x", "--own", "-ca-cert", "/ca"],
+        ] {
+            assert_eq!(read(arguments, &[]).as_ref(), Ok(&expected), "{arguments:?}");
+        }
+        assert_eq!(read(&["-ca-cert"], &[]), Err(InvalidSetting::NoValue("ca-cert")));
+        assert!(read(&["-tls-skip-verify=maybe"], &[]).is_err());
+        assert!(!read(&["-tls-skip-verify", "-tls-skip-verify=false"], &[]).unwrap().skip_verify);
+    }
+
+    #[test]
+    fn flags_count_before_variables_and_bao_before_vault() {
+        let all = [
+            ("VAULT_CACERT", "/v/ca"),
+            ("VAULT_CAPATH", "/v/cas"),
+            ("VAULT_CLIENT_CERT", "/v/cert"),
+            ("VAULT_CLIENT_KEY", "/v/key"),
+            ("VAULT_TLS_SERVER_NAME", "vault.example"),
+            ("VAULT_SKIP_VERIFY", "true"),
+            ("BAO_CACERT", "/b/ca"),
+            ("BAO_CLIENT_CERT", ""),
+        ];
+        let expected = Settings {
+            ca_cert: Some("/b/ca".into()),
+            ca_path: Some("/v/cas".into()),
+            client_cert: Some("/v/cert".into()),
+            client_key: Some("/v/key".into()),
+            server_name: Some("vault.example".into()),
+            skip_verify: true,
+        };
+        assert_eq!(read(&[], &all), Ok(expected));
+        let flags = ["-ca-cert=/f", "-tls-server-name", "f.example", "-tls-skip-verify=false"];
+        let settings = read(&flags, &all).unwrap();
+        assert_eq!(settings.ca_cert, Some("/f".into()));
+        assert_eq!(settings.server_name, Some("f.example".into()));
+        assert!(!settings.skip_verify);
+        assert_eq!(
+            read(&[], &[("VAULT_SKIP_VERIFY", "yes")]),
+            Err(InvalidSetting::NotABool("VAULT_SKIP_VERIFY"))
+        );
+    }
+}

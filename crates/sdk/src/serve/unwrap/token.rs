@@ -1,0 +1,154 @@
+//! The unwrap token: a JWT of which a plug-in can check little. Who signed it only the server knows.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use strongroom_types::Secret;
+
+/// What a token must be, before it is shown to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidToken {
+    #[error("the unwrap token is not a JWT")]
+    Form,
+    #[error("the unwrap token is not signed with ES512")]
+    Algorithm,
+    #[error("the unwrap token does not say where the server is")]
+    NoAddress,
+}
+
+/// Longer ones fit into no request.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// The one algorithm servers use. It is asked for although the signature can't be checked: a token
+/// that names another is none of theirs.
+const ALGORITHM: &str = "ES512";
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    addr: Option<String>,
+}
+
+/// Where the server is that takes the token.
+pub(super) fn address(token: &Secret<String>) -> Result<String, InvalidToken> {
+    let token = token.expose_secret();
+    if token.len() > MAX_BYTES {
+        return Err(InvalidToken::Form);
+    }
+    let mut parts = token.split('.').map(decode);
+    let (Some(Some(header)), Some(Some(claims)), Some(Some(_signature)), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(InvalidToken::Form);
+    };
+    let header: Header = object(&header)?;
+    if header.alg != ALGORITHM {
+        return Err(InvalidToken::Algorithm);
+    }
+    let claims: Claims = object(&claims)?;
+    claims.addr.filter(|address| !address.is_empty()).ok_or(InvalidToken::NoAddress)
+}
+
+/// Lists, which would be read as well, are none of what a token has.
+fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, InvalidToken> {
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(json).ok()).flatten().ok_or(InvalidToken::Form)
+}
+
+fn decode(part: &str) -> Option<Vec<u8>> {
+    BASE64URL_NOPAD.decode(part.as_bytes()).ok().filter(|bytes| !bytes.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER: &str = r#"{"alg":"ES512","typ":"JWT"}"#;
+    const CLAIMS: &str = r#"{"addr":"https://127.0.0.1:8200","jti":"x","exp":1}"#;
+
+    fn token(header: &str, claims: &str) -> String {
+        let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+        format!("{}.{}.{}", part(header), part(claims), BASE64URL_NOPAD.encode(&[7; 132]))
+    }
+
+    fn read(token: &str) -> Result<String, InvalidToken> {
+        address(&Secret::from_text(token))
+    }
+
+    #[test]
+    fn a_token_names_its_server() {
+        assert_eq!(read(&token(HEADER, CLAIMS)).unwrap(), "https://127.0.0.1:8200");
+        assert_eq!(read(&token(HEADER, r#"{"addr":"unix:///tmp/x"}"#)).unwrap(), "unix:///tmp/x");
+    }
+
+    #[test]
+    fn what_is_no_token_of_a_server_is_refused() {
+        let good = token(HEADER, CLAIMS);
+        let (head, signature) = good.rsplit_once('.').unwrap();
+        let padded = token(r#"{"alg":"ES512"}"#, CLAIMS).replacen('.', "=.", 1);
+        let long = token(HEADER, &format!(r#"{{"addr":"{}"}}"#, "a".repeat(MAX_BYTES)));
+        let cases: &[(&str, InvalidToken)] = &[
+            ("", InvalidToken::Form),
+            ("..", InvalidToken::Form),
+            ("s.abcdef", InvalidToken::Form),
+            (head, InvalidToken::Form),
+            (&format!("{head}."), InvalidToken::Form),
+            (&format!("{good}."), InvalidToken::Form),
+            (&format!("{good}.{signature}"), InvalidToken::Form),
+            (&format!(" {good}"), InvalidToken::Form),
+            (&format!("{good}\n"), InvalidToken::Form),
+            (&padded, InvalidToken::Form),
+            (&good.replacen('J', "+", 1), InvalidToken::Form),
+            (&long, InvalidToken::Form),
+            (&token("ES512", CLAIMS), InvalidToken::Form),
+            (&token("{}", CLAIMS), InvalidToken::Form),
+            (&token(r#"{"alg":["ES512"]}"#, CLAIMS), InvalidToken::Form),
+            (&token(r#"{"alg":"none","alg":"ES512"}"#, CLAIMS), InvalidToken::Form),
+            (&token(r#"{"alg":"none"}"#, CLAIMS), InvalidToken::Algorithm),
+            (&token(r#"{"alg":"es512"}"#, CLAIMS), InvalidToken::Algorithm),
+            (&token(r#"{"alg":"HS256"}"#, CLAIMS), InvalidToken::Algorithm),
+            (&token(r#"["ES512"]"#, CLAIMS), InvalidToken::Form),
+            (&token(HEADER, r#"["https://x"]"#), InvalidToken::Form),
+            (&token(HEADER, "{}"), InvalidToken::NoAddress),
+            (&token(HEADER, r#"{"addr":""}"#), InvalidToken::NoAddress),
+            (&token(HEADER, r#"{"addr":null}"#), InvalidToken::NoAddress),
+            (&token(HEADER, r#"{"addr":1}"#), InvalidToken::Form),
+            (&token(HEADER, r#"{"addr":"a","addr":"b"}"#), InvalidToken::Form),
+            (&token(HEADER, r#"{"addr":"a"} x"#), InvalidToken::Form),
+        ];
+        for (token, error) in cases {
+            assert_eq!(read(token), Err(*error), "{token:.60}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "\\PC{0,300}") {
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn never_panics_on_near_misses(
+            header in prop_oneof![Just(HEADER.to_owned()), "\\PC{0,40}"],
+            claims in prop_oneof![Just(CLAIMS.to_owned()), "\\{\"addr\":\\PC{0,40}\\}", "\\PC{0,40}"],
+        ) {
+            if let Ok(address) = read(&token(&header, &claims)) {
+                prop_assert!(!address.is_empty());
+            }
+        }
+
+        #[test]
+        fn never_panics_on_a_changed_character(at in 0_usize..280, with in "[ -~]") {
+            let mut token = token(HEADER, CLAIMS);
+            token.replace_range(at..=at, &with);
+            let _ = read(&token);
+        }
+    }
+}
