@@ -50,7 +50,7 @@ impl http_body::Body for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = self.poll_stream(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(TransportError::underway)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(TransportError::answering)));
         }
         match &mut self.deadline {
             Some(deadline) => {

@@ -51,6 +51,11 @@ impl TransportError {
         Self { delivery, cause }.into_status()
     }
 
+    /// The answer had begun, so the peer had seen the call, whatever it says now.
+    pub(super) fn answering(cause: h2::Error) -> Status {
+        Self { delivery: Delivery::Unknown, cause }.into_status()
+    }
+
     fn code(&self) -> Code {
         match self.cause.reason() {
             Some(reason) if self.cause.is_reset() => match reason {

@@ -13,13 +13,17 @@ use tonic::server::NamedService;
 
 use crate::generated::{health, logical, multiplexing, pb, plugin, strongroom};
 
-/// A client or server that takes messages of any size. What gRPC libraries allow by default,
-/// 4 MiB, is less than an entry may have.
+/// A client or server that takes messages of any size this wire has a use for. What gRPC libraries
+/// allow by default, 4 MiB, is less than an answer may have.
 pub trait AnySize {
-    /// Lifts both limits.
+    /// Lifts both limits. What is received has at most [`MOST_MESSAGE_BYTES`]: the library asks for
+    /// as much memory as the first bytes of a message say, whoever wrote them.
     #[must_use]
     fn any_size(self) -> Self;
 }
+
+/// The longest message that is taken. Requests and answers over HTTP are shorter.
+pub const MOST_MESSAGE_BYTES: usize = 64 << 20;
 
 /// The services of one connection. Who calls is known by the connection alone, so each instance
 /// of a backend gets services of its own.
@@ -96,13 +100,15 @@ macro_rules! any_size {
                 Into<tonic::codegen::StdError> + Send,
         {
             fn any_size(self) -> Self {
-                self.max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
+                self.max_decoding_message_size(MOST_MESSAGE_BYTES)
+                    .max_encoding_message_size(usize::MAX)
             }
         }
 
         impl<S> AnySize for $package::$server::$Server<S> {
             fn any_size(self) -> Self {
-                self.max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
+                self.max_decoding_message_size(MOST_MESSAGE_BYTES)
+                    .max_encoding_message_size(usize::MAX)
             }
         }
     )+)*};

@@ -18,6 +18,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::cork::Cork;
 use super::listener::{MAX_CONNECTIONS, MAX_SOCKET_PATH_BYTES, begin, drive};
+use super::services::MOST_MESSAGE_BYTES;
 use super::*;
 use crate::address::Address;
 use crate::generated::plugin::grpc_broker_client::GrpcBrokerClient;
@@ -240,6 +241,17 @@ fn messages_of_any_size_pass_in_both_directions() {
             let expected = Committed { version: size as u64 };
             assert_eq!(reply.outcome, Some(commit_reply::Outcome::Committed(expected)));
         }
+    });
+}
+
+#[test]
+fn a_message_beyond_all_use_is_refused() {
+    run(async {
+        let scene = Scene::new();
+        let channel = scene.connect().await;
+        let refused = get(&channel, &format!("size {}", MOST_MESSAGE_BYTES + 1)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+        assert_eq!(get(&channel, "size 1").await.unwrap().len(), 1, "the connection goes on");
     });
 }
 
@@ -577,6 +589,41 @@ fn refused_calls_were_not_delivered() {
             assert_eq!(status.code(), code);
             assert_eq!(TransportError::of(&status).unwrap().delivery(), delivery);
         }
+    });
+}
+
+/// Once an answer has begun the peer has seen the call, whatever it says after that.
+#[test]
+fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
+    run(async {
+        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+        let (ours, theirs) = duplex(1 << 16);
+        tasks.spawn(async move {
+            let mut connection = h2::server::handshake(theirs).await.unwrap();
+            let mut begun = None;
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                // The second call ends the answer to the first.
+                if let Some(stream) = &mut begun {
+                    h2::SendStream::send_reset(stream, h2::Reason::REFUSED_STREAM);
+                    respond.send_reset(h2::Reason::CANCEL);
+                    continue;
+                }
+                let head = http::Response::builder().header("content-type", "application/grpc");
+                begun = respond.send_response(head.body(()).unwrap(), false).ok();
+                begun.as_mut().unwrap().send_data(vec![0, 0, 0].into(), false).unwrap();
+            }
+        });
+        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let second = async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            get(&channel, "second").await
+        };
+        let (first, second) = tokio::join!(get(&channel, "first"), second);
+        assert_eq!(second.unwrap_err().code(), Code::Cancelled);
+        let status = first.unwrap_err();
+        assert_eq!(TransportError::of(&status).unwrap().delivery(), Delivery::Unknown);
     });
 }
 
