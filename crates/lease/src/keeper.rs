@@ -1,9 +1,9 @@
 //! [`Keeper`]: the one task that ends leases on time.
 //!
 //! It reads the due index from its start, revokes what is due, and sleeps until the next entry or
-//! until it is woken. Nothing is kept in memory but the revocations under way, of which there is a
-//! bounded number. What fails is tried again with growing pauses; what can't be revoked is kept,
-//! marked irrevocable and shown, never dropped.
+//! until it is woken, and never long. Nothing is kept in memory but the revocations under way, of
+//! which there is a bounded number. What fails is tried again with growing pauses; what can't be
+//! revoked is kept, marked irrevocable and shown, never dropped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,12 +14,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strongroom_barrier::Batch;
 use strongroom_types::{Clock, LeaseId, Timestamp};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::lanes::{Lanes, Slot};
 use crate::lease::{Lease, State};
-use crate::store::{Error, Found, LeaseStore};
+use crate::store::{Error, Found, LeaseStore, UNREADABLE};
 
 /// Ends what a lease is for. The core is one.
 #[async_trait]
@@ -44,6 +45,8 @@ pub enum RevokeError {
 pub struct KeeperOptions {
     /// Revocations at the same time.
     pub concurrency: usize,
+    /// Those of them that may be one mount's.
+    pub per_mount: usize,
     /// How long one attempt may take.
     pub attempt_timeout: Duration,
     /// Attempts until a lease is irrevocable.
@@ -57,6 +60,7 @@ impl Default for KeeperOptions {
     fn default() -> Self {
         Self {
             concurrency: 64,
+            per_mount: 16,
             attempt_timeout: Duration::from_secs(60),
             attempts: 6,
             first_pause: Duration::from_secs(10),
@@ -66,17 +70,17 @@ impl Default for KeeperOptions {
 
 /// Ends leases on time. Cheap to clone; [`Keeper::run`] is the task.
 #[derive(Clone)]
-pub struct Keeper(Arc<Shared>);
+pub struct Keeper(pub(crate) Arc<Shared>);
 
-struct Shared {
-    store: LeaseStore,
+pub(crate) struct Shared {
+    pub(crate) store: LeaseStore,
     revoker: Arc<dyn Revoker>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     options: KeeperOptions,
-    slots: Arc<Semaphore>,
-    under_way: Mutex<HashMap<LeaseId, watch::Receiver<Option<Outcome>>>>,
-    tasks: TaskTracker,
-    wake: Notify,
+    pub(crate) lanes: Lanes,
+    under_way: Mutex<HashMap<LeaseId, watch::Receiver<Option<Ended>>>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) wake: Notify,
     /// When the task will look at the index again by itself, in nanoseconds since the epoch.
     sleeps_until: AtomicI64,
 }
@@ -84,10 +88,29 @@ struct Shared {
 /// How one attempt ended.
 type Outcome = Result<(), RevokeError>;
 
-/// Index entries read at once.
-const PAGE: usize = 256;
+/// How a task ended that was to make an attempt.
+#[derive(Clone, Debug)]
+enum Ended {
+    Tried(Outcome),
+    /// The lease isn't due any more, so none was made.
+    NotDue,
+}
+
+/// What follows from an attempt.
+enum Next {
+    /// Nothing: the lease is gone.
+    Nothing,
+    /// The lease is due at this moment.
+    Due(Timestamp),
+    /// The table doesn't say how the attempt ended.
+    Unwritten,
+}
+
 /// The pause after the store failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// However far the next entry is: should nobody have told of an earlier one, it isn't missed by
+/// more than this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// Attempts to write a lease's state against others who change it.
 const CHANGES: usize = 8;
 
@@ -104,7 +127,7 @@ impl Keeper {
             revoker,
             clock,
             options,
-            slots: Arc::new(Semaphore::new(options.concurrency.max(1))),
+            lanes: Lanes::new(options),
             under_way: Mutex::default(),
             tasks: TaskTracker::new(),
             wake: Notify::new(),
@@ -118,13 +141,14 @@ impl Keeper {
             // While it looks, every new entry wakes it: the look may have passed that place.
             self.0.sleeps_until.store(i64::MAX, Ordering::SeqCst);
             let next = tokio::select! {
-                next = self.look() => next,
+                next = self.look(&stop) => next,
                 () = stop.cancelled() => break,
             };
             let next = next.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the lease table can't be read; trying again");
                 self.0.clock.now().plus(STORE_PAUSE)
             });
+            let next = next.min(self.0.clock.now().plus(LONGEST_SLEEP));
             self.0.sleeps_until.store(next.as_nanos(), Ordering::SeqCst);
             tokio::select! {
                 () = self.0.clock.sleep_until(next) => {}
@@ -146,19 +170,30 @@ impl Keeper {
 
     /// Revokes one lease: notes durably that it is to be revoked, then tries once. A failure is
     /// tried again later, whatever this answers. `Ok` for a lease that isn't there.
+    ///
+    /// Cancel safety: an attempt that was begun goes on in a task of its own.
     pub async fn revoke(&self, id: &LeaseId) -> Result<Outcome, Error> {
-        if !self.order(id).await? {
-            return Ok(Ok(()));
+        match self.order(id).await {
+            Ok(true) => Ok(self.attempt(id).await),
+            Ok(false) => Ok(Ok(())),
+            Err(error) if error.is_unreadable() => {
+                self.0.store.set_aside(id, None).await?;
+                Ok(Err(RevokeError::Never(UNREADABLE.to_owned())))
+            }
+            Err(error) => Err(error),
         }
-        Ok(self.attempt(id).await)
     }
 
-    /// Notes durably that leases are to be revoked, and wakes the task.
+    /// Notes durably that leases are to be revoked, and wakes the task. Those whose record can't be
+    /// read are set aside.
     pub async fn order_all(&self, ids: &[LeaseId]) -> Result<(), Error> {
         let mut batch = Batch::new();
         for id in ids {
-            if let Some(found) = self.0.store.get(id).await? {
-                self.add_order(&mut batch, &found);
+            match self.0.store.get(id).await {
+                Ok(Some(found)) => _ = self.add_order(&mut batch, &found),
+                Ok(None) => {}
+                Err(error) if error.is_unreadable() => self.0.store.set_aside(id, None).await?,
+                Err(error) => return Err(error),
             }
         }
         match self.0.store.commit(batch).await {
@@ -166,7 +201,10 @@ impl Keeper {
             // One of them changed meanwhile: take them one by one.
             Err(Error::Barrier(error)) if error.is_precondition() => {
                 for id in ids {
-                    self.order(id).await?;
+                    match self.order(id).await {
+                        Err(error) if !error.is_unreadable() => return Err(error),
+                        _ => {}
+                    }
                 }
             }
             Err(error) => return Err(error),
@@ -179,18 +217,25 @@ impl Keeper {
     /// passed over.
     pub async fn force(&self, id: &LeaseId) -> Result<Outcome, Error> {
         let outcome = self.revoke(id).await?;
-        if outcome.is_err() {
-            for _ in 0..CHANGES {
-                let Some(found) = self.0.store.get(id).await? else { break };
-                let mut batch = Batch::new();
-                self.0.store.remove(&mut batch, &found);
-                match self.0.store.commit(batch).await {
-                    Err(Error::Barrier(error)) if error.is_precondition() => {}
-                    done => return done.map(|()| outcome),
+        if outcome.is_ok() {
+            return Ok(outcome);
+        }
+        for _ in 0..CHANGES {
+            let mut batch = Batch::new();
+            match self.0.store.get(id).await {
+                Ok(Some(found)) => self.0.store.remove(&mut batch, &found),
+                Ok(None) => return Ok(outcome),
+                Err(error) if error.is_unreadable() => {
+                    self.0.store.remove_unreadable(&mut batch, id);
                 }
+                Err(error) => return Err(error),
+            }
+            match self.0.store.commit(batch).await {
+                Err(Error::Barrier(error)) if error.is_precondition() => {}
+                done => return done.map(|()| outcome),
             }
         }
-        Ok(outcome)
+        Err(Error::Contended)
     }
 
     /// Revocations under way.
@@ -198,47 +243,36 @@ impl Keeper {
         self.lock().len()
     }
 
-    /// Starts what is due; gives the moment of the next entry.
-    async fn look(&self) -> Result<Timestamp, Error> {
-        let mut after: Option<String> = None;
-        loop {
-            let entries = self.0.store.due(after.as_deref(), PAGE).await?;
-            let full = entries.len() == PAGE;
-            for entry in entries {
-                if entry.due > self.0.clock.now() {
-                    return Ok(entry.due);
-                }
-                if !self.lock().contains_key(&entry.id) && self.0.store.is_current(&entry).await? {
-                    // Waits for a slot, so no more is read than can be worked on. The semaphore is
-                    // never closed.
-                    let slot = self.0.slots.clone().acquire_owned().await.ok();
-                    self.start(entry.id, slot);
-                }
-                after = Some(entry.key);
-            }
-            if !full {
-                return Ok(Timestamp::FAR_FUTURE);
-            }
-        }
+    pub(crate) fn is_under_way(&self, id: &LeaseId) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Starts an attempt at a lease that is due, in a slot of its lane.
+    pub(crate) fn start_due(&self, id: LeaseId, slot: Slot) {
+        self.start(id, Some(slot));
     }
 
     /// Makes an attempt, or joins the one under way.
-    async fn attempt(&self, id: &LeaseId) -> Outcome {
-        let mut outcome = self.start(id.clone(), None);
-        match outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Ok(())),
-            Err(_) => Err(RevokeError::Later("the revocation was interrupted".to_owned())),
+    pub(crate) async fn attempt(&self, id: &LeaseId) -> Outcome {
+        loop {
+            let mut ended = self.start(id.clone(), None);
+            let ended = ended.wait_for(Option::is_some).await.map(|ended| ended.clone());
+            match ended {
+                Ok(Some(Ended::Tried(outcome))) => return outcome,
+                // It joined a look at what was due, from before the order: that was no attempt.
+                Ok(Some(Ended::NotDue)) => {}
+                _ => {
+                    let text = "the revocation was interrupted";
+                    return Err(RevokeError::Later(text.to_owned()));
+                }
+            }
         }
     }
 
     /// Starts an attempt in a task of its own; joins one that is under way. Attempts that somebody
     /// asked for take no slot: whoever asks has a bound of their own, and were they to wait for
-    /// slots held by ends that wait for them, nothing would move.
-    fn start(
-        &self,
-        id: LeaseId,
-        slot: Option<OwnedSemaphorePermit>,
-    ) -> watch::Receiver<Option<Outcome>> {
+    /// slots held by ends that wait for them, nothing would move. They are made whatever the time.
+    fn start(&self, id: LeaseId, slot: Option<Slot>) -> watch::Receiver<Option<Ended>> {
         let (report, outcome) = watch::channel(None);
         {
             let mut under_way = self.lock();
@@ -249,34 +283,50 @@ impl Keeper {
         }
         let keeper = self.clone();
         self.0.tasks.spawn(async move {
-            let _slot = slot;
-            let (ended, written) = keeper.try_revoke(&id).await;
-            let _ = report.send(Some(ended));
-            if !written {
+            let asked = slot.is_none();
+            let (ended, next) = keeper.try_revoke(&id, asked).await;
+            let tried = matches!(ended, Ended::Tried(_));
+            if tried {
+                report.send_replace(Some(ended));
+            }
+            if let Next::Unwritten = next {
                 // It is still due, and trying again at once would call the engine over and over.
                 let pause = keeper.0.clock.now().plus(keeper.0.options.first_pause);
                 keeper.0.clock.sleep_until(pause).await;
             }
             keeper.lock().remove(&id);
-            keeper.0.wake.notify_one();
+            drop(slot);
+            if !tried {
+                // Only now, so that whoever joined can make an attempt.
+                report.send_replace(Some(Ended::NotDue));
+            }
+            match next {
+                Next::Nothing => {}
+                Next::Due(due) => keeper.expect(due),
+                Next::Unwritten => keeper.0.wake.notify_one(),
+            }
         });
         outcome
     }
 
-    /// One attempt, and whether the table says how it ended.
-    async fn try_revoke(&self, id: &LeaseId) -> (Outcome, bool) {
+    /// One attempt, if somebody asked for it or the lease is due.
+    async fn try_revoke(&self, id: &LeaseId, asked: bool) -> (Ended, Next) {
         let lost = |error: Error| {
             tracing::warn!(lease = %id, %error, "the lease table can't be changed; trying again");
-            (Err(RevokeError::Later(error.to_string())), false)
+            (Ended::Tried(Err(RevokeError::Later(error.to_string()))), Next::Unwritten)
         };
         let found = match self.0.store.get(id).await {
-            Ok(Some(found)) if is_due(&found.lease, self.0.clock.now()) => found,
-            Ok(_) => return (Ok(()), true),
+            Ok(Some(found)) => found,
+            Ok(None) => return (Ended::Tried(Ok(())), Next::Nothing),
             Err(error) => return lost(error),
         };
+        let due = found.lease.due();
+        if !asked && due.is_none_or(|due| due > self.0.clock.now()) {
+            return (Ended::NotDue, due.map_or(Next::Nothing, Next::Due));
+        }
         let ended = self.call_revoker(found.lease.clone()).await;
         match self.settle(id, ended.as_ref().err()).await {
-            Ok(()) => (ended, true),
+            Ok(due) => (Ended::Tried(ended), due.map_or(Next::Nothing, Next::Due)),
             Err(error) => lost(error),
         }
     }
@@ -299,21 +349,29 @@ impl Keeper {
         }
     }
 
-    /// Removes a lease that was revoked, or writes down what comes after a failure.
-    async fn settle(&self, id: &LeaseId, error: Option<&RevokeError>) -> Result<(), Error> {
+    /// Removes a lease that was revoked, or writes down what comes after a failure, and when.
+    async fn settle(
+        &self,
+        id: &LeaseId,
+        error: Option<&RevokeError>,
+    ) -> Result<Option<Timestamp>, Error> {
         for _ in 0..CHANGES {
-            let Some(found) = self.0.store.get(id).await? else { return Ok(()) };
+            let Some(found) = self.0.store.get(id).await? else { return Ok(None) };
             let mut batch = Batch::new();
-            match error {
-                None => self.0.store.remove(&mut batch, &found),
+            let due = match error {
+                None => {
+                    self.0.store.remove(&mut batch, &found);
+                    None
+                }
                 Some(error) => {
                     let after = self.after_failure(&found.lease, error);
                     self.0.store.replace(&mut batch, &found, &after);
+                    after.due()
                 }
-            }
+            };
             match self.0.store.commit(batch).await {
                 Err(Error::Barrier(error)) if error.is_precondition() => {}
-                done => return done,
+                done => return done.map(|()| due),
             }
         }
         Err(Error::Contended)
@@ -357,26 +415,20 @@ impl Keeper {
     }
 
     /// Adds the note to a batch; `false` if it stands already. An order starts the count of
-    /// attempts anew, for irrevocable leases as well.
+    /// attempts anew, for irrevocable leases as well. It is due since ever, so that a clock that is
+    /// set back doesn't put it off.
     fn add_order(&self, batch: &mut Batch, found: &Found) -> bool {
-        let now = self.0.clock.now();
-        if matches!(&found.lease.state, State::Revoking { attempts: 0, next, .. } if *next <= now) {
+        let state = State::Revoking { attempts: 0, next: Timestamp::EPOCH, error: None };
+        if found.lease.state == state {
             return false;
         }
-        let state = State::Revoking { attempts: 0, next: now, error: None };
         self.0.store.replace(batch, found, &Lease { state, ..Lease::clone(&found.lease) });
         true
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<LeaseId, watch::Receiver<Option<Outcome>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseId, watch::Receiver<Option<Ended>>>> {
         self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_due(lease: &Lease, now: Timestamp) -> bool {
-    lease.due().is_some_and(|due| due <= now)
 }
 
 impl fmt::Debug for Keeper {

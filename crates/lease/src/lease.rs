@@ -102,6 +102,21 @@ impl Lease {
         Ttl::from_duration(self.expires.since(now))
     }
 
+    /// The path of the mount it was issued at, as its id tells: the id without what the mount knows
+    /// of it.
+    pub(crate) fn mount_prefix(&self) -> String {
+        let id = self.id.as_str();
+        let Some((issued_at, _)) = id.rsplit_once('/') else { return String::new() };
+        let below = match &self.kind {
+            Kind::Credential { path, .. } => path.trim_end_matches('/'),
+            Kind::Token { .. } => "",
+        };
+        match issued_at.strip_suffix(below).filter(|mount| mount.ends_with('/')) {
+            Some(mount) => mount.to_owned(),
+            None => format!("{issued_at}/"),
+        }
+    }
+
     /// What is shown of an error: one line of bounded length.
     pub(crate) fn shown_error(error: &str) -> String {
         const MAX_CHARS: usize = 500;

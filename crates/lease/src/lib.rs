@@ -5,17 +5,21 @@
 //!
 //! - [`lease`]: [`Lease`], one record
 //! - [`store`]: [`LeaseStore`], the table and its indexes: by due time, by token, by path
-//! - [`keeper`]: [`Keeper`], the one task that revokes what is due, with bounds and backoff
+//! - [`keeper`]: [`Keeper`], which revokes what is due, with bounds and backoff
+//! - `schedule`: how the keeper reads the due index, and who waits for whom
+//! - `lanes`: each mount's share of what is revoked at the same time
 //!
 //! The table is a database, not a heap of timers: a million leases cost disk, not memory, and
 //! start-up reads none. Formats and crash argument: `docs/src/design/leases.md`.
 
 pub mod keeper;
+mod lanes;
 pub mod lease;
+mod schedule;
 pub mod store;
 #[cfg(test)]
 mod tests;
 
 pub use keeper::{Keeper, KeeperOptions, RevokeError, Revoker};
 pub use lease::{Kind, Lease, State};
-pub use store::{DueEntry, Error, Found, LeaseStore, NewLease};
+pub use store::{DueEntry, Error, Found, Irrevocable, LeaseStore, NewLease};

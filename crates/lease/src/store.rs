@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_types::{ErrorKind, LeaseId, Timestamp, Ttl};
@@ -19,6 +20,8 @@ use crate::lease::{Kind, Lease, State};
 #[derive(Clone, Debug)]
 pub struct LeaseStore {
     view: View,
+    /// It has been said that keys are there that say nothing.
+    complained: Arc<AtomicBool>,
 }
 
 /// A lease that was found, with what is needed to change it.
@@ -28,6 +31,15 @@ pub struct Found {
     pub lease: Arc<Lease>,
     /// For changes on condition that it didn't change meanwhile.
     pub version: Version,
+}
+
+/// A lease nobody tries to revoke any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Irrevocable {
+    /// Its id.
+    pub id: LeaseId,
+    /// Why.
+    pub error: String,
 }
 
 /// What a new lease is to be.
@@ -64,7 +76,15 @@ pub enum Error {
     Barrier(#[from] strongroom_barrier::Error),
 }
 
+/// What is shown of a lease whose record can't be read.
+pub(crate) const UNREADABLE: &str = "the lease's record can't be read";
+
 impl Error {
+    /// Whether a record is there and can't be read. Trying again doesn't help.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Barrier(strongroom_barrier::Error::Tampered { .. }))
+    }
+
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -82,7 +102,7 @@ const IRREVOCABLE: &str = "irrevocable/";
 impl LeaseStore {
     /// Over its view. Reads nothing.
     pub fn new(view: View) -> Self {
-        Self { view }
+        Self { view, complained: Arc::default() }
     }
 
     /// The time.
@@ -152,28 +172,58 @@ impl LeaseStore {
         Ok(())
     }
 
-    /// Entries of the due index after a place in it, the earliest first.
+    /// Entries of the due index after a place in it, the earliest first. Fewer than `limit` are all
+    /// there are.
     pub async fn due(&self, after: Option<&str>, limit: usize) -> Result<Vec<DueEntry>, Error> {
-        let keys = self.view.keys(DUE, after, limit).await?;
-        Ok(keys.into_iter().filter_map(DueEntry::parse).collect())
+        self.parsed(DUE, after.map(str::to_owned), limit, DueEntry::parse).await
     }
 
-    /// Whether an index entry says what its lease says. One that doesn't is removed: left alone it
-    /// would be due for ever.
-    pub async fn is_current(&self, entry: &DueEntry) -> Result<bool, Error> {
-        let found = self.get(&entry.id).await?;
+    /// The lease an index entry speaks of, if it still says the same. An entry that doesn't is
+    /// removed: left alone it would be due for ever. A lease whose record can't be read is set
+    /// aside: tried again and again it would hold up all others.
+    pub async fn current(&self, entry: &DueEntry) -> Result<Option<Found>, Error> {
+        let found = match self.get(&entry.id).await {
+            Err(error) if error.is_unreadable() => {
+                self.set_aside(&entry.id, Some(entry)).await?;
+                return Ok(None);
+            }
+            found => found?,
+        };
         let mut batch = Batch::new();
         let key = record_key(&entry.id);
         match found {
-            Some(found) if found.lease.due() == Some(entry.due) => return Ok(true),
+            Some(found) if found.lease.due() == Some(entry.due) => return Ok(Some(found)),
             Some(found) => self.view.require_unchanged(&mut batch, &key, found.version),
             None => self.view.require_absent(&mut batch, &key),
         }
         self.view.delete(&mut batch, &entry.key);
         match self.view.commit(batch).await {
             Err(error) if !error.is_precondition() => Err(error.into()),
-            _ => Ok(false),
+            _ => Ok(None),
         }
+    }
+
+    /// Puts a lease whose record can't be read among the irrevocable ones, and takes its entry out
+    /// of the due index. Where that entry isn't known, the keeper meets it when it is due.
+    pub(crate) async fn set_aside(
+        &self,
+        id: &LeaseId,
+        entry: Option<&DueEntry>,
+    ) -> Result<(), Error> {
+        tracing::error!(lease = %id, "the lease's record can't be read; kept as irrevocable");
+        let mut batch = Batch::new();
+        self.view.put(&mut batch, &irrevocable_key(id), Vec::new());
+        if let Some(entry) = entry {
+            self.view.delete(&mut batch, &entry.key);
+        }
+        self.commit(batch).await
+    }
+
+    /// Adds the removal of a lease whose record can't be read. Its entry in the due index goes when
+    /// it is due.
+    pub fn remove_unreadable(&self, batch: &mut Batch, id: &LeaseId) {
+        self.view.delete(batch, &record_key(id));
+        self.view.delete(batch, &irrevocable_key(id));
     }
 
     /// Ids of the leases of a token, after one of them.
@@ -194,9 +244,9 @@ impl LeaseStore {
         after: Option<&LeaseId>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
-        let after = after.map(record_key);
-        let keys = self.view.keys(&format!("{ID}{prefix}"), after.as_deref(), limit).await?;
-        Ok(keys.iter().filter_map(|key| LeaseId::parse(key.get(ID.len()..)?).ok()).collect())
+        let (folder, after) = (format!("{ID}{prefix}"), after.map(record_key));
+        let parse = |key: String| LeaseId::parse(key.get(ID.len()..)?).ok();
+        self.parsed(&folder, after, limit, parse).await
     }
 
     /// Leases and folders of leases directly under a prefix.
@@ -210,8 +260,26 @@ impl LeaseStore {
         after: Option<&LeaseId>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
-        let after = after.map(|id| format!("{IRREVOCABLE}{id}"));
-        self.ids(IRREVOCABLE, after, limit).await
+        self.ids(IRREVOCABLE, after.map(irrevocable_key), limit).await
+    }
+
+    /// Irrevocable leases and why they are, also those whose record can't be read.
+    pub async fn irrevocable_with_errors(&self, limit: usize) -> Result<Vec<Irrevocable>, Error> {
+        let ids = self.irrevocable(None, limit).await?;
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            let error = match self.get(&id).await {
+                Ok(Some(found)) => match &found.lease.state {
+                    State::Irrevocable { error } => error.clone(),
+                    _ => continue,
+                },
+                Ok(None) => continue,
+                Err(error) if error.is_unreadable() => UNREADABLE.to_owned(),
+                Err(error) => return Err(error),
+            };
+            all.push(Irrevocable { id, error });
+        }
+        Ok(all)
     }
 
     async fn ids(
@@ -220,21 +288,48 @@ impl LeaseStore {
         after: Option<String>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
-        let keys = self.view.keys(folder, after.as_deref(), limit).await?;
-        Ok(keys.iter().filter_map(|key| LeaseId::parse(key.get(folder.len()..)?).ok()).collect())
+        let parse = |key: String| LeaseId::parse(key.get(folder.len()..)?).ok();
+        self.parsed(folder, after, limit, parse).await
+    }
+
+    /// What the keys under a prefix say, `limit` of them if there are as many. Keys that say nothing
+    /// are passed over, and don't make a page look like the last one.
+    async fn parsed<T>(
+        &self,
+        prefix: &str,
+        mut after: Option<String>,
+        limit: usize,
+        parse: impl Fn(String) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let wanted = limit - all.len();
+            let keys = self.view.keys(prefix, after.as_deref(), wanted).await?;
+            let is_last = keys.len() < wanted;
+            after = keys.last().cloned();
+            let (read, known) = (keys.len(), all.len());
+            all.extend(keys.into_iter().filter_map(&parse));
+            // Once: the same keys are met again and again.
+            if all.len() - known < read && !self.complained.swap(true, Ordering::Relaxed) {
+                tracing::error!(under = prefix, "keys in the lease table can't be read");
+            }
+            if is_last || all.len() >= limit {
+                return Ok(all);
+            }
+        }
     }
 
     fn put_indexes(&self, batch: &mut Batch, lease: &Lease) {
         match lease.due() {
             Some(due) => self.view.put(batch, &due_key(due, &lease.id), Vec::new()),
-            None => self.view.put(batch, &format!("{IRREVOCABLE}{}", lease.id), Vec::new()),
+            None => self.view.put(batch, &irrevocable_key(&lease.id), Vec::new()),
         }
     }
 
     fn delete_indexes(&self, batch: &mut Batch, lease: &Lease) {
         match lease.due() {
             Some(due) => self.view.delete(batch, &due_key(due, &lease.id)),
-            None => self.view.delete(batch, &format!("{IRREVOCABLE}{}", lease.id)),
+            None => self.view.delete(batch, &irrevocable_key(&lease.id)),
         }
     }
 }
@@ -262,6 +357,10 @@ impl DueEntry {
 
 fn record_key(id: &LeaseId) -> String {
     format!("{ID}{id}")
+}
+
+fn irrevocable_key(id: &LeaseId) -> String {
+    format!("{IRREVOCABLE}{id}")
 }
 
 fn token_key(token: &str, id: &LeaseId) -> String {

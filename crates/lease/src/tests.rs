@@ -1,6 +1,7 @@
 //! Leases over a barrier in memory, on a clock moved by hand.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use strongroom_barrier::seal::Initialisation;
 use strongroom_barrier::{Barrier, Batch, Options, SealConfig, Unsealing};
 use strongroom_crypto::SystemEntropy;
 use strongroom_storage::memory::Memory;
-use strongroom_types::clock::ManualClock;
+use strongroom_types::clock::{BoxFuture, ManualClock};
 use strongroom_types::{Clock, LeaseId, Timestamp, Ttl};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Keeper, KeeperOptions, Kind, Lease, LeaseStore, NewLease, RevokeError, Revoker, State,
+    Irrevocable, Keeper, KeeperOptions, Kind, Lease, LeaseStore, NewLease, RevokeError, Revoker,
+    State,
 };
 
 /// Remembers what it revoked, and fails as it is told.
@@ -26,12 +28,17 @@ struct Hands {
     failures: Mutex<HashMap<String, u32>>,
     never: Mutex<Option<String>>,
     panics: Mutex<bool>,
+    /// Calls for leases under these paths never end.
+    hangs: Mutex<Vec<&'static str>>,
 }
 
 #[async_trait]
 impl Revoker for Hands {
     async fn revoke(&self, lease: &Lease) -> Result<(), RevokeError> {
         let id = lease.id.to_string();
+        if self.hangs.lock().unwrap().iter().any(|path| id.starts_with(path)) {
+            std::future::pending::<()>().await;
+        }
         if *self.panics.lock().unwrap() {
             panic!("the engine has a bug");
         }
@@ -73,33 +80,40 @@ impl Bench {
         let barrier = shares.open(options).await.unwrap().unwrap();
         let store = LeaseStore::new(barrier.view("lease/"));
         let hands = Arc::new(Hands::default());
-        let (shared, time) = (hands.clone(), Arc::new(clock.clone()));
-        let keeper = Keeper::new(store.clone(), shared, time, KeeperOptions::default());
+        let keeper = keeper(&store, &hands, clock.clone());
         Self { barrier, store, keeper, hands, clock }
     }
 
     /// A lease `custom/<name>` of a token, for some seconds.
     async fn lease(&self, name: &str, secs: u64) -> LeaseId {
-        let id = LeaseId::parse(&format!("custom/{name}")).unwrap();
+        let id = self.write_lease(&format!("custom/{name}"), credential(), secs).await;
+        self.keeper.expect(self.clock.now().plus(Duration::from_secs(secs)));
+        id
+    }
+
+    /// A lease that nobody tells the keeper of.
+    async fn write_lease(&self, id: &str, kind: Kind, secs: u64) -> LeaseId {
+        let id = LeaseId::parse(id).unwrap();
         let mut batch = Batch::new();
         let new = NewLease {
             id: id.clone(),
-            kind: Kind::Credential {
-                mount: "m".to_owned(),
-                path: "creds/dev".to_owned(),
-                internal: RawValue::from_string("{\"id\":1}".to_owned()).unwrap(),
-                data: None,
-            },
+            kind,
             token: Some("t".to_owned()),
             issued: self.clock.now(),
             ttl: Ttl::from_secs(secs),
             max_ttl: Ttl::ZERO,
             renewable: true,
         };
-        let lease = self.store.add(&mut batch, new);
+        self.store.add(&mut batch, new);
         self.store.commit(batch).await.unwrap();
-        self.keeper.expect(lease.expires);
         id
+    }
+
+    /// Writes what nobody can read where a key is.
+    async fn spoil(&self, key: &str) {
+        let mut batch = Batch::new();
+        self.barrier.view("lease/").put(&mut batch, key, b"not a lease".to_vec());
+        self.barrier.commit(batch).await.unwrap();
     }
 
     async fn state(&self, id: &LeaseId) -> Option<State> {
@@ -131,6 +145,34 @@ impl Bench {
             stop.cancel();
         };
         tokio::join!(run, test);
+    }
+}
+
+fn keeper(store: &LeaseStore, hands: &Arc<Hands>, clock: impl Clock) -> Keeper {
+    Keeper::new(store.clone(), hands.clone(), Arc::new(clock), KeeperOptions::default())
+}
+
+fn credential() -> Kind {
+    Kind::Credential {
+        mount: "m".to_owned(),
+        path: "creds/dev".to_owned(),
+        internal: RawValue::from_string("{\"id\":1}".to_owned()).unwrap(),
+        data: None,
+    }
+}
+
+/// A clock that is set back a second whenever somebody looks at it.
+#[derive(Clone, Debug)]
+struct Backwards(ManualClock, Arc<AtomicU64>);
+
+impl Clock for Backwards {
+    fn now(&self) -> Timestamp {
+        let back = self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.now().minus(Duration::from_secs(back))
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        self.0.sleep_until(at)
     }
 }
 
@@ -331,4 +373,178 @@ async fn an_index_entry_without_its_lease_is_removed() {
             assert!(bench.all_keys().await.is_empty());
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_record_nobody_can_read_is_set_aside_and_the_others_end() {
+    let bench = Bench::new().await;
+    bench
+        .with_keeper(async {
+            let bad = bench.lease("bad", 10).await;
+            bench.lease("good", 10).await;
+            bench.lease("later", 20).await;
+            bench.spoil("id/custom/bad").await;
+            bench.pass(10).await;
+            bench.pass(10).await;
+            assert_eq!(bench.revoked(), ["custom/good", "custom/later"]);
+            let shown = bench.store.irrevocable_with_errors(10).await.unwrap();
+            let error = "the lease's record can't be read".to_owned();
+            assert_eq!(shown, [Irrevocable { id: bad, error }]);
+            assert!(bench.store.due(None, 10).await.unwrap().is_empty(), "nobody tries it again");
+            assert!(bench.all_keys().await.contains(&"id/custom/bad".to_owned()), "it is kept");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_record_nobody_can_read_is_no_obstacle_to_an_order_and_can_be_forced() {
+    let bench = Bench::new().await;
+    let (bad, good) = (bench.lease("bad", 1000).await, bench.lease("good", 1000).await);
+    bench.spoil("id/custom/bad").await;
+    bench.keeper.order_all(&[bad.clone(), good.clone()]).await.unwrap();
+    assert!(matches!(bench.state(&good).await, Some(State::Revoking { .. })));
+    assert!(matches!(bench.keeper.revoke(&bad).await.unwrap(), Err(RevokeError::Never(_))));
+    assert_eq!(bench.store.irrevocable(None, 10).await.unwrap(), std::slice::from_ref(&bad));
+    assert!(bench.keeper.force(&bad).await.unwrap().is_err());
+    assert_eq!(bench.store.under("", None, 10).await.unwrap(), [good]);
+    assert!(bench.store.irrevocable(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_says_nothing_does_not_end_the_index() {
+    let bench = Bench::new().await;
+    let (a, b) = (bench.lease("a", 10).await, bench.lease("b", 20).await);
+    for key in ["due/!", "due/0/", "id/!\u{7f}"] {
+        bench.spoil(key).await;
+    }
+    let due: Vec<_> = bench.store.due(None, 1).await.unwrap().into_iter().map(|d| d.id).collect();
+    assert_eq!(due, std::slice::from_ref(&a), "one was asked for, and one is there");
+    assert_eq!(bench.store.due(None, 3).await.unwrap().len(), 2);
+    assert_eq!(bench.store.under("", None, 1).await.unwrap(), std::slice::from_ref(&a));
+    assert_eq!(bench.store.under("", Some(&a), 1).await.unwrap(), [b]);
+}
+
+#[tokio::test]
+async fn a_lease_nobody_told_of_is_found_within_a_minute() {
+    let bench = Bench::new().await;
+    bench
+        .with_keeper(async {
+            bench.pass(0).await;
+            bench.write_lease("custom/a", credential(), 10).await;
+            bench.pass(59).await;
+            bench.pass(1).await;
+            assert_eq!(bench.revoked(), ["custom/a"]);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_holds_up_its_own_leases_only() {
+    let bench = Bench::new().await;
+    *bench.hands.hangs.lock().unwrap() = vec!["custom/"];
+    bench
+        .with_keeper(async {
+            for n in 0..100 {
+                bench.lease(&format!("n{n}"), 10).await;
+            }
+            for n in 0..20 {
+                bench.write_lease(&format!("other/n{n}"), credential(), 11).await;
+            }
+            let key = "f".repeat(64);
+            bench.write_lease("auth/token/create/h", Kind::Token { key }, 11).await;
+            bench.pass(11).await;
+            assert_eq!(bench.revoked().len(), 21, "all the others");
+            assert_eq!(bench.keeper.under_way(), 16, "a quarter of the slots");
+            // It comes round: everything ends, as fast as its share allows.
+            bench.hands.hangs.lock().unwrap().clear();
+            for _ in 0..4 {
+                bench.pass(60).await;
+            }
+            assert_eq!(bench.revoked().len(), 121);
+            assert!(bench.all_keys().await.is_empty());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_ordered_while_its_lane_is_behind_is_not_forgotten() {
+    let bench = Bench::new().await;
+    *bench.hands.hangs.lock().unwrap() = vec!["custom/"];
+    bench
+        .with_keeper(async {
+            for n in 0..20 {
+                bench.lease(&format!("n{n}"), 10).await;
+            }
+            let ordered = bench.lease("ordered", 1000).await;
+            bench.pass(10).await;
+            bench.pass(5).await;
+            bench.keeper.order_all(std::slice::from_ref(&ordered)).await.unwrap();
+            bench.pass(0).await;
+            bench.hands.hangs.lock().unwrap().clear();
+            // The calls that hang are given up, and the lane goes on.
+            bench.pass(55).await;
+            assert_eq!(bench.revoked().len(), 5, "four that waited, and the one that was ordered");
+            assert!(bench.state(&ordered).await.is_none());
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_put_off_what_was_ordered() {
+    let bench = Bench::new().await;
+    let backwards = || Backwards(bench.clock.clone(), Arc::default());
+    let (a, b) = (bench.lease("a", 1000).await, bench.lease("b", 1000).await);
+    let asked = keeper(&bench.store, &bench.hands, backwards());
+    assert_eq!(asked.revoke(&a).await.unwrap(), Ok(()));
+    assert_eq!(bench.revoked(), ["custom/a"], "it was tried, not only answered");
+    assert!(bench.state(&a).await.is_none());
+    bench.keeper.order_all(std::slice::from_ref(&b)).await.unwrap();
+    let behind = ManualClock::at(bench.clock.now().minus(Duration::from_secs(3600)));
+    let later = keeper(&bench.store, &bench.hands, behind);
+    let stop = CancellationToken::new();
+    let ended = async {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(later.run(stop.clone()), ended);
+    assert_eq!(bench.revoked(), ["custom/a", "custom/b"]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_asked_for_is_made_before_the_next_one_is_due() {
+    let bench = Bench::new().await;
+    bench.hands.failures.lock().unwrap().insert("custom/a".to_owned(), 2);
+    let id = bench.lease("a", 1000).await;
+    assert!(bench.keeper.revoke(&id).await.unwrap().is_err());
+    // As it is for whoever ordered while another attempt was failing.
+    assert!(matches!(bench.state(&id).await, Some(State::Revoking { attempts: 1, .. })));
+    let patience = async {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = bench.keeper.attempt(&id) => Some(outcome),
+        () = patience => None,
+    };
+    assert!(outcome.unwrap().is_err(), "tried, and failed again");
+    assert!(matches!(bench.state(&id).await, Some(State::Revoking { attempts: 2, .. })));
+}
+
+#[tokio::test]
+async fn the_mount_of_a_lease_is_read_from_its_id() {
+    let bench = Bench::new().await;
+    for (id, mount) in [
+        ("db/creds/dev/x", "db/"),
+        ("team/db/creds/dev/x", "team/db/"),
+        ("creds/dev/x", "creds/dev/"),
+        ("mycreds/dev/x", "mycreds/dev/"),
+        ("odd/x", "odd/"),
+    ] {
+        let id = bench.write_lease(id, credential(), 10).await;
+        let found = bench.store.get(&id).await.unwrap().unwrap();
+        assert_eq!(found.lease.mount_prefix(), mount, "{id}");
+    }
 }

@@ -80,15 +80,17 @@ impl Acl {
     }
 
     /// What is granted on listing a folder. A rule for the path with its slash and one for the path
-    /// without may both speak of it: the more specific decides, and of equals the stricter, so that
-    /// a denial can't be walked around with a slash (GHSA-xp3c-3jw3-4vcr).
+    /// without may both speak of it: the more specific decides, and of two exact ones that with the
+    /// slash, unless the other denies: a denial can't be walked around with a slash
+    /// (GHSA-xp3c-3jw3-4vcr).
     pub fn folder_capabilities(&self, path: &str) -> Capabilities {
         let bare = path.strip_suffix('/').unwrap_or(path);
         match (self.decide(path), self.decide(bare)) {
             (Some((a, with)), Some((b, without))) => match a.cmp(&b) {
                 std::cmp::Ordering::Greater => with,
                 std::cmp::Ordering::Less => without,
-                std::cmp::Ordering::Equal => with.union(without),
+                std::cmp::Ordering::Equal if without.denies() => without,
+                std::cmp::Ordering::Equal => with,
             },
             (Some((_, granted)), None) | (None, Some((_, granted))) => granted,
             (None, None) => Capabilities::NONE,
@@ -175,6 +177,20 @@ mod tests {
         let acl = acl(&[r#"path "secret/team" { capabilities = ["list"] }"#]);
         assert!(acl.allows("secret/team/", Capability::List, false));
         assert!(!acl.allows("secret/team/", Capability::Read, false));
+    }
+
+    #[test]
+    fn of_two_exact_rules_the_one_with_the_slash_decides_on_lists() {
+        let both = |with: &str, without: &str| {
+            acl(&[&format!(
+                "path \"a/\" {{ capabilities = [\"{with}\"] }}\n\
+                 path \"a\" {{ capabilities = [\"{without}\"] }}"
+            )])
+        };
+        assert!(!both("read", "list").allows("a/", Capability::List, false), "nothing is joined");
+        assert!(both("list", "read").allows("a/", Capability::List, false));
+        assert!(!both("list", "deny").allows("a/", Capability::List, false));
+        assert!(!both("deny", "list").allows("a/", Capability::List, false));
     }
 
     #[test]

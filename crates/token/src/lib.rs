@@ -16,5 +16,5 @@ mod tests;
 pub mod token;
 
 pub use marks::Mark;
-pub use store::{Created, Error, Found, NewToken, Spent, TokenStore};
+pub use store::{Created, Error, Found, MAX_DEPTH, NewToken, Spent, TokenStore};
 pub use token::{Token, TokenKey};

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_crypto::MacKey;
 use strongroom_types::{Accessor, Entropy, ErrorKind, PolicyName, Secret, Timestamp, Ttl};
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::marks::{Mark, Marks};
 use crate::token::{Token, TokenKey};
@@ -21,7 +24,11 @@ struct Shared {
     view: View,
     hash: MacKey,
     marks: Marks,
-    cache: Cache<TokenKey, Known>,
+    /// Held while a mark is carried from disk to memory, so that the later one is carried last.
+    carrying: Mutex<()>,
+    cache: Cache<TokenKey, Known, ByBytes>,
+    /// Changes of marks under way. They run to their end even when their caller has gone.
+    tasks: TaskTracker,
 }
 
 /// A token as it was at some version of its record, so that the record need not be read again.
@@ -29,6 +36,19 @@ struct Shared {
 struct Known {
     token: Arc<Token>,
     version: Version,
+    /// Of the record.
+    bytes: usize,
+}
+
+/// Weighs known tokens by their records: what is in memory is about as large again.
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<TokenKey, Known> for ByBytes {
+    fn weight(&self, _: &TokenKey, known: &Known) -> u64 {
+        const OVERHEAD: usize = 512;
+        u64::try_from(known.bytes.saturating_mul(2) + OVERHEAD).unwrap_or(u64::MAX)
+    }
 }
 
 /// A token that was found, with what is needed to change it.
@@ -97,6 +117,9 @@ pub enum Error {
     /// Too many requests count uses of one token at the same time.
     #[error("the token is in use by too many requests at once; try again")]
     Contended,
+    /// Too many tokens lie above one that was to be made.
+    #[error("a token can't have more than {MAX_DEPTH} tokens above it; make an orphan instead")]
+    TooDeep,
     /// The barrier.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
@@ -108,6 +131,7 @@ impl Error {
         match self {
             Self::Revoked => ErrorKind::Denied,
             Self::Contended => ErrorKind::Unavailable,
+            Self::TooDeep => ErrorKind::Invalid,
             Self::Barrier(error) => error.kind(),
         }
     }
@@ -131,7 +155,11 @@ const SALT: &str = "salt";
 /// The prefix by which scanners and people know a service token.
 const PREFIX: &str = "hvs.";
 const ID_CHARS: usize = 24;
+/// What is expected in memory, and the most there may be.
 const KNOWN_TOKENS: usize = 4096;
+const KNOWN_BYTES: u64 = 8 << 20;
+/// The most tokens above one. A look-up climbs past all of them while anything is being revoked.
+pub const MAX_DEPTH: usize = 128;
 const PAGE: usize = 256;
 /// Attempts to count a use against others who count at the same time.
 const SPENDING: usize = 64;
@@ -176,7 +204,9 @@ impl TokenStore {
             view,
             hash: MacKey::new(salt.expose_secret()),
             marks: Marks::new(marks),
-            cache: Cache::new(KNOWN_TOKENS),
+            carrying: Mutex::default(),
+            cache: Cache::with_weighter(KNOWN_TOKENS, KNOWN_BYTES, ByBytes),
+            tasks: TaskTracker::new(),
         }))
     }
 
@@ -186,7 +216,7 @@ impl TokenStore {
     }
 
     /// Adds a new token to a batch, on condition that its parent isn't being revoked and that its
-    /// id isn't taken; see [`TokenStore::is_taken`] and [`TokenStore::parent_is_gone`].
+    /// id isn't taken; see [`TokenStore::is_dead`], and [`TokenStore::check_depth`] before it.
     pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> Created {
         let entropy: &dyn Entropy = &**self.0.view.barrier().entropy();
         let id =
@@ -220,6 +250,17 @@ impl TokenStore {
             view.put(batch, &child_key(parent, &key), Vec::new());
         }
         Created { id, key, token }
+    }
+
+    /// Refuses to go deeper than [`MAX_DEPTH`]: for whoever makes a child of this token, before
+    /// [`TokenStore::create`]. Nothing ever gets more tokens above it, so this can't be outrun.
+    pub async fn check_depth(&self, parent: &TokenKey) -> Result<(), Error> {
+        let mut above = Some(parent.clone());
+        for _ in 0..MAX_DEPTH {
+            let Some(key) = above else { return Ok(()) };
+            above = self.find(&key).await?.and_then(|found| found.token.parent.clone());
+        }
+        if above.is_some() { Err(Error::TooDeep) } else { Ok(()) }
     }
 
     /// Adds the condition that a token is there and isn't being revoked: for whatever is made from
@@ -266,7 +307,8 @@ impl TokenStore {
             return Ok(Some(Found { key: key.clone(), token: known.token, version }));
         }
         let token: Arc<Token> = Arc::new(self.0.view.decode(&record, &entry.value)?);
-        self.0.cache.insert(key.clone(), Known { token: token.clone(), version });
+        let known = Known { token: token.clone(), version, bytes: entry.value.len() };
+        self.0.cache.insert(key.clone(), known);
         Ok(Some(Found { key: key.clone(), token, version }))
     }
 
@@ -305,12 +347,14 @@ impl TokenStore {
             if left == 0 {
                 self.add_mark(&mut batch, &found.key, Mark::Tree);
             }
-            match self.0.view.commit(batch).await {
-                Ok(_) if left == 0 => {
-                    self.0.marks.set(&found.key, Mark::Tree);
-                    return Ok(Spent::Last);
-                }
-                Ok(_) => return Ok(Spent::More),
+            let done = if left == 0 {
+                self.commit_marks(batch, vec![found.key.clone()], Some(Mark::Tree)).await
+            } else {
+                self.0.view.commit(batch).await.map(|_| ())
+            };
+            match done {
+                Ok(()) if left == 0 => return Ok(Spent::Last),
+                Ok(()) => return Ok(Spent::More),
                 Err(error) if error.is_precondition() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -329,19 +373,24 @@ impl TokenStore {
     }
 
     /// Marks a token: it and everything below it is refused from now on. Durable when this answers.
-    /// `false` if there is no such token.
+    /// `false` if there is no such token. A mark that is there already stays as it is, unless the
+    /// new one takes the children as well.
+    ///
+    /// Cancel safety: a mark that was begun is made, on disk and in memory.
     pub async fn mark(&self, key: &TokenKey, mark: Mark) -> Result<bool, Error> {
-        if self.0.marks.get(key) == Some(Mark::Tree) {
+        if self.0.marks.get(key).is_some_and(|known| known == Mark::Tree || known == mark) {
             return Ok(true);
         }
         let mut batch = Batch::new();
         self.0.view.require_exists(&mut batch, &record_key(key));
+        if mark == Mark::Orphan {
+            // The children of a token that is revoked with its tree must not be cut loose.
+            self.0.view.require_absent(&mut batch, &mark_key(key));
+        }
         self.add_mark(&mut batch, key, mark);
-        match self.0.view.commit(batch).await {
-            Ok(_) => {
-                self.0.marks.set(key, mark);
-                Ok(true)
-            }
+        match self.commit_marks(batch, vec![key.clone()], Some(mark)).await {
+            Ok(()) => Ok(true),
+            Err(error) if self.0.view.failed_on(&mark_key(key), &error) => Ok(true),
             Err(error) if error.is_precondition() => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -353,16 +402,18 @@ impl TokenStore {
         for key in keys {
             self.add_mark(&mut batch, key, Mark::Tree);
         }
-        self.0.view.commit(batch).await?;
-        for key in keys {
-            self.0.marks.set(key, Mark::Tree);
-        }
-        Ok(())
+        Ok(self.commit_marks(batch, keys.to_vec(), Some(Mark::Tree)).await?)
     }
 
     /// Tokens whose revocation is under way.
     pub fn marked(&self) -> Vec<(TokenKey, Mark)> {
         self.0.marks.all()
+    }
+
+    /// The weight of what is known of tokens in memory.
+    #[cfg(test)]
+    pub(crate) fn known_bytes(&self) -> u64 {
+        self.0.cache.weight()
     }
 
     /// How many tokens are being revoked.
@@ -421,8 +472,7 @@ impl TokenStore {
             }
         }
         view.delete(&mut batch, &mark_key(key));
-        view.commit(batch).await?;
-        self.0.marks.remove(key);
+        self.commit_marks(batch, vec![key.clone()], None).await?;
         self.0.cache.remove(key);
         Ok(())
     }
@@ -448,6 +498,52 @@ impl TokenStore {
             parent = self.find(&key).await?.and_then(|found| found.token.parent.clone());
         }
         Ok(true)
+    }
+
+    /// Applies a batch that leaves these tokens with this mark, and carries what came of it into
+    /// memory: both, even when the caller has gone.
+    async fn commit_marks(
+        &self,
+        batch: Batch,
+        keys: Vec<TokenKey>,
+        mark: Option<Mark>,
+    ) -> Result<(), strongroom_barrier::Error> {
+        let store = self.clone();
+        let work = self.0.tasks.spawn(async move {
+            let done = store.0.view.commit(batch).await;
+            let _carrying = store.0.carrying.lock().await;
+            for key in &keys {
+                store.carry(key, mark.filter(|_| done.is_ok())).await;
+            }
+            done.map(|_| ())
+        });
+        work.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted))
+    }
+
+    /// Makes memory say of a mark what the disk says. Others may have changed it meanwhile, and a
+    /// commit that failed may have been applied, so the disk is asked. Where it doesn't answer, a
+    /// mark that was made counts.
+    async fn carry(&self, key: &TokenKey, made: Option<Mark>) {
+        let stored = mark_key(key);
+        let read = match self.0.view.get_uncached(&stored).await {
+            Ok(None) => Ok(None),
+            Ok(Some(entry)) => self.0.view.decode(&stored, &entry.value).map(Some),
+            Err(error) => Err(error),
+        };
+        let mark = match read {
+            Ok(record) => record.map(|record: MarkRecord| record.children),
+            Err(error) => {
+                tracing::warn!(%error, "a mark can't be read back");
+                if made.is_none() {
+                    return;
+                }
+                made
+            }
+        };
+        match mark {
+            Some(mark) => self.0.marks.set(key, mark),
+            None => self.0.marks.remove(key),
+        }
     }
 
     fn add_mark(&self, batch: &mut Batch, key: &TokenKey, mark: Mark) {

@@ -1,6 +1,7 @@
 //! Tokens over a barrier in memory.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use strongroom_barrier::seal::Initialisation;
@@ -8,9 +9,9 @@ use strongroom_barrier::{Barrier, Batch, Options, SealConfig, Unsealing};
 use strongroom_crypto::SystemEntropy;
 use strongroom_storage::memory::Memory;
 use strongroom_types::clock::ManualClock;
-use strongroom_types::{Clock, PolicyName, Secret, Ttl};
+use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
 
-use crate::{Created, Error, Mark, NewToken, Spent, TokenKey, TokenStore};
+use crate::{Created, Error, MAX_DEPTH, Mark, NewToken, Spent, TokenKey, TokenStore};
 
 struct Bench {
     barrier: Barrier,
@@ -222,6 +223,89 @@ async fn accessors_are_listed_in_pages() {
     all.sort();
     listed.sort();
     assert_eq!(listed, all);
+}
+
+/// Begins some work, and drops it at its first wait.
+async fn begin(work: impl Future) {
+    let mut work = Box::pin(work);
+    let first = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await;
+    assert!(first, "it must wait for the store");
+    drop(work);
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_was_begun_is_made_in_memory_too() {
+    let bench = Bench::new().await;
+    let (token, child) = (bench.child(None).await, bench.child(None).await);
+    begin(bench.tokens.mark(&token.key, Mark::Tree)).await;
+    assert!(!bench.works(&token).await);
+    begin(bench.tokens.mark_children(std::slice::from_ref(&child.key))).await;
+    assert!(!bench.works(&child).await);
+    let once = bench.make(NewToken { num_uses: 1, ..plain() }).await.unwrap();
+    let below = bench.make(NewToken { parent: Some(once.key.clone()), ..plain() }).await.unwrap();
+    let found = bench.tokens.find(&once.key).await.unwrap().unwrap();
+    begin(bench.tokens.spend(&found)).await;
+    assert!(!bench.works(&below).await);
+    let marked = bench.tokens.marked_count();
+    begin(bench.tokens.remove(&token.key, Batch::new())).await;
+    assert_eq!(bench.tokens.marked_count(), marked - 1);
+}
+
+#[tokio::test]
+async fn revoking_as_orphan_does_not_cut_loose_the_children_of_a_revoked_tree() {
+    let bench = Bench::new().await;
+    let parent = bench.child(None).await;
+    let child = bench.child(Some(&parent)).await;
+    // Both come at once, and neither knows of the other: a second store knows what is on disk only.
+    let racing = TokenStore::load(bench.barrier.view("token/")).await.unwrap();
+    assert!(bench.tokens.mark(&parent.key, Mark::Tree).await.unwrap());
+    assert!(racing.mark(&parent.key, Mark::Orphan).await.unwrap(), "it is being revoked");
+    assert_eq!(racing.mark_of(&parent.key), Some(Mark::Tree));
+    let reloaded = TokenStore::load(bench.barrier.view("token/")).await.unwrap();
+    assert_eq!(reloaded.marked(), [(parent.key.clone(), Mark::Tree)]);
+    assert!(!bench.works(&child).await);
+    assert!(bench.tokens.mark(&parent.key, Mark::Orphan).await.unwrap());
+    assert_eq!(bench.tokens.mark_of(&parent.key), Some(Mark::Tree));
+    // The other way round the tree goes.
+    let other = bench.child(None).await;
+    assert!(bench.tokens.mark(&other.key, Mark::Orphan).await.unwrap());
+    assert!(bench.tokens.mark(&other.key, Mark::Tree).await.unwrap());
+    assert_eq!(bench.tokens.mark_of(&other.key), Some(Mark::Tree));
+}
+
+#[tokio::test]
+async fn a_tree_of_tokens_has_a_depth_it_cannot_pass() {
+    let bench = Bench::new().await;
+    let top = bench.child(None).await;
+    let mut last = bench.child(Some(&top)).await;
+    for _ in 1..MAX_DEPTH {
+        bench.tokens.check_depth(&last.key).await.unwrap();
+        last = bench.child(Some(&last)).await;
+    }
+    let error = bench.tokens.check_depth(&last.key).await.unwrap_err();
+    assert_eq!((error.kind(), matches!(error, Error::TooDeep)), (ErrorKind::Invalid, true));
+    // Whose parent has gone is an orphan.
+    bench.tokens.mark(&top.key, Mark::Orphan).await.unwrap();
+    for child in bench.tokens.children(&top.key, None, 10).await.unwrap() {
+        bench.tokens.orphan(&top.key, &child).await.unwrap();
+    }
+    bench.tokens.check_depth(&last.key).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_known_of_tokens_is_bounded_in_bytes() {
+    const BOUND: u64 = 8 << 20;
+    let bench = Bench::new().await;
+    let meta = Some([("k".to_owned(), "x".repeat(100_000))].into());
+    for _ in 0..100 {
+        let token = bench.make(NewToken { meta: Clone::clone(&meta), ..plain() }).await.unwrap();
+        assert!(bench.works(&token).await);
+        assert!(bench.tokens.known_bytes() <= BOUND, "{}", bench.tokens.known_bytes());
+    }
+    assert!(bench.tokens.known_bytes() > BOUND / 4, "and it is used");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use strongroom_lease::{Kind, NewLease};
 use strongroom_sdk::{CommaList, DurationSecs, Input, KeyValues};
 use strongroom_telemetry::names;
 use strongroom_token::{Created, NewToken};
-use strongroom_types::{LeaseId, PolicyName, Secret, Ttl};
+use strongroom_types::{LeaseId, PolicyName, Secret, Timestamp, Ttl};
 
 use super::auth_answer;
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
@@ -98,8 +98,11 @@ async fn make(call: &Call, input: CreateInput, orphan: bool, path: &str) -> Resu
     if parent.token.uses_left.is_some() || caller.last_use {
         return Err(Error::invalid("restricted use token cannot generate child tokens"));
     }
-    let num_uses = u32::try_from(input.num_uses)
-        .map_err(|_| Error::invalid("number of uses cannot be negative"))?;
+    if input.num_uses < 0 {
+        return Err(Error::invalid("number of uses cannot be negative"));
+    }
+    let num_uses =
+        u32::try_from(input.num_uses).map_err(|_| Error::invalid("number of uses is too large"))?;
     match input.token_type.as_str() {
         "" | "service" => {}
         "batch" => return Err(Error::unbuilt("the token type \"batch\"")),
@@ -255,6 +258,9 @@ async fn write(call: &Call, new: NewToken) -> Result<Created, Error> {
     let open = &call.open;
     let now = open.clock().now();
     let parent = new.parent.clone();
+    if let Some(parent) = &parent {
+        open.stores.tokens.check_depth(parent).await?;
+    }
     let mut batch = Batch::new();
     let created = open.stores.tokens.create(&mut batch, new, now);
     if created.token.expires.is_some() {
@@ -270,8 +276,9 @@ async fn write(call: &Call, new: NewToken) -> Result<Created, Error> {
         };
         open.stores.leases.add(&mut batch, lease);
     }
-    match open.barrier.commit(batch).await {
-        Ok(_) => {}
+    let due = created.token.expires.unwrap_or(Timestamp::FAR_FUTURE);
+    match open.commit_due(batch, due).await {
+        Ok(()) => {}
         Err(error) if parent.is_some_and(|p| open.stores.tokens.is_dead(&p, &error)) => {
             return Err(Error::no_token());
         }
@@ -279,9 +286,6 @@ async fn write(call: &Call, new: NewToken) -> Result<Created, Error> {
             return Err(Error::invalid("cannot create a token with a duplicate ID"));
         }
         Err(error) => return Err(error.into()),
-    }
-    if let Some(expires) = created.token.expires {
-        open.keeper.expect(expires);
     }
     metrics::counter!(names::TOKEN_CREATED).increment(1);
     Ok(created)

@@ -77,8 +77,8 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
     let mut batch = Batch::new();
     open.stores.tokens.replace(&mut batch, found, &renewed);
     open.stores.leases.replace(&mut batch, &lease, &moved);
-    match open.barrier.commit(batch).await {
-        Ok(_) => {}
+    match open.commit_due(batch, expires).await {
+        Ok(()) => {}
         Err(error) if error.is_precondition() => {
             return Err(Error::plain(
                 strongroom_types::ErrorKind::Unavailable,
@@ -87,7 +87,6 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
         }
         Err(error) => return Err(error.into()),
     }
-    open.keeper.expect(expires);
     auth_answer(id, &renewed, granted.ttl.as_secs(), granted.warnings)
 }
 

@@ -4,16 +4,18 @@
 //! still there and that the token is not being revoked. If the batch doesn't apply, the credential
 //! is revoked and the client gets an error: nothing leaves that has no lease.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
-use strongroom_lease::{Kind, Lease, NewLease};
+use strongroom_lease::{Kind, Lease, NewLease, RevokeError};
 use strongroom_sdk::engine::{LeaseContext, Leased};
 use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_telemetry::names;
 use strongroom_token::{Found, TokenKey};
 use strongroom_types::{RawObject, Ttl};
 
-use super::ending::{GivenBack, lease_id};
+use super::ending::{ENGINE_CALL, GivenBack, lease_id};
 use super::lifetimes::{Bounds, at_issue};
 use crate::error::Error;
 use crate::mounts::Mounted;
@@ -30,25 +32,32 @@ pub struct Issued {
 
 impl Unsealed {
     /// Registers a credential that an engine issued at `path` (whole, with the mount).
+    ///
+    /// Cancel safety: the credential gets its lease or is taken back, also when this is dropped.
     pub(crate) async fn register(
-        &self,
-        mounted: &Mounted,
+        self: &Arc<Self>,
+        mounted: &Arc<Mounted>,
         path: &str,
         token: &Found,
         leased: &Leased,
     ) -> Result<Issued, Error> {
-        let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(path);
-        match self.write_lease(mounted, path, below, token, leased).await {
-            Ok(issued) => {
-                metrics::counter!(names::LEASES_CREATED).increment(1);
-                self.keeper.expect(issued.lease.expires);
-                Ok(issued)
+        let (open, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
+        let (token, leased) = (token.clone(), leased.clone());
+        self.to_the_end(async move {
+            let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
+            match open.write_lease(&mounted, &path, below, &token, &leased).await {
+                Ok(issued) => {
+                    metrics::counter!(names::LEASES_CREATED).increment(1);
+                    open.keeper.expect(issued.lease.expires);
+                    Ok(issued)
+                }
+                Err(failure) => {
+                    open.take_back(&mounted, below, &leased).await;
+                    Err(failure)
+                }
             }
-            Err(failure) => {
-                self.take_back(mounted, below, leased).await;
-                Err(failure)
-            }
-        }
+        })
+        .await
     }
 
     async fn write_lease(
@@ -128,7 +137,13 @@ impl Unsealed {
                 increment: Ttl::ZERO,
             },
         };
-        let Err(error) = self.ending.revoke_credential(given_back).await else { return };
+        let revoked = tokio::select! {
+            revoked = self.ending.revoke_credential(given_back) => revoked,
+            () = self.clock().sleep_until(now.plus(ENGINE_CALL)) => {
+                Err(RevokeError::Later("the engine did not answer in time".to_owned()))
+            }
+        };
+        let Err(error) = revoked else { return };
         let mount = &mounted.info.path;
         if leased.intent.is_some() {
             tracing::warn!(mount, %error, "a credential without lease is left to its intent");

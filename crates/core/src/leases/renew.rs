@@ -1,5 +1,7 @@
 //! Extending a lease: the engine first, then one batch.
 
+use std::sync::Arc;
+
 use strongroom_barrier::Batch;
 use strongroom_lease::{Found, Kind, Lease};
 use strongroom_sdk::engine::{Operation, Response};
@@ -29,7 +31,13 @@ struct Terms {
 
 impl Unsealed {
     /// Renews a lease by `increment`, or by its usual lifetime if that is zero.
-    pub(crate) async fn renew_lease(&self, id: &LeaseId, increment: Ttl) -> Result<Renewed, Error> {
+    ///
+    /// Cancel safety: once the engine was asked, what it answers is written down.
+    pub(crate) async fn renew_lease(
+        self: &Arc<Self>,
+        id: &LeaseId,
+        increment: Ttl,
+    ) -> Result<Renewed, Error> {
         let watch = Stopwatch::start();
         let found = self.stores.leases.get(id).await?;
         let alive = found.filter(|found| found.lease.is_alive(self.clock().now()));
@@ -40,12 +48,18 @@ impl Unsealed {
         if !found.lease.renewable {
             return Err(Error::invalid("lease is not renewable"));
         }
-        let renewed = self.renew_with_engine(&found, increment).await?;
+        let open = self.clone();
+        let renewal = async move { open.renew_with_engine(&found, increment).await };
+        let renewed = self.to_the_end(renewal).await?;
         metrics::histogram!(names::LEASE_RENEW).record(watch.elapsed_ms());
         Ok(renewed)
     }
 
-    async fn renew_with_engine(&self, found: &Found, increment: Ttl) -> Result<Renewed, Error> {
+    async fn renew_with_engine(
+        self: &Arc<Self>,
+        found: &Found,
+        increment: Ttl,
+    ) -> Result<Renewed, Error> {
         let lease = &*found.lease;
         let Kind::Credential { mount, path, internal, data } = &lease.kind else {
             return Err(Error::invalid("lease is not renewable"));
@@ -89,14 +103,13 @@ impl Unsealed {
         }
         let mut batch = Batch::new();
         self.stores.leases.replace(&mut batch, found, &renewed);
-        match self.barrier.commit(batch).await {
-            Ok(_) => {}
+        match self.commit_due(batch, renewed.expires).await {
+            Ok(()) => {}
             Err(error) if error.is_precondition() => {
                 return Err(Error::invalid("lease not found"));
             }
             Err(error) => return Err(error.into()),
         }
-        self.keeper.expect(renewed.expires);
         Ok(Renewed { lease: renewed, warnings: granted.warnings })
     }
 }

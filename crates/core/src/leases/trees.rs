@@ -2,10 +2,11 @@
 //!
 //! A revocation begins with a durable mark; from then on the whole tree is refused, and nothing new
 //! grows in it. The walk goes down first and removes on its way up: a token goes when its leases
-//! and children are gone. Marks of tokens that are not reached yet survive a crash, and the walk is
-//! taken up again at the next unseal. Leases that can't be revoked stay with the keeper.
+//! are ordered to end and its children are gone. Marks of tokens that are not reached yet survive a
+//! crash, and the walk is taken up again at the next unseal. Leases that can't be revoked, or not
+//! soon, stay with the keeper. A walk that can't go on makes room for others and is taken up later.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use strongroom_barrier::Batch;
 use strongroom_lease::{Keeper, LeaseStore};
 use strongroom_telemetry::names;
 use strongroom_token::{Mark, TokenKey, TokenStore};
-use strongroom_types::{Clock, LeaseId};
-use tokio::sync::{Notify, watch};
+use strongroom_types::{Clock, LeaseId, Timestamp};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Revokes trees of tokens. Cheap to clone; [`Trees::run`] is the task.
 #[derive(Clone)]
@@ -29,12 +31,18 @@ struct Shared {
     clock: Arc<dyn Clock>,
     queue: Mutex<Queue>,
     added: Notify,
+    /// Marks being made and leases being tried. They run to their end even when nobody waits.
+    tasks: TaskTracker,
+    /// Bounds the leases being tried, also those no walk waits for any more.
+    tries: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct Queue {
     order: VecDeque<TokenKey>,
-    /// Queued or being walked, with the signal of its end.
+    /// Walks that could not go on, to be taken up later.
+    held_up: Vec<TokenKey>,
+    /// Queued, held up or being walked, with the signal of its end.
     ends: HashMap<TokenKey, watch::Sender<bool>>,
 }
 
@@ -43,8 +51,13 @@ const WALKERS: usize = 8;
 /// Leases of one token that are revoked at the same time.
 const LEASES_AT_ONCE: usize = 16;
 const PAGE: usize = 128;
-/// The pause after the store failed.
+/// The pause after the store failed, and how often a walk is tried before it makes room.
 const PAUSE: Duration = Duration::from_secs(1);
+const TRIES: usize = 3;
+/// How long one walk waits for engines, for all its leases together. The rest is the keeper's.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often what was held up or forgotten is taken up.
+const ROUND: Duration = Duration::from_secs(60);
 
 impl Trees {
     /// Nothing runs yet.
@@ -54,21 +67,26 @@ impl Trees {
         keeper: Keeper,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let (queue, added) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { tokens, leases, keeper, clock, queue, added }))
+        let (queue, added, tasks) = (Mutex::default(), Notify::new(), TaskTracker::new());
+        let tries = Arc::new(Semaphore::new(WALKERS * LEASES_AT_ONCE));
+        Self(Arc::new(Shared { tokens, leases, keeper, clock, queue, added, tasks, tries }))
     }
 
     /// Marks a token and queues its walk. When this answers, the token and everything below it is
     /// refused for good. `None` if there is no such token; else a signal of the walk's end.
+    ///
+    /// Cancel safety: a mark that was begun is made, and its walk queued.
     pub async fn mark(
         &self,
         key: &TokenKey,
         mark: Mark,
     ) -> Result<Option<watch::Receiver<bool>>, strongroom_token::Error> {
-        if !self.0.tokens.mark(key, mark).await? {
-            return Ok(None);
-        }
-        Ok(Some(self.enqueue(key)))
+        let (trees, key) = (self.clone(), key.clone());
+        let work = self.0.tasks.spawn(async move {
+            let marked = trees.0.tokens.mark(&key, mark).await?;
+            Ok(marked.then(|| trees.enqueue(&key)))
+        });
+        work.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted.into()))
     }
 
     /// Queues the walk of a token that is marked already.
@@ -91,7 +109,38 @@ impl Trees {
             self.enqueue(&key);
         }
         let walkers = (0..WALKERS).map(|_| self.walk_queue(stop.clone()));
-        futures_util::future::join_all(walkers).await;
+        let rounds = stop.run_until_cancelled(self.take_up_rounds());
+        tokio::join!(futures_util::future::join_all(walkers), rounds);
+    }
+
+    /// Now and then takes up walks that were held up, and marks without a walk: the request that was
+    /// to queue it may have been dropped. What has been marked since the round before is left to
+    /// its request.
+    async fn take_up_rounds(&self) {
+        let mut known: HashSet<TokenKey> = HashSet::new();
+        loop {
+            self.0.clock.sleep_until(self.0.clock.now().plus(ROUND)).await;
+            {
+                let mut queue = self.lock();
+                let held_up = std::mem::take(&mut queue.held_up);
+                queue.order.extend(held_up);
+            }
+            self.0.added.notify_one();
+            let marked: HashSet<_> = self.0.tokens.marked().into_iter().map(|(k, _)| k).collect();
+            for key in marked.intersection(&known) {
+                if !self.is_below_a_walk(key).await {
+                    self.enqueue(key);
+                }
+            }
+            known = marked;
+        }
+    }
+
+    /// Whether the walk of the parent will come to a token.
+    async fn is_below_a_walk(&self, key: &TokenKey) -> bool {
+        let found = self.0.tokens.find(key).await.ok().flatten();
+        let parent = found.and_then(|found| found.token.parent.clone());
+        parent.is_some_and(|parent| self.0.tokens.mark_of(&parent) == Some(Mark::Tree))
     }
 
     async fn walk_queue(&self, stop: CancellationToken) {
@@ -110,29 +159,36 @@ impl Trees {
                     () = stop.cancelled() => return,
                 }
             };
-            tokio::select! {
-                () = self.walk_until_done(&key) => {}
+            let done = tokio::select! {
+                done = self.try_walk(&key) => done,
                 () = stop.cancelled() => return,
-            }
-            if let Some(end) = self.lock().ends.remove(&key) {
+            };
+            let mut queue = self.lock();
+            if !done {
+                queue.held_up.push(key);
+            } else if let Some(end) = queue.ends.remove(&key) {
                 let _ = end.send(true);
             }
         }
     }
 
-    async fn walk_until_done(&self, key: &TokenKey) {
-        while let Err(error) = self.walk(key).await {
+    /// Whether the walk came to its end. One that doesn't must not keep a walker for ever.
+    async fn try_walk(&self, key: &TokenKey) -> bool {
+        for _ in 0..TRIES {
+            let Err(error) = self.walk(key).await else { return true };
             tracing::warn!(%error, "a token's revocation was held up by the store; going on soon");
             self.0.clock.sleep_until(self.0.clock.now().plus(PAUSE)).await;
         }
+        false
     }
 
     /// One walk. The stack holds at most a page of children for each level, whatever the tree.
     async fn walk(&self, root: &TokenKey) -> Result<(), strongroom_lease::Error> {
+        let patience = self.0.clock.now().plus(PATIENCE);
         let mut stack = vec![(root.clone(), false)];
         while let Some((key, visited)) = stack.last().cloned() {
             if !visited {
-                self.end_leases(&key).await?;
+                self.end_leases(&key, patience).await?;
                 if let Some(top) = stack.last_mut() {
                     top.1 = true;
                 }
@@ -153,8 +209,13 @@ impl Trees {
         Ok(())
     }
 
-    /// Revokes the leases of a token, each tried once; what fails stays with the keeper.
-    async fn end_leases(&self, key: &TokenKey) -> Result<(), strongroom_lease::Error> {
+    /// Orders the leases of a token to end and tries each once, as long as there is patience. What
+    /// fails or isn't tried is the keeper's: an engine that hangs must not hold up other trees.
+    async fn end_leases(
+        &self,
+        key: &TokenKey,
+        patience: Timestamp,
+    ) -> Result<(), strongroom_lease::Error> {
         let mut after: Option<LeaseId> = None;
         loop {
             let ids = self.0.leases.of_token(key.as_str(), after.as_ref(), PAGE).await?;
@@ -163,26 +224,50 @@ impl Trees {
             }
             after = ids.last().cloned();
             self.0.keeper.order_all(&ids).await?;
-            let attempts = futures_util::stream::iter(ids)
-                .map(|id| async move { self.0.keeper.revoke(&id).await });
-            let mut ended = attempts.buffer_unordered(LEASES_AT_ONCE);
-            while let Some(outcome) = ended.next().await {
-                // A failed attempt is written down and tried again by the keeper.
-                let _ = outcome?;
+            if self.0.clock.now() < patience {
+                tokio::select! {
+                    tried = self.try_each(ids) => tried?,
+                    () = self.0.clock.sleep_until(patience) => {}
+                }
             }
         }
+    }
+
+    async fn try_each(&self, ids: Vec<LeaseId>) -> Result<(), strongroom_lease::Error> {
+        let attempts = futures_util::stream::iter(ids).map(|id| self.try_one(id));
+        let mut ended = attempts.buffer_unordered(LEASES_AT_ONCE);
+        while let Some(outcome) = ended.next().await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Where too many are being tried already, the keeper has one more.
+    async fn try_one(&self, id: LeaseId) -> Result<(), strongroom_lease::Error> {
+        let Ok(place) = self.0.tries.clone().try_acquire_owned() else { return Ok(()) };
+        let keeper = self.0.keeper.clone();
+        let attempt = self.0.tasks.spawn(async move {
+            let _place = place;
+            // A failed attempt is written down and tried again by the keeper.
+            keeper.revoke(&id).await.map(|_| ())
+        });
+        attempt.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted.into()))
     }
 
     async fn remove(&self, key: &TokenKey) -> Result<(), strongroom_lease::Error> {
         let mut batch = Batch::new();
         if let Some(found) = self.0.tokens.find(key).await.map_err(token_error)? {
             let id = LeaseId::parse(&found.token.lease_id(key));
-            let lease = match id {
-                Ok(id) => self.0.leases.get(&id).await?,
-                Err(_) => None,
-            };
-            if let Some(lease) = lease {
-                self.0.leases.remove(&mut batch, &lease);
+            if let Ok(id) = id {
+                match self.0.leases.get(&id).await {
+                    Ok(Some(lease)) => self.0.leases.remove(&mut batch, &lease),
+                    Ok(None) => {}
+                    // It ends this token and nothing else.
+                    Err(error) if error.is_unreadable() => {
+                        self.0.leases.remove_unreadable(&mut batch, &id);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         self.0.tokens.remove(key, batch).await.map_err(token_error)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use strongroom_lease::{Kind, Lease, State};
+use strongroom_lease::Kind;
 use strongroom_sdk::{DurationSecs, Input};
 use strongroom_types::{Fields, LeaseId, Timestamp};
 
@@ -205,14 +205,11 @@ async fn irrevocable(call: &Call) -> Result<Answer, Error> {
         return Err(Error::invalid("the only lease type to list is \"irrevocable\""));
     }
     let limit = usize::try_from(input.limit).unwrap_or(usize::MAX);
-    let ids = call.open.stores.leases.irrevocable(None, limit).await?;
-    let mut leases = Vec::with_capacity(ids.len());
-    for id in &ids {
-        let Some(found) = call.open.stores.leases.get(id).await? else { continue };
-        if let Lease { state: State::Irrevocable { error }, .. } = &*found.lease {
-            leases.push(Irrevocable { lease_id: id.to_string(), error: error.clone() });
-        }
-    }
+    let found = call.open.stores.leases.irrevocable_with_errors(limit).await?;
+    let leases: Vec<_> = found
+        .into_iter()
+        .map(|lease| Irrevocable { lease_id: lease.id.to_string(), error: lease.error })
+        .collect();
     let mut answer = Fields::new();
     answer.set("lease_count", &leases.len());
     answer.set("leases", &leases);

@@ -178,6 +178,7 @@ async fn privileges_are_not_given_away() {
         (r#"{"period":"1h"}"#, "root or sudo privileges required to create periodic token"),
         (r#"{"id":"mine"}"#, "root or sudo privileges required to specify token id"),
         (r#"{"num_uses":-1}"#, "number of uses cannot be negative"),
+        (r#"{"num_uses":4294967296}"#, "number of uses is too large"),
         (r#"{"type":"batch"}"#, "the token type \"batch\" is not supported by this server"),
         (r#"{"type":"zz"}"#, "invalid 'token_type' value"),
         (
@@ -229,4 +230,22 @@ async fn renewing_at_once_is_not_capped() {
     assert!(renewed.warnings.is_empty(), "{:?}", renewed.warnings);
     let error = bench.fails(Verb::Write, "auth/token/create/nope", "{}").await;
     assert_eq!(error.to_string(), "unknown role nope");
+}
+
+#[tokio::test]
+async fn a_tree_of_tokens_is_not_deeper_than_its_bound() {
+    let bench = Bench::new().await;
+    let mut token = bench.root.clone();
+    let deepest = loop {
+        let body = r#"{"policies":["root"]}"#;
+        match bench.send(Verb::Write, "auth/token/create", &token, body).await {
+            Ok(_) => {
+                let answer = bench.ok_as(&token, Verb::Write, "auth/token/create", body).await;
+                token = answer.auth.text("client_token").unwrap();
+            }
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(deepest.kind(), ErrorKind::Invalid);
+    assert!(deepest.to_string().contains("more than 128 tokens above it"), "{deepest}");
 }
