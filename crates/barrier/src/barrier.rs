@@ -61,7 +61,7 @@ struct Shared {
 pub struct Entry {
     /// The value; wiped when the last clone is dropped.
     pub value: Bytes,
-    /// Its version in the store, for [`Batch::require_unchanged`].
+    /// Its version in the store, for `require_unchanged`.
     pub version: Version,
     /// Whether the entry asked for the seal's extra encryption.
     pub seal_wrap: bool,
