@@ -33,12 +33,18 @@ pub struct ListenerConfig {
     pub tls: Option<TlsFiles>,
     /// Bytes of a request's body.
     pub max_request_size: usize,
+    /// Bytes that unfinished and large bodies may take together.
+    pub max_request_bytes_in_flight: usize,
+    /// Open connections; none for as many as the limit of open files allows.
+    pub max_connections: Option<usize>,
     /// How long a request may take.
     pub max_request_duration: Ttl,
     /// How long a client may take to send a request's head.
     pub http_read_header_timeout: Ttl,
     /// How long a client may take to send a request's body.
     pub http_read_timeout: Ttl,
+    /// How long a client may take nothing of its answer.
+    pub http_write_timeout: Ttl,
     /// How long an idle connection lives.
     pub http_idle_timeout: Ttl,
 }
@@ -86,25 +92,27 @@ const REFUSED: [&str; 18] = [
     "redact_version",
 ];
 /// Accepted and without effect: there is nothing to switch off, or nothing to reach.
-const WITHOUT_EFFECT: [&str; 7] = [
+const WITHOUT_EFFECT: [&str; 6] = [
     "cluster_address",
     "tls_disable_client_certs",
     "tls_prefer_server_cipher_suites",
-    "http_write_timeout",
     "telemetry",
     "profiling",
     "inflight_requests_logging",
 ];
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 13] = [
     "address",
     "tls_disable",
     "tls_cert_file",
     "tls_key_file",
     "tls_min_version",
     "max_request_size",
+    "max_request_bytes_in_flight",
     "max_request_duration",
+    "max_connections",
     "http_read_header_timeout",
     "http_read_timeout",
+    "http_write_timeout",
     "http_idle_timeout",
 ];
 
@@ -114,9 +122,12 @@ impl Default for ListenerConfig {
             address: "127.0.0.1:8200".to_owned(),
             tls: None,
             max_request_size: 32 << 20,
+            max_request_bytes_in_flight: 256 << 20,
+            max_connections: None,
             max_request_duration: Ttl::from_secs(90),
             http_read_header_timeout: Ttl::from_secs(10),
             http_read_timeout: Ttl::from_secs(30),
+            http_write_timeout: Ttl::from_secs(30),
             http_idle_timeout: Ttl::from_secs(300),
         }
     }
@@ -144,9 +155,14 @@ impl ListenerConfig {
         }
         section.text("address", &mut listener.address)?;
         section.size("max_request_size", &mut listener.max_request_size)?;
+        section.size("max_request_bytes_in_flight", &mut listener.max_request_bytes_in_flight)?;
+        let mut connections = 0;
+        section.size("max_connections", &mut connections)?;
+        listener.max_connections = (connections > 0).then_some(connections);
         section.duration("max_request_duration", &mut listener.max_request_duration)?;
         section.duration("http_read_header_timeout", &mut listener.http_read_header_timeout)?;
         section.duration("http_read_timeout", &mut listener.http_read_timeout)?;
+        section.duration("http_write_timeout", &mut listener.http_write_timeout)?;
         section.duration("http_idle_timeout", &mut listener.http_idle_timeout)?;
         Ok(listener)
     }
@@ -216,12 +232,29 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_stands_in_the_book() {
+        let page = include_str!("../../../docs/src/reference/listener.md");
+        for name in KNOWN.iter().chain(&WITHOUT_EFFECT).chain(&REFUSED) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn limits_are_read() {
         let text = "tls_disable = true\nmax_request_size = 1024\nmax_request_duration = \"5s\"";
         let listener = read(text).unwrap();
         assert_eq!(listener.max_request_size, 1024);
         assert_eq!(listener.max_request_duration, Ttl::from_secs(5));
+        assert_eq!(listener.max_connections, None);
         assert!(read("tls_disable = true\nmax_request_size = 0").is_err());
+        assert!(read("tls_disable = true\nmax_connections = 0").is_err());
+        let text = "tls_disable = true\nmax_connections = 7\nmax_request_bytes_in_flight = 9\n\
+                    http_write_timeout = \"6s\"\nhttp_read_header_timeout = 5";
+        let listener = read(text).unwrap();
+        assert_eq!(listener.max_connections, Some(7));
+        assert_eq!(listener.max_request_bytes_in_flight, 9);
+        assert_eq!(listener.http_write_timeout, Ttl::from_secs(6));
+        assert_eq!(listener.http_read_header_timeout, Ttl::from_secs(5));
         assert!(Config::parse("storage \"inmem\" {}\nlistener \"udp\" {}", "t").is_err());
     }
 }

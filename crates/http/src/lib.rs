@@ -3,18 +3,32 @@
 //! In reading order:
 //!
 //! - [`listener`]: accepts connections, with TLS or without, within bounds
+//! - [`descriptors`]: how many connections that may be
+//! - `connection`: HTTP over one of them; [`watch`]: how long a client may take for what;
+//!   `stream` and `paced` tell the watch what moves
+//! - `misdirected`: plain HTTP where TLS is spoken
 //! - [`request`]: from HTTP to a core request
+//! - [`body`]: its body, bounded for itself and together with all others
 //! - [`target`]: the path and query of a request, cleaned or refused
 //! - [`answer`]: from a core answer to HTTP
 //! - [`error`]: from a failed request to a status; the only place that names one for an error
 
 pub mod answer;
+pub mod body;
+mod connection;
+pub mod descriptors;
 pub mod error;
 pub mod listener;
+mod misdirected;
+mod paced;
 pub mod request;
+mod stream;
 pub mod target;
+pub mod watch;
 
+pub use body::Bodies;
 pub use listener::{Limits, Listener, TlsSource};
+pub use watch::Timeouts;
 
 use bytes::Bytes;
 use http::Response;
@@ -37,7 +51,8 @@ where
 {
     let head_only = request.method() == http::Method::HEAD;
     let mut response = match request::read(request, limits, connection).await {
-        Ok(read) => match core.handle(read).await {
+        // The share is held until the request is answered: till then its body lives on as fields.
+        Ok((read, _share)) => match core.handle(read).await {
             Ok(answer) => answer::write(answer),
             Err(error) => error::write(&error),
         },

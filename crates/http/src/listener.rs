@@ -4,47 +4,49 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use strongroom_core::Core;
 use strongroom_sdk::engine::Connection;
 use strongroom_types::fields::JsonLimits;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::body::Bodies;
+use crate::watch::Timeouts;
+use crate::{connection, misdirected};
 
 /// Bounds of a listener.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of a request's body.
     pub max_request_bytes: usize,
+    /// Bytes of a body that is a form.
+    pub max_form_bytes: usize,
+    /// Fields of a form or a query, counted before they are put together.
+    pub max_form_fields: usize,
     /// Shape of a request's JSON.
     pub json: JsonLimits,
+    /// The memory that bodies take together. Clones share it.
+    pub bodies: Bodies,
     /// Open connections; more wait to be accepted.
     pub max_connections: usize,
-    /// How long a client may take to send a request's head, and how long an idle connection lives.
-    pub header_timeout: Duration,
-    /// How long a client may take to send a request's body.
-    pub body_timeout: Duration,
-    /// How long a client may take for the TLS handshake.
-    pub handshake_timeout: Duration,
-    /// How long requests being answered are waited for at the end.
-    pub shutdown_timeout: Duration,
+    /// How long a client may take for what.
+    pub timeouts: Timeouts,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_request_bytes: 32 << 20,
+            max_form_bytes: 1 << 20,
+            max_form_fields: 1024,
             json: JsonLimits::default(),
-            max_connections: 16_384,
-            header_timeout: Duration::from_secs(60),
-            body_timeout: Duration::from_secs(60),
-            handshake_timeout: Duration::from_secs(10),
-            shutdown_timeout: Duration::from_secs(10),
+            bodies: Bodies::new(256 << 20, 32 << 20),
+            max_connections: 768,
+            timeouts: Timeouts::default(),
         }
     }
 }
@@ -103,15 +105,20 @@ impl Listener {
             let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
             connections.spawn(async move {
                 let _place = place;
+                let timeouts = limits.timeouts;
+                let answer = move |request| {
+                    let (core, limits) = (core.clone(), limits.clone());
+                    async move { crate::handle(&core, &limits, request, Some(connection)).await }
+                };
                 match tls {
-                    None => serve_connection(stream, connection, core, limits, stop).await,
+                    None => connection::serve(stream, timeouts, stop, answer).await,
                     Some(acceptor) => {
-                        let handshake = acceptor.accept(stream);
-                        let patience = limits.handshake_timeout;
-                        match tokio::time::timeout(patience, handshake).await {
-                            Ok(Ok(stream)) => {
-                                serve_connection(stream, connection, core, limits, stop).await;
+                        let greeting = secured(stream, &acceptor);
+                        match tokio::time::timeout(timeouts.handshake, greeting).await {
+                            Ok(Ok(Some(stream))) => {
+                                connection::serve(stream, timeouts, stop, answer).await;
                             }
+                            Ok(Ok(None)) => tracing::debug!(%peer, "plain HTTP came to a TLS port"),
                             Ok(Err(error)) => {
                                 tracing::debug!(%error, %peer, "a TLS handshake failed");
                             }
@@ -122,7 +129,7 @@ impl Listener {
             });
         }
         connections.close();
-        let patience = self.limits.shutdown_timeout;
+        let patience = self.limits.timeouts.shutdown;
         if tokio::time::timeout(patience, connections.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
         }
@@ -135,45 +142,14 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-async fn serve_connection<S>(
-    stream: S,
-    connection: Connection,
-    core: Core,
-    limits: Arc<Limits>,
-    stop: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .pipeline_flush(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
-        .max_header_list_size(64 << 10)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let service = service_fn(|request| {
-        let (core, limits) = (core.clone(), limits.clone());
-        async move {
-            let response = crate::handle(&core, &limits, request, Some(connection)).await;
-            Ok::<_, std::convert::Infallible>(response)
-        }
-    });
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error, "a connection ended badly");
+/// The TLS stream; none if the client speaks plain HTTP and was told so.
+async fn secured(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+) -> std::io::Result<Option<TlsStream<TcpStream>>> {
+    if misdirected::is_plain_http(&stream).await? {
+        misdirected::answer(stream).await?;
+        return Ok(None);
     }
+    acceptor.accept(stream).await.map(Some)
 }

@@ -5,14 +5,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use strongroom_core::{Request, Verb};
 use strongroom_sdk::engine::Connection;
 use strongroom_types::{Fields, Secret};
 
+use crate::body::{Allowed, Share, Unread, begins_json, collect};
 use crate::listener::Limits;
 use crate::target::{Target, form_fields, go_bool, query_fields, resolve};
 use crate::{Body, answer};
+
+/// A body larger than this is parsed where it keeps no other request waiting.
+const LARGE: usize = 256 << 10;
+/// Bytes of the bodies that anybody may send while the server is sealed. They hold keys, and those
+/// are short.
+const SEALED_BYTES: usize = 64 << 10;
 
 /// A request that HTTP alone can refuse.
 #[derive(Debug)]
@@ -44,15 +50,14 @@ impl Refusal {
     }
 }
 
-/// Reads a request, or refuses it.
+/// Reads a request, or refuses it. The share is what its body holds of the memory for all bodies.
 pub async fn read<B>(
     request: http::Request<B>,
     limits: &Limits,
     connection: Option<Connection>,
-) -> Result<Request, Refusal>
+) -> Result<(Request, Share), Refusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
     let query = head.uri.query();
@@ -65,20 +70,27 @@ where
         Target::Unknown => return Err(Refusal::silent(StatusCode::NOT_FOUND)),
         Target::Malformed => return Err(Refusal::silent(StatusCode::BAD_REQUEST)),
     };
-    let mut query = query_fields(query.unwrap_or_default());
+    let headers = headers(&head.headers)?;
+    let query = query_fields(query.unwrap_or_default(), limits.max_form_fields);
+    let mut query = query.map_err(|error| bad(&error))?;
     let verb = verb(&head.method, &path, &mut query)?;
-    let fields = match verb {
+    let (fields, share) = match verb {
         Verb::Write | Verb::Patch => {
             if verb == Verb::Patch {
                 check_patch_type(&head.headers)?;
             }
-            let bytes = whole_body(body, limits).await?;
-            body_fields(&bytes, &head.headers, limits)?
+            let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
+            let (bytes, share) = whole_body(body, &path, is_form, limits).await?;
+            parsed(bytes, share, is_form, limits).await?
         }
-        Verb::Read | Verb::List | Verb::Delete | Verb::Help => query,
+        Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, Share::default()),
     };
     let token = token(&head.headers);
-    Ok(Request { verb, path, fields, token, headers: headers(&head.headers), connection })
+    Ok((Request { verb, path, fields, token, headers, connection }, share))
+}
+
+fn bad(error: &impl std::fmt::Display) -> Refusal {
+    Refusal::saying(StatusCode::BAD_REQUEST, error.to_string())
 }
 
 fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal> {
@@ -108,40 +120,65 @@ fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal
     }
 }
 
-async fn whole_body<B>(body: B, limits: &Limits) -> Result<Bytes, Refusal>
+async fn whole_body<B>(
+    body: B,
+    path: &str,
+    is_form: bool,
+    limits: &Limits,
+) -> Result<(Bytes, Share), Refusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let too_large =
-        || Refusal::saying(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large");
-    let limit = limits.max_request_bytes;
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(too_large());
+    let bytes = match path {
+        "sys/init" | "sys/unseal" => limits.max_request_bytes.min(SEALED_BYTES),
+        _ => limits.max_request_bytes,
+    };
+    let allowed = Allowed { bytes, form_bytes: is_form.then_some(limits.max_form_bytes) };
+    let reading = collect(body, allowed, &limits.bodies);
+    let refused = Refusal::saying;
+    match tokio::time::timeout(limits.timeouts.body, reading).await {
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(Unread::TooLarge)) => {
+            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"))
+        }
+        Ok(Err(Unread::CutOff)) => {
+            Err(refused(StatusCode::BAD_REQUEST, "the request's body was cut off"))
+        }
+        Ok(Err(Unread::Crowded)) => Err(refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many large request bodies at the same time: try again later",
+        )),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly")),
     }
-    let limited = Limited::new(body, limit);
-    tokio::pin!(limited);
-    match tokio::time::timeout(limits.body_timeout, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => {
-            Err(Refusal::saying(StatusCode::BAD_REQUEST, "the request's body was cut off"))
-        }
-        Err(_) => {
-            Err(Refusal::saying(StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly"))
-        }
+}
+
+/// A large body keeps its thread for a while; other requests wait for the runtime's.
+async fn parsed(
+    body: Bytes,
+    share: Share,
+    is_form: bool,
+    limits: &Limits,
+) -> Result<(Fields, Share), Refusal> {
+    if body.len() <= LARGE {
+        return Ok((body_fields(&body, is_form, limits)?, share));
+    }
+    let limits = limits.clone();
+    // The share goes along: a client that leaves doesn't free what is still being read.
+    let parsing =
+        tokio::task::spawn_blocking(move || (body_fields(&body, is_form, &limits), share));
+    match parsing.await {
+        Ok((fields, share)) => Ok((fields?, share)),
+        Err(_) => Err(Refusal::silent(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
 /// JSON, whatever the content type says; a form only if it says so and doesn't look like JSON.
-fn body_fields(body: &[u8], headers: &HeaderMap, limits: &Limits) -> Result<Fields, Refusal> {
-    let is_form = content_type(headers) == "application/x-www-form-urlencoded";
-    let looks_like_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+fn body_fields(body: &[u8], is_form: bool, limits: &Limits) -> Result<Fields, Refusal> {
+    let looks_like_json = body.trim_ascii_start().first().is_some_and(|first| begins_json(*first));
     if is_form && !looks_like_json {
-        return Ok(form_fields(body));
+        return form_fields(body, limits.max_form_fields).map_err(|error| bad(&error));
     }
-    Fields::parse(body, &limits.json)
-        .map_err(|error| Refusal::saying(StatusCode::BAD_REQUEST, error.to_string()))
+    Fields::parse(body, &limits.json).map_err(|error| bad(&error))
 }
 
 fn check_patch_type(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -169,19 +206,24 @@ fn token(headers: &HeaderMap) -> Option<Secret<String>> {
         .map(|token| Secret::from_text(token.trim()))
 }
 
-/// Every header but those that carry tokens.
-fn headers(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
-    let mut kept: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in headers {
-        // Few headers mean anything to the core, and all of those start so.
-        if !name.as_str().starts_with("x-vault-") || name == "x-vault-token" {
-            continue;
+/// Every header that means something to the core, but the token. One that isn't plainly a value is
+/// refused: left out, it would make another request of this one.
+fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
+    let mut kept = BTreeMap::new();
+    for name in headers.keys().filter(|name| name.as_str().starts_with("x-vault-")) {
+        let mut values = headers.get_all(name).iter();
+        let text = values.next().and_then(|value| value.to_str().ok());
+        let Some(text) = text else {
+            return Err(bad(&format!("the value of the header {name} must be plain ASCII text")));
+        };
+        if values.next().is_some() {
+            return Err(bad(&format!("the header {name} must not be given more than once")));
         }
-        if let Ok(text) = value.to_str() {
-            kept.entry(name.as_str().to_owned()).or_default().push(text.to_owned());
+        if name != "x-vault-token" {
+            kept.insert(name.as_str().to_owned(), vec![text.to_owned()]);
         }
     }
-    kept
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -207,7 +249,7 @@ mod tests {
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let limits = Limits { max_request_bytes: 64, ..Limits::default() };
-        block(read(request, &limits, None))
+        block(read(request, &limits, None)).map(|(request, _)| request)
     }
 
     fn refused(
@@ -261,6 +303,100 @@ mod tests {
             refused("POST", "/v1/a", &[], &body),
             (413, vec!["http: request body too large".to_owned()])
         );
+    }
+
+    /// With the limits of a server that isn't told anything.
+    async fn by_default(
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Fields, (u16, Vec<String>)> {
+        let request = http::Request::post(path).header("content-type", content_type);
+        let request = request.body(Full::new(body.into())).unwrap();
+        let read = read(request, &Limits::default(), None).await;
+        read.map(|(request, _)| request.fields)
+            .map_err(|refusal| (refusal.status.as_u16(), refusal.texts))
+    }
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    #[tokio::test]
+    async fn cve_2025_12044_a_form_is_no_way_around_the_bounds_of_json() {
+        let too_large = (413, vec!["http: request body too large".to_owned()]);
+        let large = "aaaa&aaab&".repeat(200_000);
+        assert_eq!(by_default("/v1/a", FORM, large).await.unwrap_err(), too_large);
+        let many = by_default("/v1/a", FORM, "a&".repeat(2000)).await.unwrap_err();
+        assert_eq!(many.0, 400);
+        assert!(many.1[0].contains("maximum number of fields (1024)"), "{many:?}");
+        let query = format!("/v1/a?{}", "a&".repeat(2000));
+        assert_eq!(by_default(&query, FORM, "").await.unwrap_err().0, 400);
+        // JSON under the name of a form, as curl sends it, keeps the limits of JSON.
+        let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(2 << 20));
+        assert!(by_default("/v1/a", FORM, json).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn cve_2023_6337_what_anybody_may_send_to_a_sealed_server_is_small() {
+        let json = format!(r#"{{"key":"{}"}}"#, "x".repeat(SEALED_BYTES));
+        for path in ["/v1/sys/unseal", "/v1/sys/init"] {
+            assert_eq!(by_default(path, "", json.clone()).await.unwrap_err().0, 413, "{path}");
+        }
+        assert!(by_default("/v1/sys/policy/a", "", json).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cve_2023_6337_a_body_without_a_share_is_asked_to_come_again() {
+        let limits = Limits { bodies: crate::Bodies::new(0, 200 << 10), ..Limits::default() };
+        let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(150 << 10));
+        let send = async || {
+            let body = Full::new(Bytes::from(json.clone()));
+            let read = read(http::Request::post("/v1/a").body(body).unwrap(), &limits, None).await;
+            read.map(|(_, share)| share).map_err(|refusal| refusal.status.as_u16())
+        };
+        let share = send().await.unwrap();
+        assert_eq!(send().await.unwrap_err(), 503);
+        drop(share);
+        assert!(send().await.is_ok());
+    }
+
+    #[test]
+    fn cve_2023_6337_large_bodies_are_parsed_away_from_the_runtime() {
+        let json = |bytes| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes));
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.max_blocking_threads(1).enable_time().build().unwrap();
+        // While the only other thread is held, a large body waits, and a small one doesn't.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        drop(runtime.spawn_blocking(move || held.recv()));
+        runtime.block_on(async {
+            let mut large = Box::pin(by_default("/v1/a", "", json(LARGE)));
+            let patience = std::time::Duration::from_millis(1);
+            assert!(tokio::time::timeout(patience, large.as_mut()).await.is_err());
+            assert!(by_default("/v1/a", "", json(1000)).await.is_ok());
+            release.send(()).unwrap();
+            assert_eq!(large.await.unwrap().text("a").unwrap().len(), LARGE);
+            let broken = format!(r#"{{"a":"{}"#, "x".repeat(LARGE));
+            assert_eq!(by_default("/v1/a", "", broken).await.unwrap_err().0, 400);
+        });
+    }
+
+    #[test]
+    fn a_header_that_is_no_plain_value_is_refused_not_left_out() {
+        let send = |headers: &[(&str, &[u8])]| {
+            let mut request = http::Request::get("/v1/a");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(Full::new(Bytes::new())).unwrap();
+            let read = block(read(request, &Limits::default(), None));
+            read.map_err(|refusal| (refusal.status.as_u16(), refusal.texts)).map(|_| ())
+        };
+        let text = "the value of the header x-vault-namespace must be plain ASCII text".to_owned();
+        assert_eq!(send(&[("X-Vault-Namespace", b"t\xc3\xa9am")]), Err((400, vec![text])));
+        assert_eq!(send(&[("X-Vault-Token", b"\xff")]).unwrap_err().0, 400);
+        let text = "the header x-vault-namespace must not be given more than once".to_owned();
+        let twice: [(&str, &[u8]); 2] = [("x-vault-namespace", b""), ("X-Vault-Namespace", b"a")];
+        assert_eq!(send(&twice), Err((400, vec![text])));
+        assert_eq!(send(&[("x-other", b"\xff"), ("x-other", b"b")]), Ok(()));
     }
 
     #[test]

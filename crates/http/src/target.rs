@@ -69,10 +69,22 @@ fn percent_encode(path: &str) -> String {
     percent_encoding::utf8_percent_encode(path, KEPT).to_string()
 }
 
-/// The query's fields; a name that comes several times becomes a list.
-pub fn query_fields(query: &str) -> Fields {
+/// More fields than are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refused {what} due to high complexity: exceeded maximum number of fields ({most})")]
+pub struct TooManyFields {
+    what: &'static str,
+    most: usize,
+}
+
+/// The query's fields; a name that comes several times becomes a list. They are counted while they
+/// are read: each costs far more than its bytes.
+pub fn query_fields(query: &str, most: usize) -> Result<Fields, TooManyFields> {
     let mut values: BTreeMap<Cow<'_, str>, Vec<Cow<'_, str>>> = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+    for (index, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
+        if index >= most {
+            return Err(TooManyFields { what: "query", most });
+        }
         values.entry(name).or_default().push(value);
     }
     let mut fields = Fields::new();
@@ -82,13 +94,16 @@ pub fn query_fields(query: &str) -> Fields {
             several => fields.set(name, &several),
         }
     }
-    fields
+    Ok(fields)
 }
 
 /// The form's fields; a name that comes several times is joined with commas.
-pub fn form_fields(body: &[u8]) -> Fields {
+pub fn form_fields(body: &[u8], most: usize) -> Result<Fields, TooManyFields> {
     let mut values: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(body) {
+    for (index, (name, value)) in form_urlencoded::parse(body).enumerate() {
+        if index >= most {
+            return Err(TooManyFields { what: "form input", most });
+        }
         values
             .entry(name.into_owned())
             .and_modify(|known| {
@@ -101,7 +116,7 @@ pub fn form_fields(body: &[u8]) -> Fields {
     for (name, value) in values {
         fields.set(name, &value);
     }
-    fields
+    Ok(fields)
 }
 
 /// A boolean as Go reads them.
@@ -146,11 +161,21 @@ mod tests {
 
     #[test]
     fn repeated_names_become_lists_in_queries_and_commas_in_forms() {
-        let query = query_fields("a=1&b=x&b=y&c=");
+        let query = query_fields("a=1&b=x&b=y&c=", 4).unwrap();
         assert_eq!(query.get("a").unwrap().get(), "\"1\"");
         assert_eq!(query.get("b").unwrap().get(), r#"["x","y"]"#);
         assert_eq!(query.get("c").unwrap().get(), "\"\"");
-        assert_eq!(form_fields(b"b=x&b=y").get("b").unwrap().get(), "\"x,y\"");
+        assert_eq!(form_fields(b"b=x&b=y", 2).unwrap().get("b").unwrap().get(), "\"x,y\"");
+    }
+
+    #[test]
+    fn cve_2025_12044_fields_of_forms_and_queries_are_counted() {
+        assert!(form_fields(b"a&b&c", 3).is_ok() && query_fields("a&b&c", 3).is_ok());
+        // The same name counts as well.
+        for many in ["a&b&c&d", "a&a&a&a"] {
+            assert!(form_fields(many.as_bytes(), 3).is_err(), "{many}");
+            assert!(query_fields(many, 3).is_err(), "{many}");
+        }
     }
 
     proptest::proptest! {

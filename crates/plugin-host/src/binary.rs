@@ -98,10 +98,10 @@ impl Binaries {
             return Err(refused("it must be the name of a file in the plug-in folder"));
         };
         let folder = fs::canonicalize(&self.directory)
-            .map_err(|error| self.folder_error(&self.directory, &error.to_string()))?;
-        let metadata = fs::metadata(&folder)
-            .map_err(|error| self.folder_error(&folder, &error.to_string()))?;
-        check_owner(&metadata).map_err(|reason| self.folder_error(&folder, reason))?;
+            .map_err(|error| unfit(PLUGINS, &self.directory, &error.to_string()))?;
+        let metadata =
+            fs::metadata(&folder).map_err(|error| unfit(PLUGINS, &folder, &error.to_string()))?;
+        check_owner(&metadata).map_err(|reason| unfit(PLUGINS, &folder, reason))?;
         let path =
             fs::canonicalize(folder.join(command)).map_err(|error| unreadable(command, &error))?;
         if path.parent() != Some(&*folder) {
@@ -129,6 +129,7 @@ impl Binaries {
         spec: &Spec,
         expected: &Sha256Digest,
     ) -> Result<(), Error> {
+        let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
         let unfinished = self.copies.join(format!("{}.{UNFINISHED}", self.entropy.base62(16)));
         let outcome = (|| {
             let mut copy = OpenOptions::new()
@@ -136,13 +137,15 @@ impl Binaries {
                 .create_new(true)
                 .mode(0o500)
                 .open(&unfinished)
-                .map_err(|error| self.folder_error(&self.copies, &error.to_string()))?;
-            let seen = read_through(&mut original, &mut copy)
-                .map_err(|error| self.folder_error(&self.copies, &error.to_string()))?;
+                .map_err(failed)?;
+            let seen = read_through(&mut original, &mut copy).map_err(failed)?;
             self.judge(spec, &seen, expected, false)?;
+            // What has its name must have its content, also after the power fails: the original
+            // may be another by then.
+            copy.sync_all().map_err(failed)?;
             drop(copy);
-            fs::rename(&unfinished, to)
-                .map_err(|error| self.folder_error(&self.copies, &error.to_string()))
+            fs::rename(&unfinished, to).map_err(failed)?;
+            File::open(&self.copies).and_then(|folder| folder.sync_all()).map_err(failed)
         })();
         if outcome.is_err() {
             // It may not have been made at all.
@@ -201,7 +204,7 @@ impl Binaries {
     }
 
     fn prepare_copies(&self) -> Result<Copies, Error> {
-        let failed = |error: io::Error| self.folder_error(&self.copies, &error.to_string());
+        let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
         match DirBuilder::new().mode(0o700).create(&self.copies) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -213,10 +216,10 @@ impl Binaries {
             OpenOptions::new().read(true).custom_flags(flags).open(&self.copies).map_err(failed)?;
         let metadata = folder.metadata().map_err(failed)?;
         if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(self.folder_error(&self.copies, "it belongs to another user"));
+            return Err(unfit(COPIES, &self.copies, "it belongs to another user"));
         }
         if metadata.mode() & OPEN_TO_OTHERS != 0 {
-            return Err(self.folder_error(&self.copies, "others than its owner may use it"));
+            return Err(unfit(COPIES, &self.copies, "others than its owner may use it"));
         }
         let mount = fstatvfs(&folder).map_err(|error| failed(error.into()))?;
         let runs = !mount.f_flag.contains(StatVfsMountFlags::NOEXEC);
@@ -233,11 +236,13 @@ impl Binaries {
             }
         }
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads as a part of what calls it")]
-    fn folder_error(&self, folder: &Path, reason: &str) -> Error {
-        Error::Folder { folder: folder.to_owned(), reason: reason.to_owned() }
-    }
+const PLUGINS: &str = "plug-in folder";
+const COPIES: &str = "folder of plug-in copies";
+
+fn unfit(role: &'static str, folder: &Path, reason: &str) -> Error {
+    Error::Folder { role, folder: folder.to_owned(), reason: reason.to_owned() }
 }
 
 const UNFINISHED: &str = "unfinished";

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::binary::Source;
 use crate::error::Error;
 use crate::host::Shared;
-use crate::pool::{Key, Seat};
+use crate::place::Place;
+use crate::pool::Key;
 use crate::process::Process;
 use crate::within;
 
@@ -44,7 +45,7 @@ struct Instance {
 #[derive(Clone)]
 enum State {
     Up(Arc<Life>),
-    Down { why: String },
+    Down { why: &'static str },
     Closed,
 }
 
@@ -53,17 +54,20 @@ struct Life {
     number: u64,
     remote: RemoteEngine,
     process: Arc<Process>,
-    seat: Mutex<Option<Seat>>,
+    place: Mutex<Option<Place>>,
 }
 
-/// How long each step of setting up may take.
+/// How long each step of setting up may take, and all of them.
 const SET_UP: Duration = Duration::from_secs(30);
+const ALL_OF_SET_UP: Duration = Duration::from_secs(60);
 /// How long initialising may take after a restart.
 const INITIALIZE: Duration = Duration::from_secs(60);
 /// How long a request waits for a restart, at most.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a request is handed over before it is given up.
 const ATTEMPTS: usize = 4;
+/// What clients are told meanwhile.
+const NOT_RESTARTED: &str = "it could not be restarted; the server's log says why";
 /// How long a process that refused a request unseen is given to go before it is asked again.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -128,10 +132,20 @@ impl PluginEngine {
         loop {
             let life = self.0.after(over, patience).await?;
             let outcome = call(life.clone()).await;
-            let undelivered =
-                matches!(outcome, Err(EngineError::Unavailable { delivered: false, .. }));
-            if !undelivered || attempts == ATTEMPTS {
-                return outcome;
+            let doubt = &life.process.doubt;
+            match &outcome {
+                Err(EngineError::Unavailable { delivered: false, .. }) if attempts < ATTEMPTS => {}
+                Err(EngineError::Unavailable { delivered: false, .. }) => {
+                    doubt.refuses();
+                    return outcome;
+                }
+                Err(EngineError::Unavailable { .. } | EngineError::Internal { .. }) => {
+                    return outcome;
+                }
+                _ => {
+                    doubt.heard();
+                    return outcome;
+                }
             }
             attempts += 1;
             if within(&*clock, BREATH, life.process.lost()).await.is_some() {
@@ -193,7 +207,7 @@ impl Engine for PluginEngine {
 
 impl Drop for PluginEngine {
     fn drop(&mut self) {
-        // Without a close the seat still goes with the last life.
+        // Without a close the last life still gives its place up.
         self.0.closing.cancel();
         self.0.state.send_replace(State::Closed);
     }
@@ -248,6 +262,7 @@ impl Instance {
 }
 
 impl Life {
+    /// Cancel safety: when dropped, what may have been set up is cleaned up in the background.
     async fn begin(
         host: &Arc<Shared>,
         key: &Key,
@@ -256,22 +271,39 @@ impl Life {
         number: u64,
     ) -> Result<Self, Error> {
         let launcher = &host.launcher;
-        let start = || launcher.start(&key.spec, Source::AnyCopy);
+        let start = || {
+            let (host, spec) = (host.clone(), key.spec.clone());
+            async move { host.launcher.start(&spec, Source::AnyCopy).await }
+        };
         let seat = host.pool.seat(key, label, start).await?;
         let process = seat.process().clone();
+        let instance = launcher.entropy.base62(10);
+        let place = Place::new(seat, &instance, launcher);
         let services =
             host_services(mount.storage.clone(), mount.system.clone(), host.facts.clone());
-        let remote = RemoteEngine::set_up(SetUp {
+        let setting_up = RemoteEngine::set_up(SetUp {
             channel: &process.channel,
             broker: &process.broker,
             services,
-            instance: launcher.entropy.base62(10),
+            instance,
             mount: Some(mount.clone()),
             clock: launcher.clock.clone(),
             limit: SET_UP,
-        })
-        .await?;
-        Ok(Self { number, remote, process, seat: Mutex::new(Some(seat)) })
+        });
+        let failure = match within(&*launcher.clock, ALL_OF_SET_UP, setting_up).await {
+            Some(Ok(remote)) => {
+                return Ok(Self { number, remote, process, place: Mutex::new(Some(place)) });
+            }
+            Some(Err(error)) => error.into(),
+            None => {
+                let reason = "it was not set up in time".to_owned();
+                Error::Failed { plugin: key.spec.title(), reason }
+            }
+        };
+        let (plugin, reason) = (key.spec.title(), failure.details());
+        tracing::error!(plugin, mount = label, reason, "an instance could not be set up");
+        place.clean_up().await;
+        Err(failure)
     }
 
     /// Gives the place up. Calls under way are cut off.
@@ -279,9 +311,9 @@ impl Life {
         if orderly {
             self.remote.close().await;
         }
-        let seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(seat) = seat {
-            seat.leave().await;
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(place) = place {
+            place.leave().await;
         }
     }
 }
@@ -305,7 +337,7 @@ impl Supervisor {
             let born = clock.now();
             life.process.lost().await;
             self.backoff.lived(clock.now().since(born));
-            let mut why = "its process ended".to_owned();
+            let mut why = "its process ended";
             let number = life.number;
             life.end(false).await;
             drop(life);
@@ -320,8 +352,10 @@ impl Supervisor {
                     Err(error) => {
                         let plugin = self.instance.key.spec.title();
                         let mount = &self.instance.label;
-                        tracing::error!(plugin, mount, %error, "a plug-in could not be restarted");
-                        why = error.to_string();
+                        let reason = error.details();
+                        tracing::error!(plugin, mount, reason, "a plug-in could not be restarted");
+                        // Every client of the mount reads it.
+                        why = NOT_RESTARTED;
                     }
                 }
             };

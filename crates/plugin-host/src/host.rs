@@ -9,6 +9,7 @@ use std::time::Duration;
 use strongroom_sdk::engine::{Engine, Kind, Mount};
 use strongroom_sdk::wire::{HostFacts, RemoteEngine, SetUp, probe_services};
 use strongroom_types::{Clock, Entropy};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +19,7 @@ use crate::environment::HostEnvironment;
 use crate::error::Error;
 use crate::meter::Meter;
 use crate::pool::{Key, Pool};
-use crate::process::Launcher;
+use crate::process::{Launcher, Process, READING};
 use crate::spec::Spec;
 use crate::within;
 
@@ -65,7 +66,9 @@ pub(crate) struct Shared {
 
 /// How long all processes together are given to end.
 const CLOSE: Duration = Duration::from_secs(10);
+/// How long each question of a probe may take, and all of them.
 const QUESTIONS: Duration = Duration::from_secs(10);
+const ALL_QUESTIONS: Duration = Duration::from_secs(30);
 
 impl PluginHost {
     /// Nothing is started or touched by it, except that copies left unfinished are removed.
@@ -89,6 +92,7 @@ impl PluginHost {
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             meter: Meter::default(),
+            reading: Arc::new(Semaphore::new(READING)),
         };
         let facts = HostFacts { version: options.version };
         let generations = Mutex::default();
@@ -97,10 +101,28 @@ impl PluginHost {
 
     /// Runs a plug-in once, in a process of its own, and gives the version it reports; empty if it
     /// reports none. The file in the plug-in folder must be the one that is named.
+    ///
+    /// Cancel safety: when dropped, the process is ended.
     pub async fn probe(&self, spec: &Spec) -> Result<String, Error> {
-        let Shared { launcher, facts, .. } = &*self.0;
+        let Shared { launcher, .. } = &*self.0;
         let process = launcher.start(spec, Source::Original).await?;
-        let asked = RemoteEngine::set_up(SetUp {
+        let asked = within(&*launcher.clock, ALL_QUESTIONS, self.question(spec, &process)).await;
+        let outcome = asked.unwrap_or_else(|| {
+            let reason = "it did not say in time what it is".to_owned();
+            Err(Error::Failed { plugin: spec.title(), reason })
+        });
+        if let Err(error) = &outcome {
+            let (plugin, reason) = (spec.title(), error.details());
+            tracing::error!(plugin, reason, "a plug-in could not be registered");
+        }
+        process.stop();
+        process.ended().await;
+        outcome
+    }
+
+    async fn question(&self, spec: &Spec, process: &Process) -> Result<String, Error> {
+        let Shared { launcher, facts, .. } = &*self.0;
+        let engine = RemoteEngine::set_up(SetUp {
             channel: &process.channel,
             broker: &process.broker,
             services: probe_services(facts.clone()),
@@ -108,27 +130,19 @@ impl PluginHost {
             mount: None,
             clock: launcher.clock.clone(),
             limit: QUESTIONS,
-        });
-        let outcome = match asked.await {
-            Ok(engine) => {
-                let description = engine.description().clone();
-                engine.close().await;
-                let kind = match description.kind {
-                    Kind::Secrets => "secret",
-                    Kind::Auth => "auth",
-                };
-                if kind == spec.kind {
-                    Ok(description.version)
-                } else {
-                    let reason = format!("it is of type {kind:?}, not {:?}", spec.kind);
-                    Err(Error::Failed { plugin: spec.title(), reason })
-                }
-            }
-            Err(error) => Err(error.into()),
+        })
+        .await?;
+        let description = engine.description().clone();
+        engine.close().await;
+        let kind = match description.kind {
+            Kind::Secrets => "secret",
+            Kind::Auth => "auth",
         };
-        process.stop();
-        process.ended().await;
-        outcome
+        if kind != spec.kind {
+            let reason = format!("it is of type {kind:?}, not {:?}", spec.kind);
+            return Err(Error::Failed { plugin: spec.title(), reason });
+        }
+        Ok(description.version)
     }
 
     /// Opens an instance, in a process that runs the plug-in already if there is one. `label` names

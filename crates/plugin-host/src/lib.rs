@@ -11,9 +11,11 @@
 //! - [`binary`]: the file that was hashed is the file that runs
 //! - [`environment`]: what a plug-in is told, and what it must not be told
 //! - [`spawn`]: children that die with the server; the only unsafe code outside of `crypto`
-//! - [`process`]: from a file to a connection, and the watch over its life
+//! - [`process`]: from a file to a connection
+//! - `keeper`: the watch over a process, to its end
 //! - [`output`]: what a plug-in prints, as lines of our log
 //! - [`pool`]: which instances share a process
+//! - `place`: a seat in a process, and the instance that may be there
 //! - [`engine`]: [`PluginEngine`](engine::PluginEngine), an instance that outlives its process
 #![deny(missing_docs)]
 
@@ -22,8 +24,10 @@ pub mod engine;
 pub mod environment;
 mod error;
 pub mod host;
+mod keeper;
 mod meter;
 pub mod output;
+mod place;
 pub mod pool;
 pub mod process;
 pub mod spawn;
@@ -31,7 +35,7 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use error::Error;
+pub use error::{Answer, Error, StartFailure};
 pub use host::{Options, PluginHost};
 pub use spec::Spec;
 

@@ -51,13 +51,13 @@ impl Labels {
     }
 }
 
-/// How standard error ended. Kept for the error of a start that failed.
+/// How standard error ended. Kept for the log, to stand beside the failure of a start.
 #[derive(Clone, Debug, Default)]
 pub struct Tail(Arc<Mutex<VecDeque<String>>>);
 
 const TAIL_LINES: usize = 50;
 const TAIL_LINE_BYTES: usize = 500;
-/// Of the tail, what an error shows.
+/// Of the tail, what stands there.
 const LAST_WORDS: usize = 5;
 
 impl Tail {
@@ -74,21 +74,23 @@ impl Tail {
         lines.push_back(text);
     }
 
-    /// The last few lines, ready to follow an error; empty if there were none.
+    /// The last few lines. For the log alone: whatever an author printed is in it.
     pub fn last_words(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = lines.len().saturating_sub(LAST_WORDS);
         let last: Vec<_> = lines.iter().skip(skipped).map(String::as_str).collect();
-        if last.is_empty() { String::new() } else { format!("; it wrote: {}", last.join(" / ")) }
+        last.join(" / ")
     }
 }
 
-/// Lines a second that a plug-in may log in the long run.
+/// Short lines a second that a plug-in may log in the long run.
 const RATE: u32 = 200;
-/// Lines it may log at once after a silence.
+/// Short lines it may log at once after a silence.
 const BURST: u32 = 2000;
+/// A line of more bytes than this counts as several.
+const SHORT_BYTES: usize = 256;
 
-/// How many lines are let through.
+/// How much is let through.
 #[derive(Debug)]
 struct Allowance {
     left: u32,
@@ -101,8 +103,8 @@ impl Allowance {
         Self { left: BURST, filled: now, dropped: 0 }
     }
 
-    /// Whether a line may pass, and how many were dropped before it.
-    fn take(&mut self, now: Timestamp) -> Option<u64> {
+    /// Whether a line of so many bytes may pass, and how many were dropped before it.
+    fn take(&mut self, now: Timestamp, bytes: usize) -> Option<u64> {
         let since = now.since(self.filled);
         let earned = since.as_millis() * u128::from(RATE) / 1000;
         if earned > 0 {
@@ -110,7 +112,8 @@ impl Allowance {
             self.left = self.left.saturating_add(earned).min(BURST);
             self.filled = now;
         }
-        match self.left.checked_sub(1) {
+        let cost = u32::try_from(1 + bytes / SHORT_BYTES).unwrap_or(BURST).min(BURST);
+        match self.left.checked_sub(cost) {
             Some(left) => {
                 self.left = left;
                 Some(std::mem::take(&mut self.dropped))
@@ -139,11 +142,11 @@ pub async fn read_log(
         }
         let read = reader.read(&line);
         tail.push(&read);
-        match allowance.take(clock.now()) {
+        match allowance.take(clock.now(), line.len()) {
             Some(0) => log(&speaker, &read),
             Some(dropped) => {
                 tracing::warn!(target: "plugin", plugin = speaker.plugin, dropped,
-                    "the plug-in logs faster than {RATE} lines a second; lines were dropped");
+                    "the plug-in logs more than {RATE} short lines a second; lines were dropped");
                 log(&speaker, &read);
             }
             None => {
@@ -239,15 +242,26 @@ mod tests {
     fn a_flood_is_cut_and_told_of() {
         let clock = ManualClock::default();
         let mut allowance = Allowance::new(clock.now());
-        let passed = (0..BURST + 10).filter(|_| allowance.take(clock.now()).is_some()).count();
+        let passed = (0..BURST + 10).filter(|_| allowance.take(clock.now(), 80).is_some()).count();
         assert_eq!(passed, BURST as usize);
         clock.advance(Duration::from_millis(5));
-        assert_eq!(allowance.take(clock.now()), Some(10));
-        assert_eq!(allowance.take(clock.now()), None);
+        assert_eq!(allowance.take(clock.now(), 80), Some(10));
+        assert_eq!(allowance.take(clock.now(), 80), None);
+    }
+
+    #[test]
+    fn long_lines_cost_more() {
+        let clock = ManualClock::default();
+        let mut allowance = Allowance::new(clock.now());
+        let long = SHORT_BYTES * 100;
+        let passed = (0..BURST).filter(|_| allowance.take(clock.now(), long).is_some()).count();
+        assert_eq!(passed, BURST as usize / 101);
+        clock.advance(Duration::from_secs(60));
+        assert!(allowance.take(clock.now(), usize::MAX).is_some(), "none is too long for ever");
     }
 
     #[tokio::test]
-    async fn an_error_ends_with_the_last_words() {
+    async fn the_last_words_are_kept() {
         let tail = Tail::default();
         assert_eq!(tail.last_words(), "");
         let text: String = (0..60).map(|n| format!("line {n}\n")).collect();
@@ -256,6 +270,6 @@ mod tests {
         let clock = Arc::new(ManualClock::default());
         read_log(text.as_bytes(), speaker, tail.clone(), clock).await;
         let words = tail.last_words();
-        assert_eq!(words, "; it wrote: line 55 / line 56 / line 57 / line 58 / line 59");
+        assert_eq!(words, "line 55 / line 56 / line 57 / line 58 / line 59");
     }
 }

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::OnceCell;
+use futures_util::FutureExt;
+use futures_util::future::{Shared, WeakShared};
+use strongroom_types::clock::BoxFuture;
 
 use crate::error::Error;
 use crate::process::Process;
@@ -26,16 +28,29 @@ pub struct Key {
 #[derive(Clone, Debug, Default)]
 pub struct Pool(Arc<Mutex<HashMap<Key, Arc<Slot>>>>);
 
-#[derive(Debug, Default)]
+/// One attempt at a start. All who wait for it drive it, and share what comes of it; when the last
+/// of them goes, so does the attempt.
+type Starting = Shared<BoxFuture<'static, Result<Arc<Process>, Error>>>;
+type WeakStarting = WeakShared<BoxFuture<'static, Result<Arc<Process>, Error>>>;
+
+#[derive(Debug)]
 struct Slot {
-    process: OnceCell<Arc<Process>>,
+    starting: Option<WeakStarting>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Once the first has its place.
+    process: Option<Arc<Process>>,
     instances: usize,
     closed: bool,
+}
+
+/// What is to be waited for.
+enum Found {
+    Running(Arc<Process>),
+    Starting(Starting),
 }
 
 /// A place in a process. When the last one is dropped the process is shut down.
@@ -50,10 +65,10 @@ pub struct Seat {
 
 impl Pool {
     /// A place in a running process, or in one that `start` gives. Callers that come while a
-    /// process is being started wait for that one.
+    /// process is being started wait for that one, and if that fails, all of them get its error.
     ///
-    /// Cancel safety: when dropped, a start under way is given to the next who waits, from its
-    /// beginning.
+    /// Cancel safety: when dropped, a start under way goes on for the others who wait, and is
+    /// dropped if there are none.
     pub async fn seat<F>(
         &self,
         key: &Key,
@@ -61,13 +76,16 @@ impl Pool {
         start: impl Fn() -> F,
     ) -> Result<Seat, Error>
     where
-        F: Future<Output = Result<Process, Error>>,
+        F: Future<Output = Result<Process, Error>> + Send + 'static,
     {
         loop {
-            let slot = self.lock().entry(key.clone()).or_default().clone();
-            let started = slot.process.get_or_try_init(|| async { start().await.map(Arc::new) });
-            let process = match started.await {
-                Ok(process) => process.clone(),
+            let (slot, found) = self.slot(key, &start);
+            let outcome = match found {
+                Found::Running(process) => Ok(process),
+                Found::Starting(starting) => starting.await,
+            };
+            let process = match outcome {
+                Ok(process) => process,
                 Err(error) => {
                     self.forget(key, &slot);
                     return Err(error);
@@ -80,6 +98,24 @@ impl Pool {
             }
             self.forget(key, &slot);
         }
+    }
+
+    fn slot<F>(&self, key: &Key, start: impl Fn() -> F) -> (Arc<Slot>, Found)
+    where
+        F: Future<Output = Result<Process, Error>> + Send + 'static,
+    {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(key)
+            && let Some(found) = slot.found()
+        {
+            return (slot.clone(), found);
+        }
+        let started = start();
+        let starting: BoxFuture<'static, _> = Box::pin(async { started.await.map(Arc::new) });
+        let starting = starting.shared();
+        let slot = Arc::new(Slot { starting: starting.downgrade(), state: Mutex::default() });
+        slots.insert(key.clone(), slot.clone());
+        (slot, Found::Starting(starting))
     }
 
     fn forget(&self, key: &Key, slot: &Arc<Slot>) {
@@ -98,20 +134,31 @@ fn forget(slots: &mut HashMap<Key, Arc<Slot>>, key: &Key, slot: &Arc<Slot>) {
 }
 
 impl Slot {
+    /// Nothing if those who started it have gone.
+    fn found(&self) -> Option<Found> {
+        let running = self.lock().process.clone().map(Found::Running);
+        running.or_else(|| Some(Found::Starting(self.starting.as_ref()?.upgrade()?)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether there is room for one more.
-    fn join(&self, process: &Process) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn join(&self, process: &Arc<Process>) -> bool {
+        let mut state = self.lock();
         let room = state.instances == 0 || process.multiplexes;
         let joins = room && !state.closed && !process.is_lost();
         if joins {
             state.instances += 1;
+            state.process = Some(process.clone());
         }
         joins
     }
 
     /// Whether the one that leaves was the last.
     fn leave(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.instances = state.instances.saturating_sub(1);
         state.closed |= state.instances == 0;
         state.closed
@@ -124,7 +171,7 @@ impl Seat {
         &self.process
     }
 
-    /// Leaves, and waits for the end of the process if nobody else uses it.
+    /// Leaves, and waits for the end of the process if nobody else uses it; not for ever.
     pub async fn leave(self) {
         let process = self.process.clone();
         drop(self);

@@ -1,7 +1,7 @@
-//! One plug-in process: from a file to a connection, and the watch over its life.
+//! One plug-in process: from a file to a connection.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,6 @@ use strongroom_plugin_protocol::generated::health::health_check_response::Servin
 use strongroom_plugin_protocol::generated::health::health_client::HealthClient;
 use strongroom_plugin_protocol::generated::multiplexing::MultiplexingSupportRequest;
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_client::PluginMultiplexingClient;
-use strongroom_plugin_protocol::generated::plugin::Empty;
-use strongroom_plugin_protocol::generated::plugin::grpc_controller_client::GrpcControllerClient;
 use strongroom_plugin_protocol::generated::plugin::grpc_stdio_client::GrpcStdioClient;
 use strongroom_plugin_protocol::handshake::line::MAX_LINE_BYTES;
 use strongroom_plugin_protocol::handshake::{HandshakeLine, Peer};
@@ -25,13 +23,15 @@ use strongroom_telemetry::names;
 use strongroom_types::{Clock, Entropy};
 use tokio::io::BufReader;
 use tokio::net::unix::pipe;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Code, Request as Call};
+use tonic::{Code, Request as Call, Status};
 
 use crate::binary::{Binaries, Program, Source};
 use crate::environment::{self, HostEnvironment, Told};
-use crate::error::{Error, StartFailure};
+use crate::error::{Answer, Error, StartFailure};
+use crate::keeper::{Doubt, GRACE, Keeper, describe_end};
 use crate::meter::Meter;
 use crate::output::{AFTER_THE_END, Labels, Speaker, Tail, next_line, read_log, read_rest};
 use crate::spawn::{Running, spawn};
@@ -59,9 +59,11 @@ pub struct Launcher {
     pub closing: CancellationToken,
     /// Figures of running processes.
     pub meter: Meter,
+    /// Files being read through; a file system that hangs must not take all threads.
+    pub reading: Arc<Semaphore>,
 }
 
-/// A running process. It is shut down when [`stop`](Self::stop) is called.
+/// A running process. It is shut down when [`stop`](Self::stop) is called, or this is dropped.
 #[derive(Debug)]
 pub struct Process {
     /// The connection.
@@ -72,19 +74,22 @@ pub struct Process {
     pub multiplexes: bool,
     /// The mounts it serves.
     pub mounts: Arc<Labels>,
-    /// How its standard error ends.
-    pub tail: Tail,
+    /// What its keeper should know of its calls.
+    pub doubt: Doubt,
     pid: u32,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     over: CancellationToken,
 }
 
-/// How long a process may take to end after it was asked to, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+/// Files read through at once.
+pub const READING: usize = 8;
+/// What a start may take beyond the limit of its handshake.
+const MARGIN: Duration = Duration::from_secs(30);
 /// How long the first questions may take.
 const QUESTION: Duration = Duration::from_secs(10);
-/// How often memory is looked at.
-const MEASURE: Duration = Duration::from_secs(15);
+/// How long the end of a process is waited for.
+const END: Duration = Duration::from_secs(6);
 
 impl Process {
     /// Resolves when the process has ended, or can't be talked to any more.
@@ -110,52 +115,81 @@ impl Process {
         self.stop.cancel();
     }
 
-    /// Resolves when it has ended. Comes true after [`stop`](Self::stop), within a few seconds.
+    /// Resolves when it has ended after [`stop`](Self::stop), and in any case within a few seconds:
+    /// what can't be killed is not waited for.
     pub async fn ended(&self) {
-        self.over.cancelled().await;
+        // The keeper tells in the log of one that doesn't end.
+        let _ = within(&*self.clock, END, self.over.cancelled()).await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
 impl Launcher {
-    /// Verifies, starts and connects.
+    /// Verifies, starts and connects. Why that fails is told in the log, with what the process
+    /// wrote; the error says less, since clients see it.
     ///
     /// Cancel safety: when dropped, a process that was started is killed.
     pub async fn start(&self, spec: &Spec, source: Source) -> Result<Process, Error> {
         if self.closing.is_cancelled() {
             return Err(Error::Closed);
         }
-        environment::check(&spec.env)?;
-        let program = self.verify(spec, source).await?;
         let tail = Tail::default();
-        let started = tokio::select! {
-            started = self.launch(spec, program, &tail) => started?,
+        let limit = self.start_limit + MARGIN;
+        let outcome = tokio::select! {
+            outcome = within(&*self.clock, limit, self.try_start(spec, source, &tail)) => {
+                outcome.unwrap_or_else(|| Err(failed(spec, StartFailure::Slow(limit.as_secs()))))
+            }
             () = self.closing.cancelled() => return Err(Error::Closed),
         };
-        metrics::counter!(names::PLUGIN_STARTS, "plugin" => spec.title()).increment(1);
-        Ok(started)
+        match &outcome {
+            Ok(_) => {
+                metrics::counter!(names::PLUGIN_STARTS, "plugin" => spec.title()).increment(1);
+            }
+            Err(error) => {
+                tracing::error!(
+                    plugin = spec.title(),
+                    reason = error.details(),
+                    wrote = tail.last_words(),
+                    "a plug-in did not start"
+                );
+            }
+        }
+        outcome
+    }
+
+    async fn try_start(&self, spec: &Spec, source: Source, tail: &Tail) -> Result<Process, Error> {
+        environment::check(&spec.env)?;
+        let program = self.verify(spec, source).await?;
+        self.launch(spec, program, tail).await
     }
 
     async fn verify(&self, spec: &Spec, source: Source) -> Result<Program, Error> {
+        let reading = self.reading.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let (binaries, asked) = (self.binaries.clone(), spec.clone());
-        let verifying = tokio::task::spawn_blocking(move || binaries.verify(&asked, source));
+        let verifying = tokio::task::spawn_blocking(move || {
+            let _reading = reading;
+            binaries.verify(&asked, source)
+        });
         verifying.await.map_err(|_| Error::Closed)?
     }
 
     async fn launch(&self, spec: &Spec, program: Program, tail: &Tail) -> Result<Process, Error> {
-        let failed =
-            |reason| Error::Start { plugin: spec.title(), reason, last_words: tail.last_words() };
+        let failed = |reason| failed(spec, reason);
         let identity = Identity::generate(&*self.clock, &*self.entropy)
             .map_err(|error| failed(error.into()))?;
         let folder = SocketFolder::create(&self.sockets, &*self.entropy)
             .map_err(|error| failed(StartFailure::Prepare(error)))?;
         let told = Told { certificate: identity.certificate_pem(), socket_folder: folder.path() };
-        let (command, held) = command(spec, program);
-        let mut command = command;
+        let (mut command, needed) = command(spec, program);
         command.env_clear().envs(self.environment.of_process(&spec.env, &told)?);
         command.current_dir("/");
         let (mut child, pipes) =
-            spawn(command).await.map_err(|error| failed(StartFailure::Spawn(error)))?;
-        drop(held);
+            spawn(command, needed).await.map_err(|error| failed(StartFailure::Spawn(error)))?;
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
         let mounts = Arc::new(Labels::default());
@@ -166,23 +200,21 @@ impl Launcher {
         let log_ended = self.tracker.spawn(logging);
         let rest_speaker = speaker();
         let mut stdout = BufReader::new(pipes.stdout);
-        let peer = match self.handshake(&mut child, &mut stdout).await {
-            Ok(peer) => peer,
-            Err(reason) => {
-                child.kill();
-                // What it still had to say explains more than we can.
-                let _ = within(&*self.clock, AFTER_THE_END, log_ended).await;
-                return Err(failed(reason));
-            }
-        };
-        self.tracker.spawn(self.until_after(over.clone(), read_rest(stdout, rest_speaker)));
         let tasks = Tasks::new(self.tracker.clone(), self.clock.clone());
-        let stopping = tasks.clone();
-        let connected = self.connect(&peer, &identity, folder, tasks).await;
+        let connected = match self.handshake(&mut child, &mut stdout).await {
+            Ok(peer) => {
+                self.tracker.spawn(self.until_after(over.clone(), read_rest(stdout, rest_speaker)));
+                self.connect(&peer, &identity, folder, tasks.clone()).await
+            }
+            Err(reason) => Err(reason),
+        };
         let (channel, broker, multiplexes) = match connected {
             Ok(connected) => connected,
             Err(reason) => {
-                stopping.stop();
+                child.kill();
+                tasks.stop();
+                // What it still had to say explains more than we can.
+                let _ = within(&*self.clock, AFTER_THE_END, log_ended).await;
                 return Err(failed(reason));
             }
         };
@@ -191,8 +223,9 @@ impl Launcher {
             broker,
             multiplexes,
             mounts,
-            tail: tail.clone(),
+            doubt: Doubt::default(),
             pid: child.id(),
+            clock: self.clock.clone(),
             stop: self.closing.child_token(),
             over: guard.disarm(),
         };
@@ -200,9 +233,10 @@ impl Launcher {
             title: spec.title(),
             child,
             channel: process.channel.clone(),
+            doubt: process.doubt.clone(),
             stop: process.stop.clone(),
             over: process.over.clone(),
-            tasks: stopping,
+            tasks,
             clock: self.clock.clone(),
             meter: self.meter.clone(),
         };
@@ -262,34 +296,32 @@ impl Launcher {
         folder: SocketFolder,
         tasks: Tasks,
     ) -> Result<(Channel, HostBroker, bool), StartFailure> {
-        let tls = |error: rustls::Error| StartFailure::Tls(error.to_string());
-        let client = client_config(identity, peer.certificate.clone()).map_err(tls)?;
-        let server = server_config(identity, peer.certificate.clone()).map_err(tls)?;
+        let client = client_config(identity, peer.certificate.clone())?;
+        let server = server_config(identity, peer.certificate.clone())?;
         let channel = Channel::connect(&peer.address, client, &tasks).await?;
         let broker = HostBroker::open(&channel, Arc::new(folder), server, &tasks);
         self.tracker.spawn(drain_prints(channel.clone()));
-        self.check_health(&channel).await?;
+        match ask_health(&channel, QUESTION).await {
+            Ok(status) if status == ServingStatus::Serving as i32 => {}
+            Ok(status) => return Err(unwell(format!("it answers status {status}"))),
+            Err(status) => return Err(unwell(status.message().to_owned())),
+        }
         let multiplexes = ask_multiplexing(&channel).await?;
         Ok((channel, broker, multiplexes))
     }
+}
 
-    async fn check_health(&self, channel: &Channel) -> Result<(), StartFailure> {
-        let mut call = Call::new(HealthCheckRequest { service: "plugin".to_owned() });
-        call.set_timeout(QUESTION);
-        let reply = HealthClient::new(channel.clone()).any_size().check(call).await;
-        match reply {
-            Ok(reply) if reply.get_ref().status == ServingStatus::Serving as i32 => Ok(()),
-            Ok(reply) => {
-                Err(StartFailure::Health(format!("it answers status {}", reply.get_ref().status)))
-            }
-            Err(status) => Err(StartFailure::Health(status.message().to_owned())),
-        }
-    }
+fn failed(spec: &Spec, reason: StartFailure) -> Error {
+    Error::Start { plugin: spec.title(), reason: Arc::new(reason) }
+}
+
+fn unwell(answer: String) -> StartFailure {
+    StartFailure::Health(Answer(answer))
 }
 
 /// The command, and the descriptor it needs until it is started.
 fn command(spec: &Spec, program: Program) -> (Command, Option<OwnedFd>) {
-    let (mut command, held) = match program {
+    let (mut command, needed) = match program {
         Program::Copy(path) => (Command::new(path), None),
         // The system opens it before it closes what children don't get.
         Program::Descriptor(file) => {
@@ -297,7 +329,15 @@ fn command(spec: &Spec, program: Program) -> (Command, Option<OwnedFd>) {
         }
     };
     command.arg0(&spec.command).args(&spec.args);
-    (command, held)
+    (command, needed)
+}
+
+/// What it says of its health, a number of [`ServingStatus`].
+pub(crate) async fn ask_health(channel: &Channel, limit: Duration) -> Result<i32, Status> {
+    let mut call = Call::new(HealthCheckRequest { service: "plugin".to_owned() });
+    call.set_timeout(limit);
+    let mut client = HealthClient::new(channel.clone()).any_size();
+    Ok(client.check(call).await?.get_ref().status)
 }
 
 async fn ask_multiplexing(channel: &Channel) -> Result<bool, StartFailure> {
@@ -307,7 +347,7 @@ async fn ask_multiplexing(channel: &Channel) -> Result<bool, StartFailure> {
     match { client }.multiplexing_support(call).await {
         Ok(reply) => Ok(reply.get_ref().supported),
         Err(status) if status.code() == Code::Unimplemented => Ok(false),
-        Err(status) => Err(StartFailure::Health(status.message().to_owned())),
+        Err(status) => Err(unwell(status.message().to_owned())),
     }
 }
 
@@ -320,76 +360,68 @@ async fn drain_prints(channel: Channel) {
     while let Ok(Some(_)) = stream.message().await {}
 }
 
-/// Watches one process to its end.
-struct Keeper {
-    title: String,
-    child: Running,
-    channel: Channel,
-    stop: CancellationToken,
-    over: CancellationToken,
-    tasks: Tasks,
-    clock: Arc<dyn Clock>,
-    meter: Meter,
-}
+#[cfg(test)]
+mod tests {
+    use strongroom_types::clock::ManualClock;
+    use strongroom_types::entropy::SeededEntropy;
 
-impl Keeper {
-    async fn keep(mut self) {
-        let pid = self.child.id();
-        // Whatever ends this task, nobody waits for the process any more.
-        let _over = self.over.clone().drop_guard();
-        let _counted = self.meter.count(&self.title, pid);
-        tracing::info!(plugin = self.title, pid, "a plug-in process was started");
-        let end = loop {
-            tokio::select! {
-                end = self.child.ended() => break Some(end),
-                () = self.channel.lost() => break None,
-                () = self.stop.cancelled() => break None,
-                () = self.clock.sleep_until(self.clock.now().plus(MEASURE)) => {
-                    self.meter.measure(&self.title, pid);
-                }
-            }
-        };
-        let asked = self.stop.is_cancelled();
-        let end = match end {
-            Some(end) => end.ok(),
-            None => self.shut_down().await,
-        };
-        self.tasks.stop();
-        let end = describe_end(end);
-        if asked {
-            tracing::info!(plugin = self.title, pid, end, "a plug-in process was ended");
-        } else {
-            metrics::counter!(names::PLUGIN_CRASHES, "plugin" => self.title.clone()).increment(1);
-            tracing::error!(plugin = self.title, pid, end, "a plug-in process ended by itself");
+    use super::*;
+
+    fn launcher(clock: &ManualClock, reading: usize) -> Launcher {
+        let entropy = Arc::new(SeededEntropy::new(1));
+        Launcher {
+            binaries: Arc::new(Binaries {
+                directory: "/nonexistent".into(),
+                copies: "/nonexistent/copies".into(),
+                allow_scripts: false,
+                entropy: entropy.clone(),
+            }),
+            environment: HostEnvironment::default(),
+            sockets: std::env::temp_dir(),
+            start_limit: Duration::from_secs(60),
+            clock: Arc::new(clock.clone()),
+            entropy,
+            tracker: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            meter: Meter::default(),
+            reading: Arc::new(Semaphore::new(reading)),
         }
     }
 
-    async fn shut_down(&mut self) -> Option<ExitStatus> {
-        let mut client = GrpcControllerClient::new(self.channel.clone()).any_size();
-        let mut call = Call::new(Empty {});
-        call.set_timeout(GRACE);
-        let end = {
-            // It usually ends within the call, which then fails: every outcome is fine.
-            let asking = async { drop(client.shutdown(call).await) };
-            let ending = within(&*self.clock, GRACE, self.child.ended());
-            tokio::join!(asking, ending).1
-        };
-        match end {
-            Some(end) => end.ok(),
-            None => {
-                tracing::warn!(
-                    plugin = self.title,
-                    pid = self.child.id(),
-                    "a plug-in process did not end within {} s and is killed",
-                    GRACE.as_secs()
-                );
-                self.child.kill();
-                self.child.ended().await.ok()
-            }
+    fn spec() -> Spec {
+        Spec {
+            name: "custom".to_owned(),
+            kind: "secret",
+            version: String::new(),
+            command: "custom".to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            sha256: "00".repeat(32),
         }
     }
-}
 
-fn describe_end(end: Option<ExitStatus>) -> String {
-    end.map_or_else(|| "no exit status".to_owned(), |status| status.to_string())
+    /// As on a file system that hangs.
+    #[tokio::test]
+    async fn no_step_of_a_start_takes_for_ever() {
+        let clock = ManualClock::default();
+        let (launcher, spec) = (launcher(&clock, 0), spec());
+        let starting = launcher.start(&spec, Source::AnyCopy);
+        let (started, ()) = tokio::join!(starting, async {
+            clock.advance(Duration::from_secs(60) + MARGIN);
+        });
+        let error = started.unwrap_err();
+        assert!(error.to_string().contains("it was not ready within 90 s"), "{error}");
+        assert!(!error.is_of_the_plugin());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_started_while_the_host_closes() {
+        let launcher = launcher(&ManualClock::default(), 0);
+        let spec = spec();
+        let starting = launcher.start(&spec, Source::AnyCopy);
+        let (started, ()) = tokio::join!(starting, async { launcher.closing.cancel() });
+        assert!(matches!(started, Err(Error::Closed)));
+        let again = launcher.start(&spec, Source::AnyCopy).await;
+        assert!(matches!(again, Err(Error::Closed)));
+    }
 }

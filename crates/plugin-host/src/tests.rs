@@ -1,1 +1,441 @@
+//! Processes that are not what they should be. Most are scripts; the one that is a plug-in is this
+//! test binary again, behind a script that keeps what the test harness prints from the host.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use data_encoding::HEXLOWER;
+use rustix::process::{Pid, Signal, kill_process_group};
+use strongroom_crypto::SystemEntropy;
+use strongroom_crypto::digest::sha256;
+use strongroom_sdk::engine::{
+    ClusterInfo, Description, Engine, EngineError, Existence, Factory, Kind, Lifetimes, Mount,
+    Request, Response, SpecialPaths, Storage, StorageBatch, StorageError, Stored, System,
+    SystemError,
+};
+use strongroom_types::clock::ManualClock;
+use strongroom_types::{Clock, SystemClock, Ttl};
+
+use crate::{Error, Options, PluginHost, Spec, within};
+
+/// A host with a folder of plug-ins.
+struct Scene {
+    root: tempfile::TempDir,
+    clock: Arc<dyn Clock>,
+    host: PluginHost,
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+impl Scene {
+    fn new(clock: impl Clock, start_limit: Duration) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("plugins")).unwrap();
+        set_mode(&root.path().join("plugins"), 0o755);
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let host = PluginHost::new(Options {
+            directory: root.path().join("plugins"),
+            copies: root.path().join("copies"),
+            sockets: std::env::temp_dir(),
+            inherit_env: true,
+            allow_scripts: true,
+            start_limit,
+            environment: std::env::vars_os().collect(),
+            version: "1.0.0".to_owned(),
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+        });
+        Self { root, clock, host }
+    }
+
+    /// A file for what processes tell.
+    fn marks(&self) -> PathBuf {
+        self.root.path().join("marks")
+    }
+
+    fn told(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.marks()).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn script(&self, text: &str) -> Spec {
+        let path = self.root.path().join("plugins/odd");
+        fs::write(&path, text).unwrap();
+        set_mode(&path, 0o755);
+        Spec {
+            name: "odd".to_owned(),
+            kind: "secret",
+            version: String::new(),
+            command: "odd".to_owned(),
+            args: Vec::new(),
+            env: vec![format!("MARKS={}", self.marks().display())],
+            sha256: HEXLOWER.encode(&sha256(text.as_bytes())),
+        }
+    }
+
+    /// A plug-in. It tells the id of its process, and what [`Odd`] tells.
+    fn plugin(&self) -> Spec {
+        let this = std::env::current_exe().unwrap();
+        self.script(&format!(
+            "#!/bin/sh\necho $$ >> \"$MARKS\"\n\
+             '{}' --exact tests::plug_in --ignored --nocapture --test-threads=1 | \
+             sed -un 's/^.*\\(1|5|unix\\)/\\1/p'\n",
+            this.display()
+        ))
+    }
+
+    fn mount(&self, config: &[(&str, &str)]) -> Mount {
+        let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Mount {
+            uuid: "one".to_owned(),
+            config,
+            storage: Arc::new(Nothing),
+            system: Arc::new(Nothing),
+            clock: self.clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+
+    async fn open(&self, spec: &Spec) -> Result<Arc<dyn Engine>, Error> {
+        self.host.open(spec, self.mount(&[]), "odd/").await
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Waits for what other processes do.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            SystemClock.sleep_until(SystemClock.now().plus(Duration::from_millis(5))).await;
+        }
+    };
+    within(&SystemClock, SOON, waiting).await.unwrap_or_else(|| panic!("no {what}"));
+}
+
+fn halt(group: &str) {
+    let group = Pid::from_raw(group.parse().unwrap()).unwrap();
+    kill_process_group(group, Signal::STOP).unwrap();
+}
+
+fn is_there(pid: &str) -> bool {
+    // A zombie is not.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+#[async_trait]
+impl Storage for Nothing {
+    async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+        Ok(None)
+    }
+
+    async fn list(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    async fn commit(&self, _: StorageBatch) -> Result<(), StorageError> {
+        Err(StorageError::Missing)
+    }
+
+    fn is_atomic(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl System for Nothing {
+    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
+        Ok(Lifetimes { default: Ttl::from_secs(1), max: Ttl::from_secs(1) })
+    }
+
+    async fn tainted(&self) -> Result<bool, SystemError> {
+        Ok(false)
+    }
+
+    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+        Ok(ClusterInfo::default())
+    }
+
+    async fn server_version(&self) -> Result<String, SystemError> {
+        Ok("1.0.0".to_owned())
+    }
+}
+
+/// The engine of the process.
+#[derive(Debug)]
+struct Odd(Description);
+
+fn tell(what: &str) {
+    use std::io::Write;
+    let marks = std::env::var_os("MARKS").unwrap();
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(marks).unwrap();
+    writeln!(file, "{what}").unwrap();
+}
+
+#[derive(Debug)]
+struct MakesOdd;
+
+#[async_trait]
+impl Factory for MakesOdd {
+    fn name(&self) -> &'static str {
+        "odd"
+    }
+
+    fn version(&self) -> String {
+        "v1.0.0".to_owned()
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Secrets
+    }
+
+    async fn open(&self, _: Mount) -> Result<Arc<dyn Engine>, EngineError> {
+        tell("opened");
+        if std::env::var_os("HANG").is_some() {
+            std::future::pending::<()>().await;
+        }
+        Ok(Arc::new(Odd(Description {
+            kind: Kind::Secrets,
+            version: self.version(),
+            special: SpecialPaths::default(),
+            wants_token_hash: false,
+            exclusive: false,
+        })))
+    }
+}
+
+#[async_trait]
+impl Engine for Odd {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    async fn initialize(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn exists(&self, _: &Request) -> Result<Existence, EngineError> {
+        Ok(Existence::NoCheck)
+    }
+
+    async fn handle(&self, _: Request) -> Result<Response, EngineError> {
+        Ok(Response::Nothing)
+    }
+
+    async fn invalidate(&self, _: &str) {}
+
+    async fn periodic(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn close(&self) {
+        tell("closed");
+    }
+}
+
+/// No test: what the script of [`Scene::plugin`] runs.
+#[test]
+#[ignore = "a part of other tests"]
+fn plug_in() {
+    if std::env::var_os("MARKS").is_some() {
+        strongroom_sdk::serve(MakesOdd);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_version() {
+    let scene = Scene::new(SystemClock, SOON);
+    assert_eq!(scene.host.probe(&scene.plugin()).await.unwrap(), "v1.0.0");
+    assert!(!is_there(&scene.told()[0]));
+}
+
+/// It leaves its group, so that killing the group does nothing, and is silent.
+#[tokio::test]
+async fn one_that_left_its_group_holds_up_nobody() {
+    let scene = Scene::new(SystemClock, Duration::from_secs(1));
+    let spec = scene.script(
+        "#!/usr/bin/env python3\n\
+         import os, time\n\
+         os.setpgid(0, os.getpgid(os.getppid()))\n\
+         print(os.getpid(), file=open(os.environ['MARKS'], 'w'), flush=True)\n\
+         time.sleep(1000)\n",
+    );
+    let refused = scene.host.probe(&spec).await.unwrap_err().to_string();
+    assert!(refused.contains("no handshake within 1 s"), "{refused}");
+    until("end of the silent one", || !is_there(&scene.told()[0])).await;
+    scene.host.close().await;
+}
+
+#[tokio::test]
+async fn what_it_printed_stays_in_the_log() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.script("#!/bin/sh\necho 'the password is hunter2' >&2\nexit 3\n");
+    let log = Log::default();
+    let errors = {
+        let _log = tracing::subscriber::set_default(log.clone().subscriber());
+        [scene.host.probe(&spec).await.unwrap_err(), scene.open(&spec).await.unwrap_err()]
+    };
+    for error in errors {
+        let shown = format!("{error}");
+        assert!(shown.contains("it ended (exit status: 3) before it was ready"), "{shown}");
+        assert!(!format!("{shown} {error:?}").contains("hunter2"), "{error:?}");
+        assert!(error.is_of_the_plugin());
+    }
+    let log = log.text();
+    let line = log.lines().find(|line| line.contains("a plug-in did not start")).unwrap();
+    assert!(line.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn paths_of_folders_stay_in_the_log() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.script("#!/bin/sh\n");
+    set_mode(&scene.root.path().join("plugins"), 0o777);
+    let error = scene.open(&spec).await.unwrap_err();
+    let (shown, root) = (error.to_string(), scene.root.path().display().to_string());
+    assert!(shown.contains("its group or others may write to it"), "{shown}");
+    assert!(!shown.contains(&root), "{shown}");
+    assert!(!error.is_of_the_plugin() && error.details().contains(&root));
+}
+
+/// All mounts of a plug-in that doesn't start learn that from one attempt.
+#[tokio::test]
+async fn a_start_that_fails_fails_for_all_who_waited() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.script("#!/bin/sh\necho started >> \"$MARKS\"\nexit 3\n");
+    let (one, two, three) = tokio::join!(scene.open(&spec), scene.open(&spec), scene.open(&spec));
+    for outcome in [one, two, three] {
+        assert!(outcome.unwrap_err().to_string().contains("before it was ready"));
+    }
+    assert_eq!(scene.told(), ["started"]);
+    scene.open(&spec).await.unwrap_err();
+    assert_eq!(scene.told(), ["started", "started"], "who comes later tries again");
+}
+
+/// Somebody who waits is not made to begin again by one who goes.
+#[tokio::test]
+async fn a_start_goes_on_when_the_first_who_wanted_it_goes() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.plugin();
+    let mut first = Box::pin(scene.open(&spec));
+    let mut second = Box::pin(scene.open(&spec));
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("it can't be ready yet"),
+        _ = &mut second => panic!("it can't be ready yet"),
+        () = until("process", || !scene.told().is_empty()) => {}
+    }
+    drop(first);
+    let engine = second.await.unwrap();
+    assert_eq!(engine.description().version, "v1.0.0");
+    let pids = scene.told().iter().filter(|line| line.parse::<u32>().is_ok()).count();
+    assert_eq!(pids, 1, "{:?}", scene.told());
+}
+
+#[tokio::test]
+async fn a_start_nobody_waits_for_is_given_up() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.script("#!/bin/sh\necho $$ >> \"$MARKS\"\nexec sleep 1000\n");
+    tokio::select! {
+        _ = scene.open(&spec) => panic!("it says nothing"),
+        () = until("process", || !scene.told().is_empty()) => {}
+    }
+    until("end", || !is_there(&scene.told()[0])).await;
+}
+
+#[tokio::test]
+async fn a_probe_that_is_given_up_leaves_no_process() {
+    let scene = Scene::new(SystemClock, SOON);
+    let mut spec = scene.plugin();
+    spec.env.push("HANG=1".to_owned());
+    tokio::select! {
+        outcome = scene.host.probe(&spec) => panic!("{outcome:?}"),
+        // It would end by itself when its connections end.
+        () = until("question", || {
+            let asked = scene.told().contains(&"opened".to_owned());
+            if asked {
+                halt(&scene.told()[0]);
+            }
+            asked
+        }) => {}
+    }
+    until("end", || !is_there(&scene.told()[0])).await;
+}
+
+/// Its neighbour in the process lives on, so somebody must tell the process that it is gone.
+#[tokio::test]
+async fn an_instance_that_is_dropped_is_cleaned_up() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.plugin();
+    let (one, two) = (scene.open(&spec).await.unwrap(), scene.open(&spec).await.unwrap());
+    drop(one);
+    let closed = || scene.told().iter().filter(|line| *line == "closed").count();
+    until("clean-up", || closed() == 1).await;
+    assert!(is_there(&scene.told()[0]));
+    two.periodic().await.unwrap();
+    two.close().await;
+    assert_eq!(closed(), 2);
+    assert!(!is_there(&scene.told()[0]));
+}
+
+/// It neither ends nor answers: stopped, as by a debugger or a fault.
+#[tokio::test]
+async fn one_that_hangs_is_replaced() {
+    let clock = ManualClock::default();
+    let scene = Scene::new(clock.clone(), SOON);
+    let engine = scene.open(&scene.plugin()).await.unwrap();
+    engine.initialize().await.unwrap();
+    let pid = scene.told()[0].clone();
+    halt(&pid);
+    let seconds = AtomicU32::new(0);
+    until("end of the one that hangs", || {
+        let over = !is_there(&pid);
+        if !over {
+            clock.advance(Duration::from_secs(1));
+            seconds.fetch_add(1, Ordering::Relaxed);
+        }
+        over
+    })
+    .await;
+    let seconds = seconds.into_inner();
+    assert!(seconds > 90, "it is given some time to think: {seconds} s");
+    engine.periodic().await.unwrap();
+    let pids: Vec<_> = scene.told().into_iter().filter(|it| it.parse::<u32>().is_ok()).collect();
+    assert_eq!(pids.len(), 2);
+    scene.host.close().await;
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Log {
+    fn subscriber(self) -> impl tracing::Subscriber {
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || self.clone()).finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,6 +1,9 @@
 //! What `-dev` does after the start: initialises, unseals, and mounts a place for secrets. Nothing
 //! of it outlives the process.
 
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use strongroom_barrier::SealConfig;
@@ -15,10 +18,13 @@ pub struct DevKeys {
     pub unseal_key: Secret<Vec<u8>>,
     /// The root token.
     pub root_token: Secret<String>,
+    /// The names of the plug-ins that were registered, sorted.
+    pub plugins: Vec<String>,
 }
 
-/// Initialises and unseals a fresh server, mounts KV at `secret/`, and registers every file of
-/// `plugin_dir` under its own name.
+/// Initialises and unseals a fresh server, mounts KV at `secret/`, and registers every program in
+/// `plugin_dir` under its own name. What is no program is told of in the log and left out; a program
+/// that can't be registered is an error.
 pub async fn set_up(
     running: &Running,
     root_token: Option<Secret<String>>,
@@ -34,15 +40,21 @@ pub async fn set_up(
     let mut kv = Fields::new();
     kv.set("type", &"kv");
     write(running, root, "sys/mounts/secret", kv).await?;
+    let mut plugins = Vec::new();
     if let Some(folder) = plugin_dir {
-        for (name, sha256) in digests(folder)? {
+        for (name, sha256) in programs(folder, running.allows_scripts())? {
             let mut plugin = Fields::new();
             plugin.set("command", &name);
             plugin.set("sha256", &sha256);
-            write(running, root, &format!("sys/plugins/catalog/secret/{name}"), plugin).await?;
+            let path = format!("sys/plugins/catalog/secret/{name}");
+            write(running, root, &path, plugin).await.map_err(|error| {
+                let text = format!("the plug-in {name:?} can't be registered: {error}");
+                Error::plain(error.kind(), text)
+            })?;
+            plugins.push(name);
         }
     }
-    Ok(DevKeys { unseal_key, root_token: made.root_token })
+    Ok(DevKeys { unseal_key, root_token: made.root_token, plugins })
 }
 
 async fn write(
@@ -62,22 +74,70 @@ async fn write(
     running.core().handle(request).await.map(|_| ())
 }
 
-/// The files of a folder with their SHA-256, by name.
-fn digests(folder: &Path) -> Result<Vec<(String, String)>, Error> {
-    let unreadable = |error: std::io::Error| {
-        Error::invalid(format!("the plug-in folder can't be read: {error}"))
-    };
+/// The programs of a folder with their SHA-256, by name.
+fn programs(folder: &Path, allow_scripts: bool) -> Result<Vec<(String, String)>, Error> {
+    let unreadable =
+        |error: io::Error| Error::invalid(format!("the plug-in folder can't be read: {error}"));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        if !entry.path().is_file() {
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if !path.is_file() {
             continue;
         }
-        let bytes = std::fs::read(entry.path()).map_err(unreadable)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let unreadable =
+            |error| Error::invalid(format!("the file {name:?} can't be read: {error}"));
+        let Some(bytes) = program(&path, allow_scripts).map_err(unreadable)? else {
+            tracing::warn!(name, "no executable program: it is not registered as a plug-in");
+            continue;
+        };
         let digest = strongroom_crypto::digest::sha256(&bytes);
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        found.push((entry.file_name().to_string_lossy().into_owned(), hex));
+        found.push((name, hex));
     }
     found.sort();
     Ok(found)
+}
+
+const ANYBODY_RUNS: u32 = 0o111;
+const ELF: &[u8] = b"\x7fELF";
+const SCRIPT: &[u8] = b"#!";
+
+/// The content of a file that can be run; nothing if it can't.
+fn program(path: &Path, allow_scripts: bool) -> io::Result<Option<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.permissions().mode() & ANYBODY_RUNS == 0 {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let runs = bytes.starts_with(ELF) || (allow_scripts && bytes.starts_with(SCRIPT));
+    Ok(runs.then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_program_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &[u8], mode| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("engine", b"\x7fELF and more", 0o755);
+        put("copied", b"\x7fELF and more", 0o644);
+        put("README", b"about these", 0o644);
+        put("executable-notes", b"about these", 0o755);
+        put("script", b"#!/bin/sh\n", 0o755);
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        let names = |allow_scripts| -> Vec<String> {
+            let all = programs(folder.path(), allow_scripts).unwrap();
+            all.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(false), ["engine"]);
+        assert_eq!(names(true), ["engine", "script"]);
+    }
 }

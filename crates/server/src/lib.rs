@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use strongroom_config::{Config, ListenerConfig};
 use strongroom_core::{Core, Parts, Settings};
-use strongroom_http::{Limits, Listener, TlsSource};
+use strongroom_http::{Bodies, Limits, Listener, Timeouts, TlsSource, descriptors};
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
 use strongroom_types::{Clock, Entropy, Ttl};
@@ -82,20 +82,28 @@ pub struct Running {
     certificates: Vec<Arc<TlsFromFiles>>,
     store: Store,
     engines: Arc<Engines>,
+    allows_scripts: bool,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 /// How often metrics are folded.
 const FOLD: Duration = Duration::from_secs(5);
+/// What a timeout of zero stands for.
+const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
 const DEFAULT_LEASE: Ttl = Ttl::from_secs(768 * 3600);
 
 impl Server {
+    /// From here on the memory of this process is closed to others of its user, and no core is
+    /// dumped.
+    ///
     /// Opens the store, binds all listeners and serves. The server is sealed; a listener that can't
     /// be bound, or a store that can't be opened, stops the start before anything is served.
     pub async fn start(options: Options) -> Result<Running, StartError> {
+        keep_memory_private();
         let config = &options.config;
         let store = Store::open(&config.storage)?;
+        let files = descriptors::raise();
         let mut bound = Vec::new();
         let mut certificates = Vec::new();
         for listener in &config.listeners {
@@ -110,7 +118,8 @@ impl Server {
                     Some(source as Arc<dyn TlsSource>)
                 }
             };
-            bound.push(bind(listener, tls).await?);
+            let limits = limits(listener, files, config.listeners.len());
+            bound.push(bind(listener, tls, limits).await?);
         }
         let engines = Arc::new(Engines::new(&options));
         let parts = Parts {
@@ -137,7 +146,8 @@ impl Server {
             }
         });
         tasks.close();
-        Ok(Running { core, addresses, certificates, store, engines, stop, tasks })
+        let allows_scripts = options.config.plugin.allow_scripts;
+        Ok(Running { core, addresses, certificates, store, engines, allows_scripts, stop, tasks })
     }
 }
 
@@ -150,6 +160,11 @@ impl Running {
     /// Where it listens, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Whether plug-ins may be something else than ELF.
+    pub(crate) fn allows_scripts(&self) -> bool {
+        self.allows_scripts
     }
 
     /// Reads certificates again; one that can't be used is reported and the old one stays.
@@ -179,19 +194,43 @@ impl std::fmt::Debug for Running {
     }
 }
 
+/// The keys are in it. Plug-ins run as the same user: without this they could read it (ptrace(2),
+/// `/proc/<pid>/mem`), unless the machine forbids that anyway. What is world-readable in `/proc`
+/// stays so. A program that is started begins with memory of its own, open as usual.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "other processes of this user may read the server's memory");
+    }
+}
+
 async fn bind(
     config: &ListenerConfig,
     tls: Option<Arc<dyn TlsSource>>,
+    limits: Limits,
 ) -> Result<Listener, StartError> {
     let failed = |reason| StartError::Listen { address: config.address.clone(), reason };
     let socket = TcpListener::bind(&config.address).await.map_err(failed)?;
-    let limits = Limits {
-        max_request_bytes: config.max_request_size,
-        header_timeout: config.http_idle_timeout.max(config.http_read_header_timeout).as_duration(),
-        body_timeout: config.http_read_timeout.as_duration(),
-        ..Limits::default()
-    };
     Ok(Listener::new(socket, tls, limits))
+}
+
+fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
+    // As long as that is as good as for ever, and every clock can count it.
+    let bound = |ttl: Ttl| ttl.or(NO_TIMEOUT).min(NO_TIMEOUT).as_duration();
+    let usual = Limits::default();
+    Limits {
+        max_request_bytes: config.max_request_size,
+        bodies: Bodies::new(config.max_request_bytes_in_flight, config.max_request_size),
+        max_connections: descriptors::connections(files, listeners, config.max_connections),
+        timeouts: Timeouts {
+            header: bound(config.http_read_header_timeout),
+            body: bound(config.http_read_timeout),
+            write: bound(config.http_write_timeout),
+            idle: bound(config.http_idle_timeout),
+            ..usual.timeouts
+        },
+        ..usual
+    }
 }
 
 fn settings(options: &Options) -> Settings {
@@ -207,5 +246,41 @@ fn settings(options: &Options) -> Settings {
         cluster_name: (!config.cluster_name.is_empty()).then(|| config.cluster_name.clone()),
         request_timeout: longest.map_or(usual.request_timeout, Ttl::as_duration),
         ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    use super::*;
+
+    /// Figures are read by others, and read of children, all the same.
+    #[test]
+    fn the_memory_is_closed_and_what_is_public_is_not() {
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
+        keep_memory_private();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let own = std::process::id();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let public = [
+            format!("{own}/statm"),
+            format!("{own}/task/{own}/children"),
+            format!("{}/statm", child.id()),
+        ];
+        for path in public {
+            // Without root's rights to read everything.
+            let mut reader = Command::new("cat");
+            if rustix::process::geteuid().is_root() {
+                reader = Command::new("setpriv");
+                reader.args(["--bounding-set=-all", "--inh-caps=-all", "cat"]);
+            }
+            let read = reader.arg(format!("/proc/{path}")).output().unwrap();
+            assert!(read.status.success(), "{path}: {read:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -146,13 +146,30 @@ fn to_host(spec: &PluginSpec) -> Spec {
     }
 }
 
+/// What another registration or another file would mend is the caller's to mend. Whatever else the
+/// host meets, a folder, a lack of processes, its own end, is the server's.
 fn from_host(error: &Error) -> PluginError {
     let text = error.to_string();
-    match error {
-        Error::Folder { .. }
-        | Error::Command { .. }
-        | Error::Checksum { .. }
-        | Error::Environment(_) => PluginError::Invalid(text),
-        _ => PluginError::Start(text),
+    if error.is_of_the_plugin() { PluginError::Invalid(text) } else { PluginError::Start(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_is_blamed_for_the_plugin_alone() {
+        let command =
+            Error::Command { command: "x".to_owned(), reason: "it is not a file".to_owned() };
+        assert!(matches!(from_host(&command), PluginError::Invalid(_)));
+        let folder = Error::Folder {
+            role: "plug-in folder",
+            folder: "/srv/somewhere".into(),
+            reason: "it belongs to another user".to_owned(),
+        };
+        let blamed = from_host(&folder);
+        assert!(matches!(blamed, PluginError::Start(_)), "{blamed:?}");
+        assert!(!blamed.to_string().contains("/srv"), "{blamed}");
+        assert!(matches!(from_host(&Error::Closed), PluginError::Start(_)));
     }
 }

@@ -65,13 +65,18 @@ fn dev_takes_a_folder_of_plugins() {
     let status = server.command(&["status"]).output().unwrap();
     assert_eq!(status.status.code(), Some(0));
 
-    // What is no plug-in stops the start, before anybody is told that the server runs.
-    std::fs::write(folder.path().join("README"), "no program").unwrap();
+    // What can't be a program is passed over with a warning.
+    let readme = folder.path().join("README");
+    std::fs::write(&readme, "no program").unwrap();
+    drop(dev_server_with(&[&flag]));
+
+    // A program that is no plug-in stops the start, before anybody is told that the server runs.
+    std::fs::copy("/bin/true", folder.path().join("true")).unwrap();
     let arguments = ["server", "-dev", "-dev-listen-address=127.0.0.1:0", &flag];
     let refused = strongroom(&server.home(), &arguments).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains("Error initializing Dev mode: the plug-in command \"README\""), "{told}");
+    assert!(told.contains("can't be registered"), "{told}");
     assert!(!String::from_utf8(refused.stdout).unwrap().contains("started"));
 }
 

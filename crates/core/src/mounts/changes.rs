@@ -327,7 +327,8 @@ impl Mounts {
 pub(crate) fn failed_to_open(error: &PluginError) -> Error {
     match error {
         PluginError::Invalid(text) => Error::invalid(text.clone()),
-        other => Error::invalid(format!("invalid backend version: {other}")),
+        PluginError::Start(text) => Error::internal(text.clone()),
+        PluginError::Engine(error) => Error::invalid(format!("invalid backend version: {error}")),
     }
 }
 

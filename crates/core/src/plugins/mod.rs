@@ -135,7 +135,7 @@ pub enum PluginError {
     /// The registration is wrong, or the file isn't what it says.
     #[error("{0}")]
     Invalid(String),
-    /// It doesn't start, or not as a plug-in.
+    /// The server can't start it now, which is not the plug-in's fault.
     #[error("{0}")]
     Start(String),
     /// It started and refused.

@@ -288,7 +288,11 @@ fn version(text: &str) -> Result<String, Error> {
 }
 
 fn refused(error: &PluginError) -> Error {
-    Error::plain(ErrorKind::Invalid, error.to_string())
+    let kind = match error {
+        PluginError::Start(_) => ErrorKind::Internal,
+        PluginError::Invalid(_) | PluginError::Engine(_) => ErrorKind::Invalid,
+    };
+    Error::plain(kind, error.to_string())
 }
 
 async fn deregister(call: &Call) -> Result<Answer, Error> {

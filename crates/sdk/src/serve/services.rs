@@ -31,8 +31,9 @@ pub(crate) struct Terms {
     pub(super) only_metadata: bool,
 }
 
-/// What the main connection is offered where instances share a process. `shutdown` hears when the host wants the process to end;
-/// `printed` is what the engine's code prints.
+/// What the main connection is offered where instances share a process. `shutdown` hears when the
+/// host wants the process to end; `printed` is what the engine's code prints.
+#[cfg(feature = "testing")]
 pub(crate) fn all(
     backend: &BackendService,
     shutdown: Arc<Notify>,

@@ -141,23 +141,13 @@ impl Server {
             let http = Http { address: Some(address.clone()), ..Http::default() };
             context.token_helper(&http)?.store(&keys.root_token).map_err(failed)?;
         }
-        let plugins = plugins.map(files_of).unwrap_or_default();
+        let plugins = keys.plugins.clone();
         banner::started(&mut context.printer);
         let stored = !self.dev_no_store_token;
         let dev = banner::Dev { address: &address, keys: &keys, stored, plugins: &plugins };
         banner::dev(&mut context.printer, &dev);
         Ok(())
     }
-}
-
-/// The names of a folder's files, each of which was registered as a plug-in.
-fn files_of(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.filter(|entry| entry.path().is_file());
-    let mut names: Vec<String> =
-        files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }
 
 /// A core dump would have the keys in it.

@@ -1,0 +1,268 @@
+//! Bodies on their way in: bounded each, and all together.
+//!
+//! Whoever may send a body may leave it unfinished, and needs no token for that. So the memory of
+//! unfinished and large bodies is shared out of [`Bodies`]; a body that gets no share in time is
+//! refused. One that is small and comes at once, as nearly all do, is taken as it lies and costs
+//! nothing.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Body as HttpBody;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The part of each body that has a pool of its own, so that large bodies leave room for small.
+const SMALL: usize = 64 << 10;
+/// How long a body waits for its share.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What a permit stands for: semaphores count in 32 bits.
+const UNIT: usize = 1 << 10;
+/// How large a buffer begins, if the length isn't declared.
+const FIRST_BUFFER: usize = 8 << 10;
+
+/// The memory that bodies in flight may take together.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    first: Arc<Semaphore>,
+    rest: Arc<Semaphore>,
+}
+
+impl Bodies {
+    /// A quarter of `bytes` is kept for the first 64 KiB of each body. The rest is enough for one
+    /// body of `largest` bytes at least: else it would never be taken.
+    pub fn new(bytes: usize, largest: usize) -> Self {
+        let quarter = bytes / 4;
+        let pool = |bytes: usize| {
+            Arc::new(Semaphore::new(bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS)))
+        };
+        Self { first: pool(quarter.max(SMALL)), rest: pool((bytes - quarter).max(largest)) }
+    }
+}
+
+/// What one body holds of [`Bodies`]. Kept until its request is answered.
+#[derive(Debug, Default)]
+pub struct Share {
+    first: Option<OwnedSemaphorePermit>,
+    rest: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    async fn grow(&mut self, bodies: &Bodies, bytes: usize) -> Result<(), Unread> {
+        take(&mut self.first, &bodies.first, bytes.min(SMALL)).await?;
+        take(&mut self.rest, &bodies.rest, bytes.saturating_sub(SMALL)).await
+    }
+}
+
+async fn take(
+    held: &mut Option<OwnedSemaphorePermit>,
+    pool: &Arc<Semaphore>,
+    bytes: usize,
+) -> Result<(), Unread> {
+    let have = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    let more = bytes.div_ceil(UNIT).saturating_sub(have);
+    if more == 0 {
+        return Ok(());
+    }
+    let more = u32::try_from(more).map_err(|_| Unread::TooLarge)?;
+    let waiting = tokio::time::timeout(PATIENCE, pool.clone().acquire_many_owned(more));
+    let Ok(Ok(permit)) = waiting.await else { return Err(Unread::Crowded) };
+    match held {
+        Some(held) => held.merge(permit),
+        None => *held = Some(permit),
+    }
+    Ok(())
+}
+
+/// How long a body may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed {
+    /// Any body.
+    pub(crate) bytes: usize,
+    /// One that is said to be a form, and doesn't begin as JSON does.
+    pub(crate) form_bytes: Option<usize>,
+}
+
+/// Why a body was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    TooLarge,
+    CutOff,
+    /// Others hold the memory there is.
+    Crowded,
+}
+
+/// Reads a body whole.
+pub(crate) async fn collect<B>(
+    body: B,
+    allowed: Allowed,
+    bodies: &Bodies,
+) -> Result<(Bytes, Share), Unread>
+where
+    B: HttpBody<Data = Bytes> + Send,
+{
+    let declared = usize::try_from(body.size_hint().lower()).map_err(|_| Unread::TooLarge)?;
+    if declared > allowed.bytes {
+        return Err(Unread::TooLarge);
+    }
+    let mut body = pin!(body);
+    let (mut whole, mut share) = (Vec::new(), Share::default());
+    let mut limit = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
+        let needed = whole.len() + data.len();
+        // What came before was blank, or there is a limit already.
+        limit = limit.or_else(|| allowed.by_beginning(&data));
+        if needed > limit.unwrap_or_else(|| allowed.smallest()) {
+            return Err(Unread::TooLarge);
+        }
+        if whole.is_empty() && data.len() <= SMALL && body.is_end_stream() {
+            return Ok((data, share));
+        }
+        // Pieces are copied together: one of a byte pins a buffer of kilobytes.
+        if needed > whole.capacity() {
+            // Room that is only promised is not reserved: promises cost the client nothing.
+            let expected = if declared >= needed { declared } else { allowed.bytes.max(needed) };
+            let room = (2 * whole.capacity()).clamp(FIRST_BUFFER, expected.max(FIRST_BUFFER));
+            let room = room.max(needed);
+            share.grow(bodies, room).await?;
+            whole.reserve_exact(room - whole.len());
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok((whole.into(), share))
+}
+
+impl Allowed {
+    /// The limit, once a byte that isn't blank says what the body is.
+    fn by_beginning(self, data: &[u8]) -> Option<usize> {
+        let Some(form_bytes) = self.form_bytes else { return Some(self.bytes) };
+        let first = data.trim_ascii_start().first()?;
+        Some(if begins_json(*first) { self.bytes } else { form_bytes.min(self.bytes) })
+    }
+
+    fn smallest(self) -> usize {
+        self.form_bytes.map_or(self.bytes, |bytes| bytes.min(self.bytes))
+    }
+}
+
+/// Whether a body that begins so is JSON, whatever it is said to be.
+pub(crate) fn begins_json(first: u8) -> bool {
+    matches!(first, b'{' | b'[')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::task::{Context, Poll};
+
+    use http_body_util::Full;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    const PLAIN: Allowed = Allowed { bytes: 1 << 20, form_bytes: None };
+
+    /// A body in pieces that ends, or never does.
+    fn pieces(
+        pieces: Vec<&'static [u8]>,
+        ends: bool,
+    ) -> impl HttpBody<Data = Bytes, Error = Infallible> + Send {
+        struct Pieces(VecDeque<&'static [u8]>, bool);
+        impl HttpBody for Pieces {
+            type Data = Bytes;
+            type Error = Infallible;
+            fn poll_frame(
+                mut self: std::pin::Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+                match self.0.pop_front() {
+                    Some(piece) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece))))),
+                    None if self.1 => Poll::Ready(None),
+                    None => Poll::Pending,
+                }
+            }
+        }
+        Pieces(pieces.into(), ends)
+    }
+
+    fn free(bodies: &Bodies) -> (usize, usize) {
+        (bodies.first.available_permits(), bodies.rest.available_permits())
+    }
+
+    #[tokio::test]
+    async fn what_is_small_and_whole_takes_no_share_and_is_not_copied() {
+        let bodies = Bodies::new(0, 0);
+        let sent = Bytes::from(vec![b'x'; SMALL]);
+        let body = Full::new(sent.clone());
+        let (read, share) = collect(body, PLAIN, &bodies).await.unwrap();
+        assert_eq!(read.as_ptr(), sent.as_ptr());
+        assert!(share.first.is_none() && share.rest.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cve_2023_6337_unfinished_bodies_share_a_bounded_memory() {
+        static LARGE: [u8; 100 << 10] = [b'x'; 100 << 10];
+        let bodies = Bodies::new(512 << 10, 128 << 10);
+        let before = free(&bodies);
+        assert_eq!(before, (128, 384));
+        // Each takes 64 KiB of the first pool and 36 KiB of the other, and never ends.
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            let mut reading = Box::pin(collect(pieces(vec![&LARGE], false), PLAIN, &bodies));
+            assert!(once(reading.as_mut()).await.is_none());
+            waiting.push(reading);
+        }
+        assert_eq!(free(&bodies), (0, 384 - 2 * 36));
+        let refused = collect(pieces(vec![&LARGE], true), PLAIN, &bodies).await;
+        assert_eq!(refused.unwrap_err(), Unread::Crowded);
+        // What is small and whole goes on.
+        assert!(collect(Full::new(Bytes::from_static(b"{}")), PLAIN, &bodies).await.is_ok());
+        drop(waiting);
+        assert_eq!(free(&bodies), before);
+        let (read, share) =
+            collect(pieces(vec![&LARGE, b"y"], true), PLAIN, &bodies).await.unwrap();
+        assert_eq!(read.len(), LARGE.len() + 1);
+        assert_ne!(free(&bodies), before, "a share is kept as long as its request");
+        drop(share);
+        assert_eq!(free(&bodies), before);
+    }
+
+    /// What a future says when it is asked once.
+    async fn once<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_promised_length_reserves_nothing_and_small_pieces_cost_their_bytes() {
+        let bodies = Bodies::new(64 << 20, 32 << 20);
+        let before = free(&bodies);
+        let one: &'static [u8] = b"x";
+        let mut reading = Box::pin(collect(pieces(vec![one; 5000], false), PLAIN, &bodies));
+        assert!(once(reading.as_mut()).await.is_none());
+        assert_eq!(free(&bodies), (before.0 - 8, before.1));
+    }
+
+    #[tokio::test]
+    async fn forms_have_a_limit_of_their_own_and_json_under_their_name_has_not() {
+        let bodies = Bodies::new(64 << 20, 32 << 20);
+        let allowed = Allowed { bytes: 100, form_bytes: Some(10) };
+        let read = |parts| {
+            let body = pieces(parts, true);
+            let bodies = bodies.clone();
+            async move { collect(body, allowed, &bodies).await.map(|(read, _)| read.len()) }
+        };
+        assert_eq!(read(vec![b"a=b&c=d".as_slice()]).await, Ok(7));
+        assert_eq!(read(vec![b"a=b&c=d&e=f".as_slice()]).await, Err(Unread::TooLarge));
+        assert_eq!(read(vec![b" \n".as_slice(), b"{", b"\"a\": \"bcdef\"}"]).await, Ok(16));
+        assert_eq!(read(vec![b"a".as_slice(), b"{}{}{}{}{}{}{}"]).await, Err(Unread::TooLarge));
+        assert_eq!(read(vec![b"          ".as_slice(), b" "]).await, Err(Unread::TooLarge));
+    }
+}

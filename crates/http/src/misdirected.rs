@@ -1,0 +1,62 @@
+//! Plain HTTP where TLS is spoken: told so in plain HTTP, since nothing else would be understood.
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// As Go's servers say it; clients look for the text.
+const ANSWER: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/// Whether the first byte begins a method. TLS records begin with no letter.
+pub(crate) async fn is_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0];
+    let read = stream.peek(&mut first).await?;
+    Ok(read > 0 && first.iter().all(u8::is_ascii_uppercase))
+}
+
+/// Answers, and lets go.
+pub(crate) async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    // What lies unread when a socket is closed makes the system throw away the answer.
+    let mut unread = [0; 4 << 10];
+    while stream.try_read(&mut unread).is_ok_and(|read| read == unread.len()) {}
+    stream.write_all(ANSWER).await?;
+    stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, client)
+    }
+
+    #[tokio::test]
+    async fn plain_http_on_a_tls_port_is_told_so_in_plain_http() {
+        let (ours, mut client) = pair().await;
+        client.write_all(b"GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert!(is_plain_http(&ours).await.unwrap());
+        answer(ours).await.unwrap();
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, ANSWER);
+    }
+
+    #[tokio::test]
+    async fn a_tls_record_is_left_as_it_lies() {
+        let (mut ours, mut client) = pair().await;
+        client.write_all(&[0x16, 3, 1]).await.unwrap();
+        assert!(!is_plain_http(&ours).await.unwrap());
+        let mut read = [0; 3];
+        ours.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, [0x16, 3, 1]);
+        let (ours, client) = pair().await;
+        drop(client);
+        assert!(!is_plain_http(&ours).await.unwrap());
+    }
+}

@@ -1,0 +1,78 @@
+//! [`Place`]: where an instance is, or may be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_plugin_protocol::generated::pb;
+use strongroom_plugin_protocol::generated::pb::backend_client::BackendClient;
+use strongroom_plugin_protocol::metadata::ForInstance;
+use strongroom_plugin_protocol::transport::AnySize;
+use strongroom_types::Clock;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+use tonic::Request as Call;
+
+use crate::pool::Seat;
+use crate::process::Launcher;
+use crate::within;
+
+/// A seat, and the name of the instance that the process may know by now: other instances may
+/// live on beside it, so it is cleaned up when this is dropped, in the background.
+#[derive(Debug)]
+pub(crate) struct Place {
+    seat: Option<Seat>,
+    instance: String,
+    clock: Arc<dyn Clock>,
+    tracker: TaskTracker,
+}
+
+/// How long cleaning up may take.
+const CLEAN_UP: Duration = Duration::from_secs(2);
+
+impl Place {
+    pub(crate) fn new(seat: Seat, instance: &str, launcher: &Launcher) -> Self {
+        let (clock, tracker) = (launcher.clock.clone(), launcher.tracker.clone());
+        Self { seat: Some(seat), instance: instance.to_owned(), clock, tracker }
+    }
+
+    /// Leaves a process that knows the instance no more.
+    pub(crate) async fn leave(mut self) {
+        if let Some(seat) = self.seat.take() {
+            seat.leave().await;
+        }
+    }
+
+    /// Has the process forget the instance, and leaves.
+    pub(crate) async fn clean_up(mut self) {
+        if let Some(seat) = self.seat.take() {
+            clean_up(seat, &self.instance, &*self.clock).await;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Without a runtime the seat is dropped, which stops a process that nobody else uses.
+        if let Some(seat) = self.seat.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (instance, clock) = (std::mem::take(&mut self.instance), self.clock.clone());
+            let task = async move { clean_up(seat, &instance, &*clock).await };
+            self.tracker.spawn_on(task, &runtime);
+        }
+    }
+}
+
+async fn clean_up(seat: Seat, instance: &str, clock: &dyn Clock) {
+    let process = seat.process();
+    if !process.is_lost()
+        && let Ok(channel) = ForInstance::new(process.channel.clone(), instance)
+    {
+        let mut backend = BackendClient::new(channel).any_size();
+        let mut call = Call::new(pb::Empty {});
+        call.set_timeout(CLEAN_UP);
+        // One that doesn't know it says so, and every other outcome is an end too.
+        let _ = within(clock, CLEAN_UP, backend.cleanup(call)).await;
+    }
+    seat.leave().await;
+}
