@@ -244,6 +244,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn cve_2023_5954_checking_policies_keeps_memory_flat() {
+        let (store, _barrier) = store().await;
+        for n in 0..3 * COMPILED_SETS {
+            store.acl(&[name(&format!("p{n}")), name("default")]);
+        }
+        let kept = store.0.compiled.len();
+        assert!((1..=COMPILED_SETS).contains(&kept), "{kept} compiled sets are kept");
+    }
+
+    #[tokio::test]
     async fn changes_are_durable_and_seen_at_once() {
         let (store, barrier) = store().await;
         let names = [name("dev"), name("default")];

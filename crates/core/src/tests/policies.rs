@@ -177,3 +177,33 @@ async fn help_does_not_tell_what_is_mounted() {
     }
     bench.ok(Verb::Help, "kv/x", "").await;
 }
+
+/// The paths that need `sudo` beside the ordinary capability, as the API page lists them.
+#[tokio::test]
+async fn cve_2023_0665_root_paths_need_sudo_with_every_verb() {
+    let bench = Bench::new().await;
+    let ordinary = r#"capabilities = ["create", "read", "update", "delete", "list"]"#;
+    let rules = format!(r#"path "sys/*" {{ {ordinary} }} path "auth/token/*" {{ {ordinary} }}"#);
+    let token = bench.token(&rules, "").await;
+    let asked = [
+        (Verb::Write, "sys/seal"),
+        (Verb::Read, "sys/plugins/catalog/secret/x"),
+        (Verb::Write, "sys/plugins/catalog/secret/x"),
+        (Verb::Delete, "sys/plugins/catalog/secret/x"),
+        (Verb::List, "sys/plugins/catalog/secret"),
+        (Verb::Write, "sys/revoke-prefix/kv"),
+        (Verb::Write, "sys/revoke-force/kv"),
+        (Verb::Write, "sys/leases/revoke-prefix/kv"),
+        (Verb::Write, "sys/leases/revoke-force/kv"),
+        (Verb::List, "sys/leases/lookup/kv"),
+        (Verb::Read, "sys/leases"),
+        (Verb::List, "auth/token/accessors"),
+    ];
+    for (verb, path) in asked {
+        let error = bench.fails_as(&token, verb, path, r#"{"type":"irrevocable"}"#).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{verb:?} {path}");
+    }
+    for (verb, path) in [(Verb::Read, "sys/plugins/catalog"), (Verb::Read, "sys/mounts")] {
+        bench.ok_as(&token, verb, path, "").await;
+    }
+}
