@@ -139,7 +139,9 @@ mod tests {
             let silent = Instant::now();
             (kept, silent)
         };
-        let ((), (_kept, silent)) = tokio::join!(serving, doing);
+        let both = async { tokio::join!(serving, doing) };
+        let ended = tokio::time::timeout(Duration::from_secs(3600), both).await;
+        let ((), (_kept, silent)) = ended.expect("a connection that is never ended");
         silent.elapsed().as_secs()
     }
 
