@@ -5,8 +5,7 @@
 //! flags that say how results look. `-flag=false` takes a switch back.
 
 use clap::{Arg, ArgAction, Command};
-
-use crate::environment::boolean;
+use strongroom_types::parse_bool;
 
 /// Arguments that the parser understands. They may be secrets, so only tests can print them.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
@@ -166,7 +165,7 @@ impl<'a> Flag<'a> {
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, Refusal> {
-    boolean(value).ok_or_else(|| {
+    parse_bool(value).ok_or_else(|| {
         Refusal::Wrong(format!("invalid boolean value {value:?} for -{name}: invalid syntax"))
     })
 }

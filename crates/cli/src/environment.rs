@@ -1,5 +1,7 @@
 //! Variables of the environment.
 
+use strongroom_types::parse_bool;
+
 /// Looks up variables. `BAO_…` comes before `VAULT_…`, even if it is empty.
 pub(crate) struct Environment(LookUp);
 
@@ -32,7 +34,7 @@ impl Environment {
     /// A yes or no setting.
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
         let read = |text: String| {
-            boolean(&text)
+            parse_bool(&text)
                 .ok_or_else(|| format!("failed to read environment: could not parse VAULT_{name}"))
         };
         self.setting(name).map(read).transpose()
@@ -41,15 +43,6 @@ impl Environment {
     /// The person's folder.
     pub(crate) fn home(&self) -> Option<String> {
         (self.0)("HOME").filter(|value| !value.is_empty())
-    }
-}
-
-/// Reads what Go takes for a boolean.
-pub(crate) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

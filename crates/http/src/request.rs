@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use strongroom_core::{Request, Verb};
 use strongroom_sdk::engine::Connection;
-use strongroom_types::{Fields, Secret};
+use strongroom_types::{Fields, Secret, parse_bool};
 
 use crate::body::{Allowed, Share, Unread, begins_json, collect};
 use crate::listener::Limits;
-use crate::target::{Target, form_fields, go_bool, query_fields, resolve};
+use crate::target::{Target, form_fields, query_fields, resolve};
 use crate::{Body, answer};
 
 /// A body larger than this is parsed where it keeps no other request waiting.
@@ -98,7 +98,7 @@ fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal
     let list = match query.text("list") {
         Some(text) => {
             query.remove("list");
-            go_bool(&text).ok_or_else(|| Refusal::silent(StatusCode::BAD_REQUEST))?
+            parse_bool(&text).ok_or_else(|| Refusal::silent(StatusCode::BAD_REQUEST))?
         }
         None => false,
     };

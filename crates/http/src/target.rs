@@ -119,15 +119,6 @@ pub fn form_fields(body: &[u8], most: usize) -> Result<Fields, TooManyFields> {
     Ok(fields)
 }
 
-/// A boolean as Go reads them.
-pub fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

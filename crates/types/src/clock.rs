@@ -89,6 +89,20 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
 
     /// Resolves once [`Clock::now`] has reached `at`. Dropping the future is always safe.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()>;
+
+    /// Resolves this much later. Dropping the future is always safe.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        self.sleep_until(self.now().plus(time))
+    }
+}
+
+/// What `future` gives, or nothing if it takes longer than `limit`.
+pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep(limit) => None,
+    }
 }
 
 /// The machine's clock.

@@ -6,6 +6,7 @@
 //! - [`secret`]: [`Secret`], a value that cannot be printed, cloned or written by accident
 //! - [`clock`]: [`Clock`] and [`Timestamp`]; tests move a [`clock::ManualClock`] by hand
 //! - [`entropy`]: [`Entropy`], and the unguessable strings made from it
+//! - [`boolean`]: booleans as Vault's clients write them
 //! - [`duration`]: [`Ttl`], and durations as Vault's clients write them
 //! - [`path`]: request paths and mount paths, normalised or refused
 //! - [`id`]: names and identifiers, built by `parse` only
@@ -14,6 +15,7 @@
 //! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
 #![deny(missing_docs)]
 
+pub mod boolean;
 pub mod clock;
 pub mod duration;
 pub mod entropy;
@@ -24,6 +26,7 @@ pub mod path;
 pub mod secret;
 pub mod turns;
 
+pub use boolean::parse_bool;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use duration::Ttl;
 pub use entropy::Entropy;

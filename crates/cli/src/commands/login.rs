@@ -3,12 +3,11 @@
 use clap::Args;
 use strongroom_client::token::Which;
 use strongroom_client::{Auth, Client, SecretAnswer};
-use strongroom_types::Secret;
+use strongroom_types::{Secret, parse_bool};
 
 use super::clean_path;
 use crate::context::Context;
 use crate::data;
-use crate::environment::boolean;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
 use crate::output::Format;
@@ -103,7 +102,7 @@ impl Login {
             .map_err(|error| Failure::local(format!("Error parsing configuration: {error}")))?;
         let failed = |error: String| Failure::remote(format!("Error authenticating: {error}"));
         let look_up = match fields.text("lookup") {
-            Some(text) => boolean(&text)
+            Some(text) => parse_bool(&text)
                 .ok_or_else(|| failed("Failed to parse \"lookup\" as boolean".to_owned()))?,
             None => true,
         };

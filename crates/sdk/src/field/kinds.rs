@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::fields::write_string;
-use strongroom_types::{Secret, Ttl};
+use strongroom_types::{Secret, Ttl, parse_bool};
 
 use super::{BadValue, Field, FieldKind, LeaseSafe};
 
@@ -46,11 +46,7 @@ impl Field for bool {
     }
 
     fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        match String::read(raw).unwrap_or_default().as_str() {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            _ => Err(BadValue("true or false")),
-        }
+        parse_bool(&String::read(raw).unwrap_or_default()).ok_or(BadValue("true or false"))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {

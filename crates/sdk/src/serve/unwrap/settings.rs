@@ -2,6 +2,7 @@
 //! into a plug-in's arguments, and the variables that clients of these servers know.
 
 use std::path::PathBuf;
+use strongroom_types::parse_bool;
 
 /// What flags and environment say. A flag counts before its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -102,20 +103,13 @@ fn skip_verify(
         rest => rest.strip_prefix('='),
     });
     match given.last() {
-        Some(value) => truth(value).ok_or(InvalidSetting::NotABool("the flag -tls-skip-verify")),
+        Some(value) => {
+            parse_bool(value).ok_or(InvalidSetting::NotABool("the flag -tls-skip-verify"))
+        }
         None => match variable(&SKIP_VERIFY, lookup) {
-            Some(value) => truth(&value).ok_or(InvalidSetting::NotABool("VAULT_SKIP_VERIFY")),
+            Some(value) => parse_bool(&value).ok_or(InvalidSetting::NotABool("VAULT_SKIP_VERIFY")),
             None => Ok(false),
         },
-    }
-}
-
-/// The words Go takes.
-fn truth(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 
