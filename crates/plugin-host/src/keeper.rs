@@ -14,6 +14,7 @@ use strongroom_plugin_protocol::transport::error::{Delivery, TransportError};
 use strongroom_plugin_protocol::transport::{AnySize, Channel};
 use strongroom_telemetry::names;
 use strongroom_types::Clock;
+use strongroom_types::clock::within;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Request as Call;
@@ -21,7 +22,6 @@ use tonic::Request as Call;
 use crate::meter::Meter;
 use crate::process::ask_health;
 use crate::spawn::Running;
-use crate::within;
 
 /// What those who call a process tell its keeper. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -98,16 +98,16 @@ impl Keeper {
         if let Why::Unwell(reason) = why {
             tracing::error!(plugin = self.title, pid, reason, "a plug-in process is replaced");
         }
-        // Whoever comes from here on must not get a place in it.
-        let asked = self.stop.is_cancelled();
+        // Whoever comes from here on must not get a place in it. Whether it was asked to end is not
+        // read from here: who meets a dead process gives it up at once, perhaps before this task ran.
         self.stop.cancel();
-        let end = match why {
-            Why::Ended(end) => end,
+        let end = match &why {
+            Why::Ended(end) => *end,
             Why::Lost | Why::Asked | Why::Unwell(_) => self.shut_down().await,
         };
         self.tasks.stop();
         let end = describe_end(end);
-        if asked {
+        if matches!(why, Why::Asked) {
             tracing::info!(plugin = self.title, pid, end, "a plug-in process was ended");
             return;
         }
@@ -163,7 +163,7 @@ async fn watch(channel: &Channel, doubt: &Doubt, clock: &dyn Clock) -> &'static 
     let mut misses = 0;
     loop {
         let refusing = tokio::select! {
-            () = clock.sleep_until(clock.now().plus(ASK)) => false,
+            () = clock.sleep(ASK) => false,
             () = doubt.0.refusing.notified() => true,
         };
         if doubt.0.heard.swap(false, Ordering::Relaxed) && !refusing {
@@ -187,7 +187,7 @@ async fn watch(channel: &Channel, doubt: &Doubt, clock: &dyn Clock) -> &'static 
 
 async fn measure(meter: &Meter, title: &str, pid: u32, clock: &dyn Clock) -> Infallible {
     loop {
-        clock.sleep_until(clock.now().plus(MEASURE)).await;
+        clock.sleep(MEASURE).await;
         meter.measure(title, pid);
     }
 }
