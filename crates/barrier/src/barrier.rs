@@ -211,7 +211,7 @@ impl Barrier {
             while self.key_ring().is_ok_and(|ring| ring.is_low()) {
                 if let Err(error) = self.extend_key_ring().await {
                     tracing::warn!(%error, "the key ring could not be extended; trying again");
-                    self.clock().sleep_until(self.clock().now().plus(RETRY)).await;
+                    self.clock().sleep(RETRY).await;
                 }
             }
             if self.key_ring().is_err() {

@@ -16,6 +16,8 @@ pub mod barrier;
 pub mod key_ring;
 pub mod record;
 pub mod seal;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod view;
 
 #[cfg(test)]

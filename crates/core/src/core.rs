@@ -141,7 +141,7 @@ impl Core {
         open.requests.close();
         tokio::select! {
             () = open.requests.wait() => {}
-            () = clock.sleep_until(clock.now().plus(LAST_REQUESTS)) => {
+            () = clock.sleep(LAST_REQUESTS) => {
                 tracing::warn!("requests did not end in time and are cut off by the seal");
             }
         }

@@ -50,7 +50,7 @@ impl Removal<'_> {
                 let visit = engine.enter_to_end().await?;
                 visit.engine.periodic().await?;
             }
-            clock.sleep_until(clock.now().plus(STEP)).await;
+            clock.sleep(STEP).await;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use strongroom_barrier::SealConfig;
 use strongroom_sdk::{CommaList, Input};
-use strongroom_types::{Fields, Secret};
+use strongroom_types::{Fields, Secret, parse_bool};
 
 use crate::core::Core;
 use crate::error::Error;
@@ -263,10 +263,8 @@ async fn health(core: &Core, query: &Fields) -> Result<Answer, Error> {
 
 /// Present and empty is fine; anything else must be a boolean as Go reads them.
 fn check_bool(query: &Fields, name: &str) -> Result<(), Error> {
-    const KNOWN: [&str; 13] =
-        ["", "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"];
     match query.text(name) {
-        Some(text) if !KNOWN.contains(&text.as_str()) => {
+        Some(text) if !text.is_empty() && parse_bool(&text).is_none() => {
             Err(Error::silent(strongroom_types::ErrorKind::Invalid))
         }
         _ => Ok(()),

@@ -250,7 +250,7 @@ impl Unsealed {
         let clock = self.clock();
         tokio::select! {
             () = orderly => {}
-            () = clock.sleep_until(clock.now().plus(CLOSING)) => {
+            () = clock.sleep(CLOSING) => {
                 tracing::warn!("engines did not end in time; the keys are taken away from them");
             }
         }
@@ -330,7 +330,7 @@ impl Unsealed {
             if let Ok(ids) = self.stores.leases.irrevocable(None, PAGE).await {
                 metrics::gauge!(names::LEASES_IRREVOCABLE).set(count(ids.len()));
             }
-            self.clock().sleep_until(self.clock().now().plus(COUNTING)).await;
+            self.clock().sleep(COUNTING).await;
         }
     }
 

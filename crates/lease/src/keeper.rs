@@ -336,8 +336,7 @@ impl Keeper {
         let revoker = self.0.revoker.clone();
         let call = self.0.tasks.spawn(async move { revoker.revoke(&lease).await });
         let stop_call = call.abort_handle();
-        let late =
-            self.0.clock.sleep_until(self.0.clock.now().plus(self.0.options.attempt_timeout));
+        let late = self.0.clock.sleep(self.0.options.attempt_timeout);
         tokio::select! {
             ended = call => {
                 ended.unwrap_or_else(|_| Err(RevokeError::Later("the engine panicked".to_owned())))

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
-use strongroom_barrier::seal::Initialisation;
-use strongroom_barrier::{Barrier, Batch, Options, SealConfig, Unsealing};
-use strongroom_crypto::SystemEntropy;
+use strongroom_barrier::{Barrier, Batch, testing};
 use strongroom_storage::memory::Memory;
 use strongroom_types::clock::{BoxFuture, ManualClock};
 use strongroom_types::{Clock, LeaseId, Timestamp, Ttl};
@@ -67,17 +65,8 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let clock = ManualClock::default();
-        let options = Options {
-            physical: Arc::new(Memory::new()),
-            entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(clock.clone()),
-            cache_bytes: 1 << 20,
-        };
-        let config = SealConfig::new(1, 1).unwrap();
-        let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
-        let share = initialisation.commit(Batch::new()).await.unwrap().pop().unwrap();
-        let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
-        let barrier = shares.open(options).await.unwrap().unwrap();
+        let time: Arc<dyn Clock> = Arc::new(clock.clone());
+        let barrier = testing::open(Arc::new(Memory::new()), time, |_, _| {}).await;
         let store = LeaseStore::new(barrier.view("lease/"));
         let hands = Arc::new(Hands::default());
         let keeper = keeper(&store, &hands, clock.clone());

@@ -15,6 +15,7 @@ use strongroom_sdk::engine::{
 };
 use strongroom_sdk::wire::{RemoteEngine, SetUp, host_services};
 use strongroom_telemetry::{Stopwatch, names};
+use strongroom_types::clock::within;
 use strongroom_types::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,6 @@ use crate::host::Shared;
 use crate::place::Place;
 use crate::pool::Key;
 use crate::process::Process;
-use crate::within;
 
 /// An engine in a plug-in process.
 pub struct PluginEngine(Arc<Instance>);
@@ -346,7 +346,7 @@ impl Supervisor {
                     return;
                 }
                 let pause = self.backoff.next();
-                clock.sleep_until(clock.now().plus(pause)).await;
+                clock.sleep(pause).await;
                 match self.revive(number + 1).await {
                     Ok(life) => break Arc::new(life),
                     Err(error) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use strongroom_sdk::engine::{Engine, Kind, Mount};
 use strongroom_sdk::wire::{HostFacts, RemoteEngine, SetUp, probe_services};
+use strongroom_types::clock::within;
 use strongroom_types::{Clock, Entropy};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,6 @@ use crate::meter::Meter;
 use crate::pool::{Key, Pool};
 use crate::process::{Launcher, Process, READING};
 use crate::spec::Spec;
-use crate::within;
 
 /// What a host is made with.
 #[derive(Clone, Debug)]

@@ -38,17 +38,3 @@ mod tests;
 pub use error::{Answer, Error, StartFailure};
 pub use host::{Options, PluginHost};
 pub use spec::Spec;
-
-use std::future::Future;
-use std::time::Duration;
-
-use strongroom_types::Clock;
-
-/// What `future` gives, or nothing if it takes longer than `limit`.
-async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = clock.sleep_until(clock.now().plus(limit)) => None,
-    }
-}

@@ -170,15 +170,18 @@ pub async fn read_rest(mut from: impl AsyncBufRead + Unpin, speaker: Speaker) {
     }
 }
 
+/// What a line of a level that nobody asked for would show is not put together.
 fn log(speaker: &Speaker, line: &LogLine) {
-    let fields: Vec<String> = line.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let fields = fields.join(" ");
+    let fields = || {
+        let pairs: Vec<String> = line.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        pairs.join(" ")
+    };
     let module = line.module.as_deref().unwrap_or_default();
     let Speaker { plugin, pid, mounts } = speaker;
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(
-                target: "plugin", mounts = mounts.show(), plugin, pid, module, fields,
+                target: "plugin", mounts = mounts.show(), plugin, pid, module, fields = fields(),
                 "{}", line.message
             )
         };

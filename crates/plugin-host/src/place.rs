@@ -8,13 +8,13 @@ use strongroom_plugin_protocol::generated::pb::backend_client::BackendClient;
 use strongroom_plugin_protocol::metadata::ForInstance;
 use strongroom_plugin_protocol::transport::AnySize;
 use strongroom_types::Clock;
+use strongroom_types::clock::within;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tonic::Request as Call;
 
 use crate::pool::Seat;
 use crate::process::Launcher;
-use crate::within;
 
 /// A seat, and the name of the instance that the process may know by now: other instances may
 /// live on beside it, so it is cleaned up when this is dropped, in the background.

@@ -20,6 +20,7 @@ use strongroom_plugin_protocol::tasks::Tasks;
 use strongroom_plugin_protocol::tls::{Identity, client_config, server_config};
 use strongroom_plugin_protocol::transport::{AnySize, Channel, SocketFolder};
 use strongroom_telemetry::names;
+use strongroom_types::clock::within;
 use strongroom_types::{Clock, Entropy};
 use tokio::io::BufReader;
 use tokio::net::unix::pipe;
@@ -36,7 +37,6 @@ use crate::meter::Meter;
 use crate::output::{AFTER_THE_END, Labels, Speaker, Tail, next_line, read_log, read_rest};
 use crate::spawn::{Running, spawn};
 use crate::spec::Spec;
-use crate::within;
 
 /// Starts processes.
 #[derive(Debug)]
@@ -257,7 +257,7 @@ impl Launcher {
                 () = reading => {}
                 () = async {
                     over.cancelled().await;
-                    clock.sleep_until(clock.now().plus(AFTER_THE_END)).await;
+                    clock.sleep(AFTER_THE_END).await;
                 } => {}
             }
         }

@@ -18,10 +18,10 @@ use strongroom_sdk::engine::{
     Request, Response, SpecialPaths, Storage, StorageBatch, StorageError, Stored, System,
     SystemError,
 };
-use strongroom_types::clock::ManualClock;
+use strongroom_types::clock::{ManualClock, within};
 use strongroom_types::{Clock, SystemClock, Ttl};
 
-use crate::{Error, Options, PluginHost, Spec, within};
+use crate::{Error, Options, PluginHost, Spec};
 
 /// A host with a folder of plug-ins.
 struct Scene {
@@ -114,7 +114,7 @@ fn set_mode(path: &Path, mode: u32) {
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
-            SystemClock.sleep_until(SystemClock.now().plus(Duration::from_millis(5))).await;
+            SystemClock.sleep(Duration::from_millis(5)).await;
         }
     };
     within(&SystemClock, SOON, waiting).await.unwrap_or_else(|| panic!("no {what}"));

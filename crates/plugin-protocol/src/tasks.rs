@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_types::Clock;
+use strongroom_types::{Clock, clock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,11 +76,9 @@ impl Tasks {
 
     /// What `future` gives, or nothing if it takes longer than `limit` or everything is stopped.
     pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
-        let deadline = self.clock.sleep_until(self.clock.now().plus(limit));
         tokio::select! {
             biased;
-            output = future => Some(output),
-            () = deadline => None,
+            output = clock::within(&*self.clock, limit, future) => output,
             () = self.stopped.cancelled() => None,
         }
     }

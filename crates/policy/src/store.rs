@@ -213,9 +213,7 @@ impl PolicyStore {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_barrier::seal::Initialisation;
-    use strongroom_barrier::{Barrier, Options, SealConfig, Unsealing};
-    use strongroom_crypto::SystemEntropy;
+    use strongroom_barrier::{Barrier, testing};
     use strongroom_storage::memory::Memory;
     use strongroom_types::clock::ManualClock;
 
@@ -223,19 +221,11 @@ mod tests {
     use crate::Capability;
 
     async fn store() -> (PolicyStore, Barrier) {
-        let options = Options {
-            physical: Arc::new(Memory::new()),
-            entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(ManualClock::default()),
-            cache_bytes: 1 << 20,
-        };
-        let config = SealConfig::new(1, 1).unwrap();
-        let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
-        let mut batch = Batch::new();
-        PolicyStore::prepare(&initialisation.barrier().view("p/"), &mut batch);
-        let share = initialisation.commit(batch).await.unwrap().pop().unwrap();
-        let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
-        let barrier = shares.open(options).await.unwrap().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let barrier = testing::open(Arc::new(Memory::new()), clock, |barrier, batch| {
+            PolicyStore::prepare(&barrier.view("p/"), batch);
+        })
+        .await;
         (PolicyStore::load(barrier.view("p/")).await.unwrap(), barrier)
     }
 

@@ -140,7 +140,7 @@ impl Server {
         tasks.spawn(async move {
             loop {
                 tokio::select! {
-                    () = clock.sleep_until(clock.now().plus(FOLD)) => exporter.fold(),
+                    () = clock.sleep(FOLD) => exporter.fold(),
                     () = folding.cancelled() => return,
                 }
             }

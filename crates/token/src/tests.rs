@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use strongroom_barrier::seal::Initialisation;
-use strongroom_barrier::{Barrier, Batch, Options, SealConfig, Unsealing};
-use strongroom_crypto::SystemEntropy;
+use strongroom_barrier::{Barrier, Batch, testing};
 use strongroom_storage::memory::Memory;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
@@ -22,19 +20,11 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let clock = ManualClock::default();
-        let options = Options {
-            physical: Arc::new(Memory::new()),
-            entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(clock.clone()),
-            cache_bytes: 1 << 20,
-        };
-        let config = SealConfig::new(1, 1).unwrap();
-        let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
-        let mut batch = Batch::new();
-        TokenStore::initialise(initialisation.barrier().view("token/"), &mut batch);
-        let share = initialisation.commit(batch).await.unwrap().pop().unwrap();
-        let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
-        let barrier = shares.open(options).await.unwrap().unwrap();
+        let time: Arc<dyn Clock> = Arc::new(clock.clone());
+        let barrier = testing::open(Arc::new(Memory::new()), time, |barrier, batch| {
+            TokenStore::initialise(barrier.view("token/"), batch);
+        })
+        .await;
         let tokens = TokenStore::load(barrier.view("token/")).await.unwrap();
         Self { barrier, tokens, clock }
     }

@@ -89,7 +89,7 @@ async fn end(call: &Call, key: &TokenKey, mark: Mark) -> Result<bool, Error> {
     let clock = call.open.clock();
     tokio::select! {
         _ = done.wait_for(|done| *done) => {}
-        () = clock.sleep_until(clock.now().plus(PATIENCE)) => {
+        () = clock.sleep(PATIENCE) => {
             tracing::info!("a token's revocation goes on in the background");
         }
     }

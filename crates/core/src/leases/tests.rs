@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
-use strongroom_barrier::seal::Initialisation;
-use strongroom_barrier::{Barrier, Batch, Options, SealConfig, Unsealing, View};
-use strongroom_crypto::SystemEntropy;
+use strongroom_barrier::{Barrier, Batch, View, testing};
 use strongroom_lease::{
     Keeper, KeeperOptions, Kind, Lease, LeaseStore, NewLease, RevokeError, Revoker, State,
 };
@@ -128,19 +126,11 @@ struct Grove {
 impl Grove {
     async fn new() -> Self {
         let clock = ManualClock::default();
-        let options = Options {
-            physical: Arc::new(Memory::new()),
-            entropy: Arc::new(SystemEntropy),
-            clock: Arc::new(clock.clone()),
-            cache_bytes: 1 << 20,
-        };
-        let config = SealConfig::new(1, 1).unwrap();
-        let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
-        let mut batch = Batch::new();
-        TokenStore::initialise(initialisation.barrier().view("token/"), &mut batch);
-        let share = initialisation.commit(batch).await.unwrap().pop().unwrap();
-        let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
-        let barrier = shares.open(options).await.unwrap().unwrap();
+        let time: Arc<dyn Clock> = Arc::new(clock.clone());
+        let barrier = testing::open(Arc::new(Memory::new()), time, |barrier, batch| {
+            TokenStore::initialise(barrier.view("token/"), batch);
+        })
+        .await;
         let tokens = TokenStore::load(barrier.view("token/")).await.unwrap();
         let leases = LeaseStore::new(barrier.view("lease/"));
         let (hands, time) = (Arc::new(Hands::default()), Arc::new(clock.clone()));

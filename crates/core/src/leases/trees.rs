@@ -119,7 +119,7 @@ impl Trees {
     async fn take_up_rounds(&self) {
         let mut known: HashSet<TokenKey> = HashSet::new();
         loop {
-            self.0.clock.sleep_until(self.0.clock.now().plus(ROUND)).await;
+            self.0.clock.sleep(ROUND).await;
             {
                 let mut queue = self.lock();
                 let held_up = std::mem::take(&mut queue.held_up);
@@ -177,7 +177,7 @@ impl Trees {
         for _ in 0..TRIES {
             let Err(error) = self.walk(key).await else { return true };
             tracing::warn!(%error, "a token's revocation was held up by the store; going on soon");
-            self.0.clock.sleep_until(self.0.clock.now().plus(PAUSE)).await;
+            self.0.clock.sleep(PAUSE).await;
         }
         false
     }

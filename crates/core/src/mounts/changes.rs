@@ -246,7 +246,7 @@ impl Mounts {
         let clock = self.opener.barrier.clock();
         tokio::select! {
             done = instance.engine.initialize() => Ok(done?),
-            () = clock.sleep_until(clock.now().plus(INITIALISE)) => {
+            () = clock.sleep(INITIALISE) => {
                 Err(EngineError::internal("the engine did not initialise in time").into())
             }
         }

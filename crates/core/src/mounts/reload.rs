@@ -92,7 +92,7 @@ impl Mounts {
         let patience = if exclusive { DRAIN_EXCLUSIVE } else { DRAIN };
         tokio::select! {
             () = old.drained() => return Ok(()),
-            () = clock.sleep_until(clock.now().plus(patience)) => {}
+            () = clock.sleep(patience) => {}
         }
         if exclusive {
             return Err(Error::internal(
@@ -112,7 +112,7 @@ impl Mounts {
             tokio::select! {
                 () = old.drained() => {}
                 () = closing.cancelled() => {}
-                () = clock.sleep_until(clock.now().plus(DRAIN_EXCLUSIVE)) => {
+                () = clock.sleep(DRAIN_EXCLUSIVE) => {
                     tracing::warn!("requests in a replaced engine did not end; it is closed on them");
                 }
             }

@@ -31,7 +31,7 @@ impl Mounts {
         let starts = join_all(self.begin_starts());
         tokio::select! {
             _ = starts => {}
-            () = clock.sleep_until(clock.now().plus(PATIENCE)) => {
+            () = clock.sleep(PATIENCE) => {
                 tracing::warn!("some engines are still being started; the server is unsealed without them");
             }
         }
@@ -44,7 +44,7 @@ impl Mounts {
             self.wanted.notified().await;
             // Each ends in its own time; one that hangs holds up no other.
             drop(self.begin_starts());
-            clock.sleep_until(clock.now().plus(PAUSE)).await;
+            clock.sleep(PAUSE).await;
         }
     }
 

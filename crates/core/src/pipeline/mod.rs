@@ -55,7 +55,7 @@ async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
         Err(sealed) => return Err(sealed),
     };
     let clock = open.clock().clone();
-    let late = clock.sleep_until(clock.now().plus(open.settings.request_timeout));
+    let late = clock.sleep(open.settings.request_timeout);
     tokio::select! {
         answer = through(open, admitted) => answer,
         () = late => Err(Error::internal("the request took too long and was given up")),

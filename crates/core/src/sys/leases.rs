@@ -143,7 +143,7 @@ async fn revoke(call: &Call) -> Result<Answer, Error> {
     let id = input.id()?;
     let revoked = call.open.keeper.revoke(&id);
     let clock = call.open.clock();
-    let patience = clock.sleep_until(clock.now().plus(PATIENCE));
+    let patience = clock.sleep(PATIENCE);
     let outcome = tokio::select! {
         outcome = revoked => outcome?,
         () = patience, if !input.sync => Ok(()),

@@ -13,7 +13,7 @@ pub(super) type Deadline = BoxFuture<'static, ()>;
 /// What the headers of a call say; nothing if the caller waits for ever, or says nonsense.
 pub(super) fn of(headers: &HeaderMap, clock: &dyn Clock) -> Option<Deadline> {
     let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
-    Some(clock.sleep_until(clock.now().plus(timeout)))
+    Some(clock.sleep(timeout))
 }
 
 /// What a call answers whose deadline passed.

@@ -61,7 +61,7 @@ pub(super) async fn identity(
             "the key of this plug-in travels over plain HTTP: give the server an https address"
         );
     }
-    let late = clock.sleep_until(clock.now().plus(LIMIT));
+    let late = clock.sleep(LIMIT);
     let answer = tokio::select! {
         answer = call::unwrap(&address, settings, token) => answer,
         () = late => return Err(UnwrapError::TimedOut { address }),

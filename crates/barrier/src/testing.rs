@@ -1,0 +1,28 @@
+//! An open barrier for the tests of what stands above it.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails by ending the test")]
+
+use std::sync::Arc;
+
+use strongroom_crypto::SystemEntropy;
+use strongroom_storage::Physical;
+use strongroom_types::Clock;
+
+use crate::seal::Initialisation;
+use crate::{Barrier, Batch, Options, SealConfig, Unsealing};
+
+/// Initialises a store with one key share, with what `prepare` adds to the first batch, and opens it.
+pub async fn open(
+    physical: Arc<dyn Physical>,
+    clock: Arc<dyn Clock>,
+    prepare: impl FnOnce(&Barrier, &mut Batch),
+) -> Barrier {
+    let options =
+        Options { physical, entropy: Arc::new(SystemEntropy), clock, cache_bytes: 1 << 20 };
+    let config = SealConfig::new(1, 1).unwrap();
+    let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
+    let mut batch = Batch::new();
+    prepare(initialisation.barrier(), &mut batch);
+    let share = initialisation.commit(batch).await.unwrap().pop().unwrap();
+    let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
+    shares.open(options).await.unwrap().unwrap()
+}
