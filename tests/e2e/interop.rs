@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom_testkit::programs::{go_program, program};
+use strongroom_testkit::programs::{go_host, go_program, program};
 use strongroom_testkit::server::kill;
 use strongroom_testkit::wait::until;
 use strongroom_testkit::{Outside, Site};
@@ -106,8 +106,8 @@ async fn a_go_plug_in_lives_under_our_host() {
 #[tokio::test]
 async fn our_engine_lives_under_the_hosts_of_others() {
     let test = "our_engine_lives_under_the_hosts_of_others";
-    for host in ["go-host-vault", "go-host-openbao"] {
-        let Some(host) = go_program(test, host) else { return };
+    for family in ["vault", "openbao"] {
+        let Some(host) = go_host(test, family) else { return };
         for mode in ["automtls", "unwrap"] {
             let outside = Outside::start().await;
             let (command, url) = (program(ENGINE), outside.url());

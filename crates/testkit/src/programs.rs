@@ -1,5 +1,6 @@
 //! The binaries of this build, and those made of Go.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -38,33 +39,66 @@ pub fn repository() -> &'static Path {
 
 /// SHA-256 of a file, in hex.
 pub fn digest(file: &Path) -> String {
-    HEXLOWER.encode(&sha256(&std::fs::read(file).unwrap()))
+    HEXLOWER.encode(&sha256(&fs::read(file).unwrap()))
 }
 
 /// Builds a Go program below `tests/interop`. None, with a line that says so, where there is no Go;
 /// with `STRONGROOM_REQUIRE_INTEROP=1` that fails the test.
 pub fn go_program(test: &str, name: &str) -> Option<PathBuf> {
-    let has_go = Command::new("go").arg("version").output().is_ok_and(|it| it.status.success());
-    if !has_go {
-        skip(test, "Go is not installed");
+    has_go(test).then(|| go_build(&interop().join(name), name))
+}
+
+/// Builds `tests/interop/go-host` with the SDK of `vault` or of `openbao`. As [`go_program`].
+pub fn go_host(test: &str, family: &str) -> Option<PathBuf> {
+    if !has_go(test) {
         return None;
     }
+    let name = format!("go-host-{family}");
+    let source = folder().join("interop").join(format!("{name}-source"));
+    // What was left by an older state of the source must not be built in.
+    let _ = fs::remove_dir_all(&source);
+    fs::create_dir_all(&source).unwrap();
+    let from = interop().join("go-host");
+    for entry in fs::read_dir(&from).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|it| it == "go") {
+            let mut text = fs::read_to_string(entry.path()).unwrap();
+            if family == "openbao" {
+                text = text.replace(
+                    "github.com/hashicorp/vault/sdk/",
+                    "github.com/openbao/openbao/sdk/v2/",
+                );
+            }
+            fs::write(source.join(entry.file_name()), text).unwrap();
+        }
+    }
+    for module in ["go.mod", "go.sum"] {
+        fs::copy(from.join(family).join(module), source.join(module)).unwrap();
+    }
+    Some(go_build(&source, &name))
+}
+
+fn interop() -> PathBuf {
+    repository().join("tests/interop")
+}
+
+fn has_go(test: &str) -> bool {
+    let has = Command::new("go").arg("version").output().is_ok_and(|it| it.status.success());
+    if !has {
+        skip(test, "Go is not installed");
+    }
+    has
+}
+
+fn go_build(source: &Path, name: &str) -> PathBuf {
     let into = folder().join("interop");
-    std::fs::create_dir_all(&into).unwrap();
+    fs::create_dir_all(&into).unwrap();
     let built = into.join(name);
-    let output = Command::new("go")
-        .args(["build", "-trimpath", "-o"])
-        .arg(&built)
-        .arg(".")
-        .current_dir(repository().join("tests/interop").join(name))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{name} can't be built: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Some(built)
+    let mut go = Command::new("go");
+    go.args(["build", "-trimpath", "-o"]).arg(&built).arg(".").current_dir(source);
+    let output = go.output().unwrap();
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} can't be built: {wrong}");
+    built
 }
 
 /// Says that a test is skipped, unless nothing may be.

@@ -1,4 +1,4 @@
-module strongroom.example/interop/go-host-vault
+module strongroom.example/interop/go-host
 
 go 1.25.7
 

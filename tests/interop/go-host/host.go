@@ -23,6 +23,9 @@ import (
 
 const pluginName = "custom-plugin"
 
+// serverVersion is what the plug-in is told of the server; any will do.
+const serverVersion = "1.20.0"
+
 // host is what the SDK's host code asks of a server: the catalog, the processes of protocol 5,
 // and wrapping.
 type host struct {
@@ -55,8 +58,8 @@ func newHost(command string) (*host, error) {
 		StaticSystemView: logical.StaticSystemView{
 			DefaultLeaseTTLVal: defaultTTL,
 			MaxLeaseTTLVal:     maxTTL,
-			VersionString:      "1.20.0",
-			PluginEnvironment:  &logical.PluginEnvironment{VaultVersion: "1.20.0"},
+			VersionString:      serverVersion,
+			PluginEnvironment:  &logical.PluginEnvironment{VaultVersion: serverVersion},
 		},
 		command:    command,
 		sha256:     digest[:],

@@ -1,5 +1,5 @@
-// Command go-host-vault runs a plug-in under the host code of HashiCorp's Go SDK, as a server
-// would, from its start to its end. It prints "ok <step>" for each step and stops at the first
+// Command go-host runs a plug-in under the host code of a Go SDK, as a server would, from its
+// start to its end. It is written for HashiCorp's and built for OpenBao's too (README.md). It prints "ok <step>" for each step and stops at the first
 // that isn't, with its name, what the plug-in logged, and a non-zero status.
 //
 // It reads:
