@@ -14,7 +14,6 @@
 //! - [`token`]: making, renewing and revoking tokens
 //! - `send`: attempts, the one redirect that is followed, and bounds
 //! - `tls`: certificates
-//! - `trust`: which certificates of a server are believed when the authorities are given
 #![deny(missing_docs)]
 
 pub mod answer;
@@ -25,7 +24,6 @@ mod send;
 pub mod sys;
 mod tls;
 pub mod token;
-mod trust;
 
 pub use answer::{Auth, SecretAnswer, WrapInfo};
 pub use client::{Client, Page, Query};

@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
+use strongroom_crypto::trust::is_stranger;
 
 use crate::answer::SecretAnswer;
 use crate::client::Link;
 use crate::error::{ApiError, Error};
-use crate::trust::is_stranger;
 
 /// A call that can be sent more than once.
 pub(crate) struct Call {
@@ -107,7 +107,7 @@ impl Link {
             }
             tried += 1;
             let pause = pause.unwrap_or_else(|| self.pause_before(tried)).min(LONGEST_PAUSE);
-            self.clock.sleep_until(self.clock.now().plus(pause)).await;
+            self.clock.sleep(pause).await;
         }
     }
 

@@ -2,18 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderValue;
 use reqwest::{ClientBuilder, Identity, Url};
-use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use strongroom_crypto::trust::KnownServer;
 use strongroom_types::Secret;
 
 use crate::config::{Pem, TlsConfig};
 use crate::error::Error;
-use crate::trust::believing;
 
 /// Sets up a client's certificates.
 pub(crate) fn configure(
@@ -47,7 +49,16 @@ fn with_authorities(
     own: Option<Own>,
 ) -> Result<ClientConfig, Error> {
     let unusable = |error: rustls::Error| failed(&format!("a CA certificate: {error}"));
-    let builder = believing(trusted).map_err(unusable)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &trusted {
+        roots.add(certificate.clone()).map_err(unusable)?;
+    }
+    let known = Arc::new(KnownServer::new(roots, trusted).map_err(unusable)?);
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .dangerous()
+        .with_custom_certificate_verifier(known);
     let Some((cert, key)) = own else { return Ok(builder.with_no_client_auth()) };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.expose_secret()).collect();
     let key = PrivateKeyDer::from_pem_slice(key.expose_secret()).map_err(|_| mismatch())?;

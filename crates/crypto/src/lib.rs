@@ -5,6 +5,7 @@
 //! - [`digest`]: SHA-256, for plug-in binaries
 //! - [`shamir`]: splitting the unseal key, in the share format of Vault
 //! - [`entropy`]: the system's random generator
+//! - `trust` (a feature): which TLS servers are believed
 //!
 //! Primitives come from aws-lc-rs. Shamir comes from vsss-rs, which computes in GF(256) without
 //! tables (CVE-2023-25000 was a table).
@@ -15,6 +16,8 @@ pub mod digest;
 pub mod entropy;
 pub mod mac;
 pub mod shamir;
+#[cfg(feature = "trust")]
+pub mod trust;
 
 pub use aead::AeadKey;
 pub use entropy::SystemEntropy;

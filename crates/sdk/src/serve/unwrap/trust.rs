@@ -3,18 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use strongroom_crypto::trust::KnownServer;
 
 use super::settings::Settings;
 
@@ -38,12 +34,15 @@ pub(crate) enum TrustError {
 /// How to call the server.
 pub(super) fn client_config(settings: &Settings) -> Result<ClientConfig, TrustError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let algorithms = provider.signature_verification_algorithms;
-    let who = if settings.skip_verify { Who::Anyone } else { known(settings)? };
+    let verifier: Arc<dyn ServerCertVerifier> = if settings.skip_verify {
+        Arc::new(Anyone(provider.signature_verification_algorithms))
+    } else {
+        Arc::new(known(settings)?)
+    };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { who, algorithms }));
+        .with_custom_certificate_verifier(verifier);
     match (&settings.client_cert, &settings.client_key) {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(certificate), Some(key)) => {
@@ -55,7 +54,7 @@ pub(super) fn client_config(settings: &Settings) -> Result<ClientConfig, TrustEr
     }
 }
 
-fn known(settings: &Settings) -> Result<Who, TrustError> {
+fn known(settings: &Settings) -> Result<KnownServer, TrustError> {
     let mut roots = RootCertStore::empty();
     let given = given(settings)?;
     match &given {
@@ -73,11 +72,7 @@ fn known(settings: &Settings) -> Result<Who, TrustError> {
     if roots.is_empty() {
         return Err(TrustError::NoAuthority);
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
-    Ok(Who::Known { usual, given: given.unwrap_or_default() })
+    Ok(KnownServer::new(roots, given.unwrap_or_default())?)
 }
 
 /// The authorities of the settings; none for the system's.
@@ -114,43 +109,20 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
     all.ok_or_else(|| TrustError::NoCertificate(file.to_owned()))
 }
 
+/// Believes anybody, as the operator wants it.
 #[derive(Debug)]
-struct Verifier {
-    who: Who,
-    algorithms: WebPkiSupportedAlgorithms,
-}
+struct Anyone(WebPkiSupportedAlgorithms);
 
-#[derive(Debug)]
-enum Who {
-    /// As the operator wants it.
-    Anyone,
-    /// Whom the authorities vouch for, and who was given as an authority: with one command people
-    /// make a server's certificate that is marked as both, and Go's clients take it.
-    Known { usual: Arc<WebPkiServerVerifier>, given: Vec<CertificateDer<'static>> },
-}
-
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for Anyone {
     fn verify_server_cert(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Who::Known { usual, given } = &self.who else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        let verdict =
-            usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verdict {
-            // Times were looked at before this was found.
-            Err(error) if is_authority(&error) && given.contains(end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verdict => verdict,
-        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -159,7 +131,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        verify_tls12_signature(message, cert, dss, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -168,16 +140,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        verify_tls13_signature(message, cert, dss, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
-}
-
-/// Whether a certificate was refused for being an authority's.
-fn is_authority(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
-    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }

@@ -13,35 +13,26 @@ use rustls::client::verify_server_name;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme, WantsVerifier,
-};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// A TLS configuration that believes in these authorities, still without the client's certificate.
-pub(crate) fn believing(
-    trusted: Vec<CertificateDer<'static>>,
-) -> Result<ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
-    let provider = Arc::new(default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in &trusted {
-        roots.add(certificate.clone())?;
-    }
-    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let usual = usual.build().map_err(|error| Error::General(error.to_string()))?;
-    let builder: ConfigBuilder<ClientConfig, WantsVerifier> =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let verifier = Arc::new(Verifier { usual, trusted });
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
-}
-
+/// Believes a server that an authority vouches for, or that was itself given as an authority.
 #[derive(Debug)]
-struct Verifier {
+pub struct KnownServer {
     usual: Arc<WebPkiServerVerifier>,
-    trusted: Vec<CertificateDer<'static>>,
+    given: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Verifier {
+impl KnownServer {
+    /// Believes in `roots`, and in servers that show one of `given`, which are among the roots.
+    pub fn new(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
+        let provider = Arc::new(default_provider());
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let usual = usual.build().map_err(|error| Error::General(error.to_string()))?;
+        Ok(Self { usual, given })
+    }
+}
+
+impl ServerCertVerifier for KnownServer {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -59,7 +50,7 @@ impl ServerCertVerifier for Verifier {
         );
         match verdict {
             // Times were looked at before this was found.
-            Err(error) if is_authority(&error) && self.trusted.contains(end_entity) => {
+            Err(error) if is_authority(&error) && self.given.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -91,7 +82,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Whether a certificate was refused because nobody who is trusted vouches for it.
-pub(crate) fn is_stranger(error: &Error) -> bool {
+pub fn is_stranger(error: &Error) -> bool {
     let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
     *error == unknown || is_authority(error)
 }
@@ -128,9 +119,7 @@ mod tests {
     ) -> Result<(), Error> {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).unwrap();
-        let provider = Arc::new(default_provider());
-        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let verifier = Verifier { usual: usual.build().unwrap(), trusted: vec![trusted.clone()] };
+        let verifier = KnownServer::new(roots, vec![trusted.clone()]).unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
         verifier.verify_server_cert(shown, &[], &name, &[], now).map(drop)
