@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use strongroom_barrier::SealConfig;
+use strongroom_sdk::field::FieldSpec;
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{Fields, Secret, parse_bool};
 
@@ -11,11 +12,60 @@ use crate::error::Error;
 use crate::pipeline::admit::Admitted;
 use crate::request::{Answer, Verb};
 
-const PATHS: [&str; 5] = ["sys/init", "sys/seal-status", "sys/unseal", "sys/health", "sys/leader"];
+/// A path of this module, as help and OpenAPI show it.
+pub(crate) struct StatusPath {
+    /// Below `sys/`.
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) fields: &'static [FieldSpec],
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
+}
+
+/// All of them.
+pub(crate) const PATHS: [StatusPath; 5] = [
+    StatusPath {
+        name: "init",
+        help: "Whether the server is initialised, and its initialisation.",
+        fields: InitInput::FIELDS,
+        reads: true,
+        writes: true,
+    },
+    StatusPath {
+        name: "seal-status",
+        help: "Whether the server is sealed, and how far unsealing is.",
+        fields: &[],
+        reads: true,
+        writes: false,
+    },
+    StatusPath {
+        name: "unseal",
+        help: "Takes one key share; the server is unsealed when there are enough.",
+        fields: UnsealInput::FIELDS,
+        reads: false,
+        writes: true,
+    },
+    StatusPath {
+        name: "health",
+        help: "How the server is, as the status of the answer.",
+        fields: &[],
+        reads: true,
+        writes: false,
+    },
+    StatusPath {
+        name: "leader",
+        help: "Who leads, where there is more than one node.",
+        fields: &[],
+        reads: true,
+        writes: false,
+    },
+];
 
 /// Whether this module answers the request.
 pub(crate) fn answers(request: &Admitted) -> bool {
-    PATHS.contains(&request.path.as_str()) && request.verb != Verb::Help
+    let name = request.path.as_str().strip_prefix("sys/");
+    name.is_some_and(|name| PATHS.iter().any(|path| path.name == name))
+        && request.verb != Verb::Help
 }
 
 pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Error> {
@@ -43,15 +93,21 @@ struct InitStatus {
 /// How many shares to make.
 #[derive(Input)]
 struct InitInput {
+    /// Key shares to make.
     secret_shares: u64,
+    /// How many of them unseal the server.
     secret_threshold: u64,
-    /// Encrypts shares to people; not built.
+    /// Encrypts shares to people. Not built.
     pgp_keys: CommaList,
+    /// Encrypts the root token to somebody. Not built.
     root_token_pgp_key: String,
-    /// For auto-seals; not built.
+    /// For auto-seals. Not built.
     recovery_shares: u64,
+    /// For auto-seals. Not built.
     recovery_threshold: u64,
+    /// For auto-seals. Not built.
     recovery_pgp_keys: CommaList,
+    /// For auto-seals. Not built.
     stored_shares: u64,
 }
 
@@ -142,16 +198,26 @@ async fn seal_status(core: &Core) -> Result<Answer, Error> {
     ))
 }
 
+/// One share, or starting over.
+#[derive(Input)]
+struct UnsealInput {
+    /// One key share, in hex or base64.
+    key: Option<Secret<String>>,
+    /// Forget the shares given so far.
+    reset: bool,
+    /// Move to another seal. Not built.
+    migrate: bool,
+}
+
 async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
-    let fields = with_lower_case_names(fields);
-    let reset = fields.get("reset").is_some_and(|raw| raw.get() == "true");
+    let input = UnsealInput::from_fields(&with_lower_case_names(fields))?;
     if core.seal_config().await?.is_none() {
         return Err(Error::invalid("Vault is not initialized"));
     }
-    if fields.get("migrate").is_some_and(|raw| raw.get() == "true") {
+    if input.migrate {
         return Err(Error::unbuilt("seal migration"));
     }
-    if reset {
+    if input.reset {
         if !core.is_sealed() {
             return Err(Error::invalid("vault is unsealed"));
         }
@@ -161,12 +227,12 @@ async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
     if !core.is_sealed() {
         return seal_status(core).await;
     }
-    let Some(key) = fields.text("key").filter(|key| !key.is_empty()) else {
+    let Some(key) = input.key.filter(|key| !key.expose_secret().is_empty()) else {
         return Err(Error::invalid(
             "'key' must be specified in request body as JSON, or 'reset' set to true",
         ));
     };
-    let share = decode_share(&Secret::new(key))?;
+    let share = decode_share(&key)?;
     core.unseal(share).await?;
     seal_status(core).await
 }

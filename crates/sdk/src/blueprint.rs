@@ -15,6 +15,7 @@ use crate::field::FieldSpec;
 use crate::free_form::FreeForm;
 use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use crate::leased::{LeasedKind, LeasedPath};
+use crate::openapi::{PathDoc, Verbs};
 use crate::pattern::Pattern;
 use crate::stored::{StoredDocument, StoredPath};
 use crate::{Context, Error};
@@ -188,6 +189,14 @@ impl Blueprint {
         self.exclusive
     }
 
+    pub(crate) fn own_name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn own_version(&self) -> &'static str {
+        self.version
+    }
+
     pub(crate) fn engine_help(&self) -> &'static str {
         self.help
     }
@@ -323,6 +332,40 @@ impl Route {
                 both.flat_map(|action| action.fields().iter()).collect()
             }
         }
+    }
+
+    /// The path, and the folder that lists what lies at it, for OpenAPI.
+    pub(crate) fn docs(&self) -> Vec<PathDoc<'static>> {
+        let all = Verbs { read: true, write: true, delete: true, ..Verbs::default() };
+        let (verbs, creates) = match &self.target {
+            Target::Document(_) => (all, true),
+            Target::FreeForm(_) => (Verbs { list: true, ..all }, true),
+            Target::Credential(_) => (Verbs { read: true, ..Verbs::default() }, false),
+            Target::Action { read, write } => {
+                let (read, write) = (read.is_some(), write.is_some());
+                (Verbs { read, write, ..Verbs::default() }, false)
+            }
+        };
+        let path = PathDoc {
+            pattern: self.pattern.text(),
+            help: self.help,
+            fields: self.fields(),
+            verbs,
+            free_form: self.takes_any_field(),
+            creates,
+            root: self.root,
+            unauthenticated: self.unauthenticated,
+        };
+        let folder = self.pattern.folder().filter(|_| matches!(self.target, Target::Document(_)));
+        let list = folder.map(|folder| PathDoc {
+            pattern: folder.trim_end_matches('/'),
+            help: "Lists what there is.",
+            fields: Vec::new(),
+            verbs: Verbs { list: true, ..Verbs::default() },
+            creates: false,
+            ..path.clone()
+        });
+        list.into_iter().chain([path]).collect()
     }
 
     fn is_of_kind(&self, kind: &str) -> bool {

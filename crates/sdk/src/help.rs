@@ -1,9 +1,11 @@
 //! Help, generated from the declarations.
 
+use serde_json::Map;
 use strongroom_types::{Fields, RawObject};
 
 use crate::blueprint::{Blueprint, Route};
 use crate::engine::{Data, Response};
+use crate::openapi;
 
 /// The help of one path, or of the whole engine for the empty path.
 pub(crate) fn of(blueprint: &Blueprint, path: &str) -> Response {
@@ -13,8 +15,17 @@ pub(crate) fn of(blueprint: &Blueprint, path: &str) -> Response {
         None if path.is_empty() => engine_help(blueprint),
         None => return Response::Nothing,
     };
+    let docs = blueprint.routes().iter().flat_map(Route::docs);
+    let docs: Vec<_> = match route {
+        Some(route) => route.docs(),
+        None => docs.collect(),
+    };
+    let paths = openapi::paths(docs, "secrets");
+    let (name, version) = (blueprint.own_name(), blueprint.own_version());
+    let document = openapi::document(name, version, &paths, &Map::new());
     let mut fields = Fields::new();
     fields.set("help", &text);
+    fields.set("openapi", &document);
     fields.set("see_also", &None::<String>);
     let object: RawObject = fields.to_object();
     Response::Data(Data::new(object))

@@ -104,7 +104,7 @@
 //! - [`credential`]: [`Credential`], what an outside system issues and takes back
 //! - [`action`]: paths that do something else
 //! - [`field`]: field kinds, which read every form that clients use
-//! - [`pattern`]: declared paths
+//! - [`pattern`]: declared paths; [`openapi`]: declared paths as a document
 //! - [`intent`]: why no credential is orphaned
 //! - [`engine`]: below all that, the trait, the request and the response
 //! - `wire` (feature `serve`, on by default): engines over the plug-in wire, in both directions
@@ -160,6 +160,7 @@ mod free_form;
 mod help;
 pub mod intent;
 mod leased;
+pub mod openapi;
 mod panics;
 pub mod pattern;
 #[cfg(feature = "serve")]

@@ -120,7 +120,9 @@ async fn to_endpoint(
     let Allowed { routed, caller, .. } = allowed;
     let request = routed.request;
     if request.verb == Verb::Help {
-        return sys::help::of(endpoints, &routed.below);
+        let tag =
+            routed.mounted.as_deref().filter(|it| it.is_system()).map_or("auth", |_| "system");
+        return sys::help::of(endpoints, tag, &routed.below);
     }
     let (endpoint, handler, captures) = find(endpoints, request.verb, &routed.below)?;
     let mut fields = request.fields;

@@ -8,9 +8,14 @@ use crate::error::Error;
 use crate::request::Answer;
 
 /// The help of one path; of the list of paths for the empty one.
-pub(crate) fn of(endpoints: &[&'static [Endpoint]], path: &str) -> Result<Answer, Error> {
+pub(crate) fn of(
+    endpoints: &[&'static [Endpoint]],
+    tag: &str,
+    path: &str,
+) -> Result<Answer, Error> {
     let all = || endpoints.iter().flat_map(|group| group.iter());
     let path = path.trim_end_matches('/');
+    let mut document = super::openapi::of_endpoints(endpoints, tag);
     let text = if path.is_empty() {
         let lines = all().map(|e| format!("    {}\n        {}\n", e.pattern, e.help));
         format!("## PATHS\n\n{}", lines.collect::<Vec<_>>().join("\n"))
@@ -18,6 +23,8 @@ pub(crate) fn of(endpoints: &[&'static [Endpoint]], path: &str) -> Result<Answer
         let endpoint =
             all().find(|endpoint| Pattern::new(endpoint.pattern).matches(path).is_some());
         let endpoint = endpoint.ok_or_else(not_found)?;
+        let here = all().filter(|other| other.pattern == endpoint.pattern).map(super::openapi::doc);
+        document = super::openapi::of_docs(here, tag);
         let mut text = format!("Path:  {}\n\n{}\n", endpoint.pattern, endpoint.help);
         for spec in endpoint.fields.iter().flat_map(|fields| fields.iter()) {
             text.push_str(&format!("\n    {}\n        {}\n", spec.name, spec.help));
@@ -26,6 +33,7 @@ pub(crate) fn of(endpoints: &[&'static [Endpoint]], path: &str) -> Result<Answer
     };
     let mut fields = Fields::new();
     fields.set("help", &text);
+    fields.set("openapi", &document);
     fields.set("see_also", &None::<String>);
     let body = fields.to_object().into_bytes().to_vec();
     Ok(Answer::Bare { status: 200, body, content_type: "application/json" })

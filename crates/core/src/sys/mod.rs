@@ -6,6 +6,7 @@ pub(crate) mod help;
 mod leases;
 mod metrics;
 mod mounts;
+pub(crate) mod openapi;
 mod plugins;
 mod policies;
 mod seal;
@@ -24,6 +25,7 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     ui_mounts::ENDPOINTS,
     metrics::ENDPOINTS,
     seal::ENDPOINTS,
+    openapi::ENDPOINTS,
 ];
 
 /// The one spelling of a path whose handlers take several: names of policies in any case and with

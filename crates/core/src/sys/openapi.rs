@@ -1,0 +1,393 @@
+//! `sys/internal/specs/openapi`: one OpenAPI document of all that is mounted, plug-ins included. Each
+//! engine is asked for the document of its own paths, as help gives it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::{Map, Value, json};
+use strongroom_sdk::Input;
+use strongroom_sdk::engine::{self, Operation, Response};
+use strongroom_sdk::openapi::{self, PathDoc, Verbs};
+use strongroom_types::clock::within;
+use strongroom_types::{Fields, Namespace};
+
+use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
+use crate::error::Error;
+use crate::mounts::{Backend, Class, Mounted};
+use crate::request::Answer;
+use crate::{auth_token, status, sys};
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
+    pattern: "internal/specs/openapi",
+    help: "An OpenAPI document of the paths below the mounts the caller can reach.",
+    fields: &[SpecInput::FIELDS],
+    handlers: Handlers { read: handler!(read), write: handler!(read), ..Handlers::NONE },
+    access: Access::Anyone,
+}];
+
+#[derive(Input)]
+struct SpecInput {
+    /// Write `{<mount>_mount_path}` where a mount's path stands.
+    generic_mount_paths: bool,
+}
+
+/// How long an engine may take to describe itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Engines asked at the same time.
+const ASKED: usize = 8;
+/// The largest document an engine may answer.
+const MAX_BYTES: usize = 8 << 20;
+/// Where the document tells which mounts it lacks because their engines didn't answer.
+const MISSING: &str = "x-strongroom-missing";
+
+async fn read(call: &Call) -> Result<Answer, Error> {
+    let input: SpecInput = call.input()?;
+    let mut whole = Whole { generic: input.generic_mount_paths, ..Whole::default() };
+    if let Some(caller) = &call.caller {
+        let table = call.open.mounts.table();
+        let mut mounts: Vec<Arc<Mounted>> =
+            table.all().filter(|it| caller.acl.reaches(&it.info.path)).cloned().collect();
+        mounts.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
+        let asked = mounts.into_iter().map(|mounted| async move {
+            let document = describe(call, &mounted).await;
+            (mounted, document)
+        });
+        let mut answers = futures_util::stream::iter(asked).buffered(ASKED);
+        while let Some((mounted, document)) = answers.next().await {
+            whole.add(&mounted, document);
+        }
+    }
+    Ok(Answer::bare(200, &whole.finish(&call.open.settings.version)))
+}
+
+/// The document of one mount, with paths as the mount sees them.
+async fn describe(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
+    match &mounted.backend {
+        Backend::System => Some(of_system()),
+        Backend::Token => Some(of_endpoints(auth_token::ENDPOINTS, "auth")),
+        Backend::Engine(_) => {
+            let clock = call.open.clock();
+            within(&**clock, PATIENCE, ask(call, mounted)).await.flatten()
+        }
+    }
+}
+
+async fn ask(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
+    let visit = mounted.engine()?.enter().await.ok()?;
+    let mut fields = Fields::new();
+    // Go's SDK names its schemas after this.
+    fields.set("requestResponsePrefix", &mounted.entry.mount_type);
+    let request = engine::Request {
+        id: call.id.clone(),
+        operation: Operation::Help,
+        path: String::new(),
+        fields,
+        mount: mounted.info.clone(),
+        caller: engine::Caller { unauthenticated: true, ..engine::Caller::default() },
+        connection: None,
+        headers: BTreeMap::new(),
+        wrap_ttl: None,
+        lease: None,
+        namespace: Namespace::Root,
+        deadline: call.open.clock().now().plus(PATIENCE),
+    };
+    let Ok(Response::Data(data)) = visit.engine.handle(request).await else { return None };
+    let fields = data.object.fields();
+    let text = fields.get("openapi")?.get();
+    if text.len() > MAX_BYTES {
+        return None;
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// The document of the server's own paths of one group.
+pub(crate) fn of_endpoints(endpoints: &[&'static [Endpoint]], tag: &str) -> Value {
+    let docs = endpoints.iter().flat_map(|group| group.iter()).map(doc);
+    of_docs(docs, tag)
+}
+
+fn of_system() -> Value {
+    let of_status = status::PATHS.iter().map(|path| PathDoc {
+        pattern: path.name,
+        help: path.help,
+        fields: path.fields.iter().collect(),
+        verbs: Verbs { read: path.reads, write: path.writes, ..Verbs::default() },
+        free_form: false,
+        creates: false,
+        root: false,
+        unauthenticated: true,
+    });
+    let others = sys::ENDPOINTS.iter().flat_map(|group| group.iter()).map(doc);
+    of_docs(of_status.chain(others), "system")
+}
+
+pub(crate) fn of_docs(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -> Value {
+    openapi::document("", "", &openapi::paths(docs, tag), &Map::new())
+}
+
+/// One endpoint, for the document.
+pub(crate) fn doc(endpoint: &Endpoint) -> PathDoc<'static> {
+    let Handlers { read, list, write, delete } = endpoint.handlers;
+    let verbs = Verbs {
+        read: read.is_some(),
+        list: list.is_some(),
+        write: write.is_some(),
+        patch: false,
+        delete: delete.is_some(),
+    };
+    PathDoc {
+        pattern: endpoint.pattern,
+        help: endpoint.help,
+        fields: endpoint.fields.iter().flat_map(|fields| fields.iter()).collect(),
+        verbs,
+        free_form: false,
+        creates: false,
+        root: endpoint.access.needs_sudo(),
+        unauthenticated: endpoint.access == Access::Anyone,
+    }
+}
+
+/// The document that grows mount by mount.
+#[derive(Default)]
+struct Whole {
+    generic: bool,
+    paths: Map<String, Value>,
+    schemas: Map<String, Value>,
+    missing: Vec<String>,
+}
+
+impl Whole {
+    fn add(&mut self, mounted: &Mounted, document: Option<Value>) {
+        let Some(mut document) = document else {
+            self.missing.push(mounted.info.path.clone());
+            return;
+        };
+        let schemas = document.pointer_mut("/components/schemas").map(Value::take);
+        let paths = document.get_mut("paths").map(Value::take);
+        let Some(Value::Object(mut paths)) = paths else {
+            self.missing.push(mounted.info.path.clone());
+            return;
+        };
+        let renamed = match schemas {
+            Some(Value::Object(schemas)) => self.take_schemas(schemas),
+            _ => BTreeMap::new(),
+        };
+        let generic = self.generic && !mounted.is_system();
+        let (prefix, parameter) =
+            if generic { generic_prefix(mounted) } else { (mounted.info.path.clone(), None) };
+        for (path, item) in &mut paths {
+            let Some(below) = path.strip_prefix('/') else { continue };
+            let whole = format!("/{prefix}{below}");
+            rename(item, &renamed);
+            name_operations(item, &whole);
+            if let (Some(parameter), Some(item)) = (&parameter, item.as_object_mut()) {
+                let parameters = item.entry("parameters").or_insert_with(|| json!([]));
+                if let Some(parameters) = parameters.as_array_mut() {
+                    parameters.push(parameter.clone());
+                }
+            }
+            self.paths.insert(whole, item.take());
+        }
+    }
+
+    /// Takes the schemas of one document in. One whose name is taken by a different one gets another;
+    /// gives the references that must follow.
+    fn take_schemas(&mut self, schemas: Map<String, Value>) -> BTreeMap<String, String> {
+        let reference = |name: &str| format!("#/components/schemas/{name}");
+        let mut renamed = BTreeMap::new();
+        for (name, schema) in &schemas {
+            if self.schemas.get(name).is_none_or(|known| known == schema) {
+                continue;
+            }
+            let numbered = (2_u32..).map(|number| format!("{name}{number}"));
+            let free = numbered
+                .into_iter()
+                .find(|new| !self.schemas.contains_key(new) && !schemas.contains_key(new));
+            renamed.extend(free.map(|new| (reference(name), reference(&new))));
+        }
+        for (name, mut schema) in schemas {
+            rename(&mut schema, &renamed);
+            let name = match renamed.get(&reference(&name)) {
+                Some(new) => new.rsplit('/').next().unwrap_or_default().to_owned(),
+                None => name,
+            };
+            self.schemas.entry(name).or_insert(schema);
+        }
+        renamed
+    }
+
+    fn finish(self, version: &str) -> Value {
+        let mut document = openapi::document("Strongroom", version, &self.paths, &self.schemas);
+        if let (false, Some(document)) = (self.missing.is_empty(), document.as_object_mut()) {
+            document.insert(MISSING.to_owned(), json!(self.missing));
+        }
+        document
+    }
+}
+
+/// `{secret_mount_path}/` and the parameter that says what it is.
+fn generic_prefix(mounted: &Mounted) -> (String, Option<Value>) {
+    let path = mounted.entry.path.trim_end_matches('/');
+    let name = format!("{}_mount_path", path.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+    let parameter = json!({
+        "name": name, "in": "path", "required": true,
+        "description": "Where the engine is mounted.",
+        "schema": { "type": "string", "default": path },
+    });
+    let prefix = match mounted.entry.class {
+        Class::Auth => format!("auth/{{{name}}}/"),
+        Class::Secret => format!("{{{name}}}/"),
+    };
+    (prefix, Some(parameter))
+}
+
+/// Operations are named after their whole path, so that two mounts of one engine differ.
+fn name_operations(item: &mut Value, path: &str) {
+    let Some(item) = item.as_object_mut() else { return };
+    for (method, operation) in item {
+        let named = operation.as_object_mut().filter(|it| it.contains_key("operationId"));
+        if let Some(operation) = named {
+            let verb = match method.as_str() {
+                "get" => "read",
+                "post" => "write",
+                other => other,
+            };
+            let id = openapi::operation_id(verb, path);
+            operation.insert("operationId".to_owned(), id.into());
+        }
+    }
+}
+
+/// Lets references follow schemas that got other names. The depth is bounded by the parser's.
+fn rename(value: &mut Value, renamed: &BTreeMap<String, String>) {
+    if renamed.is_empty() {
+        return;
+    }
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, renamed)),
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(to) if key == "$ref" => {
+                        if let Some(new) = renamed.get(to.as_str()) {
+                            to.clone_from(new);
+                        }
+                    }
+                    value => rename(value, renamed),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Verb;
+    use crate::tests::Bench;
+
+    async fn document(bench: &Bench, token: &str, query: &str) -> Value {
+        let answer = bench.send(Verb::Read, "sys/internal/specs/openapi", token, query).await;
+        let Ok(Answer::Bare { status: 200, body, .. }) = answer else { panic!("{answer:?}") };
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn all_that_is_mounted_is_in_one_document() {
+        let bench = Bench::new().await;
+        bench.write("sys/mounts/a/kv", r#"{"type":"kv"}"#).await;
+        bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+        let whole = document(&bench, &bench.root, "{}").await;
+        assert_eq!(whole["openapi"], openapi::VERSION);
+        let paths = whole["paths"].as_object().unwrap();
+        for path in
+            ["/a/kv/{path}", "/out/creds/{name}", "/out/roles", "/sys/health", "/auth/token/create"]
+        {
+            assert!(paths.contains_key(path), "{path}");
+        }
+        assert_eq!(paths["/a/kv/{path}"]["get"]["operationId"], "read-a-kv-path");
+        assert_eq!(paths["/sys/seal"]["x-vault-sudo"], true);
+        assert_eq!(paths["/sys/health"]["x-vault-unauthenticated"], true);
+        let ids: Vec<&str> = paths
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+            .filter_map(|operation| operation.get("operationId")?.as_str())
+            .collect();
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), different.len(), "operations have names of their own");
+        let generic = document(&bench, &bench.root, r#"{"generic_mount_paths":"true"}"#).await;
+        let item = &generic["paths"]["/{a_kv_mount_path}/{path}"];
+        let mount = item["parameters"].as_array().unwrap().last().unwrap();
+        assert_eq!(mount["schema"]["default"], "a/kv");
+        assert!(generic["paths"].get("/sys/health").is_some());
+    }
+
+    #[tokio::test]
+    async fn the_document_shows_nothing_of_mounts_out_of_reach() {
+        let bench = Bench::new().await;
+        bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+        bench.write("sys/mounts/other", r#"{"type":"kv"}"#).await;
+        assert_eq!(document(&bench, "", "{}").await["paths"], json!({}));
+        let token = bench.token("path \"kv/x\" { capabilities = [\"read\"] }", "").await;
+        let whole = document(&bench, &token, "{}").await;
+        assert!(whole["paths"].get("/kv/{path}").is_some());
+        assert!(whole["paths"].get("/other/{path}").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_an_engine_does_not_tell_is_named_as_missing() {
+        let bench = Bench::new().await;
+        bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+        let table = bench.core.open().unwrap().mounts.table();
+        let mounted = table.get(Class::Secret, "kv/").unwrap();
+        let mut whole = Whole::default();
+        whole.add(mounted, None);
+        whole.add(mounted, Some(json!({ "paths": "nonsense" })));
+        assert_eq!(whole.finish("1")[MISSING], json!(["kv/", "kv/"]));
+    }
+
+    #[tokio::test]
+    async fn schemas_of_one_name_and_two_meanings_are_kept_apart() {
+        let bench = Bench::new().await;
+        bench.write("sys/mounts/a", r#"{"type":"kv"}"#).await;
+        bench.write("sys/mounts/b", r#"{"type":"kv"}"#).await;
+        let table = bench.core.open().unwrap().mounts.table();
+        let of = |kind: &str| {
+            let schema = json!({ "$ref": "#/components/schemas/Thing" });
+            Some(json!({
+                "paths": { "/x": { "post": { "operationId": "x", "schema": schema } } },
+                "components": { "schemas": { "Thing": { "type": kind } } },
+            }))
+        };
+        let mut whole = Whole::default();
+        for (mount, kind) in [("a/", "string"), ("b/", "object"), ("a/", "string")] {
+            whole.add(table.get(Class::Secret, mount).unwrap(), of(kind));
+        }
+        let whole = whole.finish("1");
+        let schemas = whole["components"]["schemas"].as_object().unwrap();
+        assert_eq!(schemas.len(), 2);
+        assert_eq!(whole["paths"]["/a/x"]["post"]["schema"]["$ref"], "#/components/schemas/Thing");
+        assert_eq!(whole["paths"]["/b/x"]["post"]["schema"]["$ref"], "#/components/schemas/Thing2");
+        assert_eq!(schemas["Thing2"]["type"], "object");
+    }
+
+    #[tokio::test]
+    async fn help_carries_the_document_of_its_path() {
+        let bench = Bench::new().await;
+        bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+        for (path, inside) in [
+            ("sys/mounts/x", "/mounts/{path}"),
+            ("auth/token/create", "/create"),
+            ("kv/some/secret", "/{path}"),
+        ] {
+            let help = bench.ok(Verb::Help, path, "").await;
+            let document: Value = serde_json::from_str(help.json("openapi")).unwrap();
+            let paths = document["paths"].as_object().unwrap();
+            assert_eq!(paths.keys().collect::<Vec<_>>(), [inside], "{path}");
+            assert!(help.data.text("help").unwrap().len() > 20);
+        }
+    }
+}
