@@ -155,6 +155,8 @@ struct Whole {
     generic: bool,
     paths: Map<String, Value>,
     schemas: Map<String, Value>,
+    /// How often an operation's name was asked for.
+    operations: BTreeMap<String, u32>,
     missing: Vec<String>,
 }
 
@@ -181,7 +183,8 @@ impl Whole {
             let Some(below) = path.strip_prefix('/') else { continue };
             let whole = format!("/{prefix}{below}");
             rename(item, &renamed);
-            name_operations(item, &whole);
+            mend_defaults(item);
+            self.name_operations(item, &whole);
             if let (Some(parameter), Some(item)) = (&parameter, item.as_object_mut()) {
                 let parameters = item.entry("parameters").or_insert_with(|| json!([]));
                 if let Some(parameters) = parameters.as_array_mut() {
@@ -197,6 +200,8 @@ impl Whole {
     fn take_schemas(&mut self, schemas: Map<String, Value>) -> BTreeMap<String, String> {
         let reference = |name: &str| format!("#/components/schemas/{name}");
         let mut renamed = BTreeMap::new();
+        let mut schemas = schemas;
+        schemas.values_mut().for_each(mend_defaults);
         for (name, schema) in &schemas {
             if self.schemas.get(name).is_none_or(|known| known == schema) {
                 continue;
@@ -216,6 +221,27 @@ impl Whole {
             self.schemas.entry(name).or_insert(schema);
         }
         renamed
+    }
+
+    /// Operations are named after their whole path, so that two mounts of one engine differ. Paths
+    /// that differ in signs alone are numbered.
+    fn name_operations(&mut self, item: &mut Value, path: &str) {
+        let Some(item) = item.as_object_mut() else { return };
+        for (method, operation) in item {
+            let named = operation.as_object_mut().filter(|it| it.contains_key("operationId"));
+            let Some(operation) = named else { continue };
+            let verb = match method.as_str() {
+                "get" if path.ends_with('/') => "list",
+                "get" => "read",
+                "post" => "write",
+                other => other,
+            };
+            let id = openapi::operation_id(verb, path);
+            let times = self.operations.entry(id.clone()).or_default();
+            *times += 1;
+            let id = if *times == 1 { id } else { format!("{id}--{times}") };
+            operation.insert("operationId".to_owned(), id.into());
+        }
     }
 
     fn finish(self, version: &str) -> Value {
@@ -243,20 +269,20 @@ fn generic_prefix(mounted: &Mounted) -> (String, Option<Value>) {
     (prefix, Some(parameter))
 }
 
-/// Operations are named after their whole path, so that two mounts of one engine differ.
-fn name_operations(item: &mut Value, path: &str) {
-    let Some(item) = item.as_object_mut() else { return };
-    for (method, operation) in item {
-        let named = operation.as_object_mut().filter(|it| it.contains_key("operationId"));
-        if let Some(operation) = named {
-            let verb = match method.as_str() {
-                "get" => "read",
-                "post" => "write",
-                other => other,
-            };
-            let id = openapi::operation_id(verb, path);
-            operation.insert("operationId".to_owned(), id.into());
+/// Go's SDK gives durations a number as default though their type is text; validators refuse that.
+fn mend_defaults(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(mend_defaults),
+        Value::Object(object) => {
+            let is_text = object.get("type").is_some_and(|it| it == "string");
+            if let (true, Some(default @ (Value::Number(_) | Value::Bool(_)))) =
+                (is_text, object.get_mut("default"))
+            {
+                *default = default.to_string().into();
+            }
+            object.values_mut().for_each(mend_defaults);
         }
+        _ => {}
     }
 }
 
@@ -359,7 +385,7 @@ mod tests {
             let schema = json!({ "$ref": "#/components/schemas/Thing" });
             Some(json!({
                 "paths": { "/x": { "post": { "operationId": "x", "schema": schema } } },
-                "components": { "schemas": { "Thing": { "type": kind } } },
+                "components": { "schemas": { "Thing": { "type": kind, "default": 3600 } } },
             }))
         };
         let mut whole = Whole::default();
@@ -372,6 +398,7 @@ mod tests {
         assert_eq!(whole["paths"]["/a/x"]["post"]["schema"]["$ref"], "#/components/schemas/Thing");
         assert_eq!(whole["paths"]["/b/x"]["post"]["schema"]["$ref"], "#/components/schemas/Thing2");
         assert_eq!(schemas["Thing2"]["type"], "object");
+        assert_eq!(schemas["Thing"]["default"], "3600", "a default is of its type");
     }
 
     #[tokio::test]
