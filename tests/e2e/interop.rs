@@ -67,6 +67,11 @@ async fn a_go_plug_in_lives_under_our_host() {
         api.write(path, json!({ "type": "guide" })).await.ok();
     }
     assert_eq!(server.children().len(), 1, "two mounts share a process");
+    let described = api.read("sys/internal/specs/openapi").await.ok();
+    for path in ["/custom/creds/{name}", "/beside/creds/{name}"] {
+        assert!(described.body["paths"].get(path).is_some(), "the plug-in describes {path}");
+    }
+    assert!(described.body.get("x-strongroom-missing").is_none());
     let config = json!({ "api_endpoint": outside.url(), "api_key": outside.key() });
     api.write("custom/config", config).await.ok();
     assert_eq!(api.read("beside/config").await.status, 404, "instances don't see each other");
