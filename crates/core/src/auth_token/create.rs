@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use strongroom_barrier::Batch;
-use strongroom_lease::{Kind, NewLease};
 use strongroom_sdk::{CommaList, DurationSecs, Input, KeyValues};
-use strongroom_telemetry::names;
-use strongroom_token::{Created, NewToken};
-use strongroom_types::{LeaseId, PolicyName, Secret, Timestamp, Ttl};
+use strongroom_token::NewToken;
+use strongroom_types::{PolicyName, Secret, Ttl};
 
-use super::auth_answer;
+use super::{auth_answer, write};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
 use crate::leases::lifetimes::{Bounds, Granted, at_issue};
@@ -133,7 +130,7 @@ async fn make(call: &Call, input: CreateInput, orphan: bool, path: &str) -> Resu
         explicit_max_ttl: input.explicit_max_ttl.0,
         num_uses,
     };
-    let created = write(call, new).await?;
+    let created = write(&call.open, new).await?;
     auth_answer(created.id.expose_secret(), &created.token, granted.ttl.as_secs(), warnings)
 }
 
@@ -251,42 +248,4 @@ fn display_name(given: &str) -> String {
     }
     let plain = given.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' });
     format!("token-{}", plain.collect::<String>())
-}
-
-/// The token and, if it expires, the lease that ends it, in one batch.
-async fn write(call: &Call, new: NewToken) -> Result<Created, Error> {
-    let open = &call.open;
-    let now = open.clock().now();
-    let parent = new.parent.clone();
-    if let Some(parent) = &parent {
-        open.stores.tokens.check_depth(parent).await?;
-    }
-    let mut batch = Batch::new();
-    let created = open.stores.tokens.create(&mut batch, new, now);
-    if created.token.expires.is_some() {
-        let id = LeaseId::parse(&created.token.lease_id(&created.key));
-        let lease = NewLease {
-            id: id.map_err(|error| Error::internal(error.to_string()))?,
-            kind: Kind::Token { key: created.key.as_str().to_owned() },
-            token: None,
-            issued: now,
-            ttl: created.token.creation_ttl,
-            max_ttl: created.token.explicit_max_ttl,
-            renewable: created.token.renewable,
-        };
-        open.stores.leases.add(&mut batch, lease);
-    }
-    let due = created.token.expires.unwrap_or(Timestamp::FAR_FUTURE);
-    match open.commit_due(batch, due).await {
-        Ok(()) => {}
-        Err(error) if parent.is_some_and(|p| open.stores.tokens.is_dead(&p, &error)) => {
-            return Err(Error::no_token());
-        }
-        Err(error) if error.is_precondition() => {
-            return Err(Error::invalid("cannot create a token with a duplicate ID"));
-        }
-        Err(error) => return Err(error.into()),
-    }
-    metrics::counter!(names::TOKEN_CREATED).increment(1);
-    Ok(created)
 }

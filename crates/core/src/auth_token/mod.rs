@@ -5,6 +5,7 @@ mod create;
 mod look_up;
 mod renew;
 mod revoke;
+mod write;
 
 use serde::Serialize;
 use strongroom_sdk::Input;
@@ -14,6 +15,7 @@ use strongroom_types::{Accessor, PolicyName, RawObject, Secret};
 use crate::endpoint::{Call, Endpoint};
 use crate::error::Error;
 use crate::request::{Answer, Envelope};
+pub(crate) use write::write;
 
 /// All groups.
 pub(crate) const ENDPOINTS: &[&[Endpoint]] =

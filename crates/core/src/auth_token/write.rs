@@ -1,0 +1,49 @@
+//! Writing a new token down, whoever it is for.
+
+use std::sync::Arc;
+
+use strongroom_barrier::Batch;
+use strongroom_lease::{Kind, NewLease};
+use strongroom_telemetry::names;
+use strongroom_token::{Created, NewToken};
+use strongroom_types::{LeaseId, Timestamp};
+
+use crate::error::Error;
+use crate::unsealed::Unsealed;
+
+/// The token and, if it expires, the lease that ends it, in one batch.
+pub(crate) async fn write(open: &Arc<Unsealed>, new: NewToken) -> Result<Created, Error> {
+    let now = open.clock().now();
+    let parent = new.parent.clone();
+    if let Some(parent) = &parent {
+        open.stores.tokens.check_depth(parent).await?;
+    }
+    let mut batch = Batch::new();
+    let created = open.stores.tokens.create(&mut batch, new, now);
+    if created.token.expires.is_some() {
+        let id = LeaseId::parse(&created.token.lease_id(&created.key));
+        let lease = NewLease {
+            id: id.map_err(|error| Error::internal(error.to_string()))?,
+            kind: Kind::Token { key: created.key.as_str().to_owned() },
+            token: None,
+            issued: now,
+            ttl: created.token.creation_ttl,
+            max_ttl: created.token.explicit_max_ttl,
+            renewable: created.token.renewable,
+        };
+        open.stores.leases.add(&mut batch, lease);
+    }
+    let due = created.token.expires.unwrap_or(Timestamp::FAR_FUTURE);
+    match open.commit_due(batch, due).await {
+        Ok(()) => {}
+        Err(error) if parent.is_some_and(|p| open.stores.tokens.is_dead(&p, &error)) => {
+            return Err(Error::no_token());
+        }
+        Err(error) if error.is_precondition() => {
+            return Err(Error::invalid("cannot create a token with a duplicate ID"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    metrics::counter!(names::TOKEN_CREATED).increment(1);
+    Ok(created)
+}
