@@ -93,6 +93,7 @@ impl Ending {
             headers: std::collections::BTreeMap::new(),
             wrap_ttl: None,
             lease: Some(given_back.lease),
+            auth: None,
             namespace: Namespace::Root,
             deadline: self.clock.now().plus(ENGINE_CALL),
         }

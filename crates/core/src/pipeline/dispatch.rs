@@ -101,6 +101,7 @@ pub(crate) fn engine_request(
         headers: BTreeMap::new(),
         wrap_ttl: None,
         lease: None,
+        auth: None,
         namespace: Namespace::Root,
         deadline: open.clock().now().plus(open.settings.request_timeout),
     }

@@ -5,9 +5,11 @@
 //!
 //! - [`Engine`], [`Factory`] and [`Mount`]: the thing, its maker, and what it is made with
 //! - [`Request`] and [`Response`]
+//! - [`Auth`]: a login, as auth methods answer it
 //! - [`EngineError`]
 //! - [`Storage`] and [`System`]: the two services an engine has
 
+mod auth;
 mod error;
 mod request;
 mod response;
@@ -19,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use auth::{Alias, Auth, TokenType};
 pub use error::{EngineError, StatusKind};
 pub use request::{Caller, Connection, LeaseContext, MountInfo, Operation, Request};
 pub use response::{Data, Leased, Raw, Response};

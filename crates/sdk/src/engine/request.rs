@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
+use super::auth::Auth;
+
 /// What is asked of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -83,6 +85,8 @@ pub struct Request {
     pub wrap_ttl: Option<Ttl>,
     /// The lease, on [`Operation::Renew`] and [`Operation::Revoke`].
     pub lease: Option<LeaseContext>,
+    /// The login, where it is one that is to be renewed.
+    pub auth: Option<Box<Auth>>,
     /// The namespace it acts in.
     pub namespace: Namespace,
     /// When nobody waits for the answer any more.
@@ -103,6 +107,7 @@ impl fmt::Debug for Request {
             .field("headers", &self.headers.keys())
             .field("wrap_ttl", &self.wrap_ttl)
             .field("lease", &self.lease)
+            .field("auth", &self.auth)
             .field("namespace", &self.namespace)
             .field("deadline", &self.deadline)
             .finish()
@@ -206,6 +211,7 @@ mod tests {
                 renewable: false,
                 increment: Ttl::ZERO,
             }),
+            auth: None,
             namespace: Namespace::Root,
             deadline: Timestamp::EPOCH,
         };

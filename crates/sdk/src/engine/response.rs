@@ -5,6 +5,8 @@ use std::fmt;
 
 use strongroom_types::{RawObject, Ttl};
 
+use super::auth::Auth;
+
 /// What an engine answers when nothing went wrong.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -15,6 +17,8 @@ pub enum Response {
     Data(Data),
     /// A credential, for which the core keeps a lease from now on.
     Leased(Leased),
+    /// A login, for which the core makes a token. Only auth methods answer it.
+    Auth(Box<Auth>),
     /// A complete HTTP answer, outside the usual envelope.
     Raw(Raw),
 }

@@ -405,6 +405,7 @@ impl Host {
             headers: BTreeMap::new(),
             wrap_ttl: None,
             lease: None,
+            auth: None,
             namespace: Namespace::Root,
             deadline: self.now().plus(REQUEST_LIMIT),
         }
@@ -433,6 +434,10 @@ impl Host {
             }),
             Response::Leased(leased) => self.register(&path, leased).await,
             Response::Raw(raw) => Ok(Got { raw: Some(raw), ..Got::default() }),
+            Response::Auth(_) => {
+                let text = "a login: the harness is for secrets engines";
+                Err(Refused::new(ErrorKind::Unsupported, text))
+            }
         }
     }
 

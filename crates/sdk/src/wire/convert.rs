@@ -12,6 +12,8 @@ use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 use tonic::Status;
 
 use super::REFRESH;
+use super::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case};
+use super::logins::{login_from_wire, login_to_wire, renewal_to_wire};
 use crate::engine::{
     Caller, Connection, Data, EngineError, LeaseContext, Leased, MountInfo, Operation, Raw,
     Request, Response, SpecialPaths, StatusKind, StorageError,
@@ -20,7 +22,12 @@ use crate::intent::INTENT_FIELD;
 
 /// A request as a message.
 pub fn request_to_wire(request: &Request) -> pb::Request {
-    let secret = request.lease.as_ref().map(|lease| pb::Secret {
+    let auth = match (&request.auth, &request.lease) {
+        (Some(auth), Some(lease)) => Some(renewal_to_wire(auth, lease)),
+        _ => None,
+    };
+    let lease = request.lease.as_ref().filter(|_| auth.is_none());
+    let secret = lease.map(|lease| pb::Secret {
         lease_options: Some(pb::LeaseOptions {
             ttl: nanos(lease.ttl),
             renewable: lease.renewable,
@@ -38,7 +45,8 @@ pub fn request_to_wire(request: &Request) -> pb::Request {
         path: request.path.clone(),
         data: text(request.fields.to_object()),
         secret,
-        headers: headers_to_wire(request.headers.clone()),
+        auth,
+        headers: canonical_headers(request.headers.clone()),
         client_token: caller.token_hash.clone().unwrap_or_default(),
         client_token_accessor: caller.accessor.clone(),
         display_name: caller.display_name.clone(),
@@ -84,7 +92,12 @@ pub(crate) fn request_from_wire(
     };
     let invalid = |_| EngineError::Status(StatusKind::InvalidRequest);
     let object = json::from_wire(message.data).map_err(invalid)?;
-    let lease = message.secret.map(lease_from_wire).transpose()?;
+    let nothing = || Data::new(RawObject::null());
+    let login = message.auth.map(|auth| login_from_wire(auth, nothing())).transpose();
+    let (auth, lease) = match login.map_err(|_| EngineError::Status(StatusKind::InvalidRequest))? {
+        Some((auth, lease)) => (Some(Box::new(auth)), Some(lease)),
+        None => (None, message.secret.map(lease_from_wire).transpose()?),
+    };
     let id = RequestId::parse(&message.id).or_else(|_| RequestId::parse("unknown"));
     let connection = message.connection.and_then(|connection| {
         let address: IpAddr = connection.remote_addr.parse().ok()?;
@@ -110,9 +123,10 @@ pub(crate) fn request_from_wire(
             unauthenticated: message.unauthenticated,
         },
         connection,
-        headers: headers_from_wire(message.headers),
+        headers: lower_case(headers_from_wire(message.headers)),
         wrap_ttl,
         lease,
+        auth,
         namespace: Namespace::Root,
         deadline,
     })))
@@ -150,6 +164,10 @@ pub(crate) fn response_to_wire(response: Response) -> Option<pb::Response> {
                 ..pb::Secret::blank()
             };
             Some(pb::Response { secret: Some(secret), ..data_to_wire(leased.data) })
+        }
+        Response::Auth(mut auth) => {
+            let data = std::mem::replace(&mut auth.data, Data::new(RawObject::null()));
+            Some(pb::Response { auth: Some(login_to_wire(*auth)), ..data_to_wire(data) })
         }
         Response::Raw(raw) => Some(raw_to_wire(&raw)),
     }
@@ -208,11 +226,6 @@ pub(crate) fn reply_from_wire(
         return Err(with_response(error_from_wire(error), response.is_some()));
     }
     let Some(mut response) = response else { return Ok(Response::Nothing) };
-    if response.auth.is_some() {
-        return Err(EngineError::internal(
-            "the engine answered with a login, and is no auth method",
-        ));
-    }
     if response.wrap_info.is_some_and(|wrap| wrap.ttl > 0) {
         return Err(EngineError::internal(
             "the engine asks for its answer to be wrapped, which is not supported",
@@ -222,8 +235,8 @@ pub(crate) fn reply_from_wire(
     let object = json::from_wire(response.data).map_err(broken)?;
     let fields = object.as_ref().map(RawObject::fields).unwrap_or_default();
     if fields.contains(RAW_STATUS) {
-        if response.secret.is_some() {
-            return Err(EngineError::internal("a raw answer can't carry a lease"));
+        if response.secret.is_some() || response.auth.is_some() {
+            return Err(EngineError::internal("a raw answer can't carry a lease or a login"));
         }
         return raw_from_wire(&fields);
     }
@@ -236,9 +249,11 @@ pub(crate) fn reply_from_wire(
         headers: headers_from_wire(response.headers),
         ..Data::new(object.unwrap_or_else(RawObject::null))
     };
-    match response.secret {
-        None => Ok(Response::Data(data)),
-        Some(secret) => {
+    match (response.auth, response.secret) {
+        (Some(auth), None) => Ok(Response::Auth(Box::new(login_from_wire(auth, data)?.0))),
+        (Some(_), Some(_)) => Err(EngineError::internal("an answer can't be a lease and a login")),
+        (None, None) => Ok(Response::Data(data)),
+        (None, Some(secret)) => {
             let options = secret.lease_options.unwrap_or_else(pb::LeaseOptions::blank);
             let internal = json::from_wire(secret.internal_data).map_err(broken)?;
             let internal = internal.unwrap_or_else(RawObject::empty);
@@ -411,25 +426,17 @@ pub(crate) fn storage_error_from_text(text: String) -> StorageError {
     }
 }
 
-fn text(object: RawObject) -> String {
+pub(super) fn text(object: RawObject) -> String {
     // A `RawObject` is JSON, so it is UTF-8.
     json::to_wire(object).unwrap_or_else(|_| json::EMPTY.to_owned())
 }
 
-fn nanos(ttl: Ttl) -> i64 {
+pub(super) fn nanos(ttl: Ttl) -> i64 {
     time::nanos(ttl.as_duration())
 }
 
-fn ttl(nanos: i64) -> Ttl {
+pub(super) fn ttl(nanos: i64) -> Ttl {
     Ttl::from_duration(time::duration(nanos))
-}
-
-fn headers_to_wire(headers: BTreeMap<String, Vec<String>>) -> BTreeMap<String, pb::Header> {
-    headers.into_iter().map(|(name, header)| (name, pb::Header { header })).collect()
-}
-
-fn headers_from_wire(headers: BTreeMap<String, pb::Header>) -> BTreeMap<String, Vec<String>> {
-    headers.into_iter().map(|(name, header)| (name, header.header)).collect()
 }
 
 #[cfg(test)]
@@ -568,7 +575,7 @@ mod tests {
             }),
             caller: Caller { display_name: "token-ci".to_owned(), ..Caller::default() },
             connection: Some(Connection { address: "127.0.0.1".parse().unwrap(), port: 7 }),
-            headers: BTreeMap::new(),
+            headers: [("x-some-thing".to_owned(), vec!["v".to_owned()])].into(),
             wrap_ttl: None,
             lease: Some(LeaseContext {
                 internal: RawObject::from_json("{\"id\":1}").unwrap(),
@@ -578,10 +585,12 @@ mod tests {
                 renewable: true,
                 increment: Ttl::from_secs(3),
             }),
+            auth: None,
             namespace: Namespace::Root,
             deadline: Timestamp::from_secs(9),
         };
         let wire = request_to_wire(&request);
+        assert!(wire.headers.contains_key("X-Some-Thing"), "as Go spells it");
         let Ok(Asked::Request(back)) = request_from_wire(wire, Timestamp::from_secs(9)) else {
             panic!()
         };

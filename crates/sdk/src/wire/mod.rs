@@ -1,6 +1,7 @@
 //! Engines over the plug-in wire, in both directions.
 //!
 //! - [`convert`]: requests, responses and errors to messages and back
+//! - `logins`: the same for logins
 //! - [`remote_engine`]: [`RemoteEngine`], an engine in another process, as the host sees it
 //! - [`mod@host_services`]: the storage and system services a host offers to an engine
 //! - `backend_service`: an engine, as a host sees it
@@ -8,7 +9,9 @@
 
 pub(crate) mod backend_service;
 pub mod convert;
+mod headers;
 pub mod host_services;
+mod logins;
 pub mod remote_engine;
 pub(crate) mod remote_host;
 

@@ -1,0 +1,210 @@
+//! Logins to messages and back.
+
+use strongroom_plugin_protocol::generated::{logical, pb};
+use strongroom_plugin_protocol::values::{json, time};
+use strongroom_types::{RawObject, Timestamp, Ttl};
+
+use super::convert::{nanos, text, ttl};
+use crate::engine::{Alias, Auth, Data, EngineError, LeaseContext, TokenType};
+
+/// A login as part of an answer.
+pub(super) fn login_to_wire(auth: Auth) -> pb::Auth {
+    let options = pb::LeaseOptions {
+        ttl: nanos(auth.ttl),
+        renewable: auth.renewable,
+        max_ttl: nanos(auth.max_ttl),
+        ..pb::LeaseOptions::blank()
+    };
+    message(auth, options)
+}
+
+/// A login as part of the request to renew it.
+pub(super) fn renewal_to_wire(auth: &Auth, lease: &LeaseContext) -> pb::Auth {
+    let options = pb::LeaseOptions {
+        ttl: nanos(lease.ttl),
+        renewable: lease.renewable,
+        increment: nanos(lease.increment),
+        issue_time: Some(time::to_wire(Some(lease.issued))),
+        max_ttl: nanos(lease.max_ttl),
+    };
+    message(auth.clone(), options)
+}
+
+fn message(auth: Auth, options: pb::LeaseOptions) -> pb::Auth {
+    pb::Auth {
+        lease_options: Some(options),
+        internal_data: text(auth.internal),
+        display_name: auth.display_name,
+        policies: auth.policies,
+        metadata: auth.metadata,
+        period: nanos(auth.period),
+        num_uses: i64::from(auth.num_uses),
+        alias: auth.alias.map(alias_to_wire),
+        group_aliases: auth.group_aliases.into_iter().map(alias_to_wire).collect(),
+        bound_cidrs: auth.bound_cidrs,
+        explicit_max_ttl: nanos(auth.explicit_max_ttl),
+        token_type: auth.token_type.number(),
+        no_default_policy: auth.no_default_policy,
+        ..pb::Auth::blank()
+    }
+}
+
+/// A message as a login, with the times it was sent with. Token and accessor in it mean nothing:
+/// they are the core's.
+pub(super) fn login_from_wire(
+    message: pb::Auth,
+    data: Data,
+) -> Result<(Auth, LeaseContext), EngineError> {
+    let broken = |what: &str| EngineError::internal(format!("the login has an invalid {what}"));
+    let options = message.lease_options.unwrap_or_else(pb::LeaseOptions::blank);
+    let internal = json::from_wire(message.internal_data).map_err(|_| broken("internal_data"))?;
+    let internal = internal.unwrap_or_else(RawObject::empty);
+    let issued = time::from_wire(options.issue_time.as_ref()).map_err(|_| broken("issue_time"))?;
+    let token_type =
+        TokenType::from_number(message.token_type).ok_or_else(|| broken("token_type"))?;
+    let auth = Auth {
+        data,
+        internal: internal.clone(),
+        display_name: message.display_name,
+        policies: message.policies,
+        no_default_policy: message.no_default_policy,
+        metadata: message.metadata,
+        ttl: whole(options.ttl),
+        max_ttl: whole(options.max_ttl),
+        explicit_max_ttl: whole(message.explicit_max_ttl),
+        period: whole(message.period),
+        renewable: options.renewable,
+        num_uses: u32::try_from(message.num_uses).map_err(|_| broken("num_uses"))?,
+        bound_cidrs: message.bound_cidrs,
+        token_type,
+        alias: message.alias.map(alias_from_wire),
+        group_aliases: message.group_aliases.into_iter().map(alias_from_wire).collect(),
+    };
+    let lease = LeaseContext {
+        internal,
+        issued: issued.unwrap_or(Timestamp::EPOCH),
+        ttl: auth.ttl,
+        max_ttl: auth.max_ttl,
+        renewable: auth.renewable,
+        increment: ttl(options.increment),
+    };
+    Ok((auth, lease))
+}
+
+/// Whole seconds. Less than one is one: zero would be no bound at all.
+fn whole(nanos: i64) -> Ttl {
+    let ttl = ttl(nanos);
+    if nanos > 0 && ttl.is_zero() { Ttl::from_secs(1) } else { ttl }
+}
+
+fn alias_to_wire(alias: Alias) -> logical::Alias {
+    let Alias { name, metadata, local } = alias;
+    logical::Alias { name, metadata, local, ..logical::Alias::default() }
+}
+
+fn alias_from_wire(alias: logical::Alias) -> Alias {
+    Alias { name: alias.name, metadata: alias.metadata, local: alias.local }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::convert::reply_from_wire;
+    use super::*;
+    use crate::engine::Response;
+
+    fn login() -> Auth {
+        let alias = |name: &str| Alias { name: name.to_owned(), ..Alias::default() };
+        Auth {
+            internal: RawObject::from_json("{\"user\":\"bob\"}").unwrap(),
+            policies: vec!["a".to_owned(), "B ".to_owned()],
+            no_default_policy: true,
+            metadata: [("username".to_owned(), "bob".to_owned())].into(),
+            ttl: Ttl::from_secs(60),
+            max_ttl: Ttl::from_secs(600),
+            explicit_max_ttl: Ttl::from_secs(900),
+            period: Ttl::from_secs(30),
+            renewable: true,
+            num_uses: 3,
+            bound_cidrs: vec!["10.0.0.0/8".to_owned()],
+            token_type: TokenType::DefaultBatch,
+            alias: Some(alias("bob")),
+            group_aliases: vec![alias("staff")],
+            ..Auth::new("bob")
+        }
+    }
+
+    fn told(auth: &Auth) -> String {
+        let Auth { policies, metadata, period, bound_cidrs, alias, group_aliases, .. } = auth;
+        format!(
+            "{auth:?} {policies:?} {metadata:?} {period} {bound_cidrs:?} {alias:?} {group_aliases:?} \
+             {} {} {} {} {} {:?}",
+            auth.max_ttl,
+            auth.explicit_max_ttl,
+            auth.renewable,
+            auth.num_uses,
+            auth.no_default_policy,
+            auth.internal.as_bytes(),
+        )
+    }
+
+    #[test]
+    fn logins_survive() {
+        let wire = login_to_wire(login());
+        assert_eq!((wire.period, wire.token_type), (30_000_000_000, 4));
+        let (back, _) = login_from_wire(wire, Data::new(RawObject::null())).unwrap();
+        assert_eq!(told(&back), told(&login()));
+    }
+
+    #[test]
+    fn renewals_carry_their_times_and_no_token() {
+        let lease = LeaseContext {
+            internal: RawObject::empty(),
+            issued: Timestamp::from_secs(5),
+            ttl: Ttl::from_secs(1),
+            max_ttl: Ttl::from_secs(2),
+            renewable: true,
+            increment: Ttl::from_secs(3),
+        };
+        let wire = renewal_to_wire(&login(), &lease);
+        assert_eq!((wire.client_token.as_str(), wire.accessor.as_str()), ("", ""));
+        let (_, back) = login_from_wire(wire, Data::new(RawObject::null())).unwrap();
+        assert_eq!((back.issued, back.increment), (lease.issued, lease.increment));
+        assert_eq!((back.ttl, back.max_ttl), (lease.ttl, lease.max_ttl));
+    }
+
+    #[test]
+    fn less_than_a_second_is_not_no_bound() {
+        let options = pb::LeaseOptions { ttl: 1, ..pb::LeaseOptions::blank() };
+        let wire = pb::Auth { lease_options: Some(options), ..pb::Auth::blank() };
+        let (auth, _) = login_from_wire(wire, Data::new(RawObject::null())).unwrap();
+        assert_eq!((auth.ttl, auth.max_ttl), (Ttl::from_secs(1), Ttl::ZERO));
+    }
+
+    #[test]
+    fn what_no_token_can_be_is_refused() {
+        for wire in [
+            pb::Auth { token_type: 5, ..pb::Auth::blank() },
+            pb::Auth { num_uses: -1, ..pb::Auth::blank() },
+        ] {
+            assert!(login_from_wire(wire, Data::new(RawObject::null())).is_err());
+        }
+    }
+
+    #[test]
+    fn cve_2026_46405_a_login_beside_an_error_is_no_login() {
+        let login = |data: &str| pb::Response {
+            auth: Some(pb::Auth::blank()),
+            data: data.to_owned(),
+            ..pb::Response::blank()
+        };
+        assert!(matches!(reply_from_wire(Some(login("null")), None), Ok(Response::Auth(_))));
+        let error = pb::ProtoError { err_msg: "no".to_owned(), ..pb::ProtoError::default() };
+        assert!(reply_from_wire(Some(login("null")), Some(error)).is_err());
+        let refused = reply_from_wire(Some(login(r#"{"error":"no"}"#)), None);
+        assert!(matches!(refused, Err(EngineError::User { .. })));
+        let raw = r#"{"http_status_code":403,"http_content_type":"text/plain"}"#;
+        assert!(reply_from_wire(Some(login(raw)), None).is_err());
+        let both = pb::Response { secret: Some(pb::Secret::blank()), ..login("null") };
+        assert!(reply_from_wire(Some(both), None).is_err());
+    }
+}
