@@ -149,7 +149,7 @@ fn is_allowed(from: &str, to: &str) -> bool {
 
 /// Tests, benchmarks and examples stand beside the house and may look into any window.
 fn is_apart(from: &str) -> bool {
-    ["testkit", "e2e", "token-service"].contains(&from) || from.starts_with("bench")
+    ["testkit", "e2e", "golden", "token-service"].contains(&from) || from.starts_with("bench")
 }
 
 fn place(room: &str) -> Option<usize> {

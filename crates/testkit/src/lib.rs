@@ -4,6 +4,7 @@
 //! - [`programs`]: the binaries of this build, and those made of Go
 //! - [`server`]: [`ServerProcess`], a server over a folder that outlives it
 //! - [`api`]: [`Api`], requests in JSON
+//! - [`features`]: what is built, and what tests wait for
 //! - [`outside`]: the token service with a count of its own
 //! - [`wait`]: waiting for what must come true
 //!
@@ -13,10 +14,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a helper of tests fails by ending the test"
 )]
 
 pub mod api;
+pub mod features;
 pub mod outside;
 pub mod programs;
 pub mod server;
