@@ -74,12 +74,18 @@ impl MountTable {
         table
     }
 
-    /// The mount with the longest path that `path` lies under, and the rest of the path.
+    /// The mount with the longest path that `path` lies under, and the rest of the path. The mount
+    /// itself may be named without its slash.
     pub fn route<'p>(&self, path: &'p str) -> Option<(&Arc<Mounted>, &'p str)> {
         let slashes = path.rmatch_indices('/').map(|(at, _)| at + 1);
-        slashes.into_iter().find_map(|end| {
+        let below = slashes.into_iter().find_map(|end| {
             let (route, rest) = path.split_at_checked(end)?;
             Some((self.by_route.get(route)?, rest))
+        });
+        below.or_else(|| {
+            // No mount lies under another, so nothing longer was passed by.
+            let itself = self.by_route.get(&format!("{path}/"))?;
+            Some((itself, path.get(path.len()..)?))
         })
     }
 
