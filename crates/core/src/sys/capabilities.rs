@@ -79,23 +79,26 @@ async fn of_token(call: &Call) -> Result<Answer, Error> {
         Some(token) => tokens.look_up(token.expose_secret(), call.open.clock().now()).await?,
         None => None,
     };
-    let acl = acl_of(call, found)?;
+    let acl = acl_of(call, found, "invalid token")?;
     answer(&acl, paths, path)
 }
 
 async fn of_accessor(call: &Call) -> Result<Answer, Error> {
     let AccessorInput { paths, path, accessor } = call.input()?;
     let now = call.open.clock().now();
+    if accessor.is_empty() {
+        return Err(Error::invalid("missing accessor"));
+    }
     let found = match Accessor::parse(&accessor) {
         Ok(accessor) => call.open.stores.tokens.by_accessor(&accessor, now).await?,
         Err(_) => None,
     };
-    let acl = acl_of(call, found)?;
+    let acl = acl_of(call, found, "invalid accessor")?;
     answer(&acl, paths, path)
 }
 
-fn acl_of(call: &Call, found: Option<Found>) -> Result<Arc<Acl>, Error> {
-    let found = found.ok_or_else(|| Error::listed(ErrorKind::Invalid, "invalid token"))?;
+fn acl_of(call: &Call, found: Option<Found>, unknown: &str) -> Result<Arc<Acl>, Error> {
+    let found = found.ok_or_else(|| Error::listed(ErrorKind::Invalid, unknown))?;
     Ok(call.open.stores.policies.acl(&found.token.policies))
 }
 
