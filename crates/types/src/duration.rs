@@ -54,6 +54,14 @@ impl Ttl {
         if self.is_zero() { default } else { self }
     }
 
+    /// As [`fmt::Display`] writes it, without the units of zero at its end: `1h`, `1h30m`, `45s`.
+    /// Warnings about lifetimes are written so.
+    pub fn brief(self) -> String {
+        let whole = self.to_string();
+        let brief = whole.strip_suffix("m0s").map(|rest| format!("{rest}m")).unwrap_or(whole);
+        brief.strip_suffix("h0m").map(|rest| format!("{rest}h")).unwrap_or(brief)
+    }
+
     /// The shorter of both, where a zero limit means "no limit".
     #[must_use]
     pub fn capped_by(self, limit: Self) -> Self {
@@ -166,6 +174,19 @@ fn parse_digits(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn brief_durations_end_with_what_counts() {
+        let brief = |secs| Ttl::from_secs(secs).brief();
+        assert_eq!(brief(0), "0s");
+        assert_eq!(brief(45), "45s");
+        assert_eq!(brief(600), "10m");
+        assert_eq!(brief(90), "1m30s");
+        assert_eq!(brief(3600), "1h");
+        assert_eq!(brief(5400), "1h30m");
+        assert_eq!(brief(3610), "1h0m10s");
+        assert_eq!(brief(2_764_800), "768h");
+    }
 
     #[test]
     fn reads_what_the_api_accepts() {

@@ -218,7 +218,9 @@ fn lifetime(
         let mut warnings = Vec::new();
         if ttl < period {
             warnings.push(format!(
-                "period of \"{period}\" exceeded the effective max_ttl of \"{ttl}\"; period value is capped accordingly"
+                "period of \"{}\" exceeded the effective max_ttl of \"{}\"; period value is capped accordingly",
+                period.brief(),
+                ttl.brief(),
             ));
         }
         return Ok(Granted { ttl, warnings });

@@ -75,7 +75,9 @@ pub fn at_renewal(
 /// The text clients know.
 fn capped(asked: Ttl, longest: Ttl) -> String {
     format!(
-        "TTL of \"{asked}\" exceeded the effective max_ttl of \"{longest}\"; TTL value is capped accordingly"
+        "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
+        asked.brief(),
+        longest.brief(),
     )
 }
 
@@ -105,7 +107,7 @@ mod tests {
         assert_eq!(
             capped.warnings,
             [
-                "TTL of \"1h0m0s\" exceeded the effective max_ttl of \"10m0s\"; TTL value is capped accordingly"
+                "TTL of \"1h\" exceeded the effective max_ttl of \"10m\"; TTL value is capped accordingly"
             ]
         );
     }
