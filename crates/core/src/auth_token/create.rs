@@ -249,5 +249,10 @@ fn display_name(given: &str) -> String {
         return "token".to_owned();
     }
     let plain = given.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' });
-    format!("token-{}", plain.collect::<String>())
+    let mut name = format!("token-{}", plain.collect::<String>());
+    // What ends in something replaced isn't shown to end in a dash.
+    if name.ends_with('-') {
+        name.pop();
+    }
+    name
 }
