@@ -231,11 +231,13 @@ fn lifetime(
 fn chosen_id(id: Option<Secret<String>>) -> Result<Option<Secret<String>>, Error> {
     let Some(id) = id else { return Ok(None) };
     let text = id.expose_secret();
+    let mut prefixes = ["s.", "b.", "r.", "hvs.", "hvb.", "hvr."].iter();
+    if let Some(prefix) = prefixes.find(|prefix| text.starts_with(**prefix)) {
+        let text = format!("custom token ID cannot have the '{prefix}' prefix");
+        return Err(Error::invalid(text));
+    }
     if text.contains('.') {
         return Err(Error::invalid("custom token ID cannot have a '.' in the value"));
-    }
-    if ["s.", "b.", "r.", "hvs.", "hvb.", "hvr."].iter().any(|prefix| text.starts_with(prefix)) {
-        return Err(Error::invalid("custom token ID cannot have the prefix of a generated token"));
     }
     if !text.chars().all(|c| c.is_ascii_graphic()) {
         return Err(Error::invalid("custom token ID must be printable ASCII without spaces"));
