@@ -5,7 +5,7 @@ use strongroom_sdk::Input;
 use strongroom_token::{Found, Token};
 use strongroom_types::{ErrorKind, RawObject, Timestamp};
 
-use super::{NamedInput, by_accessor};
+use super::{NamedInput, by_accessor, names_no_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys};
 use crate::error::Error;
 use crate::request::Answer;
@@ -104,6 +104,9 @@ fn shown(id: &str, token: &Token, now: Timestamp) -> Result<Answer, Error> {
 }
 
 async fn look_up(call: &Call) -> Result<Answer, Error> {
+    if names_no_token(call) {
+        return look_up_self(call).await;
+    }
     let input: NamedInput = call.input()?;
     let Some(id) = input.token else { return look_up_self(call).await };
     let now = call.open.clock().now();

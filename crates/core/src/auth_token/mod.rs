@@ -73,11 +73,16 @@ fn auth_answer(
     Ok(Answer::Envelope(Box::new(envelope)))
 }
 
+/// Whether the body names no token: it has none, or an empty one.
+fn names_no_token(call: &Call) -> bool {
+    call.fields.get("token").is_none_or(|raw| matches!(raw.get(), "\"\"" | "null"))
+}
+
 /// The token an accessor in the body names.
 async fn by_accessor(call: &Call) -> Result<Found, Error> {
     let input: NamedInput = call.input()?;
     if input.accessor.is_empty() {
-        return Err(Error::invalid("missing accessor"));
+        return Err(Error::listed(strongroom_types::ErrorKind::Invalid, "missing accessor"));
     }
     let unknown = || Error::listed(strongroom_types::ErrorKind::Invalid, "invalid accessor");
     let accessor = Accessor::parse(&input.accessor).map_err(|_| unknown())?;

@@ -5,7 +5,7 @@ use strongroom_sdk::{DurationSecs, Input};
 use strongroom_token::{Found, Token};
 use strongroom_types::{LeaseId, Secret, Ttl};
 
-use super::{NamedInput, auth_answer, by_accessor};
+use super::{NamedInput, auth_answer, by_accessor, names_no_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
 use crate::leases::lifetimes::{Bounds, Granted, at_renewal};
@@ -36,8 +36,11 @@ struct RenewInput {
 }
 
 async fn renew(call: &Call) -> Result<Answer, Error> {
+    if names_no_token(call) {
+        return Err(Error::invalid("missing token ID"));
+    }
     let input: RenewInput = call.input()?;
-    let Some(id) = &input.token else { return renew_self(call).await };
+    let Some(id) = &input.token else { return Err(Error::invalid("missing token ID")) };
     let now = call.open.clock().now();
     let found = call.open.stores.tokens.look_up(id.expose_secret(), now).await?;
     let found = found.ok_or_else(|| Error::invalid("token not found"))?;
