@@ -31,7 +31,7 @@ const fn endpoint(
 struct RenewInput {
     /// The token.
     token: Option<Secret<String>>,
-    /// How long it should live from now; its usual lifetime if not given.
+    /// How long it should live from now; what it was given last if not given.
     increment: DurationSecs,
 }
 
@@ -68,14 +68,14 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
         return Err(Error::invalid("lease is not renewable"));
     }
     let now = open.clock().now();
-    let granted = granted(open.server.lifetimes, token, increment, now)
-        .ok_or_else(|| Error::invalid("past the max TTL, cannot renew"))?;
-    let expires = now.plus(granted.ttl.as_duration());
-    let renewed = token.renewed(now, expires);
     let lease_id = LeaseId::parse(&token.lease_id(&found.key))
         .map_err(|error| Error::internal(error.to_string()))?;
     let lease = open.stores.leases.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
+    let granted = granted(open.server.lifetimes, token, lease.lease.ttl, increment, now)
+        .ok_or_else(|| Error::invalid("past the max TTL, cannot renew"))?;
+    let expires = now.plus(granted.ttl.as_duration());
+    let renewed = token.renewed(now, expires);
     let moved = lease.lease.renewed(now, granted.ttl);
     let mut batch = Batch::new();
     open.stores.tokens.replace(&mut batch, found, &renewed);
@@ -93,16 +93,18 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
     auth_answer(id, &renewed, granted.ttl.as_secs(), granted.warnings)
 }
 
-/// A periodic token gets its period, whatever is asked; it ends at its explicit maximum only.
+/// A periodic token gets its period, whatever is asked; it ends at its explicit maximum only. Any
+/// other gets what it asks for, else what it was given `last`.
 fn granted(
     mount: strongroom_sdk::engine::Lifetimes,
     token: &Token,
+    last: Ttl,
     increment: Ttl,
     now: strongroom_types::Timestamp,
 ) -> Option<Granted> {
     if token.period.is_zero() {
         let bounds = Bounds { explicit_max: token.explicit_max_ttl, ..Bounds::of(mount) };
-        return at_renewal(increment, token.creation_ttl, token.created, now, bounds);
+        return at_renewal(increment, last, token.created, now, bounds);
     }
     let period = token.period.capped_by(mount.max);
     if token.explicit_max_ttl.is_zero() {
