@@ -27,6 +27,9 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 ];
 
 async fn list(call: &Call) -> Result<Answer, Error> {
+    if call.caller.is_none() && !call.token_id().is_empty() {
+        return Err(Error::no_token());
+    }
     let table = call.open.mounts.table();
     let of_class = |class| {
         let mut mounts = Fields::new();
