@@ -129,8 +129,9 @@ async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
         ("recovery_pgp_keys", !input.recovery_pgp_keys.0.is_empty()),
         ("stored_shares", input.stored_shares > 1),
     ];
-    if let Some((name, _)) = recovery.iter().find(|(_, given)| *given) {
-        let text = format!("parameters {name} not applicable to seal type shamir");
+    let given: Vec<_> = recovery.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    if !given.is_empty() {
+        let text = format!("parameters {} not applicable to seal type shamir", given.join(","));
         return Err(Error::invalid(text));
     }
     let config = SealConfig::new(input.secret_shares, input.secret_threshold)
@@ -224,16 +225,15 @@ async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
         core.reset_unsealing();
         return seal_status(core).await;
     }
-    if !core.is_sealed() {
-        return seal_status(core).await;
-    }
     let Some(key) = input.key.filter(|key| !key.expose_secret().is_empty()) else {
         return Err(Error::invalid(
             "'key' must be specified in request body as JSON, or 'reset' set to true",
         ));
     };
     let share = decode_share(&key)?;
-    core.unseal(share).await?;
+    if core.is_sealed() {
+        core.unseal(share).await?;
+    }
     seal_status(core).await
 }
 
