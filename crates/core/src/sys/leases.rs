@@ -1,5 +1,6 @@
 //! `sys/leases`, and the older `sys/renew` and `sys/revoke*`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use strongroom_lease::Kind;
 use strongroom_sdk::{DurationSecs, Input};
 use strongroom_types::{Fields, LeaseId, Timestamp};
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys};
+use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys, not_found};
 use crate::error::Error;
 use crate::request::{Answer, Envelope};
 
@@ -32,6 +33,13 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     endpoint("revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix), Access::Root),
     endpoint("leases/revoke-force/{prefix..}", FORCE, handler!(revoke_force), Access::Root),
     endpoint("revoke-force/{prefix..}", FORCE, handler!(revoke_force), Access::Root),
+    Endpoint {
+        pattern: "leases/count",
+        help: "How many leases could not be revoked, by mount.",
+        fields: &[IrrevocableInput::FIELDS],
+        handlers: Handlers { read: handler!(count), ..Handlers::NONE },
+        access: Access::Policy,
+    },
     Endpoint {
         pattern: "leases",
         help: "Leases that could not be revoked.",
@@ -213,6 +221,32 @@ async fn irrevocable(call: &Call) -> Result<Answer, Error> {
     let mut answer = Fields::new();
     answer.set("lease_count", &leases.len());
     answer.set("leases", &leases);
+    Ok(data(answer.to_object()))
+}
+
+async fn count(call: &Call) -> Result<Answer, Error> {
+    let input: IrrevocableInput = call.input()?;
+    if input.kind != "irrevocable" {
+        return Err(not_found());
+    }
+    let table = call.open.mounts.table();
+    let mut counts = BTreeMap::<String, usize>::new();
+    let mut after: Option<LeaseId> = None;
+    loop {
+        let ids = call.open.stores.leases.irrevocable(after.as_ref(), PAGE).await?;
+        for id in &ids {
+            if let Some((mounted, _)) = table.route(id.as_str()) {
+                *counts.entry(mounted.entry.route()).or_default() += 1;
+            }
+        }
+        after = ids.last().cloned();
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut answer = Fields::new();
+    answer.set("lease_count", &counts.values().sum::<usize>());
+    answer.set("counts", &counts);
     Ok(data(answer.to_object()))
 }
 
