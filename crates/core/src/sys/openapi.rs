@@ -90,6 +90,7 @@ async fn ask(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
         headers: BTreeMap::new(),
         wrap_ttl: None,
         lease: None,
+        auth: None,
         namespace: Namespace::Root,
         deadline: call.open.clock().now().plus(PATIENCE),
     };
