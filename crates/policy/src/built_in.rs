@@ -57,5 +57,16 @@ path "sys/tools/hash/*" {
 }
 "#;
 
+/// What a wrapping token may do: take what was wrapped for it, in the way of today or that of old
+/// clients. It can't be changed, and no other token can have it.
+pub const RESPONSE_WRAPPING_POLICY: &str = r#"
+path "cubbyhole/response" {
+    capabilities = ["create", "read"]
+}
+path "sys/wrapping/unwrap" {
+    capabilities = ["update"]
+}
+"#;
+
 /// Names that can't be written or deleted because the server gives them their meaning.
 pub const RESERVED: [&str; 3] = ["root", "response-wrapping", "control-group"];

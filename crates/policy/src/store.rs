@@ -12,7 +12,7 @@ use strongroom_types::turns::{NoTurn, Turns};
 use strongroom_types::{ErrorKind, PolicyName};
 
 use crate::acl::Acl;
-use crate::built_in::{DEFAULT_POLICY, RESERVED};
+use crate::built_in::{DEFAULT_POLICY, RESERVED, RESPONSE_WRAPPING_POLICY};
 use crate::language::{Policy, PolicyError};
 
 /// The policies of a server. Cheap to clone.
@@ -118,6 +118,9 @@ impl PolicyStore {
                 break;
             }
         }
+        // Of the server's making, and not stored.
+        let wrapping = Policy::parse(RESPONSE_WRAPPING_POLICY)?;
+        policies.insert(PolicyName::response_wrapping(), Arc::new(wrapping));
         Ok(Self(Arc::new(Shared {
             view,
             table: ArcSwap::from_pointee(Table { number: 1, policies }),
@@ -136,10 +139,11 @@ impl PolicyStore {
         name.is_root() || self.0.table.load().policies.contains_key(name)
     }
 
-    /// All names, sorted, `root` among them.
+    /// All names that tokens can be given, sorted, `root` among them.
     pub fn names(&self) -> Vec<PolicyName> {
         let table = self.0.table.load();
-        let mut names: Vec<_> = table.policies.keys().cloned().collect();
+        let given = table.policies.keys().filter(|name| !name.is_response_wrapping());
+        let mut names: Vec<_> = given.cloned().collect();
         names.push(PolicyName::root());
         names.sort_unstable();
         names
@@ -275,6 +279,22 @@ mod tests {
             store.delete(name("Default")).await.unwrap_err().to_string(),
             "cannot delete default policy"
         );
+    }
+
+    #[tokio::test]
+    async fn the_policy_of_wrapping_tokens_is_hidden_and_fixed() {
+        let (store, _) = store().await;
+        for text in ["response-wrapping", " Response-Wrapping"] {
+            let error = store.put(name(text), "").await.unwrap_err();
+            assert_eq!(error.to_string(), "cannot update \"response-wrapping\" policy");
+            let error = store.delete(name(text)).await.unwrap_err();
+            assert_eq!(error.to_string(), "cannot delete \"response-wrapping\" policy");
+        }
+        assert_eq!(store.names(), [name("default"), name("root")]);
+        let acl = store.acl(&[PolicyName::response_wrapping()]);
+        assert_eq!(acl.capabilities("cubbyhole/response").names(), ["create", "read"]);
+        assert_eq!(acl.capabilities("sys/wrapping/unwrap").names(), ["update"]);
+        assert!(acl.capabilities("sys/wrapping/rewrap").is_empty());
     }
 
     #[tokio::test]

@@ -363,6 +363,25 @@ impl TokenStore {
         Err(Error::Contended)
     }
 
+    /// Counts the last use a token has, together with what else is in the batch, durably: of all who
+    /// try, one succeeds, and for the others nothing of their batches happens. The token is marked,
+    /// and is to be revoked.
+    ///
+    /// Cancel safety: a use that was begun is counted, on disk and in memory.
+    pub async fn use_up(&self, found: &Found, mut batch: Batch) -> Result<(), Error> {
+        if found.token.uses_left != Some(1) {
+            return Err(Error::Revoked);
+        }
+        let spent = Token { uses_left: Some(0), ..Token::clone(&found.token) };
+        self.replace(&mut batch, found, &spent);
+        self.add_mark(&mut batch, &found.key, Mark::Tree);
+        match self.commit_marks(batch, vec![found.key.clone()], Some(Mark::Tree)).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_precondition() => Err(Error::Revoked),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Adds a changed token to a batch, on condition that nobody changed it meanwhile and that it
     /// isn't being revoked.
     pub fn replace(&self, batch: &mut Batch, found: &Found, token: &Token) {

@@ -130,6 +130,64 @@ async fn uses_are_never_counted_too_often_under_a_race() {
 }
 
 #[tokio::test]
+async fn the_last_use_is_counted_once_with_all_that_goes_along() {
+    let bench = Bench::new().await;
+    let one_use = || NewToken { num_uses: 1, ..plain() };
+    for by_spending in [false, true] {
+        let token = bench.make(one_use()).await.unwrap();
+        // Both saw the token before either used it.
+        let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
+        if by_spending {
+            assert_eq!(bench.tokens.spend(&found).await.unwrap(), Spent::Last);
+        } else {
+            bench.tokens.use_up(&found, Batch::new()).await.unwrap();
+        }
+        assert!(bench.tokens.mark_of(&token.key).is_some() && !bench.works(&token).await);
+        let mut batch = Batch::new();
+        let other = bench.tokens.create(&mut batch, plain(), bench.clock.now());
+        let late = bench.tokens.use_up(&found, batch).await;
+        assert!(matches!(late, Err(Error::Revoked)), "{late:?}");
+        assert!(!bench.works(&other).await, "nothing of the late one's batch happens");
+        assert!(matches!(bench.tokens.spend(&found).await, Err(Error::Revoked)));
+    }
+    // Only the last use, and only a counted one.
+    for num_uses in [0, 2] {
+        let token = bench.make(NewToken { num_uses, ..plain() }).await.unwrap();
+        let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
+        assert!(bench.tokens.use_up(&found, Batch::new()).await.is_err());
+        assert!(bench.works(&token).await);
+    }
+}
+
+#[test]
+fn a_token_is_a_wrapping_token_by_that_policy_alone() {
+    let with = |names: &[&str]| {
+        let policies = names.iter().map(|name| PolicyName::parse(name).unwrap()).collect();
+        let token = crate::Token {
+            v: 1,
+            accessor: strongroom_types::Accessor::parse("a").unwrap(),
+            parent: None,
+            policies,
+            path: "kv/".to_owned(),
+            display_name: String::new(),
+            meta: None,
+            created: strongroom_types::Timestamp::EPOCH,
+            creation_ttl: Ttl::ZERO,
+            expires: None,
+            renewable: false,
+            last_renewal: None,
+            period: Ttl::ZERO,
+            explicit_max_ttl: Ttl::ZERO,
+            uses_left: None,
+        };
+        assert!(token.lease_id(&TokenKey("k".to_owned())) == "kv/hk", "no empty segment");
+        token.is_wrapping()
+    };
+    assert!(with(&["response-wrapping"]));
+    assert!(!with(&[]) && !with(&["default"]) && !with(&["default", "response-wrapping"]));
+}
+
+#[tokio::test]
 async fn a_mark_refuses_the_whole_tree_at_once_and_nothing_new_grows() {
     let bench = Bench::new().await;
     let root = bench.child(None).await;

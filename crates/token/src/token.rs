@@ -86,8 +86,14 @@ impl Token {
         self.policies.iter().any(PolicyName::is_root)
     }
 
-    /// The id of the lease that ends it.
+    /// Whether it can do nothing but unwrap what was wrapped for it. Its policy alone says so, which
+    /// no other token can have.
+    pub fn is_wrapping(&self) -> bool {
+        matches!(self.policies.as_slice(), [only] if only.is_response_wrapping())
+    }
+
+    /// The id of the lease that ends it. The path of a list ends in a slash, and no lease's does.
     pub fn lease_id(&self, key: &TokenKey) -> String {
-        format!("{}/h{}", self.path, key.as_str())
+        format!("{}/h{}", self.path.trim_end_matches('/'), key.as_str())
     }
 }

@@ -96,9 +96,19 @@ impl PolicyName {
         Self("default".to_owned())
     }
 
+    /// The policy of wrapping tokens. No other token can have it.
+    pub fn response_wrapping() -> Self {
+        Self("response-wrapping".to_owned())
+    }
+
     /// Whether this is the policy that allows everything.
     pub fn is_root(&self) -> bool {
         self.0 == "root"
+    }
+
+    /// Whether this is the policy of wrapping tokens.
+    pub fn is_response_wrapping(&self) -> bool {
+        self.0 == "response-wrapping"
     }
 }
 
