@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use strongroom_sdk::action::Input;
-use strongroom_sdk::field::FieldSpec;
+use strongroom_sdk::field::{FieldKind, FieldSpec};
 use strongroom_sdk::pattern::{Captures, Pattern};
 use strongroom_types::clock::BoxFuture;
-use strongroom_types::{Fields, RawObject, RequestId, Secret};
+use strongroom_types::{Fields, RawObject, RequestId, Secret, Ttl};
 
 use crate::error::Error;
 use crate::pipeline::Caller;
@@ -28,6 +28,19 @@ pub(crate) struct Endpoint {
     pub(crate) handlers: Handlers,
     pub(crate) access: Access,
 }
+
+/// The name that stands for every field.
+pub(crate) const ANY_FIELD: &str = "*";
+
+/// The fields of an endpoint that takes a body as it is.
+pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
+    name: ANY_FIELD,
+    help: "Anything.",
+    kind: FieldKind::KeyValues,
+    secret: true,
+    required: false,
+    default: None,
+}];
 
 /// The verbs it has.
 #[derive(Clone, Copy, Default)]
@@ -88,6 +101,8 @@ pub(crate) struct Call {
     pub(crate) captures: Captures,
     /// The token as it was sent: some answers repeat it to its owner.
     pub(crate) token: Option<Secret<String>>,
+    /// The lifetime the client wants its wrapped answer to have.
+    pub(crate) wrap_ttl: Option<Ttl>,
     /// None where no token was needed or sent.
     pub(crate) caller: Option<Caller>,
 }

@@ -10,7 +10,8 @@
 //! - [`pipeline`]: one request, step by step
 //! - [`mounts`], [`plugins`]: which engine answers where, and who starts it
 //! - [`leases`]: issuing, renewing and ending
-//! - [`auth_token`], [`sys`]: the paths the core answers itself, a file per group
+//! - [`wrapping`]: answers kept for whoever holds a token that works once
+//! - [`auth_token`], [`cubbyhole`], [`sys`]: the paths the core answers itself, a file per group
 //!
 //! Invariants: the core names no engine, no store and no HTTP; it defines what it needs
 //! ([`plugins::Plugins`]) and is given it. Whatever restricts and isn't built is refused.
@@ -24,6 +25,7 @@
 
 pub mod auth_token;
 pub mod core;
+pub mod cubbyhole;
 pub mod endpoint;
 pub mod error;
 pub mod init;
@@ -39,6 +41,7 @@ pub mod sys;
 #[cfg(test)]
 mod tests;
 pub mod unsealed;
+pub mod wrapping;
 
 pub use crate::core::Core;
 pub use error::Error;

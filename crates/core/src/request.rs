@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use strongroom_sdk::engine::{Connection, Raw};
-use strongroom_types::{Fields, RawObject, Secret, Ttl};
+use strongroom_token::TokenKey;
+use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
 /// What is asked of a path. Whether a write creates or updates is found out later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +84,45 @@ pub struct Envelope {
     pub accepted: bool,
     /// Answer headers the mount allows.
     pub headers: BTreeMap<String, Vec<String>>,
+    /// How to get at the answer this one stands for. Nothing else is set then.
+    pub wrap_info: Option<Box<WrapInfo>>,
+    /// What was issued with this answer. Whoever withholds the answer revokes it.
+    pub issued: Option<Issued>,
+}
+
+/// Something that was issued with an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issued {
+    /// A credential, with its lease.
+    Lease(LeaseId),
+    /// A token, by its name in storage.
+    Token(TokenKey),
+}
+
+/// A wrapping token, in the place of the answer it wraps.
+pub struct WrapInfo {
+    /// The token.
+    pub token: Secret<String>,
+    /// Its accessor.
+    pub accessor: Accessor,
+    /// Its lifetime.
+    pub ttl: Ttl,
+    /// When the answer was wrapped.
+    pub creation_time: Timestamp,
+    /// The path of the request whose answer it wraps.
+    pub creation_path: String,
+    /// The accessor of the token in the wrapped answer, if there is one.
+    pub wrapped_accessor: Option<String>,
+}
+
+impl std::fmt::Debug for WrapInfo {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WrapInfo")
+            .field("ttl", &self.ttl)
+            .field("creation_path", &self.creation_path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
@@ -90,5 +130,32 @@ impl Answer {
     pub fn bare(status: u16, document: &impl serde::Serialize) -> Self {
         let body = serde_json::to_vec(document).unwrap_or_default();
         Self::Bare { status, body, content_type: "application/json" }
+    }
+
+    /// The same answer, with what was issued for it.
+    #[must_use]
+    pub(crate) fn issuing(self, issued: Issued) -> Self {
+        match self {
+            Self::Envelope(envelope) => {
+                Self::Envelope(Box::new(Envelope { issued: Some(issued), ..*envelope }))
+            }
+            other => other,
+        }
+    }
+
+    /// What was issued with it.
+    pub(crate) fn issued(&self) -> Option<&Issued> {
+        match self {
+            Self::Envelope(envelope) => envelope.issued.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The accessor of the token in it, if there is one.
+    pub(crate) fn auth_accessor(&self) -> Option<String> {
+        match self {
+            Self::Envelope(envelope) => envelope.auth.as_ref()?.fields().text("accessor"),
+            _ => None,
+        }
     }
 }

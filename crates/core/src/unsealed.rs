@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cubbyhole::Cubbyholes;
 use crate::error::Error;
 use crate::leases::ending::Ending;
 use crate::leases::trees::Trees;
@@ -34,7 +35,7 @@ use crate::settings::{Parts, Settings};
 pub struct Unsealed {
     /// What everything is encrypted with.
     pub(crate) barrier: Barrier,
-    /// Policies, tokens and leases.
+    /// Policies, tokens, leases and cubbyholes.
     pub(crate) stores: Stores,
     /// Who ends leases.
     pub(crate) keeper: Keeper,
@@ -74,6 +75,7 @@ pub(crate) struct Stores {
     pub(crate) policies: PolicyStore,
     pub(crate) tokens: TokenStore,
     pub(crate) leases: LeaseStore,
+    pub(crate) cubbyholes: Cubbyholes,
 }
 
 /// What is stored of the cluster's names.
@@ -87,6 +89,7 @@ struct ClusterRecord {
 pub(crate) const POLICY_VIEW: &str = "sys/policy/";
 pub(crate) const TOKEN_VIEW: &str = "sys/token/";
 const LEASE_VIEW: &str = "sys/lease/";
+pub(crate) const CUBBYHOLE_VIEW: &str = "sys/cubbyhole/";
 const MOUNT_VIEW: &str = "core/mounts/";
 const CATALOG_VIEW: &str = "core/plugin-catalog/";
 const CORE_VIEW: &str = "core/";
@@ -126,6 +129,7 @@ impl Unsealed {
             policies: PolicyStore::load(barrier.view(POLICY_VIEW)).await?,
             tokens: TokenStore::load(barrier.view(TOKEN_VIEW)).await?,
             leases: LeaseStore::new(barrier.view(LEASE_VIEW)),
+            cubbyholes: Cubbyholes::new(barrier.view(CUBBYHOLE_VIEW)),
         };
         let clock = barrier.clock().clone();
         let table = Arc::new(ArcSwap::default());
@@ -141,7 +145,13 @@ impl Unsealed {
         let ending = Arc::new(Ending::new(table, clock.clone(), parts.entropy.clone()));
         let keeper =
             Keeper::new(stores.leases.clone(), ending.clone(), clock.clone(), settings.keeper);
-        let trees = Trees::new(stores.tokens.clone(), stores.leases.clone(), keeper.clone(), clock);
+        let trees = Trees::new(
+            stores.tokens.clone(),
+            stores.leases.clone(),
+            stores.cubbyholes.clone(),
+            keeper.clone(),
+            clock,
+        );
         // Fresh, so this can't fail.
         let _ = ending.trees.set(trees.clone());
         let open = Arc::new(Self {
@@ -387,7 +397,7 @@ fn system_mounts(cluster: &str, created: Timestamp) -> Result<Vec<Arc<Mounted>>,
             description: description.to_owned(),
             uuid: MountUuid::parse(&uuid).map_err(|e| Error::internal(e.to_string()))?,
             accessor: format!("{prefix}{mount_type}_{}", part(32, 40)),
-            local: false,
+            local: matches!(backend, Backend::Cubbyhole),
             seal_wrap: false,
             options: None,
             config: MountConfig::default(),
@@ -401,5 +411,12 @@ fn system_mounts(cluster: &str, created: Timestamp) -> Result<Vec<Arc<Mounted>>,
     Ok(vec![
         mount(Class::Secret, "sys/", "system", "the server's own paths", Backend::System)?,
         mount(Class::Auth, "token/", "token", "tokens", Backend::Token)?,
+        mount(
+            Class::Secret,
+            "cubbyhole/",
+            "cubbyhole",
+            "what a token keeps for itself",
+            Backend::Cubbyhole,
+        )?,
     ])
 }

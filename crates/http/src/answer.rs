@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use strongroom_core::request::WrapInfo;
 use strongroom_core::{Answer, Envelope};
 use strongroom_sdk::engine::Raw;
 use strongroom_types::RawObject;
@@ -58,7 +60,12 @@ fn body_of(envelope: &Envelope) -> Vec<u8> {
     body.extend_from_slice(envelope.lease_duration.as_secs().to_string().as_bytes());
     body.extend_from_slice(b",\"data\":");
     body.extend_from_slice(data);
-    body.extend_from_slice(b",\"wrap_info\":null,\"warnings\":");
+    body.extend_from_slice(b",\"wrap_info\":");
+    match &envelope.wrap_info {
+        Some(info) => write_wrap_info(&mut body, info),
+        None => body.extend_from_slice(b"null"),
+    }
+    body.extend_from_slice(b",\"warnings\":");
     if envelope.warnings.is_empty() {
         body.extend_from_slice(b"null");
     } else {
@@ -73,6 +80,29 @@ fn body_of(envelope: &Envelope) -> Vec<u8> {
     }
     body.extend_from_slice(b"}\n");
     body
+}
+
+fn write_wrap_info(body: &mut Vec<u8>, info: &WrapInfo) {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        token: &'a str,
+        accessor: &'a str,
+        ttl: u64,
+        creation_time: String,
+        creation_path: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        wrapped_accessor: Option<&'a str>,
+    }
+    let shown = Shown {
+        token: info.token.expose_secret(),
+        accessor: info.accessor.as_str(),
+        ttl: info.ttl.as_secs(),
+        creation_time: info.creation_time.to_rfc3339(),
+        creation_path: &info.creation_path,
+        wrapped_accessor: info.wrapped_accessor.as_deref(),
+    };
+    // Writing texts and a number into memory can't fail.
+    let _ = serde_json::to_writer(body, &shown);
 }
 
 /// The keys of `data` again at the top, for old clients. A key of the envelope's own is not hidden.
@@ -151,7 +181,7 @@ fn write_list(out: &mut Vec<u8>, texts: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Fields, Ttl};
+    use strongroom_types::{Accessor, Fields, Secret, Timestamp, Ttl};
 
     use super::*;
 
@@ -189,6 +219,30 @@ mod tests {
         assert!(text.ends_with("\"mount_type\":\"\",\"n\":1.10}\n"), "{text}");
         assert!(text.contains(r#""warnings":["care"]"#));
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+
+    #[test]
+    fn a_wrapped_answer_tells_its_token_and_nothing_else() {
+        let info = |wrapped_accessor: Option<&str>| WrapInfo {
+            token: Secret::from_text("hvs.t"),
+            accessor: Accessor::parse("a1").unwrap(),
+            ttl: Ttl::from_secs(60),
+            creation_time: Timestamp::EPOCH,
+            creation_path: "kv/\"a".to_owned(),
+            wrapped_accessor: wrapped_accessor.map(str::to_owned),
+        };
+        let wrapped = |info| Envelope { wrap_info: Some(Box::new(info)), ..Envelope::default() };
+        let text = body(&wrapped(info(None)));
+        assert_eq!(
+            text,
+            "{\"request_id\":\"\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0,\
+             \"data\":null,\"wrap_info\":{\"token\":\"hvs.t\",\"accessor\":\"a1\",\"ttl\":60,\
+             \"creation_time\":\"1970-01-01T00:00:00Z\",\"creation_path\":\"kv/\\\"a\"},\
+             \"warnings\":null,\"auth\":null,\"mount_type\":\"\"}\n"
+        );
+        let text = body(&wrapped(info(Some("a2"))));
+        assert!(text.contains(r#","wrapped_accessor":"a2"},"warnings":null"#), "{text}");
+        assert!(!format!("{:?}", wrapped(info(None))).contains("hvs.t"));
     }
 
     #[test]

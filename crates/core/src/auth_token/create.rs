@@ -11,7 +11,7 @@ use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
 use crate::leases::lifetimes::{Bounds, Granted, at_issue};
 use crate::pipeline::Caller;
-use crate::request::Answer;
+use crate::request::{Answer, Issued};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
@@ -131,7 +131,9 @@ async fn make(call: &Call, input: CreateInput, orphan: bool, path: &str) -> Resu
         num_uses,
     };
     let created = write(&call.open, new).await?;
-    auth_answer(created.id.expose_secret(), &created.token, granted.ttl.as_secs(), warnings)
+    let id = created.id.expose_secret();
+    let answer = auth_answer(id, &created.token, granted.ttl.as_secs(), warnings)?;
+    Ok(answer.issuing(Issued::Token(created.key)))
 }
 
 fn check_privileges(input: &CreateInput, sudo: bool) -> Result<(), Error> {
@@ -159,6 +161,10 @@ fn policies(
     let mut asked = BTreeSet::new();
     for text in &input.policies.0 {
         let name = PolicyName::parse(text).map_err(|error| Error::invalid(error.to_string()))?;
+        if name.is_response_wrapping() {
+            // It makes a wrapping token, and those are made by wrapping something.
+            return Err(Error::invalid(format!("cannot assign policy {:?}", name.as_str())));
+        }
         asked.insert(name);
     }
     let inherits = asked.is_empty();

@@ -19,6 +19,7 @@ use strongroom_types::{Clock, Fields, LeaseId, Ttl};
 use tokio_util::sync::CancellationToken;
 
 use super::trees::Trees;
+use crate::cubbyhole::Cubbyholes;
 use crate::tests::Bench;
 
 async fn settle() {
@@ -136,7 +137,8 @@ impl Grove {
         let (hands, time) = (Arc::new(Hands::default()), Arc::new(clock.clone()));
         let options = KeeperOptions::default();
         let keeper = Keeper::new(leases.clone(), hands.clone(), time.clone(), options);
-        let trees = Trees::new(tokens.clone(), leases.clone(), keeper, time);
+        let cubbyholes = Cubbyholes::new(barrier.view("cubbyhole/"));
+        let trees = Trees::new(tokens.clone(), leases.clone(), cubbyholes, keeper, time);
         Self { barrier, tokens, leases, trees, hands, clock }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A revocation begins with a durable mark; from then on the whole tree is refused, and nothing new
 //! grows in it. The walk goes down first and removes on its way up: a token goes when its leases
-//! are ordered to end and its children are gone. Marks of tokens that are not reached yet survive a
+//! are ordered to end, its cubbyhole is empty and its children are gone. Marks of tokens that are not reached yet survive a
 //! crash, and the walk is taken up again at the next unseal. Leases that can't be revoked, or not
 //! soon, stay with the keeper. A walk that can't go on makes room for others and is taken up later.
 
@@ -20,6 +20,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cubbyhole::Cubbyholes;
+
 /// Revokes trees of tokens. Cheap to clone; [`Trees::run`] is the task.
 #[derive(Clone)]
 pub struct Trees(Arc<Shared>);
@@ -27,6 +29,7 @@ pub struct Trees(Arc<Shared>);
 struct Shared {
     tokens: TokenStore,
     leases: LeaseStore,
+    cubbyholes: Cubbyholes,
     keeper: Keeper,
     clock: Arc<dyn Clock>,
     queue: Mutex<Queue>,
@@ -64,12 +67,23 @@ impl Trees {
     pub fn new(
         tokens: TokenStore,
         leases: LeaseStore,
+        cubbyholes: Cubbyholes,
         keeper: Keeper,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (queue, added, tasks) = (Mutex::default(), Notify::new(), TaskTracker::new());
         let tries = Arc::new(Semaphore::new(WALKERS * LEASES_AT_ONCE));
-        Self(Arc::new(Shared { tokens, leases, keeper, clock, queue, added, tasks, tries }))
+        Self(Arc::new(Shared {
+            tokens,
+            leases,
+            cubbyholes,
+            keeper,
+            clock,
+            queue,
+            added,
+            tasks,
+            tries,
+        }))
     }
 
     /// Marks a token and queues its walk. When this answers, the token and everything below it is
@@ -189,6 +203,8 @@ impl Trees {
         while let Some((key, visited)) = stack.last().cloned() {
             if !visited {
                 self.end_leases(&key, patience).await?;
+                // Marked by now, so nothing is put there any more.
+                self.0.cubbyholes.empty(&key).await?;
                 if let Some(top) = stack.last_mut() {
                     top.1 = true;
                 }

@@ -32,6 +32,8 @@ pub enum Backend {
     System,
     /// `auth/token/`.
     Token,
+    /// `cubbyhole/`.
+    Cubbyhole,
     /// An engine.
     Engine(EngineHandle),
 }
@@ -52,7 +54,7 @@ impl Mounted {
     pub fn engine(&self) -> Option<&EngineHandle> {
         match &self.backend {
             Backend::Engine(engine) => Some(engine),
-            Backend::System | Backend::Token => None,
+            Backend::System | Backend::Token | Backend::Cubbyhole => None,
         }
     }
 }

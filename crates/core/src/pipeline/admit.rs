@@ -3,11 +3,12 @@
 
 use strongroom_sdk::engine::Connection;
 use strongroom_types::path::InvalidPath;
-use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret};
+use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::error::Error;
 use crate::leases::ending::request_id;
 use crate::request::{Request, Verb};
+use crate::wrapping;
 
 /// A request with a normal path and an id.
 pub(crate) struct Admitted {
@@ -17,13 +18,15 @@ pub(crate) struct Admitted {
     pub(crate) path: RequestPath,
     pub(crate) fields: Fields,
     pub(crate) token: Option<Secret<String>>,
+    /// The lifetime its wrapped answer is to have; none if the answer isn't to be wrapped.
+    pub(crate) wrap_ttl: Option<Ttl>,
     pub(crate) connection: Option<Connection>,
 }
 
 /// Headers that ask for something this server can't do yet, with what they ask for.
 const UNBUILT: [(&str, &str); 6] = [
     ("x-vault-namespace", "the namespace header"),
-    ("x-vault-wrap-ttl", "response wrapping"),
+    ("x-vault-wrap-format", "the wrapping format \"jwt\""),
     ("x-vault-mfa", "the MFA header"),
     ("x-vault-inline-auth-path", "inline authentication"),
     ("x-vault-recover-snapshot-id", "recovery from snapshots"),
@@ -42,22 +45,25 @@ pub(crate) fn admit(request: Request, entropy: &dyn Entropy) -> Result<Admitted,
         }
     }
     let path = if request.verb == Verb::List { path.as_folder() } else { path };
+    let header = |name| request.headers.get(name).and_then(|values: &Vec<String>| values.first());
+    let wrap_ttl = header("x-vault-wrap-ttl").map_or(Ok(None), |text| wrapping::asked_ttl(text))?;
     Ok(Admitted {
         id: request_id(entropy),
         verb: request.verb,
         path,
         fields: request.fields,
         token: request.token,
+        wrap_ttl,
         connection: request.connection,
     })
 }
 
-/// The root namespace may be named; a wrapping lifetime of zero asks for none.
+/// The root namespace may be named; of the formats of wrapping tokens one is another than ours.
 fn means_something(header: &str, value: &str) -> bool {
     let value = value.trim();
     match header {
         "x-vault-namespace" => !matches!(value, "" | "/" | "root" | "root/"),
-        "x-vault-wrap-ttl" => !matches!(value, "" | "0" | "0s"),
+        "x-vault-wrap-format" => value.eq_ignore_ascii_case("jwt"),
         _ => !value.is_empty(),
     }
 }
@@ -100,14 +106,14 @@ mod tests {
     fn headers_that_are_not_built_are_refused_not_ignored() {
         for (header, value) in [
             ("x-vault-namespace", "team"),
-            ("x-vault-wrap-ttl", "60"),
+            ("x-vault-wrap-format", "jwt"),
             ("x-vault-mfa", "totp:123456"),
             ("x-vault-inline-auth-path", "auth/x/login"),
         ] {
             let error = refusal(request("a", Some((header, value)))).unwrap();
             assert!(error.ends_with("is not supported by this server"), "{error}");
         }
-        for (header, value) in [("x-vault-namespace", "root"), ("x-vault-wrap-ttl", "0")] {
+        for (header, value) in [("x-vault-namespace", "root"), ("x-vault-wrap-format", "")] {
             assert_eq!(refusal(request("a", Some((header, value)))), None);
         }
     }

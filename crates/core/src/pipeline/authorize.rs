@@ -7,11 +7,14 @@ use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
 use super::authenticate::Caller;
 use super::dispatch::engine_request;
 use super::route::Routed;
+use crate::cubbyhole;
 use crate::error::Error;
+use crate::mounts::Backend;
 use crate::mounts::handle::Visit;
 use crate::request::Verb;
 use crate::sys;
 use crate::unsealed::Unsealed;
+use crate::wrapping::Demand;
 
 /// A request that may be done.
 pub(crate) struct Allowed {
@@ -71,6 +74,10 @@ async fn authorize_write(
             granted(Capability::Update)?;
         }
     }
+    if let (Some(Backend::Cubbyhole), Some(caller)) = (routed.backend(), &caller) {
+        let operation = cubbyhole::operation(open, caller, &routed.below).await?;
+        return finish_write(routed, Some(caller.clone()), operation, None);
+    }
     let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine());
     let Some(engine) = engine else {
         return finish_write(routed, caller, Operation::Update, None);
@@ -109,9 +116,8 @@ fn check(routed: &Routed, caller: &Caller, needed: Capability) -> Result<(), Err
     let allowed = |path: &str| caller.acl.allows(path, needed, routed.root);
     let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
     let plain = if system { sys::plain_spelling(path) } else { None };
-    if allowed(path) && plain.is_none_or(|plain| allowed(&plain)) {
-        Ok(())
-    } else {
-        Err(Error::denied())
-    }
+    // What policies demand of a wrapped answer's lifetime at this path. None is demanded yet.
+    let demand = Demand::default();
+    let allowed = allowed(path) && plain.is_none_or(|plain| allowed(&plain));
+    if allowed && demand.is_met_by(routed.request.wrap_ttl) { Ok(()) } else { Err(Error::denied()) }
 }

@@ -17,7 +17,7 @@ use crate::mounts::handle::Instance;
 use crate::mounts::{Backend, Mounted};
 use crate::request::{Answer, Envelope, Verb};
 use crate::unsealed::Unsealed;
-use crate::{auth_token, sys};
+use crate::{auth_token, cubbyhole, sys};
 
 pub(crate) async fn dispatch(open: &Arc<Unsealed>, allowed: Allowed) -> Result<Answer, Error> {
     let Some(mounted) = allowed.routed.mounted.clone() else {
@@ -29,12 +29,18 @@ pub(crate) async fn dispatch(open: &Arc<Unsealed>, allowed: Allowed) -> Result<A
     let answer = match &mounted.backend {
         Backend::System => to_endpoint(open, sys::ENDPOINTS, allowed).await?,
         Backend::Token => to_endpoint(open, auth_token::ENDPOINTS, allowed).await?,
+        Backend::Cubbyhole => cubbyhole::handle(open, &allowed).await?,
         Backend::Engine(_) => to_engine(open, &mounted, allowed).await?,
     };
     Ok(match answer {
+        // It tells nothing but how to unwrap another.
+        Answer::Envelope(envelope) if envelope.wrap_info.is_some() => Answer::Envelope(envelope),
         Answer::Envelope(envelope) => Answer::Envelope(Box::new(Envelope {
             request_id: id.to_string(),
-            mount_type: mounted.entry.mount_type.clone(),
+            // An unwrapped answer has that of the mount which gave it.
+            mount_type: Some(envelope.mount_type.clone())
+                .filter(|known| !known.is_empty())
+                .unwrap_or_else(|| mounted.entry.mount_type.clone()),
             injected: sys::is_injected(path.as_str()),
             ..*envelope
         })),
@@ -99,7 +105,7 @@ pub(crate) fn engine_request(
         connection: request.connection,
         // None until mounts can be tuned to let some through.
         headers: BTreeMap::new(),
-        wrap_ttl: None,
+        wrap_ttl: request.wrap_ttl,
         lease: None,
         auth: None,
         namespace: Namespace::Root,
@@ -128,8 +134,8 @@ async fn to_endpoint(
     let (endpoint, handler, captures) = find(endpoints, request.verb, &routed.below)?;
     let mut fields = request.fields;
     let warnings = sys::help::take_captures(endpoint, &captures, &mut fields);
-    let (id, token) = (request.id, request.token);
-    let call = Call { open: open.clone(), id, fields, captures, token, caller };
+    let (id, token, wrap_ttl) = (request.id, request.token, request.wrap_ttl);
+    let call = Call { open: open.clone(), id, fields, captures, token, wrap_ttl, caller };
     let mut answer = handler(&call).await?;
     if let Answer::Envelope(envelope) = &mut answer {
         envelope.warnings.extend(warnings);

@@ -8,6 +8,7 @@
 //! authorize     policies; the engine's existence check
 //! dispatch      the engine, or the core's own endpoint
 //! settle        lease or token durable before the answer leaves
+//! (wrapping)    the answer kept, and a wrapping token in its place
 //! ```
 //!
 //! That a mount doesn't exist is revealed only after `authorize`.
@@ -30,6 +31,7 @@ use crate::error::Error;
 use crate::request::{Answer, Request, Verb};
 use crate::status;
 use crate::unsealed::Unsealed;
+use crate::wrapping;
 
 /// Answers a request.
 pub(crate) async fn handle(core: &Core, request: Request) -> Result<Answer, Error> {
@@ -68,11 +70,18 @@ pub(crate) async fn through(
     admitted: admit::Admitted,
 ) -> Result<Answer, Error> {
     let routed = route::route(&open, admitted);
-    let caller = authenticate::authenticate(&open, &routed).await?;
+    wrapping::check_named(&open, &routed).await?;
+    let caller = authenticate::authenticate(&open, &routed).await;
+    let caller = caller.map_err(|error| wrapping::spent_meanwhile(&routed, error))?;
     let last = caller.as_ref().filter(|caller| caller.last_use);
     let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
+    let order = wrapping::Order::of(&routed, caller.as_ref());
     let allowed = authorize::authorize(&open, routed, caller).await?;
-    dispatch::dispatch(&open, allowed).await
+    let answer = dispatch::dispatch(&open, allowed).await?;
+    match order {
+        Some(order) => order.wrap(&open, answer).await,
+        None => Ok(answer),
+    }
 }
 
 /// A token whose last use this request is. It is marked already; however the request ends, what the

@@ -39,6 +39,7 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
     let (open_to_all, root) = match &mounted.backend {
         Backend::System => of_endpoint(access(sys::ENDPOINTS, below)),
         Backend::Token => of_endpoint(access(auth_token::ENDPOINTS, below)),
+        Backend::Cubbyhole => (false, false),
         // Looked at again once the request is inside the engine that will answer it.
         Backend::Engine(engine) => {
             engine.instance().map_or((false, false), |instance| of_engine(&instance, below))
@@ -49,6 +50,11 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
 }
 
 impl Routed {
+    /// What answers there.
+    pub(crate) fn backend(&self) -> Option<&Backend> {
+        self.mounted.as_ref().map(|mounted| &mounted.backend)
+    }
+
     /// Refuses a request that was judged by the special paths of one engine and got into another,
     /// put in place meanwhile, that is stricter about it.
     pub(crate) fn confirm(&self, inside: &Instance) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use super::authenticate::Caller;
 use super::route::Routed;
 use crate::error::Error;
 use crate::mounts::Mounted;
-use crate::request::{Answer, Envelope};
+use crate::request::{Answer, Envelope, Issued};
 use crate::unsealed::Unsealed;
 
 pub(crate) async fn settle(
@@ -41,6 +41,7 @@ pub(crate) async fn settle(
             warnings.extend(issued.warnings);
             Ok(Answer::Envelope(Box::new(Envelope {
                 lease_id: issued.lease.id.to_string(),
+                issued: Some(Issued::Lease(issued.lease.id.clone())),
                 renewable: issued.lease.renewable,
                 lease_duration: issued.lease.ttl,
                 data: Some(leased.data.object),

@@ -3,7 +3,7 @@
 use strongroom_sdk::pattern::{Captures, Pattern};
 use strongroom_types::Fields;
 
-use crate::endpoint::{Endpoint, not_found};
+use crate::endpoint::{ANY_FIELD, Endpoint, not_found};
 use crate::error::Error;
 use crate::request::Answer;
 
@@ -46,5 +46,9 @@ pub(crate) fn take_captures(
     fields: &mut Fields,
 ) -> Vec<String> {
     let declared = || endpoint.fields.iter().flat_map(|fields| fields.iter());
+    if declared().any(|spec| spec.name == ANY_FIELD) {
+        // Nothing is captured there, and nothing unknown.
+        return Vec::new();
+    }
     strongroom_sdk::field::take_captures(declared().map(|spec| spec.name), captures, fields)
 }

@@ -11,6 +11,7 @@ mod plugins;
 mod policies;
 mod seal;
 mod ui_mounts;
+mod wrapping;
 
 use crate::endpoint::Endpoint;
 pub(crate) use leases::PATIENCE;
@@ -23,6 +24,7 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     leases::ENDPOINTS,
     plugins::ENDPOINTS,
     ui_mounts::ENDPOINTS,
+    wrapping::ENDPOINTS,
     metrics::ENDPOINTS,
     seal::ENDPOINTS,
     openapi::ENDPOINTS,

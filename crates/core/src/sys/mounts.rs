@@ -419,6 +419,10 @@ async fn tune(call: &Call) -> Result<Answer, Error> {
     {
         return Err(Error::invalid(format!("cannot tune parameter {name} of sys/")));
     }
+    if (class, path.as_str()) == (Class::Secret, "cubbyhole/") {
+        let name = lifetimes.iter().find(|(_, text)| given(text)).map_or("description", |it| it.0);
+        return Err(Error::invalid(format!("cannot tune parameter {name} of cubbyhole/")));
+    }
     let server = call.open.server.lifetimes;
     let mounts = &call.open.mounts;
     if input.options.is_some() {

@@ -146,9 +146,23 @@ impl Bench {
         token: &str,
         body: &str,
     ) -> Result<Answer, Error> {
+        self.send_with(verb, path, token, body, &[]).await
+    }
+
+    /// With headers.
+    pub(crate) async fn send_with(
+        &self,
+        verb: Verb,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, Error> {
         let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
         let token = (!token.is_empty()).then(|| Secret::from_text(token));
-        let (path, headers) = (path.to_owned(), BTreeMap::new());
+        let header = |(name, value): &(&str, &str)| ((*name).to_owned(), vec![(*value).to_owned()]);
+        let headers: BTreeMap<_, _> = headers.iter().map(header).collect();
+        let path = path.to_owned();
         self.core.handle(Request { verb, path, fields, token, headers, connection: None }).await
     }
 
@@ -247,7 +261,7 @@ fn make_core(
     Core::new(parts, settings.clone())
 }
 
-fn got(answer: Answer) -> Got {
+pub(crate) fn got(answer: Answer) -> Got {
     let envelope = match answer {
         Answer::Envelope(envelope) => *envelope,
         Answer::Bare { body, .. } => {

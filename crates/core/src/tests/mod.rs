@@ -3,11 +3,15 @@
 
 mod bench;
 mod credentials;
+mod cubbyhole;
+mod interleaved;
 mod mounts;
 mod outside;
 mod policies;
 mod reload;
 mod seal;
 mod tokens;
+mod wrapping;
+mod wrapping_attacks;
 
 pub(crate) use bench::Bench;

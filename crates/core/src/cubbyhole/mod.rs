@@ -1,0 +1,131 @@
+//! `cubbyhole/`: what a token keeps for itself. Nobody else reaches it, whatever their policies say,
+//! and it ends with its token. Documented at
+//! <https://developer.hashicorp.com/vault/api-docs/secret/cubbyhole>.
+//!
+//! - [`store`]: [`Cubbyholes`], the storage
+//! - this file: the requests
+
+pub mod store;
+
+use std::sync::Arc;
+
+use strongroom_barrier::Batch;
+use strongroom_sdk::engine::Operation;
+use strongroom_token::TokenKey;
+use strongroom_types::{ErrorKind, Fields};
+
+pub use self::store::Cubbyholes;
+use crate::endpoint::{Access, Endpoint, Handlers, data, keys, not_found};
+use crate::error::Error;
+use crate::pipeline::Caller;
+use crate::pipeline::authorize::Allowed;
+use crate::request::Answer;
+use crate::unsealed::Unsealed;
+use crate::{sys, wrapping};
+
+/// For help alone: a body may have a field `path`, which no capture may take away.
+const SHOWN: &[Endpoint] = &[Endpoint {
+    pattern: "{path..}",
+    help: "Any JSON object. It is the token's own, and ends with it.",
+    fields: &[],
+    handlers: Handlers::NONE,
+    access: Access::Policy,
+}];
+
+/// The most names one list gives.
+const LIST_LIMIT: usize = 1_000_000;
+
+/// Whether a write creates or updates.
+pub(crate) async fn operation(
+    open: &Unsealed,
+    caller: &Caller,
+    path: &str,
+) -> Result<Operation, Error> {
+    // What is wrapped is there, and stays as it is.
+    let exists = caller.found.token.is_wrapping()
+        || open.stores.cubbyholes.read(owner(caller), path).await?.is_some();
+    Ok(if exists { Operation::Update } else { Operation::Create })
+}
+
+/// Answers a request that may be done.
+pub(crate) async fn handle(open: &Arc<Unsealed>, allowed: &Allowed) -> Result<Answer, Error> {
+    let path = allowed.routed.below.as_str();
+    if allowed.operation == Operation::Help {
+        return sys::help::of(&[SHOWN], path);
+    }
+    let caller = allowed.caller.as_ref().ok_or_else(Error::no_token)?;
+    let fields = &allowed.routed.request.fields;
+    let owner = owner(caller);
+    let holes = &open.stores.cubbyholes;
+    // Only a list may name a folder.
+    let is_folder = path.is_empty() || path.ends_with('/');
+    match allowed.operation {
+        Operation::Create | Operation::Update if is_folder => {
+            Err(Error::invalid("cannot write to a path ending in '/'"))
+        }
+        Operation::Create | Operation::Update => {
+            write(open, caller, path, fields, allowed.operation).await
+        }
+        Operation::Read if caller.found.token.is_wrapping() => {
+            let id = &allowed.routed.request.id;
+            wrapping::read_response(open, caller, path, id).await
+        }
+        Operation::Read if is_folder => Err(not_found()),
+        Operation::Read => holes.read(owner, path).await?.map(data).ok_or_else(not_found),
+        Operation::List => {
+            let after = fields.text("after");
+            let limit =
+                fields.get("limit").and_then(|raw| raw.get().trim_matches('"').parse().ok());
+            let limit = limit.filter(|limit| *limit > 0).unwrap_or(LIST_LIMIT);
+            keys(&holes.list(owner, path, after.as_deref(), limit).await?)
+        }
+        Operation::Delete => {
+            if !is_folder {
+                holes.delete(owner, path).await?;
+            }
+            Ok(Answer::Nothing)
+        }
+        _ => Err(Error::unsupported_operation()),
+    }
+}
+
+/// Whose cubbyhole a request is about. The one place where a token is to be refused that has none:
+/// one that isn't stored has no end at which its cubbyhole would be emptied.
+fn owner(caller: &Caller) -> &TokenKey {
+    &caller.found.key
+}
+
+/// On condition that the token isn't being revoked: what is put there before its mark is found by
+/// the walk that ends it, and after its mark there is nothing put.
+async fn write(
+    open: &Unsealed,
+    caller: &Caller,
+    path: &str,
+    fields: &Fields,
+    operation: Operation,
+) -> Result<Answer, Error> {
+    if fields.is_empty() {
+        return Err(Error::invalid("missing data fields"));
+    }
+    if caller.last_use {
+        let text = "this was the last use of the token: its cubbyhole ends with this request";
+        return Err(Error::invalid(text));
+    }
+    let (owner, holes) = (owner(caller), &open.stores.cubbyholes);
+    let mut batch = Batch::new();
+    open.stores.tokens.require_alive(&mut batch, owner);
+    if operation == Operation::Create {
+        // Who may create only must not write twice, not even at the same time.
+        holes.require_absent(&mut batch, owner, path);
+    }
+    holes.put(&mut batch, owner, path, &fields.to_object());
+    match open.barrier.commit(batch).await {
+        Ok(_) => Ok(Answer::Nothing),
+        Err(error) if open.stores.tokens.is_dead(owner, &error) => Err(Error::no_token()),
+        Err(error) if error.is_precondition() => {
+            let text = "the path was written at the same time; try again";
+            Err(Error::plain(ErrorKind::Unavailable, text))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,332 @@
+//! Wrapping, as somebody would misuse it.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use strongroom_storage::memory::Memory;
+use strongroom_storage::testing::Faulty;
+use strongroom_types::ErrorKind;
+
+use super::Bench;
+use super::bench::got;
+use super::cubbyhole::kept;
+use super::interleaved::Interleaved;
+use super::wrapping::{
+    NOT_VALID, a_wrapping_token, body, info, look_up, try_wrapped, unwrap, unwrap_by, wrapped,
+};
+use crate::request::{Answer, Verb};
+
+const CALLERS: usize = 100;
+
+#[tokio::test]
+async fn of_a_hundred_who_unwrap_exactly_one_gets_the_secret() {
+    race(&Bench::over(Arc::new(Interleaved::default())).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_hundred_on_several_threads_exactly_one_gets_the_secret() {
+    race(&Bench::new().await).await;
+}
+
+async fn race(bench: &Bench) {
+    for how in 0..5 {
+        let token = a_wrapping_token(bench).await;
+        // Each request is a task of its own.
+        let calls = (0..CALLERS).map(|n| {
+            let token = &token;
+            async move {
+                // By itself, by another, read the old way, rewrapped; the last mixes them.
+                match if how == 4 { n % 4 } else { how } {
+                    0 => unwrap(bench, token).await,
+                    1 => unwrap_by(bench, &bench.root, token).await,
+                    2 => bench.send(Verb::Read, "cubbyhole/response", token, "").await,
+                    _ => {
+                        let body = body(token);
+                        bench.send(Verb::Write, "sys/wrapping/rewrap", &bench.root, &body).await
+                    }
+                }
+            }
+        });
+        let answers = join_all(calls).await;
+        let given = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(given, 1, "way {how}");
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            let denied = error.kind() == ErrorKind::Denied && how >= 2;
+            assert!(denied || error.to_string() == NOT_VALID, "way {how}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_other_request_uses_a_wrapping_token_up() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    bench.write("kv/a", r#"{"x":1}"#).await;
+    for (verb, path) in [
+        (Verb::Read, "auth/token/lookup-self"),
+        (Verb::Write, "auth/token/renew-self"),
+        (Verb::Write, "auth/token/revoke-self"),
+        (Verb::Write, "auth/token/create"),
+        (Verb::Write, "auth/token/create-orphan"),
+        (Verb::Read, "kv/a"),
+        (Verb::Write, "kv/a"),
+        (Verb::Read, "cubbyhole/x"),
+        (Verb::List, "cubbyhole/"),
+        (Verb::Write, "cubbyhole/x"),
+        (Verb::Write, "cubbyhole/response"),
+        (Verb::Delete, "cubbyhole/response"),
+        (Verb::Write, "sys/wrapping/wrap"),
+        (Verb::Write, "sys/wrapping/rewrap"),
+        (Verb::Read, "sys/wrapping/unwrap"),
+        (Verb::Write, "sys/capabilities-self"),
+        (Verb::Read, "nowhere/x"),
+        (Verb::Help, "sys/mounts"),
+    ] {
+        let token = a_wrapping_token(&bench).await;
+        let error = bench.fails_as(&token, verb, path, r#"{"a":1,"paths":"a"}"#).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{verb:?} {path}: {error}");
+        let gone = unwrap(&bench, &token).await.unwrap_err();
+        assert_eq!(gone.to_string(), NOT_VALID, "{verb:?} {path}");
+    }
+    bench.settle().await;
+    assert_eq!(kept(&bench).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn looking_one_up_costs_it_nothing() {
+    let bench = Bench::new().await;
+    let token = a_wrapping_token(&bench).await;
+    for (verb, client, body) in [
+        (Verb::Write, "", body(&token)),
+        (Verb::Write, bench.root.as_str(), body(&token)),
+        (Verb::Write, token.as_str(), String::new()),
+        (Verb::Read, token.as_str(), String::new()),
+        (Verb::Read, "", body(&token)),
+    ] {
+        bench.ok_as(client, verb, "sys/wrapping/lookup", &body).await;
+    }
+    // Nor do other paths that need no token.
+    bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert_eq!(got(unwrap(&bench, &token).await.unwrap()).text("a"), "b");
+}
+
+#[tokio::test]
+async fn cve_2025_5999_no_token_is_given_the_policy_of_wrapping_tokens() {
+    let bench = Bench::new().await;
+    for name in ["response-wrapping", " Response-Wrapping", "RESPONSE-WRAPPING\\t"] {
+        for path in ["auth/token/create", "auth/token/create-orphan"] {
+            for body in [
+                format!(r#"{{"policies":["{name}"]}}"#),
+                format!(r#"{{"policies":["default","{name}"],"no_default_policy":true}}"#),
+            ] {
+                let error = bench.fails(Verb::Write, path, &body).await;
+                assert_eq!(error.to_string(), "cannot assign policy \"response-wrapping\"");
+            }
+        }
+        let path = format!("sys/policies/acl/{name}").replace("\\t", "\t");
+        if !name.contains('\\') {
+            bench.fails(Verb::Write, &path, r#"{"policy":"path \"a\" {}"}"#).await;
+            bench.fails(Verb::Delete, &path, "").await;
+        }
+    }
+    assert_eq!(
+        bench.ok(Verb::List, "sys/policies/acl", "").await.json("keys"),
+        r#"["default","root"]"#
+    );
+    let shown = bench.read("sys/policies/acl/response-wrapping").await.text("policy");
+    assert!(shown.contains("sys/wrapping/unwrap"));
+}
+
+#[tokio::test]
+async fn a_token_that_wraps_nothing_is_no_wrapping_token() {
+    let bench = Bench::new().await;
+    let token = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
+    // It may well fill its own cubbyhole with what looks like a wrapped answer.
+    for path in
+        ["cubbyhole/response", "cubbyhole/wrapinfo", "cubbyhole/wrapped/info", "cubbyhole/info"]
+    {
+        bench
+            .ok_as(&token, Verb::Write, path, r#"{"response":"{}","v":1,"creation_path":"x"}"#)
+            .await;
+    }
+    for client in ["", &bench.root, &token] {
+        for named in [&token, &bench.root] {
+            let error = look_up(&bench, named).await.unwrap_err();
+            assert_eq!(error.to_string(), NOT_VALID);
+            let error = unwrap_by(&bench, client, named).await.unwrap_err();
+            assert_eq!(error.to_string(), NOT_VALID);
+        }
+    }
+    assert_eq!(unwrap(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(
+        bench.ok_as(&token, Verb::Read, "cubbyhole/response", "").await.text("response"),
+        "{}"
+    );
+    // Policy alone doesn't do it either, should a token ever have come by it.
+    let open = bench.core.open().unwrap();
+    let found = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
+    let policies = vec![strongroom_types::PolicyName::response_wrapping()];
+    let mut forged = (*found.token).clone();
+    (forged.policies, forged.uses_left) = (policies, Some(1));
+    let mut batch = strongroom_barrier::Batch::new();
+    open.stores.tokens.replace(&mut batch, &found, &forged);
+    open.barrier.commit(batch).await.unwrap();
+    assert_eq!(look_up(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(unwrap(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
+}
+
+#[tokio::test]
+async fn one_wrapping_token_for_another_ends_both() {
+    let bench = Bench::new().await;
+    let (client, named) = (a_wrapping_token(&bench).await, a_wrapping_token(&bench).await);
+    // Its own token named once more is that token, once.
+    let itself = a_wrapping_token(&bench).await;
+    assert_eq!(got(unwrap_by(&bench, &itself, &itself).await.unwrap()).text("a"), "b");
+    assert_eq!(unwrap_by(&bench, &itself, &itself).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(got(unwrap_by(&bench, &client, &named).await.unwrap()).text("a"), "b");
+    for token in [&client, &named] {
+        assert_eq!(look_up(&bench, token).await.unwrap_err().to_string(), NOT_VALID);
+    }
+    // A valid token in the body doesn't stand in for the client's, which is gone.
+    let third = a_wrapping_token(&bench).await;
+    assert_eq!(unwrap_by(&bench, &client, &third).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert!(look_up(&bench, &third).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_has_no_token_wraps_nothing() {
+    let bench = Bench::new().await;
+    let token = a_wrapping_token(&bench).await;
+    let before = kept(&bench).await.len();
+    for (client, path, sent) in [
+        ("", "sys/internal/ui/mounts", String::new()),
+        ("unknown", "sys/internal/ui/mounts", String::new()),
+        ("", "sys/wrapping/lookup", body(&token)),
+        // Not spent by the look-up, it could go on for ever.
+        (token.as_str(), "sys/wrapping/lookup", String::new()),
+    ] {
+        let error = try_wrapped(&bench, client, Verb::Read, path, &sent).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{path}: {error}");
+    }
+    assert_eq!(kept(&bench).await.len(), before);
+    // Who has one may.
+    info(try_wrapped(&bench, &bench.root, Verb::Read, "sys/internal/ui/mounts", "").await.unwrap());
+    assert!(look_up(&bench, &token).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_is_being_revoked_leaves_nothing_wrapped_behind() {
+    let bench = Bench::new().await;
+    let token = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
+    let open = bench.core.open().unwrap();
+    let request = crate::Request {
+        verb: Verb::Write,
+        path: "sys/wrapping/wrap".to_owned(),
+        fields: strongroom_types::Fields::new(),
+        token: Some(strongroom_types::Secret::from_text(&token)),
+        headers: [("x-vault-wrap-ttl".to_owned(), vec!["60".to_owned()])].into(),
+        connection: None,
+    };
+    let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
+    let routed = crate::pipeline::route::route(&open, admitted);
+    let caller = crate::pipeline::authenticate::authenticate(&open, &routed).await.unwrap();
+    let order = crate::wrapping::Order::of(&routed, caller.as_ref()).unwrap();
+    open.stores
+        .tokens
+        .mark(&caller.unwrap().found.key, strongroom_token::Mark::Tree)
+        .await
+        .unwrap();
+    let answer = crate::endpoint::data(strongroom_types::RawObject::empty());
+    let refused = order.wrap(&open, answer).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    assert_eq!(kept(&bench).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn revoking_a_wrapping_token_ends_what_it_wraps() {
+    let bench = Bench::new().await;
+    let info = wrapped(&bench, &bench.root, Verb::Write, "sys/wrapping/wrap", r#"{"a":"b"}"#).await;
+    assert_eq!(kept(&bench).await.len(), 2);
+    let by_accessor = format!(r#"{{"accessor":"{}"}}"#, info.accessor);
+    bench.write("auth/token/revoke-accessor", &by_accessor).await;
+    assert_eq!(
+        unwrap(&bench, info.token.expose_secret()).await.unwrap_err().to_string(),
+        NOT_VALID
+    );
+    assert_eq!(kept(&bench).await, Vec::<String>::new());
+}
+
+/// The process dies at every operation of the store in turn, while somebody unwraps. The secret is
+/// given before or after, or lost; never twice, and never left behind.
+#[tokio::test]
+async fn a_crash_while_unwrapping_gives_the_secret_once_at_most() {
+    for by_another in [false, true] {
+        let mut done = false;
+        for step in 1.. {
+            let store = Arc::new(Faulty::new(Memory::new()));
+            let plan = store.plan();
+            let mut bench = Bench::over(store).await;
+            let token = a_wrapping_token(&bench).await;
+            bench.settle().await;
+            plan.fail_from(step, strongroom_storage::Error::Io("the power is gone".to_owned()));
+            let answer = if by_another {
+                unwrap_by(&bench, &bench.root, &token).await
+            } else {
+                unwrap(&bench, &token).await
+            };
+            bench.core.open().unwrap().barrier.close();
+            plan.heal();
+            bench.restart().await;
+            let again = unwrap(&bench, &token).await;
+            assert!(!(answer.is_ok() && again.is_ok()), "given twice at step {step}");
+            bench.settle().await;
+            assert_eq!(kept(&bench).await, Vec::<String>::new(), "left behind at step {step}");
+            if answer.is_ok() {
+                done = step > 2;
+                break;
+            }
+        }
+        assert!(done);
+    }
+}
+
+#[tokio::test]
+async fn rewrapping_cut_off_leaves_one_of_the_two_tokens() {
+    for commit in [false, true] {
+        let store = Arc::new(Faulty::new(Memory::new()));
+        let plan = store.plan();
+        let bench = Bench::over(store).await;
+        let token = a_wrapping_token(&bench).await;
+        bench.settle().await;
+        let fault = strongroom_storage::Error::Io("gone for a moment".to_owned());
+        if commit {
+            plan.fail_after_commit(1, fault);
+        } else {
+            plan.fail_before_commit(1, fault);
+        }
+        let body = body(&token);
+        bench.fails(Verb::Write, "sys/wrapping/rewrap", &body).await;
+        plan.heal();
+        bench.settle().await;
+        // One answer is kept: two entries, be it under the old token or under the new.
+        assert_eq!(kept(&bench).await.len(), 2);
+        assert_eq!(unwrap(&bench, &token).await.is_ok(), !commit);
+    }
+}
+
+#[tokio::test]
+async fn nothing_prints_a_wrapping_token_or_what_it_wraps() {
+    let bench = Bench::new().await;
+    let body = r#"{"password":"hunter2"}"#;
+    let answer = try_wrapped(&bench, &bench.root, Verb::Write, "sys/wrapping/wrap", body).await;
+    let answer = answer.unwrap();
+    let printed = format!("{answer:?}");
+    let Answer::Envelope(envelope) = answer else { panic!() };
+    let token = envelope.wrap_info.unwrap().token.expose_secret().clone();
+    assert!(!printed.contains(&token) && !printed.contains("hunter2"), "{printed}");
+    let printed = format!("{:?}", unwrap(&bench, &token).await.unwrap());
+    assert!(!printed.contains("hunter2"), "{printed}");
+    // Nor is the token a key of the store.
+    let again = a_wrapping_token(&bench).await;
+    assert!(kept(&bench).await.iter().all(|key| !key.contains(&again)));
+}
