@@ -54,6 +54,12 @@ pub(crate) struct Handlers {
 impl Handlers {
     pub(crate) const NONE: Self = Self { read: None, list: None, write: None, delete: None };
 
+    /// Whether it has a verb at all.
+    pub(crate) fn has_any(&self) -> bool {
+        let all = [self.read, self.list, self.write, self.delete];
+        all.iter().any(Option::is_some)
+    }
+
     fn of(&self, verb: Verb) -> Option<Handler> {
         match verb {
             Verb::Read => self.read,

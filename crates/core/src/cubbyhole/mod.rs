@@ -24,7 +24,7 @@ use crate::unsealed::Unsealed;
 use crate::{sys, wrapping};
 
 /// For help alone: a body may have a field `path`, which no capture may take away.
-const SHOWN: &[Endpoint] = &[Endpoint {
+pub(crate) const SHOWN: &[Endpoint] = &[Endpoint {
     pattern: "{path..}",
     help: "Any JSON object. It is the token's own, and ends with it.",
     fields: &[],
@@ -51,7 +51,7 @@ pub(crate) async fn operation(
 pub(crate) async fn handle(open: &Arc<Unsealed>, allowed: &Allowed) -> Result<Answer, Error> {
     let path = allowed.routed.below.as_str();
     if allowed.operation == Operation::Help {
-        return sys::help::of(&[SHOWN], path);
+        return sys::help::of(&[SHOWN], "secrets", path);
     }
     let caller = allowed.caller.as_ref().ok_or_else(Error::no_token)?;
     let fields = &allowed.routed.request.fields;

@@ -17,7 +17,7 @@ use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
 use crate::mounts::{Backend, Class, Mounted};
 use crate::request::Answer;
-use crate::{auth_token, status, sys};
+use crate::{auth_token, cubbyhole, status, sys};
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
     pattern: "internal/specs/openapi",
@@ -67,6 +67,7 @@ async fn describe(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
     match &mounted.backend {
         Backend::System => Some(of_system()),
         Backend::Token => Some(of_endpoints(auth_token::ENDPOINTS, "auth")),
+        Backend::Cubbyhole => Some(of_endpoints(&[cubbyhole::SHOWN], "secrets")),
         Backend::Engine(_) => {
             let clock = call.open.clock();
             within(&**clock, PATIENCE, ask(call, mounted)).await.flatten()
@@ -131,20 +132,22 @@ pub(crate) fn of_docs(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -
 /// One endpoint, for the document.
 pub(crate) fn doc(endpoint: &Endpoint) -> PathDoc<'static> {
     let Handlers { read, list, write, delete } = endpoint.handlers;
+    // One that is only shown stands for objects of any form.
+    let free_form = !endpoint.handlers.has_any();
     let verbs = Verbs {
-        read: read.is_some(),
-        list: list.is_some(),
-        write: write.is_some(),
+        read: read.is_some() || free_form,
+        list: list.is_some() || free_form,
+        write: write.is_some() || free_form,
         patch: false,
-        delete: delete.is_some(),
+        delete: delete.is_some() || free_form,
     };
     PathDoc {
         pattern: endpoint.pattern,
         help: endpoint.help,
         fields: endpoint.fields.iter().flat_map(|fields| fields.iter()).collect(),
         verbs,
-        free_form: false,
-        creates: false,
+        free_form,
+        creates: free_form,
         root: endpoint.access.needs_sudo(),
         unauthenticated: endpoint.access == Access::Anyone,
     }
