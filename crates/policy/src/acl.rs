@@ -79,6 +79,17 @@ impl Acl {
             || self.globs.iter().any(|(glob, granted)| !granted.is_empty() && glob.reaches(folder))
     }
 
+    /// The rules for one path each, in no order.
+    pub fn exact_rules(&self) -> impl Iterator<Item = (&str, Capabilities)> {
+        self.exact.iter().map(|(path, granted)| (path.as_str(), *granted))
+    }
+
+    /// The rules for all paths with a prefix, in no order. Those with `+` are neither these nor
+    /// exact.
+    pub fn prefix_rules(&self) -> impl Iterator<Item = (&str, Capabilities)> {
+        self.globs.iter().filter_map(|(glob, granted)| Some((glob.as_prefix()?, *granted)))
+    }
+
     /// What is granted on listing a folder. A rule for the path with its slash and one for the path
     /// without may both speak of it: the more specific decides, and of two exact ones that with the
     /// slash, unless the other denies: a denial can't be walked around with a slash

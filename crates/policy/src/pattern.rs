@@ -49,6 +49,12 @@ impl PathPattern {
         !self.is_prefix && self.wildcard_segments == 0
     }
 
+    /// What it asks paths to begin with, if that is all it asks.
+    pub fn as_prefix(&self) -> Option<&str> {
+        let plain = self.is_prefix && self.wildcard_segments == 0;
+        self.text.strip_suffix('*').filter(|_| plain)
+    }
+
     /// Whether it matches a path.
     pub fn matches(&self, path: &str) -> bool {
         let literal = self.text.get(..self.literal_bytes).unwrap_or_default();
