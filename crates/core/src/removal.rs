@@ -9,6 +9,7 @@ use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
 use strongroom_types::ErrorKind;
 
 use crate::error::Error;
+use crate::mounts::handle::ShutOut;
 use crate::mounts::{EngineHandle, MountEntry};
 use crate::unsealed::Unsealed;
 
@@ -26,15 +27,15 @@ const MARGIN: Duration = Duration::from_secs(5);
 
 impl Removal<'_> {
     /// From now on no request gets in; resolves when those inside have ended.
-    pub(crate) async fn shut_requests_out(&self) -> Result<(), Error> {
+    pub(crate) async fn shut_requests_out(&self, why: ShutOut) -> Result<(), Error> {
         let Some(engine) = self.engine() else { return Ok(()) };
-        engine.shut_out();
+        engine.shut_out(why);
         let Some(instance) = engine.instance() else { return Ok(()) };
         let clock = self.open.clock();
         let late = clock.now().plus(self.open.settings.request_timeout).plus(MARGIN);
         tokio::select! {
             () = instance.drained() => Ok(()),
-            () = clock.sleep_until(late) => Err(later("requests inside the engine did not end")),
+            () = clock.sleep_until(late) => Err(late_requests(why)),
         }
     }
 
@@ -72,6 +73,14 @@ impl Removal<'_> {
             }
         }
         Ok(false)
+    }
+}
+
+fn late_requests(why: ShutOut) -> Error {
+    let what = "requests inside the engine did not end";
+    match why {
+        ShutOut::Removed => later(what),
+        ShutOut::Moved => Error::plain(ErrorKind::Unavailable, what),
     }
 }
 

@@ -129,7 +129,8 @@ async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
         ("recovery_pgp_keys", !input.recovery_pgp_keys.0.is_empty()),
         ("stored_shares", input.stored_shares > 1),
     ];
-    let given: Vec<_> = recovery.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    let given: Vec<_> =
+        recovery.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     if !given.is_empty() {
         let text = format!("parameters {} not applicable to seal type shamir", given.join(","));
         return Err(Error::invalid(text));

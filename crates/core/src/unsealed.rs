@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Barrier, Batch};
 use strongroom_lease::{Keeper, LeaseStore};
 use strongroom_policy::PolicyStore;
-use strongroom_sdk::engine::ClusterInfo;
+use strongroom_sdk::engine::{ClusterInfo, Lifetimes};
 use strongroom_telemetry::{Exporter, names};
 use strongroom_token::TokenStore;
 use strongroom_types::{Clock, MountUuid, Timestamp};
@@ -23,10 +23,11 @@ use crate::error::Error;
 use crate::leases::ending::Ending;
 use crate::leases::trees::Trees;
 use crate::mounts::entry::{Class, MountConfig, MountEntry};
+use crate::mounts::handle::ShutOut;
 use crate::mounts::opening::Opener;
 use crate::mounts::system_view::Server;
 use crate::mounts::{Backend, Mounted, Mounts};
-use crate::plugins::{Catalog, CatalogError};
+use crate::plugins::{Catalog, CatalogError, Running};
 use crate::removal::Removal;
 use crate::settings::{Parts, Settings};
 
@@ -140,7 +141,7 @@ impl Unsealed {
             table: table.clone(),
             server: server.clone(),
         };
-        let system = system_mounts(&server.cluster.id, clock.now())?;
+        let system = system_mounts(&server, clock.now())?;
         let mounts = Mounts::load(barrier.view(MOUNT_VIEW), opener, system).await?;
         let ending = Arc::new(Ending::new(table, clock.clone(), parts.entropy.clone()));
         let keeper =
@@ -178,6 +179,13 @@ impl Unsealed {
         self.barrier.clock()
     }
 
+    /// Lifetimes of tokens that no auth method but the server's own stands behind.
+    pub(crate) fn token_lifetimes(&self) -> Lifetimes {
+        let table = self.mounts.table();
+        let mounted = table.get(Class::Auth, "token/");
+        mounted.map_or(self.server.lifetimes, |m| m.entry.lifetimes(self.server.lifetimes))
+    }
+
     /// The registered plug-ins.
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.mounts.opener.catalog
@@ -209,13 +217,13 @@ impl Unsealed {
     /// removal: the operator mends the engine, or forces the leases away.
     pub(crate) async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
         let removal = Removal { open: self, entry: &entry };
-        removal.shut_requests_out().await?;
+        removal.shut_requests_out(ShutOut::Removed).await?;
         self.end_leases(&entry.route()).await?;
         removal.undo_what_has_no_lease().await?;
         self.mounts.remove(entry).await
     }
 
-    async fn end_leases(&self, prefix: &str) -> Result<(), Error> {
+    pub(crate) async fn end_leases(&self, prefix: &str) -> Result<(), Error> {
         loop {
             let ids = self.stores.leases.under(prefix, None, LEASE_PAGE).await?;
             if ids.is_empty() {
@@ -293,6 +301,10 @@ impl Unsealed {
         let (open, stop) = (self.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             stop.run_until_cancelled(open.finish_removals()).await;
+        });
+        let (open, stop) = (self.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(open.carry_mounts()).await;
         });
     }
 
@@ -375,7 +387,8 @@ fn catalog_error(error: CatalogError) -> Error {
 
 /// The mounts every server has. They are not stored; their UUIDs and accessors follow from the
 /// cluster's id, so they stay the same.
-fn system_mounts(cluster: &str, created: Timestamp) -> Result<Vec<Arc<Mounted>>, Error> {
+fn system_mounts(server: &Server, created: Timestamp) -> Result<Vec<Arc<Mounted>>, Error> {
+    let cluster = &server.cluster.id;
     let mount = |class, path: &str, mount_type: &str, description: &str, backend| {
         let digest = strongroom_crypto::digest::sha256(format!("{cluster}/{path}").as_bytes());
         let hex = data_encoding::HEXLOWER.encode(&digest);
@@ -398,12 +411,23 @@ fn system_mounts(cluster: &str, created: Timestamp) -> Result<Vec<Arc<Mounted>>,
             uuid: MountUuid::parse(&uuid).map_err(|e| Error::internal(e.to_string()))?,
             accessor: format!("{prefix}{mount_type}_{}", part(32, 40)),
             local: matches!(backend, Backend::Cubbyhole),
-            seal_wrap: false,
+            // As clients know it of `sys/`, both of this and of the header.
+            seal_wrap: matches!(backend, Backend::System),
             options: None,
-            config: MountConfig::default(),
+            config: MountConfig {
+                passthrough_request_headers: match &backend {
+                    Backend::System => vec!["Accept".to_owned()],
+                    _ => Vec::new(),
+                },
+                ..MountConfig::default()
+            },
             plugin_version: String::new(),
-            running: None,
+            running: Some(Running {
+                version: format!("v{}+builtin", server.version),
+                plugin: None,
+            }),
             tainted: false,
+            moved: None,
             created,
         };
         Ok::<_, Error>(Mounted::new(entry, backend))

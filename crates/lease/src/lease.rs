@@ -50,6 +50,10 @@ pub enum Kind {
     Token {
         /// Its name in storage.
         key: String,
+        /// Of a token that an auth method stands behind: what the method is given back when the
+        /// token is renewed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        login: Option<Box<RawValue>>,
     },
 }
 

@@ -440,7 +440,7 @@ async fn an_engine_that_hangs_holds_up_its_own_leases_only() {
                 bench.write_lease(&format!("other/n{n}"), credential(), 11).await;
             }
             let key = "f".repeat(64);
-            bench.write_lease("auth/token/create/h", Kind::Token { key }, 11).await;
+            bench.write_lease("auth/token/create/h", Kind::Token { key, login: None }, 11).await;
             bench.pass(11).await;
             assert_eq!(bench.revoked().len(), 21, "all the others");
             assert_eq!(bench.keeper.under_way(), 16, "a quarter of the slots");

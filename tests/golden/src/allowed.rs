@@ -13,11 +13,7 @@ struct Rule {
 
 /// What our answer may have and the reference's not.
 const EXTRA: &[Rule] = &[
-    Rule {
-        ask: "*",
-        at: &["/mount_type"],
-        because: "HashiCorp's envelope since 1.17",
-    },
+    Rule { ask: "*", at: &["/mount_type"], because: "HashiCorp's envelope since 1.17" },
     Rule {
         ask: "GET sys/health*",
         at: &[
@@ -90,5 +86,6 @@ fn any(rules: &[Rule], ask: &str, at: &str) -> bool {
 
 fn fits(pattern: &str, at: &str) -> bool {
     let (want, have): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), at.split('/').collect());
-    want.len() == have.len() && want.iter().zip(have).all(|(want, have)| *want == "*" || *want == have)
+    want.len() == have.len()
+        && want.iter().zip(have).all(|(want, have)| *want == "*" || *want == have)
 }

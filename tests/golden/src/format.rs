@@ -52,7 +52,8 @@ fn block<'v>(
 fn compact(value: &Value) -> String {
     match value {
         Value::Object(map) => {
-            let items = map.iter().map(|(name, value)| format!("{}: {}", quoted(name), compact(value)));
+            let items =
+                map.iter().map(|(name, value)| format!("{}: {}", quoted(name), compact(value)));
             format!("{{{}}}", items.collect::<Vec<_>>().join(", "))
         }
         Value::Array(list) => {

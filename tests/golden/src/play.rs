@@ -120,7 +120,8 @@ fn take(step: &Step, answer: &Exchange, known: &mut Known) -> Result<(), String>
 fn reply(step: &Step, answer: &Exchange, known: &Known) -> Reply {
     let mut reply = Reply { status: answer.status, ..Reply::default() };
     for (name, usual) in HEADERS {
-        let value = answer.headers.get(*name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let value =
+            answer.headers.get(*name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         if value.as_deref() != *usual {
             let value = value.map(|value| redact::text(&value, known));
             reply.headers.insert((*name).to_owned(), value);

@@ -92,7 +92,8 @@ fn redacted(value: &Value, key: &str, own: &[&str], known: &Known) -> Value {
         Value::String(it) => text(it, known).into(),
         Value::Array(list) => list.iter().map(|it| redacted(it, "", own, known)).collect(),
         Value::Object(map) => {
-            let items = map.iter().map(|(key, it)| (text(key, known), redacted(it, key, own, known)));
+            let items =
+                map.iter().map(|(key, it)| (text(key, known), redacted(it, key, own, known)));
             Value::Object(items.collect::<Map<_, _>>())
         }
         other => other.clone(),

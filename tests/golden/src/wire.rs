@@ -43,7 +43,11 @@ async fn exchange(
     let asking = async move {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok::<_, hyper::Error>(Exchange { status: head.status.as_u16(), headers: head.headers, body })
+        Ok::<_, hyper::Error>(Exchange {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+        })
     };
     // The connection ends once its only sender is gone.
     let (answer, _) = tokio::join!(asking, connection);

@@ -9,7 +9,7 @@ use strongroom_types::{PolicyName, Secret, Ttl};
 use super::{auth_answer, write};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
-use crate::leases::lifetimes::{Bounds, Granted, at_issue};
+use crate::leases::lifetimes::{Bounds, Granted, at_issue, of_period};
 use crate::pipeline::Caller;
 use crate::request::{Answer, Issued};
 
@@ -218,18 +218,9 @@ fn lifetime(
         }
         return Ok(Granted { ttl: Ttl::ZERO, warnings: Vec::new() });
     }
-    let mount = open.server.lifetimes;
+    let mount = open.token_lifetimes();
     if !period.is_zero() {
-        let ttl = period.capped_by(mount.max).capped_by(explicit_max);
-        let mut warnings = Vec::new();
-        if ttl < period {
-            warnings.push(format!(
-                "period of \"{}\" exceeded the effective max_ttl of \"{}\"; period value is capped accordingly",
-                period.brief(),
-                ttl.brief(),
-            ));
-        }
-        return Ok(Granted { ttl, warnings });
+        return Ok(of_period(period, mount, explicit_max));
     }
     Ok(at_issue(asked, Bounds { explicit_max, ..Bounds::of(mount) }))
 }

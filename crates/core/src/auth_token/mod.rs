@@ -15,7 +15,8 @@ use strongroom_types::{Accessor, PolicyName, RawObject, Secret};
 use crate::endpoint::{Call, Endpoint};
 use crate::error::Error;
 use crate::request::{Answer, Envelope};
-pub(crate) use write::write;
+use write::write;
+pub(crate) use write::write_login;
 
 /// All groups.
 pub(crate) const ENDPOINTS: &[&[Endpoint]] =
@@ -48,7 +49,7 @@ struct AuthBlock<'a> {
 }
 
 /// An answer with a token in it.
-fn auth_answer(
+pub(crate) fn auth_answer(
     id: &str,
     token: &Token,
     lease_duration: u64,

@@ -1,14 +1,17 @@
 //! `renew` in all its forms.
 
 use strongroom_barrier::Batch;
+use strongroom_lease::Kind;
+use strongroom_sdk::engine::Lifetimes;
 use strongroom_sdk::{DurationSecs, Input};
 use strongroom_token::{Found, Token};
-use strongroom_types::{LeaseId, Secret, Ttl};
+use strongroom_types::{LeaseId, Secret, Timestamp, Ttl};
 
 use super::{NamedInput, auth_answer, by_accessor, names_no_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
-use crate::leases::lifetimes::{Bounds, Granted, at_renewal};
+use crate::leases::lifetimes::{Bounds, Granted, at_renewal, of_period_again};
+use crate::logins::past_the_max;
 use crate::request::Answer;
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -67,16 +70,32 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
     if !token.renewable || token.expires.is_none() {
         return Err(Error::invalid("lease is not renewable"));
     }
-    let now = open.clock().now();
     let lease_id = LeaseId::parse(&token.lease_id(&found.key))
         .map_err(|error| Error::internal(error.to_string()))?;
     let lease = open.stores.leases.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
-    let granted = granted(open.server.lifetimes, token, lease.lease.ttl, increment, now)
-        .ok_or_else(|| Error::invalid("past the max TTL, cannot renew"))?;
+    let (granted, login) = match &lease.lease.kind {
+        Kind::Token { login: Some(login), .. } => {
+            match open.renew_login(login, &lease.lease, increment).await? {
+                Some((granted, renewed)) => (granted, Some(renewed)),
+                // The method knows nobody of this name any more, and says no more than that.
+                None => return Ok(Answer::Nothing),
+            }
+        }
+        _ => {
+            let now = open.clock().now();
+            let last = lease.lease.ttl;
+            let granted = granted(open.token_lifetimes(), token, last, increment, now);
+            (granted.ok_or_else(past_the_max)?, None)
+        }
+    };
+    let now = open.clock().now();
     let expires = now.plus(granted.ttl.as_duration());
-    let renewed = token.renewed(now, expires);
-    let moved = lease.lease.renewed(now, granted.ttl);
+    let mut renewed = token.renewed(now, expires);
+    let mut moved = lease.lease.renewed(now, granted.ttl);
+    if let Some(login) = login {
+        login.carry_into(&mut renewed, &mut moved);
+    }
     let mut batch = Batch::new();
     open.stores.tokens.replace(&mut batch, found, &renewed);
     open.stores.leases.replace(&mut batch, &lease, &moved);
@@ -93,27 +112,19 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
     auth_answer(id, &renewed, granted.ttl.as_secs(), granted.warnings)
 }
 
-/// A periodic token gets its period, whatever is asked; it ends at its explicit maximum only. Any
-/// other gets what it asks for, else what it was given `last`.
+/// Without an auth method behind the token. Other than periodic ones get what they ask for, else
+/// what they were given `last`.
 fn granted(
-    mount: strongroom_sdk::engine::Lifetimes,
+    mount: Lifetimes,
     token: &Token,
     last: Ttl,
     increment: Ttl,
-    now: strongroom_types::Timestamp,
+    now: Timestamp,
 ) -> Option<Granted> {
-    if token.period.is_zero() {
-        let bounds = Bounds { explicit_max: token.explicit_max_ttl, ..Bounds::of(mount) };
-        return at_renewal(increment, last, token.created, now, bounds);
+    let explicit_max = token.explicit_max_ttl;
+    if !token.period.is_zero() {
+        return of_period_again(token.period, token.created, now, mount, explicit_max);
     }
-    let period = token.period.capped_by(mount.max);
-    if token.explicit_max_ttl.is_zero() {
-        return Some(Granted { ttl: period, warnings: Vec::new() });
-    }
-    let only = Bounds {
-        mount: strongroom_sdk::engine::Lifetimes { default: period, max: token.explicit_max_ttl },
-        max: Ttl::ZERO,
-        explicit_max: Ttl::ZERO,
-    };
-    at_renewal(period, period, token.created, now, only)
+    let bounds = Bounds { explicit_max, ..Bounds::of(mount) };
+    at_renewal(increment, last, token.created, now, bounds)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
 use strongroom_lease::{Kind, NewLease};
 use strongroom_telemetry::names;
@@ -13,6 +14,16 @@ use crate::unsealed::Unsealed;
 
 /// The token and, if it expires, the lease that ends it, in one batch.
 pub(crate) async fn write(open: &Arc<Unsealed>, new: NewToken) -> Result<Created, Error> {
+    write_login(open, new, None).await
+}
+
+/// [`write`] for a token that an auth method stands behind, with what the method is given back
+/// when the token is renewed.
+pub(crate) async fn write_login(
+    open: &Arc<Unsealed>,
+    new: NewToken,
+    login: Option<Box<RawValue>>,
+) -> Result<Created, Error> {
     let now = open.clock().now();
     let parent = new.parent.clone();
     if let Some(parent) = &parent {
@@ -24,7 +35,7 @@ pub(crate) async fn write(open: &Arc<Unsealed>, new: NewToken) -> Result<Created
         let id = LeaseId::parse(&created.token.lease_id(&created.key));
         let lease = NewLease {
             id: id.map_err(|error| Error::internal(error.to_string()))?,
-            kind: Kind::Token { key: created.key.as_str().to_owned() },
+            kind: Kind::Token { key: created.key.as_str().to_owned(), login },
             token: None,
             issued: now,
             ttl: created.token.creation_ttl,

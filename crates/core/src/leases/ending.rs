@@ -133,7 +133,7 @@ impl Revoker for Ending {
                 let given_back = GivenBack { mount, path, data: data.as_deref(), lease };
                 self.revoke_credential(given_back).await
             }
-            Kind::Token { key } => {
+            Kind::Token { key, .. } => {
                 let missing = || RevokeError::Later("the server is starting".to_owned());
                 let trees = self.trees.get().ok_or_else(missing)?;
                 let Some(key) = TokenKey::from_stored(key) else {

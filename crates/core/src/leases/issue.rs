@@ -19,6 +19,7 @@ use super::ending::{ENGINE_CALL, GivenBack, lease_id};
 use super::lifetimes::{Bounds, at_issue};
 use crate::error::Error;
 use crate::mounts::Mounted;
+use crate::mounts::handle::Visit;
 use crate::unsealed::Unsealed;
 
 /// A lease that was written, and what the client is told.
@@ -40,10 +41,13 @@ impl Unsealed {
         path: &str,
         token: &Found,
         leased: &Leased,
+        inside: Visit,
     ) -> Result<Issued, Error> {
         let (open, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
         let (token, leased) = (token.clone(), leased.clone());
         self.to_the_end(async move {
+            // A mount that goes or moves waits for this lease, and ends it.
+            let _inside = inside;
             let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
             match open.write_lease(&mounted, &path, below, &token, &leased).await {
                 Ok(issued) => {

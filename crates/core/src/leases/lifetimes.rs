@@ -72,6 +72,37 @@ pub fn at_renewal(
     Some(Granted { ttl: wanted.min(left), warnings })
 }
 
+/// The lifetime of something periodic when it is made: its period, within the bounds.
+pub fn of_period(period: Ttl, mount: Lifetimes, explicit_max: Ttl) -> Granted {
+    let ttl = period.capped_by(mount.max).capped_by(explicit_max);
+    let mut warnings = Vec::new();
+    if ttl < period {
+        warnings.push(format!(
+            "period of \"{}\" exceeded the effective max_ttl of \"{}\"; period value is capped accordingly",
+            period.brief(),
+            ttl.brief(),
+        ));
+    }
+    Granted { ttl, warnings }
+}
+
+/// The lifetime of something periodic after a renewal: its period from now, whatever was asked. It
+/// ends at its explicit maximum only; `None` when that has passed.
+pub fn of_period_again(
+    period: Ttl,
+    issued: Timestamp,
+    now: Timestamp,
+    mount: Lifetimes,
+    explicit_max: Ttl,
+) -> Option<Granted> {
+    let period = period.capped_by(mount.max);
+    if explicit_max.is_zero() {
+        return Some(Granted { ttl: period, warnings: Vec::new() });
+    }
+    let only = Bounds::of(Lifetimes { default: period, max: explicit_max });
+    at_renewal(period, period, issued, now, only)
+}
+
 /// The text clients know.
 fn capped(asked: Ttl, longest: Ttl) -> String {
     format!(

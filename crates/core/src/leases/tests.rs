@@ -58,7 +58,8 @@ async fn a_credential_whose_request_is_dropped_has_its_lease_and_ends_on_time() 
     let open = bench.core.open().unwrap();
     let root = open.stores.tokens.look_up(&bench.root, open.clock().now()).await.unwrap().unwrap();
     let mounted = open.mounts.table().all().find(|m| m.info.path == "out/").cloned().unwrap();
-    begin(open.register(&mounted, "out/creds/dev", &root, &leased(None))).await;
+    let inside = mounted.engine().unwrap().enter().await.unwrap();
+    begin(open.register(&mounted, "out/creds/dev", &root, &leased(None), inside)).await;
     let ids = open.stores.leases.under("out/", None, 10).await.unwrap();
     assert_eq!(ids.len(), 1);
     bench.pass(10).await;
@@ -76,7 +77,8 @@ async fn a_credential_that_gets_no_lease_is_taken_back_when_its_request_is_dropp
     let token = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
     open.stores.tokens.mark(&token.key, Mark::Tree).await.unwrap();
     let mounted = open.mounts.table().all().find(|m| m.info.path == "out/").cloned().unwrap();
-    begin(open.register(&mounted, "out/creds/dev", &token, &leased(None))).await;
+    let inside = mounted.engine().unwrap().enter().await.unwrap();
+    begin(open.register(&mounted, "out/creds/dev", &token, &leased(None), inside)).await;
     // The engine refused it, so the keeper goes on with it.
     let ids = open.stores.leases.under("out/", None, 10).await.unwrap();
     let found = open.stores.leases.get(&ids[0]).await.unwrap().unwrap();

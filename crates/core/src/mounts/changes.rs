@@ -8,13 +8,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use strongroom_barrier::{Batch, View};
 use strongroom_sdk::engine::EngineError;
-use strongroom_types::{MountPath, MountUuid, Ttl, Turns};
+use strongroom_types::{MountPath, MountUuid, Turns};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::entry::{Class, MountConfig, MountEntry};
-use super::handle::{EngineHandle, Instance};
+use super::entry::{Class, MountConfig, MountEntry, MoveStatus};
+use super::handle::{EngineHandle, Instance, ShutOut};
+use super::moving::Moves;
 use super::opening::{Opened, Opener};
 use super::table::{Backend, MountTable, Mounted};
 use crate::error::Error;
@@ -33,6 +34,8 @@ pub struct Mounts {
     pub(crate) closing: CancellationToken,
     /// Somebody asked for an engine that could not be started.
     pub(crate) wanted: Arc<Notify>,
+    /// Mounts on their way to another path.
+    pub(crate) moves: Arc<Moves>,
 }
 
 /// What a new mount is to be.
@@ -64,7 +67,7 @@ const WAITING: usize = 4096;
 pub(crate) const INITIALISE: Duration = Duration::from_secs(60);
 const PAGE: usize = 256;
 /// Paths that belong to the server.
-const RESERVED: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/"];
+pub(crate) const RESERVED: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/"];
 
 impl Mounts {
     /// Loads all mounts and starts their engines. One that can't be started, or takes its time,
@@ -82,6 +85,7 @@ impl Mounts {
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
             wanted: Arc::default(),
+            moves: Arc::default(),
         };
         let mut table = MountTable::default();
         for mounted in system {
@@ -102,9 +106,18 @@ impl Mounts {
         }
         // Engines may ask about their mounts while they start.
         for entry in entries {
+            // The server's own mounts are made anew each time; stored is what was tuned of them.
+            if let Some(own) = table.by_uuid(entry.uuid.as_str()).cloned() {
+                let MountEntry { description, options, config, .. } = entry;
+                let entry = MountEntry { description, options, config, ..own.entry.clone() };
+                table = table.with(Mounted::new(entry, own.backend.clone()));
+                continue;
+            }
             let waiting = EngineHandle::broken("it is being started", mounts.wanted.clone());
             if entry.tainted {
-                waiting.shut_out();
+                waiting.shut_out(ShutOut::Removed);
+            } else if entry.moving().is_some() {
+                waiting.shut_out(ShutOut::Moved);
             }
             table = table.with(Mounted::new(entry, Backend::Engine(waiting)));
         }
@@ -135,7 +148,8 @@ impl Mounts {
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else {
-                let text = format!("tune of path {path:?} failed: no mount entry found");
+                let route = class.route(&path);
+                let text = format!("tune of path {route:?} failed: no mount entry found");
                 return Err(Error::invalid(text));
             };
             let mut entry = mounted.entry.clone();
@@ -153,7 +167,13 @@ impl Mounts {
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else { return Ok(None) };
-            let entry = MountEntry { tainted: true, ..mounted.entry.clone() };
+            let mut entry = MountEntry { tainted: true, ..mounted.entry.clone() };
+            // A move under way finds that it is none any more.
+            if let Some(moved) = &mut entry.moved
+                && moved.status == MoveStatus::InProgress
+            {
+                moved.status = MoveStatus::Failure;
+            }
             mounts.store(&entry, Batch::new()).await?;
             let backend = mounted.backend.clone();
             mounts.swap(|table| table.with(Mounted::new(entry.clone(), backend)));
@@ -205,6 +225,7 @@ impl Mounts {
             plugin_version: new.plugin_version,
             running: None,
             tainted: false,
+            moved: None,
             created: self.opener.barrier.clock().now(),
         };
         let running = self.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
@@ -305,21 +326,20 @@ impl Mounts {
 
     fn check_free(&self, class: Class, path: &MountPath) -> Result<(), Error> {
         let text = path.as_str();
-        let reserved = match class {
-            Class::Secret => RESERVED.iter().any(|taken| text.starts_with(taken)),
-            Class::Auth => text.starts_with("token/"),
-        };
-        if reserved {
+        if class == Class::Secret && RESERVED.iter().any(|taken| text.starts_with(taken)) {
             return Err(Error::invalid(format!("cannot mount {text:?}")));
         }
-        let table = self.table();
-        let taken = table.all().find(|mounted| mounted.entry.overlaps(class, path));
-        match taken {
-            Some(mounted) => {
-                Err(Error::invalid(format!("path is already in use at {}", mounted.entry.path)))
-            }
+        match self.taken(class, path) {
+            Some(taken) => Err(Error::invalid(format!("path is already in use at {taken}"))),
             None => Ok(()),
         }
+    }
+
+    /// The path of a mount that this one would overlap with.
+    pub(crate) fn taken(&self, class: Class, path: &MountPath) -> Option<String> {
+        let table = self.table();
+        let taken = table.all().find(|mounted| mounted.entry.overlaps(class, path))?;
+        Some(taken.entry.path.clone())
     }
 }
 
@@ -336,12 +356,4 @@ pub(crate) fn failed_to_open(error: &PluginError) -> Error {
 pub(crate) fn accessor(class: Class, mount_type: &str, random: u64) -> String {
     let prefix = if class == Class::Auth { "auth_" } else { "" };
     format!("{prefix}{mount_type}_{:08x}", random & 0xffff_ffff)
-}
-
-/// Checks lifetimes that would contradict each other.
-pub(crate) fn check_lifetimes(default: Ttl, max: Ttl) -> Result<(), Error> {
-    if !max.is_zero() && default > max {
-        return Err(Error::invalid("given default lease TTL greater than given max lease TTL"));
-    }
-    Ok(())
 }

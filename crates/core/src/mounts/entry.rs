@@ -38,6 +38,9 @@ pub struct MountEntry {
     pub running: Option<Running>,
     /// It is being removed: only revocations pass.
     pub tainted: bool,
+    /// The last time it was moved, or is being moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Move>,
     /// When it was mounted.
     pub created: Timestamp,
 }
@@ -54,6 +57,75 @@ pub struct MountConfig {
     pub force_no_cache: bool,
     /// `unauth`, `hidden` or empty.
     pub listing_visibility: String,
+    /// Kept and shown for an audit log: fields of requests it may show as they are.
+    pub audit_non_hmac_request_keys: Vec<String>,
+    /// The same of answers.
+    pub audit_non_hmac_response_keys: Vec<String>,
+    /// Request headers the engine gets to see.
+    pub passthrough_request_headers: Vec<String>,
+    /// Answer headers the engine may set.
+    pub allowed_response_headers: Vec<String>,
+    /// What kind of tokens its logins give. For auth methods.
+    pub token_type: TokenKind,
+}
+
+/// What kind of tokens the logins of an auth method give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenKind {
+    /// Stored tokens, unless the method says otherwise.
+    #[default]
+    DefaultService,
+    /// Tokens that aren't stored, unless the method says otherwise.
+    DefaultBatch,
+    /// Stored tokens.
+    Service,
+    /// Tokens that aren't stored.
+    Batch,
+}
+
+impl TokenKind {
+    /// Its name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DefaultService => "default-service",
+            Self::DefaultBatch => "default-batch",
+            Self::Service => "service",
+            Self::Batch => "batch",
+        }
+    }
+
+    /// The kind of this name; the empty one is the default.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::DefaultService, Self::DefaultBatch, Self::Service, Self::Batch];
+        let named = all.into_iter().find(|kind| kind.as_str() == name);
+        named.or_else(|| name.is_empty().then(Self::default))
+    }
+}
+
+/// A mount's way to another path. The paths are those of entries, without `auth/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Names it for whoever asks how far it is.
+    pub id: String,
+    /// From where.
+    pub from: String,
+    /// To where.
+    pub to: String,
+    /// How far it is.
+    pub status: MoveStatus,
+}
+
+/// How far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MoveStatus {
+    /// Leases are being ended; no request gets in.
+    InProgress,
+    /// It is there.
+    Success,
+    /// It stayed where it was.
+    Failure,
 }
 
 /// The two classes of mounts.
@@ -72,6 +144,14 @@ impl Class {
         match self {
             Self::Auth => "auth engine",
             Self::Secret => "secret engine mount",
+        }
+    }
+
+    /// Where requests find a mount of this class: `auth/` in front of auth methods.
+    pub fn route(self, path: &str) -> String {
+        match self {
+            Self::Auth => format!("auth/{path}"),
+            Self::Secret => path.to_owned(),
         }
     }
 
@@ -95,10 +175,12 @@ impl Class {
 impl MountEntry {
     /// Where requests find it: `auth/` in front of auth methods.
     pub fn route(&self) -> String {
-        match self.class {
-            Class::Auth => format!("auth/{}", self.path),
-            Class::Secret => self.path.clone(),
-        }
+        self.class.route(&self.path)
+    }
+
+    /// The move under way, if there is one.
+    pub fn moving(&self) -> Option<&Move> {
+        self.moved.as_ref().filter(|moved| moved.status == MoveStatus::InProgress)
     }
 
     /// The prefix of its storage in the barrier.
@@ -130,9 +212,11 @@ impl MountEntry {
         format!("{}", self.uuid)
     }
 
-    /// Whether another mount can't be beside it.
+    /// Whether another mount can't be beside it, where it is or where it is going.
     pub fn overlaps(&self, class: Class, path: &MountPath) -> bool {
-        let own = MountPath::parse(&self.path);
-        self.class == class && own.is_ok_and(|own| own.overlaps(path))
+        let on_its_way = self.moving().map(|moving| &moving.to);
+        let mut own = std::iter::once(&self.path).chain(on_its_way);
+        let overlaps = |own: &String| MountPath::parse(own).is_ok_and(|own| own.overlaps(path));
+        self.class == class && own.any(overlaps)
     }
 }

@@ -5,7 +5,7 @@
 //! find the new engine. No request fails for it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,9 +29,20 @@ struct Shared {
     trouble: ArcSwapOption<String>,
     /// Told when somebody asks and there is no engine.
     wanted: Option<Arc<Notify>>,
-    /// Why no request gets in any more, though the engine still ends what it issued.
-    shut_out: AtomicBool,
+    /// Why no request gets in any more, though the engine still ends what it issued: a
+    /// [`ShutOut`], or zero.
+    shut_out: AtomicU8,
     starting: Mutex<Starting>,
+}
+
+/// Why no request gets into an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ShutOut {
+    /// Its mount is being removed.
+    Removed = 1,
+    /// Its mount is being moved, or was: this handle is the one of the old path.
+    Moved = 2,
 }
 
 /// Attempts to start an engine that isn't there.
@@ -85,6 +96,14 @@ impl Instance {
     }
 }
 
+impl Visit {
+    /// One more stay inside the same instance, for work that outlives the request.
+    pub fn stay(&self) -> Self {
+        self.0.inside.fetch_add(1, Ordering::SeqCst);
+        Self(self.0.clone())
+    }
+}
+
 impl Drop for Visit {
     fn drop(&mut self) {
         if self.0.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -110,7 +129,7 @@ impl EngineHandle {
             waiting: AtomicUsize::new(0),
             trouble: ArcSwapOption::empty(),
             wanted: None,
-            shut_out: AtomicBool::new(false),
+            shut_out: AtomicU8::new(0),
             starting: Mutex::default(),
         }))
     }
@@ -123,7 +142,7 @@ impl EngineHandle {
             waiting: AtomicUsize::new(0),
             trouble: ArcSwapOption::from_pointee(trouble.into()),
             wanted: Some(wanted),
-            shut_out: AtomicBool::new(false),
+            shut_out: AtomicU8::new(0),
             starting: Mutex::default(),
         }))
     }
@@ -133,13 +152,14 @@ impl EngineHandle {
     pub async fn enter(&self) -> Result<Visit, EngineError> {
         let visit = self.enter_to_end().await?;
         // Looked at inside: whoever shuts requests out then waits for those that are in.
-        if self.0.shut_out.load(Ordering::SeqCst) {
-            return Err(EngineError::User {
-                message: "the mount is being removed".to_owned(),
-                data: None,
-            });
+        match self.0.shut_out.load(Ordering::SeqCst) {
+            0 => Ok(visit),
+            why if why == ShutOut::Moved as u8 => Err(EngineError::Coded {
+                status: 503,
+                message: "the mount is being moved".to_owned(),
+            }),
+            _ => Err(EngineError::user("the mount is being removed")),
         }
-        Ok(visit)
     }
 
     /// [`EngineHandle::enter`] for ending what the engine issued, which goes on to the last.
@@ -186,8 +206,22 @@ impl EngineHandle {
     }
 
     /// From now on requests are refused.
-    pub fn shut_out(&self) {
-        self.0.shut_out.store(true, Ordering::SeqCst);
+    pub fn shut_out(&self, why: ShutOut) {
+        self.0.shut_out.store(why as u8, Ordering::SeqCst);
+    }
+
+    /// Another handle on the same engine, which lets requests in. Whoever still has this one stays
+    /// shut out.
+    pub fn succeed(&self) -> Self {
+        Self(Arc::new(Shared {
+            current: ArcSwapOption::from(self.instance()),
+            closed: watch::Sender::new(false),
+            waiting: AtomicUsize::new(0),
+            trouble: ArcSwapOption::from(self.0.trouble.load_full()),
+            wanted: self.0.wanted.clone(),
+            shut_out: AtomicU8::new(0),
+            starting: Mutex::default(),
+        }))
     }
 
     /// Begins to start an engine where none is. None while another attempt is under way or, after

@@ -11,10 +11,12 @@
 //! - [`starting`]: engines of mounts that exist, at unseal and again where that failed
 //! - [`changes`]: enabling, tuning and disabling
 //! - [`reload`]: replacing an engine without failing a request
+//! - [`moving`]: giving a mount another path
 
 pub mod changes;
 pub mod entry;
 pub mod handle;
+pub mod moving;
 pub mod opening;
 pub mod reload;
 pub mod starting;
@@ -23,7 +25,7 @@ pub mod system_view;
 pub mod table;
 
 pub use changes::Mounts;
-pub use entry::{Class, MountConfig, MountEntry};
+pub use entry::{Class, MountConfig, MountEntry, Move, MoveStatus, TokenKind};
 pub use handle::EngineHandle;
 pub use storage::InstanceStorage;
 pub use table::{Backend, MountTable, Mounted};

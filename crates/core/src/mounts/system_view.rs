@@ -29,7 +29,7 @@ pub struct Server {
 }
 
 impl MountSystem {
-    /// For the mount of this UUID, which is or will be at this route.
+    /// For the mount of this UUID, which is or will be at this route as long as it isn't moved.
     pub fn new(
         table: Arc<ArcSwap<MountTable>>,
         uuid: String,
@@ -46,6 +46,8 @@ impl System for MountSystem {
         let table = self.table.load();
         let here = table.route(&self.route).map(|(mounted, _)| mounted);
         let own = here.filter(|mounted| mounted.entry.uuid.as_str() == self.uuid);
+        // It may have been moved since.
+        let own = own.or_else(|| table.by_uuid(&self.uuid));
         Ok(own.map_or(self.server.lifetimes, |m| m.entry.lifetimes(self.server.lifetimes)))
     }
 

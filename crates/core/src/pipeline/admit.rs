@@ -1,6 +1,8 @@
 //! What is refused unseen: paths that aren't normal, and headers that restrict or redirect in a way
 //! that isn't built. Ignoring those would do something else than was asked.
 
+use std::collections::BTreeMap;
+
 use strongroom_sdk::engine::Connection;
 use strongroom_types::path::InvalidPath;
 use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret, Ttl};
@@ -20,6 +22,8 @@ pub(crate) struct Admitted {
     pub(crate) token: Option<Secret<String>>,
     /// The lifetime its wrapped answer is to have; none if the answer isn't to be wrapped.
     pub(crate) wrap_ttl: Option<Ttl>,
+    /// In lower case, without the token's.
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
     pub(crate) connection: Option<Connection>,
 }
 
@@ -54,6 +58,7 @@ pub(crate) fn admit(request: Request, entropy: &dyn Entropy) -> Result<Admitted,
         fields: request.fields,
         token: request.token,
         wrap_ttl,
+        headers: request.headers,
         connection: request.connection,
     })
 }

@@ -19,12 +19,17 @@ pub(crate) struct Caller {
     pub(crate) last_use: bool,
 }
 
-/// The caller; none where no token is needed. A path that is open to all still gets its caller if a
-/// valid token was sent, and an invalid one doesn't hurt there.
+/// The caller; none where no token is needed. An open path of an engine takes no notice of a token:
+/// a login must not use one up. One of the server's own still gets its caller if a valid token was
+/// sent, and an invalid one doesn't hurt there.
 pub(crate) async fn authenticate(
     open: &Unsealed,
     routed: &Routed,
 ) -> Result<Option<Caller>, Error> {
+    let engines = routed.mounted.as_ref().is_some_and(|mounted| mounted.engine().is_some());
+    if routed.open_to_all && engines {
+        return Ok(None);
+    }
     let found = match &routed.request.token {
         Some(token) if !token.expose_secret().is_empty() => {
             open.stores.tokens.look_up(token.expose_secret(), open.clock().now()).await?

@@ -1,6 +1,5 @@
 //! To the engine, or to the core's own endpoint.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_sdk::engine::{self, Operation};
@@ -67,7 +66,7 @@ async fn to_engine(
     metrics::histogram!(names::ROUTE, "type" => mount, "operation" => operation.as_str())
         .record(watch.elapsed_ms());
     // Still inside the engine: a reload waits until the lease is on disk as well.
-    settle(open, mounted, &routed, caller.as_ref(), operation, response?).await
+    settle(open, &visit, &routed, caller.as_ref(), operation, response?).await
 }
 
 /// The request as the engine sees it.
@@ -103,8 +102,7 @@ pub(crate) fn engine_request(
         mount,
         caller,
         connection: request.connection,
-        // None until mounts can be tuned to let some through.
-        headers: BTreeMap::new(),
+        headers: routed.headers.clone(),
         wrap_ttl: request.wrap_ttl,
         lease: None,
         auth: None,

@@ -28,6 +28,7 @@ use strongroom_token::TokenKey;
 
 use crate::core::Core;
 use crate::error::Error;
+use crate::headers;
 use crate::request::{Answer, Request, Verb};
 use crate::status;
 use crate::unsealed::Unsealed;
@@ -69,8 +70,9 @@ pub(crate) async fn through(
     open: Arc<Unsealed>,
     admitted: admit::Admitted,
 ) -> Result<Answer, Error> {
-    let routed = route::route(&open, admitted);
+    let mut routed = route::route(&open, admitted);
     wrapping::check_named(&open, &routed).await?;
+    routed.headers = headers::passed(&open, &routed).await?;
     let caller = authenticate::authenticate(&open, &routed).await;
     let caller = caller.map_err(|error| wrapping::spent_meanwhile(&routed, error))?;
     let last = caller.as_ref().filter(|caller| caller.last_use);

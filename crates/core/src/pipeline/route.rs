@@ -1,5 +1,6 @@
 //! The longest mount a path lies under, and whether the path needs a token.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_types::ErrorKind;
@@ -23,6 +24,8 @@ pub(crate) struct Routed {
     pub(crate) open_to_all: bool,
     /// Needs `sudo` as well.
     pub(crate) root: bool,
+    /// The request headers that the mount lets through.
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
 pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
@@ -34,6 +37,7 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
             below: String::new(),
             open_to_all: false,
             root: false,
+            headers: BTreeMap::new(),
         };
     };
     let (open_to_all, root) = match &mounted.backend {
@@ -46,7 +50,7 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
         }
     };
     let (mounted, below) = (Some(mounted.clone()), below.to_owned());
-    Routed { request, mounted, below, open_to_all, root }
+    Routed { request, mounted, below, open_to_all, root, headers: BTreeMap::new() }
 }
 
 impl Routed {
@@ -210,7 +214,7 @@ mod tests {
             path: "nowhere/a".to_owned(),
             fields: Fields::new(),
             token: None,
-            headers: std::collections::BTreeMap::new(),
+            headers: BTreeMap::new(),
             connection: None,
         };
         let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();

@@ -9,34 +9,40 @@ use strongroom_types::{ErrorKind, Ttl};
 use super::authenticate::Caller;
 use super::route::Routed;
 use crate::error::Error;
-use crate::mounts::Mounted;
+use crate::headers;
+use crate::logins::issue::LoggedIn;
+use crate::mounts::MountConfig;
+use crate::mounts::handle::Visit;
 use crate::request::{Answer, Envelope, Issued};
 use crate::unsealed::Unsealed;
 
 pub(crate) async fn settle(
     open: &Arc<Unsealed>,
-    mounted: &Arc<Mounted>,
+    visit: &Visit,
     routed: &Routed,
     caller: Option<&Caller>,
     operation: Operation,
     response: Response,
 ) -> Result<Answer, Error> {
+    let Some(mounted) = &routed.mounted else { return Err(Error::unsupported_path()) };
+    let config = &mounted.entry.config;
     match response {
         Response::Nothing if operation.is_read() => Err(Error::silent(ErrorKind::NotFound)),
         Response::Nothing => Ok(Answer::Nothing),
-        Response::Data(data) if operation == Operation::List => listed(data),
+        Response::Data(data) if operation == Operation::List => listed(config, data),
         Response::Data(data) if operation == Operation::Help => Ok(Answer::Bare {
             status: 200,
             body: data.object.into_bytes().to_vec(),
             content_type: "application/json",
         }),
-        Response::Data(data) => Ok(enveloped(data)),
+        Response::Data(data) => Ok(enveloped(config, data)),
         Response::Leased(leased) => {
             let Some(caller) = caller else {
                 return Err(Error::internal("a credential can't be issued without a token"));
             };
             let path = routed.request.path.as_str();
-            let issued = open.register(mounted, path, &caller.found, &leased).await?;
+            let inside = visit.stay();
+            let issued = open.register(mounted, path, &caller.found, &leased, inside).await?;
             let mut warnings = leased.data.warnings;
             warnings.extend(issued.warnings);
             Ok(Answer::Envelope(Box::new(Envelope {
@@ -49,23 +55,34 @@ pub(crate) async fn settle(
                 ..Envelope::default()
             })))
         }
+        Response::Auth(auth) => {
+            let login = LoggedIn {
+                mounted,
+                path: routed.request.path.as_str(),
+                below: &routed.below,
+                open_to_all: routed.open_to_all,
+                auth: *auth,
+                inside: visit.stay(),
+            };
+            open.log_in(login).await
+        }
         Response::Raw(raw) => checked(raw),
         _ => Err(Error::internal("the engine answered something this server doesn't know")),
     }
 }
 
-fn enveloped(data: Data) -> Answer {
+fn enveloped(config: &MountConfig, data: Data) -> Answer {
     Answer::Envelope(Box::new(Envelope {
         lease_duration: data.refresh.unwrap_or(Ttl::ZERO),
         data: Some(data.object),
         warnings: data.warnings,
-        headers: data.headers,
+        headers: headers::allowed(config, data.headers),
         ..Envelope::default()
     }))
 }
 
 /// A list without names is "not found", unless it has something else to say.
-fn listed(data: Data) -> Result<Answer, Error> {
+fn listed(config: &MountConfig, data: Data) -> Result<Answer, Error> {
     let fields = data.object.fields();
     let names = fields.get("keys").map(|raw| raw.get().trim().to_owned());
     let none = matches!(names.as_deref(), None | Some("null" | "[]"));
@@ -73,7 +90,7 @@ fn listed(data: Data) -> Result<Answer, Error> {
     if none && nothing_else && data.warnings.is_empty() {
         return Err(Error::silent(ErrorKind::NotFound));
     }
-    Ok(enveloped(data))
+    Ok(enveloped(config, data))
 }
 
 /// A raw answer needs a content type unless it has no content.

@@ -5,10 +5,14 @@ mod capabilities;
 pub(crate) mod help;
 mod leases;
 mod metrics;
+mod mount_entry;
+mod mount_settings;
 mod mounts;
 pub(crate) mod openapi;
 mod plugins;
 mod policies;
+mod remount;
+mod resultant_acl;
 mod seal;
 mod ui_mounts;
 mod wrapping;
@@ -19,12 +23,14 @@ pub(crate) use leases::PATIENCE;
 /// All groups. Of two patterns that match one path, the one that stands first and has the verb wins.
 pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     mounts::ENDPOINTS,
+    remount::ENDPOINTS,
     policies::ENDPOINTS,
     capabilities::ENDPOINTS,
     leases::ENDPOINTS,
     plugins::ENDPOINTS,
     ui_mounts::ENDPOINTS,
     wrapping::ENDPOINTS,
+    resultant_acl::ENDPOINTS,
     metrics::ENDPOINTS,
     seal::ENDPOINTS,
     openapi::ENDPOINTS,
@@ -46,13 +52,14 @@ pub(crate) fn plain_spelling(path: &str) -> Option<String> {
 
 /// Whether answers at this path show the keys of `data` at the top as well.
 pub(crate) fn is_injected(path: &str) -> bool {
-    const EXACT: [&str; 6] = [
+    const EXACT: [&str; 7] = [
         "sys/auth",
         "sys/capabilities",
         "sys/capabilities-accessor",
         "sys/capabilities-self",
         "sys/mounts",
         "sys/policy",
+        "sys/remount",
     ];
     const BELOW: [&str; 3] = ["sys/auth/", "sys/mounts/", "sys/policy/"];
     EXACT.contains(&path) || BELOW.iter().any(|prefix| path.starts_with(prefix))

@@ -3,7 +3,7 @@
 
 use strongroom_types::Fields;
 
-use super::mounts::{Shown, shown};
+use super::mount_entry::{Shown, shown};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
 use crate::error::Error;
 use crate::mounts::Class;
@@ -39,7 +39,8 @@ async fn list(call: &Call) -> Result<Answer, Error> {
                 Some(caller) if caller.acl.reaches(&mounted.info.path) => {
                     mounts.set(entry.path.clone(), &shown(mounted));
                 }
-                None if entry.config.listing_visibility == "unauth" => {
+                // Who can't reach it sees no more of it than everybody.
+                _ if entry.config.listing_visibility == "unauth" => {
                     mounts.set(entry.path.clone(), &Shown::reduced(mounted));
                 }
                 _ => {}
@@ -71,7 +72,7 @@ async fn read(call: &Call) -> Result<Answer, Error> {
         return Err(refused());
     }
     let mut answer = to_fields(&shown(mounted))?;
-    answer.set("path", &mounted.info.path);
+    answer.set("path", &mounted.entry.path);
     Ok(data(answer.to_object()))
 }
 

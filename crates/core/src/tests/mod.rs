@@ -4,8 +4,12 @@
 mod bench;
 mod credentials;
 mod cubbyhole;
+mod door;
+mod held;
 mod interleaved;
+mod logins;
 mod mounts;
+mod moving;
 mod outside;
 mod policies;
 mod reload;

@@ -81,8 +81,50 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         ),
         (
             "sys/mounts/x",
-            r#"{"type":"kv","config":{"passthrough_request_headers":["a"]}}"#,
-            "the mount setting \"passthrough_request_headers\" is not supported by this server",
+            r#"{"type":"kv","config":{"allowed_managed_keys":["a"]}}"#,
+            "the mount setting \"allowed_managed_keys\" is not supported by this server",
+        ),
+        (
+            "sys/mounts/x",
+            r#"{"type":"kv","config":{"zz":"a"}}"#,
+            "the mount setting \"zz\" is not supported by this server",
+        ),
+        (
+            "sys/mounts/x",
+            r#"{"type":"kv","config":{"default_lease_ttl":"zz"}}"#,
+            "unable to parse default TTL of zz: time: invalid duration \"zz\"",
+        ),
+        (
+            "sys/mounts/x",
+            r#"{"type":"kv","config":{"default_lease_ttl":"9000h"}}"#,
+            "given default lease TTL greater than system max lease TTL of 2764800",
+        ),
+        (
+            "sys/mounts/x",
+            r#"{"type":"kv","config":{"listing_visibility":"zz"}}"#,
+            "invalid listing_visibility zz",
+        ),
+        (
+            "sys/mounts/x",
+            r#"{"type":"kv","config":{"token_type":"service"}}"#,
+            "'token_type' can only be modified on auth mounts",
+        ),
+        ("sys/mounts/x", r#"{"type":"system"}"#, "mount type of \"system\" is not mountable"),
+        ("sys/mounts/auth/x", r#"{"type":"door"}"#, "cannot mount \"auth/x/\""),
+        ("sys/auth/x", r#"{"type":"kv"}"#, "plugin not found in the catalog: kv"),
+        ("sys/auth/x", "{}", "backend type must be specified as a string"),
+        ("sys/auth/token", r#"{"type":"door"}"#, "path is already in use at token/"),
+        ("sys/auth/token/x", r#"{"type":"door"}"#, "path is already in use at token/"),
+        ("sys/auth/x", r#"{"type":"token"}"#, "token credential backend cannot be instantiated"),
+        (
+            "sys/auth/x",
+            r#"{"type":"door","config":{"token_type":"zz"}}"#,
+            "invalid value for 'token_type'",
+        ),
+        (
+            "sys/auth/x",
+            r#"{"type":"door","config":{"user_lockout_config":{"lockout_threshold":"3"}}}"#,
+            "tuning of user lockout configuration for auth type \"door\" not allowed",
         ),
         (
             "sys/mounts/x",
@@ -131,7 +173,12 @@ async fn who_can_reach_a_mount_is_told_of_it() {
     assert!(all.json("secret").contains("open/") && !all.json("secret").contains("kv/"));
     assert!(!all.json("secret").contains("accessor"));
     let mine = bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
-    assert!(mine.json("secret").contains("kv/") && !mine.json("secret").contains("open/"));
+    let secret = mine.json("secret");
+    assert!(secret.starts_with(r#"{"kv/":{"accessor""#), "{secret}");
+    let reduced = r#""open/":{"type":"kv","description":"","options":{}},"#;
+    assert!(secret.contains(reduced), "no more than everybody: {secret}");
+    let bad = bench.fails_as("bad", Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert_eq!(bad.to_string(), "permission denied");
 }
 
 #[tokio::test]
@@ -155,4 +202,159 @@ async fn tuning_leaves_what_is_sent_empty() {
     assert_ne!(bench.read("sys/mounts/kv/tune").await.json("default_lease_ttl"), "1800");
     let own = bench.fails(Verb::Write, "sys/mounts/sys/tune", r#"{"max_lease_ttl":"1h"}"#).await;
     assert_eq!(own.to_string(), "cannot tune parameter max_lease_ttl of sys/");
+}
+
+#[tokio::test]
+async fn every_setting_is_kept_and_shown_where_it_is_set() {
+    let mut bench = Bench::new().await;
+    bench.write("sys/auth/gate", r#"{"type":"door","config":{"token_type":"service"}}"#).await;
+    let config = async |bench: &Bench| bench.read("sys/auth/gate").await.json("config").to_owned();
+    assert_eq!(
+        config(&bench).await,
+        r#"{"default_lease_ttl":0,"max_lease_ttl":0,"force_no_cache":false,"token_type":"service"}"#
+    );
+    let body = r#"{"audit_non_hmac_request_keys":["a","b"],"audit_non_hmac_response_keys":"c,d",
+        "passthrough_request_headers":["X-Foo"],"allowed_response_headers":["X-Bar"],
+        "listing_visibility":"unauth","options":{"a":"b","c":"d"},"force_no_cache":true}"#;
+    bench.write("sys/mounts/auth/gate/tune", body).await;
+    bench.restart().await;
+    let shown = config(&bench).await;
+    let tuned = bench.read("sys/auth/gate/tune").await;
+    for (name, value) in [
+        ("audit_non_hmac_request_keys", r#"["a","b"]"#),
+        ("audit_non_hmac_response_keys", r#"["c","d"]"#),
+        ("passthrough_request_headers", r#"["X-Foo"]"#),
+        ("allowed_response_headers", r#"["X-Bar"]"#),
+        ("listing_visibility", r#""unauth""#),
+        ("force_no_cache", "true"),
+        ("token_type", r#""service""#),
+    ] {
+        assert!(shown.contains(&format!("\"{name}\":{value}")), "{name}: {shown}");
+        assert_eq!(tuned.json(name), value);
+    }
+    assert_eq!(tuned.json("options"), r#"{"a":"b","c":"d"}"#);
+    let open = bench.ok_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert!(open.json("auth").contains("gate/"));
+    let body = r#"{"audit_non_hmac_request_keys":"","passthrough_request_headers":[],
+        "listing_visibility":"hidden","options":{"a":""},"token_type":""}"#;
+    bench.write("sys/auth/gate/tune", body).await;
+    let tuned = bench.read("sys/auth/gate/tune").await;
+    assert_eq!(
+        (tuned.json("options"), tuned.json("token_type")),
+        (r#"{"c":"d"}"#, r#""default-service""#)
+    );
+    assert!(!tuned.data.contains("audit_non_hmac_request_keys"));
+    assert!(!tuned.data.contains("passthrough_request_headers"));
+    let open = bench.ok_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert!(!open.json("auth").contains("gate/"));
+}
+
+#[tokio::test]
+async fn lifetimes_are_reset_by_a_word() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    let tune = async |body: &str| {
+        bench.write("sys/mounts/kv/tune", body).await;
+        let got = bench.read("sys/mounts/kv").await;
+        got.json("config").split(",\"force").next().unwrap().to_owned()
+    };
+    let set = r#"{"default_lease_ttl":"1h","max_lease_ttl":7200}"#;
+    let is_set = r#"{"default_lease_ttl":3600,"max_lease_ttl":7200"#;
+    let none = r#"{"default_lease_ttl":0,"max_lease_ttl":0"#;
+    assert_eq!(tune(set).await, is_set);
+    assert_eq!(tune(r#"{"default_lease_ttl":"","max_lease_ttl":""}"#).await, is_set);
+    assert_eq!(tune(r#"{"default_lease_ttl":"system","max_lease_ttl":"system"}"#).await, none);
+    assert_eq!(tune(set).await, is_set);
+    assert_eq!(tune(r#"{"default_lease_ttl":-1,"max_lease_ttl":"-1"}"#).await, none);
+    for body in [r#"{"max_lease_ttl":"-5m"}"#, r#"{"max_lease_ttl":"zz"}"#] {
+        let error = bench.fails(Verb::Write, "sys/mounts/kv/tune", body).await;
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_servers_own_mounts_are_tuned_and_stay_what_they_are() {
+    let mut bench = Bench::new().await;
+    let body = r#"{"default_lease_ttl":"30m","max_lease_ttl":"1h","description":"ours"}"#;
+    bench.write("sys/auth/token/tune", body).await;
+    bench.restart().await;
+    let tuned = bench.read("sys/auth/token/tune").await;
+    assert_eq!(
+        (tuned.json("max_lease_ttl"), tuned.text("description")),
+        ("3600", "ours".to_owned())
+    );
+    let made = bench.write("auth/token/create", r#"{"policies":["default"]}"#).await;
+    assert_eq!(made.auth.get("lease_duration").unwrap().get(), "1800");
+    let error =
+        bench.fails(Verb::Write, "sys/auth/token/tune", r#"{"token_type":"service"}"#).await;
+    assert!(error.to_string().contains("cannot be set for 'token'"), "{error}");
+    for (name, value) in [("description", "\"x\""), ("passthrough_request_headers", "\"x\"")] {
+        let body = format!("{{\"{name}\":{value}}}");
+        let error = bench.fails(Verb::Write, "sys/mounts/sys/tune", &body).await;
+        assert_eq!(error.to_string(), format!("cannot tune parameter {name} of sys/"));
+    }
+    let error = bench.fails(Verb::Delete, "sys/auth/token", "").await;
+    assert_eq!(error.to_string(), "token credential backend cannot be disabled");
+    let sys = bench.read("sys/mounts/sys").await;
+    assert_eq!((sys.json("seal_wrap"), sys.text("type")), ("true", "system".to_owned()));
+    assert!(sys.json("config").ends_with(r#""passthrough_request_headers":["Accept"]}"#));
+    assert_eq!(sys.text("running_plugin_version"), "v2.0.0+builtin");
+    assert!(!sys.data.contains("deprecation_status"));
+}
+
+#[tokio::test]
+async fn auth_methods_have_their_own_paths_and_need_sudo_there() {
+    let bench = Bench::new().await;
+    bench.write("sys/auth/gate", r#"{"type":"door","description":"d"}"#).await;
+    let listed = bench.read("sys/auth").await;
+    assert!(listed.json("gate/").contains("\"accessor\":\"auth_door_"), "{}", listed.json("gate/"));
+    assert_eq!(bench.read("sys/mounts/auth/gate").await.text("description"), "d");
+    for (path, text) in [
+        ("sys/auth/zz", "No auth engine at zz/"),
+        ("sys/auth/zz/tune", "cannot fetch sysview for path \"auth/zz/\""),
+        ("sys/mounts/auth/zz", "No secret engine mount at auth/zz/"),
+    ] {
+        assert_eq!(bench.fails(Verb::Read, path, "").await.to_string(), text);
+    }
+    let error = bench.fails(Verb::Write, "sys/auth/zz/tune", "{}").await;
+    assert_eq!(error.to_string(), "tune of path \"auth/zz/\" failed: no mount entry found");
+    bench.ok(Verb::Delete, "sys/auth/zz", "").await;
+    let all = r#"path "sys/*" { capabilities = ["create","read","update","delete"] }"#;
+    let token = bench.token(all, "").await;
+    for verb in [Verb::Read, Verb::Write, Verb::Delete] {
+        let error = bench.fails_as(&token, verb, "sys/auth/gate", "{}").await;
+        assert_eq!(error.kind(), ErrorKind::Denied);
+    }
+    // There is no way around that.
+    let error = bench.fails_as(&token, Verb::Delete, "sys/mounts/auth/gate", "").await;
+    assert_eq!(error.to_string(), "cannot unmount \"auth/gate/\"");
+    assert_eq!(bench.read("sys/internal/ui/mounts/auth/gate/x").await.text("path"), "gate/");
+    bench.ok(Verb::Delete, "sys/auth/gate", "").await;
+    assert!(!bench.read("sys/auth").await.data.contains("gate/"));
+}
+
+#[tokio::test]
+async fn what_policies_come_to_is_shown_to_their_token() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.read("sys/internal/ui/resultant-acl").await.json("root"), "true");
+    let rules = r#"
+        path "kv/a" { capabilities = ["read"] }
+        path "kv/d" { capabilities = ["deny"] }
+        path "kv/b/*" { capabilities = ["list", "create"] }
+        path "kv/+/c" { capabilities = ["update"] }
+        path "kv/+/c*" { capabilities = ["update"] }
+    "#;
+    let token = bench.token(rules, r#","no_default_policy":true"#).await;
+    let path = "sys/internal/ui/resultant-acl";
+    assert_eq!(bench.fails_as(&token, Verb::Read, path, "").await.kind(), ErrorKind::Denied);
+    let token = bench.token(rules, "").await;
+    let got = bench.ok_as(&token, Verb::Read, path, "").await;
+    let (exact, globs) = (got.json("exact_paths"), got.json("glob_paths"));
+    assert!(exact.contains(r#""kv/a":{"capabilities":["read"]}"#), "{exact}");
+    assert!(exact.contains(r#""kv/d":{"capabilities":["deny"]}"#), "{exact}");
+    assert!(globs.contains(r#""kv/b/":{"capabilities":["create","list"]}"#), "{globs}");
+    assert!(!globs.contains('+') && !exact.contains('+'));
+    bench.ok_as(&token, Verb::Read, "sys/internal/ui/namespaces", "").await;
+    let error = bench.fails_as("", Verb::Read, "sys/internal/ui/namespaces", "").await;
+    assert_eq!(error.kind(), ErrorKind::Denied);
 }

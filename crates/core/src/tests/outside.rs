@@ -34,6 +34,8 @@ pub(crate) enum Mood {
     KeepsAll,
     /// Issues, then waits before it answers.
     Slow,
+    /// Waits before it revokes.
+    SlowToEnd,
 }
 
 impl Outside {
@@ -121,6 +123,9 @@ impl Credential for Key {
     async fn revoke(&self, _: &Reach<'_, Self>, receipt: &KeyReceipt) -> Result<Revoked, Error> {
         if self.0.mood() == Mood::KeepsAll {
             return Err(Error::answered("outside", "remove", 503));
+        }
+        if self.0.mood() == Mood::SlowToEnd {
+            self.0.0.go_on.notified().await;
         }
         let there = self.0.0.alive.lock().unwrap().remove(receipt.name.as_str());
         Ok(if there.is_some() { Revoked::Now } else { Revoked::AlreadyGone })

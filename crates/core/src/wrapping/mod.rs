@@ -189,7 +189,7 @@ impl NewWrapping<'_> {
             .map_err(|_| Error::invalid("the path is too long for its answer to be wrapped"))?;
         let lease = NewLease {
             id,
-            kind: Kind::Token { key: created.key.as_str().to_owned() },
+            kind: Kind::Token { key: created.key.as_str().to_owned(), login: None },
             token: None,
             issued: now,
             ttl: self.ttl,

@@ -27,7 +27,9 @@ pub(super) fn renewal_to_wire(auth: &Auth, lease: &LeaseContext) -> pb::Auth {
         issue_time: Some(time::to_wire(Some(lease.issued))),
         max_ttl: nanos(lease.max_ttl),
     };
-    message(auth.clone(), options)
+    // Methods compare with these whether what somebody may do has changed.
+    let token_policies = auth.policies.clone();
+    pb::Auth { token_policies, ..message(auth.clone(), options) }
 }
 
 fn message(auth: Auth, options: pb::LeaseOptions) -> pb::Auth {
@@ -167,6 +169,7 @@ mod tests {
         };
         let wire = renewal_to_wire(&login(), &lease);
         assert_eq!((wire.client_token.as_str(), wire.accessor.as_str()), ("", ""));
+        assert_eq!(wire.token_policies, login().policies);
         let (_, back) = login_from_wire(wire, Data::new(RawObject::null())).unwrap();
         assert_eq!((back.issued, back.increment), (lease.issued, lease.increment));
         assert_eq!((back.ttl, back.max_ttl), (lease.ttl, lease.max_ttl));

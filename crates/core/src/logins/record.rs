@@ -1,0 +1,115 @@
+//! [`LoginRecord`]: what is kept of a login with the lease of its token. Never the token.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use strongroom_sdk::engine::{Alias, Auth, Data, TokenType};
+use strongroom_types::{MountUuid, PolicyName, RawObject, Ttl};
+
+/// A login as stored. The field names are the format; `v` is its version.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LoginRecord {
+    v: u8,
+    /// The auth method's mount.
+    pub(crate) mount: MountUuid,
+    /// The path below the mount.
+    pub(crate) path: String,
+    internal: Box<RawValue>,
+    display_name: String,
+    policies: Vec<PolicyName>,
+    no_default_policy: bool,
+    metadata: BTreeMap<String, String>,
+    ttl: Ttl,
+    max_ttl: Ttl,
+    explicit_max_ttl: Ttl,
+    period: Ttl,
+    renewable: bool,
+    num_uses: u32,
+    bound_cidrs: Vec<String>,
+    token_type: u32,
+    alias: Option<AliasRecord>,
+    group_aliases: Vec<AliasRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AliasRecord {
+    name: String,
+    metadata: BTreeMap<String, String>,
+    local: bool,
+}
+
+impl LoginRecord {
+    /// What a method said, and the policies its token has for it.
+    pub(crate) fn new(
+        mount: MountUuid,
+        path: String,
+        policies: &[PolicyName],
+        auth: &Auth,
+    ) -> Self {
+        let alias = |alias: &Alias| AliasRecord {
+            name: alias.name.clone(),
+            metadata: alias.metadata.clone(),
+            local: alias.local,
+        };
+        Self {
+            v: 1,
+            mount,
+            path,
+            // An object that came through `RawObject` is JSON.
+            internal: serde_json::from_slice(auth.internal.as_bytes())
+                .unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            display_name: auth.display_name.clone(),
+            policies: policies.to_vec(),
+            no_default_policy: auth.no_default_policy,
+            metadata: auth.metadata.clone(),
+            ttl: auth.ttl,
+            max_ttl: auth.max_ttl,
+            explicit_max_ttl: auth.explicit_max_ttl,
+            period: auth.period,
+            renewable: auth.renewable,
+            num_uses: auth.num_uses,
+            bound_cidrs: auth.bound_cidrs.clone(),
+            token_type: auth.token_type.number(),
+            alias: auth.alias.as_ref().map(alias),
+            group_aliases: auth.group_aliases.iter().map(alias).collect(),
+        }
+    }
+
+    /// What a method says at a renewal. The token keeps its policies.
+    pub(crate) fn renewed(self, auth: &Auth) -> Self {
+        Self::new(self.mount, self.path, &self.policies, auth)
+    }
+
+    /// What the method is given back.
+    pub(crate) fn auth(&self) -> Auth {
+        let alias = |alias: &AliasRecord| Alias {
+            name: alias.name.clone(),
+            metadata: alias.metadata.clone(),
+            local: alias.local,
+        };
+        Auth {
+            data: Data::new(RawObject::null()),
+            internal: RawObject::from_own_json(self.internal.get().as_bytes().to_vec()),
+            display_name: self.display_name.clone(),
+            policies: self.policies.iter().map(ToString::to_string).collect(),
+            no_default_policy: self.no_default_policy,
+            metadata: self.metadata.clone(),
+            ttl: self.ttl,
+            max_ttl: self.max_ttl,
+            explicit_max_ttl: self.explicit_max_ttl,
+            period: self.period,
+            renewable: self.renewable,
+            num_uses: self.num_uses,
+            bound_cidrs: self.bound_cidrs.clone(),
+            token_type: TokenType::from_number(self.token_type).unwrap_or_default(),
+            alias: self.alias.as_ref().map(alias),
+            group_aliases: self.group_aliases.iter().map(alias).collect(),
+        }
+    }
+
+    /// As it is kept.
+    pub(crate) fn to_json(&self) -> Result<Box<RawValue>, serde_json::Error> {
+        serde_json::value::to_raw_value(self)
+    }
+}

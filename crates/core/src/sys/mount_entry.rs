@@ -1,0 +1,146 @@
+//! A mount as the API shows it: whole, reduced, and what of it can be tuned.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use strongroom_sdk::engine::Lifetimes;
+
+use crate::mounts::{Class, MountConfig, MountEntry, Mounted};
+
+/// A mount as the API shows it.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accessor: Option<&'a str>,
+    #[serde(rename = "type")]
+    mount_type: &'a str,
+    description: &'a str,
+    options: &'a Option<BTreeMap<String, String>>,
+    #[serde(flatten)]
+    more: Option<ShownMore<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownMore<'a> {
+    uuid: &'a str,
+    local: bool,
+    seal_wrap: bool,
+    external_entropy_access: bool,
+    config: ShownConfig<'a>,
+    plugin_version: &'a str,
+    running_plugin_version: &'a str,
+    running_sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecation_status: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ShownConfig<'a> {
+    default_lease_ttl: u64,
+    max_lease_ttl: u64,
+    force_no_cache: bool,
+    #[serde(flatten)]
+    more: ShownSettings<'a>,
+}
+
+/// Settings that are shown only where they are set.
+#[derive(Serialize)]
+struct ShownSettings<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    listing_visibility: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    audit_non_hmac_request_keys: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    audit_non_hmac_response_keys: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    passthrough_request_headers: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allowed_response_headers: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+}
+
+/// The whole entry.
+pub(crate) fn shown(mounted: &Mounted) -> Shown<'_> {
+    let entry = &mounted.entry;
+    let running = entry.running.as_ref();
+    let linked_in = running.is_none_or(|running| running.plugin.is_none());
+    Shown {
+        accessor: Some(&entry.accessor),
+        mount_type: &entry.mount_type,
+        description: &entry.description,
+        options: &entry.options,
+        more: Some(ShownMore {
+            uuid: entry.uuid.as_str(),
+            local: entry.local,
+            seal_wrap: entry.seal_wrap,
+            external_entropy_access: false,
+            config: ShownConfig {
+                default_lease_ttl: entry.config.default_lease_ttl.as_secs(),
+                max_lease_ttl: entry.config.max_lease_ttl.as_secs(),
+                force_no_cache: entry.config.force_no_cache,
+                more: settings(entry),
+            },
+            plugin_version: &entry.plugin_version,
+            running_plugin_version: running.map_or("", |running| &running.version),
+            running_sha256: running.map_or("", |running| running.sha256()),
+            deprecation_status: (linked_in && mounted.engine().is_some()).then_some("supported"),
+        }),
+    }
+}
+
+impl<'a> Shown<'a> {
+    /// What callers without a token may see.
+    pub(crate) fn reduced(mounted: &'a Mounted) -> Self {
+        let entry = &mounted.entry;
+        Self {
+            accessor: None,
+            mount_type: &entry.mount_type,
+            description: &entry.description,
+            options: &entry.options,
+            more: None,
+        }
+    }
+}
+
+/// What can be tuned, as it is.
+#[derive(Serialize)]
+pub(super) struct Tuned<'a> {
+    default_lease_ttl: u64,
+    max_lease_ttl: u64,
+    description: &'a str,
+    force_no_cache: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options: Option<&'a BTreeMap<String, String>>,
+    #[serde(flatten)]
+    more: ShownSettings<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    plugin_version: &'a str,
+}
+
+/// The lifetimes are those in effect.
+pub(super) fn tuned(mounted: &Mounted, server: Lifetimes) -> Tuned<'_> {
+    let entry = &mounted.entry;
+    let lifetimes = entry.lifetimes(server);
+    Tuned {
+        default_lease_ttl: lifetimes.default.as_secs(),
+        max_lease_ttl: lifetimes.max.as_secs(),
+        description: &entry.description,
+        force_no_cache: entry.config.force_no_cache,
+        options: entry.options.as_ref().filter(|options| !options.is_empty()),
+        more: settings(entry),
+        plugin_version: &entry.plugin_version,
+    }
+}
+
+fn settings(entry: &MountEntry) -> ShownSettings<'_> {
+    let config: &MountConfig = &entry.config;
+    ShownSettings {
+        listing_visibility: &config.listing_visibility,
+        audit_non_hmac_request_keys: &config.audit_non_hmac_request_keys,
+        audit_non_hmac_response_keys: &config.audit_non_hmac_response_keys,
+        passthrough_request_headers: &config.passthrough_request_headers,
+        allowed_response_headers: &config.allowed_response_headers,
+        token_type: (entry.class == Class::Auth).then(|| config.token_type.as_str()),
+    }
+}

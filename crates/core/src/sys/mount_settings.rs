@@ -1,0 +1,265 @@
+//! What of a mount can be set: as `config` when it is enabled, and by tuning it.
+
+use strongroom_sdk::engine::Lifetimes;
+use strongroom_sdk::{CommaList, Input};
+use strongroom_types::duration::parse_nanos;
+use strongroom_types::{Fields, Ttl};
+
+use crate::error::Error;
+use crate::headers;
+use crate::mounts::{Class, MountConfig, TokenKind};
+
+#[derive(Input, Default)]
+pub(super) struct SettingsInput {
+    /// How long leases live that ask for no lifetime.
+    default_lease_ttl: Option<String>,
+    /// How long leases live at most.
+    max_lease_ttl: Option<String>,
+    /// Kept and shown; there is no cache it would bypass.
+    force_no_cache: Option<bool>,
+    /// `unauth` to list the mount for everybody, `hidden` or empty not to.
+    listing_visibility: Option<String>,
+    /// Fields of requests that an audit log may show as they are.
+    audit_non_hmac_request_keys: Option<CommaList>,
+    /// Fields of answers that an audit log may show as they are.
+    audit_non_hmac_response_keys: Option<CommaList>,
+    /// Request headers the engine gets to see.
+    passthrough_request_headers: Option<CommaList>,
+    /// Answer headers the engine may set.
+    allowed_response_headers: Option<CommaList>,
+    /// What kind of tokens logins give: `service` or `default-service`. For auth methods.
+    token_type: Option<String>,
+    /// Not built.
+    user_lockout_config: Option<Object>,
+    /// Not built.
+    allowed_managed_keys: Option<CommaList>,
+    /// Not built.
+    delegated_auth_accessors: Option<CommaList>,
+    /// Not built.
+    identity_token_key: Option<String>,
+}
+
+/// Settings that can be had, as they were given: none where nothing was said.
+#[derive(Default)]
+pub(super) struct Settings {
+    default_lease_ttl: Option<String>,
+    max_lease_ttl: Option<String>,
+    force_no_cache: Option<bool>,
+    listing_visibility: Option<String>,
+    audit_non_hmac_request_keys: Option<Vec<String>>,
+    audit_non_hmac_response_keys: Option<Vec<String>>,
+    passthrough_request_headers: Option<Vec<String>>,
+    allowed_response_headers: Option<Vec<String>>,
+    token_type: Option<TokenKind>,
+}
+
+impl SettingsInput {
+    /// Refuses what a mount of this type can't have, and what isn't built.
+    pub(super) fn checked(self, class: Class, mount_type: &str) -> Result<Settings, Error> {
+        self.refuse_unbuilt(class, mount_type)?;
+        let list = |list: Option<CommaList>| list.map(|list| list.0);
+        let settings = Settings {
+            default_lease_ttl: self.default_lease_ttl.filter(|text| !text.is_empty()),
+            max_lease_ttl: self.max_lease_ttl.filter(|text| !text.is_empty()),
+            force_no_cache: self.force_no_cache,
+            listing_visibility: self.listing_visibility,
+            audit_non_hmac_request_keys: list(self.audit_non_hmac_request_keys),
+            audit_non_hmac_response_keys: list(self.audit_non_hmac_response_keys),
+            passthrough_request_headers: list(self.passthrough_request_headers),
+            allowed_response_headers: list(self.allowed_response_headers),
+            token_type: self
+                .token_type
+                .map(|text| token_kind(&text, class, mount_type))
+                .transpose()?,
+        };
+        if let Some(text) = &settings.listing_visibility
+            && !matches!(text.as_str(), "" | "hidden" | "unauth")
+        {
+            return Err(Error::invalid(format!("invalid listing_visibility {text}")));
+        }
+        headers::check_request(
+            settings.passthrough_request_headers.as_deref().unwrap_or_default(),
+        )?;
+        headers::check_response(settings.allowed_response_headers.as_deref().unwrap_or_default())?;
+        Ok(settings)
+    }
+
+    fn refuse_unbuilt(&self, class: Class, mount_type: &str) -> Result<(), Error> {
+        let listed =
+            |list: &Option<CommaList>| list.as_ref().is_some_and(|list| !list.0.is_empty());
+        let lockout = self.user_lockout_config.as_ref().is_some_and(|it| !it.0.is_empty());
+        let lockable =
+            class == Class::Auth && matches!(mount_type, "approle" | "ldap" | "userpass");
+        if lockout && !lockable {
+            let text = format!(
+                "tuning of user lockout configuration for auth type {mount_type:?} not allowed"
+            );
+            return Err(Error::invalid(text));
+        }
+        let key = self.identity_token_key.as_ref().is_some_and(|key| !key.is_empty());
+        let unbuilt = [
+            ("user_lockout_config", lockout),
+            ("allowed_managed_keys", listed(&self.allowed_managed_keys)),
+            ("delegated_auth_accessors", listed(&self.delegated_auth_accessors)),
+            ("identity_token_key", key),
+        ];
+        match unbuilt.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Error::unbuilt(&format!("the mount setting {name:?}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The place to change when tokens can be made that aren't stored.
+fn token_kind(text: &str, class: Class, mount_type: &str) -> Result<TokenKind, Error> {
+    let given = !text.is_empty();
+    if given && class == Class::Secret {
+        return Err(Error::invalid("'token_type' can only be modified on auth mounts"));
+    }
+    if given && mount_type == "token" {
+        let text = "'token_type' cannot be set for 'token' or 'ns_token' auth mounts";
+        return Err(Error::invalid(text));
+    }
+    match TokenKind::parse(text) {
+        None => Err(Error::invalid("invalid value for 'token_type'")),
+        Some(TokenKind::Batch | TokenKind::DefaultBatch) => {
+            Err(Error::unbuilt("the token type \"batch\""))
+        }
+        Some(kind) => Ok(kind),
+    }
+}
+
+impl Settings {
+    /// The settings of a new mount.
+    pub(super) fn of_new(self, server: Lifetimes) -> Result<MountConfig, Error> {
+        let mut config = MountConfig::default();
+        let unreadable = |which: &str, text: &Option<String>, error: &Error| {
+            let text = text.as_deref().unwrap_or_default();
+            Error::invalid(format!("unable to parse {which} TTL of {text}: {error}"))
+        };
+        let (default, max) = (&self.default_lease_ttl, &self.max_lease_ttl);
+        if let Some(Err(error)) = default.as_deref().map(lease_ttl) {
+            return Err(unreadable("default", default, &error));
+        }
+        if let Some(Err(error)) = max.as_deref().map(lease_ttl) {
+            return Err(unreadable("max", max, &error));
+        }
+        self.apply(&mut config)?;
+        let (default, max) = (config.default_lease_ttl, config.max_lease_ttl);
+        if !max.is_zero() && default > max {
+            return Err(Error::invalid("given default lease TTL greater than given max lease TTL"));
+        }
+        if max.is_zero() && default > server.max {
+            let max = server.max.as_secs();
+            return Err(Error::invalid(format!(
+                "given default lease TTL greater than system max lease TTL of {max}"
+            )));
+        }
+        Ok(config)
+    }
+
+    /// Changes the settings of a mount.
+    pub(super) fn change(self, config: &mut MountConfig, server: Lifetimes) -> Result<(), Error> {
+        self.apply(config)?;
+        let (default, max) = (config.default_lease_ttl, config.max_lease_ttl.or(server.max));
+        if default > max {
+            let (max, default) = (max.as_secs(), default.as_secs());
+            return Err(Error::invalid(format!(
+                "backend max lease TTL of {max} would be less than backend default lease TTL of {default}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn apply(self, config: &mut MountConfig) -> Result<(), Error> {
+        // Go's client sends what it doesn't set as an empty text, which says nothing.
+        if let Some(text) = self.default_lease_ttl {
+            config.default_lease_ttl = lease_ttl(&text)?;
+        }
+        if let Some(text) = self.max_lease_ttl {
+            config.max_lease_ttl = lease_ttl(&text)?;
+        }
+        set(&mut config.force_no_cache, self.force_no_cache);
+        set(&mut config.listing_visibility, self.listing_visibility);
+        set(&mut config.audit_non_hmac_request_keys, self.audit_non_hmac_request_keys);
+        set(&mut config.audit_non_hmac_response_keys, self.audit_non_hmac_response_keys);
+        set(&mut config.passthrough_request_headers, self.passthrough_request_headers);
+        set(&mut config.allowed_response_headers, self.allowed_response_headers);
+        set(&mut config.token_type, self.token_type);
+        Ok(())
+    }
+}
+
+fn set<T>(known: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *known = given;
+    }
+}
+
+/// `system` and `-1` mean the server's own.
+fn lease_ttl(text: &str) -> Result<Ttl, Error> {
+    if matches!(text, "system" | "-1") {
+        return Ok(Ttl::ZERO);
+    }
+    let nanos = parse_nanos(text).map_err(|error| Error::invalid(error.to_string()))?;
+    let secs = u64::try_from(nanos / 1_000_000_000);
+    secs.map(Ttl::from_secs).map_err(|_| Error::invalid("a lease TTL must not be negative"))
+}
+
+/// The `config` object of a new mount.
+#[derive(Default)]
+pub(super) struct NewConfig {
+    pub(super) settings: SettingsInput,
+    pub(super) plugin_name: Option<String>,
+    pub(super) plugin_version: Option<String>,
+}
+
+#[derive(Input)]
+struct PluginInput {
+    plugin_name: String,
+    plugin_version: String,
+}
+
+impl NewConfig {
+    pub(super) fn read(fields: &Fields) -> Result<Self, Error> {
+        let known = || SettingsInput::FIELDS.iter().chain(PluginInput::FIELDS);
+        for (name, raw) in fields.iter() {
+            // Clients send empty what they don't mean.
+            if known().all(|field| field.name != name) && !is_empty(raw.get()) {
+                return Err(Error::unbuilt(&format!("the mount setting {name:?}")));
+            }
+        }
+        let plugin = PluginInput::from_fields(fields)?;
+        let named = |text: String| (!text.is_empty()).then_some(text);
+        Ok(Self {
+            settings: SettingsInput::from_fields(fields)?,
+            plugin_name: named(plugin.plugin_name),
+            plugin_version: named(plugin.plugin_version),
+        })
+    }
+}
+
+fn is_empty(json: &str) -> bool {
+    matches!(json.trim(), "null" | "\"\"" | "[]" | "{}" | "false" | "0")
+}
+
+/// A field that is an object of its own.
+pub(super) struct Object(pub(super) Fields);
+
+impl strongroom_sdk::field::Field for Object {
+    const KIND: strongroom_sdk::field::FieldKind = strongroom_sdk::field::FieldKind::KeyValues;
+
+    fn empty() -> Option<Self> {
+        None
+    }
+
+    fn read(raw: &serde_json::value::RawValue) -> Result<Self, strongroom_sdk::field::BadValue> {
+        let fields = Fields::from_trusted(raw.get().as_bytes());
+        fields.map(Self).map_err(|_| strongroom_sdk::field::BadValue("an object"))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.to_object().as_bytes());
+        true
+    }
+}

@@ -1,0 +1,122 @@
+//! An auth method in memory that says whatever a test wants it to say.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use strongroom_sdk::engine::{
+    Auth, Data, Description, Engine, EngineError, Existence, Kind, Operation, Request, Response,
+    SpecialPaths,
+};
+use strongroom_types::Fields;
+use tokio::sync::Notify;
+
+/// What stands at the door, and what was seen there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Door(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    login: Mutex<Option<Auth>>,
+    renewal: Mutex<Option<Result<Option<Auth>, EngineError>>>,
+    seen: Mutex<Vec<Request>>,
+    slow: Mutex<bool>,
+    go_on: Notify,
+    says: Mutex<BTreeMap<String, Vec<String>>>,
+}
+
+impl Door {
+    /// From now on everybody is let in on these terms.
+    pub(crate) fn lets_in(&self, auth: Auth) {
+        *self.0.login.lock().unwrap() = Some(auth);
+    }
+
+    /// What a renewal is answered; none for whatever was asked with.
+    pub(crate) fn renews(&self, answer: Result<Option<Auth>, EngineError>) {
+        *self.0.renewal.lock().unwrap() = Some(answer);
+    }
+
+    /// Logins wait until told to go on.
+    pub(crate) fn is_slow(&self, slow: bool) {
+        *self.0.slow.lock().unwrap() = slow;
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.0.go_on.notify_one();
+    }
+
+    /// Headers of its answers.
+    pub(crate) fn says(&self, name: &str, value: &str) {
+        self.0.says.lock().unwrap().insert(name.to_owned(), vec![value.to_owned()]);
+    }
+
+    /// The last request.
+    pub(crate) fn seen(&self) -> Request {
+        self.0.seen.lock().unwrap().last().cloned().expect("a request")
+    }
+
+    pub(crate) fn engine(&self, kind: Kind) -> Arc<dyn Engine> {
+        let unauthenticated = vec!["login/*".to_owned()];
+        let special = SpecialPaths { unauthenticated, ..SpecialPaths::default() };
+        let version = "v1.0.0".to_owned();
+        let description =
+            Description { kind, version, special, wants_token_hash: true, exclusive: false };
+        Arc::new(Opened { door: self.clone(), description })
+    }
+}
+
+#[derive(Debug)]
+struct Opened {
+    door: Door,
+    description: Description,
+}
+
+#[async_trait]
+impl Engine for Opened {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    async fn initialize(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn exists(&self, _: &Request) -> Result<Existence, EngineError> {
+        Ok(Existence::NoCheck)
+    }
+
+    async fn handle(&self, request: Request) -> Result<Response, EngineError> {
+        let state = &self.door.0;
+        let (operation, asked_with) = (request.operation, request.auth.clone());
+        state.seen.lock().unwrap().push(request.clone());
+        if operation == Operation::Renew {
+            let renewal = state.renewal.lock().unwrap().clone();
+            return match renewal {
+                Some(Ok(Some(auth))) => Ok(Response::Auth(Box::new(auth))),
+                Some(Ok(None)) => Ok(Response::Nothing),
+                Some(Err(error)) => Err(error),
+                None => Ok(asked_with.map_or(Response::Nothing, Response::Auth)),
+            };
+        }
+        if request.path.starts_with("login/") || request.path.starts_with("inside/") {
+            let slow = *state.slow.lock().unwrap();
+            if slow {
+                state.go_on.notified().await;
+            }
+            let auth = state.login.lock().unwrap().clone();
+            return auth
+                .map(|auth| Response::Auth(Box::new(auth)))
+                .ok_or_else(|| EngineError::user("who are you?"));
+        }
+        let headers = state.says.lock().unwrap().clone();
+        Ok(Response::Data(Data { headers, ..Data::new(Fields::new().to_object()) }))
+    }
+
+    async fn invalidate(&self, _: &str) {}
+
+    async fn periodic(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
