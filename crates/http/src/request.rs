@@ -1,10 +1,10 @@
 //! From HTTP to a core request: method, target, body, token and headers. Bounds first, then
 //! parsing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use strongroom_core::{Request, Verb};
 use strongroom_sdk::engine::Connection;
 use strongroom_types::{Fields, Secret, parse_bool};
@@ -41,7 +41,7 @@ impl Refusal {
     pub fn write(self) -> Response<Body> {
         let mut response = answer::errors(self.status, &self.texts, None);
         if let Some(location) = self.location
-            && let Ok(value) = header::HeaderValue::from_str(&location)
+            && let Ok(value) = HeaderValue::from_str(&location)
         {
             response.headers_mut().insert(header::LOCATION, value);
             *response.body_mut() = Body::default();
@@ -206,26 +206,57 @@ fn token(headers: &HeaderMap) -> Option<Secret<String>> {
         .map(|token| Secret::from_text(token.trim()))
 }
 
-/// Every header that means something to the core, but the token. One that isn't plainly a value is
-/// refused: left out, it would make another request of this one.
+/// The headers, without the token and without those of the connection. One that means something to
+/// the core and isn't plainly a value is refused: left out, it would make another request of this
+/// one. Others are for engines whose mount lets them through.
 fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
     let mut kept = BTreeMap::new();
     // `x-vault-index` says what state a client has seen, once for each server; here there is one.
-    let counts = |name: &str| name.starts_with("x-vault-") && name != "x-vault-index";
-    for name in headers.keys().filter(|name| counts(name.as_str())) {
-        let mut values = headers.get_all(name).iter();
-        let text = values.next().and_then(|value| value.to_str().ok());
-        let Some(text) = text else {
-            return Err(bad(&format!("the value of the header {name} must be plain ASCII text")));
-        };
-        if values.next().is_some() {
-            return Err(bad(&format!("the header {name} must not be given more than once")));
-        }
-        if name != "x-vault-token" {
-            kept.insert(name.as_str().to_owned(), vec![text.to_owned()]);
+    let counts = |name: &str| {
+        name == "authorization" || (name.starts_with("x-vault-") && name != "x-vault-index")
+    };
+    let of_the_connection = named_by_connection(headers);
+    for name in headers.keys().map(HeaderName::as_str) {
+        if counts(name) {
+            let text = plain_value(headers, name)?;
+            if !is_the_token(headers, name, &text) {
+                kept.insert(name.to_owned(), vec![text]);
+            }
+        } else if !of_the_connection.contains(name) {
+            let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+            let values: Option<Vec<String>> = headers.get_all(name).iter().map(text).collect();
+            // What isn't text is nothing an engine could be told.
+            if let Some(values) = values {
+                kept.insert(name.to_owned(), values);
+            }
         }
     }
     Ok(kept)
+}
+
+fn plain_value(headers: &HeaderMap, name: &str) -> Result<String, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let text = values.next().and_then(|value| value.to_str().ok());
+    let Some(text) = text else {
+        return Err(bad(&format!("the value of the header {name} must be plain ASCII text")));
+    };
+    if values.next().is_some() {
+        return Err(bad(&format!("the header {name} must not be given more than once")));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether this is the header the token was taken from.
+fn is_the_token(headers: &HeaderMap, name: &str, value: &str) -> bool {
+    let bearer = || value.starts_with("Bearer ") && !headers.contains_key("x-vault-token");
+    name == "x-vault-token" || (name == "authorization" && bearer())
+}
+
+/// Names that `Connection` gives: they belong to this connection, whatever they are.
+fn named_by_connection(headers: &HeaderMap) -> BTreeSet<String> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_lowercase());
+    names.chain([header::CONNECTION.as_str().to_owned()]).collect()
 }
 
 #[cfg(test)]
@@ -403,14 +434,35 @@ mod tests {
     }
 
     #[test]
+    fn other_headers_are_for_engines_and_those_of_the_connection_for_nobody() {
+        let request = http::Request::get("/v1/a")
+            .header("X-Mine", "a")
+            .header("X-Mine", "b")
+            .header("X-Broken", &b"\xff"[..])
+            .header("Connection", "close, X-Hop")
+            .header("X-Hop", "c");
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        let (request, _) = block(read(request, &Limits::default(), None)).unwrap();
+        let told: Vec<_> = request.headers.into_iter().collect();
+        assert_eq!(told, [("x-mine".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+        let twice = [("authorization", "Bearer a"), ("Authorization", "Bearer b")];
+        assert_eq!(refused("GET", "/v1/a", &twice, "").0, 400);
+    }
+
+    #[test]
     fn tokens_come_in_two_headers_and_go_no_further() {
         let both =
             [("x-vault-token", "one"), ("authorization", "Bearer two"), ("x-vault-namespace", "n")];
         let request = send("GET", "/v1/a", &both, "").unwrap();
         assert!(request.token.unwrap().ct_eq(b"one"));
-        assert_eq!(request.headers.keys().collect::<Vec<_>>(), ["x-vault-namespace"]);
+        // The other one is judged where the mount's settings are known.
+        assert_eq!(
+            request.headers.keys().collect::<Vec<_>>(),
+            ["authorization", "x-vault-namespace"]
+        );
         let request = send("GET", "/v1/a", &both[1..2], "").unwrap();
         assert!(request.token.unwrap().ct_eq(b"two"));
+        assert!(request.headers.is_empty());
         let request = send("GET", "/v1/a", &[("authorization", "bearer two")], "").unwrap();
         assert!(request.token.is_none());
     }
