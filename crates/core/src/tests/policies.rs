@@ -116,10 +116,10 @@ async fn capabilities_of_another_token() {
     let body = format!(r#"{{"accessor":"{}","paths":["kv/a","x"]}}"#, shown.text("accessor"));
     let answer = bench.ok(Verb::Write, "sys/capabilities-accessor", &body).await;
     assert_eq!((answer.json("kv/a"), answer.json("x")), (r#"["read"]"#, r#"["deny"]"#));
-    for path in ["sys/capabilities", "sys/capabilities-accessor"] {
+    for (path, what) in [("sys/capabilities", "token"), ("sys/capabilities-accessor", "accessor")] {
         let unknown = r#"{"token":"hvs.none","accessor":"none","paths":"kv/a"}"#;
         let error = bench.fails(Verb::Write, path, unknown).await;
-        assert_eq!(error.texts(), ["1 error occurred:\n\t* invalid token\n\n"]);
+        assert_eq!(error.texts(), [format!("1 error occurred:\n\t* invalid {what}\n\n")]);
         // The default policy grants capabilities-self only.
         let error = bench.fails_as(&token, Verb::Write, path, unknown).await;
         assert_eq!(error.kind(), ErrorKind::Denied);

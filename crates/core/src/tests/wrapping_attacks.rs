@@ -200,7 +200,6 @@ async fn who_has_no_token_wraps_nothing() {
     let before = kept(&bench).await.len();
     for (client, path, sent) in [
         ("", "sys/internal/ui/mounts", String::new()),
-        ("unknown", "sys/internal/ui/mounts", String::new()),
         ("", "sys/wrapping/lookup", body(&token)),
         // Not spent by the look-up, it could go on for ever.
         (token.as_str(), "sys/wrapping/lookup", String::new()),
@@ -208,6 +207,8 @@ async fn who_has_no_token_wraps_nothing() {
         let error = try_wrapped(&bench, client, Verb::Read, path, &sent).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{path}: {error}");
     }
+    let unknown = try_wrapped(&bench, "unknown", Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert_eq!(unknown.unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(kept(&bench).await.len(), before);
     // Who has one may.
     info(try_wrapped(&bench, &bench.root, Verb::Read, "sys/internal/ui/mounts", "").await.unwrap());
