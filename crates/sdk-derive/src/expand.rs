@@ -101,7 +101,7 @@ pub(crate) fn answer(model: &Model) -> TokenStream {
 }
 
 /// Names the SDK itself writes beside a receipt's fields.
-const RESERVED: [&str; 3] = ["secret_type", "role", "strongroom_intent"];
+const RESERVED: [&str; 4] = ["secret_type", "role", "strongroom_intent", "strongroom_ends_within"];
 
 pub(crate) fn receipt(model: &Model) -> TokenStream {
     if let Some(field) = model.fields.iter().find(|f| RESERVED.contains(&f.name.as_str())) {

@@ -48,6 +48,12 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// The lifetimes the role asks for.
     fn lifetime(role: &Self::Role) -> Lifetime;
 
+    /// The lifetimes where the role leaves them open, for engines that keep some for all roles
+    /// (Vault's `config/lease`). What this leaves open in turn is the mount's.
+    fn usual_lifetime(_context: &Context) -> impl Future<Output = Result<Lifetime, Error>> + Send {
+        async { Ok(Lifetime::default()) }
+    }
+
     /// How long the outside system may take for one call.
     fn timeout(_config: &Self::Config) -> Duration {
         Duration::from_secs(10)
@@ -168,13 +174,22 @@ impl ReceiptWriter {
     }
 }
 
-/// The lifetimes a role asks for. Zero leaves it to the mount.
+/// The lifetimes a role asks for. Zero leaves it to [`Credential::usual_lifetime`], and that to the
+/// mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
     /// Until the first renewal.
     pub ttl: Ttl,
     /// Beyond which no renewal goes.
     pub max_ttl: Ttl,
+}
+
+impl Lifetime {
+    /// This, and the other where this is not set.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { ttl: self.ttl.or(other.ttl), max_ttl: self.max_ttl.or(other.max_ttl) }
+    }
 }
 
 /// Everything that is known when a credential is to be issued.
@@ -239,6 +254,33 @@ pub struct Issued<C: Credential> {
     pub answer: C::Answer,
     /// For the lease.
     pub receipt: C::Receipt,
+    /// Zero for no end of its own.
+    pub(crate) ends_within: Ttl,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<C: Credential> Issued<C> {
+    /// A credential, and what is kept of it.
+    pub fn new(answer: C::Answer, receipt: C::Receipt) -> Self {
+        Self { answer, receipt, ends_within: Ttl::ZERO, warnings: Vec::new() }
+    }
+
+    /// The outside system ends it by itself after this time, counted from when it was ordered, and
+    /// a renewal can't move that. No lease or renewal goes further, whatever becomes of the role
+    /// and the mount. An outside system that grants less than [`Order::lasts_for`] is heard here;
+    /// [warn](Self::warn) the client then. Zero says nothing.
+    #[must_use]
+    pub fn ends_within(mut self, time: Ttl) -> Self {
+        self.ends_within = time;
+        self
+    }
+
+    /// Adds a warning for the client. Put no secret into it.
+    #[must_use]
+    pub fn warn(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
 }
 
 /// How a revocation ended. Both count.

@@ -18,6 +18,8 @@ enum Kind {
     Internal(String),
     #[error("{system}: {call} answered {status}")]
     Answered { system: &'static str, call: String, status: u16 },
+    #[error("{system}: {call} answered {status}")]
+    InDoubt { system: &'static str, call: String, status: u16 },
     #[error("{system}: {call} got no answer: {reason}")]
     Unanswered { system: &'static str, call: String, reason: String },
     #[error("{0}")]
@@ -51,6 +53,13 @@ impl Error {
         Self(Kind::Unanswered { system, call: call.into(), reason: reason.into() })
     }
 
+    /// An outside system answered a call with a status that means failure, and may have done what
+    /// was asked all the same: a cluster that lost its leader meanwhile, say. Treated as
+    /// [`Error::unanswered`].
+    pub fn in_doubt(system: &'static str, call: impl Into<String>, status: u16) -> Self {
+        Self(Kind::InDoubt { system, call: call.into(), status })
+    }
+
     /// Whether the outside system may have done what was asked all the same, or may be about to.
     /// Only its own refusal is certain: 408, 502, 503 and 504 may come from something in between
     /// that lost patience.
@@ -58,7 +67,10 @@ impl Error {
         match &self.0 {
             Kind::User(_) => false,
             Kind::Answered { status, .. } => matches!(status, 408 | 502..=504),
-            Kind::Internal(_) | Kind::Unanswered { .. } | Kind::Storage(_) => true,
+            Kind::InDoubt { .. }
+            | Kind::Internal(_)
+            | Kind::Unanswered { .. }
+            | Kind::Storage(_) => true,
         }
     }
 }
@@ -104,6 +116,8 @@ mod tests {
         let uncertain = |status| Error::answered("s", "POST /", status).is_uncertain();
         assert!([400, 401, 403, 409, 422, 429, 500, 507].into_iter().all(|s| !uncertain(s)));
         assert!([408, 502, 503, 504].into_iter().all(uncertain));
+        assert!(Error::in_doubt("s", "POST /", 500).is_uncertain());
+        assert_eq!(Error::in_doubt("s", "POST /", 500).to_string(), "s: POST / answered 500");
         assert!(Error::internal("the answer makes no sense").is_uncertain());
         assert!(!Error::user("no such region").is_uncertain());
     }

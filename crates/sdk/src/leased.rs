@@ -1,8 +1,10 @@
 //! Credentials behind a path: intents, receipts and lifetimes, so that an author's `issue` and
 //! `revoke` need not know of them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use strongroom_types::{Fields, RawObject, Timestamp};
+use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
 use crate::action::Answer;
 use crate::credential::{
@@ -19,6 +21,8 @@ use crate::{Context, Error};
 pub(crate) const KIND_FIELD: &str = "secret_type";
 /// The field that names the role.
 const ROLE_FIELD: &str = "role";
+/// The field with the seconds after which the outside system ends the credential by itself.
+const ENDS_FIELD: &str = "strongroom_ends_within";
 
 /// A credential kind behind a path, its types forgotten.
 #[async_trait]
@@ -58,7 +62,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
     ) -> Result<Response, EngineError> {
         let config = C::Config::load(context, "").await?;
         let role = C::Role::load(context, role_name).await?;
-        let lifetime = C::lifetime(&role);
+        let lifetime = C::lifetime(&role).or(C::usual_lifetime(context).await?);
         let mount = context.lifetimes().await?;
         let now = context.now();
         let max = lifetime.max_ttl.or(mount.max).min(mount.max);
@@ -76,15 +80,18 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         };
         match deadline::<C, _>(context, intent.deadline(), "issue", self.0.issue(&order)).await {
             Ok(issued) => {
-                let internal = self.internal(&issued, role_name, &uuid, intents.hosted);
+                // The lease is counted from now, the outside system's end from before.
+                let ends = left(issued.ends_within, context.now().since(now));
+                let internal = self.internal(&issued, ends, role_name, &uuid, intents.hosted);
                 if !intents.hosted {
                     close_unhosted(context, intents, &uuid, &intent).await?;
                 }
+                let object = written(&issued.answer);
                 Ok(Response::Leased(Leased {
-                    data: Data::new(written(&issued.answer)),
+                    data: Data { warnings: issued.warnings, ..Data::new(object) },
                     internal,
-                    ttl: lifetime.ttl.or(mount.default).min(max),
-                    max_ttl: lifetime.max_ttl,
+                    ttl: lifetime.ttl.or(mount.default).min(max).capped_by(ends),
+                    max_ttl: both(lifetime.max_ttl, ends),
                     renewable: C::Renewal::RENEWABLE,
                     intent: intents.hosted.then_some(uuid),
                     keep_data: false,
@@ -106,9 +113,10 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let receipt = receipt::<C>(&fields)?;
         let config = C::Config::load(context, "").await?;
         let role = C::Role::load(context, &fields.text(ROLE_FIELD).unwrap_or_default()).await?;
-        let lifetime = C::lifetime(&role);
+        let lifetime = C::lifetime(&role).or(C::usual_lifetime(context).await?);
         let mount = context.lifetimes().await?;
-        let max = lifetime.max_ttl.or(mount.max).min(mount.max);
+        let ends = ends_within(&fields);
+        let max = lifetime.max_ttl.or(mount.max).min(mount.max).capped_by(ends);
         let lasts_until = lease.issued.plus(max.as_duration());
         if lasts_until <= context.now() {
             return Err(EngineError::user("past the max TTL, cannot renew"));
@@ -121,7 +129,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
             data: Data::new(RawObject::empty()),
             internal: lease.internal.clone(),
             ttl: lifetime.ttl.or(mount.default).min(max),
-            max_ttl: lifetime.max_ttl,
+            max_ttl: both(lifetime.max_ttl, ends),
             renewable: C::Renewal::RENEWABLE,
             intent: None,
             keep_data: false,
@@ -148,10 +156,20 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
 }
 
 impl<C: Credential> LeasedKind<C> {
-    fn internal(&self, issued: &Issued<C>, role_name: &str, uuid: &str, hosted: bool) -> RawObject {
+    fn internal(
+        &self,
+        issued: &Issued<C>,
+        ends: Ttl,
+        role_name: &str,
+        uuid: &str,
+        hosted: bool,
+    ) -> RawObject {
         let mut fields = ReceiptWriter::written(&issued.receipt).fields();
         fields.set(KIND_FIELD, &C::KIND);
         fields.set(ROLE_FIELD, &role_name);
+        if !ends.is_zero() {
+            fields.set(ENDS_FIELD, &ends.as_secs());
+        }
         if hosted {
             fields.set(INTENT_FIELD, &uuid);
         }
@@ -203,6 +221,23 @@ fn receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {
     C::Receipt::from_fields(fields).map_err(|error| {
         EngineError::internal(format!("the lease's receipt can't be read: {error}"))
     })
+}
+
+/// What is left of an end of the outside system's own: at least a second, since zero is none.
+fn left(ends_within: Ttl, spent: Duration) -> Ttl {
+    let left = ends_within.as_secs().saturating_sub(spent.as_secs());
+    if ends_within.is_zero() { Ttl::ZERO } else { Ttl::from_secs(left.max(1)) }
+}
+
+/// The same end, as the lease keeps it.
+fn ends_within(fields: &Fields) -> Ttl {
+    let secs = fields.get(ENDS_FIELD).and_then(|raw| raw.get().parse().ok());
+    Ttl::from_secs(secs.unwrap_or_default())
+}
+
+/// The shorter of two limits, of which zero is none.
+fn both(one: Ttl, other: Ttl) -> Ttl {
+    one.or(other).capped_by(other)
 }
 
 fn written(answer: &impl Answer) -> RawObject {

@@ -58,7 +58,7 @@
 //!
 //!     async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
 //!         let (id, token) = service::create(order.config, &order.name.fit(64), order.role).await?;
-//!         Ok(Issued { answer: Token { token }, receipt: TokenId { id } })
+//!         Ok(Issued::new(Token { token }, TokenId { id }))
 //!     }
 //!
 //!     async fn revoke(&self, to: &Outside<'_, Self>, kept: &TokenId) -> Result<Revoked, Error> {

@@ -120,7 +120,7 @@ impl Credential for ApiToken {
         let lasts_for = order.lasts_for();
         let made = self.service.create(order.config, &name, permissions, lasts_for).await?;
         let answer = Token { token: made.token, permissions: permissions.clone() };
-        Ok(Issued { answer, receipt: TokenReceipt { id: made.id } })
+        Ok(Issued::new(answer, TokenReceipt { id: made.id }))
     }
 
     async fn revoke(

@@ -53,7 +53,7 @@ impl Credential for Nothing {
         let name = Identifier::parse(&order.name.to_string())
             .ok_or_else(|| Error::internal("the credential's name is not printable"))?;
         let answer = Word { secret: Secret::new("not much of one".to_owned()) };
-        Ok(Issued { answer, receipt: Kept { name } })
+        Ok(Issued::new(answer, Kept { name }))
     }
 
     async fn revoke(&self, _: &Outside<'_, Self>, _: &Kept) -> Result<Revoked, Error> {

@@ -117,7 +117,7 @@ impl Credential for Key {
             _ => {}
         }
         let receipt = KeyReceipt { name: Identifier::parse(&name).unwrap() };
-        Ok(Issued { answer: KeyAnswer { key: Secret::from_text("s3cr3t") }, receipt })
+        Ok(Issued::new(KeyAnswer { key: Secret::from_text("s3cr3t") }, receipt))
     }
 
     async fn revoke(&self, _: &Reach<'_, Self>, receipt: &KeyReceipt) -> Result<Revoked, Error> {

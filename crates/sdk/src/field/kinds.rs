@@ -325,7 +325,12 @@ impl<F: Field> Field for Option<F> {
         Some(None)
     }
 
+    /// An empty text is nothing where the kind itself has no empty value: so a client takes a key
+    /// or an address away again.
     fn read(raw: &RawValue) -> Result<Self, BadValue> {
+        if raw.get() == "\"\"" && F::empty().is_none() {
+            return Ok(None);
+        }
         F::read(raw).map(Some)
     }
 
@@ -413,6 +418,14 @@ mod tests {
         assert!(read::<Secret<String>>("17").is_err());
         assert!(read::<Identifier>("\"a\\nb\"").is_err());
         assert!(read::<u16>("70000").is_err());
+    }
+
+    #[test]
+    fn an_empty_text_takes_an_optional_value_away() {
+        assert!(read::<Option<Secret<String>>>("\"\"").unwrap().is_none());
+        assert!(read::<Option<BaseUrl>>("\"\"").unwrap().is_none());
+        assert_eq!(read::<Option<String>>("\"\"").unwrap(), Some(String::new()));
+        assert!(read::<Option<Secret<String>>>("17").is_err());
     }
 
     #[test]

@@ -8,7 +8,11 @@ use strongroom_sdk::{
 
 #[tokio::test]
 async fn an_engine_with_credentials_keeps_to_the_contract() {
-    let samples = [("config", r#"{"password":"hunter2"}"#), ("roles/dev", r#"{"ttl":"1h"}"#)];
+    let samples = [
+        ("config", r#"{"password":"hunter2"}"#),
+        ("usual", r#"{"ttl":"1h"}"#),
+        ("roles/dev", r#"{"ttl":"1h"}"#),
+    ];
     contract::check(Outside::default().blueprint(), &samples).await;
 }
 

@@ -181,6 +181,59 @@ async fn a_credential_is_leased_renewed_and_revoked() {
     .await;
 }
 
+#[tokio::test]
+async fn what_a_role_leaves_open_is_the_engines_and_then_the_mounts() {
+    everywhere(|host, _| async move {
+        ready(&host).await;
+        host.write("roles/open", json!({ "ttl": 0 })).await.unwrap();
+        let lease_of = async |role: &str| {
+            let got = host.read(&format!("creds/{role}")).await.unwrap();
+            (got.lease().ttl.as_secs(), got.lease().max_ttl.as_secs())
+        };
+        let days = 32 * 24 * 3600;
+        assert_eq!(lease_of("open").await, (days, 0));
+        host.write("usual", json!({ "ttl": "5m", "max_ttl": "20m" })).await.unwrap();
+        assert_eq!(lease_of("open").await, (300, 1200));
+        assert_eq!(lease_of("dev").await, (60, 600), "the role's own come first");
+        let got = host.read("creds/open").await.unwrap();
+        host.write("usual", json!({ "ttl": "7m" })).await.unwrap();
+        assert_eq!(host.renew(&got.lease().id, Ttl::ZERO).await.unwrap().ttl.as_secs(), 420);
+        host.delete("usual").await.unwrap();
+        assert_eq!(lease_of("open").await, (days, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_renewal_outlives_the_outside_systems_own_end() {
+    everywhere(|host, outside| async move {
+        ready(&host).await;
+        outside.ends_within(Ttl::from_secs(90));
+        // It takes two seconds, which the outside system counts and the lease doesn't.
+        let clock = host.clock();
+        outside.meanwhile(move || clock.advance(secs(2)));
+        let got = host.read("creds/dev").await.unwrap();
+        assert_eq!(got.warnings, ["keys end after 1m30s"]);
+        let lease = got.lease();
+        assert_eq!((lease.ttl.as_secs(), lease.max_ttl.as_secs()), (60, 88));
+        // A role that allows more later changes nothing about that.
+        host.write("roles/dev", json!({ "ttl": "1h", "max_ttl": "2h" })).await.unwrap();
+        host.advance(secs(30)).await;
+        let renewed = host.renew(&lease.id, Ttl::from_secs(3600)).await.unwrap();
+        assert_eq!((renewed.ttl.as_secs(), renewed.max_ttl.as_secs()), (58, 88));
+        host.advance(secs(57)).await;
+        assert_eq!(host.renew(&lease.id, Ttl::ZERO).await.unwrap().ttl.as_secs(), 1);
+        host.advance(secs(1)).await;
+        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+        // A shorter end shortens the lease from the start.
+        outside.ends_within(Ttl::from_secs(45));
+        let got = host.read("creds/dev").await.unwrap();
+        assert_eq!((got.lease().ttl.as_secs(), got.lease().max_ttl.as_secs()), (45, 45));
+        assert!(!got.lease().kept().contains("s3cr3t") || host.way() == Way::Foreign);
+    })
+    .await;
+}
+
 /// Under a foreign server the engine's data is kept with the lease: it can't tell our engines from
 /// others. Everywhere else the receipt is all there is.
 #[tokio::test]

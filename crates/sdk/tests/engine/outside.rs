@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use strongroom_sdk::{
-    Answer, Blueprint, Credential, CredentialName, Document, DurationSecs, Error, Extension,
-    Identifier, Issued, Lifetime, Order, Outside as Reach, Receipt, Renew, Renewable, Revoked,
-    Secret, Undone,
+    Answer, Blueprint, Context, Credential, CredentialName, Document, DurationSecs, Error,
+    Extension, Identifier, Issued, Lifetime, Order, Outside as Reach, Receipt, Renew, Renewable,
+    Revoked, Secret, Ttl, Undone,
 };
 
 /// What exists outside, by name.
@@ -18,6 +18,7 @@ struct State {
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
     alive: BTreeSet<String>,
     mood: Mood,
+    ends_within: Ttl,
     issued: usize,
     undone: usize,
     refused: usize,
@@ -61,6 +62,11 @@ impl Outside {
         self.lock().mood = mood;
     }
 
+    /// Keys end by themselves after this time.
+    pub(crate) fn ends_within(&self, time: Ttl) {
+        self.lock().ends_within = time;
+    }
+
     /// Something that happens while the next key is made.
     pub(crate) fn meanwhile(&self, what: impl FnOnce() + Send + 'static) {
         self.lock().meanwhile = Some(Box::new(what));
@@ -70,6 +76,7 @@ impl Outside {
         Blueprint::new("outside", "1.0.0")
             .help("Keys of an outside system.")
             .document::<Config>()
+            .document::<Usual>()
             .document::<Role>()
             .credential(Key(self.clone()))
     }
@@ -86,6 +93,16 @@ struct Config {
     /// What opens it.
     #[field(required)]
     password: Secret<String>,
+}
+
+/// Lifetimes where roles leave them open.
+#[derive(Document)]
+#[document(path = "usual")]
+struct Usual {
+    /// Until it is renewed.
+    ttl: DurationSecs,
+    /// At the longest.
+    max_ttl: DurationSecs,
 }
 
 /// What a key may do.
@@ -125,6 +142,12 @@ impl Credential for Key {
         Lifetime { ttl: role.ttl.0, max_ttl: role.max_ttl.0 }
     }
 
+    async fn usual_lifetime(context: &Context) -> Result<Lifetime, Error> {
+        let usual = context.documents().get::<Usual>(&[]).await?;
+        let lifetime = |usual: &Usual| Lifetime { ttl: usual.ttl.0, max_ttl: usual.max_ttl.0 };
+        Ok(usual.as_deref().map(lifetime).unwrap_or_default())
+    }
+
     async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
         let name = order.name.to_string();
         let mood = {
@@ -144,7 +167,12 @@ impl Credential for Key {
             _ => {}
         }
         let receipt = KeyReceipt { name: Identifier::parse(&name).unwrap() };
-        Ok(Issued { answer: KeyAnswer { key: Secret::from_text("s3cr3t") }, receipt })
+        let issued = Issued::new(KeyAnswer { key: Secret::from_text("s3cr3t") }, receipt);
+        let ends = self.0.lock().ends_within;
+        if ends.is_zero() {
+            return Ok(issued);
+        }
+        Ok(issued.ends_within(ends).warn(format!("keys end after {ends}")))
     }
 
     async fn revoke(&self, _: &Reach<'_, Self>, receipt: &KeyReceipt) -> Result<Revoked, Error> {
