@@ -26,6 +26,7 @@ const ROOMS: &[&[&str]] = &[
     &["server"],
     &["client"],
     &["cli"],
+    &["fakes"],
 ];
 
 /// Arrows between rooms in that order that must not be all the same.
@@ -73,6 +74,7 @@ fn the_rules_refuse_what_they_are_for() {
         ("cli", "engine-kv"),
         ("types", "testkit"),
         ("core", "nowhere"),
+        ("engine-nomad", "fakes"),
     ] {
         assert!(!is_allowed(from, to), "{from} → {to}");
     }

@@ -156,7 +156,7 @@ async fn what_is_no_plug_in_is_refused_with_its_reason() {
         assert!(answer.body.to_string().contains(text), "{answer:?}");
         assert!(!answer.body.to_string().contains("hunter2"), "{answer:?}");
     }
-    assert_eq!(api.list("sys/plugins/catalog/secret").await.keys(), ["kv"]);
+    assert_eq!(api.list("sys/plugins/catalog/secret").await.keys(), ["kv", "nomad"]);
     assert!(server.children().is_empty());
 }
 

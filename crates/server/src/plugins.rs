@@ -25,7 +25,10 @@ pub struct Engines {
 impl Engines {
     /// The linked-in engines, and plug-ins if the configuration has a folder for them.
     pub(crate) fn new(options: &Options) -> Self {
-        let factories: [Arc<dyn Factory>; 1] = [Arc::new(strongroom_engine_kv::blueprint())];
+        let factories: [Arc<dyn Factory>; 2] = [
+            Arc::new(strongroom_engine_kv::blueprint()),
+            Arc::new(strongroom_engine_nomad::blueprint()),
+        ];
         let place = |factory: &Arc<dyn Factory>| {
             let kind = match factory.kind() {
                 Kind::Auth => PluginType::Auth,

@@ -1,0 +1,87 @@
+//! A server that answers whatever a test tells it to, byte for byte, and remembers what it was asked:
+//! for what no honest system would say.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Such a server. Dropped, it is down.
+#[derive(Debug)]
+pub struct Hostile {
+    url: String,
+    heads: Arc<Mutex<Vec<String>>>,
+    _stop: DropGuard,
+}
+
+/// The longest head of a request.
+const HEAD_BYTES: usize = 64 << 10;
+
+impl Hostile {
+    /// Starts it. `answer` gets the head of a request and gives the whole response; see [`response`].
+    pub async fn start(
+        answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (heads, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
+        let (asked, stopped, answer) = (heads.clone(), stop.clone(), Arc::new(answer));
+        let tasks = TaskTracker::new();
+        let accept = async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let talk = talk(stream, answer.clone(), asked.clone());
+                tasks.spawn(stopped.clone().run_until_cancelled_owned(talk));
+            }
+        };
+        TaskTracker::new().spawn(stop.clone().run_until_cancelled_owned(accept));
+        Ok(Self { url, heads, _stop: stop.drop_guard() })
+    }
+
+    /// The address as clients want it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The first lines of the requests so far.
+    pub fn asked(&self) -> Vec<String> {
+        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.iter().map(|head| head.lines().next().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+/// A response with its length; `status` is like `200 OK`, each of `headers` ends with a line break.
+pub fn response(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
+    )
+    .into_bytes()
+}
+
+async fn talk(
+    mut stream: TcpStream,
+    answer: Arc<impl Fn(&str) -> Vec<u8>>,
+    asked: Arc<Mutex<Vec<String>>>,
+) {
+    let Ok(head) = head_of(&mut stream).await else { return };
+    let response = answer(&head);
+    asked.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+    // The caller may have heard enough.
+    let sent = stream.write_all(&response).await.is_ok() && stream.shutdown().await.is_ok();
+    // What is closed with something unread takes its answer back.
+    let mut rest = [0; 4096];
+    while sent && stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+}
+
+async fn head_of(stream: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 || head.len() > HEAD_BYTES {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}

@@ -1,0 +1,238 @@
+//! A token, as Nomad keeps and shows it, and what is wrong with one.
+
+use serde::{Deserialize, Serialize};
+use strongroom_types::duration::parse_nanos;
+use strongroom_types::{Timestamp, Ttl};
+
+use super::TokenInfo;
+
+/// A token.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) accessor: String,
+    pub(super) secret: String,
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) policies: Vec<String>,
+    pub(super) global: bool,
+    pub(super) hash: String,
+    pub(super) created: Timestamp,
+    /// Nanoseconds; zero for none.
+    pub(super) expiration_nanos: i64,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) index: u64,
+}
+
+/// What a caller asks for. Unknown fields are ignored, as Nomad does.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wish {
+    #[serde(rename = "AccessorID")]
+    pub(super) accessor: String,
+    #[serde(rename = "Name")]
+    pub(super) name: String,
+    #[serde(rename = "Type")]
+    pub(super) kind: String,
+    #[serde(rename = "Policies")]
+    pub(super) policies: Option<Vec<String>>,
+    #[serde(rename = "Global")]
+    pub(super) global: bool,
+    #[serde(rename = "ExpirationTTL")]
+    pub(super) expiration_ttl: Option<serde_json::Value>,
+}
+
+/// Nomad counts bytes.
+const MAX_NAME: usize = 256;
+
+impl Wish {
+    /// The expiry in nanoseconds, zero for none; or what Go says to a text that is none.
+    pub(super) fn expiration_nanos(&self) -> Result<i64, String> {
+        match &self.expiration_ttl {
+            Some(serde_json::Value::String(text)) if !text.is_empty() => nanos(text),
+            Some(serde_json::Value::Number(nanos)) => Ok(nanos.as_i64().unwrap_or_default()),
+            _ => Ok(0),
+        }
+    }
+
+    /// All that is wrong with it, in Nomad's order.
+    pub(super) fn faults(&self, expiration_nanos: i64, min: Ttl, max: Ttl) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut wrong = |fault: &str| faults.push(fault.to_owned());
+        if self.name.len() > MAX_NAME {
+            wrong("token name too long");
+        }
+        let has_policies = self.policies.as_ref().is_some_and(|policies| !policies.is_empty());
+        match (self.kind.as_str(), has_policies) {
+            ("client", true) | ("management", false) => {}
+            ("client", false) => wrong("client token missing policies or roles"),
+            ("management", true) => {
+                wrong("management token cannot be associated with policies or roles");
+            }
+            _ => wrong("token type must be client or management"),
+        }
+        if expiration_nanos == 0 {
+            return faults;
+        }
+        let asked = go_duration(expiration_nanos);
+        if expiration_nanos < 0 {
+            wrong(&format!("token expiration TTL '{asked}' should not be negative"));
+            wrong("expiration time cannot be before create time");
+        }
+        if expiration_nanos > whole_nanos(max) {
+            wrong(&format!(
+                "expiration time cannot be more than {max} in the future (was {asked})"
+            ));
+        } else if expiration_nanos < whole_nanos(min) {
+            wrong(&format!(
+                "expiration time cannot be less than {min} in the future (was {asked})"
+            ));
+        }
+        faults
+    }
+}
+
+/// Go reads no bare number but 0, and has no days.
+fn nanos(text: &str) -> Result<i64, String> {
+    let bare = text.trim_start_matches(['-', '+']).bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if bare && text != "0" {
+        return Err(format!("time: missing unit in duration {text:?}"));
+    }
+    let invalid = || format!("time: invalid duration {text:?}");
+    if text.ends_with('d') {
+        return Err(invalid());
+    }
+    parse_nanos(text).map_err(|_| invalid())
+}
+
+fn whole_nanos(ttl: Ttl) -> i64 {
+    i64::try_from(ttl.as_duration().as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// As Go prints it, in whole seconds.
+fn go_duration(nanos: i64) -> String {
+    let secs = Ttl::from_secs(nanos.unsigned_abs() / 1_000_000_000);
+    if nanos < 0 { format!("-{secs}") } else { secs.to_string() }
+}
+
+/// A token as its maker and whoever reads it see it.
+#[derive(Serialize)]
+pub(super) struct Shown<'a> {
+    #[serde(rename = "ExpirationTTL")]
+    expiration_ttl: String,
+    #[serde(rename = "AccessorID")]
+    accessor: &'a str,
+    #[serde(rename = "SecretID")]
+    secret: &'a str,
+    #[serde(rename = "Name")]
+    name: &'a str,
+    #[serde(rename = "Type")]
+    kind: &'a str,
+    #[serde(rename = "Policies")]
+    policies: Option<&'a [String]>,
+    #[serde(rename = "Roles")]
+    roles: Option<()>,
+    #[serde(rename = "Global")]
+    global: bool,
+    #[serde(rename = "Hash")]
+    hash: &'a str,
+    #[serde(rename = "CreateTime")]
+    created: String,
+    #[serde(rename = "ExpirationTime")]
+    expires: Option<String>,
+    #[serde(rename = "CreateIndex")]
+    create_index: u64,
+    #[serde(rename = "ModifyIndex")]
+    modify_index: u64,
+}
+
+/// A token in a list: without its secret.
+#[derive(Serialize)]
+pub(super) struct Listed<'a> {
+    #[serde(rename = "AccessorID")]
+    accessor: &'a str,
+    #[serde(rename = "CreateIndex")]
+    create_index: u64,
+    #[serde(rename = "CreateTime")]
+    created: String,
+    #[serde(rename = "ExpirationTime")]
+    expires: Option<String>,
+    #[serde(rename = "Global")]
+    global: bool,
+    #[serde(rename = "Hash")]
+    hash: &'a str,
+    #[serde(rename = "ModifyIndex")]
+    modify_index: u64,
+    #[serde(rename = "Name")]
+    name: &'a str,
+    #[serde(rename = "Policies")]
+    policies: Option<&'a [String]>,
+    #[serde(rename = "Roles")]
+    roles: Option<()>,
+    #[serde(rename = "Type")]
+    kind: &'a str,
+}
+
+impl Token {
+    pub(super) fn is_management(&self) -> bool {
+        self.kind == "management"
+    }
+
+    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|at| at < now)
+    }
+
+    fn policies(&self) -> Option<&[String]> {
+        (!self.policies.is_empty()).then_some(self.policies.as_slice())
+    }
+
+    pub(super) fn shown(&self) -> Shown<'_> {
+        let expiration_ttl = match self.expiration_nanos {
+            0 => String::new(),
+            nanos => go_duration(nanos),
+        };
+        Shown {
+            expiration_ttl,
+            accessor: &self.accessor,
+            secret: &self.secret,
+            name: &self.name,
+            kind: &self.kind,
+            policies: self.policies(),
+            roles: None,
+            global: self.global,
+            hash: &self.hash,
+            created: self.created.to_rfc3339(),
+            expires: self.expires.map(Timestamp::to_rfc3339),
+            create_index: self.index,
+            modify_index: self.index,
+        }
+    }
+
+    pub(super) fn listed(&self) -> Listed<'_> {
+        Listed {
+            accessor: &self.accessor,
+            create_index: self.index,
+            created: self.created.to_rfc3339(),
+            expires: self.expires.map(Timestamp::to_rfc3339),
+            global: self.global,
+            hash: &self.hash,
+            modify_index: self.index,
+            name: &self.name,
+            policies: self.policies(),
+            roles: None,
+            kind: &self.kind,
+        }
+    }
+
+    pub(super) fn info(&self) -> TokenInfo {
+        let secs = u64::try_from(self.expiration_nanos).unwrap_or_default() / 1_000_000_000;
+        TokenInfo {
+            accessor: self.accessor.clone(),
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            policies: self.policies.clone(),
+            global: self.global,
+            expires: self.expires.map(Timestamp::to_rfc3339),
+            expiration_ttl: Ttl::from_secs(secs),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Listening on this machine, in the clear or with TLS, for HTTP/1.1.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// A request, read to its end.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// The path, still percent-encoded.
+    pub(crate) path: String,
+    /// The query's names and values, decoded.
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Asked {
+    /// The first value of a name in the query; empty if there is none.
+    pub(crate) fn query(&self, name: &str) -> &str {
+        let found = self.query.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// A header as text; empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// What is answered; nothing closes the connection.
+pub(crate) type Told = Option<Response<Full<Bytes>>>;
+
+/// The longest body.
+const BODY_BYTES: usize = 1 << 20;
+
+/// A server that has started. Dropped, it takes no more requests and cuts off those under way.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) addr: SocketAddr,
+    _stop: DropGuard,
+}
+
+/// Listens, and lets `answer` answer.
+pub(crate) async fn serve<F, Fut>(
+    addr: SocketAddr,
+    tls: Option<ServerConfig>,
+    answer: F,
+) -> io::Result<Listening>
+where
+    F: Fn(Asked) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Told> + Send + 'static,
+{
+    let listener = TcpListener::bind(addr).await?;
+    let addr = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    let (answer, tls) = (Arc::new(answer), tls.map(|tls| TlsAcceptor::from(Arc::new(tls))));
+    let (tasks, stopped) = (TaskTracker::new(), stop.clone());
+    let accept = async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let met = meet(stream, tls.clone(), answer.clone());
+            tasks.spawn(stopped.clone().run_until_cancelled_owned(met));
+        }
+    };
+    TaskTracker::new().spawn(stop.clone().run_until_cancelled_owned(accept));
+    Ok(Listening { addr, _stop: stop.drop_guard() })
+}
+
+async fn meet<F, Fut>(stream: TcpStream, tls: Option<TlsAcceptor>, answer: Arc<F>)
+where
+    F: Fn(Asked) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Told> + Send + 'static,
+{
+    let Some(tls) = tls else { return talk(stream, answer).await };
+    // Who fails the handshake has heard why.
+    if let Ok(stream) = tls.accept(stream).await {
+        talk(stream, answer).await;
+    }
+}
+
+async fn talk<S, F, Fut>(stream: S, answer: Arc<F>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Asked) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Told> + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer.clone();
+        async move {
+            let Some(asked) = read(request).await else {
+                return Ok(status_only(StatusCode::PAYLOAD_TOO_LARGE));
+            };
+            answer(asked).await.ok_or(Hangs)
+        }
+    });
+    // The other side may hang up whenever it likes.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// Closes the connection without an answer.
+#[derive(Debug)]
+struct Hangs;
+
+impl std::fmt::Display for Hangs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no answer")
+    }
+}
+
+impl std::error::Error for Hangs {}
+
+async fn read(request: Request<Incoming>) -> Option<Asked> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes();
+    let query = head.uri.query().unwrap_or_default();
+    let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let path = head.uri.path().to_owned();
+    Some(Asked { method: head.method, path, query, headers: head.headers, body })
+}
+
+fn status_only(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}

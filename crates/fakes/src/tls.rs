@@ -1,0 +1,74 @@
+//! An authority made on the spot, and certificates of servers and clients in its name.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+
+/// An authority.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate of the authority's, with its key, both in PEM.
+#[derive(Debug)]
+pub struct Certified {
+    /// The certificate.
+    pub cert: String,
+    /// Its private key.
+    pub key: String,
+}
+
+/// Something that can't be made: not to be expected on a machine that works.
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Result<Self, Broken> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "an authority of tests");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        Ok(Self { issuer })
+    }
+
+    /// Its own certificate in PEM.
+    pub fn cert(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for a name or an address.
+    pub fn certify(&self, name: &str) -> Result<Certified, Broken> {
+        let key = KeyPair::generate()?;
+        let cert = CertificateParams::new([name.to_owned()])?.signed_by(&key, &self.issuer)?;
+        Ok(Certified { cert: cert.pem(), key: key.serialize_pem() })
+    }
+
+    /// What a server on 127.0.0.1 goes by that lets only clients with a certificate of this
+    /// authority in.
+    pub fn server(&self) -> Result<ServerConfig, Broken> {
+        let key = KeyPair::generate()?;
+        let params = CertificateParams::new(["127.0.0.1".to_owned()])?;
+        let cert = params.signed_by(&key, &self.issuer)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Ok(ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![cert.der().clone()], key)?)
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authority")
+    }
+}

@@ -1,0 +1,80 @@
+//! [`Access`]: how to reach Nomad.
+
+use reqwest::header::HeaderValue;
+use strongroom_sdk::{BaseUrl, Document, Error, Secret};
+
+use crate::connect;
+
+/// Where Nomad is, and the token with which tokens are made.
+#[derive(Document)]
+#[document(path = "config/access", seal_wrap, validate = can_work)]
+pub(crate) struct Access {
+    /// Base URL of Nomad's HTTP API, such as https://nomad.example.com:4646.
+    #[field(required)]
+    pub(crate) address: BaseUrl,
+    /// A management token of Nomad's. Never returned.
+    pub(crate) token: Option<Secret<String>>,
+    /// The longest name a token may get, from 26 to 256; 0 is 256.
+    pub(crate) max_token_name_length: u32,
+    /// Authorities that may have signed Nomad's certificate, in PEM; the machine's own if empty.
+    pub(crate) ca_cert: String,
+    /// The certificate to show to Nomad, in PEM; needs client_key.
+    pub(crate) client_cert: String,
+    /// The private key of client_cert, in PEM. Never returned.
+    pub(crate) client_key: Option<Secret<String>>,
+}
+
+/// The longest name that Nomad takes.
+const MAX_NAME: u32 = 256;
+/// The part of a name that nobody can guess, which is never cut.
+const MIN_NAME: u32 = 26;
+
+impl Access {
+    /// The characters there are for a token's name.
+    pub(crate) fn name_length(&self) -> usize {
+        let chosen = match self.max_token_name_length {
+            0 => MAX_NAME,
+            chosen => chosen,
+        };
+        usize::try_from(chosen).unwrap_or(usize::MAX)
+    }
+
+    /// The management token as a header.
+    pub(crate) fn token_header(&self) -> Result<HeaderValue, Error> {
+        let header = self.token.as_ref().and_then(as_header);
+        header.ok_or_else(|| Error::internal("the stored management token can't be used"))
+    }
+}
+
+fn as_header(token: &Secret<String>) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(token.expose_secret()).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn can_work(access: &Access) -> Result<(), String> {
+    let refuse = |why: &str| Err(why.to_owned());
+    let Some(token) = &access.token else {
+        return refuse(
+            "token is missing: this engine does not bootstrap Nomad's ACL system. Run \"nomad acl \
+             bootstrap\" if nobody has yet, make a management token for this engine with \"nomad \
+             acl token create -type=management\", and write it here",
+        );
+    };
+    if as_header(token).is_none() {
+        return refuse("token has characters that no token of Nomad's has");
+    }
+    if !matches!(access.max_token_name_length, 0 | MIN_NAME..=MAX_NAME) {
+        return refuse("max_token_name_length must be 0, or from 26 to 256");
+    }
+    let Access { ca_cert, client_cert, client_key, .. } = access;
+    if client_cert.is_empty() != client_key.is_none() {
+        return refuse("client_cert and client_key need each other");
+    }
+    let for_tls = !ca_cert.is_empty() || !client_cert.is_empty();
+    if for_tls && !access.address.as_str().starts_with("https:") {
+        return refuse("ca_cert, client_cert and client_key need an https address");
+    }
+    // A client is made here only to see that it can be.
+    connect::client(access).map(drop).map_err(str::to_owned)
+}

@@ -1,0 +1,103 @@
+//! One request and its answer. What Nomad says is not trusted further than it must be: answers are
+//! bounded, and none of its words reach a message, since they may quote a token.
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response};
+use serde::{Deserialize, Serialize};
+use strongroom_sdk::{Error, Secret};
+
+/// What Nomad is called in errors.
+pub(crate) const SYSTEM: &str = "nomad";
+/// How long one request may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// As much of a refusal as is looked at.
+const REFUSAL_BYTES: usize = 4 << 10;
+/// Room for an answer with a token in it, from the start: a buffer that grows leaves copies.
+const ROOM: usize = 16 << 10;
+
+/// A request under its name.
+pub(crate) struct Call {
+    request: RequestBuilder,
+    name: &'static str,
+}
+
+/// An answer.
+pub(crate) struct Reply {
+    response: Response,
+    name: &'static str,
+}
+
+impl Call {
+    pub(crate) fn new(request: RequestBuilder, name: &'static str) -> Self {
+        Self { request: request.timeout(LIMIT), name }
+    }
+
+    pub(crate) fn json(self, body: &impl Serialize) -> Self {
+        Self { request: self.request.json(body), ..self }
+    }
+
+    pub(crate) async fn send(self) -> Result<Reply, Error> {
+        let name = self.name;
+        let response = self.request.send().await.map_err(|error| {
+            // Its own words name the address, which the caller may not know.
+            let reason = match () {
+                () if error.is_timeout() => "timed out",
+                () if error.is_connect() => "could not connect",
+                () => "the connection failed",
+            };
+            Error::unanswered(SYSTEM, name, reason)
+        })?;
+        Ok(Reply { response, name })
+    }
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        Some(self.response.headers().get(name)?.to_str().ok()?.to_owned())
+    }
+
+    /// What to say of it when it makes no sense.
+    pub(crate) fn unreadable(&self) -> Error {
+        unreadable(self.name)
+    }
+
+    /// The body as JSON, of at most `limit` bytes. The decoder's own words may quote it, and with it
+    /// a token, so they are dropped.
+    pub(crate) async fn json<T: for<'de> Deserialize<'de>>(self, limit: usize) -> Result<T, Error> {
+        let name = self.name;
+        let body = self.body(limit).await?;
+        serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable(name))
+    }
+
+    /// The text of a refusal; nothing if there is none to be had.
+    pub(crate) async fn text(self) -> String {
+        let body = self.body(REFUSAL_BYTES).await;
+        body.map_or_else(
+            |_| String::new(),
+            |body| String::from_utf8_lossy(body.expose_secret()).into_owned(),
+        )
+    }
+
+    async fn body(mut self, limit: usize) -> Result<Secret<Vec<u8>>, Error> {
+        let broken = |_| Error::unanswered(SYSTEM, self.name, "the answer broke off");
+        // Wiped when dropped.
+        let mut body = Secret::new(Vec::with_capacity(limit.min(ROOM)));
+        while let Some(chunk) = self.response.chunk().await.map_err(broken)? {
+            let body = body.expose_secret_mut();
+            if body.len() + chunk.len() > limit {
+                return Err(Error::unanswered(SYSTEM, self.name, "the answer is too long"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn unreadable(name: &'static str) -> Error {
+    Error::unanswered(SYSTEM, name, "the answer can't be read")
+}

@@ -1,0 +1,130 @@
+//! How long leases and tokens live, and whose word counts.
+
+use strongroom_fakes::nomad::Version;
+use strongroom_sdk::Ttl;
+use strongroom_sdk::testing::{Host, json};
+
+use super::{everywhere, ready, ready_with, secs};
+use strongroom_fakes::nomad::Nomad;
+
+/// Of a new token: the lease's lifetime, its longest, and Nomad's own expiry, in seconds.
+async fn lives(host: &Host, nomad: &Nomad, role: &str) -> (u64, u64, u64) {
+    let got = host.read(&format!("creds/{role}")).await.unwrap();
+    assert!(got.warnings.is_empty(), "{:?}", got.warnings);
+    let (lease, token) = (got.lease(), nomad.tokens().pop().unwrap());
+    (lease.ttl.as_secs(), lease.max_ttl.as_secs(), token.expiration_ttl.as_secs())
+}
+
+#[tokio::test]
+async fn the_roles_come_first_then_the_usual_then_the_mounts() {
+    everywhere(|host| async move {
+        let nomad = ready(&host).await;
+        host.tune(Ttl::from_secs(120), Ttl::from_secs(7200));
+        host.write("role/open", json!({ "policies": "p" })).await.unwrap();
+        host.write("role/half", json!({ "policies": "p", "max_ttl": "20m" })).await.unwrap();
+        host.write("role/long", json!({ "policies": "p", "max_ttl": "9h" })).await.unwrap();
+        assert_eq!(lives(&host, &nomad, "ci").await, (60, 600, 600));
+        assert_eq!(lives(&host, &nomad, "open").await, (120, 7200, 7200));
+        host.write("config/lease", json!({ "ttl": "5m", "max_ttl": "30m" })).await.unwrap();
+        assert_eq!(lives(&host, &nomad, "ci").await, (60, 600, 600));
+        assert_eq!(lives(&host, &nomad, "open").await, (300, 1800, 1800));
+        assert_eq!(lives(&host, &nomad, "half").await, (300, 1200, 1200));
+        assert_eq!(lives(&host, &nomad, "long").await, (300, 7200, 7200), "within the mount's");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewed_lease_lives_on_until_nomads_own_expiry_and_not_beyond() {
+    everywhere(|host| async move {
+        let nomad = ready(&host).await;
+        let got = host.read("creds/ci").await.unwrap();
+        let (id, secret) = (&got.lease().id, got.text("secret_id"));
+        // Whatever becomes of role and mount.
+        let more = json!({ "ttl": "1h", "max_ttl": "20h" });
+        host.write("role/ci", more).await.unwrap();
+        for left in [570, 540, 510] {
+            host.advance(secs(30)).await;
+            let renewed = host.renew(id, Ttl::from_secs(36_000)).await.unwrap();
+            assert_eq!(renewed.ttl.as_secs(), left);
+            assert!(nomad.accepts(&secret));
+        }
+        assert_eq!(nomad.tokens()[0].expires.as_deref(), Some("2030-01-01T00:10:00Z"));
+        host.advance(secs(509)).await;
+        assert_eq!(host.renew(id, Ttl::ZERO).await.unwrap().ttl.as_secs(), 1);
+        host.advance(secs(1)).await;
+        assert!(host.leases().is_empty() && nomad.tokens().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_nomad_doesnt_allow_the_lease_doesnt_promise() {
+    everywhere(|host| async move {
+        let nomad = ready(&host).await;
+        host.write("role/open", json!({ "policies": "p" })).await.unwrap();
+        let got = host.read("creds/open").await.unwrap();
+        assert_eq!(
+            got.warnings,
+            ["Nomad lets no token live longer than 24h0m0s (its acl.token_max_expiration_ttl): the \
+              lease's longest lifetime is that and not 768h0m0s"]
+        );
+        let lease = got.lease();
+        assert_eq!((lease.ttl.as_secs(), lease.max_ttl.as_secs()), (86_400, 86_400));
+        assert_eq!(nomad.tokens().len(), 1, "the refusal left nothing behind");
+        assert_eq!(nomad.tokens()[0].expiration_ttl.as_secs(), 86_400);
+        host.advance(secs(3600)).await;
+        let renewed = host.renew(&lease.id, Ttl::from_secs(90_000)).await.unwrap();
+        assert_eq!(renewed.ttl.as_secs(), 82_800);
+        host.advance(secs(82_800)).await;
+        assert!(host.leases().is_empty() && nomad.tokens().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_servers_limit_is_heard_and_not_guessed() {
+    everywhere(|host| async move {
+        let longest = Ttl::from_secs(400);
+        let nomad = ready_with(&host, |options| options.max_expiration = longest).await;
+        let got = host.read("creds/ci").await.unwrap();
+        assert_eq!(got.warnings.len(), 1);
+        assert!(got.warnings[0].contains("6m40s") && got.warnings[0].contains("10m0s"));
+        assert_eq!(got.lease().max_ttl, longest);
+        assert_eq!(nomad.tokens()[0].expiration_ttl, longest);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn below_nomads_shortest_expiry_only_the_lease_ends_the_token() {
+    everywhere(|host| async move {
+        let nomad = ready(&host).await;
+        host.write("role/ci", json!({ "ttl": "10s", "max_ttl": "30s" })).await.unwrap();
+        assert_eq!(lives(&host, &nomad, "ci").await, (10, 30, 0));
+        assert_eq!(nomad.tokens()[0].expires, None);
+        host.advance(secs(10)).await;
+        assert!(nomad.tokens().is_empty());
+        // At it exactly, there is one.
+        host.write("role/ci", json!({ "max_ttl": "60s" })).await.unwrap();
+        assert_eq!(lives(&host, &nomad, "ci").await, (10, 60, 60));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_old_nomad_has_no_expiry_and_the_client_hears_of_it() {
+    everywhere(|host| async move {
+        let nomad = ready_with(&host, |options| options.version = Version::BeforeExpiry).await;
+        let got = host.read("creds/ci").await.unwrap();
+        assert_eq!(
+            got.warnings,
+            ["this Nomad lets no token expire: nothing but its lease ends the token"]
+        );
+        assert_eq!((got.lease().ttl.as_secs(), got.lease().max_ttl.as_secs()), (60, 600));
+        host.renew(&got.lease().id, Ttl::ZERO).await.unwrap();
+        host.revoke(&got.lease().id).await.unwrap();
+        assert!(nomad.tokens().is_empty());
+    })
+    .await;
+}

@@ -1,0 +1,66 @@
+//! The engine against the fake Nomad, against servers that misbehave, and against a real Nomad where
+//! there is one: linked in, over the wire, and as under a foreign server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may be blunt, and so may what it is made of"
+)]
+
+mod documents;
+mod failures;
+mod hostile;
+mod lifetimes;
+mod real;
+mod tls;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_engine_nomad::blueprint;
+use strongroom_fakes::nomad::{Nomad, Options};
+use strongroom_sdk::contract;
+use strongroom_sdk::testing::{Harness, Host, Way, json};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Runs a body in all three ways.
+async fn everywhere<F, Fut>(body: F)
+where
+    F: Fn(Host) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    for way in [Way::Linked, Way::Wire, Way::Foreign] {
+        Harness::run_one(blueprint(), way, &body).await;
+    }
+}
+
+/// A Nomad that goes by the host's clock, and the engine that knows it and has a role.
+async fn ready(host: &Host) -> Nomad {
+    ready_with(host, |_| {}).await
+}
+
+async fn ready_with(host: &Host, change: impl FnOnce(&mut Options)) -> Nomad {
+    let mut options = Options { clock: Arc::new(host.clock()), ..Options::default() };
+    change(&mut options);
+    let nomad = Nomad::start(options).await.unwrap();
+    configure(host, &nomad.url(), &nomad.bootstrap().unwrap()).await;
+    nomad
+}
+
+async fn configure(host: &Host, address: &str, token: &str) {
+    host.write("config/access", json!({ "address": address, "token": token })).await.unwrap();
+    let role = json!({ "policies": "readonly,deploy", "ttl": "1m", "max_ttl": "10m" });
+    host.write("role/ci", role).await.unwrap();
+}
+
+#[tokio::test]
+async fn keeps_to_the_contract() {
+    let access = r#"{"address":"http://127.0.0.1:1","token":"secret-token"}"#;
+    let lease = r#"{"ttl":"1h","max_ttl":"2h"}"#;
+    let role = r#"{"policies":["readonly"]}"#;
+    let samples = [("config/access", access), ("config/lease", lease), ("role/ci", role)];
+    contract::check(blueprint(), &samples).await;
+}

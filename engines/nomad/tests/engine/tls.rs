@@ -1,0 +1,77 @@
+//! Certificates, on both sides.
+
+use std::sync::Arc;
+
+use strongroom_engine_nomad::blueprint;
+use strongroom_fakes::nomad::{Nomad, Options};
+use strongroom_fakes::tls::Authority;
+use strongroom_sdk::testing::{ErrorKind, Harness, json};
+
+#[tokio::test]
+async fn nomad_is_believed_by_the_given_authority_and_shown_the_given_certificate() {
+    Harness::run(blueprint(), |host| async move {
+        let authority = Authority::new().unwrap();
+        let tls = Some(authority.server().unwrap());
+        let clock = Arc::new(host.clock());
+        let nomad = Nomad::start(Options { tls, clock, ..Options::default() }).await.unwrap();
+        let mine = authority.certify("strongroom").unwrap();
+        let token = nomad.bootstrap().unwrap();
+        let access = json!({
+            "address": nomad.url(), "token": token, "ca_cert": authority.cert(),
+            "client_cert": mine.cert, "client_key": mine.key,
+        });
+        host.write("config/access", access).await.unwrap();
+        host.write("role/ci", json!({ "policies": "p", "max_ttl": "1h" })).await.unwrap();
+        let shown = host.read("config/access").await.unwrap();
+        assert_eq!(shown.text("ca_cert"), authority.cert());
+        assert!(!shown.all().contains("PRIVATE KEY") && !shown.all().contains(&token));
+        let got = host.read("creds/ci").await.unwrap();
+        assert!(nomad.accepts(&got.text("secret_id")));
+        host.revoke(&got.lease().id).await.unwrap();
+
+        // Another authority's word counts for nothing, on either side; the change counts at once.
+        let other = Authority::new().unwrap();
+        let theirs = other.certify("strongroom").unwrap();
+        let cases = [
+            json!({ "ca_cert": other.cert() }),
+            json!({ "ca_cert": authority.cert(), "client_cert": theirs.cert, "client_key": theirs.key }),
+            json!({ "client_cert": "", "client_key": "" }),
+            json!({ "ca_cert": "" }),
+        ];
+        for change in cases {
+            host.write("config/access", &change).await.unwrap();
+            let error = host.read("creds/ci").await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Internal);
+            assert!(error.message.starts_with("nomad: POST /v1/acl/token got no answer: "), "{error}");
+        }
+        assert!(nomad.tokens().is_empty());
+        let back = json!({
+            "ca_cert": authority.cert(), "client_cert": mine.cert, "client_key": mine.key,
+        });
+        host.write("config/access", back).await.unwrap();
+        host.read("creds/ci").await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_the_certificates_is_refused_and_not_repeated() {
+    Harness::run(blueprint(), |host| async move {
+        let authority = Authority::new().unwrap();
+        let (one, two) = (authority.certify("a").unwrap(), authority.certify("b").unwrap());
+        let access = json!({
+            "address": "https://127.0.0.1:4646", "token": "t",
+            "client_cert": one.cert, "client_key": two.key,
+        });
+        let error = host.write("config/access", access).await.unwrap_err();
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (
+                ErrorKind::Invalid,
+                "ca_cert can't be used, or client_key is not the key of client_cert"
+            )
+        );
+        assert!(host.stored_keys().is_empty());
+    })
+    .await;
+}
