@@ -133,7 +133,8 @@
 //!    Documentation comments become the help; each field needs one.
 //! 3. Its credential ([`Credential`]). Give the outside thing the [`CredentialName`] of the order, keep
 //!    in the receipt what finds it again, and let the outside system's own expiry, where it has one, be
-//!    [`Order::lasts_for`]. Say [`Error::unanswered`] whenever it may have done what was asked.
+//!    [`Order::lasts_for`], and said in [`Issued::ends_within`]. Say [`Error::unanswered`] whenever it
+//!    may have done what was asked.
 //! 4. `pub fn blueprint() -> Blueprint`, and a `main` of one line around it.
 //! 5. Tests: `contract::check` in a few lines, then `testing::Harness` against something that
 //!    behaves like the outside system: down, slow, refusing, answering nonsense, and a crash at each

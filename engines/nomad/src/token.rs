@@ -1,5 +1,7 @@
 //! [`NomadToken`]: issuing, renewing, revoking, and finding again what was lost.
 
+use std::time::Duration;
+
 use strongroom_sdk::{
     Answer, Context, Credential, CredentialName, Error, Extension, Identifier, Issued, Lifetime,
     Order, Outside, Receipt, Renew, Renewable, Revoked, Secret, Ttl, Undone,
@@ -54,7 +56,7 @@ impl Credential for NomadToken {
 
     async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
         // A renewal can't move Nomad's own expiry, so that is the lease's end of ends.
-        let longest = Ttl::from_secs(order.lasts_for().as_secs().max(1));
+        let longest = whole_secs(order.lasts_for());
         let name = order.name.fit(order.config.name_length());
         let wish = |expires| Wish { name: &name, role: order.role, expires };
         let nomad = async |expires| self.nomad.create(order.config, &wish(expires)).await;
@@ -108,6 +110,13 @@ impl Renew for NomadToken {
         }
         Err(Error::user("the token is gone from Nomad; revoke the lease"))
     }
+}
+
+/// Up to the whole second: what little time has passed since the order is no reason for a lease that
+/// is a second shorter than the role says.
+fn whole_secs(time: Duration) -> Ttl {
+    let rounded = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+    Ttl::from_secs(rounded.max(1))
 }
 
 /// `expires` is what was asked of Nomad; zero if nothing was.

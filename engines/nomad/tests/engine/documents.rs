@@ -86,6 +86,26 @@ async fn an_access_that_cant_work_is_refused() {
     .await;
 }
 
+/// A value of the wrong form may be a secret in the wrong field.
+#[tokio::test]
+async fn cve_2025_4166_what_was_sent_is_not_repeated() {
+    Harness::run(blueprint(), |host| async move {
+        let fields =
+            ["address", "token", "max_token_name_length", "ca_cert", "client_cert", "client_key"];
+        for field in fields {
+            for odd in [json!("hunter2\u{7}"), json!({ "hunter2": "hunter2" }), json!(["hunter2"])]
+            {
+                let mut access = json!({ "address": "https://h:4646", "token": "t" });
+                access[field] = odd.clone();
+                let error = host.write("config/access", &access).await.unwrap_err();
+                assert_eq!(error.kind, ErrorKind::Invalid, "{field}");
+                assert!(!error.message.contains("hunter2"), "{field}: {error}");
+            }
+        }
+    })
+    .await;
+}
+
 /// Something in PEM that is not what it says.
 fn mere_pem(label: &str) -> String {
     format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")

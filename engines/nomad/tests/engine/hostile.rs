@@ -213,7 +213,7 @@ async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
                 ];
                 if head.contains("next_token=page-2") {
                     let ours = token("ours", &format!("strongroom-ci-{unique}"));
-                    return response("200 OK", "", &format!("[{}]", ours));
+                    return response("200 OK", "", &format!("[{ours}]"));
                 }
                 let more = "x-nomad-nexttoken: page-2\r\n";
                 response("200 OK", more, &format!("[{}]", others.join(",")))

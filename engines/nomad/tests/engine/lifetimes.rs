@@ -1,11 +1,10 @@
 //! How long leases and tokens live, and whose word counts.
 
-use strongroom_fakes::nomad::Version;
+use strongroom_fakes::nomad::{Nomad, Version};
 use strongroom_sdk::Ttl;
 use strongroom_sdk::testing::{Host, json};
 
 use super::{everywhere, ready, ready_with, secs};
-use strongroom_fakes::nomad::Nomad;
 
 /// Of a new token: the lease's lifetime, its longest, and Nomad's own expiry, in seconds.
 async fn lives(host: &Host, nomad: &Nomad, role: &str) -> (u64, u64, u64) {
@@ -30,6 +29,18 @@ async fn the_roles_come_first_then_the_usual_then_the_mounts() {
         assert_eq!(lives(&host, &nomad, "open").await, (300, 1800, 1800));
         assert_eq!(lives(&host, &nomad, "half").await, (300, 1200, 1200));
         assert_eq!(lives(&host, &nomad, "long").await, (300, 7200, 7200), "within the mount's");
+    })
+    .await;
+}
+
+/// The fraction of a second that storing the intent takes.
+#[tokio::test]
+async fn a_fraction_of_a_second_shortens_nothing() {
+    everywhere(|host| async move {
+        let nomad = ready(&host).await;
+        host.write("role/ci", json!({ "ttl": "10m" })).await.unwrap();
+        host.slow_writes(std::time::Duration::from_millis(300));
+        assert_eq!(lives(&host, &nomad, "ci").await, (600, 600, 600));
     })
     .await;
 }
