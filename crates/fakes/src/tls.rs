@@ -42,8 +42,16 @@ impl Authority {
 
     /// A certificate for a name or an address.
     pub fn certify(&self, name: &str) -> Result<Certified, Broken> {
-        let key = KeyPair::generate()?;
-        let cert = CertificateParams::new([name.to_owned()])?.signed_by(&key, &self.issuer)?;
+        self.certify_key(name, &KeyPair::generate()?)
+    }
+
+    /// One for a key that has one already, as when a certificate is renewed.
+    pub fn certify_again(&self, name: &str, certified: &Certified) -> Result<Certified, Broken> {
+        self.certify_key(name, &KeyPair::from_pem(&certified.key)?)
+    }
+
+    fn certify_key(&self, name: &str, key: &KeyPair) -> Result<Certified, Broken> {
+        let cert = CertificateParams::new([name.to_owned()])?.signed_by(key, &self.issuer)?;
         Ok(Certified { cert: cert.pem(), key: key.serialize_pem() })
     }
 

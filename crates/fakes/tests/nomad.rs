@@ -27,7 +27,7 @@ struct Heard {
 
 impl Heard {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}", self.text))
+        serde_json::from_str(&self.text).unwrap()
     }
 }
 

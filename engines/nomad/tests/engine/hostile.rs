@@ -262,11 +262,12 @@ async fn a_list_that_makes_no_sense_deletes_nothing() {
         .await;
         refusal(&host, &hostile).await;
         host.advance(secs(20)).await;
+        // The empty list goes on at a place that is none.
         for body in [
+            "[]",
             r#"[{"AccessorID":"../job/a","Name":"NAME"}]"#,
             r#"[{"AccessorID":"","Name":"NAME"}]"#,
             r#"{"AccessorID":"a","Name":"NAME"}"#,
-            "[]",
         ] {
             body.clone_into(&mut said.lock().unwrap());
             let before = hostile.asked().len();
@@ -274,7 +275,8 @@ async fn a_list_that_makes_no_sense_deletes_nothing() {
             host.until("it is looked for", || async { hostile.asked().len() > before }).await;
         }
         assert_eq!(host.intents().len(), 1);
-        assert!(!hostile.asked().iter().any(|line| line.starts_with("DELETE")));
+        let odd = |line: &String| line.starts_with("DELETE") || line.contains("next_token");
+        assert!(!hostile.asked().iter().any(odd));
     })
     .await;
 }

@@ -32,7 +32,9 @@ async fn nomad_is_believed_by_the_given_authority_and_shown_the_given_certificat
         // Another authority's word counts for nothing, on either side; the change counts at once.
         let other = Authority::new().unwrap();
         let theirs = other.certify("strongroom").unwrap();
+        let same_key = other.certify_again("strongroom", &mine).unwrap();
         let cases = [
+            json!({ "client_cert": same_key.cert }),
             json!({ "ca_cert": other.cert() }),
             json!({ "ca_cert": authority.cert(), "client_cert": theirs.cert, "client_key": theirs.key }),
             json!({ "client_cert": "", "client_key": "" }),
