@@ -249,7 +249,7 @@ mod tests {
         };
         assert_eq!(wrong("read -nosuch x"), "flag provided but not defined: -nosuch");
         assert_eq!(wrong("read -field"), "flag needs an argument: -field");
-        assert_eq!(wrong("server -dev-tls"), "flag provided but not defined: -dev-tls");
+        assert_eq!(wrong("server -dev-ha"), "flag provided but not defined: -dev-ha");
     }
 
     #[test]

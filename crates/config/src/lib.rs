@@ -9,14 +9,16 @@
 //! leaving it out would change what the server protects or where data lies: then the server doesn't
 //! start. Or it is unknown and harmless: a warning.
 
+#[cfg(test)]
+mod book;
 pub mod listener;
 pub mod plugin;
 pub mod reading;
 pub mod storage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-pub use listener::{ListenerConfig, TlsFiles, TlsVersion};
+pub use listener::{Endpoint, ForwardingConfig, ListenerConfig, SocketFile, TlsConfig, TlsVersion};
 pub use plugin::PluginConfig;
 pub use reading::{ConfigError, Place};
 pub use storage::StorageConfig;
@@ -47,6 +49,10 @@ pub struct Config {
     pub log_level: Level,
     /// What a log line looks like.
     pub log_format: Format,
+    /// A file that gets the log as well as standard error.
+    pub log_file: Option<PathBuf>,
+    /// A file that holds the server's process id while it runs.
+    pub pid_file: Option<PathBuf>,
     /// What is unknown or not built, and does no harm.
     pub warnings: Vec<String>,
 }
@@ -77,7 +83,9 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "license_path",
     "enable_unauthenticated_access",
 ];
-const KNOWN: [&str; 14] = [
+/// A log that nobody cuts fills the disk.
+const ROTATION: [&str; 3] = ["log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files"];
+const KNOWN: [&str; 16] = [
     "storage",
     "backend",
     "listener",
@@ -91,6 +99,8 @@ const KNOWN: [&str; 14] = [
     "max_lease_ttl",
     "log_level",
     "log_format",
+    "log_file",
+    "pid_file",
     "ui",
 ];
 
@@ -105,10 +115,14 @@ impl Config {
     ///     listener "tcp" { address = "127.0.0.1:8200"  tls_disable = true }
     ///     plugin_directory = "/etc/strongroom/plugins"
     ///     default_lease_ttl = "1h"
+    ///     log_level = "warn"
+    ///     log_file  = "/var/log/strongroom/server.log"
+    ///     pid_file  = "/run/strongroom/pid"
     ///     "#,
     ///     "server.hcl",
     /// )?;
     /// assert_eq!(config.listeners.len(), 1);
+    /// assert!(config.pid_file.is_some() && config.warnings.is_empty());
     /// # Ok::<(), strongroom_config::ConfigError>(())
     /// ```
     pub fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
@@ -143,6 +157,8 @@ impl Config {
             .map_err(|error| ConfigError::syntax(name, &error))?;
         let section = Section::new(&body, name);
         section.refuse(&REFUSED, "this server can't honour it yet, and won't run without it")?;
+        let text = "log files aren't cut by this server: rename log_file and send SIGHUP";
+        section.refuse(&ROTATION, text)?;
         for item in body.unknown(&KNOWN) {
             let place = section.place(&item.key);
             let key = &item.key.text;
@@ -163,6 +179,8 @@ impl Config {
         section.duration("max_lease_ttl", &mut self.max_lease_ttl)?;
         section.parsed("log_level", &mut self.log_level)?;
         section.parsed("log_format", &mut self.log_format)?;
+        section.path("log_file", &mut self.log_file)?;
+        section.path("pid_file", &mut self.pid_file)?;
         if section.read("ui", Value::as_bool_loose)? == Some(true) {
             self.warnings.push("the setting ui has no effect: there is no web UI yet".to_owned());
         }
@@ -184,7 +202,24 @@ impl Config {
         if !max.is_zero() && default > max {
             return Err(ConfigError::new("default_lease_ttl must not be above max_lease_ttl"));
         }
+        self.check_files()?;
         Ok(self)
+    }
+
+    /// What the server writes must not lie where it runs programs from: parts of a log are what
+    /// clients sent. To be asked again when a flag has changed a file's place.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        let Some(plugins) = &self.plugin.directory else { return Ok(()) };
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        for (name, file) in [("log_file", &self.log_file), ("pid_file", &self.pid_file)] {
+            let Some(file) = file else { continue };
+            let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
+            if folder.is_some_and(|folder| real(folder).starts_with(real(plugins))) {
+                let text = format!("{name} must not lie in the plugin_directory");
+                return Err(ConfigError::new(text));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -225,6 +260,29 @@ mod tests {
             assert!(error.contains(&format!("test.hcl:{line}:")), "{error}");
             assert!(error.contains("can't honour"), "{error}");
         }
+        let error = with("log_rotate_bytes = 1000").unwrap_err();
+        assert!(error.contains("test.hcl:3:1: log_rotate_bytes: ") && error.contains("SIGHUP"));
+    }
+
+    #[test]
+    fn cve_2025_6000_nothing_is_written_where_programs_are_run_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plugins, alias) = (folder.path().join("plugins"), folder.path().join("alias"));
+        std::fs::create_dir(&plugins).unwrap();
+        std::os::unix::fs::symlink(&plugins, &alias).unwrap();
+        let setting = format!("plugin_directory = \"{}\"\n", plugins.display());
+        for name in ["log_file", "pid_file"] {
+            for place in
+                [plugins.join("x"), alias.join("x"), folder.path().join("plugins/../alias/x")]
+            {
+                let error = with(&format!("{setting}{name} = \"{}\"", place.display()));
+                assert!(error.unwrap_err().contains(&format!("{name} must not lie")));
+            }
+            let beside = folder.path().join("x");
+            assert!(with(&format!("{setting}{name} = \"{}\"", beside.display())).is_ok());
+        }
+        let whole = format!("{setting}log_file = \"{}\"", alias.display());
+        assert!(with(&whole).unwrap_err().contains("log_file must not lie"));
     }
 
     #[test]
@@ -242,9 +300,12 @@ mod tests {
 
     #[test]
     fn wrong_values_name_their_place_and_not_themselves() {
-        for text in
-            ["log_level = \"hunter2\"", "max_lease_ttl = \"hunter2\"", "api_addr = [\"hunter2\"]"]
-        {
+        for text in [
+            "log_level = \"hunter2\"",
+            "max_lease_ttl = \"hunter2\"",
+            "api_addr = [\"hunter2\"]",
+            "pid_file = \"hunter2\"",
+        ] {
             let error = with(text).unwrap_err();
             assert!(error.contains("test.hcl:3:"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");

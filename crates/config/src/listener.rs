@@ -1,5 +1,9 @@
 //! `listener`: where clients connect.
 //!
+//! - [`endpoint`]: an address, or a socket file
+//! - [`tls`]: certificates, versions, clients that must have a certificate
+//! - [`forwarding`]: proxies in front
+//!
 //! ```
 //! # use strongroom_config::Config;
 //! let config = Config::parse(
@@ -9,6 +13,11 @@
 //!         address       = "0.0.0.0:8200"
 //!         tls_cert_file = "/etc/strongroom/tls.crt"
 //!         tls_key_file  = "/etc/strongroom/tls.key"
+//!
+//!         max_request_size         = 1048576
+//!         max_json_depth           = 32
+//!         max_request_json_strings = 10000
+//!         http_read_timeout        = "10s"
 //!     }
 //!     "#,
 //!     "server.hcl",
@@ -17,24 +26,36 @@
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
-use std::path::PathBuf;
+pub mod endpoint;
+pub mod forwarding;
+pub mod tls;
 
 use strongroom_hcl::Block;
 use strongroom_types::Ttl;
+use strongroom_types::fields::JsonLimits;
 
+pub use self::endpoint::{Endpoint, SocketFile};
+pub use self::forwarding::ForwardingConfig;
+pub use self::tls::{TlsConfig, TlsVersion};
 use crate::reading::{ConfigError, Section};
 
 /// Where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// Address and port.
-    pub address: String,
-    /// Certificate and key; none only if `tls_disable` says so.
-    pub tls: Option<TlsFiles>,
+    /// An address, or a socket file.
+    pub endpoint: Endpoint,
+    /// How it speaks TLS; none only if `tls_disable` says so, and for a socket file.
+    pub tls: Option<TlsConfig>,
+    /// Proxies whose word on a client's address is taken.
+    pub forwarding: Option<ForwardingConfig>,
     /// Bytes of a request's body.
     pub max_request_size: usize,
     /// Bytes that unfinished and large bodies may take together.
     pub max_request_bytes_in_flight: usize,
+    /// Deepest nesting of a body in JSON.
+    pub max_json_depth: usize,
+    /// Most strings of a body in JSON, keys included.
+    pub max_request_json_strings: usize,
     /// Open connections; none for as many as the limit of open files allows.
     pub max_connections: Option<usize>,
     /// How long a request may take.
@@ -49,65 +70,40 @@ pub struct ListenerConfig {
     pub http_idle_timeout: Ttl,
 }
 
-/// Files of a listener's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Certificate and chain, PEM.
-    pub cert_file: PathBuf,
-    /// Private key, PEM.
-    pub key_file: PathBuf,
-    /// The oldest version that is spoken.
-    pub min_version: TlsVersion,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// 1.2
-    #[default]
-    Tls12,
-    /// 1.3
-    Tls13,
-}
-
 /// Settings that restrict or redirect, and aren't built.
-const REFUSED: [&str; 18] = [
-    "tls_client_ca_file",
-    "tls_require_and_verify_client_cert",
-    "tls_cipher_suites",
-    "tls_max_version",
+const REFUSED: [&str; 17] = [
     "tls_acme_domains",
     "tls_acme_ca_directory",
     "proxy_protocol_behavior",
     "proxy_protocol_authorized_addrs",
-    "x_forwarded_for_authorized_addrs",
-    "x_forwarded_for_hop_skips",
-    "x_forwarded_for_reject_not_present",
-    "x_forwarded_for_reject_not_authorized",
+    "x_forwarded_for_client_cert_header",
     "require_request_header",
+    "max_request_json_memory",
+    "max_json_string_value_length",
+    "max_json_object_entry_count",
+    "max_json_array_element_count",
     "custom_response_headers",
     "chroot_namespace",
     "redact_addresses",
     "redact_cluster_name",
     "redact_version",
+    "disable_unauthed_rekey_endpoints",
+    "disable_unauthed_generate_root_endpoints",
 ];
 /// Accepted and without effect: there is nothing to switch off, or nothing to reach.
-const WITHOUT_EFFECT: [&str; 6] = [
+const WITHOUT_EFFECT: [&str; 5] = [
     "cluster_address",
-    "tls_disable_client_certs",
     "tls_prefer_server_cipher_suites",
     "telemetry",
     "profiling",
     "inflight_requests_logging",
 ];
-const KNOWN: [&str; 13] = [
-    "address",
-    "tls_disable",
-    "tls_cert_file",
-    "tls_key_file",
-    "tls_min_version",
+/// Beside those of the parts.
+const KNOWN: [&str; 10] = [
     "max_request_size",
     "max_request_bytes_in_flight",
+    "max_json_depth",
+    "max_request_json_strings",
     "max_request_duration",
     "max_connections",
     "http_read_header_timeout",
@@ -115,14 +111,20 @@ const KNOWN: [&str; 13] = [
     "http_write_timeout",
     "http_idle_timeout",
 ];
+/// What reads JSON later on follows a nesting of 128.
+const DEEPEST: usize = 100;
 
 impl Default for ListenerConfig {
     fn default() -> Self {
+        let json = JsonLimits::default();
         Self {
-            address: "127.0.0.1:8200".to_owned(),
+            endpoint: Endpoint::Tcp("127.0.0.1:8200".to_owned()),
             tls: None,
+            forwarding: None,
             max_request_size: 32 << 20,
             max_request_bytes_in_flight: 256 << 20,
+            max_json_depth: json.depth,
+            max_request_json_strings: json.strings,
             max_connections: None,
             max_request_duration: Ttl::from_secs(90),
             http_read_header_timeout: Ttl::from_secs(10),
@@ -141,73 +143,82 @@ impl ListenerConfig {
     ) -> Result<Self, ConfigError> {
         let [label] = block.labels;
         let section = Section::new(block.body, file);
-        if label.text != "tcp" {
-            let text = format!("unknown listener type {:?}; there is \"tcp\"", label.text);
-            return Err(ConfigError::at(&section.place(label), text));
-        }
         section.refuse(&REFUSED, "this listener can't honour it yet, and won't run without it")?;
-        let known: Vec<&str> = KNOWN.iter().chain(&WITHOUT_EFFECT).copied().collect();
-        section.warn_unknown(&known, warnings);
-        let mut listener = Self { tls: tls(&section)?, ..Self::default() };
-        if listener.tls.is_none() && !tls_is_disabled(&section)? {
-            let text = "a listener needs tls_cert_file and tls_key_file, or tls_disable = true";
-            return Err(ConfigError::at(&section.place(label), text));
+        section.warn_unknown(&known().collect::<Vec<_>>(), warnings);
+        let mut listener = Self::default();
+        match label.text.as_str() {
+            "tcp" => {
+                listener.endpoint = endpoint::tcp(&section)?;
+                listener.tls = tls::read(&section, warnings)?;
+                if listener.tls.is_none() && !tls::is_disabled(&section)? {
+                    let text =
+                        "a listener needs tls_cert_file and tls_key_file, or tls_disable = true";
+                    return Err(ConfigError::at(&section.place(label), text));
+                }
+                listener.forwarding = forwarding::read(&section)?;
+            }
+            "unix" => {
+                let may_stay = ["tls_disable", "tls_disable_client_certs"];
+                let rest = tls::KNOWN.into_iter().filter(|name| !may_stay.contains(name));
+                section.refuse(&rest.collect::<Vec<_>>(), "TLS isn't spoken on a socket file")?;
+                let text = "clients of a socket file have no address, and no proxy speaks for them";
+                section.refuse(&forwarding::KNOWN, text)?;
+                listener.endpoint = endpoint::unix(&section)?.ok_or_else(|| {
+                    let text = "a listener \"unix\" needs an address: address = \"/run/….sock\"";
+                    ConfigError::at(&section.place(label), text)
+                })?;
+            }
+            other => {
+                let text =
+                    format!("unknown listener type {other:?}; there are \"tcp\" and \"unix\"");
+                return Err(ConfigError::at(&section.place(label), text));
+            }
         }
-        section.text("address", &mut listener.address)?;
-        section.size("max_request_size", &mut listener.max_request_size)?;
-        section.size("max_request_bytes_in_flight", &mut listener.max_request_bytes_in_flight)?;
-        let mut connections = 0;
-        section.size("max_connections", &mut connections)?;
-        listener.max_connections = (connections > 0).then_some(connections);
-        section.duration("max_request_duration", &mut listener.max_request_duration)?;
-        section.duration("http_read_header_timeout", &mut listener.http_read_header_timeout)?;
-        section.duration("http_read_timeout", &mut listener.http_read_timeout)?;
-        section.duration("http_write_timeout", &mut listener.http_write_timeout)?;
-        section.duration("http_idle_timeout", &mut listener.http_idle_timeout)?;
+        listener.bounds(&section)?;
         Ok(listener)
     }
-}
 
-fn tls_is_disabled(section: &Section<'_>) -> Result<bool, ConfigError> {
-    let mut disabled = false;
-    section.flag("tls_disable", &mut disabled)?;
-    Ok(disabled)
-}
-
-fn tls(section: &Section<'_>) -> Result<Option<TlsFiles>, ConfigError> {
-    if tls_is_disabled(section)? {
-        return Ok(None);
-    }
-    let (mut cert, mut key) = (String::new(), String::new());
-    section.text("tls_cert_file", &mut cert)?;
-    section.text("tls_key_file", &mut key)?;
-    let mut version = "tls12".to_owned();
-    section.text("tls_min_version", &mut version)?;
-    let min_version = match version.as_str() {
-        "tls12" => TlsVersion::Tls12,
-        "tls13" => TlsVersion::Tls13,
-        _ => return Err(section.wrong("tls_min_version", "must be \"tls12\" or \"tls13\"")),
-    };
-    match (cert.is_empty(), key.is_empty()) {
-        (true, true) => Ok(None),
-        (false, false) => {
-            Ok(Some(TlsFiles { cert_file: cert.into(), key_file: key.into(), min_version }))
+    fn bounds(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
+        section.size("max_request_size", &mut self.max_request_size)?;
+        section.size("max_request_bytes_in_flight", &mut self.max_request_bytes_in_flight)?;
+        section.size("max_json_depth", &mut self.max_json_depth)?;
+        if self.max_json_depth > DEEPEST {
+            return Err(section.wrong("max_json_depth", format!("must be at most {DEEPEST}")));
         }
-        (true, false) => Err(section.wrong("tls_key_file", "needs tls_cert_file as well")),
-        (false, true) => Err(section.wrong("tls_cert_file", "needs tls_key_file as well")),
+        section.size("max_request_json_strings", &mut self.max_request_json_strings)?;
+        let mut connections = 0;
+        section.size("max_connections", &mut connections)?;
+        self.max_connections = (connections > 0).then_some(connections);
+        section.duration("max_request_duration", &mut self.max_request_duration)?;
+        section.duration("http_read_header_timeout", &mut self.http_read_header_timeout)?;
+        section.duration("http_read_timeout", &mut self.http_read_timeout)?;
+        section.duration("http_write_timeout", &mut self.http_write_timeout)?;
+        section.duration("http_idle_timeout", &mut self.http_idle_timeout)
     }
+}
+
+/// All that a listener may have.
+fn known() -> impl Iterator<Item = &'static str> {
+    let parts = endpoint::KNOWN.into_iter().chain(tls::KNOWN).chain(forwarding::KNOWN);
+    parts.chain(KNOWN).chain(WITHOUT_EFFECT)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::Config;
 
-    fn read(listener: &str) -> Result<ListenerConfig, String> {
-        let text = format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\n{listener}\n}}");
+    fn read_as(kind: &str, listener: &str) -> Result<ListenerConfig, String> {
+        let text = format!("storage \"inmem\" {{}}\nlistener \"{kind}\" {{\n{listener}\n}}");
         let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
         Ok(config.listeners[0].clone())
+    }
+
+    fn read(listener: &str) -> Result<ListenerConfig, String> {
+        read_as("tcp", listener)
     }
 
     #[test]
@@ -215,26 +226,55 @@ mod tests {
         assert!(read("").unwrap_err().contains("tls_disable = true"));
         assert_eq!(read("tls_disable = 1").unwrap(), ListenerConfig::default());
         assert!(read("tls_cert_file = \"c\"").unwrap_err().contains("t.hcl:3:1"));
-        let tls = read("tls_cert_file = \"c\"\ntls_key_file = \"k\"\ntls_min_version = \"tls13\"");
-        assert_eq!(tls.unwrap().tls.unwrap().min_version, TlsVersion::Tls13);
-        assert!(
-            read("tls_cert_file = \"c\"\ntls_key_file = \"k\"\ntls_min_version = \"tls10\"")
-                .is_err()
-        );
+        let tls = read("tls_cert_file = \"c\"\ntls_key_file = \"k\"").unwrap().tls.unwrap();
+        assert_eq!((tls.cert_file, tls.key_file), (PathBuf::from("c"), PathBuf::from("k")));
+    }
+
+    #[test]
+    fn a_socket_file_is_its_owners_alone_unless_told_otherwise() {
+        let Endpoint::Unix(usual) = read_as("unix", "address = \"/s\"").unwrap().endpoint else {
+            panic!("no socket");
+        };
+        let expected = SocketFile { path: "/s".into(), mode: 0o600, user: None, group: None };
+        assert_eq!(usual, expected);
+        let all = "address = \"/s\"\nsocket_mode = 0660\nsocket_user = 7\nsocket_group = \"g\"";
+        let Endpoint::Unix(all) = read_as("unix", all).unwrap().endpoint else { panic!("none") };
+        assert_eq!((all.mode, all.user, all.group), (0o660, Some("7".into()), Some("g".into())));
+        for (text, error) in [
+            ("tls_disable = true", "t.hcl:2:10: a listener \"unix\" needs an address"),
+            ("address = \"api.sock\"", "t.hcl:3:1: address: must be the absolute path"),
+            ("address = \"/s\"\nsocket_mode = \"rw\"", "t.hcl:4:1: socket_mode: must be octal"),
+            ("address = \"/s\"\nsocket_mode = \"7777\"", "t.hcl:4:1: socket_mode: must be octal"),
+            ("address = \"/s\"\ntls_cert_file = \"c\"", "t.hcl:4:1: tls_cert_file: TLS isn't"),
+            (
+                "address = \"/s\"\nx_forwarded_for_authorized_addrs = \"::1\"",
+                "t.hcl:4:1: x_forwarded_for_authorized_addrs: clients of a socket file",
+            ),
+        ] {
+            let got = read_as("unix", text).unwrap_err();
+            assert!(got.starts_with(error), "{got}");
+        }
+        let error = read("tls_disable = true\nsocket_mode = \"0600\"").unwrap_err();
+        assert!(error.contains("t.hcl:4:1: socket_mode: only a listener \"unix\""), "{error}");
     }
 
     #[test]
     fn what_restricts_and_is_not_built_is_refused() {
         for name in REFUSED {
-            let error = read(&format!("tls_disable = true\n{name} = \"x\"")).unwrap_err();
-            assert!(error.contains("t.hcl:4:1") && error.contains(name), "{error}");
+            for (kind, other) in [("tcp", "tls_disable = true"), ("unix", "address = \"/s\"")] {
+                let error = read_as(kind, &format!("{other}\n{name} = \"x\"")).unwrap_err();
+                assert!(error.contains("t.hcl:4:1") && error.contains(name), "{error}");
+            }
         }
     }
 
     #[test]
     fn every_setting_stands_in_the_book() {
         let page = include_str!("../../../docs/src/reference/listener.md");
-        for name in KNOWN.iter().chain(&WITHOUT_EFFECT).chain(&REFUSED) {
+        for name in known().chain(REFUSED) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+        for name in tls::CIPHER_SUITES {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }
     }
@@ -249,12 +289,17 @@ mod tests {
         assert!(read("tls_disable = true\nmax_request_size = 0").is_err());
         assert!(read("tls_disable = true\nmax_connections = 0").is_err());
         let text = "tls_disable = true\nmax_connections = 7\nmax_request_bytes_in_flight = 9\n\
-                    http_write_timeout = \"6s\"\nhttp_read_header_timeout = 5";
+                    http_write_timeout = \"6s\"\nhttp_read_header_timeout = 5\n\
+                    max_json_depth = 10\nmax_request_json_strings = 11";
         let listener = read(text).unwrap();
         assert_eq!(listener.max_connections, Some(7));
         assert_eq!(listener.max_request_bytes_in_flight, 9);
         assert_eq!(listener.http_write_timeout, Ttl::from_secs(6));
         assert_eq!(listener.http_read_header_timeout, Ttl::from_secs(5));
-        assert!(Config::parse("storage \"inmem\" {}\nlistener \"udp\" {}", "t").is_err());
+        assert_eq!((listener.max_json_depth, listener.max_request_json_strings), (10, 11));
+        let deep = read("tls_disable = true\nmax_json_depth = 1000").unwrap_err();
+        assert!(deep.contains("must be at most 100"), "{deep}");
+        let unknown = Config::parse("storage \"inmem\" {}\nlistener \"udp\" {}", "t");
+        assert!(unknown.unwrap_err().to_string().contains("there are \"tcp\" and \"unix\""));
     }
 }

@@ -30,18 +30,8 @@ pub struct PluginConfig {
 
 impl PluginConfig {
     pub(crate) fn merge(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
-        for (name, to) in
-            [("plugin_directory", &mut self.directory), ("plugin_tmpdir", &mut self.tmpdir)]
-        {
-            let mut path = String::new();
-            section.text(name, &mut path)?;
-            if !path.is_empty() {
-                if !path.starts_with('/') {
-                    return Err(section.wrong(name, "must be an absolute path"));
-                }
-                *to = Some(path.into());
-            }
-        }
+        section.path("plugin_directory", &mut self.directory)?;
+        section.path("plugin_tmpdir", &mut self.tmpdir)?;
         section.flag("plugin_inherit_env", &mut self.inherit_env)?;
         section.flag("plugin_allow_scripts", &mut self.allow_scripts)
     }

@@ -112,6 +112,13 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Refuses a setting that is switched on.
+    pub(crate) fn refuse_flag(&self, name: &str, why: &str) -> Result<(), ConfigError> {
+        let mut on = false;
+        self.flag(name, &mut on)?;
+        if on { Err(self.wrong(name, why)) } else { Ok(()) }
+    }
+
     /// Warns of settings that aren't known.
     pub(crate) fn warn_unknown(&self, known: &[&str], warnings: &mut Vec<String>) {
         for item in self.body.unknown(known) {
@@ -177,11 +184,29 @@ impl<'t> Section<'t> {
         Ok(())
     }
 
+    /// Sets `to` if the setting is there and not empty: an absolute path.
+    pub(crate) fn path(&self, name: &str, to: &mut Option<PathBuf>) -> Result<(), ConfigError> {
+        let mut path = String::new();
+        self.text(name, &mut path)?;
+        if !path.is_empty() {
+            if !path.starts_with('/') {
+                return Err(self.wrong(name, "must be an absolute path"));
+            }
+            *to = Some(path.into());
+        }
+        Ok(())
+    }
+
+    /// Where a setting stands.
+    pub(crate) fn place_of(&self, name: &str) -> Place {
+        match self.body.attr(name) {
+            Some(item) => self.place(&item.key),
+            None => Place(self.file.to_owned()),
+        }
+    }
+
     /// An error about a setting's value, without the value.
     pub(crate) fn wrong(&self, name: &str, text: impl fmt::Display) -> ConfigError {
-        match self.body.attr(name) {
-            Some(item) => ConfigError::at(&self.place(&item.key), format!("{name}: {text}")),
-            None => ConfigError(format!("{}: {name}: {text}", self.file)),
-        }
+        ConfigError::at(&self.place_of(name), format!("{name}: {text}"))
     }
 }

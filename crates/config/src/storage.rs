@@ -122,6 +122,12 @@ fn read(
     }
 }
 
+/// All that a storage stanza may have, for the book.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static &'static str> {
+    ["path", "cache_bytes"].iter().chain(&WITHOUT_EFFECT).chain(&CLUSTER)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::Config;

@@ -3,10 +3,12 @@
 //! In reading order:
 //!
 //! - [`listener`]: accepts connections, with TLS or without, within bounds
+//! - [`socket`]: over TCP or a socket file
+//! - [`forwarding`]: who a client is if a proxy speaks for it
 //! - [`descriptors`]: how many connections that may be
 //! - `connection`: HTTP over one of them; [`watch`]: how long a client may take for what;
 //!   `stream` and `paced` tell the watch what moves
-//! - `misdirected`: plain HTTP where TLS is spoken
+//! - `misdirected`: clients that don't get in where TLS is spoken
 //! - [`request`]: from HTTP to a core request
 //! - [`body`]: its body, bounded for itself and together with all others
 //! - [`target`]: the path and query of a request, cleaned or refused
@@ -18,16 +20,20 @@ pub mod body;
 mod connection;
 pub mod descriptors;
 pub mod error;
+pub mod forwarding;
 pub mod listener;
 mod misdirected;
 mod paced;
 pub mod request;
+pub mod socket;
 mod stream;
 pub mod target;
 pub mod watch;
 
 pub use body::Bodies;
+pub use forwarding::Forwarding;
 pub use listener::{Limits, Listener, TlsSource};
+pub use socket::Socket;
 pub use watch::Timeouts;
 
 use bytes::Bytes;

@@ -1,13 +1,14 @@
 //! [`Listener`]: accepts connections within bounds, and ends them gracefully.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use strongroom_core::Core;
 use strongroom_sdk::engine::Connection;
 use strongroom_types::fields::JsonLimits;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -15,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Bodies;
+use crate::forwarding::Forwarding;
+use crate::socket::{Socket, Stream};
 use crate::watch::Timeouts;
-use crate::{connection, misdirected};
+use crate::{Body, connection, misdirected};
 
 /// Bounds of a listener.
 #[derive(Clone, Debug)]
@@ -59,33 +62,42 @@ pub trait TlsSource: Send + Sync + 'static {
 
 /// A bound socket.
 pub struct Listener {
-    socket: TcpListener,
+    socket: Socket,
+    serving: Arc<Serving>,
+}
+
+/// What every connection of a listener has in common.
+struct Serving {
     tls: Option<Arc<dyn TlsSource>>,
+    forwarding: Option<Forwarding>,
     limits: Arc<Limits>,
 }
 
 impl Listener {
-    /// Over a socket that is bound already.
-    pub fn new(socket: TcpListener, tls: Option<Arc<dyn TlsSource>>, limits: Limits) -> Self {
-        Self { socket, tls, limits: Arc::new(limits) }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// Over a socket that is bound already. TLS is for TCP alone.
+    pub fn new(
+        socket: impl Into<Socket>,
+        tls: Option<Arc<dyn TlsSource>>,
+        forwarding: Option<Forwarding>,
+        limits: Limits,
+    ) -> Self {
+        let limits = Arc::new(limits);
+        let serving = Arc::new(Serving { tls, forwarding, limits });
+        Self { socket: socket.into(), serving }
     }
 
     /// Serves until told to stop, then lets requests being answered finish.
     pub async fn serve(self, core: Core, stop: CancellationToken) {
+        let Self { socket, serving } = self;
         let connections = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(self.limits.max_connections));
+        let places = Arc::new(Semaphore::new(serving.limits.max_connections));
         loop {
             let place = tokio::select! {
                 place = places.clone().acquire_owned() => place,
                 () = stop.cancelled() => break,
             };
             let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
+                accepted = socket.accept() => accepted,
                 () = stop.cancelled() => break,
             };
             let (stream, peer) = match accepted {
@@ -98,47 +110,74 @@ impl Listener {
                     continue;
                 }
             };
-            // Small answers should leave at once; failing to say so costs only time.
-            let _ = stream.set_nodelay(true);
-            let connection = Connection { address: peer.ip(), port: peer.port() };
-            let (core, limits, stop) = (core.clone(), self.limits.clone(), stop.clone());
-            let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+            let (serving, core, stop) = (serving.clone(), core.clone(), stop.clone());
             connections.spawn(async move {
                 let _place = place;
-                let timeouts = limits.timeouts;
-                let answer = move |request| {
-                    let (core, limits) = (core.clone(), limits.clone());
-                    async move { crate::handle(&core, &limits, request, Some(connection)).await }
-                };
-                match tls {
-                    None => connection::serve(stream, timeouts, stop, answer).await,
-                    Some(acceptor) => {
-                        let greeting = secured(stream, &acceptor);
-                        match tokio::time::timeout(timeouts.handshake, greeting).await {
-                            Ok(Ok(Some(stream))) => {
-                                connection::serve(stream, timeouts, stop, answer).await;
-                            }
-                            Ok(Ok(None)) => tracing::debug!(%peer, "plain HTTP came to a TLS port"),
-                            Ok(Err(error)) => {
-                                tracing::debug!(%error, %peer, "a TLS handshake failed");
-                            }
-                            Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
-                        }
-                    }
-                }
+                serving.serve(stream, peer, core, stop).await;
             });
         }
+        // Whoever comes now is told so at once.
+        drop(socket);
         connections.close();
-        let patience = self.limits.timeouts.shutdown;
+        let patience = serving.limits.timeouts.shutdown;
         if tokio::time::timeout(patience, connections.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
         }
     }
 }
 
+impl Serving {
+    /// One connection, to its end.
+    async fn serve(
+        self: Arc<Self>,
+        stream: Stream,
+        peer: Option<Connection>,
+        core: Core,
+        stop: CancellationToken,
+    ) {
+        let timeouts = self.limits.timeouts;
+        let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        let answer = move |request| {
+            let (core, serving) = (core.clone(), self.clone());
+            async move { serving.answer(&core, request, peer).await }
+        };
+        match (stream, tls) {
+            (Stream::Unix(stream), _) => connection::serve(stream, timeouts, stop, answer).await,
+            (Stream::Tcp(stream), None) => connection::serve(stream, timeouts, stop, answer).await,
+            (Stream::Tcp(stream), Some(acceptor)) => {
+                let greeting = secured(stream, &acceptor);
+                match tokio::time::timeout(timeouts.handshake, greeting).await {
+                    Ok(Ok(Some(stream))) => {
+                        connection::serve(stream, timeouts, stop, answer).await;
+                    }
+                    Ok(Ok(None)) => tracing::debug!(?peer, "plain HTTP came to a TLS port"),
+                    Ok(Err(error)) => tracing::debug!(%error, ?peer, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!(?peer, "a TLS handshake took too long"),
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        core: &Core,
+        request: Request<Incoming>,
+        peer: Option<Connection>,
+    ) -> Response<Body> {
+        let client = match (&self.forwarding, peer) {
+            (Some(forwarding), Some(peer)) => match forwarding.client(peer, request.headers()) {
+                Ok(client) => Some(client),
+                Err(text) => return Forwarding::refusal(text),
+            },
+            _ => peer,
+        };
+        crate::handle(core, &self.limits, request, client).await
+    }
+}
+
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listener").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+        f.debug_struct("Listener").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
@@ -151,5 +190,11 @@ async fn secured(
         misdirected::answer(stream).await?;
         return Ok(None);
     }
-    acceptor.accept(stream).await.map(Some)
+    match acceptor.accept(stream).into_fallible().await {
+        Ok(stream) => Ok(Some(stream)),
+        Err((error, stream)) => {
+            misdirected::part(stream).await;
+            Err(error)
+        }
+    }
 }

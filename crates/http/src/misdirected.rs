@@ -1,6 +1,9 @@
-//! Plain HTTP where TLS is spoken: told so in plain HTTP, since nothing else would be understood.
+//! Clients that don't get in where TLS is spoken. Plain HTTP is told so in plain HTTP, since nothing
+//! else would be understood.
 
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// As Go's servers say it; clients look for the text.
@@ -23,9 +26,28 @@ pub(crate) async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.shutdown().await
 }
 
+/// Lets go of a client whose handshake failed, so that it gets to read why: it may have sent its
+/// first request already, and what lies unread when a socket is closed takes the reason with it.
+pub(crate) async fn part(mut stream: TcpStream) {
+    let parting = async {
+        let mut unread = [0; 4 << 10];
+        let _ = stream.shutdown().await;
+        for _ in 0..MOST_UNREAD {
+            if matches!(stream.read(&mut unread).await, Ok(0) | Err(_)) {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, parting).await;
+}
+
+/// Times 4 KiB: more than a client sends before it waits for an answer.
+const MOST_UNREAD: usize = 16;
+/// How long a client may take to go.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;

@@ -4,22 +4,29 @@
 //! - [`store`]: the physical store, measured
 //! - [`plugins`]: linked-in engines and plug-in processes, as the core wants them
 //! - [`tls`]: certificates from files, which can change while the server runs
+//! - [`socket`]: socket files of listeners
 //! - [`dev`]: what `-dev` does after the start
 
 pub mod dev;
 pub mod plugins;
+mod socket;
 mod store;
 mod tls;
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_config::{Config, ListenerConfig};
+use strongroom_config::{Config, Endpoint, ListenerConfig};
 use strongroom_core::{Core, Parts, Settings};
-use strongroom_http::{Bodies, Limits, Listener, Timeouts, TlsSource, descriptors};
+use strongroom_http::{
+    Bodies, Forwarding, Limits, Listener, Socket, Timeouts, TlsSource, descriptors,
+};
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
+use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Clock, Entropy, Ttl};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -78,13 +85,32 @@ pub struct Server;
 /// A running server.
 pub struct Running {
     core: Core,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     certificates: Vec<Arc<TlsFromFiles>>,
+    sockets: Vec<socket::Bound>,
     store: Store,
     engines: Arc<Engines>,
     allows_scripts: bool,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// With the port it got.
+    Tcp(SocketAddr),
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// How often metrics are folded.
@@ -105,21 +131,15 @@ impl Server {
         let store = Store::open(&config.storage)?;
         let files = descriptors::raise();
         let mut bound = Vec::new();
-        let mut certificates = Vec::new();
+        let (mut addresses, mut certificates, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
         for listener in &config.listeners {
-            let tls = match &listener.tls {
-                None => None,
-                Some(files) => {
-                    let source = TlsFromFiles::load(files.clone()).map_err(|reason| {
-                        StartError::Tls { address: listener.address.clone(), reason }
-                    })?;
-                    let source = Arc::new(source);
-                    certificates.push(source.clone());
-                    Some(source as Arc<dyn TlsSource>)
-                }
-            };
+            let tls = tls_of(listener)?;
+            certificates.extend(tls.clone());
+            let (socket, address) = bind(&listener.endpoint, &mut sockets).await?;
+            addresses.push(address);
+            let tls = tls.map(|source| source as Arc<dyn TlsSource>);
             let limits = limits(listener, files, config.listeners.len());
-            bound.push(bind(listener, tls, limits).await?);
+            bound.push(Listener::new(socket, tls, forwarding(listener), limits));
         }
         let engines = Arc::new(Engines::new(&options));
         let parts = Parts {
@@ -131,9 +151,7 @@ impl Server {
         };
         let core = Core::new(parts, settings(&options));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mut addresses = Vec::new();
         for listener in bound {
-            addresses.extend(listener.address());
             tasks.spawn(listener.serve(core.clone(), stop.clone()));
         }
         let (exporter, folding, clock) = (options.exporter, stop.clone(), options.clock);
@@ -147,7 +165,17 @@ impl Server {
         });
         tasks.close();
         let allows_scripts = options.config.plugin.allow_scripts;
-        Ok(Running { core, addresses, certificates, store, engines, allows_scripts, stop, tasks })
+        Ok(Running {
+            core,
+            addresses,
+            certificates,
+            sockets,
+            store,
+            engines,
+            allows_scripts,
+            stop,
+            tasks,
+        })
     }
 }
 
@@ -158,7 +186,7 @@ impl Running {
     }
 
     /// Where it listens, in the order of the configuration.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -167,18 +195,23 @@ impl Running {
         self.allows_scripts
     }
 
-    /// Reads certificates again; one that can't be used is reported and the old one stays.
-    pub fn reload_certificates(&self) {
+    /// Reads certificates again, for connections that are made from now on. Of one that can't be
+    /// used the old one stays, and the log says which file is wrong. Says whether all could be used.
+    pub fn reload_certificates(&self) -> bool {
+        let mut all = true;
         for source in &self.certificates {
             if let Err(error) = source.reload() {
                 tracing::error!(error, "a certificate could not be reloaded; the old one stays");
+                all = false;
             }
         }
+        all
     }
 
     /// Takes no more connections, lets requests being answered finish, seals, and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
+        drop(self.sockets);
         self.tasks.wait().await;
         if let Err(error) = self.core.seal().await {
             tracing::warn!(%error, "the server could not be sealed in order");
@@ -188,8 +221,8 @@ impl Running {
     }
 }
 
-impl std::fmt::Debug for Running {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
@@ -204,22 +237,57 @@ fn keep_memory_private() {
     }
 }
 
+fn tls_of(config: &ListenerConfig) -> Result<Option<Arc<TlsFromFiles>>, StartError> {
+    let load = |files| TlsFromFiles::load(files).map(Arc::new);
+    config.tls.clone().map(load).transpose().map_err(|reason| {
+        let address = config.endpoint.to_string();
+        StartError::Tls { address, reason }
+    })
+}
+
 async fn bind(
-    config: &ListenerConfig,
-    tls: Option<Arc<dyn TlsSource>>,
-    limits: Limits,
-) -> Result<Listener, StartError> {
-    let failed = |reason| StartError::Listen { address: config.address.clone(), reason };
-    let socket = TcpListener::bind(&config.address).await.map_err(failed)?;
-    Ok(Listener::new(socket, tls, limits))
+    endpoint: &Endpoint,
+    sockets: &mut Vec<socket::Bound>,
+) -> Result<(Socket, Address), StartError> {
+    let failed = |reason| StartError::Listen { address: endpoint.to_string(), reason };
+    match endpoint {
+        Endpoint::Tcp(address) => {
+            let socket = TcpListener::bind(address).await.map_err(failed)?;
+            let address = socket.local_addr().map_err(failed)?;
+            Ok((socket.into(), Address::Tcp(address)))
+        }
+        Endpoint::Unix(file) => {
+            let (socket, bound) = socket::open(file).map_err(failed)?;
+            sockets.push(bound);
+            Ok((socket.into(), Address::Unix(file.path.clone())))
+        }
+    }
+}
+
+fn forwarding(config: &ListenerConfig) -> Option<Forwarding> {
+    let config = config.forwarding.clone()?;
+    Some(Forwarding {
+        authorized: config.authorized,
+        hop_skips: config.hop_skips,
+        reject_not_authorized: config.reject_not_authorized,
+        reject_not_present: config.reject_not_present,
+    })
+}
+
+/// What is set to zero gets as long as is as good as for ever, and every clock can count it.
+fn bound(ttl: Ttl) -> Duration {
+    ttl.or(NO_TIMEOUT).min(NO_TIMEOUT).as_duration()
 }
 
 fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
-    // As long as that is as good as for ever, and every clock can count it.
-    let bound = |ttl: Ttl| ttl.or(NO_TIMEOUT).min(NO_TIMEOUT).as_duration();
     let usual = Limits::default();
     Limits {
         max_request_bytes: config.max_request_size,
+        json: JsonLimits {
+            depth: config.max_json_depth,
+            strings: config.max_request_json_strings,
+            ..usual.json
+        },
         bodies: Bodies::new(config.max_request_bytes_in_flight, config.max_request_size),
         max_connections: descriptors::connections(files, listeners, config.max_connections),
         timeouts: Timeouts {
@@ -236,7 +304,8 @@ fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
 fn settings(options: &Options) -> Settings {
     let config = &options.config;
     let max = config.max_lease_ttl.or(DEFAULT_LEASE);
-    let longest = config.listeners.iter().map(|listener| listener.max_request_duration).max();
+    let longest =
+        config.listeners.iter().map(|listener| bound(listener.max_request_duration)).max();
     let usual = Settings::default();
     Settings {
         lifetimes: Lifetimes { default: config.default_lease_ttl.or(DEFAULT_LEASE).min(max), max },
@@ -244,7 +313,7 @@ fn settings(options: &Options) -> Settings {
         build_date: options.build_date.clone(),
         storage_type: config.storage.name().to_owned(),
         cluster_name: (!config.cluster_name.is_empty()).then(|| config.cluster_name.clone()),
-        request_timeout: longest.map_or(usual.request_timeout, Ttl::as_duration),
+        request_timeout: longest.unwrap_or(usual.request_timeout),
         ..usual
     }
 }
@@ -256,6 +325,12 @@ mod tests {
     use rustix::process::{DumpableBehavior, dumpable_behavior};
 
     use super::*;
+
+    #[test]
+    fn a_duration_of_zero_is_a_day_and_not_none() {
+        assert_eq!(bound(Ttl::from_secs(0)), Duration::from_secs(24 * 3600));
+        assert_eq!(bound(Ttl::from_secs(5)), Duration::from_secs(5));
+    }
 
     /// Figures are read by others, and read of children, all the same.
     #[test]

@@ -1,12 +1,13 @@
 //! What the server tells about itself.
 //!
 //! - [`names`]: every metric, named once. Code that measures takes its names from here.
-//! - [`log`]: logging, set up once by `main`
+//! - [`log`]: logging, set up once by `main`; [`log_file`]: where to, beside standard error
 //! - [`export`]: the values in Prometheus' text format
 //! - [`Stopwatch`]: how long something took
 
 pub mod export;
 pub mod log;
+pub mod log_file;
 pub mod names;
 
 pub use export::Exporter;

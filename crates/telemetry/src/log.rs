@@ -1,12 +1,15 @@
-//! Logging to standard error.
+//! Logging to standard error, and to a file if one is wanted.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
+
+use crate::log_file::LogFile;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,17 +82,31 @@ impl LevelHandle {
 }
 
 /// Makes this process log. Once per process.
-pub fn install(level: Level, format: Format) -> Result<LevelHandle, TryInitError> {
+pub fn install(
+    level: Level,
+    format: Format,
+    file: Option<LogFile>,
+) -> Result<LevelHandle, TryInitError> {
     let (level, handle) = reload::Layer::new(filter(level));
-    let lines = fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(level);
-    match format {
-        Format::Standard => {
-            registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?;
-        }
-        Format::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
+    let stderr = std::io::stderr;
+    match file {
+        None => registry.with(lines(format, stderr().is_terminal(), stderr)).try_init()?,
+        Some(file) => registry.with(lines(format, false, stderr.and(file))).try_init()?,
     }
     Ok(LevelHandle(handle))
+}
+
+fn lines<S, W>(format: Format, colours: bool, to: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(to).with_ansi(colours);
+    match format {
+        Format::Standard => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 /// Only what this project logs follows the level. The libraries below it would show requests and

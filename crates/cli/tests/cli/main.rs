@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod server;

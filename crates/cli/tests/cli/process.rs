@@ -27,6 +27,7 @@ pub(crate) struct Server {
     child: Child,
     home: tempfile::TempDir,
     address: String,
+    places: Vec<String>,
     lines: Receiver<String>,
 }
 
@@ -48,11 +49,18 @@ impl Server {
     /// A server with this configuration, on a port that is free, known by this name.
     pub(crate) fn start_from(config: &Path, home: tempfile::TempDir, name: &str) -> Self {
         let mut server = Self::start(home, &[&format!("-config={}", config.display())]);
-        let listener = server.line_with("Listener 1: tcp (addr: ");
-        server.line_with("==> Vault server started!");
-        let port = listener.split('"').nth(1).and_then(|place| place.rsplit(':').next());
-        server.address = format!("{name}:{}", port.unwrap());
+        let seen = server.lines_until("==> Vault server started!");
+        let places =
+            seen.iter().filter_map(|line| line.split_once("(addr: \"")?.1.split('"').next());
+        server.places = places.map(ToOwned::to_owned).collect();
+        let port = server.places[0].rsplit(':').next().unwrap();
+        server.address = format!("{name}:{port}");
         server
+    }
+
+    /// Where it listens, one after the other.
+    pub(crate) fn places(&self) -> &[String] {
+        &self.places
     }
 
     /// Starts a server. Its address isn't known yet.
@@ -68,7 +76,7 @@ impl Server {
         // They end with the child.
         std::thread::spawn(move || pass_on(out, &sender));
         std::thread::spawn(move || pass_on(err, &as_well));
-        Self { child, home, address: String::new(), lines }
+        Self { child, home, address: String::new(), places: Vec::new(), lines }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -92,14 +100,24 @@ impl Server {
 
     /// The next line of output or log that has this in it.
     pub(crate) fn line_with(&self, text: &str) -> String {
+        self.lines_until(text).pop().unwrap()
+    }
+
+    /// All lines up to the next one that has this in it.
+    fn lines_until(&self, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            if line.contains(text) {
-                return line;
-            }
+            let found = line.contains(text);
             seen.push(line);
+            if found {
+                return seen;
+            }
         }
         panic!("no line with {text:?} in {seen:#?}");
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

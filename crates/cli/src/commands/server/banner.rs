@@ -1,9 +1,8 @@
 //! What is printed at the start. Scripts look for these lines, which are Vault's.
 
-use std::net::SocketAddr;
-
 use data_encoding::BASE64;
-use strongroom_config::{Config, ListenerConfig};
+use strongroom_config::{Config, Endpoint, ListenerConfig};
+use strongroom_server::Address;
 use strongroom_server::dev::DevKeys;
 
 use crate::output::Printer;
@@ -11,14 +10,14 @@ use crate::output::text::wrap;
 use crate::version;
 
 /// The configuration in short.
-pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &[SocketAddr]) {
+pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &[Address]) {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut add = |key: &str, value: String| rows.push((key.to_owned(), value));
     if !config.api_addr.is_empty() {
         add("Api Address", config.api_addr.clone());
     }
     for (index, (listener, address)) in config.listeners.iter().zip(addresses).enumerate() {
-        add(&format!("Listener {}", index + 1), described(listener, *address));
+        add(&format!("Listener {}", index + 1), described(listener, address));
     }
     add("Log Level", format!("{:?}", config.log_level).to_lowercase());
     if let Some(folder) = &config.plugin.directory {
@@ -38,13 +37,21 @@ pub(super) fn started(printer: &mut Printer) {
     printer.line("==> Vault server started! Log data will stream in below:\n");
 }
 
-fn described(listener: &ListenerConfig, address: SocketAddr) -> String {
-    format!(
-        "tcp (addr: \"{address}\", max_request_duration: \"{}\", max_request_size: \"{}\", tls: \"{}\")",
-        listener.max_request_duration,
-        listener.max_request_size,
-        if listener.tls.is_some() { "enabled" } else { "disabled" },
-    )
+fn described(listener: &ListenerConfig, address: &Address) -> String {
+    let kind = match address {
+        Address::Tcp(_) => "tcp",
+        Address::Unix(_) => "unix",
+    };
+    let limits = format!(
+        "max_request_duration: \"{}\", max_request_size: \"{}\"",
+        listener.max_request_duration, listener.max_request_size,
+    );
+    let last = match &listener.endpoint {
+        Endpoint::Tcp(_) if listener.tls.is_some() => "tls: \"enabled\"".to_owned(),
+        Endpoint::Tcp(_) => "tls: \"disabled\"".to_owned(),
+        Endpoint::Unix(socket) => format!("socket_mode: \"{:04o}\"", socket.mode),
+    };
+    format!("{kind} (addr: \"{address}\", {limits}, {last})")
 }
 
 /// What a developer needs.

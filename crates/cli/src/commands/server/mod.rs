@@ -2,18 +2,22 @@
 //!
 //! - [`settings`]: from flags, environment and files to a configuration
 //! - [`banner`]: what is printed at the start, which scripts look for
+//! - [`pid_file`]: where others find the process
 
 mod banner;
+mod pid_file;
 mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use strongroom_config::Config;
 use strongroom_crypto::SystemEntropy;
 use strongroom_server::{Options, Running, dev};
 use strongroom_telemetry::Exporter;
 use strongroom_telemetry::log::{self, LevelHandle};
+use strongroom_telemetry::log_file::LogFile;
 use strongroom_types::{Secret, SystemClock};
 
 use crate::context::Context;
@@ -22,11 +26,13 @@ use crate::flags::Http;
 use crate::lifecycle::{Lifecycle, Wish};
 use crate::version;
 
+use self::pid_file::PidFile;
+
 /// Run a server
 #[derive(Args)]
 #[command(after_help = "\
 SIGTERM and SIGINT seal the server and end it; SIGINT while that is done ends it at once. SIGHUP
-reads the certificates and the log level again.
+reads the certificates and the log level again and opens the log file anew.
 
 Examples:
   strongroom server -config=/etc/strongroom
@@ -56,6 +62,9 @@ pub(crate) struct Server {
     /// standard or json [env: VAULT_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// File that gets the log as well as standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
@@ -65,8 +74,7 @@ impl Server {
         expect_count(&self.arguments, 0, 0)?;
         no_core_dumps();
         let config = settings::read(&self, &context.environment).map_err(Failure::local)?;
-        let level = log::install(config.log_level, config.log_format)
-            .map_err(|error| Failure::local(format!("logging can't be set up: {error}")))?;
+        let (log_file, level) = logging(&config)?;
         let exporter = Exporter::install().map_err(|error| Failure::local(error.to_string()))?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -86,6 +94,13 @@ impl Server {
         };
         let starting = strongroom_server::Server::start(options).await;
         let running = starting.map_err(|error| Failure::local(error.to_string()))?;
+        let pid_file = match config.pid_file.as_deref().map(PidFile::write).transpose() {
+            Ok(file) => file,
+            Err(failure) => {
+                running.stop().await;
+                return Err(failure);
+            }
+        };
         banner::configuration(&mut context.printer, &config, running.addresses());
         if self.dev {
             if let Err(failure) = self.set_up_dev(context, &running).await {
@@ -95,12 +110,11 @@ impl Server {
         } else {
             banner::started(&mut context.printer);
         }
-        self.serve(context, &mut lifecycle, &running, &level).await;
+        self.serve(context, &mut lifecycle, &running, &level, log_file.as_ref()).await;
         context.printer.line("==> Vault shutdown triggered");
-        match lifecycle.unless_hurried(running.stop()).await {
-            Some(()) => Ok(()),
-            None => Err(Failure::local("ended before the server was sealed")),
-        }
+        let stopped = lifecycle.unless_hurried(running.stop()).await;
+        drop(pid_file);
+        stopped.ok_or_else(|| Failure::local("ended before the server was sealed"))
     }
 
     /// Waits until the server is to end, and reads again what may have changed until then.
@@ -110,14 +124,20 @@ impl Server {
         lifecycle: &mut Lifecycle,
         running: &Running,
         level: &LevelHandle,
+        log_file: Option<&LogFile>,
     ) {
         while lifecycle.wish().await == Wish::Reload {
             context.printer.line("==> Vault reload triggered");
-            running.reload_certificates();
+            if let Some(Err(error)) = log_file.map(LogFile::reopen) {
+                tracing::error!(%error, "the log file can't be opened anew; the old one stays");
+            }
+            let certificates = running.reload_certificates();
             match settings::read(self, &context.environment) {
                 Ok(config) => {
                     level.set(config.log_level);
-                    tracing::info!("certificates and log level were read again");
+                    if certificates {
+                        tracing::info!("certificates and log level were read again");
+                    }
                 }
                 Err(error) => {
                     tracing::error!(
@@ -144,10 +164,20 @@ impl Server {
         let plugins = keys.plugins.clone();
         banner::started(&mut context.printer);
         let stored = !self.dev_no_store_token;
-        let dev = banner::Dev { address: &address, keys: &keys, stored, plugins: &plugins };
+        let dev =
+            banner::Dev { address: &address, keys: &keys, stored, plugins: &plugins };
         banner::dev(&mut context.printer, &dev);
         Ok(())
     }
+}
+
+/// Sets logging up; gives the log file, and what changes the level.
+fn logging(config: &Config) -> Outcome<(Option<LogFile>, LevelHandle)> {
+    let failed = |error: String| Failure::local(format!("logging can't be set up: {error}"));
+    let file = config.log_file.as_deref().map(LogFile::open).transpose();
+    let file = file.map_err(|error| failed(error.to_string()))?;
+    let level = log::install(config.log_level, config.log_format, file.clone());
+    Ok((file, level.map_err(|error| failed(error.to_string()))?))
 }
 
 /// A core dump would have the keys in it.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use strongroom_config::{Config, ListenerConfig, StorageConfig};
+use strongroom_config::{Config, Endpoint, ListenerConfig, StorageConfig};
 
 use super::Server;
 use crate::environment::Environment;
@@ -25,6 +25,11 @@ pub(super) fn read(flags: &Server, environment: &Environment) -> Result<Config, 
     if let Some(format) = given(&flags.log_format, "LOG_FORMAT") {
         config.log_format = format.parse().map_err(|_| wrong("log format", &format))?;
     }
+    if let Some(file) = &flags.log_file {
+        let file = std::path::absolute(file).map_err(|error| error.to_string())?;
+        config.log_file = Some(file);
+        config.check_files().map_err(|error| error.to_string())?;
+    }
     apply(environment, &mut config)?;
     Ok(config)
 }
@@ -44,7 +49,7 @@ fn dev(flags: &Server, environment: &Environment) -> Result<Config, String> {
     let mut listener = ListenerConfig::default();
     let address = flags.dev_listen_address.clone();
     if let Some(address) = address.or_else(|| environment.setting("DEV_LISTEN_ADDRESS")) {
-        listener.address = address;
+        listener.endpoint = Endpoint::Tcp(address);
     }
     let mut config = Config { listeners: vec![listener], ..Config::default() };
     if let Some(folder) = &flags.dev_plugin_dir {
@@ -94,16 +99,20 @@ mod tests {
         read(&flags(arguments), &Environment::of(variables))
     }
 
+    fn address(config: &Config) -> String {
+        config.listeners[0].endpoint.to_string()
+    }
+
     #[test]
     fn dev_is_in_memory_on_this_machine() {
         let dev = config(&["--dev"], &[]).unwrap();
         assert_eq!(dev.storage, StorageConfig::Inmem);
-        assert_eq!(dev.listeners[0].address, "127.0.0.1:8200");
+        assert_eq!(address(&dev), "127.0.0.1:8200");
         assert!(dev.listeners[0].tls.is_none());
         let variables = [("VAULT_DEV_LISTEN_ADDRESS", "127.0.0.1:1")];
-        assert_eq!(config(&["--dev"], &variables).unwrap().listeners[0].address, "127.0.0.1:1");
+        assert_eq!(address(&config(&["--dev"], &variables).unwrap()), "127.0.0.1:1");
         let with_flag = config(&["--dev", "--dev-listen-address=127.0.0.1:2"], &variables).unwrap();
-        assert_eq!(with_flag.listeners[0].address, "127.0.0.1:2");
+        assert_eq!(address(&with_flag), "127.0.0.1:2");
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! `pid_file`: where others find the process.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Outcome};
+
+/// A file with the number of this process. It is removed with this value.
+pub(super) struct PidFile {
+    path: PathBuf,
+    text: String,
+}
+
+const FOR_ALL_TO_READ: u32 = 0o644;
+
+impl PidFile {
+    /// Whatever had the name is replaced in one step: a link is not followed, and nobody reads half
+    /// a number.
+    pub(super) fn write(path: &Path) -> Outcome<Self> {
+        let failed = |error: std::io::Error| {
+            Failure::local(format!("pid_file {} can't be written: {error}", path.display()))
+        };
+        let text = format!("{}\n", std::process::id());
+        let folder = path.parent().unwrap_or(path);
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        let readable = Permissions::from_mode(FOR_ALL_TO_READ);
+        file.as_file().set_permissions(readable).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(Self { path: path.to_owned(), text })
+    }
+}
+
+impl Drop for PidFile {
+    /// Unless it is another process's by now.
+    fn drop(&mut self) {
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_holds_the_number_until_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("pid"), folder.path().join("target"));
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let file = PidFile::write(&path).unwrap();
+        let own = format!("{}\n", std::process::id());
+        assert_eq!(fs::read_to_string(&path).unwrap(), own);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        drop(file);
+        assert!(!path.exists());
+
+        let file = PidFile::write(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        drop(file);
+        assert!(path.exists(), "another's is left alone");
+        let error = PidFile::write(&folder.path().join("no/pid")).err().unwrap();
+        assert_eq!(error.code, 1);
+    }
+}

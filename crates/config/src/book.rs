@@ -1,0 +1,66 @@
+//! What the book says of the configuration: each setting is in it, and each example works.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Config;
+
+/// Blocks that begin so are policies.
+const POLICY: &str = "path \"";
+
+fn book() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src")
+}
+
+/// The blocks of HCL in a page.
+fn examples(page: &str) -> Vec<String> {
+    let parts = page.split("```hcl\n").skip(1);
+    parts.map(|part| part.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+/// An example may leave out what it isn't about.
+fn completed(example: &str) -> String {
+    let mut text = example.to_owned();
+    if !example.contains("storage \"") {
+        text.push_str("\nstorage \"inmem\" {}");
+    }
+    if !example.contains("listener \"") {
+        text.push_str("\nlistener \"tcp\" { tls_disable = true }");
+    }
+    text
+}
+
+#[test]
+fn every_top_level_setting_stands_in_the_book() {
+    let page = fs::read_to_string(book().join("reference/configuration.md")).unwrap();
+    let names = crate::KNOWN.iter().chain(&crate::WITHOUT_EFFECT).chain(&crate::REFUSED);
+    for name in names.chain(&crate::ROTATION).chain(crate::storage::names()) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn every_example_of_the_book_is_accepted() {
+    let mut tried = 0;
+    let mut folders = vec![book()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let page = fs::read_to_string(&path).unwrap();
+            let all = examples(&page).into_iter().filter(|it| !it.starts_with(POLICY));
+            for example in all {
+                let name = path.display().to_string();
+                let config = Config::parse(&completed(&example), &name).unwrap_or_else(|error| {
+                    panic!("{error} in\n{example}");
+                });
+                assert!(config.warnings.is_empty(), "{name}: {:?}\n{example}", config.warnings);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 5, "only {tried} examples were found");
+}

@@ -1,0 +1,96 @@
+//! Where a listener listens: `address`, and of a socket file who may use it.
+//!
+//! ```
+//! # use strongroom_config::{Config, Endpoint};
+//! let config = Config::parse(
+//!     r#"
+//!     storage "inmem" {}
+//!     listener "unix" {
+//!         address      = "/run/strongroom/api.sock"
+//!         socket_mode  = "0660"
+//!         socket_group = "deploy"
+//!     }
+//!     "#,
+//!     "server.hcl",
+//! )?;
+//! let Endpoint::Unix(socket) = &config.listeners[0].endpoint else { panic!() };
+//! assert_eq!(socket.mode, 0o660);
+//! # Ok::<(), strongroom_config::ConfigError>(())
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
+
+use strongroom_hcl::Value;
+
+use crate::reading::{ConfigError, Section};
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Host and port.
+    Tcp(String),
+    /// A socket in the file system.
+    Unix(SocketFile),
+}
+
+/// A socket in the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    /// Where; absolute.
+    pub path: PathBuf,
+    /// Its permissions. Whoever may write to it may connect.
+    pub mode: u32,
+    /// Its owner, by name or number; the server's user if there is none.
+    pub user: Option<String>,
+    /// Its group, by name or number; the server's group if there is none.
+    pub group: Option<String>,
+}
+
+pub(super) const KNOWN: [&str; 4] = ["address", "socket_mode", "socket_user", "socket_group"];
+/// What a socket file has and an address has not.
+const SOCKET_ONLY: [&str; 3] = ["socket_mode", "socket_user", "socket_group"];
+/// Only the server's own user connects, until somebody says otherwise.
+const OWN_USER: u32 = 0o600;
+const ALL_PERMISSIONS: u32 = 0o777;
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(socket) => socket.path.display().fmt(f),
+        }
+    }
+}
+
+pub(super) fn tcp(section: &Section<'_>) -> Result<Endpoint, ConfigError> {
+    section.refuse(&SOCKET_ONLY, "only a listener \"unix\" has one")?;
+    let mut address = "127.0.0.1:8200".to_owned();
+    section.text("address", &mut address)?;
+    Ok(Endpoint::Tcp(address))
+}
+
+/// None if there is no address.
+pub(super) fn unix(section: &Section<'_>) -> Result<Option<Endpoint>, ConfigError> {
+    let mut address = String::new();
+    section.text("address", &mut address)?;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    if !address.starts_with('/') {
+        return Err(section.wrong("address", "must be the absolute path of a socket"));
+    }
+    let mode = match section.read("socket_mode", Value::as_text)? {
+        None | Some("") => OWN_USER,
+        Some(text) => u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|mode| *mode <= ALL_PERMISSIONS)
+            .ok_or_else(|| section.wrong("socket_mode", "must be octal, such as \"0660\""))?,
+    };
+    let named = |name: &str| -> Result<Option<String>, ConfigError> {
+        let text = section.read(name, Value::as_text)?;
+        Ok(text.filter(|text| !text.is_empty()).map(ToOwned::to_owned))
+    };
+    let (user, group) = (named("socket_user")?, named("socket_group")?);
+    Ok(Some(Endpoint::Unix(SocketFile { path: address.into(), mode, user, group })))
+}

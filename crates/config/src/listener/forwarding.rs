@@ -1,0 +1,129 @@
+//! `x_forwarded_for_…`: proxies whose word on a client's address is taken.
+//!
+//! ```
+//! # use strongroom_config::Config;
+//! let config = Config::parse(
+//!     r#"
+//!     storage "inmem" {}
+//!     listener "tcp" {
+//!         tls_disable                           = true
+//!         x_forwarded_for_authorized_addrs      = "10.1.0.0/16, 10.2.0.7"
+//!         x_forwarded_for_hop_skips             = 1
+//!         x_forwarded_for_reject_not_authorized = true
+//!         x_forwarded_for_reject_not_present    = true
+//!     }
+//!     "#,
+//!     "server.hcl",
+//! )?;
+//! assert_eq!(config.listeners[0].forwarding.as_ref().unwrap().authorized.len(), 2);
+//! # Ok::<(), strongroom_config::ConfigError>(())
+//! ```
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use strongroom_hcl::{Kind, Value};
+
+use crate::reading::{ConfigError, Section};
+
+/// Proxies whose word on a client's address is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardingConfig {
+    /// Where they are.
+    pub authorized: Vec<IpNet>,
+    /// How many addresses at the end of the header are those of proxies.
+    pub hop_skips: usize,
+    /// Whether connections from elsewhere are refused. Else they are who they seem to be.
+    pub reject_not_authorized: bool,
+    /// Whether requests without the header are refused. Else they are from where they seem to be.
+    pub reject_not_present: bool,
+}
+
+const ADDRESSES: &str = "x_forwarded_for_authorized_addrs";
+const SKIPS: &str = "x_forwarded_for_hop_skips";
+const NOT_AUTHORIZED: &str = "x_forwarded_for_reject_not_authorized";
+const NOT_PRESENT: &str = "x_forwarded_for_reject_not_present";
+pub(super) const KNOWN: [&str; 4] = [ADDRESSES, SKIPS, NOT_AUTHORIZED, NOT_PRESENT];
+
+pub(super) fn read(section: &Section<'_>) -> Result<Option<ForwardingConfig>, ConfigError> {
+    let authorized = networks(section)?;
+    if authorized.is_empty() {
+        section.refuse(&[SKIPS], &format!("needs {ADDRESSES}"))?;
+        section.refuse_flag(NOT_AUTHORIZED, &format!("needs {ADDRESSES}"))?;
+        section.refuse_flag(NOT_PRESENT, &format!("needs {ADDRESSES}"))?;
+        return Ok(None);
+    }
+    let mut read = ForwardingConfig {
+        authorized,
+        hop_skips: 0,
+        reject_not_authorized: true,
+        reject_not_present: true,
+    };
+    if let Some(number) = section.read(SKIPS, Value::as_int)? {
+        read.hop_skips = usize::try_from(number)
+            .map_err(|_| section.wrong(SKIPS, "must be a whole number, zero or above"))?;
+    }
+    section.flag(NOT_AUTHORIZED, &mut read.reject_not_authorized)?;
+    section.flag(NOT_PRESENT, &mut read.reject_not_present)?;
+    Ok(Some(read))
+}
+
+/// A list, or one text with commas; addresses and networks.
+fn networks(section: &Section<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let texts = section.read(ADDRESSES, |value| match value.kind {
+        Kind::List(_) => value.as_str_list(),
+        _ => value.as_str().map(|text| vec![text]),
+    })?;
+    let parts = texts.unwrap_or_default().into_iter().flat_map(|text| text.split(','));
+    let parts = parts.map(str::trim).filter(|part| !part.is_empty());
+    let network = |part: &str| {
+        let address = part.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| part.parse::<IpNet>()).map_err(|_| {
+            let text = format!("{part:?} is neither an address nor a network such as 10.0.0.0/8");
+            section.wrong(ADDRESSES, text)
+        })
+    };
+    parts.map(network).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    fn read(more: &str) -> Result<Option<ForwardingConfig>, String> {
+        let text =
+            format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\ntls_disable = true\n{more}\n}}");
+        let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        Ok(config.listeners[0].forwarding.clone())
+    }
+
+    #[test]
+    fn addresses_come_as_text_or_list() {
+        for text in ["\"10.0.0.0/8,::1\"", "[\"10.0.0.0/8\", \"::1\"]", "[\"10.0.0.0/8, ::1\"]"] {
+            let read = read(&format!("{ADDRESSES} = {text}")).unwrap().unwrap();
+            let texts: Vec<String> = read.authorized.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, ["10.0.0.0/8", "::1/128"]);
+            assert!(read.reject_not_authorized && read.reject_not_present);
+            assert_eq!(read.hop_skips, 0);
+        }
+        assert!(read("").unwrap().is_none());
+        assert!(read(&format!("{ADDRESSES} = \"proxy\"")).unwrap_err().contains("t.hcl:4:1"));
+        let negative = format!("{ADDRESSES} = \"::1\"\n{SKIPS} = -1");
+        assert!(read(&negative).unwrap_err().contains("t.hcl:5:1"));
+    }
+
+    #[test]
+    fn what_refuses_requests_is_nothing_without_addresses() {
+        for text in [
+            format!("{SKIPS} = 1"),
+            format!("{NOT_PRESENT} = true"),
+            format!("{NOT_AUTHORIZED} = true"),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.contains("t.hcl:4:1") && error.contains(ADDRESSES), "{error}");
+        }
+        assert!(read(&format!("{NOT_PRESENT} = false")).unwrap().is_none());
+    }
+}

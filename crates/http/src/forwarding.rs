@@ -1,0 +1,146 @@
+//! [`Forwarding`]: who a client is if a proxy speaks for it.
+//!
+//! The header `X-Forwarded-For` is a list to which each proxy adds whom it was asked by. Only its
+//! end is to be trusted, and only if it comes from a proxy of ours: the rest a client may have
+//! written itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, Response, StatusCode};
+use ipnet::IpNet;
+use strongroom_sdk::engine::Connection;
+
+use crate::{Body, answer};
+
+/// Proxies whose word on a client's address is taken.
+#[derive(Clone, Debug)]
+pub struct Forwarding {
+    /// Where they are.
+    pub authorized: Vec<IpNet>,
+    /// How many addresses at the end of the header are those of proxies.
+    pub hop_skips: usize,
+    /// Whether connections from elsewhere are refused. Else they are who they seem to be.
+    pub reject_not_authorized: bool,
+    /// Whether requests without the header are refused. Else they are from where they seem to be.
+    pub reject_not_present: bool,
+}
+
+const HEADER: &str = "x-forwarded-for";
+
+impl Forwarding {
+    /// Who asks: the peer itself, or whom it speaks for. An error says why the request is refused.
+    pub fn client(&self, peer: Connection, headers: &HeaderMap) -> Result<Connection, String> {
+        let mut values = headers.get_all(HEADER).iter().peekable();
+        if values.peek().is_none() {
+            return if self.reject_not_present {
+                Err("missing x-forwarded-for header and configured to reject when not present"
+                    .into())
+            } else {
+                Ok(peer)
+            };
+        }
+        // A socket for both families shows old addresses as new ones.
+        let address = peer.address.to_canonical();
+        if !self.authorized.iter().any(|network| network.contains(&address)) {
+            return if self.reject_not_authorized {
+                Err("client address not authorized for x-forwarded-for and configured to reject \
+                     connection"
+                    .into())
+            } else {
+                Ok(peer)
+            };
+        }
+        let mut chain: Vec<&str> = Vec::new();
+        for value in values {
+            let text = value.to_str().map_err(|_| malformed())?;
+            chain.extend(text.split(',').map(str::trim));
+        }
+        let named = chain.len().checked_sub(self.hop_skips + 1).and_then(|at| chain.get(at));
+        let Some(named) = named else {
+            return Err(format!(
+                "malformed x-forwarded-for configuration or request, hops to skip ({}) would skip \
+                 before earliest chain link (chain length {})",
+                self.hop_skips,
+                chain.len()
+            ));
+        };
+        let address = address_of(named).ok_or_else(malformed)?;
+        Ok(Connection { address, port: peer.port })
+    }
+
+    /// The refusal as an answer.
+    pub(crate) fn refusal(text: String) -> Response<Body> {
+        answer::errors(StatusCode::BAD_REQUEST, &[text], None)
+    }
+}
+
+fn malformed() -> String {
+    "the header x-forwarded-for must be a list of addresses".to_owned()
+}
+
+/// Some proxies add the port.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = plain.parse::<IpAddr>().ok();
+    address.or_else(|| text.parse::<SocketAddr>().ok().map(|it| it.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarding() -> Forwarding {
+        Forwarding {
+            authorized: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+            hop_skips: 0,
+            reject_not_authorized: true,
+            reject_not_present: true,
+        }
+    }
+
+    fn ask(of: &Forwarding, peer: &str, values: &[&str]) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(HEADER, value);
+        }
+        let peer = Connection { address: peer.parse().unwrap(), port: 7 };
+        let client = of.client(peer, &headers)?;
+        assert_eq!(client.port, 7);
+        Ok(client.address.to_string())
+    }
+
+    #[test]
+    fn the_end_of_the_list_counts_and_what_a_client_wrote_itself_does_not() {
+        let of = forwarding();
+        assert_eq!(ask(&of, "10.0.0.1", &["1.1.1.1"]).unwrap(), "1.1.1.1");
+        assert_eq!(ask(&of, "10.0.0.1", &["9.9.9.9, 1.1.1.1"]).unwrap(), "1.1.1.1");
+        assert_eq!(ask(&of, "10.0.0.1", &["9.9.9.9", "1.1.1.1"]).unwrap(), "1.1.1.1");
+        assert_eq!(ask(&of, "fd00::1", &["2001:db8::1"]).unwrap(), "2001:db8::1");
+        assert_eq!(ask(&of, "::ffff:10.0.0.1", &["1.1.1.1:555"]).unwrap(), "1.1.1.1");
+        assert_eq!(ask(&of, "10.0.0.1", &["[2001:db8::1]:5"]).unwrap(), "2001:db8::1");
+        let skipping = Forwarding { hop_skips: 1, ..of };
+        assert_eq!(ask(&skipping, "10.0.0.1", &["1.1.1.1, 10.0.0.2"]).unwrap(), "1.1.1.1");
+        let short = ask(&skipping, "10.0.0.1", &["1.1.1.1"]).unwrap_err();
+        assert!(short.contains("hops to skip (1)") && short.contains("(chain length 1)"));
+    }
+
+    #[test]
+    fn strangers_and_requests_without_the_header_are_refused_or_themselves() {
+        let of = forwarding();
+        let stranger = ask(&of, "11.0.0.1", &["1.1.1.1"]).unwrap_err();
+        assert!(stranger.contains("not authorized"), "{stranger}");
+        assert!(ask(&of, "10.0.0.1", &[]).unwrap_err().contains("missing"));
+        let lenient = Forwarding { reject_not_authorized: false, reject_not_present: false, ..of };
+        assert_eq!(ask(&lenient, "11.0.0.1", &["1.1.1.1"]).unwrap(), "11.0.0.1");
+        assert_eq!(ask(&lenient, "11.0.0.1", &[]).unwrap(), "11.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_and_not_repeated() {
+        for value in ["unknown", "", "1.1.1.1,", "hunter2", "\u{e9}"] {
+            let error = ask(&forwarding(), "10.0.0.1", &[value]).unwrap_err();
+            assert_eq!(error, malformed());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! [`LogFile`]: a file that gets the log. Whoever renames it says so, and it is opened anew.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::OFlags;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// A file that gets the log. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct LogFile {
+    path: Arc<Path>,
+    open: Arc<Mutex<File>>,
+}
+
+/// Where Vault's folders of logs get theirs.
+const NAME: &str = "strongroom.log";
+/// The log names mounts, roles and addresses.
+const OWN_USER: u32 = 0o600;
+
+impl LogFile {
+    /// Opens it to write at its end; a new one is its owner's alone. Of a folder, it is
+    /// `strongroom.log` in it. A link in the last part of the path is refused.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path: PathBuf = if path.is_dir() { path.join(NAME) } else { path.to_owned() };
+        let open = Arc::new(Mutex::new(at_end(&path)?));
+        Ok(Self { path: path.into(), open })
+    }
+
+    /// Goes on in the file that has the name now. If there is an error, in the old one.
+    pub fn reopen(&self) -> io::Result<()> {
+        let fresh = at_end(&self.path)?;
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}
+
+fn at_end(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let opened =
+        OpenOptions::new().append(true).create(true).mode(OWN_USER).custom_flags(flags).open(path);
+    opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+impl Write for LogFile {
+    /// A line, whole: it is one call of the system.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogFile {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn it_grows_and_goes_on_in_a_new_file_when_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(folder.path()).unwrap();
+        let (file, old) = (folder.path().join(NAME), folder.path().join("old"));
+        log.write_all(b"one\n").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, OWN_USER);
+        fs::rename(&file, &old).unwrap();
+        log.write_all(b"two\n").unwrap();
+        log.reopen().unwrap();
+        log.write_all(b"three\n").unwrap();
+        assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "three\n");
+        LogFile::open(&file).unwrap().write_all(b"four\n").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "three\nfour\n");
+    }
+
+    #[test]
+    fn a_link_is_refused_and_the_old_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, target) = (folder.path().join("log"), folder.path().join("target"));
+        let mut log = LogFile::open(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&target, &file).unwrap();
+        let error = log.reopen().unwrap_err();
+        assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+        log.write_all(b"still here\n").unwrap();
+        assert!(!target.exists());
+    }
+}
