@@ -5,9 +5,10 @@
 //! - [`plugins`]: linked-in engines and plug-in processes, as the core wants them
 //! - [`tls`]: certificates from files, which can change while the server runs
 //! - [`socket`]: socket files of listeners
-//! - [`dev`]: what `-dev` does after the start
+//! - [`dev`]: what `-dev` does after the start; [`dev_tls`]: certificates for it
 
 pub mod dev;
+pub mod dev_tls;
 pub mod plugins;
 mod socket;
 mod store;

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::process::{Server, strongroom};
+use crate::process::{Server, dev_server_with, strongroom};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -180,6 +180,26 @@ fn the_process_says_where_it_is_and_logs_to_a_file() {
     let logged = fs::read_to_string(&log).unwrap();
     assert!(logged.contains("were read again"), "{logged}");
     assert!(!fs::read_to_string(&old).unwrap().contains("were read again"));
+}
+
+#[test]
+fn dev_tls_makes_certificates_and_takes_them_with_it() {
+    let certs = tempfile::tempdir().unwrap();
+    let folder = format!("-dev-tls-cert-dir={}", certs.path().display());
+    let server = dev_server_with(&["-dev-tls", &folder]);
+    assert!(server.address().starts_with("https://127.0.0.1:"), "{}", server.address());
+    let ca = certs.path().join("vault-ca.pem");
+    let read = |ca: &Path| {
+        let mut command = server.command(&["token", "lookup", "-field=id"]);
+        command.env("VAULT_CACERT", ca).env("VAULT_MAX_RETRIES", "0").output().unwrap()
+    };
+    assert_eq!(String::from_utf8(read(&ca).stdout).unwrap(), "root");
+    let other = certs.path().join("other.pem");
+    fs::write(&other, authority().pem()).unwrap();
+    assert_eq!(read(&other).status.code(), Some(2), "only its own authority vouches for it");
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().0.code(), Some(0));
+    assert!(!ca.exists() && !certs.path().join("vault-key.pem").exists());
 }
 
 /// A home with a configuration, an authority, and certificates of it for server and client.

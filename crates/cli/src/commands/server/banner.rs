@@ -1,5 +1,7 @@
 //! What is printed at the start. Scripts look for these lines, which are Vault's.
 
+use std::path::Path;
+
 use data_encoding::BASE64;
 use strongroom_config::{Config, Endpoint, ListenerConfig};
 use strongroom_server::Address;
@@ -58,6 +60,8 @@ fn described(listener: &ListenerConfig, address: &Address) -> String {
 pub(super) struct Dev<'a> {
     /// Where the server is.
     pub(super) address: &'a str,
+    /// What to trust, if it speaks TLS.
+    pub(super) ca_file: Option<&'a Path>,
     /// Its one key share, and the root token.
     pub(super) keys: &'a DevKeys,
     /// Whether the root token is kept for other commands.
@@ -79,7 +83,11 @@ pub(super) fn dev(printer: &mut Printer, dev: &Dev<'_>) {
          unsealed with a single unseal key. {authenticated}"
     )));
     printer.line("\nYou may need to set the following environment variables:\n");
-    printer.line(&format!("    $ export VAULT_ADDR='{}'\n", dev.address));
+    printer.line(&format!("    $ export VAULT_ADDR='{}'", dev.address));
+    if let Some(file) = dev.ca_file {
+        printer.line(&format!("    $ export VAULT_CACERT='{}'", file.display()));
+    }
+    printer.line("");
     printer.line(&wrap(
         "The unseal key and root token are displayed below in case you want to seal/unseal the Vault \
          or re-authenticate.",

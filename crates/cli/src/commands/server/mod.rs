@@ -14,6 +14,7 @@ use std::sync::Arc;
 use clap::Args;
 use strongroom_config::Config;
 use strongroom_crypto::SystemEntropy;
+use strongroom_server::dev_tls::DevTls;
 use strongroom_server::{Options, Running, dev};
 use strongroom_telemetry::Exporter;
 use strongroom_telemetry::log::{self, LevelHandle};
@@ -50,6 +51,12 @@ pub(crate) struct Server {
     /// Where -dev listens [env: VAULT_DEV_LISTEN_ADDRESS] [default: 127.0.0.1:8200]
     #[arg(long, value_name = "ADDRESS")]
     dev_listen_address: Option<String>,
+    /// As -dev, with TLS: certificates are made for it, and removed at the end
+    #[arg(long)]
+    dev_tls: bool,
+    /// Folder for the certificates of -dev-tls [default: a temporary one]
+    #[arg(long, value_name = "FOLDER")]
+    dev_tls_cert_dir: Option<PathBuf>,
     /// Folder whose files -dev registers as plug-ins under their names
     #[arg(long, value_name = "FOLDER")]
     dev_plugin_dir: Option<PathBuf>,
@@ -70,10 +77,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+    pub(super) async fn run(mut self, context: &mut Context) -> Outcome {
         expect_count(&self.arguments, 0, 0)?;
         no_core_dumps();
-        let config = settings::read(&self, &context.environment).map_err(Failure::local)?;
+        self.dev |= self.dev_tls;
+        let mut config = settings::read(&self, &context.environment).map_err(Failure::local)?;
         let (log_file, level) = logging(&config)?;
         let exporter = Exporter::install().map_err(|error| Failure::local(error.to_string()))?;
         for warning in &config.warnings {
@@ -82,6 +90,7 @@ impl Server {
         if !self.dev && settings::dev_root_token(&self, &context.environment).is_some() {
             tracing::warn!("a root token can only be chosen with -dev; the choice is ignored");
         }
+        let dev_tls = self.make_certificates(&mut config)?;
         let mut lifecycle = Lifecycle::begin()
             .map_err(|error| Failure::local(format!("signals can't be listened for: {error}")))?;
         let options = Options {
@@ -103,7 +112,7 @@ impl Server {
         };
         banner::configuration(&mut context.printer, &config, running.addresses());
         if self.dev {
-            if let Err(failure) = self.set_up_dev(context, &running).await {
+            if let Err(failure) = self.set_up_dev(context, &running, dev_tls.as_ref()).await {
                 running.stop().await;
                 return Err(failure);
             }
@@ -115,6 +124,20 @@ impl Server {
         let stopped = lifecycle.unless_hurried(running.stop()).await;
         drop(pid_file);
         stopped.ok_or_else(|| Failure::local("ended before the server was sealed"))
+    }
+
+    /// For `-dev-tls`.
+    fn make_certificates(&self, config: &mut Config) -> Outcome<Option<DevTls>> {
+        let Some(listener) = config.listeners.first_mut().filter(|_| self.dev_tls) else {
+            return Ok(None);
+        };
+        let address = listener.endpoint.to_string();
+        let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_matches(['[', ']']);
+        let made = DevTls::make(self.dev_tls_cert_dir.as_deref(), host, &SystemClock)
+            .map_err(|error| Failure::local(format!("certificates can't be made: {error}")))?;
+        listener.tls = Some(made.config());
+        Ok(Some(made))
     }
 
     /// Waits until the server is to end, and reads again what may have changed until then.
@@ -149,13 +172,19 @@ impl Server {
         }
     }
 
-    async fn set_up_dev(&self, context: &mut Context, running: &Running) -> Outcome {
+    async fn set_up_dev(
+        &self,
+        context: &mut Context,
+        running: &Running,
+        tls: Option<&DevTls>,
+    ) -> Outcome {
         let failed =
             |error: String| Failure::local(format!("Error initializing Dev mode: {error}"));
         let token = settings::dev_root_token(self, &context.environment).map(Secret::new);
         let plugins = self.dev_plugin_dir.as_deref();
         let keys = dev::set_up(running, token, plugins).await.map_err(|e| failed(e.to_string()))?;
-        let address = running.addresses().first().map(|address| format!("http://{address}"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let address = running.addresses().first().map(|address| format!("{scheme}://{address}"));
         let address = address.unwrap_or_default();
         if !self.dev_no_store_token {
             let http = Http { address: Some(address.clone()), ..Http::default() };
@@ -164,8 +193,9 @@ impl Server {
         let plugins = keys.plugins.clone();
         banner::started(&mut context.printer);
         let stored = !self.dev_no_store_token;
+        let ca_file = tls.map(DevTls::ca_file);
         let dev =
-            banner::Dev { address: &address, keys: &keys, stored, plugins: &plugins };
+            banner::Dev { address: &address, ca_file, keys: &keys, stored, plugins: &plugins };
         banner::dev(&mut context.printer, &dev);
         Ok(())
     }

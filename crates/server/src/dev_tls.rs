@@ -1,0 +1,159 @@
+//! Certificates for `-dev-tls`: an authority that nobody else has, and a server's certificate of
+//! it. The authority's key is never written; the files are removed with the server.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use strongroom_config::{TlsConfig, TlsVersion};
+use strongroom_types::{Clock, Secret, Timestamp};
+
+/// The files. They are removed with this value.
+#[derive(Debug)]
+pub struct DevTls {
+    files: [PathBuf; 3],
+    /// Only if nobody named a folder.
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// Named as Vault names them.
+const CA: &str = "vault-ca.pem";
+const CERT: &str = "vault-cert.pem";
+const KEY: &str = "vault-key.pem";
+/// The client's clock may be behind ours.
+const VALID_SINCE: Duration = Duration::from_secs(60);
+const VALID_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl DevTls {
+    /// Makes them, in a folder that is there or in a temporary one. They are for this machine, and
+    /// for the host that the server listens on.
+    pub fn make(folder: Option<&Path>, host: &str, clock: &dyn Clock) -> io::Result<Self> {
+        let temporary = match folder {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("strongroom-tls").tempdir()?),
+        };
+        let folder = temporary.as_ref().map(tempfile::TempDir::path).or(folder);
+        let folder = std::path::absolute(folder.unwrap_or(Path::new(".")))?;
+        let made =
+            Self { files: [CA, CERT, KEY].map(|name| folder.join(name)), _folder: temporary };
+        let pems = certificates(host, clock.now()).map_err(io::Error::other)?;
+        for (file, pem) in made.files.iter().zip(pems) {
+            write(file, &pem)?;
+        }
+        Ok(made)
+    }
+
+    /// What clients have to trust.
+    pub fn ca_file(&self) -> &Path {
+        let [ca, _, _] = &self.files;
+        ca
+    }
+
+    /// The listener's settings.
+    pub fn config(&self) -> TlsConfig {
+        let [_, cert, key] = &self.files;
+        TlsConfig {
+            cert_file: cert.clone(),
+            key_file: key.clone(),
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+            cipher_suites: Vec::new(),
+            client_ca_file: None,
+        }
+    }
+}
+
+impl Drop for DevTls {
+    fn drop(&mut self) {
+        for file in &self.files {
+            // It may not have been written, or be gone already.
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// For its owner alone, and in the place of whatever had the name: a link is not followed.
+fn write(file: &Path, pem: &Secret<String>) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(file);
+    let mut written = tempfile::NamedTempFile::new_in(folder)?;
+    written.write_all(pem.expose_secret().as_bytes())?;
+    written.persist(file)?;
+    Ok(())
+}
+
+/// Authority, certificate and key, in PEM.
+fn certificates(host: &str, now: Timestamp) -> Result<[Secret<String>; 3], rcgen::Error> {
+    let mut authority = CertificateParams::new([])?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    name(&mut authority, "Strongroom dev authority", now);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let anywhere = host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    if !host.is_empty() && !anywhere && !names.iter().any(|known| known == host) {
+        names.push(host.to_owned());
+    }
+    let mut server = CertificateParams::new(names)?;
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.use_authority_key_identifier_extension = true;
+    name(&mut server, "localhost", now);
+    let key = KeyPair::generate()?;
+    let certificate = server.signed_by(&key, &authority)?;
+    Ok([authority.pem(), certificate.pem(), key.serialize_pem()].map(Secret::new))
+}
+
+fn name(params: &mut CertificateParams, name: &str, now: Timestamp) {
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let now = date_time_ymd(1970, 1, 1) + now.since(Timestamp::EPOCH);
+    params.not_before = now - VALID_SINCE;
+    params.not_after = now + VALID_FOR;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use strongroom_types::SystemClock;
+
+    use super::*;
+    use crate::tls::TlsFromFiles;
+
+    #[test]
+    fn files_are_usable_private_and_gone_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        for place in [None, Some(folder.path())] {
+            let made = DevTls::make(place, "127.0.0.1", &SystemClock).unwrap();
+            TlsFromFiles::load(made.config()).unwrap();
+            let files = made.files.clone();
+            for file in &files {
+                let mode = fs::metadata(file).unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode, 0o600, "{}", file.display());
+            }
+            assert_eq!(made.ca_file().file_name().unwrap(), CA);
+            drop(made);
+            assert!(files.iter().all(|file| !file.exists()));
+        }
+        assert!(folder.path().exists());
+        assert!(DevTls::make(Some(Path::new("/nowhere")), "", &SystemClock).is_err());
+    }
+
+    #[test]
+    fn a_link_in_the_folder_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join(KEY)).unwrap();
+        let made = DevTls::make(Some(folder.path()), "host.example", &SystemClock).unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        drop(made);
+    }
+}
