@@ -3,6 +3,7 @@
 //!
 //! - [`engine`]: the engine most of them use
 //! - [`arrows`]: which crate may import which
+//! - [`deploy`]: the manifests, the image and the unit that the server is run with
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
 //! - [`interop`]: Go clients, Go plug-ins, Go hosts
@@ -19,6 +20,7 @@ mod arrows;
 mod crash_issuing;
 mod crash_writes;
 mod demo;
+mod deploy;
 mod engine;
 mod interop;
 mod plugins;

@@ -64,3 +64,13 @@ fn every_example_of_the_book_is_accepted() {
     }
     assert!(tried > 5, "only {tried} examples were found");
 }
+
+#[test]
+fn the_example_of_the_service_is_accepted() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd/strongroom.hcl");
+    let config = Config::read(&[file]).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.listeners.iter().all(|listener| {
+        listener.tls.is_some() || matches!(listener.endpoint, crate::Endpoint::Unix(_))
+    }));
+}
