@@ -3,6 +3,8 @@
 //!
 //! - [`engine`]: the engine most of them use
 //! - [`arrows`]: which crate may import which
+//! - [`book`]: what the book links to is there
+//! - [`tutorial`]: the book's tutorial, as a reader types it
 //! - [`deploy`]: the manifests, the image and the unit that the server is run with
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
@@ -17,6 +19,7 @@
 )]
 
 mod arrows;
+mod book;
 mod crash_issuing;
 mod crash_writes;
 mod demo;
@@ -24,3 +27,4 @@ mod deploy;
 mod engine;
 mod interop;
 mod plugins;
+mod tutorial;

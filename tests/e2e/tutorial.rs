@@ -1,0 +1,121 @@
+//! The book's tutorial, as a reader types it: its commands run in order, and what it shows comes.
+//!
+//! Blocks marked `sh` are run, one after the other in one shell. A block marked `text` after one is
+//! what is seen of it: each line of it comes in this order, with anything where it has `…`. Other
+//! blocks are to be read only.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use strongroom_testkit::programs::{folder, repository};
+use tokio::process::Command;
+
+/// No build and no test of it takes longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+const MARK: &str = "---- step ";
+/// What the page's commands start is ended with them.
+const BEFORE: &str = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n";
+
+/// A block of commands, and what is seen of it.
+struct Step {
+    commands: String,
+    seen: Vec<String>,
+}
+
+#[tokio::test]
+async fn the_tutorial_works_as_it_is_written() {
+    let page = fs::read_to_string(repository().join("docs/src/tutorial.md")).unwrap();
+    let steps = steps(&page);
+    assert!(steps.len() > 10, "only {} steps were found", steps.len());
+    let place = tempfile::tempdir().unwrap();
+    let mut script = BEFORE.to_owned();
+    for (number, step) in steps.iter().enumerate() {
+        script.push_str(&format!("echo '{MARK}{number}'\n{}\n", step.commands));
+    }
+    // The ports of the page may be taken here.
+    let ports = [("127.0.0.1:8200", free_address()), ("127.0.0.1:8090", free_address())];
+    for (written, free) in &ports {
+        assert!(script.contains(written), "{written} isn't in the page any more");
+        script = script.replace(written, free);
+    }
+    let file = place.path().join("tutorial.sh");
+    fs::write(&file, script).unwrap();
+    let path = format!("{}:{}", folder().display(), std::env::var("PATH").unwrap());
+    let running = Command::new("bash")
+        .arg(&file)
+        .current_dir(place.path())
+        .env("PATH", path)
+        .env("HOME", place.path())
+        .env("TOKEN_SERVICE_ADDR", &ports[1].1)
+        .env_remove("VAULT_TOKEN")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, running).await.expect("it ends").unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let log = fs::read_to_string(place.path().join("server.log")).unwrap_or_default();
+    let told = format!("{said}\n{}\n{log}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    let mut shown = said.split(MARK).skip(1);
+    for (number, step) in steps.iter().enumerate() {
+        let shown = shown.next().unwrap_or_default().replace(&ports[0].1, ports[0].0);
+        let shown = shown.replace(&ports[1].1, ports[1].0);
+        if let Err(missing) = comes_in_order(&step.seen, &shown) {
+            panic!("step {number} doesn't show {missing:?} but\n{shown}\nafter\n{}", step.commands);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_shown_is_missed() {
+    let line = |text: &str| vec![text.to_owned()];
+    assert!(comes_in_order(&line("Sealed … false"), "a\nSealed   false\n").is_ok());
+    assert!(comes_in_order(&line("Sealed … false"), "Sealed   true\nfalse").is_err());
+    let two = vec!["a".to_owned(), "b".to_owned()];
+    assert!(comes_in_order(&two, "b\na\n").is_err());
+    let page = "```sh\none\n```\n\n```text\nseen\n```\n```console\n$ no\n```\n```sh\ntwo\n```\n";
+    let found = steps(page);
+    assert_eq!(found.len(), 2);
+    assert_eq!((found[0].commands.as_str(), found[0].seen.len()), ("one", 1));
+    assert!(found[1].seen.is_empty());
+}
+
+fn steps(page: &str) -> Vec<Step> {
+    let mut found: Vec<Step> = Vec::new();
+    for part in page.split("\n```").map(|part| part.strip_prefix("```").unwrap_or(part)) {
+        if let Some(commands) = part.strip_prefix("sh\n") {
+            found.push(Step { commands: commands.to_owned(), seen: Vec::new() });
+        } else if let Some(seen) = part.strip_prefix("text\n") {
+            let step = found.last_mut().unwrap();
+            step.seen.extend(seen.lines().map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// The first line that doesn't come, if there is one.
+fn comes_in_order<'a>(seen: &'a [String], shown: &str) -> Result<(), &'a str> {
+    let mut lines = shown.lines();
+    for expected in seen {
+        if !lines.any(|line| fits(expected, line)) {
+            return Err(expected);
+        }
+    }
+    Ok(())
+}
+
+fn fits(expected: &str, mut line: &str) -> bool {
+    for part in expected.split('…').map(str::trim) {
+        match line.find(part) {
+            Some(at) => line = &line[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
