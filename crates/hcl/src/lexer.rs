@@ -78,18 +78,33 @@ impl<'t> Lexer<'t> {
 
     /// Skips white space and, in HCL, comments.
     fn skip_blank(&mut self) -> Result<(), ParseError> {
-        loop {
-            self.cursor.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
-            let start = self.cursor.position();
-            match (self.cursor.peek(), self.cursor.peek_second(), self.syntax) {
-                (_, _, Syntax::Json) => return Ok(()),
-                (Some('#'), _, _) | (Some('/'), Some('/'), _) => {
-                    self.cursor.eat_while(|c| c != '\n');
-                }
-                (Some('/'), Some('*'), _) => self.skip_long_comment(start)?,
-                _ => return Ok(()),
+        while self.comment()?.is_some() {}
+        Ok(())
+    }
+
+    /// Skips white space, and the comment that stands after it, which is returned as it is written.
+    pub(crate) fn comment(&mut self) -> Result<Option<(&'t str, Position)>, ParseError> {
+        self.cursor.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
+        let (start, from) = (self.cursor.position(), self.cursor.offset());
+        match (self.cursor.peek(), self.cursor.peek_second(), self.syntax) {
+            (_, _, Syntax::Json) => return Ok(None),
+            (Some('#'), _, _) | (Some('/'), Some('/'), _) => {
+                self.cursor.eat_while(|c| c != '\n');
             }
+            (Some('/'), Some('*'), _) => self.skip_long_comment(start)?,
+            _ => return Ok(None),
         }
+        Ok(Some((self.cursor.since(from), start)))
+    }
+
+    /// Where the next character stands, as an offset and as a position.
+    pub(crate) fn place(&self) -> (usize, Position) {
+        (self.cursor.offset(), self.cursor.position())
+    }
+
+    /// The text from an earlier offset up to here, as it is written.
+    pub(crate) fn since(&self, offset: usize) -> &'t str {
+        self.cursor.since(offset)
     }
 
     fn skip_long_comment(&mut self, start: Position) -> Result<(), ParseError> {

@@ -11,6 +11,7 @@
 //! - [`error`]: [`ParseError`] and [`Position`]
 //! - [`tree`]: [`Body`], [`Item`] and [`Value`], and asking for blocks without minding the syntax
 //! - [`access`]: values as strings, numbers, lists …
+//! - [`format()`]: a text as it is usually laid out, with its comments
 //! - `parser`: tokens to tree, both syntaxes
 //! - `lexer`, `number`, `string`, `cursor`: text to tokens
 //! - `fuzz/`, beside the sources: what must hold for any input
@@ -51,6 +52,7 @@
 pub mod access;
 mod cursor;
 pub mod error;
+mod format;
 mod lexer;
 mod number;
 mod parser;
@@ -64,6 +66,7 @@ extern crate self as strongroom_hcl;
 mod tests;
 
 pub use error::{ParseError, Position};
+pub use format::format;
 pub use number::Number;
 pub use tree::{Block, Body, Duplicate, Item, Key, Kind, Value};
 

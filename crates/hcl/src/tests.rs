@@ -3,6 +3,7 @@
 mod accepted;
 mod blocks;
 mod bounds;
+mod formatted;
 mod generated;
 mod readers;
 mod refused;
