@@ -3,6 +3,7 @@
 
 mod capabilities;
 pub(crate) mod help;
+mod keys;
 mod leases;
 mod metrics;
 mod mount_entry;
@@ -34,6 +35,7 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     metrics::ENDPOINTS,
     seal::ENDPOINTS,
     openapi::ENDPOINTS,
+    keys::ENDPOINTS,
 ];
 
 /// The one spelling of a path whose handlers take several: names of policies in any case and with
@@ -52,11 +54,12 @@ pub(crate) fn plain_spelling(path: &str) -> Option<String> {
 
 /// Whether answers at this path show the keys of `data` at the top as well.
 pub(crate) fn is_injected(path: &str) -> bool {
-    const EXACT: [&str; 7] = [
+    const EXACT: [&str; 8] = [
         "sys/auth",
         "sys/capabilities",
         "sys/capabilities-accessor",
         "sys/capabilities-self",
+        "sys/key-status",
         "sys/mounts",
         "sys/policy",
         "sys/remount",

@@ -1,6 +1,7 @@
 use strongroom_types::ErrorKind;
 
 use super::Bench;
+use super::bench::Got;
 use crate::request::Verb;
 
 #[tokio::test]
@@ -30,6 +31,34 @@ async fn sealing_needs_the_right_to() {
     let sudo = bench.token(r#"path "sys/seal" { capabilities = ["update", "sudo"] }"#, "").await;
     bench.ok_as(&sudo, Verb::Write, "sys/seal", "").await;
     assert!(bench.core.is_sealed());
+}
+
+#[tokio::test]
+async fn the_key_that_encrypts_is_known_and_counted() {
+    let bench = Bench::new().await;
+    let before = bench.read("sys/key-status").await;
+    assert_eq!(before.json("term"), "1");
+    assert!(before.text("install_time").ends_with('Z'));
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    let after = bench.read("sys/key-status").await;
+    assert_eq!(after.text("install_time"), before.text("install_time"));
+    let count = |answer: &Got| answer.json("encryptions").parse::<u64>().unwrap();
+    assert!(count(&after) > count(&before));
+    let stranger = bench.token(r#"path "kv/*" { capabilities = ["read"] }"#, "").await;
+    let error = bench.fails_as(&stranger, Verb::Read, "sys/key-status", "").await;
+    assert_eq!(error.kind(), ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn a_single_node_stays_when_it_steps_down_and_only_sudo_may_ask() {
+    let bench = Bench::new().await;
+    let update = bench.token(r#"path "sys/step-down" { capabilities = ["update"] }"#, "").await;
+    for token in ["", update.as_str()] {
+        let error = bench.fails_as(token, Verb::Write, "sys/step-down", "").await;
+        assert_eq!(error.kind(), ErrorKind::Denied);
+    }
+    bench.write("sys/step-down", "").await;
+    assert!(!bench.core.is_sealed());
 }
 
 #[tokio::test]
