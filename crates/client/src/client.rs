@@ -15,6 +15,7 @@ use strongroom_types::{Clock, Entropy, Fields, Secret};
 use crate::answer::SecretAnswer;
 use crate::config::{Address, ClientConfig};
 use crate::error::Error;
+use crate::rehearsal::Rehearsal;
 use crate::send::{Call, Reply};
 use crate::tls::{self, OtherName};
 
@@ -25,6 +26,7 @@ use crate::tls::{self, OtherName};
 pub struct Client {
     link: Arc<Link>,
     headers: HeaderMap,
+    rehearsal: Option<Rehearsal>,
 }
 
 /// What clones of a client share.
@@ -75,14 +77,14 @@ impl Client {
             entropy: config.entropy,
             base,
         };
-        Ok(Self { link: Arc::new(link), headers })
+        Ok(Self { link: Arc::new(link), headers, rehearsal: None })
     }
 
     /// The same client, asking with another token, or with none.
     pub fn with_token(&self, token: Option<&Secret<String>>) -> Result<Self, Error> {
         let mut headers = self.headers.clone();
         set_token(&mut headers, token)?;
-        Ok(Self { link: self.link.clone(), headers })
+        Ok(Self { headers, ..self.clone() })
     }
 
     /// The same client, whose answers aren't wrapped.
@@ -100,20 +102,43 @@ impl Client {
     fn without(&self, name: &str) -> Self {
         let mut headers = self.headers.clone();
         headers.remove(name);
-        Self { link: self.link.clone(), headers }
+        Self { headers, ..self.clone() }
+    }
+
+    /// The same client, which keeps its first call in `rehearsal` instead of sending it. Every call
+    /// of it is answered with [`Error::NotSent`].
+    #[must_use]
+    pub fn rehearsing(&self, rehearsal: &Rehearsal) -> Self {
+        Self { rehearsal: Some(rehearsal.clone()), ..self.clone() }
+    }
+
+    /// The same client, which sends its calls: for what has to be known before the call that is
+    /// rehearsed can be made.
+    #[must_use]
+    pub fn sending(&self) -> Self {
+        Self { rehearsal: None, ..self.clone() }
+    }
+
+    /// Whether it asks with this very token; without an argument, whether it has one at all.
+    pub(crate) fn has_token(&self, token: Option<&Secret<String>>) -> bool {
+        match (self.headers.get(TOKEN), token) {
+            (Some(own), Some(token)) => token.ct_eq(own.as_bytes()),
+            (own, None) => own.is_some(),
+            (None, Some(_)) => false,
+        }
     }
 
     /// Reads a path. Nothing there is `None`.
     pub async fn read(&self, path: &str, query: &Query) -> Result<Option<SecretAnswer>, Error> {
         let mut call = self.call(Method::GET, path, query)?;
-        let reply = self.link.send(&mut call).await?;
+        let reply = self.perform(&mut call).await?;
         maybe(reply, &call)
     }
 
     /// Reads a path and gives the body as it is. Nothing there is an error of status 404.
     pub async fn read_raw(&self, path: &str, query: &Query) -> Result<Bytes, Error> {
         let mut call = self.call(Method::GET, path, query)?;
-        Ok(self.link.send(&mut call).await?.checked(&call)?.body)
+        Ok(self.perform(&mut call).await?.checked(&call)?.body)
     }
 
     /// Lists what is below a path. Nothing there is `None`.
@@ -124,7 +149,7 @@ impl Client {
             query.extend(page.limit.map(|limit| ("limit".to_owned(), limit.to_string())));
         }
         let mut call = self.call(Method::GET, path, &query)?;
-        let reply = self.link.send(&mut call).await?;
+        let reply = self.perform(&mut call).await?;
         maybe(reply, &call)
     }
 
@@ -132,6 +157,16 @@ impl Client {
     pub async fn write(&self, path: &str, fields: &Fields) -> Result<Option<SecretAnswer>, Error> {
         let body = fields.to_object().into_bytes();
         let reply = self.send(Method::PUT, path, &[], Some(body)).await?;
+        SecretAnswer::parse(&reply.body)
+    }
+
+    /// Changes part of what is at a path, as a JSON merge patch (RFC 7396): `null` removes a field.
+    /// An answer without content is `None`.
+    pub async fn patch(&self, path: &str, fields: &Fields) -> Result<Option<SecretAnswer>, Error> {
+        let mut call = self.call(Method::PATCH, path, &[])?;
+        call.body = Some(fields.to_object().into_bytes());
+        call.content_type = MERGE_PATCH;
+        let reply = self.perform(&mut call).await?.checked(&call)?;
         SecretAnswer::parse(&reply.body)
     }
 
@@ -151,7 +186,18 @@ impl Client {
     ) -> Result<Reply, Error> {
         let mut call = self.call(method, path, query)?;
         call.body = body;
-        self.link.send(&mut call).await?.checked(&call)
+        self.perform(&mut call).await?.checked(&call)
+    }
+
+    /// Sends a call, or keeps it if this is a rehearsal.
+    async fn perform(&self, call: &mut Call) -> Result<Reply, Error> {
+        match &self.rehearsal {
+            Some(rehearsal) => {
+                rehearsal.keep(call);
+                Err(Error::NotSent)
+            }
+            None => self.link.send(call).await,
+        }
     }
 
     /// Sends a document; a refusal is an error.
@@ -185,7 +231,8 @@ impl Client {
 
     fn call(&self, method: Method, path: &str, query: &Query) -> Result<Call, Error> {
         let url = url(&self.link.base, path, query)?;
-        Ok(Call { method, url, headers: self.headers.clone(), body: None })
+        let headers = self.headers.clone();
+        Ok(Call { method, url, headers, body: None, content_type: JSON })
     }
 }
 
@@ -256,6 +303,9 @@ fn headers(config: &ClientConfig, other_name: Option<&OtherName>) -> Result<Head
     for value in &config.mfa {
         headers.append("x-vault-mfa", sensitive(value.expose_secret(), "an MFA value")?);
     }
+    if config.policy_override {
+        headers.insert("x-vault-policy-override", HeaderValue::from_static("true"));
+    }
     set_token(&mut headers, config.token.as_ref())?;
     Ok(headers)
 }
@@ -273,7 +323,9 @@ fn set_token(headers: &mut HeaderMap, token: Option<&Secret<String>>) -> Result<
     Ok(())
 }
 
-const TOKEN: &str = "x-vault-token";
+pub(crate) const TOKEN: &str = "x-vault-token";
+pub(crate) const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A header's value that no log shows.
 fn sensitive(value: &str, what: &str) -> Result<HeaderValue, Error> {

@@ -33,6 +33,8 @@ pub struct ClientConfig {
     pub headers: Vec<(String, String)>,
     /// Values of `X-Vault-MFA`.
     pub mfa: Vec<Secret<String>>,
+    /// Whether policies that may be overridden are to be (`X-Vault-Policy-Override`).
+    pub policy_override: bool,
     /// Certificates.
     pub tls: TlsConfig,
     /// A proxy for all requests. The proxy variables of the environment are honoured without it.
@@ -92,6 +94,7 @@ impl Default for ClientConfig {
             wrap_ttl: None,
             headers: Vec::new(),
             mfa: Vec::new(),
+            policy_override: false,
             tls: TlsConfig::default(),
             proxy: None,
             timeout: DEFAULT_TIMEOUT,

@@ -34,6 +34,9 @@ pub enum Error {
     /// The answer is longer than the client takes.
     #[error("the server's answer is longer than {0} bytes")]
     TooLarge(usize),
+    /// Nothing was sent: the client only rehearses ([`crate::Client::rehearsing`]).
+    #[error("the call was not sent")]
+    NotSent,
     /// The answer isn't what the API says it is. No part of it is repeated.
     #[error("the server's answer can't be understood: {0}")]
     Answer(&'static str),

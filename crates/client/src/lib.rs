@@ -12,6 +12,10 @@
 //! - [`error`]: [`Error`]; what a server refused is printed as Vault's tools print it
 //! - [`sys`]: the server itself: seal, mounts, policies, leases, plug-ins
 //! - [`token`]: making, renewing and revoking tokens
+//! - [`login`]: getting a token from an auth method
+//! - [`kv`]: which version of the key-value engine is behind a path
+//! - [`wrapping`]: getting at a wrapped answer
+//! - [`rehearsal`]: calls that are shown instead of sent
 //! - `send`: attempts, the one redirect that is followed, and bounds
 //! - `tls`: certificates
 #![deny(missing_docs)]
@@ -20,15 +24,20 @@ pub mod answer;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod kv;
+pub mod login;
+pub mod rehearsal;
 mod send;
 pub mod sys;
 mod tls;
 pub mod token;
+pub mod wrapping;
 
 pub use answer::{Auth, SecretAnswer, WrapInfo};
 pub use client::{Client, Page, Query};
 pub use config::{ClientConfig, Pem, TlsConfig};
 pub use error::{ApiError, Error};
+pub use rehearsal::{Rehearsal, Unsent};
 
 #[cfg(test)]
 mod tests;

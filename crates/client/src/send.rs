@@ -19,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
+    /// What the body is, if there is one.
+    pub(crate) content_type: &'static str,
 }
 
 /// What came back.
@@ -118,8 +120,8 @@ impl Link {
             request = request.basic_auth(name, Some(password.expose_secret()));
         }
         if let Some(body) = &call.body {
-            let json = HeaderValue::from_static("application/json");
-            request = request.header(CONTENT_TYPE, json).body(body.clone());
+            let kind = HeaderValue::from_static(call.content_type);
+            request = request.header(CONTENT_TYPE, kind).body(body.clone());
         }
         let lost = |error: reqwest::Error| self.lost(call, &error);
         let response = request.send().await.map_err(lost)?;

@@ -1,6 +1,7 @@
-//! Secrets engines.
+//! Secrets engines and auth methods: two tables of the same kind.
 //!
-//! <https://developer.hashicorp.com/vault/api-docs/system/mounts>
+//! <https://developer.hashicorp.com/vault/api-docs/system/mounts>,
+//! <https://developer.hashicorp.com/vault/api-docs/system/auth>
 
 use std::collections::BTreeMap;
 
@@ -135,12 +136,53 @@ pub struct MountSettings {
     /// The plug-in's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin_version: Option<String>,
+    /// Which kind of token an auth method gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<String>,
+    /// When an auth method locks users out. Only when tuning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_lockout_config: Option<UserLockout>,
+}
+
+/// When an auth method locks users out. What is `None` isn't touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UserLockout {
+    /// Failed logins, as the API takes them: in a string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockout_threshold: Option<String>,
+    /// How long, a duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockout_duration: Option<String>,
+    /// After which time failed logins are forgotten, a duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockout_counter_reset_duration: Option<String>,
+    /// Whether nobody is locked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockout_disable: Option<bool>,
+}
+
+/// One of the two tables of mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Secrets engines, `sys/mounts`.
+    Secrets,
+    /// Auth methods, `sys/auth`.
+    Auth,
+}
+
+impl Table {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Secrets => "sys/mounts",
+            Self::Auth => "sys/auth",
+        }
+    }
 }
 
 impl Client {
-    /// All mounted engines, by path.
-    pub async fn mounts(&self) -> Result<BTreeMap<String, Mount>, Error> {
-        let reply = self.send(Method::GET, "sys/mounts", &[], None).await?;
+    /// All mounted engines of a table, by path.
+    pub async fn mounts(&self, table: Table) -> Result<BTreeMap<String, Mount>, Error> {
+        let reply = self.send(Method::GET, table.path(), &[], None).await?;
         let unclear = Error::Answer("it isn't a list of mounts");
         let data = SecretAnswer::parse(&reply.body)?.and_then(|answer| answer.data);
         let Some(data) = data else { return Err(unclear) };
@@ -151,23 +193,34 @@ impl Client {
     }
 
     /// Mounts an engine.
-    pub async fn mount(&self, path: &str, request: &MountRequest) -> Result<(), Error> {
-        let path = format!("sys/mounts/{path}");
+    pub async fn mount(
+        &self,
+        table: Table,
+        path: &str,
+        request: &MountRequest,
+    ) -> Result<(), Error> {
+        let path = format!("{}/{path}", table.path());
         self.send(Method::POST, &path, &[], Some(json(request)?)).await.map(drop)
     }
 
-    /// Unmounts an engine: its leases are revoked and its data is gone.
-    pub async fn unmount(&self, path: &str) -> Result<(), Error> {
-        self.send(Method::DELETE, &format!("sys/mounts/{path}"), &[], None).await.map(drop)
+    /// Unmounts an engine: its leases or tokens are revoked and its data is gone.
+    pub async fn unmount(&self, table: Table, path: &str) -> Result<(), Error> {
+        let path = format!("{}/{path}", table.path());
+        self.send(Method::DELETE, &path, &[], None).await.map(drop)
     }
 
     /// Changes a mount's settings. The answer has warnings, if any.
     pub async fn tune_mount(
         &self,
+        table: Table,
         path: &str,
         settings: &MountSettings,
     ) -> Result<Option<SecretAnswer>, Error> {
-        let path = format!("sys/mounts/{path}/tune");
+        let below = match table {
+            Table::Secrets => "",
+            Table::Auth => "auth/",
+        };
+        let path = format!("sys/mounts/{below}{path}/tune");
         let reply = self.send(Method::POST, &path, &[], Some(json(settings)?)).await?;
         SecretAnswer::parse(&reply.body)
     }

@@ -1,0 +1,38 @@
+//! Wrapped answers.
+//!
+//! <https://developer.hashicorp.com/vault/api-docs/system/wrapping-unwrap>
+
+use reqwest::Method;
+use serde::Serialize;
+use strongroom_types::Secret;
+
+use crate::answer::SecretAnswer;
+use crate::client::{Client, json};
+use crate::error::Error;
+
+impl Client {
+    /// Gives the answer that a token wraps, once. Without an argument the client's own token is the
+    /// one that wraps; a client that has none asks with the wrapping token itself.
+    pub async fn unwrap_answer(
+        &self,
+        token: Option<&Secret<String>>,
+    ) -> Result<Option<SecretAnswer>, Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            token: &'a str,
+        }
+        const PATH: &str = "sys/wrapping/unwrap";
+        let client = self.without_wrapping();
+        let reply = match token {
+            Some(token) if !self.has_token(None) => {
+                client.with_token(Some(token))?.send(Method::PUT, PATH, &[], None).await?
+            }
+            Some(token) if !self.has_token(Some(token)) => {
+                let body = Body { token: token.expose_secret() };
+                client.send(Method::PUT, PATH, &[], Some(json(&body)?)).await?
+            }
+            _ => client.send(Method::PUT, PATH, &[], None).await?,
+        };
+        SecretAnswer::parse(&reply.body)
+    }
+}
