@@ -29,14 +29,15 @@ pub(crate) enum Refusal {
 }
 
 /// Flags that count wherever they are.
-const ANYWHERE: [&str; 2] = ["format", "detailed"];
+pub(crate) const ANYWHERE: [&str; 2] = ["format", "detailed"];
 
 /// Rewrites the arguments, without the program's name. `root` is the built tree of commands.
 pub(crate) fn rewrite(given: &[String], root: &Command) -> Result<Rewritten, Refusal> {
     if let [only] = given
-        && matches!(only.as_str(), "-v" | "-version" | "--version")
+        && let Some(arguments) = command_of_flag(only)
     {
-        return Ok(Rewritten { arguments: vec!["version".to_owned()], late: Vec::new() });
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        return Ok(Rewritten { arguments, late: Vec::new() });
     }
     let (path, command, mut rest) = find_command(given, root)?;
     let before_end = rest.iter().take_while(|argument| *argument != "--");
@@ -78,6 +79,27 @@ pub(crate) fn rewrite(given: &[String], root: &Command) -> Result<Rewritten, Ref
     Ok(Rewritten { arguments, late })
 }
 
+/// Flags that stand alone, and the commands that they are.
+fn command_of_flag(flag: &str) -> Option<&'static [&'static str]> {
+    match flag.strip_prefix("--").or_else(|| flag.strip_prefix('-'))? {
+        "v" | "version" => Some(&["version"]),
+        "autocomplete-install" => Some(&["completion", "--install"]),
+        "autocomplete-uninstall" => Some(&["completion", "--uninstall"]),
+        _ => None,
+    }
+}
+
+/// The name of the command that the first arguments name, as far as there is one.
+pub(crate) fn command_name(given: &[String], root: &Command) -> String {
+    let (mut path, mut command) = (Vec::new(), root);
+    for name in given {
+        let Some(found) = command.find_subcommand(name) else { break };
+        path.push(name.as_str());
+        command = found;
+    }
+    path.join(" ")
+}
+
 /// The command that the first arguments name, and the arguments after it.
 fn find_command<'g, 'c>(
     given: &'g [String],
@@ -107,15 +129,15 @@ fn is_help(argument: &str) -> bool {
 }
 
 /// A flag as it was typed.
-struct Flag<'a> {
-    name: &'a str,
-    value: Option<&'a str>,
+pub(crate) struct Flag<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: Option<&'a str>,
 }
 
 impl<'a> Flag<'a> {
     /// A lone `-` means standard input, and is no flag. A lone `--` ends the flags, and is one
     /// without a name.
-    fn read(argument: &'a str) -> Option<Self> {
+    pub(crate) fn read(argument: &'a str) -> Option<Self> {
         let body = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'))?;
         if argument == "-" {
             return None;
@@ -127,7 +149,7 @@ impl<'a> Flag<'a> {
         Some(Self { name, value })
     }
 
-    fn argument<'c>(&self, command: &'c Command) -> Option<&'c Arg> {
+    pub(crate) fn argument<'c>(&self, command: &'c Command) -> Option<&'c Arg> {
         command.get_arguments().find(|argument| {
             let short = argument.get_short().map(String::from);
             argument.get_long() == Some(self.name)
@@ -266,5 +288,9 @@ mod tests {
         for version in ["-v", "-version", "--version"] {
             assert_eq!(line(version), "version");
         }
+        assert_eq!(line("-autocomplete-install"), "completion --install");
+        let given = ["kv", "metadata", "get", "x"].map(ToOwned::to_owned);
+        assert_eq!(command_name(&given, &CommandLine::command()), "kv metadata get");
+        assert_eq!(command_name(&given[3..], &CommandLine::command()), "");
     }
 }

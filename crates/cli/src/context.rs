@@ -1,6 +1,7 @@
 //! What every command gets: the environment, a printer, standard input, and a client made from
 //! flags and environment.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Read};
 
 use strongroom_client::config::{DEFAULT_ADDRESS, DEFAULT_TIMEOUT};
@@ -10,6 +11,7 @@ use strongroom_types::{Secret, Ttl};
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http};
+use crate::output::unsent::Rehearsed;
 use crate::output::{Format, Printer, no_raw};
 use crate::token_helper::TokenHelper;
 
@@ -17,9 +19,20 @@ use crate::token_helper::TokenHelper;
 pub(crate) struct Context {
     pub(crate) environment: Environment,
     pub(crate) printer: Printer,
+    /// The command as it was typed, without its arguments: `kv get`.
+    pub(crate) command: String,
+    /// What is shown instead of being sent, if the person wants that.
+    pub(crate) rehearsed: OnceCell<Rehearsed>,
 }
 
 impl Context {
+    /// The process's own.
+    pub(crate) fn of_process() -> Self {
+        let environment = Environment::of_process();
+        let printer = Printer::of_process(&environment);
+        Self { environment, printer, command: String::new(), rehearsed: OnceCell::new() }
+    }
+
     /// Sets how results look: as the flag says, else as the environment says.
     pub(crate) fn set_format(&mut self, flag: &Formatted) -> Outcome {
         let of_environment = || self.environment.setting("FORMAT");
@@ -44,7 +57,10 @@ impl Context {
     /// A client for commands that need no token, or have their own.
     pub(crate) fn client_without_token(&self, http: &Http) -> Outcome<Client> {
         let config = config(&self.environment, http).map_err(Failure::remote)?;
-        Client::new(config).map_err(|error| Failure::remote(error.to_string()))
+        let rehearsed = Rehearsed::new(http, &config)?;
+        let client = Client::new(config).map_err(|error| Failure::remote(error.to_string()))?;
+        let Some(rehearsed) = rehearsed else { return Ok(client) };
+        Ok(client.rehearsing(self.rehearsed.get_or_init(|| rehearsed).calls()))
     }
 
     /// The token that is asked with: the environment's, else the one that the helper keeps.
@@ -67,6 +83,19 @@ impl Context {
     /// Standard input; empty if nobody is to be asked.
     pub(crate) fn stdin(&self, http: &Http) -> Box<dyn Read> {
         if http.non_interactive { Box::new(io::empty()) } else { Box::new(io::stdin()) }
+    }
+
+    /// A secret from standard input.
+    pub(crate) fn read_secret(&self, http: &Http) -> Outcome<Secret<String>> {
+        let mut text = Secret::new(String::new());
+        let read = self.stdin(http).read_to_string(text.expose_secret_mut());
+        read.map_err(|error| Failure::local(format!("stdin can't be read: {error}")))?;
+        Ok(Secret::from_text(text.expose_secret().trim()))
+    }
+
+    /// The address that is meant.
+    pub(crate) fn address(&self, http: &Http) -> String {
+        address(&self.environment, http)
     }
 
     /// Asks for a secret on the terminal, without echo.
@@ -123,6 +152,7 @@ fn config(environment: &Environment, http: &Http) -> Result<ClientConfig, String
         wrap_ttl: wrap_ttl(environment, http)?,
         headers: http.header.clone(),
         mfa: mfa.into_iter().map(Secret::new).collect(),
+        policy_override: http.policy_override,
         tls: tls(environment, http)?,
         proxy: environment.setting("PROXY_ADDR").or_else(|| environment.setting("HTTP_PROXY")),
         timeout: if timeout.is_zero() { DEFAULT_TIMEOUT } else { timeout },

@@ -40,6 +40,18 @@ impl Environment {
         self.setting(name).map(read).transpose()
     }
 
+    /// Whether a terminal may be shown colours (<https://no-color.org>).
+    pub(crate) fn wants_colour(&self) -> bool {
+        let no_colour = (self.0)("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = (self.0)("TERM").is_some_and(|term| term == "dumb");
+        !no_colour && !is_dumb && self.setting("CLI_NO_COLOR").is_none()
+    }
+
+    /// A variable under just this name.
+    pub(crate) fn exact(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+
     /// The person's folder.
     pub(crate) fn home(&self) -> Option<String> {
         (self.0)("HOME").filter(|value| !value.is_empty())
@@ -71,5 +83,18 @@ mod tests {
         assert_eq!(environment.flag("SKIP_VERIFY"), Ok(Some(true)));
         assert!(environment.flag("DETAILED").unwrap_err().contains("VAULT_DETAILED"));
         assert_eq!(environment.flag("NOTHING"), Ok(None));
+    }
+
+    #[test]
+    fn colours_can_be_refused() {
+        assert!(Environment::of(&[("NO_COLOR", "")]).wants_colour());
+        for (name, value) in [
+            ("NO_COLOR", "1"),
+            ("TERM", "dumb"),
+            ("VAULT_CLI_NO_COLOR", "0"),
+            ("BAO_CLI_NO_COLOR", "x"),
+        ] {
+            assert!(!Environment::of(&[(name, value)]).wants_colour(), "{name}");
+        }
     }
 }

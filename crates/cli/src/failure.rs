@@ -12,27 +12,81 @@ pub(crate) struct Failure {
     pub(crate) code: u8,
     /// Nothing if all is said.
     pub(crate) text: Option<String>,
+    /// What may help.
+    pub(crate) help: Help,
+}
+
+/// What may help somebody whose command failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Help {
+    /// The text says it all.
+    #[default]
+    None,
+    /// How the command is used.
+    Usage,
+    /// Something to do next, for people only: programs read these messages.
+    Next(&'static str),
 }
 
 impl Failure {
     /// It can't be done here: bad usage, a file that can't be read.
     pub(crate) fn local(text: impl Into<String>) -> Self {
-        Self { code: 1, text: Some(text.into()) }
+        Self { code: 1, text: Some(text.into()), help: Help::None }
+    }
+
+    /// The command is used wrongly: the text says how, and the person is shown where to look.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self { help: Help::Usage, ..Self::local(text) }
     }
 
     /// The server said no, can't be reached, or has nothing there.
     pub(crate) fn remote(text: impl Into<String>) -> Self {
-        Self { code: 2, text: Some(text.into()) }
+        Self { code: 2, text: Some(text.into()), help: Help::None }
     }
 
     /// All is said.
     pub(crate) fn silent(code: u8) -> Self {
-        Self { code, text: None }
+        Self { code, text: None, help: Help::None }
     }
 
     /// A call failed while doing something: `Error reading kv/a: …`.
     pub(crate) fn call(doing: &str) -> impl FnOnce(Error) -> Self {
-        move |error| Self::remote(format!("{doing}: {error}"))
+        move |error| Self {
+            help: next(&error).map_or(Help::None, Help::Next),
+            ..Self::remote(format!("{doing}: {error}"))
+        }
+    }
+
+    /// The same for a call whose error says by itself what was being done.
+    pub(crate) fn plain_call(error: &Error) -> Self {
+        let help = next(error).map_or(Help::None, Help::Next);
+        Self { help, ..Self::remote(error.to_string()) }
+    }
+}
+
+/// What to do about an error that many meet.
+fn next(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Unreachable { reason, .. } if reason.contains("gave HTTP response to HTTPS") => {
+            Some("The server has no TLS there: use an address that begins with http://.")
+        }
+        Error::Unreachable { reason, .. } if reason.contains("unknown authority") => {
+            Some("Name the certificate of the server's authority with -ca-cert or VAULT_CACERT.")
+        }
+        Error::Unreachable { .. } => {
+            Some("Does the server run at this address? It is set with -address or VAULT_ADDR.")
+        }
+        Error::Api(refused) => match refused.status {
+            403 => Some(
+                "The token that is used is what \"strongroom token lookup\" shows; -output-policy \
+                 prints what the command needs.",
+            ),
+            503 if refused.errors.iter().any(|text| text.contains("sealed")) => {
+                Some("\"strongroom operator unseal\" unseals the server.")
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -41,10 +95,10 @@ pub(crate) fn expect_count(given: &[String], least: usize, most: usize) -> Outco
     let got = given.len();
     if got < least {
         let text = format!("Not enough arguments (expected {least}, got {got})");
-        return Err(Failure::local(text));
+        return Err(Failure::usage(text));
     }
     if got > most {
-        return Err(Failure::local(format!("Too many arguments (expected {most}, got {got})")));
+        return Err(Failure::usage(format!("Too many arguments (expected {most}, got {got})")));
     }
     Ok(())
 }

@@ -46,9 +46,18 @@ pub(crate) struct Http {
     /// Header of all requests; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) header: Vec<(String, String)>,
+    /// Override policies that may be overridden, on servers that have such
+    #[arg(long)]
+    pub(crate) policy_override: bool,
     /// Ask nothing on the terminal, and take standard input as empty
     #[arg(long)]
     pub(crate) non_interactive: bool,
+    /// Send nothing: print a curl command that does the same
+    #[arg(long)]
+    pub(crate) output_curl_string: bool,
+    /// Send nothing: print the policy that a token needs for it
+    #[arg(long)]
+    pub(crate) output_policy: bool,
 }
 
 /// How results look.
@@ -88,6 +97,11 @@ impl Seconds {
             below if below < 0 => Some("system".to_owned()),
             seconds => Some(format!("{seconds}s")),
         }
+    }
+
+    /// The seconds, unless they are below zero.
+    pub(crate) fn not_negative(self) -> Option<u64> {
+        u64::try_from(self.0).ok()
     }
 
     pub(crate) fn as_duration(self) -> std::time::Duration {

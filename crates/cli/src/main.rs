@@ -4,6 +4,7 @@
 //! In reading order:
 //!
 //! - [`arguments`]: flags as users of Vault type them, rewritten for the parser
+//! - [`completion`]: what a shell offers for a line that isn't finished
 //! - [`commands`]: a file per command, and how to add one
 //! - [`flags`]: flags that several commands have
 //! - [`context`]: what every command gets
@@ -15,9 +16,11 @@
 //!   command
 //! - [`lifecycle`]: signals of the server process
 //! - [`version`]: versions, in one place
+//! - `reference`: the page of the book, from the table of commands (a test)
 
 mod arguments;
 mod commands;
+mod completion;
 mod context;
 mod data;
 mod environment;
@@ -25,6 +28,8 @@ mod failure;
 mod flags;
 mod lifecycle;
 mod output;
+#[cfg(test)]
+mod reference;
 mod token_helper;
 mod version;
 
@@ -34,29 +39,46 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::arguments::{Refusal, rewrite};
+use crate::arguments::{Refusal, command_name, rewrite};
 use crate::commands::{Command, CommandLine};
 use crate::context::Context;
-use crate::environment::Environment;
-use crate::failure::{Failure, Outcome};
-use crate::output::{Format, Printer};
+use crate::failure::{Failure, Help, Outcome};
+use crate::output::Format;
 
 fn main() -> ExitCode {
-    let mut context =
-        Context { environment: Environment::of_process(), printer: Printer::of_process() };
-    match run(&mut context) {
+    let mut context = Context::of_process();
+    let outcome = run(&mut context);
+    let outcome = match context.rehearsed.take() {
+        Some(rehearsed) => rehearsed.finish(outcome, &mut context.printer),
+        None => outcome,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Some(text) = failure.text {
-                context.printer.warn(&text);
-            }
+            report(&mut context, &failure);
             ExitCode::from(failure.code)
         }
     }
 }
 
+/// Says why a command failed, and what to do about it.
+fn report(context: &mut Context, failure: &Failure) {
+    if let Some(text) = &failure.text {
+        context.printer.fail(text);
+    }
+    match failure.help {
+        Help::None => {}
+        Help::Usage => {
+            let command = format!("strongroom {}", context.command);
+            let command = command.trim_end();
+            context.printer.fail(&format!("Run \"{command} -help\" to see how it is used."));
+        }
+        Help::Next(text) => context.printer.next_step(text),
+    }
+}
+
 fn run(context: &mut Context) -> Outcome {
-    let command = parse(context)?;
+    let Some(command) = parse(context)? else { return Ok(()) };
     let is_server = matches!(command, Command::Server(_));
     let runtime = runtime(is_server)
         .map_err(|error| Failure::local(format!("the runtime can't be started: {error}")))?;
@@ -76,20 +98,26 @@ fn runtime(is_server: bool) -> std::io::Result<Runtime> {
     }
 }
 
-fn parse(context: &mut Context) -> Outcome<Command> {
+/// The command that is to run; none if it was a shell that asked what could stand in the line.
+fn parse(context: &mut Context) -> Outcome<Option<Command>> {
     let given = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
     let given: Result<Vec<String>, _> = given.collect();
     let given = given.map_err(|_| Failure::local("an argument isn't text in UTF-8"))?;
     let mut root = CommandLine::command();
     root.build();
+    if let Some(offers) = completion::answer(&context.environment, &given, &root) {
+        offers.iter().for_each(|offer| context.printer.line(offer));
+        return Ok(None);
+    }
+    context.command = command_name(&given, &root);
     let rewritten =
         rewrite(&given, &root).map_err(|refusal| refuse(context, &mut root, &refusal))?;
     let name = [root.get_name().to_owned()];
     let arguments = name.into_iter().chain(rewritten.arguments);
     let matches =
-        root.try_get_matches_from_mut(arguments).map_err(|error| Failure::local(wrong(&error)))?;
+        root.try_get_matches_from_mut(arguments).map_err(|error| Failure::usage(wrong(&error)))?;
     let parsed =
-        CommandLine::from_arg_matches(&matches).map_err(|error| Failure::local(wrong(&error)))?;
+        CommandLine::from_arg_matches(&matches).map_err(|error| Failure::usage(wrong(&error)))?;
     let format = context.environment.setting("FORMAT").unwrap_or_default();
     if !rewritten.late.is_empty() && Format::parse(&format)? == Format::Table {
         context.printer.warn(&format!(
@@ -98,7 +126,7 @@ fn parse(context: &mut Context) -> Outcome<Command> {
             late_names(&rewritten.late)
         ));
     }
-    Ok(parsed.command)
+    Ok(Some(parsed.command))
 }
 
 /// What came too late to be a flag, without its value: that may be a secret.
@@ -112,7 +140,7 @@ fn refuse(context: &mut Context, root: &mut clap::Command, refusal: &Refusal) ->
     let (Refusal::Help(path) | Refusal::NoCommand(path) | Refusal::Misplaced(path)) = refusal
     else {
         let Refusal::Wrong(text) = refusal else { return Failure::silent(1) };
-        return Failure::local(text.clone());
+        return Failure::usage(text.clone());
     };
     let help = help(root, path);
     match refusal {
@@ -126,7 +154,7 @@ fn refuse(context: &mut Context, root: &mut clap::Command, refusal: &Refusal) ->
             help.trim_end()
         )),
         _ => {
-            context.printer.warn(help.trim_end());
+            context.printer.fail(help.trim_end());
             Failure::silent(if path.is_empty() { 127 } else { 1 })
         }
     }

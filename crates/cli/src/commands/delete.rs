@@ -26,7 +26,7 @@ impl Delete {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         context.set_format_but_raw(&self.output)?;
         let [path, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::local("Not enough arguments (expected at least 1, got 0)"));
+            return Err(Failure::usage("Not enough arguments (expected at least 1, got 0)"));
         };
         let path = clean_path(path);
         let client = context.client(&self.http)?;
@@ -44,7 +44,7 @@ impl Delete {
                 if let Some(answer) = error.answer() {
                     context.printer.secret(answer)?;
                 }
-                Err(Failure::remote(format!("Error deleting {path}: {error}")))
+                Err(Failure::call(&format!("Error deleting {path}"))(error))
             }
         }
     }

@@ -52,20 +52,24 @@ impl List {
         let client = context.client(&self.http)?;
         let answer = client.list(&path, &page).await;
         let answer = answer.map_err(Failure::call(&format!("Error listing {path}")))?;
-        let printer = &mut context.printer;
-        let keys = answer.as_ref().and_then(|answer| answer.data.as_ref()?.get("keys"));
-        let keys = keys.map(|raw| Value::parse(raw.get()));
-        match (answer, keys) {
-            (Some(answer), _) if answer.wrap_info.is_some() => printer.secret(&answer),
-            (Some(answer), Some(Value::List(keys))) => print(printer, &answer, keys),
-            (_, _) if printer.format != Format::Table => {
-                printer.data(&Value::Object(Vec::new()))?;
-                Err(Failure::silent(2))
-            }
-            (None, _) => Err(Failure::remote(format!("No value found at {path}"))),
-            (Some(answer), _) if answer.data.is_none() => printer.secret(&answer),
-            (Some(_), _) => Err(Failure::remote(format!("No entries found at {path}"))),
+        show(&mut context.printer, &path, answer)
+    }
+}
+
+/// Shows the keys that are listed at a path.
+pub(super) fn show(printer: &mut Printer, path: &str, answer: Option<SecretAnswer>) -> Outcome {
+    let keys = answer.as_ref().and_then(|answer| answer.data.as_ref()?.get("keys"));
+    let keys = keys.map(|raw| Value::parse(raw.get()));
+    match (answer, keys) {
+        (Some(answer), _) if answer.wrap_info.is_some() => printer.secret(&answer),
+        (Some(answer), Some(Value::List(keys))) => print(printer, &answer, keys),
+        (_, _) if printer.format != Format::Table => {
+            printer.data(&Value::Object(Vec::new()))?;
+            Err(Failure::silent(2))
         }
+        (None, _) => Err(Failure::remote(format!("No value found at {path}"))),
+        (Some(answer), _) if answer.data.is_none() => printer.secret(&answer),
+        (Some(_), _) => Err(Failure::remote(format!("No entries found at {path}"))),
     }
 }
 
@@ -88,7 +92,7 @@ fn print(printer: &mut Printer, answer: &SecretAnswer, keys: Vec<Value>) -> Outc
         Some(info) => detailed(&keys, info),
         None => table(&["Keys"], &keys.into_iter().map(|key| vec![key]).collect::<Vec<_>>()),
     };
-    printer.line(&shown);
+    printer.table(&shown);
     Ok(())
 }
 

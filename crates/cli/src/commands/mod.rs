@@ -7,13 +7,20 @@
 //! 2. Positional arguments are one `Vec<String>`, counted with
 //!    [`expect_count`](crate::failure::expect_count), so that messages read as Vault's.
 //! 3. A variant and a line in [`Command`] or in the group's enum.
-//! 4. Cases in `tests/cmd/`: what it prints, what it says when something is missing, its exit codes.
+//! 4. `STRONGROOM_BLESS=1 cargo test -p strongroom-cli` writes it into `docs/src/reference/cli.md`.
+//! 5. Cases in `tests/cmd/`: what it prints, what it says when something is missing, its exit codes.
 
+mod auth;
+mod completion;
 mod delete;
+mod kv;
 mod lease;
 mod list;
 mod login;
+mod mounting;
 mod operator;
+mod patch;
+mod path_help;
 mod plugin;
 mod policy;
 mod print;
@@ -22,12 +29,16 @@ mod secrets;
 pub(crate) mod server;
 mod status;
 mod token;
+mod unwrap;
 mod version;
 mod write;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 use crate::context::Context;
+use crate::environment::Environment;
 use crate::failure::Outcome;
 
 /// The whole command line. No part of it is `Debug`: arguments may be secrets.
@@ -50,17 +61,27 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     Read(Box<read::Read>),
     Write(Box<write::Write>),
+    Patch(Box<patch::Patch>),
     Delete(Box<delete::Delete>),
     List(Box<list::List>),
     Login(Box<login::Login>),
+    Unwrap(Box<unwrap::Unwrap>),
     Server(Box<server::Server>),
     Status(Box<status::Status>),
+    /// Interact with auth methods
+    #[command(subcommand)]
+    Auth(Box<auth::Auth>),
+    Completion(Box<completion::Completion>),
+    /// Work with the key-value engine
+    #[command(subcommand)]
+    Kv(Box<kv::Kv>),
     /// Interact with leases
     #[command(subcommand)]
     Lease(Box<lease::Lease>),
     /// Initialise, unseal and seal the server
     #[command(subcommand)]
     Operator(Box<operator::Operator>),
+    PathHelp(Box<path_help::PathHelp>),
     /// Interact with the plug-in catalog
     #[command(subcommand)]
     Plugin(Box<plugin::Plugin>),
@@ -85,13 +106,19 @@ impl Command {
         match self {
             Self::Read(command) => command.run(context).await,
             Self::Write(command) => command.run(context).await,
+            Self::Patch(command) => command.run(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Login(command) => command.run(context).await,
+            Self::Unwrap(command) => command.run(context).await,
             Self::Server(command) => command.run(context).await,
             Self::Status(command) => command.run(context).await,
+            Self::Auth(command) => command.run(context).await,
+            Self::Completion(command) => command.run(context),
+            Self::Kv(command) => command.run(context).await,
             Self::Lease(command) => command.run(context).await,
             Self::Operator(command) => command.run(context).await,
+            Self::PathHelp(command) => command.run(context).await,
             Self::Plugin(command) => command.run(context).await,
             Self::Policy(command) => command.run(context).await,
             Self::Print(command) => command.run(context),
@@ -102,6 +129,19 @@ impl Command {
                 Ok(())
             }
         }
+    }
+}
+
+/// The kinds of auth methods that `login` knows.
+pub(crate) fn login_methods() -> Vec<String> {
+    login::methods::METHODS.iter().map(|method| method.name.to_owned()).collect()
+}
+
+/// A file's path, with `~/` as the person's folder.
+fn expand_home(path: &str, environment: &Environment) -> PathBuf {
+    match (path.strip_prefix("~/"), environment.home()) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(path),
     }
 }
 

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::flags::Http;
+use crate::output::unsent::nothing_to_show;
 
 /// Print what the command line uses
 #[derive(Subcommand)]
@@ -30,6 +31,7 @@ pub(crate) struct Token {
 
 impl Token {
     fn run(&self, context: &mut Context) -> Outcome {
+        nothing_to_show(&self.http)?;
         let token = context.token(&self.http)?;
         let token = token.as_ref().map(|token| token.expose_secret().as_str());
         context.printer.line(token.unwrap_or_default());

@@ -29,7 +29,7 @@ impl Read {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         context.set_format(&self.output)?;
         let [path, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::local("Not enough arguments (expected 1, got 0)"));
+            return Err(Failure::usage("Not enough arguments (expected 1, got 0)"));
         };
         let path = clean_path(path);
         let client = context.client(&self.http)?;

@@ -36,10 +36,10 @@ impl Write {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         context.set_format_but_raw(&self.output)?;
         let [path, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::local("Not enough arguments (expected 1, got 0)"));
+            return Err(Failure::usage("Not enough arguments (expected 1, got 0)"));
         };
         if data.is_empty() && !self.force {
-            return Err(Failure::local("Must supply data or use -force"));
+            return Err(Failure::usage("Must supply data or use -force"));
         }
         let path = clean_path(path);
         let fields = data::fields(data, &mut *context.stdin(&self.http))
@@ -56,7 +56,7 @@ impl Write {
                 if let Some(answer) = error.answer() {
                     context.printer.secret(answer)?;
                 }
-                Err(Failure::remote(format!("Error writing data to {path}: {error}")))
+                Err(Failure::call(&format!("Error writing data to {path}"))(error))
             }
         }
     }

@@ -4,6 +4,7 @@
 //! - [`json`], [`yaml`], [`table`]: the formats
 //! - [`secret`]: the envelope of the API
 //! - [`seal_status`]: how the server is
+//! - [`unsent`]: a call that is shown instead of being sent
 //! - [`text`]: prose and durations
 //!
 //! Results go to standard output; warnings and errors go to standard error, so that pipes get
@@ -14,6 +15,7 @@ pub(crate) mod seal_status;
 pub(crate) mod secret;
 pub(crate) mod table;
 pub(crate) mod text;
+pub(crate) mod unsent;
 pub(crate) mod value;
 pub(crate) mod yaml;
 
@@ -21,6 +23,7 @@ use std::io::{self, IsTerminal, Write};
 
 use strongroom_client::SecretAnswer;
 
+use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use value::Value;
 
@@ -59,19 +62,47 @@ pub(crate) struct Printer {
     err: Box<dyn Write>,
     /// Whether a person reads the results.
     to_person: bool,
+    /// Whether a person reads the messages.
+    warns_person: bool,
+    /// Whether what a person reads may have colours.
+    colour: bool,
+}
+
+/// How a terminal shows a line (ECMA-48).
+#[derive(Clone, Copy)]
+enum Style {
+    Bold,
+    Faint,
+    Green,
+    Red,
+    Yellow,
+}
+
+impl Style {
+    fn dress(self, text: &str) -> String {
+        let code = match self {
+            Self::Bold => 1,
+            Self::Faint => 2,
+            Self::Red => 31,
+            Self::Green => 32,
+            Self::Yellow => 33,
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
 }
 
 impl Printer {
     /// Prints to the process's own output.
-    pub(crate) fn of_process() -> Self {
-        let out = io::stdout();
-        let to_person = out.is_terminal();
+    pub(crate) fn of_process(environment: &Environment) -> Self {
+        let (out, err) = (io::stdout(), io::stderr());
         Self {
             format: Format::Table,
             detailed: false,
+            to_person: out.is_terminal(),
+            warns_person: err.is_terminal(),
             out: Box::new(out),
-            err: Box::new(io::stderr()),
-            to_person,
+            err: Box::new(err),
+            colour: environment.wants_colour(),
         }
     }
 
@@ -81,9 +112,62 @@ impl Printer {
         let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
     }
 
+    /// A line that says that something is done.
+    pub(crate) fn success(&mut self, text: &str) {
+        let text = self.dressed(text, Style::Green);
+        self.line(&text);
+    }
+
+    /// A table: its first two lines are headers.
+    pub(crate) fn table(&mut self, table: &str) {
+        if !(self.colour && self.to_person) {
+            return self.line(table);
+        }
+        let mut lines = table.splitn(3, '\n');
+        for style in [Style::Bold, Style::Faint] {
+            if let Some(line) = lines.next() {
+                let line = style.dress(line);
+                self.line(&line);
+            }
+        }
+        if let Some(rest) = lines.next() {
+            self.line(rest);
+        }
+    }
+
+    /// A line above a table.
+    pub(crate) fn heading(&mut self, text: &str) {
+        let text = self.dressed(text, Style::Bold);
+        self.line(&text);
+    }
+
+    fn dressed(&self, text: &str, style: Style) -> String {
+        if self.colour && self.to_person { style.dress(text) } else { text.to_owned() }
+    }
+
     /// A line for the person, not for the pipe.
     pub(crate) fn warn(&mut self, text: &str) {
-        let _ = writeln!(self.err, "{text}");
+        self.message(text, Style::Yellow);
+    }
+
+    /// Why a command failed.
+    pub(crate) fn fail(&mut self, text: &str) {
+        self.message(text, Style::Red);
+    }
+
+    /// What to do about it. A program that reads messages isn't told.
+    pub(crate) fn next_step(&mut self, text: &str) {
+        if self.warns_person {
+            let _ = writeln!(self.err, "\n{text}");
+        }
+    }
+
+    fn message(&mut self, text: &str, style: Style) {
+        let _ = if self.colour && self.warns_person && !text.is_empty() {
+            writeln!(self.err, "{}", style.dress(text))
+        } else {
+            writeln!(self.err, "{text}")
+        };
     }
 
     /// A question, answered on the same line.
@@ -94,7 +178,7 @@ impl Printer {
     /// A line of results that only people want.
     pub(crate) fn line_for_people(&mut self, text: &str) {
         if self.format == Format::Table {
-            self.line(text);
+            self.success(text);
         }
     }
 
@@ -103,13 +187,13 @@ impl Printer {
         match (self.format, value) {
             (Format::Table, Value::Object(_)) => {
                 if let Some(table) = secret::map_table(value) {
-                    self.line(&table);
+                    self.table(&table);
                 }
                 Ok(())
             }
             (Format::Table, Value::List(items)) => {
                 let rows: Vec<_> = items.iter().map(|item| vec![item.to_string()]).collect();
-                self.line(&table::table(&["Keys"], &rows));
+                self.table(&table::table(&["Keys"], &rows));
                 Ok(())
             }
             (Format::Table, _) => Err(no_form("table")),
@@ -136,7 +220,7 @@ impl Printer {
         }
         self.warnings(answer);
         if let Some(table) = secret::secret_table(answer) {
-            self.line(&table);
+            self.table(&table);
         }
         Ok(())
     }
@@ -245,7 +329,29 @@ pub(crate) mod testing {
             out: Box::new(out.clone()),
             err: Box::new(err.clone()),
             to_person: false,
+            warns_person: false,
+            colour: true,
         };
         (printer, out, err)
+    }
+
+    #[test]
+    fn a_terminal_gets_colours_and_advice_and_a_pipe_gets_neither() {
+        let show = |person: bool, colour: bool| {
+            let (mut printer, out, err) = printer(Format::Table);
+            (printer.to_person, printer.warns_person, printer.colour) = (person, person, colour);
+            printer.table("Key\n---\na");
+            printer.success("Success!");
+            printer.fail("no");
+            printer.next_step("try");
+            (out.text(), err.text())
+        };
+        let plain = "Key\n---\na\nSuccess!\n".to_owned();
+        assert_eq!(show(false, true), (plain.clone(), "no\n".to_owned()));
+        assert_eq!(show(true, false), (plain, "no\n\ntry\n".to_owned()));
+        let (out, err) = show(true, true);
+        let expected = "\u{1b}[1mKey\u{1b}[0m\n\u{1b}[2m---\u{1b}[0m\na\n";
+        assert_eq!(out, format!("{expected}\u{1b}[32mSuccess!\u{1b}[0m\n"));
+        assert_eq!(err, "\u{1b}[31mno\u{1b}[0m\n\ntry\n");
     }
 }

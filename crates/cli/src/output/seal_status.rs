@@ -52,7 +52,7 @@ impl Status {
     /// Prints all of it.
     pub(crate) fn print(&self, printer: &mut Printer) -> Outcome {
         if printer.format == Format::Table {
-            printer.line(&key_value(&self.rows()));
+            printer.table(&key_value(&self.rows()));
             return Ok(());
         }
         printer.data(&Value::of(self))

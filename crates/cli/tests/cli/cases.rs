@@ -1,11 +1,15 @@
 //! What commands print, as text: `tests/cmd/*/*.md` are sessions of a terminal, `*.toml` are single
 //! commands with their standard input, output and errors apart.
 //!
-//! Each folder has a server of its own. The files in it run side by side, so each has mounts,
+//! `recorded` is asked about what other servers answer: `answers.txt` has answers that OpenBao 2.6
+//! gave, and what is asked is shown by `-output-curl-string`. Each folder has a server of its own. The files in it run side by side, so each has mounts,
 //! policies and tokens of its own. `TRYCMD=overwrite` writes down what is printed now; what changes
 //! from run to run is then to be replaced by `[..]`.
 
+use std::path::Path;
+
 use crate::process::{Server, dev_server};
+use crate::recorded::Recorded;
 
 #[test]
 fn every_case_prints_what_is_written() {
@@ -16,6 +20,8 @@ fn every_case_prints_what_is_written() {
         .collect();
     assert!(foreign.is_empty(), "unset what changes what commands do: {foreign:?}");
 
+    let recorded = Recorded::start(include_str!("../cmd/recorded/answers.txt"));
+    run_at("recorded", recorded.address(), recorded.home());
     run("open", &dev_server());
     run("mounts", &dev_server());
     let sealed = dev_server();
@@ -27,10 +33,14 @@ fn every_case_prints_what_is_written() {
 
 /// The token is the one that the server has left in its home.
 fn run(folder: &str, server: &Server) {
+    run_at(folder, server.address(), &server.home());
+}
+
+fn run_at(folder: &str, address: &str, home: &Path) {
     trycmd::TestCases::new()
-        .env("VAULT_ADDR", server.address())
-        .env("HOME", server.home().to_str().unwrap())
-        .insert_var("[ADDR]", server.address().to_owned())
+        .env("VAULT_ADDR", address)
+        .env("HOME", home.to_str().unwrap())
+        .insert_var("[ADDR]", address.to_owned())
         .unwrap()
         .case(format!("tests/cmd/{folder}/*.md"))
         .case(format!("tests/cmd/{folder}/*.toml"))

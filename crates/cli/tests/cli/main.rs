@@ -3,8 +3,12 @@
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod listeners;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod server;

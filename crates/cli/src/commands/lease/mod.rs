@@ -30,7 +30,7 @@ impl Lease {
 /// The one argument, a lease's id.
 fn lease_id(arguments: &[String]) -> Outcome<String> {
     if arguments.is_empty() {
-        return Err(Failure::local("Missing ID!"));
+        return Err(Failure::usage("Missing ID!"));
     }
     expect_count(arguments, 1, 1)?;
     Ok(arguments.concat().trim().to_owned())

@@ -33,7 +33,7 @@ impl Revoke {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         expect_count(&self.arguments, 1, 1)?;
         if self.force && !self.prefix {
-            return Err(Failure::local("Specifying -force requires also specifying -prefix"));
+            return Err(Failure::usage("Specifying -force requires also specifying -prefix"));
         }
         let client = context.client(&self.http)?;
         let id = self.arguments.concat().trim().to_owned();
@@ -50,7 +50,7 @@ impl Revoke {
         }
         let done = client.revoke(what, self.sync).await;
         done.map_err(Failure::call(&format!("Error {doing} {id}")))?;
-        context.printer.line(&match (self.force, self.sync, self.prefix) {
+        context.printer.success(&match (self.force, self.sync, self.prefix) {
             (true, ..) => format!("Success! Force revoked any leases with prefix: {id}"),
             (_, true, true) => format!("Success! Revoked any leases with prefix: {id}"),
             (_, true, false) => format!("Success! Revoked lease: {id}"),

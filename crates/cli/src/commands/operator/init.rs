@@ -128,7 +128,7 @@ fn print(printer: &mut Printer, request: &InitRequest, made: &InitAnswer) {
     printer.line(&format!("Initial Root Token: {}", made.root_token.expose_secret()));
     printer.line("");
     if made.keys.is_empty() {
-        printer.line("Success! Vault is initialized");
+        printer.success("Success! Vault is initialized");
         return;
     }
     let (shares, threshold) = (request.secret_shares, request.secret_threshold);

@@ -1,7 +1,9 @@
 //! `operator`
 
 mod init;
+mod key_status;
 mod seal;
+mod step_down;
 mod unseal;
 
 use clap::Subcommand;
@@ -16,7 +18,9 @@ use crate::output::seal_status::Status;
 #[derive(Subcommand)]
 pub(crate) enum Operator {
     Init(Box<init::Init>),
+    KeyStatus(Box<key_status::KeyStatus>),
     Seal(Box<seal::Seal>),
+    StepDown(Box<step_down::StepDown>),
     Unseal(Box<unseal::Unseal>),
 }
 
@@ -24,7 +28,9 @@ impl Operator {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         match self {
             Self::Init(command) => command.run(context).await,
+            Self::KeyStatus(command) => command.run(context).await,
             Self::Seal(command) => command.run(context).await,
+            Self::StepDown(command) => command.run(context).await,
             Self::Unseal(command) => command.run(context).await,
         }
     }

@@ -1,7 +1,5 @@
 //! `operator unseal`
 
-use std::io::Read;
-
 use clap::Args;
 use strongroom_types::Secret;
 
@@ -50,12 +48,7 @@ impl Unseal {
 
     fn share(&self, context: &mut Context) -> Outcome<Secret<String>> {
         let given = match self.arguments.first().map(|argument| argument.trim()) {
-            Some("-") => {
-                let mut text = Secret::new(String::new());
-                let read = context.stdin(&self.http).read_to_string(text.expose_secret_mut());
-                read.map_err(|error| Failure::local(format!("stdin can't be read: {error}")))?;
-                text
-            }
+            Some("-") => context.read_secret(&self.http)?,
             Some(share) if !share.is_empty() => Secret::from_text(share),
             _ if self.http.non_interactive => {
                 return Err(Failure::local(wrap(

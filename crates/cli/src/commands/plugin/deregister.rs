@@ -27,7 +27,7 @@ impl Deregister {
         let gone = client.deregister_plugin(&kind, &name, version.as_deref()).await;
         gone.map_err(Failure::call(&format!("Error deregistering plugin named {name}")))?;
         let text = format!("Success! Deregistered plugin (if it was registered): {name}");
-        context.printer.line(&text);
+        context.printer.success(&text);
         Ok(())
     }
 }

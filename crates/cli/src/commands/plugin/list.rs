@@ -30,7 +30,7 @@ impl List {
         context.set_format_but_raw(&self.output)?;
         if self.arguments.len() > 1 {
             let got = self.arguments.len();
-            return Err(Failure::local(format!("Too many arguments (expected 0 or 1, got {got})")));
+            return Err(Failure::usage(format!("Too many arguments (expected 0 or 1, got {got})")));
         }
         let kind = match self.arguments.first().map(|kind| kind.trim()) {
             None | Some("" | "unknown") => None,
@@ -49,7 +49,7 @@ impl List {
         if context.printer.format != Format::Table {
             return context.printer.data(&document(&catalog));
         }
-        context.printer.line(&rows(&catalog.detailed, kind.is_none(), self.detailed));
+        context.printer.table(&rows(&catalog.detailed, kind.is_none(), self.detailed));
         Ok(())
     }
 }

@@ -38,10 +38,10 @@ fn type_and_name(arguments: &[String]) -> Outcome<(String, String)> {
     let (kind, name) = match arguments {
         [name] => ("unknown", name),
         [kind, name] => (kind.as_str(), name),
-        [] => return Err(Failure::local("Not enough arguments (expected 1 or 2, got 0)")),
+        [] => return Err(Failure::usage("Not enough arguments (expected 1 or 2, got 0)")),
         more => {
             let got = more.len();
-            return Err(Failure::local(format!("Too many arguments (expected 1 or 2, got {got})")));
+            return Err(Failure::usage(format!("Too many arguments (expected 1 or 2, got {got})")));
         }
     };
     Ok((checked_type(kind)?, name.trim().to_owned()))

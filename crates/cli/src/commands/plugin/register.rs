@@ -42,7 +42,7 @@ impl Register {
         let counted = (1..=2).contains(&self.arguments.len());
         if counted && self.sha256.is_empty() {
             let text = "SHA256 is required for all plugins, please provide -sha256";
-            return Err(Failure::local(text));
+            return Err(Failure::usage(text));
         }
         let (kind, name) = type_and_name(&self.arguments)?;
         let client = context.client(&self.http)?;
@@ -60,7 +60,7 @@ impl Register {
         if let Some(answer) = answer {
             context.printer.warnings(&answer);
         }
-        context.printer.line(&format!("Success! Registered plugin: {name}"));
+        context.printer.success(&format!("Success! Registered plugin: {name}"));
         Ok(())
     }
 }

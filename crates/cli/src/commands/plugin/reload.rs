@@ -33,15 +33,15 @@ impl Reload {
         let mounts: Vec<String> = given.map(|mount| mount.trim().to_owned()).collect();
         match (self.plugin.is_empty(), mounts.is_empty()) {
             (true, true) => {
-                return Err(Failure::local("Not enough arguments (expected -plugin or -mounts)"));
+                return Err(Failure::usage("Not enough arguments (expected -plugin or -mounts)"));
             }
             (false, false) => {
-                return Err(Failure::local("Too many arguments (expected -plugin or -mounts)"));
+                return Err(Failure::usage("Too many arguments (expected -plugin or -mounts)"));
             }
             _ => {}
         }
         if !matches!(self.scope.as_str(), "" | "global") {
-            return Err(Failure::local(format!("Invalid reload scope: {}", self.scope)));
+            return Err(Failure::usage(format!("Invalid reload scope: {}", self.scope)));
         }
         let what = if mounts.is_empty() {
             format!("plugin: {}", self.plugin)
@@ -57,7 +57,7 @@ impl Reload {
             context.printer.warnings(answer);
         }
         let id = answer.and_then(|answer| answer.field::<String>("reload_id"));
-        context.printer.line(&match id.filter(|_| global) {
+        context.printer.success(&match id.filter(|_| global) {
             Some(id) => format!("Success! Reloading {what}, reload_id: {id}"),
             None => format!("Success! Reloaded {what}"),
         });

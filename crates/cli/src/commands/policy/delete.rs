@@ -23,7 +23,7 @@ impl Delete {
         let client = context.client(&self.http)?;
         let gone = client.delete_policy(&name).await;
         gone.map_err(Failure::call(&format!("Error deleting {name}")))?;
-        context.printer.line(&format!("Success! Deleted policy: {name}"));
+        context.printer.success(&format!("Success! Deleted policy: {name}"));
         Ok(())
     }
 }

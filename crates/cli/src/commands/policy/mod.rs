@@ -1,6 +1,7 @@
 //! `policy`
 
 mod delete;
+mod fmt;
 mod list;
 mod read;
 mod write;
@@ -14,6 +15,7 @@ use crate::failure::Outcome;
 #[derive(Subcommand)]
 pub(crate) enum Policy {
     Delete(Box<delete::Delete>),
+    Fmt(Box<fmt::Fmt>),
     List(Box<list::List>),
     Read(Box<read::Read>),
     Write(Box<write::Write>),
@@ -23,6 +25,7 @@ impl Policy {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         match self {
             Self::Delete(command) => command.run(context).await,
+            Self::Fmt(command) => command.run(context),
             Self::List(command) => command.run(context).await,
             Self::Read(command) => command.run(context).await,
             Self::Write(command) => command.run(context).await,

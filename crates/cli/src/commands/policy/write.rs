@@ -53,7 +53,7 @@ impl Write {
             let text = format!("Policy name was converted from \"{given}\" to \"{name}\"");
             context.printer.warn(&text);
         }
-        context.printer.line(&format!("Success! Uploaded policy: {name}"));
+        context.printer.success(&format!("Success! Uploaded policy: {name}"));
         Ok(())
     }
 }

@@ -26,10 +26,10 @@ impl Capabilities {
         let (token, path) = match self.arguments.as_slice() {
             [path] => (None, path),
             [token, path] => (Some(Secret::from_text(token)), path),
-            [] => return Err(Failure::local("Not enough arguments (expected 1-2, got 0)")),
+            [] => return Err(Failure::usage("Not enough arguments (expected 1-2, got 0)")),
             more => {
                 let got = more.len();
-                return Err(Failure::local(format!(
+                return Err(Failure::usage(format!(
                     "Too many arguments (expected 1-2, got {got})"
                 )));
             }

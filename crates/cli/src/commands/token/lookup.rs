@@ -35,7 +35,7 @@ impl Lookup {
             _ => None,
         };
         if let Some(text) = wrong {
-            return Err(Failure::local(text));
+            return Err(Failure::usage(text));
         }
         let client = context.client(&self.http)?;
         let given = first(&self.arguments);

@@ -29,11 +29,11 @@ impl Renew {
         context.set_format_but_raw(&self.output)?;
         if self.arguments.len() > 1 {
             let got = self.arguments.len();
-            return Err(Failure::local(format!("Too many arguments (expected 1, got {got})")));
+            return Err(Failure::usage(format!("Too many arguments (expected 1, got {got})")));
         }
         if self.accessor && self.arguments.is_empty() {
             let text = "Not enough arguments with -accessor (expected 1, got 0)";
-            return Err(Failure::local(text));
+            return Err(Failure::usage(text));
         }
         let increment = self.increment.unwrap_or_default().as_duration();
         let client = context.client(&self.http)?;

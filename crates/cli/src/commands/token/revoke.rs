@@ -30,7 +30,7 @@ pub(crate) struct Revoke {
 impl Revoke {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         if let Some(text) = self.wrong() {
-            return Err(Failure::local(text));
+            return Err(Failure::usage(text));
         }
         let client = context.client(&self.http)?;
         let given = first(&self.arguments);
@@ -44,7 +44,7 @@ impl Revoke {
             _ => client.revoke_token(which(&given, self.accessor)).await,
         };
         done.map_err(Failure::call("Error revoking token"))?;
-        context.printer.line("Success! Revoked token (if it existed)");
+        context.printer.success("Success! Revoked token (if it existed)");
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Flags for a mount's settings, which `enable` and `tune` share.
+//! Flags for a mount's settings, which `enable` and `tune` share, of engines and of auth methods.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::flags::{Seconds, duration, pair};
 
 /// What can be set when a mount is made, and later.
 #[derive(Args)]
-pub(super) struct Settings {
+pub(in super::super) struct Settings {
     /// How long its leases last by default
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     default_lease_ttl: Option<Seconds>,
@@ -33,7 +33,7 @@ pub(super) struct Settings {
     allowed_response_headers: Vec<String>,
     /// The plug-in's version; by default the newest, and later newer ones on reload
     #[arg(long, value_name = "VERSION")]
-    pub(super) plugin_version: Option<String>,
+    pub(in super::super) plugin_version: Option<String>,
     /// Setting of the engine's own; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     options: Vec<(String, String)>,
@@ -44,7 +44,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The engine's own settings, with its version among them.
-    pub(super) fn options(&self) -> BTreeMap<String, String> {
+    pub(in super::super) fn options(&self) -> BTreeMap<String, String> {
         let mut options: BTreeMap<_, _> = self.options.iter().cloned().collect();
         if let Some(version) = self.version.filter(|version| *version > 0) {
             options.insert("version".to_owned(), version.to_string());
@@ -52,8 +52,8 @@ impl Settings {
         options
     }
 
-    /// The settings for the API; what no flag names is left out.
-    pub(super) fn for_api(self) -> MountSettings {
+    /// The settings for the API, beside `more`; what no flag names is left out.
+    pub(in super::super) fn for_api(self, more: MountSettings) -> MountSettings {
         MountSettings {
             default_lease_ttl: self.default_lease_ttl.and_then(Seconds::to_api),
             max_lease_ttl: self.max_lease_ttl.and_then(Seconds::to_api),
@@ -63,7 +63,7 @@ impl Settings {
             passthrough_request_headers: list(&self.passthrough_request_headers),
             allowed_response_headers: list(&self.allowed_response_headers),
             plugin_version: self.plugin_version,
-            ..MountSettings::default()
+            ..more
         }
     }
 }

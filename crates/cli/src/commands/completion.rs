@@ -1,0 +1,138 @@
+//! `completion`
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::completion::Shell;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, expect_count};
+
+/// Print what makes a shell complete commands and flags, or write it where the shell reads it
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  strongroom completion bash >> ~/.bashrc
+  strongroom completion zsh >> ~/.zshrc
+  strongroom completion fish > ~/.config/fish/completions/strongroom.fish
+  strongroom completion -install")]
+pub(crate) struct Completion {
+    /// Write it into ~/.bashrc, ~/.zshrc and fish's folder, those that are there
+    #[arg(long)]
+    install: bool,
+    /// Take it out of them
+    #[arg(long)]
+    uninstall: bool,
+    #[arg(value_name = "SHELL", help = "bash, zsh or fish")]
+    arguments: Vec<String>,
+}
+
+impl Completion {
+    pub(super) fn run(self, context: &mut Context) -> Outcome {
+        if self.install || self.uninstall {
+            expect_count(&self.arguments, 0, 0)?;
+            if self.install && self.uninstall {
+                let text = "-install and -uninstall cannot be used together";
+                return Err(Failure::usage(text));
+            }
+            return everywhere(context, self.install);
+        }
+        expect_count(&self.arguments, 1, 1)?;
+        let name = self.arguments.concat();
+        let Some((_, shell)) = Shell::ALL.into_iter().find(|(known, _)| *known == name) else {
+            let text = format!("there is no completion for {name:?}: name bash, zsh or fish");
+            return Err(Failure::usage(text));
+        };
+        context.printer.line(shell.script());
+        Ok(())
+    }
+}
+
+/// Writes the scripts where shells read them, or takes them out.
+fn everywhere(context: &mut Context, install: bool) -> Outcome {
+    let home = context.environment.home();
+    let home = home.ok_or_else(|| Failure::local("there is no home folder: HOME is not set"))?;
+    let mut found = false;
+    for (_, shell) in Shell::ALL {
+        let Some(path) = place(shell, Path::new(&home)) else { continue };
+        found = true;
+        let changed = change(shell, &path, install);
+        let changed =
+            changed.map_err(|error| Failure::local(format!("{}: {error}", path.display())))?;
+        let done = match (install, changed) {
+            (true, true) => "Success! Completion begins with the next shell:",
+            (true, false) => "Completion is there already:",
+            (false, true) => "Success! Completion was taken out of",
+            (false, false) => "Completion is not in",
+        };
+        context.printer.success(&format!("{done} {}", path.display()));
+    }
+    if found {
+        return Ok(());
+    }
+    Err(Failure::local(
+        "there is neither ~/.bashrc nor ~/.zshrc nor ~/.config/fish: make the one that your shell \
+         reads, or use \"strongroom completion bash\"",
+    ))
+}
+
+/// The file that a shell reads, if somebody uses the shell.
+fn place(shell: Shell, home: &Path) -> Option<PathBuf> {
+    match shell {
+        Shell::Bash => Some(home.join(".bashrc")).filter(|path| path.exists()),
+        Shell::Zsh => Some(home.join(".zshrc")).filter(|path| path.exists()),
+        Shell::Fish => {
+            let folder = home.join(".config/fish");
+            folder.is_dir().then(|| folder.join("completions/strongroom.fish"))
+        }
+    }
+}
+
+/// Whether anything had to change. Fish's file is this program's own; to the others lines are added
+/// at the end, in place, so that links and permissions stay as they are.
+fn change(shell: Shell, path: &Path, install: bool) -> io::Result<bool> {
+    let script = format!("{}\n", shell.script());
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => other?,
+    };
+    match (install, text.contains(&script)) {
+        (true, true) | (false, false) => return Ok(false),
+        (true, false) => {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            fs::write(path, format!("{text}{gap}{script}"))?;
+        }
+        (false, true) => fs::write(path, text.replace(&script, ""))?,
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installing_twice_is_once_and_can_be_taken_back() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(".bashrc");
+        fs::write(&file, "alias x=y").unwrap();
+        assert_eq!(place(Shell::Zsh, home.path()), None);
+        assert!(change(Shell::Bash, &file, true).unwrap());
+        assert!(!change(Shell::Bash, &file, true).unwrap());
+        let expected = format!("alias x=y\n{}\n", Shell::Bash.script());
+        assert_eq!(fs::read_to_string(&file).unwrap(), expected);
+        assert!(change(Shell::Bash, &file, false).unwrap());
+        assert!(!change(Shell::Bash, &file, false).unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "alias x=y\n");
+
+        fs::create_dir_all(home.path().join(".config/fish")).unwrap();
+        let fish = place(Shell::Fish, home.path()).unwrap();
+        assert!(change(Shell::Fish, &fish, true).unwrap());
+        assert!(fish.exists());
+    }
+}

@@ -1,0 +1,122 @@
+//! `kv metadata put` and `kv metadata patch`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use strongroom_types::Fields;
+
+use super::super::refused;
+use super::super::target::MountFlag;
+use crate::context::Context;
+use crate::failure::{Outcome, expect_count};
+use crate::flags::{Formatted, Http, Seconds, duration, pair};
+
+/// Set a key's settings; those that aren't named stay, custom metadata is replaced as a whole
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  strongroom kv metadata put -mount=secret -max-versions=5 -custom-metadata=owner=team-a my-app")]
+pub(crate) struct Put {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Change a key's settings, and its custom metadata name by name
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  strongroom kv metadata patch -mount=secret -remove-custom-metadata=owner my-app")]
+pub(crate) struct Patch {
+    /// Custom metadata to remove; repeatable
+    #[arg(long, value_name = "NAME")]
+    remove_custom_metadata: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Args)]
+struct Settings {
+    /// Whether writes must name the version that they replace
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    cas_required: Option<bool>,
+    /// What to remember with the key, whatever its version; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    custom_metadata: Vec<(String, String)>,
+    /// How old a version gets before it is deleted
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    delete_version_after: Option<Seconds>,
+    /// How many versions are kept
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    max_versions: Option<i64>,
+    #[command(flatten)]
+    mount: MountFlag,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    output: Formatted,
+    #[arg(value_name = "KEY", help = "The key")]
+    arguments: Vec<String>,
+}
+
+impl Put {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        let settings = self.settings;
+        let custom: BTreeMap<_, _> = settings.custom_metadata.iter().cloned().collect();
+        let mut body = settings.body();
+        if !custom.is_empty() {
+            body.set("custom_metadata", &custom);
+        }
+        settings.send(context, body, false).await
+    }
+}
+
+impl Patch {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        let settings = self.settings;
+        let mut custom: BTreeMap<_, Option<String>> = settings
+            .custom_metadata
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone())))
+            .collect();
+        custom.extend(self.remove_custom_metadata.into_iter().map(|name| (name, None)));
+        let mut body = settings.body();
+        body.set("custom_metadata", &custom);
+        settings.send(context, body, true).await
+    }
+}
+
+impl Settings {
+    /// What both send alike. Below zero is "not said".
+    fn body(&self) -> Fields {
+        let mut body = Fields::new();
+        if let Some(required) = self.cas_required {
+            body.set("cas_required", &required);
+        }
+        if let Some(age) = self.delete_version_after.and_then(Seconds::not_negative) {
+            body.set("delete_version_after", &format!("{age}s"));
+        }
+        if let Some(count) = self.max_versions.filter(|count| *count >= 0) {
+            body.set("max_versions", &count);
+        }
+        body
+    }
+
+    async fn send(self, context: &mut Context, body: Fields, is_patch: bool) -> Outcome {
+        context.set_format_but_raw(&self.output)?;
+        expect_count(&self.arguments, 1, 1)?;
+        let client = context.client(&self.http)?;
+        let path = super::path(&client, &self.mount, &self.arguments.concat()).await?;
+        let printer = &mut context.printer;
+        if !is_patch {
+            return super::super::write(&client, printer, &path, &body).await;
+        }
+        match client.patch(&path, &body).await {
+            Ok(Some(answer)) => printer.secret(&answer),
+            Ok(None) => {
+                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                Ok(())
+            }
+            Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),
+        }
+    }
+}

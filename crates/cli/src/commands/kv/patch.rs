@@ -1,0 +1,144 @@
+//! `kv patch`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::value::RawValue;
+use strongroom_client::{Client, SecretAnswer};
+use strongroom_types::Fields;
+
+use super::target::{MountFlag, Target};
+use super::{refused, show, version_body};
+use crate::context::Context;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Formatted, Http, OneField};
+
+/// Change some fields of a key, and keep the others
+#[derive(Args)]
+#[command(after_help = "\
+Needs an engine that keeps versions. A token without the capability \"patch\" reads, changes and
+writes instead; -method says which of both, and then there is no other try.
+
+Examples:
+  strongroom kv patch -mount=secret my-app password=hunter2
+  strongroom kv patch -mount=secret -remove-data=password my-app")]
+pub(crate) struct Patch {
+    /// Change only if this is the newest version
+    #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
+    cas: Option<i64>,
+    /// patch: one request that changes. rw: read, change here, write
+    #[arg(long, value_name = "METHOD", default_value = "")]
+    method: String,
+    /// Field to remove; repeatable
+    #[arg(long, value_name = "FIELD")]
+    remove_data: Vec<String>,
+    #[command(flatten)]
+    mount: MountFlag,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    output: Formatted,
+    #[command(flatten)]
+    field: OneField,
+    #[arg(value_name = "KEY K=V", help = "The key, and the fields to change")]
+    arguments: Vec<String>,
+}
+
+impl Patch {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        context.set_format_but_raw(&self.output)?;
+        let [key, data @ ..] = self.arguments.as_slice() else {
+            return Err(Failure::usage("Not enough arguments (expected >1, got 0)"));
+        };
+        if data.is_empty() && self.remove_data.is_empty() {
+            return Err(Failure::usage("Must supply data"));
+        }
+        let mut fields = data::fields(data, &mut *context.stdin(&self.http))
+            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        for name in &self.remove_data {
+            fields.set_raw(name, RawValue::NULL.to_owned());
+        }
+        let client = context.client(&self.http)?;
+        let target = Target::find(&client, &self.mount, key).await?;
+        let no_versions = "K/V engine mount must be version 2 for patch support";
+        let target = target.with_versions(Failure::remote(no_versions))?;
+        let path = target.path("data");
+        let answer = self.change(&client, context, &path, &fields).await?;
+        let printer = &mut context.printer;
+        match (answer, self.field.name()) {
+            (Some(answer), Some(field)) => printer.secret_or_field(&answer, Some(field)),
+            (Some(answer), None) => show::written(printer, &path, &answer),
+            (None, _) => {
+                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                Ok(())
+            }
+        }
+    }
+
+    async fn change(
+        &self,
+        client: &Client,
+        context: &mut Context,
+        path: &str,
+        fields: &Fields,
+    ) -> Outcome<Option<SecretAnswer>> {
+        // Zero is "not said", as with the peers.
+        let cas = self.cas.and_then(|version| u64::try_from(version).ok()).filter(|cas| *cas > 0);
+        let may_write_instead = match self.method.as_str() {
+            "rw" => return self.read_and_write(client, context, path, fields, cas).await,
+            "patch" => false,
+            "" => true,
+            other => {
+                let text = format!("Unsupported method provided to -method flag: {other}");
+                return Err(Failure::remote(text));
+            }
+        };
+        let error = match client.patch(path, &version_body(fields, cas)).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // 405 is a server that knows no patches.
+        if !may_write_instead || !matches!(error.status(), Some(403 | 405)) {
+            let doing = format!("Error writing data to {path}");
+            return Err(refused(&mut context.printer, error, &doing));
+        }
+        let lacks_capability = error.status() == Some(403);
+        let answer = self.read_and_write(client, context, path, fields, cas).await?;
+        if lacks_capability {
+            context.printer.warn(&format!(
+                "Data was written to {path} but we recommend that you add the \"patch\" capability \
+                 to your ACL policy in order to use HTTP PATCH in the future."
+            ));
+        }
+        Ok(answer)
+    }
+
+    /// Reads the newest version, changes it here, and writes it if it is the newest still.
+    async fn read_and_write(
+        &self,
+        client: &Client,
+        context: &mut Context,
+        path: &str,
+        fields: &Fields,
+        cas: Option<u64>,
+    ) -> Outcome<Option<SecretAnswer>> {
+        let known = client.read(path, &[]).await;
+        let known = known.map_err(Failure::call(&format!("Error doing pre-read at {path}")))?;
+        let known = known.ok_or_else(|| Failure::remote(format!("No value found at {path}")))?;
+        let version = super::version(&known)
+            .ok_or_else(|| Failure::remote(format!("No metadata found at {path}")))?;
+        let data = super::object(&known, "data").ok_or_else(|| {
+            let text = format!("No data found at {path}; patch only works on existing data");
+            Failure::remote(text)
+        })?;
+        let mut all: BTreeMap<String, Box<RawValue>> =
+            data.iter().map(|(name, raw)| (name.to_owned(), raw.to_owned())).collect();
+        all.extend(fields.iter().map(|(name, raw)| (name.to_owned(), raw.to_owned())));
+        all.retain(|name, _| !self.remove_data.contains(name));
+        let body = version_body(&all.into_iter().collect(), Some(cas.unwrap_or(version)));
+        client.write(path, &body).await.map_err(|error| {
+            refused(&mut context.printer, error, &format!("Error writing data to {path}"))
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! `kv put`
+
+use clap::Args;
+
+use super::target::{MountFlag, Target};
+use super::{refused, show, version_body};
+use crate::context::Context;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::flags::{Formatted, Http, OneField};
+
+/// Write a key: what it had before is replaced, or becomes an older version
+#[derive(Args)]
+#[command(after_help = "\
+Values are text, numbers too. A value that begins with @ is read from a file, the value - from
+standard input; \\@ begins a value with @. A lone @file or - is a JSON object.
+
+Examples:
+  strongroom kv put -mount=secret my-app user=app password=@password.txt
+  strongroom kv put -mount=secret -cas=1 my-app @data.json")]
+pub(crate) struct Put {
+    /// Write only if this is the newest version; 0 if there must be none
+    #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
+    cas: Option<i64>,
+    #[command(flatten)]
+    mount: MountFlag,
+    #[command(flatten)]
+    http: Http,
+    #[command(flatten)]
+    output: Formatted,
+    #[command(flatten)]
+    field: OneField,
+    #[arg(value_name = "KEY K=V", help = "The key, and its data")]
+    arguments: Vec<String>,
+}
+
+impl Put {
+    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+        context.set_format_but_raw(&self.output)?;
+        let [key, data @ ..] = self.arguments.as_slice() else {
+            return Err(Failure::usage("Not enough arguments (expected >1, got 0)"));
+        };
+        if data.is_empty() {
+            return Err(Failure::usage("Must supply data"));
+        }
+        let fields = data::fields(data, &mut *context.stdin(&self.http))
+            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let client = context.client(&self.http)?;
+        let target = Target::find(&client, &self.mount, key).await?;
+        let path = target.path("data");
+        let body = if target.is_versioned() {
+            version_body(&fields, self.cas.and_then(|version| u64::try_from(version).ok()))
+        } else {
+            no_cas(self.cas)?;
+            fields
+        };
+        let printer = &mut context.printer;
+        match client.write(&path, &body).await {
+            Ok(Some(answer)) => match self.field.name() {
+                Some(field) => printer.secret_or_field(&answer, Some(field)),
+                None => show::written(printer, &path, &answer),
+            },
+            Ok(None) => {
+                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                Ok(())
+            }
+            Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),
+        }
+    }
+}
+
+/// Without versions there is nothing to compare with, and a write that must not replace anything
+/// would.
+fn no_cas(cas: Option<i64>) -> Outcome {
+    match cas {
+        Some(version) if version >= 0 => Err(Failure::usage(
+            "-cas needs an engine that keeps versions, and this one is version 1: nothing was written",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,99 @@
+//! The key that a command is about: a mount, and a name in it.
+
+use clap::Args;
+use strongroom_client::Client;
+use strongroom_client::kv::KvMount;
+
+use super::super::clean_path;
+use crate::failure::{Failure, Outcome};
+
+/// Where the engine is mounted.
+#[derive(Args, Default)]
+pub(super) struct MountFlag {
+    /// Where the engine is mounted; the argument is then the key's name in it. Without it the
+    /// argument is mount and name in one
+    #[arg(long, value_name = "PATH")]
+    mount: Option<String>,
+}
+
+impl MountFlag {
+    pub(super) fn is_given(&self) -> bool {
+        self.mount.as_ref().is_some_and(|mount| !mount.is_empty())
+    }
+}
+
+/// A key in a mount.
+pub(super) struct Target {
+    mount: KvMount,
+    name: String,
+}
+
+impl Target {
+    /// Asks the server for the mount.
+    pub(super) async fn find(client: &Client, flag: &MountFlag, argument: &str) -> Outcome<Self> {
+        let argument = clean_path(argument);
+        let given = flag.mount.as_ref().filter(|mount| !mount.is_empty());
+        let asked = given.map_or_else(|| argument.clone(), |mount| clean_path(mount));
+        let mount = client.kv_mount(&asked).await.map_err(|error| Failure::plain_call(&error))?;
+        let name = match given {
+            Some(_) => argument,
+            None => below(&argument, &mount.path),
+        };
+        // Old servers don't say where the mount is.
+        let path = if mount.path.is_empty() && given.is_some() { asked } else { mount.path };
+        Ok(Self { mount: KvMount { path, ..mount }, name })
+    }
+
+    /// Whether the engine keeps versions.
+    pub(super) fn is_versioned(&self) -> bool {
+        self.mount.is_versioned
+    }
+
+    /// The API's path: below this folder, if the engine keeps versions.
+    pub(super) fn path(&self, folder: &str) -> String {
+        let folder = if self.mount.is_versioned { folder } else { "" };
+        let parts = [self.mount.path.trim_matches('/'), folder, &self.name];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join("/")
+    }
+
+    /// For what only the engine with versions has.
+    pub(super) fn with_versions(self, failure: Failure) -> Outcome<Self> {
+        if self.mount.is_versioned { Ok(self) } else { Err(failure) }
+    }
+}
+
+/// The part of a path that is below a mount.
+fn below(path: &str, mount: &str) -> String {
+    let mount = mount.trim_matches('/');
+    match path.strip_prefix(mount) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.is_empty() => {
+            rest.trim_matches('/').to_owned()
+        }
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(mount: &str, is_versioned: bool, argument: &str) -> Target {
+        let mount = KvMount { path: mount.to_owned(), is_versioned };
+        Target { name: below(argument, &mount.path), mount }
+    }
+
+    #[test]
+    fn folders_stand_after_the_mount() {
+        for (mount, argument, expected) in [
+            ("secret/", "secret/foo", "secret/data/foo"),
+            ("secret/", "secret", "secret/data"),
+            ("team/kv/", "team/kv/a/b", "team/kv/data/a/b"),
+            ("secret/", "secret/data/foo", "secret/data/data/foo"),
+        ] {
+            assert_eq!(target(mount, true, argument).path("data"), expected);
+        }
+        assert_eq!(target("kv/", false, "kv/a").path("data"), "kv/a");
+        assert_eq!(target("", false, "kv/a").path("data"), "kv/a");
+    }
+}

@@ -1,0 +1,91 @@
+//! Logging in with a token: it is looked at, and kept.
+
+use strongroom_client::token::Which;
+use strongroom_client::{Auth, Client, SecretAnswer};
+use strongroom_types::{Secret, parse_bool};
+
+use super::failed;
+use crate::context::Context;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::flags::Http;
+
+/// The token that is given or asked for, and whether it is to be checked.
+pub(super) fn given(
+    arguments: &[String],
+    http: &Http,
+    context: &mut Context,
+) -> Outcome<(Secret<String>, bool)> {
+    let mut arguments = arguments.to_vec();
+    if let Some(first) = arguments.first_mut()
+        && !first.contains('=')
+    {
+        *first = format!("token={first}");
+    }
+    let fields = data::fields(&arguments, &mut *context.stdin(http))
+        .map_err(|error| Failure::usage(format!("Error parsing configuration: {error}")))?;
+    let look_up = match fields.text("lookup") {
+        Some(text) => parse_bool(&text)
+            .ok_or_else(|| failed("Failed to parse \"lookup\" as boolean".to_owned()))?,
+        None => true,
+    };
+    let token = match fields.text("token") {
+        Some(token) => Secret::new(token),
+        None if http.non_interactive => {
+            let text = "'token' not supplied and refusing to pull from stdin";
+            return Err(failed(text.to_owned()));
+        }
+        None => context.ask_secret("Token (will be hidden): ").map_err(|error| {
+            failed(format!(
+                "An error occurred attempting to ask for a token. The raw error message is \
+                 shown below, but usually this is because you attempted to pipe a value into \
+                 the command or you are executing outside of a terminal (tty). If you want to \
+                 pipe the value, pass \"-\" as the argument to read from stdin. The raw error \
+                 was: {error}"
+            ))
+        })?,
+    };
+    let token = Secret::from_text(token.expose_secret().trim());
+    if token.expose_secret().is_empty() {
+        return Err(failed("a token must be passed to auth".to_owned()));
+    }
+    Ok((token, look_up))
+}
+
+/// What is known of a token, in the form in which an auth method would answer.
+pub(super) async fn check(
+    client: &Client,
+    token: Secret<String>,
+    look_up: bool,
+) -> Result<SecretAnswer, String> {
+    let mut auth = Auth {
+        client_token: token,
+        accessor: String::new(),
+        policies: None,
+        token_policies: None,
+        identity_policies: None,
+        metadata: None,
+        orphan: false,
+        entity_id: String::new(),
+        lease_duration: 0,
+        renewable: false,
+        mfa_requirement: None,
+    };
+    if look_up {
+        let client =
+            client.with_token(Some(&auth.client_token)).map_err(|error| error.to_string())?;
+        let known = client.look_up_token(Which::Own).await;
+        let known = known.map_err(|error| format!("error looking up token: {error}"))?;
+        let own: Option<Vec<String>> = known.field("policies");
+        let identity: Option<Vec<String>> = known.field("identity_policies");
+        let all = [own.clone(), identity.clone()].into_iter().flatten().flatten().collect();
+        auth.accessor = known.field("accessor").unwrap_or_default();
+        auth.policies = Some(all);
+        auth.token_policies = own;
+        auth.identity_policies = identity;
+        auth.metadata = known.field("meta");
+        auth.lease_duration = known.field("ttl").unwrap_or_default();
+        auth.renewable = known.field("renewable").unwrap_or_default();
+    }
+    Ok(SecretAnswer { auth: Some(auth), ..SecretAnswer::default() })
+}

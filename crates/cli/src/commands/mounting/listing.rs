@@ -1,0 +1,145 @@
+//! Tables of what is mounted.
+
+use std::collections::BTreeMap;
+
+use strongroom_client::sys::mounts::{Mount, Table};
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::flags::Http;
+use crate::output::Format;
+use crate::output::table::table as lines;
+use crate::output::value::Value;
+
+/// Lists what is mounted.
+pub(in super::super) async fn show(
+    context: &mut Context,
+    http: &Http,
+    table: Table,
+    is_detailed: bool,
+) -> Outcome {
+    let client = context.client(http)?;
+    let doing = match table {
+        Table::Secrets => "Error listing secrets engines",
+        Table::Auth => "Error listing enabled authentications",
+    };
+    let mounts = client.mounts(table).await.map_err(Failure::call(doing))?;
+    if context.printer.format != Format::Table {
+        return context.printer.data(&Value::of(&mounts));
+    }
+    let shown = if is_detailed { detailed(table, &mounts) } else { simple(table, &mounts) };
+    context.printer.table(&shown);
+    Ok(())
+}
+
+fn simple(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
+    let of_auth = table == Table::Auth;
+    let row = |(path, mount): (&String, &Mount)| {
+        let Mount { engine, accessor, description, plugin_version, .. } = mount.clone();
+        let version = of_auth.then_some(plugin_version);
+        [path.clone(), engine, accessor, description].into_iter().chain(version).collect()
+    };
+    let rows: Vec<_> = mounts.iter().map(row).collect();
+    let mut headers = vec!["Path", "Type", "Accessor", "Description"];
+    headers.extend(of_auth.then_some("Version"));
+    lines(&headers, &rows)
+}
+
+/// With what stands in the last column but one of the first five: engines can go without a cache,
+/// auth methods give kinds of tokens.
+fn detailed(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
+    let own = match table {
+        Table::Secrets => "Force No Cache",
+        Table::Auth => "Token Type",
+    };
+    let headers = [
+        "Path",
+        "Plugin",
+        "Accessor",
+        "Default TTL",
+        "Max TTL",
+        own,
+        "Replication",
+        "Seal Wrap",
+        "External Entropy Access",
+        "Options",
+        "Description",
+        "UUID",
+        "Version",
+        "Running Version",
+        "Running SHA256",
+        "Deprecation Status",
+    ];
+    let row = |(path, mount): (&String, &Mount)| {
+        let ttl = |seconds: i64| match (mount.engine.as_str(), seconds) {
+            ("system" | "cubbyhole", _) => String::new(),
+            (_, 0) => "system".to_owned(),
+            (_, seconds) => seconds.to_string(),
+        };
+        let own = match table {
+            Table::Secrets => mount.config.force_no_cache.to_string(),
+            Table::Auth => mount.config.token_type.clone(),
+        };
+        let replication = if mount.local { "local" } else { "replicated" };
+        let options = mount.options.clone().unwrap_or_default();
+        vec![
+            path.clone(),
+            mount.engine.clone(),
+            mount.accessor.clone(),
+            ttl(mount.config.default_lease_ttl),
+            ttl(mount.config.max_lease_ttl),
+            own,
+            replication.to_owned(),
+            mount.seal_wrap.to_string(),
+            mount.external_entropy_access.to_string(),
+            Value::of(&options).to_string(),
+            mount.description.clone(),
+            mount.uuid.clone(),
+            mount.plugin_version.clone(),
+            mount.running_plugin_version.clone(),
+            mount.running_sha256.clone(),
+            mount.deprecation_status.clone(),
+        ]
+    };
+    lines(&headers, &mounts.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_as_vault_shows_them() {
+        let mut mount = Mount { engine: "kv".to_owned(), ..Mount::default() };
+        mount.options = Some(BTreeMap::from([("version".to_owned(), "2".to_owned())]));
+        mount.config.max_lease_ttl = 60;
+        mount.config.token_type = "batch".to_owned();
+        let system = Mount { engine: "system".to_owned(), local: true, ..Mount::default() };
+        let mounts = BTreeMap::from([("kv/".to_owned(), mount), ("sys/".to_owned(), system)]);
+        let cells = |table| -> Vec<Vec<String>> {
+            let shown = detailed(table, &mounts);
+            let words = |line: &str| line.split_whitespace().map(ToOwned::to_owned).collect();
+            shown.lines().skip(2).map(words).collect()
+        };
+        let shown = cells(Table::Secrets);
+        assert_eq!(
+            shown[0][..10],
+            [
+                "kv/",
+                "kv",
+                "n/a",
+                "system",
+                "60",
+                "false",
+                "replicated",
+                "false",
+                "false",
+                "map[version:2]"
+            ]
+        );
+        assert_eq!(shown[1][3..7], ["n/a", "n/a", "false", "local"]);
+        assert_eq!(cells(Table::Auth)[0][5], "batch");
+        let simple = simple(Table::Auth, &mounts);
+        assert!(simple.starts_with("Path    Type      Accessor    Description    Version\n"));
+    }
+}

@@ -1,0 +1,60 @@
+//! `policy fmt`
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+use strongroom_hcl::Limits;
+use strongroom_policy::Policy;
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome, expect_count};
+
+/// Lay a policy's file out: an item a line, indented, comments kept
+#[derive(Args)]
+#[command(after_help = "\
+The file is written anew only if it is a policy that a server would take.
+
+Example:
+  strongroom policy fmt my-app.hcl")]
+pub(crate) struct Fmt {
+    #[arg(value_name = "FILE", help = "The policy's file")]
+    arguments: Vec<String>,
+}
+
+impl Fmt {
+    pub(super) fn run(&self, context: &mut Context) -> Outcome {
+        expect_count(&self.arguments, 1, 1)?;
+        let name = self.arguments.concat().trim().to_owned();
+        let path = super::super::expand_home(&name, &context.environment);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let reason = match error.kind() {
+                std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                _ => error.to_string(),
+            };
+            Failure::local(format!("Error reading source file: open {name}: {reason}"))
+        })?;
+        let laid_out = strongroom_hcl::format(&text, &Limits::default())
+            .map_err(|error| Failure::local(format!("failed to parse policy: {name}:{error}")))?;
+        Policy::parse(&text).map_err(|error| Failure::local(format!("{name}: {error}")))?;
+        if laid_out != text {
+            replace(&path, &laid_out)
+                .map_err(|error| Failure::local(format!("Error writing to {name}: {error}")))?;
+        }
+        context.printer.success(&format!("Success! Formatted policy: {name}"));
+        Ok(())
+    }
+}
+
+/// Replaces a file as a whole, so that nothing of it is lost if this ends half-way. Links lead to
+/// the file, and who may read it stays.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(path.metadata()?.permissions())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
+}

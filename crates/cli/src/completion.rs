@@ -1,0 +1,260 @@
+//! What a shell offers when somebody presses the tab key. The shell asks this program itself, with
+//! the line so far, so what is offered is what is parsed. No server is asked.
+//!
+//! The protocol is bash's `complete -C`, which other shells can speak too: the line stands in
+//! `COMP_LINE`, the place of the cursor in `COMP_POINT`, offers are printed a line each.
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::arguments::{ANYWHERE, Flag};
+use crate::commands::login_methods;
+use crate::environment::Environment;
+
+/// What a shell can be told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Shell {
+    pub(crate) const ALL: [(&'static str, Self); 3] =
+        [("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
+
+    /// What makes the shell ask. Where nothing is offered, it completes names of files.
+    pub(crate) fn script(self) -> &'static str {
+        match self {
+            Self::Bash => "complete -o default -C strongroom strongroom",
+            Self::Zsh => {
+                "autoload -U +X bashcompinit && bashcompinit\n\
+                 complete -o default -C strongroom strongroom"
+            }
+            Self::Fish => {
+                "function __strongroom_offers\n    \
+                 env COMP_LINE=(commandline -cp | string collect) strongroom\n\
+                 end\n\
+                 complete -c strongroom -f -a '(__strongroom_offers)'\n\
+                 complete -c strongroom -n 'test -z \"$(__strongroom_offers)\"' -F"
+            }
+        }
+    }
+}
+
+/// What is to be printed if it is a shell that asks. `arguments` are those that bash gives: this
+/// program's name, what it takes for the word that is typed, the word before.
+pub(crate) fn answer(
+    environment: &Environment,
+    arguments: &[String],
+    root: &Command,
+) -> Option<Vec<String>> {
+    let line = environment.exact("COMP_LINE")?;
+    let point = environment.exact("COMP_POINT").and_then(|point| point.parse().ok());
+    let line = point.and_then(|point: usize| line.get(..point)).unwrap_or(&line);
+    let (word, offers) = offers(line, root);
+    // Bash takes what follows a = for a word of its own, and wants no more than that.
+    let typed = arguments.get(1).map_or(word.as_str(), String::as_str);
+    let known = word.strip_suffix(typed).map_or(0, str::len);
+    Some(offers.iter().filter_map(|offer| offer.get(known..)).map(ToOwned::to_owned).collect())
+}
+
+/// The word that is typed, and what it may become.
+fn offers(line: &str, root: &Command) -> (String, Vec<String>) {
+    let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
+    let word = if line.ends_with(char::is_whitespace) { "" } else { words.pop().unwrap_or("") };
+    let (command, name, rest) = find(&words, root);
+    let candidates = if command.has_subcommands() {
+        if rest.is_empty() { names(command) } else { Vec::new() }
+    } else {
+        of_command(command, &name, rest, word)
+    };
+    let fit = candidates.into_iter().filter(|candidate| candidate.starts_with(word)).collect();
+    (word.to_owned(), fit)
+}
+
+/// The command that the words name, its name, and the words after it.
+fn find<'c, 'w>(words: &'w [&'w str], root: &'c Command) -> (&'c Command, String, &'w [&'w str]) {
+    let (mut command, mut name, mut rest) = (root, String::new(), words);
+    while let Some((first, after)) = rest.split_first()
+        && let Some(found) = command.find_subcommand(first)
+    {
+        name = format!("{name} {first}").trim().to_owned();
+        (command, rest) = (found, after);
+    }
+    (command, name, rest)
+}
+
+fn names(command: &Command) -> Vec<String> {
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
+}
+
+fn of_command(command: &Command, name: &str, words: &[&str], word: &str) -> Vec<String> {
+    let (mut plain, mut open) = (0, None);
+    for typed in words {
+        let flag = Flag::read(typed).filter(|flag| plain == 0 || ANYWHERE.contains(&flag.name));
+        open = match (open.take(), flag) {
+            (Some(_), _) => None,
+            (None, None) => {
+                plain += 1;
+                None
+            }
+            (None, Some(flag)) if flag.value.is_none() => {
+                flag.argument(command).filter(|argument| wants_value(argument))
+            }
+            (None, Some(_)) => None,
+        };
+    }
+    if let Some(argument) = open {
+        return values(name, argument);
+    }
+    let Some(flag) = Flag::read(word).or((word == "-").then_some(Flag { name: "", value: None }))
+    else {
+        return if plain == 0 { first_arguments(name) } else { Vec::new() };
+    };
+    let dashes = if word.starts_with("--") { "--" } else { "-" };
+    if flag.value.is_some() {
+        let Some(argument) = flag.argument(command) else { return Vec::new() };
+        let of = |value: String| format!("{dashes}{}={value}", flag.name);
+        return values(name, argument).into_iter().map(of).collect();
+    }
+    let all = command.get_arguments().filter_map(Arg::get_long);
+    let now = all.filter(|long| plain == 0 || ANYWHERE.contains(long));
+    let mut flags: Vec<_> = now.map(|long| format!("{dashes}{long}")).collect();
+    flags.sort();
+    flags
+}
+
+/// Whether the next word is the flag's value.
+fn wants_value(argument: &Arg) -> bool {
+    !matches!(argument.get_action(), ArgAction::SetTrue) && !is_switch(argument)
+}
+
+/// Whether a flag is true without a value.
+fn is_switch(argument: &Arg) -> bool {
+    argument.get_num_args().is_some_and(|count| count.min_values() == 0)
+}
+
+/// The values that a flag can have, where they are few.
+fn values(command: &str, argument: &Arg) -> Vec<String> {
+    if is_switch(argument) {
+        return texts(&["true", "false"]);
+    }
+    match argument.get_long().unwrap_or_default() {
+        "format" if command == "read" => texts(&["table", "json", "yaml", "raw"]),
+        "format" => texts(&["table", "json", "yaml"]),
+        "listing-visibility" => texts(&["hidden", "unauth"]),
+        "log-format" => texts(&["standard", "json"]),
+        "log-level" => texts(&["trace", "debug", "info", "warn", "error"]),
+        "method" if command == "login" => login_methods(),
+        "method" => texts(&["patch", "rw"]),
+        "mode" => texts(&["orphan", "path"]),
+        "scope" => texts(&["global"]),
+        "token-type" => texts(&["service", "batch", "default-service", "default-batch"]),
+        "type" => texts(&["service", "batch"]),
+        _ => Vec::new(),
+    }
+}
+
+/// What the first argument can be, where that is known.
+fn first_arguments(command: &str) -> Vec<String> {
+    match command {
+        "auth help" => login_methods(),
+        "completion" => texts(&Shell::ALL.map(|(name, _)| name)),
+        "plugin deregister" | "plugin info" | "plugin list" | "plugin register" => {
+            texts(&["auth", "database", "secret"])
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn texts(of: &[&str]) -> Vec<String> {
+    of.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::commands::CommandLine;
+
+    fn root() -> Command {
+        let mut root = CommandLine::command();
+        root.build();
+        root
+    }
+
+    fn offered(line: &str) -> Vec<String> {
+        offers(&format!("strongroom {line}"), &root()).1
+    }
+
+    #[test]
+    fn commands_are_offered_where_they_can_stand() {
+        assert_eq!(offered("se"), ["server", "secrets"]);
+        assert_eq!(offered("kv metadata p"), ["patch", "put"]);
+        assert!(offered("").contains(&"kv".to_owned()));
+        assert!(offered("nosuch ").is_empty());
+    }
+
+    #[test]
+    fn flags_are_offered_in_the_spelling_that_was_begun() {
+        assert_eq!(offered("kv get -ver"), ["-version"]);
+        assert_eq!(offered("kv get --ver"), ["--version"]);
+        assert!(offered("kv get -").contains(&"-mount".to_owned()));
+        // After the first argument only those that say how results look are read.
+        assert_eq!(offered("list -detailed kv -"), ["-detailed", "-format"]);
+        assert!(offered("kv get -mount=a key -ver").is_empty());
+    }
+
+    #[test]
+    fn values_are_offered_where_they_are_few() {
+        assert_eq!(offered("read -format "), ["table", "json", "yaml", "raw"]);
+        assert_eq!(offered("status -format=j"), ["-format=json"]);
+        assert_eq!(offered("kv patch -method "), ["patch", "rw"]);
+        assert_eq!(offered("login -method=user"), ["-method=userpass"]);
+        assert_eq!(offered("token create -renewable="), ["-renewable=true", "-renewable=false"]);
+        assert_eq!(offered("completion "), ["bash", "zsh", "fish"]);
+        assert_eq!(offered("read -tls-skip-verify -fo"), ["-format"]);
+        assert!(offered("kv get -mount ").is_empty());
+    }
+
+    #[test]
+    fn bash_wants_what_follows_an_equals_sign() {
+        let ask = |line: &str, typed: &str| {
+            let environment = Environment::of(&[("COMP_LINE", line), ("COMP_POINT", "99")]);
+            let arguments = ["strongroom".to_owned(), typed.to_owned()];
+            answer(&environment, &arguments, &root()).unwrap()
+        };
+        assert_eq!(ask("strongroom status -format=j", "j"), ["json"]);
+        assert_eq!(ask("strongroom status -format=j", "-format=j"), ["-format=json"]);
+        assert_eq!(ask("strongroom stat", "stat"), ["status"]);
+        let cut = Environment::of(&[("COMP_LINE", "strongroom stat us"), ("COMP_POINT", "15")]);
+        assert_eq!(answer(&cut, &[], &root()).unwrap(), ["status"]);
+        assert!(answer(&Environment::of(&[]), &[], &root()).is_none());
+    }
+
+    #[test]
+    fn every_flag_with_values_is_one() {
+        fn longs(command: &Command, into: &mut Vec<String>) {
+            into.extend(command.get_arguments().filter_map(Arg::get_long).map(str::to_owned));
+            command.get_subcommands().for_each(|below| longs(below, into));
+        }
+        let mut all = Vec::new();
+        longs(&root(), &mut all);
+        for name in [
+            "format",
+            "listing-visibility",
+            "log-format",
+            "log-level",
+            "method",
+            "mode",
+            "scope",
+            "token-type",
+            "type",
+        ] {
+            assert!(all.iter().any(|long| long == name), "{name}");
+            assert!(!values("", &Arg::new("x").long(name).num_args(1)).is_empty(), "{name}");
+        }
+    }
+}
