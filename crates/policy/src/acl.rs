@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use strongroom_types::{Fields, Ttl};
+
 use crate::capability::{Capabilities, Capability};
+use crate::conditions::Grant;
 use crate::language::{Policy, Rule};
 use crate::pattern::PathPattern;
 
@@ -12,30 +15,29 @@ use crate::pattern::PathPattern;
 #[derive(Clone, Debug, Default)]
 pub struct Acl {
     root: bool,
-    exact: HashMap<String, Capabilities>,
+    exact: HashMap<String, Grant>,
     /// The most specific first.
-    globs: Vec<(PathPattern, Capabilities)>,
+    globs: Vec<(PathPattern, Grant)>,
 }
 
 impl Acl {
     /// Compiles policies.
     pub fn new<'p>(policies: impl IntoIterator<Item = &'p Policy>) -> Self {
-        let mut merged: HashMap<PathPattern, Capabilities> = HashMap::new();
+        let mut merged: HashMap<PathPattern, Grant> = HashMap::new();
         for policy in policies {
             if policy.unreadable {
                 return Self::default();
             }
-            for Rule { pattern, capabilities } in &policy.rules {
-                let known = merged.entry(pattern.clone()).or_default();
-                *known = known.union(*capabilities);
+            for Rule { pattern, grant } in &policy.rules {
+                merged.entry(pattern.clone()).or_default().add(grant);
             }
         }
         let mut acl = Self::default();
-        for (pattern, capabilities) in merged {
+        for (pattern, grant) in merged {
             if pattern.is_exact() {
-                acl.exact.insert(pattern.as_str().to_owned(), capabilities);
+                acl.exact.insert(pattern.as_str().to_owned(), grant);
             } else {
-                acl.globs.push((pattern, capabilities));
+                acl.globs.push((pattern, grant));
             }
         }
         acl.globs.sort_by(|(a, _), (b, _)| b.cmp(a));
@@ -54,67 +56,91 @@ impl Acl {
 
     /// What is granted on a path.
     pub fn capabilities(&self, path: &str) -> Capabilities {
-        self.decide(path).map_or(Capabilities::NONE, |(_, granted)| granted)
+        self.decide(path).map_or(Capabilities::NONE, |(_, grant)| grant.capabilities)
     }
 
-    /// Whether an operation that needs `capability` may be done at `path`. `sudo` says that the
-    /// path is root-protected and needs that capability as well.
+    /// Whether the rules grant `capability` at `path` at all, whatever they ask of a request beside
+    /// it. `sudo` says that the path is root-protected and needs that capability as well.
     pub fn allows(&self, path: &str, capability: Capability, sudo: bool) -> bool {
-        if self.root {
-            return true;
-        }
-        let granted = if matches!(capability, Capability::List | Capability::Scan) {
-            self.folder_capabilities(path)
+        self.root
+            || self
+                .granted(path, capability, sudo)
+                .is_some_and(|g| g.capabilities.allows(capability))
+    }
+
+    /// Whether a request may be made: what [`Acl::allows`] asks, and that the fields it hands on and
+    /// the lifetime of its wrapped answer, if it is to be wrapped, are what the rule wants.
+    pub fn permits(
+        &self,
+        path: &str,
+        capability: Capability,
+        sudo: bool,
+        fields: &Fields,
+        wrap: Option<Ttl>,
+    ) -> bool {
+        let grant = |grant: &Grant| grant.permits(capability, fields, wrap);
+        self.root || self.granted(path, capability, sudo).is_some_and(grant)
+    }
+
+    /// The deciding rule; none if `sudo` is needed and not granted.
+    fn granted(&self, path: &str, capability: Capability, sudo: bool) -> Option<&Grant> {
+        let grant = if matches!(capability, Capability::List | Capability::Scan) {
+            self.decide_folder(path)
         } else {
-            self.capabilities(path)
+            self.decide(path).map(|(_, grant)| grant)
         };
-        granted.allows(capability) && (!sudo || granted.allows(Capability::Sudo))
+        grant.filter(|grant| !sudo || grant.capabilities.allows(Capability::Sudo))
     }
 
     /// Whether anything is granted at or below a folder (which ends in a slash).
     pub fn reaches(&self, folder: &str) -> bool {
-        let exact = self.exact.iter();
+        let grants = |grant: &Grant| !grant.capabilities.is_empty();
         self.root
-            || exact.clone().any(|(path, granted)| !granted.is_empty() && path.starts_with(folder))
-            || self.globs.iter().any(|(glob, granted)| !granted.is_empty() && glob.reaches(folder))
+            || self.exact.iter().any(|(path, grant)| grants(grant) && path.starts_with(folder))
+            || self.globs.iter().any(|(glob, grant)| grants(grant) && glob.reaches(folder))
     }
 
     /// The rules for one path each, in no order.
     pub fn exact_rules(&self) -> impl Iterator<Item = (&str, Capabilities)> {
-        self.exact.iter().map(|(path, granted)| (path.as_str(), *granted))
+        self.exact.iter().map(|(path, grant)| (path.as_str(), grant.capabilities))
     }
 
     /// The rules for all paths with a prefix, in no order. Those with `+` are neither these nor
     /// exact.
     pub fn prefix_rules(&self) -> impl Iterator<Item = (&str, Capabilities)> {
-        self.globs.iter().filter_map(|(glob, granted)| Some((glob.as_prefix()?, *granted)))
+        self.globs.iter().filter_map(|(glob, grant)| Some((glob.as_prefix()?, grant.capabilities)))
     }
 
-    /// What is granted on listing a folder. A rule for the path with its slash and one for the path
-    /// without may both speak of it: the more specific decides, and of two exact ones that with the
-    /// slash, unless the other denies: a denial can't be walked around with a slash
-    /// (GHSA-xp3c-3jw3-4vcr).
+    /// What is granted on listing a folder; the same as [`Acl::capabilities`] for a path without a
+    /// slash at its end.
     pub fn folder_capabilities(&self, path: &str) -> Capabilities {
+        self.decide_folder(path).map_or(Capabilities::NONE, |grant| grant.capabilities)
+    }
+
+    /// A rule for the path with its slash and one for the path without may both speak of a folder:
+    /// the more specific decides, and of two exact ones that with the slash, unless the other
+    /// denies: a denial can't be walked around with a slash (GHSA-xp3c-3jw3-4vcr).
+    fn decide_folder(&self, path: &str) -> Option<&Grant> {
         let bare = path.strip_suffix('/').unwrap_or(path);
         match (self.decide(path), self.decide(bare)) {
             (Some((a, with)), Some((b, without))) => match a.cmp(&b) {
-                std::cmp::Ordering::Greater => with,
-                std::cmp::Ordering::Less => without,
-                std::cmp::Ordering::Equal if without.denies() => without,
-                std::cmp::Ordering::Equal => with,
+                std::cmp::Ordering::Greater => Some(with),
+                std::cmp::Ordering::Less => Some(without),
+                std::cmp::Ordering::Equal if without.capabilities.denies() => Some(without),
+                std::cmp::Ordering::Equal => Some(with),
             },
-            (Some((_, granted)), None) | (None, Some((_, granted))) => granted,
-            (None, None) => Capabilities::NONE,
+            (Some((_, grant)), None) | (None, Some((_, grant))) => Some(grant),
+            (None, None) => None,
         }
     }
 
     /// The deciding rule's rank and grant. An exact rule ranks above every glob.
-    fn decide(&self, path: &str) -> Option<(Rank<'_>, Capabilities)> {
-        if let Some(granted) = self.exact.get(path) {
-            return Some((Rank::Exact, *granted));
+    fn decide(&self, path: &str) -> Option<(Rank<'_>, &Grant)> {
+        if let Some(grant) = self.exact.get(path) {
+            return Some((Rank::Exact, grant));
         }
-        let glob = self.globs.iter().find(|(pattern, _)| pattern.matches(path))?;
-        Some((Rank::Glob(&glob.0), glob.1))
+        let (pattern, grant) = self.globs.iter().find(|(pattern, _)| pattern.matches(path))?;
+        Some((Rank::Glob(pattern), grant))
     }
 }
 
@@ -216,5 +242,94 @@ mod tests {
     fn root_needs_no_rules() {
         assert!(Acl::root().allows("anything", Capability::Delete, true));
         assert!(!Acl::default().allows("anything", Capability::Read, false));
+    }
+
+    /// The documented priority, over all rules at once: an exact rule, then of the globs that match
+    /// the one that no other beats.
+    fn naive<'r>(rules: &'r [(String, Capabilities)], path: &str) -> Option<&'r Capabilities> {
+        let exact =
+            rules.iter().find(|(p, _)| p == path && !p.ends_with('*') && !plus(p).any(|_| true));
+        let mut globs: Vec<_> = rules
+            .iter()
+            .filter(|(p, _)| (p.ends_with('*') || plus(p).any(|_| true)) && glob(p, path))
+            .collect();
+        globs.sort_by(|(a, _), (b, _)| {
+            let wild = |p: &str| {
+                let star = p.ends_with('*').then(|| p.len() - 1);
+                plus(p).chain(star).min().unwrap_or(p.len())
+            };
+            wild(a)
+                .cmp(&wild(b))
+                .then(b.ends_with('*').cmp(&a.ends_with('*')))
+                .then(plus(b).count().cmp(&plus(a).count()))
+                .then(a.len().cmp(&b.len()))
+                .then(a.cmp(b))
+        });
+        exact.or(globs.pop()).map(|(_, granted)| granted)
+    }
+
+    /// Where the segments `+` stand.
+    fn plus(pattern: &str) -> impl Iterator<Item = usize> {
+        let bytes = pattern.as_bytes();
+        let edge = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_none_or(|b| *b == b'/');
+        pattern
+            .match_indices('+')
+            .map(|(at, _)| at)
+            .filter(move |at| edge(at.checked_sub(1)) && edge(Some(at + 1)))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// A pattern as a walk over both texts.
+    fn glob(pattern: &str, path: &str) -> bool {
+        if pattern == "*" {
+            return true;
+        }
+        if let Some(rest) = pattern.strip_prefix('+')
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            let after = path.find('/').unwrap_or(path.len());
+            return glob_tail(rest, &path[after..]);
+        }
+        let (p, q) = (pattern.find('/'), path.find('/'));
+        let (first, rest) = pattern.split_at(p.unwrap_or(pattern.len()));
+        if p.is_none() && first.ends_with('*') {
+            return path.starts_with(&first[..first.len() - 1]);
+        }
+        let (have, left) = path.split_at(q.unwrap_or(path.len()));
+        first == have && glob_tail(rest, left)
+    }
+
+    fn glob_tail(pattern: &str, path: &str) -> bool {
+        match (pattern.strip_prefix('/'), path.strip_prefix('/')) {
+            (Some(pattern), Some(path)) => glob(pattern, path),
+            _ => pattern == path,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn agrees_with_a_naive_model(
+            patterns in proptest::collection::vec(("[ab/+]{0,5}\\*?", 0_usize..11), 0..7),
+            path in "[ab](/?[ab]){0,3}/?",
+        ) {
+            let mut rules: Vec<(String, Capabilities)> = Vec::new();
+            let mut text = String::new();
+            for (pattern, capability) in patterns {
+                let pattern = pattern.strip_prefix('/').unwrap_or(&pattern).to_owned();
+                if pattern.starts_with('/') || PathPattern::parse(&pattern).is_err() {
+                    continue;
+                }
+                let capability = Capability::ALL[capability];
+                text.push_str(&format!("path \"{pattern}\" {{ capabilities = [\"{}\"] }}\n", capability.name()));
+                let granted = Capabilities::NONE.with(capability);
+                match rules.iter_mut().find(|(known, _)| *known == pattern) {
+                    Some((_, known)) => *known = known.union(granted),
+                    None => rules.push((pattern, granted)),
+                }
+            }
+            let expected = naive(&rules, &path).copied().unwrap_or_default();
+            proptest::prop_assert_eq!(acl(&[&text]).capabilities(&path), expected, "{} {}", text, path);
+        }
     }
 }

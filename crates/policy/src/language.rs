@@ -1,14 +1,17 @@
 //! A policy's text: HCL 1, its JSON form, or either in base64.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_hcl::{Block, Body, Kind, Limits, ParseError, Value};
+use strongroom_types::Ttl;
+use strongroom_types::duration::parse_nanos;
 
 use crate::capability::{Capabilities, Capability};
+use crate::conditions::{Conditions, Grant, Parameters};
 use crate::pattern::PathPattern;
 
 /// A policy as it was written, and what it means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The text, as it is given back.
     pub text: String,
@@ -20,12 +23,12 @@ pub struct Policy {
 }
 
 /// What is granted on the paths of one pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Which paths.
     pub pattern: PathPattern,
-    /// What.
-    pub capabilities: Capabilities,
+    /// What, and on which conditions.
+    pub grant: Grant,
 }
 
 /// Why a policy is refused. The message is for the user.
@@ -55,6 +58,17 @@ pub enum PolicyError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A bound on wrapping that is no duration. The form of the message is one that clients know.
+    #[error("failed to parse policy: error parsing {key}: {problem}")]
+    Wrapping {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Bounds on wrapping between which nothing lies.
+    #[error("failed to parse policy: max_wrapping_ttl cannot be less than min_wrapping_ttl")]
+    WrappingBounds,
     /// A rule that restricts in a way that isn't built: ignoring it would grant more than it says.
     #[error(
         "failed to parse policy: path {path:?}: {key:?} is not supported by this server; \
@@ -75,12 +89,7 @@ pub enum PolicyError {
 }
 
 /// Keys that restrict or extend a rule and that this server doesn't know how to honour yet.
-const UNBUILT: [&str; 12] = [
-    "allowed_parameters",
-    "denied_parameters",
-    "required_parameters",
-    "min_wrapping_ttl",
-    "max_wrapping_ttl",
+const UNBUILT: [&str; 7] = [
     "mfa_methods",
     "control_group",
     "subscribe_event_types",
@@ -90,7 +99,13 @@ const UNBUILT: [&str; 12] = [
     "recover",
 ];
 /// The other keys of a rule.
-const KNOWN: [&str; 3] = ["capabilities", "policy", "comment"];
+const KNOWN: [&str; 8] =
+    ["capabilities", "policy", "comment", ALLOWED, DENIED, REQUIRED, MIN_WRAPPING, MAX_WRAPPING];
+const ALLOWED: &str = "allowed_parameters";
+const DENIED: &str = "denied_parameters";
+const REQUIRED: &str = "required_parameters";
+const MIN_WRAPPING: &str = "min_wrapping_ttl";
+const MAX_WRAPPING: &str = "max_wrapping_ttl";
 
 impl Policy {
     /// Reads a policy.
@@ -106,7 +121,7 @@ impl Policy {
             let rule = read_rule(&block)?;
             let key = rule.pattern.as_str().to_owned();
             match rules.get_mut(&key) {
-                Some(known) => known.capabilities = known.capabilities.union(rule.capabilities),
+                Some(known) => known.grant.add(&rule.grant),
                 None => _ = rules.insert(key, rule),
             }
         }
@@ -142,12 +157,79 @@ fn read_rule(block: &Block<'_, 1>) -> Result<Rule, PolicyError> {
             ),
         });
     }
+    // Blocks may repeat, and the last one alone would count.
+    let mut seen = BTreeSet::new();
+    if let Some(again) = block.body.items().iter().find(|item| !seen.insert(&item.key.text)) {
+        let problem = format!("{:?} is set twice", again.key.text);
+        return Err(PolicyError::Path { path: path.clone(), problem });
+    }
     if path.contains("{{") {
         return Err(PolicyError::Template { path: path.clone() });
     }
     let pattern = PathPattern::parse(path)
         .map_err(|error| PolicyError::Path { path: path.clone(), problem: error.to_string() })?;
-    Ok(Rule { pattern, capabilities: read_capabilities(path, block.body)? })
+    let capabilities = read_capabilities(path, block.body)?;
+    let conditions = read_conditions(path, block.body)?;
+    let conditions = (!conditions.is_empty()).then(|| Box::new(conditions));
+    Ok(Rule { pattern, grant: Grant { capabilities, conditions } })
+}
+
+fn read_conditions(path: &str, body: &Body) -> Result<Conditions, PolicyError> {
+    let required = body.read(REQUIRED, Value::as_str_list)?.unwrap_or_default();
+    let conditions = Conditions {
+        allowed: read_parameters(path, body, ALLOWED)?,
+        denied: read_parameters(path, body, DENIED)?,
+        required: required.into_iter().map(str::to_lowercase).collect(),
+        min_wrapping: read_wrapping(body, MIN_WRAPPING)?,
+        max_wrapping: read_wrapping(body, MAX_WRAPPING)?,
+    };
+    if conditions.wrapping_is_impossible() {
+        return Err(PolicyError::WrappingBounds);
+    }
+    Ok(conditions)
+}
+
+/// An object of lists. Two spellings of one name would leave open which list counts.
+fn read_parameters(path: &str, body: &Body, key: &'static str) -> Result<Parameters, PolicyError> {
+    let mut parameters = Parameters::new();
+    let Some(object) = body.read(key, Value::as_map)? else { return Ok(parameters) };
+    for item in object.items() {
+        let values = item.read(Value::as_list)?.iter().map(json).collect();
+        if parameters.insert(item.key.text.to_lowercase(), values).is_some() {
+            let problem = format!("{key} names {:?} twice", item.key.text.to_lowercase());
+            return Err(PolicyError::Path { path: path.to_owned(), problem });
+        }
+    }
+    Ok(parameters)
+}
+
+fn read_wrapping(body: &Body, key: &'static str) -> Result<Ttl, PolicyError> {
+    let text = body.read(key, Value::as_text)?.unwrap_or_default();
+    let bad = |problem: String| PolicyError::Wrapping { key, problem };
+    let ttl = Ttl::parse(text).map_err(|error| bad(error.to_string()))?;
+    if ttl.is_zero() && parse_nanos(text).is_ok_and(|nanos| nanos > 0) {
+        // Rounded down it would be no bound.
+        return Err(bad("it must be at least a second".to_owned()));
+    }
+    Ok(ttl)
+}
+
+/// A value as the requests it is compared with have it.
+fn json(value: &Value) -> serde_json::Value {
+    match &value.kind {
+        Kind::Null => serde_json::Value::Null,
+        Kind::Bool(value) => (*value).into(),
+        Kind::Number(number) => match (number.as_i64(), number.literal().parse::<u64>()) {
+            (Some(whole), _) => whole.into(),
+            (None, Ok(whole)) => whole.into(),
+            (None, Err(_)) => number.as_f64().into(),
+        },
+        Kind::String(text) => text.as_str().into(),
+        Kind::List(entries) => entries.iter().map(json).collect(),
+        Kind::Object(body) => {
+            body.items().iter().map(|item| (item.key.text.clone(), json(&item.value))).collect()
+        }
+    }
 }
 
 fn read_capabilities(path: &str, body: &Body) -> Result<Capabilities, PolicyError> {
@@ -195,7 +277,7 @@ fn unknown_key(place: String, key: &strongroom_hcl::Key) -> PolicyError {
 
 /// A policy may come in base64. Text that is a policy already never decodes: it has spaces,
 /// braces or quotes.
-fn from_base64(text: &str) -> Option<String> {
+pub(crate) fn from_base64(text: &str) -> Option<String> {
     let bytes = data_encoding::BASE64.decode(text.trim().as_bytes()).ok()?;
     String::from_utf8(bytes).ok().filter(|decoded| !decoded.is_empty())
 }
@@ -206,7 +288,10 @@ mod tests {
 
     fn granted(text: &str) -> Vec<(String, Vec<&'static str>)> {
         let rules = Policy::parse(text).unwrap().rules;
-        rules.into_iter().map(|r| (r.pattern.as_str().to_owned(), r.capabilities.names())).collect()
+        rules
+            .into_iter()
+            .map(|r| (r.pattern.as_str().to_owned(), r.grant.capabilities.names()))
+            .collect()
     }
 
     fn refusal(text: &str) -> String {
@@ -278,6 +363,40 @@ mod tests {
             refusal(r#"path "a/{{identity.entity.id}}" { capabilities = ["read"] }"#)
                 .contains("templates")
         );
+    }
+
+    #[test]
+    fn conditions_that_leave_something_open_are_refused() {
+        let refused = |rule: &str| refusal(&format!("path \"a\" {{ {rule} }}"));
+        for (rule, text) in [
+            (
+                r#"min_wrapping_ttl = "5m" max_wrapping_ttl = "1m""#,
+                "max_wrapping_ttl cannot be less than min_wrapping_ttl",
+            ),
+            (
+                r#"min_wrapping_ttl = "zz""#,
+                "error parsing min_wrapping_ttl: time: invalid duration \"zz\"",
+            ),
+        ] {
+            assert_eq!(refused(rule), format!("failed to parse policy: {text}"));
+        }
+        for rule in [
+            "max_wrapping_ttl = -5",
+            r#"max_wrapping_ttl = "500ms""#,
+            r#"allowed_parameters = ["a"]"#,
+            r#"allowed_parameters = { "a" = "b" }"#,
+            r#"denied_parameters = { "a" = 5 }"#,
+            r#"required_parameters = "a""#,
+            r#"required_parameters = [5]"#,
+            r#"allowed_parameters = { "a" = [], "A" = ["x"] }"#,
+            "allowed_parameters { a = [] }\n allowed_parameters { b = [] }",
+            "denied_parameters = { a = [1] }\n denied_parameters = { b = [] }",
+        ] {
+            assert!(refused(rule).starts_with("failed to parse policy: "), "{rule}");
+        }
+        let json = r#"{"path": {"a": {"allowed_parameters": {"x": ["1"], "y": []}, "required_parameters": ["Q"]}}}"#;
+        let hcl = r#"path "a" { allowed_parameters { x = ["1"] y = [] } required_parameters = ["q"] comment = "why" }"#;
+        assert_eq!(Policy::parse(json).unwrap().rules, Policy::parse(hcl).unwrap().rules);
     }
 
     proptest::proptest! {

@@ -4,21 +4,30 @@
 //!
 //! - [`capability`]: [`Capabilities`], what can be granted
 //! - [`pattern`]: [`PathPattern`], the globs `*` and `+`, and which of two is more specific
+//! - [`conditions`]: what a rule asks of a request's fields and of its wrapping
 //! - [`language`]: a policy's text, in HCL or JSON, as [`Rule`]s
 //! - [`acl`]: [`Acl`], several policies compiled to answer one question quickly
 //! - [`store`]: [`PolicyStore`], the policies of a server
+//! - [`password`]: [`PasswordPolicy`], another kind: what generated passwords are made of
+//! - [`password_store`]: [`PasswordPolicies`], those of a server
 //!
 //! The language is Vault's: <https://developer.hashicorp.com/vault/docs/concepts/policies>
 
 pub mod acl;
 pub mod built_in;
 pub mod capability;
+pub mod conditions;
 pub mod language;
+pub mod password;
+pub mod password_store;
 pub mod pattern;
 pub mod store;
 
 pub use acl::Acl;
 pub use capability::{Capabilities, Capability};
+pub use conditions::{Conditions, Grant};
 pub use language::{Policy, PolicyError, Rule};
+pub use password::{PasswordError, PasswordPolicy};
+pub use password_store::PasswordPolicies;
 pub use pattern::PathPattern;
 pub use store::{PolicyStore, StoreError};

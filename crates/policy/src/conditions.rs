@@ -1,0 +1,427 @@
+//! [`Conditions`]: what a rule asks of a request beside a capability, its fields and its wrapping.
+//! Documented at <https://developer.hashicorp.com/vault/docs/concepts/policies>.
+
+use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+use serde_json::{Number, Value};
+use strongroom_types::{Fields, Ttl};
+
+use crate::capability::{Capabilities, Capability};
+
+/// What a rule grants, and on which conditions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grant {
+    /// What may be done.
+    pub capabilities: Capabilities,
+    /// None for a rule that has no conditions, which is nearly every rule.
+    pub conditions: Option<Box<Conditions>>,
+}
+
+/// The conditions of one rule, or of all rules for one pattern. Names of fields are in lower case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conditions {
+    /// Where there are any, a request may have no other fields.
+    pub(crate) allowed: Parameters,
+    /// A request may not have these.
+    pub(crate) denied: Parameters,
+    /// A request must have these.
+    pub(crate) required: BTreeSet<String>,
+    /// The answer must be wrapped for at least this; zero for no bound.
+    pub(crate) min_wrapping: Ttl,
+    /// The answer must be wrapped for at most this; zero for no bound.
+    pub(crate) max_wrapping: Ttl,
+}
+
+/// Names of fields, or `*` for any, and the values meant; none for every value.
+pub(crate) type Parameters = BTreeMap<String, Vec<Value>>;
+
+const ANY: &str = "*";
+
+impl Grant {
+    /// Grants capabilities without conditions.
+    pub fn plain(capabilities: Capabilities) -> Self {
+        Self { capabilities, conditions: None }
+    }
+
+    /// Adds what another rule for the same pattern says. A denial leaves nothing but itself.
+    pub fn add(&mut self, other: &Self) {
+        self.capabilities = self.capabilities.union(other.capabilities);
+        if self.capabilities.denies() {
+            self.conditions = None;
+            return;
+        }
+        match (&mut self.conditions, &other.conditions) {
+            (Some(own), Some(other)) => own.add(other),
+            (own @ None, Some(other)) => *own = Some(other.clone()),
+            (_, None) => {}
+        }
+    }
+
+    /// Whether a request with this capability may be made: these are its fields, and this is how
+    /// long the wrapped answer is to live, if it is to be wrapped.
+    pub fn permits(&self, capability: Capability, fields: &Fields, wrap: Option<Ttl>) -> bool {
+        let conditions = self.conditions.as_deref();
+        self.capabilities.allows(capability)
+            && conditions.is_none_or(|it| it.wrapping_fits(wrap) && it.fit(capability, fields))
+    }
+}
+
+impl Conditions {
+    /// Whether nothing is asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the bounds on wrapping contradict each other. Merging may come to that.
+    pub(crate) fn wrapping_is_impossible(&self) -> bool {
+        !self.max_wrapping.is_zero() && self.max_wrapping < self.min_wrapping
+    }
+
+    /// The same pattern in another rule: values are joined, and no values at all stand for every
+    /// value; of two bounds on wrapping the shorter one counts.
+    fn add(&mut self, other: &Self) {
+        add_parameters(&mut self.allowed, &other.allowed);
+        add_parameters(&mut self.denied, &other.denied);
+        self.required.extend(other.required.iter().cloned());
+        self.min_wrapping = self.min_wrapping.or(other.min_wrapping).capped_by(other.min_wrapping);
+        self.max_wrapping = self.max_wrapping.or(other.max_wrapping).capped_by(other.max_wrapping);
+    }
+
+    /// An answer that isn't wrapped fits no bound.
+    fn wrapping_fits(&self, wrap: Option<Ttl>) -> bool {
+        if self.min_wrapping.is_zero() && self.max_wrapping.is_zero() {
+            return true;
+        }
+        let Some(wrap) = wrap else { return false };
+        wrap >= self.min_wrapping && wrap <= wrap.capped_by(self.max_wrapping)
+    }
+
+    /// Only requests that hand fields on are looked at.
+    fn fit(&self, capability: Capability, fields: &Fields) -> bool {
+        use Capability::{Create, Patch, Read, Update};
+        if !matches!(capability, Create | Read | Update | Patch) {
+            return true;
+        }
+        self.required.iter().all(|name| fields.contains(name))
+            && (fields.is_empty() || (self.none_denied(fields) && self.all_allowed(fields)))
+    }
+
+    fn none_denied(&self, fields: &Fields) -> bool {
+        if self.denied.is_empty() {
+            return true;
+        }
+        let denied = |(name, value): (&str, &RawValue)| {
+            let values = self.denied.get(&name.to_lowercase());
+            values.is_some_and(|values| values.is_empty() || is_among(value, values, is_denied_by))
+        };
+        !self.denied.contains_key(ANY) && !fields.iter().any(denied)
+    }
+
+    fn all_allowed(&self, fields: &Fields) -> bool {
+        if self.allowed.is_empty() {
+            return true;
+        }
+        let any = self.allowed.get(ANY);
+        fields.iter().all(|(name, value)| {
+            let values = self.allowed.get(&name.to_lowercase()).or(any);
+            values.is_some_and(|values| values.is_empty() || is_among(value, values, is_allowed_by))
+        })
+    }
+}
+
+fn add_parameters(own: &mut Parameters, other: &Parameters) {
+    for (name, values) in other {
+        match own.entry(name.clone()) {
+            Entry::Vacant(entry) => _ = entry.insert(values.clone()),
+            Entry::Occupied(mut entry) => {
+                let known = entry.get_mut();
+                if known.is_empty() || values.is_empty() {
+                    known.clear();
+                } else {
+                    known.extend(
+                        values
+                            .iter()
+                            .filter(|value| !known.contains(value))
+                            .cloned()
+                            .collect::<Vec<_>>(),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn is_among(raw: &RawValue, values: &[Value], by: fn(&Value, &Value) -> bool) -> bool {
+    // What came through `Fields` is JSON, and bounded in depth.
+    let value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
+    values.iter().any(|wanted| by(wanted, &value))
+}
+
+/// Texts with globs, everything else as it is.
+fn is_allowed_by(wanted: &Value, value: &Value) -> bool {
+    match (wanted, value) {
+        (Value::String(glob), Value::String(text)) => glob_matches(glob, text),
+        _ => same(wanted, value),
+    }
+}
+
+/// A denial looks through the forms in which engines take one value: without quotes, in quotes, as
+/// an entry of a list. Or it could be walked around with a pair of brackets.
+fn is_denied_by(wanted: &Value, value: &Value) -> bool {
+    if is_allowed_by(wanted, value) || *wanted == Value::String(ANY.to_owned()) {
+        return true;
+    }
+    match (wanted, value) {
+        (_, Value::Array(entries)) => entries.iter().any(|entry| is_denied_by(wanted, entry)),
+        (Value::String(glob), Value::Number(_) | Value::Bool(_)) => {
+            glob_matches(glob, &value.to_string())
+        }
+        (Value::Number(_) | Value::Bool(_), Value::String(text)) => {
+            serde_json::from_str(text.trim()).is_ok_and(|value: Value| same(wanted, &value))
+        }
+        _ => false,
+    }
+}
+
+/// `*` in front, at the end or both; a lone one stands for itself.
+fn glob_matches(glob: &str, text: &str) -> bool {
+    if glob.len() < 2 {
+        return glob == text;
+    }
+    match (glob.strip_prefix('*'), glob.strip_suffix('*')) {
+        (Some(rest), Some(_)) => text.contains(rest.strip_suffix('*').unwrap_or(rest)),
+        (Some(end), None) => text.ends_with(end),
+        (None, Some(start)) => text.starts_with(start),
+        (None, None) => glob == text,
+    }
+}
+
+/// Equal all the way down, numbers by their worth: a policy's `5` is JSON's `5.0`.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => same_number(a, b),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let found = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same(a, b));
+            a.len() == b.len() && a.iter().all(found)
+        }
+        _ => a == b,
+    }
+}
+
+fn same_number(a: &Number, b: &Number) -> bool {
+    let fractions = || a.as_f64().partial_cmp(&b.as_f64()) == Some(Ordering::Equal);
+    a == b || ((a.is_f64() || b.is_f64()) && fractions())
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::fields::JsonLimits;
+
+    use super::*;
+    use crate::acl::Acl;
+    use crate::language::Policy;
+
+    /// Whether a rule with these conditions lets a write with this body through.
+    fn writes(conditions: &str, body: &str) -> bool {
+        permits(&[conditions], Capability::Update, body, None)
+    }
+
+    fn permits(rules: &[&str], needed: Capability, body: &str, wrap: Option<Ttl>) -> bool {
+        let all = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
+        let policies: Vec<Policy> = rules
+            .iter()
+            .map(|rule| Policy::parse(&format!("path \"a\" {{ {all}\n {rule} }}")).unwrap())
+            .collect();
+        let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
+        Acl::new(&policies).permits("a", needed, false, &fields, wrap)
+    }
+
+    #[test]
+    fn allowed_parameters_leave_no_others() {
+        let rule = r#"allowed_parameters = {
+            "Ttl" = ["1h", "2*", "*x"], "n" = [5, true], "l" = [["a", "b"]], "any" = []
+        }"#;
+        let passes = [
+            r#"{"ttl":"1h"}"#,
+            r#"{"TTL":"2h"}"#,
+            r#"{"ttl":"ax"}"#,
+            r#"{"n":5}"#,
+            r#"{"n":5.0}"#,
+            r#"{"n":true}"#,
+            r#"{"l":["a","b"]}"#,
+            r#"{"any":{"z":1},"ttl":"2"}"#,
+            r#"{"any":null}"#,
+            "{}",
+        ];
+        let fails = [
+            r#"{"ttl":"3h"}"#,
+            r#"{"ttl":null}"#,
+            r#"{"ttl":["1h"]}"#,
+            r#"{"n":"5"}"#,
+            r#"{"n":"true"}"#,
+            r#"{"n":6}"#,
+            r#"{"l":"a"}"#,
+            r#"{"l":["b","a"]}"#,
+            r#"{"other":1}"#,
+            r#"{"any":1,"other":1}"#,
+            r#"{"ttl":"1h","TTL":"9h"}"#,
+        ];
+        for body in passes {
+            assert!(writes(rule, body), "{body}");
+        }
+        for body in fails {
+            assert!(!writes(rule, body), "{body}");
+        }
+        assert!(writes("allowed_parameters = {}", r#"{"x":1}"#), "none are set");
+    }
+
+    #[test]
+    fn a_star_allows_the_rest() {
+        let rule = r#"allowed_parameters = { "*" = [], "x" = ["1"] }"#;
+        assert!(writes(rule, r#"{"x":"1","y":2}"#));
+        assert!(!writes(rule, r#"{"x":"2","y":2}"#));
+        let rule = r#"allowed_parameters = { "*" = ["v"] }"#;
+        assert!(writes(rule, r#"{"y":"v"}"#));
+        assert!(!writes(rule, r#"{"y":"w"}"#));
+    }
+
+    #[test]
+    fn denied_parameters_come_first() {
+        let rule = r#"
+            allowed_parameters = { "*" = [] }
+            denied_parameters = { "root" = [], "n" = [5, "6"], "s" = ["bad*"], "o" = [{ a = 1 }] }"#;
+        for body in [r#"{"ok":1}"#, r#"{"n":7}"#, r#"{"s":"good"}"#, r#"{"o":{"a":2}}"#, "{}"] {
+            assert!(writes(rule, body), "{body}");
+        }
+        for body in [r#"{"root":1}"#, r#"{"ROOT":null}"#, r#"{"s":"badly"}"#, r#"{"o":{"a":1}}"#] {
+            assert!(!writes(rule, body), "{body}");
+        }
+        assert!(!writes(r#"denied_parameters = { "*" = ["v"] }"#, r#"{"x":1}"#));
+        assert!(writes(r#"denied_parameters = { "*" = [] }"#, "{}"));
+    }
+
+    #[test]
+    fn a_denial_is_not_walked_around_with_quotes_or_brackets() {
+        let rule = r#"denied_parameters = { "n" = [5, "6", true], "s" = ["bad*"] }"#;
+        for value in ["5", "5.0", "\"5\"", "6", "\"6\"", "[6]", "[[5]]", "\"true\"", "[1, \"5\"]"] {
+            assert!(!writes(rule, &format!("{{\"n\":{value}}}")), "{value}");
+        }
+        for value in ["7", "\"7\"", "[]", "{}", "null", "\"\"", "\"five\""] {
+            assert!(writes(rule, &format!("{{\"n\":{value}}}")), "{value}");
+        }
+        assert!(!writes(rule, r#"{"s":["good","badly"]}"#));
+        assert!(!writes(r#"denied_parameters = { "s" = ["*"] }"#, r#"{"s":"x"}"#));
+    }
+
+    #[test]
+    fn required_parameters_are_asked_of_whatever_hands_fields_on() {
+        let rule = r#"required_parameters = ["Reason"]"#;
+        let ask = |needed, body| permits(&[rule], needed, body, None);
+        for needed in [Capability::Create, Capability::Read, Capability::Update, Capability::Patch]
+        {
+            assert!(ask(needed, r#"{"reason":""}"#));
+            assert!(!ask(needed, "{}") && !ask(needed, r#"{"x":1}"#), "{needed:?}");
+        }
+        assert!(ask(Capability::Delete, "{}") && ask(Capability::List, "{}"));
+    }
+
+    #[test]
+    fn bounds_on_wrapping_refuse_what_is_not_wrapped() {
+        let rule = r#"min_wrapping_ttl = "1m" max_wrapping_ttl = 300"#;
+        for needed in [Capability::Read, Capability::List, Capability::Delete, Capability::Update] {
+            let ask = |wrap: Option<u64>| permits(&[rule], needed, "", wrap.map(Ttl::from_secs));
+            assert!(ask(Some(60)) && ask(Some(300)));
+            assert!(!ask(None) && !ask(Some(59)) && !ask(Some(301)) && !ask(Some(0)), "{needed:?}");
+        }
+        let merged = [r#"max_wrapping_ttl = "1m""#, r#"min_wrapping_ttl = "2m""#];
+        for secs in [30, 60, 90, 120, 180] {
+            let wrap = Some(Ttl::from_secs(secs));
+            assert!(!permits(&merged, Capability::Read, "", wrap), "nothing fits {secs}");
+        }
+    }
+
+    #[test]
+    fn the_same_pattern_in_several_policies_is_merged() {
+        let ask = |rules: &[&str], body| permits(rules, Capability::Update, body, None);
+        let first = r#"allowed_parameters = { "a" = ["1"], "b" = ["1"] }"#;
+        let second =
+            r#"allowed_parameters = { "a" = [], "b" = ["2"] } required_parameters = ["b"]"#;
+        for rules in [[first, second], [second, first]] {
+            assert!(ask(&rules, r#"{"a":"9","b":"1"}"#) && ask(&rules, r#"{"b":"2"}"#));
+            assert!(!ask(&rules, r#"{"a":"2"}"#) && !ask(&rules, r#"{"b":"3"}"#));
+        }
+        // A rule without conditions doesn't lift those of another one.
+        for rules in [[first, ""], ["", first]] {
+            assert!(ask(&rules, r#"{"a":"1"}"#) && !ask(&rules, r#"{"c":"1"}"#));
+        }
+        let (one, other) =
+            (r#"denied_parameters = { "a" = ["1"] }"#, r#"denied_parameters = { "a" = ["2"] }"#);
+        assert!(!ask(&[one, other], r#"{"a":"1"}"#) && !ask(&[one, other], r#"{"a":"2"}"#));
+        assert!(ask(&[one, other], r#"{"a":"3"}"#));
+        let wraps = [r#"max_wrapping_ttl = "5m""#, r#"max_wrapping_ttl = "1m""#];
+        assert!(!permits(&wraps, Capability::Read, "", Some(Ttl::from_secs(90))));
+        assert!(permits(&wraps, Capability::Read, "", Some(Ttl::from_secs(60))));
+    }
+
+    #[test]
+    fn globs_stand_at_the_ends_only() {
+        for (glob, text, fits) in [
+            ("*b*", "abc", true),
+            ("**", "", true),
+            ("a*c", "abc", false),
+            ("a*c", "a*c", true),
+            ("*", "x", false),
+            ("*", "*", true),
+            ("", "", true),
+        ] {
+            assert_eq!(glob_matches(glob, text), fits, "{glob} {text}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Written again from the documentation, rule by rule.
+        #[test]
+        fn agrees_with_a_naive_model(
+            allowed in proptest::collection::btree_map("[ab*]", proptest::collection::vec("[xy]\\*?", 0..2), 0..3),
+            denied in proptest::collection::btree_map("[ab*]", proptest::collection::vec("[xy]\\*?", 0..2), 0..2),
+            required in proptest::collection::vec("[ab]", 0..2),
+            body in proptest::collection::btree_map("[abcAB]", "[xyz]{0,2}", 0..3),
+        ) {
+            let rule = format!(
+                "allowed_parameters = {}\n denied_parameters = {}\n required_parameters = {}",
+                hcl(&allowed), hcl(&denied), serde_json::to_string(&required).unwrap(),
+            );
+            let sent = serde_json::to_string(&body).unwrap();
+            let is = |want: &str, have: &str| match want.strip_suffix('*') {
+                Some(start) => have.starts_with(start),
+                None => want == have,
+            };
+            let listed = |list: &Vec<String>, value: &str| list.is_empty() || list.iter().any(|w| is(w, value));
+            let mut expected = required.iter().all(|name| body.contains_key(name));
+            for (name, value) in &body {
+                let name = name.to_lowercase();
+                if denied.contains_key("*") || denied.get(&name).is_some_and(|l| listed(l, value)) {
+                    expected = false;
+                }
+                let rule = allowed.get(&name).or(allowed.get("*"));
+                if !allowed.is_empty() && !rule.is_some_and(|l| listed(l, value)) {
+                    expected = false;
+                }
+            }
+            proptest::prop_assert_eq!(writes(&rule, &sent), expected, "{} {}", rule, sent);
+        }
+    }
+
+    fn hcl(parameters: &BTreeMap<String, Vec<String>>) -> String {
+        let lines = parameters.iter().map(|(name, values)| {
+            format!("\"{name}\" = {}", serde_json::to_string(values).unwrap())
+        });
+        format!("{{ {} }}", lines.collect::<Vec<_>>().join(", "))
+    }
+}
