@@ -171,6 +171,15 @@ impl From<strongroom_policy::StoreError> for Error {
     }
 }
 
+impl From<strongroom_policy::password_store::Error> for Error {
+    fn from(error: strongroom_policy::password_store::Error) -> Self {
+        match error {
+            strongroom_policy::password_store::Error::Barrier(error) => error.into(),
+            other => Self::listed(other.kind(), other.to_string()),
+        }
+    }
+}
+
 impl From<strongroom_types::turns::NoTurn> for Error {
     fn from(error: strongroom_types::turns::NoTurn) -> Self {
         Self::plain(ErrorKind::Unavailable, error.to_string())

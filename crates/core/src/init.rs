@@ -49,6 +49,8 @@ pub(crate) async fn initialise(
         period: Ttl::ZERO,
         explicit_max_ttl: Ttl::ZERO,
         num_uses: 0,
+        role: None,
+        bound_cidrs: Vec::new(),
     };
     let root = tokens.create(&mut batch, root, parts.clock.now());
     match initialisation.commit(batch).await {

@@ -9,10 +9,10 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Barrier, Batch};
 use strongroom_lease::{Keeper, LeaseStore};
-use strongroom_policy::PolicyStore;
+use strongroom_policy::{PasswordPolicies, PolicyStore};
 use strongroom_sdk::engine::{ClusterInfo, Lifetimes};
 use strongroom_telemetry::{Exporter, names};
-use strongroom_token::TokenStore;
+use strongroom_token::{RoleStore, TokenStore};
 use strongroom_types::{Clock, MountUuid, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,9 @@ pub(crate) enum Sealing {
 #[derive(Clone, Debug)]
 pub(crate) struct Stores {
     pub(crate) policies: PolicyStore,
+    pub(crate) passwords: PasswordPolicies,
     pub(crate) tokens: TokenStore,
+    pub(crate) roles: RoleStore,
     pub(crate) leases: LeaseStore,
     pub(crate) cubbyholes: Cubbyholes,
 }
@@ -89,6 +91,8 @@ struct ClusterRecord {
 
 pub(crate) const POLICY_VIEW: &str = "sys/policy/";
 pub(crate) const TOKEN_VIEW: &str = "sys/token/";
+const ROLE_VIEW: &str = "sys/token-role/";
+const PASSWORD_VIEW: &str = "sys/password-policy/";
 const LEASE_VIEW: &str = "sys/lease/";
 pub(crate) const CUBBYHOLE_VIEW: &str = "sys/cubbyhole/";
 const MOUNT_VIEW: &str = "core/mounts/";
@@ -128,7 +132,9 @@ impl Unsealed {
         };
         let stores = Stores {
             policies: PolicyStore::load(barrier.view(POLICY_VIEW)).await?,
+            passwords: PasswordPolicies::new(barrier.view(PASSWORD_VIEW)),
             tokens: TokenStore::load(barrier.view(TOKEN_VIEW)).await?,
+            roles: RoleStore::new(barrier.view(ROLE_VIEW)),
             leases: LeaseStore::new(barrier.view(LEASE_VIEW)),
             cubbyholes: Cubbyholes::new(barrier.view(CUBBYHOLE_VIEW)),
         };
@@ -140,6 +146,7 @@ impl Unsealed {
             plugins: parts.plugins.clone(),
             table: table.clone(),
             server: server.clone(),
+            passwords: stores.passwords.clone(),
         };
         let system = system_mounts(&server, clock.now())?;
         let mounts = Mounts::load(barrier.view(MOUNT_VIEW), opener, system).await?;
@@ -255,6 +262,14 @@ impl Unsealed {
                 }
             }
         }
+    }
+
+    /// Does some work after the answer, until its end or the seal.
+    pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(work).await;
+        });
     }
 
     /// Ends everything: tasks first, then engines, then the keys.

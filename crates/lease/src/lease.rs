@@ -27,6 +27,9 @@ pub struct Lease {
     pub max_ttl: Ttl,
     /// Whether it can be renewed.
     pub renewable: bool,
+    /// The moment beyond which no renewal goes: the end of a token that isn't renewed itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
     /// Where it stands.
     pub state: State,
 }

@@ -112,6 +112,16 @@ impl LeaseStore {
 
     /// Adds a new lease to a batch.
     pub fn add(&self, batch: &mut Batch, new: NewLease) -> Lease {
+        self.add_until(batch, new, None)
+    }
+
+    /// The same, for a lease that no renewal carries beyond a moment.
+    pub fn add_until(
+        &self,
+        batch: &mut Batch,
+        new: NewLease,
+        not_after: Option<Timestamp>,
+    ) -> Lease {
         let lease = Lease {
             v: 1,
             id: new.id,
@@ -123,6 +133,7 @@ impl LeaseStore {
             ttl: new.ttl,
             max_ttl: new.max_ttl,
             renewable: new.renewable,
+            not_after,
             state: State::Active,
         };
         let key = record_key(&lease.id);

@@ -5,16 +5,28 @@
 //!
 //! - [`token`]: [`Token`] and [`TokenKey`]
 //! - [`store`]: [`TokenStore`]: create, look up, spend a use, renew, and the steps of a revocation
+//! - [`batch`]: tokens that are their own record
+//! - [`cidr`]: [`Cidr`], where a token may be used from
+//! - [`roles`]: [`TokenRole`], rules after which tokens are made
+//! - [`tidy`]: removes what points to tokens that are gone
 //! - [`marks`]: which tokens are being revoked; a token below a marked one is refused at once
 //!
 //! Formats, and why a revocation survives a crash in its middle: `docs/src/design/tokens.md`.
 
+pub mod batch;
+pub mod cidr;
 pub mod marks;
+pub mod roles;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod tidy;
 pub mod token;
 
+pub use batch::MAX_BATCH_CHARS;
+pub use cidr::Cidr;
 pub use marks::Mark;
+pub use roles::{Legacy, RoleStore, RoleTokenType, TokenRole};
 pub use store::{Created, Error, Found, MAX_DEPTH, NewToken, Spent, TokenStore};
-pub use token::{Token, TokenKey};
+pub use tidy::{Tidied, TidyTurn};
+pub use token::{Token, TokenKey, TokenKind};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -12,8 +13,10 @@ use strongroom_types::{Accessor, Entropy, ErrorKind, PolicyName, Secret, Timesta
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+use crate::batch::Sealer;
+use crate::cidr::Cidr;
 use crate::marks::{Mark, Marks};
-use crate::token::{Token, TokenKey};
+use crate::token::{Token, TokenKey, TokenKind};
 
 /// The tokens of a server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,12 +26,14 @@ pub struct TokenStore(Arc<Shared>);
 struct Shared {
     view: View,
     hash: MacKey,
+    sealer: Sealer,
     marks: Marks,
     /// Held while a mark is carried from disk to memory, so that the later one is carried last.
     carrying: Mutex<()>,
     cache: Cache<TokenKey, Known, ByBytes>,
     /// Changes of marks under way. They run to their end even when their caller has gone.
     tasks: TaskTracker,
+    tidying: AtomicBool,
 }
 
 /// A token as it was at some version of its record, so that the record need not be read again.
@@ -86,6 +91,10 @@ pub struct NewToken {
     pub explicit_max_ttl: Ttl,
     /// Requests it may make; zero for any number.
     pub num_uses: u32,
+    /// The role it is made by.
+    pub role: Option<String>,
+    /// Where it may be used from; anywhere if there are none.
+    pub bound_cidrs: Vec<Cidr>,
 }
 
 /// A token that a batch will create.
@@ -120,6 +129,9 @@ pub enum Error {
     /// Too many tokens lie above one that was to be made.
     #[error("a token can't have more than {MAX_DEPTH} tokens above it; make an orphan instead")]
     TooDeep,
+    /// More than fits into a header.
+    #[error("a batch token can't carry that much; give it fewer policies or less metadata")]
+    BatchTooLarge,
     /// The barrier.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
@@ -131,7 +143,7 @@ impl Error {
         match self {
             Self::Revoked => ErrorKind::Denied,
             Self::Contended => ErrorKind::Unavailable,
-            Self::TooDeep => ErrorKind::Invalid,
+            Self::TooDeep | Self::BatchTooLarge => ErrorKind::Invalid,
             Self::Barrier(error) => error.kind(),
         }
     }
@@ -139,9 +151,9 @@ impl Error {
 
 /// What an accessor leads to.
 #[derive(Serialize, Deserialize)]
-struct AccessorRecord {
-    accessor: Accessor,
-    token: TokenKey,
+pub(crate) struct AccessorRecord {
+    pub(crate) accessor: Accessor,
+    pub(crate) token: TokenKey,
 }
 
 /// What a mark says.
@@ -169,7 +181,8 @@ impl TokenStore {
     pub fn initialise(view: View, batch: &mut Batch) -> Self {
         let salt = strongroom_crypto::AeadKey::generate(&**view.barrier().entropy());
         view.put(batch, SALT, salt.expose_secret().clone());
-        Self::new(view, &salt, HashMap::new())
+        let sealer = Sealer::initialise(&view, batch);
+        Self::new(view, &salt, sealer, HashMap::new())
     }
 
     /// Opens the store of a server, with the revocations that were under way.
@@ -196,21 +209,42 @@ impl TokenStore {
                 break;
             }
         }
-        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), marks))
+        let sealer = Sealer::load(&view).await?;
+        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), sealer, marks))
     }
 
-    fn new(view: View, salt: &Secret<Vec<u8>>, marks: HashMap<TokenKey, Mark>) -> Self {
+    fn new(
+        view: View,
+        salt: &Secret<Vec<u8>>,
+        sealer: Sealer,
+        marks: HashMap<TokenKey, Mark>,
+    ) -> Self {
         Self(Arc::new(Shared {
             view,
             hash: MacKey::new(salt.expose_secret()),
+            sealer,
             marks: Marks::new(marks),
             carrying: Mutex::default(),
             cache: Cache::with_weighter(KNOWN_TOKENS, KNOWN_BYTES, ByBytes),
             tasks: TaskTracker::new(),
+            tidying: AtomicBool::new(false),
         }))
     }
 
-    /// The name in storage of the token with this id.
+    pub(crate) fn view(&self) -> &View {
+        &self.0.view
+    }
+
+    pub(crate) fn tidying(&self) -> &AtomicBool {
+        &self.0.tidying
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.0.sealer
+    }
+
+    /// The name in storage of the token with this id; of a batch token, which has none, its name
+    /// for engines.
     pub fn key_of(&self, id: &str) -> TokenKey {
         TokenKey(hex(&self.0.hash.sign(id.as_bytes())))
     }
@@ -225,6 +259,7 @@ impl TokenStore {
         let accessor = self.new_accessor(entropy);
         let token = Token {
             v: 1,
+            kind: TokenKind::Service,
             accessor,
             parent: new.parent,
             policies: new.policies,
@@ -239,6 +274,8 @@ impl TokenStore {
             period: new.period,
             explicit_max_ttl: new.explicit_max_ttl,
             uses_left: (new.num_uses > 0).then_some(new.num_uses),
+            role: new.role,
+            bound_cidrs: new.bound_cidrs,
         };
         let view = &self.0.view;
         view.require_absent(batch, &record_key(&key));
@@ -279,6 +316,9 @@ impl TokenStore {
     /// The token with this id, if it may be used: not expired, not spent, and neither it nor any
     /// token above it being revoked.
     pub async fn look_up(&self, id: &str, now: Timestamp) -> Result<Option<Found>, Error> {
+        if Self::is_batch_id(id) {
+            return self.look_up_batch(id, now).await;
+        }
         let Some(found) = self.find(&self.key_of(id)).await? else { return Ok(None) };
         Ok(self.is_usable(&found, now).await?.then_some(found))
     }
@@ -496,7 +536,7 @@ impl TokenStore {
         Ok(())
     }
 
-    async fn is_usable(&self, found: &Found, now: Timestamp) -> Result<bool, Error> {
+    pub(crate) async fn is_usable(&self, found: &Found, now: Timestamp) -> Result<bool, Error> {
         if found.token.is_expired(now) || found.token.uses_left == Some(0) {
             return Ok(false);
         }
@@ -580,7 +620,7 @@ impl TokenStore {
     }
 }
 
-fn record_key(key: &TokenKey) -> String {
+pub(crate) fn record_key(key: &TokenKey) -> String {
     format!("id/{key}")
 }
 

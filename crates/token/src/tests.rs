@@ -1,5 +1,8 @@
 //! Tokens over a barrier in memory.
 
+mod batch;
+mod trees;
+
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,7 +12,7 @@ use strongroom_storage::memory::Memory;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
 
-use crate::{Created, Error, MAX_DEPTH, Mark, NewToken, Spent, TokenKey, TokenStore};
+use crate::{Created, Error, MAX_DEPTH, Mark, NewToken, Spent, Tidied, TokenKey, TokenStore};
 
 struct Bench {
     barrier: Barrier,
@@ -58,6 +61,8 @@ fn plain() -> NewToken {
         period: Ttl::ZERO,
         explicit_max_ttl: Ttl::ZERO,
         num_uses: 0,
+        role: None,
+        bound_cidrs: Vec::new(),
     }
 }
 
@@ -363,4 +368,54 @@ fn keys_read_back_and_nothing_else_does() {
     for bad in ["", "ab", &"zz".repeat(32), &"ab".repeat(33)] {
         assert!(TokenKey::from_stored(bad).is_none());
     }
+}
+
+#[tokio::test]
+async fn tidying_removes_what_points_to_nothing_and_nothing_else() {
+    let bench = Bench::new().await;
+    let (parent, token) = (bench.child(None).await, bench.child(None).await);
+    let child = bench.child(Some(&parent)).await;
+    let view = bench.barrier.view("token/");
+    let before = view.keys("", None, 100).await.unwrap();
+    assert_eq!(bench.tokens.tidy().await.unwrap(), Tidied { seen: 4, accessors: 0, children: 0 });
+    let gone = bench.tokens.key_of("hvs.gone");
+    let mut batch = Batch::new();
+    for n in 0..600 {
+        let accessor = format!("a{n}");
+        let left = serde_json::json!({ "accessor": accessor, "token": gone });
+        view.put_json(&mut batch, &format!("accessor/{accessor}"), &left);
+    }
+    view.put(&mut batch, &format!("parent/{}/{gone}", parent.key), Vec::new());
+    view.put(&mut batch, &format!("parent/{gone}/{gone}"), Vec::new());
+    view.commit(batch).await.unwrap();
+    assert_eq!(
+        bench.tokens.tidy().await.unwrap(),
+        Tidied { seen: 606, accessors: 600, children: 2 }
+    );
+    assert_eq!(view.keys("", None, 100).await.unwrap(), before);
+    assert!(bench.works(&parent).await && bench.works(&token).await && bench.works(&child).await);
+}
+
+#[tokio::test]
+async fn one_tidies_at_a_time() {
+    let bench = Bench::new().await;
+    let turn = bench.tokens.begin_tidying().unwrap();
+    assert!(bench.tokens.begin_tidying().is_none());
+    turn.run().await.unwrap();
+    // Also one that is dropped in its middle gives the turn back.
+    drop(bench.tokens.begin_tidying().unwrap());
+    assert!(bench.tokens.begin_tidying().is_some());
+}
+
+#[tokio::test]
+async fn a_bound_token_is_nowhere_without_an_address() {
+    let bench = Bench::new().await;
+    let bound_cidrs = vec![crate::Cidr::parse("10.0.0.0/8").unwrap()];
+    let token = bench.make(NewToken { bound_cidrs, ..plain() }).await.unwrap();
+    let found = bench.tokens.find(&token.key).await.unwrap().unwrap().token;
+    let from = |text: &str| found.may_be_used_from(Some(text.parse().unwrap()));
+    assert!(from("10.1.1.1") && from("::ffff:10.1.1.1"));
+    assert!(!from("11.1.1.1") && !from("::1") && !found.may_be_used_from(None));
+    let free = bench.child(None).await.token;
+    assert!(free.may_be_used_from(None) && free.may_be_used_from("11.1.1.1".parse().ok()));
 }

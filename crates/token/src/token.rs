@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use strongroom_types::{Accessor, PolicyName, Timestamp, Ttl};
+
+use crate::cidr::Cidr;
 
 /// The keyed hash of a token's id, in hex: its name in storage, in leases and among its relatives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,11 +33,35 @@ impl fmt::Display for TokenKey {
     }
 }
 
+/// How a token is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// It has a record.
+    #[default]
+    Service,
+    /// It is its own record, sealed.
+    Batch,
+}
+
+impl TokenKind {
+    /// Its name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Batch => "batch",
+        }
+    }
+}
+
 /// A token as stored. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     pub(crate) v: u8,
-    /// Names it without being it.
+    /// Only service tokens are stored.
+    #[serde(skip)]
+    pub kind: TokenKind,
+    /// Names it without being it; empty for a batch token.
     pub accessor: Accessor,
     /// The token it was made with; none for an orphan.
     pub parent: Option<TokenKey>,
@@ -62,9 +89,26 @@ pub struct Token {
     pub explicit_max_ttl: Ttl,
     /// Requests left; none if they aren't counted. Zero: spent, and being revoked.
     pub uses_left: Option<u32>,
+    /// The role it was made by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Where it may be used from; anywhere if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound_cidrs: Vec<Cidr>,
 }
 
 impl Token {
+    /// Whether it is sealed into its own id: nothing can be stored about it.
+    pub fn is_batch(&self) -> bool {
+        self.kind == TokenKind::Batch
+    }
+
+    /// Whether it may be used by who is at this address. Who has none, on a Unix socket, is nowhere.
+    pub fn may_be_used_from(&self, address: Option<IpAddr>) -> bool {
+        let inside = |address| self.bound_cidrs.iter().any(|cidr| cidr.contains(address));
+        self.bound_cidrs.is_empty() || address.is_some_and(inside)
+    }
+
     /// Whether it is past its end.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now)

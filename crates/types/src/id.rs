@@ -68,6 +68,11 @@ impl Accessor {
         }
         Ok(Self(text.to_owned()))
     }
+
+    /// Of a batch token, which has none: empty, and names nothing.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
 }
 
 text_id! {

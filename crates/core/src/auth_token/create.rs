@@ -1,16 +1,19 @@
-//! `create` and `create-orphan`.
+//! `create`, `create-orphan` and `create/<role>`.
 
 use std::collections::BTreeSet;
 
-use strongroom_sdk::{CommaList, DurationSecs, Input, KeyValues};
-use strongroom_token::NewToken;
+use strongroom_sdk::{CommaList, Input, KeyValues};
+use strongroom_telemetry::names;
+use strongroom_token::{NewToken, RoleTokenType, TokenKind, TokenRole};
+use strongroom_types::duration::parse_nanos;
 use strongroom_types::{PolicyName, Secret, Ttl};
 
+use super::lifetime::Terms;
+use super::policies::Asked;
 use super::{auth_answer, write};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
-use crate::leases::lifetimes::{Bounds, Granted, at_issue, of_period};
-use crate::pipeline::Caller;
+use crate::leases::lifetimes::Granted;
 use crate::request::{Answer, Issued};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -29,9 +32,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         access: Access::Policy,
     },
     Endpoint {
-        pattern: "create/{role}",
-        help: "A new token after the rules of a role. There are no roles yet.",
-        fields: &[],
+        pattern: "create/{role_name}",
+        help: "A new token after the rules of a role.",
+        fields: &[CreateInput::FIELDS],
         handlers: Handlers { write: handler!(create_by_role), ..Handlers::NONE },
         access: Access::Policy,
     },
@@ -45,7 +48,7 @@ struct CreateInput {
     policies: CommaList,
     /// Kept with the token.
     meta: Option<KeyValues>,
-    /// Make an orphan; needs root or sudo.
+    /// Make an orphan; needs root or sudo. A role decides this itself.
     no_parent: bool,
     /// Leave the default policy out.
     no_default_policy: bool,
@@ -53,94 +56,223 @@ struct CreateInput {
     #[field(default = "true")]
     renewable: bool,
     /// Its lifetime.
-    ttl: DurationSecs,
+    ttl: String,
     /// The older name of `ttl`.
-    lease: DurationSecs,
-    /// `service`.
+    lease: String,
+    /// `service` or `batch`.
     #[field(rename = "type")]
     token_type: String,
     /// The age beyond which no renewal goes.
-    explicit_max_ttl: DurationSecs,
+    explicit_max_ttl: String,
     /// Shown as `token-<name>`.
     #[field(default = "token")]
     display_name: String,
     /// How many requests it may make.
     num_uses: i64,
     /// Each renewal gives this lifetime, without end; needs root or sudo.
-    period: DurationSecs,
+    period: String,
     /// Not built.
     entity_alias: String,
+}
+
+/// Where a token is made, and by which rules.
+struct Making {
+    /// The path of the request.
+    path: String,
+    orphan: bool,
+    role: Option<(String, TokenRole)>,
+}
+
+impl Making {
+    fn role(&self) -> Option<&TokenRole> {
+        self.role.as_ref().map(|(_, role)| role)
+    }
+
+    /// The path that the token and its lease are known by.
+    fn token_path(&self) -> String {
+        match self.role().filter(|role| !role.path_suffix.is_empty()) {
+            Some(role) => format!("{}/{}", self.path, role.path_suffix),
+            None => self.path.clone(),
+        }
+    }
 }
 
 async fn create(call: &Call) -> Result<Answer, Error> {
     let input: CreateInput = call.input()?;
     let orphan = input.no_parent;
-    make(call, input, orphan, "auth/token/create").await
-}
-
-async fn create_by_role(call: &Call) -> Result<Answer, Error> {
-    Err(Error::invalid(format!("unknown role {}", call.captured())))
+    make(call, input, Making { path: "auth/token/create".to_owned(), orphan, role: None }).await
 }
 
 async fn create_orphan(call: &Call) -> Result<Answer, Error> {
     let mut input: CreateInput = call.input()?;
     // The right to this path is the right to make orphans.
     input.no_parent = false;
-    make(call, input, true, "auth/token/create-orphan").await
+    let path = "auth/token/create-orphan".to_owned();
+    make(call, input, Making { path, orphan: true, role: None }).await
 }
 
-async fn make(call: &Call, input: CreateInput, orphan: bool, path: &str) -> Result<Answer, Error> {
+async fn create_by_role(call: &Call) -> Result<Answer, Error> {
+    let name = call.captured();
+    let role = call.open.stores.roles.get(name).await?;
+    let Some((role, _)) = role else {
+        return Err(Error::invalid(format!("unknown role {name}")));
+    };
+    let mut input: CreateInput = call.input()?;
+    // The right to make tokens by a role is the right to make them as it says.
+    input.no_parent = false;
+    let orphan = role.orphan;
+    let role = Some((name.to_owned(), role));
+    make(call, input, Making { path: format!("auth/token/create/{name}"), orphan, role }).await
+}
+
+async fn make(call: &Call, input: CreateInput, making: Making) -> Result<Answer, Error> {
     let caller = call.caller()?;
     let parent = &caller.found;
+    if parent.token.is_batch() {
+        return Err(Error::invalid("batch tokens cannot create more tokens"));
+    }
     if parent.token.uses_left.is_some() || caller.last_use {
         return Err(Error::invalid("restricted use token cannot generate child tokens"));
     }
-    if input.num_uses < 0 {
-        return Err(Error::invalid("number of uses cannot be negative"));
-    }
-    let num_uses =
-        u32::try_from(input.num_uses).map_err(|_| Error::invalid("number of uses is too large"))?;
-    match input.token_type.as_str() {
-        "" | "service" => {}
-        "batch" => return Err(Error::unbuilt("the token type \"batch\"")),
-        _ => return Err(Error::invalid("invalid 'token_type' value")),
-    }
-    if !input.entity_alias.is_empty() {
-        return Err(Error::invalid(
-            "'entity_alias' is only allowed in combination with token role",
-        ));
-    }
-    let sudo = caller.acl.allows(path, strongroom_policy::Capability::Update, true);
-    check_privileges(&input, sudo)?;
-    let (policies, mut warnings) = policies(call, caller, &input, sudo)?;
+    let kind = kind(&input.token_type, making.role())?;
+    let times = Times::read(&input)?;
+    let num_uses = num_uses(&input, making.role())?;
+    check_kind(kind, &times, num_uses)?;
+    check_alias(&input.entity_alias, making.role())?;
+    let sudo = caller.acl.allows(&making.path, strongroom_policy::Capability::Update, true);
+    check_privileges(&input, &times, sudo)?;
+    let policies = Asked {
+        own: &parent.token.policies,
+        policies: asked_policies(call, &input.policies)?,
+        no_default: input.no_default_policy,
+        sudo,
+        role: making.role(),
+    };
+    let policies = policies.decide()?;
     let is_root = policies.iter().any(PolicyName::is_root);
-    let granted = lifetime(call, caller, &input, is_root)?;
+    if is_root && kind == TokenKind::Batch {
+        return Err(Error::invalid("batch tokens cannot be root tokens"));
+    }
+    let mut warnings = unknown(call, &policies);
+    let expiring = parent.token.expires.is_some();
+    let granted = lifetime(call, &times, making.role(), is_root, expiring)?;
     warnings.extend(granted.warnings);
-    let renewable = input.renewable && !granted.ttl.is_zero();
+    let renewable = input.renewable
+        && making.role().is_none_or(|role| role.renewable)
+        && !granted.ttl.is_zero()
+        && kind == TokenKind::Service;
     let new = NewToken {
-        id: chosen_id(input.id)?,
-        parent: (!orphan).then(|| parent.key.clone()),
+        id: chosen_id(input.id, kind)?,
+        parent: (!making.orphan).then(|| parent.key.clone()),
         policies,
-        path: path.to_owned(),
+        path: making.token_path(),
         display_name: display_name(&input.display_name),
         meta: input.meta.map(|meta| meta.0),
         ttl: granted.ttl,
         renewable,
-        period: input.period.0,
-        explicit_max_ttl: input.explicit_max_ttl.0,
+        period: times.period,
+        explicit_max_ttl: times.explicit_max,
         num_uses,
+        bound_cidrs: making.role().map(|role| role.bound_cidrs.clone()).unwrap_or_default(),
+        role: making.role.map(|(name, _)| name),
     };
-    let created = write(&call.open, new).await?;
+    let created = match kind {
+        TokenKind::Service => write(&call.open, new).await?,
+        TokenKind::Batch => {
+            let sealed = call.open.stores.tokens.seal_batch(new, call.open.clock().now())?;
+            metrics::counter!(names::TOKEN_CREATED).increment(1);
+            sealed
+        }
+    };
     let id = created.id.expose_secret();
     let answer = auth_answer(id, &created.token, granted.ttl.as_secs(), warnings)?;
-    Ok(answer.issuing(Issued::Token(created.key)))
+    Ok(match kind {
+        TokenKind::Service => answer.issuing(Issued::Token(created.key)),
+        // Nothing is kept of it that could be taken back.
+        TokenKind::Batch => answer,
+    })
 }
 
-fn check_privileges(input: &CreateInput, sudo: bool) -> Result<(), Error> {
+/// What sort of token is made: the caller's wish counts where the role has only a default.
+fn kind(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind, Error> {
+    let asked = match asked {
+        "" => None,
+        "service" => Some(TokenKind::Service),
+        "batch" => Some(TokenKind::Batch),
+        _ => return Err(Error::invalid("invalid 'token_type' value")),
+    };
+    Ok(match role.map_or(RoleTokenType::DefaultService, |role| role.token_type) {
+        RoleTokenType::Service => TokenKind::Service,
+        RoleTokenType::Batch => TokenKind::Batch,
+        RoleTokenType::DefaultService => asked.unwrap_or(TokenKind::Service),
+        RoleTokenType::DefaultBatch => asked.unwrap_or(TokenKind::Batch),
+    })
+}
+
+/// The durations of the request, in the words of their refusals that clients know.
+struct Times {
+    ttl: Ttl,
+    period: Ttl,
+    explicit_max: Ttl,
+}
+
+impl Times {
+    fn read(input: &CreateInput) -> Result<Self, Error> {
+        let read = |name: &str, text: &str| {
+            let nanos = parse_nanos(text).map_err(|error| Error::invalid(error.to_string()))?;
+            let nanos = u64::try_from(nanos)
+                .map_err(|_| Error::invalid(format!("{name} must be positive")))?;
+            Ok::<_, Error>(Ttl::from_secs(nanos / 1_000_000_000))
+        };
+        let (ttl, lease) = (read("ttl", &input.ttl)?, read("lease", &input.lease)?);
+        Ok(Self {
+            ttl: ttl.or(lease),
+            period: read("period", &input.period)?,
+            explicit_max: read("explicit_max_ttl", &input.explicit_max_ttl)?,
+        })
+    }
+}
+
+/// Of the request's number and the role's the lower one.
+fn num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u32, Error> {
+    if input.num_uses < 0 {
+        return Err(Error::invalid("number of uses cannot be negative"));
+    }
+    let asked =
+        u32::try_from(input.num_uses).map_err(|_| Error::invalid("number of uses is too large"))?;
+    let given = role.map_or(0, |role| role.num_uses);
+    Ok(if asked == 0 || given == 0 { asked.max(given) } else { asked.min(given) })
+}
+
+/// What needs a record can't be asked of a token that has none.
+fn check_kind(kind: TokenKind, times: &Times, num_uses: u32) -> Result<(), Error> {
+    let asked = [
+        (num_uses > 0, "num_uses"),
+        (!times.period.is_zero(), "period"),
+        (!times.explicit_max.is_zero(), "explicit_max_ttl"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked && kind == TokenKind::Batch) {
+        Some((_, what)) => Err(Error::invalid(format!("batch tokens cannot have {what:?} set"))),
+        None => Ok(()),
+    }
+}
+
+/// No role allows any alias yet.
+fn check_alias(alias: &str, role: Option<&TokenRole>) -> Result<(), Error> {
+    match (alias, role) {
+        ("", _) => Ok(()),
+        (_, Some(_)) => Err(Error::invalid("invalid 'entity_alias' value")),
+        (_, None) => {
+            Err(Error::invalid("'entity_alias' is only allowed in combination with token role"))
+        }
+    }
+}
+
+fn check_privileges(input: &CreateInput, times: &Times, sudo: bool) -> Result<(), Error> {
     let needs = [
         (input.id.is_some(), "specify token id"),
         (input.no_parent, "create orphan token"),
-        (!input.period.0.is_zero(), "create periodic token"),
+        (!times.period.is_zero(), "create periodic token"),
     ];
     match needs.iter().find(|(asked, _)| *asked && !sudo) {
         Some((_, what)) => {
@@ -150,88 +282,75 @@ fn check_privileges(input: &CreateInput, sudo: bool) -> Result<(), Error> {
     }
 }
 
-/// Sorted, each once. Without `sudo` no more than the caller has; `root` only from root.
-fn policies(
-    call: &Call,
-    caller: &Caller,
-    input: &CreateInput,
-    sudo: bool,
-) -> Result<(Vec<PolicyName>, Vec<String>), Error> {
-    let own = &caller.found.token.policies;
+/// None where nothing was asked. A list of blanks asks for no policies, and must not be taken for
+/// the wish to have all of the caller's.
+fn asked_policies(call: &Call, given: &CommaList) -> Result<Option<BTreeSet<PolicyName>>, Error> {
     let mut asked = BTreeSet::new();
-    for text in &input.policies.0 {
-        let name = PolicyName::parse(text).map_err(|error| Error::invalid(error.to_string()))?;
-        if name.is_response_wrapping() {
-            // It makes a wrapping token, and those are made by wrapping something.
-            return Err(Error::invalid(format!("cannot assign policy {:?}", name.as_str())));
-        }
-        asked.insert(name);
+    for text in &given.0 {
+        asked.insert(PolicyName::parse(text).map_err(|error| Error::invalid(error.to_string()))?);
     }
-    let inherits = asked.is_empty();
-    if inherits {
-        asked.extend(own.iter().cloned());
-    }
-    let from_root = caller.found.token.is_root();
-    let has = |name: &PolicyName| own.contains(name) || *name == PolicyName::default_policy();
-    if !from_root && !sudo && !asked.iter().all(has) {
-        return Err(Error::invalid("child policies must be subset of parent"));
-    }
-    if asked.iter().any(PolicyName::is_root) && !from_root {
-        return Err(Error::invalid(
-            "root tokens may not be created without parent token being root",
-        ));
-    }
-    if asked.iter().any(PolicyName::is_root) {
-        if asked.len() > 1 && !inherits {
-            return Err(Error::invalid("root tokens may not have other policies"));
-        }
-        return Ok((vec![PolicyName::root()], Vec::new()));
-    }
-    if input.no_default_policy {
-        asked.remove(&PolicyName::default_policy());
-    } else if !inherits || own.contains(&PolicyName::default_policy()) {
-        asked.insert(PolicyName::default_policy());
-    }
-    let missing = asked.iter().filter(|name| !call.open.stores.policies.knows(name));
-    let warnings =
-        missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect();
-    Ok((asked.into_iter().collect(), warnings))
+    let json = call.fields.get("policies").map_or("null", |raw| raw.get());
+    let nothing =
+        json == "null" || json.bytes().all(|b| matches!(b, b'[' | b']') || b.is_ascii_whitespace());
+    Ok((!nothing).then_some(asked))
+}
+
+fn unknown(call: &Call, policies: &[PolicyName]) -> Vec<String> {
+    let missing = policies.iter().filter(|name| !call.open.stores.policies.knows(name));
+    missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect()
 }
 
 /// A root token lives for ever unless it asks for less, and one that expires can't make one that
 /// doesn't.
 fn lifetime(
     call: &Call,
-    caller: &Caller,
-    input: &CreateInput,
+    times: &Times,
+    role: Option<&TokenRole>,
     is_root: bool,
+    expiring: bool,
 ) -> Result<Granted, Error> {
-    let open = &call.open;
-    let asked = if input.ttl.0.is_zero() { input.lease.0 } else { input.ttl.0 };
-    let explicit_max = input.explicit_max_ttl.0;
-    let period = input.period.0;
-    if is_root && asked.is_zero() && period.is_zero() && explicit_max.is_zero() {
-        if caller.found.token.expires.is_some() {
+    let mut warnings = Vec::new();
+    let mut lesser = |asked: Ttl, given: Ttl, what: &str| {
+        let lesser = asked.or(given).capped_by(given);
+        if !asked.is_zero() && !given.is_zero() {
+            warnings.push(format!(
+                "{what} specified both during creation call and in role; using the lesser value of {} seconds",
+                lesser.as_secs()
+            ));
+        }
+        lesser
+    };
+    let given = |of: fn(&TokenRole) -> Ttl| role.map_or(Ttl::ZERO, of);
+    let explicit_max =
+        lesser(times.explicit_max, given(|role| role.explicit_max_ttl), "Explicit max TTL");
+    let period = lesser(times.period, given(|role| role.period), "Period");
+    if is_root && times.ttl.is_zero() && period.is_zero() && explicit_max.is_zero() {
+        if expiring {
             return Err(Error::invalid(
                 "expiring root tokens cannot create non-expiring root tokens",
             ));
         }
-        return Ok(Granted { ttl: Ttl::ZERO, warnings: Vec::new() });
+        return Ok(Granted { ttl: Ttl::ZERO, warnings });
     }
-    let mount = open.token_lifetimes();
-    if !period.is_zero() {
-        return Ok(of_period(period, mount, explicit_max));
-    }
-    Ok(at_issue(asked, Bounds { explicit_max, ..Bounds::of(mount) }))
+    let terms = Terms { mount: call.open.token_lifetimes(), period, explicit_max };
+    // Root that asks for nothing but an end lives up to it.
+    let asked = if is_root && period.is_zero() { times.ttl.or(explicit_max) } else { times.ttl };
+    let now = call.open.clock().now();
+    let life = terms.life(asked, Ttl::ZERO, now, now);
+    let life = life.ok_or_else(|| Error::internal("the longest lifetime of tokens is zero"))?;
+    warnings.extend(life.granted.warnings);
+    Ok(Granted { ttl: life.granted.ttl, warnings })
 }
 
-fn chosen_id(id: Option<Secret<String>>) -> Result<Option<Secret<String>>, Error> {
+fn chosen_id(id: Option<Secret<String>>, kind: TokenKind) -> Result<Option<Secret<String>>, Error> {
     let Some(id) = id else { return Ok(None) };
+    if kind == TokenKind::Batch {
+        return Err(Error::invalid("batch tokens cannot have \"id\" set"));
+    }
     let text = id.expose_secret();
-    let mut prefixes = ["s.", "b.", "r.", "hvs.", "hvb.", "hvr."].iter();
-    if let Some(prefix) = prefixes.find(|prefix| text.starts_with(**prefix)) {
-        let text = format!("custom token ID cannot have the '{prefix}' prefix");
-        return Err(Error::invalid(text));
+    let prefixes = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
+    if let Some(prefix) = prefixes.iter().find(|prefix| text.starts_with(**prefix)) {
+        return Err(Error::invalid(format!("custom token ID cannot have the '{prefix}' prefix")));
     }
     if text.contains('.') {
         return Err(Error::invalid("custom token ID cannot have a '.' in the value"));

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use strongroom_sdk::Input;
-use strongroom_token::{Found, Token};
+use strongroom_token::{Cidr, Token};
 use strongroom_types::{ErrorKind, RawObject, Timestamp};
 
-use super::{NamedInput, by_accessor, names_no_token};
+use super::{NamedInput, by_accessor, callers_token, names_no_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys};
 use crate::error::Error;
 use crate::request::Answer;
@@ -52,6 +52,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 #[derive(Serialize)]
 struct Shown<'a> {
     accessor: &'a str,
+    #[serde(skip_serializing_if = "<[Cidr]>::is_empty")]
+    bound_cidrs: &'a [Cidr],
     creation_time: i64,
     creation_ttl: u64,
     display_name: &'a str,
@@ -72,6 +74,8 @@ struct Shown<'a> {
     period: Option<u64>,
     policies: &'a [strongroom_types::PolicyName],
     renewable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
     ttl: u64,
     #[serde(rename = "type")]
     token_type: &'static str,
@@ -80,6 +84,7 @@ struct Shown<'a> {
 fn shown(id: &str, token: &Token, now: Timestamp) -> Result<Answer, Error> {
     let shown = Shown {
         accessor: token.accessor.as_str(),
+        bound_cidrs: &token.bound_cidrs,
         creation_time: token.created.as_secs(),
         creation_ttl: token.creation_ttl.as_secs(),
         display_name: &token.display_name,
@@ -97,8 +102,9 @@ fn shown(id: &str, token: &Token, now: Timestamp) -> Result<Answer, Error> {
         period: (!token.period.is_zero()).then(|| token.period.as_secs()),
         policies: &token.policies,
         renewable: token.renewable,
+        role: token.role.as_deref(),
         ttl: token.ttl_left(now).as_secs(),
-        token_type: "service",
+        token_type: token.kind.name(),
     };
     Ok(data(RawObject::of(&shown).map_err(|error| Error::internal(error.to_string()))?))
 }
@@ -117,11 +123,8 @@ async fn look_up(call: &Call) -> Result<Answer, Error> {
 
 /// The caller knows its id; the server doesn't keep it, and gives back the one that was sent.
 async fn look_up_self(call: &Call) -> Result<Answer, Error> {
-    let caller = call.caller()?;
-    // Read again: a use was counted since the token was looked up.
-    let found = call.open.stores.tokens.find(&caller.found.key).await?;
-    let Found { token, .. } = found.ok_or_else(Error::no_token)?;
-    shown(call.token_id(), &token, call.open.clock().now())
+    let found = callers_token(call).await?;
+    shown(call.token_id(), &found.token, call.open.clock().now())
 }
 
 async fn look_up_accessor(call: &Call) -> Result<Answer, Error> {

@@ -2,15 +2,19 @@
 //! <https://developer.hashicorp.com/vault/api-docs/auth/token>.
 
 mod create;
+mod lifetime;
 mod look_up;
+mod policies;
 mod renew;
 mod revoke;
+mod roles;
+mod tidy;
 mod write;
 
 use serde::Serialize;
 use strongroom_sdk::Input;
 use strongroom_token::{Found, Token};
-use strongroom_types::{Accessor, PolicyName, RawObject, Secret};
+use strongroom_types::{Accessor, ErrorKind, PolicyName, RawObject, Secret};
 
 use crate::endpoint::{Call, Endpoint};
 use crate::error::Error;
@@ -19,8 +23,14 @@ use write::write;
 pub(crate) use write::write_login;
 
 /// All groups.
-pub(crate) const ENDPOINTS: &[&[Endpoint]] =
-    &[create::ENDPOINTS, look_up::ENDPOINTS, renew::ENDPOINTS, revoke::ENDPOINTS];
+pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
+    create::ENDPOINTS,
+    look_up::ENDPOINTS,
+    renew::ENDPOINTS,
+    revoke::ENDPOINTS,
+    roles::ENDPOINTS,
+    tidy::ENDPOINTS,
+];
 
 /// The body field by which a token or accessor is named.
 #[derive(Input)]
@@ -64,7 +74,7 @@ pub(crate) fn auth_answer(
         lease_duration,
         renewable: token.renewable,
         entity_id: "",
-        token_type: "service",
+        token_type: token.kind.name(),
         orphan: token.parent.is_none(),
         mfa_requirement: None,
         num_uses: token.uses_left.unwrap_or(0),
@@ -79,13 +89,23 @@ fn names_no_token(call: &Call) -> bool {
     call.fields.get("token").is_none_or(|raw| matches!(raw.get(), "\"\"" | "null"))
 }
 
+/// The caller's token as it is now: a use was counted since it was looked up. A batch token never
+/// changes.
+async fn callers_token(call: &Call) -> Result<Found, Error> {
+    let found = &call.caller()?.found;
+    if found.token.is_batch() {
+        return Ok(found.clone());
+    }
+    call.open.stores.tokens.find(&found.key).await?.ok_or_else(Error::no_token)
+}
+
 /// The token an accessor in the body names.
 async fn by_accessor(call: &Call) -> Result<Found, Error> {
     let input: NamedInput = call.input()?;
     if input.accessor.is_empty() {
-        return Err(Error::listed(strongroom_types::ErrorKind::Invalid, "missing accessor"));
+        return Err(Error::listed(ErrorKind::Invalid, "missing accessor"));
     }
-    let unknown = || Error::listed(strongroom_types::ErrorKind::Invalid, "invalid accessor");
+    let unknown = || Error::listed(ErrorKind::Invalid, "invalid accessor");
     let accessor = Accessor::parse(&input.accessor).map_err(|_| unknown())?;
     let now = call.open.clock().now();
     call.open.stores.tokens.by_accessor(&accessor, now).await?.ok_or_else(unknown)

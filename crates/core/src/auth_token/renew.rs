@@ -2,15 +2,14 @@
 
 use strongroom_barrier::Batch;
 use strongroom_lease::Kind;
-use strongroom_sdk::engine::Lifetimes;
 use strongroom_sdk::{DurationSecs, Input};
 use strongroom_token::{Found, Token};
-use strongroom_types::{LeaseId, Secret, Timestamp, Ttl};
+use strongroom_types::{ErrorKind, LeaseId, Secret, Ttl};
 
-use super::{NamedInput, auth_answer, by_accessor, names_no_token};
+use super::lifetime::{Life, Terms};
+use super::{NamedInput, auth_answer, by_accessor, callers_token, names_no_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
-use crate::leases::lifetimes::{Bounds, Granted, at_renewal, of_period_again};
 use crate::logins::past_the_max;
 use crate::request::Answer;
 
@@ -52,8 +51,7 @@ async fn renew(call: &Call) -> Result<Answer, Error> {
 
 async fn renew_self(call: &Call) -> Result<Answer, Error> {
     let input: RenewInput = call.input()?;
-    let found = call.open.stores.tokens.find(&call.caller()?.found.key).await?;
-    let found = found.ok_or_else(Error::no_token)?;
+    let found = callers_token(call).await?;
     extend(call, &found, call.token_id(), input.increment.0).await
 }
 
@@ -67,6 +65,9 @@ async fn renew_accessor(call: &Call) -> Result<Answer, Error> {
 async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<Answer, Error> {
     let open = &call.open;
     let token = &*found.token;
+    if token.is_batch() {
+        return Err(Error::invalid("batch tokens cannot be renewed"));
+    }
     if !token.renewable || token.expires.is_none() {
         return Err(Error::invalid("lease is not renewable"));
     }
@@ -74,25 +75,29 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
         .map_err(|error| Error::internal(error.to_string()))?;
     let lease = open.stores.leases.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
-    let (granted, login) = match &lease.lease.kind {
+    let (Life { granted, expires }, login) = match &lease.lease.kind {
         Kind::Token { login: Some(login), .. } => {
             match open.renew_login(login, &lease.lease, increment).await? {
-                Some((granted, renewed)) => (granted, Some(renewed)),
+                Some((granted, renewed)) => {
+                    let expires = open.clock().now().plus(granted.ttl.as_duration());
+                    (Life { granted, expires }, Some(renewed))
+                }
                 // The method knows nobody of this name any more, and says no more than that.
                 None => return Ok(Answer::Nothing),
             }
         }
         _ => {
+            let terms = terms(call, token).await?;
+            // Who asks for nothing gets what was given last.
             let now = open.clock().now();
-            let last = lease.lease.ttl;
-            let granted = granted(open.token_lifetimes(), token, last, increment, now);
-            (granted.ok_or_else(past_the_max)?, None)
+            let life = terms.life(increment, lease.lease.ttl, token.created, now);
+            (life.ok_or_else(past_the_max)?, None)
         }
     };
     let now = open.clock().now();
-    let expires = now.plus(granted.ttl.as_duration());
     let mut renewed = token.renewed(now, expires);
     let mut moved = lease.lease.renewed(now, granted.ttl);
+    moved.expires = expires;
     if let Some(login) = login {
         login.carry_into(&mut renewed, &mut moved);
     }
@@ -103,7 +108,7 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
         Ok(()) => {}
         Err(error) if error.is_precondition() => {
             return Err(Error::plain(
-                strongroom_types::ErrorKind::Unavailable,
+                ErrorKind::Unavailable,
                 "the token was changed at the same time; try again",
             ));
         }
@@ -112,19 +117,19 @@ async fn extend(call: &Call, found: &Found, id: &str, increment: Ttl) -> Result<
     auth_answer(id, &renewed, granted.ttl.as_secs(), granted.warnings)
 }
 
-/// Without an auth method behind the token. Other than periodic ones get what they ask for, else
-/// what they were given `last`.
-fn granted(
-    mount: Lifetimes,
-    token: &Token,
-    last: Ttl,
-    increment: Ttl,
-    now: Timestamp,
-) -> Option<Granted> {
-    let explicit_max = token.explicit_max_ttl;
-    if !token.period.is_zero() {
-        return of_period_again(token.period, token.created, now, mount, explicit_max);
+/// The bounds that hold now. A role's are those it has today, and what was asked for when the token
+/// was made is never exceeded by them.
+async fn terms(call: &Call, token: &Token) -> Result<Terms, Error> {
+    let (mut period, mut explicit_max) = (token.period, token.explicit_max_ttl);
+    if let Some(name) = &token.role {
+        let role = call.open.stores.roles.get(name).await?;
+        let Some((role, _)) = role else {
+            return Err(Error::internal(format!(
+                "failed to renew entry: original token role {name:?} could not be found, not renewing"
+            )));
+        };
+        period = period.or(role.period).capped_by(role.period);
+        explicit_max = explicit_max.or(role.explicit_max_ttl).capped_by(role.explicit_max_ttl);
     }
-    let bounds = Bounds { explicit_max, ..Bounds::of(mount) };
-    at_renewal(increment, last, token.created, now, bounds)
+    Ok(Terms { mount: call.open.token_lifetimes(), period, explicit_max })
 }

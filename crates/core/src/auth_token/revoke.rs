@@ -1,7 +1,7 @@
 //! `revoke` in all its forms.
 
 use strongroom_sdk::Input;
-use strongroom_token::{Mark, TokenKey};
+use strongroom_token::{Mark, TokenKey, TokenStore};
 
 use super::{NamedInput, by_accessor};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler, nothing_or};
@@ -44,13 +44,29 @@ const fn endpoint(
 async fn revoke(call: &Call) -> Result<Answer, Error> {
     let input: NamedInput = call.input()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
+    refuse_batch(call, id.expose_secret()).await?;
     let key = call.open.stores.tokens.key_of(id.expose_secret());
     end(call, &key, Mark::Tree).await?;
     Ok(Answer::Nothing)
 }
 
+/// A batch token that works can't be ended; one that doesn't is as good as none.
+async fn refuse_batch(call: &Call, id: &str) -> Result<(), Error> {
+    let now = call.open.clock().now();
+    if TokenStore::is_batch_id(id) && call.open.stores.tokens.look_up(id, now).await?.is_some() {
+        return Err(Error::invalid(BATCH));
+    }
+    Ok(())
+}
+
+const BATCH: &str = "batch tokens cannot be revoked";
+
 async fn revoke_self(call: &Call) -> Result<Answer, Error> {
-    let key = call.caller()?.found.key.clone();
+    let found = &call.caller()?.found;
+    if found.token.is_batch() {
+        return Err(Error::invalid(BATCH));
+    }
+    let key = found.key.clone();
     end(call, &key, Mark::Tree).await?;
     Ok(Answer::Nothing)
 }
@@ -75,9 +91,14 @@ async fn revoke_orphan(call: &Call) -> Result<Answer, Error> {
     }
     let input: NamedInput = call.input()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
-    let key = call.open.stores.tokens.key_of(id.expose_secret());
+    refuse_batch(call, id.expose_secret()).await?;
+    // One that is refused already goes with its tree: its children must not be cut loose.
+    let now = call.open.clock().now();
+    let found = call.open.stores.tokens.look_up(id.expose_secret(), now).await?;
+    let missing = || Error::invalid("token to revoke not found");
+    let key = found.ok_or_else(missing)?.key;
     if !end(call, &key, Mark::Orphan).await? {
-        return Err(Error::invalid("token to revoke not found"));
+        return Err(missing());
     }
     Ok(Answer::Nothing)
 }

@@ -43,7 +43,7 @@ pub(crate) async fn operation(
 ) -> Result<Operation, Error> {
     // What is wrapped is there, and stays as it is.
     let exists = caller.found.token.is_wrapping()
-        || open.stores.cubbyholes.read(owner(caller), path).await?.is_some();
+        || open.stores.cubbyholes.read(owner(caller)?, path).await?.is_some();
     Ok(if exists { Operation::Update } else { Operation::Create })
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn handle(open: &Arc<Unsealed>, allowed: &Allowed) -> Result<An
     }
     let caller = allowed.caller.as_ref().ok_or_else(Error::no_token)?;
     let fields = &allowed.routed.request.fields;
-    let owner = owner(caller);
+    let owner = owner(caller)?;
     let holes = &open.stores.cubbyholes;
     // Only a list may name a folder.
     let is_folder = path.is_empty() || path.ends_with('/');
@@ -89,10 +89,14 @@ pub(crate) async fn handle(open: &Arc<Unsealed>, allowed: &Allowed) -> Result<An
     }
 }
 
-/// Whose cubbyhole a request is about. The one place where a token is to be refused that has none:
-/// one that isn't stored has no end at which its cubbyhole would be emptied.
-fn owner(caller: &Caller) -> &TokenKey {
-    &caller.found.key
+/// Whose cubbyhole a request is about. A token that isn't stored has none: it has no end at which
+/// its cubbyhole would be emptied.
+fn owner(caller: &Caller) -> Result<&TokenKey, Error> {
+    if caller.found.token.is_batch() {
+        let text = "cubbyhole operations are only supported by 'service' type tokens";
+        return Err(Error::invalid(text));
+    }
+    Ok(&caller.found.key)
 }
 
 /// On condition that the token isn't being revoked: what is put there before its mark is found by
@@ -111,7 +115,7 @@ async fn write(
         let text = "this was the last use of the token: its cubbyhole ends with this request";
         return Err(Error::invalid(text));
     }
-    let (owner, holes) = (owner(caller), &open.stores.cubbyholes);
+    let (owner, holes) = (owner(caller)?, &open.stores.cubbyholes);
     let mut batch = Batch::new();
     open.stores.tokens.require_alive(&mut batch, owner);
     if operation == Operation::Create {

@@ -13,10 +13,10 @@ use strongroom_sdk::engine::{LeaseContext, Leased};
 use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_telemetry::names;
 use strongroom_token::{Found, TokenKey};
-use strongroom_types::{RawObject, Ttl};
+use strongroom_types::{RawObject, Timestamp, Ttl};
 
 use super::ending::{ENGINE_CALL, GivenBack, lease_id};
-use super::lifetimes::{Bounds, at_issue};
+use super::lifetimes::{Bounds, at_issue, until};
 use crate::error::Error;
 use crate::mounts::Mounted;
 use crate::mounts::handle::Visit;
@@ -75,11 +75,15 @@ impl Unsealed {
         let now = self.clock().now();
         let mount = mounted.entry.lifetimes(self.server.lifetimes);
         let bounds = Bounds { max: leased.max_ttl, ..Bounds::of(mount) };
-        let granted = at_issue(leased.ttl, bounds);
+        let mut granted = at_issue(leased.ttl, bounds);
+        let (owner, not_after) = owner(token);
+        if let Some(end) = not_after {
+            granted = until(granted, end, now).ok_or_else(Error::no_token)?;
+        }
         let id = lease_id(path, &**self.barrier.entropy())
             .ok_or_else(|| Error::internal("the path makes no lease id"))?;
         let mut batch = Batch::new();
-        let lease = self.stores.leases.add(
+        let lease = self.stores.leases.add_until(
             &mut batch,
             NewLease {
                 id,
@@ -89,14 +93,17 @@ impl Unsealed {
                     internal: raw(&leased.internal),
                     data: leased.keep_data.then(|| raw(&leased.data.object)),
                 },
-                token: Some(token.key.as_str().to_owned()),
+                token: owner.as_ref().map(|owner| owner.as_str().to_owned()),
                 issued: now,
                 ttl: granted.ttl,
                 max_ttl: leased.max_ttl,
                 renewable: leased.renewable,
             },
+            not_after,
         );
-        self.stores.tokens.require_alive(&mut batch, &token.key);
+        if let Some(owner) = &owner {
+            self.stores.tokens.require_alive(&mut batch, owner);
+        }
         if let Some(intent) = &leased.intent {
             let storage = self.barrier.view(&mounted.entry.storage_prefix());
             let key = format!("{INTENT_FOLDER}{intent}");
@@ -105,6 +112,14 @@ impl Unsealed {
         }
         match self.barrier.commit(batch).await {
             Ok(_) => Ok(Issued { lease, warnings: granted.warnings }),
+            Err(error)
+                if token.token.is_batch()
+                    && owner
+                        .as_ref()
+                        .is_some_and(|owner| self.stores.tokens.is_dead(owner, &error)) =>
+            {
+                Err(Error::no_token())
+            }
             Err(error) => Err(self.why_not(&error, &token.key)),
         }
     }
@@ -178,6 +193,16 @@ impl Unsealed {
                 tracing::error!(mount, %error, %unwritten, "a credential could be neither leased nor revoked");
             }
         }
+    }
+}
+
+/// With which token a lease ends, and when at the latest. A batch token can't be revoked: what is
+/// issued to it ends with the token it was made with, and with its time.
+fn owner(token: &Found) -> (Option<TokenKey>, Option<Timestamp>) {
+    if token.token.is_batch() {
+        (token.token.parent.clone(), token.token.expires)
+    } else {
+        (Some(token.key.clone()), None)
     }
 }
 

@@ -103,8 +103,15 @@ pub fn of_period_again(
     at_renewal(period, period, issued, now, only)
 }
 
+/// A lifetime that doesn't go beyond a moment. None where nothing is left.
+pub(crate) fn until(granted: Granted, end: Timestamp, now: Timestamp) -> Option<Granted> {
+    let left = Ttl::from_duration(end.since(now));
+    let ttl = granted.ttl.min(left);
+    (!left.is_zero()).then_some(Granted { ttl, ..granted })
+}
+
 /// The text clients know.
-fn capped(asked: Ttl, longest: Ttl) -> String {
+pub(crate) fn capped(asked: Ttl, longest: Ttl) -> String {
     format!(
         "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
         asked.brief(),

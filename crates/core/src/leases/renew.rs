@@ -9,7 +9,7 @@ use strongroom_telemetry::{Stopwatch, names};
 use strongroom_types::{LeaseId, Ttl};
 
 use super::ending::{ENGINE_CALL, GivenBack, context_of};
-use super::lifetimes::{Bounds, at_renewal};
+use super::lifetimes::{Bounds, at_renewal, until};
 use crate::error::Error;
 use crate::unsealed::Unsealed;
 
@@ -71,7 +71,10 @@ impl Unsealed {
         // Before the engine is asked: what has no life left is not extended outside.
         let known = Bounds { max: lease.max_ttl, ..Bounds::of(bounds) };
         let now = self.clock().now();
-        at_renewal(increment, lease.ttl, lease.issued, now, known).ok_or_else(past)?;
+        let left = at_renewal(increment, lease.ttl, lease.issued, now, known).ok_or_else(past)?;
+        if let Some(end) = lease.not_after {
+            until(left, end, now).ok_or_else(past)?;
+        }
         let engine = mounted.engine().ok_or_else(gone)?;
         let mut context = context_of(lease, internal);
         context.increment = increment;
@@ -92,8 +95,11 @@ impl Unsealed {
         };
         let limits = Bounds { max: terms.max_ttl, ..Bounds::of(bounds) };
         let now = self.clock().now();
-        let granted =
+        let mut granted =
             at_renewal(increment, terms.ttl, lease.issued, now, limits).ok_or_else(past)?;
+        if let Some(end) = lease.not_after {
+            granted = until(granted, end, now).ok_or_else(past)?;
+        }
         let mut renewed = lease.renewed(now, granted.ttl);
         renewed.max_ttl = terms.max_ttl;
         if let (Some(new), Kind::Credential { internal, .. }) = (terms.internal, &mut renewed.kind)

@@ -158,6 +158,8 @@ impl Grove {
             period: Ttl::ZERO,
             explicit_max_ttl: Ttl::ZERO,
             num_uses: 0,
+            role: None,
+            bound_cidrs: Vec::new(),
         };
         let mut batch = Batch::new();
         let key = self.tokens.create(&mut batch, new, self.clock.now()).key;

@@ -2,10 +2,11 @@
 //! to be asked with at a renewal. A process that dies before that leaves nothing.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_sdk::engine::{Auth, TokenType};
-use strongroom_token::NewToken;
+use strongroom_token::{Cidr, NewToken};
 use strongroom_types::path::is_printable;
 use strongroom_types::{ErrorKind, PolicyName};
 
@@ -29,6 +30,8 @@ pub(crate) struct LoggedIn<'a> {
     pub(crate) below: &'a str,
     /// Whether the path needs no token: others are no logins.
     pub(crate) open_to_all: bool,
+    /// Whom the request comes from; none on a Unix socket.
+    pub(crate) address: Option<IpAddr>,
     /// What the method says.
     pub(crate) auth: Auth,
     /// The request's stay in the method. The removal of a mount waits for it, and ends what was
@@ -44,13 +47,19 @@ impl Unsealed {
     ///
     /// Cancel safety: the token is written with its lease, or not at all.
     pub(crate) async fn log_in(self: &Arc<Self>, login: LoggedIn<'_>) -> Result<Answer, Error> {
-        let LoggedIn { mounted, path, below, open_to_all, auth, inside } = login;
+        let LoggedIn { mounted, path, below, open_to_all, address, auth, inside } = login;
         let entry = &mounted.entry;
         if entry.class != Class::Auth || !open_to_all {
             let text = "the engine answered with a login where none can be";
             return Err(Error::internal(text));
         }
-        check(entry, &auth)?;
+        let batch = is_batch(entry, &auth);
+        check(&auth, batch)?;
+        let bound_cidrs = networks(&auth)?;
+        let inside_them = |address| bound_cidrs.iter().any(|cidr| cidr.contains(address));
+        if !bound_cidrs.is_empty() && !address.is_some_and(inside_them) {
+            return Err(Error::no_token());
+        }
         let policies = policies(&auth)?;
         let Granted { ttl, mut warnings } = self.lifetime(entry, &auth);
         let path = path.trim_end_matches('/').to_owned();
@@ -62,16 +71,21 @@ impl Unsealed {
             display_name: display_name(entry, &auth.display_name),
             meta: (!auth.metadata.is_empty()).then(|| auth.metadata.clone()),
             ttl,
-            renewable: auth.renewable,
+            renewable: auth.renewable && !batch,
             period: auth.period,
             explicit_max_ttl: auth.explicit_max_ttl,
             num_uses: auth.num_uses,
+            role: None,
+            bound_cidrs,
         };
         let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), &new.policies, &auth);
         let record = record.to_json().map_err(|error| Error::internal(error.to_string()))?;
         let open = self.clone();
         let writing = async move {
             let _inside = inside;
+            if batch {
+                return Ok(open.stores.tokens.seal_batch(new, open.clock().now())?);
+            }
             write_login(&open, new, Some(record)).await
         };
         let created = self.to_the_end(writing).await?;
@@ -83,7 +97,8 @@ impl Unsealed {
             envelope.data = (data.as_bytes() != b"null").then_some(data);
             envelope.headers = headers::allowed(&entry.config, auth.data.headers);
         }
-        Ok(answer.issuing(Issued::Token(created.key)))
+        // Of a batch token nothing is kept that could be taken back.
+        Ok(if batch { answer } else { answer.issuing(Issued::Token(created.key)) })
     }
 
     fn lifetime(&self, entry: &MountEntry, auth: &Auth) -> Granted {
@@ -96,22 +111,31 @@ impl Unsealed {
     }
 }
 
-/// Refuses terms that restrict the token in a way that isn't built. The one place for them: what
-/// gets built is taken out here and put into the new token above.
-fn check(entry: &MountEntry, auth: &Auth) -> Result<(), Error> {
-    let batch = match entry.config.token_type {
+/// Whether the token is to be one that isn't stored.
+fn is_batch(entry: &MountEntry, auth: &Auth) -> bool {
+    match entry.config.token_type {
         TokenKind::Service => false,
         TokenKind::Batch => true,
         TokenKind::DefaultService => {
             matches!(auth.token_type, TokenType::Batch | TokenType::DefaultBatch)
         }
         TokenKind::DefaultBatch => !matches!(auth.token_type, TokenType::Service),
-    };
-    if batch {
-        return Err(Error::unbuilt("the token type \"batch\""));
     }
-    if !auth.bound_cidrs.is_empty() {
-        return Err(Error::unbuilt("binding tokens to addresses"));
+}
+
+/// Where the token may be used from. What isn't a network can't be kept to, so nobody gets in.
+fn networks(auth: &Auth) -> Result<Vec<Cidr>, Error> {
+    let read = |text: &String| {
+        Cidr::parse(text)
+            .ok_or_else(|| Error::internal("the auth method bound a token to what is no network"))
+    };
+    auth.bound_cidrs.iter().map(read).collect()
+}
+
+/// Refuses terms that can't be kept.
+fn check(auth: &Auth, batch: bool) -> Result<(), Error> {
+    if batch && auth.num_uses > 0 {
+        return Err(Error::invalid("batch tokens cannot have \"num_uses\" set"));
     }
     if auth.alias.as_ref().is_some_and(|alias| alias.name.is_empty()) {
         return Err(Error::internal("the auth method gave an alias without a name"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strongroom_barrier::Barrier;
+use strongroom_policy::PasswordPolicies;
 use strongroom_sdk::engine::{Engine, Mount, Storage};
 use strongroom_sdk::intent::HOST_CONFIG_KEY;
 use strongroom_types::{Clock, Entropy};
@@ -24,6 +25,7 @@ pub struct Opener {
     pub(crate) plugins: Arc<dyn Plugins>,
     pub(crate) table: Arc<ArcSwap<MountTable>>,
     pub(crate) server: Server,
+    pub(crate) passwords: PasswordPolicies,
 }
 
 /// An engine that was set up and not yet initialised: it may read its storage, not write.
@@ -97,6 +99,7 @@ impl Opener {
             uuid.clone(),
             entry.route(),
             self.server.clone(),
+            self.passwords.clone(),
         ));
         Mount { uuid, config, storage, system, clock, entropy }
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use strongroom_policy::PasswordPolicies;
 use strongroom_sdk::engine::{ClusterInfo, Lifetimes, System, SystemError};
+use strongroom_types::Secret;
 
 use super::table::MountTable;
 
@@ -15,6 +17,7 @@ pub struct MountSystem {
     uuid: String,
     route: String,
     server: Server,
+    passwords: PasswordPolicies,
 }
 
 /// What holds for the whole server.
@@ -35,8 +38,9 @@ impl MountSystem {
         uuid: String,
         route: String,
         server: Server,
+        passwords: PasswordPolicies,
     ) -> Self {
-        Self { table, uuid, route, server }
+        Self { table, uuid, route, server, passwords }
     }
 }
 
@@ -61,5 +65,9 @@ impl System for MountSystem {
 
     async fn server_version(&self) -> Result<String, SystemError> {
         Ok(self.server.version.clone())
+    }
+
+    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+        self.passwords.generate(policy).await.map_err(|error| SystemError(error.to_string()))
     }
 }

@@ -36,6 +36,9 @@ pub(crate) async fn authenticate(
         }
         _ => None,
     };
+    // Before a use is counted: who has a token and is elsewhere must not use it up.
+    let address = routed.request.connection.map(|connection| connection.address);
+    let found = found.filter(|found| found.token.may_be_used_from(address));
     let Some(found) = found else {
         return if routed.open_to_all { Ok(None) } else { Err(Error::no_token()) };
     };

@@ -4,6 +4,7 @@
 use strongroom_policy::Capability;
 use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
 
+use super::admit::Admitted;
 use super::authenticate::Caller;
 use super::dispatch::engine_request;
 use super::route::Routed;
@@ -14,7 +15,6 @@ use crate::mounts::handle::Visit;
 use crate::request::Verb;
 use crate::sys;
 use crate::unsealed::Unsealed;
-use crate::wrapping::Demand;
 
 /// A request that may be done.
 pub(crate) struct Allowed {
@@ -109,15 +109,23 @@ fn finish_write(
     Ok(Allowed { routed, caller, operation, visit })
 }
 
-/// A path of the server's own may be spelled in several ways. What policies deny to one of them they
-/// deny to all.
+/// The fields that are judged are the very ones that are handed on. A path of the server's own may
+/// be spelled in several ways: what policies deny to one of them they deny to all.
 fn check(routed: &Routed, caller: &Caller, needed: Capability) -> Result<(), Error> {
     let path = routed.request.path.as_str();
-    let allowed = |path: &str| caller.acl.allows(path, needed, routed.root);
+    let permitted = |path: &str| permits(routed, caller, path, needed);
     let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
     let plain = if system { sys::plain_spelling(path) } else { None };
-    // What policies demand of a wrapped answer's lifetime at this path. None is demanded yet.
-    let demand = Demand::default();
-    let allowed = allowed(path) && plain.is_none_or(|plain| allowed(&plain));
-    if allowed && demand.is_met_by(routed.request.wrap_ttl) { Ok(()) } else { Err(Error::denied()) }
+    if permitted(path) && plain.is_none_or(|plain| permitted(&plain)) {
+        Ok(())
+    } else {
+        Err(Error::denied())
+    }
+}
+
+/// Whether the policies permit this request at this path, with its fields and the lifetime of its
+/// wrapped answer.
+fn permits(routed: &Routed, caller: &Caller, path: &str, needed: Capability) -> bool {
+    let Admitted { fields, wrap_ttl, .. } = &routed.request;
+    caller.acl.permits(path, needed, routed.root, fields, *wrap_ttl)
 }

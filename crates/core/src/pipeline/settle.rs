@@ -61,6 +61,7 @@ pub(crate) async fn settle(
                 path: routed.request.path.as_str(),
                 below: &routed.below,
                 open_to_all: routed.open_to_all,
+                address: routed.request.connection.map(|connection| connection.address),
                 auth: *auth,
                 inside: visit.stay(),
             };

@@ -85,6 +85,9 @@ async fn of_token(call: &Call) -> Result<Answer, Error> {
 
 async fn of_accessor(call: &Call) -> Result<Answer, Error> {
     let AccessorInput { paths, path, accessor } = call.input()?;
+    if accessor.is_empty() {
+        return Err(Error::invalid("missing accessor"));
+    }
     let now = call.open.clock().now();
     if accessor.is_empty() {
         return Err(Error::invalid("missing accessor"));
@@ -121,6 +124,6 @@ fn names(acl: &Acl, path: &str) -> Vec<&'static str> {
     if acl.is_root() {
         return vec!["root"];
     }
-    let path = path.trim_start_matches('/');
-    acl.capabilities(path).names()
+    // As a list would be judged: a rule for a folder without its slash speaks of the folder too.
+    acl.folder_capabilities(path.trim_start_matches('/')).names()
 }

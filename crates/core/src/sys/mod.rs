@@ -10,6 +10,7 @@ mod mount_entry;
 mod mount_settings;
 mod mounts;
 pub(crate) mod openapi;
+mod password_policies;
 mod plugins;
 mod policies;
 mod remount;
@@ -26,6 +27,7 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     mounts::ENDPOINTS,
     remount::ENDPOINTS,
     policies::ENDPOINTS,
+    password_policies::ENDPOINTS,
     capabilities::ENDPOINTS,
     leases::ENDPOINTS,
     plugins::ENDPOINTS,

@@ -110,7 +110,6 @@ impl SettingsInput {
     }
 }
 
-/// The place to change when tokens can be made that aren't stored.
 fn token_kind(text: &str, class: Class, mount_type: &str) -> Result<TokenKind, Error> {
     let given = !text.is_empty();
     if given && class == Class::Secret {
@@ -120,13 +119,7 @@ fn token_kind(text: &str, class: Class, mount_type: &str) -> Result<TokenKind, E
         let text = "'token_type' cannot be set for 'token' or 'ns_token' auth mounts";
         return Err(Error::invalid(text));
     }
-    match TokenKind::parse(text) {
-        None => Err(Error::invalid("invalid value for 'token_type'")),
-        Some(TokenKind::Batch | TokenKind::DefaultBatch) => {
-            Err(Error::unbuilt("the token type \"batch\""))
-        }
-        Some(kind) => Ok(kind),
-    }
+    TokenKind::parse(text).ok_or_else(|| Error::invalid("invalid value for 'token_type'"))
 }
 
 impl Settings {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use strongroom_barrier::SealConfig;
 use strongroom_crypto::SystemEntropy;
 use strongroom_sdk::Blueprint;
-use strongroom_sdk::engine::{Engine, Factory, Kind, Mount};
+use strongroom_sdk::engine::{Connection, Engine, Factory, Kind, Mount};
 use strongroom_storage::Physical;
 use strongroom_storage::memory::Memory;
 use strongroom_telemetry::Exporter;
@@ -180,6 +180,20 @@ impl Bench {
         let headers: BTreeMap<_, _> = headers.iter().map(header).collect();
         let path = path.to_owned();
         self.core.handle(Request { verb, path, fields, token, headers, connection: None }).await
+    }
+
+    /// From an address, as requests over TCP come.
+    pub(crate) async fn send_from(
+        &self,
+        address: &str,
+        verb: Verb,
+        path: &str,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let connection = Some(Connection { address: address.parse().unwrap(), port: 4711 });
+        let (fields, token) = (Fields::new(), Some(Secret::from_text(token)));
+        let (path, headers) = (path.to_owned(), BTreeMap::new());
+        self.core.handle(Request { verb, path, fields, token, headers, connection }).await
     }
 
     /// As root; must work.

@@ -100,19 +100,28 @@ async fn cve_2025_5999_no_spelling_of_root_is_granted() {
 }
 
 #[tokio::test]
-async fn what_restricts_a_token_and_is_not_built_makes_none() {
+async fn what_restricts_a_token_and_cannot_be_kept_makes_none() {
     let bench = bench().await;
     for (auth, text) in [
-        (Auth { bound_cidrs: vec!["10.0.0.0/8".to_owned()], ..bob() }, "binding tokens"),
-        (Auth { token_type: TokenType::Batch, ..bob() }, "the token type \"batch\""),
+        (Auth { bound_cidrs: vec!["10.0.0.0/8".to_owned()], ..bob() }, "permission denied"),
+        (Auth { bound_cidrs: vec!["everywhere".to_owned()], ..bob() }, "no network"),
+        (Auth { token_type: TokenType::Batch, num_uses: 2, ..bob() }, "\"num_uses\""),
+        (Auth { policies: vec![" Response-Wrapping".to_owned()], ..bob() }, "wrapping tokens"),
         (Auth { policies: vec!["a\u{200b}".to_owned()], ..bob() }, "an invalid policy"),
     ] {
         bench.door().lets_in(auth);
         let error = bench.fails_as("", Verb::Write, "auth/gate/login/bob", "").await;
         assert!(error.to_string().contains(text), "{error}");
     }
-    let kind = bench.fails(Verb::Write, "sys/auth/gate/tune", r#"{"token_type":"batch"}"#).await;
-    assert_eq!(kind.to_string(), "the token type \"batch\" is not supported by this server");
+    bench.write("sys/auth/gate/tune", r#"{"token_type":"batch"}"#).await;
+    bench.door().lets_in(bob());
+    let got = log_in(&bench).await;
+    assert_eq!(got.auth.text("token_type").unwrap(), "batch");
+    assert_eq!(got.auth.text("accessor").unwrap(), "");
+    assert_eq!(got.auth.get("renewable").unwrap().get(), "false");
+    assert!(lookup(&bench, &token(&got)).await.is_ok());
+    let error = bench.fails_as(&token(&got), Verb::Write, "cubbyhole/x", r#"{"a":1}"#).await;
+    assert!(error.to_string().contains("only supported by 'service' type tokens"), "{error}");
     bench.write("sys/auth/gate/tune", r#"{"token_type":"service"}"#).await;
     bench.door().lets_in(Auth { token_type: TokenType::Batch, num_uses: 2, ..bob() });
     let got = log_in(&bench).await;

@@ -1,6 +1,7 @@
 //! The core as a whole, in memory, on a clock moved by hand: KV, and an engine that issues
 //! credentials of an outside system that the tests can look into.
 
+mod batch_tokens;
 mod bench;
 mod credentials;
 mod cubbyhole;
@@ -11,9 +12,12 @@ mod logins;
 mod mounts;
 mod moving;
 mod outside;
+mod parameters;
+mod passwords;
 mod policies;
 mod reload;
 mod seal;
+mod token_roles;
 mod tokens;
 mod wrapping;
 mod wrapping_attacks;

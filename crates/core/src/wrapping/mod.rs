@@ -52,23 +52,6 @@ pub(crate) fn asked_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     }
 }
 
-/// The shortest and the longest lifetime of a wrapped answer that policies demand at a path. Where
-/// one is set, an answer that isn't to be wrapped is refused.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Demand {
-    pub(crate) min: Option<Ttl>,
-    pub(crate) max: Option<Ttl>,
-}
-
-impl Demand {
-    /// Whether what is asked is what is demanded.
-    pub(crate) fn is_met_by(self, asked: Option<Ttl>) -> bool {
-        let long_enough = self.min.is_none_or(|min| asked.is_some_and(|asked| asked >= min));
-        let short_enough = self.max.is_none_or(|max| asked.is_some_and(|asked| asked <= max));
-        long_enough && short_enough
-    }
-}
-
 /// A request's wish to have its answer wrapped.
 pub(crate) struct Order {
     ttl: Ttl,
@@ -183,6 +166,8 @@ impl NewWrapping<'_> {
             period: Ttl::ZERO,
             explicit_max_ttl: self.ttl,
             num_uses: 1,
+            role: None,
+            bound_cidrs: Vec::new(),
         };
         let created = open.stores.tokens.create(batch, new, now);
         let id = LeaseId::parse(&created.token.lease_id(&created.key))
@@ -295,20 +280,5 @@ mod tests {
             assert_eq!(asked(header), Err(text.to_owned()));
         }
         assert!(asked("99999999999").is_err());
-    }
-
-    #[test]
-    fn policies_may_demand_a_lifetime_and_then_something_bare_is_refused() {
-        let ttl = |secs| Some(Ttl::from_secs(secs));
-        let both = Demand { min: ttl(10), max: ttl(90) };
-        assert!(both.is_met_by(ttl(10)) && both.is_met_by(ttl(90)));
-        for asked in [None, ttl(9), ttl(91)] {
-            assert!(!both.is_met_by(asked), "{asked:?}");
-        }
-        assert!(!Demand { min: ttl(1), max: None }.is_met_by(None));
-        assert!(!Demand { min: None, max: ttl(1) }.is_met_by(None));
-        assert!(Demand::default().is_met_by(None) && Demand::default().is_met_by(ttl(5)));
-        // Merged from two policies that contradict each other.
-        assert!(!Demand { min: ttl(9), max: ttl(5) }.is_met_by(ttl(7)));
     }
 }

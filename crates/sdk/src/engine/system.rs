@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use strongroom_types::Ttl;
+use strongroom_types::{Secret, Ttl};
 
 /// Questions to the server, answered for the engine's own mount.
 #[async_trait]
@@ -19,6 +19,12 @@ pub trait System: Send + Sync + fmt::Debug + 'static {
 
     /// The server's version.
     async fn server_version(&self) -> Result<String, SystemError>;
+
+    /// A password after the rules of one of the server's password policies.
+    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+        let _ = policy;
+        Err(SystemError("password policies are not offered here".to_owned()))
+    }
 }
 
 /// Default and longest lifetime.

@@ -11,7 +11,7 @@ use strongroom_plugin_protocol::generated::strongroom::mount_storage_client::Mou
 use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_reply, precondition};
 use strongroom_plugin_protocol::transport::{AnySize, Channel};
 use strongroom_plugin_protocol::values::time;
-use strongroom_types::Ttl;
+use strongroom_types::{Secret, Ttl};
 use tonic::Status;
 
 use super::convert::storage_error_from_text;
@@ -277,6 +277,17 @@ impl System for RemoteSystem {
             .map_err(|status| unanswered(&status))?;
         let environment = reply.into_inner().plugin_environment.unwrap_or_default();
         Ok(environment.vault_version)
+    }
+
+    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+        let request = pb::GeneratePasswordFromPolicyRequest { policy_name: policy.to_owned() };
+        let reply = self
+            .client
+            .clone()
+            .generate_password_from_policy(request)
+            .await
+            .map_err(|status| unanswered(&status))?;
+        Ok(Secret::new(reply.into_inner().password))
     }
 }
 

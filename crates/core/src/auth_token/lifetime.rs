@@ -1,0 +1,156 @@
+//! How long a token lives. Pure arithmetic; see <https://developer.hashicorp.com/vault/docs/concepts/tokens>.
+
+use strongroom_sdk::engine::Lifetimes;
+use strongroom_types::{Timestamp, Ttl};
+
+use crate::leases::lifetimes::{Granted, capped};
+
+/// What bounds the life of a token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Of the mount.
+    pub(super) mount: Lifetimes,
+    /// What each renewal gives, without end; zero for a token that isn't periodic.
+    pub(super) period: Ttl,
+    /// The age beyond which nothing goes, counted from its making; zero for none.
+    pub(super) explicit_max: Ttl,
+}
+
+/// A lifetime, and the moment it ends at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) granted: Granted,
+    pub(super) expires: Timestamp,
+}
+
+impl Terms {
+    /// The life from `now` on of a token made at `issued`: what is asked, else what is usual, else
+    /// the mount's default, and no longer than the bounds leave. None where they leave nothing.
+    pub(super) fn life(
+        &self,
+        asked: Ttl,
+        usual: Ttl,
+        issued: Timestamp,
+        now: Timestamp,
+    ) -> Option<Life> {
+        let longest = self.mount.max.capped_by(self.explicit_max);
+        let mut warnings = Vec::new();
+        let periodic = !self.period.is_zero();
+        let wanted = if periodic {
+            if self.period > longest {
+                warnings.push(format!(
+                    "period of \"{}\" exceeded the effective max_ttl of \"{}\"; period value is capped accordingly",
+                    self.period.brief(),
+                    longest.brief()
+                ));
+            }
+            self.period.min(longest)
+        } else {
+            asked.or(usual).or(self.mount.default)
+        };
+        let age = if periodic { self.explicit_max } else { longest };
+        if age.is_zero() {
+            let expires = now.plus(wanted.as_duration());
+            return Some(Life { granted: Granted { ttl: wanted, warnings }, expires });
+        }
+        let end = issued.plus(age.as_duration());
+        // Up to the whole second: what has just been made isn't capped.
+        let left = end.since(now);
+        let left = Ttl::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+        if left.is_zero() {
+            return None;
+        }
+        if wanted > left {
+            warnings.push(capped(wanted, left));
+        }
+        let ttl = wanted.min(left);
+        // The end itself is kept to the moment.
+        let expires = now.plus(ttl.as_duration()).min(end);
+        Some(Life { granted: Granted { ttl, warnings }, expires })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn secs(secs: u64) -> Ttl {
+        Ttl::from_secs(secs)
+    }
+
+    fn terms(default: u64, max: u64, period: u64, explicit: u64) -> Terms {
+        let mount = Lifetimes { default: secs(default), max: secs(max) };
+        Terms { mount, period: secs(period), explicit_max: secs(explicit) }
+    }
+
+    #[test]
+    fn a_new_token_gets_what_it_asks_within_bounds() {
+        let at = Timestamp::from_secs(1000);
+        let new = |terms: Terms, asked| terms.life(secs(asked), Ttl::ZERO, at, at).unwrap().granted;
+        assert_eq!(new(terms(60, 600, 0, 0), 0).ttl, secs(60));
+        assert_eq!(new(terms(60, 600, 0, 0), 90).ttl, secs(90));
+        let capped = new(terms(60, 7200, 0, 3600), 18_000);
+        assert_eq!(
+            (capped.ttl, capped.warnings.join("")),
+            (
+                secs(3600),
+                "TTL of \"5h\" exceeded the effective max_ttl of \"1h\"; TTL value is capped accordingly".to_owned()
+            )
+        );
+        let periodic = new(terms(60, 7200, 18_000, 3600), 0);
+        assert_eq!(
+            (periodic.ttl, periodic.warnings.join("")),
+            (
+                secs(3600),
+                "period of \"5h\" exceeded the effective max_ttl of \"1h\"; period value is capped accordingly".to_owned()
+            )
+        );
+        assert_eq!(
+            new(terms(60, 600, 90, 9000), 30).ttl,
+            secs(90),
+            "the period, whatever is asked"
+        );
+    }
+
+    proptest::proptest! {
+        /// Whatever is asked and however often, a token is never alive after its bounds.
+        #[test]
+        fn no_renewal_goes_beyond_the_bounds(
+            default in 1_u64..500, max in 1_u64..500, period in 0_u64..300, explicit in 0_u64..800,
+            first in 0_u64..900, steps in proptest::collection::vec((0_u64..900, 0_u64..400_000), 0..12),
+        ) {
+            let terms = terms(default, max, period, explicit);
+            let issued = Timestamp::from_secs(50);
+            let mut life = terms.life(secs(first), Ttl::ZERO, issued, issued).unwrap();
+            let mut now = issued;
+            for (asked, millis) in steps {
+                proptest::prop_assert!(life.granted.ttl.as_secs() > 0);
+                let since = |at: Timestamp| at.since(issued);
+                if explicit > 0 {
+                    proptest::prop_assert!(since(life.expires) <= Duration::from_secs(explicit));
+                }
+                if period == 0 {
+                    proptest::prop_assert!(since(life.expires) <= Duration::from_secs(max));
+                } else {
+                    // Each renewal gives the period, unless a bound is nearer.
+                    let given = life.expires.since(now);
+                    let whole = Duration::from_secs(period.min(max));
+                    let bound = explicit > 0 && life.expires == issued.plus(Duration::from_secs(explicit));
+                    let capped = explicit > 0 && explicit < period.min(max);
+                    proptest::prop_assert!(given <= whole && (given == whole || bound || capped));
+                }
+                now = now.plus(Duration::from_millis(millis));
+                if now >= life.expires {
+                    break;
+                }
+                match terms.life(secs(asked), life.granted.ttl, issued, now) {
+                    Some(next) => life = next,
+                    // A token that is alive always has something left.
+                    None => proptest::prop_assert!(false, "{now} {life:?}"),
+                }
+            }
+        }
+    }
+}

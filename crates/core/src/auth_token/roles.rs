@@ -1,0 +1,309 @@
+//! `roles`: the rules after which `create/<role>` makes tokens.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use strongroom_sdk::{CommaList, DurationSecs, Input};
+use strongroom_token::{Cidr, RoleTokenType, TokenRole};
+use strongroom_types::{ErrorKind, PolicyName, RawObject, Ttl};
+
+use crate::endpoint::{
+    Access, Call, Endpoint, Handlers, data, handler, keys, not_found, nothing_or,
+};
+use crate::error::Error;
+use crate::request::Answer;
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        pattern: "roles",
+        help: "The names of all token roles.",
+        fields: &[],
+        handlers: Handlers { list: handler!(list), ..Handlers::NONE },
+        access: Access::Policy,
+    },
+    Endpoint {
+        pattern: "roles/{role_name}",
+        help: "A token role: what the tokens made by it are and may do.",
+        fields: &[RoleInput::FIELDS],
+        handlers: Handlers {
+            read: handler!(read),
+            write: handler!(write),
+            delete: handler!(delete),
+            list: None,
+        },
+        access: Access::Policy,
+    },
+];
+
+const MAX_NAME_BYTES: usize = 512;
+const MAX_CIDRS: usize = 256;
+
+/// What isn't given stays as it is.
+#[derive(Input)]
+struct RoleInput {
+    /// The policies its tokens may have; all of them, if none are asked for.
+    allowed_policies: Option<CommaList>,
+    /// The same, with `*` for any text.
+    allowed_policies_glob: Option<CommaList>,
+    /// The policies its tokens may not have.
+    disallowed_policies: Option<CommaList>,
+    /// The same, with `*` for any text.
+    disallowed_policies_glob: Option<CommaList>,
+    /// Not built.
+    allowed_entity_aliases: Option<CommaList>,
+    /// Whether its tokens have no parent.
+    orphan: Option<bool>,
+    /// Whether its tokens can be renewed.
+    renewable: Option<bool>,
+    /// Added to the path of its tokens, by which their leases are found.
+    path_suffix: Option<String>,
+    /// Where its tokens may be used from.
+    token_bound_cidrs: Option<CommaList>,
+    /// The older name of `token_bound_cidrs`.
+    bound_cidrs: Option<CommaList>,
+    /// The age beyond which no renewal of its tokens goes.
+    token_explicit_max_ttl: Option<DurationSecs>,
+    /// The older name of `token_explicit_max_ttl`.
+    explicit_max_ttl: Option<DurationSecs>,
+    /// The lifetime that each renewal gives its tokens, without end.
+    token_period: Option<DurationSecs>,
+    /// The older name of `token_period`.
+    period: Option<DurationSecs>,
+    /// Leave the default policy out.
+    token_no_default_policy: Option<bool>,
+    /// How many requests its tokens may make.
+    token_num_uses: Option<i64>,
+    /// `service`, `batch`, `default-service` or `default-batch`.
+    token_type: Option<String>,
+}
+
+/// As existing servers show a role: some fields only where they say something.
+#[derive(Serialize)]
+struct Shown<'a> {
+    allowed_entity_aliases: Option<()>,
+    allowed_policies: &'a BTreeSet<PolicyName>,
+    allowed_policies_glob: &'a BTreeSet<PolicyName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_cidrs: Option<&'a [Cidr]>,
+    disallowed_policies: &'a BTreeSet<PolicyName>,
+    disallowed_policies_glob: &'a BTreeSet<PolicyName>,
+    explicit_max_ttl: u64,
+    name: &'a str,
+    orphan: bool,
+    path_suffix: &'a str,
+    period: u64,
+    renewable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_bound_cidrs: Option<&'a [Cidr]>,
+    token_explicit_max_ttl: u64,
+    token_no_default_policy: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_num_uses: Option<u32>,
+    token_period: u64,
+    token_type: &'static str,
+}
+
+async fn list(call: &Call) -> Result<Answer, Error> {
+    keys(&call.open.stores.roles.names().await?)
+}
+
+async fn read(call: &Call) -> Result<Answer, Error> {
+    let name = call.captured();
+    let (role, _) = call.open.stores.roles.get(name).await?.ok_or_else(not_found)?;
+    let legacy = |is: bool, ttl: Ttl| if is { ttl.as_secs() } else { 0 };
+    let cidrs = Some(role.bound_cidrs.as_slice()).filter(|cidrs| !cidrs.is_empty());
+    let shown = Shown {
+        allowed_entity_aliases: None,
+        allowed_policies: &role.allowed_policies,
+        allowed_policies_glob: &role.allowed_policies_glob,
+        bound_cidrs: cidrs.filter(|_| role.legacy.bound_cidrs),
+        disallowed_policies: &role.disallowed_policies,
+        disallowed_policies_glob: &role.disallowed_policies_glob,
+        explicit_max_ttl: legacy(role.legacy.explicit_max_ttl, role.explicit_max_ttl),
+        name,
+        orphan: role.orphan,
+        path_suffix: &role.path_suffix,
+        period: legacy(role.legacy.period, role.period),
+        renewable: role.renewable,
+        token_bound_cidrs: cidrs,
+        token_explicit_max_ttl: role.explicit_max_ttl.as_secs(),
+        token_no_default_policy: role.no_default_policy,
+        token_num_uses: (role.num_uses > 0).then_some(role.num_uses),
+        token_period: role.period.as_secs(),
+        token_type: role.token_type.name(),
+    };
+    Ok(data(RawObject::of(&shown).map_err(|error| Error::internal(error.to_string()))?))
+}
+
+async fn write(call: &Call) -> Result<Answer, Error> {
+    let input: RoleInput = call.input()?;
+    let name = call.captured();
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Error::invalid(format!("a role's name has at most {MAX_NAME_BYTES} bytes")));
+    }
+    let known = call.open.stores.roles.get(name).await?;
+    let (mut role, version) = match known {
+        Some((role, version)) => (role, Some(version)),
+        None => (TokenRole::default(), None),
+    };
+    let mut warnings = Vec::new();
+    change(&mut role, input, &mut warnings)?;
+    check_batch(&role)?;
+    let longest = call.open.server.lifetimes.max;
+    if role.explicit_max_ttl > longest {
+        warnings.push(format!(
+            "Given explicit max TTL of {} is greater than system/mount allowed value of {} seconds; \
+             tokens made by this role live for no longer than that",
+            role.explicit_max_ttl.as_secs(),
+            longest.as_secs()
+        ));
+    }
+    match call.open.stores.roles.put(name, &role, version).await {
+        Ok(()) => Ok(nothing_or(warnings)),
+        Err(error) if error.is_precondition() => Err(Error::plain(
+            ErrorKind::Unavailable,
+            "the role was changed at the same time; try again",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn delete(call: &Call) -> Result<Answer, Error> {
+    call.open.stores.roles.delete(call.captured()).await?;
+    Ok(Answer::Nothing)
+}
+
+fn change(role: &mut TokenRole, input: RoleInput, warnings: &mut Vec<String>) -> Result<(), Error> {
+    if input.allowed_entity_aliases.is_some_and(|aliases| !aliases.0.is_empty()) {
+        return Err(Error::unbuilt("\"allowed_entity_aliases\""));
+    }
+    set(&mut role.allowed_policies, input.allowed_policies.as_ref().map(policies).transpose()?);
+    set(
+        &mut role.allowed_policies_glob,
+        input.allowed_policies_glob.as_ref().map(policies).transpose()?,
+    );
+    set(
+        &mut role.disallowed_policies,
+        input.disallowed_policies.as_ref().map(policies).transpose()?,
+    );
+    let globs = input.disallowed_policies_glob.as_ref().map(policies).transpose()?;
+    set(&mut role.disallowed_policies_glob, globs);
+    set(&mut role.orphan, input.orphan);
+    set(&mut role.renewable, input.renewable);
+    set(&mut role.no_default_policy, input.token_no_default_policy);
+    set(&mut role.path_suffix, input.path_suffix.map(path_suffix).transpose()?);
+    set(&mut role.num_uses, input.token_num_uses.map(num_uses).transpose()?);
+    set(&mut role.token_type, input.token_type.as_deref().map(token_type).transpose()?);
+    let mut newer = |new: &'static str, old: &str, both: bool| {
+        if both {
+            warnings.push(format!(
+                "Both '{new}' and deprecated '{old}' value supplied, ignoring the deprecated value"
+            ));
+        }
+    };
+    newer(
+        "token_bound_cidrs",
+        "bound_cidrs",
+        input.token_bound_cidrs.is_some() && input.bound_cidrs.is_some(),
+    );
+    newer(
+        "token_explicit_max_ttl",
+        "explicit_max_ttl",
+        input.token_explicit_max_ttl.is_some() && input.explicit_max_ttl.is_some(),
+    );
+    newer("token_period", "period", input.token_period.is_some() && input.period.is_some());
+    let legacy = &mut role.legacy;
+    let given = either(input.token_bound_cidrs, input.bound_cidrs, &mut legacy.bound_cidrs);
+    set(&mut role.bound_cidrs, given.as_ref().map(cidrs).transpose()?);
+    let given =
+        either(input.token_explicit_max_ttl, input.explicit_max_ttl, &mut legacy.explicit_max_ttl);
+    set(&mut role.explicit_max_ttl, given.map(|ttl| ttl.0));
+    let given = either(input.token_period, input.period, &mut legacy.period);
+    set(&mut role.period, given.map(|ttl| ttl.0));
+    Ok(())
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *field = given;
+    }
+}
+
+/// The newer name wins; which one counted is remembered.
+fn either<T>(newer: Option<T>, older: Option<T>, was_older: &mut bool) -> Option<T> {
+    if newer.is_some() || older.is_some() {
+        *was_older = newer.is_none();
+    }
+    newer.or(older)
+}
+
+fn policies(list: &CommaList) -> Result<BTreeSet<PolicyName>, Error> {
+    let names = list.0.iter().map(|text| PolicyName::parse(text));
+    names.collect::<Result<_, _>>().map_err(|error| Error::invalid(error.to_string()))
+}
+
+fn cidrs(list: &CommaList) -> Result<Vec<Cidr>, Error> {
+    if list.0.len() > MAX_CIDRS {
+        let text = format!("a role has at most {MAX_CIDRS} networks");
+        return Err(Error::invalid(text));
+    }
+    let unknown = |text: &str| {
+        Error::invalid(format!(
+            "error parsing role fields: error parsing address {text:?}: Unable to convert {text:?} \
+             to an IPv4 or IPv6 address, or a UNIX Socket"
+        ))
+    };
+    list.0.iter().map(|text| Cidr::parse(text).ok_or_else(|| unknown(text))).collect()
+}
+
+/// One segment of a path, and a normal one: it begins and ends with a letter or digit.
+fn path_suffix(text: String) -> Result<String, Error> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let inner = |c: char| word(c) || c == '-' || c == '.';
+    let fits = (3..=256).contains(&text.len())
+        && text.chars().all(inner)
+        && text.starts_with(word)
+        && text.ends_with(word);
+    if text.is_empty() || fits {
+        return Ok(text);
+    }
+    Err(Error::invalid(
+        "given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w",
+    ))
+}
+
+fn num_uses(given: i64) -> Result<u32, Error> {
+    if given < 0 {
+        let text = "error parsing role fields: 'token_num_uses' cannot be negative";
+        return Err(Error::invalid(text));
+    }
+    u32::try_from(given).map_err(|_| Error::invalid("number of uses is too large"))
+}
+
+fn token_type(name: &str) -> Result<RoleTokenType, Error> {
+    if name.is_empty() {
+        return Ok(RoleTokenType::DefaultService);
+    }
+    let unknown = || Error::invalid(format!("invalid 'token_type' value {name:?}"));
+    RoleTokenType::parse(name).ok_or_else(unknown)
+}
+
+/// A batch token has no record in which any of this could be kept.
+fn check_batch(role: &TokenRole) -> Result<(), Error> {
+    if role.token_type != RoleTokenType::Batch {
+        return Ok(());
+    }
+    let asks = [
+        (!role.orphan, "non-orphan tokens"),
+        (!role.period.is_zero(), "periodic tokens"),
+        (role.renewable, "renewable tokens"),
+        (!role.explicit_max_ttl.is_zero(), "tokens with an explicit max TTL"),
+        (role.num_uses > 0, "tokens with limited use count"),
+    ];
+    match asks.iter().find(|(asks, _)| *asks) {
+        Some((_, what)) => Err(Error::invalid(format!(
+            "'token_type' cannot be 'batch' when role is set to generate {what}"
+        ))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,153 @@
+use strongroom_types::ErrorKind;
+
+use super::Bench;
+use crate::request::Verb;
+
+const ALL: &str = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
+
+/// A token with one rule, and whether it may.
+async fn may(bench: &Bench, token: &str, verb: Verb, path: &str, body: &str) -> bool {
+    match bench.send(verb, path, token, body).await {
+        Ok(_) => true,
+        Err(error) => {
+            let denied = error.kind() == ErrorKind::Denied;
+            if denied {
+                assert_eq!(error.texts(), ["1 error occurred:\n\t* permission denied\n\n"]);
+            }
+            !denied
+        }
+    }
+}
+
+#[tokio::test]
+async fn conditions_hold_for_engines_whether_they_create_or_update() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    let rule = format!(
+        r#"path "kv/*" {{ {ALL} allowed_parameters = {{ "ttl" = ["1h", "2*"], "note" = [] }}
+           denied_parameters = {{ "note" = ["bad*"] }} required_parameters = ["ttl"] }}"#
+    );
+    let token = bench.token(&rule, "").await;
+    for _ in 0..2 {
+        assert!(may(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"1h","note":"x"}"#).await);
+        assert!(may(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"2h"}"#).await);
+        for body in [
+            r#"{"ttl":"3h"}"#,
+            r#"{"note":"x"}"#,
+            r#"{"ttl":"1h","note":"badly"}"#,
+            r#"{"ttl":"1h","NOTE":"badly"}"#,
+            r#"{"ttl":"1h","other":1}"#,
+            r#"{"ttl":"3h","ttl":"1h","ttl":"3h"}"#,
+            "{}",
+        ] {
+            assert!(!may(&bench, &token, Verb::Write, "kv/a", body).await, "{body}");
+            assert!(!may(&bench, &token, Verb::Write, "kv/new", body).await, "{body}");
+        }
+    }
+    // Of a duplicate the last counts, for policies and engine alike.
+    assert!(may(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"3h","ttl":"1h"}"#).await);
+    assert_eq!(bench.read("kv/a").await.text("ttl"), "1h");
+    assert!(!may(&bench, &token, Verb::Read, "kv/a", "").await);
+    assert!(may(&bench, &token, Verb::Read, "kv/a", r#"{"ttl":"1h"}"#).await);
+    assert!(may(&bench, &token, Verb::List, "kv/", "").await);
+    assert!(may(&bench, &token, Verb::Delete, "kv/a", "").await);
+}
+
+#[tokio::test]
+async fn conditions_hold_for_the_servers_own_paths_however_they_are_spelled() {
+    let bench = Bench::new().await;
+    let rule = format!(
+        r#"path "auth/token/create" {{ {ALL} denied_parameters = {{ "policies" = ["root", "admin*"], "no_parent" = [] }} }}
+           path "sys/policies/acl/*" {{ {ALL} }}
+           path "sys/policies/acl/dev" {{ {ALL} required_parameters = ["reason"] }}"#
+    );
+    let token = bench.token(&rule, "").await;
+    for body in [
+        r#"{"policies":["admin"]}"#,
+        r#"{"policies":"administrators"}"#,
+        r#"{"policies":["default","root"]}"#,
+        r#"{"no_parent":false}"#,
+        r#"{"NO_PARENT":true}"#,
+    ] {
+        assert!(!may(&bench, &token, Verb::Write, "auth/token/create", body).await, "{body}");
+    }
+    assert!(may(&bench, &token, Verb::Write, "auth/token/create", r#"{"ttl":"1h"}"#).await);
+    let text = r#"{"policy":"path \"x\" {}"}"#;
+    for name in ["dev", "DEV", "dev ", " Dev"] {
+        assert!(
+            !may(&bench, &token, Verb::Write, &format!("sys/policies/acl/{name}"), text).await,
+            "{name:?}"
+        );
+    }
+    let reasoned = r#"{"policy":"path \"x\" {}","reason":"because"}"#;
+    assert!(may(&bench, &token, Verb::Write, "sys/policies/acl/dev", reasoned).await);
+    assert!(may(&bench, &token, Verb::Write, "sys/policies/acl/other", text).await);
+}
+
+#[tokio::test]
+async fn where_answers_must_be_wrapped_an_unwrapped_request_is_denied() {
+    let bench = Bench::new().await.with_credentials().await;
+    let rule = format!(
+        r#"path "out/creds/*" {{ {ALL} min_wrapping_ttl = "1m" max_wrapping_ttl = "5m" }}"#
+    );
+    let token = bench.token(&rule, "").await;
+    assert!(!may(&bench, &token, Verb::Read, "out/creds/dev", "").await);
+    assert_eq!(bench.outside.alive(), 0, "the engine was never asked");
+    for verb in [Verb::List, Verb::Delete, Verb::Write] {
+        assert!(!may(&bench, &token, verb, "out/creds/dev", "").await, "{verb:?}");
+    }
+    let shown = bench
+        .ok_as(&token, Verb::Write, "sys/capabilities-self", r#"{"path":"out/creds/dev"}"#)
+        .await;
+    assert!(
+        shown.json("capabilities").contains("read"),
+        "what is granted, whatever is asked beside it"
+    );
+}
+
+#[tokio::test]
+async fn capabilities_are_told_as_requests_are_judged() {
+    let bench = Bench::new().await;
+    let rules = r#"
+        path "kv/team" { capabilities = ["list"] }
+        path "kv/t2/" { capabilities = ["list"] }
+        path "kv/t3/*" { capabilities = ["read", "list"] }
+        path "kv/deny" { capabilities = ["deny"] }
+        path "kv/sudo" { capabilities = ["sudo"] }
+        path "kv/none" { capabilities = [] }"#;
+    let token = bench.token(rules, "").await;
+    let paths = "kv/team,kv/team/,kv/t2,kv/t2/,kv/t3,kv/t3/,/kv/t3/a,kv/deny,kv/sudo,kv/none,zz";
+    let named = format!(r#"{{"token":"{token}"}}"#);
+    let accessor = bench.write("auth/token/lookup", &named).await.text("accessor");
+    for list in [format!("{paths:?}"), format!("[\"{}\"]", paths.replace(',', "\",\""))] {
+        for field in ["paths", "path"] {
+            let own = format!(r#"{{"{field}":{list}}}"#);
+            let of_token = format!(r#"{{"token":"{token}","{field}":{list}}}"#);
+            let of_accessor = format!(r#"{{"accessor":"{accessor}","{field}":{list}}}"#);
+            for shown in [
+                bench.ok_as(&token, Verb::Write, "sys/capabilities-self", &own).await,
+                bench.write("sys/capabilities", &of_token).await,
+                bench.write("sys/capabilities-accessor", &of_accessor).await,
+            ] {
+                for (path, wanted) in [
+                    ("kv/team", r#"["list"]"#),
+                    ("kv/team/", r#"["list"]"#),
+                    ("kv/t2", r#"["deny"]"#),
+                    ("kv/t2/", r#"["list"]"#),
+                    ("kv/t3", r#"["deny"]"#),
+                    ("kv/t3/", r#"["list","read"]"#),
+                    ("/kv/t3/a", r#"["list","read"]"#),
+                    ("kv/deny", r#"["deny"]"#),
+                    ("kv/sudo", r#"["sudo"]"#),
+                    ("kv/none", r#"["deny"]"#),
+                    ("zz", r#"["deny"]"#),
+                ] {
+                    assert_eq!(shown.json(path), wanted, "{path}");
+                }
+                assert!(!shown.data.contains("capabilities"));
+            }
+        }
+    }
+    let error = bench.fails(Verb::Write, "sys/capabilities-accessor", r#"{"path":"a"}"#).await;
+    assert_eq!(error.texts(), ["missing accessor"]);
+}

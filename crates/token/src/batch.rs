@@ -1,0 +1,192 @@
+//! Batch tokens: the token is its own record, sealed. Nothing of it is stored, so it can't be
+//! renewed or revoked; it ends with its time, or with the token it was made with.
+//!
+//! ```text
+//! hvb. ‖ base64url of: format 1 ‖ salt 16 ‖ AES-256-GCM (nonce 12 ‖ what it is ‖ tag 16)
+//! ```
+//!
+//! There may be far more batch tokens than one AES key with random nonces should seal. So each has
+//! a key of its own: HMAC-SHA-256 of its salt under a key that lies in this server's storage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use strongroom_barrier::{Batch, Version, View};
+use strongroom_crypto::{AeadKey, MacKey};
+use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
+
+use crate::cidr::Cidr;
+use crate::store::{Created, Error, Found, NewToken, TokenStore};
+use crate::token::{Token, TokenKey, TokenKind};
+
+/// The prefix by which scanners and people know a batch token.
+const PREFIX: &str = "hvb.";
+/// The longest batch token. Longer ones are neither made nor looked at: a token is a header.
+pub const MAX_BATCH_CHARS: usize = 8 << 10;
+const KEY: &str = "batch-key";
+const FORMAT: u8 = 1;
+const SALT_BYTES: usize = 16;
+const PURPOSE: &[u8] = b"strongroom batch token";
+
+/// What is sealed. The field names are the format, and short because they travel.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    #[serde(rename = "up", default, skip_serializing_if = "Option::is_none")]
+    parent: Option<TokenKey>,
+    #[serde(rename = "po")]
+    policies: Vec<PolicyName>,
+    #[serde(rename = "at")]
+    path: String,
+    #[serde(rename = "dn")]
+    display_name: String,
+    #[serde(rename = "md", default, skip_serializing_if = "Option::is_none")]
+    meta: Option<BTreeMap<String, String>>,
+    #[serde(rename = "ct")]
+    created: Timestamp,
+    #[serde(rename = "tt")]
+    ttl: Ttl,
+    #[serde(rename = "ro", default, skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    #[serde(rename = "ci", default, skip_serializing_if = "Vec::is_empty")]
+    bound_cidrs: Vec<Cidr>,
+}
+
+/// What seals them.
+#[derive(Debug)]
+pub(crate) struct Sealer(MacKey);
+
+impl Sealer {
+    /// Makes the key of a new server and adds it to a batch.
+    pub(crate) fn initialise(view: &View, batch: &mut Batch) -> Self {
+        let key = AeadKey::generate(&**view.barrier().entropy());
+        view.put(batch, KEY, key.expose_secret().clone());
+        Self(MacKey::new(key.expose_secret()))
+    }
+
+    /// Reads the key; a server from before there were batch tokens gets one.
+    pub(crate) async fn load(view: &View) -> Result<Self, Error> {
+        if let Some(key) = view.get(KEY).await? {
+            return Ok(Self(MacKey::new(&key.value)));
+        }
+        let mut batch = Batch::new();
+        view.require_absent(&mut batch, KEY);
+        let sealer = Self::initialise(view, &mut batch);
+        view.commit(batch).await?;
+        Ok(sealer)
+    }
+
+    fn seal(&self, plain: &[u8], entropy: &dyn Entropy) -> Option<Secret<String>> {
+        let mut sealed = vec![0; 1 + SALT_BYTES];
+        entropy.fill(&mut sealed);
+        if let Some(format) = sealed.first_mut() {
+            *format = FORMAT;
+        }
+        let (key, associated) = self.key_for(&sealed)?;
+        key.seal_into(&mut sealed, plain, &associated, entropy).ok()?;
+        Some(Secret::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&sealed))))
+    }
+
+    /// Only what this server sealed opens, and only in the one spelling it was given out in.
+    fn open(&self, id: &str) -> Option<Secret<Vec<u8>>> {
+        if id.len() > MAX_BATCH_CHARS {
+            return None;
+        }
+        let sealed = BASE64URL_NOPAD.decode(id.strip_prefix(PREFIX)?.as_bytes()).ok()?;
+        let (head, body) = sealed.split_at_checked(1 + SALT_BYTES)?;
+        if head.first() != Some(&FORMAT) {
+            return None;
+        }
+        let (key, associated) = self.key_for(head)?;
+        key.open(body, &associated).ok()
+    }
+
+    /// The key of the token with this head, and what is authenticated beside its contents.
+    fn key_for(&self, head: &[u8]) -> Option<(AeadKey, Vec<u8>)> {
+        let associated = [PURPOSE, head].concat();
+        let material = Secret::new(self.0.sign(&associated).to_vec());
+        Some((AeadKey::new(material.expose_secret())?, associated))
+    }
+}
+
+impl TokenStore {
+    /// Makes a batch token. Nothing is stored: its parent must be alive whenever it is used.
+    pub fn seal_batch(&self, new: NewToken, now: Timestamp) -> Result<Created, Error> {
+        let sealed = Sealed {
+            parent: new.parent,
+            policies: new.policies,
+            path: new.path,
+            display_name: new.display_name,
+            meta: new.meta,
+            created: now,
+            ttl: new.ttl,
+            role: new.role,
+            bound_cidrs: new.bound_cidrs,
+        };
+        let plain = Secret::new(serde_json::to_vec(&sealed).unwrap_or_default());
+        let entropy = &**self.view().barrier().entropy();
+        let fits = plain.expose_secret().len() < MAX_BATCH_CHARS;
+        let id = fits.then(|| self.sealer().seal(plain.expose_secret(), entropy)).flatten();
+        let id = id.filter(|id| id.expose_secret().len() <= MAX_BATCH_CHARS);
+        let id = id.ok_or(Error::BatchTooLarge)?;
+        let key = self.key_of(id.expose_secret());
+        Ok(Created { id, key, token: sealed.into_token() })
+    }
+
+    /// Whether an id is that of a batch token, genuine or not.
+    pub fn is_batch_id(id: &str) -> bool {
+        id.starts_with(PREFIX)
+    }
+
+    /// The batch token with this id, if it may be used: genuine, not expired, and the token it was
+    /// made with may be used as well.
+    pub(crate) async fn look_up_batch(
+        &self,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Found>, Error> {
+        let Some(plain) = self.sealer().open(id) else { return Ok(None) };
+        let Ok(sealed) = serde_json::from_slice::<Sealed>(plain.expose_secret()) else {
+            return Ok(None);
+        };
+        let token = sealed.into_token();
+        // One that never ends is never made.
+        if token.expires.is_none() || token.is_expired(now) {
+            return Ok(None);
+        }
+        if let Some(parent) = &token.parent {
+            let Some(parent) = self.find(parent).await? else { return Ok(None) };
+            if !self.is_usable(&parent, now).await? {
+                return Ok(None);
+            }
+        }
+        let key = self.key_of(id);
+        Ok(Some(Found { key, token: Arc::new(token), version: Version(0) }))
+    }
+}
+
+impl Sealed {
+    fn into_token(self) -> Token {
+        Token {
+            v: 1,
+            kind: TokenKind::Batch,
+            accessor: Accessor::none(),
+            parent: self.parent,
+            policies: self.policies,
+            path: self.path,
+            display_name: self.display_name,
+            meta: self.meta,
+            created: self.created,
+            creation_ttl: self.ttl,
+            expires: (!self.ttl.is_zero()).then(|| self.created.plus(self.ttl.as_duration())),
+            renewable: false,
+            last_renewal: None,
+            period: Ttl::ZERO,
+            explicit_max_ttl: Ttl::ZERO,
+            uses_left: None,
+            role: self.role,
+            bound_cidrs: self.bound_cidrs,
+        }
+    }
+}
