@@ -119,6 +119,16 @@ impl Call {
         Ok(I::from_fields(&self.fields)?)
     }
 
+    /// The same, where an empty token is as good as none.
+    pub(crate) fn input_with_token<I: Input>(&self) -> Result<I, Error> {
+        if self.fields.get("token").is_none_or(|raw| raw.get() != "\"\"") {
+            return self.input();
+        }
+        let mut fields = self.fields.clone();
+        fields.remove("token");
+        Ok(I::from_fields(&fields)?)
+    }
+
     /// What the path captured.
     pub(crate) fn captured(&self) -> &str {
         self.captures.first()

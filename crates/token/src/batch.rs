@@ -67,10 +67,11 @@ impl Sealer {
 
     /// Reads the key; a server from before there were batch tokens gets one.
     pub(crate) async fn load(view: &View) -> Result<Self, Error> {
-        if let Some(key) = view.get(KEY).await? {
+        if let Some(key) = view.get_uncached(KEY).await? {
             return Ok(Self(MacKey::new(&key.value)));
         }
         let mut batch = Batch::new();
+        // The key of whoever comes first is everybody's.
         view.require_absent(&mut batch, KEY);
         let sealer = Self::initialise(view, &mut batch);
         view.commit(batch).await?;

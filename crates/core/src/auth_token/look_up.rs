@@ -5,7 +5,7 @@ use strongroom_sdk::Input;
 use strongroom_token::{Cidr, Token};
 use strongroom_types::{ErrorKind, RawObject, Timestamp};
 
-use super::{NamedInput, by_accessor, callers_token, names_no_token};
+use super::{NamedInput, by_accessor, callers_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys};
 use crate::error::Error;
 use crate::request::Answer;
@@ -110,10 +110,7 @@ fn shown(id: &str, token: &Token, now: Timestamp) -> Result<Answer, Error> {
 }
 
 async fn look_up(call: &Call) -> Result<Answer, Error> {
-    if names_no_token(call) {
-        return look_up_self(call).await;
-    }
-    let input: NamedInput = call.input()?;
+    let input: NamedInput = call.input_with_token()?;
     let Some(id) = input.token else { return look_up_self(call).await };
     let now = call.open.clock().now();
     let found = call.open.stores.tokens.look_up(id.expose_secret(), now).await?;

@@ -47,6 +47,8 @@ struct AuthBlock<'a> {
     client_token: &'a str,
     accessor: &'a Accessor,
     policies: &'a [PolicyName],
+    /// Left out where there are none, as existing servers do.
+    #[serde(skip_serializing_if = "<[PolicyName]>::is_empty")]
     token_policies: &'a [PolicyName],
     metadata: &'a Option<std::collections::BTreeMap<String, String>>,
     lease_duration: u64,
@@ -84,11 +86,6 @@ pub(crate) fn auth_answer(
     Ok(Answer::Envelope(Box::new(envelope)))
 }
 
-/// Whether the body names no token: it has none, or an empty one.
-fn names_no_token(call: &Call) -> bool {
-    call.fields.get("token").is_none_or(|raw| matches!(raw.get(), "\"\"" | "null"))
-}
-
 /// The caller's token as it is now: a use was counted since it was looked up. A batch token never
 /// changes.
 async fn callers_token(call: &Call) -> Result<Found, Error> {
@@ -101,7 +98,7 @@ async fn callers_token(call: &Call) -> Result<Found, Error> {
 
 /// The token an accessor in the body names.
 async fn by_accessor(call: &Call) -> Result<Found, Error> {
-    let input: NamedInput = call.input()?;
+    let input: NamedInput = call.input_with_token()?;
     if input.accessor.is_empty() {
         return Err(Error::listed(ErrorKind::Invalid, "missing accessor"));
     }

@@ -7,7 +7,7 @@ use strongroom_token::{Found, Token};
 use strongroom_types::{ErrorKind, LeaseId, Secret, Ttl};
 
 use super::lifetime::{Life, Terms};
-use super::{NamedInput, auth_answer, by_accessor, callers_token, names_no_token};
+use super::{NamedInput, auth_answer, by_accessor, callers_token};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
 use crate::logins::past_the_max;
@@ -38,10 +38,7 @@ struct RenewInput {
 }
 
 async fn renew(call: &Call) -> Result<Answer, Error> {
-    if names_no_token(call) {
-        return Err(Error::invalid("missing token ID"));
-    }
-    let input: RenewInput = call.input()?;
+    let input: RenewInput = call.input_with_token()?;
     let Some(id) = &input.token else { return Err(Error::invalid("missing token ID")) };
     let now = call.open.clock().now();
     let found = call.open.stores.tokens.look_up(id.expose_secret(), now).await?;
@@ -50,13 +47,13 @@ async fn renew(call: &Call) -> Result<Answer, Error> {
 }
 
 async fn renew_self(call: &Call) -> Result<Answer, Error> {
-    let input: RenewInput = call.input()?;
+    let input: RenewInput = call.input_with_token()?;
     let found = callers_token(call).await?;
     extend(call, &found, call.token_id(), input.increment.0).await
 }
 
 async fn renew_accessor(call: &Call) -> Result<Answer, Error> {
-    let input: RenewInput = call.input()?;
+    let input: RenewInput = call.input_with_token()?;
     let found = by_accessor(call).await?;
     extend(call, &found, "", input.increment.0).await
 }

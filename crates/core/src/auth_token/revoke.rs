@@ -42,7 +42,7 @@ const fn endpoint(
 }
 
 async fn revoke(call: &Call) -> Result<Answer, Error> {
-    let input: NamedInput = call.input()?;
+    let input: NamedInput = call.input_with_token()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
     refuse_batch(call, id.expose_secret()).await?;
     let key = call.open.stores.tokens.key_of(id.expose_secret());
@@ -89,7 +89,7 @@ async fn revoke_orphan(call: &Call) -> Result<Answer, Error> {
     if !call.caller()?.acl.allows(path, strongroom_policy::Capability::Update, true) {
         return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
     }
-    let input: NamedInput = call.input()?;
+    let input: NamedInput = call.input_with_token()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
     refuse_batch(call, id.expose_secret()).await?;
     // One that is refused already goes with its tree: its children must not be cut loose.

@@ -68,12 +68,12 @@ struct AccessorInput {
 }
 
 async fn of_caller(call: &Call) -> Result<Answer, Error> {
-    let SelfInput { paths, path, .. } = call.input()?;
+    let SelfInput { paths, path, .. } = call.input_with_token()?;
     answer(&call.caller()?.acl, paths, path)
 }
 
 async fn of_token(call: &Call) -> Result<Answer, Error> {
-    let TokenInput { paths, path, token } = call.input()?;
+    let TokenInput { paths, path, token } = call.input_with_token()?;
     let tokens = &call.open.stores.tokens;
     let found = match &token {
         Some(token) => tokens.look_up(token.expose_secret(), call.open.clock().now()).await?,
@@ -84,7 +84,7 @@ async fn of_token(call: &Call) -> Result<Answer, Error> {
 }
 
 async fn of_accessor(call: &Call) -> Result<Answer, Error> {
-    let AccessorInput { paths, path, accessor } = call.input()?;
+    let AccessorInput { paths, path, accessor } = call.input_with_token()?;
     if accessor.is_empty() {
         return Err(Error::invalid("missing accessor"));
     }

@@ -218,6 +218,16 @@ async fn accessors_look_up_renew_and_revoke() {
         bench.fails(Verb::Write, "auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
     bench.write("auth/token/revoke", r#"{"token":"hvs.unknown"}"#).await;
+    // An empty token is as good as none: the caller's, where that makes sense.
+    let own = bench.write("auth/token/lookup", r#"{"token":""}"#).await;
+    assert_eq!(own.text("path"), "auth/token/root");
+    for path in ["renew", "revoke", "revoke-orphan"] {
+        let path = format!("auth/token/{path}");
+        for body in [r#"{"token":""}"#, "{}"] {
+            let error = bench.fails(Verb::Write, &path, body).await;
+            assert_eq!(error.to_string(), "missing token ID", "{path}");
+        }
+    }
 }
 
 #[tokio::test]

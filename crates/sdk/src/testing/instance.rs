@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::path::check_segments;
 
@@ -130,5 +131,13 @@ impl System for TestSystem {
 
     async fn server_version(&self) -> Result<String, SystemError> {
         Ok("1.0.0".to_owned())
+    }
+
+    /// There is one policy, `known`, and one password.
+    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+        match policy {
+            "known" => Ok(Secret::from_text("correct horse")),
+            _ => Err(SystemError("policy does not exist".to_owned())),
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::outside::{Mood, Outside};
 use strongroom_sdk::engine::{Existence, Operation};
 use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
-use strongroom_sdk::{Blueprint, Context, Document, Error, FreeForm, Reply, Ttl};
+use strongroom_sdk::{
+    Answer, Blueprint, Context, Document, Error, FreeForm, Input, Reply, Secret, Ttl,
+};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -506,6 +508,35 @@ async fn entries_of_another_engine_are_left_alone_and_stop_nothing() {
         host.tick().await.unwrap();
         host.until("the credential is undone", || async { outside.alive() == 0 }).await;
         assert!(host.stored(&strange).is_some());
+    })
+    .await;
+}
+
+#[derive(Input)]
+struct Which {
+    /// A password policy.
+    policy: String,
+}
+
+#[derive(Answer)]
+struct Made {
+    password: Secret<String>,
+}
+
+async fn make_password(context: Context, which: Which) -> Result<Reply, Error> {
+    let password = context.system().password(&which.policy).await?;
+    Ok(Reply::data(&Made { password }))
+}
+
+#[tokio::test]
+async fn an_engine_asks_the_server_for_passwords() {
+    let blueprint =
+        Blueprint::new("asking", "1.0.0").read("password/{policy}", "A password.", make_password);
+    Harness::run(blueprint, |host| async move {
+        let made = host.read("password/known").await.unwrap();
+        assert_eq!(made.all(), r#"{"password":"correct horse"}"#);
+        let error = host.read("password/other").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
     })
     .await;
 }
