@@ -18,7 +18,8 @@ use strongroom_crypto::{AeadKey, MacKey};
 use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
 
 use crate::cidr::Cidr;
-use crate::store::{Created, Error, Found, NewToken, TokenStore};
+use crate::error::Error;
+use crate::store::{Created, Found, NewToken, TokenStore};
 use crate::token::{Token, TokenKey, TokenKind};
 
 /// The prefix by which scanners and people know a batch token.

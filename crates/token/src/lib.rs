@@ -15,6 +15,7 @@
 
 pub mod batch;
 pub mod cidr;
+pub mod error;
 pub mod marks;
 pub mod roles;
 pub mod store;
@@ -25,8 +26,9 @@ pub mod token;
 
 pub use batch::MAX_BATCH_CHARS;
 pub use cidr::Cidr;
+pub use error::Error;
 pub use marks::Mark;
 pub use roles::{Legacy, RoleStore, RoleTokenType, TokenRole};
-pub use store::{Created, Error, Found, MAX_DEPTH, NewToken, Spent, TokenStore};
+pub use store::{Created, Found, MAX_DEPTH, NewToken, Spent, TokenStore};
 pub use tidy::{Tidied, TidyTurn};
 pub use token::{Token, TokenKey, TokenKind};

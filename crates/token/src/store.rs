@@ -9,12 +9,13 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_crypto::MacKey;
-use strongroom_types::{Accessor, Entropy, ErrorKind, PolicyName, Secret, Timestamp, Ttl};
+use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::batch::Sealer;
 use crate::cidr::Cidr;
+use crate::error::Error;
 use crate::marks::{Mark, Marks};
 use crate::token::{Token, TokenKey, TokenKind};
 
@@ -114,39 +115,6 @@ pub enum Spent {
     More,
     /// It was the last: the token is marked, and is to be revoked after this request.
     Last,
-}
-
-/// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The token is being revoked, or used up.
-    #[error("permission denied")]
-    Revoked,
-    /// Too many requests count uses of one token at the same time.
-    #[error("the token is in use by too many requests at once; try again")]
-    Contended,
-    /// Too many tokens lie above one that was to be made.
-    #[error("a token can't have more than {MAX_DEPTH} tokens above it; make an orphan instead")]
-    TooDeep,
-    /// More than fits into a header.
-    #[error("a batch token can't carry that much; give it fewer policies or less metadata")]
-    BatchTooLarge,
-    /// The barrier.
-    #[error(transparent)]
-    Barrier(#[from] strongroom_barrier::Error),
-}
-
-impl Error {
-    /// The sort of failure.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Revoked => ErrorKind::Denied,
-            Self::Contended => ErrorKind::Unavailable,
-            Self::TooDeep | Self::BatchTooLarge => ErrorKind::Invalid,
-            Self::Barrier(error) => error.kind(),
-        }
-    }
 }
 
 /// What an accessor leads to.

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use strongroom_barrier::Batch;
 
-use crate::store::{AccessorRecord, Error, TokenStore, record_key};
+use crate::error::Error;
+use crate::store::{AccessorRecord, TokenStore, record_key};
 use crate::token::TokenKey;
 
 /// What a round of tidying did.
