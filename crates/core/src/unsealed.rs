@@ -162,6 +162,7 @@ impl Unsealed {
         );
         // Fresh, so this can't fail.
         let _ = ending.trees.set(trees.clone());
+        trees.take_up();
         let open = Arc::new(Self {
             barrier,
             stores,

@@ -250,6 +250,23 @@ async fn leases_nobody_can_read_hold_up_no_walk() {
 }
 
 #[tokio::test]
+async fn walkers_that_start_late_overtake_no_last_use() {
+    let grove = Grove::new().await;
+    let (left, spent) = (grove.token("left/x").await, grove.token("spent/x").await);
+    // An earlier life of the server left this one.
+    grove.tokens.mark(&left, Mark::Tree).await.unwrap();
+    grove.trees.take_up();
+    // This one's last use is being answered, and its walk comes after that.
+    grove.tokens.mark(&spent, Mark::Tree).await.unwrap();
+    grove
+        .with_walkers(async {
+            settle().await;
+            assert!(grove.is_gone(&left).await && !grove.is_gone(&spent).await);
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_engine_that_hangs_holds_up_no_walk_for_long() {
     let grove = Grove::new().await;
     let hanging = grove.eight("hang").await;

@@ -117,11 +117,16 @@ impl Trees {
         receiver
     }
 
-    /// Takes up what an earlier life of the server left marked, and walks until told to stop.
-    pub async fn run(&self, stop: CancellationToken) {
+    /// Queues what an earlier life of the server left marked. Before the first request: the walk of
+    /// a token that is marked by its own last use must not overtake that request.
+    pub fn take_up(&self) {
         for (key, _) in self.0.tokens.marked() {
             self.enqueue(&key);
         }
+    }
+
+    /// Walks until told to stop.
+    pub async fn run(&self, stop: CancellationToken) {
         let walkers = (0..WALKERS).map(|_| self.walk_queue(stop.clone()));
         let rounds = stop.run_until_cancelled(self.take_up_rounds());
         tokio::join!(futures_util::future::join_all(walkers), rounds);

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
+use strongroom_sdk::engine::Raw;
 use strongroom_storage::memory::Memory;
 use strongroom_storage::testing::Faulty;
-use strongroom_types::ErrorKind;
+use strongroom_token::TokenKey;
+use strongroom_types::{ErrorKind, Fields, Secret};
 
 use super::Bench;
 use super::bench::{Got, got};
 use super::cubbyhole::kept;
 use crate::Error;
+use crate::pipeline::admit::admit;
+use crate::pipeline::authenticate::authenticate;
+use crate::pipeline::route::route;
 use crate::request::{Answer, Envelope, Verb, WrapInfo};
+use crate::wrapping::Order;
 
 pub(super) const NOT_VALID: &str = "wrapping token is not valid or does not exist";
 const TTL: &str = "x-vault-wrap-ttl";
@@ -66,6 +72,23 @@ pub(super) async fn look_up(bench: &Bench, token: &str) -> Result<Got, Error> {
 
 pub(super) fn body(token: &str) -> String {
     format!(r#"{{"token":"{token}"}}"#)
+}
+
+/// What a token orders when it asks for its answer to be wrapped, and the token's key.
+pub(super) async fn order(bench: &Bench, token: &str) -> (Order, TokenKey) {
+    let request = crate::Request {
+        verb: Verb::Write,
+        path: "sys/wrapping/wrap".to_owned(),
+        fields: Fields::new(),
+        token: Some(Secret::from_text(token)),
+        headers: [(TTL.to_owned(), vec!["60".to_owned()])].into(),
+        connection: None,
+    };
+    let open = bench.core.open().unwrap();
+    let routed = route(&open, admit(request, &**bench.core.entropy()).unwrap());
+    let caller = authenticate(&open, &routed).await.unwrap();
+    let order = Order::of(&routed, caller.as_ref()).unwrap();
+    (order, caller.unwrap().found.key)
 }
 
 async fn bench() -> Bench {
@@ -221,6 +244,38 @@ async fn credentials_are_wrapped_with_their_lease() {
 }
 
 #[tokio::test]
+async fn raw_answers_come_out_as_they_went_in() {
+    let bench = Bench::new().await;
+    let open = bench.core.open().unwrap();
+    let raw = Raw {
+        status: 404,
+        content_type: "text/plain".to_owned(),
+        body: vec![0, 159, 146, 150],
+        headers: [("pragma".to_owned(), "no-cache".to_owned())].into(),
+    };
+    let wrap = async |raw: &Raw| {
+        let (order, _) = order(&bench, &bench.root).await;
+        order.wrap(&open, Answer::Raw(raw.clone())).await.unwrap()
+    };
+    let first = info(wrap(&raw).await);
+    let Answer::Raw(got) = unwrap(&bench, first.token.expose_secret()).await.unwrap() else {
+        panic!()
+    };
+    assert!(got == raw, "{got:?}");
+    let second = info(wrap(&raw).await);
+    let token = second.token.expose_secret();
+    let text = bench.ok_as(token, Verb::Read, "cubbyhole/response", "").await.text("response");
+    let fields = Fields::from_trusted(text.as_bytes()).unwrap();
+    assert_eq!(
+        fields.get("data").unwrap().get(),
+        r#"{"http_content_type":"text/plain","http_raw_body":"AJ+Slg==","http_status_code":404}"#
+    );
+    // Without content there is nothing to wrap.
+    let empty = Raw { status: 204, body: Vec::new(), ..raw };
+    assert!(matches!(wrap(&empty).await, Answer::Raw(_)));
+}
+
+#[tokio::test]
 async fn a_wrapped_answer_outlives_who_wrapped_it() {
     let bench = Bench::new().await;
     let short = bench.token(r#"path "a" { capabilities = ["read"] }"#, r#","num_uses":1"#).await;
@@ -240,7 +295,7 @@ async fn old_clients_read_it_out_of_their_cubbyhole() {
     let token = info.token.expose_secret();
     let got = bench.ok_as(token, Verb::Read, "cubbyhole/response", "").await;
     let text = got.text("response");
-    let fields = strongroom_types::Fields::from_trusted(text.as_bytes()).unwrap();
+    let fields = Fields::from_trusted(text.as_bytes()).unwrap();
     assert_eq!(fields.get("data").unwrap().get(), r#"{"big":12345678901234567890,"n":1.10}"#);
     assert_eq!(fields.get("lease_duration").unwrap().get(), "2764800");
     for (name, json) in [("wrap_info", "null"), ("warnings", "null"), ("auth", "null")] {

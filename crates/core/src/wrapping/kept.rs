@@ -141,32 +141,48 @@ impl Kept {
 
     /// The answer as one JSON text, for clients that read it out of their cubbyhole.
     pub(crate) fn to_json(&self, request_id: &RequestId) -> Result<String, Error> {
-        #[derive(Serialize)]
+        #[derive(Default, Serialize)]
         struct Text<'a> {
             request_id: &'a str,
             lease_id: &'a str,
             renewable: bool,
             lease_duration: u64,
-            data: &'a Option<Box<RawValue>>,
+            data: Option<&'a RawValue>,
             wrap_info: Option<()>,
             warnings: Option<&'a [String]>,
-            auth: &'a Option<Box<RawValue>>,
+            auth: Option<&'a RawValue>,
         }
-        let Self::Envelope(kept) = self else {
-            return Err(Error::invalid("this answer can only be read through sys/wrapping/unwrap"));
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            http_content_type: &'a str,
+            http_raw_body: &'a str,
+            http_status_code: u16,
+        }
+        let unwritable = |_| Error::internal("the wrapped answer can't be written");
+        let whole;
+        let text = match self {
+            Self::Envelope(kept) => Text {
+                request_id: request_id.as_str(),
+                lease_id: &kept.lease_id,
+                renewable: kept.renewable,
+                lease_duration: kept.lease_duration.as_secs(),
+                data: kept.data.as_deref(),
+                wrap_info: None,
+                warnings: (!kept.warnings.is_empty()).then_some(&kept.warnings),
+                auth: kept.auth.as_deref(),
+            },
+            Self::Raw(kept) => {
+                let shown = Whole {
+                    http_content_type: &kept.content_type,
+                    http_raw_body: &kept.body,
+                    http_status_code: kept.status,
+                };
+                whole = serde_json::value::to_raw_value(&shown).map_err(unwritable)?;
+                let request_id = request_id.as_str();
+                Text { request_id, data: Some(&*whole), ..Text::default() }
+            }
         };
-        let text = Text {
-            request_id: request_id.as_str(),
-            lease_id: &kept.lease_id,
-            renewable: kept.renewable,
-            lease_duration: kept.lease_duration.as_secs(),
-            data: &kept.data,
-            wrap_info: None,
-            warnings: (!kept.warnings.is_empty()).then_some(&kept.warnings),
-            auth: &kept.auth,
-        };
-        serde_json::to_string(&text)
-            .map_err(|_| Error::internal("the wrapped answer can't be written"))
+        serde_json::to_string(&text).map_err(unwritable)
     }
 }
 

@@ -2,8 +2,7 @@
 //! gets that token in its place. Documented at
 //! <https://developer.hashicorp.com/vault/docs/concepts/response-wrapping>.
 //!
-//! - this file: the step of the pipeline that wraps; what a request asks for, and what policies
-//!   demand
+//! - this file: what a request asks for, and the step of the pipeline that wraps
 //! - [`kept`]: the wrapped answer as it is stored
 //! - [`taking`]: which wrapping token a request names, and what it gives, once
 //!
@@ -56,8 +55,7 @@ pub(crate) fn asked_ttl(header: &str) -> Result<Option<Ttl>, Error> {
 pub(crate) struct Order {
     ttl: Ttl,
     path: String,
-    /// None where no token was needed, or the one that was sent does no more than name a wrapped
-    /// answer.
+    /// None where no token was needed, and none was sent or one of a few uses.
     caller: Option<Caller>,
 }
 
@@ -66,9 +64,10 @@ impl Order {
     pub(crate) fn of(routed: &Routed, caller: Option<&Caller>) -> Option<Self> {
         let ttl = routed.request.wrap_ttl?;
         let path = routed.request.path.as_str().to_owned();
-        // A wrapping token that isn't spent by this request could wrap without end.
-        let counts = |caller: &&Caller| caller.last_use || !caller.found.token.is_wrapping();
-        Some(Self { ttl, path, caller: caller.filter(counts).cloned() })
+        // A token of a few uses that isn't spent on this request could wrap without end.
+        let spent =
+            |caller: &&Caller| !routed.open_to_all || caller.found.token.uses_left.is_none();
+        Some(Self { ttl, path, caller: caller.filter(spent).cloned() })
     }
 
     /// The wrapping token in the place of the answer. Answers without content, those of a form of
@@ -115,8 +114,7 @@ impl Order {
         };
         let mut batch = Batch::new();
         let made = new.add(open, &mut batch, kept)?;
-        let alive = self.caller.as_ref().filter(|caller| !caller.last_use);
-        let alive = alive.map(|caller| &caller.found.key);
+        let alive = self.who_must_be_alive();
         if let Some(key) = alive {
             // Whoever is being revoked leaves nothing behind.
             open.stores.tokens.require_alive(&mut batch, key);
@@ -132,6 +130,13 @@ impl Order {
             return Err(Error::no_token());
         }
         Err(error.into())
+    }
+
+    /// The token that must not be being revoked. None where this request is its last use: it is
+    /// marked already. A token that isn't stored would be none either.
+    fn who_must_be_alive(&self) -> Option<&TokenKey> {
+        let caller = self.caller.as_ref().filter(|caller| !caller.last_use);
+        caller.map(|caller| &caller.found.key)
     }
 }
 

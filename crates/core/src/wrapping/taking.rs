@@ -146,14 +146,16 @@ async fn take_own(open: &Unsealed, caller: &Caller) -> Result<Kept, Error> {
 async fn use_up(open: &Arc<Unsealed>, found: Found, batch: Batch) -> Result<(), Error> {
     let work = open.clone();
     open.to_the_end(async move {
-        let used = work.stores.tokens.use_up(&found, batch).await;
-        if work.stores.tokens.mark_of(&found.key).is_some() {
-            work.trees.enqueue(&found.key);
+        match work.stores.tokens.use_up(&found, batch).await {
+            Ok(()) => {
+                work.trees.enqueue(&found.key);
+                Ok(())
+            }
+            // Whoever was faster may still be reading what the walk deletes.
+            Err(TokenError::Revoked) => Err(not_valid()),
+            // In doubt: a mark without a walk is found by the rounds.
+            Err(other) => Err(other.into()),
         }
-        used.map_err(|error| match error {
-            TokenError::Revoked => not_valid(),
-            other => other.into(),
-        })
     })
     .await
 }
