@@ -10,6 +10,7 @@
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
 //! - [`interop`]: Go clients, Go plug-ins, Go hosts
 //! - [`crash_writes`]: the server killed under load
+//! - [`wrapping`]: a hundred clients with one wrapping token
 //! - [`crash_issuing`]: server and plug-in killed between the steps of issuing a credential
 
 #![expect(
@@ -28,3 +29,4 @@ mod engine;
 mod interop;
 mod plugins;
 mod tutorial;
+mod wrapping;

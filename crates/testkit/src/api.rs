@@ -8,6 +8,7 @@ pub struct Api {
     http: reqwest::Client,
     address: String,
     token: String,
+    headers: Vec<(String, String)>,
 }
 
 /// Status and body. A body that isn't JSON is null.
@@ -49,12 +50,19 @@ impl Api {
     pub fn new(address: &str, token: &str) -> Self {
         // A server of this machine is asked directly, whatever the environment says of proxies.
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { http, address: address.to_owned(), token: token.to_owned() }
+        Self { http, address: address.to_owned(), token: token.to_owned(), headers: Vec::new() }
     }
 
     /// The same server with another token.
     pub fn as_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// The same with a header in each request.
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
+        let mut all = self.clone();
+        all.headers.push((name.to_owned(), value.to_owned()));
+        all
     }
 
     /// Where it is.
@@ -78,6 +86,9 @@ impl Api {
         let mut call = self.http.request(method, format!("{}/v1/{path}", self.address));
         if !self.token.is_empty() {
             call = call.header("X-Vault-Token", &self.token);
+        }
+        for (name, value) in &self.headers {
+            call = call.header(name, value);
         }
         if let Some(body) = body {
             call = call.json(&body);
