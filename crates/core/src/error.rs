@@ -83,6 +83,16 @@ impl Error {
         Self::listed(ErrorKind::Internal, text)
     }
 
+    /// The text as it is, also where it was a list of one: so paths that need no token say it.
+    #[must_use]
+    pub fn unlisted(self) -> Self {
+        let text = match self.text {
+            Text::List(text) => Text::Plain(text),
+            other => other,
+        };
+        Self { text, ..self }
+    }
+
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -78,8 +78,13 @@ pub(crate) async fn through(
     let last = caller.as_ref().filter(|caller| caller.last_use);
     let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
     let order = wrapping::Order::of(&routed, caller.as_ref());
-    let allowed = authorize::authorize(&open, routed, caller).await?;
-    let answer = dispatch::dispatch(&open, allowed).await?;
+    let open_to_all = routed.open_to_all;
+    let answer = async {
+        let allowed = authorize::authorize(&open, routed, caller).await?;
+        dispatch::dispatch(&open, allowed).await
+    };
+    let answer =
+        answer.await.map_err(|error| if open_to_all { error.unlisted() } else { error })?;
     match order {
         Some(order) => order.wrap(&open, answer).await,
         None => Ok(answer),

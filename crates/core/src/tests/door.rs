@@ -20,6 +20,7 @@ struct State {
     login: Mutex<Option<Auth>>,
     renewal: Mutex<Option<Result<Option<Auth>, EngineError>>>,
     seen: Mutex<Vec<Request>>,
+    fails: Mutex<Option<EngineError>>,
     slow: Mutex<bool>,
     go_on: Notify,
     says: Mutex<BTreeMap<String, Vec<String>>>,
@@ -29,6 +30,11 @@ impl Door {
     /// From now on everybody is let in on these terms.
     pub(crate) fn lets_in(&self, auth: Auth) {
         *self.0.login.lock().unwrap() = Some(auth);
+    }
+
+    /// From now on nobody is let in, for this reason.
+    pub(crate) fn fails(&self, error: EngineError) {
+        *self.0.fails.lock().unwrap() = Some(error);
     }
 
     /// What a renewal is answered; none for whatever was asked with.
@@ -102,6 +108,9 @@ impl Engine for Opened {
             let slow = *state.slow.lock().unwrap();
             if slow {
                 state.go_on.notified().await;
+            }
+            if let Some(error) = state.fails.lock().unwrap().clone() {
+                return Err(error);
             }
             let auth = state.login.lock().unwrap().clone();
             return auth

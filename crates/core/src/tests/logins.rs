@@ -141,6 +141,10 @@ async fn a_login_comes_from_an_auth_method_on_an_open_path_only() {
     assert!(engine.to_string().contains("where none can be"), "{engine}");
     let accessors = bench.ok(Verb::List, "auth/token/accessors", "").await;
     assert_eq!(accessors.json("keys").matches(',').count(), 0);
+    // Errors of open paths are no lists.
+    bench.door().fails(EngineError::internal("it fails"));
+    let error = bench.fails_as("", Verb::Write, "auth/gate/login/bob", "").await;
+    assert_eq!(error.texts(), ["it fails"]);
     // The rest of the method is closed.
     for path in ["auth/gate/users", "auth/gate/login", "auth/gate/logins/x"] {
         let error = bench.fails_as("", Verb::Read, path, "").await;

@@ -135,8 +135,9 @@ impl Order {
     /// The token that must not be being revoked. None where this request is its last use: it is
     /// marked already. A token that isn't stored would be none either.
     fn who_must_be_alive(&self) -> Option<&TokenKey> {
-        let caller = self.caller.as_ref().filter(|caller| !caller.last_use);
-        caller.map(|caller| &caller.found.key)
+        let found = &self.caller.as_ref().filter(|caller| !caller.last_use)?.found;
+        // A batch token has no record; it lives as long as who made it.
+        if found.token.is_batch() { found.token.parent.as_ref() } else { Some(&found.key) }
     }
 }
 
