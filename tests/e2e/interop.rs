@@ -107,6 +107,126 @@ async fn a_go_plug_in_lives_under_our_host() {
     assert_eq!(server.stop().await, Some(0));
 }
 
+/// An auth method on HashiCorp's SDK: logins, renewals, what its tokens are and when they end.
+#[tokio::test]
+async fn a_go_auth_method_lives_under_our_host() {
+    let test = "a_go_auth_method_lives_under_our_host";
+    let Some(plugin) = go_program(test, "go-auth-plugin") else { return };
+    let mut site = Site::new("");
+    let (server, api) = site.open().await;
+    let sha256 = site.install(&plugin);
+    let body = json!({ "sha256": sha256, "command": "go-auth-plugin" });
+    api.write("sys/plugins/catalog/auth/users", body).await.ok();
+    for path in ["sys/auth/staff", "sys/auth/guests"] {
+        api.write(path, json!({ "type": "users" })).await.ok();
+    }
+    assert_eq!(server.children().len(), 1, "two mounts share a process");
+    assert_eq!(api.write("sys/mounts/x", json!({ "type": "users" })).await.status, 400);
+    let bob = json!({
+        "password": "pw", "token_policies": "dev", "token_ttl": "10m", "token_num_uses": 50,
+    });
+    api.write("auth/staff/users/bob", bob).await.ok();
+    let nobody = server.api("");
+    let password = json!({ "password": "pw" });
+    let guests = nobody.write("auth/guests/login/bob", password.clone()).await;
+    assert_eq!(
+        (guests.status, guests.text("errors/0")),
+        (400, "invalid username or password".into())
+    );
+    let login = nobody.write("auth/staff/login/bob", password.clone()).await.ok();
+    assert_eq!(login.body["auth"]["policies"], json!(["default", "dev"]));
+    assert_eq!(login.body["auth"]["metadata"], json!({ "username": "bob" }));
+    assert_eq!(login.body["auth"]["lease_duration"], 600);
+    assert_eq!(login.body["auth"]["num_uses"], 50);
+    let token = login.text("auth/client_token");
+    let own = server.api(&token);
+    let known = own.read("auth/token/lookup-self").await.ok();
+    assert_eq!(known.text("data/path"), "auth/staff/login/bob");
+    assert_eq!(known.text("data/display_name"), "staff-bob");
+    assert_eq!(known.body["data"]["orphan"], true);
+
+    let renewed = own.write("auth/token/renew-self", json!({ "increment": "5m" })).await.ok();
+    assert_eq!(renewed.body["auth"]["lease_duration"], 300);
+    api.write("auth/staff/users/bob", json!({ "token_policies": "dev,ops" })).await.ok();
+    let refused = own.write("auth/token/renew-self", json!({})).await;
+    let text =
+        "1 error occurred:\n\t* failed to renew entry: policies have changed, not renewing\n\n";
+    assert_eq!((refused.status, refused.text("errors/0")), (500, text.to_owned()));
+    api.delete("auth/staff/users/bob").await.ok();
+    assert_eq!(own.write("auth/token/renew-self", json!({})).await.status, 204);
+
+    // CVE-2026-46405: what fails beside a login, or may not be made, leaves no token.
+    let count = async || api.send("LIST", "auth/token/accessors", None).await.unwrap();
+    let before = count().await.ok().body["data"]["keys"].as_array().unwrap().len();
+    let eve = json!({ "password": "pw", "token_policies": "dev" });
+    api.write("auth/staff/users/eve", eve.clone()).await.ok();
+    for (fail, status) in [("error", 400), ("response", 400)] {
+        let body = json!({ "password": "pw", "fail": fail });
+        let failed = nobody.write("auth/staff/login/eve", body).await;
+        assert_eq!(failed.status, status, "{failed:?}");
+        assert!(failed.body["auth"].is_null(), "{failed:?}");
+    }
+    for terms in [
+        json!({ "token_policies": "Root" }),
+        json!({ "token_policies": "dev", "token_type": "batch" }),
+        json!({ "token_type": "service", "token_bound_cidrs": "10.0.0.0/8" }),
+    ] {
+        api.write("auth/staff/users/eve", terms.clone()).await.ok();
+        let refused = nobody.write("auth/staff/login/eve", password.clone()).await;
+        assert_eq!(refused.status, 400, "{terms} {refused:?}");
+    }
+    assert_eq!(count().await.ok().body["data"]["keys"].as_array().unwrap().len(), before);
+
+    let tune = json!({
+        "passthrough_request_headers": ["Authorization", "X-Mine"],
+        "allowed_response_headers": ["X-Probe"],
+    });
+    api.write("sys/auth/staff/tune", tune).await.ok();
+    let probe = api.read("auth/staff/probe/closed").await.ok();
+    assert!(probe.body["data"]["headers"].is_null(), "{probe:?}");
+    assert_eq!(probe.text("data/mount_point"), "auth/staff/");
+    // CVE-2026-4525: whatever of a token is in a header stays here.
+    let bearer = format!("bearer {}", api.token());
+    let told = api.with_header("authorization", &bearer).with_header("x-mine", "a");
+    let probe = told.read("auth/staff/probe/closed").await.ok();
+    assert_eq!(probe.body["data"]["headers"], json!({ "X-Mine": ["a"] }), "{probe:?}");
+    let told = nobody.with_header("Authorization", &format!("Bearer {}", api.token()));
+    let probe = told.read("auth/staff/probe/closed").await.ok();
+    assert!(probe.body["data"]["headers"].is_null(), "{probe:?}");
+    let told = nobody.with_header("authorization", "Negotiate YWJj");
+    let probe = told.read("auth/staff/probe/open").await.ok();
+    let passed = json!({ "Authorization": ["Negotiate YWJj"] });
+    assert_eq!(probe.body["data"]["headers"], passed, "{probe:?}");
+    assert_eq!(nobody.read("auth/staff/probe/closed").await.status, 403);
+    assert_eq!(nobody.read("auth/staff/probe/open").await.ok().text("data/token"), "");
+
+    // A moved method loses its tokens and keeps its users.
+    api.write("auth/staff/users/eve", json!({ "password": "pw", "token_bound_cidrs": "" }))
+        .await
+        .ok();
+    let login = nobody.write("auth/staff/login/eve", password.clone()).await.ok();
+    let token = login.text("auth/client_token");
+    let body = json!({ "from": "auth/staff", "to": "auth/people" });
+    let id = api.write("sys/remount", body).await.ok().text("data/migration_id");
+    until("the method is moved", SOON, || async {
+        let status = api.read(&format!("sys/remount/status/{id}")).await.ok();
+        (status.text("data/migration_info/status") == "success").then_some(())
+    })
+    .await;
+    assert_eq!(server.api(&token).read("auth/token/lookup-self").await.status, 403);
+    let login = nobody.write("auth/people/login/eve", password.clone()).await.ok();
+    let token = login.text("auth/client_token");
+    let probe = api.read("auth/people/probe/closed").await.ok();
+    assert_eq!(probe.text("data/mount_point"), "auth/people/");
+    api.delete("sys/auth/people").await.ok();
+    assert_eq!(server.api(&token).read("auth/token/lookup-self").await.status, 403);
+    assert_eq!(nobody.write("auth/people/login/eve", password).await.status, 403);
+    api.delete("sys/auth/guests").await.ok();
+    until("the process is gone", SOON, || async { server.children().is_empty().then_some(()) })
+        .await;
+    assert_eq!(server.stop().await, Some(0));
+}
+
 /// Our engine under the host code of HashiCorp's and OpenBao's SDK.
 #[tokio::test]
 async fn our_engine_lives_under_the_hosts_of_others() {
