@@ -24,6 +24,7 @@ pub(crate) fn document(model: &Model) -> TokenStream {
     let seal_wrap = model.document.seal_wrap;
     let local = model.document.local;
     let root = model.document.root;
+    let apart = model.document.apart;
     let stored = model.fields.iter().map(write_field);
     let shown = model.fields.iter().map(|field| {
         let (ident, ty, name) = (&field.ident, &field.ty, &field.name);
@@ -47,6 +48,7 @@ pub(crate) fn document(model: &Model) -> TokenStream {
             const SEAL_WRAP: bool = #seal_wrap;
             const LOCAL: bool = #local;
             const ROOT: bool = #root;
+            const APART: bool = #apart;
             const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
 
             fn from_fields(

@@ -18,6 +18,7 @@ pub(crate) struct DocumentAttributes {
     pub(crate) seal_wrap: bool,
     pub(crate) local: bool,
     pub(crate) root: bool,
+    pub(crate) apart: bool,
     pub(crate) validate: Option<syn::Path>,
 }
 
@@ -68,11 +69,13 @@ impl DocumentAttributes {
                     found.local = true;
                 } else if meta.path.is_ident("root") {
                     found.root = true;
+                } else if meta.path.is_ident("apart") {
+                    found.apart = true;
                 } else if meta.path.is_ident("validate") {
                     found.validate = Some(meta.value()?.parse()?);
                 } else {
                     return Err(meta.error(
-                        "unknown attribute; there are path = \"…\", seal_wrap, local, root and validate = function",
+                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, apart and validate = function",
                     ));
                 }
                 Ok(())

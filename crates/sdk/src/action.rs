@@ -69,6 +69,7 @@ enum ReplyKind {
     NotFound,
     NoContent,
     Data(RawObject, Vec<String>),
+    Missing(RawObject, Vec<String>),
     Raw(Raw),
 }
 
@@ -90,6 +91,13 @@ impl Reply {
         Self(ReplyKind::Data(out.finish(), Vec::new()))
     }
 
+    /// What the path names isn't there any more, and this is known of it (404, with data).
+    pub fn gone(answer: &impl Answer) -> Self {
+        let mut out = ObjectWriter::new();
+        answer.write(&mut out);
+        Self(ReplyKind::Missing(out.finish(), Vec::new()))
+    }
+
     /// Names, sorted by the caller, as lists answer them. None is "not found", as in Vault.
     pub fn keys(names: &[String]) -> Self {
         if names.is_empty() {
@@ -108,19 +116,22 @@ impl Reply {
     /// Adds a warning for the client to an answer with data.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
-        if let ReplyKind::Data(_, warnings) = &mut self.0 {
+        if let ReplyKind::Data(_, warnings) | ReplyKind::Missing(_, warnings) = &mut self.0 {
             warnings.push(warning.into());
         }
         self
     }
 
-    fn into_response(self, operation: Operation) -> Response {
+    pub(crate) fn into_response(self, operation: Operation) -> Response {
         match self.0 {
             ReplyKind::NoContent if operation.is_read() => status_only(204),
             ReplyKind::NotFound if !operation.is_read() => status_only(404),
             ReplyKind::NoContent | ReplyKind::NotFound => Response::Nothing,
             ReplyKind::Data(object, warnings) => {
                 Response::Data(Data { warnings, ..Data::new(object) })
+            }
+            ReplyKind::Missing(object, warnings) => {
+                Response::Missing(Data { warnings, ..Data::new(object) })
             }
             ReplyKind::Raw(raw) => Response::Raw(raw),
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use strongroom_types::Timestamp;
+use strongroom_types::{RawObject, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,8 +14,8 @@ use crate::blueprint::{Blueprint, Route, Target};
 use crate::context::Services;
 use crate::document::Documents;
 use crate::engine::{
-    Description, Engine, EngineError, Existence, LeaseContext, Mount, Operation, Request, Response,
-    StatusKind,
+    Data, Description, Engine, EngineError, Existence, LeaseContext, Mount, Operation, Request,
+    Response, StatusKind,
 };
 use crate::field::take_captures;
 use crate::help;
@@ -23,7 +23,10 @@ use crate::intent::Intents;
 use crate::leased::{LeasedPath, kind_of};
 use crate::panics::caught;
 use crate::pattern::Captures;
+use crate::records::Records;
+use crate::resource::{ListPath, Listing};
 use crate::stored::listed;
+use crate::takeover::{self, Gate};
 
 /// An instance.
 pub(crate) struct Backend {
@@ -34,9 +37,12 @@ pub(crate) struct Backend {
     tasks: TaskTracker,
     closing: CancellationToken,
     sweeping: Arc<Sweeping>,
+    gate: Arc<Gate>,
+    taking_over: Arc<Sweeping>,
 }
 
-/// The one task that undoes stale intents: two would undo side by side.
+/// The one task that undoes stale intents: two would undo side by side. And the one that takes over
+/// documents of before.
 #[derive(Default)]
 struct Sweeping {
     runs: Mutex<bool>,
@@ -44,17 +50,34 @@ struct Sweeping {
     look: Notify,
 }
 
-/// Names in one answer to a list.
-const LIST_LIMIT: usize = 1_000_000;
-
 impl Backend {
     pub(crate) fn new(blueprint: Blueprint, description: Description, mount: Mount) -> Self {
         let tasks = TaskTracker::new();
         let documents = Documents::new(mount.storage.clone(), tasks.clone());
         let intents = Intents::new(mount.clone());
-        let services = Arc::new(Services { mount, documents });
+        let records = Records::new(mount.storage.clone());
+        let services = Arc::new(Services { mount, documents, records });
         let (closing, sweeping) = (CancellationToken::new(), Arc::default());
-        Self { blueprint, description, services, intents, tasks, closing, sweeping }
+        let (gate, taking_over) = Default::default();
+        Self {
+            blueprint,
+            description,
+            services,
+            intents,
+            tasks,
+            closing,
+            sweeping,
+            gate,
+            taking_over,
+        }
+    }
+
+    /// What was before this engine must have moved before anything is asked of it.
+    fn check_gate(&self) -> Result<(), EngineError> {
+        match self.blueprint.takeover() {
+            Some(takeover) if !self.gate.is_open() => Err(takeover::refusal(takeover.meanwhile)),
+            _ => Ok(()),
+        }
     }
 
     fn route(&self, path: &str) -> Option<(&Route, Captures)> {
@@ -63,14 +86,18 @@ impl Backend {
     }
 
     async fn run(&self, request: Request) -> Result<Response, EngineError> {
+        if request.operation != Operation::Help {
+            self.check_gate()?;
+        }
         match request.operation {
             Operation::Help => return Ok(help::of(&self.blueprint, &request.path)),
             Operation::List => return self.list(&request).await,
             Operation::Renew | Operation::Revoke => return self.lease(&request).await,
             _ => {}
         }
-        let (route, captures) =
-            self.route(&request.path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
+        let Some((route, captures)) = self.route(&request.path) else {
+            return self.elsewhere(&request);
+        };
         let mut request = request;
         let warnings = if route.takes_any_field() {
             Vec::new()
@@ -80,20 +107,41 @@ impl Backend {
         };
         let context = Context::of_request(self.services.clone(), &request);
         let mut response = self.dispatch(route, &captures, &context, &request).await?;
-        if let Response::Data(data) = &mut response {
+        if let Response::Data(data) | Response::Missing(data) = &mut response {
             data.warnings.extend(warnings);
         }
         Ok(response)
     }
 
+    /// A path that isn't declared.
+    fn elsewhere(&self, request: &Request) -> Result<Response, EngineError> {
+        match self.blueprint.hint(request.operation, &request.path) {
+            Some(hint) => {
+                Ok(Response::Missing(Data { warnings: vec![hint], ..Data::new(RawObject::null()) }))
+            }
+            None => Err(EngineError::Status(StatusKind::UnsupportedPath)),
+        }
+    }
+
     async fn check_existence(&self, request: &Request) -> Result<Existence, EngineError> {
+        self.check_gate()?;
         let (route, captures) =
             self.route(&request.path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
         let key = route.pattern.key(&values(&captures));
         let exists = match &route.target {
-            Target::Document(document) => document.exists(&self.services.documents, &key).await?,
+            Target::Document(document) => {
+                let key = document.key(&key);
+                document.exists(&self.services.documents, &key).await?
+            }
             Target::FreeForm(form) => form.exists(&self.services, &key).await?,
-            Target::Credential(_) | Target::Action { .. } => return Ok(Existence::NoCheck),
+            Target::Actions(actions) => match &actions.exists {
+                Some(check) if actions.write.is_some() => {
+                    let context = Context::of_request(self.services.clone(), request);
+                    check.exists(context, captures.first().to_owned()).await?
+                }
+                _ => return Ok(Existence::NoCheck),
+            },
+            Target::Credential(_) => return Ok(Existence::NoCheck),
         };
         Ok(if exists { Existence::Exists } else { Existence::Absent })
     }
@@ -108,7 +156,7 @@ impl Backend {
         let unsupported = Err(EngineError::Status(StatusKind::UnsupportedOperation));
         match &route.target {
             Target::Document(document) => {
-                let key = route.pattern.key(&values(captures));
+                let key = document.key(&route.pattern.key(&values(captures)));
                 document.handle(&self.services.documents, &key, request).await
             }
             Target::FreeForm(form) => {
@@ -119,13 +167,8 @@ impl Backend {
                 credential.issue(context, &self.intents, captures.first()).await
             }
             Target::Credential(_) => unsupported,
-            Target::Action { read, write } => {
-                let action = match request.operation {
-                    Operation::Read => read,
-                    Operation::Create | Operation::Update => write,
-                    _ => &None,
-                };
-                let Some(action) = action else { return unsupported };
+            Target::Actions(actions) => {
+                let Some(action) = actions.of(request.operation) else { return unsupported };
                 action.run(context.clone(), request.operation, &request.fields).await
             }
         }
@@ -136,24 +179,44 @@ impl Backend {
             "" => String::new(),
             path => format!("{}/", path.trim_end_matches('/')),
         };
-        let listable = |route: &&Route| match &route.target {
-            Target::Document(_) => route.pattern.folder() == Some(path.as_str()),
-            // A free-form folder may be anywhere below.
-            Target::FreeForm(_) => route.pattern.folder().is_some_and(|at| path.starts_with(at)),
-            Target::Credential(_) | Target::Action { .. } => false,
-        };
-        if !self.blueprint.routes().iter().any(|route| listable(&route)) {
-            let known = self.route(path.trim_end_matches('/')).is_some();
-            let kind =
-                if known { StatusKind::UnsupportedOperation } else { StatusKind::UnsupportedPath };
-            return Err(EngineError::Status(kind));
+        let found = self.blueprint.routes().iter().find_map(|route| {
+            let below = path.strip_prefix(route.pattern.folder()?)?;
+            match &route.target {
+                Target::Document(document) if below.is_empty() => {
+                    Some(Folder::Stored(document.key(&path)))
+                }
+                // A free-form folder may be anywhere below.
+                Target::FreeForm(_) => Some(Folder::Stored(path.clone())),
+                Target::Actions(actions) => Some(Folder::Listed(actions.list.as_ref()?, below)),
+                Target::Document(_) | Target::Credential(_) => None,
+            }
+        });
+        match found {
+            Some(Folder::Stored(folder)) => {
+                let Listing { folder, after, limit } = Listing::read(&folder, &request.fields)?;
+                let documents = &self.services.documents;
+                Ok(listed(&documents.list(&folder, after.as_deref(), limit).await?))
+            }
+            Some(Folder::Listed(list, below)) => {
+                let listing = Listing::read(below, &request.fields)?;
+                let context = Context::of_request(self.services.clone(), request);
+                list.list(context, listing).await
+            }
+            None if self.is_known(&path) => {
+                Err(EngineError::Status(StatusKind::UnsupportedOperation))
+            }
+            None => self.elsewhere(request),
         }
-        let after = request.fields.text("after");
-        let limit =
-            request.fields.get("limit").and_then(|raw| raw.get().trim_matches('"').parse().ok());
-        let limit = limit.filter(|limit| *limit > 0).unwrap_or(LIST_LIMIT);
-        let names = self.services.documents.list(&path, after.as_deref(), limit).await?;
-        Ok(listed(&names))
+    }
+
+    /// Whether a folder is, or lies in, a declared path.
+    fn is_known(&self, folder: &str) -> bool {
+        let reaches = |route: &Route| {
+            let above = route.pattern.folder().filter(|_| route.pattern.takes_any_rest());
+            above.is_some_and(|above| !above.is_empty() && folder.starts_with(above))
+        };
+        self.route(folder.trim_end_matches('/')).is_some()
+            || self.blueprint.routes().iter().any(reaches)
     }
 
     async fn lease(&self, request: &Request) -> Result<Response, EngineError> {
@@ -167,6 +230,49 @@ impl Backend {
             Operation::Renew => credential.renew(&context, lease).await,
             _ => credential.revoke(&context, lease).await.map(|()| Response::Nothing),
         }
+    }
+
+    /// Moves what a mount kept before, until nothing of it is left or the instance closes.
+    fn take_over(&self) {
+        let Some(takeover) = self.blueprint.takeover().cloned() else { return };
+        if self.gate.is_open() || std::mem::replace(&mut *self.taking_over.lock(), true) {
+            return;
+        }
+        let context = Context::background(self.services.clone());
+        let storage = self.services.mount.storage.clone();
+        let (gate, closing) = (self.gate.clone(), self.closing.clone());
+        let done = Done(self.taking_over.clone());
+        self.tasks.spawn(async move {
+            let _done = done;
+            while !closing.is_cancelled() {
+                match takeover.step(&context, &*storage).await {
+                    Ok(true) => {}
+                    Ok(false) => return gate.open(),
+                    Err(error) => {
+                        // The next periodic tick tries again.
+                        tracing::warn!(%error, "documents of before could not be taken over yet");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Whether this mount may be opened as this engine, and whether it has to be taken over first.
+    async fn look_at_storage(&self) -> Result<(), EngineError> {
+        let storage = &*self.services.mount.storage;
+        if let Some(why) = self.blueprint.records_refused()
+            && takeover::has_records(storage).await?
+        {
+            return Err(EngineError::user(why));
+        }
+        if self.blueprint.takeover().is_some() {
+            match takeover::is_needed(storage).await? {
+                true => self.take_over(),
+                false => self.gate.open(),
+            }
+        }
+        Ok(())
     }
 
     fn credential(&self, lease: &LeaseContext) -> Result<&Arc<dyn LeasedPath>, EngineError> {
@@ -209,6 +315,7 @@ impl Engine for Backend {
     }
 
     async fn initialize(&self) -> Result<(), EngineError> {
+        self.look_at_storage().await?;
         self.sweep();
         Ok(())
     }
@@ -227,6 +334,7 @@ impl Engine for Backend {
     }
 
     async fn periodic(&self) -> Result<(), EngineError> {
+        self.take_over();
         self.sweep();
         Ok(())
     }
@@ -249,6 +357,14 @@ impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Backend").field("blueprint", &self.blueprint).finish_non_exhaustive()
     }
+}
+
+/// What is listed.
+enum Folder<'a> {
+    /// Names of documents in a folder of storage.
+    Stored(String),
+    /// What an action says, of a folder below its path.
+    Listed(&'a Arc<dyn ListPath>, &'a str),
 }
 
 /// The work of undoing stale intents.

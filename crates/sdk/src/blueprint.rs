@@ -5,19 +5,25 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::action::{ActionPath, Handler, Input, Reply};
 use crate::backend::Backend;
 use crate::credential::Credential;
 use crate::document::Document;
-use crate::engine::{Description, Engine, EngineError, Factory, Kind, Mount, SpecialPaths};
+use crate::engine::{
+    Description, Engine, EngineError, Factory, Kind, Mount, Operation, SpecialPaths,
+};
 use crate::field::FieldSpec;
 use crate::free_form::FreeForm;
 use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use crate::leased::{LeasedKind, LeasedPath};
 use crate::openapi::{PathDoc, Verbs};
 use crate::pattern::Pattern;
+use crate::records::Key;
+use crate::resource::{Actions, ListPath, Lister, Listing, Resource};
 use crate::stored::{StoredDocument, StoredPath};
+use crate::takeover::Takeover;
 use crate::{Context, Error};
 
 /// An engine, declared. Everything else follows: routing, existence checks, lists, special paths,
@@ -28,10 +34,16 @@ pub struct Blueprint {
     version: &'static str,
     help: &'static str,
     exclusive: bool,
+    takeover: Option<Takeover>,
+    refuses_records: Option<&'static str>,
+    elsewhere: Option<Elsewhere>,
     routes: Vec<Route>,
     /// Which of them was declared last: a write joins the read of its path.
     last: usize,
 }
+
+/// What is said to those who ask for a path that isn't declared.
+pub(crate) type Elsewhere = fn(Operation, &str) -> Option<String>;
 
 /// One declared path.
 #[derive(Clone)]
@@ -49,13 +61,23 @@ pub(crate) enum Target {
     Document(Arc<dyn StoredPath>),
     FreeForm(Arc<FreeForm>),
     Credential(Arc<dyn LeasedPath>),
-    Action { read: Option<Arc<dyn ActionPath>>, write: Option<Arc<dyn ActionPath>> },
+    Actions(Box<Actions>),
 }
 
 impl Blueprint {
     /// An engine without paths. `version` is its semantic version: `env!("CARGO_PKG_VERSION")`.
     pub fn new(name: &'static str, version: &'static str) -> Self {
-        Self { name, version, help: "", exclusive: false, routes: Vec::new(), last: 0 }
+        Self {
+            name,
+            version,
+            help: "",
+            exclusive: false,
+            takeover: None,
+            refuses_records: None,
+            elsewhere: None,
+            routes: Vec::new(),
+            last: 0,
+        }
     }
 
     /// What the engine is for, in a sentence or two.
@@ -90,6 +112,55 @@ impl Blueprint {
     #[must_use]
     pub fn free_form(self, path: &'static str, help: &'static str, form: FreeForm) -> Self {
         self.route(path, help, false, Target::FreeForm(Arc::new(form)))
+    }
+
+    /// Things that the engine keeps in its own way.
+    #[must_use]
+    pub fn resource(self, path: &'static str, help: &'static str, resource: Resource) -> Self {
+        self.route(path, help, false, Target::Actions(Box::new(resource.0)))
+    }
+
+    /// A folder that can be listed, and nothing else.
+    #[must_use]
+    pub fn list<F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
+    where
+        F: Fn(Context, Listing) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        let list: Arc<dyn ListPath> = Arc::new(Lister(action));
+        let actions = Actions { list: Some(list), ..Actions::default() };
+        self.route(path, help, false, Target::Actions(Box::new(actions)))
+    }
+
+    /// Takes over mounts that kept free-form documents: when one is opened, `convert` says for each
+    /// document what it becomes, the record that stands for it first. Documents move in batches
+    /// that are each whole, so that none is lost or there twice, wherever the process dies; the
+    /// next start goes on. Requests are refused with `meanwhile` until all have moved. No other
+    /// instance runs beside this one.
+    #[must_use]
+    pub fn takes_over_free_form<F>(mut self, meanwhile: &'static str, convert: F) -> Self
+    where
+        F: Fn(&Context, &str, Bytes) -> Vec<(Key, Bytes)> + Send + Sync + 'static,
+    {
+        self.exclusive = true;
+        self.takeover = Some(Takeover { meanwhile, convert: Arc::new(convert) });
+        self
+    }
+
+    /// Not to be opened on a mount that keeps records: another edition took it over, and this one
+    /// would hide what is there. The operator is told `why`.
+    #[must_use]
+    pub fn refuses_records(mut self, why: &'static str) -> Self {
+        self.refuses_records = Some(why);
+        self
+    }
+
+    /// What to tell those who ask for a path that isn't declared, if anything: they get "not found",
+    /// with that as a warning.
+    #[must_use]
+    pub fn elsewhere(mut self, hint: fn(Operation, &str) -> Option<String>) -> Self {
+        self.elsewhere = Some(hint);
+        self
     }
 
     /// A leased credential.
@@ -151,13 +222,17 @@ impl Blueprint {
     ) -> Self {
         // A read and a write of one path are one route.
         let same = self.routes.iter_mut().enumerate().find(|(_, r)| r.pattern.text() == path);
-        if let Some((index, Route { target: Target::Action { read, write }, .. })) = same {
-            *read = new_read.or(read.take());
-            *write = new_write.or(write.take());
+        if let Some((index, Route { target: Target::Actions(actions), .. })) = same
+            && actions.exists.is_none()
+            && actions.list.is_none()
+        {
+            actions.read = new_read.or(actions.read.take());
+            actions.write = new_write.or(actions.write.take());
             self.last = index;
             return self;
         }
-        self.route(path, help, false, Target::Action { read: new_read, write: new_write })
+        let actions = Actions { read: new_read, write: new_write, ..Actions::default() };
+        self.route(path, help, false, Target::Actions(Box::new(actions)))
     }
 
     fn route(mut self, path: &'static str, help: &'static str, root: bool, target: Target) -> Self {
@@ -199,6 +274,18 @@ impl Blueprint {
 
     pub(crate) fn engine_help(&self) -> &'static str {
         self.help
+    }
+
+    pub(crate) fn takeover(&self) -> Option<&Takeover> {
+        self.takeover.as_ref()
+    }
+
+    pub(crate) fn records_refused(&self) -> Option<&'static str> {
+        self.refuses_records
+    }
+
+    pub(crate) fn hint(&self, operation: Operation, path: &str) -> Option<String> {
+        self.elsewhere.and_then(|hint| hint(operation, path))
     }
 
     pub(crate) fn routes(&self) -> &[Route] {
@@ -264,7 +351,7 @@ impl Blueprint {
                 special.unauthenticated.push(path);
             }
             if let Target::Document(document) = &route.target {
-                let key = storage_prefix(&route.pattern);
+                let key = document.key(&storage_prefix(&route.pattern));
                 if document.seal_wrap() {
                     special.seal_wrap_storage.push(key.clone());
                 }
@@ -327,10 +414,7 @@ impl Route {
         match &self.target {
             Target::Document(document) => document.fields().iter().collect(),
             Target::FreeForm(_) | Target::Credential(_) => Vec::new(),
-            Target::Action { read, write } => {
-                let both = [read, write].into_iter().flatten();
-                both.flat_map(|action| action.fields().iter()).collect()
-            }
+            Target::Actions(actions) => actions.fields(),
         }
     }
 
@@ -341,9 +425,15 @@ impl Route {
             Target::Document(_) => (all, true),
             Target::FreeForm(_) => (Verbs { list: true, ..all }, true),
             Target::Credential(_) => (Verbs { read: true, ..Verbs::default() }, false),
-            Target::Action { read, write } => {
-                let (read, write) = (read.is_some(), write.is_some());
-                (Verbs { read, write, ..Verbs::default() }, false)
+            Target::Actions(actions) => {
+                let verbs = Verbs {
+                    read: actions.read.is_some(),
+                    list: actions.list.is_some(),
+                    write: actions.write.is_some(),
+                    patch: actions.patch.is_some(),
+                    delete: actions.delete.is_some(),
+                };
+                (verbs, actions.exists.is_some())
             }
         };
         let path = PathDoc {

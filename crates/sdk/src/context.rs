@@ -8,6 +8,7 @@ use crate::Error;
 use crate::document::{Document, Documents};
 use crate::engine::{Lifetimes, Mount, Request, System};
 use crate::pattern::Pattern;
+use crate::records::Records;
 
 /// The instance's services, and who asks. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub struct Context {
 pub(crate) struct Services {
     pub(crate) mount: Mount,
     pub(crate) documents: Documents,
+    pub(crate) records: Records,
 }
 
 /// What belongs to the request.
@@ -51,6 +53,11 @@ impl Context {
     /// The documents of this mount.
     pub fn documents(&self) -> &Documents {
         &self.services.documents
+    }
+
+    /// What this mount keeps beside documents.
+    pub fn records(&self) -> &Records {
+        &self.services.records
     }
 
     /// The only document of its kind, such as the configuration. When it isn't there the user is

@@ -39,6 +39,7 @@ pub async fn check(engine: Blueprint, samples: &[(&str, &str)]) {
             help_covers_every_path(&host, engine).await;
             unknown_paths_are_unsupported(&host, engine).await;
             documents_exist_when_they_are_there(&host, engine, samples).await;
+            resources_exist_when_they_are_there(&host, engine, samples).await;
             odd_input_is_refused_and_not_repeated(&host, engine, samples).await;
             leases_of_others_are_refused(&host).await;
             a_panic_harms_nobody_else(&host).await;
@@ -137,6 +138,13 @@ async fn unknown_paths_are_unsupported(host: &Host, engine: &Blueprint) {
     let text = StatusKind::UnsupportedPath.text();
     for operation in OPERATIONS.into_iter().filter(|operation| goes_by_path(*operation)) {
         let refused = host.send(operation, path, "{}").await.err();
+        if let Some(hint) = engine.hint(operation, path) {
+            let is_so = refused.as_ref().is_some_and(|refused| {
+                refused.kind == ErrorKind::NotFound && refused.warnings == [hint.clone()]
+            });
+            ensure!(is_so, "{operation} of the unknown {path}: {refused:?}, not the hint {hint:?}");
+            continue;
+        }
         let is_so = refused.as_ref().is_some_and(|refused| refused.message == text);
         ensure!(is_so, "{operation} of the unknown {path}: {refused:?}, not {text:?}");
     }
@@ -154,7 +162,9 @@ async fn documents_exist_when_they_are_there(
         let has_sample = samples.iter().any(|(path, _)| route.pattern.matches(path).is_some());
         ensure!(!stores || has_sample, "there is no sample for {}", route.pattern.text());
     }
-    for (path, body) in samples {
+    let of_documents =
+        |(path, _): &&(&str, &str)| !engine.routes().iter().any(|r| is_resource(r, path));
+    for (path, body) in samples.iter().filter(of_documents) {
         is_absent(host, path).await;
         for round in ["create", "update"] {
             let written = host.write(path, body).await;
@@ -172,12 +182,40 @@ async fn documents_exist_when_they_are_there(
             ensure!(names.iter().any(|listed| listed == name), "{folder} doesn't list {name:?}");
         }
     }
-    for (path, _) in samples.iter().rev() {
+    for (path, _) in samples.iter().rev().filter(of_documents) {
         ensure!(host.delete(path).await.is_ok(), "{path} can't be deleted");
         is_absent(host, path).await;
         ensure!(host.delete(path).await.is_ok(), "{path} can't be deleted twice");
     }
     ensure!(host.stored_keys().is_empty(), "something stays stored: {:?}", host.stored_keys());
+}
+
+/// A resource keeps what it likes, also when it is deleted; its existence check must know all the
+/// same what was written.
+async fn resources_exist_when_they_are_there(
+    host: &Host,
+    engine: &Blueprint,
+    samples: &[(&str, &str)],
+) {
+    for route in engine.routes() {
+        let path = route.pattern.text();
+        let creates = matches!(&route.target, Target::Actions(it) if it.exists.is_some() && it.write.is_some());
+        let sample = samples.iter().find(|(path, _)| is_resource(route, path));
+        ensure!(!creates || sample.is_some(), "there is no sample for {path}");
+        let Some((path, body)) = sample.filter(|_| creates) else { continue };
+        ensure!(
+            host.exists(path).await == Ok(Existence::Absent),
+            "{path} exists without being there"
+        );
+        let written = host.write(path, body).await;
+        ensure!(written.is_ok(), "the create of {path} failed: {:?}", written.err());
+        ensure!(host.exists(path).await == Ok(Existence::Exists), "{path} was written, and isn't");
+    }
+}
+
+fn is_resource(route: &Route, path: &str) -> bool {
+    let is = matches!(&route.target, Target::Actions(actions) if actions.exists.is_some());
+    is && route.pattern.matches(path).is_some()
 }
 
 async fn is_absent(host: &Host, path: &str) {
@@ -194,11 +232,13 @@ fn secrets_stay_inside(host: &Host, route: &Route, path: &str, body: &str, shown
         let leaks = !secret.is_empty() && shown.contains(&secret);
         ensure!(!leaks, "{path} shows the secret {:?}", spec.name);
     }
-    if matches!(&route.target, Target::Document(document) if document.seal_wrap()) {
-        let special = host.description().special.seal_wrap_storage;
-        let stored = host.stored(path);
+    if let Target::Document(document) = &route.target
+        && document.seal_wrap()
+    {
+        let (special, key) = (host.description().special.seal_wrap_storage, document.key(path));
+        let stored = host.stored(&key);
         ensure!(stored.is_some_and(|s| s.seal_wrap), "{path} isn't stored under the seal");
-        let said = special.iter().any(|special| path.starts_with(special.as_str()));
+        let said = special.iter().any(|special| key.starts_with(special.as_str()));
         ensure!(said, "{path} is under the seal, and not among {special:?}");
     }
 }

@@ -14,9 +14,10 @@ use strongroom_types::Fields;
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::engine::{Precondition, Storage, StorageBatch, StorageError};
+use crate::engine::{Storage, StorageBatch, StorageError, Stored};
 use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
 use crate::pattern::Pattern;
+use crate::records::{Key, unchanged};
 
 /// A stored document. Derive it:
 ///
@@ -49,7 +50,8 @@ use crate::pattern::Pattern;
 ///
 /// Of `#[document(…)]`, `path` is needed; a `{name}` in it makes a collection, which can be listed.
 /// `seal_wrap` asks for the seal's extra encryption, `local` keeps the document from replication,
-/// `root` asks for the `sudo` capability, and `validate = function` names a
+/// `root` asks for the `sudo` capability, `apart` keeps it under a key that no client can name (for an
+/// engine that has free-form documents as well, or takes over those of before), and `validate = function` names a
 /// `fn(&Self) -> Result<(), String>` that sees the whole document before it is stored.
 pub trait Document: Sized + Send + Sync + 'static {
     /// Where it lies below the mount; also its storage key.
@@ -62,6 +64,8 @@ pub trait Document: Sized + Send + Sync + 'static {
     const LOCAL: bool;
     /// Whether its path needs `sudo`.
     const ROOT: bool;
+    /// Whether it is kept under a key that no client can name.
+    const APART: bool;
     /// Its fields.
     const FIELDS: &'static [FieldSpec];
 
@@ -105,21 +109,49 @@ impl Documents {
 
     /// The document at the captures of its path: none for `config`, the name for `roles/{name}`.
     pub async fn get<D: Document>(&self, captures: &[&str]) -> Result<Option<Arc<D>>, Error> {
-        let key = Pattern::new(D::PATH).key(captures);
+        let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
         self.find::<D>(&key).await
     }
 
     /// Stores a document, replacing what was there.
     pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
-        let key = Pattern::new(D::PATH).key(captures);
+        let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
         self.write(key.clone(), StorageBatch::put(key, stored_form(document), D::SEAL_WRAP))
             .await?;
         Ok(())
     }
 
+    /// Makes of the document that is there, if any, the one that is to be. Where the host can, a write
+    /// that came in between is not lost: `edit` is asked again.
+    pub async fn change<D: Document>(
+        &self,
+        captures: &[&str],
+        edit: impl Fn(Option<D>) -> Result<D, Error>,
+    ) -> Result<(), Error> {
+        let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
+        let mut last = StorageError::Unsupported;
+        for _ in 0..MERGES {
+            let stored = self.storage.get(&key).await?;
+            let read = |stored: &Stored| {
+                let fields = Fields::from_trusted(&stored.value).map_err(|_| unreadable(&key))?;
+                D::from_fields(&fields).map_err(|_| unreadable(&key))
+            };
+            let document = edit(stored.as_ref().map(read).transpose()?)?;
+            let mut batch = StorageBatch::put(&key, stored_form(&document), D::SEAL_WRAP);
+            if self.storage.is_atomic() {
+                batch.preconditions.push(unchanged(&key, stored.as_ref()));
+            }
+            match self.write(key.clone(), batch).await {
+                Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
+                done => return Ok(done?),
+            }
+        }
+        Err(last.into())
+    }
+
     /// Removes a document, if it is there.
     pub async fn delete<D: Document>(&self, captures: &[&str]) -> Result<(), Error> {
-        self.remove(&Pattern::new(D::PATH).key(captures)).await
+        self.remove(&storage_key::<D>(&Pattern::new(D::PATH).key(captures))).await
     }
 
     pub(crate) async fn remove(&self, key: &str) -> Result<(), Error> {
@@ -147,10 +179,7 @@ impl Documents {
             document.validate().map_err(Error::user)?;
             let mut batch = StorageBatch::put(key, stored_form(&document), D::SEAL_WRAP);
             if self.storage.is_atomic() {
-                batch.preconditions.push(match &stored {
-                    Some(stored) => Precondition::Unchanged(key.to_owned(), stored.version),
-                    None => Precondition::Absent(key.to_owned()),
-                });
+                batch.preconditions.push(unchanged(key, stored.as_ref()));
             }
             match self.write(key.to_owned(), batch).await {
                 Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
@@ -208,6 +237,14 @@ impl std::fmt::Debug for Cached {
 fn typed<D: Document>(cached: Cached, key: &str) -> Result<Arc<D>, Error> {
     // Two document types at one key are refused when the engine is built, so this can't differ.
     cached.0.downcast::<D>().map_err(|_| unreadable(key))
+}
+
+/// Where the document at a path lies.
+pub(crate) fn storage_key<D: Document>(path: &str) -> String {
+    match D::APART {
+        true => Key::new("document", path).as_str().to_owned(),
+        false => path.to_owned(),
+    }
 }
 
 fn stored_form<D: Document>(document: &D) -> bytes::Bytes {

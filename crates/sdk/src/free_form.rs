@@ -7,6 +7,7 @@ use crate::Error;
 use crate::context::Services;
 use crate::engine::{Data, EngineError, Operation, Request, Response, StatusKind, StorageBatch};
 use crate::field::{DurationSecs, Field};
+use crate::records::check_name;
 
 /// How free-form documents behave.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +30,8 @@ impl FreeForm {
     }
 
     pub(crate) async fn exists(&self, services: &Services, key: &str) -> Result<bool, EngineError> {
-        if key.ends_with('/') {
-            // A folder is no document; the write says so.
+        if check_name(key).is_err() {
+            // The write says so.
             return Ok(false);
         }
         let stored = services.mount.storage.get(key).await.map_err(Error::from)?;
@@ -46,9 +47,7 @@ impl FreeForm {
         let storage = &services.mount.storage;
         match request.operation {
             Operation::Create | Operation::Update => {
-                if key.ends_with('/') {
-                    return Err(EngineError::user("cannot write to a path ending in '/'"));
-                }
+                check_name(key)?;
                 if request.fields.is_empty() {
                     return Err(EngineError::user("missing data fields"));
                 }
@@ -57,7 +56,9 @@ impl FreeForm {
                 storage.commit(write).await.map_err(Error::from)?;
                 Ok(Response::Nothing)
             }
-            Operation::Read | Operation::Delete if key.ends_with('/') => Ok(Response::Nothing),
+            Operation::Read | Operation::Delete if check_name(key).is_err() => {
+                Ok(Response::Nothing)
+            }
             Operation::Read => {
                 let Some(stored) = storage.get(key).await.map_err(Error::from)? else {
                     return Ok(Response::Nothing);

@@ -65,5 +65,6 @@ fn kind_name(kind: crate::field::FieldKind) -> &'static str {
         FieldKind::Duration => "duration (sec)",
         FieldKind::CommaList => "slice",
         FieldKind::KeyValues => "keypair",
+        FieldKind::Object => "map",
     }
 }

@@ -99,10 +99,13 @@
 //!
 //! # The modules, in reading order
 //!
-//! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations
+//! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`Editions`], several of them
+//!   of which a mount chooses
 //! - [`document`]: [`Document`], what operators write and the engine keeps
 //! - [`credential`]: [`Credential`], what an outside system issues and takes back
 //! - [`action`]: paths that do something else
+//! - [`resource`]: things that an engine keeps in its own way, with their existence check
+//! - [`records`]: what it keeps of them: bytes under keys that no client can name
 //! - [`field`]: field kinds, which read every form that clients use
 //! - [`pattern`]: declared paths; [`openapi`]: declared paths as a document
 //! - [`intent`]: why no credential is orphaned
@@ -114,7 +117,8 @@
 //!
 //! | mistake | why |
 //! |---|---|
-//! | a create without an existence check | there is no free create: what can be created is a document, or free-form |
+//! | a create without an existence check | there is no free create: what can be created is a document, free-form, or a [`Resource`], which is made from its existence check |
+//! | an update that gets lost | records have no plain write: [`records::Records::change`] shows what is there and commits on the condition that it still is |
 //! | a map of anything, a number taken for another | fields are of [kinds](field::Field) |
 //! | a secret printed, copied, compared or serialised | [`Secret`] has no such trait; only derived answers and documents write one |
 //! | a secret in the lease | a [`Receipt`]'s fields are [`LeaseSafe`](field::LeaseSafe) |
@@ -154,6 +158,7 @@ mod context;
 pub mod contract;
 pub mod credential;
 pub mod document;
+mod editions;
 pub mod engine;
 mod error;
 pub mod field;
@@ -164,9 +169,12 @@ mod leased;
 pub mod openapi;
 mod panics;
 pub mod pattern;
+pub mod records;
+pub mod resource;
 #[cfg(feature = "serve")]
 mod serve;
 mod stored;
+mod takeover;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "serve")]
@@ -180,10 +188,13 @@ pub use credential::{
     Renew, Renewable, Revoked, Undone,
 };
 pub use document::Document;
+pub use editions::Editions;
 pub use error::Error;
-pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
+pub use field::{BaseUrl, CommaList, DurationSecs, Given, Identifier, KeyValues, Verbatim};
 pub use free_form::FreeForm;
+pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
 pub use strongroom_sdk_derive::{Answer, Document, Input, Receipt};
+pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl};

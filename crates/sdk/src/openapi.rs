@@ -223,7 +223,9 @@ fn schema(spec: &FieldSpec) -> Value {
         FieldKind::Boolean => json!({ "type": "boolean" }),
         FieldKind::Duration => json!({ "type": "string", "format": "duration" }),
         FieldKind::CommaList => json!({ "type": "array", "items": { "type": "string" } }),
-        FieldKind::KeyValues => json!({ "type": "object", "additionalProperties": true }),
+        FieldKind::KeyValues | FieldKind::Object => {
+            json!({ "type": "object", "additionalProperties": true })
+        }
     };
     if let Value::Object(schema) = &mut schema {
         if spec.secret {

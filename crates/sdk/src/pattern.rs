@@ -90,6 +90,11 @@ impl Pattern {
         }
     }
 
+    /// Whether its last capture stands for segments of any form.
+    pub(crate) fn takes_any_rest(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_)))
+    }
+
     /// The storage key of the document at these captures.
     pub(crate) fn key(&self, captures: &[&str]) -> String {
         let mut values = captures.iter();

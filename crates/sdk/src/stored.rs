@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use strongroom_types::{Fields, RawObject};
 
-use crate::document::{Document, Documents};
+use crate::document::{Document, Documents, storage_key};
 use crate::engine::{Data, EngineError, Operation, Request, Response, StatusKind};
 use crate::field::{FieldSpec, ObjectWriter};
 
@@ -15,6 +15,8 @@ pub(crate) trait StoredPath: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
     fn seal_wrap(&self) -> bool;
     fn local(&self) -> bool;
+    /// Where the document at a path, or a folder of them, lies in storage.
+    fn key(&self, path: &str) -> String;
     async fn exists(&self, documents: &Documents, key: &str) -> Result<bool, EngineError>;
     async fn handle(
         &self,
@@ -44,6 +46,10 @@ impl<D: Document> StoredPath for StoredDocument<D> {
 
     fn local(&self) -> bool {
         D::LOCAL
+    }
+
+    fn key(&self, path: &str) -> String {
+        storage_key::<D>(path)
     }
 
     async fn exists(&self, documents: &Documents, key: &str) -> Result<bool, EngineError> {

@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_sdk::engine::{
-    Change, Engine, Precondition, Storage, StorageBatch, StorageError, Stored,
+    Change, Engine, Precondition, Storage, StorageBatch, StorageError, Stored, check_folder,
+    check_key,
 };
 use strongroom_sdk::intent::INTENT_FOLDER;
-use strongroom_types::path::{MAX_PATH_BYTES, check_segments};
 use tokio::sync::{Notify, Semaphore};
 
 /// Storage of one instance.
@@ -269,7 +269,7 @@ impl Storage for InstanceStorage {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        check_prefix(prefix)?;
+        check_folder(prefix)?;
         let held = match &*self.lock() {
             Phase::Closed => return Err(StorageError::Closed),
             Phase::Held(held) | Phase::Releasing(held) => Some(held.values.clone()),
@@ -338,21 +338,6 @@ fn key_of(condition: &Precondition) -> &str {
     }
 }
 
-/// A key can't leave the mount: it has no empty, `.` or `..` segment and no leading slash.
-fn check_key(key: &str) -> Result<(), StorageError> {
-    if key.is_empty() || key.ends_with('/') || key.len() > MAX_PATH_BYTES {
-        return Err(StorageError::InvalidKey);
-    }
-    check_segments(key).map_err(|_| StorageError::InvalidKey)
-}
-
-fn check_prefix(prefix: &str) -> Result<(), StorageError> {
-    if prefix.len() > MAX_PATH_BYTES {
-        return Err(StorageError::InvalidKey);
-    }
-    check_segments(prefix).map_err(|_| StorageError::InvalidKey)
-}
-
 fn storage_error(error: &strongroom_barrier::Error) -> StorageError {
     use strongroom_storage::Error as Physical;
     match error {
@@ -361,20 +346,5 @@ fn storage_error(error: &strongroom_barrier::Error) -> StorageError {
             StorageError::Precondition(key.clone())
         }
         other => StorageError::Failed(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_stay_in_the_mount() {
-        for bad in ["", "/a", "a/", "..", "a/../b", "a//b", "./a", "a\0b"] {
-            assert_eq!(check_key(bad), Err(StorageError::InvalidKey), "{bad:?}");
-        }
-        assert!(check_key("a/b..c").is_ok());
-        assert!(check_prefix("").is_ok() && check_prefix("a/").is_ok());
-        assert!(check_prefix("../").is_err());
     }
 }

@@ -25,7 +25,11 @@ pub use auth::{Alias, Auth, TokenType};
 pub use error::{EngineError, StatusKind};
 pub use request::{Caller, Connection, LeaseContext, MountInfo, Operation, Request};
 pub use response::{Data, Leased, Raw, Response};
-pub use storage::{Change, Precondition, Storage, StorageBatch, StorageError, Stored};
+pub(crate) use storage::is_shelf;
+pub use storage::{
+    APART, Change, Precondition, Storage, StorageBatch, StorageError, Stored, check_folder,
+    check_key,
+};
 use strongroom_types::{Clock, Entropy};
 pub use system::{ClusterInfo, Lifetimes, System, SystemError};
 

@@ -15,6 +15,9 @@ pub enum Response {
     Nothing,
     /// Data.
     Data(Data),
+    /// What was asked for isn't there, and this is known of it all the same: "not found", with data
+    /// or warnings.
+    Missing(Data),
     /// A credential, for which the core keeps a lease from now on.
     Leased(Leased),
     /// A login, for which the core makes a token. Only auth methods answer it.

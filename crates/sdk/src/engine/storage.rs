@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use strongroom_types::path::check_segments;
 
 /// The mount's storage: keys relative to the mount, values that only this mount can reach.
 #[async_trait]
@@ -44,6 +45,49 @@ impl fmt::Debug for Stored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Stored({} bytes, version {})", self.value.len(), self.version)
     }
+}
+
+/// The first character of storage keys that no request path can name: `\u{1}<shelf>/<name>`. What an
+/// engine keeps under such keys can't meet a document whose key a client chose.
+pub const APART: char = '\u{1}';
+
+/// Checks a storage key, as every host does: it is no folder and can't leave the mount. Behind
+/// [`APART`] and a shelf of letters and digits stands a name of the usual form.
+pub fn check_key(key: &str) -> Result<(), StorageError> {
+    if key.is_empty() || key.ends_with('/') {
+        return Err(StorageError::InvalidKey);
+    }
+    match key.strip_prefix(APART) {
+        Some(apart) => match apart.split_once('/') {
+            Some((shelf, name)) if is_shelf(shelf) && !name.is_empty() => segments(name),
+            _ => Err(StorageError::InvalidKey),
+        },
+        None => segments(key),
+    }
+}
+
+/// Checks the folder of a list: empty, or ending in a slash.
+pub fn check_folder(folder: &str) -> Result<(), StorageError> {
+    match folder.strip_prefix(APART) {
+        Some(apart) => match apart.split_once('/') {
+            Some((shelf, name)) if is_shelf(shelf) => segments(name),
+            _ => Err(StorageError::InvalidKey),
+        },
+        None => segments(folder),
+    }
+}
+
+/// The longest name of a shelf.
+const MAX_SHELF: usize = 32;
+
+/// Whether a text can be a shelf: letters and digits.
+pub(crate) fn is_shelf(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric();
+    !text.is_empty() && text.len() <= MAX_SHELF && text.chars().all(fits)
+}
+
+fn segments(path: &str) -> Result<(), StorageError> {
+    check_segments(path).map_err(|_| StorageError::InvalidKey)
 }
 
 /// What one commit does, under which conditions.
@@ -146,4 +190,45 @@ pub enum StorageError {
     /// The store failed.
     #[error("{0}")]
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_in_the_mount_and_apart_from_those_of_clients() {
+        for bad in [
+            "",
+            "/a",
+            "a/",
+            "..",
+            "a/../b",
+            "a//b",
+            "./a",
+            "a\0b",
+            "a\u{1}b",
+            "a/\u{1}b",
+            "\u{1}",
+            "\u{1}a",
+            "\u{1}/a",
+            "\u{1}a/",
+            "\u{1}a/../b",
+            "\u{1}a.b/c",
+            "\u{1}\u{1}a/b",
+        ] {
+            assert_eq!(check_key(bad), Err(StorageError::InvalidKey), "{bad:?}");
+        }
+        for good in ["a/b..c", "\u{1}v3/a/b", &format!("\u{1}v12345/{}", "x".repeat(4096))] {
+            assert_eq!(check_key(good), Ok(()), "{good:?}");
+        }
+        for good in ["", "a/", "\u{1}v3/", "\u{1}v3/a/"] {
+            assert_eq!(check_folder(good), Ok(()), "{good:?}");
+        }
+        for bad in ["../", "\u{1}", "\u{1}v3", "\u{1}v3/../", "a/\u{1}/"] {
+            assert_eq!(check_folder(bad), Err(StorageError::InvalidKey), "{bad:?}");
+        }
+        // No path of a request begins so.
+        assert!(strongroom_types::RequestPath::parse("\u{1}v3/a").is_err());
+    }
 }

@@ -5,10 +5,12 @@
 //! of anything. Errors say what was expected and never repeat the value: it may be a secret.
 
 mod kinds;
+mod verbatim;
 
 use std::fmt;
 
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
+pub use verbatim::{Given, Verbatim};
 
 use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
@@ -20,13 +22,16 @@ use crate::pattern::Captures;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a field kind",
     note = "an untyped map never reaches an engine: use String, bool, integers, DurationSecs, \
-            CommaList, KeyValues, BaseUrl, Identifier, Secret<String> or Option of one of these"
+            CommaList, KeyValues, BaseUrl, Identifier, Verbatim, Secret<String>, or Option or \
+            Given of one of these"
 )]
 pub trait Field: Sized + Send + Sync + 'static {
     /// The kind's name in help and OpenAPI.
     const KIND: FieldKind;
     /// Whether the value is secret: stored, given in answers, never shown when read back.
     const SECRET: bool = false;
+    /// Whether a `null` is handed to [`Field::read`], and isn't as good as nothing.
+    const TAKES_NULL: bool = false;
     /// The value of a field that is neither given nor has a default; `None` if there is none.
     fn empty() -> Option<Self>;
     /// Reads any form a client may use.
@@ -62,6 +67,8 @@ pub enum FieldKind {
     CommaList,
     /// Names with texts.
     KeyValues,
+    /// A JSON object.
+    Object,
 }
 
 /// One field of a document, input or answer.
@@ -136,6 +143,18 @@ impl ObjectWriter {
         }
     }
 
+    /// Adds a field that is an object, which `write` fills.
+    pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
+        if self.json.len() > 1 {
+            self.json.push(b',');
+        }
+        write_string(&mut self.json, name);
+        self.json.push(b':');
+        let mut inner = Self::new();
+        write(&mut inner);
+        self.json.extend_from_slice(inner.finish().as_bytes());
+    }
+
     pub(crate) fn finish(mut self) -> RawObject {
         self.json.push(b'}');
         RawObject::from_own_json(self.json)
@@ -145,7 +164,7 @@ impl ObjectWriter {
 /// Reads a field that must be there. For the derive macros.
 #[doc(hidden)]
 pub fn required<F: Field>(fields: &Fields, field: &'static str) -> Result<F, InvalidInput> {
-    match given(fields, field) {
+    match given::<F>(fields, field) {
         Some(raw) => F::read(raw).map_err(|reason| InvalidInput::Bad { field, reason }),
         None => Err(InvalidInput::Missing { field }),
     }
@@ -154,7 +173,7 @@ pub fn required<F: Field>(fields: &Fields, field: &'static str) -> Result<F, Inv
 /// Reads a field that is empty when not given. For the derive macros.
 #[doc(hidden)]
 pub fn optional<F: Field>(fields: &Fields, field: &'static str) -> Result<F, InvalidInput> {
-    match given(fields, field) {
+    match given::<F>(fields, field) {
         Some(raw) => F::read(raw).map_err(|reason| InvalidInput::Bad { field, reason }),
         None => F::empty().ok_or(InvalidInput::Missing { field }),
     }
@@ -168,7 +187,7 @@ pub fn with_default<F: Field>(
     default: &'static str,
 ) -> Result<F, InvalidInput> {
     let bad = |reason| InvalidInput::Bad { field, reason };
-    if let Some(raw) = given(fields, field) {
+    if let Some(raw) = given::<F>(fields, field) {
         return F::read(raw).map_err(bad);
     }
     // The default is text, as a client would send it.
@@ -210,9 +229,9 @@ pub fn take_captures<'d>(
     warnings
 }
 
-/// A `null` is as good as nothing.
-fn given<'f>(fields: &'f Fields, field: &str) -> Option<&'f RawValue> {
-    fields.get(field).filter(|raw| raw.get() != "null")
+/// A `null` is as good as nothing, unless the kind says otherwise.
+fn given<'f, F: Field>(fields: &'f Fields, field: &str) -> Option<&'f RawValue> {
+    fields.get(field).filter(|raw| F::TAKES_NULL || raw.get() != "null")
 }
 
 #[cfg(test)]
@@ -228,6 +247,27 @@ mod tests {
         out.field("c", &CommaList(vec!["x\"y".to_owned()]));
         assert_eq!(out.finish().as_bytes(), br#"{"a":1,"c":["x\"y"]}"#);
         assert_eq!(ObjectWriter::new().finish().as_bytes(), b"{}");
+    }
+
+    #[test]
+    fn objects_stand_in_objects() {
+        let mut out = ObjectWriter::new();
+        out.object("a", |_| {});
+        out.object("b", |out| {
+            out.field("null", &Given::<String>::Null);
+            out.field("nothing", &Given::<String>::Nothing);
+            out.object("c", |out| out.field("d", &Given::Value(1_u64)));
+        });
+        assert_eq!(out.finish().as_bytes(), br#"{"a":{},"b":{"null":null,"c":{"d":1}}}"#);
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing_except_where_it_matters() {
+        let fields = Fields::from_trusted(br#"{"n":null,"v":"x"}"#).unwrap();
+        assert_eq!(optional::<Option<String>>(&fields, "n"), Ok(None));
+        assert_eq!(optional::<Given<String>>(&fields, "n"), Ok(Given::Null));
+        assert_eq!(optional::<Given<String>>(&fields, "none"), Ok(Given::Nothing));
+        assert_eq!(optional::<Given<String>>(&fields, "v"), Ok(Given::Value("x".to_owned())));
     }
 
     #[test]

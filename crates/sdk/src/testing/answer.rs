@@ -5,7 +5,7 @@ use std::fmt;
 use strongroom_types::{ErrorKind, Fields, Ttl};
 
 use super::Lease;
-use crate::engine::{EngineError, Raw};
+use crate::engine::{Data, EngineError, Raw};
 
 /// An answer, as the client sees it.
 #[derive(Debug, Default)]
@@ -67,11 +67,32 @@ pub struct Refused {
     pub status: Option<u16>,
     /// What the client is told, or for an internal error the log.
     pub message: String,
+    /// What is known of the thing that isn't there, as JSON; empty if nothing is.
+    pub data: String,
+    /// Warnings with it.
+    pub warnings: Vec<String>,
 }
 
 impl Refused {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, status: None, message: message.into() }
+        Self {
+            kind,
+            status: None,
+            message: message.into(),
+            data: String::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Refused {
+    /// "Not found", and what is known.
+    pub(super) fn missing(data: &Data) -> Self {
+        Self {
+            data: String::from_utf8_lossy(data.object.as_bytes()).into_owned(),
+            warnings: data.warnings.clone(),
+            ..Self::new(ErrorKind::NotFound, "")
+        }
     }
 }
 
@@ -81,7 +102,7 @@ impl From<EngineError> for Refused {
             EngineError::Coded { status, .. } => Some(*status),
             _ => None,
         };
-        Self { kind: error.kind(), status, message: error.to_string() }
+        Self { status, ..Self::new(error.kind(), error.to_string()) }
     }
 }
 

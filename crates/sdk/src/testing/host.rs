@@ -35,6 +35,7 @@ struct Shared {
     running: Mutex<Option<Running>>,
     leases: Mutex<BTreeMap<String, Lease>>,
     dies_at_lease: Mutex<bool>,
+    options: Mutex<BTreeMap<String, String>>,
 }
 
 /// An instance.
@@ -71,6 +72,7 @@ impl Host {
             running: Mutex::default(),
             leases: Mutex::default(),
             dies_at_lease: Mutex::default(),
+            options: Mutex::default(),
         }));
         host.reopen().await;
         host
@@ -108,12 +110,32 @@ impl Host {
         self.settle(self.request(Operation::Read, path, Fields::new())).await
     }
 
+    /// Sends a merge patch.
+    ///
+    /// # Panics
+    /// When the body is no JSON object.
+    pub async fn patch(&self, path: &str, body: impl fmt::Display) -> Result<Got, Refused> {
+        self.settle(self.request(Operation::Patch, path, fields(body))).await
+    }
+
     /// Lists a folder. One without names is [`ErrorKind::NotFound`].
     ///
     /// # Panics
     /// When the answer is no list of names.
     pub async fn list(&self, path: &str) -> Result<Vec<String>, Refused> {
-        let got = self.settle(self.request(Operation::List, path, Fields::new())).await?;
+        self.list_page(path, "{}").await
+    }
+
+    /// [`Host::list`] with fields, such as `after` and `limit`.
+    ///
+    /// # Panics
+    /// When the answer is no list of names.
+    pub async fn list_page(
+        &self,
+        path: &str,
+        page: impl fmt::Display,
+    ) -> Result<Vec<String>, Refused> {
+        let got = self.settle(self.request(Operation::List, path, fields(page))).await?;
         match serde_json::from_str(got.json("keys")) {
             Ok(names) => Ok(names),
             Err(_) => panic!("the answer to a list has no list of keys: {:?}", got.data),
@@ -270,6 +292,21 @@ impl Host {
         self.0.memory.get(key)
     }
 
+    /// How many entries the engine has asked for so far.
+    pub fn storage_reads(&self) -> usize {
+        self.0.memory.reads()
+    }
+
+    /// How many of the engine's writes were made to fail so far.
+    pub fn failed_writes(&self) -> usize {
+        self.0.memory.failed_writes()
+    }
+
+    /// How many changes the largest batch of the engine's had since this was last asked.
+    pub fn largest_batch(&self) -> usize {
+        self.0.memory.take_largest()
+    }
+
     /// Writes to storage behind the engine's back, as another node would, and tells it.
     pub async fn store(&self, key: &str, value: impl fmt::Display) {
         let write = StorageBatch::put(key, value.to_string().into_bytes(), false);
@@ -328,15 +365,27 @@ impl Host {
         *lock(&self.0.dies_at_lease) = true;
     }
 
+    /// Sets an option of the mount; the next instance is opened with it.
+    pub fn set_option(&self, name: &str, value: &str) {
+        lock(&self.0.options).insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Opens a new instance over the same storage, and gives why it can't be; one that still runs
+    /// is killed first.
+    pub async fn try_reopen(&self) -> Result<(), String> {
+        self.crash().await;
+        let running = self.open().await.map_err(|error| error.to_string())?;
+        *self.lock_running() = Some(running);
+        Ok(())
+    }
+
     /// Opens a new instance over the same storage; one that still runs is killed first.
     ///
     /// # Panics
     /// When the engine refuses.
     pub async fn reopen(&self) {
-        self.crash().await;
-        match self.open().await {
-            Ok(running) => *self.lock_running() = Some(running),
-            Err(error) => panic!("the engine can't be opened: {error}"),
+        if let Err(error) = self.try_reopen().await {
+            panic!("the engine can't be opened: {error}");
         }
     }
 
@@ -351,7 +400,7 @@ impl Host {
     async fn open(&self) -> Result<Running, Box<dyn std::error::Error>> {
         let shared = &self.0;
         let storage = Arc::new(InstanceStorage::new(shared.memory.clone(), shared.clock.clone()));
-        let mut config = BTreeMap::new();
+        let mut config = lock(&shared.options).clone();
         if shared.way != Way::Foreign {
             config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());
         }
@@ -433,6 +482,7 @@ impl Host {
                 ..Got::default()
             }),
             Response::Leased(leased) => self.register(&path, leased).await,
+            Response::Missing(data) => Err(Refused::missing(&data)),
             Response::Raw(raw) => Ok(Got { raw: Some(raw), ..Got::default() }),
             Response::Auth(_) => {
                 let text = "a login: the harness is for secrets engines";

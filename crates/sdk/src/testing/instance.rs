@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
-use strongroom_types::path::check_segments;
 
 use super::memory::Memory;
 use crate::engine::{
     ClusterInfo, Lifetimes, Storage, StorageBatch, StorageError, Stored, System, SystemError,
+    check_folder, check_key,
 };
 
 /// Storage that goes through the phases of an instance.
@@ -64,6 +64,7 @@ impl Storage for InstanceStorage {
     async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
         self.may_read()?;
         check_key(key)?;
+        self.memory.count_read();
         Ok(self.memory.get(key))
     }
 
@@ -74,13 +75,14 @@ impl Storage for InstanceStorage {
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
         self.may_read()?;
-        check_segments(prefix).map_err(|_| StorageError::InvalidKey)?;
+        check_folder(prefix)?;
         Ok(self.memory.list(prefix, after, limit))
     }
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
         self.may_write()?;
         batch.changes.iter().try_for_each(|change| check_key(change.key()))?;
+        self.memory.count_batch(batch.changes.len());
         let outcome = self.memory.commit(batch);
         self.clock.advance(self.memory.write_time());
         outcome
@@ -89,12 +91,6 @@ impl Storage for InstanceStorage {
     fn is_atomic(&self) -> bool {
         true
     }
-}
-
-/// A key can't leave the mount.
-fn check_key(key: &str) -> Result<(), StorageError> {
-    let fits = !key.is_empty() && !key.ends_with('/') && check_segments(key).is_ok();
-    if fits { Ok(()) } else { Err(StorageError::InvalidKey) }
 }
 
 /// A server that has answers to everything.

@@ -22,6 +22,12 @@ struct State {
     entries: BTreeMap<String, Stored>,
     version: u64,
     faults: Faults,
+    /// Entries the engine asked for.
+    reads: usize,
+    /// Changes in the largest batch of the engine's.
+    largest: usize,
+    /// Writes of the engine's that were made to fail.
+    failed_writes: usize,
 }
 
 /// What is to fail of what an engine asks.
@@ -50,6 +56,30 @@ impl Memory {
         }
     }
 
+    /// Counts a look of the engine's at an entry.
+    pub(super) fn count_read(&self) {
+        self.lock().reads += 1;
+    }
+
+    pub(super) fn reads(&self) -> usize {
+        self.lock().reads
+    }
+
+    pub(super) fn failed_writes(&self) -> usize {
+        self.lock().failed_writes
+    }
+
+    /// Notes how large a batch of the engine's is.
+    pub(super) fn count_batch(&self, changes: usize) {
+        let mut state = self.lock();
+        state.largest = state.largest.max(changes);
+    }
+
+    /// The largest batch there was, and begins anew.
+    pub(super) fn take_largest(&self) -> usize {
+        std::mem::take(&mut self.lock().largest)
+    }
+
     /// How long a write of the engine's takes.
     pub(super) fn write_time(&self) -> Duration {
         match self.lock().faults {
@@ -60,8 +90,12 @@ impl Memory {
 
     /// Judges a write of the engine's.
     pub(super) fn check_write(&self) -> Result<(), StorageError> {
-        match &mut self.lock().faults {
-            Faults::Everything | Faults::WritesAfter(0) => Err(injected()),
+        let state = &mut *self.lock();
+        match &mut state.faults {
+            Faults::Everything | Faults::WritesAfter(0) => {
+                state.failed_writes += 1;
+                Err(injected())
+            }
             Faults::WritesAfter(left) => {
                 *left -= 1;
                 Ok(())

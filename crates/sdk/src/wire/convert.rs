@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
+use serde_json::value::RawValue;
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::transport::{Delivery, TransportError};
 use strongroom_plugin_protocol::values::{WireError, json, time};
@@ -169,8 +170,51 @@ pub(crate) fn response_to_wire(response: Response) -> Option<pb::Response> {
             let data = std::mem::replace(&mut auth.data, Data::new(RawObject::null()));
             Some(pb::Response { auth: Some(login_to_wire(*auth)), ..data_to_wire(data) })
         }
+        Response::Missing(data) => Some(raw_to_wire(&missing_to_raw(&data))),
         Response::Raw(raw) => Some(raw_to_wire(&raw)),
     }
+}
+
+/// The wire has no "not found" with data. What Vault's own engines send instead is a raw answer that
+/// has the whole envelope in its body; every host passes it on.
+fn missing_to_raw(data: &Data) -> Raw {
+    let mut envelope = Fields::new();
+    envelope.set("request_id", &"");
+    envelope.set("lease_id", &"");
+    envelope.set("renewable", &false);
+    envelope.set("lease_duration", &0);
+    match serde_json::from_slice::<Box<RawValue>>(data.object.as_bytes()) {
+        Ok(object) => envelope.set_raw("data", object),
+        Err(_) => envelope.set("data", &None::<()>),
+    }
+    envelope.set("wrap_info", &None::<()>);
+    envelope.set("warnings", &Some(&data.warnings).filter(|warnings| !warnings.is_empty()));
+    envelope.set("auth", &None::<()>);
+    Raw {
+        status: 404,
+        content_type: "application/json".to_owned(),
+        body: envelope.to_object().into_bytes().to_vec(),
+        headers: BTreeMap::new(),
+    }
+}
+
+/// The way back, for engines of every SDK: only then does the answer get the id of its request.
+fn missing_from_raw(raw: &Raw) -> Option<Data> {
+    if raw.status != 404 || raw.content_type != "application/json" {
+        return None;
+    }
+    let envelope = Fields::from_trusted(&raw.body).ok()?;
+    let keys = ["request_id", "lease_id", "data", "warnings", "auth", "wrap_info"];
+    let is_null = |name| envelope.get(name).is_none_or(|raw| raw.get() == "null");
+    if !keys.iter().all(|key| envelope.contains(key)) || !is_null("auth") || !is_null("wrap_info") {
+        return None;
+    }
+    let object = match envelope.get("data").map(RawValue::get) {
+        Some("null") | None => RawObject::null(),
+        Some(json) => RawObject::from_json(json.to_owned()).ok()?,
+    };
+    let warnings = envelope.get("warnings").and_then(|raw| serde_json::from_str(raw.get()).ok());
+    Some(Data { warnings: warnings.flatten().unwrap_or_default(), ..Data::new(object) })
 }
 
 fn data_to_wire(data: Data) -> pb::Response {
@@ -294,13 +338,14 @@ fn raw_from_wire(fields: &Fields) -> Result<Response, EngineError> {
         let value = fields.text(key).filter(|value| !value.is_empty())?;
         Some((header.to_owned(), value))
     });
-    Ok(Response::Raw(Raw {
+    let raw = Raw {
         status,
         content_type: fields.text(RAW_TYPE).unwrap_or_default(),
         // Bytes arrive in base64; what is none is taken as it is.
         body: BASE64.decode(body.as_bytes()).unwrap_or_else(|_| body.into_bytes()),
         headers: headers.collect(),
-    }))
+    };
+    Ok(missing_from_raw(&raw).map_or(Response::Raw(raw), Response::Missing))
 }
 
 /// An engine's error, as message. User errors travel as a response instead.
@@ -525,6 +570,37 @@ mod tests {
         }
         let impossible = response(r#"{"http_status_code":99,"http_content_type":"a"}"#);
         assert!(reply_from_wire(Some(impossible), None).is_err());
+    }
+
+    #[test]
+    fn what_is_known_of_the_missing_survives_and_an_envelope_is_no_other_raw_answer() {
+        for (object, warnings) in
+            [(r#"{"n":1.10}"#, vec![]), ("null", vec!["look there".to_owned()])]
+        {
+            let object = RawObject::from_own_json(object);
+            let data = Data { warnings, ..Data::new(object) };
+            let wire = response_to_wire(Response::Missing(data.clone()));
+            let Ok(Response::Missing(back)) = reply_from_wire(wire, None) else { panic!() };
+            assert_eq!((back.object, back.warnings), (data.object, data.warnings));
+        }
+        let raw = |status, body: &str| Raw {
+            status,
+            content_type: "application/json".to_owned(),
+            body: body.into(),
+            headers: BTreeMap::new(),
+        };
+        let envelope =
+            String::from_utf8(missing_to_raw(&Data::new(RawObject::null())).body).unwrap();
+        assert!(missing_from_raw(&raw(404, &envelope)).is_some());
+        for (status, body) in [
+            (400, envelope.as_str()),
+            (404, "{}"),
+            (404, ""),
+            (404, r#"{"data":{},"warnings":null}"#),
+            (404, &envelope.replace(r#""auth":null"#, r#""auth":{}"#)),
+        ] {
+            assert!(missing_from_raw(&raw(status, body)).is_none(), "{status} {body}");
+        }
     }
 
     #[test]

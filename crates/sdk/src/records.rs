@@ -1,0 +1,235 @@
+//! [`Records`]: what an engine keeps in a form of its own, beside documents.
+//!
+//! A record is bytes under a [`Key`] that no request path can name, so it never meets a document
+//! whose name a client chose. There is no plain write: records change through [`Records::change`],
+//! which shows the record that all hangs on, and commits what follows from it in one batch, on the
+//! condition that it is still what was shown. So an update can't get lost, and what belongs together
+//! is on disk together or not at all.
+//!
+//! ```
+//! # use strongroom_sdk::{Context, Error, records::{Change, Key}};
+//! async fn count(context: &Context, name: &str) -> Result<u64, Error> {
+//!     let (head, log) = (Key::new("head", name), Key::new("log", name));
+//!     context
+//!         .records()
+//!         .change(head.clone(), move |seen| {
+//!             let (head, log) = (head.clone(), log.clone());
+//!             async move {
+//!                 let before = seen.as_deref().map_or(0, |bytes| bytes.len() as u64);
+//!                 let grown = vec![0; usize::try_from(before + 1).unwrap_or_default()];
+//!                 Ok(Change::to(before + 1).put(log, "counted").put(head, grown))
+//!             }
+//!         })
+//!         .await
+//! }
+//! ```
+//!
+//! Under servers that have neither conditions nor batches the changes of one record are made one
+//! after another within this process, in the order in which they were given: say last what makes
+//! the others count.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strongroom_types::Turns;
+use strongroom_types::path::check_segments;
+
+use crate::Error;
+use crate::engine::{
+    self, APART, Precondition, Storage, StorageBatch, StorageError, Stored, is_shelf,
+};
+
+/// Where a record lies: a name on a shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// The key of `name` on a shelf. A shelf is named by letters and digits, 32 at most; what else
+    /// it has is left out.
+    pub fn new(shelf: &str, name: &str) -> Self {
+        let shelf = plain(shelf);
+        Self(format!("{APART}{shelf}/{name}"))
+    }
+}
+
+/// The longest name that can be chosen; storage keys have a little more room.
+pub const MAX_NAME_BYTES: usize = 4000;
+
+/// Checks a name that a client chose, of one or more segments: what servers let through as a path,
+/// and no folder. The error is the user's.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    if name.ends_with('/') {
+        return Err(Error::user("cannot write to a path ending in '/'"));
+    }
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(Error::user(format!("a name has between 1 and {MAX_NAME_BYTES} bytes")));
+    }
+    check_segments(name).map_err(|error| Error::user(error.to_string()))
+}
+
+fn plain(shelf: &str) -> String {
+    if is_shelf(shelf) {
+        return shelf.to_owned();
+    }
+    let plain = shelf.chars().filter(char::is_ascii_alphanumeric).take(32);
+    let plain: String = plain.collect();
+    if plain.is_empty() { "0".to_owned() } else { plain }
+}
+
+/// What is to be written, and what is answered when it is.
+pub struct Change<T> {
+    answer: T,
+    changes: Vec<engine::Change>,
+}
+
+impl<T> Change<T> {
+    /// Nothing yet, to be answered so.
+    pub fn to(answer: T) -> Self {
+        Self { answer, changes: Vec::new() }
+    }
+
+    /// Also writes a record.
+    #[must_use]
+    pub fn put(mut self, key: Key, value: impl Into<Bytes>) -> Self {
+        self.changes.push(engine::Change::Put {
+            key: key.0,
+            value: value.into(),
+            seal_wrap: false,
+        });
+        self
+    }
+
+    /// Also removes a record, if it is there.
+    #[must_use]
+    pub fn delete(mut self, key: Key) -> Self {
+        self.changes.push(engine::Change::Delete { key: key.0 });
+        self
+    }
+}
+
+impl<T> fmt::Debug for Change<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Change").field(&self.changes).finish()
+    }
+}
+
+/// The records of one mount. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Records {
+    pub(crate) storage: Arc<dyn Storage>,
+    lanes: Arc<Lanes>,
+}
+
+/// Changes of one record have turns. It is the conditions that keep updates from getting lost; with
+/// turns they rarely fail, and hosts without conditions are served as well.
+#[derive(Debug)]
+struct Lanes {
+    turns: Vec<Turns>,
+    hasher: RandomState,
+}
+
+const LANES: usize = 64;
+/// Changes that may wait in one lane.
+const WAITING: usize = 4096;
+/// How often a change is tried again when somebody outside this process comes in between.
+const TRIES: usize = 16;
+
+impl Records {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        let turns = (0..LANES).map(|_| Turns::new(WAITING)).collect();
+        Self { storage, lanes: Arc::new(Lanes { turns, hasher: RandomState::new() }) }
+    }
+
+    /// The record at a key.
+    pub async fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
+        Ok(self.storage.get(&key.0).await?.map(|stored| stored.value))
+    }
+
+    /// What lies on a shelf directly under a folder (empty, or ending in a slash): names, and
+    /// folders with a trailing slash, sorted, after `after`, at most `limit`.
+    pub async fn list(
+        &self,
+        shelf: &str,
+        folder: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let at = Key::new(shelf, folder);
+        Ok(self.storage.list(&at.0, after, limit).await?)
+    }
+
+    /// Shows `decide` the record at `key`, and commits what it wants, on the condition that the
+    /// record is still the same; else it is asked again. It may read other records, and change
+    /// them, as long as only changes of this record do that. An error changes nothing.
+    ///
+    /// Dropping the future doesn't stop a change that has begun.
+    pub async fn change<T, F, Fut>(&self, key: Key, decide: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Fn(Option<Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Change<T>, Error>> + Send + 'static,
+    {
+        let lane = self.lanes.hasher.hash_one(&key) % LANES as u64;
+        let lane = usize::try_from(lane).ok().and_then(|lane| self.lanes.turns.get(lane));
+        let turns = lane.ok_or_else(|| Error::internal("a lane is missing"))?;
+        let storage = self.storage.clone();
+        let turn = turns.take(async move { changed(&*storage, &key, &decide).await });
+        turn.await.map_err(|error| Error::internal(error.to_string()))?
+    }
+}
+
+async fn changed<T, F, Fut>(storage: &dyn Storage, key: &Key, decide: &F) -> Result<T, Error>
+where
+    F: Fn(Option<Bytes>) -> Fut,
+    Fut: Future<Output = Result<Change<T>, Error>>,
+{
+    let mut last = StorageError::Unsupported;
+    for _ in 0..TRIES {
+        let stored = storage.get(&key.0).await?;
+        let seen = stored.as_ref().map(|stored| stored.value.clone());
+        let Change { answer, changes } = decide(seen).await?;
+        if changes.is_empty() {
+            return Ok(answer);
+        }
+        let preconditions = match storage.is_atomic() {
+            true => vec![unchanged(&key.0, stored.as_ref())],
+            false => Vec::new(),
+        };
+        match storage.commit(StorageBatch { preconditions, changes }).await {
+            Ok(()) => return Ok(answer),
+            Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last.into())
+}
+
+pub(crate) fn unchanged(key: &str, stored: Option<&Stored>) -> Precondition {
+    match stored {
+        Some(stored) => Precondition::Unchanged(key.to_owned(), stored.version),
+        None => Precondition::Absent(key.to_owned()),
+    }
+}
+
+impl Key {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::check_key;
+
+    #[test]
+    fn every_key_is_apart_whatever_its_shelf() {
+        for shelf in ["m", "v12", "a.b/../c", "", "\u{1}", &"x".repeat(99)] {
+            let key = Key::new(shelf, "a/b");
+            assert_eq!(check_key(key.as_str()), Ok(()), "{shelf:?}");
+            assert!(key.as_str().starts_with(APART));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! [`Resource`]: things at a path that an engine keeps in its own way.
+//!
+//! A document that can be created needs an existence check, or policies can't tell creating from
+//! changing. A [`Document`](crate::Document) brings its own. A resource is made from one, so that it
+//! can't be forgotten:
+//!
+//! ```
+//! # use strongroom_sdk::{Blueprint, Context, Error, Input, Listing, Reply, Resource};
+//! # use strongroom_sdk::records::Key;
+//! /// Which note.
+//! #[derive(Input)]
+//! struct Named {
+//!     /// Its name; taken from the path.
+//!     name: String,
+//! }
+//!
+//! async fn exists(context: Context, name: String) -> Result<bool, Error> {
+//!     Ok(context.records().get(&Key::new("note", &name)).await?.is_some())
+//! }
+//!
+//! async fn list(context: Context, listing: Listing) -> Result<Reply, Error> {
+//!     let Listing { folder, after, limit } = listing;
+//!     let names = context.records().list("note", &folder, after.as_deref(), limit).await?;
+//!     Ok(Reply::keys(&names))
+//! }
+//! # async fn write(_: Context, _: Named) -> Result<Reply, Error> { Ok(Reply::no_content()) }
+//!
+//! let notes = Resource::new(exists).write(write).list(list);
+//! let blueprint = Blueprint::new("notes", "1.0.0").resource("notes/{name..}", "A note.", notes);
+//! # drop(blueprint);
+//! ```
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use strongroom_types::Fields;
+
+use crate::action::{ActionPath, Handler, Input, Reply};
+use crate::engine::{EngineError, Operation, Response};
+use crate::field::{Field, FieldSpec};
+use crate::{Context, Error};
+
+/// What can be asked of a path, and an existence check. Without the check nothing can be created.
+#[derive(Clone)]
+pub struct Resource(pub(crate) Actions);
+
+/// The actions of one path.
+#[derive(Clone, Default)]
+pub(crate) struct Actions {
+    pub(crate) exists: Option<Arc<dyn ExistsPath>>,
+    pub(crate) read: Option<Arc<dyn ActionPath>>,
+    pub(crate) write: Option<Arc<dyn ActionPath>>,
+    pub(crate) patch: Option<Arc<dyn ActionPath>>,
+    pub(crate) delete: Option<Arc<dyn ActionPath>>,
+    pub(crate) list: Option<Arc<dyn ListPath>>,
+}
+
+/// What a client wants listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The folder below the declared path: empty, or ending in a slash.
+    pub folder: String,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// So many names at most.
+    pub limit: usize,
+}
+
+/// Names in one answer to a list that asks for no limit.
+const LIST_LIMIT: usize = 1_000_000;
+
+impl Listing {
+    /// Reads `after` and `limit`. A limit of zero or less is none.
+    pub(crate) fn read(folder: &str, fields: &Fields) -> Result<Self, EngineError> {
+        let limit = match fields.get("limit").filter(|raw| raw.get() != "null") {
+            None => 0,
+            Some(raw) => i64::read(raw).map_err(|reason| {
+                let field = "limit";
+                EngineError::user(crate::field::InvalidInput::Bad { field, reason }.to_string())
+            })?,
+        };
+        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+        Ok(Self {
+            folder: folder.to_owned(),
+            after: fields.text("after").filter(|after| !after.is_empty()),
+            limit: limit.unwrap_or(LIST_LIMIT).min(LIST_LIMIT),
+        })
+    }
+}
+
+impl Resource {
+    /// From the answer to whether the thing of this name is there. The name is what the first
+    /// capture of the path stands for.
+    pub fn new<F, Fut>(exists: F) -> Self
+    where
+        F: Fn(Context, String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<bool, Error>> + Send + 'static,
+    {
+        Self(Actions { exists: Some(Arc::new(Exists(exists))), ..Actions::default() })
+    }
+
+    /// Answers a read.
+    #[must_use]
+    pub fn read<I, F, Fut>(mut self, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        self.0.read = Some(Arc::new(Handler::new(action)));
+        self
+    }
+
+    /// Answers a write, which needs `create` or `update` as the existence check says.
+    #[must_use]
+    pub fn write<I, F, Fut>(mut self, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        self.0.write = Some(Arc::new(Handler::new(action)));
+        self
+    }
+
+    /// Answers a patch: what is given replaces, `null` removes ([`Given`](crate::Given)).
+    #[must_use]
+    pub fn patch<I, F, Fut>(mut self, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        self.0.patch = Some(Arc::new(Handler::new(action)));
+        self
+    }
+
+    /// Answers a delete.
+    #[must_use]
+    pub fn delete<I, F, Fut>(mut self, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        self.0.delete = Some(Arc::new(Handler::new(action)));
+        self
+    }
+
+    /// Answers a list of the folder, or of a folder below it.
+    #[must_use]
+    pub fn list<F, Fut>(mut self, action: F) -> Self
+    where
+        F: Fn(Context, Listing) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+    {
+        self.0.list = Some(Arc::new(Lister(action)));
+        self
+    }
+}
+
+impl Actions {
+    /// All fields a client may send, whatever it asks.
+    pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
+        let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
+        let mut fields: Vec<&'static FieldSpec> = Vec::new();
+        for spec in all.flat_map(|action| action.fields()) {
+            if !fields.iter().any(|known| known.name == spec.name) {
+                fields.push(spec);
+            }
+        }
+        fields
+    }
+
+    /// What answers an operation.
+    pub(crate) fn of(&self, operation: Operation) -> Option<&Arc<dyn ActionPath>> {
+        match operation {
+            Operation::Read => self.read.as_ref(),
+            Operation::Create | Operation::Update => self.write.as_ref(),
+            Operation::Patch => self.patch.as_ref(),
+            Operation::Delete => self.delete.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// An existence check, its type forgotten.
+#[async_trait]
+pub(crate) trait ExistsPath: Send + Sync {
+    async fn exists(&self, context: Context, name: String) -> Result<bool, EngineError>;
+}
+
+struct Exists<F>(F);
+
+#[async_trait]
+impl<F, Fut> ExistsPath for Exists<F>
+where
+    F: Fn(Context, String) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<bool, Error>> + Send,
+{
+    async fn exists(&self, context: Context, name: String) -> Result<bool, EngineError> {
+        Ok((self.0)(context, name).await?)
+    }
+}
+
+/// What answers a list, its type forgotten.
+#[async_trait]
+pub(crate) trait ListPath: Send + Sync {
+    async fn list(&self, context: Context, listing: Listing) -> Result<Response, EngineError>;
+}
+
+pub(crate) struct Lister<F>(pub(crate) F);
+
+#[async_trait]
+impl<F, Fut> ListPath for Lister<F>
+where
+    F: Fn(Context, Listing) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<Reply, Error>> + Send,
+{
+    async fn list(&self, context: Context, listing: Listing) -> Result<Response, EngineError> {
+        Ok((self.0)(context, listing).await?.into_response(Operation::List))
+    }
+}
