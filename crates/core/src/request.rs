@@ -82,6 +82,8 @@ pub struct Envelope {
     pub injected: bool,
     /// Answered 202: begun, and going on.
     pub accepted: bool,
+    /// Answered 404: it isn't there, and this is known of it.
+    pub missing: bool,
     /// Answer headers the mount allows.
     pub headers: BTreeMap<String, Vec<String>>,
     /// How to get at the answer this one stands for. Nothing else is set then.

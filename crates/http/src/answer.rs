@@ -40,7 +40,11 @@ pub fn errors(status: StatusCode, texts: &[String], data: Option<&RawObject>) ->
 }
 
 fn enveloped(envelope: &Envelope) -> Response<Body> {
-    let status = if envelope.accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let status = match (envelope.missing, envelope.accepted) {
+        (true, _) => StatusCode::NOT_FOUND,
+        (false, true) => StatusCode::ACCEPTED,
+        (false, false) => StatusCode::OK,
+    };
     let mut response = json(status, body_of(envelope).into());
     copy_headers(response.headers_mut(), &envelope.headers);
     response
@@ -243,6 +247,17 @@ mod tests {
         let text = body(&wrapped(info(Some("a2"))));
         assert!(text.contains(r#","wrapped_accessor":"a2"},"warnings":null"#), "{text}");
         assert!(!format!("{:?}", wrapped(info(None))).contains("hvs.t"));
+    }
+
+    #[test]
+    fn what_is_missing_keeps_its_envelope() {
+        let envelope =
+            Envelope { missing: true, warnings: vec!["look there".into()], ..Envelope::default() };
+        let response = enveloped(&envelope);
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(
+            body(&envelope).contains(r#""data":null,"wrap_info":null,"warnings":["look there"]"#)
+        );
     }
 
     #[test]

@@ -22,12 +22,25 @@ pub struct DevKeys {
     pub plugins: Vec<String>,
 }
 
+/// What is mounted at `secret/`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DevKv {
+    /// KV with versions.
+    #[default]
+    Version2,
+    /// KV without.
+    Version1,
+    /// Nothing.
+    None,
+}
+
 /// Initialises and unseals a fresh server, mounts KV at `secret/`, and registers every program in
 /// `plugin_dir` under its own name. What is no program is told of in the log and left out; a program
 /// that can't be registered is an error.
 pub async fn set_up(
     running: &Running,
     root_token: Option<Secret<String>>,
+    kv: DevKv,
     plugin_dir: Option<&Path>,
 ) -> Result<DevKeys, Error> {
     let core = running.core();
@@ -37,9 +50,18 @@ pub async fn set_up(
     let unseal_key = share.ok_or_else(|| Error::internal("there is no key share"))?;
     core.unseal(Secret::new(unseal_key.expose_secret().clone())).await?;
     let root = &made.root_token;
-    let mut kv = Fields::new();
-    kv.set("type", &"kv");
-    write(running, root, "sys/mounts/secret", kv).await?;
+    let version = match kv {
+        DevKv::Version2 => Some("2"),
+        DevKv::Version1 => Some("1"),
+        DevKv::None => None,
+    };
+    if let Some(version) = version {
+        let mut mount = Fields::new();
+        mount.set("type", &"kv");
+        mount.set("description", &"key/value secret storage");
+        mount.set("options", &std::collections::BTreeMap::from([("version", version)]));
+        write(running, root, "sys/mounts/secret", mount).await?;
+    }
     let mut plugins = Vec::new();
     if let Some(folder) = plugin_dir {
         for (name, sha256) in programs(folder, running.allows_scripts())? {

@@ -26,7 +26,7 @@ impl Engines {
     /// The linked-in engines, and plug-ins if the configuration has a folder for them.
     pub(crate) fn new(options: &Options) -> Self {
         let factories: [Arc<dyn Factory>; 2] = [
-            Arc::new(strongroom_engine_kv::blueprint()),
+            Arc::new(strongroom_engine_kv::engine()),
             Arc::new(strongroom_engine_nomad::blueprint()),
         ];
         let place = |factory: &Arc<dyn Factory>| {

@@ -1,12 +1,27 @@
-//! Key/value secrets, version 1: JSON objects under paths, kept encrypted and given back exactly as
-//! they were written.
+//! Key/value secrets, kept encrypted and given back exactly as they were written.
 //!
-//! API: <https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v1>
+//! - version 1 ([`blueprint`]): JSON objects under paths; a write replaces
+//! - version 2 ([`versioned_blueprint`]): each write makes a new version; versions can be read,
+//!   deleted, undeleted and destroyed, writes can depend on the version they replace, and entries
+//!   have metadata of their own
+//!
+//! Which of them a mount runs, its option `version` says. A mount of version 1 becomes one of
+//! version 2 when it is opened so; there is no way back.
+//!
+//! API: <https://developer.hashicorp.com/vault/api-docs/secret/kv>
 #![deny(missing_docs)]
 
-use strongroom_sdk::{Blueprint, FreeForm};
+mod versioned;
 
-/// The engine.
+use strongroom_sdk::{Blueprint, Editions, FreeForm};
+pub use versioned::versioned_blueprint;
+
+/// Both versions, as mounts choose by the option `version`.
+pub fn engine() -> Editions {
+    Editions::by_option("version", "1", blueprint()).or("2", versioned_blueprint())
+}
+
+/// Version 1.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("kv", env!("CARGO_PKG_VERSION"))
         .help("Keeps arbitrary secrets, encrypted at rest.")
@@ -16,4 +31,5 @@ pub fn blueprint() -> Blueprint {
              again.",
             FreeForm::new().refresh_from(&["ttl", "lease"]),
         )
+        .refuses_records("this mount keeps versions: set its option version to 2")
 }

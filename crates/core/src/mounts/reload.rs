@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::{Mounts, failed_to_open};
-use super::entry::Class;
+use super::entry::{Class, MountEntry};
 use super::handle::Instance;
 use super::table::{Backend, Mounted};
 use crate::error::Error;
+use crate::plugins::Running;
 
 /// How long new requests wait for running ones before the two instances may overlap.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -23,14 +24,52 @@ impl Mounts {
     /// Replaces the engine of a mount by what the catalog says should run.
     pub async fn reload(&self, class: Class, path: &str) -> Result<(), Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
-        self.turns.take(async move { mounts.reload_now(class, &path).await }).await?
+        let work = async move {
+            let table = mounts.table();
+            let Some(mounted) = table.get(class, &path) else {
+                return Err(Error::invalid(format!("No {} at {path}", class.noun())));
+            };
+            let entry = mounted.entry.clone();
+            let running = mounts.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
+            mounts.reopen(mounted, entry, running).await
+        };
+        self.turns.take(work).await?
     }
 
-    async fn reload_now(&self, class: Class, path: &str) -> Result<(), Error> {
-        let table = self.table();
-        let Some(mounted) = table.get(class, path) else {
-            return Err(Error::invalid(format!("No {} at {path}", class.noun())));
+    /// Changes a mount in a way that its engine learns when it is opened, and opens it anew, as it
+    /// runs: the change is on disk when the new instance is in place, or not at all.
+    pub async fn tune_and_reopen(
+        &self,
+        class: Class,
+        path: &str,
+        change: impl FnOnce(&mut MountEntry) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let (mounts, path) = (self.clone(), path.to_owned());
+        let work = async move {
+            let table = mounts.table();
+            let Some(mounted) = table.get(class, &path) else {
+                let text = format!("tune of path {path:?} failed: no mount entry found");
+                return Err(Error::invalid(text));
+            };
+            let mut entry = mounted.entry.clone();
+            change(&mut entry)?;
+            let running = match &entry.running {
+                Some(running) => running.clone(),
+                None => mounts.opener.choose(&entry).map_err(|error| failed_to_open(&error))?,
+            };
+            mounts.reopen(mounted, entry, running).await
         };
+        self.turns.take(work).await?
+    }
+
+    /// Puts a new instance in place of the one that runs.
+    async fn reopen(
+        &self,
+        mounted: &Mounted,
+        mut entry: MountEntry,
+        running: Running,
+    ) -> Result<(), Error> {
+        let path = &mounted.entry.path;
         let Some(handle) = mounted.engine() else {
             return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
         };
@@ -43,8 +82,6 @@ impl Mounts {
                 Error::plain(strongroom_types::ErrorKind::Unavailable, text)
             })?),
         };
-        let mut entry = mounted.entry.clone();
-        let running = self.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
         let opened =
             self.opener.open(&entry, running).await.map_err(|error| failed_to_open(&error))?;
         let old = handle.instance();

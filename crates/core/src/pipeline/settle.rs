@@ -29,6 +29,7 @@ pub(crate) async fn settle(
     match response {
         Response::Nothing if operation.is_read() => Err(Error::silent(ErrorKind::NotFound)),
         Response::Nothing => Ok(Answer::Nothing),
+        Response::Missing(data) => Ok(missing(config, data)),
         Response::Data(data) if operation == Operation::List => listed(config, data),
         Response::Data(data) if operation == Operation::Help => Ok(Answer::Bare {
             status: 200,
@@ -80,6 +81,16 @@ fn enveloped(config: &MountConfig, data: Data) -> Answer {
         headers: headers::allowed(config, data.headers),
         ..Envelope::default()
     }))
+}
+
+/// "Not found", which keeps its envelope: clients read what it says.
+fn missing(config: &MountConfig, data: Data) -> Answer {
+    match enveloped(config, data) {
+        Answer::Envelope(envelope) => {
+            Answer::Envelope(Box::new(Envelope { missing: true, ..*envelope }))
+        }
+        other => other,
+    }
 }
 
 /// A list without names is "not found", unless it has something else to say.

@@ -4,6 +4,7 @@
 mod capabilities;
 pub(crate) mod help;
 mod keys;
+mod kv_versions;
 mod leases;
 mod metrics;
 mod mount_entry;

@@ -1,14 +1,13 @@
 //! `sys/mounts` and `sys/auth`.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use strongroom_sdk::{Input, KeyValues};
 use strongroom_types::{Fields, MountPath, RawObject};
 
+use super::kv_versions;
 use super::mount_entry::{shown, tuned};
 use super::mount_settings::{NewConfig, Object, Settings, SettingsInput};
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
+use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, nothing_or};
 use crate::error::Error;
 use crate::mounts::Class;
 use crate::mounts::changes::NewMount;
@@ -177,13 +176,15 @@ async fn enable_at(call: &Call, class: Class, path: MountPath) -> Result<Answer,
         ("plugin", None) => {
             return Err(Error::invalid("plugin_name must be provided for plugin backend"));
         }
-        ("generic", _) if class == Class::Secret => "kv".to_owned(),
         (given, _) => given.to_owned(),
     };
     check_type(class, &mount_type)?;
     let version = named(&input.plugin_version).or(config.plugin_version);
-    let options = input.options.map(|options| options.0).unwrap_or_default();
-    refuse_kv_version_2(&mount_type, Some(&options))?;
+    let options = Some(input.options.map(|options| options.0).unwrap_or_default());
+    let (mount_type, options) = match class {
+        Class::Secret => kv_versions::of_new_mount(mount_type, options)?,
+        Class::Auth => (mount_type, options),
+    };
     let settings = config.settings.checked(class, &mount_type)?;
     call.open
         .mounts
@@ -194,7 +195,7 @@ async fn enable_at(call: &Call, class: Class, path: MountPath) -> Result<Answer,
             mount_type,
             plugin_version: version.as_deref().map(version_of).transpose()?.unwrap_or_default(),
             description: input.description,
-            options: Some(options),
+            options,
             local: input.local,
             seal_wrap: input.seal_wrap,
         })
@@ -211,19 +212,6 @@ fn check_type(class: Class, mount_type: &str) -> Result<(), Error> {
         (Class::Secret, "token" | "system" | "cubbyhole" | "identity") => {
             Err(Error::invalid(format!("mount type of {mount_type:?} is not mountable")))
         }
-        _ => Ok(()),
-    }
-}
-
-/// Version 2 is not built, and keeping one version only would lose data silently.
-fn refuse_kv_version_2(
-    mount_type: &str,
-    options: Option<&BTreeMap<String, String>>,
-) -> Result<(), Error> {
-    let version = options.and_then(|options| options.get("version")).map(String::as_str);
-    match (mount_type, version) {
-        ("kv", Some(version)) if version != "1" => Err(Error::unbuilt("KV version 2")),
-        ("kv-v2", _) => Err(Error::unbuilt("KV version 2")),
         _ => Ok(()),
     }
 }
@@ -303,17 +291,15 @@ async fn tune_at(call: &Call, class: Class, path: &MountPath) -> Result<Answer, 
     let server = call.open.server.lifetimes;
     let mounts = &call.open.mounts;
     let table = mounts.table();
-    let mount_type = table.get(class, path.as_str()).map(|m| m.entry.mount_type.clone());
-    let mount_type = mount_type.unwrap_or_default();
-    if input.options.is_some() {
-        let options = input.options.as_ref().map(|options| &options.0);
-        refuse_kv_version_2(&mount_type, options)?;
-    }
+    let mounted = table.get(class, path.as_str());
+    let upgrade = match (&input.options, mounted) {
+        (Some(options), Some(mounted)) => kv_versions::upgrade(&mounted.entry, &options.0)?,
+        _ => None,
+    };
     // A mount that isn't there has its own words, below.
-    let settings = if mount_type.is_empty() {
-        Settings::default()
-    } else {
-        settings.checked(class, &mount_type)?
+    let settings = match mounted {
+        None => Settings::default(),
+        Some(mounted) => settings.checked(class, &mounted.entry.mount_type)?,
     };
     let change = move |entry: &mut crate::mounts::MountEntry| {
         settings.change(&mut entry.config, server)?;
@@ -325,14 +311,19 @@ async fn tune_at(call: &Call, class: Class, path: &MountPath) -> Result<Answer, 
             entry.plugin_version = if given { version_of(version)? } else { String::new() };
         }
         if let Some(options) = input.options {
+            // Looked at again: another change may have come first.
+            kv_versions::upgrade(entry, &options.0)?;
             let known = entry.options.get_or_insert_default();
             known.extend(options.0);
             known.retain(|_, value| !value.is_empty());
         }
         Ok(())
     };
-    mounts.tune(class, path.as_str(), change).await?;
-    Ok(Answer::Nothing)
+    match upgrade {
+        None => mounts.tune(class, path.as_str(), change).await?,
+        Some(_) => mounts.tune_and_reopen(class, path.as_str(), change).await?,
+    }
+    Ok(nothing_or(upgrade.into_iter().collect()))
 }
 
 /// Of the server's own mounts nothing can be tuned.

@@ -59,6 +59,7 @@ impl Plugins for Linked {
         match name {
             "door" => return Ok(self.door.engine(Kind::Auth)),
             "door-engine" => return Ok(self.door.engine(Kind::Secrets)),
+            "kv" => return Ok(strongroom_engine_kv::engine().open(mount).await?),
             _ => {}
         }
         let factory = self.factories.lock().unwrap().get(name).cloned();

@@ -8,6 +8,7 @@ mod cubbyhole;
 mod door;
 mod held;
 mod interleaved;
+mod kv;
 mod logins;
 mod mounts;
 mod moving;

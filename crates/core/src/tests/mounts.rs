@@ -76,8 +76,13 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         ("sys/mounts/sys", r#"{"type":"kv"}"#, "cannot mount \"sys/\""),
         (
             "sys/mounts/x",
-            r#"{"type":"kv","options":{"version":"2"}}"#,
-            "KV version 2 is not supported by this server",
+            r#"{"type":"kv","options":{"version":"3"}}"#,
+            "invalid version provided: 3",
+        ),
+        (
+            "sys/mounts/x",
+            r#"{"type":"generic","options":{"version":"2"}}"#,
+            "secrets engine \"generic\" does not allow setting a version",
         ),
         (
             "sys/mounts/x",

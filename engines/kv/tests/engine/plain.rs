@@ -1,4 +1,4 @@
-//! The engine as its hosts see it.
+//! Version 1.
 
 use strongroom_engine_kv::blueprint;
 use strongroom_sdk::testing::{ErrorKind, Harness, json};
@@ -62,6 +62,19 @@ async fn readers_are_told_when_to_look_again() {
             let refresh = host.read("app").await.unwrap().refresh;
             assert_eq!(refresh, Some(Ttl::from_secs(secs)), "{body}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_name_leads_to_what_version_2_keeps() {
+    Harness::run(blueprint(), |host| async move {
+        for path in ["\u{1}entry/a", "\u{1}v1/a", "a\u{1}b", "\u{1}", &"x".repeat(4001)] {
+            assert!(host.write(path, json!({ "x": 1 })).await.is_err(), "{path:?}");
+            assert_eq!(host.read(path).await.unwrap_err().kind, ErrorKind::NotFound, "{path:?}");
+            host.delete(path).await.unwrap();
+        }
+        assert!(host.stored_keys().is_empty());
     })
     .await;
 }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use clap::Args;
 use strongroom_config::Config;
 use strongroom_crypto::SystemEntropy;
+use strongroom_server::dev::{self, DevKv};
 use strongroom_server::dev_tls::DevTls;
-use strongroom_server::{Options, Running, dev};
+use strongroom_server::{Options, Running};
 use strongroom_telemetry::Exporter;
 use strongroom_telemetry::log::{self, LevelHandle};
 use strongroom_telemetry::log_file::LogFile;
@@ -60,6 +61,12 @@ pub(crate) struct Server {
     /// Folder whose files -dev registers as plug-ins under their names
     #[arg(long, value_name = "FOLDER")]
     dev_plugin_dir: Option<PathBuf>,
+    /// Mount version 1 of KV at secret/ with -dev, and not version 2
+    #[arg(long)]
+    dev_kv_v1: bool,
+    /// Mount nothing at secret/ with -dev
+    #[arg(long)]
+    dev_no_kv: bool,
     /// Don't keep the root token of -dev for other commands
     #[arg(long)]
     dev_no_store_token: bool,
@@ -181,8 +188,14 @@ impl Server {
         let failed =
             |error: String| Failure::local(format!("Error initializing Dev mode: {error}"));
         let token = settings::dev_root_token(self, &context.environment).map(Secret::new);
+        let kv = match (self.dev_no_kv, self.dev_kv_v1) {
+            (true, _) => DevKv::None,
+            (false, true) => DevKv::Version1,
+            (false, false) => DevKv::Version2,
+        };
         let plugins = self.dev_plugin_dir.as_deref();
-        let keys = dev::set_up(running, token, plugins).await.map_err(|e| failed(e.to_string()))?;
+        let keys = dev::set_up(running, token, kv, plugins).await;
+        let keys = keys.map_err(|error| failed(error.to_string()))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = running.addresses().first().map(|address| format!("{scheme}://{address}"));
         let address = address.unwrap_or_default();

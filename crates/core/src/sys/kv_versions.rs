@@ -1,0 +1,72 @@
+//! The two versions of the KV engine, as mounts choose between them: by the option `version`. Older
+//! names of mount types stand for one of them.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::mounts::MountEntry;
+
+type Options = Option<BTreeMap<String, String>>;
+
+/// The option, and the type of mounts that have it.
+const VERSION: &str = "version";
+const KV: &str = "kv";
+
+/// The type and options of a new mount, older names replaced: `kv-v2` is `kv` of version 2, and
+/// `generic` is `kv` from before there were versions.
+pub(crate) fn of_new_mount(
+    mount_type: String,
+    mut options: Options,
+) -> Result<(String, Options), Error> {
+    let version = match mount_type.as_str() {
+        "kv-v1" => "1",
+        "kv-v2" => "2",
+        "generic" => {
+            if options.as_ref().is_some_and(|options| options.contains_key(VERSION)) {
+                let text = "secrets engine \"generic\" does not allow setting a version";
+                return Err(Error::invalid(text));
+            }
+            return Ok((KV.to_owned(), options));
+        }
+        KV => {
+            let given = options.as_ref().and_then(|options| options.get(VERSION));
+            // An empty one is what a mount without the option has.
+            if let Some(text) = given.filter(|text| !text.is_empty()) {
+                parse(text)?;
+            }
+            return Ok((mount_type, options));
+        }
+        _ => return Ok((mount_type, options)),
+    };
+    options.get_or_insert_default().insert(VERSION.to_owned(), version.to_owned());
+    Ok((KV.to_owned(), options))
+}
+
+/// What to tell about new options of a mount: they make version 2 of a version 1, and the mount has to
+/// be opened anew. There is no way back.
+pub(crate) fn upgrade(
+    entry: &MountEntry,
+    given: &BTreeMap<String, String>,
+) -> Result<Option<String>, Error> {
+    let Some(text) = given.get(VERSION).filter(|_| entry.mount_type == KV) else { return Ok(None) };
+    let now = entry.options.as_ref().and_then(|options| options.get(VERSION));
+    let now = now.and_then(|text| text.parse().ok()).unwrap_or(1_u8);
+    let wanted = parse(text)?;
+    if wanted < now {
+        return Err(Error::invalid(format!("cannot downgrade mount from version {now}")));
+    }
+    Ok((wanted > now).then(|| {
+        format!(
+            "Upgrading mount from version {now} to version {wanted}. This mount will be \
+             unavailable for a brief period and will resume service shortly."
+        )
+    }))
+}
+
+fn parse(text: &str) -> Result<u8, Error> {
+    match text {
+        "1" => Ok(1),
+        "2" => Ok(2),
+        other => Err(Error::invalid(format!("invalid version provided: {other}"))),
+    }
+}

@@ -1,0 +1,128 @@
+//! `config`: settings for all entries of the mount.
+
+use serde_json::value::RawValue;
+use strongroom_sdk::field::{BadValue, Field, FieldKind};
+use strongroom_sdk::{Answer, Context, Document, DurationSecs, Error, Input, Reply};
+
+use super::input::max_versions;
+
+/// What is kept of them.
+#[derive(Debug, Default, Clone, Document)]
+#[document(path = "config", apart)]
+pub(crate) struct Config {
+    /// Versions of an entry that are kept.
+    pub(crate) max_versions: u32,
+    /// Whether each write must say which version it replaces.
+    pub(crate) cas_required: bool,
+    /// After how long a new version is deleted.
+    pub(crate) delete_version_after: DeleteAfter,
+    /// Whether each change of metadata must say which it replaces.
+    pub(crate) metadata_cas_required: bool,
+}
+
+/// After how long new versions are deleted: zero for not at all, negative for not even where an
+/// entry says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeleteAfter(Option<u64>);
+
+impl Default for DeleteAfter {
+    fn default() -> Self {
+        Self(Some(0))
+    }
+}
+
+impl DeleteAfter {
+    /// Not even where an entry says so.
+    #[cfg(test)]
+    pub(crate) const NEVER: Self = Self(None);
+
+    #[cfg(test)]
+    pub(crate) fn after(secs: u64) -> Self {
+        Self(Some(secs))
+    }
+
+    /// In seconds; `None` if it is switched off for all.
+    pub(crate) fn secs(self) -> Option<u64> {
+        self.0
+    }
+}
+
+#[derive(Input)]
+pub(crate) struct ConfigInput {
+    /// Versions of an entry that are kept, 4096 at most; 0 for 10. Entries can have more.
+    max_versions: Option<i64>,
+    /// Whether each write must say by `options.cas` which version it replaces.
+    cas_required: Option<bool>,
+    /// After how long a new version is deleted; 0 for not at all, negative to switch it off for all
+    /// entries.
+    delete_version_after: Option<DeleteAfter>,
+    /// Whether each change of metadata must say by `metadata_cas` which it replaces.
+    metadata_cas_required: Option<bool>,
+}
+
+#[derive(Answer)]
+struct Shown {
+    cas_required: bool,
+    delete_version_after: DeleteAfter,
+    max_versions: u32,
+    metadata_cas_required: bool,
+}
+
+/// The settings there are.
+pub(crate) async fn current(context: &Context) -> Result<Config, Error> {
+    let stored = context.documents().get::<Config>(&[]).await?;
+    Ok(stored.map(|config| (*config).clone()).unwrap_or_default())
+}
+
+pub(crate) async fn read(context: Context, (): ()) -> Result<Reply, Error> {
+    let Config { max_versions, cas_required, delete_version_after, metadata_cas_required } =
+        current(&context).await?;
+    Ok(Reply::data(&Shown {
+        cas_required,
+        delete_version_after,
+        max_versions,
+        metadata_cas_required,
+    }))
+}
+
+pub(crate) async fn write(context: Context, input: ConfigInput) -> Result<Reply, Error> {
+    let kept = input.max_versions.map(max_versions).transpose()?;
+    let edit = |stored: Option<Config>| {
+        let old = stored.unwrap_or_default();
+        Ok(Config {
+            max_versions: kept.unwrap_or(old.max_versions),
+            cas_required: input.cas_required.unwrap_or(old.cas_required),
+            delete_version_after: input.delete_version_after.unwrap_or(old.delete_version_after),
+            metadata_cas_required: input.metadata_cas_required.unwrap_or(old.metadata_cas_required),
+        })
+    };
+    context.documents().change::<Config>(&[], edit).await?;
+    Ok(Reply::no_content())
+}
+
+impl Field for DeleteAfter {
+    const KIND: FieldKind = FieldKind::Duration;
+
+    fn empty() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn read(raw: &RawValue) -> Result<Self, BadValue> {
+        const BAD: BadValue = BadValue("a duration such as 3600 or \"1h\", or a negative one");
+        let text = String::read(raw).map_err(|_| BAD)?;
+        let (negative, magnitude) = match text.trim().strip_prefix('-') {
+            Some(magnitude) => (true, magnitude),
+            None => (false, text.trim()),
+        };
+        let magnitude = serde_json::value::to_raw_value(magnitude).map_err(|_| BAD)?;
+        let secs = DurationSecs::read(&magnitude).map_err(|_| BAD)?.0.as_secs();
+        Ok(Self((!negative || secs == 0).then_some(secs)))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        match self.0 {
+            Some(secs) => strongroom_sdk::Ttl::from_secs(secs).to_string().write(out),
+            None => "-1s".to_owned().write(out),
+        }
+    }
+}

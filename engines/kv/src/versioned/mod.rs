@@ -1,0 +1,97 @@
+//! Version 2.
+//!
+//! - [`entry`]: an entry: its settings, its versions and the data of the latest
+//! - [`store`]: where entries and versions lie, and how they change
+//! - [`config`]: settings of the mount
+//! - [`data`]: `data/` and `subkeys/`
+//! - [`states`]: `delete/`, `undelete/` and `destroy/`
+//! - [`metadata`]: `metadata/` and `detailed-metadata/`
+//! - [`custom`]: custom metadata and its limits
+//! - [`input`] and [`answer`]: what clients send and get
+
+mod answer;
+mod config;
+mod custom;
+mod data;
+mod entry;
+mod input;
+mod metadata;
+mod states;
+mod store;
+
+use strongroom_sdk::engine::Operation;
+use strongroom_sdk::{Blueprint, Resource};
+
+/// Version 2.
+pub fn versioned_blueprint() -> Blueprint {
+    let data = Resource::new(store::exists)
+        .read(data::read)
+        .write(data::write)
+        .patch(data::patch)
+        .delete(data::delete);
+    let metadata = Resource::new(store::exists)
+        .read(metadata::read)
+        .write(metadata::write)
+        .patch(metadata::patch)
+        .delete(metadata::delete)
+        .list(metadata::list);
+    Blueprint::new("kv", env!("CARGO_PKG_VERSION"))
+        .help("Keeps versions of arbitrary secrets, encrypted at rest.")
+        .read("config", "Settings for all entries of the mount.", config::read)
+        .write("config", "Settings for all entries of the mount.", config::write)
+        .resource(
+            "data/{path..}",
+            "A secret: each write makes a new version, a read gives the latest or the one asked \
+             for, and a delete hides the latest until it is undeleted.",
+            data,
+        )
+        .read(
+            "subkeys/{path..}",
+            "The names in a version of a secret, without its values.",
+            data::subkeys,
+        )
+        .write("delete/{path..}", "Hides versions until they are undeleted.", states::delete)
+        .write("undelete/{path..}", "Shows deleted versions again.", states::undelete)
+        .write("destroy/{path..}", "Removes the data of versions for good.", states::destroy)
+        .resource(
+            "metadata/{path..}",
+            "What is known of an entry and its versions, and its settings. A delete removes the \
+             entry with all its versions.",
+            metadata,
+        )
+        .list(
+            "detailed-metadata/{path..}",
+            "Lists entries together with their metadata.",
+            metadata::list_detailed,
+        )
+        .elsewhere(hint)
+        .takes_over_free_form(UPGRADING, store::from_version_1)
+}
+
+/// Clients match on this text.
+const UPGRADING: &str = "Upgrading from non-versioned to versioned data. This backend will be \
+                         unavailable for a brief period and will resume service shortly.";
+
+/// Those who take the mount for one of version 1 are told what is wrong.
+fn hint(operation: Operation, path: &str) -> Option<String> {
+    let root = path.trim_end_matches('/');
+    if operation != Operation::List
+        && matches!(root, "data" | "metadata" | "delete" | "undelete" | "destroy")
+    {
+        let text = "Non-listing operations on the root of a K/V v2 mount are not supported.";
+        return Some(text.to_owned());
+    }
+    let command = match operation {
+        Operation::Read => "get",
+        Operation::Create | Operation::Update => "put",
+        Operation::Patch => "patch",
+        Operation::Delete => "delete",
+        Operation::List => "list",
+        _ => return None,
+    };
+    Some(format!(
+        "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API \
+         endpoints to use. If using the Strongroom CLI, use 'strongroom kv {command}' for this \
+         operation."
+    ))
+}

@@ -1,0 +1,25 @@
+//! The engine as its hosts see it.
+
+mod concurrent;
+mod faults;
+mod metadata;
+mod model;
+mod plain;
+mod upgrade;
+mod versioned;
+
+use std::future::Future;
+
+use strongroom_engine_kv::versioned_blueprint;
+use strongroom_sdk::testing::{Harness, Host, Way};
+
+/// Runs a body with version 2 linked in, over the wire, and under a server without atomic batches.
+async fn everywhere<F, Fut>(body: F)
+where
+    F: Fn(Host) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    for way in [Way::Linked, Way::Wire, Way::Foreign] {
+        Harness::run_one(versioned_blueprint(), way, &body).await;
+    }
+}

@@ -1,0 +1,228 @@
+//! From version 1 to version 2.
+
+use std::collections::BTreeMap;
+
+use strongroom_engine_kv::{blueprint, engine, versioned_blueprint};
+use strongroom_sdk::contract;
+use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
+
+const UPGRADING: &str = "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly.";
+const WAYS: [Way; 3] = [Way::Linked, Way::Wire, Way::Foreign];
+
+/// Secrets under names that are hard: names of paths of version 2, of what it keeps, names that are
+/// folders as well, and one that is large.
+fn secrets() -> BTreeMap<String, String> {
+    let names = [
+        "a",
+        "a/b",
+        "a/b/c",
+        "a/d",
+        "b",
+        "config",
+        "data",
+        "data/a",
+        "metadata/a",
+        "delete/a/1",
+        "entry",
+        "entry/a",
+        "v1",
+        "v1/a",
+        "document/config",
+        "intent/x",
+        "x y/ü",
+        "0",
+        "~",
+        "z.z",
+    ];
+    let mut secrets: BTreeMap<String, String> =
+        names.iter().map(|name| ((*name).to_owned(), json!({ "of": name }).to_string())).collect();
+    secrets.insert("exact".to_owned(), r#"{"d":1.10,"n":12345678901234567890}"#.to_owned());
+    secrets.insert("large".to_owned(), json!({ "x": "y".repeat(300_000) }).to_string());
+    for n in 0..150 {
+        secrets.insert(format!("many/{n}"), json!({ "n": n }).to_string());
+        secrets.insert(format!("folders/{n}/x"), json!({ "n": n }).to_string());
+    }
+    secrets.insert("n".repeat(4000), r#"{"long":true}"#.to_owned());
+    secrets
+}
+
+async fn fill(host: &Host, secrets: &BTreeMap<String, String>) {
+    for (name, body) in secrets {
+        host.write(name, body).await.unwrap();
+    }
+}
+
+/// Waits until requests are served again.
+async fn resumed(host: &Host) {
+    host.until("the mount serves again", || async {
+        !matches!(host.read("config").await, Err(refused) if refused.message == UPGRADING)
+    })
+    .await;
+}
+
+async fn all_are_there_once(host: &Host, secrets: &BTreeMap<String, String>) {
+    for (name, body) in secrets {
+        let got = host.read(&format!("data/{name}")).await.unwrap();
+        assert!(got.json("data") == body, "{name}");
+        assert!(got.json("metadata").contains("\"version\":1"), "{name}");
+    }
+    let apart = |key: &&String| key.starts_with('\u{1}');
+    let keys = host.stored_keys();
+    assert_eq!(keys.iter().filter(|key| !apart(key)).count(), 0, "something of version 1 is left");
+    let entries = keys.iter().filter(|key| key.starts_with("\u{1}entry/")).count();
+    assert_eq!(entries, secrets.len());
+}
+
+#[tokio::test]
+async fn a_mount_of_version_1_becomes_one_of_version_2() {
+    let secrets = &secrets();
+    for way in WAYS {
+        Harness::run_one(engine(), way, async |host: Host| {
+            fill(&host, secrets).await;
+            host.set_option("version", "2");
+            host.reopen().await;
+            resumed(&host).await;
+            all_are_there_once(&host, secrets).await;
+            let names = host.list("metadata").await.unwrap();
+            for name in ["a", "a/", "config", "data/", "entry", "entry/"] {
+                assert!(names.iter().any(|listed| listed == name), "{name}: {names:?}");
+            }
+            // It is an entry like any other.
+            let body = r#"{"data":{"x":2},"options":{"cas":1}}"#;
+            assert_eq!(host.write("data/a/b", body).await.unwrap().json("version"), "2");
+            host.reopen().await;
+            host.read("data/a/b").await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn requests_are_refused_until_it_is_done() {
+    for way in WAYS {
+        Harness::run_one(engine(), way, async |host: Host| {
+            host.write("a", r#"{"x":1}"#).await.unwrap();
+            host.set_option("version", "2");
+            host.crash().await;
+            host.fail_writes_after(0);
+            host.reopen().await;
+            for path in ["data/a", "metadata/a", "config", "no/such/path"] {
+                for outcome in [
+                    host.read(path).await.map(|_| ()),
+                    host.write(path, r#"{"data":{}}"#).await.map(|_| ()),
+                    host.list(path).await.map(|_| ()),
+                    host.delete(path).await.map(|_| ()),
+                    host.exists(path).await.map(|_| ()),
+                ] {
+                    let refused = outcome.unwrap_err();
+                    let kind = (refused.kind, refused.message.as_str());
+                    assert_eq!(kind, (ErrorKind::Invalid, UPGRADING), "{path}");
+                }
+            }
+            host.help("data/a").await.unwrap();
+            // The next tick tries again.
+            host.mend_storage();
+            host.tick().await.unwrap();
+            resumed(&host).await;
+            assert_eq!(host.read("data/a").await.unwrap().json("data"), r#"{"x":1}"#);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
+    let secrets = &secrets();
+    for way in WAYS {
+        let steps = if way == Way::Foreign { 12 } else { 2 };
+        Harness::run_one(engine(), way, async |host: Host| {
+            fill(&host, secrets).await;
+            host.set_option("version", "2");
+            let left = || {
+                let keys = host.stored_keys();
+                keys.iter().filter(|key| !key.starts_with('\u{1}')).count()
+            };
+            let mut rounds = 0;
+            loop {
+                host.crash().await;
+                let failed = host.failed_writes();
+                // A few steps get through each time.
+                host.fail_writes_after(rounds % steps);
+                host.reopen().await;
+                host.until("it stops", || async { host.failed_writes() > failed || left() == 0 })
+                    .await;
+                let left = left();
+                for (name, _) in secrets.iter().take(40) {
+                    let before = host.stored(name).is_some();
+                    let after = host.stored(&format!("\u{1}entry/{name}")).is_some();
+                    assert!(before || after, "{name} is lost");
+                    assert!(!(before && after) || way == Way::Foreign, "{name} is there twice");
+                }
+                if left == 0 {
+                    break;
+                }
+                rounds += 1;
+                assert!(rounds < 1000, "it does not get on: {left} are left");
+            }
+            assert!(rounds > 1, "it was not killed in the middle");
+            host.mend_storage();
+            host.reopen().await;
+            resumed(&host).await;
+            all_are_there_once(&host, secrets).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_mount_serves_at_once() {
+    for way in WAYS {
+        Harness::run_one(versioned_blueprint(), way, async |host: Host| {
+            host.read("config").await.unwrap();
+            host.write("data/a", r#"{"data":{}}"#).await.unwrap();
+            host.reopen().await;
+            host.read("data/a").await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_way_back() {
+    for way in WAYS {
+        Harness::run_one(engine(), way, async |host: Host| {
+            host.set_option("version", "2");
+            host.reopen().await;
+            host.write("data/a", r#"{"data":{}}"#).await.unwrap();
+            for (version, reason) in [
+                ("1", "this mount keeps versions: set its option version to 2"),
+                ("3", "invalid version provided: 3"),
+            ] {
+                host.set_option("version", version);
+                let refused = host.try_reopen().await.unwrap_err();
+                assert!(refused.contains(reason), "{refused}");
+            }
+            host.set_option("version", "2");
+            host.reopen().await;
+            host.read("data/a").await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_mount_without_the_option_is_of_version_1() {
+    Harness::run(engine(), |host| async move {
+        for option in [None, Some(""), Some("1")] {
+            if let Some(option) = option {
+                host.set_option("version", option);
+            }
+            host.reopen().await;
+            host.write("a", r#"{"x":1}"#).await.unwrap();
+            assert_eq!(host.read("a").await.unwrap().all(), r#"{"x":1}"#);
+        }
+        assert!(host.description().exclusive || !host.description().version.is_empty());
+    })
+    .await;
+    contract::check(blueprint(), &[("a", r#"{"x":1}"#)]).await;
+}
