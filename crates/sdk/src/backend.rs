@@ -75,7 +75,10 @@ impl Backend {
     /// What was before this engine must have moved before anything is asked of it.
     fn check_gate(&self) -> Result<(), EngineError> {
         match self.blueprint.takeover() {
-            Some(takeover) if !self.gate.is_open() => Err(takeover::refusal(takeover.meanwhile)),
+            Some(takeover) if !self.gate.is_open() => {
+                self.take_over();
+                Err(EngineError::user(takeover.meanwhile))
+            }
             _ => Ok(()),
         }
     }
@@ -267,9 +270,10 @@ impl Backend {
             return Err(EngineError::user(why));
         }
         if self.blueprint.takeover().is_some() {
-            match takeover::is_needed(storage).await? {
-                true => self.take_over(),
-                false => self.gate.open(),
+            // Else it begins with the first request or tick: hosts may hold back what is written while
+            // an instance initialises, and this can be much.
+            if !takeover::is_needed(storage).await? {
+                self.gate.open();
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use crate::engine::{Change, EngineError, Precondition, Storage, StorageBatch, Stored};
+use crate::engine::{Change, Precondition, Storage, StorageBatch, Stored};
 use crate::records::{Key, unchanged};
 use crate::{Context, Error};
 
@@ -161,9 +161,4 @@ async fn next(storage: &dyn Storage) -> Result<Vec<(String, Stored)>, Error> {
         }
     }
     Ok(found)
-}
-
-/// What is answered while documents move.
-pub(crate) fn refusal(meanwhile: &str) -> EngineError {
-    EngineError::user(meanwhile)
 }

@@ -23,7 +23,7 @@ fn signals_end_it_in_order() {
 
 #[test]
 fn what_has_begun_is_finished_however_often_it_is_told_to_end() {
-    let server = dev_server();
+    let server = dev_server_with(&["-dev-kv-v1"]);
     let mut begun = begin_request(&server);
     server.signal(Signal::TERM);
     server.line_with("shutdown triggered");
@@ -37,7 +37,7 @@ fn what_has_begun_is_finished_however_often_it_is_told_to_end() {
 
 #[test]
 fn whoever_interrupts_the_end_does_not_wait() {
-    let server = dev_server();
+    let server = dev_server_with(&["-dev-kv-v1"]);
     let _begun = begin_request(&server);
     server.signal(Signal::INT);
     server.line_with("shutdown triggered");
@@ -55,6 +55,19 @@ fn dev_keeps_its_token_unless_told_not_to() {
     assert!(!server.home().join(".vault-token").exists());
     let found = server.command(&["token", "lookup"]).output().unwrap();
     assert_eq!(found.status.code(), Some(2));
+}
+
+#[test]
+fn dev_mounts_the_version_of_kv_that_it_is_told() {
+    for (flags, version) in [(&[][..], "2"), (&["-dev-kv-v1"], "1"), (&["-dev-no-kv"], "")] {
+        let server = dev_server_with(flags);
+        let shown =
+            server.command(&["read", "-format=json", "sys/mounts/secret"]).output().unwrap();
+        assert_eq!(shown.status.success(), !version.is_empty(), "{flags:?}: {shown:?}");
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let said = shown.contains(&format!("\"version\": \"{version}\""));
+        assert!(said || version.is_empty(), "{flags:?}: {shown}");
+    }
 }
 
 #[test]

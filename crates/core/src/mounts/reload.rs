@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::changes::{Mounts, failed_to_open};
 use super::entry::{Class, MountEntry};
-use super::handle::Instance;
+use super::handle::{EngineHandle, Instance};
 use super::table::{Backend, Mounted};
 use crate::error::Error;
 use crate::plugins::Running;
@@ -57,7 +57,17 @@ impl Mounts {
                 Some(running) => running.clone(),
                 None => mounts.opener.choose(&entry).map_err(|error| failed_to_open(&error))?,
             };
-            mounts.reopen(mounted, entry, running).await
+            mounts.reopen(mounted, entry, running).await?;
+            if let Some(instance) = mounted.engine().and_then(EngineHandle::instance) {
+                // What the new instance has to make of the old one's storage need not wait for the
+                // next tick.
+                mounts.background.spawn(async move {
+                    if let Err(error) = instance.engine.periodic().await {
+                        tracing::warn!(%error, "the periodic call of a new instance failed");
+                    }
+                });
+            }
+            Ok(())
         };
         self.turns.take(work).await?
     }

@@ -84,10 +84,10 @@ pub(crate) async fn destroy(context: Context, input: VersionsInput) -> Result<Re
                 for number in some {
                     let latest = number == entry.current();
                     let Some(version) = entry.version_mut(number) else { continue };
-                    if !std::mem::replace(&mut version.destroyed, true) {
-                        if !latest || entry.inline.take().is_none() {
-                            beside.remove.push(number);
-                        }
+                    let newly = !std::mem::replace(&mut version.destroyed, true);
+                    // The latest may lie in the entry, and is gone when it is taken out.
+                    if newly && !(latest && entry.inline.take().is_some()) {
+                        beside.remove.push(number);
                     }
                 }
                 Ok(Outcome::Store((), entry, beside))

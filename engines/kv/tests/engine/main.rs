@@ -1,4 +1,10 @@
 //! The engine as its hosts see it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may be blunt, and so may what it is made of"
+)]
 
 mod concurrent;
 mod faults;

@@ -149,6 +149,7 @@ async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
                 // A few steps get through each time.
                 host.fail_writes_after(rounds % steps);
                 host.reopen().await;
+                let _ = host.tick().await;
                 host.until("it stops", || async { host.failed_writes() > failed || left() == 0 })
                     .await;
                 let left = left();

@@ -1,0 +1,11 @@
+//! A thing that can be created, and nobody can tell whether it is there.
+
+use strongroom_sdk::{Blueprint, Context, Error, Reply, Resource};
+
+async fn write(_: Context, (): ()) -> Result<Reply, Error> {
+    Ok(Reply::no_content())
+}
+
+fn main() {
+    let _ = Blueprint::new("x", "1.0.0").resource("notes/{name}", "A note.", Resource::new().write(write));
+}
