@@ -134,7 +134,7 @@ async fn requests_are_refused_until_it_is_done() {
 async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
     let secrets = &secrets();
     for way in WAYS {
-        let steps = if way == Way::Foreign { 12 } else { 2 };
+        let steps = if way == Way::Foreign { 60 } else { 2 };
         Harness::run_one(engine(), way, async |host: Host| {
             fill(&host, secrets).await;
             host.set_option("version", "2");
