@@ -184,6 +184,9 @@ fn a_token_is_a_wrapping_token_by_that_policy_alone() {
             period: Ttl::ZERO,
             explicit_max_ttl: Ttl::ZERO,
             uses_left: None,
+            kind: crate::TokenKind::Service,
+            role: None,
+            bound_cidrs: Vec::new(),
         };
         assert!(token.lease_id(&TokenKey("k".to_owned())) == "kv/hk", "no empty segment");
         token.is_wrapping()

@@ -203,6 +203,9 @@ async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
     let kept = bench.send_query("sys/leases", &[("type", "irrevocable")]).await;
     assert_eq!(kept.json("lease_count"), "1");
     assert!(kept.json("leases").contains("answered 503"));
+    let counted = bench.send_query("sys/leases/count", &[("type", "irrevocable")]).await;
+    let counted = (counted.json("lease_count"), counted.json("counts"));
+    assert_eq!(counted, ("1".into(), r#"{"out/":1}"#.into()));
     let error = bench.fails(Verb::Delete, "sys/mounts/out", "").await;
     assert!(error.to_string().contains("failed to revoke"), "{error}");
     bench.write("sys/leases/revoke-force/out", "").await;
