@@ -8,7 +8,7 @@
 //! - [`allowed`]: where two answers may differ, always
 //! - [`compare`]: where they do differ
 //! - [`play`]: a case against a server
-//! - [`format`]: how files are laid out
+//! - [`mod@format`]: how files are laid out
 //!
 //! `tests/golden/README.md` says how to record and how to read a case.
 #![expect(

@@ -127,10 +127,15 @@ fn reply(step: &Step, answer: &Exchange, known: &Known) -> Reply {
             reply.headers.insert((*name).to_owned(), value);
         }
     }
-    let path = step.ask.split_once(' ').map_or("", |(_, path)| path);
+    if (300..400).contains(&answer.status) {
+        // What is in it is a page for browsers that don't follow by themselves.
+        reply.headers.remove("content-type");
+        return reply;
+    }
     if answer.body.is_empty() {
         return reply;
     }
+    let path = step.ask.split_once(' ').map_or("", |(_, path)| path);
     match serde_json::from_slice::<Value>(&answer.body) {
         Ok(body) => reply.set_body(redact::body(&seen(&body, &step.view), path, known)),
         Err(_) => {

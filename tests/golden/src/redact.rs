@@ -82,7 +82,7 @@ fn redacted(value: &Value, key: &str, own: &[&str], known: &Known) -> Value {
     // Where only parts are looked at, their pointers are the keys.
     let key = key.rsplit('/').next().unwrap_or_default();
     match value {
-        Value::String(it) if own.contains(&key) && !it.is_empty() => "<its own>".into(),
+        Value::String(_) if own.contains(&key) => "<its own>".into(),
         Value::Number(_) if own.contains(&key) => "<its own number>".into(),
         Value::String(_) | Value::Object(_) if PROSE.contains(&key) => "<for people>".into(),
         Value::Number(it) if SINCE_1970.contains(&key) && it.as_i64() > Some(1_600_000_000) => {
@@ -103,7 +103,7 @@ fn redacted(value: &Value, key: &str, own: &[&str], known: &Known) -> Value {
 /// A few seconds may have passed of a number of whole minutes.
 fn rounded(seconds: Option<i64>, value: &Value) -> Value {
     match seconds {
-        Some(seconds) if seconds > 60 && seconds % 60 >= 50 => (seconds + 60 - seconds % 60).into(),
+        Some(seconds) if seconds % 60 >= 50 => (seconds + 60 - seconds % 60).into(),
         _ => value.clone(),
     }
 }
