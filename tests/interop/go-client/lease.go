@@ -72,6 +72,12 @@ func leaseSteps() []step {
 			noError(w.client.Auth().Token().RevokeTree(reader.ClientToken))
 			eventually(func() bool { return !w.tokenKnown(issued) }, "the token is gone")
 		}},
+		{"a lease is watched over", func(w *walk) {
+			secret, _ := w.creds(w.client)
+			equal(w.watched(w.client, secret).LeaseDuration, 1800, "lease duration")
+			noError(w.client.Sys().RevokeWithOptions(&api.RevokeOptions{LeaseID: secret.LeaseID, Sync: true}))
+			refused(w.unwatched(w.client, secret), http.StatusBadRequest, "lease not found")
+		}},
 		{"a lease to keep", func(w *walk) {
 			w.lease, w.leaseToken = w.creds(w.client)
 		}},

@@ -118,6 +118,11 @@ func endSteps() []step {
 			noError(err)
 			equal(rules, readerRules, "a policy from before")
 		}},
+	}
+}
+
+func pluginEndSteps() []step {
+	return []step{
 		{"a lease from before the seal", func(w *walk) {
 			found := data(w.client.Sys().Lookup(w.lease.LeaseID))
 			equal(found["id"], w.lease.LeaseID, "lease id")
@@ -146,6 +151,11 @@ func endSteps() []step {
 		{"nothing left at the token service", func(w *walk) {
 			equal(w.liveTokens(), 0, "tokens that live")
 		}},
+	}
+}
+
+func lastSteps() []step {
+	return []step{
 		{"seal for good", func(w *walk) {
 			noError(w.client.Sys().Seal())
 			status, err := w.client.Sys().SealStatus()

@@ -34,7 +34,8 @@ const steps = [
     assert.equal(renewed.auth.lease_duration, 7200);
     const self = await w.as(token).tokenRenewSelf({ increment: 600 });
     assert.equal(self.auth.lease_duration, 600);
-    await refused(() => w.client.tokenRenewSelf({}), 400, 'lease is not renewable');
+    // The texts differ: "lease is not renewable", "invalid lease ID".
+    await refused(() => w.client.tokenRenewSelf({}), 400, 'lease');
   }],
   ['revoke tokens', null, async (w) => {
     const [one, two, three, four] = [
@@ -70,7 +71,9 @@ const steps = [
     await refused(() => w.client.getTokenRole({ role_name }), 404);
   }],
   ['batch tokens', 'batch-tokens', async (w) => {
-    const made = await w.make({ policies: ['default'], ttl: '1h', type: 'batch' });
+    // tokenCreate leaves the type out.
+    const asked = { policies: ['default'], ttl: '1h', type: 'batch' };
+    const { auth: made } = await w.client.write('auth/token/create', asked);
     assert.deepEqual([made.token_type, made.accessor], ['batch', '']);
     assert.equal((await w.as(made.client_token).tokenLookupSelf()).data.type, 'batch');
   }],
