@@ -261,8 +261,8 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Walks the bytes once, before any parser does: depth and counts only. It needs no valid JSON and
-/// accepts a superset of it; the parser behind it judges the syntax.
+/// Walks the bytes once, before any parser does: depth and counts, and halves of characters. It
+/// needs no valid JSON and accepts a superset of it; the parser behind it judges the syntax.
 fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
     let (mut depth, mut strings, mut values) = (0_usize, 0_usize, 0_usize);
     let mut bytes = body.iter();
@@ -274,8 +274,11 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
                 while let Some(inner) = bytes.next() {
                     match inner {
                         b'"' => break,
-                        b'\\' => {
-                            bytes.next();
+                        b'\\' if bytes.next() == Some(&b'u') => {
+                            let rest = bytes.as_slice();
+                            let skipped =
+                                escaped(rest).ok_or_else(|| not_a_character(body, rest))?;
+                            bytes = rest.get(skipped..).unwrap_or_default().iter();
                         }
                         _ => {}
                     }
@@ -309,6 +312,32 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
         }
     }
     Ok(())
+}
+
+/// How many bytes after `\u` belong to one character: none where they are no hex digits, which the
+/// parser refuses. `None` for half of a pair. The parser keeps raw values as they are and wouldn't
+/// look; whoever reads them later would find no text there.
+fn escaped(rest: &[u8]) -> Option<usize> {
+    let code = |at: usize| {
+        let digits = std::str::from_utf8(rest.get(at..at + 4)?).ok()?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    match code(0) {
+        Some(0xD800..=0xDBFF) => {
+            let second = (rest.get(4..6) == Some(b"\\u")).then(|| code(6)).flatten();
+            matches!(second, Some(0xDC00..=0xDFFF)).then_some(10)
+        }
+        Some(0xDC00..=0xDFFF) => None,
+        Some(_) => Some(4),
+        None => Some(0),
+    }
+}
+
+fn not_a_character(body: &[u8], rest: &[u8]) -> InvalidJson {
+    let read = body.get(..body.len().saturating_sub(rest.len())).unwrap_or_default();
+    let line = read.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = read.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    InvalidJson::Syntax { what: "invalid JSON", line, column }
 }
 
 /// What serde_json says may quote the input ("invalid type: string \"hunter2\""), so only the
@@ -348,6 +377,25 @@ mod tests {
         let fields = parse(r#"{"a":1,"\u0061":2}"#).unwrap();
         assert_eq!(fields.get("a").unwrap().get(), "2");
         assert_eq!(fields.len(), 1);
+    }
+
+    #[test]
+    fn half_a_character_is_refused() {
+        for body in [
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\udc00"}"#,
+            r#"{"a":["\ud800\u0041"]}"#,
+            r#"{"a":"\ud800\ud800"}"#,
+            r#"{"a":"\uD83D x"}"#,
+            r#"{"\udfff":1}"#,
+        ] {
+            assert!(matches!(parse(body), Err(InvalidJson::Syntax { .. })), "{body}");
+        }
+        let place = InvalidJson::Syntax { what: "invalid JSON", line: 2, column: 7 };
+        assert_eq!(parse("{\n\"a\":\"\\ud800\"}").unwrap_err(), place);
+        let fields = parse(r#"{"a":"\ud83d\ude00","b":"\\ud800"}"#).unwrap();
+        assert_eq!(fields.text("a").as_deref(), Some("\u{1f600}"));
+        assert_eq!(fields.text("b").as_deref(), Some("\\ud800"));
     }
 
     #[test]
