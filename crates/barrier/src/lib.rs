@@ -12,6 +12,10 @@
 //! Formats and the argument why a crash can't hurt: `docs/src/design/barrier.md`.
 #![deny(missing_docs)]
 
+// What the fuzz targets check sees the crate as others do.
+#[cfg(test)]
+extern crate self as strongroom_barrier;
+
 pub mod barrier;
 pub mod key_ring;
 pub mod record;
@@ -20,6 +24,8 @@ pub mod seal;
 pub mod testing;
 pub mod view;
 
+#[cfg(test)]
+mod fuzzed;
 #[cfg(test)]
 mod tests;
 

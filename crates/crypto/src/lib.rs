@@ -11,6 +11,10 @@
 //! tables (CVE-2023-25000 was a table).
 #![deny(missing_docs)]
 
+// What the fuzz targets check sees the crate as others do.
+#[cfg(test)]
+extern crate self as strongroom_crypto;
+
 pub mod aead;
 pub mod digest;
 pub mod entropy;
@@ -18,6 +22,9 @@ pub mod mac;
 pub mod shamir;
 #[cfg(feature = "trust")]
 pub mod trust;
+
+#[cfg(test)]
+mod fuzzed;
 
 pub use aead::AeadKey;
 pub use entropy::SystemEntropy;

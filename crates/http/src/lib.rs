@@ -15,6 +15,10 @@
 //! - [`answer`]: from a core answer to HTTP
 //! - [`error`]: from a failed request to a status; the only place that names one for an error
 
+// What the fuzz targets check sees the crate as others do.
+#[cfg(test)]
+extern crate self as strongroom_http;
+
 pub mod answer;
 pub mod body;
 mod connection;
@@ -29,6 +33,9 @@ pub mod socket;
 mod stream;
 pub mod target;
 pub mod watch;
+
+#[cfg(test)]
+mod fuzzed;
 
 pub use body::Bodies;
 pub use forwarding::Forwarding;

@@ -169,7 +169,33 @@ mod tests {
         }
     }
 
+    /// A path with some of its bytes percent-encoded, in upper or lower case.
+    fn spelled(path: &str, choices: &[u8]) -> String {
+        let mut choices = choices.iter().cycle();
+        let spell = |byte: u8| match (byte, choices.next().map_or(0, |choice| choice % 3)) {
+            (b'%', _) | (0x80.., _) | (_, 1) => format!("%{byte:02x}"),
+            (_, 2) => format!("%{byte:02X}"),
+            _ => char::from(byte).to_string(),
+        };
+        path.bytes().map(spell).collect()
+    }
+
     proptest::proptest! {
+        /// What judges a path sees the same one however it is spelled, or none.
+        #[test]
+        fn cve_2026_3605_no_spelling_of_a_path_is_another_path(
+            path in "(/|\\.|\\.\\.|a|%2e|ü| |\u{200b}){1,10}",
+            choices in proptest::collection::vec(0_u8..3, 1..40),
+        ) {
+            let plain = resolve(&spelled(&format!("/v1/{path}"), &[0]), None);
+            // The prefix is never encoded by a client; below it anything may be.
+            let spelled = resolve(&format!("/v1/{}", spelled(&path, &choices)), None);
+            proptest::prop_assert_eq!(&spelled, &plain);
+            if let Target::Api(below) = spelled {
+                proptest::prop_assert_eq!(below, path);
+            }
+        }
+
         #[test]
         fn a_redirect_never_leads_to_another(path in "(/|[.a%2e]){0,12}") {
             let path = format!("/{path}");

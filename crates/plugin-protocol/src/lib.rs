@@ -23,6 +23,10 @@
 //! - [`tasks`]: who owns the tasks that all this runs on
 #![deny(missing_docs)]
 
+// What the fuzz targets check sees the crate as others do.
+#[cfg(test)]
+extern crate self as strongroom_plugin_protocol;
+
 pub mod address;
 pub mod broker;
 pub mod codec;
@@ -35,3 +39,6 @@ pub mod tasks;
 pub mod tls;
 pub mod transport;
 pub mod values;
+
+#[cfg(test)]
+mod fuzzed;

@@ -13,6 +13,10 @@
 //!
 //! The language is Vault's: <https://developer.hashicorp.com/vault/docs/concepts/policies>
 
+// What the fuzz targets check sees the crate as others do.
+#[cfg(test)]
+extern crate self as strongroom_policy;
+
 pub mod acl;
 pub mod built_in;
 pub mod capability;
@@ -22,6 +26,9 @@ pub mod password;
 pub mod password_store;
 pub mod pattern;
 pub mod store;
+
+#[cfg(test)]
+mod fuzzed;
 
 pub use acl::Acl;
 pub use capability::{Capabilities, Capability};

@@ -15,6 +15,10 @@
 //! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
 #![deny(missing_docs)]
 
+// What the fuzz targets check sees the crate as others do.
+#[cfg(test)]
+extern crate self as strongroom_types;
+
 pub mod boolean;
 pub mod clock;
 pub mod duration;
@@ -25,6 +29,9 @@ pub mod id;
 pub mod path;
 pub mod secret;
 pub mod turns;
+
+#[cfg(test)]
+mod fuzzed;
 
 pub use boolean::parse_bool;
 pub use clock::{Clock, SystemClock, Timestamp};

@@ -172,6 +172,28 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn a_path_is_accepted_as_it_is_or_refused(path in "(/|\\.|\\.\\.|a|ü| |\u{0}|\u{200b}|\u{202e}){0,8}") {
+            let clean = |segment: &str| !matches!(segment, "" | "." | "..");
+            let body = path.strip_suffix('/').unwrap_or(&path);
+            let normal = path.is_empty() || body.split('/').all(clean);
+            let shows = !path.contains(['\0', '\u{200b}', '\u{202e}']);
+            let parsed = RequestPath::parse(&path);
+            proptest::prop_assert_eq!(parsed.is_ok(), normal && shows, "{:?}", path);
+            if let Ok(parsed) = parsed {
+                proptest::prop_assert_eq!(parsed.as_str(), &path);
+            }
+        }
+
+        /// Two mounts overlap exactly if a path could lie under both.
+        #[test]
+        fn overlapping_is_lying_below(a in "[ab](/[ab]){0,3}", b in "[ab](/[ab]){0,3}") {
+            let (one, other) = (MountPath::parse(&a).unwrap(), MountPath::parse(&b).unwrap());
+            let below = |x: &str, y: &str| format!("{x}/").starts_with(&format!("{y}/"));
+            proptest::prop_assert_eq!(one.overlaps(&other), below(&a, &b) || below(&b, &a));
+            proptest::prop_assert_eq!(one.overlaps(&other), other.overlaps(&one));
+        }
+
+        #[test]
         fn accepted_paths_have_no_relative_segment(path in "[a./]{0,12}") {
             if let Ok(path) = RequestPath::parse(&path) {
                 let joined = format!("/{path}/");

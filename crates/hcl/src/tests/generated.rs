@@ -5,8 +5,6 @@
 mod check;
 
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 
 use check::Model;
 use proptest::prelude::*;
@@ -15,7 +13,7 @@ use crate::{Body, Limits, Value, parse, parse_bytes};
 
 #[test]
 fn the_corpus_holds_what_the_fuzz_target_checks() {
-    let corpus = corpus();
+    let corpus = strongroom_fuzzing::corpus(env!("CARGO_MANIFEST_DIR"), "parse");
     assert!(corpus.len() > 20, "{}", corpus.len());
     let limits = Limits::default();
     let read = |bytes: &&Vec<u8>| parse_bytes(bytes, &limits).is_ok();
@@ -28,69 +26,11 @@ fn the_corpus_holds_what_the_fuzz_target_checks() {
 
 #[test]
 fn mutations_of_the_corpus_hold_it_too() {
-    let corpus = corpus();
-    let mut random = Random(0x5eed);
-    for _ in 0..4_000 {
-        let mut bytes = random.pick(&corpus).clone();
-        for _ in 0..=random.below(3) {
-            mutate(&mut bytes, &mut random, &corpus);
-        }
-        check::any_bytes(&bytes);
-    }
-}
-
-/// In the order of their names, so that a seed always gives the same inputs.
-fn corpus() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/parse");
-    let files = fs::read_dir(folder).unwrap();
-    let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
-
-fn mutate(bytes: &mut Vec<u8>, random: &mut Random, corpus: &[Vec<u8>]) {
-    const PIECES: [&[u8]; 24] = [
+    const PIECES: &[&[u8]] = &[
         b"{", b"}", b"[", b"]", b"\"", b"\\", b"=", b":", b",", b"\n", b"\r\n", b"${", b"<<E\n",
         b"\nE\n", b"<<-E\n", b"#", b"/*", b"*/", b"0x", b"1e", b"-", b"\0", b"\xff", b"\\u0041",
     ];
-    let at = random.below(bytes.len() + 1);
-    match random.below(5) {
-        0 => bytes.truncate(at),
-        1 => drop(bytes.splice(at..at, random.pick(&PIECES).iter().copied())),
-        2 => drop(bytes.drain(at..(at + 1 + random.below(8)).min(bytes.len()).max(at))),
-        3 => {
-            let other = random.pick(corpus);
-            let from = random.below(other.len() + 1);
-            let to = (from + random.below(40)).min(other.len());
-            bytes.splice(at..at, other[from..to].iter().copied());
-        }
-        _ => {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = u8::try_from(random.below(256)).unwrap();
-            }
-        }
-    }
-}
-
-/// SplitMix64: repeatable, and good enough to choose bytes.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
-        &from[self.below(from.len())]
-    }
+    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), "parse", PIECES, check::any_bytes);
 }
 
 proptest! {

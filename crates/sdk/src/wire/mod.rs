@@ -9,6 +9,8 @@
 
 pub(crate) mod backend_service;
 pub mod convert;
+#[cfg(test)]
+mod fuzzed;
 mod headers;
 pub mod host_services;
 mod logins;

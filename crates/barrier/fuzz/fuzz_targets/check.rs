@@ -1,0 +1,31 @@
+//! What must hold for every input. Shared by the fuzz target and the crate's own tests.
+
+use strongroom_barrier::record;
+use strongroom_crypto::AeadKey;
+use strongroom_types::entropy::SeededEntropy;
+
+const KEY: [u8; 32] = [7; 32];
+const PLACE: &str = "logical/a/b";
+
+/// As a record from the store nothing opens that wasn't sealed; as a value it comes back from its
+/// own place, and from no other, and not after any change.
+pub(crate) fn any_record(bytes: &[u8]) {
+    let key = AeadKey::new(&KEY).expect("a key of 32 bytes");
+    let _ = record::term(PLACE, bytes);
+    assert!(record::open(&key, PLACE, bytes).is_err(), "nobody sealed this");
+    let first = bytes.first().copied().unwrap_or_default();
+    let seed = u64::from(first);
+    let (term, wrap) = (u32::from(first) << 3, first % 2 == 1);
+    let sealed = record::seal(&key, term, PLACE, bytes, wrap, &SeededEntropy::new(seed));
+    let sealed = sealed.expect("a small value");
+    assert_eq!(record::term(PLACE, &sealed).ok(), Some(term));
+    let plain = record::open(&key, PLACE, &sealed).expect("it opens");
+    assert_eq!((plain.value.as_ref(), plain.seal_wrap), (bytes, wrap));
+    assert!(record::open(&key, "logical/a/c", &sealed).is_err(), "it was moved");
+    let mut changed = sealed.to_vec();
+    let at = bytes.len() * 31 % changed.len();
+    changed[at] ^= 1 << (seed % 8);
+    assert!(record::open(&key, PLACE, &changed).is_err(), "byte {at} was changed");
+    changed.truncate(at);
+    assert!(record::open(&key, PLACE, &changed).is_err(), "it was cut at {at}");
+}

@@ -1,0 +1,10 @@
+//! What the fuzz target checks, over its corpus and mutations of it.
+
+#[path = "../fuzz/fuzz_targets/check.rs"]
+mod check;
+
+#[test]
+fn any_record_opens_only_where_it_was_sealed() {
+    const PIECES: &[&[u8]] = &[b"\x01", b"\x02", b"\0\0\0\x07", b"\xff\xff\xff\xff"];
+    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), "record", PIECES, check::any_record);
+}

@@ -1,0 +1,10 @@
+//! What the fuzz target checks, over its corpus and mutations of it.
+
+#[path = "../fuzz/fuzz_targets/check.rs"]
+mod check;
+
+#[test]
+fn any_shares_are_put_together_or_refused() {
+    const PIECES: &[&[u8]] = &[b"\0", b"\x01", b"\xff", b"\0\0\0\0", b"\x21"];
+    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), "shares", PIECES, check::any_shares);
+}

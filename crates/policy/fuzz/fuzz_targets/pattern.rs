@@ -1,0 +1,6 @@
+//! Any two lines as a pattern and a path.
+#![no_main]
+
+mod check;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check::any_pattern(bytes));

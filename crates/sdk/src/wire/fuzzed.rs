@@ -1,0 +1,60 @@
+//! Any bytes as messages of the wire: what is converted converts back to the same. The conversions
+//! are this crate's own, so there is no target outside; the corpus is that of the wire itself.
+
+use prost::Message;
+use strongroom_plugin_protocol::generated::pb;
+use strongroom_types::Timestamp;
+
+use super::convert::{
+    Asked, error_from_wire, error_to_wire, reply_from_wire, request_from_wire, request_to_wire,
+    response_to_wire,
+};
+
+fn any_message(bytes: &[u8]) {
+    if let Ok(pb::HandleRequestArgs { request: Some(request), .. }) =
+        pb::HandleRequestArgs::decode(bytes)
+        && let Ok(Asked::Request(request)) = request_from_wire(*request, Timestamp::FAR_FUTURE)
+    {
+        let message = request_to_wire(&request);
+        let again = request_from_wire(message.clone(), Timestamp::FAR_FUTURE);
+        let Ok(Asked::Request(again)) = again else { panic!("it reads back: {message:?}") };
+        assert_eq!(request_to_wire(&again), message);
+    }
+    if let Ok(reply) = pb::HandleRequestReply::decode(bytes) {
+        match reply_from_wire(reply.response.map(|it| *it), reply.err) {
+            Ok(response) => {
+                let message = response_to_wire(response);
+                let again = reply_from_wire(message.clone(), None);
+                assert_eq!(again.ok().map(response_to_wire), Some(message));
+            }
+            Err(error) => drop(error_to_wire(error)),
+        }
+    }
+    if let Ok(error) = pb::ProtoError::decode(bytes) {
+        drop(error_to_wire(error_from_wire(error)));
+    }
+}
+
+#[test]
+fn any_message_converts_or_is_refused() {
+    const PIECES: &[&[u8]] = &[
+        b"\x0a",
+        b"\x12",
+        b"\x1a",
+        b"\x22",
+        b"\x2a",
+        b"\x08",
+        b"\xff\xff\xff\xff\x0f",
+        b"{",
+        b"}",
+        b"\"a\":",
+        b"null",
+        b"\"http_status_code\":200",
+        b"\"error\":\"x\"",
+        b"read",
+        b"renew",
+        b"\0",
+    ];
+    let wire = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugin-protocol");
+    strongroom_fuzzing::smoke(wire, "messages", PIECES, any_message);
+}

@@ -1,0 +1,87 @@
+//! What must hold for every input. Shared by the fuzz target and the crate's own tests.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use strongroom_barrier::{Batch, testing};
+use strongroom_storage::memory::Memory;
+use strongroom_token::{NewToken, Token, TokenKey, TokenStore};
+use strongroom_types::clock::ManualClock;
+use strongroom_types::{Accessor, Clock, PolicyName, Secret, Timestamp, Ttl};
+
+/// A store with one token in it.
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    tokens: TokenStore,
+    now: Timestamp,
+}
+
+const KNOWN: &str = "the-only-token";
+
+impl Bench {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let now = clock.now();
+        let tokens = runtime.block_on(async {
+            let barrier = testing::open(Arc::new(Memory::new()), clock, |barrier, batch| {
+                TokenStore::initialise(barrier.view("token/"), batch);
+            })
+            .await;
+            let tokens = TokenStore::load(barrier.view("token/")).await.expect("a store");
+            let mut batch = Batch::new();
+            tokens.create(&mut batch, only(), now);
+            barrier.commit(batch).await.expect("a token");
+            tokens
+        });
+        Self { runtime, tokens, now }
+    }
+}
+
+fn only() -> NewToken {
+    NewToken {
+        id: Some(Secret::from_text(KNOWN)),
+        parent: None,
+        policies: vec![PolicyName::default_policy()],
+        path: "auth/token/create".to_owned(),
+        display_name: "token".to_owned(),
+        meta: None,
+        ttl: Ttl::from_secs(60),
+        renewable: true,
+        period: Ttl::ZERO,
+        explicit_max_ttl: Ttl::ZERO,
+        num_uses: 0,
+    }
+}
+
+thread_local! {
+    static BENCH: OnceCell<Bench> = const { OnceCell::new() };
+}
+
+/// As a token only the one that exists is found, to the byte; as a stored token it is read or
+/// refused, and shows nothing when it is.
+pub(crate) fn any_token(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    BENCH.with(|bench| {
+        let Bench { runtime, tokens, now } = bench.get_or_init(Bench::new);
+        let found = runtime.block_on(tokens.look_up(&text, *now)).expect("the store answers");
+        assert_eq!(found.is_some(), text == KNOWN, "{text:?}");
+        if let Ok(accessor) = Accessor::parse(&text) {
+            let found = runtime.block_on(tokens.by_accessor(&accessor, *now));
+            assert!(found.expect("the store answers").is_none(), "{text:?}");
+        }
+        let key = tokens.key_of(&text);
+        assert!(
+            !key.as_str().contains(&*text) || text.len() < 8,
+            "a key tells nothing of its token"
+        );
+        assert_eq!(TokenKey::from_stored(key.as_str()).as_ref(), Some(&key));
+    });
+    if let Some(key) = TokenKey::from_stored(&text) {
+        assert_eq!(key.as_str(), text);
+    }
+    if let Ok(token) = serde_json::from_slice::<Token>(bytes) {
+        let again = serde_json::to_vec(&token).expect("it is written");
+        assert_eq!(serde_json::from_slice::<Token>(&again).ok(), Some(token));
+    }
+}

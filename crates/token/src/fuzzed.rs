@@ -1,0 +1,27 @@
+//! What the fuzz target checks, over its corpus and mutations of it.
+
+#[path = "../fuzz/fuzz_targets/check.rs"]
+mod check;
+
+#[test]
+fn only_a_token_is_a_token() {
+    const PIECES: &[&[u8]] = &[
+        b"the-only-token",
+        b" ",
+        b"\0",
+        b"/",
+        b".",
+        b"hvs.",
+        b"\"",
+        b"{",
+        b"}",
+        b":",
+        b",",
+        b"null",
+        b"-1",
+        b"\"policies\"",
+        b"\"root\"",
+        b"\xff",
+    ];
+    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), "token", PIECES, check::any_token);
+}

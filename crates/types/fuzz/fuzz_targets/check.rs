@@ -1,0 +1,100 @@
+//! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
+#![allow(dead_code, reason = "each target takes one of them")]
+
+use serde_json::Value;
+use strongroom_types::fields::JsonLimits;
+use strongroom_types::{
+    Accessor, Fields, LeaseId, MountPath, PolicyName, RawObject, RequestPath, Ttl,
+};
+
+const LIMITS: JsonLimits = JsonLimits { depth: 8, strings: 64, values: 128 };
+
+/// As the body of a request: what is read is what any other reader of JSON reads, and is passed on
+/// as the same.
+pub(crate) fn any_body(bytes: &[u8]) {
+    let other = serde_json::from_slice::<Value>(bytes);
+    match Fields::parse(bytes, &LIMITS) {
+        Ok(fields) => {
+            if !bytes.trim_ascii().is_empty() {
+                let other = other.expect("another reader reads it too");
+                let other = other.as_object().cloned().unwrap_or_default();
+                assert_eq!(fields.len(), other.len(), "as many fields");
+                for (name, raw) in fields.iter() {
+                    let ours: Value = serde_json::from_str(raw.get()).expect("a value is JSON");
+                    assert_eq!(Some(&ours), other.get(name), "{name}");
+                }
+            }
+            let object = fields.to_object();
+            let again = Fields::parse(object.as_bytes(), &LIMITS).expect("it reads back");
+            assert_eq!(again.to_object(), object, "twice through is once through");
+            assert_eq!(object.is_empty(), fields.is_empty());
+            assert!(RawObject::from_json(object.into_bytes()).is_ok());
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(
+                text.is_ascii() && text.len() < 120,
+                "an error doesn't repeat the input: {text}"
+            );
+        }
+    }
+}
+
+/// As a path: what is taken is normal, whatever it is taken for.
+pub(crate) fn any_path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(path) = RequestPath::parse(text) {
+        assert_eq!(path.as_str(), text, "nothing is changed in silence");
+        is_normal(path.as_str());
+        let folder = path.as_folder();
+        is_normal(folder.as_str());
+        assert_eq!(folder, folder.as_folder());
+        assert!(text.is_empty() || folder.as_str().ends_with('/'));
+    }
+    if let Ok(mount) = MountPath::parse(text) {
+        is_normal(mount.as_str());
+        assert!(mount.as_str().ends_with('/') && !mount.as_str().starts_with('/'));
+        assert_eq!(MountPath::parse(mount.as_str()).as_ref(), Ok(&mount));
+        assert!(mount.overlaps(&mount));
+        let below = MountPath::parse(&format!("{mount}below")).expect("a longer mount");
+        assert!(mount.overlaps(&below) && below.overlaps(&mount));
+        let beside = MountPath::parse(&format!("beside-{mount}")).expect("another mount");
+        assert_eq!(mount.overlaps(&beside), beside.overlaps(&mount));
+    }
+    if let Ok(lease) = LeaseId::parse(text) {
+        is_normal(lease.as_str());
+        assert!(!lease.as_str().ends_with('/'));
+    }
+}
+
+fn is_normal(path: &str) {
+    let body = path.strip_suffix('/').unwrap_or(path);
+    for segment in body.split('/').filter(|_| !body.is_empty()) {
+        assert!(!matches!(segment, "" | "." | ".."), "{path:?}");
+    }
+    assert!(!path.chars().any(char::is_control), "{path:?}");
+    assert!(!path.contains(['\u{200b}', '\u{202e}', '\u{feff}']), "{path:?}");
+}
+
+/// As a name, an identifier or a duration: taken once, it is taken as the same again.
+pub(crate) fn any_name(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(name) = PolicyName::parse(text) {
+        assert_eq!(PolicyName::parse(name.as_str()).as_ref(), Ok(&name), "it is normal");
+        // However it is spelt.
+        let shouted = PolicyName::parse(&format!(" {} ", name.as_str().to_uppercase()));
+        if name.as_str().is_ascii() {
+            assert_eq!(shouted.as_ref(), Ok(&name));
+            assert_eq!(name.is_root(), text.trim().eq_ignore_ascii_case("root"));
+        }
+    }
+    if let Ok(accessor) = Accessor::parse(text) {
+        assert_eq!(accessor.as_str(), text);
+        assert!(!text.contains('/'));
+    }
+    if let Ok(ttl) = Ttl::parse(text) {
+        assert_eq!(Ttl::parse(&ttl.to_string()), Ok(ttl), "{ttl}");
+        assert_eq!(Ttl::parse(&ttl.brief()), Ok(ttl), "{}", ttl.brief());
+        assert_eq!(Ttl::parse(&ttl.as_secs().to_string()), Ok(ttl));
+    }
+}
