@@ -9,7 +9,7 @@ demo:
 	$(CARGO) build --release --locked
 	examples/demo/demo.sh target/release
 
-## Runs all tests. Those that need Go are skipped by name where there is none.
+## Runs all tests. Those that need Go, Python or Node are skipped by name where there is none.
 test:
 	$(CARGO) test --workspace --all-features --locked
 

@@ -8,7 +8,8 @@
 //! - [`deploy`]: the manifests, the image and the unit that the server is run with
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
-//! - [`interop`]: Go clients, Go plug-ins, Go hosts
+//! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
+//! - [`rust_client`]: a Rust client of others
 //! - [`crash_writes`]: the server killed under load
 //! - [`wrapping`]: a hundred clients with one wrapping token
 //! - [`crash_issuing`]: server and plug-in killed between the steps of issuing a credential
@@ -16,6 +17,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a helper of tests fails by ending the test"
 )]
 
@@ -28,5 +30,6 @@ mod deploy;
 mod engine;
 mod interop;
 mod plugins;
+mod rust_client;
 mod tutorial;
 mod wrapping;

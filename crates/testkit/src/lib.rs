@@ -5,6 +5,7 @@
 //! - [`server`]: [`ServerProcess`], a server over a folder that outlives it
 //! - [`api`]: [`Api`], requests in JSON
 //! - [`features`]: what is built, and what tests wait for
+//! - [`interpreted`]: programs in Python and Node
 //! - [`outside`]: the token service with a count of its own
 //! - [`wait`]: waiting for what must come true
 //!
@@ -20,6 +21,7 @@
 
 pub mod api;
 pub mod features;
+pub mod interpreted;
 pub mod outside;
 pub mod programs;
 pub mod server;
