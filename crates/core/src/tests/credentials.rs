@@ -205,7 +205,7 @@ async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
     assert!(kept.json("leases").contains("answered 503"));
     let counted = bench.send_query("sys/leases/count", &[("type", "irrevocable")]).await;
     let counted = (counted.json("lease_count"), counted.json("counts"));
-    assert_eq!(counted, ("1".into(), r#"{"out/":1}"#.into()));
+    assert_eq!(counted, ("1", r#"{"out/":1}"#));
     let error = bench.fails(Verb::Delete, "sys/mounts/out", "").await;
     assert!(error.to_string().contains("failed to revoke"), "{error}");
     bench.write("sys/leases/revoke-force/out", "").await;
