@@ -51,6 +51,8 @@ fn only() -> NewToken {
         period: Ttl::ZERO,
         explicit_max_ttl: Ttl::ZERO,
         num_uses: 0,
+        role: None,
+        bound_cidrs: Vec::new(),
     }
 }
 
