@@ -196,15 +196,21 @@ async fn a_go_auth_method_lives_under_our_host() {
         assert_eq!(failed.status, status, "{failed:?}");
         assert!(failed.body["auth"].is_null(), "{failed:?}");
     }
-    for terms in [
-        json!({ "token_policies": "Root" }),
-        json!({ "token_policies": "dev", "token_type": "batch" }),
-        json!({ "token_type": "service", "token_bound_cidrs": "10.0.0.0/8" }),
+    for (terms, status) in [
+        (json!({ "token_policies": "Root" }), 400),
+        (json!({ "token_policies": "dev", "token_bound_cidrs": "10.0.0.0/8" }), 403),
     ] {
         api.write("auth/staff/users/eve", terms.clone()).await.ok();
         let refused = nobody.write("auth/staff/login/eve", password.clone()).await;
-        assert_eq!(refused.status, 400, "{terms} {refused:?}");
+        assert_eq!(refused.status, status, "{terms} {refused:?}");
     }
+    // One that isn't stored has no accessor.
+    let batch = json!({ "token_type": "batch", "token_bound_cidrs": "127.0.0.0/8" });
+    api.write("auth/staff/users/eve", batch).await.ok();
+    let batch = nobody.write("auth/staff/login/eve", password.clone()).await.ok();
+    assert_eq!(batch.text("auth/token_type"), "batch");
+    let batch = server.api(&batch.text("auth/client_token"));
+    assert_eq!(batch.read("auth/token/lookup-self").await.status, 200);
     assert_eq!(count().await.ok().body["data"]["keys"].as_array().unwrap().len(), before);
 
     let tune = json!({
@@ -231,9 +237,8 @@ async fn a_go_auth_method_lives_under_our_host() {
     assert_eq!(nobody.read("auth/staff/probe/open").await.ok().text("data/token"), "");
 
     // A moved method loses its tokens and keeps its users.
-    api.write("auth/staff/users/eve", json!({ "password": "pw", "token_bound_cidrs": "" }))
-        .await
-        .ok();
+    let eve = json!({ "password": "pw", "token_bound_cidrs": "", "token_type": "service" });
+    api.write("auth/staff/users/eve", eve).await.ok();
     let login = nobody.write("auth/staff/login/eve", password.clone()).await.ok();
     let token = login.text("auth/client_token");
     let body = json!({ "from": "auth/staff", "to": "auth/people" });

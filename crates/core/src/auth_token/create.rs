@@ -153,13 +153,12 @@ async fn make(call: &Call, input: CreateInput, making: Making) -> Result<Answer,
     if is_root && kind == TokenKind::Batch {
         return Err(Error::invalid("batch tokens cannot be root tokens"));
     }
-    let mut warnings = unknown(call, &policies);
     let expiring = parent.token.expires.is_some();
-    let granted = lifetime(call, &times, making.role(), is_root, expiring)?;
-    warnings.extend(granted.warnings);
+    let Granted { ttl, mut warnings } = lifetime(call, &times, making.role(), is_root, expiring)?;
+    warnings.extend(unknown(call, &policies));
     let renewable = input.renewable
         && making.role().is_none_or(|role| role.renewable)
-        && !granted.ttl.is_zero()
+        && !ttl.is_zero()
         && kind == TokenKind::Service;
     let new = NewToken {
         id: chosen_id(input.id, kind)?,
@@ -168,7 +167,7 @@ async fn make(call: &Call, input: CreateInput, making: Making) -> Result<Answer,
         path: making.token_path(),
         display_name: display_name(&input.display_name),
         meta: input.meta.map(|meta| meta.0),
-        ttl: granted.ttl,
+        ttl,
         renewable,
         period: times.period,
         explicit_max_ttl: times.explicit_max,
@@ -185,7 +184,7 @@ async fn make(call: &Call, input: CreateInput, making: Making) -> Result<Answer,
         }
     };
     let id = created.id.expose_secret();
-    let answer = auth_answer(id, &created.token, granted.ttl.as_secs(), warnings)?;
+    let answer = auth_answer(id, &created.token, ttl.as_secs(), warnings)?;
     Ok(match kind {
         TokenKind::Service => answer.issuing(Issued::Token(created.key)),
         // Nothing is kept of it that could be taken back.
