@@ -6,6 +6,7 @@
 //! - [`book`]: what the book links to is there
 //! - [`tutorial`]: the book's tutorial, as a reader types it
 //! - [`deploy`]: the manifests, the image and the unit that the server is run with
+//! - [`described`]: the OpenAPI document, as a validator reads it
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
@@ -27,6 +28,7 @@ mod crash_issuing;
 mod crash_writes;
 mod demo;
 mod deploy;
+mod described;
 mod engine;
 mod interop;
 mod plugins;
