@@ -259,7 +259,7 @@ async fn a_renewal_follows_the_role_of_today_and_what_was_asked_then() {
     let body = r#"{"policies":["p"],"period":"20m","explicit_max_ttl":"1h"}"#;
     let made = bench.write("auth/token/create/r", body).await;
     assert_eq!(
-        made.warnings[1..],
+        made.warnings[..2],
         [
             "Explicit max TTL specified both during creation call and in role; using the lesser value of 3600 seconds",
             "Period specified both during creation call and in role; using the lesser value of 1200 seconds",
