@@ -116,7 +116,9 @@ fn check(routed: &Routed, caller: &Caller, needed: Capability) -> Result<(), Err
     let permitted = |path: &str| permits(routed, caller, path, needed);
     let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
     let plain = if system { sys::plain_spelling(path) } else { None };
-    if permitted(path) && plain.is_none_or(|plain| permitted(&plain)) {
+    let twin = if system { sys::twin(path) } else { None };
+    let denied = |path: String| caller.acl.capabilities(&path).denies();
+    if permitted(path) && plain.is_none_or(|plain| permitted(&plain)) && !twin.is_some_and(denied) {
         Ok(())
     } else {
         Err(Error::denied())

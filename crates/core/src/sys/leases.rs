@@ -87,7 +87,12 @@ struct IrrevocableInput {
 
 impl LeaseInput {
     fn id(&self) -> Result<LeaseId, Error> {
-        let given = if self.lease_id.is_empty() { &self.url_lease_id } else { &self.lease_id };
+        let (named, at) = (&self.lease_id, &self.url_lease_id);
+        if !named.is_empty() && !at.is_empty() && named != at {
+            // Policies judged the path.
+            return Err(Error::invalid("the path and lease_id name two different leases"));
+        }
+        let given = if named.is_empty() { at } else { named };
         if given.is_empty() {
             return Err(Error::invalid("lease_id must be specified"));
         }

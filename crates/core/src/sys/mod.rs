@@ -55,6 +55,13 @@ pub(crate) fn plain_spelling(path: &str) -> Option<String> {
     (mounts && plain != path && plain.contains('/')).then(|| plain.to_owned())
 }
 
+/// The other path that reaches the same auth method's settings: what policies deny to it they deny
+/// here. Its grants don't count, nor does its `sudo`: clients tune auth methods here without.
+pub(crate) fn twin(path: &str) -> Option<String> {
+    let method = path.strip_prefix("sys/mounts/auth/")?;
+    Some(format!("sys/auth/{}", method.trim_end_matches('/')))
+}
+
 /// Whether answers at this path show the keys of `data` at the top as well.
 pub(crate) fn is_injected(path: &str) -> bool {
     const EXACT: [&str; 8] = [

@@ -8,6 +8,7 @@ use strongroom_types::{Clock, ErrorKind, Fields, RawObject, Secret, Ttl};
 use super::Bench;
 use super::bench::Got;
 use super::held::Held;
+use super::wrapping::{info, try_wrapped};
 use crate::Error;
 use crate::request::{Request, Verb};
 
@@ -120,6 +121,8 @@ async fn what_restricts_a_token_and_cannot_be_kept_makes_none() {
     assert_eq!(got.auth.text("accessor").unwrap(), "");
     assert_eq!(got.auth.get("renewable").unwrap().get(), "false");
     assert!(lookup(&bench, &token(&got)).await.is_ok());
+    let wrapped = try_wrapped(&bench, "", Verb::Write, "auth/gate/login/bob", "").await.unwrap();
+    assert_eq!(info(wrapped).wrapped_accessor, None, "it has none");
     let error = bench.fails_as(&token(&got), Verb::Write, "cubbyhole/x", r#"{"a":1}"#).await;
     assert!(error.to_string().contains("only supported by 'service' type tokens"), "{error}");
     bench.write("sys/auth/gate/tune", r#"{"token_type":"service"}"#).await;

@@ -207,3 +207,38 @@ async fn cve_2023_0665_root_paths_need_sudo_with_every_verb() {
         bench.ok_as(&token, verb, path, "").await;
     }
 }
+
+#[tokio::test]
+async fn what_is_denied_of_an_auth_method_is_denied_by_its_other_path() {
+    let bench = Bench::new().await;
+    let rules = r#"path "sys/mounts/*" { capabilities = ["read", "update"] }"#;
+    let token = bench.token(rules, "").await;
+    bench.ok_as(&token, Verb::Read, "sys/mounts/auth/token/tune", "").await;
+    let denial = r#"path "sys/auth/*" { capabilities = ["deny"] }"#;
+    let token = bench.token(&format!("{rules} {denial}"), "").await;
+    for (verb, path) in [
+        (Verb::Read, "sys/mounts/auth/token/tune"),
+        (Verb::Write, "sys/mounts/auth/token/tune"),
+        (Verb::Read, "sys/mounts/auth/token/"),
+    ] {
+        let error = bench.fails_as(&token, verb, path, r#"{"max_lease_ttl":"1h"}"#).await;
+        assert_eq!(error.kind(), ErrorKind::Denied, "{verb:?} {path}");
+    }
+    bench.ok_as(&token, Verb::Read, "sys/mounts/sys/tune", "").await;
+}
+
+#[tokio::test]
+async fn a_lease_in_the_body_does_not_stand_for_the_one_that_policies_judged() {
+    let bench = Bench::new().await.with_credentials().await;
+    let lease = bench.read("out/creds/dev").await.lease;
+    let rules = r#"path "sys/leases/revoke/allowed/*" { capabilities = ["update"] }"#;
+    let token = bench.token(rules, "").await;
+    let body = format!(r#"{{"lease_id":"{lease}","sync":true}}"#);
+    let error = bench.fails_as(&token, Verb::Write, "sys/leases/revoke/allowed/x", &body).await;
+    assert_eq!(error.to_string(), "the path and lease_id name two different leases");
+    let look = format!(r#"{{"lease_id":"{lease}"}}"#);
+    bench.write("sys/leases/lookup", &look).await;
+    // The same twice is no contradiction.
+    bench.write(&format!("sys/leases/revoke/{lease}"), &body).await;
+    bench.fails(Verb::Write, "sys/leases/lookup", &look).await;
+}

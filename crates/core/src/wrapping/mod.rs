@@ -78,6 +78,8 @@ impl Order {
     pub(crate) async fn wrap(self, open: &Arc<Unsealed>, answer: Answer) -> Result<Answer, Error> {
         let issued = answer.issued().cloned();
         let accessor = answer.auth_accessor();
+        // A login has a token to show for it, also one of which nothing is kept.
+        let asked_for = self.caller.is_some() || accessor.is_some();
         let kept = match answer {
             Answer::Envelope(envelope) if envelope.wrap_info.is_none() => Kept::envelope(*envelope),
             Answer::Raw(raw) if !raw.body.is_empty() => Kept::raw(raw),
@@ -85,27 +87,24 @@ impl Order {
         };
         let work = open.clone();
         open.to_the_end(async move {
-            let wrapped = self.wrap_kept(&work, &kept, issued.as_ref()).await;
+            let wrapped = match asked_for {
+                true => self.wrap_kept(&work, &kept).await,
+                // It could fill the store with what nobody asked a token for.
+                false => Err(Error::invalid(
+                    "an answer can be wrapped for a request with a token, or for a login",
+                )),
+            };
             if let (Err(_), Some(issued)) = (&wrapped, issued) {
                 take_back(&work, &issued).await;
             }
+            let accessor = accessor.filter(|accessor| !accessor.is_empty());
             let info = WrapInfo { wrapped_accessor: accessor, ..wrapped? };
             Ok(wrapped_answer(info))
         })
         .await
     }
 
-    async fn wrap_kept(
-        &self,
-        open: &Arc<Unsealed>,
-        kept: &Kept,
-        issued: Option<&Issued>,
-    ) -> Result<WrapInfo, Error> {
-        if self.caller.is_none() && !matches!(issued, Some(Issued::Token(_))) {
-            // It could fill the store with what nobody asked a token for.
-            let text = "an answer can be wrapped for a request with a token, or for a login";
-            return Err(Error::invalid(text));
-        }
+    async fn wrap_kept(&self, open: &Arc<Unsealed>, kept: &Kept) -> Result<WrapInfo, Error> {
         let new = NewWrapping {
             ttl: self.ttl,
             made_at: &self.path,

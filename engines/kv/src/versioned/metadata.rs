@@ -12,6 +12,9 @@ use super::entry::{Entry, Settings};
 use super::input::max_versions;
 use super::store::{self, Beside, ENTRIES, Outcome};
 
+/// The most metadata that one list of it answers.
+const MAX_DETAILED_BYTES: usize = 16 << 20;
+
 #[derive(Input)]
 pub(crate) struct Named {
     /// Where the entry lies; taken from the path.
@@ -159,12 +162,17 @@ pub(crate) async fn list(context: Context, listing: Listing) -> Result<Reply, Er
 
 pub(crate) async fn list_detailed(context: Context, listing: Listing) -> Result<Reply, Error> {
     let keys = names(&context, &listing).await?;
-    let mut entries = BTreeMap::new();
+    let (mut entries, mut bytes) = (BTreeMap::new(), 0);
     for key in keys.iter().filter(|key| !key.ends_with('/')) {
         let name = format!("{}{key}", listing.folder);
         if let Some(mut entry) = store::find(&context, &name).await? {
             // Kept for the answer, which may be long: without what it doesn't show.
             entry.inline = None;
+            bytes += serde_json::to_vec(&entry.about).map_or(0, |about| about.len());
+            if bytes > MAX_DETAILED_BYTES {
+                let text = "the metadata is too much for one answer; ask with limit and after";
+                return Err(Error::user(text));
+            }
             entries.insert(key.clone(), Metadata(entry));
         }
     }
