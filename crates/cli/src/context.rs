@@ -169,6 +169,9 @@ fn namespace(environment: &Environment, http: &Http) -> Option<String> {
 }
 
 fn wrap_ttl(environment: &Environment, http: &Http) -> Result<Option<String>, String> {
+    if http.wrap_ttl.is_some_and(|ttl| ttl.not_negative().is_none()) {
+        return Err("-wrap-ttl must not be negative".to_owned());
+    }
     match (http.wrap_ttl, environment.setting("WRAP_TTL")) {
         (Some(flag), _) => Ok(flag.to_api()),
         (None, Some(text)) => Ok(crate::flags::duration(&text)?.to_api()),

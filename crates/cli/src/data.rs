@@ -56,6 +56,14 @@ struct Builder<'a> {
     stdin: Option<&'a mut dyn Read>,
 }
 
+/// A command that failed gives nothing, and nothing isn't an empty secret.
+fn not_empty<'t>(text: &'t str, from: &str) -> Result<&'t str, String> {
+    if text.trim().is_empty() {
+        return Err(format!("{from} is empty: JSON was expected"));
+    }
+    Ok(text)
+}
+
 /// A field while more may come.
 enum Given {
     Json(Box<RawValue>),
@@ -70,10 +78,10 @@ impl Builder<'_> {
             None if argument.is_empty() => Ok(()),
             None if argument == "-" => {
                 let text = self.read_stdin()?;
-                self.add_object(&text)
+                self.add_object(not_empty(&text, "standard input")?)
             }
             None => match argument.strip_prefix('@') {
-                Some(path) => self.add_object(&read_file(path)?),
+                Some(path) => self.add_object(not_empty(&read_file(path)?, path)?),
                 None => Err("format must be key=value".to_owned()),
             },
             Some((key, value)) => {
@@ -194,6 +202,19 @@ mod tests {
         std::fs::write(&file, json).unwrap();
         assert_eq!(built(&[&format!("@{}", file.display())], "").unwrap(), expected);
         assert_eq!(built(&["d=x", "-"], r#"{"d":1}"#).unwrap(), r#"{"d":1}"#);
+    }
+
+    #[test]
+    fn nothing_is_no_empty_object() {
+        for text in ["", " \n"] {
+            let error = built(&["-"], text).unwrap_err();
+            assert!(error.ends_with("standard input is empty: JSON was expected"), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data.json");
+        std::fs::write(&file, "").unwrap();
+        assert!(built(&[&format!("@{}", file.display())], "").unwrap_err().contains("is empty"));
+        assert_eq!(built(&["-"], "{}").unwrap(), "{}");
     }
 
     #[test]

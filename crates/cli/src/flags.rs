@@ -99,6 +99,12 @@ impl Seconds {
         }
     }
 
+    /// For fields that know no `system`: what was typed, and what is wrong with it is the server's
+    /// to say.
+    pub(crate) fn as_given(self) -> Option<String> {
+        (self.0 != 0).then(|| format!("{}s", self.0))
+    }
+
     /// The seconds, unless they are below zero.
     pub(crate) fn not_negative(self) -> Option<u64> {
         u64::try_from(self.0).ok()

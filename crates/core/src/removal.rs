@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use strongroom_barrier::Batch;
 use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
 use strongroom_types::ErrorKind;
 
@@ -45,7 +46,13 @@ impl Removal<'_> {
         let patience = clock.now().plus(UNDOING);
         while self.has_something_to_undo().await? {
             if clock.now() >= patience {
-                return Err(later("credentials of requests that failed are still being undone"));
+                let route = self.entry.route();
+                return Err(later(&format!(
+                    "credentials of requests that failed are still being undone, because the \
+                     outside system can't be asked (if it never comes back, \
+                     sys/leases/revoke-force/{} gives them up)",
+                    route.trim_end_matches('/')
+                )));
             }
             if let Some(engine) = self.engine() {
                 let visit = engine.enter_to_end().await?;
@@ -56,24 +63,51 @@ impl Removal<'_> {
         Ok(())
     }
 
+    /// Gives up what has no lease, for an outside system that doesn't come back: nobody will end it
+    /// but that system itself. Gives how many credentials may be left there.
+    pub(crate) async fn give_up(&self) -> Result<usize, Error> {
+        const PAGE: usize = 256;
+        let storage = self.open.barrier.view(&self.entry.storage_prefix());
+        let mut left = 0;
+        for folder in [INTENT_FOLDER, UNDO_FOLDER] {
+            let mut after: Option<String> = None;
+            loop {
+                let names = storage.children(folder, after.as_deref(), PAGE).await?;
+                let Some(last) = names.last() else { break };
+                after = Some(last.clone());
+                let mut batch = Batch::new();
+                for name in names.iter().filter(|name| is_ours(name)) {
+                    storage.delete(&mut batch, &format!("{folder}{name}"));
+                    left += 1;
+                }
+                storage.commit(batch).await?;
+            }
+        }
+        Ok(left)
+    }
+
     fn engine(&self) -> Option<EngineHandle> {
         let table = self.open.mounts.table();
         table.by_uuid(self.entry.uuid.as_str())?.engine().cloned()
     }
 
-    /// Entries as the SDK makes them, named by a UUID: another engine may have folders of these
-    /// names for something else.
     async fn has_something_to_undo(&self) -> Result<bool, Error> {
         const ENOUGH: usize = 16;
         let storage = self.open.barrier.view(&self.entry.storage_prefix());
         for folder in [INTENT_FOLDER, UNDO_FOLDER] {
             let names = storage.children(folder, None, ENOUGH).await?;
-            if names.iter().any(|name| strongroom_types::MountUuid::parse(name).is_ok()) {
+            if names.iter().any(|name| is_ours(name)) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+/// Entries as the SDK makes them, named by a UUID: another engine may have folders of these names
+/// for something else.
+fn is_ours(name: &str) -> bool {
+    strongroom_types::MountUuid::parse(name).is_ok()
 }
 
 fn late_requests(why: ShutOut) -> Error {

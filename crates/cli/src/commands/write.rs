@@ -6,7 +6,7 @@ use super::clean_path;
 use crate::context::Context;
 use crate::data;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use crate::flags::{Formatted, Http, OneField, duration};
 
 /// Write data, configuration and secrets
 #[derive(Args)]
@@ -44,7 +44,14 @@ impl Write {
         let path = clean_path(path);
         let fields = data::fields(data, &mut *context.stdin(&self.http))
             .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
-        let client = context.client(&self.http)?;
+        let mut http = self.http;
+        let says_nothing =
+            http.wrap_ttl.is_none() && context.environment.setting("WRAP_TTL").is_none();
+        if path == "sys/wrapping/wrap" && says_nothing {
+            // As other clients ask there.
+            http.wrap_ttl = Some(duration("5m").map_err(Failure::local)?);
+        }
+        let client = context.client(&http)?;
         match client.write(&path, &fields).await {
             Ok(Some(answer)) => context.printer.secret_or_field(&answer, self.field.name()),
             Ok(None) => {

@@ -5,15 +5,27 @@ use std::time::Duration;
 
 use serde::Serialize;
 use strongroom_lease::Kind;
+use strongroom_policy::Capability;
 use strongroom_sdk::{DurationSecs, Input};
 use strongroom_types::{Fields, LeaseId, Timestamp};
 
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys, not_found};
 use crate::error::Error;
+use crate::removal::Removal;
 use crate::request::{Answer, Envelope};
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    endpoint("leases/lookup", "What a lease is and until when.", handler!(lookup), Access::Policy),
+    Endpoint {
+        pattern: "leases/lookup",
+        help: "What a lease is and until when.",
+        fields: &[LeaseInput::FIELDS],
+        handlers: Handlers {
+            write: handler!(lookup),
+            list: handler!(list_mounts),
+            ..Handlers::NONE
+        },
+        access: Access::Policy,
+    },
     Endpoint {
         pattern: "leases/lookup/{prefix..}",
         help: "The leases and folders of leases under a path.",
@@ -131,6 +143,16 @@ async fn lookup(call: &Call) -> Result<Answer, Error> {
     Ok(data(object.map_err(|error| Error::internal(error.to_string()))?))
 }
 
+/// The first folders that leases lie in. As root-protected as the others.
+async fn list_mounts(call: &Call) -> Result<Answer, Error> {
+    const MOST: usize = 1_000_000;
+    let caller = call.caller()?;
+    if !caller.acl.allows("sys/leases/lookup/", Capability::List, true) {
+        return Err(Error::denied());
+    }
+    keys(&call.open.stores.leases.children("", MOST).await?)
+}
+
 async fn list(call: &Call) -> Result<Answer, Error> {
     const MOST: usize = 1_000_000;
     let prefix = format!("{}/", call.captured().trim_end_matches('/'));
@@ -200,6 +222,16 @@ async fn revoke_prefix(call: &Call) -> Result<Answer, Error> {
 async fn revoke_force(call: &Call) -> Result<Answer, Error> {
     let prefix = prefix_of(call)?;
     call.open.force_leases(&prefix).await?;
+    // A mount that can't go because its engine can't undo something: that is forced as well.
+    let table = call.open.mounts.table();
+    for mounted in table.all().filter(|it| it.entry.tainted && it.info.path.starts_with(&prefix)) {
+        let left = Removal { open: &call.open, entry: &mounted.entry }.give_up().await?;
+        tracing::warn!(
+            mount = mounted.info.path,
+            left,
+            "credentials are given up without undoing them"
+        );
+    }
     Ok(Answer::Nothing)
 }
 

@@ -280,6 +280,45 @@ async fn a_mount_that_goes_undoes_first_what_has_no_lease() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_undone_any_more_can_be_given_up() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.outside.set(Mood::Mute);
+    bench.fails(Verb::Read, "out/creds/dev", "").await;
+    // It never comes back.
+    bench.outside.set(Mood::KeepsAll);
+    let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
+    let time = async {
+        for _ in 0..40 {
+            bench.settle().await;
+            bench.pass(1).await;
+        }
+    };
+    let told = tokio::join!(disable, time).0.unwrap_err().to_string();
+    assert!(told.contains("sys/leases/revoke-force/out gives them up"), "{told}");
+    assert_eq!(intents(&bench).await, 1);
+    bench.write("sys/leases/revoke-force/other", "").await;
+    assert_eq!(intents(&bench).await, 1, "only those of the mount that was named");
+    bench.write("sys/leases/revoke-force/out", "").await;
+    for _ in 0..300 {
+        bench.pass(1).await;
+    }
+    assert_eq!(intents(&bench).await, 0);
+    assert!(!bench.read("sys/mounts").await.data.contains("out/"));
+}
+
+#[tokio::test]
+async fn leases_are_listed_from_the_first_folder_on() {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.read("out/creds/dev").await;
+    assert_eq!(bench.ok(Verb::List, "sys/leases/lookup", "").await.json("keys"), r#"["out/"]"#);
+    let rules = r#"path "sys/leases/lookup" { capabilities = ["list", "update"] }
+        path "sys/leases/lookup/" { capabilities = ["list", "update"] }"#;
+    let token = bench.token(rules, "").await;
+    let error = bench.fails_as(&token, Verb::List, "sys/leases/lookup", "").await;
+    assert_eq!(error.kind(), ErrorKind::Denied, "it needs sudo");
+}
+
+#[tokio::test]
 async fn the_last_use_ends_the_token_even_if_its_request_is_given_up() {
     let bench = Bench::new().await.with_credentials().await;
     let rules = r#"path "out/*" { capabilities = ["read"] }"#;

@@ -30,7 +30,7 @@ pub(crate) enum Mood {
     Mute,
     /// Refuses, having done nothing.
     Refuses,
-    /// Refuses to revoke.
+    /// Refuses to revoke and to undo.
     KeepsAll,
     /// Issues, then waits before it answers.
     Slow,
@@ -132,6 +132,9 @@ impl Credential for Key {
     }
 
     async fn undo(&self, _: &Reach<'_, Self>, name: &CredentialName) -> Result<Undone, Error> {
+        if self.0.mood() == Mood::KeepsAll {
+            return Err(Error::answered("outside", "remove", 503));
+        }
         let there = self.0.0.alive.lock().unwrap().remove(&name.to_string());
         Ok(if there.is_some() { Undone::Removed } else { Undone::NothingFound })
     }

@@ -39,10 +39,15 @@ impl Delete {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         context.set_format_but_raw(&self.output)?;
         expect_count(&self.arguments, 1, 1)?;
+        let versions = numbers(&self.versions);
+        if versions.is_empty() && !self.versions.is_empty() {
+            // An empty variable must not delete the latest one.
+            let text = "-versions names no version: nothing was deleted";
+            return Err(crate::failure::Failure::usage(text));
+        }
         let client = context.client(&self.http)?;
         let target = Target::find(&client, &self.mount, &self.arguments.concat()).await?;
         let path = target.path("data");
-        let versions = numbers(&self.versions);
         let answer = if target.is_versioned() && !versions.is_empty() {
             let mut body = Fields::new();
             body.set("versions", &versions);

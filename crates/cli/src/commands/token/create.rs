@@ -69,7 +69,7 @@ impl Create {
         expect_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
         let api =
-            |duration: Option<Seconds>| duration.and_then(Seconds::to_api).unwrap_or_default();
+            |duration: Option<Seconds>| duration.and_then(Seconds::as_given).unwrap_or_default();
         let is_batch = self.r#type == "batch";
         let request = TokenRequest {
             id: self.id,
