@@ -254,6 +254,10 @@ fn is_the_token(headers: &HeaderMap, name: &str, value: &str) -> bool {
 
 /// Names that `Connection` gives: they belong to this connection, whatever they are.
 fn named_by_connection(headers: &HeaderMap) -> BTreeSet<String> {
+    if !headers.contains_key(header::CONNECTION) {
+        // Nearly every request: nothing is built for it.
+        return BTreeSet::new();
+    }
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_lowercase());
     names.chain([header::CONNECTION.as_str().to_owned()]).collect()
