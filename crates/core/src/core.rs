@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
+use strongroom_telemetry::names;
 use strongroom_types::{Entropy, ErrorKind, Secret, Timestamp, Turns};
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +33,30 @@ struct Shared {
     requests: TaskTracker,
     /// Waits for somebody to ask for the seal.
     watches: TaskTracker,
+    meters: Meters,
+}
+
+/// Metrics of every request, looked up once.
+pub(crate) struct Meters {
+    time: Histogram,
+    done: Counter,
+    failed: Counter,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            time: metrics::histogram!(names::HANDLE_REQUEST),
+            done: metrics::counter!(names::REQUESTS, "outcome" => "ok"),
+            failed: metrics::counter!(names::REQUESTS, "outcome" => "error"),
+        }
+    }
+
+    /// One request more, that took so many milliseconds.
+    pub(crate) fn answered(&self, well: bool, millis: f64) {
+        self.time.record(millis);
+        if well { &self.done } else { &self.failed }.increment(1);
+    }
 }
 
 /// How long sealing waits for requests that are being answered.
@@ -47,6 +73,7 @@ impl Core {
             turns: Turns::new(16),
             requests: TaskTracker::new(),
             watches: TaskTracker::new(),
+            meters: Meters::new(),
         }))
     }
 
@@ -59,7 +86,9 @@ impl Core {
             return Err(Error::plain(ErrorKind::Unavailable, text));
         }
         let core = self.clone();
-        let work = requests.spawn(async move { crate::pipeline::handle(&core, request).await });
+        // Boxed: a task and its outcome are moved about, and that way it is a pointer that moves.
+        let work = Box::pin(async move { crate::pipeline::handle(&core, request).await });
+        let work = requests.spawn(work);
         work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
     }
 
@@ -71,6 +100,11 @@ impl Core {
     /// Chance.
     pub(crate) fn entropy(&self) -> &Arc<dyn Entropy> {
         &self.0.parts.entropy
+    }
+
+    /// What is measured of every request.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 
     /// What it was made with.

@@ -94,16 +94,17 @@ pub(crate) async fn passed(
         return Ok(passed);
     };
     let request = &routed.request;
+    let Some(given) = &request.headers.for_engines else { return Ok(passed) };
     for name in &mounted.entry.config.passthrough_request_headers {
         let name = name.to_ascii_lowercase();
-        let Some(values) = request.headers.get(&name) else { continue };
         if !is_request_header(&plain(&name)) {
             continue;
         }
-        let mut clean = Vec::with_capacity(values.len());
-        for value in values {
-            if !carries_a_token(open, &name, value, request.token.as_ref()).await? {
-                clean.push(value.clone());
+        let mut clean = Vec::new();
+        for value in given.values(&name) {
+            let judged = carries_a_token(open, &name, &value, request.token.as_ref());
+            if !Box::pin(judged).await? {
+                clean.push(value);
             }
         }
         if !clean.is_empty() {

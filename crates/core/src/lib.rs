@@ -47,5 +47,5 @@ pub mod wrapping;
 
 pub use crate::core::Core;
 pub use error::Error;
-pub use request::{Answer, Envelope, Request, Verb};
+pub use request::{Answer, Envelope, Headers, PassedOn, Request, Verb};
 pub use settings::{Parts, Settings};

@@ -33,10 +33,49 @@ pub struct Request {
     pub fields: Fields,
     /// The token, if one was sent.
     pub token: Option<Secret<String>>,
-    /// All other headers, in lower case.
-    pub headers: BTreeMap<String, Vec<String>>,
+    /// The headers, without the token's.
+    pub headers: Headers,
     /// The client's end of the connection; none on a Unix socket.
     pub connection: Option<Connection>,
+}
+
+/// The headers of a request, with names in lower case. Never has that of the token.
+#[derive(Default)]
+pub struct Headers {
+    /// Those of the API, `x-vault-…`: each means something to the core, or is refused by it.
+    pub of_the_api: Vec<(String, String)>,
+    /// All, for the few mounts that let some of them through.
+    pub for_engines: Option<Box<dyn PassedOn>>,
+}
+
+/// Headers that are read only for a mount that lets them through.
+pub trait PassedOn: Send + Sync {
+    /// The values under a name in lower case; none if it isn't there or isn't text.
+    fn values(&self, name: &str) -> Vec<String>;
+}
+
+impl PassedOn for BTreeMap<String, Vec<String>> {
+    fn values(&self, name: &str) -> Vec<String> {
+        self.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl Headers {
+    /// A header of the API.
+    pub(crate) fn of_the_api(&self, name: &str) -> Option<&str> {
+        let mut named = self.of_the_api.iter().filter(|(it, _)| it == name);
+        named.next().map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+impl From<BTreeMap<String, Vec<String>>> for Headers {
+    /// As `http` hands them in.
+    fn from(headers: BTreeMap<String, Vec<String>>) -> Self {
+        let of_the_api = headers.iter().filter(|(name, _)| name.starts_with("x-vault-"));
+        let of_the_api = of_the_api.map(|(name, values)| (name.clone(), values.concat())).collect();
+        Self { of_the_api, for_engines: Some(Box::new(headers)) }
+    }
 }
 
 /// How a request was answered.

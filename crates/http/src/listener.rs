@@ -145,10 +145,11 @@ impl Serving {
             (Stream::Unix(stream), _) => connection::serve(stream, timeouts, stop, answer).await,
             (Stream::Tcp(stream), None) => connection::serve(stream, timeouts, stop, answer).await,
             (Stream::Tcp(stream), Some(acceptor)) => {
-                let greeting = secured(stream, &acceptor);
+                // Boxed, as what follows: without TLS a connection must not hold room for it.
+                let greeting = Box::pin(secured(stream, &acceptor));
                 match tokio::time::timeout(timeouts.handshake, greeting).await {
                     Ok(Ok(Some(stream))) => {
-                        connection::serve(stream, timeouts, stop, answer).await;
+                        Box::pin(connection::serve(stream, timeouts, stop, answer)).await;
                     }
                     Ok(Ok(None)) => tracing::debug!(?peer, "plain HTTP came to a TLS port"),
                     Ok(Err(error)) => tracing::debug!(%error, ?peer, "a TLS handshake failed"),

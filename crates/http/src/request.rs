@@ -1,11 +1,9 @@
 //! From HTTP to a core request: method, target, body, token and headers. Bounds first, then
 //! parsing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use strongroom_core::{Request, Verb};
+use strongroom_core::{Headers, PassedOn, Request, Verb};
 use strongroom_sdk::engine::Connection;
 use strongroom_types::{Fields, Secret, parse_bool};
 
@@ -70,7 +68,7 @@ where
         Target::Unknown => return Err(Refusal::silent(StatusCode::NOT_FOUND)),
         Target::Malformed => return Err(Refusal::silent(StatusCode::BAD_REQUEST)),
     };
-    let headers = headers(&head.headers)?;
+    let of_the_api = of_the_api(&head.headers)?;
     let query = query_fields(query.unwrap_or_default(), limits.max_form_fields);
     let mut query = query.map_err(|error| bad(&error))?;
     let verb = verb(&head.method, &path, &mut query)?;
@@ -86,6 +84,7 @@ where
         Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, Share::default()),
     };
     let token = token(&head.headers);
+    let headers = Headers { of_the_api, for_engines: Some(Box::new(Kept(head.headers))) };
     Ok((Request { verb, path, fields, token, headers, connection }, share))
 }
 
@@ -198,43 +197,35 @@ fn content_type(headers: &HeaderMap) -> String {
     plain.trim().to_ascii_lowercase()
 }
 
+static TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+
 /// `X-Vault-Token`, else a bearer.
 fn token(headers: &HeaderMap) -> Option<Secret<String>> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    text("x-vault-token")
-        .or_else(|| text("authorization").and_then(|value| value.strip_prefix("Bearer ")))
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    text(&TOKEN)
+        .or_else(|| text(&header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")))
         .map(|token| Secret::from_text(token.trim()))
 }
 
-/// The headers, without the token and without those of the connection. One that means something to
-/// the core and isn't plainly a value is refused: left out, it would make another request of this
-/// one. Others are for engines whose mount lets them through.
-fn headers(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
-    let mut kept = BTreeMap::new();
-    // `x-vault-index` says what state a client has seen, once for each server; here there is one.
-    let counts = |name: &str| {
-        name == "authorization" || (name.starts_with("x-vault-") && name != "x-vault-index")
-    };
-    let of_the_connection = named_by_connection(headers);
-    for name in headers.keys().map(HeaderName::as_str) {
-        if counts(name) {
+/// The headers of the API. One that isn't plainly a value is refused: left out, it would make
+/// another request of this one. So is such an `authorization`.
+fn of_the_api(headers: &HeaderMap) -> Result<Vec<(String, String)>, Refusal> {
+    let mut kept = Vec::new();
+    for name in headers.keys() {
+        // `x-vault-index` says what state a client has seen, once for each server; here is one.
+        if name.as_str().starts_with("x-vault-") && name != "x-vault-index" {
             let text = plain_value(headers, name)?;
-            if !is_the_token(headers, name, &text) {
-                kept.insert(name.to_owned(), vec![text]);
+            if name != TOKEN {
+                kept.push((name.to_string(), text.to_owned()));
             }
-        } else if !of_the_connection.contains(name) {
-            let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-            let values: Option<Vec<String>> = headers.get_all(name).iter().map(text).collect();
-            // What isn't text is nothing an engine could be told.
-            if let Some(values) = values {
-                kept.insert(name.to_owned(), values);
-            }
+        } else if name == header::AUTHORIZATION {
+            plain_value(headers, name)?;
         }
     }
     Ok(kept)
 }
 
-fn plain_value(headers: &HeaderMap, name: &str) -> Result<String, Refusal> {
+fn plain_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refusal> {
     let mut values = headers.get_all(name).iter();
     let text = values.next().and_then(|value| value.to_str().ok());
     let Some(text) = text else {
@@ -243,24 +234,41 @@ fn plain_value(headers: &HeaderMap, name: &str) -> Result<String, Refusal> {
     if values.next().is_some() {
         return Err(bad(&format!("the header {name} must not be given more than once")));
     }
-    Ok(text.to_owned())
+    Ok(text)
+}
+
+/// The headers as they came, for mounts that let some through: without that of the token and those
+/// of the connection.
+struct Kept(HeaderMap);
+
+impl PassedOn for Kept {
+    fn values(&self, name: &str) -> Vec<String> {
+        if is_the_token(&self.0, name) || is_of_the_connection(&self.0, name) {
+            return Vec::new();
+        }
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        let values: Option<Vec<String>> = self.0.get_all(name).iter().map(text).collect();
+        // What isn't text is nothing an engine could be told.
+        values.unwrap_or_default()
+    }
 }
 
 /// Whether this is the header the token was taken from.
-fn is_the_token(headers: &HeaderMap, name: &str, value: &str) -> bool {
-    let bearer = || value.starts_with("Bearer ") && !headers.contains_key("x-vault-token");
-    name == "x-vault-token" || (name == "authorization" && bearer())
+fn is_the_token(headers: &HeaderMap, name: &str) -> bool {
+    if name == header::AUTHORIZATION.as_str() {
+        let values = headers.get_all(name).iter();
+        let mut texts = values.filter_map(|value| value.to_str().ok());
+        return !headers.contains_key(&TOKEN) && texts.any(|text| text.starts_with("Bearer "));
+    }
+    name == TOKEN.as_str()
 }
 
-/// Names that `Connection` gives: they belong to this connection, whatever they are.
-fn named_by_connection(headers: &HeaderMap) -> BTreeSet<String> {
-    if !headers.contains_key(header::CONNECTION) {
-        // Nearly every request: nothing is built for it.
-        return BTreeSet::new();
-    }
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_lowercase());
-    names.chain([header::CONNECTION.as_str().to_owned()]).collect()
+/// Whether `Connection` names it, or it is that header: then it belongs to this connection.
+fn is_of_the_connection(headers: &HeaderMap, name: &str) -> bool {
+    let values = headers.get_all(header::CONNECTION).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut named = texts.flat_map(|text| text.split(','));
+    name == header::CONNECTION.as_str() || named.any(|it| it.trim().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -437,6 +445,11 @@ mod tests {
         assert_eq!(send(&[("x-vault-index", b"a"), ("x-vault-index", b"b")]), Ok(()));
     }
 
+    /// What an engine may be told under a name.
+    fn told(request: &Request, name: &str) -> Vec<String> {
+        request.headers.for_engines.as_ref().unwrap().values(name)
+    }
+
     #[test]
     fn other_headers_are_for_engines_and_those_of_the_connection_for_nobody() {
         let request = http::Request::get("/v1/a")
@@ -447,8 +460,11 @@ mod tests {
             .header("X-Hop", "c");
         let request = request.body(Full::new(Bytes::new())).unwrap();
         let (request, _) = block(read(request, &Limits::default(), None)).unwrap();
-        let told: Vec<_> = request.headers.into_iter().collect();
-        assert_eq!(told, [("x-mine".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+        assert!(request.headers.of_the_api.is_empty());
+        assert_eq!(told(&request, "x-mine"), ["a", "b"]);
+        for name in ["x-broken", "connection", "x-hop", "x-none"] {
+            assert!(told(&request, name).is_empty(), "{name}");
+        }
         let twice = [("authorization", "Bearer a"), ("Authorization", "Bearer b")];
         assert_eq!(refused("GET", "/v1/a", &twice, "").0, 400);
     }
@@ -458,15 +474,15 @@ mod tests {
         let both =
             [("x-vault-token", "one"), ("authorization", "Bearer two"), ("x-vault-namespace", "n")];
         let request = send("GET", "/v1/a", &both, "").unwrap();
-        assert!(request.token.unwrap().ct_eq(b"one"));
+        assert!(request.token.as_ref().unwrap().ct_eq(b"one"));
+        let namespace = ("x-vault-namespace".to_owned(), "n".to_owned());
+        assert_eq!(request.headers.of_the_api, [namespace]);
         // The other one is judged where the mount's settings are known.
-        assert_eq!(
-            request.headers.keys().collect::<Vec<_>>(),
-            ["authorization", "x-vault-namespace"]
-        );
+        assert_eq!(told(&request, "authorization"), ["Bearer two"]);
+        assert!(told(&request, "x-vault-token").is_empty());
         let request = send("GET", "/v1/a", &both[1..2], "").unwrap();
+        assert!(told(&request, "authorization").is_empty());
         assert!(request.token.unwrap().ct_eq(b"two"));
-        assert!(request.headers.is_empty());
         let request = send("GET", "/v1/a", &[("authorization", "bearer two")], "").unwrap();
         assert!(request.token.is_none());
     }

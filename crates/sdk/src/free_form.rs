@@ -1,6 +1,7 @@
 //! [`FreeForm`]: documents of any form, for engines such as KV. The client's object is stored as
 //! it came and given back as it is: numbers keep their digits.
 
+use memchr::memmem::Finder;
 use strongroom_types::{Fields, RawObject, Ttl};
 
 use crate::Error;
@@ -12,7 +13,8 @@ use crate::records::check_name;
 /// How free-form documents behave.
 #[derive(Clone, Debug, Default)]
 pub struct FreeForm {
-    refresh: &'static [&'static str],
+    /// Each with what finds its name in a document.
+    refresh: Vec<(&'static str, Finder<'static>)>,
 }
 
 impl FreeForm {
@@ -25,7 +27,7 @@ impl FreeForm {
     /// or after the mount's default lifetime.
     #[must_use]
     pub fn refresh_from(mut self, fields: &'static [&'static str]) -> Self {
-        self.refresh = fields;
+        self.refresh = fields.iter().map(|name| (*name, Finder::new(name))).collect();
         self
     }
 
@@ -76,10 +78,10 @@ impl FreeForm {
     }
 
     async fn refresh(&self, services: &Services, object: &RawObject) -> Result<Ttl, EngineError> {
-        let mentioned = |name: &&str| contains(object.as_bytes(), name.as_bytes());
-        if self.refresh.iter().any(mentioned) {
+        // Only a document that holds one of the names at all is worth reading.
+        if self.refresh.iter().any(|(_, finder)| finder.find(object.as_bytes()).is_some()) {
             let fields: Fields = object.fields();
-            let given = self.refresh.iter().find_map(|name| fields.get(name));
+            let given = self.refresh.iter().find_map(|(name, _)| fields.get(name));
             if let Some(ttl) = given.and_then(|raw| DurationSecs::read(raw).ok()) {
                 return Ok(ttl.0);
             }
@@ -87,9 +89,4 @@ impl FreeForm {
         let lifetimes = services.mount.system.lifetimes().await.map_err(Error::from)?;
         Ok(lifetimes.default)
     }
-}
-
-/// Whether the bytes hold `"name"` at all; only then is the object worth reading.
-fn contains(haystack: &[u8], name: &[u8]) -> bool {
-    memchr::memmem::find(haystack, name).is_some()
 }

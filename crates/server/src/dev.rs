@@ -90,7 +90,7 @@ async fn write(
         path: path.to_owned(),
         fields,
         token: Some(Secret::from_text(token.expose_secret())),
-        headers: std::collections::BTreeMap::new(),
+        headers: strongroom_core::Headers::default(),
         connection: None,
     };
     running.core().handle(request).await.map(|_| ())

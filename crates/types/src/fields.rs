@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
@@ -52,9 +53,13 @@ pub enum InvalidJson {
 }
 
 /// A JSON object as its top-level fields, each a piece of raw JSON. Of duplicate keys the last
-/// wins, as in Go.
+/// wins, as in Go. A clone shares the values until one of the two is changed.
 #[derive(Clone, Default)]
-pub struct Fields(BTreeMap<String, Box<RawValue>>);
+pub struct Fields(Option<Arc<Map>>);
+
+type Map = BTreeMap<String, Box<RawValue>>;
+
+static NONE: Map = BTreeMap::new();
 
 impl Fields {
     /// No fields.
@@ -98,7 +103,7 @@ impl Fields {
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     fields.insert(key, value);
                 }
-                Ok(Fields(fields))
+                Ok(Fields::of(fields))
             }
         }
         let mut reader = serde_json::Deserializer::from_slice(text);
@@ -107,19 +112,31 @@ impl Fields {
         Ok(fields)
     }
 
+    fn of(map: Map) -> Self {
+        Self(if map.is_empty() { None } else { Some(Arc::new(map)) })
+    }
+
+    fn map(&self) -> &Map {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+
+    fn map_mut(&mut self) -> &mut Map {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+
     /// The raw JSON of one field.
     pub fn get(&self, name: &str) -> Option<&RawValue> {
-        self.0.get(name).map(|raw| &**raw)
+        self.map().get(name).map(|raw| &**raw)
     }
 
     /// Whether the field is there, whatever its value.
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.map().contains_key(name)
     }
 
     /// Sets a field to raw JSON.
     pub fn set_raw(&mut self, name: impl Into<String>, value: Box<RawValue>) {
-        self.0.insert(name.into(), value);
+        self.map_mut().insert(name.into(), value);
     }
 
     /// Sets a field to whatever serialises.
@@ -127,27 +144,28 @@ impl Fields {
         // Values given here are plain data; where one can't be JSON, the field says null.
         let raw =
             serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        self.0.insert(name.into(), raw);
+        self.map_mut().insert(name.into(), raw);
     }
 
     /// Takes a field out.
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
-        self.0.remove(name)
+        // What isn't there is no reason to copy the rest.
+        if self.contains(name) { self.map_mut().remove(name) } else { None }
     }
 
     /// Names and values in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.0.iter().map(|(name, raw)| (name.as_str(), &**raw))
+        self.map().iter().map(|(name, raw)| (name.as_str(), &**raw))
     }
 
     /// How many fields there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.map().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.map().is_empty()
     }
 
     /// A field as text, if it is a JSON string.
@@ -157,10 +175,10 @@ impl Fields {
 
     /// The object as one piece of JSON.
     pub fn to_object(&self) -> RawObject {
-        let size: usize = self.0.iter().map(|(k, v)| k.len() + v.get().len() + 4).sum();
+        let size: usize = self.map().iter().map(|(k, v)| k.len() + v.get().len() + 4).sum();
         let mut json = Vec::with_capacity(size + 2);
         json.push(b'{');
-        for (index, (name, raw)) in self.0.iter().enumerate() {
+        for (index, (name, raw)) in self.map().iter().enumerate() {
             if index > 0 {
                 json.push(b',');
             }
@@ -176,13 +194,13 @@ impl Fields {
 impl fmt::Debug for Fields {
     /// Names only: values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.map().keys()).finish()
     }
 }
 
 impl FromIterator<(String, Box<RawValue>)> for Fields {
     fn from_iter<I: IntoIterator<Item = (String, Box<RawValue>)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
+        Self::of(pairs.into_iter().collect())
     }
 }
 
@@ -370,6 +388,18 @@ mod tests {
         assert_eq!(fields.text("s").unwrap(), "aA");
         let again = Fields::parse(fields.to_object().as_bytes(), &JsonLimits::default()).unwrap();
         assert_eq!(again.to_object(), fields.to_object());
+    }
+
+    #[test]
+    fn a_changed_clone_leaves_the_other_as_it_was() {
+        let first = parse(r#"{"a":1,"b":2}"#).unwrap();
+        let mut second = first.clone();
+        assert!(second.remove("c").is_none());
+        assert!(std::ptr::eq(first.get("a").unwrap(), second.get("a").unwrap()), "not copied");
+        assert_eq!(second.remove("a").unwrap().get(), "1");
+        second.set("b", &3);
+        assert_eq!(first.to_object().as_bytes(), br#"{"a":1,"b":2}"#);
+        assert_eq!(second.to_object().as_bytes(), br#"{"b":3}"#);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! [`MountTable`]: all mounts as an immutable snapshot.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use strongroom_sdk::engine::MountInfo;
+use metrics::Histogram;
+use strongroom_sdk::engine::{MountInfo, Operation};
+use strongroom_telemetry::names;
 
 use super::entry::{Class, MountEntry};
 use super::handle::EngineHandle;
@@ -23,6 +25,7 @@ pub struct Mounted {
     pub info: Arc<MountInfo>,
     /// What answers.
     pub backend: Backend,
+    times: Times,
 }
 
 /// What answers below a mount.
@@ -42,7 +45,12 @@ impl Mounted {
     /// Puts an entry and what answers for it together.
     pub fn new(entry: MountEntry, backend: Backend) -> Arc<Self> {
         let info = Arc::new(entry.info());
-        Arc::new(Self { entry, info, backend })
+        Arc::new(Self { entry, info, backend, times: Times::default() })
+    }
+
+    /// The metric of how long its engine takes for an operation.
+    pub(crate) fn time(&self, operation: Operation) -> Histogram {
+        self.times.of(&self.entry.mount_type, operation)
     }
 
     /// Whether the server answers for itself: `sys/`.
@@ -56,6 +64,29 @@ impl Mounted {
             Backend::Engine(engine) => Some(engine),
             Backend::System | Backend::Token | Backend::Cubbyhole => None,
         }
+    }
+}
+
+/// Metrics by operation, each looked up once: a request finds its own without a search.
+#[derive(Default)]
+struct Times([OnceLock<Histogram>; 9]);
+
+impl Times {
+    fn of(&self, mount_type: &str, operation: Operation) -> Histogram {
+        let look_up = || {
+            let (of_type, operation) = (mount_type.to_owned(), operation.as_str());
+            metrics::histogram!(names::ROUTE, "type" => of_type, "operation" => operation)
+        };
+        match self.0.get(operation as usize) {
+            Some(known) => known.get_or_init(look_up).clone(),
+            None => look_up(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Times").finish_non_exhaustive()
     }
 }
 

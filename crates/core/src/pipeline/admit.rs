@@ -1,15 +1,13 @@
 //! What is refused unseen: paths that aren't normal, and headers that restrict or redirect in a way
 //! that isn't built. Ignoring those would do something else than was asked.
 
-use std::collections::BTreeMap;
-
 use strongroom_sdk::engine::Connection;
 use strongroom_types::path::InvalidPath;
 use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::error::Error;
 use crate::leases::ending::request_id;
-use crate::request::{Request, Verb};
+use crate::request::{Headers, Request, Verb};
 use crate::wrapping;
 
 /// A request with a normal path and an id.
@@ -22,8 +20,7 @@ pub(crate) struct Admitted {
     pub(crate) token: Option<Secret<String>>,
     /// The lifetime its wrapped answer is to have; none if the answer isn't to be wrapped.
     pub(crate) wrap_ttl: Option<Ttl>,
-    /// In lower case, without the token's.
-    pub(crate) headers: BTreeMap<String, Vec<String>>,
+    pub(crate) headers: Headers,
     pub(crate) connection: Option<Connection>,
 }
 
@@ -43,14 +40,14 @@ pub(crate) fn admit(request: Request, entropy: &dyn Entropy) -> Result<Admitted,
         other => other.into(),
     })?;
     for (header, what) in UNBUILT {
-        let asks = |values: &Vec<String>| values.iter().any(|value| means_something(header, value));
-        if request.headers.get(header).is_some_and(asks) {
+        let given = request.headers.of_the_api(header);
+        if given.is_some_and(|value| means_something(header, value)) {
             return Err(Error::unbuilt(what));
         }
     }
     let path = if request.verb == Verb::List { path.as_folder() } else { path };
-    let header = |name| request.headers.get(name).and_then(|values: &Vec<String>| values.first());
-    let wrap_ttl = header("x-vault-wrap-ttl").map_or(Ok(None), |text| wrapping::asked_ttl(text))?;
+    let wrap_ttl = request.headers.of_the_api("x-vault-wrap-ttl");
+    let wrap_ttl = wrap_ttl.map_or(Ok(None), wrapping::asked_ttl)?;
     Ok(Admitted {
         id: request_id(entropy),
         verb: request.verb,
@@ -80,13 +77,14 @@ mod tests {
     use super::*;
 
     fn request(path: &str, header: Option<(&str, &str)>) -> Request {
-        let header = header.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = Headers { of_the_api: header.into_iter().collect(), for_engines: None };
         Request {
             verb: Verb::Read,
             path: path.to_owned(),
             fields: Fields::new(),
             token: None,
-            headers: header.into_iter().collect(),
+            headers,
             connection: None,
         }
     }

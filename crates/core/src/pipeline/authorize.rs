@@ -75,7 +75,7 @@ async fn authorize_write(
         }
     }
     if let (Some(Backend::Cubbyhole), Some(caller)) = (routed.backend(), &caller) {
-        let operation = cubbyhole::operation(open, caller, &routed.below).await?;
+        let operation = Box::pin(cubbyhole::operation(open, caller, &routed.below)).await?;
         return finish_write(routed, Some(caller.clone()), operation, None);
     }
     let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine());

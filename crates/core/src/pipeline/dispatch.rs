@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strongroom_sdk::engine::{self, Operation};
-use strongroom_telemetry::{Stopwatch, names};
-use strongroom_types::{ErrorKind, Namespace};
+use strongroom_telemetry::Stopwatch;
+use strongroom_types::{ErrorKind, Fields, Namespace};
 
 use super::authenticate::Caller;
 use super::authorize::Allowed;
@@ -14,7 +14,7 @@ use crate::endpoint::{Call, Endpoint, find};
 use crate::error::Error;
 use crate::mounts::handle::Instance;
 use crate::mounts::{Backend, Mounted};
-use crate::request::{Answer, Envelope, Verb};
+use crate::request::{Answer, Verb};
 use crate::unsealed::Unsealed;
 use crate::{auth_token, cubbyhole, sys};
 
@@ -28,21 +28,21 @@ pub(crate) async fn dispatch(open: &Arc<Unsealed>, allowed: Allowed) -> Result<A
     let answer = match &mounted.backend {
         Backend::System => to_endpoint(open, sys::ENDPOINTS, allowed).await?,
         Backend::Token => to_endpoint(open, auth_token::ENDPOINTS, allowed).await?,
-        Backend::Cubbyhole => cubbyhole::handle(open, &allowed).await?,
+        Backend::Cubbyhole => Box::pin(cubbyhole::handle(open, &allowed)).await?,
         Backend::Engine(_) => to_engine(open, &mounted, allowed).await?,
     };
     Ok(match answer {
         // It tells nothing but how to unwrap another.
         Answer::Envelope(envelope) if envelope.wrap_info.is_some() => Answer::Envelope(envelope),
-        Answer::Envelope(envelope) => Answer::Envelope(Box::new(Envelope {
-            request_id: id.to_string(),
+        Answer::Envelope(mut envelope) => {
+            envelope.request_id = id.to_string();
             // An unwrapped answer has that of the mount which gave it.
-            mount_type: Some(envelope.mount_type.clone())
-                .filter(|known| !known.is_empty())
-                .unwrap_or_else(|| mounted.entry.mount_type.clone()),
-            injected: sys::is_injected(path.as_str()),
-            ..*envelope
-        })),
+            if envelope.mount_type.is_empty() {
+                envelope.mount_type.clone_from(&mounted.entry.mount_type);
+            }
+            envelope.injected = sys::is_injected(path.as_str());
+            Answer::Envelope(envelope)
+        }
         other => other,
     })
 }
@@ -52,7 +52,7 @@ async fn to_engine(
     mounted: &Arc<Mounted>,
     allowed: Allowed,
 ) -> Result<Answer, Error> {
-    let Allowed { routed, caller, operation, visit } = allowed;
+    let Allowed { mut routed, caller, operation, visit } = allowed;
     let visit = match (visit, mounted.engine()) {
         (Some(visit), _) => visit,
         (None, Some(engine)) => engine.enter().await?,
@@ -60,11 +60,11 @@ async fn to_engine(
     };
     routed.confirm(&visit)?;
     let request = engine_request(open, &routed, caller.as_ref(), operation, &visit);
+    // The engine's alone, which may change them then without a copy.
+    routed.request.fields = Fields::new();
     let watch = Stopwatch::start();
     let response = visit.engine.handle(request).await;
-    let mount = mounted.entry.mount_type.clone();
-    metrics::histogram!(names::ROUTE, "type" => mount, "operation" => operation.as_str())
-        .record(watch.elapsed_ms());
+    mounted.time(operation).record(watch.elapsed_ms());
     // Still inside the engine: a reload waits until the lease is on disk as well.
     settle(open, &visit, &routed, caller.as_ref(), operation, response?).await
 }

@@ -12,6 +12,9 @@
 //! ```
 //!
 //! That a mount doesn't exist is revealed only after `authorize`.
+//!
+//! Every request is a task, and its future is moved a few times before it runs: what few requests
+//! need is boxed, which keeps that future small.
 
 pub(crate) mod admit;
 pub(crate) mod authenticate;
@@ -23,7 +26,8 @@ pub(crate) mod settle;
 use std::sync::Arc;
 
 pub(crate) use authenticate::Caller;
-use strongroom_telemetry::{Stopwatch, names};
+use route::Routed;
+use strongroom_telemetry::Stopwatch;
 use strongroom_token::TokenKey;
 
 use crate::core::Core;
@@ -38,16 +42,14 @@ use crate::wrapping;
 pub(crate) async fn handle(core: &Core, request: Request) -> Result<Answer, Error> {
     let watch = Stopwatch::start();
     let answer = steps(core, request).await;
-    metrics::histogram!(names::HANDLE_REQUEST).record(watch.elapsed_ms());
-    let outcome = if answer.is_ok() { "ok" } else { "error" };
-    metrics::counter!(names::REQUESTS, "outcome" => outcome).increment(1);
+    core.meters().answered(answer.is_ok(), watch.elapsed_ms());
     answer
 }
 
 async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
     let admitted = admit::admit(request, &**core.entropy())?;
     if status::answers(&admitted) {
-        return status::handle(core, admitted).await;
+        return Box::pin(status::handle(core, admitted)).await;
     }
     let open = match core.open() {
         Ok(open) => open,
@@ -79,16 +81,21 @@ pub(crate) async fn through(
     let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
     let order = wrapping::Order::of(&routed, caller.as_ref());
     let open_to_all = routed.open_to_all;
-    let answer = async {
-        let allowed = authorize::authorize(&open, routed, caller).await?;
-        dispatch::dispatch(&open, allowed).await
-    };
-    let answer =
-        answer.await.map_err(|error| if open_to_all { error.unlisted() } else { error })?;
+    let answer = decide(&open, routed, caller).await;
+    let answer = answer.map_err(|error| if open_to_all { error.unlisted() } else { error })?;
     match order {
-        Some(order) => order.wrap(&open, answer).await,
+        Some(order) => Box::pin(order.wrap(&open, answer)).await,
         None => Ok(answer),
     }
+}
+
+async fn decide(
+    open: &Arc<Unsealed>,
+    routed: Routed,
+    caller: Option<Caller>,
+) -> Result<Answer, Error> {
+    let allowed = authorize::authorize(open, routed, caller).await?;
+    dispatch::dispatch(open, allowed).await
 }
 
 /// A token whose last use this request is. It is marked already; however the request ends, what the

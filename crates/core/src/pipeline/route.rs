@@ -214,7 +214,7 @@ mod tests {
             path: "nowhere/a".to_owned(),
             fields: Fields::new(),
             token: None,
-            headers: BTreeMap::new(),
+            headers: crate::request::Headers::default(),
             connection: None,
         };
         let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();

@@ -43,7 +43,8 @@ pub(crate) async fn settle(
             };
             let path = routed.request.path.as_str();
             let inside = visit.stay();
-            let issued = open.register(mounted, path, &caller.found, &leased, inside).await?;
+            let issued = open.register(mounted, path, &caller.found, &leased, inside);
+            let issued = Box::pin(issued).await?;
             let mut warnings = leased.data.warnings;
             warnings.extend(issued.warnings);
             Ok(Answer::Envelope(Box::new(Envelope {
@@ -66,7 +67,7 @@ pub(crate) async fn settle(
                 auth: *auth,
                 inside: visit.stay(),
             };
-            open.log_in(login).await
+            Box::pin(open.log_in(login)).await
         }
         Response::Raw(raw) => checked(raw),
         _ => Err(Error::internal("the engine answered something this server doesn't know")),

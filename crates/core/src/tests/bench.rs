@@ -178,7 +178,7 @@ impl Bench {
         let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
         let token = (!token.is_empty()).then(|| Secret::from_text(token));
         let header = |(name, value): &(&str, &str)| ((*name).to_owned(), vec![(*value).to_owned()]);
-        let headers: BTreeMap<_, _> = headers.iter().map(header).collect();
+        let headers = headers.iter().map(header).collect::<BTreeMap<_, _>>().into();
         let path = path.to_owned();
         self.core.handle(Request { verb, path, fields, token, headers, connection: None }).await
     }
@@ -193,7 +193,7 @@ impl Bench {
     ) -> Result<Answer, Error> {
         let connection = Some(Connection { address: address.parse().unwrap(), port: 4711 });
         let (fields, token) = (Fields::new(), Some(Secret::from_text(token)));
-        let (path, headers) = (path.to_owned(), BTreeMap::new());
+        let (path, headers) = (path.to_owned(), crate::Headers::default());
         self.core.handle(Request { verb, path, fields, token, headers, connection }).await
     }
 

@@ -148,7 +148,7 @@ async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
     let tasks = tokio_util::task::TaskTracker::new();
     let request = tasks.spawn(async move {
         let token = Some(strongroom_types::Secret::from_text(&root));
-        let (path, headers) = ("out/creds/dev".to_owned(), std::collections::BTreeMap::new());
+        let (path, headers) = ("out/creds/dev".to_owned(), crate::Headers::default());
         let fields = strongroom_types::Fields::new();
         let verb = Verb::Read;
         core.handle(crate::Request { verb, path, fields, token, headers, connection: None }).await
@@ -330,7 +330,7 @@ async fn the_last_use_ends_the_token_even_if_its_request_is_given_up() {
         path: "out/creds/dev".to_owned(),
         fields: strongroom_types::Fields::new(),
         token: Some(strongroom_types::Secret::from_text(&token)),
-        headers: std::collections::BTreeMap::new(),
+        headers: crate::Headers::default(),
         connection: None,
     };
     let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();

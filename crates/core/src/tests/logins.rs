@@ -307,7 +307,7 @@ fn request(path: &str, headers: &[(&str, &str)], token: Option<&str>) -> Request
         path: path.to_owned(),
         fields: Fields::new(),
         token: token.map(Secret::from_text),
-        headers: all,
+        headers: all.into(),
         connection: None,
     }
 }

@@ -81,7 +81,7 @@ pub(super) async fn order(bench: &Bench, token: &str) -> (Order, TokenKey) {
         path: "sys/wrapping/wrap".to_owned(),
         fields: Fields::new(),
         token: Some(Secret::from_text(token)),
-        headers: [(TTL.to_owned(), vec!["60".to_owned()])].into(),
+        headers: std::collections::BTreeMap::from([(TTL.to_owned(), vec!["60".to_owned()])]).into(),
         connection: None,
     };
     let open = bench.core.open().unwrap();

@@ -32,7 +32,8 @@ pub(crate) async fn check_named(open: &Unsealed, routed: &Routed) -> Result<(), 
     if !is_system || !ABOUT_ONE.contains(&below) || routed.request.verb == Verb::Help {
         return Ok(());
     }
-    look_up(open, &named(&routed.request.fields, routed.request.token.as_ref())?).await?;
+    let named = named(&routed.request.fields, routed.request.token.as_ref())?;
+    Box::pin(look_up(open, &named)).await?;
     Ok(())
 }
 
