@@ -135,6 +135,21 @@ where
     Ok((whole.into(), share))
 }
 
+/// Reads on and throws away, to the body's end or till so many bytes more were read. Most clients
+/// send all they have before they listen: cut off, they would see a broken connection and never the
+/// answer.
+pub(crate) async fn discard<B>(body: B, bytes: usize)
+where
+    B: HttpBody<Data = Bytes> + Send,
+{
+    let (mut body, mut read) = (pin!(body), 0);
+    while read <= bytes
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
 impl Allowed {
     /// The limit, once a byte that isn't blank says what the body is.
     fn by_beginning(self, data: &[u8]) -> Option<usize> {
@@ -248,6 +263,21 @@ mod tests {
         let mut reading = Box::pin(collect(pieces(vec![one; 5000], false), PLAIN, &bodies));
         assert!(once(reading.as_mut()).await.is_none());
         assert_eq!(free(&bodies), (before.0 - 8, before.1));
+    }
+
+    #[tokio::test]
+    async fn what_is_thrown_away_is_bounded() {
+        let left = async |ends: bool, bytes: usize| {
+            let mut body = pin!(pieces(vec![b"0123456789"; 10], ends));
+            assert!(once(Box::pin(discard(body.as_mut(), bytes)).as_mut()).await.is_some());
+            let mut left = 0;
+            while let Some(Some(Ok(_))) = once(Box::pin(body.frame()).as_mut()).await {
+                left += 1;
+            }
+            left
+        };
+        assert_eq!(left(true, 1000).await, 0);
+        assert_eq!(left(false, 49).await, 5, "one that never ends is left");
     }
 
     #[tokio::test]

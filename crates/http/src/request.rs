@@ -1,13 +1,15 @@
 //! From HTTP to a core request: method, target, body, token and headers. Bounds first, then
 //! parsing.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use strongroom_core::{Headers, PassedOn, Request, Verb};
 use strongroom_sdk::engine::Connection;
 use strongroom_types::{Fields, Secret, parse_bool};
 
-use crate::body::{Allowed, Share, Unread, begins_json, collect};
+use crate::body::{Allowed, Share, Unread, begins_json, collect, discard};
 use crate::listener::Limits;
 use crate::target::{Target, form_fields, query_fields, resolve};
 use crate::{Body, answer};
@@ -33,6 +35,11 @@ impl Refusal {
 
     fn saying(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, texts: vec![text.into()], location: None }
+    }
+
+    /// Whether more was sent than there is room for.
+    fn is_about_size(&self) -> bool {
+        matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// As an HTTP answer.
@@ -78,7 +85,14 @@ where
                 check_patch_type(&head.headers)?;
             }
             let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
-            let (bytes, share) = whole_body(body, &path, is_form, limits).await?;
+            let listens = head.headers.contains_key(header::EXPECT);
+            let mut body = pin!(body);
+            let whole = whole_body(body.as_mut(), &path, is_form, limits).await;
+            if !listens && whole.as_ref().is_err_and(Refusal::is_about_size) {
+                let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
+                let _ = tokio::time::timeout(limits.timeouts.body, rest).await;
+            }
+            let (bytes, share) = whole?;
             parsed(bytes, share, is_form, limits).await?
         }
         Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, Share::default()),
@@ -402,6 +416,53 @@ mod tests {
         assert_eq!(send().await.unwrap_err(), 503);
         drop(share);
         assert!(send().await.is_ok());
+    }
+
+    /// What a client hears that sends so much of its body before it listens.
+    async fn heard(head: &str, body: usize) -> std::io::Result<String> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let limits = Limits { max_request_bytes: 64 << 10, ..Limits::default() };
+        let answer = |request: http::Request<hyper::body::Incoming>| {
+            let limits = limits.clone();
+            async move {
+                match read(request, &limits, None).await {
+                    Ok(_) => Response::new(Body::default()),
+                    Err(refusal) => refusal.write(),
+                }
+            }
+        };
+        let (ours, mut theirs) = tokio::io::duplex(16 << 10);
+        let stop = tokio_util::sync::CancellationToken::new();
+        let serving = crate::connection::serve(ours, limits.timeouts, stop, answer);
+        let asking = async {
+            theirs
+                .write_all(format!("POST /v1/a HTTP/1.1\r\nHost: a\r\n{head}\r\n").as_bytes())
+                .await?;
+            theirs.write_all(&vec![b' '; body]).await?;
+            let mut heard = vec![0; 12];
+            theirs.read_exact(&mut heard).await?;
+            drop(theirs);
+            Ok(String::from_utf8_lossy(&heard).into_owned())
+        };
+        tokio::join!(serving, asking).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_all_before_listening_hears_that_it_was_too_much() {
+        let length = |bytes: usize| format!("Content-Length: {bytes}\r\n");
+        let hears = async |bytes| heard(&length(bytes), bytes).await.map_err(|error| error.kind());
+        assert_eq!(hears(64 << 10).await.unwrap(), "HTTP/1.1 200");
+        for bytes in [100 << 10, 128 << 10] {
+            assert_eq!(hears(bytes).await.unwrap(), "HTTP/1.1 413", "{bytes}");
+        }
+        // There is an end to it.
+        assert_eq!(hears(1 << 20).await.unwrap_err(), std::io::ErrorKind::BrokenPipe);
+        // Who stops in the middle is waited for no longer than for any body, and is told.
+        assert_eq!(heard(&length(100 << 10), 80 << 10).await.unwrap(), "HTTP/1.1 413");
+        // Who asks first sends nothing.
+        let asks = length(100 << 10) + "Expect: 100-continue\r\n";
+        assert_eq!(heard(&asks, 0).await.unwrap(), "HTTP/1.1 413");
     }
 
     #[test]
