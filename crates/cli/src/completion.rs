@@ -42,16 +42,17 @@ impl Shell {
 }
 
 /// What is to be printed if it is a shell that asks. `arguments` are those that bash gives: this
-/// program's name, what it takes for the word that is typed, the word before.
+/// program's name, what it takes for the word that is typed, the word before. `root` makes the
+/// built tree of commands.
 pub(crate) fn answer(
     environment: &Environment,
     arguments: &[String],
-    root: &Command,
+    root: impl FnOnce() -> Command,
 ) -> Option<Vec<String>> {
     let line = environment.exact("COMP_LINE")?;
     let point = environment.exact("COMP_POINT").and_then(|point| point.parse().ok());
     let line = point.and_then(|point: usize| line.get(..point)).unwrap_or(&line);
-    let (word, offers) = offers(line, root);
+    let (word, offers) = offers(line, &root());
     // Bash takes what follows a = for a word of its own, and wants no more than that.
     let typed = arguments.get(1).map_or(word.as_str(), String::as_str);
     let known = word.strip_suffix(typed).map_or(0, str::len);
@@ -174,19 +175,11 @@ fn texts(of: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::commands::CommandLine;
-
-    fn root() -> Command {
-        let mut root = CommandLine::command();
-        root.build();
-        root
-    }
+    use crate::whole_tree;
 
     fn offered(line: &str) -> Vec<String> {
-        offers(&format!("strongroom {line}"), &root()).1
+        offers(&format!("strongroom {line}"), &whole_tree()).1
     }
 
     #[test]
@@ -224,14 +217,14 @@ mod tests {
         let ask = |line: &str, typed: &str| {
             let environment = Environment::of(&[("COMP_LINE", line), ("COMP_POINT", "99")]);
             let arguments = ["strongroom".to_owned(), typed.to_owned()];
-            answer(&environment, &arguments, &root()).unwrap()
+            answer(&environment, &arguments, whole_tree).unwrap()
         };
         assert_eq!(ask("strongroom status -format=j", "j"), ["json"]);
         assert_eq!(ask("strongroom status -format=j", "-format=j"), ["-format=json"]);
         assert_eq!(ask("strongroom stat", "stat"), ["status"]);
         let cut = Environment::of(&[("COMP_LINE", "strongroom stat us"), ("COMP_POINT", "15")]);
-        assert_eq!(answer(&cut, &[], &root()).unwrap(), ["status"]);
-        assert!(answer(&Environment::of(&[]), &[], &root()).is_none());
+        assert_eq!(answer(&cut, &[], whole_tree).unwrap(), ["status"]);
+        assert!(answer(&Environment::of(&[]), &[], whole_tree).is_none());
     }
 
     #[test]
@@ -241,7 +234,7 @@ mod tests {
             command.get_subcommands().for_each(|below| longs(below, into));
         }
         let mut all = Vec::new();
-        longs(&root(), &mut all);
+        longs(&whole_tree(), &mut all);
         for name in [
             "format",
             "listing-visibility",

@@ -103,15 +103,13 @@ fn parse(context: &mut Context) -> Outcome<Option<Command>> {
     let given = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
     let given: Result<Vec<String>, _> = given.collect();
     let given = given.map_err(|_| Failure::local("an argument isn't text in UTF-8"))?;
-    let mut root = CommandLine::command();
-    root.build();
-    if let Some(offers) = completion::answer(&context.environment, &given, &root) {
+    if let Some(offers) = completion::answer(&context.environment, &given, whole_tree) {
         offers.iter().for_each(|offer| context.printer.line(offer));
         return Ok(None);
     }
+    let mut root = tree_for(&given);
     context.command = command_name(&given, &root);
-    let rewritten =
-        rewrite(&given, &root).map_err(|refusal| refuse(context, &mut root, &refusal))?;
+    let rewritten = rewrite(&given, &root).map_err(|refusal| refuse(context, &refusal))?;
     let name = [root.get_name().to_owned()];
     let arguments = name.into_iter().chain(rewritten.arguments);
     let matches =
@@ -129,6 +127,25 @@ fn parse(context: &mut Context) -> Outcome<Option<Command>> {
     Ok(Some(parsed.command))
 }
 
+/// All commands, as help and shells need them.
+fn whole_tree() -> clap::Command {
+    let mut root = CommandLine::command();
+    root.build();
+    root
+}
+
+/// All names of commands, with the flags of the one that is named and of no other: a server would
+/// keep the memory for all of them as long as it lives.
+fn tree_for(given: &[String]) -> clap::Command {
+    let mut root = CommandLine::command();
+    // Hands down what commands have in common; only what is rendered is built.
+    root.render_usage();
+    if let Some(named) = given.first().and_then(|name| root.find_subcommand_mut(name)) {
+        named.build();
+    }
+    root
+}
+
 /// What came too late to be a flag, without its value: that may be a secret.
 fn late_names(late: &[String]) -> String {
     let names = late.iter().map(|flag| flag.split('=').next().unwrap_or_default());
@@ -136,13 +153,13 @@ fn late_names(late: &[String]) -> String {
 }
 
 /// Prints help where there is nothing to run.
-fn refuse(context: &mut Context, root: &mut clap::Command, refusal: &Refusal) -> Failure {
+fn refuse(context: &mut Context, refusal: &Refusal) -> Failure {
     let (Refusal::Help(path) | Refusal::NoCommand(path) | Refusal::Misplaced(path)) = refusal
     else {
         let Refusal::Wrong(text) = refusal else { return Failure::silent(1) };
         return Failure::usage(text.clone());
     };
-    let help = help(root, path);
+    let help = help(&mut whole_tree(), path);
     match refusal {
         Refusal::Help(_) => {
             context.printer.line(help.trim_end());

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command};
 
-use crate::commands::CommandLine;
+use crate::whole_tree;
 
 const BEGIN: &str = "<!-- commands: made from the table of commands, do not edit -->\n";
 const END: &str = "<!-- end of commands -->\n";
@@ -26,8 +26,7 @@ fn the_page_of_commands_is_current() {
 }
 
 fn commands() -> String {
-    let mut root = CommandLine::command();
-    root.build();
+    let root = whole_tree();
     let mut out = String::new();
     for heading in ["HTTP options", "Output options"] {
         writeln!(out, "### {heading}\n").unwrap();

@@ -58,6 +58,7 @@ pub(crate) struct CommandLine {
 
 /// A command, with its flags.
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     Read(Box<read::Read>),
     Write(Box<write::Write>),

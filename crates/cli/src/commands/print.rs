@@ -9,6 +9,7 @@ use crate::output::unsent::nothing_to_show;
 
 /// Print what the command line uses
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Print {
     Token(Box<Token>),
 }

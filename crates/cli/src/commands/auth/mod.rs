@@ -15,6 +15,7 @@ use crate::flags::{Formatted, Http};
 
 /// Interact with auth methods
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Auth {
     Disable(Box<Disable>),
     Enable(Box<enable::Enable>),

@@ -24,6 +24,7 @@ use crate::output::Printer;
 
 /// Work with the key-value engine
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Kv {
     Delete(Box<delete::Delete>),
     Destroy(Box<versions::Destroy>),

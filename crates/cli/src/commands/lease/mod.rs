@@ -11,6 +11,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 
 /// Interact with leases
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Lease {
     Lookup(Box<lookup::Lookup>),
     Renew(Box<renew::Renew>),

@@ -16,6 +16,7 @@ use crate::output::seal_status::Status;
 
 /// Initialise, unseal and seal the server
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Operator {
     Init(Box<init::Init>),
     KeyStatus(Box<key_status::KeyStatus>),

@@ -13,6 +13,7 @@ use crate::failure::{Failure, Outcome};
 
 /// Interact with the plug-in catalog
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Plugin {
     Deregister(Box<deregister::Deregister>),
     Info(Box<info::Info>),

@@ -13,6 +13,7 @@ use crate::failure::Outcome;
 
 /// Interact with policies
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Policy {
     Delete(Box<delete::Delete>),
     Fmt(Box<fmt::Fmt>),

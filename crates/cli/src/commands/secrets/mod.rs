@@ -13,6 +13,7 @@ use crate::flags::{Formatted, Http};
 
 /// Interact with secrets engines
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Secrets {
     Disable(Box<Disable>),
     Enable(Box<Enable>),

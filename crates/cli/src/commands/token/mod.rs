@@ -15,6 +15,7 @@ use crate::failure::Outcome;
 
 /// Interact with tokens
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Token {
     Capabilities(Box<capabilities::Capabilities>),
     Create(Box<create::Create>),

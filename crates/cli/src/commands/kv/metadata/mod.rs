@@ -13,6 +13,7 @@ use crate::failure::{Failure, Outcome};
 
 /// Work with what is known of a key beside its data
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Metadata {
     Delete(Box<delete::Delete>),
     Get(Box<get::Get>),
