@@ -85,6 +85,11 @@ impl Error {
         matches!(self, Self::Barrier(strongroom_barrier::Error::Tampered { .. }))
     }
 
+    /// Whether somebody else changed the same meanwhile, and nothing was done.
+    pub fn is_precondition(&self) -> bool {
+        matches!(self, Self::Barrier(error) if error.is_precondition())
+    }
+
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {

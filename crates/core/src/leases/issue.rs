@@ -64,6 +64,25 @@ impl Unsealed {
         .await
     }
 
+    /// Takes back a credential that can have no lease: nobody asked for it who could own one.
+    ///
+    /// Cancel safety: it is taken back also when this is dropped.
+    pub(crate) async fn refuse_lease(
+        self: &Arc<Self>,
+        mounted: &Arc<Mounted>,
+        below: &str,
+        leased: Leased,
+        inside: Visit,
+    ) -> Result<(), Error> {
+        let (open, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
+        self.to_the_end(async move {
+            let _inside = inside;
+            open.take_back(&mounted, &below, &leased).await;
+            Ok(())
+        })
+        .await
+    }
+
     async fn write_lease(
         &self,
         mounted: &Mounted,
@@ -138,7 +157,7 @@ impl Unsealed {
         error.clone().into()
     }
 
-    /// Revokes a credential that got no lease. An engine of ours keeps its intent until that has
+    /// Revokes a credential that gets no lease. An engine of ours keeps its intent until that has
     /// worked; another one gets a lease that is due at once, so that the keeper goes on trying.
     async fn take_back(&self, mounted: &Mounted, below: &str, leased: &Leased) {
         let now = self.clock().now();

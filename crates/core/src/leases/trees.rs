@@ -57,6 +57,8 @@ const PAGE: usize = 128;
 /// The pause after the store failed, and how often a walk is tried before it makes room.
 const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: usize = 3;
+/// How often a walk goes on at once after meeting others at what it ends.
+const MEETINGS: usize = 100;
 /// How long one walk waits for engines, for all its leases together. The rest is the keeper's.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often what was held up or forgotten is taken up.
@@ -193,9 +195,16 @@ impl Trees {
 
     /// Whether the walk came to its end. One that doesn't must not keep a walker for ever.
     async fn try_walk(&self, key: &TokenKey) -> bool {
-        for _ in 0..TRIES {
+        let (mut failed, mut met) = (0, 0);
+        while failed < TRIES {
             let Err(error) = self.walk(key).await else { return true };
+            // The keeper, or another walk, was quicker with the same lease or token.
+            if error.is_precondition() && met < MEETINGS {
+                met += 1;
+                continue;
+            }
             tracing::warn!(%error, "a token's revocation was held up by the store; going on soon");
+            failed += 1;
             self.0.clock.sleep(PAUSE).await;
         }
         false

@@ -39,6 +39,8 @@ pub(crate) async fn settle(
         Response::Data(data) => Ok(enveloped(config, data)),
         Response::Leased(leased) => {
             let Some(caller) = caller else {
+                let inside = visit.stay();
+                Box::pin(open.refuse_lease(mounted, &routed.below, leased, inside)).await?;
                 return Err(Error::internal("a credential can't be issued without a token"));
             };
             let path = routed.request.path.as_str();

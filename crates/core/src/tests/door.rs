@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use strongroom_sdk::engine::{
-    Auth, Data, Description, Engine, EngineError, Existence, Kind, Operation, Request, Response,
-    SpecialPaths,
+    Auth, Data, Description, Engine, EngineError, Existence, Kind, Leased, Operation, Request,
+    Response, SpecialPaths,
 };
-use strongroom_types::Fields;
+use strongroom_types::{Fields, RawObject, Ttl};
 use tokio::sync::Notify;
 
 /// What stands at the door, and what was seen there.
@@ -24,6 +24,7 @@ struct State {
     slow: Mutex<bool>,
     go_on: Notify,
     says: Mutex<BTreeMap<String, Vec<String>>>,
+    issues: Mutex<bool>,
 }
 
 impl Door {
@@ -35,6 +36,11 @@ impl Door {
     /// From now on nobody is let in, for this reason.
     pub(crate) fn fails(&self, error: EngineError) {
         *self.0.fails.lock().unwrap() = Some(error);
+    }
+
+    /// From now on it works again.
+    pub(crate) fn fails_no_more(&self) {
+        *self.0.fails.lock().unwrap() = None;
     }
 
     /// What a renewal is answered; none for whatever was asked with.
@@ -49,6 +55,17 @@ impl Door {
 
     pub(crate) fn go_on(&self) {
         self.0.go_on.notify_one();
+    }
+
+    /// From now on it answers a login with a credential, as no auth method should.
+    pub(crate) fn issues(&self) {
+        *self.0.issues.lock().unwrap() = true;
+    }
+
+    /// How often it was asked to revoke.
+    pub(crate) fn revoked(&self) -> usize {
+        let seen = self.0.seen.lock().unwrap();
+        seen.iter().filter(|request| request.operation == Operation::Revoke).count()
     }
 
     /// Headers of its answers.
@@ -103,6 +120,22 @@ impl Engine for Opened {
                 Some(Err(error)) => Err(error),
                 None => Ok(asked_with.map_or(Response::Nothing, Response::Auth)),
             };
+        }
+        if operation == Operation::Revoke {
+            let fails = state.fails.lock().unwrap().clone();
+            return fails.map_or(Ok(Response::Nothing), Err);
+        }
+        if *state.issues.lock().unwrap() {
+            let internal = RawObject::from_json(r#"{"id":"c1"}"#).unwrap();
+            return Ok(Response::Leased(Leased {
+                data: Data::new(RawObject::empty()),
+                internal,
+                ttl: Ttl::from_secs(60),
+                max_ttl: Ttl::ZERO,
+                renewable: false,
+                intent: None,
+                keep_data: false,
+            }));
         }
         if request.path.starts_with("login/") || request.path.starts_with("inside/") {
             let slow = *state.slow.lock().unwrap();

@@ -362,3 +362,23 @@ async fn answer_headers_pass_where_the_mount_allows_them() {
     bench.write("sys/auth/gate/tune", r#"{"allowed_response_headers":"x-yes"}"#).await;
     assert_eq!(headers().await, ["X-Yes"]);
 }
+
+#[tokio::test]
+async fn a_credential_that_nobody_can_own_is_taken_back() {
+    let bench = bench().await;
+    bench.door().issues();
+    let path = "auth/gate/login/bob";
+    let refused = bench.send(Verb::Write, path, "", "{}").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Internal);
+    assert_eq!(bench.door().revoked(), 1);
+    // If that fails the keeper goes on trying.
+    bench.door().fails(EngineError::user("not now"));
+    bench.send(Verb::Write, path, "", "{}").await.unwrap_err();
+    let tried = bench.door().revoked();
+    assert!(tried >= 2);
+    bench.door().fails_no_more();
+    for _ in 0..2 {
+        bench.pass(60).await;
+        assert_eq!(bench.door().revoked(), tried + 1);
+    }
+}
