@@ -162,7 +162,7 @@ fn the_image_runs_what_it_builds_as_nobody() {
     assert!(stages[0].ends_with("-bookworm AS build") && stages[1].ends_with(":bookworm-slim"));
     let build = all.iter().find(|(name, rest)| name == "RUN" && rest.starts_with("cargo build"));
     let build = &build.expect("it builds with cargo").1;
-    assert_eq!(build, "cargo build --release --locked --package strongroom-cli --bin strongroom");
+    assert_eq!(build, "cargo build --release --locked --package strongroom");
     let copied = last_of(&all, "COPY");
     assert_eq!(copied, "--from=build /source/target/release/strongroom /usr/bin/strongroom");
     assert_eq!(last_of(&all, "ENTRYPOINT"), r#"["/usr/bin/strongroom"]"#);

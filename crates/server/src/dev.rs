@@ -8,6 +8,7 @@ use std::path::Path;
 
 use strongroom_barrier::SealConfig;
 use strongroom_core::{Error, Request, Verb};
+use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, Secret};
 
 use crate::Running;
@@ -37,7 +38,16 @@ pub enum DevKv {
 /// Initialises and unseals a fresh server, mounts KV at `secret/`, and registers every program in
 /// `plugin_dir` under its own name. What is no program is told of in the log and left out; a program
 /// that can't be registered is an error.
-pub async fn set_up(
+pub fn set_up<'a>(
+    running: &'a Running,
+    root_token: Option<Secret<String>>,
+    kv: DevKv,
+    plugin_dir: Option<&'a Path>,
+) -> BoxFuture<'a, Result<DevKeys, Error>> {
+    Box::pin(set_up_now(running, root_token, kv, plugin_dir))
+}
+
+async fn set_up_now(
     running: &Running,
     root_token: Option<Secret<String>>,
     kv: DevKv,

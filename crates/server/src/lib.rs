@@ -6,6 +6,9 @@
 //! - [`tls`]: certificates from files, which can change while the server runs
 //! - [`socket`]: socket files of listeners
 //! - [`dev`]: what `-dev` does after the start; [`dev_tls`]: certificates for it
+//!
+//! Futures that leave this crate are boxed: the code of a future is made where it is polled, and the
+//! command line, which polls these, is built to be small. The server is built to be fast.
 
 pub mod dev;
 pub mod dev_tls;
@@ -27,6 +30,7 @@ use strongroom_http::{
 };
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
+use strongroom_types::clock::BoxFuture;
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Clock, Entropy, Ttl};
 use tokio::net::TcpListener;
@@ -126,7 +130,11 @@ impl Server {
     ///
     /// Opens the store, binds all listeners and serves. The server is sealed; a listener that can't
     /// be bound, or a store that can't be opened, stops the start before anything is served.
-    pub async fn start(options: Options) -> Result<Running, StartError> {
+    pub fn start(options: Options) -> BoxFuture<'static, Result<Running, StartError>> {
+        Box::pin(Self::start_now(options))
+    }
+
+    async fn start_now(options: Options) -> Result<Running, StartError> {
         keep_memory_private();
         let config = &options.config;
         let store = Store::open(&config.storage)?;
@@ -210,7 +218,11 @@ impl Running {
     }
 
     /// Takes no more connections, lets requests being answered finish, seals, and closes the store.
-    pub async fn stop(self) {
+    pub fn stop(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.stop_now())
+    }
+
+    async fn stop_now(self) {
         self.stop.cancel();
         drop(self.sockets);
         self.tasks.wait().await;

@@ -41,5 +41,5 @@ pub use error::ErrorKind;
 pub use fields::{Fields, RawObject};
 pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
 pub use path::{MountPath, RequestPath};
-pub use secret::Secret;
+pub use secret::{Secret, Wipe};
 pub use turns::Turns;

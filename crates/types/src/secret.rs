@@ -1,7 +1,29 @@
 //! [`Secret`]: a value that leaves no copy behind and cannot be printed.
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::optimization_barrier;
+
+/// What can be overwritten in its place, in a way the compiler doesn't leave out.
+pub trait Wipe {
+    /// Overwrites the value, with all room it has.
+    fn wipe(&mut self);
+}
+
+impl Wipe for Vec<u8> {
+    /// As one block: several values of kilobytes are wiped for a request.
+    fn wipe(&mut self) {
+        self.clear();
+        self.resize(self.capacity(), 0);
+        optimization_barrier(self.as_slice());
+        self.clear();
+    }
+}
+
+impl Wipe for String {
+    fn wipe(&mut self) {
+        std::mem::take(self).into_bytes().wipe();
+    }
+}
 
 /// A secret value on the heap, wiped when dropped.
 ///
@@ -13,9 +35,9 @@ use zeroize::Zeroize;
 /// # use strongroom_types::Secret;
 /// println!("{:?}", Secret::new(String::from("hunter2")));
 /// ```
-pub struct Secret<T: Zeroize>(Box<T>);
+pub struct Secret<T: Wipe>(Box<T>);
 
-impl<T: Zeroize> Secret<T> {
+impl<T: Wipe> Secret<T> {
     /// Takes the value over. The caller's copy, if it made one, is the caller's to wipe.
     pub fn new(value: T) -> Self {
         Self(Box::new(value))
@@ -39,16 +61,16 @@ impl Secret<String> {
     }
 }
 
-impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
+impl<T: Wipe + AsRef<[u8]>> Secret<T> {
     /// Whether both hold the same bytes, in time that depends on their lengths only.
     pub fn ct_eq(&self, other: &[u8]) -> bool {
         self.0.as_ref().as_ref().ct_eq(other).into()
     }
 }
 
-impl<T: Zeroize> Drop for Secret<T> {
+impl<T: Wipe> Drop for Secret<T> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.wipe();
     }
 }
 
@@ -65,13 +87,27 @@ mod tests {
     }
 
     #[test]
+    #[expect(unsafe_code, reason = "looks at memory that no safe code shows")]
+    fn wiping_leaves_nothing_in_all_the_room_there_is() {
+        let mut bytes = Vec::with_capacity(100);
+        bytes.extend([7_u8; 100]);
+        bytes.truncate(10);
+        let at = bytes.as_ptr();
+        bytes.wipe();
+        assert!(bytes.is_empty() && bytes.capacity() >= 100);
+        // SAFETY: the room is still the vector's, and the bytes were written when it was full.
+        let left = unsafe { std::slice::from_raw_parts(at, 100) };
+        assert_eq!(left, [0; 100]);
+    }
+
+    #[test]
     fn is_wiped_on_drop() {
         use std::cell::Cell;
         use std::rc::Rc;
 
         struct Watched(Rc<Cell<bool>>);
-        impl Zeroize for Watched {
-            fn zeroize(&mut self) {
+        impl Wipe for Watched {
+            fn wipe(&mut self) {
                 self.0.set(true);
             }
         }

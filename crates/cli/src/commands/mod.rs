@@ -8,7 +8,8 @@
 //!    [`expect_count`](crate::failure::expect_count), so that messages read as Vault's.
 //! 3. A variant and a line in [`Command`] or in the group's enum.
 //! 4. `STRONGROOM_BLESS=1 cargo test -p strongroom-cli` writes it into `docs/src/reference/cli.md`.
-//! 5. Cases in `tests/cmd/`: what it prints, what it says when something is missing, its exit codes.
+//! 5. Cases in `crates/strongroom/tests/cmd/`: what it prints, what it says when something is
+//!    missing, its exit codes.
 
 mod auth;
 mod completion;

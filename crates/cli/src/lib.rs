@@ -1,4 +1,4 @@
-//! The binary `strongroom`: commands only. What a command does to a server, it does through the
+//! The command line: commands only. What a command does to a server, it does through the
 //! HTTP client; the server itself is a library that `server` starts.
 //!
 //! In reading order:
@@ -45,7 +45,8 @@ use crate::context::Context;
 use crate::failure::{Failure, Help, Outcome};
 use crate::output::Format;
 
-fn main() -> ExitCode {
+/// Runs the command that this process was started for, to its end.
+pub fn main() -> ExitCode {
     let mut context = Context::of_process();
     let outcome = run(&mut context);
     let outcome = match context.rehearsed.take() {
