@@ -27,8 +27,14 @@ impl Environment {
 
     /// A setting by the name that both families share, such as `ADDR`. An empty one is none.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
-        let bao = (self.0)(&format!("BAO_{name}"));
-        bao.or_else(|| (self.0)(&format!("VAULT_{name}"))).filter(|value| !value.is_empty())
+        self.exact(&self.variable(name)?)
+    }
+
+    /// The variable that a setting comes from. An empty one is none.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let families = ["BAO", "VAULT"].map(|family| format!("{family}_{name}"));
+        let mut set = families.into_iter().filter_map(|it| Some(((self.0)(&it)?, it)));
+        set.next().filter(|(value, _)| !value.is_empty()).map(|(_, variable)| variable)
     }
 
     /// A yes or no setting.
@@ -75,6 +81,9 @@ mod tests {
         assert_eq!(environment.setting("TOKEN"), None);
         assert_eq!(environment.setting("FORMAT").as_deref(), Some("json"));
         assert_eq!(environment.setting("CACERT"), None);
+        assert_eq!(environment.variable("ADDR").as_deref(), Some("BAO_ADDR"));
+        assert_eq!(environment.variable("TOKEN"), None);
+        assert_eq!(environment.variable("FORMAT").as_deref(), Some("VAULT_FORMAT"));
     }
 
     #[test]

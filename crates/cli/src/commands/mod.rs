@@ -147,9 +147,10 @@ fn expand_home(path: &str, environment: &Environment) -> PathBuf {
     }
 }
 
-/// A path without slashes at its ends and white space around it.
+/// A path without slashes at its ends, doubled ones, and white space around it.
 fn clean_path(path: &str) -> String {
-    path.trim().trim_matches('/').to_owned()
+    let segments = path.trim().split('/').filter(|segment| !segment.is_empty());
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// A mount's path as it is shown: with a slash at its end.

@@ -159,12 +159,12 @@ impl Login {
             context.printer.secret(answer)?;
             return Err(Failure::silent(2));
         }
-        if context.environment.setting("TOKEN").is_some() {
-            context.printer.warn(&wrap(
-                "WARNING! The VAULT_TOKEN environment variable is set! The value of this variable \
-                 will take precedence; if this is unwanted please unset VAULT_TOKEN or update its \
+        if let Some(variable) = context.environment.variable("TOKEN") {
+            context.printer.warn(&wrap(&format!(
+                "WARNING! The {variable} environment variable is set! The value of this variable \
+                 will take precedence; if this is unwanted please unset {variable} or update its \
                  value accordingly.",
-            ));
+            )));
             context.printer.warn("");
         }
         Ok(())
