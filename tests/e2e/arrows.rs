@@ -26,6 +26,7 @@ const ROOMS: &[&[&str]] = &[
     &["server"],
     &["client"],
     &["cli"],
+    &["strongroom"],
     &["fakes"],
 ];
 
@@ -38,6 +39,8 @@ const NEVER: &[(&str, &str)] = &[
     ("client", "http"),
     ("cli", "core"),
     ("cli", "storage"),
+    ("strongroom", "core"),
+    ("strongroom", "server"),
     ("plugin-host", "barrier"),
     ("sdk", "barrier"),
     ("sdk", "storage"),
@@ -72,6 +75,7 @@ fn the_rules_refuse_what_they_are_for() {
         ("engine-kv", "core"),
         ("engine-kv", "types"),
         ("cli", "engine-kv"),
+        ("cli", "strongroom"),
         ("types", "testkit"),
         ("core", "nowhere"),
         ("engine-nomad", "fakes"),

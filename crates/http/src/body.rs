@@ -88,6 +88,8 @@ pub(crate) struct Allowed {
 /// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
+    /// It says so itself; nothing of it was asked for yet.
+    Announced,
     TooLarge,
     CutOff,
     /// Others hold the memory there is.
@@ -105,7 +107,7 @@ where
 {
     let declared = usize::try_from(body.size_hint().lower()).map_err(|_| Unread::TooLarge)?;
     if declared > allowed.bytes {
-        return Err(Unread::TooLarge);
+        return Err(Unread::Announced);
     }
     let mut body = pin!(body);
     let (mut whole, mut share) = (Vec::new(), Share::default());
@@ -137,12 +139,15 @@ where
 
 /// Reads on and throws away, to the body's end or till so many bytes more were read. Most clients
 /// send all they have before they listen: cut off, they would see a broken connection and never the
-/// answer.
+/// answer. Of a body that is longer for sure nothing is read: that would be in vain.
 pub(crate) async fn discard<B>(body: B, bytes: usize)
 where
     B: HttpBody<Data = Bytes> + Send,
 {
     let (mut body, mut read) = (pin!(body), 0);
+    if usize::try_from(body.size_hint().lower()).map_or(true, |left| left > bytes) {
+        return;
+    }
     while read <= bytes
         && let Some(Ok(frame)) = body.frame().await
     {

@@ -4,7 +4,8 @@
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use strongroom_core::{Headers, PassedOn, Request, Verb};
 use strongroom_sdk::engine::Connection;
 use strongroom_types::{Fields, Secret, parse_bool};
@@ -35,11 +36,6 @@ impl Refusal {
 
     fn saying(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, texts: vec![text.into()], location: None }
-    }
-
-    /// Whether more was sent than there is room for.
-    fn is_about_size(&self) -> bool {
-        matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// As an HTTP answer.
@@ -85,14 +81,7 @@ where
                 check_patch_type(&head.headers)?;
             }
             let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
-            let listens = head.headers.contains_key(header::EXPECT);
-            let mut body = pin!(body);
-            let whole = whole_body(body.as_mut(), &path, is_form, limits).await;
-            if !listens && whole.as_ref().is_err_and(Refusal::is_about_size) {
-                let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
-                let _ = tokio::time::timeout(limits.timeouts.body, rest).await;
-            }
-            let (bytes, share) = whole?;
+            let (bytes, share) = whole_body(&head, body, &path, is_form, limits).await?;
             parsed(bytes, share, is_form, limits).await?
         }
         Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, Share::default()),
@@ -134,6 +123,7 @@ fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal
 }
 
 async fn whole_body<B>(
+    head: &Parts,
     body: B,
     path: &str,
     is_form: bool,
@@ -147,22 +137,43 @@ where
         _ => limits.max_request_bytes,
     };
     let allowed = Allowed { bytes, form_bytes: is_form.then_some(limits.max_form_bytes) };
-    let reading = collect(body, allowed, &limits.bodies);
-    let refused = Refusal::saying;
-    match tokio::time::timeout(limits.timeouts.body, reading).await {
-        Ok(Ok(read)) => Ok(read),
-        Ok(Err(Unread::TooLarge)) => {
-            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"))
+    let late = tokio::time::Instant::now() + limits.timeouts.body;
+    let mut body = pin!(body);
+    let reading = collect(body.as_mut(), allowed, &limits.bodies);
+    let unread = match tokio::time::timeout_at(late, reading).await {
+        Ok(Ok(read)) => return Ok(read),
+        Ok(Err(unread)) => unread,
+        Err(_) => {
+            let text = "the request's body came too slowly";
+            return Err(Refusal::saying(StatusCode::REQUEST_TIMEOUT, text));
         }
-        Ok(Err(Unread::CutOff)) => {
-            Err(refused(StatusCode::BAD_REQUEST, "the request's body was cut off"))
+    };
+    if goes_on_sending(head, unread) {
+        let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
+        let _ = tokio::time::timeout_at(late, rest).await;
+    }
+    let (status, text) = match unread {
+        Unread::Announced | Unread::TooLarge => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
         }
-        Ok(Err(Unread::Crowded)) => Err(refused(
+        Unread::CutOff => (StatusCode::BAD_REQUEST, "the request's body was cut off"),
+        Unread::Crowded => (
             StatusCode::SERVICE_UNAVAILABLE,
             "too many large request bodies at the same time: try again later",
-        )),
-        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the request's body came too slowly")),
-    }
+        ),
+    };
+    Err(Refusal::saying(status, text))
+}
+
+/// Whether a client sends what is left before it listens to its answer. One that asks first was
+/// told to go on once anything was read. Over HTTP/2 an answer may come at any time.
+fn goes_on_sending(head: &Parts, unread: Unread) -> bool {
+    head.version != Version::HTTP_2
+        && match unread {
+            Unread::Announced => !head.headers.contains_key(header::EXPECT),
+            Unread::TooLarge | Unread::Crowded => true,
+            Unread::CutOff => false,
+        }
 }
 
 /// A large body keeps its thread for a while; other requests wait for the runtime's.
@@ -422,7 +433,8 @@ mod tests {
     async fn heard(head: &str, body: usize) -> std::io::Result<String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-        let limits = Limits { max_request_bytes: 64 << 10, ..Limits::default() };
+        let (max_request_bytes, max_form_bytes) = (64 << 10, 16 << 10);
+        let limits = Limits { max_request_bytes, max_form_bytes, ..Limits::default() };
         let answer = |request: http::Request<hyper::body::Incoming>| {
             let limits = limits.clone();
             async move {
@@ -440,10 +452,20 @@ mod tests {
                 .write_all(format!("POST /v1/a HTTP/1.1\r\nHost: a\r\n{head}\r\n").as_bytes())
                 .await?;
             theirs.write_all(&vec![b' '; body]).await?;
-            let mut heard = vec![0; 12];
-            theirs.read_exact(&mut heard).await?;
+            let (mut heard, mut status) = (String::new(), [0; 12]);
+            theirs.read_exact(&mut status).await?;
+            while status == *b"HTTP/1.1 100" {
+                heard += "100, ";
+                let mut end = [0; 4];
+                theirs.read_exact(&mut end).await?;
+                while end != *b"\r\n\r\n" {
+                    end.rotate_left(1);
+                    theirs.read_exact(&mut end[3..]).await?;
+                }
+                theirs.read_exact(&mut status).await?;
+            }
             drop(theirs);
-            Ok(String::from_utf8_lossy(&heard).into_owned())
+            Ok(heard + &String::from_utf8_lossy(&status[9..]))
         };
         tokio::join!(serving, asking).1
     }
@@ -452,17 +474,19 @@ mod tests {
     async fn who_sends_all_before_listening_hears_that_it_was_too_much() {
         let length = |bytes: usize| format!("Content-Length: {bytes}\r\n");
         let hears = async |bytes| heard(&length(bytes), bytes).await.map_err(|error| error.kind());
-        assert_eq!(hears(64 << 10).await.unwrap(), "HTTP/1.1 200");
+        assert_eq!(hears(64 << 10).await.unwrap(), "200");
         for bytes in [100 << 10, 128 << 10] {
-            assert_eq!(hears(bytes).await.unwrap(), "HTTP/1.1 413", "{bytes}");
+            assert_eq!(hears(bytes).await.unwrap(), "413", "{bytes}");
         }
         // There is an end to it.
         assert_eq!(hears(1 << 20).await.unwrap_err(), std::io::ErrorKind::BrokenPipe);
         // Who stops in the middle is waited for no longer than for any body, and is told.
-        assert_eq!(heard(&length(100 << 10), 80 << 10).await.unwrap(), "HTTP/1.1 413");
-        // Who asks first sends nothing.
-        let asks = length(100 << 10) + "Expect: 100-continue\r\n";
-        assert_eq!(heard(&asks, 0).await.unwrap(), "HTTP/1.1 413");
+        assert_eq!(heard(&length(100 << 10), 80 << 10).await.unwrap(), "413");
+        // Who asks first sends nothing, unless it was told to go on.
+        let asks = |bytes| length(bytes) + "Expect: 100-continue\r\n";
+        assert_eq!(heard(&asks(100 << 10), 0).await.unwrap(), "413");
+        let form = asks(50 << 10) + "Content-Type: application/x-www-form-urlencoded\r\n";
+        assert_eq!(heard(&form, 50 << 10).await.unwrap(), "100, 413");
     }
 
     #[test]

@@ -197,4 +197,4 @@ pub use resource::{Listing, Resource};
 pub use serve::serve;
 pub use strongroom_sdk_derive::{Answer, Document, Input, Receipt};
 pub use strongroom_types::path::is_printable;
-pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl};
+pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};

@@ -57,8 +57,8 @@ const PAGE: usize = 128;
 /// The pause after the store failed, and how often a walk is tried before it makes room.
 const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: usize = 3;
-/// How often a walk goes on at once after meeting others at what it ends.
-const MEETINGS: usize = 100;
+/// How often a token is tried again at once because others change its lease.
+const MEETINGS: usize = 8;
 /// How long one walk waits for engines, for all its leases together. The rest is the keeper's.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often what was held up or forgotten is taken up.
@@ -195,16 +195,9 @@ impl Trees {
 
     /// Whether the walk came to its end. One that doesn't must not keep a walker for ever.
     async fn try_walk(&self, key: &TokenKey) -> bool {
-        let (mut failed, mut met) = (0, 0);
-        while failed < TRIES {
+        for _ in 0..TRIES {
             let Err(error) = self.walk(key).await else { return true };
-            // The keeper, or another walk, was quicker with the same lease or token.
-            if error.is_precondition() && met < MEETINGS {
-                met += 1;
-                continue;
-            }
             tracing::warn!(%error, "a token's revocation was held up by the store; going on soon");
-            failed += 1;
             self.0.clock.sleep(PAUSE).await;
         }
         false
@@ -284,7 +277,18 @@ impl Trees {
         attempt.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted.into()))
     }
 
+    /// The keeper, or somebody who renews, may be quicker with the token's own lease.
     async fn remove(&self, key: &TokenKey) -> Result<(), strongroom_lease::Error> {
+        for _ in 0..MEETINGS {
+            match self.try_remove(key).await {
+                Err(error) if error.is_precondition() => {}
+                done => return done,
+            }
+        }
+        self.try_remove(key).await
+    }
+
+    async fn try_remove(&self, key: &TokenKey) -> Result<(), strongroom_lease::Error> {
         let mut batch = Batch::new();
         if let Some(found) = self.0.tokens.find(key).await.map_err(token_error)? {
             let id = LeaseId::parse(&found.token.lease_id(key));

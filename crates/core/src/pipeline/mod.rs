@@ -33,7 +33,7 @@ use strongroom_token::TokenKey;
 use crate::core::Core;
 use crate::error::Error;
 use crate::headers;
-use crate::request::{Answer, Request, Verb};
+use crate::request::{Answer, Headers, Request, Verb};
 use crate::status;
 use crate::unsealed::Unsealed;
 use crate::wrapping;
@@ -75,6 +75,8 @@ pub(crate) async fn through(
     let mut routed = route::route(&open, admitted);
     wrapping::check_named(&open, &routed).await?;
     routed.headers = headers::passed(&open, &routed).await?;
+    // They hold the token, and what else came with them off the wire.
+    routed.request.headers = Headers::default();
     let caller = authenticate::authenticate(&open, &routed).await;
     let caller = caller.map_err(|error| wrapping::spent_meanwhile(&routed, error))?;
     let last = caller.as_ref().filter(|caller| caller.last_use);

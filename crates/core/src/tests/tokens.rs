@@ -1,6 +1,7 @@
-use strongroom_types::ErrorKind;
+use strongroom_types::{ErrorKind, LeaseId};
 
 use super::Bench;
+use super::held::Held;
 use crate::request::Verb;
 
 const ALL: &str = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
@@ -259,4 +260,35 @@ async fn a_tree_of_tokens_is_not_deeper_than_its_bound() {
     };
     assert_eq!(deepest.kind(), ErrorKind::Invalid);
     assert!(deepest.to_string().contains("more than 128 tokens above it"), "{deepest}");
+}
+
+#[tokio::test]
+async fn a_walk_that_meets_the_keeper_at_a_lease_goes_on_at_once() {
+    let held = Held::default();
+    let bench = Bench::over(std::sync::Arc::new(held.clone())).await;
+    let token = bench.token(ALL, "").await;
+    let open = bench.core.open().unwrap();
+    held.hold("accessor/");
+    let revoking = bench.send(Verb::Write, "auth/token/revoke-self", &token, "");
+    let meanwhile = async {
+        bench.settle().await;
+        let (tokens, leases) = (&open.stores.tokens, &open.stores.leases);
+        let found = tokens.find(&tokens.key_of(&token)).await.unwrap().unwrap();
+        let id = LeaseId::parse(&found.token.lease_id(&found.key)).unwrap();
+        let lease = leases.get(&id).await.unwrap().unwrap();
+        let mut batch = strongroom_barrier::Batch::new();
+        leases.replace(&mut batch, &lease, &lease.lease);
+        leases.commit(batch).await.unwrap();
+        held.let_go();
+    };
+    let mut revoking = std::pin::pin!(revoking);
+    tokio::select! {
+        revoked = &mut revoking => panic!("it is held up: {revoked:?}"),
+        () = meanwhile => {}
+    }
+    tokio::select! {
+        revoked = revoking => drop(revoked.unwrap()),
+        () = bench.settle() => panic!("the walk waits for time to pass"),
+    }
+    assert!(open.stores.tokens.find(&open.stores.tokens.key_of(&token)).await.unwrap().is_none());
 }
