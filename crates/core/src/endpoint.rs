@@ -146,7 +146,8 @@ impl Call {
 }
 
 /// Finds the endpoint for a path and verb. An endpoint that matches but lacks the verb leaves the
-/// word to one further down.
+/// word to one further down. What has no list isn't there for whoever lists it: the path of a list
+/// is another, with a slash at its end.
 pub(crate) fn find(
     endpoints: &[&'static [Endpoint]],
     verb: Verb,
@@ -161,6 +162,7 @@ pub(crate) fn find(
             return Ok((endpoint, handler, captures));
         }
     }
+    let known = known && verb != Verb::List;
     Err(if known { Error::unsupported_operation() } else { Error::unsupported_path() })
 }
 
