@@ -27,14 +27,19 @@ impl Environment {
 
     /// A setting by the name that both families share, such as `ADDR`. An empty one is none.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
-        self.exact(&self.variable(name)?)
+        self.found(name).map(|(_, value)| value)
     }
 
-    /// The variable that a setting comes from. An empty one is none.
+    /// The variable that a setting comes from.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.found(name).map(|(variable, _)| variable)
+    }
+
+    fn found(&self, name: &str) -> Option<(String, String)> {
         let families = ["BAO", "VAULT"].map(|family| format!("{family}_{name}"));
         let mut set = families.into_iter().filter_map(|it| Some(((self.0)(&it)?, it)));
-        set.next().filter(|(value, _)| !value.is_empty()).map(|(_, variable)| variable)
+        let (value, variable) = set.next()?;
+        (!value.is_empty()).then_some((variable, value))
     }
 
     /// A yes or no setting.

@@ -139,7 +139,7 @@ fn whole_tree() -> clap::Command {
 /// keep the memory for all of them as long as it lives.
 fn tree_for(given: &[String]) -> clap::Command {
     let mut root = CommandLine::command();
-    // Hands down what commands have in common; only what is rendered is built.
+    // What is rendered is built: the root alone, which hands down what commands have in common.
     root.render_usage();
     if let Some(named) = given.first().and_then(|name| root.find_subcommand_mut(name)) {
         named.build();

@@ -54,6 +54,7 @@ pub trait PassedOn: Send + Sync {
     fn values(&self, name: &str) -> Vec<String>;
 }
 
+#[cfg(test)]
 impl PassedOn for BTreeMap<String, Vec<String>> {
     fn values(&self, name: &str) -> Vec<String> {
         self.get(name).cloned().unwrap_or_default()

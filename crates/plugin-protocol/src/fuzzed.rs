@@ -58,19 +58,5 @@ fn any_log_is_read_and_shows() {
 
 #[test]
 fn any_message_is_read_or_refused() {
-    const PIECES: &[&[u8]] = &[
-        b"\x0a",
-        b"\x12",
-        b"\x1a",
-        b"\x22",
-        b"\x2a",
-        b"\x08",
-        b"\xff\xff\xff\xff\x0f",
-        b"{",
-        b"}",
-        b"\"a\":",
-        b"null",
-        b"\0",
-    ];
-    smoke("messages", PIECES, check::any_message);
+    smoke("messages", strongroom_fuzzing::MESSAGE_PIECES, check::any_message);
 }

@@ -26,6 +26,26 @@ use std::path::Path;
 /// How many mutations a normal run tries; `STRONGROOM_FUZZ_ROUNDS` says otherwise.
 const ROUNDS: usize = 4_000;
 
+/// What messages of the plug-in wire are made of: tags, lengths, and the JSON in their fields.
+pub const MESSAGE_PIECES: &[&[u8]] = &[
+    b"\x0a",
+    b"\x12",
+    b"\x1a",
+    b"\x22",
+    b"\x2a",
+    b"\x08",
+    b"\xff\xff\xff\xff\x0f",
+    b"{",
+    b"}",
+    b"\"a\":",
+    b"null",
+    b"\"http_status_code\":200",
+    b"\"error\":\"x\"",
+    b"read",
+    b"renew",
+    b"\0",
+];
+
 /// Runs a check over the corpus of a target of the crate at `manifest`, then over mutations of it.
 /// `pieces` are what the format is made of: they get into inputs more often than chance would put
 /// them there.

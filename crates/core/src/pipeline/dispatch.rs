@@ -24,7 +24,8 @@ pub(crate) async fn dispatch(open: &Arc<Unsealed>, allowed: Allowed) -> Result<A
         let text = format!("no handler for route {path:?}. route entry not found.");
         return Err(Error::plain(ErrorKind::NotFound, text));
     };
-    let (id, path) = (allowed.routed.request.id.clone(), allowed.routed.request.path.clone());
+    let id = allowed.routed.request.id.clone();
+    let injected = sys::is_injected(allowed.routed.request.path.as_str());
     let answer = match &mounted.backend {
         Backend::System => to_endpoint(open, sys::ENDPOINTS, allowed).await?,
         Backend::Token => to_endpoint(open, auth_token::ENDPOINTS, allowed).await?,
@@ -40,7 +41,7 @@ pub(crate) async fn dispatch(open: &Arc<Unsealed>, allowed: Allowed) -> Result<A
             if envelope.mount_type.is_empty() {
                 envelope.mount_type.clone_from(&mounted.entry.mount_type);
             }
-            envelope.injected = sys::is_injected(path.as_str());
+            envelope.injected = injected;
             Answer::Envelope(envelope)
         }
         other => other,

@@ -37,24 +37,6 @@ fn any_message(bytes: &[u8]) {
 
 #[test]
 fn any_message_converts_or_is_refused() {
-    const PIECES: &[&[u8]] = &[
-        b"\x0a",
-        b"\x12",
-        b"\x1a",
-        b"\x22",
-        b"\x2a",
-        b"\x08",
-        b"\xff\xff\xff\xff\x0f",
-        b"{",
-        b"}",
-        b"\"a\":",
-        b"null",
-        b"\"http_status_code\":200",
-        b"\"error\":\"x\"",
-        b"read",
-        b"renew",
-        b"\0",
-    ];
     let wire = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugin-protocol");
-    strongroom_fuzzing::smoke(wire, "messages", PIECES, any_message);
+    strongroom_fuzzing::smoke(wire, "messages", strongroom_fuzzing::MESSAGE_PIECES, any_message);
 }
