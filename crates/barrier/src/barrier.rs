@@ -21,6 +21,8 @@ use crate::{Error, record};
 pub(crate) const KEY_RING_KEY: &str = "core/key-ring";
 /// The term under which the root key's own records are written.
 pub(crate) const ROOT_TERM: u32 = 0;
+/// Attempts to change the key ring against others who change it.
+const RING_CHANGES: usize = 8;
 
 /// What a barrier is made with.
 #[derive(Clone)]
@@ -43,17 +45,24 @@ impl std::fmt::Debug for Options {
 
 /// An open barrier. Cheap to clone; all clones close together.
 #[derive(Clone)]
-pub struct Barrier(Arc<Shared>);
+pub struct Barrier(pub(crate) Arc<Shared>);
 
-struct Shared {
+pub(crate) struct Shared {
     options: Options,
-    root_key: AeadKey,
-    /// None once closed.
-    ring: ArcSwapOption<KeyRing>,
+    /// None once closed: whoever still holds a clone of the barrier holds no key.
+    pub(crate) keys: ArcSwapOption<Keys>,
     cache: Cache<String, Entry, ByBytes>,
     ring_is_low: Notify,
     /// Commits under way. They run to their end even when their caller has gone.
     commits: TaskTracker,
+}
+
+/// All keys of an open barrier.
+pub(crate) struct Keys {
+    pub(crate) root_key: Arc<AeadKey>,
+    ring: Arc<KeyRing>,
+    /// The version of the stored ring that `ring` was read from or written as.
+    ring_version: Version,
 }
 
 /// A decrypted entry.
@@ -129,11 +138,20 @@ impl std::fmt::Debug for Batch {
 impl Barrier {
     /// A barrier over a new ring that no store holds yet; see [`crate::seal::Initialisation`].
     pub(crate) fn create(options: Options, root_key: AeadKey, ring: KeyRing) -> Self {
+        Self::with_ring(options, root_key, ring, Version::default())
+    }
+
+    fn with_ring(
+        options: Options,
+        root_key: AeadKey,
+        ring: KeyRing,
+        ring_version: Version,
+    ) -> Self {
         let cache = Cache::with_weighter(1024, options.cache_bytes, ByBytes);
+        let keys = Keys { root_key: Arc::new(root_key), ring: Arc::new(ring), ring_version };
         Self(Arc::new(Shared {
             options,
-            root_key,
-            ring: ArcSwapOption::from_pointee(ring),
+            keys: ArcSwapOption::from_pointee(keys),
             cache,
             ring_is_low: Notify::new(),
             commits: TaskTracker::new(),
@@ -142,12 +160,8 @@ impl Barrier {
 
     /// Opens the stored key ring with the root key and reserves encryptions on it.
     pub(crate) async fn open(options: Options, root_key: AeadKey) -> Result<Self, Error> {
-        let stored = options.physical.get(KEY_RING_KEY).await?;
-        let stored = stored.ok_or_else(|| ring_damaged("the key ring is missing"))?;
-        let plain = record::open(&root_key, KEY_RING_KEY, &stored.value)?;
-        let ring = KeyRing::from_bytes(&plain.value)
-            .ok_or_else(|| ring_damaged("the key ring can't be read"))?;
-        let barrier = Self::create(options, root_key, ring);
+        let (ring, version) = read_key_ring(&*options.physical, &root_key).await?;
+        let barrier = Self::with_ring(options, root_key, ring, version);
         barrier.extend_key_ring().await?;
         Ok(barrier)
     }
@@ -157,16 +171,37 @@ impl Barrier {
         View::new(self.clone(), prefix)
     }
 
-    /// Ends all use of the keys: every later call answers [`Error::Sealed`], cached values go.
+    /// Takes root key, key ring and cached values out of memory, whoever still holds a clone: every
+    /// later call answers [`Error::Sealed`]. A call that is using a key at this moment wipes it
+    /// when it ends.
     pub fn close(&self) {
-        self.0.ring.store(None);
+        self.0.keys.store(None);
         self.0.cache.clear();
         self.0.ring_is_low.notify_one();
     }
 
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.0.keys.load().is_none()
+    }
+
     /// The present key ring.
     pub fn key_ring(&self) -> Result<Arc<KeyRing>, Error> {
-        self.0.ring.load_full().ok_or(Error::Sealed)
+        let keys = self.0.keys.load();
+        keys.as_ref().map(|keys| keys.ring.clone()).ok_or(Error::Sealed)
+    }
+
+    /// Tells whether the last clone is gone, and with it all that the barrier held.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn watch_dropped(&self) -> impl Fn() -> bool + use<> {
+        let shared = Arc::downgrade(&self.0);
+        move || shared.strong_count() == 0
+    }
+
+    /// Decrypted entries kept in memory.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn cached_entries(&self) -> usize {
+        self.0.cache.len()
     }
 
     /// Where nonces, ids and tokens come from.
@@ -234,6 +269,10 @@ impl Barrier {
                 if let Some(entry) = &entry {
                     // Refused when the key was written in the meantime, as it must be.
                     let _ = place.insert(entry.clone());
+                    // Closed meanwhile: the cache was emptied before this came in.
+                    if self.is_closed() {
+                        self.0.cache.remove(key);
+                    }
                 }
                 Ok(entry)
             }
@@ -241,8 +280,12 @@ impl Barrier {
     }
 
     pub(crate) async fn get_uncached(&self, key: &str) -> Result<Option<Entry>, Error> {
-        let ring = self.key_ring()?;
+        if self.is_closed() {
+            return Err(Error::Sealed);
+        }
         let Some(stored) = self.0.options.physical.get(key).await? else { return Ok(None) };
+        // Only now: a store that hangs must not keep the keys in memory beyond a seal.
+        let ring = self.key_ring()?;
         let term = record::term(key, &stored.value)?;
         let term = ring.term(term).ok_or_else(|| Error::Tampered {
             key: key.to_owned(),
@@ -296,11 +339,11 @@ impl Barrier {
     }
 
     /// The key ring, encrypted, as one change.
-    pub(crate) fn key_ring_change(&self, ring: &KeyRing) -> Result<Change, Error> {
+    fn key_ring_change(&self, root_key: &AeadKey, ring: &KeyRing) -> Result<Change, Error> {
         let entropy = &*self.0.options.entropy;
         let plain = ring.to_bytes();
         let plain = plain.expose_secret();
-        let value = record::seal(&self.0.root_key, ROOT_TERM, KEY_RING_KEY, plain, false, entropy)?;
+        let value = record::seal(root_key, ROOT_TERM, KEY_RING_KEY, plain, false, entropy)?;
         Ok(Change::Put { key: KEY_RING_KEY.to_owned(), value })
     }
 
@@ -311,47 +354,85 @@ impl Barrier {
         condition: Precondition,
     ) -> Result<(), Error> {
         let (mut sealed, _) = self.encrypt(batch)?;
-        sealed.changes.push(self.key_ring_change(&*self.key_ring()?)?);
+        let keys = self.0.keys.load_full().ok_or(Error::Sealed)?;
+        sealed.changes.push(self.key_ring_change(&keys.root_key, &keys.ring)?);
         sealed.changes.extend(extra);
         sealed.preconditions.push(condition);
         self.0.options.physical.commit(sealed).await?;
         Ok(())
     }
 
-    async fn extend_key_ring(&self) -> Result<(), Error> {
+    pub(crate) async fn extend_key_ring(&self) -> Result<(), Error> {
         let now = self.clock().now();
         self.change_key_ring(|ring| ring.extended(&*self.0.options.entropy, now)).await
     }
 
-    /// Stores a changed ring, then uses it. Whoever comes second in a race gets
-    /// [`Error::RingChanged`] and has changed nothing.
+    /// Stores a changed ring, then uses it. A change is made from the ring that is stored, joined
+    /// with the one in memory, and stored on condition that this is still the stored one. So of two
+    /// changes at the same time the second contains the first: neither a key nor a reservation is
+    /// lost, also where a commit was applied and its answer got lost.
+    ///
+    /// Cancel safety: a change that was stored and isn't used yet is found by the next one.
     async fn change_key_ring(
         &self,
-        change: impl FnOnce(&KeyRing) -> Option<KeyRing>,
+        change: impl Fn(&KeyRing) -> Option<KeyRing>,
     ) -> Result<(), Error> {
-        let stored = self.0.options.physical.get(KEY_RING_KEY).await?;
-        let stored = stored.ok_or_else(|| ring_damaged("the key ring is missing"))?;
-        let before = self.key_ring()?;
-        let after = change(&before).ok_or(Error::Exhausted)?;
-        let batch = strongroom_storage::Batch {
-            preconditions: vec![Precondition::Unchanged(KEY_RING_KEY.to_owned(), stored.version)],
-            changes: vec![self.key_ring_change(&after)?],
-        };
-        match self.0.options.physical.commit(batch).await {
-            Ok(_) => {}
-            Err(strongroom_storage::Error::Precondition { .. }) => return Err(Error::RingChanged),
-            Err(error) => return Err(error.into()),
+        let physical = &*self.0.options.physical;
+        for _ in 0..RING_CHANGES {
+            let keys = self.0.keys.load_full().ok_or(Error::Sealed)?;
+            let (stored, version) = read_key_ring(physical, &keys.root_key).await?;
+            let base = if version == keys.ring_version {
+                keys.ring.clone()
+            } else {
+                let joined = keys.ring.joined(&stored);
+                Arc::new(joined.ok_or_else(|| ring_damaged("a term has two different keys"))?)
+            };
+            let after = Arc::new(change(&base).ok_or(Error::Exhausted)?);
+            let batch = strongroom_storage::Batch {
+                preconditions: vec![Precondition::Unchanged(KEY_RING_KEY.to_owned(), version)],
+                changes: vec![self.key_ring_change(&keys.root_key, &after)?],
+            };
+            drop((keys, stored, base));
+            match physical.commit(batch).await {
+                Ok(version) => return self.use_ring(&after, version),
+                Err(strongroom_storage::Error::Precondition { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        // Closed in the meantime stays closed.
-        let after = Arc::new(after);
-        self.0.ring.rcu(|now| now.as_ref().map(|_| after.clone()));
-        Ok(())
+        Err(Error::RingChanged)
     }
+
+    /// Uses a stored ring, unless a later one is in use already. Closed in the meantime stays
+    /// closed.
+    fn use_ring(&self, ring: &Arc<KeyRing>, version: Version) -> Result<(), Error> {
+        let before = self.0.keys.rcu(|now| match now {
+            Some(keys) if keys.ring_version < version => Some(Arc::new(Keys {
+                root_key: keys.root_key.clone(),
+                ring: ring.clone(),
+                ring_version: version,
+            })),
+            other => other.clone(),
+        });
+        before.map(|_| ()).ok_or(Error::Sealed)
+    }
+}
+
+/// The stored key ring and its version.
+async fn read_key_ring(
+    physical: &dyn Physical,
+    root_key: &AeadKey,
+) -> Result<(KeyRing, Version), Error> {
+    let stored = physical.get(KEY_RING_KEY).await?;
+    let stored = stored.ok_or_else(|| ring_damaged("the key ring is missing"))?;
+    let plain = record::open(root_key, KEY_RING_KEY, &stored.value)?;
+    let ring = KeyRing::from_bytes(&plain.value)
+        .ok_or_else(|| ring_damaged("the key ring can't be read"))?;
+    Ok((ring, stored.version))
 }
 
 impl std::fmt::Debug for Barrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.ring.load().is_some() { "Barrier(open)" } else { "Barrier(closed)" })
+        f.write_str(if self.is_closed() { "Barrier(closed)" } else { "Barrier(open)" })
     }
 }
 

@@ -73,8 +73,16 @@ impl Term {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn copy_material(&self) -> Secret<Vec<u8>> {
-        Secret::new(self.material.expose_secret().clone())
+    /// The same key, with its count, and so many encryptions reserved.
+    fn with_reserved(&self, reserved: u64) -> Option<Self> {
+        Some(Self {
+            number: self.number,
+            installed: self.installed,
+            reserved,
+            key: AeadKey::new(self.material.expose_secret())?,
+            material: Secret::new(self.material.expose_secret().clone()),
+            used: self.used.clone(),
+        })
     }
 }
 
@@ -117,14 +125,26 @@ impl KeyRing {
         }
         let mut terms = self.terms.clone();
         terms.pop();
-        terms.push(Arc::new(Term {
-            number: active.number,
-            installed: active.installed,
-            reserved,
-            key: AeadKey::new(active.material.expose_secret())?,
-            material: active.copy_material(),
-            used: active.used.clone(),
-        }));
+        terms.push(Arc::new(active.with_reserved(reserved)?));
+        Some(Self { terms })
+    }
+
+    /// The terms of both rings, each with the higher reservation of the two. Counts are those of
+    /// this ring; of a term that only the other ring has, all that it reserved counts as used.
+    /// `None` when the rings have different keys for one term.
+    pub(crate) fn joined(&self, other: &Self) -> Option<Self> {
+        let mut terms = self.terms.clone();
+        for theirs in &other.terms {
+            match terms.iter_mut().find(|ours| ours.number == theirs.number) {
+                Some(ours) if !ours.material.ct_eq(theirs.material.expose_secret()) => return None,
+                Some(ours) if ours.reserved < theirs.reserved => {
+                    *ours = Arc::new(ours.with_reserved(theirs.reserved)?);
+                }
+                Some(_) => {}
+                None => terms.push(theirs.clone()),
+            }
+        }
+        terms.sort_unstable_by_key(|term| term.number);
         Some(Self { terms })
     }
 
@@ -164,8 +184,7 @@ impl KeyRing {
             let number = u32::from_be_bytes(rest.take()?);
             let installed = Timestamp::from_nanos(i64::from_be_bytes(rest.take()?));
             let reserved = u64::from_be_bytes(rest.take()?);
-            let mut material = Secret::new(vec![0; KEY_BYTES]);
-            material.expose_secret_mut().copy_from_slice(&rest.take::<KEY_BYTES>()?);
+            let material = Secret::new(rest.take_slice(KEY_BYTES)?.to_vec());
             terms.push(Arc::new(Term::new(number, installed, reserved, material, reserved)?));
         }
         (rest.0.is_empty() && !terms.is_empty()).then_some(Self { terms })
@@ -180,6 +199,13 @@ impl Reader<'_> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
         Some(*head)
+    }
+
+    /// Without a copy, for what must not stay on the stack.
+    fn take_slice(&mut self, len: usize) -> Option<&[u8]> {
+        let (head, tail) = self.0.split_at_checked(len)?;
+        self.0 = tail;
+        Some(head)
     }
 }
 
@@ -229,6 +255,27 @@ mod tests {
         }
         assert_eq!(ring.active().unwrap().number, 2);
         assert!(ring.term(1).is_some());
+    }
+
+    #[test]
+    fn joining_loses_neither_terms_nor_reservations_nor_counts() {
+        let ours = ring();
+        ours.take(7).unwrap();
+        let stored = |ring: &KeyRing| KeyRing::from_bytes(ring.to_bytes().expose_secret()).unwrap();
+        let extended = stored(&ours.extended(&SystemEntropy, Timestamp::EPOCH).unwrap());
+        let rotated = stored(&extended.rotated(&SystemEntropy, Timestamp::EPOCH).unwrap());
+        let joined = ours.joined(&rotated).unwrap();
+        let numbers: Vec<u32> = joined.terms.iter().map(|term| term.number).collect();
+        assert_eq!(numbers, [1, 2]);
+        let first = joined.term(1).unwrap();
+        assert_eq!((first.reserved, first.used()), (2 * RESERVE, 7));
+        let second = joined.term(2).unwrap();
+        assert_eq!((second.reserved, second.used()), (RESERVE, RESERVE));
+        // What only memory has stays.
+        let ahead = ours.rotated(&SystemEntropy, Timestamp::EPOCH).unwrap();
+        assert_eq!(ahead.joined(&stored(&ours)).unwrap().terms.len(), 2);
+        // Two rings of different keys are not one.
+        assert!(ours.joined(&ring()).is_none());
     }
 
     #[test]

@@ -208,17 +208,29 @@ impl fmt::Debug for Unsealing {
 pub struct KeyShares(Vec<Secret<Vec<u8>>>);
 
 impl KeyShares {
-    /// Opens the barrier: `Ok(Err(WrongShares))` when the shares are not the right ones.
-    pub async fn open(self, options: Options) -> Result<Result<Barrier, WrongShares>, Error> {
-        let Some(unseal_key) = self.unseal_key() else { return Ok(Err(WrongShares)) };
-        let stored = options.physical.get(ROOT_KEY_KEY).await?;
+    /// Opens the root key with them; [`WrongShares`] when they are not the right ones. Reads one
+    /// record and changes nothing, so anybody may try.
+    pub async fn root_key(
+        self,
+        physical: &dyn Physical,
+    ) -> Result<Result<RootKey, WrongShares>, Error> {
+        let stored = physical.get(ROOT_KEY_KEY).await?;
         let stored = stored.ok_or_else(|| damaged(ROOT_KEY_KEY, "the root key is missing"))?;
+        let Some(unseal_key) = self.unseal_key() else { return Ok(Err(WrongShares)) };
         let Ok(root) = record::open(&unseal_key, ROOT_KEY_KEY, &stored.value) else {
             return Ok(Err(WrongShares));
         };
         let root_key = AeadKey::new(&root.value)
             .ok_or_else(|| damaged(ROOT_KEY_KEY, "the root key has the wrong length"))?;
-        Barrier::open(options, root_key).await.map(Ok)
+        Ok(Ok(RootKey(root_key)))
+    }
+
+    /// Opens the barrier: `Ok(Err(WrongShares))` when the shares are not the right ones.
+    pub async fn open(self, options: Options) -> Result<Result<Barrier, WrongShares>, Error> {
+        match self.root_key(&*options.physical).await? {
+            Ok(root_key) => root_key.open(options).await.map(Ok),
+            Err(wrong) => Ok(Err(wrong)),
+        }
     }
 
     fn unseal_key(&self) -> Option<AeadKey> {
@@ -232,6 +244,22 @@ impl KeyShares {
 impl fmt::Debug for KeyShares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyShares({})", self.0.len())
+    }
+}
+
+/// The root key of a store, which opens its barrier.
+pub struct RootKey(AeadKey);
+
+impl RootKey {
+    /// Opens the barrier.
+    pub async fn open(self, options: Options) -> Result<Barrier, Error> {
+        Barrier::open(options, self.0).await
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey")
     }
 }
 

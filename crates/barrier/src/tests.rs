@@ -264,6 +264,165 @@ async fn a_closed_barrier_gives_nothing_and_forgets() {
     assert!(matches!(view.commit(batch).await, Err(Error::Sealed)));
 }
 
+/// SR-2026-01: a clone that somebody keeps must not keep a key.
+#[tokio::test]
+async fn sr_2026_01_a_closed_barrier_holds_no_key_and_no_value_whoever_keeps_a_clone() {
+    let (barrier, _) = open().await;
+    let view = barrier.view("x/");
+    put(&view, "a", b"1").await;
+    view.get("a").await.unwrap();
+    assert_eq!(barrier.cached_entries(), 1);
+    let keys = Arc::downgrade(&barrier.0.keys.load_full().unwrap());
+    let root_key = Arc::downgrade(&keys.upgrade().unwrap().root_key);
+    let ring = Arc::downgrade(&barrier.key_ring().unwrap());
+    barrier.close();
+    assert!(barrier.is_closed());
+    assert_eq!(barrier.cached_entries(), 0);
+    assert!(keys.upgrade().is_none());
+    assert!(root_key.upgrade().is_none(), "the root key is still in memory");
+    assert!(ring.upgrade().is_none(), "the key ring is still in memory");
+    let is_dropped = barrier.watch_dropped();
+    drop(barrier);
+    assert!(!is_dropped(), "the view is a clone");
+    drop(view);
+    assert!(is_dropped());
+}
+
+/// A read that the store keeps waiting.
+#[tokio::test]
+async fn sr_2026_01_a_read_that_hangs_keeps_no_key_and_leaves_no_value_behind_a_seal() {
+    let slow = Slow::default();
+    let physical: Arc<dyn Physical> = Arc::new(slow.clone());
+    let shares = initialise(&physical, 1, 1).await;
+    let barrier = unseal(&physical, &shares).await.unwrap();
+    let view = barrier.view("core/");
+    slow.hold_reads(true);
+    let mut reading = Box::pin(view.get("hello"));
+    assert!(poll_once(&mut reading).await.is_none());
+    let ring = Arc::downgrade(&barrier.key_ring().unwrap());
+    barrier.close();
+    assert!(ring.upgrade().is_none(), "the read holds the keys");
+    slow.hold_reads(false);
+    assert!(matches!(reading.await, Err(Error::Sealed)));
+    assert_eq!(barrier.cached_entries(), 0);
+}
+
+/// SR-2026-14: the first change is on disk and not in memory yet when the second is made.
+#[tokio::test]
+async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
+    for rotation_first in [true, false] {
+        let slow = Slow::default();
+        let physical: Arc<dyn Physical> = Arc::new(slow.clone());
+        let shares = initialise(&physical, 1, 1).await;
+        let barrier = unseal(&physical, &shares).await.unwrap();
+        slow.hold_answers(true);
+        {
+            let mut first: BoxedChange<'_> = match rotation_first {
+                true => Box::pin(barrier.rotate()),
+                false => Box::pin(barrier.extend_key_ring()),
+            };
+            assert!(poll_once(&mut first).await.is_none(), "it is stored and not answered");
+            slow.hold_answers(false);
+            match rotation_first {
+                true => barrier.extend_key_ring().await.unwrap(),
+                false => barrier.rotate().await.unwrap(),
+            }
+            first.await.unwrap();
+        }
+        let ring = barrier.key_ring().unwrap();
+        assert_eq!(ring.active().unwrap().number, 2, "the new key was lost");
+        // Term 1 was extended when the barrier was opened.
+        let (term, reserved) = if rotation_first { (2, 2 * RESERVE) } else { (1, 3 * RESERVE) };
+        assert_eq!(ring.term(term).unwrap().reserved, reserved, "the reservation was lost");
+        let view = barrier.view("x/");
+        put(&view, "a", b"under the second term").await;
+        barrier.close();
+        let again = unseal(&physical, &shares).await.unwrap();
+        let found = again.view("x/").get("a").await.unwrap().unwrap();
+        assert_eq!(&found.value[..], b"under the second term");
+        let stored = again.key_ring().unwrap().term(term).unwrap().reserved;
+        assert!(stored >= reserved, "the reservation was lost on disk");
+    }
+}
+
+/// A commit that was applied, and whose answer got lost.
+#[tokio::test]
+async fn sr_2026_14_a_key_ring_change_without_an_answer_is_found_by_the_next() {
+    let slow = Slow::default();
+    let physical: Arc<dyn Physical> = Arc::new(slow.clone());
+    let shares = initialise(&physical, 1, 1).await;
+    let barrier = unseal(&physical, &shares).await.unwrap();
+    slow.hold_answers(true);
+    {
+        let mut rotation = Box::pin(barrier.rotate());
+        assert!(poll_once(&mut rotation).await.is_none());
+    }
+    slow.hold_answers(false);
+    assert_eq!(barrier.key_ring().unwrap().active().unwrap().number, 1);
+    barrier.extend_key_ring().await.unwrap();
+    assert_eq!(barrier.key_ring().unwrap().active().unwrap().number, 2);
+}
+
+type BoxedChange<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        let polled = std::pin::Pin::new(&mut *future).poll(cx);
+        std::task::Poll::Ready(match polled {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// A store in memory whose reads, or answers to commits, can be held up.
+#[derive(Clone, Debug, Default)]
+struct Slow {
+    below: Arc<Memory>,
+    holds_reads: tokio::sync::watch::Sender<bool>,
+    holds_answers: tokio::sync::watch::Sender<bool>,
+}
+
+impl Slow {
+    fn hold_reads(&self, hold: bool) {
+        self.holds_reads.send_replace(hold);
+    }
+
+    fn hold_answers(&self, hold: bool) {
+        self.holds_answers.send_replace(hold);
+    }
+}
+
+#[async_trait::async_trait]
+impl Physical for Slow {
+    async fn get(
+        &self,
+        key: &str,
+    ) -> Result<Option<strongroom_storage::Entry>, strongroom_storage::Error> {
+        let _ = self.holds_reads.subscribe().wait_for(|hold| !hold).await;
+        self.below.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, strongroom_storage::Error> {
+        self.below.scan(prefix, after, limit).await
+    }
+
+    async fn commit(
+        &self,
+        batch: strongroom_storage::Batch,
+    ) -> Result<strongroom_storage::Version, strongroom_storage::Error> {
+        let done = self.below.commit(batch).await;
+        let _ = self.holds_answers.subscribe().wait_for(|hold| !hold).await;
+        done
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_key_ring_stops_the_unsealing() {
     let physical: Arc<dyn Physical> = Arc::new(Memory::new());
