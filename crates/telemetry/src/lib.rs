@@ -9,6 +9,7 @@ pub mod export;
 pub mod log;
 pub mod log_file;
 pub mod names;
+mod printable_fields;
 
 pub use export::Exporter;
 

@@ -10,6 +10,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::log_file::LogFile;
+use crate::printable_fields::PrintableFields;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +105,7 @@ where
 {
     let lines = fmt::layer().with_writer(to).with_ansi(colours);
     match format {
-        Format::Standard => lines.boxed(),
+        Format::Standard => lines.fmt_fields(PrintableFields).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     }
 }
@@ -127,7 +128,75 @@ fn filter(level: Level) -> Targets {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// What is written of one event.
+    fn written(format: Format, colours: bool, event: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let to = written.clone();
+        let layer = lines(format, colours, move || Kept(to.clone()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), event);
+        String::from_utf8(written.lock().unwrap().clone()).unwrap()
+    }
+
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const FORGED: &str =
+        "boom\n2026-11-29T00:00:00Z  INFO core: FORGED\u{1b}[31m\u{2028}next\u{9b}0m\r\nlast";
+
+    #[test]
+    fn sr_2026_06_no_value_breaks_a_line_or_reaches_a_terminal() {
+        let error = std::io::Error::other(FORGED);
+        let line = written(Format::Standard, false, || {
+            let span = tracing::info_span!("span", of = %FORGED);
+            let _inside = span.enter();
+            tracing::error!(%error, text = FORGED, debug = ?FORGED, "{FORGED}");
+        });
+        assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+        assert!(line.ends_with('\n') && line.matches("FORGED").count() == 5, "{line:?}");
+        let shows = |c: char| c == '\n' || strongroom_types::path::is_printable(c);
+        assert!(line.chars().all(shows), "{line:?}");
+        assert!(line.contains("error=boom 2026-11-29T00:00:00Z"), "{line}");
+    }
+
+    #[test]
+    fn sr_2026_06_a_value_has_a_bounded_length() {
+        let long = "x".repeat(1 << 20);
+        let line =
+            written(Format::Standard, false, || tracing::error!(error = %long, more = 7, "no"));
+        assert!(line.len() < 10_000, "{}", line.len());
+        assert!(line.contains(" more=7"), "the fields behind it are there");
+    }
+
+    #[test]
+    fn lines_for_people_look_as_before() {
+        let line = written(Format::Standard, false, || {
+            tracing::warn!(mount = "kv/", r#type = true, "it is {}", "so");
+        });
+        let (_, after_time) = line.split_once("  WARN ").unwrap();
+        let target = module_path!();
+        assert_eq!(after_time, format!("{target}: it is so mount=\"kv/\" type=true\n"));
+    }
+
+    #[test]
+    fn lines_for_machines_are_json_whatever_is_in_them() {
+        let line = written(Format::Json, false, || tracing::error!(error = %FORGED, "no"));
+        assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+        assert!(line.contains(r"boom\n2026") && line.contains(r"\u001b[31m"), "{line}");
+    }
 
     #[test]
     fn libraries_are_never_asked_for_more_than_warnings() {

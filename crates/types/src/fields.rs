@@ -12,6 +12,8 @@ use bytes::Bytes;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::secret::Wipe;
+
 /// Bounds on a JSON body, checked before anything is built from it.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonLimits {
@@ -151,6 +153,14 @@ impl Fields {
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
         // What isn't there is no reason to copy the rest.
         if self.contains(name) { self.map_mut().remove(name) } else { None }
+    }
+
+    /// Overwrites the values: for fields that held a secret and aren't needed any more. What a clone
+    /// shares stays as it is.
+    pub fn wipe(self) {
+        for value in self.0.and_then(Arc::into_inner).unwrap_or_default().into_values() {
+            String::from(Box::<str>::from(value)).wipe();
+        }
     }
 
     /// Names and values in name order.

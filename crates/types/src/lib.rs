@@ -11,6 +11,7 @@
 //! - [`path`]: request paths and mount paths, normalised or refused
 //! - [`id`]: names and identifiers, built by `parse` only
 //! - [`fields`]: the top-level JSON object of a request or an answer, read once
+//! - [`printable`]: text of others, on one line and of bounded length
 //! - [`turns`]: [`Turns`], changes that must not overlap
 //! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
 #![deny(missing_docs)]
@@ -27,6 +28,7 @@ pub mod error;
 pub mod fields;
 pub mod id;
 pub mod path;
+pub mod printable;
 pub mod secret;
 pub mod turns;
 
@@ -41,5 +43,6 @@ pub use error::ErrorKind;
 pub use fields::{Fields, RawObject};
 pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
 pub use path::{MountPath, RequestPath};
+pub use printable::printable;
 pub use secret::{Secret, Wipe};
 pub use turns::Turns;

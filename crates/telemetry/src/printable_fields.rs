@@ -1,0 +1,70 @@
+//! [`PrintableFields`]: the fields of a line for people. Each value is printable, on the line and of
+//! bounded length, whoever it comes from: errors carry text of plug-ins and outside systems.
+
+use std::fmt::{self, Write};
+
+use strongroom_types::printable::PrintableWriter;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::{MakeVisitor, VisitFmt, VisitOutput};
+use tracing_subscriber::fmt::format::Writer;
+
+/// The longest value of one field, the message among them.
+const MAX_VALUE_BYTES: usize = 8 << 10;
+
+/// Makes the visitor of one line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PrintableFields;
+
+/// Writes `message name=value name=value`.
+pub(crate) struct Line<'a> {
+    writer: Writer<'a>,
+    is_first: bool,
+    outcome: fmt::Result,
+}
+
+impl<'a> MakeVisitor<Writer<'a>> for PrintableFields {
+    type Visitor = Line<'a>;
+
+    fn make_visitor(&self, writer: Writer<'a>) -> Line<'a> {
+        Line { writer, is_first: true, outcome: Ok(()) }
+    }
+}
+
+impl Line<'_> {
+    fn write(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.writer.write_char(' ')?;
+        }
+        if name != "message" {
+            write!(self.writer, "{}=", name.strip_prefix("r#").unwrap_or(name))?;
+        }
+        PrintableWriter::new(&mut self.writer, MAX_VALUE_BYTES).write_fmt(value)
+    }
+}
+
+impl Visit for Line<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.record_debug(field, &format_args!("{value}")),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if self.outcome.is_ok() {
+            self.outcome = self.write(field.name(), format_args!("{value:?}"));
+        }
+    }
+}
+
+impl VisitOutput<fmt::Result> for Line<'_> {
+    fn finish(self) -> fmt::Result {
+        self.outcome
+    }
+}
+
+impl VisitFmt for Line<'_> {
+    fn writer(&mut self) -> &mut dyn Write {
+        &mut self.writer
+    }
+}

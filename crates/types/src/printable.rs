@@ -1,0 +1,105 @@
+//! Text of others, made fit to be shown: on one line, printable, and of bounded length. What
+//! plug-ins and outside systems say is shown in logs and answers, and must not be able to end a line
+//! there, colour a terminal or turn text around.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::path::is_printable;
+
+/// What stands at the end of text that was cut.
+const CUT: &str = "…";
+
+/// The text on one line, with a blank for each character that doesn't show, and cut after
+/// `max_bytes`.
+pub fn printable(text: &str, max_bytes: usize) -> Cow<'_, str> {
+    if text.len() <= max_bytes && text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len().min(max_bytes) + CUT.len());
+    let mut writer = PrintableWriter::new(&mut shown, max_bytes);
+    // A string takes everything.
+    let _ = fmt::Write::write_str(&mut writer, text);
+    Cow::Owned(shown)
+}
+
+/// Writes text as [`printable`] shows it, whatever pieces it comes in.
+pub struct PrintableWriter<'a> {
+    to: &'a mut dyn fmt::Write,
+    bytes_left: usize,
+    cut: bool,
+}
+
+impl<'a> PrintableWriter<'a> {
+    /// At most `max_bytes`, and a mark where text was cut.
+    pub fn new(to: &'a mut dyn fmt::Write, max_bytes: usize) -> Self {
+        Self { to, bytes_left: max_bytes, cut: false }
+    }
+}
+
+impl fmt::Debug for PrintableWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrintableWriter({} bytes left)", self.bytes_left)
+    }
+}
+
+impl fmt::Write for PrintableWriter<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.cut {
+                return Ok(());
+            }
+            let c = if is_printable(c) { c } else { ' ' };
+            match self.bytes_left.checked_sub(c.len_utf8()) {
+                Some(left) => {
+                    self.bytes_left = left;
+                    self.to.write_char(c)?;
+                }
+                None => {
+                    self.cut = true;
+                    self.to.write_str(CUT)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_on_one_line_and_moves_nothing() {
+        for (text, shown) in [
+            ("plain ü", "plain ü"),
+            ("a\nb\r\n\tc", "a b   c"),
+            ("\u{1b}[31mred\u{1b}[0m", " [31mred [0m"),
+            ("\u{9b}31m", " 31m"),
+            ("a\u{2028}b\u{2029}c", "a b c"),
+            ("left\u{202e}right\u{200b}", "left right "),
+            ("\0", " "),
+        ] {
+            assert_eq!(printable(text, 100), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        assert_eq!(printable("äöü", 6), "äöü");
+        assert_eq!(printable("äöü", 5), "äö…");
+        assert_eq!(printable("abc", 0), "…");
+        let shown = printable(&"x".repeat(1 << 20), 4096).into_owned();
+        assert_eq!(shown.len(), 4096 + CUT.len());
+    }
+
+    #[test]
+    fn pieces_are_bounded_together() {
+        let mut shown = String::new();
+        let mut writer = PrintableWriter::new(&mut shown, 4);
+        for piece in ["ab", "\n", "cd", "ef"] {
+            fmt::Write::write_str(&mut writer, piece).unwrap();
+        }
+        assert_eq!(shown, "ab c…");
+    }
+}
