@@ -1,6 +1,6 @@
 //! [`Core`]: sealed or unsealed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -8,12 +8,15 @@ use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
 use strongroom_telemetry::names;
 use strongroom_types::{Entropy, ErrorKind, Secret, Timestamp, Turns};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
-use crate::init::{Initialised, barrier_options, initialise};
+use crate::init::{Initialised, already_initialised, barrier_options, initialise};
+use crate::refusals::Refusals;
 use crate::request::{Answer, Request};
 use crate::settings::{Parts, Settings};
+use crate::status;
 use crate::unsealed::Unsealed;
 
 /// The server's core. Cheap to clone.
@@ -27,12 +30,19 @@ struct Shared {
     open: ArcSwapOption<Unsealed>,
     /// Key shares given so far; none before it is known whether the store is initialised.
     unsealing: Mutex<Option<Unsealing>>,
-    /// Initialising, unsealing and sealing don't overlap.
+    /// What the store was initialised with, once it is known: it doesn't change.
+    seal_config: OnceLock<SealConfig>,
+    /// Initialisations of a store that isn't yet. Nothing else waits here: anybody may fill it.
     turns: Turns,
-    /// Requests being answered while sealed.
+    /// Held by whoever opens the barrier or closes it, to the end. To open it the right key shares
+    /// are needed, so strangers hold nobody up here, and nobody is refused.
+    transition: Semaphore,
+    /// Requests being answered while sealed, and requests for the server's status.
     requests: TaskTracker,
-    /// Waits for somebody to ask for the seal.
-    watches: TaskTracker,
+    /// Unsealing, sealing, and waiting for somebody to ask for the seal. They go on when whoever
+    /// asked has gone.
+    changes: TaskTracker,
+    refusals: Refusals,
     meters: Meters,
 }
 
@@ -61,18 +71,24 @@ impl Meters {
 
 /// How long sealing waits for requests that are being answered.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// The pause after a seal that failed, before it is tried again.
+const SEAL_AGAIN: Duration = Duration::from_secs(1);
 
 impl Core {
     /// A sealed core.
     pub fn new(parts: Parts, settings: Settings) -> Self {
+        let refusals = Refusals::new(parts.clock.clone());
         Self(Arc::new(Shared {
             parts,
             settings,
+            refusals,
             open: ArcSwapOption::empty(),
             unsealing: Mutex::new(None),
+            seal_config: OnceLock::new(),
             turns: Turns::new(16),
+            transition: Semaphore::new(1),
             requests: TaskTracker::new(),
-            watches: TaskTracker::new(),
+            changes: TaskTracker::new(),
             meters: Meters::new(),
         }))
     }
@@ -80,8 +96,11 @@ impl Core {
     /// Answers a request. Dropping the future doesn't stop the work.
     pub async fn handle(&self, request: Request) -> Result<Answer, Error> {
         let open = self.0.open.load_full();
-        let requests = open.as_ref().map_or(&self.0.requests, |open| &open.requests);
-        if requests.len() >= self.0.settings.max_in_flight {
+        // A seal doesn't wait for requests that ask for the status: anybody may make them.
+        let of_the_open_server = open.as_ref().filter(|_| !status::is_status(&request.path));
+        let requests = of_the_open_server.map_or(&self.0.requests, |open| &open.requests);
+        let exempt = status::is_never_refused(&request.path);
+        if !exempt && requests.len() >= self.0.settings.max_in_flight {
             let text = "too many requests are being answered; try again";
             return Err(Error::plain(ErrorKind::Unavailable, text));
         }
@@ -102,9 +121,20 @@ impl Core {
         &self.0.parts.entropy
     }
 
+    /// What is logged of refusals.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
+    }
+
     /// What is measured of every request.
     pub(crate) fn meters(&self) -> &Meters {
         &self.0.meters
+    }
+
+    /// Who initialises, for tests that fill the queue.
+    #[cfg(test)]
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
     }
 
     /// What it was made with.
@@ -124,7 +154,11 @@ impl Core {
 
     /// What the store was initialised with; none if it wasn't.
     pub async fn seal_config(&self) -> Result<Option<SealConfig>, Error> {
-        Ok(SealConfig::load(&*self.0.parts.physical).await?)
+        if let Some(known) = self.0.seal_config.get() {
+            return Ok(Some(*known));
+        }
+        let found = SealConfig::load(&*self.0.parts.physical).await?;
+        Ok(found.map(|found| *self.0.seal_config.get_or_init(|| found)))
     }
 
     /// Initialises the store.
@@ -133,6 +167,10 @@ impl Core {
         config: SealConfig,
         root_token: Option<Secret<String>>,
     ) -> Result<Initialised, Error> {
+        // Answered before it takes a turn: of a store that is initialised anybody may ask this.
+        if self.seal_config().await?.is_some() {
+            return Err(already_initialised());
+        }
         let core = self.clone();
         let work =
             async move { initialise(&core.0.parts, &core.0.settings, config, root_token).await };
@@ -142,7 +180,8 @@ impl Core {
     /// Takes a key share; opens the barrier once there are enough.
     pub async fn unseal(&self, share: Secret<Vec<u8>>) -> Result<(), Error> {
         let core = self.clone();
-        self.0.turns.take(async move { core.unseal_now(share).await }).await?
+        let work = self.0.changes.spawn(async move { core.unseal_now(share).await });
+        work.await.unwrap_or_else(|_| Err(Error::internal("unsealing was interrupted")))
     }
 
     /// Forgets the key shares given so far.
@@ -160,15 +199,19 @@ impl Core {
     }
 
     /// Takes the keys out of memory: refuses new requests, waits for those being answered, ends
-    /// engines and tasks.
+    /// engines and tasks. It is never refused, and goes on when whoever asked has gone.
     pub async fn seal(&self) -> Result<(), Error> {
         let core = self.clone();
-        self.0.turns.take(async move { core.seal_now().await }).await?;
-        Ok(())
+        let work = self.0.changes.spawn(async move { core.seal_now().await });
+        work.await.map_err(|_| Error::internal("sealing was interrupted"))
     }
 
     async fn seal_now(&self) {
+        // The semaphore is never closed.
+        let _transition = self.0.transition.acquire().await;
         let Some(open) = self.0.open.swap(None) else { return };
+        // However this goes on.
+        let _keys = open.taken_away_at_the_end();
         self.reset_unsealing();
         open.seal_begun();
         let clock = &self.0.parts.clock;
@@ -196,22 +239,25 @@ impl Core {
             attempt.add(share, &*self.0.parts.entropy)
         };
         let Some(shares) = shares else { return Ok(()) };
-        let options = barrier_options(&self.0.parts, &self.0.settings);
-        let barrier = match shares.open(options).await? {
-            Ok(barrier) => barrier,
+        // Wrong shares are found out here, so that they hold up neither right ones nor a seal.
+        let root_key = match shares.root_key(&*self.0.parts.physical).await? {
+            Ok(root_key) => root_key,
             Err(wrong) => return Err(Error::invalid(wrong.to_string())),
         };
-        let open = Unsealed::open(barrier.clone(), &self.0.parts, &self.0.settings).await;
+        // The semaphore is never closed.
+        let _transition = self.0.transition.acquire().await;
+        if !self.is_sealed() {
+            return Ok(());
+        }
+        self.reset_unsealing();
+        let barrier = root_key.open(barrier_options(&self.0.parts, &self.0.settings)).await?;
+        let refusals = self.0.refusals.clone();
+        let open = Unsealed::open(barrier.clone(), &self.0.parts, &self.0.settings, refusals).await;
         match open {
             Ok(open) => {
                 self.0.open.store(Some(open.clone()));
                 let core = self.clone();
-                self.0.watches.spawn(async move {
-                    open.seal_ordered().await;
-                    drop(open);
-                    // Fails only if too much is waiting already, and then one of those seals.
-                    let _ = core.seal().await;
-                });
+                self.0.changes.spawn(async move { core.seal_when_ordered(open).await });
                 tracing::info!("the server is unsealed");
                 Ok(())
             }
@@ -220,6 +266,19 @@ impl Core {
                 tracing::error!(%error, "the server can't be unsealed");
                 Err(error)
             }
+        }
+    }
+
+    /// Seals once somebody asks for it, as often as it takes.
+    async fn seal_when_ordered(&self, open: Arc<Unsealed>) {
+        let ordered = open.seal_ordered().await;
+        drop(open);
+        if !ordered {
+            return;
+        }
+        while let Err(error) = self.seal().await {
+            tracing::error!(%error, "the seal that was asked for failed; trying again");
+            self.0.parts.clock.sleep(SEAL_AGAIN).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`Endpoint`]: a path the core answers itself, declared with what it takes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_sdk::action::Input;
@@ -10,6 +11,7 @@ use strongroom_types::{Fields, RawObject, RequestId, Secret, Ttl};
 
 use crate::error::Error;
 use crate::pipeline::Caller;
+use crate::refusals::Origin;
 use crate::request::{Answer, Envelope, Verb};
 use crate::unsealed::Unsealed;
 
@@ -111,6 +113,8 @@ pub(crate) struct Call {
     pub(crate) wrap_ttl: Option<Ttl>,
     /// None where no token was needed or sent.
     pub(crate) caller: Option<Caller>,
+    /// Where it comes from; none on a Unix socket.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Call {
@@ -127,6 +131,11 @@ impl Call {
         let mut fields = self.fields.clone();
         fields.remove("token");
         Ok(I::from_fields(&fields)?)
+    }
+
+    /// Who sent it, for the log.
+    pub(crate) fn origin<'a>(&'a self, path: &'a str) -> Origin<'a> {
+        Origin { id: &self.id, path, address: self.address, caller: self.caller.as_ref() }
     }
 
     /// What the path captured.

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use strongroom_sdk::engine::{EngineError, StatusKind};
-use strongroom_types::{ErrorKind, RawObject};
+use strongroom_types::{ErrorKind, RawObject, printable};
 
 /// A failed request.
 #[derive(Debug)]
@@ -129,19 +129,39 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What an engine says is text of a plug-in or of an outside system: it is shown on one line.
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         let kind = error.kind();
         match error {
-            EngineError::User { message, data } => Self { data, ..Self::plain(kind, message) },
+            EngineError::User { message, data } => {
+                Self { data, ..Self::plain(kind, shown(&message)) }
+            }
             EngineError::Coded { status, message } => {
                 let status = Some(status.clamp(400, 599));
-                Self { status, ..Self::listed(kind, message) }
+                Self { status, ..Self::listed(kind, shown(&message)) }
             }
-            EngineError::Unavailable { message, .. } => Self::listed(ErrorKind::Internal, message),
-            other => Self::listed(kind, other.to_string()),
+            EngineError::Unavailable { message, .. } => {
+                Self::listed(ErrorKind::Internal, shown(&message))
+            }
+            other => Self::listed(kind, shown(&other.to_string())),
         }
     }
+}
+
+/// The longest text of an engine, plug-in or outside system that is shown in an answer.
+const MAX_SHOWN_BYTES: usize = 4 << 10;
+/// The most warnings of an engine that are shown.
+const MAX_WARNINGS: usize = 64;
+
+/// Text of a plug-in or an outside system as it is shown: printable, on one line, not too long.
+pub(crate) fn shown(text: &str) -> String {
+    printable(text, MAX_SHOWN_BYTES).into_owned()
+}
+
+/// The same for an engine's warnings.
+pub(crate) fn shown_warnings(warnings: &[String]) -> Vec<String> {
+    warnings.iter().take(MAX_WARNINGS).map(|warning| shown(warning)).collect()
 }
 
 /// Storage troubles: their texts name keys and causes, never values.

@@ -26,9 +26,8 @@ pub(crate) async fn initialise(
     config: SealConfig,
     root_token: Option<Secret<String>>,
 ) -> Result<Initialised, Error> {
-    let already = || Error::invalid("Vault is already initialized");
     if SealConfig::load(&*parts.physical).await?.is_some() {
-        return Err(already());
+        return Err(already_initialised());
     }
     let options = barrier_options(parts, settings);
     let initialisation = Initialisation::prepare(options, config)?;
@@ -55,9 +54,14 @@ pub(crate) async fn initialise(
     let root = tokens.create(&mut batch, root, parts.clock.now());
     match initialisation.commit(batch).await {
         Ok(shares) => Ok(Initialised { shares, root_token: root.id }),
-        Err(error) if error.is_precondition() => Err(already()),
+        Err(error) if error.is_precondition() => Err(already_initialised()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// In the words clients know.
+pub(crate) fn already_initialised() -> Error {
+    Error::invalid("Vault is already initialized")
 }
 
 pub(crate) fn barrier_options(parts: &Parts, settings: &Settings) -> strongroom_barrier::Options {

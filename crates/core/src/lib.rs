@@ -10,6 +10,7 @@
 //! - [`pipeline`]: one request, step by step
 //! - [`mounts`], [`plugins`]: which engine answers where, and who starts it
 //! - [`leases`]: issuing, renewing and ending
+//! - `refusals`: what is refused, in the log
 //! - [`wrapping`]: answers kept for whoever holds a token that works once
 //! - [`auth_token`], [`cubbyhole`], [`sys`]: the paths the core answers itself, a file per group
 //!
@@ -35,6 +36,7 @@ pub(crate) mod logins;
 pub mod mounts;
 pub mod pipeline;
 pub mod plugins;
+mod refusals;
 mod removal;
 pub mod request;
 pub mod settings;

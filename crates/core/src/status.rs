@@ -10,6 +10,7 @@ use strongroom_types::{Fields, Secret, parse_bool};
 use crate::core::Core;
 use crate::error::Error;
 use crate::pipeline::admit::Admitted;
+use crate::refusals::Refusal;
 use crate::request::{Answer, Verb};
 
 /// A path of this module, as help and OpenAPI show it.
@@ -68,21 +69,52 @@ pub(crate) fn answers(request: &Admitted) -> bool {
         && request.verb != Verb::Help
 }
 
+/// Whether a path as it was sent asks for the server's status, or for init or unseal.
+pub(crate) fn is_status(path: &str) -> bool {
+    let name = path.strip_prefix("sys/");
+    name.is_some_and(|name| PATHS.iter().any(|path| path.name == name))
+}
+
+/// Whether no limit may refuse a path: whatever else is going on, an operator sees how the server
+/// is, and can seal and unseal it.
+pub(crate) fn is_never_refused(path: &str) -> bool {
+    is_status(path) || matches!(path, "sys/seal" | "sys/step-down")
+}
+
 pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Error> {
     match (request.path.as_str(), request.verb) {
         ("sys/init", Verb::Read) => {
             let initialized = core.seal_config().await?.is_some();
             Ok(Answer::bare(200, &InitStatus { initialized }))
         }
-        ("sys/init", Verb::Write) => init(core, &request.fields).await,
+        ("sys/init", Verb::Write) => {
+            let done = init(core, &request.fields).await;
+            match &done {
+                Ok(_) => tracing::info!(address = ?request.address(), "the server was initialised"),
+                Err(error) => refused(core, &request, Refusal::Initialisation, error),
+            }
+            done
+        }
         ("sys/seal-status", Verb::Read) => seal_status(core).await,
-        ("sys/unseal", Verb::Write) => unseal(core, &request.fields).await,
+        ("sys/unseal", Verb::Write) => {
+            let done = unseal(core, &request.fields).await;
+            if let Err(error) = &done {
+                refused(core, &request, Refusal::Unseal, error);
+            }
+            // They hold a key share.
+            request.fields.wipe();
+            done
+        }
         ("sys/health", Verb::Read) => health(core, &request.fields).await,
         ("sys/leader", Verb::Read) => {
             Ok(Answer::bare(200, &Leader { active_time: NEVER, ..Leader::default() }))
         }
         _ => Err(Error::unsupported_operation()),
     }
+}
+
+fn refused(core: &Core, request: &Admitted, refusal: Refusal, error: &Error) {
+    core.refusals().note(refusal, &request.origin(None), &error.to_string());
 }
 
 #[derive(Serialize)]
@@ -212,7 +244,10 @@ struct UnsealInput {
 }
 
 async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
-    let input = UnsealInput::from_fields(&with_lower_case_names(fields))?;
+    let fields = with_lower_case_names(fields);
+    let input = UnsealInput::from_fields(&fields);
+    fields.wipe();
+    let input = input?;
     if core.seal_config().await?.is_none() {
         return Err(Error::invalid("Vault is not initialized"));
     }

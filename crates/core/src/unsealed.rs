@@ -28,6 +28,7 @@ use crate::mounts::opening::Opener;
 use crate::mounts::system_view::Server;
 use crate::mounts::{Backend, Mounted, Mounts};
 use crate::plugins::{Catalog, CatalogError, Running};
+use crate::refusals::Refusals;
 use crate::removal::Removal;
 use crate::settings::{Parts, Settings};
 
@@ -50,6 +51,8 @@ pub struct Unsealed {
     pub(crate) server: Server,
     pub(crate) settings: Settings,
     pub(crate) exporter: Exporter,
+    /// What is logged of refusals.
+    pub(crate) refusals: Refusals,
     /// Set when somebody asked for the seal, and when it has begun.
     sealing: watch::Sender<Sealing>,
     /// Requests being answered. They run to their end even when the client has gone: what was
@@ -122,6 +125,7 @@ impl Unsealed {
         barrier: Barrier,
         parts: &Parts,
         settings: &Settings,
+        refusals: Refusals,
     ) -> Result<Arc<Self>, Error> {
         let cluster: Option<ClusterRecord> = barrier.view(CORE_VIEW).get_json(CLUSTER_KEY).await?;
         let cluster = cluster.ok_or_else(|| Error::internal("the cluster's names are missing"))?;
@@ -161,7 +165,7 @@ impl Unsealed {
             clock,
         );
         // Fresh, so this can't fail.
-        let _ = ending.trees.set(trees.clone());
+        let _ = ending.trees.set(trees.downgrade());
         trees.take_up();
         let open = Arc::new(Self {
             barrier,
@@ -173,6 +177,7 @@ impl Unsealed {
             server,
             settings: settings.clone(),
             exporter: parts.exporter.clone(),
+            refusals,
             sealing: watch::Sender::new(Sealing::No),
             requests: TaskTracker::new(),
             tasks: TaskTracker::new(),
@@ -199,21 +204,24 @@ impl Unsealed {
         &self.mounts.opener.catalog
     }
 
-    /// Asks for the seal, and waits until it has begun.
+    /// Asks for the seal, and waits until it has begun. Whoever asks again is heard again.
     pub(crate) async fn order_seal(&self) {
         self.sealing.send_if_modified(|now| {
-            let first = *now == Sealing::No;
-            if first {
+            let asks = *now != Sealing::Begun;
+            if asks {
                 *now = Sealing::Ordered;
             }
-            first
+            asks
         });
         let _ = self.sealing.subscribe().wait_for(|now| *now == Sealing::Begun).await;
     }
 
-    /// Resolves once somebody asked for the seal.
-    pub(crate) async fn seal_ordered(&self) {
-        let _ = self.sealing.subscribe().wait_for(|now| *now == Sealing::Ordered).await;
+    /// Resolves once somebody asked for the seal, or it has begun without that. Whether it is yet
+    /// to be made.
+    pub(crate) async fn seal_ordered(&self) -> bool {
+        let mut sealing = self.sealing.subscribe();
+        let state = sealing.wait_for(|now| *now != Sealing::No).await;
+        state.is_ok_and(|state| *state == Sealing::Ordered)
     }
 
     /// New requests find the server sealed from now on.
@@ -273,8 +281,10 @@ impl Unsealed {
         });
     }
 
-    /// Ends everything: tasks first, then engines, then the keys.
+    /// Ends everything: tasks first, then engines, then the keys. The keys go however this ends:
+    /// also when it is dropped, or something in it panics.
     pub(crate) async fn close(&self) {
+        let _keys = self.taken_away_at_the_end();
         self.stop.cancel();
         self.tasks.close();
         let orderly = async {
@@ -288,7 +298,19 @@ impl Unsealed {
                 tracing::warn!("engines did not end in time; the keys are taken away from them");
             }
         }
+    }
+
+    /// Takes keys, tokens and mounts out of memory when what this gives is dropped.
+    pub(crate) fn taken_away_at_the_end(&self) -> TakenAway<'_> {
+        TakenAway(self)
+    }
+
+    /// Takes keys, tokens and mounts out of memory at once, whoever still holds this.
+    fn take_away(&self) {
+        self.stop.cancel();
         self.barrier.close();
+        self.stores.tokens.close();
+        self.mounts.abandon();
         metrics::gauge!(names::UNSEALED).set(0.0);
     }
 
@@ -386,6 +408,16 @@ impl Unsealed {
             let next = self.clock().now().plus(self.settings.periodic);
             self.clock().sleep_until(next).await;
         }
+    }
+}
+
+/// Takes the keys out of memory when dropped.
+#[must_use]
+pub(crate) struct TakenAway<'a>(&'a Unsealed);
+
+impl Drop for TakenAway<'_> {
+    fn drop(&mut self) {
+        self.0.take_away();
     }
 }
 

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
+use strongroom_types::Entropy;
+
+use crate::AeadKey;
 
 /// A key ready for use.
 pub struct MacKey(hmac::Key);
@@ -11,6 +14,11 @@ impl MacKey {
     /// Takes key material of any length; 32 bytes are right.
     pub fn new(material: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, material))
+    }
+
+    /// A fresh key that is stored nowhere.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self::new(AeadKey::generate(entropy).expose_secret())
     }
 
     /// The code of a message.

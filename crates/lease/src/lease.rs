@@ -126,7 +126,7 @@ impl Lease {
 
     /// What is shown of an error: one line of bounded length.
     pub(crate) fn shown_error(error: &str) -> String {
-        const MAX_CHARS: usize = 500;
-        error.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CHARS).collect()
+        const MAX_BYTES: usize = 1000;
+        strongroom_types::printable(error, MAX_BYTES).into_owned()
     }
 }

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
@@ -56,20 +57,29 @@ struct Sealed {
 
 /// What seals them.
 #[derive(Debug)]
-pub(crate) struct Sealer(MacKey);
+pub(crate) struct Sealer(ArcSwap<MacKey>);
 
 impl Sealer {
     /// Makes the key of a new server and adds it to a batch.
     pub(crate) fn initialise(view: &View, batch: &mut Batch) -> Self {
         let key = AeadKey::generate(&**view.barrier().entropy());
         view.put(batch, KEY, key.expose_secret().clone());
-        Self(MacKey::new(key.expose_secret()))
+        Self::new(key.expose_secret())
+    }
+
+    fn new(key: &[u8]) -> Self {
+        Self(ArcSwap::from_pointee(MacKey::new(key)))
+    }
+
+    /// Takes the key out of memory; nothing sealed opens any more.
+    pub(crate) fn forget(&self, entropy: &dyn Entropy) {
+        self.0.store(Arc::new(MacKey::generate(entropy)));
     }
 
     /// Reads the key; a server from before there were batch tokens gets one.
     pub(crate) async fn load(view: &View) -> Result<Self, Error> {
         if let Some(key) = view.get_uncached(KEY).await? {
-            return Ok(Self(MacKey::new(&key.value)));
+            return Ok(Self::new(&key.value));
         }
         let mut batch = Batch::new();
         // The key of whoever comes first is everybody's.
@@ -107,7 +117,7 @@ impl Sealer {
     /// The key of the token with this head, and what is authenticated beside its contents.
     fn key_for(&self, head: &[u8]) -> Option<(AeadKey, Vec<u8>)> {
         let associated = [PURPOSE, head].concat();
-        let material = Secret::new(self.0.sign(&associated).to_vec());
+        let material = Secret::new(self.0.load().sign(&associated).to_vec());
         Some((AeadKey::new(material.expose_secret())?, associated))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arc_swap::ArcSwap;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub struct TokenStore(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     view: View,
-    hash: MacKey,
+    hash: ArcSwap<MacKey>,
     sealer: Sealer,
     marks: Marks,
     /// Held while a mark is carried from disk to memory, so that the later one is carried last.
@@ -189,7 +190,7 @@ impl TokenStore {
     ) -> Self {
         Self(Arc::new(Shared {
             view,
-            hash: MacKey::new(salt.expose_secret()),
+            hash: ArcSwap::from_pointee(MacKey::new(salt.expose_secret())),
             sealer,
             marks: Marks::new(marks),
             carrying: Mutex::default(),
@@ -197,6 +198,16 @@ impl TokenStore {
             tasks: TaskTracker::new(),
             tidying: AtomicBool::new(false),
         }))
+    }
+
+    /// Takes the salt, the key of batch tokens and all known tokens out of memory, whoever still
+    /// holds a clone. For a barrier that was closed: no token is found or made any more.
+    pub fn close(&self) {
+        let entropy = &**self.0.view.barrier().entropy();
+        // In their place are keys that nothing was ever made with.
+        self.0.hash.store(Arc::new(MacKey::generate(entropy)));
+        self.0.sealer.forget(entropy);
+        self.0.cache.clear();
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -214,7 +225,7 @@ impl TokenStore {
     /// The name in storage of the token with this id; of a batch token, which has none, its name
     /// for engines.
     pub fn key_of(&self, id: &str) -> TokenKey {
-        TokenKey(hex(&self.0.hash.sign(id.as_bytes())))
+        TokenKey(hex(&self.0.hash.load().sign(id.as_bytes())))
     }
 
     /// Adds a new token to a batch, on condition that its parent isn't being revoked and that its
@@ -317,6 +328,10 @@ impl TokenStore {
         let token: Arc<Token> = Arc::new(self.0.view.decode(&record, &entry.value)?);
         let known = Known { token: token.clone(), version, bytes: entry.value.len() };
         self.0.cache.insert(key.clone(), known);
+        // Closed meanwhile: what is known was emptied before this came in.
+        if self.0.view.barrier().is_closed() {
+            self.0.cache.remove(key);
+        }
         Ok(Some(Found { key: key.clone(), token, version }))
     }
 
@@ -584,7 +599,7 @@ impl TokenStore {
     }
 
     fn accessor_key(&self, accessor: &Accessor) -> String {
-        format!("accessor/{}", hex(&self.0.hash.sign(accessor.as_str().as_bytes())))
+        format!("accessor/{}", hex(&self.0.hash.load().sign(accessor.as_str().as_bytes())))
     }
 }
 

@@ -15,7 +15,8 @@ use strongroom_telemetry::{Stopwatch, names};
 use strongroom_token::{Mark, TokenKey};
 use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, RequestId};
 
-use super::trees::Trees;
+use super::trees::WeakTrees;
+use crate::error::shown;
 use crate::mounts::{MountTable, Mounted};
 
 /// Revokes what leases are for.
@@ -23,8 +24,9 @@ pub struct Ending {
     table: Arc<ArcSwap<MountTable>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    /// Set once, right after both are made: the walk needs the keeper, which needs this.
-    pub(crate) trees: OnceLock<Trees>,
+    /// Set once, right after both are made: the walk needs the keeper, which needs this. Weak, or
+    /// the three would keep each other in memory for good.
+    pub(crate) trees: OnceLock<WeakTrees>,
 }
 
 /// How long an engine may take to revoke or renew one credential.
@@ -45,7 +47,7 @@ impl Ending {
         &self,
         given_back: GivenBack<'_>,
     ) -> Result<(), RevokeError> {
-        let later = |text: String| RevokeError::Later(text);
+        let later = |text: String| RevokeError::Later(shown(&text));
         let mounted = self.table.load().by_uuid(given_back.mount).cloned();
         let Some(mounted) = mounted else {
             return Err(RevokeError::Never("the mount of this lease is gone".to_owned()));
@@ -134,8 +136,8 @@ impl Revoker for Ending {
                 self.revoke_credential(given_back).await
             }
             Kind::Token { key, .. } => {
-                let missing = || RevokeError::Later("the server is starting".to_owned());
-                let trees = self.trees.get().ok_or_else(missing)?;
+                let missing = || RevokeError::Later("the server is starting or sealed".to_owned());
+                let trees = self.trees.get().and_then(WeakTrees::upgrade).ok_or_else(missing)?;
                 let Some(key) = TokenKey::from_stored(key) else {
                     return Err(RevokeError::Never("the lease names no token".to_owned()));
                 };

@@ -7,7 +7,7 @@
 //! soon, stay with the keeper. A walk that can't go on makes room for others and is taken up later.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -25,6 +25,11 @@ use crate::cubbyhole::Cubbyholes;
 /// Revokes trees of tokens. Cheap to clone; [`Trees::run`] is the task.
 #[derive(Clone)]
 pub struct Trees(Arc<Shared>);
+
+/// [`Trees`] as long as somebody else keeps it. For what it needs itself, as the keeper does: were
+/// that to hold it, nothing of the two would ever be dropped, and a seal would leave it in memory.
+#[derive(Clone)]
+pub struct WeakTrees(Weak<Shared>);
 
 struct Shared {
     tokens: TokenStore,
@@ -86,6 +91,11 @@ impl Trees {
             tasks,
             tries,
         }))
+    }
+
+    /// The same without keeping it.
+    pub fn downgrade(&self) -> WeakTrees {
+        WeakTrees(Arc::downgrade(&self.0))
     }
 
     /// Marks a token and queues its walk. When this answers, the token and everything below it is
@@ -311,6 +321,13 @@ impl Trees {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WeakTrees {
+    /// `None` once the server is sealed.
+    pub fn upgrade(&self) -> Option<Trees> {
+        self.0.upgrade().map(Trees)
     }
 }
 

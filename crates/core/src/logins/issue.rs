@@ -12,7 +12,7 @@ use strongroom_types::{ErrorKind, PolicyName};
 
 use super::record::LoginRecord;
 use crate::auth_token::{auth_answer, write_login};
-use crate::error::Error;
+use crate::error::{Error, shown_warnings};
 use crate::headers;
 use crate::leases::lifetimes::{Bounds, Granted, at_issue, of_period};
 use crate::mounts::handle::Visit;
@@ -89,7 +89,7 @@ impl Unsealed {
             write_login(&open, new, Some(record)).await
         };
         let created = self.to_the_end(writing).await?;
-        warnings.extend(auth.data.warnings);
+        warnings.extend(shown_warnings(&auth.data.warnings));
         let id = created.id.expose_secret();
         let mut answer = auth_answer(id, &created.token, ttl.as_secs(), warnings)?;
         if let Answer::Envelope(envelope) = &mut answer {

@@ -2,10 +2,12 @@
 //! before anyone sees it.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use strongroom_barrier::{Batch, View};
 use strongroom_sdk::engine::EngineError;
 use strongroom_types::{MountPath, MountUuid, Turns};
@@ -18,7 +20,7 @@ use super::handle::{EngineHandle, Instance, ShutOut};
 use super::moving::Moves;
 use super::opening::{Opened, Opener};
 use super::table::{Backend, MountTable, Mounted};
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::plugins::PluginError;
 
 /// The mounts of a server. Cheap to clone.
@@ -198,11 +200,26 @@ impl Mounts {
         let close = instances.map(|instance| async move {
             // First: whatever the engine does with its end, it writes nothing any more.
             instance.storage.close();
-            instance.engine.close().await;
+            let closed = AssertUnwindSafe(instance.engine.close()).catch_unwind().await;
+            if closed.is_err() {
+                tracing::error!("an engine panicked while it was closed");
+            }
         });
         futures_util::future::join_all(close.collect::<Vec<_>>()).await;
         self.background.close();
         self.background.wait().await;
+    }
+
+    /// Lets go of all engines and mounts at once, whatever they are doing: nothing that they hold
+    /// outlives a seal because an engine hangs.
+    pub(crate) fn abandon(&self) {
+        self.closing.cancel();
+        for handle in self.table().all().filter_map(|mounted| mounted.engine()) {
+            if let Some(instance) = handle.take("the server is sealed") {
+                instance.storage.close();
+            }
+        }
+        self.table.store(Arc::default());
     }
 
     async fn enable_now(&self, new: NewMount) -> Result<(), Error> {
@@ -346,9 +363,11 @@ impl Mounts {
 /// The error of a mount whose plug-in can't be used, in the words clients know.
 pub(crate) fn failed_to_open(error: &PluginError) -> Error {
     match error {
-        PluginError::Invalid(text) => Error::invalid(text.clone()),
-        PluginError::Start(text) => Error::internal(text.clone()),
-        PluginError::Engine(error) => Error::invalid(format!("invalid backend version: {error}")),
+        PluginError::Invalid(text) => Error::invalid(shown(text)),
+        PluginError::Start(text) => Error::internal(shown(text)),
+        PluginError::Engine(error) => {
+            Error::invalid(shown(&format!("invalid backend version: {error}")))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::handle::Instance;
 use super::storage::InstanceStorage;
 use super::system_view::{MountSystem, Server};
 use super::table::MountTable;
+use crate::error::shown;
 use crate::plugins::selection::{Choice, select};
 use crate::plugins::{Catalog, PluginError, Plugins, Running};
 
@@ -77,7 +78,7 @@ impl Opener {
             )));
         }
         let reports = running.plugin.is_some() && !description.version.is_empty();
-        let version = if reports { &description.version } else { &running.version }.clone();
+        let version = if reports { shown(&description.version) } else { running.version.clone() };
         Ok(Opened {
             instance: Instance::new(engine, storage),
             running: Running { version, ..running },
@@ -95,7 +96,7 @@ impl Opener {
         let entropy: Arc<dyn Entropy> = self.barrier.entropy().clone();
         let uuid = entry.uuid.to_string();
         let system = Arc::new(MountSystem::new(
-            self.table.clone(),
+            &self.table,
             uuid.clone(),
             entry.route(),
             self.server.clone(),

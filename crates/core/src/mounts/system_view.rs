@@ -1,6 +1,6 @@
 //! [`MountSystem`]: what an engine may ask the server about its own mount.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -13,7 +13,8 @@ use super::table::MountTable;
 /// Answers from the mount table of the moment.
 #[derive(Debug)]
 pub struct MountSystem {
-    table: Arc<ArcSwap<MountTable>>,
+    /// Weak: the engine holds this, and the table holds the engine.
+    table: Weak<ArcSwap<MountTable>>,
     uuid: String,
     route: String,
     server: Server,
@@ -34,20 +35,27 @@ pub struct Server {
 impl MountSystem {
     /// For the mount of this UUID, which is or will be at this route as long as it isn't moved.
     pub fn new(
-        table: Arc<ArcSwap<MountTable>>,
+        table: &Arc<ArcSwap<MountTable>>,
         uuid: String,
         route: String,
         server: Server,
         passwords: PasswordPolicies,
     ) -> Self {
-        Self { table, uuid, route, server, passwords }
+        Self { table: Arc::downgrade(table), uuid, route, server, passwords }
+    }
+}
+
+impl MountSystem {
+    /// All mounts of the moment; none once the server is sealed.
+    fn table(&self) -> Arc<MountTable> {
+        self.table.upgrade().map(|table| table.load_full()).unwrap_or_default()
     }
 }
 
 #[async_trait]
 impl System for MountSystem {
     async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
-        let table = self.table.load();
+        let table = self.table();
         let here = table.route(&self.route).map(|(mounted, _)| mounted);
         let own = here.filter(|mounted| mounted.entry.uuid.as_str() == self.uuid);
         // It may have been moved since.
@@ -56,7 +64,7 @@ impl System for MountSystem {
     }
 
     async fn tainted(&self) -> Result<bool, SystemError> {
-        Ok(self.table.load().by_uuid(&self.uuid).is_some_and(|mounted| mounted.entry.tainted))
+        Ok(self.table().by_uuid(&self.uuid).is_some_and(|mounted| mounted.entry.tainted))
     }
 
     async fn cluster(&self) -> Result<ClusterInfo, SystemError> {

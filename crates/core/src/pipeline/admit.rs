@@ -1,12 +1,16 @@
 //! What is refused unseen: paths that aren't normal, and headers that restrict or redirect in a way
 //! that isn't built. Ignoring those would do something else than was asked.
 
+use std::net::IpAddr;
+
 use strongroom_sdk::engine::Connection;
 use strongroom_types::path::InvalidPath;
 use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::error::Error;
 use crate::leases::ending::request_id;
+use crate::pipeline::Caller;
+use crate::refusals::Origin;
 use crate::request::{Headers, Request, Verb};
 use crate::wrapping;
 
@@ -22,6 +26,18 @@ pub(crate) struct Admitted {
     pub(crate) wrap_ttl: Option<Ttl>,
     pub(crate) headers: Headers,
     pub(crate) connection: Option<Connection>,
+}
+
+impl Admitted {
+    /// Where it comes from; none on a Unix socket.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.connection.map(|connection| connection.address)
+    }
+
+    /// Who sent it, for the log.
+    pub(crate) fn origin<'a>(&'a self, caller: Option<&'a Caller>) -> Origin<'a> {
+        Origin { id: &self.id, path: self.path.as_str(), address: self.address(), caller }
+    }
 }
 
 /// Headers that ask for something this server can't do yet, with what they ask for.

@@ -7,6 +7,7 @@ use strongroom_token::{Found, Spent};
 
 use super::route::Routed;
 use crate::error::Error;
+use crate::refusals::Refusal;
 use crate::unsealed::Unsealed;
 
 /// Who asks.
@@ -40,11 +41,19 @@ pub(crate) async fn authenticate(
     let address = routed.request.connection.map(|connection| connection.address);
     let found = found.filter(|found| found.token.may_be_used_from(address));
     let Some(found) = found else {
-        return if routed.open_to_all { Ok(None) } else { Err(Error::no_token()) };
+        return if routed.open_to_all { Ok(None) } else { Err(refused(open, routed)) };
     };
     // Where no token is needed none is used up: least of all the wrapping token that is looked up.
     let spent =
         if routed.open_to_all { Spent::More } else { open.stores.tokens.spend(&found).await? };
     let acl = open.stores.policies.acl(&found.token.policies);
     Ok(Some(Caller { found, acl, last_use: spent == Spent::Last }))
+}
+
+/// Logged, and answered with as much as clients may know.
+fn refused(open: &Unsealed, routed: &Routed) -> Error {
+    let sent = routed.request.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
+    let reason = if sent { "the token isn't valid here" } else { "no token was sent" };
+    open.refusals.note(Refusal::InvalidToken, &routed.request.origin(None), reason);
+    Error::no_token()
 }

@@ -12,6 +12,7 @@ use crate::cubbyhole;
 use crate::error::Error;
 use crate::mounts::Backend;
 use crate::mounts::handle::Visit;
+use crate::refusals::Refusal;
 use crate::request::Verb;
 use crate::sys;
 use crate::unsealed::Unsealed;
@@ -42,21 +43,21 @@ pub(crate) async fn authorize(
         let caller = caller.as_ref().ok_or_else(Error::no_token)?;
         let needed = match operation {
             // Help needs any right at the path, or it would tell what is mounted.
-            Operation::Help => return helped(routed, caller.clone()),
+            Operation::Help => return helped(open, routed, caller.clone()),
             Operation::Read => Capability::Read,
             Operation::List => Capability::List,
             Operation::Delete => Capability::Delete,
             _ => Capability::Patch,
         };
-        check(&routed, caller, needed)?;
+        check(open, &routed, caller, needed)?;
     }
     Ok(Allowed { routed, caller, operation, visit: None })
 }
 
-fn helped(routed: Routed, caller: Caller) -> Result<Allowed, Error> {
+fn helped(open: &Unsealed, routed: Routed, caller: Caller) -> Result<Allowed, Error> {
     let path = routed.request.path.as_str();
     if !caller.acl.is_root() && caller.acl.capabilities(path).is_empty() {
-        return Err(Error::denied());
+        return Err(denied(open, &routed, &caller));
     }
     let (caller, operation) = (Some(caller), Operation::Help);
     Ok(Allowed { routed, caller, operation, visit: None })
@@ -69,18 +70,17 @@ async fn authorize_write(
 ) -> Result<Allowed, Error> {
     if !routed.open_to_all {
         let caller = caller.as_ref().ok_or_else(Error::no_token)?;
-        let granted = |capability| check(&routed, caller, capability);
-        if granted(Capability::Create).is_err() {
-            granted(Capability::Update)?;
+        if !grants(&routed, caller, Capability::Create) {
+            check(open, &routed, caller, Capability::Update)?;
         }
     }
     if let (Some(Backend::Cubbyhole), Some(caller)) = (routed.backend(), &caller) {
         let operation = Box::pin(cubbyhole::operation(open, caller, &routed.below)).await?;
-        return finish_write(routed, Some(caller.clone()), operation, None);
+        return finish_write(open, routed, Some(caller.clone()), operation, None);
     }
     let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine());
     let Some(engine) = engine else {
-        return finish_write(routed, caller, Operation::Update, None);
+        return finish_write(open, routed, caller, Operation::Update, None);
     };
     let visit = engine.enter().await?;
     routed.confirm(&visit)?;
@@ -91,10 +91,11 @@ async fn authorize_write(
         | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
         Err(error) => return Err(error.into()),
     };
-    finish_write(routed, caller, operation, Some(visit))
+    finish_write(open, routed, caller, operation, Some(visit))
 }
 
 fn finish_write(
+    open: &Unsealed,
     routed: Routed,
     caller: Option<Caller>,
     operation: Operation,
@@ -104,25 +105,36 @@ fn finish_write(
         let caller = caller.as_ref().ok_or_else(Error::no_token)?;
         let needed =
             if operation == Operation::Create { Capability::Create } else { Capability::Update };
-        check(&routed, caller, needed)?;
+        check(open, &routed, caller, needed)?;
     }
     Ok(Allowed { routed, caller, operation, visit })
 }
 
+/// Refuses, and logs that, what the policies don't grant.
+fn check(
+    open: &Unsealed,
+    routed: &Routed,
+    caller: &Caller,
+    needed: Capability,
+) -> Result<(), Error> {
+    if grants(routed, caller, needed) { Ok(()) } else { Err(denied(open, routed, caller)) }
+}
+
+fn denied(open: &Unsealed, routed: &Routed, caller: &Caller) -> Error {
+    open.refusals.note(Refusal::PermissionDenied, &routed.request.origin(Some(caller)), "");
+    Error::denied()
+}
+
 /// The fields that are judged are the very ones that are handed on. A path of the server's own may
 /// be spelled in several ways: what policies deny to one of them they deny to all.
-fn check(routed: &Routed, caller: &Caller, needed: Capability) -> Result<(), Error> {
+fn grants(routed: &Routed, caller: &Caller, needed: Capability) -> bool {
     let path = routed.request.path.as_str();
     let permitted = |path: &str| permits(routed, caller, path, needed);
     let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
     let plain = if system { sys::plain_spelling(path) } else { None };
     let twin = if system { sys::twin(path) } else { None };
     let denied = |path: String| caller.acl.capabilities(&path).denies();
-    if permitted(path) && plain.is_none_or(|plain| permitted(&plain)) && !twin.is_some_and(denied) {
-        Ok(())
-    } else {
-        Err(Error::denied())
-    }
+    permitted(path) && plain.is_none_or(|plain| permitted(&plain)) && !twin.is_some_and(denied)
 }
 
 /// Whether the policies permit this request at this path, with its fields and the lifetime of its

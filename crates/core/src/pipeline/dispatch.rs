@@ -14,6 +14,7 @@ use crate::endpoint::{Call, Endpoint, find};
 use crate::error::Error;
 use crate::mounts::handle::Instance;
 use crate::mounts::{Backend, Mounted};
+use crate::refusals::Refusal;
 use crate::request::{Answer, Verb};
 use crate::unsealed::Unsealed;
 use crate::{auth_token, cubbyhole, sys};
@@ -134,8 +135,17 @@ async fn to_endpoint(
     let mut fields = request.fields;
     let warnings = sys::help::take_captures(endpoint, &captures, &mut fields);
     let (id, token, wrap_ttl) = (request.id, request.token, request.wrap_ttl);
-    let call = Call { open: open.clone(), id, fields, captures, token, wrap_ttl, caller };
-    let mut answer = handler(&call).await?;
+    let address = request.connection.map(|connection| connection.address);
+    let call = Call { open: open.clone(), id, fields, captures, token, wrap_ttl, caller, address };
+    let answer = handler(&call).await;
+    if let Err(error) = &answer
+        && error.kind() == ErrorKind::Denied
+    {
+        // An endpoint's own decision: of another token or lease than the caller's.
+        let origin = call.origin(request.path.as_str());
+        open.refusals.note(Refusal::PermissionDenied, &origin, "");
+    }
+    let mut answer = answer?;
     if let Answer::Envelope(envelope) = &mut answer {
         envelope.warnings.extend(warnings);
     }

@@ -8,7 +8,7 @@ use strongroom_types::{ErrorKind, Ttl};
 
 use super::authenticate::Caller;
 use super::route::Routed;
-use crate::error::Error;
+use crate::error::{Error, shown_warnings};
 use crate::headers;
 use crate::logins::issue::LoggedIn;
 use crate::mounts::MountConfig;
@@ -47,7 +47,7 @@ pub(crate) async fn settle(
             let inside = visit.stay();
             let issued = open.register(mounted, path, &caller.found, &leased, inside);
             let issued = Box::pin(issued).await?;
-            let mut warnings = leased.data.warnings;
+            let mut warnings = shown_warnings(&leased.data.warnings);
             warnings.extend(issued.warnings);
             Ok(Answer::Envelope(Box::new(Envelope {
                 lease_id: issued.lease.id.to_string(),
@@ -80,7 +80,7 @@ fn enveloped(config: &MountConfig, data: Data) -> Answer {
     Answer::Envelope(Box::new(Envelope {
         lease_duration: data.refresh.unwrap_or(Ttl::ZERO),
         data: Some(data.object),
-        warnings: data.warnings,
+        warnings: shown_warnings(&data.warnings),
         headers: headers::allowed(config, data.headers),
         ..Envelope::default()
     }))

@@ -7,7 +7,7 @@ use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{ErrorKind, Fields};
 
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys, not_found};
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::mounts::Class;
 use crate::plugins::selection::normalise;
 use crate::plugins::{PluginError, PluginSpec, PluginType};
@@ -239,6 +239,7 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         call.open.mounts.opener.plugins.probe(&spec).await.map_err(|error| refused(&error))?;
     if !reported.is_empty() {
         let reported = version(&reported).map_err(|error| {
+            let error = shown(&error.to_string());
             Error::invalid(format!("the plug-in reports a version that can't be used: {error}"))
         })?;
         if !asked.is_empty() && asked != reported {
@@ -292,7 +293,7 @@ fn refused(error: &PluginError) -> Error {
         PluginError::Start(_) => ErrorKind::Internal,
         PluginError::Invalid(_) | PluginError::Engine(_) => ErrorKind::Invalid,
     };
-    Error::plain(kind, error.to_string())
+    Error::plain(kind, shown(&error.to_string()))
 }
 
 async fn deregister(call: &Call) -> Result<Answer, Error> {

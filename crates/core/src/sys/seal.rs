@@ -2,6 +2,7 @@
 
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
+use crate::refusals::Refusals;
 use crate::request::Answer;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
@@ -23,6 +24,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
 
 /// When this answers, the server is sealed to everyone; requests being answered still end.
 async fn seal(call: &Call) -> Result<Answer, Error> {
+    Refusals::seal_requested(&call.origin("sys/seal"));
     call.open.order_seal().await;
     Ok(Answer::Nothing)
 }

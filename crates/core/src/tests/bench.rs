@@ -147,7 +147,12 @@ impl Bench {
     }
 
     pub(crate) async fn unseal(&self) {
-        self.core.unseal(Secret::new(self.share.expose_secret().clone())).await.unwrap();
+        self.core.unseal(self.share()).await.unwrap();
+    }
+
+    /// The one key share there is.
+    pub(crate) fn share(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.share.expose_secret().clone())
     }
 
     /// The process dies and another one starts on what is stored.
@@ -276,7 +281,7 @@ impl Bench {
     }
 }
 
-fn make_core(
+pub(crate) fn make_core(
     physical: &Arc<dyn Physical>,
     clock: &ManualClock,
     linked: &Arc<Linked>,

@@ -25,6 +25,7 @@ struct State {
     go_on: Notify,
     says: Mutex<BTreeMap<String, Vec<String>>>,
     issues: Mutex<bool>,
+    panics_at_its_end: Mutex<bool>,
 }
 
 impl Door {
@@ -60,6 +61,11 @@ impl Door {
     /// From now on it answers a login with a credential, as no auth method should.
     pub(crate) fn issues(&self) {
         *self.0.issues.lock().unwrap() = true;
+    }
+
+    /// From now on it panics when it is closed.
+    pub(crate) fn panics_at_its_end(&self) {
+        *self.0.panics_at_its_end.lock().unwrap() = true;
     }
 
     /// How often it was asked to revoke.
@@ -160,5 +166,8 @@ impl Engine for Opened {
         Ok(())
     }
 
-    async fn close(&self) {}
+    async fn close(&self) {
+        let panics = *self.door.0.panics_at_its_end.lock().unwrap();
+        assert!(!panics, "a panic that a test wants");
+    }
 }

@@ -1,4 +1,4 @@
-//! A store in memory that holds up the commits a test wants held up.
+//! A store in memory that holds up the commits and reads a test wants held up, or panics at them.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +13,10 @@ pub(crate) struct Held {
     below: Arc<Memory>,
     /// Commits of keys with this in them wait.
     held: Arc<Mutex<Option<&'static str>>>,
+    /// Reads of keys with this in them wait.
+    held_reads: Arc<Mutex<Option<&'static str>>>,
+    /// Reads and commits of keys with this in them panic.
+    panics: Arc<Mutex<Option<&'static str>>>,
     freed: watch::Sender<()>,
     /// How often the process died, and the life that uses this clone.
     lives: Arc<Mutex<usize>>,
@@ -22,7 +26,9 @@ pub(crate) struct Held {
 impl Default for Held {
     fn default() -> Self {
         let (below, held) = (Arc::new(Memory::new()), Arc::default());
-        Self { below, held, freed: watch::Sender::new(()), lives: Arc::default(), life: 0 }
+        let (held_reads, panics) = (Arc::default(), Arc::default());
+        let (freed, lives) = (watch::Sender::new(()), Arc::default());
+        Self { below, held, held_reads, panics, freed, lives, life: 0 }
     }
 }
 
@@ -31,8 +37,23 @@ impl Held {
         *self.held.lock().unwrap() = Some(part);
     }
 
+    pub(crate) fn hold_reads(&self, part: &'static str) {
+        *self.held_reads.lock().unwrap() = Some(part);
+    }
+
+    /// From now on; `None` for no more.
+    pub(crate) fn panic_at(&self, part: Option<&'static str>) {
+        *self.panics.lock().unwrap() = part;
+    }
+
+    fn may_panic(&self, key: &str) {
+        let panics = *self.panics.lock().unwrap();
+        assert!(!panics.is_some_and(|part| key.contains(part)), "a panic that a test wants");
+    }
+
     pub(crate) fn let_go(&self) {
         *self.held.lock().unwrap() = None;
+        *self.held_reads.lock().unwrap() = None;
         self.freed.send_replace(());
     }
 
@@ -61,6 +82,11 @@ impl Held {
 #[async_trait]
 impl Physical for Held {
     async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+        self.may_panic(key);
+        let mut freed = self.freed.subscribe();
+        while self.held_reads.lock().unwrap().is_some_and(|part| key.contains(part)) {
+            freed.changed().await.unwrap();
+        }
         self.below.get(key).await
     }
 
@@ -74,6 +100,10 @@ impl Physical for Held {
     }
 
     async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+        for change in &batch.changes {
+            let (Change::Put { key, .. } | Change::Delete { key }) = change;
+            self.may_panic(key);
+        }
         let mut freed = self.freed.subscribe();
         while self.holds(&batch) {
             freed.changed().await.unwrap();

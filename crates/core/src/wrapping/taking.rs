@@ -12,6 +12,7 @@ use crate::endpoint::{not_found, with_warnings};
 use crate::error::Error;
 use crate::pipeline::Caller;
 use crate::pipeline::route::Routed;
+use crate::refusals::Refusal;
 use crate::request::{Answer, Verb};
 use crate::unsealed::Unsealed;
 
@@ -32,9 +33,17 @@ pub(crate) async fn check_named(open: &Unsealed, routed: &Routed) -> Result<(), 
     if !is_system || !ABOUT_ONE.contains(&below) || routed.request.verb == Verb::Help {
         return Ok(());
     }
-    let named = named(&routed.request.fields, routed.request.token.as_ref())?;
-    Box::pin(look_up(open, &named)).await?;
-    Ok(())
+    let looked_up = async {
+        let named = named(&routed.request.fields, routed.request.token.as_ref())?;
+        look_up(open, &named).await
+    };
+    let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
+    if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
+        // A wrapping token that was used by somebody else is found out here.
+        let origin = routed.request.origin(None);
+        open.refusals.note(Refusal::InvalidToken, &origin, &error.to_string());
+    }
+    Err(error)
 }
 
 /// Whether a request is spent on the wrapping token it is made with: then that token's being used

@@ -1,0 +1,320 @@
+//! What is left in memory of a sealed server, and who can keep it from being sealed or unsealed.
+
+use std::sync::Arc;
+
+use strongroom_barrier::SealConfig;
+use strongroom_storage::memory::Memory;
+use strongroom_types::{ErrorKind, Secret};
+use tokio_util::task::TaskTracker;
+
+use super::Bench;
+use super::bench::make_core;
+use super::held::Held;
+use super::interleaved::Interleaved;
+use super::outside::Mood;
+use crate::request::Verb;
+
+const ONE_SHARE: &str = r#"{"secret_shares":1,"secret_threshold":1}"#;
+
+/// Says of each part of the unsealed server of the moment whether it is still in memory.
+fn what_is_left(bench: &Bench) -> impl Fn() -> Vec<&'static str> + use<> {
+    let open = bench.core.open().unwrap();
+    let barrier = open.barrier.watch_dropped();
+    let (trees, table) = (open.trees.downgrade(), Arc::downgrade(&open.mounts.table));
+    let (ending, whole) = (Arc::downgrade(&open.ending), Arc::downgrade(&open));
+    move || {
+        let parts = [
+            ("the barrier", !barrier()),
+            ("the token trees", trees.upgrade().is_some()),
+            ("the mount table", table.upgrade().is_some()),
+            ("the revoker of leases", ending.upgrade().is_some()),
+            ("the unsealed server", whole.upgrade().is_some()),
+        ];
+        parts.into_iter().filter(|(_, is_left)| *is_left).map(|(name, _)| name).collect()
+    }
+}
+
+/// A server with everything that could hold on to something: engines, credentials, tokens.
+async fn busy_server() -> Bench {
+    let bench = Bench::new().await.with_credentials().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    bench.write("sys/auth/door", r#"{"type":"door"}"#).await;
+    use_it(&bench).await;
+    bench
+}
+
+async fn use_it(bench: &Bench) {
+    bench.write("kv/a", r#"{"x":"1"}"#).await;
+    bench.read("kv/a").await;
+    bench.read("out/creds/dev").await;
+    let child = bench.write("auth/token/create", r#"{"ttl":"60s"}"#).await;
+    let child = child.auth.text("client_token").unwrap();
+    bench.ok_as(&child, Verb::Read, "out/creds/dev", "").await;
+    bench.ok_as(&child, Verb::Write, "auth/token/revoke-self", "").await;
+}
+
+#[tokio::test]
+async fn sr_2026_01_nothing_of_an_unsealed_server_outlives_the_seal() {
+    let bench = busy_server().await;
+    let left = what_is_left(&bench);
+    assert_eq!(left().len(), 5, "all of it is there while unsealed");
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert_eq!(left(), [""; 0]);
+}
+
+/// As at the end of the process, where nobody asks by a request.
+#[tokio::test]
+async fn sr_2026_01_nothing_outlives_a_seal_that_no_request_asked_for() {
+    let bench = busy_server().await;
+    let left = what_is_left(&bench);
+    bench.core.seal().await.unwrap();
+    bench.settle().await;
+    assert_eq!(left(), [""; 0]);
+}
+
+#[tokio::test]
+async fn sr_2026_01_fifty_seals_leave_as_much_in_memory_as_one() {
+    let bench = busy_server().await;
+    let mut left = Vec::new();
+    for _ in 0..50 {
+        left.push(what_is_left(&bench));
+        use_it(&bench).await;
+        bench.write("sys/seal", "").await;
+        bench.settle().await;
+        bench.unseal().await;
+    }
+    let left: Vec<_> = left.iter().flat_map(|left| left()).collect();
+    assert_eq!(left, [""; 0]);
+}
+
+/// A request that hangs is cut off, and keeps its part of the server: without keys.
+#[tokio::test]
+async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
+    let bench = busy_server().await;
+    bench.outside.set(Mood::Slow);
+    let (core, root) = (bench.core.clone(), bench.root.clone());
+    let hanging = TaskTracker::new().spawn(async move {
+        let request = crate::Request {
+            verb: Verb::Read,
+            path: "out/creds/dev".to_owned(),
+            fields: strongroom_types::Fields::new(),
+            token: Some(Secret::from_text(&root)),
+            headers: crate::Headers::default(),
+            connection: None,
+        };
+        core.handle(request).await
+    });
+    bench.settle().await;
+    let open = bench.core.open().unwrap();
+    let root_token = open.stores.tokens.key_of(&bench.root);
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(!open.barrier.is_closed(), "it waits for the request");
+    bench.pass(11).await;
+    bench.pass(21).await;
+    assert!(open.barrier.is_closed());
+    assert_eq!(open.barrier.cached_entries(), 0);
+    assert_eq!(open.mounts.table().all().count(), 0);
+    assert_ne!(open.stores.tokens.key_of(&bench.root), root_token, "the salt is still there");
+    bench.unseal().await;
+    bench.outside.go_on();
+    assert!(hanging.await.unwrap().is_err());
+    assert_eq!(bench.read("kv/a").await.text("x"), "1");
+}
+
+/// Also when the seal itself is cut short.
+#[tokio::test]
+async fn sr_2026_01_the_keys_go_however_the_closing_ends() {
+    let bench = busy_server().await;
+    let open = bench.core.open().unwrap();
+    drop(open.taken_away_at_the_end());
+    assert!(open.barrier.is_closed());
+    bench.core.seal().await.unwrap();
+}
+
+#[tokio::test]
+async fn cve_2026_55776_an_engine_that_panics_when_it_is_closed_stops_no_seal() {
+    let bench = busy_server().await;
+    bench.door().panics_at_its_end();
+    let left = what_is_left(&bench);
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(bench.core.is_sealed());
+    assert_eq!(left(), [""; 0]);
+    bench.unseal().await;
+    assert_eq!(bench.read("kv/a").await.text("x"), "1");
+}
+
+/// Anybody may ask for the initialisation, as often as he likes.
+#[tokio::test]
+async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
+    let held = Held::default();
+    let bench = Bench::over(Arc::new(held.clone())).await;
+    // Were the store asked each time, each of them would hang with a turn taken.
+    held.hold_reads("core/seal-config");
+    let flood: Vec<_> =
+        (0..64).map(|_| TaskTracker::new().spawn(anonymous_init(bench.core.clone()))).collect();
+    bench.settle().await;
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(bench.core.is_sealed());
+    for answer in flood {
+        assert_eq!(answer.await.unwrap(), "Vault is already initialized");
+    }
+}
+
+async fn anonymous_init(core: crate::Core) -> String {
+    let fields = strongroom_types::fields::JsonLimits::default();
+    let request = crate::Request {
+        verb: Verb::Write,
+        path: "sys/init".to_owned(),
+        fields: strongroom_types::Fields::parse(ONE_SHARE.as_bytes(), &fields).unwrap(),
+        token: None,
+        headers: crate::Headers::default(),
+        connection: None,
+    };
+    core.handle(request).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn sr_2026_02_with_sixteen_turns_taken_sealing_and_unsealing_work() {
+    let bench = Bench::new().await;
+    let taken: Vec<_> = (0..16)
+        .map(|_| {
+            let turns = bench.core.turns().clone();
+            TaskTracker::new().spawn(async move { turns.take(std::future::pending::<()>()).await })
+        })
+        .collect();
+    bench.settle().await;
+    assert!(bench.core.turns().take(async {}).await.is_err(), "the queue is full");
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(bench.core.is_sealed());
+    bench.unseal().await;
+    assert!(!bench.core.is_sealed());
+    taken.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Wrong shares come at any rate, and each is tried.
+#[tokio::test]
+async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
+    let bench = Bench::over(Arc::new(Interleaved::default())).await;
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    let flood: Vec<_> = (0..200_u8)
+        .map(|n| {
+            let core = bench.core.clone();
+            TaskTracker::new().spawn(async move { core.unseal(Secret::new(vec![n; 32])).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    bench.unseal().await;
+    assert!(!bench.core.is_sealed());
+    for answer in flood {
+        // Those that came after the right one found an open server.
+        if let Err(error) = answer.await.unwrap() {
+            assert!(error.to_string().starts_with("invalid key"), "{error}");
+        }
+    }
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(bench.core.is_sealed());
+}
+
+#[tokio::test]
+async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refused() {
+    let mut bench = busy_server().await;
+    bench.settings.max_in_flight = 2;
+    bench.restart().await;
+    bench.settle().await;
+    bench.outside.set(Mood::Slow);
+    let hang = || {
+        let (core, root) = (bench.core.clone(), bench.root.clone());
+        TaskTracker::new().spawn(async move {
+            let request = crate::Request {
+                verb: Verb::Read,
+                path: "out/creds/dev".to_owned(),
+                fields: strongroom_types::Fields::new(),
+                token: Some(Secret::from_text(&root)),
+                headers: crate::Headers::default(),
+                connection: None,
+            };
+            core.handle(request).await
+        })
+    };
+    let hanging = [hang(), hang()];
+    bench.settle().await;
+    assert_eq!(bench.fails(Verb::Read, "kv/a", "").await.kind(), ErrorKind::Unavailable);
+    for path in ["sys/health", "sys/seal-status", "sys/init", "sys/leader"] {
+        bench.ok_as("", Verb::Read, path, "").await;
+    }
+    let key = format!(r#"{{"key":"{}"}}"#, "ab".repeat(32));
+    bench.ok_as("", Verb::Write, "sys/unseal", &key).await;
+    bench.write("sys/step-down", "").await;
+    bench.write("sys/seal", "").await;
+    assert!(bench.core.is_sealed());
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// An order that nobody waited for to the end is no reason not to hear the next one.
+#[tokio::test]
+async fn sr_2026_02_a_seal_that_was_asked_for_and_given_up_can_be_asked_for_again() {
+    let bench = Bench::new().await;
+    let open = bench.core.open().unwrap();
+    {
+        let mut given_up = Box::pin(open.order_seal());
+        let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
+    }
+    open.order_seal().await;
+    assert!(bench.core.is_sealed());
+}
+
+#[tokio::test]
+async fn cve_2026_55776_a_panic_in_the_servers_own_handlers_is_an_answer_and_nothing_more() {
+    let held = Held::default();
+    let bench = Bench::over(Arc::new(held.clone())).await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    held.panic_at(Some("password-policy"));
+    for _ in 0..20 {
+        let error = bench.fails(Verb::Read, "sys/policies/password/x", "").await;
+        assert_eq!(error.kind(), ErrorKind::Internal);
+    }
+    held.panic_at(Some("core/mounts/"));
+    for _ in 0..20 {
+        let error = bench.fails(Verb::Write, "sys/mounts/other", r#"{"type":"kv"}"#).await;
+        assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+    }
+    held.panic_at(None);
+    bench.write("sys/mounts/other", r#"{"type":"kv"}"#).await;
+    bench.write("other/a", r#"{"x":"1"}"#).await;
+    let error = bench.fails(Verb::Read, "sys/policies/password/x", "").await;
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn cve_2026_55776_a_panic_with_a_turn_taken_gives_the_turn_back() {
+    let bench = Bench::over(Arc::new(Memory::new())).await;
+    let held = Held::default();
+    let physical: Arc<dyn strongroom_storage::Physical> = Arc::new(held.clone());
+    let core = make_core(&physical, &bench.clock, &bench.linked, &bench.settings);
+    let config = SealConfig::new(1, 1).unwrap();
+    // More often than there are turns. The commit is made with one taken.
+    held.panic_at(Some("core/root-key"));
+    for _ in 0..20 {
+        assert!(core.initialise(config, None).await.is_err());
+    }
+    held.panic_at(None);
+    let share = core.initialise(config, None).await.unwrap().shares.pop().unwrap();
+    let share = || Secret::new(share.expose_secret().clone());
+    // Unsealing extends the key ring.
+    held.panic_at(Some("core/key-ring"));
+    for _ in 0..20 {
+        assert_eq!(core.unseal(share()).await.unwrap_err().kind(), ErrorKind::Internal);
+    }
+    held.panic_at(None);
+    core.unseal(share()).await.unwrap();
+    assert!(!core.is_sealed());
+    core.seal().await.unwrap();
+    assert!(core.is_sealed());
+}
