@@ -1,27 +1,36 @@
 //! One connection: HTTP/1.1 or HTTP/2 over a stream, for as long as the client keeps pace.
+//!
+//! A connection of HTTP/1.1 that has nothing to do is *parked*: its buffers are given back and only
+//! the stream is kept. With the first byte of the next request it is served again.
 
 use std::convert::Infallible;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Body;
 use crate::paced::Paced;
-use crate::stream::Watched;
+use crate::stream::{Rewound, Watched};
 use crate::watch::{Late, Timeouts, Watch};
 
 /// Bytes of a request's head; a buffer that large is all that a half-sent head can hold.
 const HEAD_BYTES: u32 = 64 << 10;
 /// How long a client may take to see that an idle connection ends.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a connection has nothing to do before its buffers are given back.
+const PARK_AFTER: Duration = Duration::from_millis(250);
+/// What a client begins with that speaks HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves until the client goes or is too late, or the server stops.
 pub(crate) async fn serve<S, F, A>(
@@ -38,62 +47,234 @@ pub(crate) async fn serve<S, F, A>(
     let service = service_fn(|request: Request<Incoming>| {
         let turn = watch.begin(request.version() == Version::HTTP_2);
         let answering = answer(request);
-        async move {
+        // Boxed: a connection of HTTP/1.1 keeps room for it between two requests as well.
+        Box::pin(async move {
             let response = answering.await;
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, turn)))
-        }
+        })
     });
-    let builder = protocols();
-    let stream = TokioIo::new(Watched::new(stream, watch.clone()));
-    let mut serving = pin!(builder.serve_connection(stream, service));
-    let mut stopping = pin!(stop.cancelled());
-    let mut stopped = false;
-    let start = tokio::time::Instant::now() + timeouts.header;
-    let mut timer = pin!(tokio::time::sleep_until(start));
-    // The connection is asked first: what it just did decides what it is waited for. The timer is
-    // moved only where it would ring too late, so that quick requests never move it.
-    let ended = std::future::poll_fn(|cx| {
-        if !stopped && stopping.as_mut().poll(cx).is_ready() {
-            stopped = true;
-            serving.as_mut().graceful_shutdown();
-        }
-        if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
-            return Poll::Ready(Ok(ended));
-        }
-        while let Some((due, late)) = watch.due() {
-            if due < timer.deadline() {
-                timer.as_mut().reset(due);
+    let mut driver = Driver::new(&watch, stop, timeouts.header);
+    let mut beginning = Beginning::new(Watched::new(stream, watch.clone()));
+    let ended = driver.run(None, |cx, stopping| beginning.poll(cx, stopping)).await;
+    let Ended::Done(Some(version)) = ended else { return };
+    let mut stream = beginning.rewound();
+    if version == Version::HTTP_2 {
+        let mut serving = Box::pin(http2().serve_connection(TokioIo::new(stream), &service));
+        let poll = |cx: &mut Context<'_>, stopping| {
+            if stopping {
+                serving.as_mut().graceful_shutdown();
             }
-            std::task::ready!(timer.as_mut().poll(cx));
-            if due <= timer.deadline() {
-                return Poll::Ready(Err(late));
-            }
-            timer.as_mut().reset(due);
-        }
-        Poll::Pending
-    })
-    .await;
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(error, "a connection ended badly"),
-        Err(Late::Idle) => {
+            serving.as_mut().poll(cx)
+        };
+        if note(driver.run(None, poll).await) {
             serving.as_mut().graceful_shutdown();
             let _ = tokio::time::timeout(GOODBYE, serving).await;
         }
-        Err(late) => tracing::debug!(?late, "a client took too long and was cut off"),
+        return;
+    }
+    loop {
+        let mut serving = Box::pin(http1().serve_connection(TokioIo::new(stream), &service));
+        let mut poll = |cx: &mut Context<'_>, stopping| {
+            if stopping {
+                serving.as_mut().graceful_shutdown();
+            }
+            serving.as_mut().poll(cx)
+        };
+        let ended = driver.run(Some(PARK_AFTER), &mut poll).await;
+        if !matches!(ended, Ended::Idle) {
+            if note(ended) {
+                serving.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(GOODBYE, serving).await;
+            }
+            return;
+        }
+        // Between two requests this ends the connection's state at once, and not its stream.
+        serving.as_mut().graceful_shutdown();
+        let given_up =
+            std::future::poll_fn(|cx| Poll::Ready(serving.poll_without_shutdown(cx))).await;
+        match given_up {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return,
+            // It was about to begin a request, which is its last.
+            Poll::Pending => {
+                let poll = |cx: &mut Context<'_>, _| serving.as_mut().poll(cx);
+                note(driver.run(None, poll).await);
+                return;
+            }
+        }
+        let parts = Pin::into_inner(serving).into_parts();
+        let mut parked = Parked { unread: parts.read_buf, stream: parts.io.into_inner() };
+        match driver.run(None, |cx, stopping| parked.poll(cx, stopping)).await {
+            Ended::Done(true) => stream = parked.rewound(),
+            _ => {
+                let _ = tokio::time::timeout(GOODBYE, parked.stream.shutdown()).await;
+                return;
+            }
+        }
     }
 }
 
-fn protocols() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// Notes how serving ended. Whether it is an idle connection that is to be ended in order.
+fn note(ended: Ended<hyper::Result<()>>) -> bool {
+    match ended {
+        Ended::Done(Ok(())) | Ended::Idle => {}
+        Ended::Done(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
+        Ended::Late(Late::Idle) => return true,
+        Ended::Late(late) => tracing::debug!(?late, "a client took too long and was cut off"),
+    }
+    false
+}
+
+/// How something that a connection does ended.
+enum Ended<T> {
+    Done(T),
+    Late(Late),
+    /// There has been nothing to do for a while.
+    Idle,
+}
+
+/// Polls what a connection does, and watches the time and the end of the server.
+struct Driver<'w> {
+    watch: &'w Watch,
+    stop: CancellationToken,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<'w> Driver<'w> {
+    fn new(watch: &'w Watch, stop: CancellationToken, first: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now() + first));
+        Self { watch, stop, timer }
+    }
+
+    /// Polls until it ends, the client is late, or there is nothing to do for as long as `idle`.
+    /// `poll` is told once when the server stops.
+    ///
+    /// The connection is asked first: what it just did decides what it is waited for. The timer is
+    /// moved only where it would ring too late, so that quick requests never move it.
+    async fn run<T>(
+        &mut self,
+        idle: Option<Duration>,
+        mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
+    ) -> Ended<T> {
+        let Self { watch, stop, timer } = self;
+        let mut stopping = pin!(stop.cancelled());
+        let mut stopped = false;
+        let due = || {
+            let late = watch.due().map(|(due, late)| (due, Ended::Late(late)));
+            let idle = idle.and_then(|idle| watch.quiet_since()?.checked_add(idle));
+            let idle = idle.map(|due| (due, Ended::Idle));
+            late.into_iter().chain(idle).min_by_key(|(due, _)| *due)
+        };
+        std::future::poll_fn(|cx| {
+            let stops = !stopped && stopping.as_mut().poll(cx).is_ready();
+            stopped |= stops;
+            if let Poll::Ready(done) = poll(cx, stops) {
+                return Poll::Ready(Ended::Done(done));
+            }
+            while let Some((due, ended)) = due() {
+                if due < timer.deadline() {
+                    timer.as_mut().reset(due);
+                }
+                std::task::ready!(timer.as_mut().poll(cx));
+                if due <= timer.deadline() {
+                    return Poll::Ready(ended);
+                }
+                timer.as_mut().reset(due);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// The first bytes of a connection, which tell the version of HTTP.
+struct Beginning<S> {
+    stream: S,
+    read: [u8; PREFACE.len()],
+    filled: usize,
+}
+
+impl<S: AsyncRead + Unpin> Beginning<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, read: [0; PREFACE.len()], filled: 0 }
+    }
+
+    /// The version; none if the client went, or the server stops.
+    fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<Option<Version>> {
+        if stopping {
+            return Poll::Ready(None);
+        }
+        loop {
+            let mut buffer = ReadBuf::new(&mut self.read);
+            buffer.set_filled(self.filled);
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+            let filled = buffer.filled().len();
+            if std::task::ready!(read).is_err() {
+                return Poll::Ready(None);
+            }
+            let ended = filled == self.filled;
+            self.filled = filled;
+            if ended && filled == 0 {
+                return Poll::Ready(None);
+            }
+            let begins = self.read.get(..filled) == PREFACE.get(..filled);
+            if ended || !begins {
+                return Poll::Ready(Some(Version::HTTP_11));
+            }
+            if filled == PREFACE.len() {
+                return Poll::Ready(Some(Version::HTTP_2));
+            }
+        }
+    }
+
+    fn rewound(self) -> Rewound<S> {
+        let read = self.read.get(..self.filled).unwrap_or_default();
+        Rewound::new(Bytes::copy_from_slice(read), self.stream)
+    }
+}
+
+/// A connection without anything to do.
+struct Parked<S> {
+    /// What came of the next request already.
+    unread: Bytes,
+    stream: Rewound<S>,
+}
+
+impl<S: AsyncRead + Unpin> Parked<S> {
+    /// Whether more came; not if the client went, or the server stops.
+    fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<bool> {
+        if stopping {
+            return Poll::Ready(false);
+        }
+        let mut some = [0; 64];
+        let mut buffer = ReadBuf::new(&mut some);
+        let read = std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+        let came = buffer.filled();
+        if read.is_err() || came.is_empty() {
+            return Poll::Ready(false);
+        }
+        self.unread = Bytes::from([&self.unread, came].concat());
+        Poll::Ready(true)
+    }
+
+    fn rewound(self) -> Rewound<S> {
+        self.stream.preceded_by(self.unread)
+    }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         // The watch does it: this one would count the time between two requests as well.
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES as usize);
     builder
-        .http2()
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(256)
         .max_header_list_size(HEAD_BYTES)
@@ -274,5 +455,51 @@ mod tests {
         };
         let seconds = silence(idle).await;
         assert!((299..=301).contains(&seconds), "{seconds}");
+    }
+
+    /// In the paused time of these tests.
+    async fn pause_for(secs: u64) {
+        tokio::time::sleep_until(Instant::now() + Duration::from_secs(secs)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_parked_connection_is_served_again() {
+        let patient = async |mut stream: DuplexStream| {
+            for pause in [0, 2, 2, 100, 0] {
+                pause_for(pause).await;
+                // Its head comes in two pieces, so that the first byte wakes it.
+                stream.write_all(&GET[..1]).await.unwrap();
+                tokio::task::yield_now().await;
+                stream.write_all(&GET[1..]).await.unwrap();
+                read_answer(&mut stream).await;
+            }
+            stream
+        };
+        assert_eq!(silence(patient).await, 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cve_2025_12044_half_a_head_of_a_parked_connection_ends_at_the_header_timeout() {
+        let parked = async |mut stream: DuplexStream| {
+            stream.write_all(GET).await.unwrap();
+            read_answer(&mut stream).await;
+            pause_for(60).await;
+            stream.write_all(&GET[..20]).await.unwrap();
+            stream
+        };
+        assert_eq!(silence(parked).await, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_began_before_the_answer_was_out_survives_parking() {
+        let ahead = async |mut stream: DuplexStream| {
+            stream.write_all(&[GET, &GET[..20]].concat()).await.unwrap();
+            read_answer(&mut stream).await;
+            pause_for(5).await;
+            stream.write_all(&GET[20..]).await.unwrap();
+            read_answer(&mut stream).await;
+            stream
+        };
+        assert_eq!(silence(ahead).await, 300);
     }
 }

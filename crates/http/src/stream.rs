@@ -1,9 +1,11 @@
-//! [`Watched`]: a stream that tells a [`Watch`] what goes through it.
+//! [`Watched`]: a stream that tells a [`Watch`] what goes through it. [`Rewound`]: a stream with
+//! bytes put back in front of it.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::watch::Watch;
@@ -82,5 +84,70 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             self.watch.stuck();
         }
         ended
+    }
+}
+
+/// A stream of which some bytes were read already.
+pub(crate) struct Rewound<S> {
+    before: Bytes,
+    stream: S,
+}
+
+impl<S> Rewound<S> {
+    pub(crate) fn new(before: Bytes, stream: S) -> Self {
+        Self { before, stream }
+    }
+
+    /// With more bytes in front.
+    pub(crate) fn preceded_by(self, bytes: Bytes) -> Self {
+        let before =
+            if self.before.is_empty() { bytes } else { Bytes::from([bytes, self.before].concat()) };
+        Self { before, stream: self.stream }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        if self.before.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let bytes = self.before.len().min(buf.remaining());
+        buf.put_slice(self.before.get(..bytes).unwrap_or_default());
+        self.before.advance(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -135,6 +135,13 @@ impl Watch {
         self.state().behind = None;
     }
 
+    /// Since when there is nothing to do, and nothing of a request has come.
+    pub(crate) fn quiet_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let quiet = state.greeted && state.requests == 0 && state.head.is_none();
+        (quiet && state.behind.is_none()).then_some(state.quiet)
+    }
+
     /// By when something must have happened, and what.
     pub(crate) fn due(&self) -> Option<(Instant, Late)> {
         let Timeouts { header, write, idle, .. } = self.0.timeouts;
