@@ -46,7 +46,10 @@ fn enveloped(envelope: &Envelope) -> Response<Body> {
         (false, false) => StatusCode::OK,
     };
     let mut response = json(status, body_of(envelope).into());
-    copy_headers(response.headers_mut(), &envelope.headers);
+    if !envelope.headers.is_empty() {
+        copy_headers(response.headers_mut(), &envelope.headers);
+        keep_from_rendering(response.headers_mut());
+    }
     response
 }
 
@@ -147,7 +150,64 @@ fn as_is(raw: Raw) -> Response<Body> {
             response.headers_mut().insert(name, value);
         }
     }
+    keep_from_rendering(response.headers_mut());
     response
+}
+
+/// Types that no browser runs anything of, nor takes for another type when told not to guess.
+const INERT: [&str; 16] = [
+    "application/jose",
+    "application/json",
+    "application/jwt",
+    "application/octet-stream",
+    "application/ocsp-response",
+    "application/openmetrics-text",
+    "application/pem-certificate-chain",
+    "application/pkcs10",
+    "application/pkcs8",
+    "application/pkix-cert",
+    "application/pkix-crl",
+    "application/vnd.api+json",
+    "application/x-pem-file",
+    "application/x-x509-ca-cert",
+    "application/yaml",
+    "text/plain",
+];
+
+/// What an engine answered must not act in a browser as if it came from this server, whatever
+/// headers the engine set: nothing is guessed about it, nothing in it runs, and what isn't known to
+/// be inert is saved and not shown.
+fn keep_from_rendering(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox"),
+    );
+    let types: Vec<_> = headers.get_all(header::CONTENT_TYPE).iter().collect();
+    let inert = matches!(types.as_slice(), [only] if is_inert(only));
+    let mut dispositions = headers.get_all(header::CONTENT_DISPOSITION).iter();
+    // The engine may name the file.
+    let saved = dispositions.next().is_some_and(is_attachment) && dispositions.next().is_none();
+    if !inert && !saved {
+        let attachment = HeaderValue::from_static("attachment");
+        headers.insert(header::CONTENT_DISPOSITION, attachment);
+    }
+}
+
+fn is_inert(content_type: &HeaderValue) -> bool {
+    let Ok(text) = content_type.to_str() else { return false };
+    // Two types in one value: which of them counts is the browser's guess.
+    if text.contains(',') {
+        return false;
+    }
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    INERT.contains(&essence.as_str())
+}
+
+fn is_attachment(disposition: &HeaderValue) -> bool {
+    let text = disposition.to_str().unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("attachment")
 }
 
 fn json(status: StatusCode, body: Bytes) -> Response<Body> {
@@ -258,6 +318,65 @@ mod tests {
         assert!(
             body(&envelope).contains(r#""data":null,"wrap_info":null,"warnings":["look there"]"#)
         );
+    }
+
+    #[test]
+    fn vault_2_2_2_raw_answers_never_render() {
+        let answered = |content_type: &str, headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            let raw = Raw {
+                status: 200,
+                content_type: content_type.to_owned(),
+                body: b"<script>alert(1)</script>".to_vec(),
+                headers: headers.collect(),
+            };
+            let response = write(Answer::Raw(raw));
+            let headers = response.headers().clone();
+            let all = headers.get_all(header::X_CONTENT_TYPE_OPTIONS).iter();
+            assert_eq!(all.collect::<Vec<_>>(), ["nosniff"], "{content_type}");
+            let all: Vec<_> = headers.get_all(header::CONTENT_SECURITY_POLICY).iter().collect();
+            assert!(
+                matches!(all.as_slice(), [only] if only.to_str().unwrap().contains("sandbox")),
+                "{content_type}: {all:?}"
+            );
+            let all = headers.get_all(header::CONTENT_DISPOSITION).iter();
+            all.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for active in [
+            "text/html",
+            "TEXT/HTML; charset=utf-8",
+            "application/xhtml+xml",
+            "image/svg+xml",
+            "text/xml",
+            "application/xml",
+            "application/javascript",
+            "text/javascript",
+            "text/css",
+            "application/pdf",
+            "multipart/x-mixed-replace; boundary=a",
+            // What browsers guess about.
+            "",
+            "*/*",
+            "unknown/unknown",
+            "text",
+            "text/plain, text/html",
+        ] {
+            assert_eq!(answered(active, &[]), ["attachment"], "{active}");
+            let inline = [("Content-Disposition", "inline")];
+            assert_eq!(answered(active, &inline), ["attachment"], "{active}");
+        }
+        for inert in ["application/json", "text/plain; charset=utf-8", "application/pkix-cert"] {
+            assert!(answered(inert, &[]).is_empty(), "{inert}");
+        }
+        // The engine's own headers weaken nothing.
+        let own = [
+            ("content-type", "text/html"),
+            ("X-Content-Type-Options", "none"),
+            ("Content-Security-Policy", "default-src *"),
+        ];
+        assert_eq!(answered("application/json", &own), ["attachment"]);
+        let named = [("Content-Disposition", "Attachment; filename=\"a.html\"")];
+        assert_eq!(answered("text/html", &named), ["Attachment; filename=\"a.html\""]);
     }
 
     #[test]
