@@ -15,12 +15,15 @@ pub enum Target {
     Redirect(String),
     /// Nothing we have.
     Unknown,
-    /// Bytes that are no text.
+    /// Bytes that are no text, or an encoding that is none.
     Malformed,
 }
 
 /// Looks at the path of a request. `query` is kept in a redirect.
 pub fn resolve(raw_path: &str, query: Option<&str>) -> Target {
+    if !is_encoded(raw_path.as_bytes()) {
+        return Target::Malformed;
+    }
     let Ok(path) = percent_decode_str(raw_path).decode_utf8() else { return Target::Malformed };
     if let Some(clean) = cleaned(&path) {
         let mut location = percent_encode(&clean);
@@ -69,21 +72,49 @@ fn percent_encode(path: &str) -> String {
     percent_encoding::utf8_percent_encode(path, KEPT).to_string()
 }
 
-/// More fields than are taken.
+/// Why a query or a form is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("refused {what} due to high complexity: exceeded maximum number of fields ({most})")]
-pub struct TooManyFields {
-    what: &'static str,
-    most: usize,
+#[non_exhaustive]
+pub enum InvalidForm {
+    /// More fields than are taken.
+    #[error("refused {what} due to high complexity: exceeded maximum number of fields ({most})")]
+    TooManyFields {
+        /// "query" or "form input".
+        what: &'static str,
+        /// How many are taken.
+        most: usize,
+    },
+    /// A `%` without two hexadecimal digits behind it, or bytes that are no text.
+    #[error("invalid percent-encoding in the {what}: write % as %25")]
+    Encoding {
+        /// "query" or "form input".
+        what: &'static str,
+    },
+}
+
+/// Whether each `%` has two hexadecimal digits behind it. A decoder would leave others as they are,
+/// and the client would reach something else than it meant.
+fn is_encoded(bytes: &[u8]) -> bool {
+    let mut parts = bytes.split(|byte| *byte == b'%');
+    parts.next();
+    parts.all(|part| matches!(part, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+}
+
+/// Refuses what isn't encoded properly, or stands for bytes that are no text: those would be
+/// replaced.
+fn check_encoding(what: &'static str, form: &[u8]) -> Result<(), InvalidForm> {
+    let is_text = || percent_encoding::percent_decode(form).decode_utf8().is_ok();
+    if is_encoded(form) && is_text() { Ok(()) } else { Err(InvalidForm::Encoding { what }) }
 }
 
 /// The query's fields; a name that comes several times becomes a list. They are counted while they
 /// are read: each costs far more than its bytes.
-pub fn query_fields(query: &str, most: usize) -> Result<Fields, TooManyFields> {
+pub fn query_fields(query: &str, most: usize) -> Result<Fields, InvalidForm> {
+    check_encoding("query", query.as_bytes())?;
     let mut values: BTreeMap<Cow<'_, str>, Vec<Cow<'_, str>>> = BTreeMap::new();
     for (index, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
         if index >= most {
-            return Err(TooManyFields { what: "query", most });
+            return Err(InvalidForm::TooManyFields { what: "query", most });
         }
         values.entry(name).or_default().push(value);
     }
@@ -98,11 +129,12 @@ pub fn query_fields(query: &str, most: usize) -> Result<Fields, TooManyFields> {
 }
 
 /// The form's fields; a name that comes several times is joined with commas.
-pub fn form_fields(body: &[u8], most: usize) -> Result<Fields, TooManyFields> {
+pub fn form_fields(body: &[u8], most: usize) -> Result<Fields, InvalidForm> {
+    check_encoding("form input", body)?;
     let mut values: BTreeMap<String, String> = BTreeMap::new();
     for (index, (name, value)) in form_urlencoded::parse(body).enumerate() {
         if index >= most {
-            return Err(TooManyFields { what: "form input", most });
+            return Err(InvalidForm::TooManyFields { what: "form input", most });
         }
         values
             .entry(name.into_owned())
@@ -132,6 +164,21 @@ mod tests {
         for other in ["/", "/ui", "/v2/x", "/v1"] {
             assert_eq!(resolve(other, None), Target::Unknown, "{other}");
         }
+    }
+
+    #[test]
+    fn an_encoding_that_is_none_is_refused_everywhere() {
+        for bad in ["%", "a%", "%2", "%zz", "%2g", "%%20", "a%20%u0041", "%ff", "%c3%28"] {
+            assert_eq!(resolve(&format!("/v1/{bad}"), None), Target::Malformed, "{bad}");
+            for text in [bad.to_owned(), format!("a={bad}"), format!("{bad}=a&b=c")] {
+                let query = query_fields(&text, 9).unwrap_err();
+                assert_eq!(query, InvalidForm::Encoding { what: "query" }, "{text}");
+                let form = form_fields(text.as_bytes(), 9).unwrap_err();
+                assert_eq!(form, InvalidForm::Encoding { what: "form input" }, "{text}");
+            }
+        }
+        let fields = query_fields("a=%25+%C3%A9&b=", 9).unwrap();
+        assert_eq!(fields.text("a").as_deref(), Some("% \u{e9}"));
     }
 
     #[test]
