@@ -89,6 +89,15 @@ impl Error {
         }
     }
 
+    /// The text without keys of the physical store. Of what is too large it says what, and how large
+    /// it may be.
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::TooLarge { .. } => "the value is larger than the store takes".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether a batch was dropped because a precondition did not hold.
     pub fn is_precondition(&self) -> bool {
         matches!(self, Self::Storage(strongroom_storage::Error::Precondition { .. }))

@@ -40,6 +40,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Missing => ErrorKind::NotFound,
+            Self::Policy(PasswordError::Syntax(strongroom_hcl::ParseError::TooLong { .. })) => {
+                ErrorKind::TooLarge
+            }
             Self::Policy(_) | Self::Name => ErrorKind::Invalid,
             Self::Barrier(error) => error.kind(),
         }

@@ -73,6 +73,9 @@ impl StoreError {
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Policy(PolicyError::Syntax(strongroom_hcl::ParseError::TooLong { .. })) => {
+                ErrorKind::TooLarge
+            }
             Self::Policy(_) | Self::Reserved(..) | Self::Default => ErrorKind::Invalid,
             Self::NoTurn(_) => ErrorKind::Unavailable,
             Self::Barrier(error) => error.kind(),

@@ -5,6 +5,9 @@ use strongroom_types::RawObject;
 
 use crate::engine::{EngineError, StatusKind, StorageError, SystemError};
 
+/// The HTTP status of a request that asks to keep more than the store takes.
+pub(crate) const TOO_LARGE: u16 = 413;
+
 /// An error of an engine's own code.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -94,6 +97,9 @@ impl From<Error> for EngineError {
             Kind::Answered { status: 429, .. } => Self::Status(StatusKind::UpstreamRateLimited),
             // Servers recognise this one by its text, so it has to arrive as it is.
             Kind::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
+            Kind::Storage(StorageError::TooLarge(message)) => {
+                Self::Coded { status: TOO_LARGE, message }
+            }
             other => Self::Internal { message: other.to_string() },
         }
     }
@@ -120,6 +126,15 @@ mod tests {
         assert_eq!(Error::in_doubt("s", "POST /", 500).to_string(), "s: POST / answered 500");
         assert!(Error::internal("the answer makes no sense").is_uncertain());
         assert!(!Error::user("no such region").is_uncertain());
+    }
+
+    #[test]
+    fn what_the_store_does_not_take_is_the_callers_fault() {
+        let text = "the value is larger than the store takes (10 bytes)";
+        let error = StorageError::too_large_from(text).unwrap();
+        let error = EngineError::from(Error::from(error));
+        assert!(matches!(error, EngineError::Coded { status: 413, message } if message == text));
+        assert!(StorageError::too_large_from("the storage device is full").is_none());
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Error {
         match self {
             Self::Revoked => ErrorKind::Denied,
             Self::Contended => ErrorKind::Unavailable,
-            Self::TooDeep | Self::BatchTooLarge => ErrorKind::Invalid,
+            Self::TooDeep => ErrorKind::Invalid,
+            Self::BatchTooLarge => ErrorKind::TooLarge,
             Self::Barrier(error) => error.kind(),
         }
     }

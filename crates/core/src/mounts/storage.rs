@@ -345,6 +345,9 @@ fn storage_error(error: &strongroom_barrier::Error) -> StorageError {
         strongroom_barrier::Error::Storage(Physical::Precondition { key }) => {
             StorageError::Precondition(key.clone())
         }
+        too_large if too_large.kind() == strongroom_types::ErrorKind::TooLarge => {
+            StorageError::TooLarge(too_large.for_clients())
+        }
         other => StorageError::Failed(other.to_string()),
     }
 }

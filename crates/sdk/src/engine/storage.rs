@@ -187,9 +187,23 @@ pub enum StorageError {
     /// The host has no preconditions or no atomic batches.
     #[error("the host's storage can't do this")]
     Unsupported,
+    /// A key, a value or a whole batch is larger than the store takes; nothing was changed. The
+    /// text says which, and how large it may be.
+    #[error("{0}")]
+    TooLarge(String),
     /// The store failed.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Stands in every text of [`StorageError::TooLarge`]: over the plug-in wire an error is its text.
+const TOO_LARGE: &str = "is larger than the store takes";
+
+impl StorageError {
+    /// An error of another host, or one that a plug-in passed on, by its text.
+    pub(crate) fn too_large_from(text: &str) -> Option<Self> {
+        text.contains(TOO_LARGE).then(|| Self::TooLarge(text.to_owned()))
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::engine::{
     Caller, Connection, Data, EngineError, LeaseContext, Leased, MountInfo, Operation, Raw,
     Request, Response, SpecialPaths, StatusKind, StorageError,
 };
+use crate::error::TOO_LARGE;
 use crate::intent::INTENT_FIELD;
 
 /// A request as a message.
@@ -404,6 +405,10 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
             "functionality on this path has been removed" => {
                 EngineError::Coded { status: 404, message: other.to_string() }
             }
+            // Engines pass on what their storage said, with more words around it or without.
+            text if StorageError::too_large_from(text).is_some() => {
+                EngineError::Coded { status: TOO_LARGE, message: text.to_owned() }
+            }
             text => EngineError::internal(text),
         },
     }
@@ -467,7 +472,7 @@ pub(crate) fn storage_error_from_text(text: String) -> StorageError {
     ];
     match known.into_iter().find(|error| error.to_string() == text) {
         Some(error) => error,
-        None => StorageError::Failed(text),
+        None => StorageError::too_large_from(&text).unwrap_or(StorageError::Failed(text)),
     }
 }
 
