@@ -3,6 +3,7 @@
 //! - [`storage`]: where data lies
 //! - [`listener`]: where clients connect
 //! - [`plugin`]: where plug-ins come from
+//! - [`requests`]: how many requests are worked on at the same time
 //! - [`reading`]: files and folders, merged; every message names file, line and column
 //!
 //! Three things can happen to a setting. It is known, and honoured. It can't be honoured and
@@ -14,6 +15,7 @@ mod book;
 pub mod listener;
 pub mod plugin;
 pub mod reading;
+pub mod requests;
 pub mod storage;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use listener::{Endpoint, ForwardingConfig, ListenerConfig, SocketFile, TlsConfig, TlsVersion};
 pub use plugin::PluginConfig;
 pub use reading::{ConfigError, Place};
+pub use requests::RequestLimits;
 pub use storage::StorageConfig;
 use strongroom_hcl::Value;
 use strongroom_telemetry::log::{Format, Level};
@@ -45,6 +48,8 @@ pub struct Config {
     pub default_lease_ttl: Ttl,
     /// The server's longest lease lifetime; zero for 768 h.
     pub max_lease_ttl: Ttl,
+    /// Limits on requests that are being worked on at the same time.
+    pub requests: RequestLimits,
     /// How much is logged.
     pub log_level: Level,
     /// What a log line looks like.
@@ -85,7 +90,7 @@ const WITHOUT_EFFECT: [&str; 12] = [
 ];
 /// A log that nobody cuts fills the disk.
 const ROTATION: [&str; 3] = ["log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files"];
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 20] = [
     "storage",
     "backend",
     "listener",
@@ -97,6 +102,10 @@ const KNOWN: [&str; 16] = [
     "cluster_name",
     "default_lease_ttl",
     "max_lease_ttl",
+    "max_requests",
+    "max_requests_per_mount",
+    "max_unauthenticated_requests",
+    "max_unauthenticated_requests_per_mount",
     "log_level",
     "log_format",
     "log_file",
@@ -177,6 +186,7 @@ impl Config {
         section.text("cluster_name", &mut self.cluster_name)?;
         section.duration("default_lease_ttl", &mut self.default_lease_ttl)?;
         section.duration("max_lease_ttl", &mut self.max_lease_ttl)?;
+        self.requests.merge(&section)?;
         section.parsed("log_level", &mut self.log_level)?;
         section.parsed("log_format", &mut self.log_format)?;
         section.path("log_file", &mut self.log_file)?;

@@ -50,7 +50,11 @@ pub struct ListenerConfig {
     pub forwarding: Option<ForwardingConfig>,
     /// Bytes of a request's body.
     pub max_request_size: usize,
-    /// Bytes that unfinished and large bodies may take together.
+    /// Bytes of the body of a request to a path that needs no token.
+    pub max_unauthenticated_request_size: usize,
+    /// Fields of such a body.
+    pub max_unauthenticated_request_fields: usize,
+    /// Bytes that requests which are being read or worked on may take together.
     pub max_request_bytes_in_flight: usize,
     /// Deepest nesting of a body in JSON.
     pub max_json_depth: usize,
@@ -99,8 +103,10 @@ const WITHOUT_EFFECT: [&str; 5] = [
     "inflight_requests_logging",
 ];
 /// Beside those of the parts.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "max_request_size",
+    "max_unauthenticated_request_size",
+    "max_unauthenticated_request_fields",
     "max_request_bytes_in_flight",
     "max_json_depth",
     "max_request_json_strings",
@@ -122,6 +128,8 @@ impl Default for ListenerConfig {
             tls: None,
             forwarding: None,
             max_request_size: 32 << 20,
+            max_unauthenticated_request_size: 256 << 10,
+            max_unauthenticated_request_fields: 256,
             max_request_bytes_in_flight: 256 << 20,
             max_json_depth: json.depth,
             max_request_json_strings: json.strings,
@@ -180,6 +188,12 @@ impl ListenerConfig {
 
     fn bounds(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
         section.size("max_request_size", &mut self.max_request_size)?;
+        let (size, fields) = (
+            &mut self.max_unauthenticated_request_size,
+            &mut self.max_unauthenticated_request_fields,
+        );
+        section.size("max_unauthenticated_request_size", size)?;
+        section.size("max_unauthenticated_request_fields", fields)?;
         section.size("max_request_bytes_in_flight", &mut self.max_request_bytes_in_flight)?;
         section.size("max_json_depth", &mut self.max_json_depth)?;
         if self.max_json_depth > DEEPEST {

@@ -7,10 +7,11 @@ use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
 use strongroom_telemetry::names;
-use strongroom_types::{Entropy, ErrorKind, Secret, Timestamp, Turns};
+use strongroom_types::{Entropy, Secret, Timestamp, Turns};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{AdmissionControl, RequestPermit};
 use crate::error::Error;
 use crate::init::{Initialised, already_initialised, barrier_options, initialise};
 use crate::refusals::Refusals;
@@ -44,6 +45,7 @@ struct Shared {
     changes: TaskTracker,
     refusals: Refusals,
     meters: Meters,
+    admission: Arc<AdmissionControl>,
 }
 
 /// Metrics of every request, looked up once.
@@ -78,10 +80,12 @@ impl Core {
     /// A sealed core.
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let refusals = Refusals::new(parts.clock.clone());
+        let admission = Arc::new(AdmissionControl::new(settings.admission));
         Self(Arc::new(Shared {
             parts,
             settings,
             refusals,
+            admission,
             open: ArcSwapOption::empty(),
             unsealing: Mutex::new(None),
             seal_config: OnceLock::new(),
@@ -93,20 +97,16 @@ impl Core {
         }))
     }
 
-    /// Answers a request. Dropping the future doesn't stop the work.
-    pub async fn handle(&self, request: Request) -> Result<Answer, Error> {
+    /// Answers a request that was admitted. Dropping the future doesn't stop the work, and the
+    /// request counts among those being worked on until the work ends.
+    pub async fn handle(&self, permit: RequestPermit, request: Request) -> Result<Answer, Error> {
         let open = self.0.open.load_full();
         // A seal doesn't wait for requests that ask for the status: anybody may make them.
         let of_the_open_server = open.as_ref().filter(|_| !status::is_status(&request.path));
         let requests = of_the_open_server.map_or(&self.0.requests, |open| &open.requests);
-        let exempt = status::is_never_refused(&request.path);
-        if !exempt && requests.len() >= self.0.settings.max_in_flight {
-            let text = "too many requests are being answered; try again";
-            return Err(Error::plain(ErrorKind::Unavailable, text));
-        }
         let core = self.clone();
         // Boxed: a task and its outcome are moved about, and that way it is a pointer that moves.
-        let work = Box::pin(async move { crate::pipeline::handle(&core, request).await });
+        let work = Box::pin(async move { crate::pipeline::handle(&core, permit, request).await });
         let work = requests.spawn(work);
         work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
     }
@@ -124,6 +124,11 @@ impl Core {
     /// What is logged of refusals.
     pub(crate) fn refusals(&self) -> &Refusals {
         &self.0.refusals
+    }
+
+    /// Who is let in.
+    pub(crate) fn admission(&self) -> &Arc<AdmissionControl> {
+        &self.0.admission
     }
 
     /// What is measured of every request.

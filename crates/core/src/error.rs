@@ -14,6 +14,8 @@ pub struct Error {
     /// An engine's own choice of status.
     status: Option<u16>,
     data: Option<RawObject>,
+    /// When the client may try again.
+    retry_after_secs: Option<u32>,
 }
 
 /// The forms of an error's text that clients know.
@@ -30,17 +32,29 @@ enum Text {
 impl Error {
     /// The text as it is.
     pub fn plain(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: Text::Plain(text.into()), status: None, data: None }
+        Self {
+            kind,
+            text: Text::Plain(text.into()),
+            status: None,
+            data: None,
+            retry_after_secs: None,
+        }
     }
 
     /// The text as a list of one.
     pub fn listed(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: Text::List(text.into()), status: None, data: None }
+        Self {
+            kind,
+            text: Text::List(text.into()),
+            status: None,
+            data: None,
+            retry_after_secs: None,
+        }
     }
 
     /// No text at all.
     pub fn silent(kind: ErrorKind) -> Self {
-        Self { kind, text: Text::None, status: None, data: None }
+        Self { kind, text: Text::None, status: None, data: None, retry_after_secs: None }
     }
 
     /// The request is wrong.
@@ -83,6 +97,12 @@ impl Error {
         Self::listed(ErrorKind::Internal, text)
     }
 
+    /// Tells the client after how many seconds to try again.
+    #[must_use]
+    pub fn retry_after(self, secs: u32) -> Self {
+        Self { retry_after_secs: Some(secs), ..self }
+    }
+
     /// The text as it is, also where it was a list of one: so paths that need no token say it.
     #[must_use]
     pub fn unlisted(self) -> Self {
@@ -110,6 +130,11 @@ impl Error {
             Text::Plain(text) => vec![text.clone()],
             Text::List(text) => vec![format!("1 error occurred:\n\t* {text}\n\n")],
         }
+    }
+
+    /// After how many seconds the client may try again, if that is known.
+    pub fn retry_after_secs(&self) -> Option<u32> {
+        self.retry_after_secs
     }
 
     /// Data beside the texts.
@@ -169,6 +194,7 @@ impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {
             ErrorKind::Sealed => Self::sealed(),
+            ErrorKind::TooLarge => Self::listed(ErrorKind::TooLarge, error.for_clients()),
             kind => Self::listed(kind, error.to_string()),
         }
     }

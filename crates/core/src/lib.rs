@@ -5,6 +5,7 @@
 //! In reading order:
 //!
 //! - [`request`]: what `http` hands in and gets back; [`error`]: what a failed request says
+//! - [`admission`]: whether a request is worked on, decided from its head
 //! - [`core`]: [`Core`], sealed or unsealed; [`status`]: what it answers while sealed
 //! - [`unsealed`]: [`unsealed::Unsealed`], all that exists only while the keys are in memory
 //! - [`pipeline`]: one request, step by step
@@ -24,6 +25,7 @@
 //!    root-protected.
 //! 3. Test it beside the handler, and record its answers in `tests/golden`.
 
+pub mod admission;
 pub mod auth_token;
 pub mod core;
 pub mod cubbyhole;
@@ -48,6 +50,7 @@ pub mod unsealed;
 pub mod wrapping;
 
 pub use crate::core::Core;
+pub use admission::{AdmissionLimits, RequestHead, RequestPermit};
 pub use error::Error;
 pub use request::{Answer, Envelope, Headers, PassedOn, Request, Verb};
 pub use settings::{Parts, Settings};

@@ -9,6 +9,7 @@ use strongroom_storage::Physical;
 use strongroom_telemetry::Exporter;
 use strongroom_types::{Clock, Entropy, Ttl};
 
+use crate::admission::AdmissionLimits;
 use crate::plugins::Plugins;
 
 /// Settings with safe defaults.
@@ -29,7 +30,7 @@ pub struct Settings {
     /// How long one request may take.
     pub request_timeout: Duration,
     /// Requests worked on at the same time; more are refused.
-    pub max_in_flight: usize,
+    pub admission: AdmissionLimits,
     /// Bounds of the lease keeper.
     pub keeper: KeeperOptions,
     /// How often engines get their periodic call.
@@ -47,7 +48,7 @@ impl Default for Settings {
             cluster_name: None,
             cache_bytes: 8 << 20,
             request_timeout: Duration::from_secs(90),
-            max_in_flight: 8192,
+            admission: AdmissionLimits::default(),
             keeper: KeeperOptions::default(),
             periodic: Duration::from_secs(60),
         }

@@ -75,12 +75,6 @@ pub(crate) fn is_status(path: &str) -> bool {
     name.is_some_and(|name| PATHS.iter().any(|path| path.name == name))
 }
 
-/// Whether no limit may refuse a path: whatever else is going on, an operator sees how the server
-/// is, and can seal and unseal it.
-pub(crate) fn is_never_refused(path: &str) -> bool {
-    is_status(path) || matches!(path, "sys/seal" | "sys/step-down")
-}
-
 pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Error> {
     match (request.path.as_str(), request.verb) {
         ("sys/init", Verb::Read) => {

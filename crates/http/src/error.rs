@@ -1,6 +1,6 @@
 //! From a failed request to a status. This table is the only one; it is shown in the book.
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use strongroom_core::Error;
 use strongroom_types::ErrorKind;
 
@@ -21,14 +21,23 @@ pub fn status(kind: ErrorKind) -> StatusCode {
     }
 }
 
+/// The status of a failed request: an engine's own choice, else that of its kind.
+pub fn status_of(error: &Error) -> StatusCode {
+    let chosen = error.status().and_then(|code| StatusCode::from_u16(code).ok());
+    chosen.unwrap_or_else(|| status(error.kind()))
+}
+
 /// A failed request as HTTP.
 pub fn write(error: &Error) -> Response<Body> {
-    let chosen = error.status().and_then(|code| StatusCode::from_u16(code).ok());
-    let status = chosen.unwrap_or_else(|| status(error.kind()));
+    let status = status_of(error);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(%error, "a request failed");
     }
-    answer::errors(status, &error.texts(), error.data())
+    let mut response = answer::errors(status, &error.texts(), error.data());
+    if let Some(secs) = error.retry_after_secs() {
+        response.headers_mut().insert(header::RETRY_AFTER, secs.into());
+    }
+    response
 }
 
 #[cfg(test)]

@@ -36,43 +36,104 @@ pub mod watch;
 
 #[cfg(test)]
 mod fuzzed;
+#[cfg(test)]
+mod tests;
 
-pub use body::Bodies;
+pub use body::{Bodies, heaviest};
 pub use forwarding::Forwarding;
 pub use listener::{Limits, Listener, TlsSource};
 pub use socket::Socket;
 pub use watch::Timeouts;
 
+use std::pin::pin;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
-use strongroom_core::Core;
+use strongroom_core::{Answer, Core, Request, RequestHead};
+use strongroom_sdk::engine::Connection;
+use tokio::sync::Semaphore;
+
+use crate::request::{Begun, Refusal};
 
 /// The body of every answer: whole and in memory.
 pub type Body = Full<Bytes>;
 
-/// Answers one HTTP request.
+/// What is known of the connection that a request came over. Clones share it.
+#[derive(Clone, Debug)]
+pub struct ConnectionContext {
+    /// The client's end; none on a socket file.
+    pub client: Option<Connection>,
+    /// Requests to paths that are exempt from admission control; more of one connection wait.
+    exempt: Arc<Semaphore>,
+}
+
+/// Requests that one connection may have at exempt paths at the same time.
+const EXEMPT_AT_ONCE: usize = 8;
+
+impl ConnectionContext {
+    /// Of a new connection.
+    pub fn new(client: Option<Connection>) -> Self {
+        Self { client, exempt: Arc::new(Semaphore::new(EXEMPT_AT_ONCE)) }
+    }
+}
+
+/// Answers one HTTP request. It is admitted before anything of its body is read; one that isn't is
+/// answered with what the core says.
 pub async fn handle<B>(
     core: &Core,
     limits: &Limits,
     request: http::Request<B>,
-    connection: Option<strongroom_sdk::engine::Connection>,
+    connection: ConnectionContext,
 ) -> Response<Body>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let head_only = request.method() == http::Method::HEAD;
-    let mut response = match request::read(request, limits, connection).await {
-        // The share is held until the request is answered: till then its body lives on as fields.
-        Ok((read, _share)) => match core.handle(read).await {
-            Ok(answer) => answer::write(answer),
-            Err(error) => error::write(&error),
-        },
-        Err(refusal) => refusal.write(),
+    let mut response = match answered(core, limits, request, connection).await {
+        Ok(answer) => answer::write(answer),
+        Err(response) => response,
     };
     if head_only {
         *response.body_mut() = Body::default();
     }
     response
+}
+
+async fn answered<B>(
+    core: &Core,
+    limits: &Limits,
+    request: http::Request<B>,
+    connection: ConnectionContext,
+) -> Result<Answer, Response<Body>>
+where
+    B: hyper::body::Body<Data = Bytes> + Send,
+{
+    let (head, body) = request.into_parts();
+    let begun = Begun::new(head).map_err(Refusal::write)?;
+    let token = begun.token();
+    let head = RequestHead { path: begun.path(), token: token.as_ref() };
+    let mut permit = match core.admit(head).await {
+        Ok(permit) => permit,
+        Err(error) => {
+            begun.hear_out(body, limits).await;
+            return Err(error::write(&error));
+        }
+    };
+    // Never closed, so this is no error; dropped once the request is answered.
+    let _place = match permit.is_exempt() {
+        true => connection.exempt.acquire().await.ok(),
+        false => None,
+    };
+    let class = request::class_of(&permit);
+    let read = {
+        let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref()));
+        request::read(begun, body, class, check_token, limits, connection.client).await
+    };
+    // The share is held until the request is answered: till then its body lives on as fields.
+    let (request, _share) = read.map_err(Refusal::write)?;
+    let answer = core.handle(permit, Request { token, ..request }).await;
+    answer.map_err(|error| error::write(&error))
 }

@@ -15,17 +15,21 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::Bodies;
+use crate::body::{Bodies, heaviest};
 use crate::forwarding::Forwarding;
 use crate::socket::{Socket, Stream};
 use crate::watch::Timeouts;
-use crate::{Body, connection, misdirected};
+use crate::{Body, ConnectionContext, connection, misdirected};
 
 /// Bounds of a listener.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of a request's body.
     pub max_request_bytes: usize,
+    /// Bytes of the body of a request to a path that needs no token.
+    pub max_unauthenticated_bytes: usize,
+    /// Fields of such a body.
+    pub max_unauthenticated_fields: usize,
     /// Bytes of a body that is a form.
     pub max_form_bytes: usize,
     /// Fields of a form or a query, counted before they are put together.
@@ -44,10 +48,16 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_request_bytes: 32 << 20,
+            max_unauthenticated_bytes: 256 << 10,
+            max_unauthenticated_fields: 256,
             max_form_bytes: 1 << 20,
             max_form_fields: 1024,
             json: JsonLimits::default(),
-            bodies: Bodies::new(256 << 20, 32 << 20),
+            bodies: Bodies::new(
+                256 << 20,
+                heaviest(32 << 20, JsonLimits::default().strings),
+                heaviest(256 << 10, 256),
+            ),
             max_connections: 768,
             timeouts: Timeouts::default(),
         }
@@ -137,9 +147,10 @@ impl Serving {
     ) {
         let timeouts = self.limits.timeouts;
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        let context = ConnectionContext::new(peer);
         let answer = move |request| {
-            let (core, serving) = (core.clone(), self.clone());
-            async move { serving.answer(&core, request, peer).await }
+            let (core, serving, context) = (core.clone(), self.clone(), context.clone());
+            async move { serving.answer(&core, request, context).await }
         };
         match (stream, tls) {
             (Stream::Unix(stream), _) => connection::serve(stream, timeouts, stop, answer).await,
@@ -163,16 +174,17 @@ impl Serving {
         &self,
         core: &Core,
         request: Request<Incoming>,
-        peer: Option<Connection>,
+        context: ConnectionContext,
     ) -> Response<Body> {
-        let client = match (&self.forwarding, peer) {
+        let client = match (&self.forwarding, context.client) {
             (Some(forwarding), Some(peer)) => match forwarding.client(peer, request.headers()) {
                 Ok(client) => Some(client),
                 Err(text) => return Forwarding::refusal(text),
             },
-            _ => peer,
+            (_, peer) => peer,
         };
-        crate::handle(core, &self.limits, request, client).await
+        let context = ConnectionContext { client, ..context };
+        crate::handle(core, &self.limits, request, context).await
     }
 }
 

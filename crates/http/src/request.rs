@@ -1,25 +1,32 @@
 //! From HTTP to a core request: method, target, body, token and headers. Bounds first, then
 //! parsing.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
-use strongroom_core::{Headers, PassedOn, Request, Verb};
+use strongroom_core::{Error, Headers, PassedOn, Request, RequestPermit, Verb};
 use strongroom_sdk::engine::Connection;
+use strongroom_types::fields::{FIELD_OVERHEAD, JsonLimits};
 use strongroom_types::{Fields, Secret, parse_bool};
 
-use crate::body::{Allowed, Share, Unread, begins_json, collect, discard};
+use crate::body::{Allowed, BodyClass, Claim, Share, Unread, begins_json, collect, discard};
 use crate::listener::Limits;
 use crate::target::{Target, form_fields, query_fields, resolve};
-use crate::{Body, answer};
+use crate::{Body, answer, error};
 
 /// A body larger than this is parsed where it keeps no other request waiting.
 const LARGE: usize = 256 << 10;
-/// Bytes of the bodies that anybody may send while the server is sealed. They hold keys, and those
-/// are short.
-const SEALED_BYTES: usize = 64 << 10;
+/// Bytes of the body that anybody may send to initialise a server: it holds keys of operators.
+const INIT_BYTES: usize = 64 << 10;
+/// Bytes and fields of a body at a path that is exempt from admission control. It holds at most a
+/// key share.
+const EXEMPT_BYTES: usize = 4 << 10;
+const EXEMPT_FIELDS: usize = 16;
+/// How long the body of a request that isn't admitted is read on.
+const HEARING_OUT: Duration = Duration::from_secs(5);
 
 /// A request that HTTP alone can refuse.
 #[derive(Debug)]
@@ -27,20 +34,24 @@ pub struct Refusal {
     status: StatusCode,
     texts: Vec<String>,
     location: Option<String>,
+    retry_after_secs: Option<u32>,
 }
 
 impl Refusal {
     fn silent(status: StatusCode) -> Self {
-        Self { status, texts: Vec::new(), location: None }
+        Self { status, texts: Vec::new(), location: None, retry_after_secs: None }
     }
 
     fn saying(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, texts: vec![text.into()], location: None }
+        Self { status, texts: vec![text.into()], location: None, retry_after_secs: None }
     }
 
     /// As an HTTP answer.
     pub fn write(self) -> Response<Body> {
         let mut response = answer::errors(self.status, &self.texts, None);
+        if let Some(secs) = self.retry_after_secs {
+            response.headers_mut().insert(header::RETRY_AFTER, secs.into());
+        }
         if let Some(location) = self.location
             && let Ok(value) = HeaderValue::from_str(&location)
         {
@@ -51,29 +62,83 @@ impl Refusal {
     }
 }
 
-/// Reads a request, or refuses it. The share is what its body holds of the memory for all bodies.
-pub async fn read<B>(
-    request: http::Request<B>,
+/// A request whose head was looked at. Nothing of its body was asked for.
+pub struct Begun {
+    head: Parts,
+    path: String,
+    of_the_api: Vec<(String, String)>,
+}
+
+impl Begun {
+    /// Looks at the path and the headers.
+    ///
+    /// # Errors
+    ///
+    /// What HTTP alone can refuse.
+    pub fn new(head: Parts) -> Result<Self, Refusal> {
+        let path = match resolve(head.uri.path(), head.uri.query()) {
+            Target::Api(path) => path,
+            Target::Redirect(location) => {
+                let refusal = Refusal::silent(StatusCode::TEMPORARY_REDIRECT);
+                return Err(Refusal { location: Some(location), ..refusal });
+            }
+            Target::Unknown => return Err(Refusal::silent(StatusCode::NOT_FOUND)),
+            Target::Malformed => return Err(Refusal::silent(StatusCode::BAD_REQUEST)),
+        };
+        let of_the_api = of_the_api(&head.headers)?;
+        Ok(Self { head, path, of_the_api })
+    }
+
+    /// The path below `/v1/`, decoded.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The token, if one was sent.
+    pub fn token(&self) -> Option<Secret<String>> {
+        token(&self.head.headers)
+    }
+
+    /// Reads on, for a client that sends all it has before it listens. To be called before a
+    /// request that wasn't admitted is answered.
+    pub async fn hear_out<B>(&self, body: B, limits: &Limits)
+    where
+        B: hyper::body::Body<Data = Bytes> + Send,
+    {
+        if goes_on_sending(&self.head, Unread::Announced) {
+            let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
+            let _ = tokio::time::timeout(limits.timeouts.body.min(HEARING_OUT), rest).await;
+        }
+    }
+}
+
+/// Reads the rest of a request that was admitted, or refuses it. The share is what it holds of the
+/// memory for all; `check_token` is waited for before it takes any of that. The token is left out.
+///
+/// # Errors
+///
+/// What is too large, malformed, too slow, or not to be taken from whoever has no valid token.
+pub(crate) async fn read<B, P>(
+    begun: Begun,
+    body: B,
+    class: BodyClass,
+    check_token: Pin<&mut P>,
     limits: &Limits,
     connection: Option<Connection>,
 ) -> Result<(Request, Share), Refusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
+    P: Future<Output = Result<(), Error>> + Send,
 {
-    let (head, body) = request.into_parts();
-    let query = head.uri.query();
-    let path = match resolve(head.uri.path(), query) {
-        Target::Api(path) => path,
-        Target::Redirect(location) => {
-            let refusal = Refusal::silent(StatusCode::TEMPORARY_REDIRECT);
-            return Err(Refusal { location: Some(location), ..refusal });
-        }
-        Target::Unknown => return Err(Refusal::silent(StatusCode::NOT_FOUND)),
-        Target::Malformed => return Err(Refusal::silent(StatusCode::BAD_REQUEST)),
-    };
-    let of_the_api = of_the_api(&head.headers)?;
-    let query = query_fields(query.unwrap_or_default(), limits.max_form_fields);
-    let mut query = query.map_err(|error| bad(&error))?;
+    let Begun { head, path, of_the_api } = begun;
+    let bounds = Bounds::of(class, &path, limits);
+    let mut claim = Claim::new(&limits.bodies, class, check_token);
+    let query = head.uri.query().unwrap_or_default();
+    let head_bytes = weight_of_head(&head);
+    let claimed = claim.grow(head_bytes).await;
+    claimed.map_err(|unread| refusal_of(unread, &mut claim))?;
+    let query = query_fields(query, bounds.form_fields).map_err(|error| bad(&error))?;
+    let mut query = query;
     let verb = verb(&head.method, &path, &mut query)?;
     let (fields, share) = match verb {
         Verb::Write | Verb::Patch => {
@@ -81,14 +146,74 @@ where
                 check_patch_type(&head.headers)?;
             }
             let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
-            let (bytes, share) = whole_body(&head, body, &path, is_form, limits).await?;
-            parsed(bytes, share, is_form, limits).await?
+            let bytes = whole_body(&head, body, is_form, &bounds, limits, &mut claim).await?;
+            parsed(bytes, head_bytes, claim, is_form, bounds).await?
         }
-        Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, Share::default()),
+        Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, claim.settle(head_bytes)),
     };
-    let token = token(&head.headers);
     let headers = Headers { of_the_api, for_engines: Some(Box::new(Kept(head.headers))) };
-    Ok((Request { verb, path, fields, token, headers, connection }, share))
+    Ok((Request { verb, path, fields, token: None, headers, connection }, share))
+}
+
+/// Whose memory a request that was admitted takes.
+pub(crate) fn class_of(permit: &RequestPermit) -> BodyClass {
+    match (permit.is_exempt(), permit.needs_token()) {
+        (true, _) => BodyClass::Exempt,
+        (false, false) => BodyClass::Unauthenticated,
+        (false, true) => BodyClass::Authenticated,
+    }
+}
+
+/// What a body may be at most.
+#[derive(Clone, Copy)]
+struct Bounds {
+    bytes: usize,
+    form_bytes: usize,
+    form_fields: usize,
+    /// Fields at the top.
+    fields: usize,
+    json: JsonLimits,
+}
+
+impl Bounds {
+    fn of(class: BodyClass, path: &str, limits: &Limits) -> Self {
+        let (bytes, fields) = match class {
+            BodyClass::Exempt => (EXEMPT_BYTES, EXEMPT_FIELDS),
+            BodyClass::Unauthenticated => {
+                (limits.max_unauthenticated_bytes, limits.max_unauthenticated_fields)
+            }
+            BodyClass::Authenticated => (usize::MAX, usize::MAX),
+        };
+        let bytes = if path == "sys/init" { bytes.min(INIT_BYTES) } else { bytes };
+        Self {
+            bytes: limits.max_request_bytes.min(bytes),
+            form_bytes: limits.max_form_bytes,
+            form_fields: limits.max_form_fields.min(fields),
+            fields,
+            json: limits.json,
+        }
+    }
+}
+
+/// What a head takes in memory, its query as fields included.
+fn weight_of_head(head: &Parts) -> usize {
+    let query = head.uri.query().unwrap_or_default();
+    let target = head.uri.path().len() + query.len();
+    let headers = head.headers.iter();
+    let headers: usize =
+        headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum();
+    target + headers + weight_of_form(query.as_bytes())
+}
+
+/// What a header takes beside its bytes.
+const HEADER_OVERHEAD: usize = 64;
+
+fn weight_of_form(form: &[u8]) -> usize {
+    if form.is_empty() {
+        return 0;
+    }
+    let fields = form.iter().filter(|byte| **byte == b'&').count() + 1;
+    form.len().saturating_add(fields.saturating_mul(FIELD_OVERHEAD))
 }
 
 fn bad(error: &impl std::fmt::Display) -> Refusal {
@@ -122,24 +247,23 @@ fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal
     }
 }
 
-async fn whole_body<B>(
+async fn whole_body<B, P>(
     head: &Parts,
     body: B,
-    path: &str,
     is_form: bool,
+    bounds: &Bounds,
     limits: &Limits,
-) -> Result<(Bytes, Share), Refusal>
+    claim: &mut Claim<'_, P>,
+) -> Result<Bytes, Refusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
+    P: Future<Output = Result<(), Error>> + Send,
 {
-    let bytes = match path {
-        "sys/init" | "sys/unseal" => limits.max_request_bytes.min(SEALED_BYTES),
-        _ => limits.max_request_bytes,
-    };
-    let allowed = Allowed { bytes, form_bytes: is_form.then_some(limits.max_form_bytes) };
+    let form_bytes = is_form.then_some(bounds.form_bytes);
+    let allowed = Allowed { bytes: bounds.bytes, form_bytes };
     let late = tokio::time::Instant::now() + limits.timeouts.body;
     let mut body = pin!(body);
-    let reading = collect(body.as_mut(), allowed, &limits.bodies);
+    let reading = collect(body.as_mut(), allowed, claim);
     let unread = match tokio::time::timeout_at(late, reading).await {
         Ok(Ok(read)) => return Ok(read),
         Ok(Err(unread)) => unread,
@@ -152,17 +276,35 @@ where
         let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
         let _ = tokio::time::timeout_at(late, rest).await;
     }
-    let (status, text) = match unread {
+    Err(refusal_of(unread, claim))
+}
+
+fn refusal_of<P>(unread: Unread, claim: &mut Claim<'_, P>) -> Refusal
+where
+    P: Future<Output = Result<(), Error>> + Send,
+{
+    match unread {
         Unread::Announced | Unread::TooLarge => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
+            Refusal::saying(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
         }
-        Unread::CutOff => (StatusCode::BAD_REQUEST, "the request's body was cut off"),
-        Unread::Crowded => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many large request bodies at the same time: try again later",
-        ),
-    };
-    Err(Refusal::saying(status, text))
+        Unread::CutOff => {
+            Refusal::saying(StatusCode::BAD_REQUEST, "the request's body was cut off")
+        }
+        Unread::Crowded => {
+            let text = "too many large request bodies at the same time: try again later";
+            let refusal = Refusal::saying(StatusCode::SERVICE_UNAVAILABLE, text);
+            Refusal { retry_after_secs: Some(1), ..refusal }
+        }
+        Unread::Refused => {
+            let error = claim.take_refusal().unwrap_or_else(Error::no_token);
+            Refusal {
+                status: error::status_of(&error),
+                texts: error.texts(),
+                location: None,
+                retry_after_secs: error.retry_after_secs(),
+            }
+        }
+    }
 }
 
 /// Whether a client sends what is left before it listens to its answer. One that asks first was
@@ -171,38 +313,73 @@ fn goes_on_sending(head: &Parts, unread: Unread) -> bool {
     head.version != Version::HTTP_2
         && match unread {
             Unread::Announced => !head.headers.contains_key(header::EXPECT),
-            Unread::TooLarge | Unread::Crowded => true,
+            Unread::TooLarge | Unread::Crowded | Unread::Refused => true,
             Unread::CutOff => false,
         }
 }
 
-/// A large body keeps its thread for a while; other requests wait for the runtime's.
-async fn parsed(
+/// Claims what the fields will take before they are built; then the body itself is let go.
+async fn parsed<P>(
     body: Bytes,
-    share: Share,
+    head_bytes: usize,
+    mut claim: Claim<'_, P>,
     is_form: bool,
-    limits: &Limits,
-) -> Result<(Fields, Share), Refusal> {
-    if body.len() <= LARGE {
-        return Ok((body_fields(&body, is_form, limits)?, share));
+    bounds: Bounds,
+) -> Result<(Fields, Share), Refusal>
+where
+    P: Future<Output = Result<(), Error>> + Send,
+{
+    let unparsed = Unparsed { body, is_form, bounds };
+    let weight = head_bytes + unparsed.weight()?;
+    let claimed = claim.grow(unparsed.body.len() + weight).await;
+    claimed.map_err(|unread| refusal_of(unread, &mut claim))?;
+    if unparsed.body.len() <= LARGE {
+        return Ok((unparsed.fields()?, claim.settle(weight)));
     }
-    let limits = limits.clone();
-    // The share goes along: a client that leaves doesn't free what is still being read.
-    let parsing =
-        tokio::task::spawn_blocking(move || (body_fields(&body, is_form, &limits), share));
-    match parsing.await {
+    // A large body keeps its thread for a while; other requests wait for the runtime's. The share
+    // goes along: a client that leaves doesn't free what is still being read.
+    let share = claim.settle(unparsed.body.len() + weight);
+    match tokio::task::spawn_blocking(move || (unparsed.fields(), share)).await {
         Ok((fields, share)) => Ok((fields?, share)),
         Err(_) => Err(Refusal::silent(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
 /// JSON, whatever the content type says; a form only if it says so and doesn't look like JSON.
-fn body_fields(body: &[u8], is_form: bool, limits: &Limits) -> Result<Fields, Refusal> {
-    let looks_like_json = body.trim_ascii_start().first().is_some_and(|first| begins_json(*first));
-    if is_form && !looks_like_json {
-        return form_fields(body, limits.max_form_fields).map_err(|error| bad(&error));
+struct Unparsed {
+    body: Bytes,
+    is_form: bool,
+    bounds: Bounds,
+}
+
+impl Unparsed {
+    fn is_json(&self) -> bool {
+        let first = self.body.trim_ascii_start().first();
+        !self.is_form || first.is_some_and(|first| begins_json(*first))
     }
-    Fields::parse(body, &limits.json).map_err(|error| bad(&error))
+
+    /// What its fields will take. Refused are those that pass a limit.
+    fn weight(&self) -> Result<usize, Refusal> {
+        if !self.is_json() {
+            return Ok(weight_of_form(&self.body));
+        }
+        let checked = Fields::check(&self.body, &self.bounds.json).map_err(|error| bad(&error))?;
+        if checked.fields() > self.bounds.fields {
+            let most = self.bounds.fields;
+            return Err(bad(&format!(
+                "refused JSON input due to high complexity: exceeded maximum number of fields \
+                 ({most}) of a path that needs no token"
+            )));
+        }
+        Ok(checked.weight())
+    }
+
+    fn fields(&self) -> Result<Fields, Refusal> {
+        if self.is_json() {
+            return Fields::parse(&self.body, &self.bounds.json).map_err(|error| bad(&error));
+        }
+        form_fields(&self.body, self.bounds.form_fields).map_err(|error| bad(&error))
+    }
 }
 
 fn check_patch_type(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -307,6 +484,28 @@ mod tests {
         runtime.block_on(future)
     }
 
+    /// Reads a request with a valid token, past admission.
+    async fn read<B>(
+        request: http::Request<B>,
+        limits: &Limits,
+        connection: Option<Connection>,
+    ) -> Result<(Request, Share), Refusal>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send,
+    {
+        let (head, body) = request.into_parts();
+        let begun = Begun::new(head)?;
+        let class = match begun.path() {
+            path if strongroom_core::admission::is_exempt(path) => BodyClass::Exempt,
+            "sys/init" | "auth/any/login" => BodyClass::Unauthenticated,
+            _ => BodyClass::Authenticated,
+        };
+        let token = begun.token();
+        let valid = pin!(std::future::ready(Ok(())));
+        let (request, share) = super::read(begun, body, class, valid, limits, connection).await?;
+        Ok((Request { token, ..request }, share))
+    }
+
     fn send(
         method: &str,
         target: &str,
@@ -407,7 +606,7 @@ mod tests {
 
     #[tokio::test]
     async fn cve_2023_6337_what_anybody_may_send_to_a_sealed_server_is_small() {
-        let json = format!(r#"{{"key":"{}"}}"#, "x".repeat(SEALED_BYTES));
+        let json = format!(r#"{{"key":"{}"}}"#, "x".repeat(INIT_BYTES));
         for path in ["/v1/sys/unseal", "/v1/sys/init"] {
             assert_eq!(by_default(path, "", json.clone()).await.unwrap_err().0, 413, "{path}");
         }
@@ -416,7 +615,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cve_2023_6337_a_body_without_a_share_is_asked_to_come_again() {
-        let limits = Limits { bodies: crate::Bodies::new(0, 200 << 10), ..Limits::default() };
+        let limits = Limits { bodies: crate::Bodies::new(0, 250 << 10, 0), ..Limits::default() };
         let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(150 << 10));
         let send = async || {
             let body = Full::new(Bytes::from(json.clone()));
@@ -499,7 +698,7 @@ mod tests {
         drop(runtime.spawn_blocking(move || held.recv()));
         runtime.block_on(async {
             let mut large = Box::pin(by_default("/v1/a", "", json(LARGE)));
-            let patience = std::time::Duration::from_millis(1);
+            let patience = Duration::from_millis(1);
             assert!(tokio::time::timeout(patience, large.as_mut()).await.is_err());
             assert!(by_default("/v1/a", "", json(1000)).await.is_ok());
             release.send(()).unwrap();
@@ -570,5 +769,73 @@ mod tests {
         assert!(request.token.unwrap().ct_eq(b"two"));
         let request = send("GET", "/v1/a", &[("authorization", "bearer two")], "").unwrap();
         assert!(request.token.is_none());
+    }
+
+    /// What a request holds of the memory for all while it is answered.
+    async fn held(path: &str, body: String) -> usize {
+        let limits = Limits::default();
+        let before = limits.bodies.available();
+        let request = http::Request::post(path).body(Full::new(Bytes::from(body))).unwrap();
+        let (_, share) = read(request, &limits, None).await.unwrap();
+        let held = before - limits.bodies.available();
+        drop(share);
+        assert_eq!(limits.bodies.available(), before);
+        held
+    }
+
+    #[tokio::test]
+    async fn cve_2023_6337_fields_count_as_the_memory_they_take() {
+        let fields = |count: usize| {
+            let fields: Vec<String> = (0..count).map(|n| format!("\"{n}\":1")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        let body = fields(1999);
+        assert!(body.len() < 18 << 10);
+        // In one frame, and 17 times its bytes.
+        assert!(held("/v1/a", body).await >= 1999 * FIELD_OVERHEAD);
+        assert_eq!(held("/v1/a", fields(10)).await, 0, "what is small is counted by number");
+        let query = format!("/v1/a?{}", "a=b&".repeat(1000));
+        assert!(held(&query, String::new()).await >= 1000 * FIELD_OVERHEAD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cve_2023_6337_bodies_in_one_frame_share_a_bounded_memory() {
+        let limits = Limits { bodies: crate::Bodies::new(4 << 20, 0, 0), ..Limits::default() };
+        let fields: Vec<String> = (0..1999).map(|n| format!("\"{n}\":1")).collect();
+        let body = Bytes::from(format!("{{{}}}", fields.join(",")));
+        let (mut shares, mut refused) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let request = http::Request::post("/v1/a").body(Full::new(body.clone())).unwrap();
+            match read(request, &limits, None).await {
+                Ok((_, share)) => shares.push(share),
+                Err(refusal) => {
+                    let response = refusal.write();
+                    assert_eq!(response.status(), 503);
+                    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+                    refused += 1;
+                }
+            }
+        }
+        // 335 KiB each of 4 MiB, an eighth of which is for others.
+        assert!((5..=11).contains(&shares.len()), "{}", shares.len());
+        assert_eq!(shares.len() + refused, 100);
+    }
+
+    #[tokio::test]
+    async fn cve_2023_6337_paths_without_a_token_take_less() {
+        let login = "/v1/auth/any/login";
+        let status = async |path: &str, body: String| match by_default(path, "", body).await {
+            Ok(_) => 200,
+            Err((status, _)) => status,
+        };
+        let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(256 << 10));
+        assert_eq!(status(login, large.clone()).await, 413);
+        assert_eq!(status("/v1/a", large).await, 200);
+        let fields: Vec<String> = (0..257).map(|n| format!("\"{n}\":1")).collect();
+        let many = format!("{{{}}}", fields.join(","));
+        assert_eq!(status(login, many.clone()).await, 400);
+        assert_eq!(status("/v1/a", many).await, 200);
+        let query = format!("{login}?{}", "a&".repeat(257));
+        assert_eq!(status(&query, String::new()).await, 400);
     }
 }

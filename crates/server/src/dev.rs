@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use strongroom_barrier::SealConfig;
-use strongroom_core::{Error, Request, Verb};
+use strongroom_core::{Error, Request, RequestHead, Verb};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, Secret};
 
@@ -103,7 +103,9 @@ async fn write(
         headers: strongroom_core::Headers::default(),
         connection: None,
     };
-    running.core().handle(request).await.map(|_| ())
+    let head = RequestHead { path: &request.path, token: request.token.as_ref() };
+    let permit = running.core().admit(head).await?;
+    running.core().handle(permit, request).await.map(|_| ())
 }
 
 /// The programs of a folder with their SHA-256, by name.

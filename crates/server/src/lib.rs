@@ -24,9 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_config::{Config, Endpoint, ListenerConfig};
-use strongroom_core::{Core, Parts, Settings};
+use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
 use strongroom_http::{
-    Bodies, Forwarding, Limits, Listener, Socket, Timeouts, TlsSource, descriptors,
+    Bodies, Forwarding, Limits, Listener, Socket, Timeouts, TlsSource, descriptors, heaviest,
 };
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
@@ -296,12 +296,21 @@ fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
     let usual = Limits::default();
     Limits {
         max_request_bytes: config.max_request_size,
+        max_unauthenticated_bytes: config.max_unauthenticated_request_size,
+        max_unauthenticated_fields: config.max_unauthenticated_request_fields,
         json: JsonLimits {
             depth: config.max_json_depth,
             strings: config.max_request_json_strings,
             ..usual.json
         },
-        bodies: Bodies::new(config.max_request_bytes_in_flight, config.max_request_size),
+        bodies: Bodies::new(
+            config.max_request_bytes_in_flight,
+            heaviest(config.max_request_size, config.max_request_json_strings),
+            heaviest(
+                config.max_unauthenticated_request_size.min(config.max_request_size),
+                config.max_unauthenticated_request_fields.min(config.max_request_json_strings),
+            ),
+        ),
         max_connections: descriptors::connections(files, listeners, config.max_connections),
         timeouts: Timeouts {
             header: bound(config.http_read_header_timeout),
@@ -326,6 +335,12 @@ fn settings(options: &Options) -> Settings {
         build_date: options.build_date.clone(),
         storage_type: config.storage.name().to_owned(),
         cluster_name: (!config.cluster_name.is_empty()).then(|| config.cluster_name.clone()),
+        admission: AdmissionLimits {
+            requests: config.requests.all,
+            per_mount: config.requests.per_mount,
+            unauthenticated: config.requests.unauthenticated,
+            unauthenticated_per_mount: config.requests.unauthenticated_per_mount,
+        },
         request_timeout: longest.unwrap_or(usual.request_timeout),
         ..usual
     }

@@ -63,6 +63,48 @@ type Map = BTreeMap<String, Box<RawValue>>;
 
 static NONE: Map = BTreeMap::new();
 
+/// What a field takes in memory beside the bytes of its name and value: two allocations and its
+/// part of a node of the map. Rounded up.
+pub const FIELD_OVERHEAD: usize = 160;
+
+/// A body whose limits were checked and which isn't parsed yet.
+#[derive(Clone, Copy)]
+pub struct CheckedBody<'b> {
+    body: &'b [u8],
+    fields: usize,
+}
+
+impl CheckedBody<'_> {
+    /// Fields at the top, duplicates included.
+    pub fn fields(&self) -> usize {
+        self.fields
+    }
+
+    /// Bytes that its fields will take in memory at most.
+    pub fn weight(&self) -> usize {
+        self.body.len().saturating_add(self.fields.saturating_mul(FIELD_OVERHEAD))
+    }
+
+    /// Reads the fields. An empty body (or only white space, or `null`) has none.
+    ///
+    /// # Errors
+    ///
+    /// If the body isn't JSON, or no object.
+    pub fn parse(self) -> Result<Fields, InvalidJson> {
+        let text = self.body.trim_ascii();
+        if text.is_empty() || text == b"null" {
+            return Ok(Fields::new());
+        }
+        if text.first() != Some(&b'{') {
+            return match serde_json::from_slice::<&RawValue>(text) {
+                Ok(_) => Err(InvalidJson::NotAnObject),
+                Err(error) => Err(syntax(&error)),
+            };
+        }
+        Fields::read(text).map_err(|error| syntax(&error))
+    }
+}
+
 impl Fields {
     /// No fields.
     pub fn new() -> Self {
@@ -71,18 +113,18 @@ impl Fields {
 
     /// Reads a body. An empty one (or only white space, or `null`) has no fields.
     pub fn parse(body: &[u8], limits: &JsonLimits) -> Result<Self, InvalidJson> {
-        check_limits(body, limits)?;
-        let text = body.trim_ascii();
-        if text.is_empty() || text == b"null" {
-            return Ok(Self::new());
-        }
-        if text.first() != Some(&b'{') {
-            return match serde_json::from_slice::<&RawValue>(text) {
-                Ok(_) => Err(InvalidJson::NotAnObject),
-                Err(error) => Err(syntax(&error)),
-            };
-        }
-        Self::read(text).map_err(|error| syntax(&error))
+        Self::check(body, limits)?.parse()
+    }
+
+    /// Checks the limits of a body, and finds out what its fields will take, before anything is
+    /// built from it.
+    ///
+    /// # Errors
+    ///
+    /// If a limit is passed, or a string holds half of a character.
+    pub fn check<'b>(body: &'b [u8], limits: &JsonLimits) -> Result<CheckedBody<'b>, InvalidJson> {
+        let fields = check_limits(body, limits)?;
+        Ok(CheckedBody { body, fields })
     }
 
     /// Reads an object that this server or its engine wrote, without the limits for strangers.
@@ -290,9 +332,11 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Walks the bytes once, before any parser does: depth and counts, and halves of characters. It
-/// needs no valid JSON and accepts a superset of it; the parser behind it judges the syntax.
-fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
+/// needs no valid JSON and accepts a superset of it; the parser behind it judges the syntax. Gives
+/// the number of fields at the top.
+fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> {
     let (mut depth, mut strings, mut values) = (0_usize, 0_usize, 0_usize);
+    let mut fields = 0_usize;
     let mut bytes = body.iter();
     let mut in_scalar = false;
     while let Some(byte) = bytes.next() {
@@ -322,7 +366,13 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
                 depth = depth.saturating_sub(1);
                 false
             }
-            b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => false,
+            b':' => {
+                if depth == 1 {
+                    fields += 1;
+                }
+                false
+            }
+            b',' | b' ' | b'\t' | b'\n' | b'\r' => false,
             _ => true,
         };
         if starts_scalar && !in_scalar {
@@ -339,7 +389,7 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<(), InvalidJson> {
             return Err(InvalidJson::TooComplex("number of values"));
         }
     }
-    Ok(())
+    Ok(fields)
 }
 
 /// How many bytes after `\u` belong to one character: none where they are no hex digits, which the

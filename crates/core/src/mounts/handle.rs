@@ -15,6 +15,7 @@ use strongroom_types::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::storage::InstanceStorage;
+use crate::admission::MountLoad;
 
 /// The engine behind a mount. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ struct Shared {
     /// [`ShutOut`], or zero.
     shut_out: AtomicU8,
     starting: Mutex<Starting>,
+    /// Requests being worked on under the mount; the same for a handle that succeeds this one.
+    load: Arc<MountLoad>,
 }
 
 /// Why no request gets into an engine.
@@ -131,6 +134,7 @@ impl EngineHandle {
             wanted: None,
             shut_out: AtomicU8::new(0),
             starting: Mutex::default(),
+            load: Arc::default(),
         }))
     }
 
@@ -144,6 +148,7 @@ impl EngineHandle {
             wanted: Some(wanted),
             shut_out: AtomicU8::new(0),
             starting: Mutex::default(),
+            load: Arc::default(),
         }))
     }
 
@@ -221,7 +226,13 @@ impl EngineHandle {
             wanted: self.0.wanted.clone(),
             shut_out: AtomicU8::new(0),
             starting: Mutex::default(),
+            load: self.0.load.clone(),
         }))
+    }
+
+    /// Requests being worked on under the mount.
+    pub(crate) fn load(&self) -> &Arc<MountLoad> {
+        &self.0.load
     }
 
     /// Begins to start an engine where none is. None while another attempt is under way or, after

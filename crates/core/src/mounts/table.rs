@@ -9,6 +9,7 @@ use strongroom_telemetry::names;
 
 use super::entry::{Class, MountEntry};
 use super::handle::EngineHandle;
+use crate::admission::MountLoad;
 
 /// All mounts. A change makes a new table; readers take no lock.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,7 @@ pub struct Mounted {
     /// What answers.
     pub backend: Backend,
     times: Times,
+    load: Arc<MountLoad>,
 }
 
 /// What answers below a mount.
@@ -45,7 +47,17 @@ impl Mounted {
     /// Puts an entry and what answers for it together.
     pub fn new(entry: MountEntry, backend: Backend) -> Arc<Self> {
         let info = Arc::new(entry.info());
-        Arc::new(Self { entry, info, backend, times: Times::default() })
+        // Of an engine the handle's: that stays while the entry is changed.
+        let load = match &backend {
+            Backend::Engine(engine) => engine.load().clone(),
+            Backend::System | Backend::Token | Backend::Cubbyhole => Arc::default(),
+        };
+        Arc::new(Self { entry, info, backend, times: Times::default(), load })
+    }
+
+    /// How many requests are being worked on under it.
+    pub(crate) fn load(&self) -> &Arc<MountLoad> {
+        &self.load
     }
 
     /// The metric of how long its engine takes for an operation.

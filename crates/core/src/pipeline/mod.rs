@@ -1,6 +1,7 @@
 //! One request, step by step. Each step is a module; [`handle`] reads like the list of them.
 //!
 //! ```text
+//! (permit)      admission control, before the body was read: see [`crate::admission`]
 //! admit         what is refused unseen: bad paths, headers whose meaning isn't built
 //! (status)      what is answered while sealed
 //! route         the longest mount, and whether the path needs a token
@@ -30,6 +31,7 @@ use route::Routed;
 use strongroom_telemetry::Stopwatch;
 use strongroom_token::TokenKey;
 
+use crate::admission::RequestPermit;
 use crate::core::Core;
 use crate::error::Error;
 use crate::headers;
@@ -39,14 +41,18 @@ use crate::unsealed::Unsealed;
 use crate::wrapping;
 
 /// Answers a request.
-pub(crate) async fn handle(core: &Core, request: Request) -> Result<Answer, Error> {
+pub(crate) async fn handle(
+    core: &Core,
+    mut permit: RequestPermit,
+    request: Request,
+) -> Result<Answer, Error> {
     let watch = Stopwatch::start();
-    let answer = steps(core, request).await;
+    let answer = steps(core, &mut permit, request).await;
     core.meters().answered(answer.is_ok(), watch.elapsed_ms());
     answer
 }
 
-async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
+async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Result<Answer, Error> {
     let admitted = admit::admit(request, &**core.entropy())?;
     if status::answers(&admitted) {
         return Box::pin(status::handle(core, admitted)).await;
@@ -62,7 +68,7 @@ async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
     let clock = open.clock().clone();
     let late = clock.sleep(open.settings.request_timeout);
     tokio::select! {
-        answer = through(open, admitted) => answer,
+        answer = through(open, permit, admitted) => answer,
         () = late => Err(Error::internal("the request took too long and was given up")),
     }
 }
@@ -70,6 +76,7 @@ async fn steps(core: &Core, request: Request) -> Result<Answer, Error> {
 /// The steps that need an open server. Dropping this leaves nothing half done.
 pub(crate) async fn through(
     open: Arc<Unsealed>,
+    permit: &mut RequestPermit,
     admitted: admit::Admitted,
 ) -> Result<Answer, Error> {
     let mut routed = route::route(&open, admitted);
@@ -79,6 +86,9 @@ pub(crate) async fn through(
     routed.request.headers = Headers::default();
     let caller = authenticate::authenticate(&open, &routed).await;
     let caller = caller.map_err(|error| wrapping::spent_meanwhile(&routed, error))?;
+    if caller.is_some() && !routed.open_to_all {
+        permit.authenticated();
+    }
     let last = caller.as_ref().filter(|caller| caller.last_use);
     let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
     let order = wrapping::Order::of(&routed, caller.as_ref());

@@ -40,7 +40,14 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
             headers: BTreeMap::new(),
         };
     };
-    let (open_to_all, root) = match &mounted.backend {
+    let (open_to_all, root) = special_access(&mounted.backend, below);
+    let (mounted, below) = (Some(mounted.clone()), below.to_owned());
+    Routed { request, mounted, below, open_to_all, root, headers: BTreeMap::new() }
+}
+
+/// Whether a path of a mount needs no token, and whether it needs `sudo`.
+pub(crate) fn special_access(backend: &Backend, below: &str) -> (bool, bool) {
+    match backend {
         Backend::System => of_endpoint(access(sys::ENDPOINTS, below)),
         Backend::Token => of_endpoint(access(auth_token::ENDPOINTS, below)),
         Backend::Cubbyhole => (false, false),
@@ -48,9 +55,7 @@ pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
         Backend::Engine(engine) => {
             engine.instance().map_or((false, false), |instance| of_engine(&instance, below))
         }
-    };
-    let (mounted, below) = (Some(mounted.clone()), below.to_owned());
-    Routed { request, mounted, below, open_to_all, root, headers: BTreeMap::new() }
+    }
 }
 
 impl Routed {

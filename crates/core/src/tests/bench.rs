@@ -20,7 +20,7 @@ use super::door::Door;
 use super::outside::Outside;
 use crate::plugins::{PluginError, PluginSpec, PluginType, Plugins};
 use crate::request::{Answer, Envelope, Request, Verb};
-use crate::{Core, Error, Parts, Settings};
+use crate::{AdmissionLimits, Core, Error, Parts, RequestHead, RequestPermit, Settings};
 
 /// Linked-in engines; "plug-ins" are the same engines under another version.
 #[derive(Debug, Default)]
@@ -124,6 +124,13 @@ impl Bench {
     }
 
     pub(crate) async fn over(physical: Arc<dyn Physical>) -> Self {
+        Self::with_limits(physical, AdmissionLimits::default()).await
+    }
+
+    pub(crate) async fn with_limits(
+        physical: Arc<dyn Physical>,
+        admission: AdmissionLimits,
+    ) -> Self {
         let (clock, outside, linked) =
             (ManualClock::default(), Outside::default(), Arc::new(Linked::default()));
         {
@@ -131,7 +138,8 @@ impl Bench {
             factories.insert("kv".to_owned(), strongroom_engine_kv::blueprint());
             factories.insert("outside".to_owned(), outside.blueprint("1.0.0"));
         }
-        let settings = Settings { version: "2.0.0".to_owned(), ..Settings::default() };
+        let version = "2.0.0".to_owned();
+        let settings = Settings { version, admission, ..Settings::default() };
         let core = make_core(&physical, &clock, &linked, &settings);
         let config = SealConfig::new(1, 1).unwrap();
         let mut made = core.initialise(config, None).await.unwrap();
@@ -185,7 +193,17 @@ impl Bench {
         let header = |(name, value): &(&str, &str)| ((*name).to_owned(), vec![(*value).to_owned()]);
         let headers = headers.iter().map(header).collect::<BTreeMap<_, _>>().into();
         let path = path.to_owned();
-        self.core.handle(Request { verb, path, fields, token, headers, connection: None }).await
+        self.handle(Request { verb, path, fields, token, headers, connection: None }).await
+    }
+
+    pub(crate) async fn handle(&self, request: Request) -> Result<Answer, Error> {
+        handle(&self.core, request).await
+    }
+
+    /// As `http` asks for one.
+    pub(crate) async fn permit(&self, path: &str, token: &str) -> Result<RequestPermit, Error> {
+        let token = (!token.is_empty()).then(|| Secret::from_text(token));
+        self.core.admit(RequestHead { path, token: token.as_ref() }).await
     }
 
     /// From an address, as requests over TCP come.
@@ -199,7 +217,7 @@ impl Bench {
         let connection = Some(Connection { address: address.parse().unwrap(), port: 4711 });
         let (fields, token) = (Fields::new(), Some(Secret::from_text(token)));
         let (path, headers) = (path.to_owned(), crate::Headers::default());
-        self.core.handle(Request { verb, path, fields, token, headers, connection }).await
+        self.handle(Request { verb, path, fields, token, headers, connection }).await
     }
 
     /// As root; must work.
@@ -279,6 +297,13 @@ impl Bench {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// As `http` does: admitted by its head, then handled.
+pub(crate) async fn handle(core: &Core, request: Request) -> Result<Answer, Error> {
+    let head = RequestHead { path: &request.path, token: request.token.as_ref() };
+    let permit = core.admit(head).await?;
+    core.handle(permit, request).await
 }
 
 pub(crate) fn make_core(

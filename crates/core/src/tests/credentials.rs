@@ -151,7 +151,8 @@ async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
         let (path, headers) = ("out/creds/dev".to_owned(), crate::Headers::default());
         let fields = strongroom_types::Fields::new();
         let verb = Verb::Read;
-        core.handle(crate::Request { verb, path, fields, token, headers, connection: None }).await
+        let request = crate::Request { verb, path, fields, token, headers, connection: None };
+        super::bench::handle(&core, request).await
     });
     bench.settle().await;
     assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 1));
@@ -334,7 +335,8 @@ async fn the_last_use_ends_the_token_even_if_its_request_is_given_up() {
         connection: None,
     };
     let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
-    let last = crate::pipeline::through(bench.core.open().unwrap(), admitted);
+    let mut permit = bench.permit("out/creds/dev", &token).await.unwrap();
+    let last = crate::pipeline::through(bench.core.open().unwrap(), &mut permit, admitted);
     // Dropped in the engine, as when the server gives a request up.
     tokio::select! {
         answer = last => panic!("it can't have ended: {answer:?}"),

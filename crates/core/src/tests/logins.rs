@@ -278,9 +278,10 @@ async fn a_login_that_is_given_up_after_the_method_answered_is_waited_for() {
     let request = request("auth/gate/login/bob", &[], None);
     let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
     let open = bench.core.open().unwrap();
+    let mut permit = bench.permit("auth/gate/login/bob", "").await.unwrap();
     held.hold("token/id/");
     {
-        let login = crate::pipeline::through(open.clone(), admitted);
+        let login = crate::pipeline::through(open.clone(), &mut permit, admitted);
         tokio::select! {
             answer = login => panic!("it can't have ended: {answer:?}"),
             () = bench.settle() => {}
@@ -334,11 +335,11 @@ async fn cve_2026_4525_the_servers_token_never_reaches_an_engine() {
             ("x-mine", root.clone()),
             ("x-mine", format!("token={other}")),
         ] {
-            bench.core.handle(request(path, &[(name, &value)], Some(&root))).await.unwrap();
+            bench.handle(request(path, &[(name, &value)], Some(&root))).await.unwrap();
             assert!(bench.door().seen().headers.is_empty(), "{name}: {value}");
         }
         let foreign = [("authorization", "Bearer eyJhbGciOi.J9.x"), ("x-mine", "v"), ("x-no", "v")];
-        bench.core.handle(request(path, &foreign, Some(&root))).await.unwrap();
+        bench.handle(request(path, &foreign, Some(&root))).await.unwrap();
         let seen = bench.door().seen().headers;
         assert_eq!(seen.keys().collect::<Vec<_>>(), ["authorization", "x-mine"], "{path}");
     }

@@ -1,6 +1,7 @@
 //! The core as a whole, in memory, on a clock moved by hand: KV, and an engine that issues
 //! credentials of an outside system that the tests can look into.
 
+mod admission;
 mod batch_tokens;
 mod bench;
 mod credentials;
@@ -22,6 +23,7 @@ mod seal;
 mod sealing;
 mod token_roles;
 mod tokens;
+mod too_large;
 mod wrapping;
 mod wrapping_attacks;
 

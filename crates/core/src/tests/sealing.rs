@@ -103,7 +103,7 @@ async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
             headers: crate::Headers::default(),
             connection: None,
         };
-        core.handle(request).await
+        super::bench::handle(&core, request).await
     });
     bench.settle().await;
     let open = bench.core.open().unwrap();
@@ -174,7 +174,7 @@ async fn anonymous_init(core: crate::Core) -> String {
         headers: crate::Headers::default(),
         connection: None,
     };
-    core.handle(request).await.unwrap_err().to_string()
+    super::bench::handle(&core, request).await.unwrap_err().to_string()
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
 #[tokio::test]
 async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refused() {
     let mut bench = busy_server().await;
-    bench.settings.max_in_flight = 2;
+    bench.settings.admission.requests = 2;
     bench.restart().await;
     bench.settle().await;
     bench.outside.set(Mood::Slow);
@@ -240,13 +240,13 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
                 headers: crate::Headers::default(),
                 connection: None,
             };
-            core.handle(request).await
+            super::bench::handle(&core, request).await
         })
     };
     let hanging = [hang(), hang()];
     bench.settle().await;
     assert_eq!(bench.fails(Verb::Read, "kv/a", "").await.kind(), ErrorKind::Unavailable);
-    for path in ["sys/health", "sys/seal-status", "sys/init", "sys/leader"] {
+    for path in ["sys/health", "sys/seal-status", "sys/leader"] {
         bench.ok_as("", Verb::Read, path, "").await;
     }
     let key = format!(r#"{{"key":"{}"}}"#, "ab".repeat(32));

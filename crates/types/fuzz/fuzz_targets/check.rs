@@ -15,6 +15,8 @@ pub(crate) fn any_body(bytes: &[u8]) {
     let other = serde_json::from_slice::<Value>(bytes);
     match Fields::parse(bytes, &LIMITS) {
         Ok(fields) => {
+            let checked = Fields::check(bytes, &LIMITS).expect("it was within the limits");
+            assert!(checked.fields() >= fields.len(), "no field is forgotten in the count");
             if !bytes.trim_ascii().is_empty() {
                 let other = other.expect("another reader reads it too");
                 let other = other.as_object().cloned().unwrap_or_default();

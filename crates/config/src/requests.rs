@@ -1,0 +1,50 @@
+//! Limits on requests that are being worked on at the same time.
+//!
+//! ```
+//! # use strongroom_config::Config;
+//! let config = Config::parse(
+//!     r#"
+//!     storage "inmem" {}
+//!     listener "tcp" { tls_disable = true }
+//!
+//!     max_requests                           = 4096
+//!     max_requests_per_mount                 = 512
+//!     max_unauthenticated_requests           = 512
+//!     max_unauthenticated_requests_per_mount = 64
+//!     "#,
+//!     "server.hcl",
+//! )?;
+//! assert_eq!(config.requests.per_mount, 512);
+//! # Ok::<(), strongroom_config::ConfigError>(())
+//! ```
+
+use crate::reading::{ConfigError, Section};
+
+/// How many requests may be worked on at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// All of them.
+    pub all: usize,
+    /// Under one mount.
+    pub per_mount: usize,
+    /// Without a valid token.
+    pub unauthenticated: usize,
+    /// Without a valid token, under one mount.
+    pub unauthenticated_per_mount: usize,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self { all: 8192, per_mount: 1024, unauthenticated: 2048, unauthenticated_per_mount: 256 }
+    }
+}
+
+impl RequestLimits {
+    pub(crate) fn merge(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
+        section.size("max_requests", &mut self.all)?;
+        section.size("max_requests_per_mount", &mut self.per_mount)?;
+        section.size("max_unauthenticated_requests", &mut self.unauthenticated)?;
+        let per_mount = &mut self.unauthenticated_per_mount;
+        section.size("max_unauthenticated_requests_per_mount", per_mount)
+    }
+}

@@ -1,0 +1,358 @@
+//! Admission control: whether a request is worked on is decided from its head, before anything of
+//! its body is read or parsed.
+//!
+//! Four limits count requests that are being worked on: all of them, those under one mount, those
+//! that no valid token stands behind yet, and of the latter those under one path prefix. A request
+//! counts as *unauthenticated* until its token was found valid; on a path that needs no token it
+//! stays so to its end. Where a limit for unauthenticated requests is reached, a token that was
+//! sent is looked up at once, so that only its holder gets past.
+//!
+//! A request counts from its admission until its work ends, also if the client has gone meanwhile.
+//! Paths by which an operator looks after the server ([`is_exempt`]) count nowhere: no number of
+//! other requests keeps anybody from them. `http` limits them for each connection.
+//!
+//! Unauthenticated requests are counted by the first part of their path and not by their mount:
+//! else whoever fills the limit of a path could tell from the refusals whether a mount is there.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::Gauge;
+use strongroom_telemetry::names;
+use strongroom_types::{ErrorKind, Secret};
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::mounts::Mounted;
+use crate::pipeline::route;
+use crate::unsealed::Unsealed;
+
+/// Limits on the requests that are being worked on at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// All requests; the last resort.
+    pub requests: usize,
+    /// Requests under one mount. Paths without a mount are one more mount.
+    pub per_mount: usize,
+    /// Requests without a valid token.
+    pub unauthenticated: usize,
+    /// Requests without a valid token whose paths begin alike: `kv`, `auth/ldap`.
+    pub unauthenticated_per_mount: usize,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self {
+            requests: 8192,
+            per_mount: 1024,
+            unauthenticated: 2048,
+            unauthenticated_per_mount: 256,
+        }
+    }
+}
+
+/// What is known of a request before its body is read.
+#[derive(Clone, Copy)]
+pub struct RequestHead<'h> {
+    /// The path below `/v1/`, percent-decoded.
+    pub path: &'h str,
+    /// The token, if one was sent.
+    pub token: Option<&'h Secret<String>>,
+}
+
+/// When a refused client may come again.
+const RETRY_AFTER_SECS: u32 = 1;
+/// Locks over the counters of prefixes, so that requests rarely meet at one.
+const SHARDS: usize = 16;
+/// The label of everything that isn't under a mount.
+const UNKNOWN_MOUNT: &str = "unknown";
+
+/// Paths that are answered however many other requests there are: the state of the server, and
+/// sealing and unsealing it.
+pub fn is_exempt(path: &str) -> bool {
+    const NAMES: [&str; 6] = ["health", "seal-status", "leader", "unseal", "seal", "step-down"];
+    path.strip_prefix("sys/").is_some_and(|name| NAMES.contains(&name))
+}
+
+/// Counts the requests that are being worked on.
+pub(crate) struct AdmissionControl {
+    limits: AdmissionLimits,
+    requests: AtomicUsize,
+    unauthenticated: AtomicUsize,
+    /// How many unauthenticated requests there are of each prefix, by a keyed hash of it. A prefix
+    /// without requests has no entry, so there are never more entries than requests.
+    by_prefix: [Mutex<HashMap<u64, usize>>; SHARDS],
+    prefix_hasher: RandomState,
+    /// Requests that lie under no mount.
+    unknown: Arc<MountLoad>,
+    in_flight: Gauge,
+}
+
+/// How many requests are being worked on under a mount.
+#[derive(Debug, Default)]
+pub(crate) struct MountLoad(AtomicUsize);
+
+/// Leave to work on a request. It counts until it is dropped.
+pub struct RequestPermit {
+    control: Arc<AdmissionControl>,
+    /// None for exempt paths.
+    counted: Option<Counted>,
+    needs_token: bool,
+}
+
+struct Counted {
+    mount: Arc<MountLoad>,
+    /// The hash of the path's prefix, while the request counts as unauthenticated.
+    prefix: Option<u64>,
+}
+
+impl AdmissionControl {
+    pub(crate) fn new(limits: AdmissionLimits) -> Self {
+        Self {
+            limits,
+            requests: AtomicUsize::new(0),
+            unauthenticated: AtomicUsize::new(0),
+            by_prefix: Default::default(),
+            prefix_hasher: RandomState::new(),
+            unknown: Arc::default(),
+            in_flight: metrics::gauge!(names::IN_FLIGHT),
+        }
+    }
+
+    /// Counts a request under a mount, and among all.
+    fn count(self: &Arc<Self>, mount: Arc<MountLoad>) -> Result<RequestPermit, Limit> {
+        if !raise(&self.requests, self.limits.requests) {
+            return Err(Limit::Server);
+        }
+        if !raise(&mount.0, self.limits.per_mount) {
+            self.requests.fetch_sub(1, Ordering::Relaxed);
+            return Err(Limit::Mount);
+        }
+        self.in_flight.increment(1);
+        let counted = Some(Counted { mount, prefix: None });
+        Ok(RequestPermit { control: self.clone(), counted, needs_token: true })
+    }
+
+    /// Counts one more unauthenticated request of a prefix; false if there are too many.
+    fn count_unauthenticated(&self, prefix: u64) -> bool {
+        if !raise(&self.unauthenticated, self.limits.unauthenticated) {
+            return false;
+        }
+        let fits = {
+            let mut counts = self.shard(prefix);
+            let count = counts.entry(prefix).or_default();
+            let fits = *count < self.limits.unauthenticated_per_mount;
+            if fits {
+                *count += 1;
+            }
+            fits
+        };
+        if !fits {
+            self.unauthenticated.fetch_sub(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn forget_unauthenticated(&self, prefix: u64) {
+        let mut counts = self.shard(prefix);
+        if let Some(count) = counts.get_mut(&prefix) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&prefix);
+            }
+        }
+        self.unauthenticated.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn shard(&self, prefix: u64) -> std::sync::MutexGuard<'_, HashMap<u64, usize>> {
+        let [first, ..] = &self.by_prefix;
+        let index = usize::try_from(prefix).unwrap_or_default() % SHARDS;
+        let shard = self.by_prefix.get(index).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds one if that stays within the limit.
+fn raise(count: &AtomicUsize, limit: usize) -> bool {
+    let before = count.fetch_add(1, Ordering::Relaxed);
+    if before >= limit {
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+    before < limit
+}
+
+/// The first part of a path; of an auth method's, the first two.
+fn prefix_of(path: &str) -> &str {
+    let parts = if path.starts_with("auth/") { 2 } else { 1 };
+    let end = path.match_indices('/').nth(parts - 1).map(|(at, _)| at);
+    end.and_then(|end| path.get(..end)).unwrap_or(path)
+}
+
+impl RequestPermit {
+    /// Whether the request was let in because it serves the operation of the server, and counts
+    /// nowhere.
+    pub fn is_exempt(&self) -> bool {
+        self.counted.is_none()
+    }
+
+    /// Whether a token is needed at this path.
+    pub fn needs_token(&self) -> bool {
+        self.needs_token
+    }
+
+    /// Whether the request counts among those without a valid token.
+    pub fn is_unauthenticated(&self) -> bool {
+        self.counted.as_ref().is_some_and(|counted| counted.prefix.is_some())
+    }
+
+    /// A valid token stands behind the request from now on.
+    pub(crate) fn authenticated(&mut self) {
+        let prefix = self.counted.as_mut().and_then(|counted| counted.prefix.take());
+        if let Some(prefix) = prefix {
+            self.control.forget_unauthenticated(prefix);
+        }
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.authenticated();
+        if let Some(counted) = &self.counted {
+            counted.mount.0.fetch_sub(1, Ordering::Relaxed);
+            self.control.requests.fetch_sub(1, Ordering::Relaxed);
+            self.control.in_flight.decrement(1);
+        }
+    }
+}
+
+impl std::fmt::Debug for RequestPermit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestPermit")
+            .field("exempt", &self.is_exempt())
+            .field("unauthenticated", &self.is_unauthenticated())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The limit that a request was refused by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Server,
+    Mount,
+    Unauthenticated,
+}
+
+impl Limit {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Mount => "mount",
+            Self::Unauthenticated => "unauthenticated",
+        }
+    }
+
+    /// The refusal, counted for the mount. What the client hears is the same for every path.
+    fn refuse(self, mounted: Option<&Mounted>) -> Error {
+        let mount = mounted.map_or_else(|| UNKNOWN_MOUNT.to_owned(), |it| it.entry.route());
+        metrics::counter!(names::REQUESTS_REFUSED, "mount" => mount, "limit" => self.label())
+            .increment(1);
+        let (kind, text) = match self {
+            Self::Server => (
+                ErrorKind::Unavailable,
+                "the server is working on as many requests as it may; try again later",
+            ),
+            Self::Mount => (
+                ErrorKind::Unavailable,
+                "too many requests to this part of the server are being worked on; try again later",
+            ),
+            Self::Unauthenticated => (
+                ErrorKind::Limited,
+                "too many requests without a valid token are being worked on; try again later",
+            ),
+        };
+        Error::plain(kind, text).retry_after(RETRY_AFTER_SECS)
+    }
+}
+
+impl Core {
+    /// Decides whether a request is worked on. To be asked before its body is read; the permit is
+    /// then given to [`Core::handle`].
+    ///
+    /// # Errors
+    ///
+    /// `Limited` or `Unavailable` if a limit is reached, with when to try again; `Sealed` for what
+    /// a sealed server doesn't do; `Denied` if a limit for requests without a valid token is
+    /// reached and the token that was sent is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is counted once the future is dropped.
+    pub async fn admit(&self, head: RequestHead<'_>) -> Result<RequestPermit, Error> {
+        let control = self.admission();
+        if is_exempt(head.path) {
+            let control = control.clone();
+            return Ok(RequestPermit { control, counted: None, needs_token: false });
+        }
+        let open = match self.open() {
+            Ok(open) => Some(open),
+            Err(_) if head.path == "sys/init" => None,
+            Err(sealed) => return Err(sealed),
+        };
+        let table = open.as_ref().map(|open| open.mounts.table());
+        let place = table.as_ref().and_then(|table| table.route(head.path));
+        let mounted = place.map(|(mounted, _)| &**mounted);
+        let load = mounted.map_or(&control.unknown, Mounted::load);
+        let refuse = |limit: Limit| limit.refuse(mounted);
+        let mut permit = control.count(load.clone()).map_err(refuse)?;
+        let needs_no_token = |(mounted, below): (&Arc<Mounted>, &str)| {
+            route::special_access(&mounted.backend, below).0
+        };
+        permit.needs_token = open.is_some() && !place.is_some_and(needs_no_token);
+        let prefix = control.prefix_hasher.hash_one(prefix_of(head.path));
+        if control.count_unauthenticated(prefix) {
+            if let Some(counted) = &mut permit.counted {
+                counted.prefix = Some(prefix);
+            }
+            return Ok(permit);
+        }
+        match (open, head.token) {
+            (Some(open), Some(token)) if permit.needs_token => {
+                look_up(&open, token).await?;
+                Ok(permit)
+            }
+            _ => Err(refuse(Limit::Unauthenticated)),
+        }
+    }
+
+    /// Makes sure that a valid token stands behind a request, where one is needed: for whatever a
+    /// stranger must not have, such as the memory for a large body.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` without a valid token.
+    pub async fn authenticate_early(
+        &self,
+        permit: &mut RequestPermit,
+        token: Option<&Secret<String>>,
+    ) -> Result<(), Error> {
+        if !permit.needs_token || !permit.is_unauthenticated() {
+            return Ok(());
+        }
+        let token = token.ok_or_else(Error::no_token)?;
+        look_up(&*self.open()?, token).await?;
+        permit.authenticated();
+        Ok(())
+    }
+}
+
+/// Only whether the token is valid: no use of it is counted, and nothing is allowed by it.
+async fn look_up(open: &Unsealed, token: &Secret<String>) -> Result<(), Error> {
+    let id = token.expose_secret();
+    if id.is_empty() {
+        return Err(Error::no_token());
+    }
+    let found = open.stores.tokens.look_up(id, open.clock().now()).await?;
+    found.map(|_| ()).ok_or_else(Error::no_token)
+}

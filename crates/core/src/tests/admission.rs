@@ -1,0 +1,176 @@
+//! How many requests are worked on, and which are whatever the number.
+
+use std::sync::Arc;
+
+use strongroom_storage::memory::Memory;
+use strongroom_types::ErrorKind;
+use strongroom_types::clock::BoxFuture;
+
+use super::Bench;
+use crate::request::{Answer, Verb};
+use crate::{AdmissionLimits, Error};
+
+const LIMITS: AdmissionLimits = AdmissionLimits {
+    requests: 20,
+    per_mount: 4,
+    unauthenticated: 6,
+    unauthenticated_per_mount: 2,
+};
+
+/// A server with few places, an auth method and two secrets engines.
+async fn small_server() -> Bench {
+    let bench = Bench::with_limits(Arc::new(Memory::new()), LIMITS).await;
+    bench.write("sys/auth/gate", r#"{"type":"door"}"#).await;
+    bench.write("sys/auth/other", r#"{"type":"door"}"#).await;
+    bench.write("sys/mounts/hung", r#"{"type":"door-engine"}"#).await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    bench.write("kv/a", r#"{"x":"1"}"#).await;
+    bench
+}
+
+type Pending<'b> = BoxFuture<'b, Result<Answer, Error>>;
+
+/// Requests to an engine that hangs, each begun.
+async fn hang<'b>(bench: &'b Bench, path: &'b str, token: &'b str, n: usize) -> Vec<Pending<'b>> {
+    bench.door().is_slow(true);
+    let mut all: Vec<Pending<'b>> = Vec::new();
+    for _ in 0..n {
+        let mut one: Pending<'b> = Box::pin(bench.send(Verb::Write, path, token, ""));
+        assert!(futures_util::poll!(&mut one).is_pending(), "{path}");
+        bench.settle().await;
+        all.push(one);
+    }
+    all
+}
+
+#[tokio::test]
+async fn sr_2026_03_a_hung_mount_affects_only_itself() {
+    let bench = small_server().await;
+    let hung = hang(&bench, "hung/inside/a", &bench.root, LIMITS.per_mount).await;
+    let full = bench.fails(Verb::Read, "hung/b", "").await;
+    assert_eq!((full.kind(), full.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
+    assert_eq!(bench.read("kv/a").await.text("x"), "1");
+    for path in ["sys/health", "sys/seal-status", "sys/leader"] {
+        bench.ok_as("", Verb::Read, path, "").await;
+    }
+    bench.ok_as("", Verb::Read, "sys/init", "").await;
+    // The clients go, the work goes on.
+    drop(hung);
+    bench.settle().await;
+    assert_eq!(bench.fails(Verb::Read, "hung/b", "").await.kind(), ErrorKind::Unavailable);
+    for _ in 0..LIMITS.per_mount {
+        bench.door().go_on();
+        bench.settle().await;
+    }
+    bench.read("hung/b").await;
+}
+
+#[tokio::test]
+async fn sr_2026_03_a_full_server_still_seals_and_unseals() {
+    let bench = small_server().await;
+    let mut all = hang(&bench, "hung/inside/a", &bench.root, LIMITS.per_mount).await;
+    bench.write("sys/mounts/hung2", r#"{"type":"door-engine"}"#).await;
+    for n in 3..=5 {
+        bench.write(&format!("sys/mounts/hung{n}"), r#"{"type":"door-engine"}"#).await;
+    }
+    for path in ["hung2/inside/a", "hung3/inside/a", "hung4/inside/a", "hung5/inside/a"] {
+        all.extend(hang(&bench, path, &bench.root, LIMITS.per_mount).await);
+    }
+    let full = bench.fails(Verb::Read, "kv/a", "").await;
+    assert_eq!((full.kind(), full.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
+    bench.ok_as("", Verb::Read, "sys/health", "").await;
+    bench.write("sys/step-down", "").await;
+    bench.write("sys/seal", "").await;
+    assert!(bench.core.is_sealed());
+    drop(all);
+}
+
+#[tokio::test]
+async fn sr_2026_03_logins_that_hang_keep_nobody_else_out() {
+    let bench = small_server().await;
+    let most = LIMITS.unauthenticated_per_mount;
+    let hung = hang(&bench, "auth/gate/login/bob", "", most).await;
+    let full = bench.fails_as("", Verb::Write, "auth/gate/login/eve", "").await;
+    assert_eq!((full.kind(), full.retry_after_secs()), (ErrorKind::Limited, Some(1)));
+    // A login takes no notice of a token, and neither does its limit.
+    let full = bench.fails(Verb::Write, "auth/gate/login/eve", "").await;
+    assert_eq!(full.kind(), ErrorKind::Limited);
+    // Who has a token gets in at the same mount; who has none is told so.
+    bench.read("auth/gate/settings").await;
+    let stranger = bench.fails_as("hvs.none", Verb::Read, "auth/gate/settings", "").await;
+    assert_eq!(stranger.kind(), ErrorKind::Denied);
+    // Another auth method answers: it has nobody to let in.
+    bench.door().is_slow(false);
+    let error = bench.fails_as("", Verb::Write, "auth/other/login/bob", "").await;
+    assert_eq!(error.to_string(), "who are you?");
+    drop(hung);
+}
+
+#[tokio::test]
+async fn sr_2026_03_all_requests_without_a_token_have_a_limit() {
+    let bench = small_server().await;
+    bench.write("sys/auth/third", r#"{"type":"door"}"#).await;
+    let mut all = Vec::new();
+    for path in ["auth/gate/login/a", "auth/other/login/a", "auth/third/login/a"] {
+        all.extend(hang(&bench, path, "", LIMITS.unauthenticated_per_mount).await);
+    }
+    let full = bench.fails_as("", Verb::Read, "sys/wrapping/lookup", "").await;
+    assert_eq!(full.kind(), ErrorKind::Limited);
+    assert_eq!(bench.read("kv/a").await.text("x"), "1");
+    drop(all);
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_tell_whether_a_mount_is_there() {
+    let bench = small_server().await;
+    let mut refusals = Vec::new();
+    for path in ["kv/a", "nothing/a", "auth/gate/x", "auth/nothing/x"] {
+        let mut held = Vec::new();
+        for _ in 0..LIMITS.unauthenticated_per_mount {
+            held.push(bench.permit(path, "hvs.none").await.unwrap());
+        }
+        let with_none = bench.permit(path, "").await.unwrap_err();
+        let with_wrong = bench.permit(path, "hvs.none").await.unwrap_err();
+        assert_eq!(with_none.kind(), ErrorKind::Limited, "{path}");
+        assert_eq!(with_wrong.kind(), ErrorKind::Denied, "{path}");
+        refusals.push((with_none.texts(), with_wrong.texts()));
+        // What fills one prefix fills no other, there or not.
+        for other in ["kv/b", "nothing/b", "auth/gate/y", "auth/nothing/y", "more/x"] {
+            if path.rsplit_once('/').map(|it| it.0) != other.rsplit_once('/').map(|it| it.0) {
+                drop(bench.permit(other, "").await.unwrap());
+            }
+        }
+    }
+    refusals.dedup();
+    assert_eq!(refusals.len(), 1, "{refusals:?}");
+}
+
+#[tokio::test]
+async fn a_token_counts_as_valid_once_it_was_looked_up() {
+    let bench = small_server().await;
+    let mut permits = Vec::new();
+    for _ in 0..LIMITS.per_mount {
+        let mut permit = bench.permit("kv/a", &bench.root).await.unwrap();
+        let root = strongroom_types::Secret::from_text(&bench.root);
+        bench.core.authenticate_early(&mut permit, Some(&root)).await.unwrap();
+        assert!(!permit.is_unauthenticated());
+        permits.push(permit);
+    }
+    assert_eq!(bench.permit("kv/a", &bench.root).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    permits.clear();
+    let mut permit = bench.permit("kv/a", "hvs.none").await.unwrap();
+    for token in [None, Some(strongroom_types::Secret::from_text("hvs.none"))] {
+        let error = bench.core.authenticate_early(&mut permit, token.as_ref()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+    }
+    assert!(permit.is_unauthenticated());
+}
+
+#[tokio::test]
+async fn a_change_of_a_mount_forgets_none_of_its_requests() {
+    let bench = small_server().await;
+    let hung = hang(&bench, "hung/inside/a", &bench.root, LIMITS.per_mount).await;
+    bench.write("sys/mounts/hung/tune", r#"{"description":"still hung"}"#).await;
+    assert_eq!(bench.fails(Verb::Read, "hung/b", "").await.kind(), ErrorKind::Unavailable);
+    drop(hung);
+}
