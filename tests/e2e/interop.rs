@@ -284,39 +284,87 @@ async fn our_engine_lives_under_the_hosts_of_others() {
 }
 
 /// A whole server of others, where there is one.
+struct Peer {
+    server: tokio::process::Child,
+    api: strongroom_testkit::Api,
+    _site: Site,
+}
+
+impl Peer {
+    /// Starts it with plug-ins in its folder, and gives their digests.
+    async fn start<const N: usize>(test: &str, plugins: [&str; N]) -> Option<(Self, [String; N])> {
+        let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
+            // Nothing in the repository can install one, so this is never a failure.
+            println!("SKIPPED {test}: STRONGROOM_PEER names no server binary");
+            return None;
+        };
+        let site = Site::new("");
+        let digests = plugins.map(|plugin| site.install(&program(plugin)));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let server = Command::new(peer)
+            .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"])
+            .arg(format!("-dev-listen-address={address}"))
+            .arg(format!("-dev-plugin-dir={}", site.plugins().display()))
+            .env("HOME", site.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let api = strongroom_testkit::Api::new(&format!("http://{address}"), "root");
+        until("the peer is up", SOON, || async {
+            (api.send("GET", "sys/health", None).await.ok()?.status == 200).then_some(())
+        })
+        .await;
+        Some((Self { server, api, _site: site }, digests))
+    }
+}
+
+/// Records, and a document that lies apart: their storage takes no key with a character that doesn't
+/// show.
+#[tokio::test]
+async fn records_of_our_engine_live_under_a_real_peer() {
+    const VERSIONED: &str = "strongroom-engine-kv-versioned";
+    let test = "records_of_our_engine_live_under_a_real_peer";
+    let Some((mut peer, [sha256])) = Peer::start(test, [VERSIONED]).await else { return };
+    let api = &peer.api;
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    let body = json!({ "sha256": sha256, "command": VERSIONED, "version": version });
+    api.write("sys/plugins/catalog/secret/versioned", body).await.ok();
+    api.write("sys/mounts/ours", json!({ "type": "versioned" })).await.ok();
+    api.write("ours/config", json!({ "max_versions": 3 })).await.ok();
+    for number in 1..=4 {
+        let body = json!({ "data": { "n": number }, "options": { "cas": number - 1 } });
+        let written = api.write("ours/data/team/a b/ü", body).await.ok();
+        assert_eq!(written.body["data"]["version"], number);
+    }
+    let late = json!({ "data": {}, "options": { "cas": 1 } });
+    assert_eq!(api.write("ours/data/team/a b/ü", late).await.status, 400);
+    let read = api.read("ours/data/team/a b/ü").await.ok();
+    assert_eq!(read.body["data"]["data"]["n"], 4);
+    assert_eq!(api.read("ours/config").await.ok().body["data"]["max_versions"], 3);
+    let listed = api.send("LIST", "ours/metadata/team/a b", None).await.unwrap().ok();
+    assert_eq!(listed.body["data"]["keys"], json!(["ü"]));
+    // A new process finds all of it.
+    api.write("sys/plugins/reload/backend", json!({ "plugin": "versioned" })).await.ok();
+    let old = api.send("GET", "ours/data/team/a b/ü?version=2", None).await.unwrap().ok();
+    assert_eq!(old.body["data"]["data"]["n"], 2);
+    api.delete("ours/metadata/team/a b/ü").await.ok();
+    assert_eq!(api.read("ours/data/team/a b/ü").await.status, 404);
+    peer.server.kill().await.unwrap();
+}
+
 #[tokio::test]
 async fn our_engine_lives_under_a_real_peer() {
     let test = "our_engine_lives_under_a_real_peer";
-    let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
-        // Nothing in the repository can install one, so this is never a failure.
-        println!("SKIPPED {test}: STRONGROOM_PEER names no server binary");
-        return;
-    };
-    let site = Site::new("");
-    let outside = Outside::start().await;
-    let sha256 = site.install(&program(ENGINE));
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let mut server = Command::new(peer)
-        .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"])
-        .arg(format!("-dev-listen-address={address}"))
-        .arg(format!("-dev-plugin-dir={}", site.plugins().display()))
-        .env("HOME", site.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let api = strongroom_testkit::Api::new(&format!("http://{address}"), "root");
-    until("the peer is up", SOON, || async {
-        (api.send("GET", "sys/health", None).await.ok()?.status == 200).then_some(())
-    })
-    .await;
+    let Some((mut peer, [sha256])) = Peer::start(test, [ENGINE]).await else { return };
+    let (api, outside) = (&peer.api, Outside::start().await);
     let body = json!({ "sha256": sha256, "command": ENGINE, "version": "v1.0.0" });
     api.write("sys/plugins/catalog/secret/api-token", body).await.ok();
     api.write("sys/mounts/custom", json!({ "type": "api-token" })).await.ok();
-    crate::engine::configure(&api, &outside, "10s").await;
+    crate::engine::configure(api, &outside, "10s").await;
     let credential = api.read("custom/creds/dev").await.ok();
     let (lease, token) = (credential.text("lease_id"), credential.text("data/token"));
     assert!(outside.knows(&token).await);
@@ -326,5 +374,5 @@ async fn our_engine_lives_under_a_real_peer() {
     assert!(!outside.knows(&token).await);
     let refused = api.read("custom/creds/nobody").await;
     assert_eq!(refused.status, 400, "{refused:?}");
-    server.kill().await.unwrap();
+    peer.server.kill().await.unwrap();
 }

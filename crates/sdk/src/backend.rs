@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use strongroom_types::path::check_segments;
 use strongroom_types::{RawObject, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +18,11 @@ use crate::engine::{
     Data, Description, Engine, EngineError, Existence, LeaseContext, Mount, Operation, Request,
     Response, StatusKind,
 };
-use crate::field::take_captures;
+use crate::field::{FieldWarnings, take_captures};
 use crate::help;
 use crate::intent::Intents;
 use crate::leased::{LeasedPath, kind_of};
+use crate::moved_keys::{MovedKeys, new_key};
 use crate::panics::caught;
 use crate::pattern::Captures;
 use crate::records::Records;
@@ -39,10 +41,12 @@ pub(crate) struct Backend {
     sweeping: Arc<Sweeping>,
     gate: Arc<Gate>,
     taking_over: Arc<Sweeping>,
+    moved_keys: Arc<MovedKeys>,
+    moving_keys: Arc<Sweeping>,
 }
 
 /// The one task that undoes stale intents: two would undo side by side. And the one that takes over
-/// documents of before.
+/// documents of before, and the one that moves entries to the keys they have now.
 #[derive(Default)]
 struct Sweeping {
     runs: Mutex<bool>,
@@ -51,7 +55,9 @@ struct Sweeping {
 }
 
 impl Backend {
-    pub(crate) fn new(blueprint: Blueprint, description: Description, mount: Mount) -> Self {
+    pub(crate) fn new(blueprint: Blueprint, description: Description, mut mount: Mount) -> Self {
+        let moved_keys = Arc::new(MovedKeys::new(mount.storage));
+        mount.storage = moved_keys.clone();
         let tasks = TaskTracker::new();
         let documents = Documents::new(mount.storage.clone(), tasks.clone());
         let intents = Intents::new(mount.clone());
@@ -69,6 +75,8 @@ impl Backend {
             sweeping,
             gate,
             taking_over,
+            moved_keys,
+            moving_keys: Arc::default(),
         }
     }
 
@@ -90,6 +98,7 @@ impl Backend {
 
     async fn run(&self, request: Request) -> Result<Response, EngineError> {
         if request.operation != Operation::Help {
+            self.move_keys();
             self.check_gate()?;
         }
         match request.operation {
@@ -103,17 +112,21 @@ impl Backend {
         };
         let mut request = request;
         let warnings = if route.takes_any_field() {
-            Vec::new()
+            FieldWarnings::default()
         } else {
             let declared = route.fields();
             take_captures(declared.iter().map(|spec| spec.name), &captures, &mut request.fields)
         };
         let context = Context::of_request(self.services.clone(), &request);
         let mut response = self.dispatch(route, &captures, &context, &request).await?;
-        if let Response::Data(data) | Response::Missing(data) = &mut response {
-            data.warnings.extend(warnings);
+        if let (Response::Nothing, Target::Document(_)) = (&response, &route.target)
+            && is_write(request.operation)
+            && warnings.ignored.is_some()
+        {
+            // A document knows its fields. What was misspelt would be missed much later.
+            response = Response::Data(Data::new(RawObject::null()));
         }
-        Ok(response)
+        Ok(with_warnings(response, warnings))
     }
 
     /// A path that isn't declared.
@@ -188,22 +201,27 @@ impl Backend {
                 Target::Document(document) if below.is_empty() => {
                     Some(Folder::Stored(document.key(&path)))
                 }
-                // A free-form folder may be anywhere below.
+                // A free-form folder may be anywhere below, but no request names what lies apart.
+                Target::FreeForm(_) if check_segments(&path).is_err() => Some(Folder::None),
                 Target::FreeForm(_) => Some(Folder::Stored(path.clone())),
                 Target::Actions(actions) => Some(Folder::Listed(actions.list.as_ref()?, below)),
                 Target::Document(_) | Target::Credential(_) => None,
             }
         });
+        let warnings = FieldWarnings::of(&request.fields, LIST_FIELDS.into_iter());
         match found {
             Some(Folder::Stored(folder)) => {
                 let Listing { folder, after, limit } = Listing::read(&folder, &request.fields)?;
                 let documents = &self.services.documents;
-                Ok(listed(&documents.list(&folder, after.as_deref(), limit).await?))
+                let names = documents.list(&folder, after.as_deref(), limit).await?;
+                Ok(with_warnings(listed(&names), warnings))
             }
+            Some(Folder::None) => Ok(Response::Nothing),
             Some(Folder::Listed(list, below)) => {
                 let listing = Listing::read(below, &request.fields)?;
                 let context = Context::of_request(self.services.clone(), request);
-                list.list(context, listing).await
+                let response = list.list(context, listing).await?;
+                Ok(with_warnings(response, warnings))
             }
             None if self.is_known(&path) => {
                 Err(EngineError::Status(StatusKind::UnsupportedOperation))
@@ -261,9 +279,36 @@ impl Backend {
         });
     }
 
+    /// Moves what lies apart to the keys it has now, until nothing is left or the instance closes.
+    fn move_keys(&self) {
+        if self.moved_keys.is_done() || std::mem::replace(&mut *self.moving_keys.lock(), true) {
+            return;
+        }
+        let (keys, closing) = (self.moved_keys.clone(), self.closing.clone());
+        let done = Done(self.moving_keys.clone());
+        self.tasks.spawn(async move {
+            let _done = done;
+            while !closing.is_cancelled() {
+                match keys.step().await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        // The next request or periodic tick tries again.
+                        tracing::warn!(%error, "entries could not be moved to their new keys yet");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
     /// Whether this mount may be opened as this engine, and whether it has to be taken over first.
     async fn look_at_storage(&self) -> Result<(), EngineError> {
         let storage = &*self.services.mount.storage;
+        if let Err(error) = self.moved_keys.look().await {
+            // The first request looks again.
+            tracing::warn!(%error, "whether entries have keys of before could not be seen yet");
+        }
         if let Some(why) = self.blueprint.records_refused()
             && takeover::has_records(storage).await?
         {
@@ -334,10 +379,11 @@ impl Engine for Backend {
     }
 
     async fn invalidate(&self, key: &str) {
-        self.services.documents.forget(key);
+        self.services.documents.forget(&new_key(key));
     }
 
     async fn periodic(&self) -> Result<(), EngineError> {
+        self.move_keys();
         self.take_over();
         self.sweep();
         Ok(())
@@ -365,6 +411,8 @@ impl fmt::Debug for Backend {
 
 /// What is listed.
 enum Folder<'a> {
+    /// Nothing: there can be no such folder.
+    None,
     /// Names of documents in a folder of storage.
     Stored(String),
     /// What an action says, of a folder below its path.
@@ -437,6 +485,23 @@ impl Sweeping {
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The fields of a list.
+const LIST_FIELDS: [&str; 3] = ["after", "limit", "list"];
+
+/// Adds warnings to an answer that can carry them.
+fn with_warnings(mut response: Response, warnings: FieldWarnings) -> Response {
+    match &mut response {
+        Response::Data(data) | Response::Missing(data) => data.warnings.extend(warnings),
+        Response::Leased(leased) => leased.data.warnings.extend(warnings),
+        Response::Nothing | Response::Raw(_) | Response::Auth(_) => {}
+    }
+    response
+}
+
+fn is_write(operation: Operation) -> bool {
+    matches!(operation, Operation::Create | Operation::Update | Operation::Patch)
 }
 
 fn values(captures: &Captures) -> Vec<&str> {

@@ -166,6 +166,7 @@ mod free_form;
 mod help;
 pub mod intent;
 mod leased;
+mod moved_keys;
 pub mod openapi;
 mod panics;
 pub mod pattern;
@@ -174,6 +175,7 @@ pub mod resource;
 #[cfg(feature = "serve")]
 mod serve;
 mod stored;
+mod stored_entries;
 mod takeover;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -24,9 +24,14 @@
 //! }
 //! ```
 //!
-//! Under servers that have neither conditions nor batches the changes of one record are made one
-//! after another within this process, in the order in which they were given: say last what makes
-//! the others count.
+//! Under servers that have neither conditions nor batches (Vault, OpenBao) the changes of one record
+//! are made one after another within this process, in the order in which they were given: say last
+//! what makes the others count. Those servers also store no key with a character that doesn't show
+//! (Go's `unicode.IsPrint`): the SDK's part of a key is such that they take it, and a record whose
+//! name a client chose with, say, a no-break space in it fails there with the server's own error.
+//!
+//! Keys of records began with another character before, which those servers refuse. Entries of
+//! before are read where they lie and moved, in batches, from the first request on.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

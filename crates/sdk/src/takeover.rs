@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use crate::engine::{Change, Precondition, Storage, StorageBatch, Stored};
+use crate::engine::{APART, Change, Precondition, Storage, StorageBatch, Stored};
 use crate::records::{Key, unchanged};
+use crate::stored_entries::{BEHIND_APART, first_below};
 use crate::{Context, Error};
 
 /// What a document becomes: the record that stands for it, and others.
@@ -48,23 +49,22 @@ impl Gate {
     }
 }
 
-/// Documents in one batch, and their bytes.
-const BATCH: usize = 64;
-const BATCH_BYTES: usize = 512 << 10;
-/// Names in one look at a folder.
-const PAGE: usize = 256;
-/// Sorts behind every key that is apart, and before every other.
-const BEHIND_APART: &str = "\u{2}";
+/// Sorts before every key that is apart. No document's name begins with it.
+const BEFORE_APART: &str = "\u{fffb}\u{10ffff}";
 
 /// Whether there are documents of before.
 pub(crate) async fn is_needed(storage: &dyn Storage) -> Result<bool, Error> {
-    Ok(!storage.list("", Some(BEHIND_APART), 1).await?.is_empty())
+    match storage.list("", None, 1).await?.first() {
+        None => Ok(false),
+        Some(name) if !name.starts_with(APART) => Ok(true),
+        Some(_) => Ok(!storage.list("", Some(BEHIND_APART), 1).await?.is_empty()),
+    }
 }
 
 /// Whether there are records, so that this mount must not be opened as documents.
 pub(crate) async fn has_records(storage: &dyn Storage) -> Result<bool, Error> {
-    let first = storage.list("", None, 1).await?;
-    Ok(first.first().is_some_and(|name| name.starts_with(crate::engine::APART)))
+    let first = storage.list("", Some(BEFORE_APART), 1).await?;
+    Ok(first.first().is_some_and(|name| name.starts_with(APART)))
 }
 
 impl Takeover {
@@ -74,7 +74,7 @@ impl Takeover {
         context: &Context,
         storage: &dyn Storage,
     ) -> Result<bool, Error> {
-        let found = next(storage).await?;
+        let found = first_below(storage, "").await?;
         if storage.is_atomic() {
             self.move_together(context, storage, &found).await?;
         } else {
@@ -127,38 +127,4 @@ impl Takeover {
         }
         Ok(())
     }
-}
-
-/// The next documents, in whatever folders they lie.
-async fn next(storage: &dyn Storage) -> Result<Vec<(String, Stored)>, Error> {
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    // Folders that were begun, each with the last name that was looked at.
-    let mut path = vec![(String::new(), BEHIND_APART.to_owned())];
-    while let Some((folder, after)) = path.pop() {
-        let names = storage.list(&folder, Some(&after), PAGE).await?;
-        let full = names.len() == PAGE;
-        let mut inner = None;
-        let mut last = after;
-        for name in names {
-            last.clone_from(&name);
-            let key = format!("{folder}{name}");
-            if name.ends_with('/') {
-                inner = Some(key);
-                break;
-            }
-            let Some(stored) = storage.get(&key).await? else { continue };
-            bytes += stored.value.len();
-            found.push((key, stored));
-            if found.len() >= BATCH || bytes >= BATCH_BYTES {
-                return Ok(found);
-            }
-        }
-        if full || inner.is_some() {
-            path.push((folder, last));
-        }
-        if let Some(inner) = inner {
-            path.push((inner, String::new()));
-        }
-    }
-    Ok(found)
 }

@@ -50,5 +50,6 @@ pub(crate) fn take_captures(
         // Nothing is captured there, and nothing unknown.
         return Vec::new();
     }
-    strongroom_sdk::field::take_captures(declared().map(|spec| spec.name), captures, fields)
+    let declared = declared().map(|spec| spec.name);
+    strongroom_sdk::field::take_captures(declared, captures, fields).into_iter().collect()
 }

@@ -27,8 +27,8 @@ pub use request::{Caller, Connection, LeaseContext, MountInfo, Operation, Reques
 pub use response::{Data, Leased, Raw, Response};
 pub(crate) use storage::is_shelf;
 pub use storage::{
-    APART, Change, Precondition, Storage, StorageBatch, StorageError, Stored, check_folder,
-    check_key,
+    APART, APART_BEFORE, Change, Precondition, Storage, StorageBatch, StorageError, Stored,
+    check_folder, check_key,
 };
 use strongroom_types::{Clock, Entropy};
 pub use system::{ClusterInfo, Lifetimes, System, SystemError};

@@ -4,19 +4,22 @@
 //! `"a,b"`. A field kind knows all the forms, once, so that an engine sees a Rust type and no map
 //! of anything. Errors say what was expected and never repeat the value: it may be a secret.
 
+mod default;
 mod kinds;
+mod unknown;
 mod verbatim;
 
 use std::fmt;
 
+#[doc(hidden)]
+pub use default::check_default;
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
+pub use unknown::{FieldWarnings, take_captures};
 pub use verbatim::{Given, Verbatim};
 
 use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
 use strongroom_types::{Fields, RawObject};
-
-use crate::pattern::Captures;
 
 /// A type that a document, an input, an answer or a receipt may have as a field.
 #[diagnostic::on_unimplemented(
@@ -194,39 +197,6 @@ pub fn with_default<F: Field>(
     let text =
         serde_json::value::to_raw_value(default).unwrap_or_else(|_| RawValue::NULL.to_owned());
     F::read(&text).map_err(bad)
-}
-
-/// Lets captures of the path win over fields of the body, and gives the warnings that clients know:
-/// for fields nobody asked for, and for fields that were replaced.
-pub fn take_captures<'d>(
-    declared: impl Iterator<Item = &'d str>,
-    captures: &Captures,
-    fields: &mut Fields,
-) -> Vec<String> {
-    let captured = captures.iter().map(|(name, _)| name);
-    let known: Vec<&str> = declared.chain(captured).collect();
-    let names = fields.iter().map(|(name, _)| name);
-    let ignored: Vec<&str> = names.filter(|name| !known.contains(name)).collect();
-    let mut warnings = Vec::new();
-    if !ignored.is_empty() {
-        let names = ignored.join(" ");
-        warnings.push(format!("Endpoint ignored these unrecognized parameters: [{names}]"));
-    }
-    let mut replaced = Vec::new();
-    for (name, value) in captures.iter() {
-        if fields.contains(name) {
-            replaced.push(name);
-        }
-        fields.set(name, &value);
-    }
-    if !replaced.is_empty() {
-        let names = replaced.join(" ");
-        warnings.push(format!(
-            "Endpoint replaced the value of these parameters with the values captured from the \
-             endpoint's path: [{names}]"
-        ));
-    }
-    warnings
 }
 
 /// A `null` is as good as nothing, unless the kind says otherwise.

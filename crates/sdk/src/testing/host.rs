@@ -399,7 +399,9 @@ impl Host {
 
     async fn open(&self) -> Result<Running, Box<dyn std::error::Error>> {
         let shared = &self.0;
-        let storage = Arc::new(InstanceStorage::new(shared.memory.clone(), shared.clock.clone()));
+        let (memory, clock) = (shared.memory.clone(), shared.clock.clone());
+        let foreign = shared.way == Way::Foreign;
+        let storage = Arc::new(InstanceStorage::new(memory, clock, foreign));
         let mut config = lock(&shared.options).clone();
         if shared.way != Way::Foreign {
             config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
 
+use super::encoding::check_change;
 use super::memory::Memory;
 use crate::engine::{
-    ClusterInfo, Lifetimes, Storage, StorageBatch, StorageError, Stored, System, SystemError,
-    check_folder, check_key,
+    Change, ClusterInfo, Lifetimes, Storage, StorageBatch, StorageError, Stored, System,
+    SystemError, check_folder, check_key,
 };
 
 /// Storage that goes through the phases of an instance.
@@ -18,6 +19,8 @@ pub(super) struct InstanceStorage {
     memory: Arc<Memory>,
     clock: ManualClock,
     phase: Mutex<Phase>,
+    /// Whether it stands for a server of others.
+    foreign: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +34,8 @@ pub(super) enum Phase {
 }
 
 impl InstanceStorage {
-    pub(super) fn new(memory: Arc<Memory>, clock: ManualClock) -> Self {
-        Self { memory, clock, phase: Mutex::new(Phase::Setup) }
+    pub(super) fn new(memory: Arc<Memory>, clock: ManualClock, foreign: bool) -> Self {
+        Self { memory, clock, phase: Mutex::new(Phase::Setup), foreign }
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -81,7 +84,12 @@ impl Storage for InstanceStorage {
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
         self.may_write()?;
-        batch.changes.iter().try_for_each(|change| check_key(change.key()))?;
+        let check = |change: &Change| {
+            check_key(change.key())?;
+            check_change(change, self.foreign)
+        };
+        batch.changes.iter().try_for_each(check)?;
+        batch.preconditions.iter().try_for_each(|condition| check_key(condition.key()))?;
         self.memory.count_batch(batch.changes.len());
         let outcome = self.memory.commit(batch);
         self.clock.advance(self.memory.write_time());

@@ -27,6 +27,7 @@
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod answer;
+mod encoding;
 mod host;
 mod instance;
 mod lease;

@@ -69,7 +69,15 @@ async fn readers_are_told_when_to_look_again() {
 #[tokio::test]
 async fn no_name_leads_to_what_version_2_keeps() {
     Harness::run(blueprint(), |host| async move {
-        for path in ["\u{1}entry/a", "\u{1}v1/a", "a\u{1}b", "\u{1}", &"x".repeat(4001)] {
+        for path in [
+            "\u{fffc}entry/a",
+            "\u{fffc}v1/a",
+            "a\u{fffc}b",
+            "\u{fffc}",
+            "\u{1}entry/a",
+            "\u{1}",
+            &"x".repeat(4001),
+        ] {
             assert!(host.write(path, json!({ "x": 1 })).await.is_err(), "{path:?}");
             assert_eq!(host.read(path).await.unwrap_err().kind, ErrorKind::NotFound, "{path:?}");
             host.delete(path).await.unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use strongroom_engine_kv::{blueprint, engine, versioned_blueprint};
 use strongroom_sdk::contract;
+use strongroom_sdk::engine::APART;
 use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
 
 const UPGRADING: &str = "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly.";
@@ -66,10 +67,10 @@ async fn all_are_there_once(host: &Host, secrets: &BTreeMap<String, String>) {
         assert!(got.json("data") == body, "{name}");
         assert!(got.json("metadata").contains("\"version\":1"), "{name}");
     }
-    let apart = |key: &&String| key.starts_with('\u{1}');
+    let apart = |key: &&String| key.starts_with(APART);
     let keys = host.stored_keys();
     assert_eq!(keys.iter().filter(|key| !apart(key)).count(), 0, "something of version 1 is left");
-    let entries = keys.iter().filter(|key| key.starts_with("\u{1}entry/")).count();
+    let entries = keys.iter().filter(|key| key.starts_with(&format!("{APART}entry/"))).count();
     assert_eq!(entries, secrets.len());
 }
 
@@ -140,7 +141,7 @@ async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
             host.set_option("version", "2");
             let left = || {
                 let keys = host.stored_keys();
-                keys.iter().filter(|key| !key.starts_with('\u{1}')).count()
+                keys.iter().filter(|key| !key.starts_with(APART)).count()
             };
             let mut rounds = 0;
             loop {
@@ -155,7 +156,7 @@ async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
                 let left = left();
                 for (name, _) in secrets.iter().take(40) {
                     let before = host.stored(name).is_some();
-                    let after = host.stored(&format!("\u{1}entry/{name}")).is_some();
+                    let after = host.stored(&format!("{APART}entry/{name}")).is_some();
                     assert!(before || after, "{name} is lost");
                     assert!(!(before && after) || way == Way::Foreign, "{name} is there twice");
                 }

@@ -1,0 +1,114 @@
+//! Defaults, looked at when the engine is compiled. What can't be seen then is seen when it is opened.
+
+use super::{Field, FieldKind};
+
+/// Refuses, in a constant, a default that no field of this kind can read.
+///
+/// # Panics
+/// When it is none: the engine doesn't compile.
+#[doc(hidden)]
+pub const fn check_default<F: Field>(text: &str) {
+    let text = text.as_bytes();
+    match F::KIND {
+        FieldKind::Integer => {
+            assert!(is_integer(text), "a field's default is no whole number");
+        }
+        FieldKind::Boolean => {
+            assert!(is_boolean(text), "a field's default is neither true nor false");
+        }
+        FieldKind::Duration => {
+            assert!(is_duration(text), "a field's default is no duration such as 3600 or 1h");
+        }
+        // Any text is one of these, or what is none depends on the field.
+        FieldKind::String | FieldKind::CommaList | FieldKind::KeyValues | FieldKind::Object => {}
+    }
+}
+
+const fn is_integer(text: &[u8]) -> bool {
+    let digits = match text {
+        [b'-' | b'+', rest @ ..] => rest,
+        _ => text,
+    };
+    let mut at = digits;
+    while let [first, rest @ ..] = at {
+        if !first.is_ascii_digit() {
+            return false;
+        }
+        at = rest;
+    }
+    !digits.is_empty()
+}
+
+const fn is_boolean(text: &[u8]) -> bool {
+    matches!(
+        text,
+        b"1" | b"t"
+            | b"T"
+            | b"true"
+            | b"TRUE"
+            | b"True"
+            | b"0"
+            | b"f"
+            | b"F"
+            | b"false"
+            | b"FALSE"
+            | b"False"
+    )
+}
+
+/// Nothing, or digits, points and the letters of units, digits first.
+const fn is_duration(text: &[u8]) -> bool {
+    let magnitude = match text {
+        [b'-' | b'+', rest @ ..] => rest,
+        _ => text,
+    };
+    let Some(first) = magnitude.first() else { return text.is_empty() };
+    let mut at = magnitude;
+    while let [byte, rest @ ..] = at {
+        // The last two are a micro sign.
+        let of_a_unit = matches!(byte, b'n' | b'u' | b'm' | b's' | b'h' | b'd' | 0xc2 | 0xb5);
+        if !(byte.is_ascii_digit() || *byte == b'.' || of_a_unit) {
+            return false;
+        }
+        at = rest;
+    }
+    first.is_ascii_digit() || *first == b'.'
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use strongroom_types::{Fields, parse_bool};
+
+    use super::*;
+    use crate::DurationSecs;
+    use crate::field::with_default;
+
+    #[test]
+    fn defaults_of_each_kind_are_told_from_what_is_none() {
+        for good in ["0", "-1", "+7", "4096"] {
+            assert!(is_integer(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-", "many", "1.5", "0x1", "1h"] {
+            assert!(!is_integer(bad.as_bytes()), "{bad}");
+        }
+        for good in ["0", "3600", "1h", "1h30m", "30d", "1.5s", ".5h", "3us", "-1h", ""] {
+            assert!(is_duration(good.as_bytes()), "{good}");
+        }
+        for bad in ["soon", "h", "-", "1 h", "1w"] {
+            assert!(!is_duration(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// No default that a field can read is refused, so none is that means something.
+        #[test]
+        fn what_a_field_can_read_is_a_default(text in "[0-9.]{0,3}[a-zA-Z]{0,4}") {
+            let read = with_default::<i64>(&Fields::new(), "n", text.clone().leak()).is_ok();
+            prop_assert!(!read || is_integer(text.as_bytes()));
+            prop_assert_eq!(parse_bool(&text).is_some(), is_boolean(text.as_bytes()));
+            let read = with_default::<DurationSecs>(&Fields::new(), "d", text.clone().leak());
+            prop_assert!(read.is_err() || is_duration(text.as_bytes()));
+        }
+    }
+}

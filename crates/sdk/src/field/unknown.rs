@@ -1,0 +1,127 @@
+//! Fields that an endpoint doesn't know, and those that the path decides: clients are told of both.
+
+use strongroom_types::Fields;
+use strongroom_types::path::is_printable;
+
+use crate::pattern::Captures;
+
+/// What clients are told about the fields they sent, in the words that programs match on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldWarnings {
+    /// Of fields nobody asked for: they changed nothing.
+    pub ignored: Option<String>,
+    /// Of fields whose value the path replaced.
+    pub replaced: Option<String>,
+}
+
+impl IntoIterator for FieldWarnings {
+    type Item = String;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<String>, 2>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        [self.ignored, self.replaced].into_iter().flatten()
+    }
+}
+
+impl FieldWarnings {
+    /// For an endpoint that knows these fields.
+    pub(crate) fn of<'d>(fields: &Fields, known: impl Iterator<Item = &'d str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let mut ignored: Vec<&str> =
+            fields.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();
+        ignored.sort_unstable();
+        let text =
+            |names| format!("Endpoint ignored these unrecognized parameters: [{}]", shown(names));
+        Self { ignored: (!ignored.is_empty()).then(|| text(&ignored)), replaced: None }
+    }
+}
+
+/// Lets captures of the path win over fields of the body, and gives the warnings for fields nobody
+/// asked for, and for fields that were replaced.
+pub fn take_captures<'d>(
+    declared: impl Iterator<Item = &'d str>,
+    captures: &Captures,
+    fields: &mut Fields,
+) -> FieldWarnings {
+    let captured = captures.iter().map(|(name, _)| name);
+    let mut warnings = FieldWarnings::of(fields, declared.chain(captured));
+    let mut replaced = Vec::new();
+    for (name, value) in captures.iter() {
+        if fields.contains(name) {
+            replaced.push(name);
+        }
+        fields.set(name, &value);
+    }
+    if !replaced.is_empty() {
+        warnings.replaced = Some(format!(
+            "Endpoint replaced the value of these parameters with the values captured from the \
+             endpoint's path: [{}]",
+            shown(&replaced)
+        ));
+    }
+    warnings
+}
+
+/// Names in one warning, and characters of one name.
+const MAX_NAMES: usize = 16;
+const MAX_NAME: usize = 64;
+
+/// Names as a warning shows them. Clients choose them, and terminals print them.
+fn shown(names: &[&str]) -> String {
+    let printable = |c: char| if is_printable(c) { c } else { '\u{fffd}' };
+    let cut = |name: &&str| -> String {
+        let mut cut: String = name.chars().take(MAX_NAME).map(printable).collect();
+        if name.chars().nth(MAX_NAME).is_some() {
+            cut.push('…');
+        }
+        cut
+    };
+    let mut shown: Vec<String> = names.iter().take(MAX_NAMES).map(cut).collect();
+    if let Some(more) = names.len().checked_sub(MAX_NAMES).filter(|more| *more > 0) {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::Pattern;
+
+    fn told(known: &[&str], body: &str) -> Vec<String> {
+        let mut fields = Fields::from_trusted(body.as_bytes()).unwrap();
+        let captures = Pattern::new("roles/{name}").matches("roles/dev").unwrap();
+        let warnings = take_captures(known.iter().copied(), &captures, &mut fields);
+        assert_eq!(fields.text("name").as_deref(), Some("dev"));
+        warnings.into_iter().collect()
+    }
+
+    #[test]
+    fn unknown_fields_are_named_sorted_and_never_their_values() {
+        assert!(told(&["ttl"], r#"{"ttl":"hunter2"}"#).is_empty());
+        assert_eq!(
+            told(&["ttl"], r#"{"zone":"hunter2","max_tll":"hunter2","ttl":1,"name":"hunter2"}"#),
+            [
+                "Endpoint ignored these unrecognized parameters: [max_tll zone]",
+                "Endpoint replaced the value of these parameters with the values captured from the \
+                 endpoint's path: [name]",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_unknown_fields_are_printable_and_bounded() {
+        let long = "x".repeat(100_000);
+        let [warning] = &told(&[], &format!(r#"{{"{long}":1,"a\u001b[2J\nb":1}}"#))[..] else {
+            panic!("one warning")
+        };
+        let cut = "x".repeat(64);
+        let start = "Endpoint ignored these unrecognized parameters: ";
+        assert_eq!(*warning, format!("{start}[a\u{fffd}[2J\u{fffd}b {cut}…]"));
+        let many: Vec<String> = (10..99).map(|n| format!(r#""n{n}":1"#)).collect();
+        let [warning] = &told(&[], &format!("{{{}}}", many.join(",")))[..] else {
+            panic!("one warning")
+        };
+        assert!(warning.ends_with(" n25 and 73 more]"), "{warning}");
+    }
+}
