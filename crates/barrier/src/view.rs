@@ -148,6 +148,12 @@ impl View {
         batch.require(Precondition::Unchanged(self.whole(key), version));
     }
 
+    /// The key of this view that stands for one in the physical store, such as an error names it;
+    /// none if that lies outside of the view.
+    pub fn own_key<'k>(&self, whole: &'k str) -> Option<&'k str> {
+        whole.strip_prefix(&*self.prefix)
+    }
+
     /// Whether an error says that a precondition on `key` of this view failed.
     pub fn failed_on(&self, key: &str, error: &Error) -> bool {
         matches!(

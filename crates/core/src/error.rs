@@ -189,13 +189,28 @@ pub(crate) fn shown_warnings(warnings: &[String]) -> Vec<String> {
     warnings.iter().take(MAX_WARNINGS).map(|warning| shown(warning)).collect()
 }
 
+/// What engines and clients hear of a trouble with the store. What the system and libraries say of
+/// it, and where its files lie, is for the log.
+pub(crate) fn told_of_store(error: &strongroom_barrier::Error) -> String {
+    use strongroom_storage::Error as Physical;
+    match error {
+        strongroom_barrier::Error::Storage(
+            Physical::Io(_) | Physical::Corrupt(_) | Physical::Closed(_) | Physical::Refused(_),
+        ) => {
+            tracing::error!(%error, "the store failed");
+            "the server's store failed; its log says more".to_owned()
+        }
+        too_large if too_large.kind() == ErrorKind::TooLarge => too_large.for_clients(),
+        other => other.to_string(),
+    }
+}
+
 /// Storage troubles: their texts name keys and causes, never values.
 impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {
             ErrorKind::Sealed => Self::sealed(),
-            ErrorKind::TooLarge => Self::listed(ErrorKind::TooLarge, error.for_clients()),
-            kind => Self::listed(kind, error.to_string()),
+            kind => Self::listed(kind, told_of_store(&error)),
         }
     }
 }

@@ -16,7 +16,10 @@ use strongroom_sdk::engine::{
     check_key,
 };
 use strongroom_sdk::intent::INTENT_FOLDER;
+use strongroom_types::ErrorKind;
 use tokio::sync::{Notify, Semaphore};
+
+use crate::error::told_of_store;
 
 /// Storage of one instance.
 #[derive(Debug)]
@@ -166,7 +169,7 @@ impl InstanceStorage {
     /// Takes a batch into what is held. `false` if that is no longer possible.
     async fn hold_batch(&self, batch: &StorageBatch) -> Result<bool, StorageError> {
         for condition in &batch.preconditions {
-            let key = key_of(condition);
+            let key = condition.key();
             let stored = self.get(key).await?;
             let holds = match condition {
                 Precondition::Exists(_) => stored.is_some(),
@@ -183,7 +186,7 @@ impl InstanceStorage {
         let Phase::Held(held) = &mut *phase else { return Ok(false) };
         for condition in &batch.preconditions {
             // A condition on something held was judged just now, for good.
-            if !held.values.contains_key(key_of(condition)) {
+            if !held.values.contains_key(condition.key()) {
                 held.conditions.push(condition.clone());
             }
         }
@@ -211,13 +214,36 @@ impl InstanceStorage {
                 Change::Delete { key } => self.view.delete(&mut plain, key),
             }
         }
-        self.view.commit(plain).await.map_err(|error| storage_error(&error))?;
+        self.view.commit(plain).await.map_err(|error| self.told(&error))?;
         if let Some(other) = self.beside.load().as_ref().and_then(|other| other.upgrade()) {
             for change in &batch.changes {
                 other.invalidate(change.key()).await;
             }
         }
         Ok(())
+    }
+
+    /// An error of the barrier's as the engine may know it: keys are those of its own view, and what
+    /// lies outside of that has no name.
+    pub(crate) fn told(&self, error: &strongroom_barrier::Error) -> StorageError {
+        use strongroom_barrier::Error as Barrier;
+        let own = |key: &str| self.view.own_key(key).unwrap_or_default().to_owned();
+        let error = match error {
+            Barrier::Sealed => return StorageError::Closed,
+            Barrier::Storage(strongroom_storage::Error::Precondition { key }) => {
+                return StorageError::Precondition(own(key));
+            }
+            Barrier::Tampered { key, reason } => {
+                Barrier::Tampered { key: own(key), reason: *reason }
+            }
+            Barrier::TooLarge { key } => Barrier::TooLarge { key: own(key) },
+            Barrier::Unserialisable { key } => Barrier::Unserialisable { key: own(key) },
+            other => other.clone(),
+        };
+        if error.kind() == ErrorKind::TooLarge {
+            return StorageError::TooLarge(error.for_clients());
+        }
+        StorageError::Failed(told_of_store(&error))
     }
 
     fn require(&self, batch: &mut Batch, condition: &Precondition) {
@@ -255,7 +281,7 @@ impl Storage for InstanceStorage {
         } else {
             self.view.get(key).await
         };
-        let found = found.map_err(|error| storage_error(&error))?;
+        let found = found.map_err(|error| self.told(&error))?;
         Ok(found.map(|entry| Stored {
             value: entry.value,
             version: entry.version.0,
@@ -276,7 +302,7 @@ impl Storage for InstanceStorage {
             Phase::Setup | Phase::Live => None,
         };
         let found = self.view.children(prefix, after, limit).await;
-        let mut found = found.map_err(|error| storage_error(&error))?;
+        let mut found = found.map_err(|error| self.told(&error))?;
         if let Some(held) = held {
             merge(&mut found, &held, prefix, after, limit);
         }
@@ -284,9 +310,8 @@ impl Storage for InstanceStorage {
     }
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
-        for change in &batch.changes {
-            check_key(change.key())?;
-        }
+        let conditions = batch.preconditions.iter().map(Precondition::key);
+        conditions.chain(batch.changes.iter().map(Change::key)).try_for_each(check_key)?;
         // The semaphore is never closed.
         let _place = self.under_way.acquire().await;
         loop {
@@ -328,26 +353,4 @@ fn merge(
     found.sort_unstable();
     found.dedup();
     found.truncate(limit);
-}
-
-fn key_of(condition: &Precondition) -> &str {
-    match condition {
-        Precondition::Exists(key) | Precondition::Absent(key) | Precondition::Unchanged(key, _) => {
-            key
-        }
-    }
-}
-
-fn storage_error(error: &strongroom_barrier::Error) -> StorageError {
-    use strongroom_storage::Error as Physical;
-    match error {
-        strongroom_barrier::Error::Sealed => StorageError::Closed,
-        strongroom_barrier::Error::Storage(Physical::Precondition { key }) => {
-            StorageError::Precondition(key.clone())
-        }
-        too_large if too_large.kind() == strongroom_types::ErrorKind::TooLarge => {
-            StorageError::TooLarge(too_large.for_clients())
-        }
-        other => StorageError::Failed(other.to_string()),
-    }
 }

@@ -8,6 +8,7 @@ mod credentials;
 mod cubbyhole;
 mod door;
 mod held;
+mod instance_storage;
 mod interleaved;
 mod kv;
 mod logged;

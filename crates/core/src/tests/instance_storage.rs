@@ -1,0 +1,106 @@
+//! What the storage of one instance lets its engine do, and tell.
+
+use std::sync::Arc;
+
+use strongroom_sdk::engine::{Change, Precondition, Storage, StorageBatch, StorageError};
+use strongroom_storage as physical;
+
+use super::Bench;
+use crate::mounts::InstanceStorage;
+
+const PREFIX: &str = "logical/7f5c0d0e-0000-4000-8000-000000000001/";
+/// Keys that lead elsewhere, or that no engine of ours makes.
+const OUTSIDE: [&str; 8] =
+    ["../../core/seal-config", "..", "/a", "a//b", "./a", "a/../../b", "a\0b", "a/"];
+
+/// Storage in the two phases in which an engine may write.
+fn phases(bench: &Bench) -> [Arc<InstanceStorage>; 2] {
+    let new = || InstanceStorage::new(bench.core.open().unwrap().barrier.view(PREFIX));
+    let (held, live) = (new(), new());
+    held.hold();
+    live.go_live();
+    [held, live]
+}
+
+fn conditions(key: &str) -> [Precondition; 3] {
+    let key = key.to_owned();
+    [
+        Precondition::Exists(key.clone()),
+        Precondition::Absent(key.clone()),
+        Precondition::Unchanged(key, 1),
+    ]
+}
+
+#[tokio::test]
+async fn sr_2026_13_conditions_of_a_batch_are_checked_as_keys_like_its_changes() {
+    let bench = Bench::new().await;
+    for storage in phases(&bench) {
+        for key in OUTSIDE.into_iter().chain([""]) {
+            let refused = Err(StorageError::InvalidKey);
+            for condition in conditions(key) {
+                let preconditions = vec![condition];
+                let write = StorageBatch::put("a", "x", false);
+                let batch = StorageBatch { preconditions: preconditions.clone(), ..write };
+                assert_eq!(storage.commit(batch).await, refused, "{key:?}");
+                // A batch that changes nothing would tell as much.
+                let alone = StorageBatch { preconditions, changes: Vec::new() };
+                assert_eq!(storage.commit(alone).await, refused, "{key:?}");
+            }
+            let put = StorageBatch::put(key, "x", false);
+            assert_eq!(storage.commit(put).await, refused, "{key:?}");
+            assert_eq!(storage.commit(StorageBatch::delete(key)).await, refused, "{key:?}");
+            assert_eq!(storage.get(key).await.err(), refused.err(), "{key:?}");
+        }
+        for folder in ["../", "../../core/", "/", "a//", "./"] {
+            let listed = storage.list(folder, None, 10).await;
+            assert_eq!(listed, Err(StorageError::InvalidKey), "{folder:?}");
+        }
+        assert_eq!(storage.list("", None, 10).await, Ok(Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn sr_2026_13_errors_name_no_key_outside_the_view_of_the_instance() {
+    let bench = Bench::new().await;
+    for storage in phases(&bench) {
+        for condition in
+            [Precondition::Exists("gone".into()), Precondition::Unchanged("gone".into(), 9)]
+        {
+            let changes = vec![Change::Delete { key: "other".to_owned() }];
+            let batch = StorageBatch { preconditions: vec![condition], changes };
+            let failed = storage.commit(batch).await;
+            assert_eq!(failed, Err(StorageError::Precondition("gone".to_owned())));
+        }
+    }
+    let [_, storage] = phases(&bench);
+    storage.commit(StorageBatch::put("entry", "x", false)).await.unwrap();
+    let key = format!("{PREFIX}entry");
+    let batch = physical::Batch::put(key, b"no ciphertext".to_vec());
+    bench.physical.commit(batch).await.unwrap();
+    // Another instance, which has nothing in a cache of its own.
+    let open = bench.core.open().unwrap();
+    let found = open.barrier.view(PREFIX).get_uncached("entry").await;
+    let told = InstanceStorage::new(open.barrier.view(PREFIX)).told(&found.unwrap_err());
+    assert!(told.to_string().contains("entry"), "{told}");
+    assert!(!told.to_string().contains("logical"), "{told}");
+}
+
+/// Paths of the server's files, and the words of the system and of libraries, are for its log.
+#[tokio::test]
+async fn the_words_of_the_store_reach_neither_engines_nor_clients() {
+    let bench = Bench::new().await;
+    let [storage, _] = phases(&bench);
+    for error in [
+        physical::Error::Io("open /var/lib/x: Os { code: 5 }".to_owned()),
+        physical::Error::Corrupt("/var/lib/x: Os".to_owned()),
+        physical::Error::Closed("/var/lib/x: Os".to_owned()),
+        physical::Error::Refused("/var/lib/x: Os".to_owned()),
+    ] {
+        let error = strongroom_barrier::Error::from(error);
+        let told = storage.told(&error).to_string();
+        assert_eq!(told, "the server's store failed; its log says more");
+        assert_eq!(crate::Error::from(error).to_string(), told);
+    }
+    let full = strongroom_barrier::Error::from(physical::Error::Full);
+    assert_eq!(storage.told(&full).to_string(), "the storage device is full");
+}
