@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use strongroom_barrier::Batch;
+use strongroom_sdk::engine::EngineError;
 use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
-use strongroom_types::ErrorKind;
+use strongroom_types::{ErrorKind, Timestamp};
 
 use crate::error::Error;
 use crate::mounts::handle::ShutOut;
@@ -44,23 +45,55 @@ impl Removal<'_> {
     pub(crate) async fn undo_what_has_no_lease(&self) -> Result<(), Error> {
         let clock = self.open.clock();
         let patience = clock.now().plus(UNDOING);
+        let mut trouble = None;
         while self.has_something_to_undo().await? {
             if clock.now() >= patience {
-                let route = self.entry.route();
-                return Err(later(&format!(
-                    "credentials of requests that failed are still being undone, because the \
-                     outside system can't be asked (if it never comes back, \
-                     sys/leases/revoke-force/{} gives them up)",
-                    route.trim_end_matches('/')
-                )));
+                return Err(self.still_undoing(trouble.as_ref()));
             }
-            if let Some(engine) = self.engine() {
-                let visit = engine.enter_to_end().await?;
-                visit.engine.periodic().await?;
-            }
+            // An engine that fails, doesn't answer or can't be started is asked again: its outside
+            // system may come back.
+            trouble = self.ask_to_undo(patience).await.err();
             clock.sleep(STEP).await;
         }
         Ok(())
+    }
+
+    /// Gives the engine its periodic call, in which it undoes what it can.
+    async fn ask_to_undo(&self, until: Timestamp) -> Result<(), EngineError> {
+        let Some(engine) = self.engine() else { return Ok(()) };
+        let asked = async { engine.enter_to_end().await?.engine.periodic().await };
+        tokio::select! {
+            outcome = asked => outcome,
+            () = self.open.clock().sleep_until(until) => {
+                Err(EngineError::internal("it did not answer in time"))
+            }
+        }
+    }
+
+    fn still_undoing(&self, trouble: Option<&EngineError>) -> Error {
+        let trouble = trouble.map(|error| format!(", and the engine fails: {error}"));
+        later(&format!(
+            "credentials of requests that failed are still being undone, because the outside system \
+             can't be asked{} (if it never comes back, {} gives them up)",
+            trouble.unwrap_or_default(),
+            self.way_out()
+        ))
+    }
+
+    /// A lease that can't be ended, and what to do about it.
+    pub(crate) fn leases_are_left(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Internal {
+            return error;
+        }
+        let way_out = self.way_out();
+        Error::internal(format!("{error} (if it never can be, {way_out} gives the leases up)"))
+    }
+
+    /// The command, and the path, that give up what can't be ended.
+    fn way_out(&self) -> String {
+        let route = self.entry.route();
+        let prefix = route.trim_end_matches('/');
+        format!("\"lease revoke -force -prefix {prefix}\" (sys/leases/revoke-force/{prefix})")
     }
 
     /// Gives up what has no lease, for an outside system that doesn't come back: nobody will end it

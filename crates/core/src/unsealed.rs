@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Barrier, Batch};
 use strongroom_lease::{Keeper, LeaseStore};
 use strongroom_policy::{PasswordPolicies, PolicyStore};
-use strongroom_sdk::engine::{ClusterInfo, Lifetimes};
+use strongroom_sdk::engine::{ClusterInfo, EngineError, Lifetimes};
 use strongroom_telemetry::{Exporter, names};
 use strongroom_token::{RoleStore, TokenStore};
 use strongroom_types::{Clock, MountUuid, Timestamp};
@@ -105,6 +105,8 @@ const CLUSTER_KEY: &str = "cluster";
 const LEASE_PAGE: usize = 256;
 const LEASES_AT_ONCE: usize = 16;
 const PERIODIC_AT_ONCE: usize = 16;
+/// How long one engine's periodic call may take.
+const PERIODIC_LIMIT: Duration = Duration::from_secs(60);
 /// How long a seal waits for engines and tasks before it takes the keys away.
 const CLOSING: Duration = Duration::from_secs(20);
 /// How often leases are counted for the metrics.
@@ -234,7 +236,8 @@ impl Unsealed {
     pub(crate) async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
         let removal = Removal { open: self, entry: &entry };
         removal.shut_requests_out(ShutOut::Removed).await?;
-        self.end_leases(&entry.route()).await?;
+        let ended = self.end_leases(&entry.route()).await;
+        ended.map_err(|error| removal.leases_are_left(error))?;
         removal.undo_what_has_no_lease().await?;
         self.mounts.remove(entry).await
     }
@@ -357,7 +360,15 @@ impl Unsealed {
                 // A visit like any other, so that a reload waits for it; none where no engine is.
                 let engine = mounted.engine().filter(|engine| engine.instance().is_some())?;
                 let visit = engine.enter_to_end().await.ok()?;
-                let error = visit.engine.periodic().await.err()?;
+                // Else one that hangs would keep the others from their next call, and its mount from
+                // ever being removed.
+                let late = self.clock().now().plus(PERIODIC_LIMIT);
+                let error = tokio::select! {
+                    outcome = visit.engine.periodic() => outcome.err()?,
+                    () = self.clock().sleep_until(late) => {
+                        EngineError::internal("it did not end in time")
+                    }
+                };
                 let mount = &mounted.info.path;
                 tracing::warn!(mount, %error, "an engine's periodic work failed");
                 Some(())

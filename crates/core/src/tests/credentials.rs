@@ -1,7 +1,10 @@
+use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_types::ErrorKind;
 
 use super::Bench;
+use super::door::Periodic;
 use super::outside::Mood;
+use crate::mounts::Class;
 use crate::request::Verb;
 
 async fn intents(bench: &Bench) -> usize {
@@ -209,6 +212,8 @@ async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
     assert_eq!(counted, ("1", r#"{"out/":1}"#));
     let error = bench.fails(Verb::Delete, "sys/mounts/out", "").await;
     assert!(error.to_string().contains("failed to revoke"), "{error}");
+    let way_out = "\"lease revoke -force -prefix out\"";
+    assert!(error.to_string().contains(way_out), "{error}");
     bench.write("sys/leases/revoke-force/out", "").await;
     assert_eq!(
         bench.fails(Verb::List, "sys/leases/lookup/out", "").await.kind(),
@@ -280,6 +285,54 @@ async fn a_mount_that_goes_undoes_first_what_has_no_lease() {
     assert!(!bench.read("sys/mounts").await.data.contains("out/"));
 }
 
+/// Periodic work of an author's own fails whenever its outside system is down.
+#[tokio::test]
+async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_left() {
+    for (does, told_why) in [
+        (Periodic::Fails, "the administrator's password is wrong"),
+        (Periodic::Hangs, "it did not answer in time"),
+    ] {
+        let bench = Bench::new().await;
+        bench.write("sys/mounts/door", r#"{"type":"door-engine"}"#).await;
+        leave_an_intent(&bench, "door").await;
+        bench.door().periodic(does);
+        let disable = bench.send(Verb::Delete, "sys/mounts/door", &bench.root, "");
+        let time = async {
+            for _ in 0..40 {
+                bench.settle().await;
+                bench.pass(1).await;
+            }
+        };
+        let error = tokio::join!(disable, time).0.unwrap_err();
+        let told = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{told}");
+        assert!(told.contains("still being undone") && told.contains(told_why), "{told}");
+        assert!(told.contains("\"lease revoke -force -prefix door\""), "{told}");
+        if does == Periodic::Fails {
+            assert!(bench.door().periodic_calls() > 20, "it goes on asking");
+        }
+        // It is given up while the periodic work still fails: that is no reason to stay.
+        bench.write("sys/leases/revoke-force/door", "").await;
+        assert_eq!(intents(&bench).await, 0);
+        for _ in 0..600 {
+            bench.pass(1).await;
+        }
+        assert!(!bench.read("sys/mounts").await.data.contains("door/"), "{told_why}");
+    }
+}
+
+/// What a request that failed leaves in an engine's storage.
+async fn leave_an_intent(bench: &Bench, mount: &str) {
+    let open = bench.core.open().unwrap();
+    let table = open.mounts.table();
+    let mounted = table.get(Class::Secret, &format!("{mount}/")).unwrap();
+    let view = open.barrier.view(&mounted.entry.storage_prefix());
+    let mut batch = strongroom_barrier::Batch::new();
+    let key = format!("{INTENT_FOLDER}7f5c0d0e-0000-4000-8000-000000000001");
+    view.put(&mut batch, &key, b"{}".to_vec());
+    view.commit(batch).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_cannot_be_undone_any_more_can_be_given_up() {
     let bench = Bench::new().await.with_credentials().await;
@@ -295,7 +348,7 @@ async fn what_cannot_be_undone_any_more_can_be_given_up() {
         }
     };
     let told = tokio::join!(disable, time).0.unwrap_err().to_string();
-    assert!(told.contains("sys/leases/revoke-force/out gives them up"), "{told}");
+    assert!(told.contains("(sys/leases/revoke-force/out) gives them up"), "{told}");
     assert_eq!(intents(&bench).await, 1);
     bench.write("sys/leases/revoke-force/other", "").await;
     assert_eq!(intents(&bench).await, 1, "only those of the mount that was named");

@@ -1,6 +1,7 @@
 //! An auth method in memory that says whatever a test wants it to say.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -26,6 +27,18 @@ struct State {
     says: Mutex<BTreeMap<String, Vec<String>>>,
     issues: Mutex<bool>,
     panics_at_its_end: Mutex<bool>,
+    /// What becomes of its periodic calls.
+    periodic: Mutex<Periodic>,
+    periodic_calls: AtomicUsize,
+}
+
+/// What a periodic call does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Periodic {
+    #[default]
+    Works,
+    Fails,
+    Hangs,
 }
 
 impl Door {
@@ -66,6 +79,16 @@ impl Door {
     /// From now on it panics when it is closed.
     pub(crate) fn panics_at_its_end(&self) {
         *self.0.panics_at_its_end.lock().unwrap() = true;
+    }
+
+    /// What becomes of its periodic calls from now on.
+    pub(crate) fn periodic(&self, does: Periodic) {
+        *self.0.periodic.lock().unwrap() = does;
+    }
+
+    /// How often it got its periodic call.
+    pub(crate) fn periodic_calls(&self) -> usize {
+        self.0.periodic_calls.load(Ordering::SeqCst)
     }
 
     /// How often it was asked to revoke.
@@ -163,7 +186,14 @@ impl Engine for Opened {
     async fn invalidate(&self, _: &str) {}
 
     async fn periodic(&self) -> Result<(), EngineError> {
-        Ok(())
+        let state = &self.door.0;
+        state.periodic_calls.fetch_add(1, Ordering::SeqCst);
+        let does = *state.periodic.lock().unwrap();
+        match does {
+            Periodic::Works => Ok(()),
+            Periodic::Fails => Err(EngineError::internal("the administrator's password is wrong")),
+            Periodic::Hangs => std::future::pending().await,
+        }
     }
 
     async fn close(&self) {
