@@ -43,7 +43,14 @@ impl Opener {
         let (kind, name) = (entry.class.plugin_type(), &entry.mount_type);
         let builtin = self.plugins.builtin_version(kind, name);
         let registered = self.catalog.versions(kind, name);
-        let not_found = || PluginError::Invalid(format!("plugin not found in the catalog: {name}"));
+        let not_found = || {
+            // Clients match on the text; with a version asked for it is that version that is missing.
+            let version = match entry.plugin_version.as_str() {
+                "" => String::new(),
+                asked => format!(", version={asked}"),
+            };
+            PluginError::Invalid(format!("plugin not found in the catalog: {name}{version}"))
+        };
         match select(&entry.plugin_version, &registered, builtin.as_deref()) {
             Some(Choice::Registered(version)) => {
                 let spec = self.catalog.get(kind, name, &version).ok_or_else(not_found)?;

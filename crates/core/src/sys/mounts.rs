@@ -10,7 +10,7 @@ use super::mount_settings::{NewConfig, Object, Settings, SettingsInput};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, nothing_or};
 use crate::error::Error;
 use crate::mounts::Class;
-use crate::mounts::changes::NewMount;
+use crate::mounts::changes::{NewMount, failed_to_open};
 use crate::plugins::selection::normalise;
 use crate::request::Answer;
 
@@ -301,6 +301,7 @@ async fn tune_at(call: &Call, class: Class, path: &MountPath) -> Result<Answer, 
         None => Settings::default(),
         Some(mounted) => settings.checked(class, &mounted.entry.mount_type)?,
     };
+    let opener = mounts.opener.clone();
     let change = move |entry: &mut crate::mounts::MountEntry| {
         settings.change(&mut entry.config, server)?;
         if let Some(description) = input.description {
@@ -309,6 +310,10 @@ async fn tune_at(call: &Call, class: Class, path: &MountPath) -> Result<Answer, 
         if let Some(version) = &input.plugin_version {
             let given = !version.is_empty();
             entry.plugin_version = if given { version_of(version)? } else { String::new() };
+            if given {
+                // A version that isn't there would be found out at the next reload.
+                opener.choose(entry).map_err(|error| failed_to_open(&error))?;
+            }
         }
         if let Some(options) = input.options {
             // Looked at again: another change may have come first.

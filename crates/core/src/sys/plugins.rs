@@ -6,7 +6,9 @@ use serde::Serialize;
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{ErrorKind, Fields};
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys, not_found};
+use crate::endpoint::{
+    Access, Call, Endpoint, Handlers, data, handler, keys, not_found, with_warnings,
+};
 use crate::error::{Error, shown};
 use crate::mounts::Class;
 use crate::plugins::selection::normalise;
@@ -340,7 +342,8 @@ fn mounts_of(
     plugin: &str,
 ) -> Result<Vec<(Class, String)>, Error> {
     let known = details(call);
-    if !known.iter().any(|detail| detail.name == plugin) {
+    let fits = |of: PluginType| kind.is_none_or(|kind| kind == of);
+    if !known.iter().any(|detail| detail.name == plugin && fits(detail.kind)) {
         return Err(Error::invalid(format!("plugin not found in the catalog: {plugin:?}")));
     }
     let table = call.open.mounts.table();
@@ -359,6 +362,10 @@ async fn reload_all(call: &Call, mounts: Vec<(Class, String)>) -> Result<Answer,
     let plugins: BTreeSet<_> = reloaded
         .map(|mount| (mount.entry.class.plugin_type(), mount.entry.mount_type.clone()))
         .collect();
+    let warnings = match mounts.is_empty() {
+        true => vec!["no mount runs this plug-in: nothing was reloaded".to_owned()],
+        false => Vec::new(),
+    };
     for (kind, name) in plugins {
         call.open.mounts.opener.plugins.renew(kind, &name);
     }
@@ -369,5 +376,5 @@ async fn reload_all(call: &Call, mounts: Vec<(Class, String)>) -> Result<Answer,
     }
     let mut answer = Fields::new();
     answer.set("reload_id", &call.id);
-    Ok(data(answer.to_object()))
+    Ok(with_warnings(answer.to_object(), warnings))
 }

@@ -1,6 +1,7 @@
 use super::Bench;
 use super::outside::Mood;
 use crate::request::Verb;
+use strongroom_types::ErrorKind;
 
 const SHA: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -31,6 +32,54 @@ async fn the_highest_version_runs_after_a_reload_and_not_before() {
     let error =
         bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"plugin":"nope"}"#).await;
     assert_eq!(error.to_string(), "plugin not found in the catalog: \"nope\"");
+}
+
+#[tokio::test]
+async fn a_mount_is_tuned_to_a_version_only_if_there_is_one() {
+    let bench = Bench::new().await.with_credentials().await;
+    register(&bench, "v1.0.0").await;
+    let missing = "plugin not found in the catalog: outside, version=v9.9.9";
+    for (verb, path, body) in [
+        (Verb::Write, "sys/mounts/out/tune", r#"{"plugin_version":"9.9.9","description":"x"}"#),
+        (Verb::Write, "sys/mounts/other", r#"{"type":"outside","plugin_version":"9.9.9"}"#),
+        (
+            Verb::Write,
+            "sys/mounts/other",
+            r#"{"type":"outside","config":{"plugin_version":"9.9.9"}}"#,
+        ),
+    ] {
+        let error = bench.fails(verb, path, body).await;
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Invalid, missing.to_owned()));
+    }
+    let mount = bench.read("sys/mounts/out").await;
+    assert_eq!((mount.text("plugin_version"), mount.text("description")), <_>::default());
+    bench.write("sys/mounts/out/tune", r#"{"plugin_version":"1.0.0"}"#).await;
+    assert_eq!(bench.read("sys/mounts/out").await.text("plugin_version"), "v1.0.0");
+    bench.write("sys/plugins/reload/backend", r#"{"mounts":"out"}"#).await;
+    assert_eq!(running(&bench).await, "v1.0.0");
+    // Gone since: the version is named, not the plug-in, of which there is another one.
+    bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", r#"{"version":"v1.0.0"}"#).await;
+    register(&bench, "v2.0.0").await;
+    let error = bench.fails(Verb::Write, "sys/plugins/reload/backend", r#"{"mounts":"out"}"#).await;
+    let gone = "plugin not found in the catalog: outside, version=v1.0.0";
+    assert!(error.to_string().contains(gone), "{error}");
+    assert_eq!(running(&bench).await, "v1.0.0", "it goes on as it was");
+    bench.write("sys/mounts/out/tune", r#"{"plugin_version":""}"#).await;
+    bench.write("sys/plugins/reload/backend", r#"{"mounts":"out"}"#).await;
+    assert_eq!(running(&bench).await, "v2.0.0");
+}
+
+#[tokio::test]
+async fn a_reload_that_reloads_nothing_says_so() {
+    let bench = Bench::new().await;
+    let got = bench.write("sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
+    assert_eq!(got.warnings, ["no mount runs this plug-in: nothing was reloaded"]);
+    assert!(!got.text("reload_id").is_empty());
+    let error = bench.fails(Verb::Write, "sys/plugins/reload/auth/outside", "").await;
+    assert_eq!(error.to_string(), "plugin not found in the catalog: \"outside\"");
+    let bench = bench.with_credentials().await;
+    let got = bench.write("sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
+    assert!(got.warnings.is_empty(), "{:?}", got.warnings);
 }
 
 #[tokio::test]
