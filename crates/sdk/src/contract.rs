@@ -53,8 +53,10 @@ const PANICS: &str = "contract-check/panic";
 /// What no message may repeat.
 const MARKER: &str = "odd-Marker-4711";
 
+/// Unwinds as a panic does, without telling the process's panic hook: a check that passes prints
+/// nothing.
 async fn panics(_: Context, (): ()) -> Result<Reply, Error> {
-    panic!("{MARKER}")
+    std::panic::resume_unwind(Box::new(MARKER))
 }
 
 macro_rules! ensure {

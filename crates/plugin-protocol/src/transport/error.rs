@@ -69,7 +69,10 @@ impl TransportError {
     }
 
     fn into_status(self) -> Status {
-        let mut status = Status::new(self.code(), self.to_string());
+        // Without the library's words: a message may be shown to anybody.
+        let ended = self.cause.is_reset() && self.cause.reason().is_some();
+        let message = if ended { "the peer ended the call" } else { "the connection is lost" };
+        let mut status = Status::new(self.code(), message);
         status.set_source(Arc::new(self));
         status
     }

@@ -100,7 +100,10 @@ impl BackendService {
 
     async fn open(&self, id: String, args: pb::SetupArgs) -> Result<(), String> {
         let dialled = self.0.broker.dial(args.broker_id, self.0.security.clone()).await;
-        let host = dialled.map_err(|error| error.to_string())?;
+        let host = dialled.map_err(|error| {
+            tracing::error!(%error, "the host's services can't be dialled");
+            "the host's services can't be dialled".to_owned()
+        })?;
         let is_ours = args.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
         let system = Arc::new(RemoteSystem::new(&host));
         let mount = Mount {

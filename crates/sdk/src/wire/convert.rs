@@ -7,10 +7,8 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use serde_json::value::RawValue;
 use strongroom_plugin_protocol::generated::pb;
-use strongroom_plugin_protocol::transport::{Delivery, TransportError};
 use strongroom_plugin_protocol::values::{WireError, json, time};
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
-use tonic::Status;
 
 use super::REFRESH;
 use super::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case};
@@ -427,17 +425,6 @@ fn with_response(error: EngineError, has_response: bool) -> EngineError {
 impl From<StatusKind> for EngineError {
     fn from(kind: StatusKind) -> Self {
         Self::Status(kind)
-    }
-}
-
-/// A call that got no reply.
-pub(crate) fn failed_call(status: &Status) -> EngineError {
-    match TransportError::of(status) {
-        Some(transport) => EngineError::Unavailable {
-            message: format!("the plug-in can't be reached: {transport}"),
-            delivered: transport.delivery() != Delivery::NotDelivered,
-        },
-        None => EngineError::internal(format!("the plug-in failed: {}", status.message())),
     }
 }
 

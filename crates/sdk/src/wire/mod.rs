@@ -2,6 +2,7 @@
 //!
 //! - [`convert`]: requests, responses and errors to messages and back
 //! - `logins`: the same for logins
+//! - `failures`: calls that got no reply
 //! - [`remote_engine`]: [`RemoteEngine`], an engine in another process, as the host sees it
 //! - [`mod@host_services`]: the storage and system services a host offers to an engine
 //! - `backend_service`: an engine, as a host sees it
@@ -9,6 +10,7 @@
 
 pub(crate) mod backend_service;
 pub mod convert;
+pub(crate) mod failures;
 #[cfg(test)]
 mod fuzzed;
 mod headers;

@@ -15,9 +15,8 @@ use strongroom_plugin_protocol::transport::{AnySize, Channel, Services};
 use strongroom_types::{Clock, Timestamp};
 use tonic::{Code, Request as Call, Status};
 
-use super::convert::{
-    error_from_wire, failed_call, reply_from_wire, request_to_wire, special_from_wire,
-};
+use super::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
+use super::failures::failed_call;
 use super::{EXCLUSIVE, LIFETIMES};
 use crate::engine::{
     Description, Engine, EngineError, Existence, Kind, Lifetimes, Mount, Request, Response,

@@ -12,9 +12,9 @@ use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_repl
 use strongroom_plugin_protocol::transport::{AnySize, Channel};
 use strongroom_plugin_protocol::values::time;
 use strongroom_types::{Secret, Ttl};
-use tonic::Status;
 
 use super::convert::storage_error_from_text;
+use super::failures::{failed_question, failed_storage};
 use crate::engine::{
     Change, ClusterInfo, Lifetimes, Precondition, Storage, StorageBatch, StorageError, Stored,
     System, SystemError,
@@ -49,7 +49,7 @@ impl RemoteStorage {
                         .clone()
                         .put(args)
                         .await
-                        .map_err(|status| failed(&status))?
+                        .map_err(|status| failed_storage(&status))?
                         .into_inner()
                         .err
                 }
@@ -59,7 +59,7 @@ impl RemoteStorage {
                         .clone()
                         .delete(args)
                         .await
-                        .map_err(|status| failed(&status))?
+                        .map_err(|status| failed_storage(&status))?
                         .into_inner()
                         .err
                 }
@@ -79,7 +79,7 @@ impl Storage for RemoteStorage {
                 .clone()
                 .get_versioned(own::GetRequest { key })
                 .await
-                .map_err(|status| failed(&status))?;
+                .map_err(|status| failed_storage(&status))?;
             let reply = reply.into_inner();
             spoken(reply.err)?;
             return Ok(reply.entry.map(|entry| Stored {
@@ -89,8 +89,13 @@ impl Storage for RemoteStorage {
             }));
         }
         let args = pb::StorageGetArgs { key, txn: String::new() };
-        let reply =
-            self.common.clone().get(args).await.map_err(|status| failed(&status))?.into_inner();
+        let reply = self
+            .common
+            .clone()
+            .get(args)
+            .await
+            .map_err(|status| failed_storage(&status))?
+            .into_inner();
         spoken(reply.err)?;
         Ok(reply.entry.map(|entry| Stored {
             value: entry.value,
@@ -117,14 +122,19 @@ impl Storage for RemoteStorage {
                 .clone()
                 .list_page(args)
                 .await
-                .map_err(|status| failed(&status))?
+                .map_err(|status| failed_storage(&status))?
                 .into_inner();
             spoken(reply.err)?;
             return Ok(reply.keys);
         }
         let args = pb::StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
-        let reply =
-            self.common.clone().list(args).await.map_err(|status| failed(&status))?.into_inner();
+        let reply = self
+            .common
+            .clone()
+            .list(args)
+            .await
+            .map_err(|status| failed_storage(&status))?
+            .into_inner();
         spoken(reply.err)?;
         let mut keys = reply.keys;
         keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
@@ -138,7 +148,7 @@ impl Storage for RemoteStorage {
             .clone()
             .commit(batch_to_wire(batch))
             .await
-            .map_err(|status| failed(&status))?
+            .map_err(|status| failed_storage(&status))?
             .into_inner();
         match reply.outcome {
             Some(commit_reply::Outcome::Committed(_)) => Ok(()),
@@ -179,13 +189,6 @@ fn batch_to_wire(batch: StorageBatch) -> own::CommitRequest {
     request
 }
 
-fn failed(status: &Status) -> StorageError {
-    if status.message() == StorageError::Missing.to_string() {
-        return StorageError::Missing;
-    }
-    StorageError::Failed(format!("the host's storage can't be reached: {}", status.message()))
-}
-
 fn spoken(err: String) -> Result<(), StorageError> {
     if err.is_empty() { Ok(()) } else { Err(storage_error_from_text(err)) }
 }
@@ -222,10 +225,6 @@ impl RemoteSystem {
     }
 }
 
-fn unanswered(status: &Status) -> SystemError {
-    SystemError(status.message().to_owned())
-}
-
 #[async_trait]
 impl System for RemoteSystem {
     async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
@@ -238,8 +237,8 @@ impl System for RemoteSystem {
         let asked =
             tokio::join!(one.default_lease_ttl(pb::Empty {}), other.max_lease_ttl(pb::Empty {}));
         let (default, max) = (
-            asked.0.map_err(|status| unanswered(&status))?,
-            asked.1.map_err(|status| unanswered(&status))?,
+            asked.0.map_err(|status| failed_question(&status))?,
+            asked.1.map_err(|status| failed_question(&status))?,
         );
         Ok(Lifetimes { default: ttl(default.into_inner()), max: ttl(max.into_inner()) })
     }
@@ -250,7 +249,7 @@ impl System for RemoteSystem {
             .clone()
             .tainted(pb::Empty {})
             .await
-            .map_err(|status| unanswered(&status))?;
+            .map_err(|status| failed_question(&status))?;
         Ok(reply.into_inner().tainted)
     }
 
@@ -260,7 +259,7 @@ impl System for RemoteSystem {
             .clone()
             .cluster_info(pb::Empty {})
             .await
-            .map_err(|status| unanswered(&status))?;
+            .map_err(|status| failed_question(&status))?;
         let reply = reply.into_inner();
         if !reply.err.is_empty() {
             return Err(SystemError(reply.err));
@@ -274,7 +273,7 @@ impl System for RemoteSystem {
             .clone()
             .plugin_env(pb::Empty {})
             .await
-            .map_err(|status| unanswered(&status))?;
+            .map_err(|status| failed_question(&status))?;
         let environment = reply.into_inner().plugin_environment.unwrap_or_default();
         Ok(environment.vault_version)
     }
@@ -286,7 +285,7 @@ impl System for RemoteSystem {
             .clone()
             .generate_password_from_policy(request)
             .await
-            .map_err(|status| unanswered(&status))?;
+            .map_err(|status| failed_question(&status))?;
         Ok(Secret::new(reply.into_inner().password))
     }
 }

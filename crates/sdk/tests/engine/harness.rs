@@ -78,6 +78,32 @@ async fn unknown_fields_and_captured_ones_are_warned_of() {
     .await;
 }
 
+/// Wherever an answer can carry it: a role without its lifetime is found much later.
+#[tokio::test]
+async fn whoever_misspells_a_field_is_told() {
+    everywhere(|host, _| async move {
+        ready(&host).await;
+        let ignored = |names: &str| {
+            vec![format!("Endpoint ignored these unrecognized parameters: [{names}]")]
+        };
+        let got = host.write("roles/dev", json!({ "ttl": "1m", "max_tll": "1h" })).await.unwrap();
+        assert_eq!(got.warnings, ignored("max_tll"));
+        let got = host.write("roles/new", json!({ "tll": 1, "max_tll": 1 })).await.unwrap();
+        assert_eq!(got.warnings, ignored("max_tll tll"));
+        let got = host.write("roles/new", json!({ "ttl": 60, "name": "new" })).await.unwrap();
+        assert!(got.warnings.is_empty(), "{:?}", got.warnings);
+        let asked = json!({ "ttl": "10m" });
+        let got = host.send(Operation::Read, "creds/dev", asked).await.unwrap();
+        assert_eq!(got.warnings, ignored("ttl"));
+        assert!(got.lease.is_some());
+        let asked = json!({ "lmit": 1, "after": "dev" });
+        let got = host.send(Operation::List, "roles/", asked).await.unwrap();
+        assert_eq!(got.warnings, ignored("lmit"));
+        assert_eq!(got.json("keys"), r#"["new"]"#);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_another_node_writes_is_seen_after_it_is_told() {
     Harness::run(Outside::default().blueprint(), |host| async move {
@@ -366,6 +392,27 @@ async fn a_crash_in_the_outside_call_is_undone_by_the_next_instance() {
         host.reopen().await;
         outside.set(Mood::Well);
         is_undone(&host, &outside, Begun::WithTheInstance).await;
+    })
+    .await;
+}
+
+/// The words of TLS and HTTP/2 are for the log.
+#[tokio::test]
+async fn whoever_asked_a_plugin_that_died_reads_no_words_of_a_library() {
+    let outside = Outside::default();
+    Harness::run_one(outside.blueprint(), Way::Wire, |host| async move {
+        ready(&host).await;
+        outside.set(Mood::Slow);
+        let dies = async {
+            host.until("it is made", || async { outside.alive() == 1 }).await;
+            host.crash().await;
+        };
+        let (got, ()) = tokio::join!(host.read("creds/dev"), dies);
+        assert_eq!(
+            got.unwrap_err().message,
+            "the plug-in ended while it answered: whether it did what was asked is not known"
+        );
+        host.reopen().await;
     })
     .await;
 }

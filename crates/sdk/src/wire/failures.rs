@@ -1,0 +1,114 @@
+//! Calls that got no reply: what of that reaches a client. The words of TLS, HTTP/2 and the like are
+//! for the log.
+
+use strongroom_plugin_protocol::transport::{Delivery, TransportError};
+use tonic::{Code, Status};
+
+use crate::engine::{EngineError, StorageError, SystemError};
+
+/// A call of a plug-in's that got no reply.
+pub(crate) fn failed_call(status: &Status) -> EngineError {
+    if let Some(transport) = TransportError::of(status) {
+        let delivered = transport.delivery() != Delivery::NotDelivered;
+        tracing::warn!(error = %transport, delivered, "a call of a plug-in was cut off");
+        let message = match delivered {
+            true => {
+                "the plug-in ended while it answered: whether it did what was asked is not known"
+            }
+            false => "the plug-in can't be reached: its connection is lost",
+        };
+        return EngineError::Unavailable { message: message.to_owned(), delivered };
+    }
+    EngineError::internal(match own_words(status) {
+        Some(words) => format!("the plug-in failed: {words}"),
+        None => {
+            let code = status.code();
+            tracing::warn!(?code, error = status.message(), "a call of a plug-in failed");
+            match code {
+                Code::DeadlineExceeded | Code::Cancelled => {
+                    "the plug-in did not answer in time".to_owned()
+                }
+                Code::Unimplemented => "the plug-in doesn't know this call".to_owned(),
+                _ => "the plug-in's answer can't be read; the server's log says more".to_owned(),
+            }
+        }
+    })
+}
+
+/// A call to the host's storage that got no reply.
+pub(crate) fn failed_storage(status: &Status) -> StorageError {
+    if status.message() == StorageError::Missing.to_string() {
+        return StorageError::Missing;
+    }
+    StorageError::Failed(format!("the host's storage can't be reached: {}", of_the_host(status)))
+}
+
+/// A question to the host that got no reply.
+pub(crate) fn failed_question(status: &Status) -> SystemError {
+    SystemError(of_the_host(status))
+}
+
+fn of_the_host(status: &Status) -> String {
+    if let Some(transport) = TransportError::of(status) {
+        tracing::warn!(error = %transport, "a call of the host was cut off");
+        return "the connection is lost".to_owned();
+    }
+    if let Some(words) = own_words(status) {
+        return words.to_owned();
+    }
+    let code = status.code();
+    tracing::warn!(?code, error = status.message(), "a call of the host failed");
+    match code {
+        Code::DeadlineExceeded | Code::Cancelled => "it did not answer in time".to_owned(),
+        Code::Unimplemented => "it doesn't know this call".to_owned(),
+        _ => "its answer can't be read".to_owned(),
+    }
+}
+
+/// What the other end said, if the status is its own and not that of a library on the way: those
+/// have codes that no backend or host gives with words of its own, or a cause.
+fn own_words(status: &Status) -> Option<&str> {
+    let has_cause = std::error::Error::source(status).is_some();
+    let is_own = matches!(
+        status.code(),
+        Code::Unknown
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::Aborted
+    );
+    (is_own && !has_cause && !status.message().is_empty()).then(|| status.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_other_end_are_told_and_those_of_libraries_are_not() {
+        let told = |status: &Status| failed_call(status).to_string();
+        assert_eq!(told(&Status::unknown("no such thing")), "the plug-in failed: no such thing");
+        let library = "error decoding message: invalid wire type value: 7";
+        for status in [
+            Status::internal(library),
+            Status::deadline_exceeded(library),
+            Status::cancelled(library),
+            Status::unimplemented(library),
+            Status::out_of_range(library),
+            Status::resource_exhausted(library),
+            Status::unavailable(library),
+            Status::data_loss(library),
+            Status::from_error(Box::new(std::io::Error::other(library))),
+        ] {
+            for told in [
+                told(&status),
+                failed_storage(&status).to_string(),
+                failed_question(&status).to_string(),
+            ] {
+                assert!(!told.contains("wire type") && told.len() > 10, "{status:?}: {told}");
+            }
+        }
+    }
+}
