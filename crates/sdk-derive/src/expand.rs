@@ -34,6 +34,7 @@ pub(crate) fn document(model: &Model) -> TokenStream {
             }
         }
     });
+    let defaults = defaults(model);
     let validate = model.document.validate.as_ref().map(|function| {
         quote! {
             fn validate(&self) -> ::core::result::Result<(), ::std::string::String> {
@@ -65,6 +66,8 @@ pub(crate) fn document(model: &Model) -> TokenStream {
                 #(#shown)*
             }
 
+            #defaults
+
             #validate
         }
     }
@@ -72,6 +75,7 @@ pub(crate) fn document(model: &Model) -> TokenStream {
 
 pub(crate) fn input(model: &Model) -> TokenStream {
     let (name, specs, read) = (&model.name, specs(model), read(model));
+    let defaults = defaults(model);
     quote! {
         impl ::strongroom_sdk::action::Input for #name {
             const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
@@ -81,6 +85,8 @@ pub(crate) fn input(model: &Model) -> TokenStream {
             ) -> ::core::result::Result<Self, ::strongroom_sdk::field::InvalidInput> {
                 #read
             }
+
+            #defaults
         }
     }
 }
@@ -192,6 +198,28 @@ fn specs(model: &Model) -> TokenStream {
         }
     });
     quote! { &[#(#specs),*] }
+}
+
+/// What reads each default, as a request without the field would. What can be seen of it at compile
+/// time doesn't compile.
+fn defaults(model: &Model) -> TokenStream {
+    let read = model.fields.iter().filter_map(|field| {
+        let (Field { ty, name, .. }, text) = (field, field.default.as_ref()?);
+        Some(quote_spanned! { text.span() =>
+            const _: () = ::strongroom_sdk::field::check_default::<#ty>(#text);
+            ::strongroom_sdk::field::with_default::<#ty>(
+                &::strongroom_sdk::Fields::new(),
+                #name,
+                #text,
+            )?;
+        })
+    });
+    quote! {
+        fn check_defaults() -> ::core::result::Result<(), ::strongroom_sdk::field::InvalidInput> {
+            #(#read)*
+            ::core::result::Result::Ok(())
+        }
+    }
 }
 
 fn read(model: &Model) -> TokenStream {

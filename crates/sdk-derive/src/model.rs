@@ -51,9 +51,21 @@ impl Model {
             Fields::Unit => Vec::new(),
             Fields::Unnamed(_) => return Err(syn::Error::new(span, "the fields need names")),
         };
+        check_names(&fields)?;
         let document = DocumentAttributes::read(&input.attrs)?;
         Ok(Self { name: input.ident, help: help_of(&input.attrs), document, fields })
     }
+}
+
+/// Two fields of one name, which `rename` can make, would overwrite each other.
+fn check_names(fields: &[Field]) -> syn::Result<()> {
+    for (index, field) in fields.iter().enumerate() {
+        if fields.iter().take(index).any(|before| before.name == field.name) {
+            let message = format!("another field has the name `{}` already", field.name);
+            return Err(syn::Error::new(field.ident.span(), message));
+        }
+    }
+    Ok(())
 }
 
 impl DocumentAttributes {

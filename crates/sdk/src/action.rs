@@ -39,6 +39,12 @@ pub trait Input: Sized + Send + 'static {
 
     /// Reads what the client sent.
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
+
+    /// Reads each field's default; see [`Document`](crate::Document).
+    #[doc(hidden)]
+    fn check_defaults() -> Result<(), InvalidInput> {
+        Ok(())
+    }
 }
 
 /// No input at all.
@@ -153,6 +159,7 @@ fn status_only(status: u16) -> Response {
 #[async_trait]
 pub(crate) trait ActionPath: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
+    fn check_defaults(&self) -> Result<(), InvalidInput>;
     async fn run(
         &self,
         context: Context,
@@ -182,6 +189,10 @@ where
 {
     fn fields(&self) -> &'static [FieldSpec] {
         I::FIELDS
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        I::check_defaults()
     }
 
     async fn run(

@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use crate::action::{ActionPath, Handler, Input, Reply};
 use crate::backend::Backend;
-use crate::credential::Credential;
+use crate::credential::{Credential, NeededDocument};
 use crate::document::Document;
 use crate::engine::{
     Description, Engine, EngineError, Factory, Kind, Mount, Operation, SpecialPaths,
 };
-use crate::field::FieldSpec;
+use crate::field::{FieldSpec, InvalidInput};
 use crate::free_form::FreeForm;
 use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use crate::leased::{LeasedKind, LeasedPath};
@@ -332,6 +332,49 @@ impl Blueprint {
             if self.has_credentials() && route.stores_into_own_folders() {
                 return refused(format!("documents at {path:?} could lie where intents are kept"));
             }
+            if let Some(fault) = route.pattern.fault() {
+                return refused(format!("the path {path:?} is none: {fault}"));
+            }
+            if let Err(error) = route.check_defaults() {
+                return refused(format!("a default at {path:?} can't be read: {error}"));
+            }
+            if let Target::Credential(credential) = &route.target {
+                self.check_needed(route, &**credential)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A credential's documents can be written, and its role can be named: else every request for it
+    /// would be told to write something that has no path.
+    fn check_needed(&self, of: &Route, credential: &dyn LeasedPath) -> Result<(), EngineError> {
+        let refused = |reason: String| Err(EngineError::internal(reason));
+        let at = of.pattern.text();
+        let [config, role] = credential.needed();
+        if let Some(config) = config.filter(|config| config.path.contains('{')) {
+            let path = config.path;
+            return refused(format!("the configuration of {at:?} is a collection: {path:?}"));
+        }
+        if let Some(role) = role.filter(|role| role.path.contains('{'))
+            && !at.contains('{')
+        {
+            let path = role.path;
+            return refused(format!("the path {at:?} doesn't name which of {path:?} is its role"));
+        }
+        for NeededDocument { path, type_id } in [config, role].into_iter().flatten() {
+            let special = Pattern::new(path).as_special();
+            let declared = self.routes.iter().find(|route| route.pattern.as_special() == special);
+            let fits = declared.is_some_and(|route| match &route.target {
+                Target::Document(document) => document.type_id() == type_id,
+                Target::Actions(actions) => actions.write.is_some(),
+                Target::FreeForm(_) | Target::Credential(_) => false,
+            });
+            if !fits {
+                return refused(format!(
+                    "the document at {path:?}, which {at:?} needs, is not declared: see \
+                     Blueprint::document"
+                ));
+            }
         }
         Ok(())
     }
@@ -456,6 +499,14 @@ impl Route {
             ..path.clone()
         });
         list.into_iter().chain([path]).collect()
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        match &self.target {
+            Target::Document(document) => document.check_defaults(),
+            Target::Actions(actions) => actions.check_defaults(),
+            Target::FreeForm(_) | Target::Credential(_) => Ok(()),
+        }
     }
 
     fn is_of_kind(&self, kind: &str) -> bool {

@@ -9,6 +9,7 @@
 //! keeps the [`Credential::Receipt`], whose fields can't be secrets. The best secret is the one
 //! you don't know about.
 
+use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -54,7 +55,17 @@ pub trait Credential: Sized + Send + Sync + 'static {
         async { Ok(Lifetime::default()) }
     }
 
-    /// How long the outside system may take for one call.
+    /// How many calls to the outside system one of `issue`, `renew` and `revoke` makes, one after the
+    /// other, at most.
+    const CALLS: u32 = 1;
+
+    /// How long the outside system may take for one call. Give the client of the outside system the
+    /// same limit, so that no call goes on for longer.
+    ///
+    /// `issue`, `renew` and `revoke` are each given up after [`CALLS`](Self::CALLS) times this; `undo`,
+    /// which has to find first what it takes back, and for which nobody waits, after four times that.
+    /// What an `issue` left behind that got no answer is undone once this has passed again after it
+    /// was given up: so long its last call may be under way outside.
     fn timeout(_config: &Self::Config) -> Duration {
         Duration::from_secs(10)
     }
@@ -347,6 +358,18 @@ pub trait Needed: Send + Sync + 'static {
     /// Loads it, or tells the user what to write first.
     #[doc(hidden)]
     async fn load(context: &Context, name: &str) -> Result<Arc<Self>, Error>;
+
+    /// Which document it is and where it lies; none for `()`.
+    #[doc(hidden)]
+    fn document() -> Option<NeededDocument>;
+}
+
+/// A document that a credential can't do without.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct NeededDocument {
+    pub(crate) path: &'static str,
+    pub(crate) type_id: TypeId,
 }
 
 #[async_trait]
@@ -354,12 +377,20 @@ impl Needed for () {
     async fn load(_: &Context, _: &str) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(()))
     }
+
+    fn document() -> Option<NeededDocument> {
+        None
+    }
 }
 
 #[async_trait]
 impl<D: Document> Needed for D {
     async fn load(context: &Context, name: &str) -> Result<Arc<Self>, Error> {
         if D::PATH.contains('{') { context.named(name).await } else { context.config().await }
+    }
+
+    fn document() -> Option<NeededDocument> {
+        Some(NeededDocument { path: D::PATH, type_id: TypeId::of::<D>() })
     }
 }
 

@@ -72,6 +72,13 @@ pub trait Document: Sized + Send + Sync + 'static {
     /// Reads it from what a client sent, merged over what was stored.
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
 
+    /// Reads each field's default, which an operator who leaves the field out would have to answer
+    /// for. The derive macro writes it; the engine isn't opened when it fails.
+    #[doc(hidden)]
+    fn check_defaults() -> Result<(), InvalidInput> {
+        Ok(())
+    }
+
     /// Writes all of it, for storage.
     fn write_stored(&self, out: &mut ObjectWriter);
 

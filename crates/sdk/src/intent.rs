@@ -51,7 +51,7 @@ pub(crate) struct IntentData {
     pub(crate) name: CredentialName,
     /// When the outside call has been given up.
     deadline: Timestamp,
-    /// How long the outside system may go on with a call that was given up.
+    /// How long the outside system may take for one call, and so go on with one that was given up.
     timeout_secs: u64,
     /// How often the name was looked for already.
     #[serde(default)]
@@ -73,11 +73,12 @@ impl Intent {
         kind: &str,
         name: CredentialName,
         now: Timestamp,
+        deadline: Timestamp,
         timeout: std::time::Duration,
     ) -> Self {
         let data = IntentData {
             name,
-            deadline: now.plus(timeout),
+            deadline,
             timeout_secs: timeout.as_secs().max(1),
             looks: 0,
             next_look: Timestamp::EPOCH,

@@ -8,8 +8,8 @@ use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
 use crate::action::Answer;
 use crate::credential::{
-    Credential, CredentialName, Extension, Issued, Needed, Order, Outside, Receipt, ReceiptWriter,
-    Renewal,
+    Credential, CredentialName, Extension, Issued, Needed, NeededDocument, Order, Outside, Receipt,
+    ReceiptWriter, Renewal,
 };
 use crate::engine::{Data, EngineError, LeaseContext, Leased, Response};
 use crate::field::ObjectWriter;
@@ -28,6 +28,8 @@ const ENDS_FIELD: &str = "strongroom_ends_within";
 #[async_trait]
 pub(crate) trait LeasedPath: Send + Sync {
     fn kind(&self) -> &'static str;
+    /// The documents it can't do without: its configuration and its role.
+    fn needed(&self) -> [Option<NeededDocument>; 2];
     async fn issue(
         &self,
         context: &Context,
@@ -54,6 +56,10 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         C::KIND
     }
 
+    fn needed(&self) -> [Option<NeededDocument>; 2] {
+        [C::Config::document(), C::Role::document()]
+    }
+
     async fn issue(
         &self,
         context: &Context,
@@ -67,8 +73,10 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let now = context.now();
         let max = lifetime.max_ttl.or(mount.max).min(mount.max);
         let name = CredentialName::new(role_name, context.display_name(), context.entropy());
-        let timeout = C::timeout(&config).min(context.deadline().since(now));
-        let intent = Intent::new(C::KIND, name.clone(), now, timeout);
+        let waited_for = context.deadline().since(now);
+        let timeout = C::timeout(&config).min(waited_for);
+        let given_up = now.plus(patience::<C>(&config).min(waited_for));
+        let intent = Intent::new(C::KIND, name.clone(), now, given_up, timeout);
         let uuid = intents.open(&intent).await?;
         let order = Order {
             config: &*config,
@@ -122,7 +130,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
             return Err(EngineError::user("past the max TTL, cannot renew"));
         }
         let order = Extension { config: &*config, role: &*role, lasts_until, context };
-        let until = context.now().plus(C::timeout(&config));
+        let until = context.now().plus(patience::<C>(&config));
         deadline::<C, _>(context, until, "renew", C::Renewal::renew(&self.0, &order, &receipt))
             .await?;
         Ok(Response::Leased(Leased {
@@ -140,7 +148,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let receipt = receipt::<C>(&lease.internal.fields())?;
         let config = C::Config::load(context, "").await?;
         let outside = Outside { config: &*config, context };
-        let until = context.now().plus(C::timeout(&config));
+        let until = context.now().plus(patience::<C>(&config));
         deadline::<C, _>(context, until, "revoke", self.0.revoke(&outside, &receipt)).await?;
         Ok(())
     }
@@ -149,7 +157,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let config = C::Config::load(context, "").await?;
         let outside = Outside { config: &*config, context };
         let name = &due.intent.data.name;
-        let until = context.now().plus(C::timeout(&config));
+        let until = context.now().plus(patience::<C>(&config).saturating_mul(UNDOING));
         deadline::<C, _>(context, until, "undo", self.0.undo(&outside, name)).await?;
         Ok(())
     }
@@ -215,6 +223,15 @@ async fn close_unhosted(
     // Undone or not, nobody can tell any more: it goes back, and will be.
     intents.put_back(uuid, intent).await?;
     Err(EngineError::internal("issuing took too long; the credential is undone"))
+}
+
+/// How many times as long undoing may take as issuing does: it looks for the credential first, and may
+/// find several.
+const UNDOING: u32 = 4;
+
+/// How long one operation may take, with all its calls to the outside system.
+fn patience<C: Credential>(config: &C::Config) -> Duration {
+    C::timeout(config).saturating_mul(C::CALLS.max(1))
 }
 
 fn receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {

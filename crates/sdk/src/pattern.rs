@@ -123,6 +123,35 @@ impl Pattern {
         self.segments.iter().map(part).collect::<Vec<_>>().join("/")
     }
 
+    /// What is wrong with the declaration, if anything: no path would match it, or it would not give
+    /// what it captures.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let mut names = Vec::new();
+        for (index, segment) in self.segments.iter().enumerate() {
+            let name = match segment {
+                Segment::Literal("") => return Some("a segment is empty"),
+                Segment::Literal(text) if text.contains(['{', '}']) => {
+                    return Some("a capture is a whole segment, such as {name}");
+                }
+                Segment::Literal(_) => continue,
+                Segment::Name(name) | Segment::Rest(name) => name,
+            };
+            if name.is_empty() {
+                return Some("a capture has no name");
+            }
+            if names.contains(name) {
+                return Some("two captures have one name");
+            }
+            names.push(name);
+            let behind = self.segments.get(index + 1..).unwrap_or_default();
+            let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+            if matches!(segment, Segment::Rest(_)) && !behind.iter().all(literal) {
+                return Some("behind a capture of many segments only literal ones may follow");
+            }
+        }
+        None
+    }
+
     /// Whether a path below the folder of this name can match.
     pub(crate) fn reaches_into(&self, folder: &str) -> bool {
         match self.segments.first() {

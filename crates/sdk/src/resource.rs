@@ -38,7 +38,7 @@ use strongroom_types::Fields;
 
 use crate::action::{ActionPath, Handler, Input, Reply};
 use crate::engine::{EngineError, Operation, Response};
-use crate::field::{Field, FieldSpec};
+use crate::field::{Field, FieldSpec, InvalidInput};
 use crate::{Context, Error};
 
 /// What can be asked of a path, and an existence check. Without the check nothing can be created.
@@ -77,7 +77,7 @@ impl Listing {
             None => 0,
             Some(raw) => i64::read(raw).map_err(|reason| {
                 let field = "limit";
-                EngineError::user(crate::field::InvalidInput::Bad { field, reason }.to_string())
+                EngineError::user(InvalidInput::Bad { field, reason }.to_string())
             })?,
         };
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
@@ -171,6 +171,12 @@ impl Actions {
             }
         }
         fields
+    }
+
+    /// Reads the defaults of all that is asked for.
+    pub(crate) fn check_defaults(&self) -> Result<(), InvalidInput> {
+        let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
+        all.into_iter().try_for_each(|action| action.check_defaults())
     }
 
     /// What answers an operation.

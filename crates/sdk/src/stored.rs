@@ -1,5 +1,6 @@
 //! Documents behind a path: the operations that follow from declaring one.
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
@@ -7,12 +8,15 @@ use strongroom_types::{Fields, RawObject};
 
 use crate::document::{Document, Documents, storage_key};
 use crate::engine::{Data, EngineError, Operation, Request, Response, StatusKind};
-use crate::field::{FieldSpec, ObjectWriter};
+use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
 
 /// A document type behind a path, the type forgotten.
 #[async_trait]
 pub(crate) trait StoredPath: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
+    /// Which type of document it is.
+    fn type_id(&self) -> TypeId;
+    fn check_defaults(&self) -> Result<(), InvalidInput>;
     fn seal_wrap(&self) -> bool;
     fn local(&self) -> bool;
     /// Where the document at a path, or a folder of them, lies in storage.
@@ -38,6 +42,14 @@ impl<D> StoredDocument<D> {
 impl<D: Document> StoredPath for StoredDocument<D> {
     fn fields(&self) -> &'static [FieldSpec] {
         D::FIELDS
+    }
+
+    fn type_id(&self) -> TypeId {
+        TypeId::of::<D>()
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        D::check_defaults()
     }
 
     fn seal_wrap(&self) -> bool {

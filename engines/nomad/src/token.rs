@@ -39,6 +39,8 @@ impl Credential for NomadToken {
     const PATH: &'static str = "creds/{name}";
     const HELP: &'static str = "A new ACL token with the policies of the role.";
     const SYSTEM: &'static str = SYSTEM;
+    /// Nomad may refuse the expiry that was asked for first.
+    const CALLS: u32 = 2;
 
     type Config = Access;
     type Role = Role;

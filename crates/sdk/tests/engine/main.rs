@@ -6,5 +6,8 @@
 )]
 
 mod contract;
+mod declarations;
 mod harness;
+mod many_calls;
+mod moved_keys;
 mod outside;

@@ -11,7 +11,7 @@ use super::{configure, everywhere, ready, ready_with, secs};
 
 /// From the moment the matter is stale: looked for, deleted, looked for again, forgotten.
 async fn is_undone(host: &Host, nomad: &Nomad, tokens_of_others: usize) {
-    host.advance(secs(20)).await;
+    host.advance(secs(30)).await;
     host.tick().await.unwrap();
     let gone = || async { nomad.tokens().len() == tokens_of_others };
     host.until("the token is gone", gone).await;
@@ -196,7 +196,7 @@ async fn a_nomad_that_is_slow_is_given_up_and_looked_at_again() {
         let issuing = host.read("creds/ci");
         let time = async {
             host.until("it is asked", || async { nomad.tokens().len() == 1 }).await;
-            host.advance(secs(10)).await;
+            host.advance(secs(20)).await;
         };
         let (got, ()) = tokio::join!(issuing, time);
         assert_eq!(got.unwrap_err().message, "nomad: issue token got no answer: timed out");

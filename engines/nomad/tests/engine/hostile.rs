@@ -222,7 +222,7 @@ async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
         })
         .await;
         refusal(&host, &hostile).await;
-        host.advance(secs(20)).await;
+        host.advance(secs(30)).await;
         host.tick().await.unwrap();
         host.until("it is undone", || async { hostile.asked().len() >= 4 }).await;
         host.until("that is noted", || async {
@@ -261,7 +261,7 @@ async fn a_list_that_makes_no_sense_deletes_nothing() {
         })
         .await;
         refusal(&host, &hostile).await;
-        host.advance(secs(20)).await;
+        host.advance(secs(30)).await;
         // The empty list goes on at a place that is none.
         for body in [
             "[]",

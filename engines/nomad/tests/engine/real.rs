@@ -91,7 +91,7 @@ async fn is_undone_by_its_name(host: &Host, real: &Real) {
     host.read("creds/real-ci").await.unwrap_err();
     host.reopen().await;
     assert_eq!(real.names().await.len(), 1);
-    host.clock().advance(secs(20));
+    host.clock().advance(secs(30));
     host.tick().await.unwrap();
     host.until("it is undone", || async { real.names().await.is_empty() }).await;
 }

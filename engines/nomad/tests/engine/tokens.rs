@@ -160,7 +160,7 @@ async fn names_are_cut_in_the_part_for_people_and_found_again_whatever_the_limit
         host.reopen().await;
         assert_eq!(nomad.tokens().len(), 2);
         host.write("config/access", json!({ "max_token_name_length": 0 })).await.unwrap();
-        host.advance(secs(20)).await;
+        host.advance(secs(30)).await;
         host.tick().await.unwrap();
         host.until("it is undone", || async { nomad.tokens().len() == 1 }).await;
         assert!(nomad.tokens()[0].name.starts_with("strongroom-ci-"));
