@@ -10,7 +10,7 @@ use strongroom_sdk::engine::EngineError;
 use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
 use strongroom_types::{ErrorKind, Timestamp};
 
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::mounts::handle::ShutOut;
 use crate::mounts::{EngineHandle, MountEntry};
 use crate::unsealed::Unsealed;
@@ -71,7 +71,8 @@ impl Removal<'_> {
     }
 
     fn still_undoing(&self, trouble: Option<&EngineError>) -> Error {
-        let trouble = trouble.map(|error| format!(", and the engine fails: {error}"));
+        let trouble =
+            trouble.map(|error| format!(", and the engine fails: {}", shown(&error.to_string())));
         later(&format!(
             "credentials of requests that failed are still being undone, because the outside system \
              can't be asked{} (if it never comes back, {} gives them up)",
