@@ -55,9 +55,12 @@ async fn list(
     let Query(Filter { name }) =
         filter.map_err(|error| refused(error.status(), error.body_text()))?;
     let store = service.store.lock().await;
-    let live = store.live(service.now());
-    let wanted = live.filter(|token| name.as_ref().is_none_or(|name| *name == token.name));
-    Ok(Json(List { tokens: wanted.cloned().collect() }))
+    let now = service.now();
+    let tokens = match name {
+        Some(name) => store.named(&name, now).into_iter().cloned().collect(),
+        None => store.live(now).cloned().collect(),
+    };
+    Ok(Json(List { tokens }))
 }
 
 /// `GET /tokens/{id}`

@@ -21,12 +21,14 @@
 //!
 //! It speaks plain HTTP: keep it on one machine, or put it behind something that speaks TLS.
 //!
-//! - `store`: the tokens and the state file
+//! - `tokens`: the tokens in memory, with an index for each look-up
+//! - `store`: what is done to them, and the state file
 //! - `api`: the HTTP side
 #![deny(missing_docs)]
 
 mod api;
 mod store;
+mod tokens;
 
 use std::io;
 use std::net::SocketAddr;

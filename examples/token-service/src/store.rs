@@ -1,5 +1,6 @@
 //! The tokens: what is kept of each one, and the file that carries them over a restart.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,6 +13,8 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use strongroom_types::{Secret, Timestamp};
 
+use crate::tokens::TokenTable;
+
 /// What everybody with the key may know of a token.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Token {
@@ -22,12 +25,6 @@ pub(crate) struct Token {
     pub(crate) created_at: Timestamp,
     #[serde(with = "rfc3339")]
     pub(crate) expires_at: Timestamp,
-}
-
-impl Token {
-    fn lives(&self, now: Timestamp) -> bool {
-        self.expires_at > now
-    }
 }
 
 /// What a caller asks for. An unknown field is refused: a misspelt `ttl` would otherwise be a
@@ -72,8 +69,12 @@ pub(crate) enum StoreError {
 }
 
 /// All tokens. Every method takes the time, and takes an expired token for one that isn't there.
+///
+/// Without a state file no operation but a list takes longer as the service fills. With one, each
+/// change writes the whole file, which is simple and holds at most `max_tokens`.
 pub(crate) struct Store {
-    state: State,
+    stats: Stats,
+    tokens: TokenTable,
     file: Option<PathBuf>,
     max_tokens: usize,
 }
@@ -82,16 +83,18 @@ impl Store {
     /// Reads the state file, if one is named and there, and writes it: a file that can't be
     /// written is found out now and not with the first token.
     pub(crate) fn open(file: Option<PathBuf>, max_tokens: usize) -> io::Result<Self> {
-        let mut state = State::default();
+        let mut stored = StoredState::default();
         if let Some(file) = &file {
             match std::fs::read(file) {
-                Ok(json) => state = serde_json::from_slice(&json)?,
+                Ok(json) => stored = serde_json::from_slice(&json)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            save(file, &state)?;
         }
-        Ok(Self { state, file, max_tokens })
+        let StoredState { stats, tokens } = stored;
+        let store = Self { stats, tokens: tokens.into_owned().into(), file, max_tokens };
+        store.save(stats)?;
+        Ok(store)
     }
 
     /// Makes a token. This is the only time it is seen.
@@ -105,10 +108,10 @@ impl Store {
     ) -> Result<(Token, Secret<String>), StoreError> {
         check(&wish)?;
         let expires_at = expiry(wish.ttl, now)?;
-        if self.live(now).any(|token| token.name == wish.name) {
+        if self.tokens.by_name(&wish.name, now).is_some() {
             return Err(StoreError::NameTaken);
         }
-        if self.live(now).count() >= self.max_tokens {
+        if self.tokens.live_count(now) >= self.max_tokens {
             return Err(StoreError::Full);
         }
         let plain = Secret::new(format!("tok_{}", BASE64URL_NOPAD.encode(&random::<32>()?)));
@@ -119,10 +122,8 @@ impl Store {
             created_at: now,
             expires_at,
         };
-        self.commit(now, |state| {
-            state.stats.created += 1;
-            state.tokens.insert(sha256(plain.expose_secret()), token.clone());
-        })?;
+        let stats = Stats { created: self.stats.created + 1, ..self.stats };
+        self.commit(now, stats, sha256(plain.expose_secret()), Some(token.clone()))?;
         Ok((token, plain))
     }
 
@@ -134,71 +135,84 @@ impl Store {
         now: Timestamp,
     ) -> Result<Token, StoreError> {
         let expires_at = expiry(ttl, now)?;
-        let token = Token { expires_at, ..self.get(id, now)?.clone() };
-        self.commit(now, |state| {
-            state.stats.renewed += 1;
-            for old in state.tokens.values_mut().filter(|old| old.id == id) {
-                *old = token.clone();
-            }
-        })?;
+        let (hash, token) = self.tokens.by_id(id, now).ok_or(StoreError::NotFound)?;
+        let (hash, token) = (hash.to_owned(), Token { expires_at, ..token.clone() });
+        let stats = Stats { renewed: self.stats.renewed + 1, ..self.stats };
+        self.commit(now, stats, hash, Some(token.clone()))?;
         Ok(token)
     }
 
     /// Ends a token.
     pub(crate) fn delete(&mut self, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.get(id, now)?;
-        self.commit(now, |state| {
-            state.stats.deleted += 1;
-            state.tokens.retain(|_, token| token.id != id);
-        })
+        let (hash, _) = self.tokens.by_id(id, now).ok_or(StoreError::NotFound)?;
+        let stats = Stats { deleted: self.stats.deleted + 1, ..self.stats };
+        self.commit(now, stats, hash.to_owned(), None)
     }
 
     pub(crate) fn get(&self, id: &str, now: Timestamp) -> Result<&Token, StoreError> {
-        self.live(now).find(|token| token.id == id).ok_or(StoreError::NotFound)
+        self.tokens.by_id(id, now).map(|(_, token)| token).ok_or(StoreError::NotFound)
     }
 
     /// Whose token this is. The look-up needs no constant time: nobody can choose a hash.
     pub(crate) fn find(&self, plain: &str, now: Timestamp) -> Option<&Token> {
-        self.state.tokens.get(&sha256(plain)).filter(|token| token.lives(now))
+        self.tokens.by_hash(&sha256(plain), now)
+    }
+
+    pub(crate) fn named(&self, name: &str, now: Timestamp) -> Option<&Token> {
+        self.tokens.by_name(name, now)
     }
 
     pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = &Token> {
-        self.state.tokens.values().filter(move |token| token.lives(now))
+        self.tokens.live(now)
     }
 
     pub(crate) fn stats(&self, now: Timestamp) -> Stats {
-        Stats { live: self.live(now).count(), ..self.state.stats }
+        Stats { live: self.tokens.live_count(now), ..self.stats }
     }
 
-    /// Makes a change, and returns once it would survive a power cut. If the file can't be written
-    /// nothing has changed here, but the file may hold either.
+    /// Sets or removes one token, and returns once the change would survive a power cut. If the
+    /// file can't be written the change is taken back, but the file may hold either.
     fn commit(
         &mut self,
         now: Timestamp,
-        change: impl FnOnce(&mut State),
+        stats: Stats,
+        hash: String,
+        token: Option<Token>,
     ) -> Result<(), StoreError> {
-        let mut next = self.state.clone();
-        next.tokens.retain(|_, token| token.lives(now));
-        change(&mut next);
-        next.stats.live = next.tokens.len();
-        if let Some(file) = &self.file {
-            save(file, &next)?;
+        self.tokens.remove_expired(now);
+        let before = match token {
+            Some(token) => self.tokens.insert(hash.clone(), token),
+            None => self.tokens.remove(&hash),
+        };
+        let stats = Stats { live: self.tokens.live_count(now), ..stats };
+        if let Err(error) = self.save(stats) {
+            match before {
+                Some(before) => self.tokens.insert(hash, before),
+                None => self.tokens.remove(&hash),
+            };
+            return Err(error.into());
         }
-        self.state = next;
+        self.stats = stats;
         Ok(())
+    }
+
+    /// Writes the state file, if there is one.
+    fn save(&self, stats: Stats) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        save(file, &StoredState { stats, tokens: Cow::Borrowed(self.tokens.as_map()) })
     }
 }
 
 /// What the state file holds. Tokens stand under the SHA-256 of themselves: who reads the file
 /// can't use them.
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct State {
+#[derive(Default, Serialize, Deserialize)]
+struct StoredState<'a> {
     stats: Stats,
-    tokens: BTreeMap<String, Token>,
+    tokens: Cow<'a, BTreeMap<String, Token>>,
 }
 
 /// Replaces the file as a whole: after a crash it holds the old state or the new, never half.
-fn save(file: &Path, state: &State) -> io::Result<()> {
+fn save(file: &Path, state: &StoredState<'_>) -> io::Result<()> {
     let mut next = file.as_os_str().to_owned();
     next.push(".new");
     // One that is still here was left by a crash. Made anew, it has the mode asked for below.

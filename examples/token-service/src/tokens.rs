@@ -1,0 +1,143 @@
+//! The tokens in memory: a map by hash, and indexes for every other look-up, so that none of them
+//! slows down as the service fills.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_types::Timestamp;
+
+use crate::store::Token;
+
+/// All tokens, each under the SHA-256 of itself.
+///
+/// Expired tokens stay until [`remove_expired`](Self::remove_expired) and are never returned.
+#[derive(Default)]
+pub(crate) struct TokenTable {
+    by_hash: BTreeMap<String, Token>,
+    hash_by_id: BTreeMap<String, String>,
+    hash_by_name: BTreeMap<String, String>,
+    hash_by_expiry: BTreeSet<(Timestamp, String)>,
+}
+
+impl TokenTable {
+    /// Adds a token, or replaces the one with this hash, which is returned.
+    pub(crate) fn insert(&mut self, hash: String, token: Token) -> Option<Token> {
+        let replaced = self.remove(&hash);
+        self.hash_by_id.insert(token.id.clone(), hash.clone());
+        self.hash_by_name.insert(token.name.clone(), hash.clone());
+        self.hash_by_expiry.insert((token.expires_at, hash.clone()));
+        self.by_hash.insert(hash, token);
+        replaced
+    }
+
+    /// Removes a token, expired or not.
+    pub(crate) fn remove(&mut self, hash: &str) -> Option<Token> {
+        let token = self.by_hash.remove(hash)?;
+        self.hash_by_id.remove(&token.id);
+        // The name may have passed to a newer token, if this one had expired.
+        if self.hash_by_name.get(&token.name).is_some_and(|named| named == hash) {
+            self.hash_by_name.remove(&token.name);
+        }
+        self.hash_by_expiry.remove(&(token.expires_at, hash.to_owned()));
+        Some(token)
+    }
+
+    /// Removes all tokens that have expired. Takes time for each of those and for no other.
+    pub(crate) fn remove_expired(&mut self, now: Timestamp) {
+        while let Some((expires_at, hash)) = self.hash_by_expiry.first()
+            && *expires_at <= now
+        {
+            let hash = hash.clone();
+            self.remove(&hash);
+        }
+    }
+
+    pub(crate) fn by_hash(&self, hash: &str, now: Timestamp) -> Option<&Token> {
+        self.by_hash.get(hash).filter(|token| token.expires_at > now)
+    }
+
+    /// The token with this id, and its hash.
+    pub(crate) fn by_id(&self, id: &str, now: Timestamp) -> Option<(&str, &Token)> {
+        let hash = self.hash_by_id.get(id)?;
+        Some((hash, self.by_hash(hash, now)?))
+    }
+
+    pub(crate) fn by_name(&self, name: &str, now: Timestamp) -> Option<&Token> {
+        self.by_hash(self.hash_by_name.get(name)?, now)
+    }
+
+    /// All live tokens, in the order of their hashes.
+    pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = &Token> {
+        self.by_hash.values().filter(move |token| token.expires_at > now)
+    }
+
+    /// How many tokens are live. Takes time for each expired one, and those are few: every change
+    /// removes them.
+    pub(crate) fn live_count(&self, now: Timestamp) -> usize {
+        let expired = self.hash_by_expiry.iter().take_while(|(expires_at, _)| *expires_at <= now);
+        self.by_hash.len() - expired.count()
+    }
+
+    /// What the state file holds.
+    pub(crate) fn as_map(&self) -> &BTreeMap<String, Token> {
+        &self.by_hash
+    }
+}
+
+impl From<BTreeMap<String, Token>> for TokenTable {
+    fn from(tokens: BTreeMap<String, Token>) -> Self {
+        let mut table = Self::default();
+        for (hash, token) in tokens {
+            table.insert(hash, token);
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap().plus(Duration::from_secs(seconds))
+    }
+
+    fn token(id: &str, name: &str, expires_at: Timestamp) -> Token {
+        Token {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            permissions: Vec::new(),
+            created_at: at(0),
+            expires_at,
+        }
+    }
+
+    #[test]
+    fn every_index_follows_a_renewal_and_a_removal() {
+        let mut table = TokenTable::default();
+        table.insert("h1".to_owned(), token("1", "a", at(10)));
+        table.insert("h2".to_owned(), token("2", "b", at(20)));
+        table.insert("h1".to_owned(), token("1", "a", at(30)));
+
+        // Under the old expiry it would be gone.
+        table.remove_expired(at(15));
+        assert_eq!(table.by_id("1", at(15)).unwrap().0, "h1");
+        assert_eq!(table.live_count(at(25)), 1);
+        table.remove_expired(at(25));
+        assert!(table.by_name("b", at(0)).is_none(), "removed, not only hidden");
+
+        table.remove("h1");
+        assert!(table.by_hash.is_empty() && table.hash_by_id.is_empty());
+        assert!(table.hash_by_name.is_empty() && table.hash_by_expiry.is_empty());
+    }
+
+    #[test]
+    fn an_expired_token_does_not_take_its_name_from_a_newer_one() {
+        let mut table = TokenTable::default();
+        table.insert("old".to_owned(), token("1", "a", at(10)));
+        table.insert("new".to_owned(), token("2", "a", at(30)));
+        table.remove_expired(at(20));
+        assert_eq!(table.by_name("a", at(20)).unwrap().id, "2");
+    }
+}
