@@ -4,10 +4,12 @@ CARGO ?= cargo
 
 .PHONY: demo test check proto
 
-## Builds everything and plays the guide of the api-token engine for real.
+## Builds everything, faster than a release is built, and plays the guide of the api-token engine for
+## real.
 demo:
-	$(CARGO) build --release --locked
-	examples/demo/demo.sh target/release
+	@echo "Compiling Strongroom, its engines and the example service. The first time takes some minutes."
+	$(CARGO) build --profile demo --locked
+	examples/demo/demo.sh "$${CARGO_TARGET_DIR:-target}/demo"
 
 ## Runs all tests. Those that need Go, Python or Node are skipped by name where there is none.
 test:
