@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -33,6 +34,7 @@ pub struct Client {
 pub(crate) struct Link {
     pub(crate) http: reqwest::Client,
     pub(crate) address: Address,
+    pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) follow_redirect: bool,
     pub(crate) max_answer_bytes: usize,
@@ -70,6 +72,7 @@ impl Client {
         let link = Link {
             http,
             address,
+            timeout: config.timeout,
             max_retries: config.max_retries,
             follow_redirect: config.follow_redirect,
             max_answer_bytes: config.max_answer_bytes,
@@ -274,9 +277,10 @@ fn http(
         builder = builder.unix_socket(socket.clone());
     }
     let builder = tls::configure(builder, &config.tls)?;
-    builder.build().map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        Error::Config(format!("failed to create client: {}", cause.unwrap_or_default()))
+    // Every setting was checked above; what is left is the system's store of certificates.
+    builder.build().map_err(|_| {
+        let text = "TLS can't be set up: the system's trusted certificates can't be read";
+        Error::Config(text.to_owned())
     })
 }
 
@@ -288,8 +292,8 @@ fn headers(config: &ClientConfig, other_name: Option<&OtherName>) -> Result<Head
     }
     for (name, value) in &config.headers {
         if name.to_ascii_lowercase().starts_with("x-vault-") {
-            let reason = "Header starting by 'X-Vault-' are for internal usage only";
-            return Err(Error::Config(format!("failed to setup Headers[{name}]: {reason}")));
+            let text = format!("the header {name} can't be set: this client sets those itself");
+            return Err(Error::Config(text));
         }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("a header"))?;
         headers.append(name, sensitive(value, "a header")?);
@@ -316,7 +320,7 @@ fn set_token(headers: &mut HeaderMap, token: Option<&Secret<String>>) -> Result<
         return Ok(());
     };
     if !token.chars().all(|c| !c.is_control() && (c == ' ' || !c.is_whitespace())) {
-        let text = "configured Vault token contains non-printable characters and cannot be used";
+        let text = "the token has line ends or control characters in it and can't be sent";
         return Err(Error::Config(text.to_owned()));
     }
     headers.insert(TOKEN, sensitive(token, "the token")?);
@@ -348,7 +352,7 @@ fn url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
     for segment in path.split('/') {
         match segment {
             "." => {}
-            ".." => return Err(Error::Config("relative paths not supported".to_owned())),
+            ".." => return Err(Error::Config("a path can't have \"..\" in it".to_owned())),
             other => segments.push(utf8_percent_encode(other, ESCAPED).to_string()),
         }
     }
@@ -441,7 +445,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for token in ["hunter2\n", "hunt\u{7f}er2", "\thunter2"] {
             let error = set_token(&mut headers, Some(&Secret::from_text(token))).unwrap_err();
-            assert!(error.to_string().contains("non-printable"), "{error}");
+            assert!(error.to_string().contains("control characters"), "{error}");
             assert!(!error.to_string().contains("hunt"), "{error}");
         }
         set_token(&mut headers, Some(&Secret::from_text("hunter2"))).unwrap();
@@ -456,6 +460,6 @@ mod tests {
             headers: vec![("x-vAult-Token".to_owned(), "x".to_owned())],
             ..ClientConfig::default()
         };
-        assert!(Client::new(config).unwrap_err().to_string().contains("internal usage only"));
+        assert!(Client::new(config).unwrap_err().to_string().contains("sets those itself"));
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::answer::SecretAnswer;
+use crate::unreachable::UnreachableReason;
 
 /// Why a call didn't give what it should.
 #[derive(Debug, thiserror::Error)]
@@ -14,16 +15,16 @@ pub enum Error {
     /// The server could not be reached, or went away before it had answered.
     #[error("{call}: {reason}")]
     Unreachable {
-        /// The call, as `Get "https://…"`.
+        /// The call: its method and URL.
         call: String,
         /// What happened.
-        reason: String,
+        reason: UnreachableReason,
     },
     /// The client can't be made, or the call can't be sent, as configured.
     #[error("{0}")]
     Config(String),
     /// The server sends on from TLS to an address without. That is never followed.
-    #[error("redirect would cause protocol downgrade")]
+    #[error("the server redirects from https:// to http://, which is not followed")]
     Downgrade,
     /// The server sends on to another one. What a call carries, the token first of all, is for the
     /// server that was named, so nobody else gets it.
@@ -68,6 +69,8 @@ pub struct ApiError {
     pub url: String,
     /// The HTTP status.
     pub status: u16,
+    /// Whether the request carried a token.
+    pub token_sent: bool,
     /// The namespace that the server names.
     pub namespace: Option<String>,
     /// What it says.
@@ -110,6 +113,7 @@ mod tests {
             method: "GET".to_owned(),
             url: "http://127.0.0.1:8200/v1/kv/a".to_owned(),
             status: 403,
+            token_sent: true,
             namespace: None,
             errors: vec!["permission denied".to_owned()],
             raw: None,

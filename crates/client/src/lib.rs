@@ -16,6 +16,7 @@
 //! - [`kv`]: which version of the key-value engine is behind a path
 //! - [`wrapping`]: getting at a wrapped answer
 //! - [`rehearsal`]: calls that are shown instead of sent
+//! - [`unreachable`]: why a server could not be reached
 //! - `send`: attempts, the one redirect that is followed, and bounds
 //! - `tls`: certificates
 #![deny(missing_docs)]
@@ -31,6 +32,7 @@ mod send;
 pub mod sys;
 mod tls;
 pub mod token;
+pub mod unreachable;
 pub mod wrapping;
 
 pub use answer::{Auth, SecretAnswer, WrapInfo};
@@ -38,6 +40,7 @@ pub use client::{Client, Page, Query};
 pub use config::{ClientConfig, Pem, TlsConfig};
 pub use error::{ApiError, Error};
 pub use rehearsal::{Rehearsal, Unsent};
+pub use unreachable::UnreachableReason;
 
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,15 @@
 //! One call: attempts, the one redirect that is followed, and bounds.
 
-use std::error::Error as StdError;
-use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
-use strongroom_crypto::trust::is_stranger;
 
 use crate::answer::SecretAnswer;
-use crate::client::Link;
+use crate::client::{Link, TOKEN};
 use crate::error::{ApiError, Error};
+use crate::unreachable::UnreachableReason;
 
 /// A call that can be sent more than once.
 pub(crate) struct Call {
@@ -49,6 +47,7 @@ impl Reply {
         let namespace = self.headers.get("x-vault-namespace");
         let answer = SecretAnswer::parse(&self.body).ok().flatten();
         ApiError {
+            token_sent: call.headers.contains_key(TOKEN),
             method: call.method.to_string(),
             url: call.url.to_string(),
             status: self.status.as_u16(),
@@ -148,15 +147,12 @@ impl Link {
     }
 
     fn lost(&self, call: &Call, error: &reqwest::Error) -> Failed {
-        let cause = Cause::of(error);
+        let reason = UnreachableReason::new(self, &call.url, error);
         // A call that reached nobody can be sent again; one that may have been done, only if doing
         // it twice is the same as once.
-        let undone = error.is_connect() && !matches!(cause, Cause::Tls(_));
+        let undone = error.is_connect() && !reason.is_tls();
         let may_pass = undone || (call.method == Method::GET && !error.is_timeout());
-        let method = call.method.as_str();
-        let (first, rest) = method.split_at_checked(1).unwrap_or((method, ""));
-        let name = format!("{first}{} {:?}", rest.to_lowercase(), call.url.as_str());
-        let reason = cause.describe(self, call, error);
+        let name = format!("{} {}", call.method, call.url);
         Failed { error: Error::Unreachable { call: name, reason }, may_pass }
     }
 
@@ -186,73 +182,4 @@ fn retry_after(reply: &Reply) -> Option<Duration> {
     }
     let seconds = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// Errors of the system come wrapped in each other, and their `source` leaves one out.
-fn innermost(error: &io::Error) -> &io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
-    inner.map_or(error, innermost)
-}
-
-/// What is at the bottom of a failed attempt.
-enum Cause {
-    Io(io::ErrorKind, String),
-    Tls(String),
-    PlainHttp,
-    Other(String),
-}
-
-impl Cause {
-    fn of(error: &reqwest::Error) -> Self {
-        let mut found = Self::Other(error.to_string());
-        let mut next: Option<&(dyn StdError + 'static)> = error.source();
-        while let Some(error) = next {
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                let io = innermost(io);
-                let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-                found = match tls {
-                    Some(rustls::Error::InvalidMessage(
-                        rustls::InvalidMessage::InvalidContentType,
-                    )) => return Self::PlainHttp,
-                    Some(tls) if is_stranger(tls) => {
-                        let text = "failed to verify certificate: x509: certificate signed by \
-                                    unknown authority";
-                        return Self::Tls(text.to_owned());
-                    }
-                    Some(tls) => return Self::Tls(tls.to_string()),
-                    None => Self::Io(io.kind(), io.to_string()),
-                };
-            } else if !matches!(found, Self::Io(..)) {
-                found = Self::Other(error.to_string());
-            }
-            next = error.source();
-        }
-        found
-    }
-
-    /// In the words that scripts know from Go programs, where there are such.
-    fn describe(&self, link: &Link, call: &Call, error: &reqwest::Error) -> String {
-        if error.is_timeout() {
-            return "context deadline exceeded".to_owned();
-        }
-        let place = match &link.address.socket {
-            Some(path) => format!("unix {}", path.display()),
-            None => {
-                let port = call.url.port_or_known_default().unwrap_or_default();
-                format!("tcp {}:{port}", call.url.host_str().unwrap_or_default())
-            }
-        };
-        match self {
-            Self::Io(io::ErrorKind::ConnectionRefused, _) => {
-                format!("dial {place}: connect: connection refused")
-            }
-            Self::Io(io::ErrorKind::NotFound, _) if link.address.socket.is_some() => {
-                format!("dial {place}: connect: no such file or directory")
-            }
-            Self::Io(_, text) if error.is_connect() => format!("dial {place}: {text}"),
-            Self::Io(_, text) | Self::Other(text) => text.clone(),
-            Self::Tls(text) => format!("tls: {text}"),
-            Self::PlainHttp => "http: server gave HTTP response to HTTPS client".to_owned(),
-        }
-    }
 }

@@ -25,7 +25,7 @@ pub(crate) fn configure(
     let own = match (&config.client_cert, &config.client_key) {
         (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
         (None, None) => None,
-        _ => return Err(failed("both client cert and client key must be provided")),
+        _ => return Err(failed("a client certificate needs its key, and a key its certificate")),
     };
     match authorities(config)? {
         Some(trusted) if !config.skip_verify => {
@@ -48,7 +48,7 @@ fn with_authorities(
     trusted: Vec<CertificateDer<'static>>,
     own: Option<Own>,
 ) -> Result<ClientConfig, Error> {
-    let unusable = |error: rustls::Error| failed(&format!("a CA certificate: {error}"));
+    let unusable = |_: rustls::Error| failed("a certificate can't be used as an authority's");
     let mut roots = RootCertStore::empty();
     for certificate in &trusted {
         roots.add(certificate.clone()).map_err(unusable)?;
@@ -130,7 +130,7 @@ fn name(pem: &Pem) -> String {
 }
 
 fn failed(reason: &str) -> Error {
-    Error::Config(format!("failed to setup TLS config: {reason}"))
+    Error::Config(format!("TLS can't be set up: {reason}"))
 }
 
 /// A server that goes by another name than its address. Calls are made to that name, so that TLS

@@ -21,6 +21,8 @@ pub(crate) struct Script {
     pub(crate) announce: bool,
     hang_up: bool,
     raw: Option<&'static str>,
+    /// Replies so to a request that was read.
+    reply: Option<&'static str>,
 }
 
 pub(crate) fn answer(status: u16, body: &str) -> Script {
@@ -38,7 +40,15 @@ impl Script {
         Self { raw: Some(text), ..Self::default() }
     }
 
+    /// Replies with this, which needn't be HTTP.
+    pub(crate) fn reply(text: &'static str) -> Self {
+        Self { reply: Some(text), ..Self::default() }
+    }
+
     fn text(&self) -> String {
+        if let Some(reply) = self.reply {
+            return reply.to_owned();
+        }
         let mut text = format!("HTTP/1.1 {} X\r\n", self.status);
         for header in &self.headers {
             text.push_str(&format!("{header}\r\n"));
@@ -125,10 +135,22 @@ impl Drop for Scripted {
 /// A server with a certificate for these names, and the CA's certificate as PEM. Its address names
 /// `localhost`.
 pub(crate) async fn tls(names: &[&str], replies: Vec<Script>) -> (Scripted, String) {
-    let ca = authority("the servers' CA");
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    serve_tls(CertificateParams::new(names).unwrap(), replies).await
+}
+
+/// The same for `localhost`, with a certificate that ended with the year before this one.
+pub(crate) async fn tls_until(year: i32, replies: Vec<Script>) -> (Scripted, String) {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    serve_tls(params, replies).await
+}
+
+async fn serve_tls(params: CertificateParams, replies: Vec<Script>) -> (Scripted, String) {
+    let ca = authority("the servers' CA");
     let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+    let cert = params.signed_by(&key, &ca).unwrap();
     let chain = vec![CertificateDer::from(cert.der().to_vec())];
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

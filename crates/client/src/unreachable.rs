@@ -1,0 +1,184 @@
+//! Why a server could not be reached, in our words: none of a library's text gets into a message.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use reqwest::Url;
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
+use strongroom_crypto::trust::is_stranger;
+
+use crate::client::Link;
+
+/// Why a server could not be reached, or went away before it had answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnreachableReason {
+    /// Nothing listens at this host and port.
+    #[error("connection refused at {0}")]
+    Refused(String),
+    /// There is no Unix socket of this path.
+    #[error("there is no socket {0}")]
+    NoSocket(String),
+    /// No address is known for this host.
+    #[error("the host name {0} can't be resolved to an address")]
+    UnknownHost(String),
+    /// The whole answer did not arrive within this time.
+    #[error("the server did not answer within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+    /// TLS was asked for, and what listens there does not speak it.
+    #[error("the server does not speak TLS at this address; use http:// if that is intended")]
+    NotTls,
+    /// What listens there does not speak HTTP/1.1.
+    #[error("the server's answer is not HTTP; if it speaks TLS there, use https://")]
+    NotHttp,
+    /// The certificate is signed by nobody who is trusted.
+    #[error("the server's certificate is not signed by a trusted authority")]
+    UnknownAuthority,
+    /// The certificate can't be accepted; the text says why.
+    #[error("the server's certificate {0}")]
+    Certificate(&'static str),
+    /// TLS could not be set up; the text says why.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(&'static str),
+    /// Connecting to this place failed; the text is the operating system's.
+    #[error("{place}: {problem}")]
+    Connect {
+        /// Host and port, or the socket.
+        place: String,
+        /// What the operating system says.
+        problem: String,
+    },
+    /// The connection ended before the answer was complete.
+    #[error("the connection was closed before the answer was complete")]
+    Interrupted,
+}
+
+impl UnreachableReason {
+    /// Reads what is at the bottom of a failed attempt.
+    pub(crate) fn new(link: &Link, url: &Url, error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout(link.timeout);
+        }
+        let mut next: Option<&(dyn StdError + 'static)> = error.source();
+        let mut found = None;
+        while let Some(cause) = next {
+            if let Some(io) = cause.downcast_ref::<io::Error>() {
+                found = Some(Self::of_io(link, url, innermost(io), error.is_connect()));
+            } else if let Some(http) = cause.downcast_ref::<hyper::Error>()
+                && http.is_parse()
+            {
+                found = Some(Self::NotHttp);
+            }
+            next = cause.source();
+        }
+        found.unwrap_or(Self::Interrupted)
+    }
+
+    /// Whether the server was reached and TLS with it failed.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::UnknownAuthority | Self::Certificate(_) | Self::Handshake(_))
+    }
+
+    fn of_io(link: &Link, url: &Url, error: &io::Error, is_connecting: bool) -> Self {
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Self::of_tls(tls);
+        }
+        let socket = link.address.socket.as_ref().map(|path| path.display().to_string());
+        let host = url.host_str().unwrap_or_default();
+        let place = socket.clone().unwrap_or_else(|| {
+            format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+        });
+        match (error.kind(), socket) {
+            (io::ErrorKind::ConnectionRefused, _) => Self::Refused(place),
+            (io::ErrorKind::NotFound, Some(path)) => Self::NoSocket(path),
+            _ if !is_connecting => Self::Interrupted,
+            // Looking a name up is all of connecting that has no error number of the system.
+            _ if error.raw_os_error().is_none() => Self::UnknownHost(host.to_owned()),
+            _ => Self::Connect { place, problem: error.to_string() },
+        }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
+            stranger if is_stranger(stranger) => Self::UnknownAuthority,
+            rustls::Error::InvalidCertificate(reason) => Self::Certificate(certificate(reason)),
+            rustls::Error::AlertReceived(alert) => Self::Handshake(refusal(*alert)),
+            rustls::Error::PeerIncompatible(_) => Self::Handshake(NOTHING_IN_COMMON),
+            _ => Self::Handshake("the server did not keep to the protocol"),
+        }
+    }
+}
+
+const NOTHING_IN_COMMON: &str = "client and server have no TLS version or cipher suite in common";
+
+/// What is wrong with a certificate.
+fn certificate(reason: &CertificateError) -> &'static str {
+    match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "is not valid yet"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "is for another name than that of the address"
+        }
+        CertificateError::Revoked => "has been revoked",
+        CertificateError::BadSignature => "has a wrong signature",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "is not for servers"
+        }
+        _ => "can't be accepted",
+    }
+}
+
+/// Why a server broke the handshake off, going by its alert (RFC 8446, section 6.2).
+fn refusal(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CertificateRequired => "the server asks for a client certificate",
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => "the server does not accept the client certificate",
+        AlertDescription::ProtocolVersion
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::InsufficientSecurity => NOTHING_IN_COMMON,
+        AlertDescription::UnrecognisedName => "the server does not know the name it was asked for",
+        _ => "the server broke it off",
+    }
+}
+
+/// Errors of the system come wrapped in each other, and their `source` leaves one out.
+fn innermost(error: &io::Error) -> &io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    inner.map_or(error, innermost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_errors_are_said_in_our_words() {
+        let certificate = rustls::Error::InvalidCertificate;
+        for (error, expected) in [
+            (certificate(CertificateError::Expired), "the server's certificate has expired"),
+            (certificate(CertificateError::UnknownIssuer), "not signed by a trusted authority"),
+            (certificate(CertificateError::NotValidForName), "is for another name"),
+            (certificate(CertificateError::BadEncoding), "can't be accepted"),
+            (rustls::Error::AlertReceived(AlertDescription::CertificateRequired), "asks for a"),
+            (rustls::Error::AlertReceived(AlertDescription::InternalError), "broke it off"),
+            (rustls::Error::DecryptError, "did not keep to the protocol"),
+            (
+                rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                "does not speak TLS at this address",
+            ),
+        ] {
+            let told = UnreachableReason::of_tls(&error).to_string();
+            assert!(told.contains(expected), "{error:?}: {told}");
+        }
+    }
+}
