@@ -7,6 +7,8 @@
 use clap::{Arg, ArgAction, Command};
 use strongroom_types::parse_bool;
 
+use crate::not_built;
+
 /// Arguments that the parser understands. They may be secrets, so only tests can print them.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(crate) struct Rewritten {
@@ -55,14 +57,14 @@ pub(crate) fn rewrite(given: &[String], root: &Command) -> Result<Rewritten, Ref
         if ended {
             break;
         }
-        flags.extend(flag.rewrite(command, &mut rest)?);
+        flags.extend(flag.rewrite(&path, command, &mut rest)?);
     }
     let (mut plain, mut late) = (Vec::new(), Vec::new());
     while let Some((first, after)) = rest.split_first() {
         rest = after;
         match Flag::read(first).filter(|_| !ended) {
             Some(flag) if ANYWHERE.contains(&flag.name) && flag.argument(command).is_some() => {
-                flags.extend(flag.rewrite(command, &mut rest)?);
+                flags.extend(flag.rewrite(&path, command, &mut rest)?);
                 continue;
             }
             Some(_) => late.push(first.clone()),
@@ -112,6 +114,10 @@ fn find_command<'g, 'c>(
             if is_help(name) {
                 break;
             }
+            if let Some(name) = not_built::command(&path, name) {
+                let text = format!("\"{name}\" is not supported by this server");
+                return Err(Refusal::Wrong(text));
+            }
             let later = rest.iter().any(|name| command.find_subcommand(name).is_some());
             if path.is_empty() && name.starts_with('-') && later {
                 return Err(Refusal::Misplaced(path));
@@ -159,10 +165,15 @@ impl<'a> Flag<'a> {
     }
 
     /// The flag for the parser; nothing for a switch that is off. A value may be the next argument.
-    fn rewrite(&self, command: &Command, rest: &mut &[String]) -> Result<Option<String>, Refusal> {
+    fn rewrite(
+        &self,
+        path: &[String],
+        command: &Command,
+        rest: &mut &[String],
+    ) -> Result<Option<String>, Refusal> {
         let name = self.name;
         let Some(argument) = self.argument(command) else {
-            return Err(Refusal::Wrong(format!("flag provided but not defined: -{name}")));
+            return Err(Refusal::Wrong(not_built::unknown_flag(&path.join(" "), name)));
         };
         let long = argument.get_long().unwrap_or(name);
         if matches!(argument.get_action(), ArgAction::SetTrue) {
@@ -179,7 +190,7 @@ impl<'a> Flag<'a> {
                     *rest = after;
                     next.clone()
                 }
-                None => return Err(Refusal::Wrong(format!("flag needs an argument: -{name}"))),
+                None => return Err(Refusal::Wrong(format!("-{name} needs a value"))),
             },
         };
         Ok(Some(format!("--{long}={value}")))
@@ -187,9 +198,8 @@ impl<'a> Flag<'a> {
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, Refusal> {
-    parse_bool(value).ok_or_else(|| {
-        Refusal::Wrong(format!("invalid boolean value {value:?} for -{name}: invalid syntax"))
-    })
+    parse_bool(value)
+        .ok_or_else(|| Refusal::Wrong(format!("-{name} must be true or false, not {value:?}")))
 }
 
 #[cfg(test)]
@@ -243,7 +253,7 @@ mod tests {
         assert_eq!(line("token create -renewable"), "token create --renewable=true");
         let wrong = rewritten("write -force=yes kv/a").unwrap_err();
         assert!(
-            matches!(wrong, Refusal::Wrong(text) if text.contains("invalid boolean value \"yes\""))
+            matches!(wrong, Refusal::Wrong(text) if text == "-force must be true or false, not \"yes\"")
         );
     }
 
@@ -265,9 +275,12 @@ mod tests {
             Refusal::Wrong(text) => text,
             other => panic!("{other:?}"),
         };
-        assert_eq!(wrong("read -nosuch x"), "flag provided but not defined: -nosuch");
-        assert_eq!(wrong("read -field"), "flag needs an argument: -field");
-        assert_eq!(wrong("server -dev-ha"), "flag provided but not defined: -dev-ha");
+        assert_eq!(wrong("read -nosuch x"), "there is no flag -nosuch");
+        assert_eq!(wrong("read -field"), "-field needs a value");
+        let pgp = wrong("operator init -key-shares=1 -pgp-keys=a.asc");
+        assert_eq!(pgp, "-pgp-keys is not supported by this server");
+        let rekey = wrong("operator rekey -init");
+        assert_eq!(rekey, "\"operator rekey\" is not supported by this server");
     }
 
     #[test]

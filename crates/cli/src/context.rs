@@ -3,10 +3,12 @@
 
 use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Read};
+use std::time::Duration;
 
 use strongroom_client::config::{DEFAULT_ADDRESS, DEFAULT_TIMEOUT};
 use strongroom_client::{Client, ClientConfig, Pem, TlsConfig};
-use strongroom_types::{Secret, Ttl};
+use strongroom_types::Secret;
+use strongroom_types::duration::parse_nanos;
 
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
@@ -68,8 +70,7 @@ impl Context {
         if let Some(token) = self.environment.setting("TOKEN") {
             return Ok(Some(Secret::new(token)));
         }
-        let failed =
-            |error| Failure::remote(format!("failed to get token from token helper: {error}"));
+        let failed = |error| Failure::remote(format!("the stored token can't be read: {error}"));
         self.token_helper(http)?.get().map_err(failed)
     }
 
@@ -77,7 +78,7 @@ impl Context {
     pub(crate) fn token_helper(&self, http: &Http) -> Outcome<TokenHelper> {
         let address = address(&self.environment, http);
         TokenHelper::choose(&self.environment, &address)
-            .map_err(|error| Failure::remote(format!("failed to get token helper: {error}")))
+            .map_err(|error| Failure::remote(format!("the token helper can't be used: {error}")))
     }
 
     /// Standard input; empty if nobody is to be asked.
@@ -104,7 +105,7 @@ impl Context {
         let answer = if io::stdin().is_terminal() {
             rpassword::read_password().map(Secret::new)
         } else {
-            Err(io::Error::other("file descriptor 0 is not a terminal"))
+            Err(io::Error::other("standard input is not a terminal"))
         };
         self.printer.warn("");
         answer
@@ -125,16 +126,20 @@ fn address(environment: &Environment, http: &Http) -> String {
 fn config(environment: &Environment, http: &Http) -> Result<ClientConfig, String> {
     if environment.flag("SRV_LOOKUP")? == Some(true) {
         return Err(
-            "looking up the server by SRV record isn't supported: VAULT_SRV_LOOKUP".to_owned()
+            "VAULT_SRV_LOOKUP is not supported: name the server's host in VAULT_ADDR".to_owned()
         );
     }
-    let unreadable = |name| format!("failed to read environment: could not parse VAULT_{name}");
+    let must_be = |name, what| format!("VAULT_{name} must be {what}");
     let timeout = match environment.setting("CLIENT_TIMEOUT") {
-        Some(text) => Ttl::parse(&text).map_err(|_| unreadable("CLIENT_TIMEOUT"))?.as_duration(),
+        Some(text) => parse_nanos(&text)
+            .ok()
+            .and_then(|nanos| u64::try_from(nanos).ok())
+            .map(Duration::from_nanos)
+            .ok_or_else(|| must_be("CLIENT_TIMEOUT", "a duration, such as 90s or 500ms"))?,
         None => DEFAULT_TIMEOUT,
     };
     let max_retries = match environment.setting("MAX_RETRIES") {
-        Some(text) => text.parse().map_err(|_| unreadable("MAX_RETRIES"))?,
+        Some(text) => text.parse().map_err(|_| must_be("MAX_RETRIES", "a whole number"))?,
         // A person sees the failure and decides.
         None => 0,
     };
@@ -174,7 +179,10 @@ fn wrap_ttl(environment: &Environment, http: &Http) -> Result<Option<String>, St
     }
     match (http.wrap_ttl, environment.setting("WRAP_TTL")) {
         (Some(flag), _) => Ok(flag.to_api()),
-        (None, Some(text)) => Ok(crate::flags::duration(&text)?.to_api()),
+        (None, Some(text)) => {
+            let ttl = crate::flags::duration(&text);
+            Ok(ttl.map_err(|reason| format!("VAULT_WRAP_TTL {reason}"))?.to_api())
+        }
         (None, None) => Ok(None),
     }
 }
@@ -206,8 +214,6 @@ fn tls(environment: &Environment, http: &Http) -> Result<TlsConfig, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn read(variables: &[(&str, &str)], http: &Http) -> Result<ClientConfig, String> {
@@ -274,9 +280,15 @@ mod tests {
             ("VAULT_SKIP_VERIFY", "perhaps"),
             ("VAULT_SRV_LOOKUP", "true"),
             ("VAULT_WRAP_TTL", "soon"),
+            ("VAULT_WRAP_TTL", "500ms"),
+            ("VAULT_CLIENT_TIMEOUT", "-1s"),
         ] {
-            assert!(read(&[(name, value)], &Http::default()).is_err(), "{name}");
+            let error = read(&[(name, value)], &Http::default()).err().unwrap();
+            assert!(error.starts_with(name), "{error}");
         }
+        // A limit below a second is a limit.
+        let short = read(&[("VAULT_CLIENT_TIMEOUT", "500ms")], &Http::default()).unwrap();
+        assert_eq!(short.timeout, Duration::from_millis(500));
     }
 
     #[test]

@@ -16,10 +16,10 @@ pub(crate) fn fields(arguments: &[String], stdin: &mut dyn Read) -> Result<Field
     for (index, argument) in arguments.iter().enumerate() {
         builder.add(argument).map_err(|reason| {
             let name = match argument.split_once('=') {
-                Some((key, _)) => format!("{key:?}"),
-                None => format!("in place {}", index + 1),
+                Some((key, _)) => key.to_owned(),
+                None => format!("argument {} of the data", index + 1),
             };
-            format!("invalid key/value pair {name}: {reason}")
+            format!("{name}: {reason}")
         })?;
     }
     Ok(builder.finish())
@@ -40,7 +40,9 @@ pub(crate) fn parameters(
         for value in values {
             match value {
                 Value::List(_) | Value::Object(_) => {
-                    return Err(format!("failed to convert {name:?} to a string"));
+                    return Err(format!(
+                        "{name}: a parameter can't be a list in a list or an object"
+                    ));
                 }
                 Value::Null => {}
                 plain => parameters.push((name.to_owned(), plain.to_string())),
@@ -82,7 +84,7 @@ impl Builder<'_> {
             }
             None => match argument.strip_prefix('@') {
                 Some(path) => self.add_object(not_empty(&read_file(path)?, path)?),
-                None => Err("format must be key=value".to_owned()),
+                None => Err("must be KEY=VALUE, @FILE or -".to_owned()),
             },
             Some((key, value)) => {
                 let value = self.value(value)?;
@@ -122,7 +124,8 @@ impl Builder<'_> {
     }
 
     fn add_object(&mut self, json: &str) -> Result<(), String> {
-        let object = Fields::from_trusted(json.as_bytes()).map_err(|error| error.to_string())?;
+        let object = Fields::from_trusted(json.as_bytes())
+            .map_err(|_| "a JSON object was expected, such as {\"key\": \"value\"}".to_owned())?;
         for (key, raw) in object.iter() {
             self.fields.insert(key.to_owned(), Given::Json(raw.to_owned()));
         }
@@ -130,11 +133,14 @@ impl Builder<'_> {
     }
 
     fn read_stdin(&mut self) -> Result<String, String> {
-        let stdin = self.stdin.take().ok_or("stdin already consumed")?;
+        let stdin = self
+            .stdin
+            .take()
+            .ok_or("standard input was read already, for an argument before this one")?;
         let mut text = String::new();
         stdin.read_to_string(&mut text).map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidData => "stdin isn't text in UTF-8".to_owned(),
-            _ => format!("stdin can't be read: {error}"),
+            std::io::ErrorKind::InvalidData => "standard input isn't text in UTF-8".to_owned(),
+            _ => format!("standard input can't be read: {error}"),
         })?;
         Ok(text)
     }
@@ -164,13 +170,9 @@ impl Builder<'_> {
 
 fn read_file(path: &str) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            format!("error reading file: open {path}: no such file or directory")
-        }
-        std::io::ErrorKind::InvalidData => {
-            format!("error reading file: {path} isn't text in UTF-8")
-        }
-        _ => format!("error reading file: {path}: {error}"),
+        std::io::ErrorKind::NotFound => format!("there is no file {path}"),
+        std::io::ErrorKind::InvalidData => format!("the file {path} isn't text in UTF-8"),
+        _ => format!("the file {path} can't be read: {error}"),
     })
 }
 
@@ -243,13 +245,10 @@ mod tests {
     #[test]
     fn messages_show_no_value() {
         let cases = [
-            (&["hunter2"][..], "in place 1: format must be key=value"),
-            (&["a=b", "x=-", "y=-"], "\"y\": stdin already consumed"),
-            (
-                &["x=@/no/such"],
-                "\"x\": error reading file: open /no/such: no such file or directory",
-            ),
-            (&["-"], "in place 1: failed to decode JSON input"),
+            (&["hunter2"][..], "argument 1 of the data: must be KEY=VALUE, @FILE or -"),
+            (&["a=b", "x=-", "y=-"], "y: standard input was read already"),
+            (&["x=@/no/such"], "x: there is no file /no/such"),
+            (&["-"], "argument 1 of the data: a JSON object was expected"),
         ];
         for (arguments, expected) in cases {
             let error = built(arguments, "[\"hunter2\"]").unwrap_err();

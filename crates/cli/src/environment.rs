@@ -45,8 +45,7 @@ impl Environment {
     /// A yes or no setting.
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
         let read = |text: String| {
-            parse_bool(&text)
-                .ok_or_else(|| format!("failed to read environment: could not parse VAULT_{name}"))
+            parse_bool(&text).ok_or_else(|| format!("VAULT_{name} must be true or false"))
         };
         self.setting(name).map(read).transpose()
     }

@@ -1,6 +1,8 @@
 //! How a command ends.
 
-use strongroom_client::Error;
+use strongroom_client::{Error, UnreachableReason};
+
+use crate::output::fixed_text::NO_VALUE_FOUND;
 
 /// How a command ends.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
@@ -44,6 +46,11 @@ impl Failure {
         Self { code: 2, text: Some(text.into()), help: Help::None }
     }
 
+    /// A path at which the server has nothing.
+    pub(crate) fn nothing_at(path: &str) -> Self {
+        Self::remote(format!("{NO_VALUE_FOUND}{path}"))
+    }
+
     /// All is said.
     pub(crate) fn silent(code: u8) -> Self {
         Self { code, text: None, help: Help::None }
@@ -51,33 +58,41 @@ impl Failure {
 
     /// A call failed while doing something: `Error reading kv/a: …`.
     pub(crate) fn call(doing: &str) -> impl FnOnce(Error) -> Self {
-        move |error| Self {
-            help: next(&error).map_or(Help::None, Help::Next),
-            ..Self::remote(format!("{doing}: {error}"))
+        move |error| {
+            let missing = if lacks_token(&error) { NO_TOKEN } else { "" };
+            Self {
+                help: next(&error).map_or(Help::None, Help::Next),
+                ..Self::remote(format!("{doing}: {error}{missing}"))
+            }
         }
     }
+}
 
-    /// The same for a call whose error says by itself what was being done.
-    pub(crate) fn plain_call(error: &Error) -> Self {
-        let help = next(error).map_or(Help::None, Help::Next);
-        Self { help, ..Self::remote(error.to_string()) }
-    }
+/// Follows a refusal of a request without a token.
+const NO_TOKEN: &str =
+    "\n\nNo token was sent: log in with \"strongroom login\", or set VAULT_TOKEN.";
+
+/// Whether the server refused a request that carried no token.
+pub(crate) fn lacks_token(error: &Error) -> bool {
+    matches!(error, Error::Api(refused) if refused.status == 403 && !refused.token_sent)
 }
 
 /// What to do about an error that many meet.
 fn next(error: &Error) -> Option<&'static str> {
     match error {
-        Error::Unreachable { reason, .. } if reason.contains("gave HTTP response to HTTPS") => {
-            Some("The server has no TLS there: use an address that begins with http://.")
-        }
-        Error::Unreachable { reason, .. } if reason.contains("unknown authority") => {
+        Error::Unreachable { reason: UnreachableReason::UnknownAuthority, .. } => {
             Some("Name the certificate of the server's authority with -ca-cert or VAULT_CACERT.")
         }
+        // Their texts say what to do.
+        Error::Unreachable {
+            reason: UnreachableReason::NotTls | UnreachableReason::NotHttp,
+            ..
+        } => None,
         Error::Unreachable { .. } => {
             Some("Does the server run at this address? It is set with -address or VAULT_ADDR.")
         }
         Error::Api(refused) => match refused.status {
-            403 => Some(
+            403 if refused.token_sent => Some(
                 "The token that is used is what \"strongroom token lookup\" shows; -output-policy \
                  prints what the command needs.",
             ),

@@ -115,16 +115,25 @@ impl Seconds {
     }
 }
 
-/// Reads `30s`, `1h30m`, `3600`, `30d` or `system`.
+/// Reads `30s`, `1h30m`, `3600`, `30d` or `system`, in whole seconds. A fraction of a second is
+/// refused: rounded down it would be zero, which means that there is no limit.
 pub(crate) fn duration(text: &str) -> Result<Seconds, String> {
     if text == "system" {
         return Ok(Seconds(-1));
     }
-    let nanos = parse_nanos(text).map_err(|error| error.to_string())?;
-    let whole = nanos / 1_000_000_000;
-    // A negative fraction of a second is still below zero.
-    Ok(Seconds(if whole == 0 { nanos.signum().min(0) } else { whole }))
+    let nanos = parse_nanos(text).map_err(|_| NO_DURATION.to_owned())?;
+    match nanos / NANOS_OF_A_SECOND {
+        0 if nanos > 0 => Err("must be at least one second".to_owned()),
+        // A negative fraction of a second is still below zero.
+        0 => Ok(Seconds(nanos.signum())),
+        whole => Ok(Seconds(whole)),
+    }
 }
+
+const NANOS_OF_A_SECOND: i64 = 1_000_000_000;
+
+/// What is wrong with a duration that is none.
+pub(crate) const NO_DURATION: &str = "must be a duration, such as 90s, 1h30m or 30d";
 
 /// Reads `name=value`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
@@ -135,7 +144,7 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// What is wrong with a pair that is none.
-pub(crate) const NO_PAIR: &str = "missing = in KV pair";
+pub(crate) const NO_PAIR: &str = "must be NAME=VALUE";
 
 #[cfg(test)]
 mod tests {
@@ -151,11 +160,18 @@ mod tests {
             ("system", Some("system")),
             ("-1", Some("system")),
             ("-1ms", Some("system")),
-            ("500ms", None),
+            ("1500ms", Some("1s")),
         ] {
             assert_eq!(duration(text).unwrap().to_api().as_deref(), api, "{text}");
         }
-        assert_eq!(duration("zz").unwrap_err(), "time: invalid duration \"zz\"");
+        assert_eq!(duration("zz").unwrap_err(), NO_DURATION);
+    }
+
+    #[test]
+    fn a_limit_below_a_second_is_refused_and_not_dropped() {
+        for text in ["500ms", "0.9s", "0.9", "1ns", "999999us"] {
+            assert_eq!(duration(text).unwrap_err(), "must be at least one second", "{text}");
+        }
     }
 
     #[test]

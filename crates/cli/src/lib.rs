@@ -7,6 +7,7 @@
 //! - [`completion`]: what a shell offers for a line that isn't finished
 //! - [`commands`]: a file per command, and how to add one
 //! - [`flags`]: flags that several commands have
+//! - [`not_built`]: commands and flags of the reference that are refused by name
 //! - [`context`]: what every command gets
 //! - [`environment`]: `BAO_…`, then `VAULT_…`
 //! - [`token_helper`]: where the token is kept between commands
@@ -27,6 +28,7 @@ mod environment;
 mod failure;
 mod flags;
 mod lifecycle;
+mod not_built;
 mod output;
 #[cfg(test)]
 mod reference;
@@ -35,7 +37,7 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use tokio::runtime::{Builder, Runtime};
 
@@ -120,8 +122,7 @@ fn parse(context: &mut Context) -> Outcome<Option<Command>> {
     let format = context.environment.setting("FORMAT").unwrap_or_default();
     if !rewritten.late.is_empty() && Format::parse(&format)? == Format::Table {
         context.printer.warn(&format!(
-            "Command flags must be provided before positional arguments. The following arguments \
-             will not be parsed as flags: [{}]",
+            "Flags stand before the first argument. Taken as arguments: {}",
             late_names(&rewritten.late)
         ));
     }
@@ -150,7 +151,7 @@ fn tree_for(given: &[String]) -> clap::Command {
 /// What came too late to be a flag, without its value: that may be a secret.
 fn late_names(late: &[String]) -> String {
     let names = late.iter().map(|flag| flag.split('=').next().unwrap_or_default());
-    names.collect::<Vec<_>>().join(",")
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Prints help where there is nothing to run.
@@ -167,8 +168,7 @@ fn refuse(context: &mut Context, refusal: &Refusal) -> Failure {
             Failure::silent(0)
         }
         Refusal::Misplaced(_) => Failure::local(format!(
-            "Invalid flags before the subcommand. If these flags are for\nthe subcommand, please put \
-             them after the subcommand.\n\n{}",
+            "Flags stand after the command that they are for, not before it.\n\n{}",
             help.trim_end()
         )),
         _ => {
@@ -188,22 +188,23 @@ fn help(command: &mut clap::Command, path: &[String]) -> String {
     command.render_help().to_string()
 }
 
-/// What the parser found wrong, in Vault's words where it has some.
+const NO_NUMBER: &str = "must be a whole number in range";
+
+/// What the parser found wrong with a flag's value. Its own words say less, and show every value.
 fn wrong(error: &clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
-    if error.kind() != ErrorKind::ValueValidation {
-        return error.to_string().trim_end().to_owned();
-    }
     // The flag is named as `--ttl <DURATION>`.
     let named = text(ContextKind::InvalidArg);
     let flag = named.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
     let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    // This crate's own readers of values say what a value must be; numbers are read by the library.
+    let reason = if reason.starts_with("must be ") { reason } else { NO_NUMBER.to_owned() };
     if reason == flags::NO_PAIR {
         // The value may be a secret in the wrong place.
-        return format!("invalid value for flag -{flag}: {reason}");
+        return format!("-{flag} {reason}");
     }
-    format!("invalid value {:?} for flag -{flag}: {reason}", text(ContextKind::InvalidValue))
+    format!("-{flag} {reason}, not {:?}", text(ContextKind::InvalidValue))
 }

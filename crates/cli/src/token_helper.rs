@@ -132,12 +132,12 @@ fn configured(environment: &Environment) -> Result<Option<String>, String> {
             }
             Err(error) => return Err(failed(&path, &error)),
         };
-        let wrong = |reason: String| format!("error parsing config file at {path:?}: {reason}");
+        let wrong = |reason: String| format!("{} can't be used: {reason}", path.display());
         let body = strongroom_hcl::parse(&text, &strongroom_hcl::Limits::default())
             .map_err(|error| wrong(error.to_string()))?;
         if let Some(item) = body.unknown(&["token_helper"]).next() {
             let reason =
-                format!("invalid key {:?} on line {}", item.key.text, item.key.position.line);
+                format!("line {}: there is no setting {:?}", item.key.position.line, item.key.text);
             return Err(wrong(reason));
         }
         let program = body.read("token_helper", strongroom_hcl::Value::as_str);
@@ -216,8 +216,8 @@ mod tests {
     fn a_choice_that_cannot_be_read_is_an_error() {
         let (home, environment) = home();
         for (text, expected) in [
-            ("token_helper = ", "error parsing config file"),
-            ("other = \"x\"", "invalid key \"other\" on line 1"),
+            ("token_helper = ", "can't be used"),
+            ("other = \"x\"", "line 1: there is no setting \"other\""),
             ("token_helper = \"relative\"", "absolute"),
         ] {
             std::fs::write(home.path().join(".bao"), text).unwrap();

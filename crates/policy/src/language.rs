@@ -89,7 +89,7 @@ pub enum PolicyError {
 }
 
 /// Keys that restrict or extend a rule and that this server doesn't know how to honour yet.
-const UNBUILT: [&str; 7] = [
+pub const UNBUILT: [&str; 7] = [
     "mfa_methods",
     "control_group",
     "subscribe_event_types",

@@ -8,7 +8,7 @@ use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
 
-/// Delete secrets and configuration
+/// Delete what is at a path
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom delete secret/my-app")]
 pub(crate) struct Delete {
@@ -30,9 +30,8 @@ impl Delete {
         };
         let path = clean_path(path);
         let client = context.client(&self.http)?;
-        let query = data::parameters(data, &mut *context.stdin(&self.http)).map_err(|error| {
-            Failure::local(format!("Failed to parse string list data: {error}"))
-        })?;
+        let query =
+            data::parameters(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
         match client.delete(&path, &query).await {
             Ok(Some(answer)) => context.printer.secret_or_field(&answer, self.field.name()),
             Ok(None) => {

@@ -67,7 +67,7 @@ pub(super) fn show(printer: &mut Printer, path: &str, answer: Option<SecretAnswe
             printer.data(&Value::Object(Vec::new()))?;
             Err(Failure::silent(2))
         }
-        (None, _) => Err(Failure::remote(format!("No value found at {path}"))),
+        (None, _) => Err(Failure::nothing_at(path)),
         (Some(answer), _) if answer.data.is_none() => printer.secret(&answer),
         (Some(_), _) => Err(Failure::remote(format!("No entries found at {path}"))),
     }

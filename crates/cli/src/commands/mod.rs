@@ -46,7 +46,7 @@ use crate::failure::Outcome;
 #[derive(Parser)]
 #[command(
     name = "strongroom",
-    about = "Keeps secrets, and hands them out to those who may have them",
+    about = "A secrets server, and its command line",
     disable_help_subcommand = true,
     disable_version_flag = true,
     args_override_self = true,
@@ -70,33 +70,33 @@ pub(crate) enum Command {
     Unwrap(Box<unwrap::Unwrap>),
     Server(Box<server::Server>),
     Status(Box<status::Status>),
-    /// Interact with auth methods
+    /// Manage auth methods
     #[command(subcommand)]
     Auth(Box<auth::Auth>),
     Completion(Box<completion::Completion>),
-    /// Work with the key-value engine
+    /// Read and write secrets of the key/value engine
     #[command(subcommand)]
     Kv(Box<kv::Kv>),
-    /// Interact with leases
+    /// Look up, renew and revoke leases
     #[command(subcommand)]
     Lease(Box<lease::Lease>),
     /// Initialise, unseal and seal the server
     #[command(subcommand)]
     Operator(Box<operator::Operator>),
     PathHelp(Box<path_help::PathHelp>),
-    /// Interact with the plug-in catalog
+    /// Manage the plug-in catalog
     #[command(subcommand)]
     Plugin(Box<plugin::Plugin>),
-    /// Interact with policies
+    /// Manage policies
     #[command(subcommand)]
     Policy(Box<policy::Policy>),
-    /// Print what the command line uses
+    /// Print the token that commands use
     #[command(subcommand)]
     Print(Box<print::Print>),
-    /// Interact with secrets engines
+    /// Manage secrets engines
     #[command(subcommand)]
     Secrets(Box<secrets::Secrets>),
-    /// Interact with tokens
+    /// Create, look up, renew and revoke tokens
     #[command(subcommand)]
     Token(Box<token::Token>),
     Version(Box<version::Version>),
@@ -147,9 +147,10 @@ fn expand_home(path: &str, environment: &Environment) -> PathBuf {
     }
 }
 
-/// A path without slashes at its ends, doubled ones, and white space around it.
+/// A path without slashes at its ends, and doubled ones. Everything else stays as it was given: white
+/// space may be part of a name.
 fn clean_path(path: &str) -> String {
-    let segments = path.trim().split('/').filter(|segment| !segment.is_empty());
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
     segments.collect::<Vec<_>>().join("/")
 }
 

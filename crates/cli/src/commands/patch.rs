@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
+use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Change part of what is at a path, where the engine can
 #[derive(Args)]
@@ -40,14 +41,13 @@ impl Patch {
             return Err(Failure::usage("Must supply data or use -force"));
         }
         let path = clean_path(path);
-        let fields = data::fields(data, &mut *context.stdin(&self.http))
-            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let fields = data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
         let client = context.client(&self.http)?;
         let printer = &mut context.printer;
         match client.patch(&path, &fields).await {
             Ok(Some(answer)) => printer.secret_or_field(&answer, self.field.name()),
             Ok(None) => {
-                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http};
 use crate::output::Format;
 
-/// Print what the server says about a path
+/// Print the server's help on a path
 #[derive(Args)]
 #[command(after_help = "\
 With -format=json it is an OpenAPI document.

@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::flags::Http;
 use crate::output::unsent::nothing_to_show;
 
-/// Print what the command line uses
+/// Print the token that commands use
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Print {

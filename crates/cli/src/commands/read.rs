@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
 use crate::output::Format;
 
-/// Read data, and have credentials made
+/// Read what is at a path, or have an engine make a credential
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  strongroom read secret/my-app\n  strongroom read -field=password database/creds/readonly"
@@ -33,24 +33,20 @@ impl Read {
         };
         let path = clean_path(path);
         let client = context.client(&self.http)?;
-        let query = data::parameters(data, &mut *context.stdin(&self.http))
-            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let query =
+            data::parameters(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
         if context.printer.format == Format::Raw {
             let body = client.read_raw(&path, &query).await;
             let body = body.map_err(Failure::call(&format!("Error reading: {path}")))?;
             if body.is_empty() {
-                return Err(nothing(&path));
+                return Err(Failure::nothing_at(&path));
             }
             context.printer.whole(&body);
             return Ok(());
         }
         let answer = client.read(&path, &query).await;
         let answer = answer.map_err(Failure::call(&format!("Error reading {path}")))?;
-        let answer = answer.ok_or_else(|| nothing(&path))?;
+        let answer = answer.ok_or_else(|| Failure::nothing_at(&path))?;
         context.printer.secret_or_field(&answer, self.field.name())
     }
-}
-
-fn nothing(path: &str) -> Failure {
-    Failure::remote(format!("No value found at {path}"))
 }

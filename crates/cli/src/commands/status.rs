@@ -6,6 +6,7 @@ use super::operator::whole_status;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http, OneField};
+use crate::output::value::Value;
 
 /// Print whether the server is sealed, and who leads
 #[derive(Args)]
@@ -36,7 +37,8 @@ impl Status {
         let status = whole_status(&client, seal).await.map_err(as_1)?;
         match self.field.name() {
             Some(name) => {
-                context.printer.field(status.field(name).as_ref(), name, "seal status")?;
+                let all = Value::of(&status);
+                context.printer.field(status.field(name).as_ref(), name, &all)?;
             }
             None => status.print(&mut context.printer)?,
         }

@@ -6,12 +6,15 @@ use strongroom_types::Secret;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
+use crate::output::secret;
+use crate::output::value::Value;
 
-/// Get at a wrapped answer, once
+/// Unwrap an answer that was wrapped; it can be done once
 #[derive(Args)]
 #[command(after_help = "\
 Without an argument, the token that is used is the one that wraps; it can come from the environment
-and is then in no list of processes. With - it is read from standard input.
+and is then in no list of processes. With - it is read from standard input. -field also finds a
+field of a KV version 2 secret; if there is no such field, all of the answer is printed.
 
 Examples:
   strongroom unwrap s.7nf0…
@@ -43,7 +46,16 @@ impl Unwrap {
         let client = context.client(&self.http)?;
         let answer = client.unwrap_answer(token.as_ref()).await;
         let answer = answer.map_err(Failure::call("Error unwrapping"))?;
-        let answer = answer.ok_or_else(|| Failure::remote("Could not find wrapped response"))?;
-        context.printer.secret_or_field(&answer, self.field.name())
+        let answer = answer.ok_or_else(|| Failure::remote("the server answered with nothing: the wrapping token is unknown, expired, or was used before"))?;
+        let Some(field) = self.field.name() else { return context.printer.secret(&answer) };
+        let printer = &mut context.printer;
+        // The data of a KV version 2 secret stands one level deeper.
+        let inner = answer.data.as_ref().and_then(|data| data.get("data"));
+        let inner = inner.map(|raw| Value::parse(raw.get()));
+        let value = secret::field(&answer, field).filter(|value| *value != Value::Null);
+        match value.as_ref().or_else(|| inner.as_ref()?.get(field)) {
+            Some(value) if *value != Value::Null => printer.field(Some(value), field, value),
+            _ => Err(printer.without_field(&answer, field, true)),
+        }
     }
 }

@@ -7,8 +7,9 @@ use crate::context::Context;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField, duration};
+use crate::output::fixed_text::DATA_WRITTEN;
 
-/// Write data, configuration and secrets
+/// Write to a path: a secret, a setting, or what an engine is to do
 #[derive(Args)]
 #[command(after_help = "\
 Values are text, numbers too. A value that begins with @ is read from a file, the value - from
@@ -42,8 +43,7 @@ impl Write {
             return Err(Failure::usage("Must supply data or use -force"));
         }
         let path = clean_path(path);
-        let fields = data::fields(data, &mut *context.stdin(&self.http))
-            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let fields = data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
         let mut http = self.http;
         let says_nothing =
             http.wrap_ttl.is_none() && context.environment.setting("WRAP_TTL").is_none();
@@ -55,7 +55,7 @@ impl Write {
         match client.write(&path, &fields).await {
             Ok(Some(answer)) => context.printer.secret_or_field(&answer, self.field.name()),
             Ok(None) => {
-                let text = format!("Success! Data written to: {path}");
+                let text = format!("{DATA_WRITTEN}{path}");
                 context.printer.line_for_people(&text);
                 Ok(())
             }

@@ -6,10 +6,12 @@
 //! - [`seal_status`]: how the server is
 //! - [`unsent`]: a call that is shown instead of being sent
 //! - [`text`]: prose and durations
+//! - [`fixed_text`]: the texts that other programs search for
 //!
 //! Results go to standard output; warnings and errors go to standard error, so that pipes get
 //! results only.
 
+pub(crate) mod fixed_text;
 pub(crate) mod json;
 pub(crate) mod seal_status;
 pub(crate) mod secret;
@@ -48,7 +50,9 @@ impl Format {
             "yaml" | "yml" => Ok(Self::Yaml),
             "pretty" => Ok(Self::Pretty),
             "raw" => Ok(Self::Raw),
-            other => Err(Failure::local(format!("Invalid output format: {other}"))),
+            other => Err(Failure::local(format!(
+                "there is no format {other:?}: use table, json, yaml or raw"
+            ))),
         }
     }
 }
@@ -226,24 +230,54 @@ impl Printer {
     }
 
     /// One field of an answer, or the whole answer if no field is asked for.
+    ///
+    /// An answer that can't be had again, because it holds a new token, a lease or something
+    /// unwrapped, is printed whole if it hasn't the field.
     pub(crate) fn secret_or_field(
         &mut self,
         answer: &SecretAnswer,
         field: Option<&str>,
     ) -> Outcome {
         let Some(field) = field else { return self.secret(answer) };
-        let value = secret::field(answer, field);
-        if value.is_some() && self.format == Format::Table {
+        let value = secret::field(answer, field).filter(|value| *value != Value::Null);
+        let Some(value) = value else {
+            return Err(self.without_field(answer, field, secret::is_new(answer)));
+        };
+        if self.format == Format::Table {
             self.warnings(answer);
         }
-        self.field(value.as_ref(), field, "secret")
+        self.value(&value)
     }
 
-    /// One value and nothing else: without a line end, unless a person reads it.
-    pub(crate) fn field(&mut self, value: Option<&Value>, name: &str, of: &str) -> Outcome {
-        let Some(value) = value.filter(|value| **value != Value::Null) else {
-            return Err(Failure::local(format!("Field {name:?} not present in {of}")));
-        };
+    /// Says that an answer hasn't a field; prints the answer if it would be lost otherwise.
+    pub(crate) fn without_field(
+        &mut self,
+        answer: &SecretAnswer,
+        field: &str,
+        would_be_lost: bool,
+    ) -> Failure {
+        if !would_be_lost {
+            let data = answer.data.as_ref().map_or(Value::Null, Value::fields);
+            return no_field(field, &data);
+        }
+        let text = format!(
+            "there is no field {field:?}; all of the answer was printed, since it can't be had again"
+        );
+        match self.secret(answer) {
+            Ok(()) => Failure::local(text),
+            Err(failure) => failure,
+        }
+    }
+
+    /// One field of an object and nothing else: without a line end, unless a person reads it.
+    pub(crate) fn field(&mut self, value: Option<&Value>, name: &str, of: &Value) -> Outcome {
+        match value.filter(|value| **value != Value::Null) {
+            Some(value) => self.value(value),
+            None => Err(no_field(name, of)),
+        }
+    }
+
+    fn value(&mut self, value: &Value) -> Outcome {
         let text = match self.format {
             Format::Json => json::pretty(value),
             Format::Yaml => yaml::pretty(value),
@@ -273,7 +307,7 @@ impl Printer {
         if warnings.is_empty() {
             return;
         }
-        self.warn("WARNING! The following warnings were returned from Vault:\n");
+        self.warn("Warnings from the server:\n");
         for warning in warnings {
             self.warn(&text::wrap_indented(&format!("* {warning}"), 2));
             self.warn("");
@@ -281,16 +315,27 @@ impl Printer {
     }
 }
 
+/// A field that isn't there, with the names of those that are.
+fn no_field(name: &str, of: &Value) -> Failure {
+    let names = match of {
+        Value::Object(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
+        _ => Vec::new(),
+    };
+    let others = match names.as_slice() {
+        [] => "there are no fields".to_owned(),
+        names => format!("there are: {}", names.join(", ")),
+    };
+    Failure::local(format!("there is no field {name:?}; {others}"))
+}
+
 /// A format that a result has no form in.
 fn no_form(format: &str) -> Failure {
-    Failure::local(format!(
-        "Could not parse output: cannot use the {format} formatter for this type"
-    ))
+    Failure::local(format!("this result can't be shown as {format}: use json or yaml"))
 }
 
 /// A result that isn't kept as it was received.
 pub(crate) fn no_raw() -> Failure {
-    Failure::local("This command does not support the -format=raw option.")
+    Failure::local("-format=raw is for the command \"read\" only")
 }
 
 #[cfg(test)]

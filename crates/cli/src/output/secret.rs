@@ -186,6 +186,11 @@ fn moment(rfc3339: &str) -> String {
     }
 }
 
+/// Whether a request made what is answered, so that it can't be asked for again.
+pub(crate) fn is_new(answer: &SecretAnswer) -> bool {
+    answer.auth.is_some() || answer.wrap_info.is_some() || !answer.lease_id.is_empty()
+}
+
 /// One field of the answer, by the name that the table shows or the data has.
 pub(crate) fn field(answer: &SecretAnswer, name: &str) -> Option<Value> {
     let of_data = || {
@@ -358,11 +363,23 @@ token_meta_user      bob";
         for missing in ["nothing", "other"] {
             let failure = printer.secret_or_field(&answer, Some(missing)).unwrap_err();
             assert_eq!(failure.code, 1);
-            let text = format!("Field \"{missing}\" not present in secret");
+            let text = format!("there is no field \"{missing}\"; there are: n, nothing");
             assert_eq!(failure.text.unwrap(), text);
         }
         printer.format = Format::Json;
         printer.secret_or_field(&token(), Some("token")).unwrap();
         assert!(out.text().ends_with("\"s.tok\""));
+    }
+
+    /// The token or the lease would be lost, and would live on.
+    #[test]
+    fn what_a_request_made_is_shown_even_if_the_field_is_not_in_it() {
+        let leased = SecretAnswer { lease_id: "custom/creds/x/1".to_owned(), ..Default::default() };
+        for (answer, expected) in [(token(), "s.tok"), (leased, "custom/creds/x/1")] {
+            let (mut printer, out, _) = printer(Format::Json);
+            let failure = printer.secret_or_field(&answer, Some("nope")).unwrap_err();
+            assert_eq!(failure.code, 1);
+            assert!(out.text().contains(expected), "{}", out.text());
+        }
     }
 }

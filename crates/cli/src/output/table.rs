@@ -23,8 +23,9 @@ pub(crate) fn key_value(rows: &[(String, String)]) -> String {
 }
 
 fn cell(text: &str) -> String {
-    let text = text.trim();
-    if text.is_empty() { "n/a".to_owned() } else { text.to_owned() }
+    // Spaces may be part of a name; a line end would break the row off.
+    let text = text.trim_matches(|c: char| c.is_whitespace() && c != ' ');
+    if text.trim().is_empty() { "n/a".to_owned() } else { text.to_owned() }
 }
 
 fn line(row: &[String], widths: &[usize]) -> String {
@@ -46,6 +47,12 @@ mod tests {
             key_value(&rows),
             "Key       Value\n---       -----\né         1\nlonger    n/a"
         );
+    }
+
+    #[test]
+    fn spaces_of_names_stay() {
+        let rows = [vec!["a ".to_owned()], vec!["b\n".to_owned()]];
+        assert_eq!(table(&["Keys"], &rows), "Keys\n----\na \nb");
     }
 
     #[test]

@@ -46,10 +46,11 @@ impl Rehearsed {
                 printer.fail(text);
             }
             let what = match self.shown {
-                Shown::Curl(_) => "cURL string",
+                Shown::Curl(_) => "curl command",
                 Shown::Policy => "policy",
             };
-            let text = format!("Unable to generate {what} from command");
+            let text =
+                format!("the command ended before its first request: there is no {what} to show");
             return Err(Failure {
                 text: Some(text),
                 ..outcome.err().unwrap_or(Failure::silent(1))
@@ -66,7 +67,7 @@ impl Rehearsed {
 /// Refuses the flags on a command that sends nothing.
 pub(crate) fn nothing_to_show(http: &Http) -> Outcome {
     if http.output_curl_string || http.output_policy {
-        let text = "this command sends no request: there is neither a cURL string nor a policy";
+        let text = "this command sends no request: there is neither a curl command nor a policy";
         return Err(Failure::usage(text));
     }
     Ok(())

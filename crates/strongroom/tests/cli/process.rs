@@ -64,8 +64,9 @@ impl Server {
     }
 
     /// Starts a server. Its address isn't known yet.
-    fn start(home: tempfile::TempDir, flags: &[&str]) -> Self {
+    pub(crate) fn start(home: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut child = strongroom(home.path(), &[&["server"], flags].concat())
+            .current_dir(home.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

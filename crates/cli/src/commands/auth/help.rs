@@ -23,7 +23,7 @@ impl Help {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         expect_count(&self.arguments, 1, 1)?;
         let given = self.arguments.concat();
-        if let Some(method) = Method::named(given.trim()) {
+        if let Some(method) = Method::named(&given) {
             context.printer.line(method.help().trim_end());
             return Ok(());
         }
@@ -32,13 +32,13 @@ impl Help {
         let mounted = client.mounts(Table::Auth).await;
         let mounted = mounted.map_err(Failure::call("Error listing auth methods"))?;
         let Some(mount) = mounted.get(&path) else {
-            let text = format!("No auth method available on the server at {path:?}");
+            let text = format!("no auth method is mounted at {path}");
             return Err(Failure::local(text));
         };
         let Some(method) = Method::named(&mount.engine) else {
             let known = METHODS.map(|method| method.name).join(", ");
             return Err(Failure::remote(format!(
-                "No method-specific CLI handler available for auth method {:?}; there are {known}",
+                "login can't use the auth method {:?}; it can use {known}",
                 mount.engine
             )));
         };

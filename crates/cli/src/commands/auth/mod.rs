@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http};
 
-/// Interact with auth methods
+/// Manage auth methods
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Auth {

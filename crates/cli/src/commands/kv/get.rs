@@ -47,18 +47,20 @@ impl Get {
         let answer = client.read(&path, &query).await;
         let answer = answer.map_err(Failure::call(&format!("Error reading {path}")))?;
         let Some(answer) = answer else {
-            return Err(Failure::remote(format!("No value found at {path}")));
+            return Err(Failure::nothing_at(&path));
         };
         let printer = &mut context.printer;
         match self.field.name() {
             Some(field) if target.is_versioned() && answer.wrap_info.is_none() => {
                 let Some(data) = super::object(&answer, "data") else {
-                    return Err(Failure::remote(format!("No data found at {path}")));
+                    return Err(Failure::remote(format!(
+                        "this version of {path} has been deleted or destroyed"
+                    )));
                 };
                 let data = Value::fields(&data);
                 // "data" is all of it, unless the key has such a field.
                 let whole = (field == "data").then_some(&data);
-                printer.field(data.get(field).or(whole), field, "map")
+                printer.field(data.get(field).or(whole), field, &data)
             }
             Some(field) => printer.secret_or_field(&answer, Some(field)),
             None => show::version(printer, target.is_versioned().then_some(&path), &answer),

@@ -21,8 +21,9 @@ use strongroom_types::Fields;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::Printer;
+use crate::output::fixed_text::DATA_WRITTEN;
 
-/// Work with the key-value engine
+/// Read and write secrets of the key/value engine
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Kv {
@@ -31,7 +32,7 @@ pub(crate) enum Kv {
     EnableVersioning(Box<enable_versioning::EnableVersioning>),
     Get(Box<get::Get>),
     List(Box<list::List>),
-    /// Work with what is known of a key beside its data
+    /// Manage the metadata of a secret
     #[command(subcommand)]
     Metadata(Box<metadata::Metadata>),
     Patch(Box<patch::Patch>),
@@ -81,7 +82,7 @@ async fn write(client: &Client, printer: &mut Printer, path: &str, body: &Fields
     match client.write(path, body).await {
         Ok(Some(answer)) => printer.secret(&answer),
         Ok(None) => {
-            printer.line_for_people(&format!("Success! Data written to: {path}"));
+            printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
             Ok(())
         }
         Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),

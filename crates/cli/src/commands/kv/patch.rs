@@ -13,6 +13,8 @@ use crate::context::Context;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
+use crate::output::fixed_text::DATA_WRITTEN;
+use crate::output::text::wrap;
 
 /// Change some fields of a key, and keep the others
 #[derive(Args)]
@@ -54,14 +56,14 @@ impl Patch {
         if data.is_empty() && self.remove_data.is_empty() {
             return Err(Failure::usage("Must supply data"));
         }
-        let mut fields = data::fields(data, &mut *context.stdin(&self.http))
-            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let mut fields =
+            data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
         for name in &self.remove_data {
             fields.set_raw(name, RawValue::NULL.to_owned());
         }
         let client = context.client(&self.http)?;
         let target = Target::find(&client, &self.mount, key).await?;
-        let no_versions = "K/V engine mount must be version 2 for patch support";
+        let no_versions = "this mount is version 1 of KV, where a secret can only be written as a whole: use kv put";
         let target = target.with_versions(Failure::remote(no_versions))?;
         let path = target.path("data");
         let answer = self.change(&client, context, &path, &fields).await?;
@@ -70,7 +72,7 @@ impl Patch {
             (Some(answer), Some(field)) => printer.secret_or_field(&answer, Some(field)),
             (Some(answer), None) => show::written(printer, &path, &answer),
             (None, _) => {
-                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
         }
@@ -90,8 +92,8 @@ impl Patch {
             "patch" => false,
             "" => true,
             other => {
-                let text = format!("Unsupported method provided to -method flag: {other}");
-                return Err(Failure::remote(text));
+                let text = format!("-method must be patch or rw, not {other:?}");
+                return Err(Failure::usage(text));
             }
         };
         let error = match client.patch(path, &version_body(fields, cas)).await {
@@ -106,10 +108,10 @@ impl Patch {
         let lacks_capability = error.status() == Some(403);
         let answer = self.read_and_write(client, context, path, fields, cas).await?;
         if lacks_capability {
-            context.printer.warn(&format!(
-                "Data was written to {path} but we recommend that you add the \"patch\" capability \
-                 to your ACL policy in order to use HTTP PATCH in the future."
-            ));
+            context.printer.warn(&wrap(&format!(
+                "The token has no \"patch\" capability at {path}, so the secret was read, changed and \
+                 written. A policy with that capability lets one request do it, without reading."
+            )));
         }
         Ok(answer)
     }
@@ -124,12 +126,14 @@ impl Patch {
         cas: Option<u64>,
     ) -> Outcome<Option<SecretAnswer>> {
         let known = client.read(path, &[]).await;
-        let known = known.map_err(Failure::call(&format!("Error doing pre-read at {path}")))?;
-        let known = known.ok_or_else(|| Failure::remote(format!("No value found at {path}")))?;
-        let version = super::version(&known)
-            .ok_or_else(|| Failure::remote(format!("No metadata found at {path}")))?;
+        let known = known.map_err(Failure::call(&format!("Error reading {path}")))?;
+        let known = known.ok_or_else(|| Failure::nothing_at(path))?;
+        let version = super::version(&known).ok_or_else(|| {
+            Failure::remote(format!("the version of {path} can't be told from the answer"))
+        })?;
         let data = super::object(&known, "data").ok_or_else(|| {
-            let text = format!("No data found at {path}; patch only works on existing data");
+            let text =
+                format!("the newest version of {path} has been deleted: there is nothing to patch");
             Failure::remote(text)
         })?;
         let mut all: BTreeMap<String, Box<RawValue>> =

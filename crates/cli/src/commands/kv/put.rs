@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::flags::{Formatted, Http, OneField};
+use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Write a key: what it had before is replaced, or becomes an older version
 #[derive(Args)]
@@ -43,8 +44,7 @@ impl Put {
         if data.is_empty() {
             return Err(Failure::usage("Must supply data"));
         }
-        let fields = data::fields(data, &mut *context.stdin(&self.http))
-            .map_err(|error| Failure::local(format!("Failed to parse K=V data: {error}")))?;
+        let fields = data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
         let client = context.client(&self.http)?;
         let target = Target::find(&client, &self.mount, key).await?;
         let path = target.path("data");
@@ -61,7 +61,7 @@ impl Put {
                 None => show::written(printer, &path, &answer),
             },
             Ok(None) => {
-                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
             Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),

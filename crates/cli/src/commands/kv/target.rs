@@ -1,11 +1,11 @@
 //! The key that a command is about: a mount, and a name in it.
 
 use clap::Args;
-use strongroom_client::Client;
 use strongroom_client::kv::KvMount;
+use strongroom_client::{Client, Error};
 
 use super::super::clean_path;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, lacks_token};
 
 /// Where the engine is mounted.
 #[derive(Args, Default)]
@@ -34,7 +34,7 @@ impl Target {
         let argument = clean_path(argument);
         let given = flag.mount.as_ref().filter(|mount| !mount.is_empty());
         let asked = given.map_or_else(|| argument.clone(), |mount| clean_path(mount));
-        let mount = client.kv_mount(&asked).await.map_err(|error| Failure::plain_call(&error))?;
+        let mount = client.kv_mount(&asked).await.map_err(|error| unknown_mount(&asked, error))?;
         let name = match given {
             Some(_) => argument,
             None => below(&argument, &mount.path),
@@ -61,6 +61,21 @@ impl Target {
     pub(super) fn with_versions(self, failure: Failure) -> Outcome<Self> {
         if self.mount.is_versioned { Ok(self) } else { Err(failure) }
     }
+}
+
+/// Why it isn't known which engine is behind a path. The question is this program's own, so that its
+/// path means nothing to the person.
+fn unknown_mount(asked: &str, error: Error) -> Failure {
+    let doing = format!("Error finding the engine at {asked}");
+    if error.status() != Some(403) {
+        return Failure::call(&doing)(error);
+    }
+    let why = if lacks_token(&error) {
+        "no token was sent. Log in with \"strongroom login\", or set VAULT_TOKEN"
+    } else {
+        "the token that was sent is unknown or expired, or no policy of it has a rule for this path"
+    };
+    Failure::remote(format!("{doing}: permission denied (403): {why}"))
 }
 
 /// The part of a path that is below a mount.

@@ -26,13 +26,13 @@ pub(crate) struct Destroy {
 
 impl Undelete {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        self.versions.run(context, "undelete", "Undelete").await
+        self.versions.run(context, "undelete").await
     }
 }
 
 impl Destroy {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        self.versions.run(context, "destroy", "Destroy").await
+        self.versions.run(context, "destroy").await
     }
 }
 
@@ -52,18 +52,18 @@ struct Versions {
 }
 
 impl Versions {
-    async fn run(self, context: &mut Context, verb: &str, title: &str) -> Outcome {
+    async fn run(self, context: &mut Context, verb: &str) -> Outcome {
         context.set_format_but_raw(&self.output)?;
         expect_count(&self.arguments, 1, 1)?;
         let versions = numbers(&self.versions);
         if versions.is_empty() {
             return Err(Failure::usage(format!(
-                "No versions provided, use the \"-versions\" flag to specify the version to {verb}."
+                "-versions is missing: name the versions to {verb}"
             )));
         }
         let client = context.client(&self.http)?;
         let target = Target::find(&client, &self.mount, &self.arguments.concat()).await?;
-        let no_versions = format!("{title} not supported on KV Version 1");
+        let no_versions = "this mount is version 1 of KV, which keeps no older versions";
         let path = target.with_versions(Failure::local(no_versions))?.path(verb);
         let mut body = Fields::new();
         body.set("versions", &versions);

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 
-/// Interact with leases
+/// Look up, renew and revoke leases
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Lease {
@@ -31,8 +31,8 @@ impl Lease {
 /// The one argument, a lease's id.
 fn lease_id(arguments: &[String]) -> Outcome<String> {
     if arguments.is_empty() {
-        return Err(Failure::usage("Missing ID!"));
+        return Err(Failure::usage("there is no lease id"));
     }
     expect_count(arguments, 1, 1)?;
-    Ok(arguments.concat().trim().to_owned())
+    Ok(arguments.concat())
 }

@@ -33,10 +33,10 @@ impl Revoke {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         expect_count(&self.arguments, 1, 1)?;
         if self.force && !self.prefix {
-            return Err(Failure::usage("Specifying -force requires also specifying -prefix"));
+            return Err(Failure::usage("-force needs -prefix: it ends all leases below a path"));
         }
         let client = context.client(&self.http)?;
-        let id = self.arguments.concat().trim().to_owned();
+        let id = self.arguments.concat();
         let (what, doing) = match (self.force, self.prefix) {
             (true, _) => (leases::Revoke::Force(&id), "force revoking leases with prefix"),
             (_, true) => (leases::Revoke::Prefix(&id), "revoking leases with prefix"),
@@ -44,8 +44,8 @@ impl Revoke {
         };
         if self.force {
             context.printer.warn(&wrap(
-                "Warning! Force-removing leases can cause Vault to become out of sync with secret \
-                 engines!",
+                "With -force a lease ends even if its engine can't revoke what it stands for. Such a \
+                 credential goes on working until somebody removes it in the outside system.",
             ));
         }
         let done = client.revoke(what, self.sync).await;
@@ -54,7 +54,10 @@ impl Revoke {
             (true, ..) => format!("Success! Force revoked any leases with prefix: {id}"),
             (_, true, true) => format!("Success! Revoked any leases with prefix: {id}"),
             (_, true, false) => format!("Success! Revoked lease: {id}"),
-            _ => "All revocation operations queued successfully!".to_owned(),
+            (false, false, true) => {
+                format!("Success! Leases with this prefix will be revoked: {id}")
+            }
+            (false, false, false) => format!("Success! The lease will be revoked: {id}"),
         });
         Ok(())
     }

@@ -132,14 +132,15 @@ impl Method {
                 // Users of the server's own have nothing to do with those of this machine.
                 let name = if self.name == "userpass" { named } else { named.or_else(of_machine) };
                 let name = name.filter(|name| !name.is_empty());
-                let name = name.ok_or_else(|| failed("'username' must be specified"))?;
+                let name =
+                    name.ok_or_else(|| failed("there is no user name: give it as username=NAME"))?;
                 self.password(fields, context, http)?;
                 Ok(format!("{mount}/login/{name}"))
             }
             Kind::Fields(needed) => {
                 for name in needed {
                     if fields.text(name).is_none_or(|value| value.is_empty()) {
-                        return Err(failed(format!("'{name}' must be specified")));
+                        return Err(failed(format!("{name} is missing: give it as {name}=VALUE")));
                     }
                 }
                 Ok(format!("{mount}/login"))
@@ -160,10 +161,10 @@ impl Method {
             return Ok(());
         }
         if http.non_interactive {
-            let text = "'password' not supplied and refusing to pull from stdin";
+            let text = "there is no password: give it as password=- and pass it on standard input";
             return Err(failed(text));
         }
-        let password = context.ask_secret("Password (will be hidden): ").map_err(failed)?;
+        let password = context.ask_secret("Password (not shown): ").map_err(failed)?;
         fields.set("password", password.expose_secret());
         Ok(())
     }

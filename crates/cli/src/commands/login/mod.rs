@@ -6,7 +6,7 @@ mod token;
 use clap::Args;
 use strongroom_client::SecretAnswer;
 
-use self::methods::{Kind, Method};
+use self::methods::{Kind, METHODS, Method};
 use super::clean_path;
 use crate::context::Context;
 use crate::data;
@@ -78,8 +78,7 @@ impl Login {
         if no_store {
             if !self.token_only {
                 context.printer.warn(&wrap(
-                    "The token was not stored in token helper. Set the VAULT_TOKEN environment \
-                     variable or pass the token below with each request to Vault.",
+                    "The token below is not stored. To use it, set VAULT_TOKEN to it.",
                 ));
                 context.printer.warn("");
             }
@@ -92,9 +91,8 @@ impl Login {
         let field = if self.token_only { Some("token") } else { self.field.name() };
         if field.is_none() && context.printer.format == Format::Table && !no_store {
             context.printer.success(&wrap(
-                "Success! You are now authenticated. The token information displayed below is \
-                 already stored in the token helper. You do NOT need to run \"strongroom login\" \
-                 again. Future Vault requests will automatically use this token.",
+                "Success! You are logged in. The token below is stored, and commands use it from now \
+                 on.",
             ));
             context.printer.line("");
         }
@@ -109,7 +107,7 @@ impl Login {
             return answer.map_err(failed);
         }
         let mut fields = data::fields(&self.arguments, &mut *context.stdin(&self.http))
-            .map_err(|error| Failure::usage(format!("Error parsing configuration: {error}")))?;
+            .map_err(Failure::usage)?;
         let path = Some(clean_path(&self.path)).filter(|path| !path.is_empty());
         let path = path.unwrap_or_else(|| method.name.to_owned());
         let path = method.prepare(&path, &mut fields, context, &self.http)?;
@@ -150,24 +148,34 @@ impl Login {
             context.token_helper(&self.http).map_err(|failure| Failure { code: 1, ..failure })?;
         let Some(auth) = &answer.auth else { return Ok(()) };
         if let Err(error) = helper.store(&auth.client_token) {
-            context.printer.warn(&format!("Error storing token: {error}"));
-            context.printer.warn(&wrap(
-                "Authentication was successful, but the token was not persisted. The resulting \
-                 token is shown below for your records.",
-            ));
-            context.printer.warn("");
-            context.printer.secret(answer)?;
-            return Err(Failure::silent(2));
+            return Err(self.not_stored(context, answer, &error));
         }
         if let Some(variable) = context.environment.variable("TOKEN") {
             context.printer.warn(&wrap(&format!(
-                "WARNING! The {variable} environment variable is set! The value of this variable \
-                 will take precedence; if this is unwanted please unset {variable} or update its \
-                 value accordingly.",
+                "{variable} is set, and commands use its value, not the token that was stored now. \
+                 Unset it to use the stored one."
             )));
             context.printer.warn("");
         }
         Ok(())
+    }
+
+    /// The person is logged in and the token can't be kept: it is shown, as far as it may be.
+    fn not_stored(&self, context: &mut Context, answer: &SecretAnswer, error: &str) -> Failure {
+        let printer = &mut context.printer;
+        printer.warn(&format!("Error storing the token: {error}"));
+        if self.no_print {
+            let text = "The login succeeded, but its token is neither stored nor, with -no-print, shown. \
+                        It stays valid until it expires.";
+            return Failure::remote(wrap(text));
+        }
+        printer
+            .warn(&wrap("The login succeeded; its token is not stored, and is shown here only."));
+        printer.warn("");
+        match printer.secret_or_field(answer, self.field.name()) {
+            Ok(()) => Failure::silent(2),
+            Err(failure) => Failure { code: 2, ..failure },
+        }
     }
 }
 
@@ -176,8 +184,9 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 }
 
 fn unknown(name: &str) -> Failure {
+    let known = METHODS.map(|method| method.name).join(", ");
     Failure::usage(wrap(&format!(
-        "Unknown auth method: {name}. Use \"strongroom auth list\" to see the complete list of auth \
-         methods. Additionally, some auth methods are only available via the HTTP API."
+        "login can't use the auth method {name:?}; it can use {known}. Any other method is reached with \
+         \"strongroom write auth/PATH/login\"."
     )))
 }

@@ -22,32 +22,28 @@ pub(super) fn given(
     {
         *first = format!("token={first}");
     }
-    let fields = data::fields(&arguments, &mut *context.stdin(http))
-        .map_err(|error| Failure::usage(format!("Error parsing configuration: {error}")))?;
+    let fields = data::fields(&arguments, &mut *context.stdin(http)).map_err(Failure::usage)?;
     let look_up = match fields.text("lookup") {
-        Some(text) => parse_bool(&text)
-            .ok_or_else(|| failed("Failed to parse \"lookup\" as boolean".to_owned()))?,
+        Some(text) => parse_bool(&text).ok_or_else(|| failed("lookup must be true or false"))?,
         None => true,
     };
     let token = match fields.text("token") {
         Some(token) => Secret::new(token),
         None if http.non_interactive => {
-            let text = "'token' not supplied and refusing to pull from stdin";
-            return Err(failed(text.to_owned()));
+            return Err(failed(
+                "there is no token: pass it on standard input, with - as the argument",
+            ));
         }
-        None => context.ask_secret("Token (will be hidden): ").map_err(|error| {
+        None => context.ask_secret("Token (not shown): ").map_err(|error| {
             failed(format!(
-                "An error occurred attempting to ask for a token. The raw error message is \
-                 shown below, but usually this is because you attempted to pipe a value into \
-                 the command or you are executing outside of a terminal (tty). If you want to \
-                 pipe the value, pass \"-\" as the argument to read from stdin. The raw error \
-                 was: {error}"
+                "the token can't be asked for: {error}\nPass it on standard input, with - as the \
+                 argument."
             ))
         })?,
     };
     let token = Secret::from_text(token.expose_secret().trim());
     if token.expose_secret().is_empty() {
-        return Err(failed("a token must be passed to auth".to_owned()));
+        return Err(failed("the token is empty"));
     }
     Ok((token, look_up))
 }

@@ -8,6 +8,7 @@ use super::settings::Settings;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
+use crate::output::fixed_text::ENABLED;
 
 /// How to mount.
 #[derive(Args)]
@@ -46,7 +47,7 @@ impl Enabling {
         more: MountSettings,
     ) -> Outcome {
         expect_count(arguments, 1, 1)?;
-        let mut engine = arguments.concat().trim().to_owned();
+        let mut engine = arguments.concat();
         if engine == "plugin" {
             engine.clone_from(&self.plugin_name);
         }
@@ -75,9 +76,9 @@ impl Enabling {
         let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
         context.printer.success(&match table {
             Table::Secrets => {
-                format!("Success! Enabled the {engine} secrets engine{version} at: {path}")
+                format!("{ENABLED}the {engine} secrets engine{version} at: {path}")
             }
-            Table::Auth => format!("Success! Enabled {engine} auth method{version} at: {path}"),
+            Table::Auth => format!("{ENABLED}{engine} auth method{version} at: {path}"),
         });
         Ok(())
     }

@@ -42,11 +42,11 @@ pub(in super::super) async fn run(
                 return Ok(());
             }
             Move::Failed => {
-                let text = format!("Failure! Error encountered moving {which}");
+                let text = format!("the server could not move {which}; its log says why");
                 return Err(Failure::remote(text));
             }
             Move::Running if asked == 0 => {
-                let text = format!("Waiting for terminal status in migration of {which}");
+                let text = format!("Waiting for the end of moving {which}");
                 context.printer.line(&text);
             }
             Move::Running => {}

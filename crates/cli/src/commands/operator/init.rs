@@ -9,6 +9,9 @@ use strongroom_types::Secret;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http};
+use crate::output::fixed_text::{
+    INITIAL_ROOT_TOKEN, IS_INITIALIZED, IS_NOT_INITIALIZED, RECOVERY_KEY, UNSEAL_KEY,
+};
 use crate::output::text::wrap;
 use crate::output::value::Value;
 use crate::output::{Format, Printer};
@@ -74,8 +77,8 @@ async fn status(client: &Client, printer: &mut Printer) -> Outcome {
         .await
         .map_err(|error| Failure::local(format!("Error checking init status: {error}")))?;
     match (printer.format, initialized) {
-        (Format::Table, true) => printer.line("Vault is initialized"),
-        (Format::Table, false) => printer.line("Vault is not initialized"),
+        (Format::Table, true) => printer.line(IS_INITIALIZED),
+        (Format::Table, false) => printer.line(IS_NOT_INITIALIZED),
         _ => printer.data(&Value::of(&Document { initialized }))?,
     }
     if initialized { Ok(()) } else { Err(Failure::silent(2)) }
@@ -119,28 +122,27 @@ fn texts(secrets: &[Secret<String>]) -> Vec<&str> {
 
 fn print(printer: &mut Printer, request: &InitRequest, made: &InitAnswer) {
     for (index, key) in texts(&made.keys_base64).iter().enumerate() {
-        printer.line(&format!("Unseal Key {}: {key}", index + 1));
+        printer.line(&format!("{UNSEAL_KEY}{}: {key}", index + 1));
     }
     for (index, key) in texts(&made.recovery_keys_base64).iter().enumerate() {
-        printer.line(&format!("Recovery Key {}: {key}", index + 1));
+        printer.line(&format!("{RECOVERY_KEY}{}: {key}", index + 1));
     }
     printer.line("");
-    printer.line(&format!("Initial Root Token: {}", made.root_token.expose_secret()));
+    printer.line(&format!("{INITIAL_ROOT_TOKEN}{}", made.root_token.expose_secret()));
     printer.line("");
     if made.keys.is_empty() {
-        printer.success("Success! Vault is initialized");
+        printer.success("Success! The server is initialised.");
         return;
     }
     let (shares, threshold) = (request.secret_shares, request.secret_threshold);
     printer.line(&wrap(&format!(
-        "Vault initialized with {shares} key shares and a key threshold of {threshold}. Please \
-         securely distribute the key shares printed above. When the Vault is re-sealed, restarted, \
-         or stopped, you must supply at least {threshold} of these keys to unseal it before it can \
-         start servicing requests."
+        "The key that encrypts everything was split into {shares} key shares, and any {threshold} of \
+         them unseal the server. Give each share to somebody else, to be kept in a safe place. They \
+         are needed each time the server has been sealed or restarted."
     )));
     printer.line("");
     printer.line(&wrap(&format!(
-        "Vault does not store the generated root key. Without at least {threshold} keys to \
-         reconstruct the root key, Vault will remain permanently sealed!"
+        "Strongroom keeps no copy of them and can't show them again. Without {threshold} of them \
+         nobody can ever read the data."
     )));
 }

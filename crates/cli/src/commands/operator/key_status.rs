@@ -10,6 +10,9 @@ use crate::output::value::Value;
 
 /// Show since when the key that encrypts is used, and how often it was
 #[derive(Args)]
+#[command(after_help = "\
+The count is an upper bound. The server reserves encryptions in blocks of 16 million before it uses
+them, and counts a whole block as used after a restart.")]
 pub(crate) struct KeyStatus {
     #[command(flatten)]
     http: Http,

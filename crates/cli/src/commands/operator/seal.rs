@@ -20,7 +20,7 @@ impl Seal {
         expect_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
         client.seal().await.map_err(Failure::call("Error sealing"))?;
-        context.printer.success("Success! Vault is sealed.");
+        context.printer.success("Success! The server is sealed.");
         Ok(())
     }
 }

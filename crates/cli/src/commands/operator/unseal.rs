@@ -7,7 +7,6 @@ use super::whole_status;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http};
-use crate::output::text::wrap;
 
 /// Give a key share to a sealed server
 #[derive(Args)]
@@ -51,21 +50,13 @@ impl Unseal {
             Some("-") => context.read_secret(&self.http)?,
             Some(share) if !share.is_empty() => Secret::from_text(share),
             _ if self.http.non_interactive => {
-                return Err(Failure::local(wrap(
-                    "Refusing to read from stdin with -non-interactive specified; specify unseal \
-                     key as an argument to this command",
-                )));
+                let text = "there is no key share: pass it on standard input, with - as the argument";
+                return Err(Failure::usage(text));
             }
-            _ => context.ask_secret("Unseal Key (will be hidden): ").map_err(|error| {
+            _ => context.ask_secret("Key share (not shown): ").map_err(|error| {
                 Failure::local(format!(
-                    "{}\n\n{error}",
-                    wrap(
-                        "An error occurred attempting to ask for an unseal key. The raw error \
-                         message is shown below, but usually this is because you attempted to pipe \
-                         a value into the unseal command or you are executing outside of a terminal \
-                         (tty). To pipe the unseal key, pass \"-\" as the argument. The raw error \
-                         was:"
-                    )
+                    "the key share can't be asked for: {error}\nPass it on standard input, with - as \
+                     the argument."
                 ))
             })?,
         };

@@ -35,11 +35,11 @@ impl Info {
             answer.map_err(Failure::call(&format!("Error reading plugin named {name}")))?;
         let data = answer.and_then(|answer| answer.data);
         let Some(data) = data else {
-            return Err(Failure::remote(format!("No value found for plugin {name:?}")));
+            return Err(Failure::remote(format!("the catalog has no plug-in {name:?}")));
         };
         let data = Value::fields(&data);
         match self.field.name() {
-            Some(field) => context.printer.field(data.get(field), field, "map"),
+            Some(field) => context.printer.field(data.get(field), field, &data),
             None => context.printer.data(&data),
         }
     }

@@ -32,12 +32,9 @@ impl List {
             let got = self.arguments.len();
             return Err(Failure::usage(format!("Too many arguments (expected 0 or 1, got {got})")));
         }
-        let kind = match self.arguments.first().map(|kind| kind.trim()) {
+        let kind = match self.arguments.first().map(String::as_str) {
             None | Some("" | "unknown") => None,
-            Some(kind) => Some(checked_type(kind).map_err(|failure| Failure {
-                text: failure.text.map(|text| format!("Error parsing type: {text}")),
-                ..failure
-            })?),
+            Some(kind) => Some(checked_type(kind)?),
         };
         let client = context.client(&self.http)?;
         let catalog = client.plugins().await;

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
-/// Interact with the plug-in catalog
+/// Manage the plug-in catalog
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Plugin {
@@ -45,12 +45,14 @@ fn type_and_name(arguments: &[String]) -> Outcome<(String, String)> {
             return Err(Failure::usage(format!("Too many arguments (expected 1 or 2, got {got})")));
         }
     };
-    Ok((checked_type(kind)?, name.trim().to_owned()))
+    Ok((checked_type(kind)?, name.clone()))
 }
 
 fn checked_type(kind: &str) -> Outcome<String> {
-    match kind.trim() {
+    match kind {
         kind @ ("unknown" | "auth" | "database" | "secret") => Ok(kind.to_owned()),
-        other => Err(Failure::remote(format!("{other:?} is not a supported plugin type"))),
+        other => Err(Failure::remote(format!(
+            "a plug-in is of type auth, database or secret, not {other:?}"
+        ))),
     }
 }

@@ -41,7 +41,7 @@ impl Register {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         let counted = (1..=2).contains(&self.arguments.len());
         if counted && self.sha256.is_empty() {
-            let text = "SHA256 is required for all plugins, please provide -sha256";
+            let text = "-sha256 is missing: the SHA-256 of the plug-in's file, in hexadecimal";
             return Err(Failure::usage(text));
         }
         let (kind, name) = type_and_name(&self.arguments)?;

@@ -33,15 +33,15 @@ impl Reload {
         let mounts: Vec<String> = given.map(|mount| mount.trim().to_owned()).collect();
         match (self.plugin.is_empty(), mounts.is_empty()) {
             (true, true) => {
-                return Err(Failure::usage("Not enough arguments (expected -plugin or -mounts)"));
+                return Err(Failure::usage("name what to reload: -plugin or -mounts"));
             }
             (false, false) => {
-                return Err(Failure::usage("Too many arguments (expected -plugin or -mounts)"));
+                return Err(Failure::usage("-plugin and -mounts cannot be used together"));
             }
             _ => {}
         }
         if !matches!(self.scope.as_str(), "" | "global") {
-            return Err(Failure::usage(format!("Invalid reload scope: {}", self.scope)));
+            return Err(Failure::usage(format!("-scope must be global, not {:?}", self.scope)));
         }
         let what = if mounts.is_empty() {
             format!("plugin: {}", self.plugin)

@@ -25,21 +25,21 @@ pub(crate) struct Fmt {
 impl Fmt {
     pub(super) fn run(&self, context: &mut Context) -> Outcome {
         expect_count(&self.arguments, 1, 1)?;
-        let name = self.arguments.concat().trim().to_owned();
+        let name = self.arguments.concat();
         let path = super::super::expand_home(&name, &context.environment);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let reason = match error.kind() {
                 std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
                 _ => error.to_string(),
             };
-            Failure::local(format!("Error reading source file: open {name}: {reason}"))
+            Failure::local(format!("{name} can't be read: {reason}"))
         })?;
         let laid_out = strongroom_hcl::format(&text, &Limits::default())
-            .map_err(|error| Failure::local(format!("failed to parse policy: {name}:{error}")))?;
+            .map_err(|error| Failure::local(format!("not a policy: {name}:{error}")))?;
         Policy::parse(&text).map_err(|error| Failure::local(format!("{name}: {error}")))?;
         if laid_out != text {
             replace(&path, &laid_out)
-                .map_err(|error| Failure::local(format!("Error writing to {name}: {error}")))?;
+                .map_err(|error| Failure::local(format!("{name} can't be written: {error}")))?;
         }
         context.printer.success(&format!("Success! Formatted policy: {name}"));
         Ok(())

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// Interact with policies
+/// Manage policies
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Policy {
@@ -36,5 +36,5 @@ impl Policy {
 
 /// A policy's name as the server keeps it.
 fn policy_name(name: &str) -> String {
-    name.trim().to_lowercase()
+    name.to_lowercase()
 }

@@ -30,7 +30,7 @@ impl Write {
         let [given, path] = self.arguments.as_slice() else { return Ok(()) };
         let name = policy_name(given);
         let client = context.client(&self.http)?;
-        let text = match path.trim() {
+        let text = match path.as_str() {
             "-" => {
                 let mut text = String::new();
                 context.stdin(&self.http).read_to_string(&mut text).map(|_| text)
@@ -42,7 +42,7 @@ impl Write {
                 ErrorKind::NotFound => "no such file or directory".to_owned(),
                 _ => error.to_string(),
             };
-            Failure::remote(format!("Error opening policy file: open {}: {reason}", path.trim()))
+            Failure::remote(format!("the policy file {path} can't be read: {reason}"))
         })?;
         let answer = client.put_policy(&name, &text).await;
         let answer = answer.map_err(Failure::call("Error uploading policy"))?;
@@ -50,7 +50,7 @@ impl Write {
             context.printer.warnings(&answer);
         }
         if *given != name {
-            let text = format!("Policy name was converted from \"{given}\" to \"{name}\"");
+            let text = format!("Names of policies are in lower case: {given:?} became {name:?}.");
             context.printer.warn(&text);
         }
         context.printer.success(&format!("Success! Uploaded policy: {name}"));

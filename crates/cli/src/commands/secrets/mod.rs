@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::{Formatted, Http};
 
-/// Interact with secrets engines
+/// Manage secrets engines
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Secrets {

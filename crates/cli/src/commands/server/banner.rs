@@ -1,4 +1,5 @@
-//! What is printed at the start. Scripts look for these lines, which are Vault's.
+//! What is printed at the start. Lines that scripts look for are in
+//! [`fixed_text`](crate::output::fixed_text).
 
 use std::path::Path;
 
@@ -8,6 +9,9 @@ use strongroom_server::Address;
 use strongroom_server::dev::DevKeys;
 
 use crate::output::Printer;
+use crate::output::fixed_text::{
+    DEV_ROOT_TOKEN, DEV_UNSEAL_KEY, DEVELOPMENT_MODE_SHOULD, SERVER_STARTED,
+};
 use crate::output::text::wrap;
 use crate::version;
 
@@ -27,7 +31,7 @@ pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &
     }
     add("Storage", config.storage.name().to_owned());
     add("Version", format!("Strongroom v{}, API {}", version::PACKAGE, version::API));
-    printer.line("==> Vault server configuration:\n");
+    printer.line("==> Strongroom server configuration:\n");
     for (key, value) in rows {
         printer.line(&format!("{key:>24}: {value}"));
     }
@@ -36,7 +40,7 @@ pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &
 
 /// That the server runs. Whoever waits for this line then sends requests.
 pub(super) fn started(printer: &mut Printer) {
-    printer.line("==> Vault server started! Log data will stream in below:\n");
+    printer.line(&format!("{SERVER_STARTED} What follows is the log.\n"));
 }
 
 fn described(listener: &ListenerConfig, address: &Address) -> String {
@@ -72,36 +76,34 @@ pub(super) struct Dev<'a> {
 
 /// Says what a developer needs.
 pub(super) fn dev(printer: &mut Printer, dev: &Dev<'_>) {
-    let authenticated = if dev.stored {
-        "The root token is already authenticated to the CLI, so you can immediately begin using \
-         Strongroom."
+    let token = if dev.stored {
+        "Its root token is stored for the command line, so commands work at once."
     } else {
-        "The root token is not kept for the CLI."
+        "Its root token is not stored for the command line: set VAULT_TOKEN to use it."
     };
     printer.line(&wrap(&format!(
-        "WARNING! dev mode is enabled! In this mode, Strongroom runs entirely in-memory and starts \
-         unsealed with a single unseal key. {authenticated}"
+        "This is a development server. It keeps everything in memory and forgets all of it when it \
+         stops. It is initialised, with a single key share, and unsealed. {token}"
     )));
-    printer.line("\nYou may need to set the following environment variables:\n");
+    printer.line("\nTo reach it from another shell:\n");
     printer.line(&format!("    $ export VAULT_ADDR='{}'", dev.address));
     if let Some(file) = dev.ca_file {
         printer.line(&format!("    $ export VAULT_CACERT='{}'", file.display()));
     }
-    printer.line("");
-    printer.line(&wrap(
-        "The unseal key and root token are displayed below in case you want to seal/unseal the Vault \
-         or re-authenticate.",
-    ));
+    printer.line("\nTo log in again, and to unseal it after it was sealed:\n");
     let key = BASE64.encode(dev.keys.unseal_key.expose_secret());
-    printer.line(&format!("\nUnseal Key: {key}"));
-    printer.line(&format!("Root Token: {}\n", dev.keys.root_token.expose_secret()));
+    printer.line(&format!("{DEV_UNSEAL_KEY}{key}"));
+    printer.line(&format!("{DEV_ROOT_TOKEN}{}\n", dev.keys.root_token.expose_secret()));
     if !dev.plugins.is_empty() {
-        printer.line("The following dev plugins are registered in the catalog:");
+        printer.line("Plug-ins that -dev-plugin-dir has registered:\n");
         for name in dev.plugins {
             printer.line(&format!("    - {name}"));
         }
         printer.line("");
     }
-    printer.line(&wrap("Development mode should NOT be used in production installations!"));
+    printer.line(&wrap(&format!(
+        "{DEVELOPMENT_MODE_SHOULD} never hold real secrets: whoever sees this output can read \
+         everything."
+    )));
     printer.line("");
 }

@@ -26,6 +26,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
 use crate::flags::Http;
 use crate::lifecycle::{Lifecycle, Wish};
+use crate::output::fixed_text::SHUTDOWN_TRIGGERED;
 use crate::version;
 
 use self::pid_file::PidFile;
@@ -127,7 +128,7 @@ impl Server {
             banner::started(&mut context.printer);
         }
         self.serve(context, &mut lifecycle, &running, &level, log_file.as_ref()).await;
-        context.printer.line("==> Vault shutdown triggered");
+        context.printer.line(SHUTDOWN_TRIGGERED);
         let stopped = lifecycle.unless_hurried(running.stop()).await;
         drop(pid_file);
         stopped.ok_or_else(|| Failure::local("ended before the server was sealed"))
@@ -157,7 +158,7 @@ impl Server {
         log_file: Option<&LogFile>,
     ) {
         while lifecycle.wish().await == Wish::Reload {
-            context.printer.line("==> Vault reload triggered");
+            context.printer.line("==> Reload triggered");
             if let Some(Err(error)) = log_file.map(LogFile::reopen) {
                 tracing::error!(%error, "the log file can't be opened anew; the old one stays");
             }
@@ -185,8 +186,9 @@ impl Server {
         running: &Running,
         tls: Option<&DevTls>,
     ) -> Outcome {
-        let failed =
-            |error: String| Failure::local(format!("Error initializing Dev mode: {error}"));
+        let failed = |error: String| {
+            Failure::local(format!("the development server can't be set up: {error}"))
+        };
         let token = settings::dev_root_token(self, &context.environment).map(Secret::new);
         let kv = match (self.dev_no_kv, self.dev_kv_v1) {
             (true, _) => DevKv::None,

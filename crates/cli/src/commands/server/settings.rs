@@ -13,7 +13,10 @@ pub(super) fn read(flags: &Server, environment: &Environment) -> Result<Config, 
     let mut config = if flags.dev {
         Config::read_over(dev(flags, environment)?, &flags.config)
     } else if flags.config.is_empty() {
-        return Err("Must specify at least one config path using -config".to_owned());
+        return Err(
+            "a server needs a configuration: name its file or folder with -config, or use -dev"
+                .to_owned(),
+        );
     } else {
         Config::read(&flags.config)
     }

@@ -38,7 +38,7 @@ impl Capabilities {
         let found = client.capabilities(token.as_ref(), path).await;
         let mut found = found.map_err(Failure::call("Error listing capabilities"))?;
         if found.is_empty() {
-            return Err(Failure::local("No capabilities found"));
+            return Err(Failure::local("the server named no capabilities"));
         }
         if context.printer.format != Format::Table {
             return context.printer.data(&Value::texts(Some(&found)));

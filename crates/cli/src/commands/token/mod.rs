@@ -13,7 +13,7 @@ use strongroom_types::Secret;
 use crate::context::Context;
 use crate::failure::Outcome;
 
-/// Interact with tokens
+/// Create, look up, renew and revoke tokens
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Token {

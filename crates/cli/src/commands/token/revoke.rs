@@ -53,7 +53,7 @@ impl Revoke {
         let got = self.arguments.len();
         let text = match (self.own, got) {
             _ if !matches!(self.mode.as_str(), "" | "orphan" | "path") => {
-                format!("Invalid mode: {}", self.mode)
+                format!("-mode must be orphan or path, not {:?}", self.mode)
             }
             (true, 1..) => format!("Too many arguments with -self (expected 0, got {got})"),
             (false, 2..) => format!("Too many arguments (expected 1 or -self, got {got})"),
@@ -62,10 +62,14 @@ impl Revoke {
             (false, _) if first(&self.arguments).expose_secret().is_empty() => {
                 "Not enough arguments (expected 1 or -self, got an empty one)".to_owned()
             }
-            _ if self.own && self.accessor => "Cannot use -self with -accessor!".to_owned(),
-            _ if self.own && !self.mode.is_empty() => "Cannot use -self with -mode!".to_owned(),
+            _ if self.own && self.accessor => {
+                "-self and -accessor cannot be used together".to_owned()
+            }
+            _ if self.own && !self.mode.is_empty() => {
+                "-self and -mode cannot be used together".to_owned()
+            }
             _ if self.accessor && !self.mode.is_empty() => {
-                format!("Cannot use -accessor with -mode={}!", self.mode)
+                "-accessor and -mode cannot be used together".to_owned()
             }
             _ => return None,
         };

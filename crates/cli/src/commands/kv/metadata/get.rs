@@ -32,7 +32,7 @@ impl Get {
         let answer = client.read(&path, &[]).await;
         let answer = answer.map_err(Failure::call(&format!("Error reading {path}")))?;
         let Some(answer) = answer else {
-            return Err(Failure::remote(format!("No value found at {path}")));
+            return Err(Failure::nothing_at(&path));
         };
         let printer = &mut context.printer;
         match &answer.data {

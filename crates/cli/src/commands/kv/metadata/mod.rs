@@ -11,7 +11,7 @@ use super::target::{MountFlag, Target};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
-/// Work with what is known of a key beside its data
+/// Manage the metadata of a secret
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Metadata {
@@ -35,6 +35,6 @@ impl Metadata {
 /// The API's path of a key's metadata. Only the engine that keeps versions has it.
 async fn path(client: &Client, flag: &MountFlag, key: &str) -> Outcome<String> {
     let target = Target::find(client, flag, key).await?;
-    let no_versions = Failure::local("Metadata not supported on KV Version 1");
+    let no_versions = Failure::local("this mount is version 1 of KV, which has no metadata");
     Ok(target.with_versions(no_versions)?.path("metadata"))
 }

@@ -10,6 +10,7 @@ use super::super::target::MountFlag;
 use crate::context::Context;
 use crate::failure::{Outcome, expect_count};
 use crate::flags::{Formatted, Http, Seconds, duration, pair};
+use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Set a key's settings; those that aren't named stay, custom metadata is replaced as a whole
 #[derive(Args)]
@@ -113,7 +114,7 @@ impl Settings {
         match client.patch(&path, &body).await {
             Ok(Some(answer)) => printer.secret(&answer),
             Ok(None) => {
-                printer.line_for_people(&format!("Success! Data written to: {path}"));
+                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
             Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),

@@ -1,0 +1,156 @@
+//! Commands and flags of the `vault` and `bao` commands that this one doesn't have. They are refused
+//! by name, so that nobody takes them for misspelt, and listed in
+//! `docs/src/reference/not-built.md`.
+
+/// Commands, each with all that is below it.
+pub(crate) const COMMANDS: [&str; 28] = [
+    "agent",
+    "audit",
+    "debug",
+    "events",
+    "hcp",
+    "license",
+    "monitor",
+    "namespace",
+    "operator diagnose",
+    "operator generate-root",
+    "operator members",
+    "operator migrate",
+    "operator raft",
+    "operator rekey",
+    "operator rotate",
+    "operator rotate-keys",
+    "operator usage",
+    "operator utilization",
+    "operator validate-config",
+    "pki",
+    "plugin init",
+    "plugin runtime",
+    "proxy",
+    "scan",
+    "ssh",
+    "transform",
+    "transit",
+    "version-history",
+];
+
+/// Flags, by command.
+pub(crate) const FLAGS: [(&str, &[&str]); 10] = [
+    ("auth enable", &["identity-token-key", "trim-request-trailing-slashes"]),
+    ("auth tune", &["identity-token-key", "trim-request-trailing-slashes"]),
+    ("kv get", &["recover-snapshot-id"]),
+    (
+        "operator init",
+        &[
+            "consul-auto",
+            "consul-service",
+            "pgp-keys",
+            "recovery-pgp-keys",
+            "recovery-shares",
+            "recovery-threshold",
+            "root-token-pgp-key",
+            "stored-shares",
+        ],
+    ),
+    ("plugin register", &["download", "oci_image", "runtime"]),
+    ("read", &["snapshot-id"]),
+    ("list", &["snapshot-id"]),
+    (
+        "secrets enable",
+        &[
+            "allowed-managed-keys",
+            "delegated-auth-accessors",
+            "identity-token-key",
+            "trim-request-trailing-slashes",
+        ],
+    ),
+    (
+        "secrets tune",
+        &[
+            "allowed-managed-keys",
+            "delegated-auth-accessors",
+            "identity-token-key",
+            "trim-request-trailing-slashes",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "combine-logs",
+            "dev-cluster-json",
+            "dev-consul",
+            "dev-ha",
+            "dev-latency",
+            "dev-latency-jitter",
+            "dev-leased-kv",
+            "dev-otp",
+            "dev-plugin-init",
+            "dev-skip-init",
+            "dev-three-node",
+            "dev-transactional",
+            "exit-on-core-shutdown",
+            "experiment",
+            "log-rotate-bytes",
+            "log-rotate-duration",
+            "log-rotate-max-files",
+            "recovery",
+        ],
+    ),
+];
+
+/// Flags of every command that talks to a server.
+pub(crate) const FLAGS_OF_ALL: [&str; 1] = ["unlock-key"];
+
+/// What is said about a flag that a command doesn't have.
+pub(crate) fn unknown_flag(command: &str, name: &str) -> String {
+    let own = FLAGS.iter().find(|(with_flags, _)| *with_flags == command);
+    let is_known = own.is_some_and(|(_, flags)| flags.contains(&name));
+    if is_known || FLAGS_OF_ALL.contains(&name) {
+        format!("-{name} is not supported by this server")
+    } else {
+        format!("there is no flag -{name}")
+    }
+}
+
+/// The command that is not built, if the line names one below the command found so far.
+pub(crate) fn command(found: &[String], next: &str) -> Option<String> {
+    let name = found.iter().map(String::as_str).chain([next]).collect::<Vec<_>>().join(" ");
+    COMMANDS.contains(&name.as_str()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+    use crate::whole_tree;
+
+    fn find<'c>(root: &'c Command, name: &str) -> Option<&'c Command> {
+        name.split(' ').try_fold(root, |command, name| command.find_subcommand(name))
+    }
+
+    #[test]
+    fn what_is_listed_is_not_there() {
+        let root = whole_tree();
+        for name in COMMANDS {
+            assert!(find(&root, name).is_none(), "{name} is built");
+        }
+        for (name, flags) in FLAGS {
+            let command = find(&root, name).unwrap_or_else(|| panic!("no command {name}"));
+            for flag in flags.iter().chain(&FLAGS_OF_ALL) {
+                let given = crate::arguments::Flag { name: flag, value: None };
+                assert!(given.argument(command).is_none(), "{name} -{flag} is built");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_of_the_reference_is_not_called_misspelt() {
+        assert_eq!(
+            unknown_flag("operator init", "pgp-keys"),
+            "-pgp-keys is not supported by this server"
+        );
+        assert_eq!(unknown_flag("operator init", "pgp-kyes"), "there is no flag -pgp-kyes");
+        assert_eq!(unknown_flag("read", "pgp-keys"), "there is no flag -pgp-keys");
+    }
+}

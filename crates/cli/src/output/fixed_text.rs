@@ -1,0 +1,120 @@
+//! Texts that other programs search for, word for word as the `vault` command prints them.
+//!
+//! Every other text of the command line is our own and may change in any release. A text belongs
+//! here only if a tool that searches for it can be named; [`ALL`] names it, and makes the list in
+//! `docs/src/reference/cli.md`. Error texts of the API are not here: the golden answers hold them.
+
+/// Ends the start of `server`. Requests are answered from this line on.
+pub(crate) const SERVER_STARTED: &str = "==> Vault server started!";
+
+/// In the log when a server was asked to end.
+pub(crate) const SHUTDOWN_TRIGGERED: &str = "==> Vault shutdown triggered";
+
+/// Before the root token of `server -dev`.
+pub(crate) const DEV_ROOT_TOKEN: &str = "Root Token: ";
+
+/// Before the only key share of `server -dev`.
+pub(crate) const DEV_UNSEAL_KEY: &str = "Unseal Key: ";
+
+/// Begins the last warning of `server -dev`.
+pub(crate) const DEVELOPMENT_MODE_SHOULD: &str = "Development mode should";
+
+/// Before the number of a key share of `operator init`.
+pub(crate) const UNSEAL_KEY: &str = "Unseal Key ";
+
+/// Before the number of a recovery key of `operator init`.
+pub(crate) const RECOVERY_KEY: &str = "Recovery Key ";
+
+/// Before the root token of `operator init`.
+pub(crate) const INITIAL_ROOT_TOKEN: &str = "Initial Root Token: ";
+
+/// What `operator init -status` says of an initialised server.
+pub(crate) const IS_INITIALIZED: &str = "Vault is initialized";
+
+/// What `operator init -status` says of a server that isn't initialised.
+pub(crate) const IS_NOT_INITIALIZED: &str = "Vault is not initialized";
+
+/// Before the path at which `read` and `kv get` found nothing.
+pub(crate) const NO_VALUE_FOUND: &str = "No value found at ";
+
+/// Begins the line of a write that was answered without content, before the path.
+pub(crate) const DATA_WRITTEN: &str = "Success! Data written to: ";
+
+/// Begins the line about a new mount.
+pub(crate) const ENABLED: &str = "Success! Enabled ";
+
+/// A text with those who search for it.
+#[cfg(test)]
+pub(crate) struct FixedText {
+    pub(crate) text: &'static str,
+    /// The command that prints it.
+    pub(crate) printed_by: &'static str,
+    /// A tool that searches for it. Public repositories have their name; other scripts are told by
+    /// what they do.
+    pub(crate) searched_by: &'static str,
+}
+
+/// Every text of this file, in its order.
+#[cfg(test)]
+pub(crate) const ALL: [FixedText; 13] = {
+    const fn fixed(
+        text: &'static str,
+        printed_by: &'static str,
+        searched_by: &'static str,
+    ) -> FixedText {
+        FixedText { text, printed_by, searched_by }
+    }
+    [
+        fixed(
+            SERVER_STARTED,
+            "server",
+            "golovnin/embedded-vault (`VaultServerProcess`); testcontainers set-ups such as \
+             cosmicrocks/merka-vault (`tests/common.rs`)",
+        ),
+        fixed(SHUTDOWN_TRIGGERED, "server", "vault-log-handler, a log watcher that raises alerts"),
+        fixed(DEV_ROOT_TOKEN, "server -dev", "4xxi/vault-bundle (`Tests/travis/vault-run.sh`)"),
+        fixed(
+            DEV_UNSEAL_KEY,
+            "server -dev",
+            "Kubernetes guides that unseal with `kubectl logs … \\| grep 'Unseal Key:'`",
+        ),
+        fixed(
+            DEVELOPMENT_MODE_SHOULD,
+            "server -dev",
+            "TNB, the test framework of Apache Camel (`HashicorpVaultContainer`)",
+        ),
+        fixed(
+            UNSEAL_KEY,
+            "operator init",
+            "traktorist3872548/vault (`unseal.sh`), jjenkins70/vagrant-vault-consul \
+             (`v2/unseal.sh`)",
+        ),
+        fixed(
+            RECOVERY_KEY,
+            "operator init",
+            "provisioning templates that `grep \"^Recovery Key\"` on Enterprise servers",
+        ),
+        fixed(
+            INITIAL_ROOT_TOKEN,
+            "operator init",
+            "jjenkins70/vagrant-vault-consul (`v2/unseal.sh`)",
+        ),
+        fixed(
+            IS_INITIALIZED,
+            "operator init -status",
+            "Kubernetes jobs that initialise a server once (`grep -q \"Vault is initialized\"`)",
+        ),
+        fixed(IS_NOT_INITIALIZED, "operator init -status", "the same jobs"),
+        fixed(
+            NO_VALUE_FOUND,
+            "read, kv get, list",
+            "shell scripts that make a secret only where there is none",
+        ),
+        fixed(DATA_WRITTEN, "write, kv put", "pytest suites that drive the `vault` command"),
+        fixed(
+            ENABLED,
+            "secrets enable, auth enable",
+            "pytest suites that drive the `vault` command",
+        ),
+    ]
+};
