@@ -23,7 +23,7 @@
 //! 1. Write the handler beside its group in `sys/`, with its input as a derived `Input`.
 //! 2. Add an `Endpoint` to the group's `ENDPOINTS`: pattern, handlers, fields, and whether it is
 //!    root-protected.
-//! 3. Test it beside the handler, and record its answers in `tests/golden`.
+//! 3. Test it in `crates/core/src/tests/`, and record its answers in `tests/golden`.
 
 pub mod admission;
 pub mod auth_token;

@@ -14,7 +14,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
 
 async fn tidy(call: &Call) -> Result<Answer, Error> {
     let warning = match call.open.stores.tokens.begin_tidying() {
-        None => "Tidy operation already in progress.",
+        None => "tokens are being tidied already",
         Some(turn) => {
             call.open.in_background(async move {
                 match turn.run().await {
@@ -27,8 +27,7 @@ async fn tidy(call: &Call) -> Result<Answer, Error> {
                     Err(error) => tracing::warn!(%error, "tidying tokens ended early"),
                 }
             });
-            "Tidy operation successfully started. Any information from the operation will be printed \
-             to the server's logs."
+            "tokens are being tidied: what is found will be in the server's log"
         }
     };
     let warnings = vec![warning.to_owned()];

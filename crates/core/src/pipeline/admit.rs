@@ -41,7 +41,7 @@ impl Admitted {
 }
 
 /// Headers that ask for something this server can't do yet, with what they ask for.
-const UNBUILT: [(&str, &str); 6] = [
+pub(crate) const UNBUILT: [(&str, &str); 6] = [
     ("x-vault-namespace", "the namespace header"),
     ("x-vault-wrap-format", "the wrapping format \"jwt\""),
     ("x-vault-mfa", "the MFA header"),

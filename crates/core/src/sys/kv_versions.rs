@@ -57,8 +57,8 @@ pub(crate) fn upgrade(
     }
     Ok((wanted > now).then(|| {
         format!(
-            "Upgrading mount from version {now} to version {wanted}. This mount will be \
-             unavailable for a brief period and will resume service shortly."
+            "the mount is being upgraded from version {now} to version {wanted}: requests to it are \
+             answered again as soon as that is done"
         )
     }))
 }

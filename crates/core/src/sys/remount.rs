@@ -34,8 +34,8 @@ struct RemountInput {
     to: String,
 }
 
-const QUEUED: &str = "Mount move has been queued. Progress will be reported in the server's log, \
-                      tagged with the returned migration_id";
+const QUEUED: &str =
+    "the mount is being moved: sys/remount/status/<migration_id> tells how far it is";
 
 async fn remount(call: &Call) -> Result<Answer, Error> {
     let RemountInput { from, to } = call.input()?;

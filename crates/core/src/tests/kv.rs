@@ -5,7 +5,7 @@ use strongroom_types::ErrorKind;
 use super::Bench;
 use crate::request::{Answer, Verb};
 
-const UPGRADED: &str = "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume service shortly.";
+const UPGRADED: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
 
 impl Bench {
     /// The warnings of an answer that says "not found" and keeps its envelope, and its data.
@@ -79,7 +79,7 @@ async fn not_found_keeps_its_envelope_where_there_is_something_to_say() {
     {
         let (data, warnings) = bench.missing(verb, path, r#"{"x":"1"}"#).await;
         assert_eq!(data, "null");
-        assert!(warnings[0].starts_with("Invalid path for a versioned K/V secrets engine."));
+        assert!(warnings[0].starts_with("Invalid path for a versioned K/V secrets engine:"));
     }
     bench.ok(Verb::Patch, "kv/data/none", r#"{"data":{"x":1}}"#).await;
     assert_eq!(bench.fails(Verb::List, "kv/data", "").await.kind(), ErrorKind::Unsupported);

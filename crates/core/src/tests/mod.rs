@@ -15,6 +15,7 @@ mod logged;
 mod logins;
 mod mounts;
 mod moving;
+mod not_built;
 mod outside;
 mod parameters;
 mod passwords;

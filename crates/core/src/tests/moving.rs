@@ -11,7 +11,7 @@ use crate::request::Verb;
 async fn begin(bench: &Bench, from: &str, to: &str) -> String {
     let body = format!(r#"{{"from":"{from}","to":"{to}"}}"#);
     let got = bench.write("sys/remount", &body).await;
-    assert!(got.warnings[0].starts_with("Mount move has been queued."), "{:?}", got.warnings);
+    assert!(got.warnings[0].starts_with("the mount is being moved"), "{:?}", got.warnings);
     got.text("migration_id")
 }
 

@@ -350,12 +350,12 @@ async fn tidying_is_accepted_and_done_behind_the_answer() {
     let answer = bench.send(Verb::Write, "auth/token/tidy", &bench.root, "").await.unwrap();
     let crate::request::Answer::Envelope(envelope) = answer else { panic!("no envelope") };
     assert!(envelope.accepted);
-    assert!(envelope.warnings[0].starts_with("Tidy operation successfully started."));
+    assert!(envelope.warnings[0].starts_with("tokens are being tidied:"));
     bench.settle().await;
     assert!(view.get_uncached("accessor/left").await.unwrap().is_none());
     let _turn = open.stores.tokens.begin_tidying().unwrap();
     let warnings = bench.write("auth/token/tidy", "").await.warnings;
-    assert_eq!(warnings, ["Tidy operation already in progress."]);
+    assert_eq!(warnings, ["tokens are being tidied already"]);
 }
 
 #[tokio::test]

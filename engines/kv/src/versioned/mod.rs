@@ -68,9 +68,10 @@ pub fn versioned_blueprint() -> Blueprint {
         .takes_over_free_form(UPGRADING, store::from_version_1)
 }
 
-/// Clients match on this text.
-const UPGRADING: &str = "Upgrading from non-versioned to versioned data. This backend will be \
-                         unavailable for a brief period and will resume service shortly.";
+/// Vault's user interface (`isTransientKvMountError`) and plug-ins' test suites search for the text
+/// before the colon, and try again.
+const UPGRADING: &str = "Upgrading from non-versioned to versioned data: requests are answered again \
+                         as soon as that is done";
 
 /// Those who take the mount for one of version 1 are told what is wrong.
 fn hint(operation: Operation, path: &str) -> Option<String> {
@@ -89,9 +90,9 @@ fn hint(operation: Operation, path: &str) -> Option<String> {
         Operation::List => "list",
         _ => return None,
     };
+    // Ansible's `community.hashi_vault` searches for the text before the colon.
     Some(format!(
-        "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API \
-         endpoints to use. If using the Strongroom CLI, use 'strongroom kv {command}' for this \
-         operation."
+        "Invalid path for a versioned K/V secrets engine: its secrets are below data/ and metadata/; \
+         the command 'strongroom kv {command}' finds them by their names"
     ))
 }

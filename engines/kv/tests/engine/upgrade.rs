@@ -7,7 +7,7 @@ use strongroom_sdk::contract;
 use strongroom_sdk::engine::APART;
 use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
 
-const UPGRADING: &str = "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will resume service shortly.";
+const UPGRADING: &str = "Upgrading from non-versioned to versioned data: requests are answered again as soon as that is done";
 const WAYS: [Way; 3] = [Way::Linked, Way::Wire, Way::Foreign];
 
 /// Secrets under names that are hard: names of paths of version 2, of what it keeps, names that are

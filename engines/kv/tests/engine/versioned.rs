@@ -496,7 +496,7 @@ async fn those_who_take_it_for_version_1_are_told() {
             let warning = &missing.warnings[0];
             assert_eq!((missing.kind, missing.data.as_str()), (ErrorKind::NotFound, "null"));
             assert!(
-                warning.starts_with("Invalid path for a versioned K/V secrets engine.")
+                warning.starts_with("Invalid path for a versioned K/V secrets engine:")
                     && warning.contains(&format!("'strongroom kv {command}'")),
                 "{warning}"
             );
