@@ -10,7 +10,7 @@
 //! - [`spec`]: [`Spec`], what is to be run
 //! - [`binary`]: the file that was hashed is the file that runs
 //! - [`environment`]: what a plug-in is told, and what it must not be told
-//! - [`spawn`]: children that die with the server; the only unsafe code outside of `crypto`
+//! - [`spawn`]: children that die with the server; the only unsafe code of the project
 //! - [`process`]: from a file to a connection
 //! - `keeper`: the watch over a process, to its end
 //! - [`output`]: what a plug-in prints, as lines of our log

@@ -19,7 +19,7 @@
 //!
 //! The [`Host`] a body gets stands for the server: it asks for existence before a write, keeps a
 //! lease for each credential (in one batch with the intent it replaces), ends leases on time, and
-//! can crash. What it can't stand for is in the core: tokens, policies, the audit log.
+//! can crash. What it can't stand for is in the core: tokens and policies.
 //!
 //! - [`Harness`] and [`Way`]: where a body runs
 //! - [`Host`]: what a body does
