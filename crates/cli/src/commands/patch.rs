@@ -45,7 +45,7 @@ impl Patch {
         let client = context.client(&self.http)?;
         let printer = &mut context.printer;
         match client.patch(&path, &fields).await {
-            Ok(Some(answer)) => printer.secret_or_field(&answer, self.field.name()),
+            Ok(Some(answer)) => printer.made_or_field(&answer, self.field.name()),
             Ok(None) => {
                 printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())

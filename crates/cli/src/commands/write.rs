@@ -53,7 +53,7 @@ impl Write {
         }
         let client = context.client(&http)?;
         match client.write(&path, &fields).await {
-            Ok(Some(answer)) => context.printer.secret_or_field(&answer, self.field.name()),
+            Ok(Some(answer)) => context.printer.made_or_field(&answer, self.field.name()),
             Ok(None) => {
                 let text = format!("{DATA_WRITTEN}{path}");
                 context.printer.line_for_people(&text);

@@ -238,10 +238,24 @@ impl Printer {
         answer: &SecretAnswer,
         field: Option<&str>,
     ) -> Outcome {
+        self.one_field(answer, field, secret::is_new(answer))
+    }
+
+    /// The same for the answer to a write, which may hold what was made by it: a key, a certificate.
+    pub(crate) fn made_or_field(&mut self, answer: &SecretAnswer, field: Option<&str>) -> Outcome {
+        self.one_field(answer, field, true)
+    }
+
+    fn one_field(
+        &mut self,
+        answer: &SecretAnswer,
+        field: Option<&str>,
+        would_be_lost: bool,
+    ) -> Outcome {
         let Some(field) = field else { return self.secret(answer) };
         let value = secret::field(answer, field).filter(|value| *value != Value::Null);
         let Some(value) = value else {
-            return Err(self.without_field(answer, field, secret::is_new(answer)));
+            return Err(self.without_field(answer, field, would_be_lost));
         };
         if self.format == Format::Table {
             self.warnings(answer);
