@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 use strongroom_crypto::AeadKey;
 use strongroom_storage::{Change, Physical, Precondition, Version};
-use strongroom_types::{Clock, Entropy, Secret};
+use strongroom_types::{Clock, Entropy, ReadCache, Secret, ToTheEnd};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +31,8 @@ pub struct Options {
     pub entropy: Arc<dyn Entropy>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Bytes of decrypted entries kept in memory.
+    /// Bytes of decrypted entries kept in memory. Keys that are known not to be there get an eighth
+    /// of that beside them.
     pub cache_bytes: u64,
 }
 
@@ -51,9 +50,9 @@ pub(crate) struct Shared {
     options: Options,
     /// None once closed: whoever still holds a clone of the barrier holds no key.
     pub(crate) keys: ArcSwapOption<Keys>,
-    cache: Cache<String, Entry, ByBytes>,
+    cache: ReadCache<Entry, Error>,
     ring_is_low: Notify,
-    /// Commits under way. They run to their end even when their caller has gone.
+    /// Commits whose caller has gone. They run to their end all the same.
     commits: TaskTracker,
 }
 
@@ -147,7 +146,7 @@ impl Barrier {
         ring: KeyRing,
         ring_version: Version,
     ) -> Self {
-        let cache = Cache::with_weighter(1024, options.cache_bytes, ByBytes);
+        let cache = ReadCache::new(options.cache_bytes, |entry: &Entry| entry.value.len());
         let keys = Keys { root_key: Arc::new(root_key), ring: Arc::new(ring), ring_version };
         Self(Arc::new(Shared {
             options,
@@ -201,7 +200,7 @@ impl Barrier {
     /// Decrypted entries kept in memory.
     #[cfg(any(test, feature = "testing"))]
     pub fn cached_entries(&self) -> usize {
-        self.0.cache.len()
+        self.0.cache.present_len()
     }
 
     /// Where nonces, ids and tokens come from.
@@ -216,22 +215,25 @@ impl Barrier {
 
     /// Applies the whole batch durably, or nothing of it.
     ///
-    /// Cancel safety: dropping the future undoes nothing; the batch goes on to its end in a task of
-    /// the barrier's own.
+    /// Cancel safety: dropping the future undoes nothing; the batch then goes on to its end in a task
+    /// of the barrier's own.
     pub async fn commit(&self, batch: Batch) -> Result<Version, Error> {
         let (sealed, touched) = self.encrypt(batch)?;
         let shared = self.0.clone();
         // Were the caller dropped between the store's change and the cache's, old values would
-        // stay in the cache for good: hence the task.
-        let commit = self.0.commits.spawn(async move {
+        // stay in the cache for good: hence to the end.
+        let commit = async move {
+            // Also when the commit failed, which may leave open whether it was applied.
+            let _touched = ForgottenAtEnd { cache: &shared.cache, keys: touched };
             let outcome = shared.options.physical.commit(sealed).await;
-            // A removal also keeps loads that began before it out of the cache.
-            for key in &touched {
-                shared.cache.remove(key.as_str());
+            if let Err(strongroom_storage::Error::Precondition { key }) = &outcome {
+                // The commit that changed it may not have come so far yet; who tries again is to
+                // see what it wrote.
+                shared.cache.forget(key);
             }
             outcome
-        });
-        match commit.await {
+        };
+        match ToTheEnd::new(&self.0.commits, commit).await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(Error::Interrupted),
         }
@@ -262,21 +264,9 @@ impl Barrier {
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
-        match self.0.cache.get_value_or_guard_async(key).await {
-            Ok(entry) => Ok(Some(entry)),
-            Err(place) => {
-                let entry = self.get_uncached(key).await?;
-                if let Some(entry) = &entry {
-                    // Refused when the key was written in the meantime, as it must be.
-                    let _ = place.insert(entry.clone());
-                    // Closed meanwhile: the cache was emptied before this came in.
-                    if self.is_closed() {
-                        self.0.cache.remove(key);
-                    }
-                }
-                Ok(entry)
-            }
-        }
+        // What is read while the barrier is closed is not kept: closing voids reads under way, and
+        // those that begin later find no key.
+        self.0.cache.get_or_load(key, self.get_uncached(key)).await
     }
 
     pub(crate) async fn get_uncached(&self, key: &str) -> Result<Option<Entry>, Error> {
@@ -353,7 +343,8 @@ impl Barrier {
         extra: Vec<Change>,
         condition: Precondition,
     ) -> Result<(), Error> {
-        let (mut sealed, _) = self.encrypt(batch)?;
+        let (mut sealed, touched) = self.encrypt(batch)?;
+        let _touched = ForgottenAtEnd { cache: &self.0.cache, keys: touched };
         let keys = self.0.keys.load_full().ok_or(Error::Sealed)?;
         sealed.changes.push(self.key_ring_change(&keys.root_key, &keys.ring)?);
         sealed.changes.extend(extra);
@@ -440,13 +431,16 @@ fn ring_damaged(reason: &'static str) -> Error {
     Error::Tampered { key: KEY_RING_KEY.to_owned(), reason }
 }
 
-/// Weighs cache entries by their bytes.
-#[derive(Clone)]
-struct ByBytes;
+/// Keys of a commit, which the cache forgets when it ends, however it ends.
+struct ForgottenAtEnd<'a> {
+    cache: &'a ReadCache<Entry, Error>,
+    keys: Vec<String>,
+}
 
-impl Weighter<String, Entry> for ByBytes {
-    fn weight(&self, key: &String, entry: &Entry) -> u64 {
-        const OVERHEAD: usize = 160;
-        u64::try_from(key.len() + entry.value.len() + OVERHEAD).unwrap_or(u64::MAX)
+impl Drop for ForgottenAtEnd<'_> {
+    fn drop(&mut self) {
+        for key in &self.keys {
+            self.cache.forget(key);
+        }
     }
 }

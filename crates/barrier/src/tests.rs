@@ -1,5 +1,7 @@
 //! The barrier over a store in memory that the tests can also reach from below.
 
+mod absence;
+
 use std::sync::Arc;
 
 use strongroom_crypto::SystemEntropy;

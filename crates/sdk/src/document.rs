@@ -9,8 +9,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
-use strongroom_types::Fields;
+use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
@@ -95,23 +94,30 @@ pub trait Document: Sized + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Documents {
     storage: Arc<dyn Storage>,
-    cache: Arc<Cache<String, Cached>>,
+    cache: Arc<ReadCache<Cached, Error>>,
     /// Writes under way. They run to their end even when their request is dropped, else the cache
     /// could keep what they replaced.
     writes: TaskTracker,
 }
 
-/// A document as it was read.
+/// A document as it was read, and the bytes it was read from.
 #[derive(Clone)]
-struct Cached(Arc<dyn Any + Send + Sync>);
+struct Cached {
+    document: Arc<dyn Any + Send + Sync>,
+    stored_bytes: usize,
+}
 
-const CACHED_DOCUMENTS: usize = 1024;
+/// Bytes of documents kept in memory for a mount. Names that have no document get an eighth of that
+/// beside them.
+const CACHED_BYTES: u64 = 1 << 20;
 /// How often a merge is tried again when someone else writes the same document.
 const MERGES: usize = 5;
 
 impl Documents {
     pub(crate) fn new(storage: Arc<dyn Storage>, writes: TaskTracker) -> Self {
-        Self { storage, cache: Arc::new(Cache::new(CACHED_DOCUMENTS)), writes }
+        // In memory a document is about as large again as it is stored.
+        let weigh = |cached: &Cached| cached.stored_bytes.saturating_mul(2);
+        Self { storage, cache: Arc::new(ReadCache::new(CACHED_BYTES, weigh)), writes }
     }
 
     /// The document at the captures of its path: none for `config`, the name for `roles/{name}`.
@@ -197,17 +203,15 @@ impl Documents {
     }
 
     pub(crate) async fn find<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
-        let place = match self.cache.get_value_or_guard_async(key).await {
-            Ok(cached) => return typed(cached, key).map(Some),
-            Err(place) => place,
-        };
+        let cached = self.cache.get_or_load(key, self.load::<D>(key)).await?;
+        cached.map(|cached| typed(cached, key)).transpose()
+    }
+
+    async fn load<D: Document>(&self, key: &str) -> Result<Option<Cached>, Error> {
         let Some(stored) = self.storage.get(key).await? else { return Ok(None) };
         let fields = Fields::from_trusted(&stored.value).map_err(|_| unreadable(key))?;
         let document = D::from_fields(&fields).map_err(|_| unreadable(key))?;
-        let cached = Cached(Arc::new(document));
-        // Refused when the key was written in the meantime, as it must be.
-        let _ = place.insert(cached.clone());
-        typed(cached, key).map(Some)
+        Ok(Some(Cached { document: Arc::new(document), stored_bytes: stored.value.len() }))
     }
 
     pub(crate) async fn list(
@@ -220,15 +224,15 @@ impl Documents {
     }
 
     pub(crate) fn forget(&self, key: &str) {
-        self.cache.remove(key);
+        self.cache.forget(key);
     }
 
     async fn write(&self, key: String, batch: StorageBatch) -> Result<(), StorageError> {
         let (storage, cache) = (self.storage.clone(), self.cache.clone());
         let write = self.writes.spawn(async move {
             let outcome = storage.commit(batch).await;
-            // A removal also keeps loads that began before it out of the cache.
-            cache.remove(&key);
+            // Also when it failed, which may leave open whether it was applied.
+            cache.forget(&key);
             outcome
         });
         write.await.unwrap_or(Err(StorageError::Closed))
@@ -243,7 +247,7 @@ impl std::fmt::Debug for Cached {
 
 fn typed<D: Document>(cached: Cached, key: &str) -> Result<Arc<D>, Error> {
     // Two document types at one key are refused when the engine is built, so this can't differ.
-    cached.0.downcast::<D>().map_err(|_| unreadable(key))
+    cached.document.downcast::<D>().map_err(|_| unreadable(key))
 }
 
 /// Where the document at a path lies.

@@ -34,11 +34,10 @@
 //! before are read where they lie and moved, in batches, from the first request on.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strongroom_types::Turns;
+use strongroom_types::KeyedTurns;
 use strongroom_types::path::check_segments;
 
 use crate::Error;
@@ -124,27 +123,19 @@ impl<T> fmt::Debug for Change<T> {
 #[derive(Clone, Debug)]
 pub struct Records {
     pub(crate) storage: Arc<dyn Storage>,
-    lanes: Arc<Lanes>,
+    /// Changes of one record have turns. It is the conditions that keep updates from getting lost;
+    /// with turns they rarely fail, and hosts without conditions are served as well.
+    turns: Arc<KeyedTurns<Key>>,
 }
 
-/// Changes of one record have turns. It is the conditions that keep updates from getting lost; with
-/// turns they rarely fail, and hosts without conditions are served as well.
-#[derive(Debug)]
-struct Lanes {
-    turns: Vec<Turns>,
-    hasher: RandomState,
-}
-
-const LANES: usize = 64;
-/// Changes that may wait in one lane.
-const WAITING: usize = 4096;
+/// Changes that may wait at one mount.
+const WAITING: usize = 16384;
 /// How often a change is tried again when somebody outside this process comes in between.
 const TRIES: usize = 16;
 
 impl Records {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        let turns = (0..LANES).map(|_| Turns::new(WAITING)).collect();
-        Self { storage, lanes: Arc::new(Lanes { turns, hasher: RandomState::new() }) }
+        Self { storage, turns: Arc::new(KeyedTurns::new(WAITING)) }
     }
 
     /// The record at a key.
@@ -176,11 +167,9 @@ impl Records {
         F: Fn(Option<Bytes>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Change<T>, Error>> + Send + 'static,
     {
-        let lane = self.lanes.hasher.hash_one(&key) % LANES as u64;
-        let lane = usize::try_from(lane).ok().and_then(|lane| self.lanes.turns.get(lane));
-        let turns = lane.ok_or_else(|| Error::internal("a lane is missing"))?;
-        let storage = self.storage.clone();
-        let turn = turns.take(async move { changed(&*storage, &key, &decide).await });
+        let (storage, record) = (self.storage.clone(), key.clone());
+        let work = async move { changed(&*storage, &record, &decide).await };
+        let turn = self.turns.take(&key, work);
         turn.await.map_err(|error| Error::internal(error.to_string()))?
     }
 }

@@ -12,7 +12,9 @@
 //! - [`id`]: names and identifiers, built by `parse` only
 //! - [`fields`]: the top-level JSON object of a request or an answer, read once
 //! - [`printable`]: text of others, on one line and of bounded length
-//! - [`turns`]: [`Turns`], changes that must not overlap
+//! - [`turns`]: [`Turns`] and [`turns::KeyedTurns`], changes that must not overlap
+//! - [`read_cache`]: [`ReadCache`], what was read from a store, and what was found not to be there
+//! - [`to_the_end`]: [`ToTheEnd`], work that goes on when whoever began it has gone
 //! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
 #![deny(missing_docs)]
 
@@ -29,7 +31,9 @@ pub mod fields;
 pub mod id;
 pub mod path;
 pub mod printable;
+pub mod read_cache;
 pub mod secret;
+pub mod to_the_end;
 pub mod turns;
 
 #[cfg(test)]
@@ -44,5 +48,7 @@ pub use fields::{Fields, RawObject};
 pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
 pub use path::{MountPath, RequestPath};
 pub use printable::printable;
+pub use read_cache::ReadCache;
 pub use secret::{Secret, Wipe};
-pub use turns::Turns;
+pub use to_the_end::ToTheEnd;
+pub use turns::{KeyedTurns, Turns};

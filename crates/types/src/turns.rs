@@ -1,10 +1,18 @@
-//! [`Turns`]: changes that must not overlap, made one after another.
+//! [`Turns`]: changes that must not overlap, made one after another; [`KeyedTurns`]: changes that
+//! must not overlap with others of the same key.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::hash::Hash;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+
+use crate::ToTheEnd;
 
 /// Runs pieces of work one at a time, in the order they came, each to its end even when whoever
 /// asked for it has gone. For changes of a table that is kept in memory and on disk: were such a
@@ -46,14 +54,127 @@ impl Turns {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, NoTurn> {
         let place = self.waiting.clone().try_acquire_owned().map_err(|_| NoTurn::Full)?;
-        let turn = self.turn.clone();
+        let queued = Queued::at(&self.turn).await;
         let task = self.tasks.spawn(async move {
-            // The semaphore is never closed.
-            let _turn = turn.acquire_owned().await;
+            let _turn = queued.turn().await;
             let _place = place;
             work.await
         });
         task.await.map_err(|_| NoTurn::Interrupted)
+    }
+}
+
+/// [`Turns`] for each key: work for different keys never waits for each other. A key takes memory
+/// only while there is work for it.
+pub struct KeyedTurns<K: Eq + Hash + Clone> {
+    lanes: Arc<Lanes<K>>,
+    waiting: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+/// The keys there is work for. Held for map operations only.
+type Lanes<K> = Mutex<HashMap<K, Lane>>;
+
+struct Lane {
+    turn: Arc<Semaphore>,
+    /// Pieces of work that wait or run.
+    pieces: usize,
+}
+
+impl<K: Eq + Hash + Clone + Send + 'static> KeyedTurns<K> {
+    /// At most `waiting` pieces of work may wait, for all keys together.
+    pub fn new(waiting: usize) -> Self {
+        Self {
+            lanes: Arc::default(),
+            waiting: Arc::new(Semaphore::new(waiting)),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Does `work` when it is its turn among those of the same key, in the caller's own task as long
+    /// as the caller is there; see [`ToTheEnd`]. Dropping the future doesn't stop the work.
+    pub async fn take<T: Send + 'static>(
+        &self,
+        key: &K,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, NoTurn> {
+        let place = self.waiting.clone().try_acquire_owned().map_err(|_| NoTurn::Full)?;
+        let (in_lane, turn) = InLane::enter(&self.lanes, key);
+        let queued = Queued::at(&turn).await;
+        let work = async move {
+            let _in_lane = in_lane;
+            let _turn = queued.turn().await;
+            let _place = place;
+            work.await
+        };
+        ToTheEnd::new(&self.tasks, work).await.map_err(|_| NoTurn::Interrupted)
+    }
+}
+
+impl<K: Eq + Hash + Clone> fmt::Debug for KeyedTurns<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedTurns").field("keys", &locked(&self.lanes).len()).finish()
+    }
+}
+
+/// A piece of work counted at its key. The last one to go removes the key.
+struct InLane<K: Eq + Hash> {
+    lanes: Arc<Lanes<K>>,
+    key: K,
+}
+
+impl<K: Eq + Hash + Clone> InLane<K> {
+    fn enter(lanes: &Arc<Lanes<K>>, key: &K) -> (Self, Arc<Semaphore>) {
+        let mut locked = locked(lanes);
+        let new = || Lane { turn: Arc::new(Semaphore::new(1)), pieces: 0 };
+        let lane = locked.entry(key.clone()).or_insert_with(new);
+        lane.pieces += 1;
+        let turn = lane.turn.clone();
+        (Self { lanes: lanes.clone(), key: key.clone() }, turn)
+    }
+}
+
+impl<K: Eq + Hash> Drop for InLane<K> {
+    fn drop(&mut self) {
+        let mut lanes = locked(&self.lanes);
+        let Some(lane) = lanes.get_mut(&self.key) else { return };
+        lane.pieces -= 1;
+        if lane.pieces == 0 {
+            lanes.remove(&self.key);
+        }
+    }
+}
+
+fn locked<K>(lanes: &Lanes<K>) -> MutexGuard<'_, HashMap<K, Lane>> {
+    lanes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place in the queue for a turn, taken when the work was given and not when its task first runs:
+/// tasks don't run in the order in which they were spawned.
+enum Queued {
+    /// At the head of it.
+    Now(Result<OwnedSemaphorePermit, AcquireError>),
+    Later(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>),
+}
+
+impl Queued {
+    async fn at(turn: &Arc<Semaphore>) -> Self {
+        if let Ok(permit) = turn.clone().try_acquire_owned() {
+            return Self::Now(Ok(permit));
+        }
+        let mut waiting = Box::pin(turn.clone().acquire_owned());
+        match poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await {
+            Poll::Ready(permit) => Self::Now(permit),
+            Poll::Pending => Self::Later(waiting),
+        }
+    }
+
+    /// Waits for it. The semaphores here are never closed, so this doesn't fail.
+    async fn turn(self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        match self {
+            Self::Now(permit) => permit,
+            Self::Later(waiting) => waiting.await,
+        }
     }
 }
 
@@ -64,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn one_at_a_time_and_to_the_end() {
         let turns = Turns::new(10);
-        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::new(Mutex::new(Vec::new()));
         let work = |n: u32| {
             let seen = seen.clone();
             async move {
@@ -76,8 +197,7 @@ mod tests {
         // Dropped after the first poll: it goes on all the same.
         {
             let mut first = Box::pin(turns.take(work(1)));
-            let _ =
-                std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
+            let _ = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await;
         }
         turns.take(work(2)).await.unwrap();
         assert_eq!(*seen.lock().unwrap(), [(1, "begins"), (1, "ends"), (2, "begins"), (2, "ends")]);
@@ -90,10 +210,58 @@ mod tests {
         let mut first = Box::pin(turns.take(async move {
             let _ = wait.await;
         }));
-        let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
+        let _ = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await;
         assert_eq!(turns.take(async {}).await, Err(NoTurn::Full));
         go.send(()).unwrap();
         first.await.unwrap();
         turns.take(async {}).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn turns_come_in_the_order_in_which_the_work_was_given() {
+        let (turns, order) = (Arc::new(KeyedTurns::new(100)), Arc::new(Mutex::new(Vec::new())));
+        let (go, held) = tokio::sync::oneshot::channel::<()>();
+        let mut given: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> = Vec::new();
+        let first = turns.clone();
+        given.push(Box::pin(async move {
+            let wait = async move {
+                let _ = held.await;
+            };
+            first.take(&"a", wait).await.unwrap();
+        }));
+        for n in 0..50 {
+            let (turns, order) = (turns.clone(), order.clone());
+            let work = async move { order.lock().unwrap().push(n) };
+            given.push(Box::pin(async move { turns.take(&"a", work).await.unwrap() }));
+        }
+        // Each is given once, one after another. Then they run as the runtime likes.
+        for work in &mut given {
+            let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+            assert!(begun.is_pending());
+        }
+        let running: tokio::task::JoinSet<()> = given.into_iter().rev().collect();
+        go.send(()).unwrap();
+        running.join_all().await;
+        assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn other_keys_do_not_wait_and_no_key_is_kept() {
+        let turns = KeyedTurns::new(1000);
+        let (go, held) = tokio::sync::oneshot::channel::<()>();
+        let mut first = Box::pin(turns.take(&0, async move {
+            let _ = held.await;
+        }));
+        assert!(poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await.is_pending());
+        for key in 1..500 {
+            assert_eq!(turns.take(&key, async move { key }).await, Ok(key));
+        }
+        assert_eq!(locked(&turns.lanes).len(), 1);
+        let mut second = Box::pin(turns.take(&0, async { 2 }));
+        assert!(poll_fn(|context| Poll::Ready(second.as_mut().poll(context))).await.is_pending());
+        go.send(()).unwrap();
+        first.await.unwrap();
+        assert_eq!(second.await, Ok(2));
+        assert_eq!(locked(&turns.lanes).len(), 0);
     }
 }

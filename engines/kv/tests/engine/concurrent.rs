@@ -75,3 +75,25 @@ async fn readers_see_whole_versions_while_others_write() {
     })
     .await;
 }
+
+/// The settings of a mount are not there until they are written. Were each write to look for them,
+/// all writes would wait for one read after another of the same key.
+#[tokio::test]
+async fn many_writes_look_once_for_settings_that_are_not_there() {
+    const WRITES: usize = 64;
+    everywhere(|host| async move {
+        let before = host.storage_reads();
+        let writes = (0..WRITES).map(|n| {
+            let (host, body) = (host.clone(), json!({ "data": { "n": n } }));
+            async move { host.write(&format!("data/{n}"), body).await.is_ok() }
+        });
+        assert!(join_all(writes).await.into_iter().all(|written| written));
+        // Each looks for its own entry twice: whether it is there, and what it is.
+        let reads = host.storage_reads() - before;
+        assert!((WRITES..=2 * WRITES + 1).contains(&reads), "{reads} reads for {WRITES} writes");
+        // Once they are written, they count at once.
+        host.write("config", r#"{"cas_required":true}"#).await.unwrap();
+        assert!(host.write("data/new", json!({ "data": { "n": 1 } })).await.is_err());
+    })
+    .await;
+}

@@ -1,0 +1,323 @@
+//! [`ReadCache`]: what was read from a store, and what was found not to be there.
+//!
+//! - **Bounded in bytes.** Present and absent keys have a bound each: whoever asks for many keys
+//!   that do not exist pushes out other absent keys, never a present one.
+//! - **One load per key.** Whoever asks for a key while it is being loaded waits for that load and
+//!   gets its result, also when it is "not there" or an error. All waiters wake together.
+//! - **Never older than a change.** [`ReadCache::forget`] drops what is known of a key and keeps a
+//!   load that is under way from being kept: its result goes only to those who already wait for it.
+//!   Who asks afterwards starts a new load.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::sync::OnceCell;
+
+/// Values of type `V` by key, loaded with errors of type `E`.
+pub struct ReadCache<V, E> {
+    present: Cache<String, V, Weigh<V>>,
+    absent: Cache<String, (), Weigh<()>>,
+    /// Loads under way, in parts so that few callers meet at one lock. Held for map operations
+    /// only. There are never more loads than callers that wait.
+    loads: Vec<Mutex<HashMap<String, Load<V, E>>>>,
+    hasher: RandomState,
+}
+
+/// What a load came to, once it did.
+type Outcome<V, E> = OnceCell<Result<Option<V>, E>>;
+
+struct Load<V, E> {
+    outcome: Arc<Outcome<V, E>>,
+    /// Callers that run it or wait for it. The last one to go removes it.
+    callers: usize,
+}
+
+/// Weighs an entry by the bytes of its key, its value and what the cache needs for it.
+#[derive(Clone)]
+struct Weigh<V>(fn(&V) -> usize);
+
+impl<V> Weighter<String, V> for Weigh<V> {
+    fn weight(&self, key: &String, value: &V) -> u64 {
+        const OVERHEAD: usize = 160;
+        let bytes = key.len().saturating_add((self.0)(value)).saturating_add(OVERHEAD);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+const PARTS: usize = 16;
+/// Entries that room is made for at once; the caches grow beyond.
+const EXPECTED: usize = 256;
+/// Absent keys get this part of the bytes of the present ones, beside them.
+const ABSENT_PART: u64 = 8;
+
+impl<V: Clone, E: Clone> ReadCache<V, E> {
+    /// An empty cache. Present keys may take `bytes`, absent ones an eighth of that beside them;
+    /// `weigh` gives the bytes of a value.
+    pub fn new(bytes: u64, weigh: fn(&V) -> usize) -> Self {
+        Self {
+            present: Cache::with_weighter(EXPECTED, bytes, Weigh(weigh)),
+            absent: Cache::with_weighter(EXPECTED, bytes / ABSENT_PART, Weigh(|()| 0)),
+            loads: (0..PARTS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// What is known of a key: `None` for nothing, `Some(None)` that it is not there.
+    pub fn known(&self, key: &str) -> Option<Option<V>> {
+        match self.present.get(key) {
+            Some(value) => Some(Some(value)),
+            None => self.absent.get(key).map(|()| None),
+        }
+    }
+
+    /// What is known of a key, or else what `load` finds. Of callers that ask at the same time one
+    /// loads; the others get what it got.
+    ///
+    /// Cancel safety: if the caller that loads is dropped, the one that has waited longest loads in
+    /// its place.
+    pub async fn get_or_load(
+        &self,
+        key: &str,
+        load: impl Future<Output = Result<Option<V>, E>>,
+    ) -> Result<Option<V>, E> {
+        if let Some(known) = self.known(key) {
+            return Ok(known);
+        }
+        let place = match self.join(key) {
+            Ok(place) => place,
+            Err(known) => return Ok(known),
+        };
+        let run = async {
+            let result = load.await;
+            self.finish(&place, &result);
+            result
+        };
+        place.outcome.get_or_init(|| run).await.clone()
+    }
+
+    /// Drops what is known of a key. Call it after each change of the key, whatever came of the
+    /// change, before anybody is told of it.
+    pub fn forget(&self, key: &str) {
+        let mut loads = self.part(key);
+        loads.remove(key);
+        self.present.remove(key);
+        self.absent.remove(key);
+    }
+
+    /// Drops everything.
+    pub fn clear(&self) {
+        for part in &self.loads {
+            part.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.present.clear();
+        self.absent.clear();
+    }
+
+    /// How many present keys are kept.
+    pub fn present_len(&self) -> usize {
+        self.present.len()
+    }
+
+    /// A place at the load of a key, or what became known of it meanwhile.
+    fn join<'a>(&'a self, key: &'a str) -> Result<Place<'a, V, E>, Option<V>> {
+        let mut loads = self.part(key);
+        if let Some(known) = self.known(key) {
+            return Err(known);
+        }
+        if let Some(load) = loads.get_mut(key) {
+            load.callers += 1;
+            return Ok(Place { cache: self, key, outcome: load.outcome.clone() });
+        }
+        let outcome = Arc::new(OnceCell::new());
+        loads.insert(key.to_owned(), Load { outcome: outcome.clone(), callers: 1 });
+        Ok(Place { cache: self, key, outcome })
+    }
+
+    /// Keeps what was loaded, unless the key was forgotten meanwhile.
+    fn finish(&self, place: &Place<'_, V, E>, result: &Result<Option<V>, E>) {
+        let mut loads = self.part(place.key);
+        if !loads.get(place.key).is_some_and(|load| Arc::ptr_eq(&load.outcome, &place.outcome)) {
+            return;
+        }
+        loads.remove(place.key);
+        match result {
+            Ok(Some(value)) => self.present.insert(place.key.to_owned(), value.clone()),
+            Ok(None) => self.absent.insert(place.key.to_owned(), ()),
+            Err(_) => {}
+        }
+    }
+}
+
+impl<V, E> ReadCache<V, E> {
+    fn part(&self, key: &str) -> MutexGuard<'_, HashMap<String, Load<V, E>>> {
+        let hash = self.hasher.hash_one(key) % PARTS as u64;
+        let index = usize::try_from(hash).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "there are PARTS of them")]
+        self.loads[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A caller's place at a load.
+struct Place<'a, V, E> {
+    cache: &'a ReadCache<V, E>,
+    key: &'a str,
+    outcome: Arc<Outcome<V, E>>,
+}
+
+impl<V, E> Drop for Place<'_, V, E> {
+    fn drop(&mut self) {
+        let mut loads = self.cache.part(self.key);
+        let Some(load) = loads.get_mut(self.key) else { return };
+        if Arc::ptr_eq(&load.outcome, &self.outcome) {
+            load.callers -= 1;
+            if load.callers == 0 {
+                loads.remove(self.key);
+            }
+        }
+    }
+}
+
+impl<V: Clone, E> fmt::Debug for ReadCache<V, E> {
+    /// Numbers only: keys and values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadCache")
+            .field("present", &self.present.len())
+            .field("absent", &self.absent.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::{Semaphore, oneshot};
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    type Texts = ReadCache<String, &'static str>;
+
+    fn cache() -> Arc<Texts> {
+        Arc::new(ReadCache::new(64 << 10, String::len))
+    }
+
+    fn waiting(cache: &Texts) -> usize {
+        cache.loads.iter().map(|part| part.lock().unwrap().len()).sum()
+    }
+
+    /// Starts `callers` of one key whose loads wait for `gate`, counts loads, collects what they got.
+    fn ask(
+        cache: &Arc<Texts>,
+        callers: usize,
+        gate: &Arc<Semaphore>,
+        loads: &Arc<AtomicUsize>,
+        result: &Result<Option<String>, &'static str>,
+    ) -> JoinSet<Result<Option<String>, &'static str>> {
+        let mut asked = JoinSet::new();
+        for _ in 0..callers {
+            let (cache, gate) = (cache.clone(), gate.clone());
+            let (loads, result) = (loads.clone(), result.clone());
+            asked.spawn(async move {
+                let load = async {
+                    loads.fetch_add(1, Ordering::Relaxed);
+                    let _ = gate.acquire().await;
+                    result
+                };
+                cache.get_or_load("key", load).await
+            });
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn callers_of_one_key_share_a_load_and_whatever_it_finds() {
+        for result in [Ok(Some("value".to_owned())), Ok(None), Err("failed")] {
+            let (cache, gate) = (cache(), Arc::new(Semaphore::new(0)));
+            let loads = Arc::new(AtomicUsize::new(0));
+            let asked = ask(&cache, 64, &gate, &loads, &result);
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            gate.close();
+            let got = asked.join_all().await;
+            assert!(got.len() == 64 && got.iter().all(|got| *got == result), "{got:?}");
+            assert_eq!(loads.load(Ordering::Relaxed), 1, "{result:?}");
+            assert_eq!(waiting(&cache), 0);
+            // What was found is known from now on, also that there is nothing; an error isn't.
+            assert_eq!(cache.known("key"), result.ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_during_a_load_is_not_kept() {
+        for found in [Some("old".to_owned()), None] {
+            let cache = cache();
+            let (go, gate) = oneshot::channel::<()>();
+            let old = found.clone();
+            let first = async {
+                let load = async {
+                    let _ = gate.await;
+                    Ok(old)
+                };
+                cache.get_or_load("key", load).await
+            };
+            let change = async {
+                cache.forget("key");
+                // Asked after the change: it must not get what the load before it found.
+                let after = cache.get_or_load("key", async { Ok(Some("new".to_owned())) }).await;
+                go.send(()).unwrap();
+                after
+            };
+            let (first, after) = tokio::join!(first, change);
+            assert_eq!((first, after), (Ok(found), Ok(Some("new".to_owned()))));
+            assert_eq!(cache.known("key"), Some(Some("new".to_owned())));
+            assert_eq!(waiting(&cache), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_leaves_its_load_to_the_next() {
+        let cache = cache();
+        let never = std::future::pending::<Result<Option<String>, &'static str>>();
+        let mut first = Box::pin(cache.get_or_load("key", never));
+        let poll_once = std::future::poll_fn(|cx| {
+            assert!(first.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        });
+        poll_once.await;
+        let second = cache.get_or_load("key", async { Ok(None) });
+        let leave = async { drop(first) };
+        let (second, ()) = tokio::join!(second, leave);
+        assert_eq!((second, waiting(&cache)), (Ok(None), 0));
+        // Nobody waits for this one any more.
+        let never = std::future::pending::<Result<Option<String>, &'static str>>();
+        let mut alone = Box::pin(cache.get_or_load("other", never));
+        let poll_once = std::future::poll_fn(|cx| std::task::Poll::Ready(alone.as_mut().poll(cx)));
+        assert!(poll_once.await.is_pending() && waiting(&cache) == 1);
+        drop(alone);
+        assert_eq!(waiting(&cache), 0);
+    }
+
+    #[tokio::test]
+    async fn absent_keys_are_bounded_in_bytes_and_push_out_no_present_one() {
+        let cache = cache();
+        let present = |n: usize| format!("present/{n}");
+        for n in 0..20 {
+            cache.get_or_load(&present(n), async { Ok(Some("v".repeat(100))) }).await.unwrap();
+        }
+        for n in 0..20_000 {
+            let key = format!("absent/{n:0>200}");
+            assert_eq!(cache.get_or_load(&key, async { Ok(None) }).await, Ok(None));
+        }
+        assert!(cache.absent.weight() <= (64 << 10) / ABSENT_PART, "{cache:?}");
+        assert!((0..20).all(|n| cache.known(&present(n)).is_some()), "{cache:?}");
+        cache.clear();
+        assert_eq!((cache.present.len(), cache.absent.len()), (0, 0));
+    }
+}
