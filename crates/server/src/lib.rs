@@ -118,8 +118,9 @@ impl fmt::Display for Address {
     }
 }
 
-/// How often metrics are folded.
-const FOLD: Duration = Duration::from_secs(5);
+/// How often metrics are folded. Until then each measurement takes 8 bytes, of which there are a few
+/// hundred thousand a second under load.
+const FOLD: Duration = Duration::from_secs(1);
 /// What a timeout of zero stands for.
 const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
 const DEFAULT_LEASE: Ttl = Ttl::from_secs(768 * 3600);

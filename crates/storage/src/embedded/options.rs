@@ -8,8 +8,8 @@ use crate::{Error, Limits};
 /// How an embedded store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Memory for pages of the tree. Small by default (16 MiB): what is read often is cached above
-    /// the barrier, decrypted.
+    /// Memory for pages of the tree. Small by default (4 MiB): what is read often is cached above
+    /// the barrier, decrypted, and the system caches the file. All of it is in use after a while.
     pub cache_bytes: usize,
     /// How large keys, values and batches may be. A batch must fit twice into a log file.
     pub limits: Limits,
@@ -41,7 +41,7 @@ const RECORD_OVERHEAD: usize = 4 * SECTOR;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cache_bytes: 16 << 20,
+            cache_bytes: 4 << 20,
             limits: Limits::default(),
             log_bytes: 8 << 20,
             queued_batches: 256,
@@ -88,10 +88,11 @@ impl Options {
         GROUP_BYTES.min(self.log_bytes / 4)
     }
 
-    /// About what one commit of the tree writes. Its pages fit into the half of the cache that
-    /// redb gives to writing, or each would be written twice. Its syncs are done in milliseconds:
-    /// the log's, which somebody waits for, stand behind them in the device's queue.
+    /// About what one commit of the tree writes. Its pages, and those above them, fit into the half
+    /// of the cache that redb gives to writing, or each would be written twice. Its syncs are done
+    /// in milliseconds: the log's, which somebody waits for, stand behind them in the device's
+    /// queue.
     pub(super) fn step_bytes(&self) -> usize {
-        (self.cache_bytes / 8).min(STEP_BYTES)
+        (self.cache_bytes / 4).min(STEP_BYTES)
     }
 }

@@ -113,6 +113,22 @@ async fn counts_what_it_does() {
     assert_eq!((stats.faults, stats.reopened), (0, 0));
 }
 
+/// Also what was deleted: no other thread is asked.
+#[tokio::test]
+async fn what_is_in_memory_is_answered_without_waiting() {
+    let store = open(&SimDisk::new()).unwrap();
+    store.commit(Batch::put("a", "1").and(Change::delete("b"))).await.unwrap();
+    for (key, is_there) in [("a", true), ("b", false)] {
+        let mut read = store.get(key);
+        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(read.as_mut().poll(cx))).await;
+        let std::task::Poll::Ready(found) = first else { panic!("{key} is waited for") };
+        assert_eq!(found.unwrap().is_some(), is_there);
+    }
+    assert_eq!((store.stats().reads_from_memory, store.stats().reads_from_tree), (2, 0));
+    store.get("c").await.unwrap();
+    assert_eq!(store.stats().reads_from_tree, 1, "one visit to the tree for one read");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_answers_so_and_keeps_what_it_took() {
     let disk = SimDisk::new();
