@@ -5,7 +5,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -65,6 +65,11 @@ impl Access {
     /// The same server as somebody else.
     pub(crate) fn with_token(&self, token: &str) -> Result<Self, Error> {
         Self::new(&self.address, Some(token))
+    }
+
+    /// Another server, as the same caller.
+    pub(crate) fn at(&self, address: &str) -> Result<Self, Error> {
+        Ok(Self { token: self.token.clone(), ..Self::new(address, None)? })
     }
 
     /// Runs `work` over a fresh connection and closes it.
@@ -133,6 +138,15 @@ pub(crate) struct Connection {
 impl Connection {
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&mut self, prepared: &Prepared) -> Result<(StatusCode, Bytes), Error> {
+        let answer = self.send_whole(prepared).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
+    /// Sends a request and reads the whole answer, headers too.
+    pub(crate) async fn send_whole(
+        &mut self,
+        prepared: &Prepared,
+    ) -> Result<Response<Bytes>, Error> {
         let mut request = Request::new(Full::new(prepared.body.clone()));
         *request.method_mut() = prepared.method.clone();
         *request.uri_mut() = prepared.uri.clone();
@@ -146,9 +160,8 @@ impl Connection {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         self.sender.ready().await?;
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 }
 

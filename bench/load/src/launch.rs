@@ -154,7 +154,9 @@ impl Launched {
         let log = File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.map_err(Error::io("opening the server's log"))?;
         let again = log.try_clone().map_err(Error::io("opening the server's log"))?;
+        // As the unit and the image in deploy/ do. Go has an allocator of its own.
         let child = Command::new(&self.binary)
+            .env("MALLOC_ARENA_MAX", "2")
             .arg("server")
             .arg(format!("-config={}", self.folder.join("server.hcl").display()))
             .stdin(Stdio::null())

@@ -12,12 +12,13 @@ use crate::figures::{Dice, Latencies, Percentiles};
 use crate::http_client::{Connection, Prepared, refused};
 use crate::machine;
 use crate::target::Ready;
-use crate::workload::{Size, Workload};
+use crate::workload::{Requests, Size, Workload};
 
 /// How much, and for how long.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Plan {
-    pub(crate) connections: usize,
+    /// Numbers of connections to measure at, in turn.
+    pub(crate) connections: Vec<usize>,
     pub(crate) warm_up_secs: f64,
     pub(crate) seconds: f64,
     pub(crate) size: Size,
@@ -39,36 +40,63 @@ pub(crate) struct Sample {
     pub(crate) others_cpu_share: Option<f64>,
 }
 
+/// What connections of one kind do.
 struct Task {
-    requests: Vec<Prepared>,
+    requests: Requests,
     workload: Workload,
     mark: String,
+    connections: usize,
     /// Only what is asked and answered in between counts.
     from: Instant,
     until: Instant,
 }
 
-/// Runs a workload. The first wrong answer is an error: no figure comes of a run that had one.
-pub(crate) async fn run(ready: &Ready, workload: Workload, plan: Plan) -> Result<Sample, Error> {
+/// Runs a workload over this many connections. The first wrong answer is an error: no figure comes
+/// of a run that had one.
+pub(crate) async fn run(
+    ready: &Ready,
+    workload: Workload,
+    connections: usize,
+    plan: &Plan,
+) -> Result<Sample, Error> {
     let from = Instant::now() + Duration::from_secs_f64(plan.warm_up_secs);
     let time = Duration::from_secs_f64(plan.seconds);
-    let requests = workload.requests(&ready.mounts, plan.size)?;
-    let mark = workload.mark(plan.size);
-    let task = Arc::new(Task { requests, workload, mark, from, until: from + time });
-    let mut connections = JoinSet::new();
-    for seed in 0..plan.connections {
-        let (access, task) = (ready.access.clone(), task.clone());
-        connections.spawn(async move {
-            access.connected(|connection| drive(connection, task, Dice::new(seed as u64 + 1))).await
-        });
-    }
-    let used = usage_between(ready.target.pid, from, task.until);
-    // The first error ends both.
-    let (used, latencies) = tokio::try_join!(async { Ok(used.await) }, all(connections))?;
+    let begin = |workload: Workload, connections: usize| -> Result<Connections, Error> {
+        let requests = workload.requests(&ready.mounts, plan.size)?;
+        let mark = workload.mark(plan.size);
+        let until = from + time;
+        Ok(started(ready, Task { requests, workload, mark, connections, from, until }))
+    };
+    let counted = begin(workload, connections)?;
+    let beside = workload.beside().map(|beside| begin(beside, (connections / 4).max(1)));
+    let beside = beside.transpose()?;
+    let used = usage_between(ready.target.pid, from, from + time);
+    // The first error ends all.
+    let beside = async {
+        match beside {
+            Some(beside) => all(beside).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (used, latencies, ()) = tokio::try_join!(async { Ok(used.await) }, all(counted), beside)?;
     Ok(sample(latencies, time, &used))
 }
 
-async fn all(mut connections: JoinSet<Result<Latencies, Error>>) -> Result<Latencies, Error> {
+/// Connections under way, each with what it will have measured.
+type Connections = JoinSet<Result<Latencies, Error>>;
+
+fn started(ready: &Ready, task: Task) -> Connections {
+    let task = Arc::new(task);
+    let mut connections = JoinSet::new();
+    for at in 0..task.connections {
+        let (access, task) = (ready.access.clone(), task.clone());
+        connections
+            .spawn(async move { access.connected(|connection| drive(connection, task, at)).await });
+    }
+    connections
+}
+
+async fn all(mut connections: Connections) -> Result<Latencies, Error> {
     let mut latencies = Latencies::default();
     while let Some(done) = connections.join_next().await {
         latencies.append(done.map_err(|error| Error::other(error.to_string()))??);
@@ -76,17 +104,29 @@ async fn all(mut connections: JoinSet<Result<Latencies, Error>>) -> Result<Laten
     Ok(latencies)
 }
 
-async fn drive(
-    mut connection: Connection,
-    task: Arc<Task>,
-    mut dice: Dice,
-) -> Result<Latencies, Error> {
+/// The requests of the connection `at`: of fixed ones every `connections`th, so that no two ask for
+/// the same.
+fn part_of<'a>(task: &'a Task, fixed: &'a [Prepared], at: usize) -> Vec<&'a Prepared> {
+    let part: Vec<_> = fixed.iter().skip(at).step_by(task.connections.max(1)).collect();
+    if part.is_empty() { fixed.iter().collect() } else { part }
+}
+
+async fn drive(mut connection: Connection, task: Arc<Task>, at: usize) -> Result<Latencies, Error> {
+    let mut dice = Dice::new(at as u64 + 1);
+    let fixed = match &task.requests {
+        Requests::Fixed(fixed) => part_of(&task, fixed, at),
+        Requests::Fresh(_) => Vec::new(),
+    };
     let mut latencies = Latencies::default();
     let mut begun = Instant::now();
     let mut checked = false;
     loop {
-        let at = dice.below(task.requests.len());
-        let Some(request) = task.requests.get(at) else {
+        let fresh = match &task.requests {
+            Requests::Fixed(_) => None,
+            Requests::Fresh(fresh) => Some(fresh.next()?),
+        };
+        let chosen = fixed.get(dice.below(fixed.len())).copied();
+        let Some(request) = fresh.as_ref().or(chosen) else {
             return Err(Error::other("there is nothing to ask"));
         };
         let (status, answer) = connection.send(request).await?;
@@ -203,17 +243,17 @@ mod tests {
             }
             std::io::Result::Ok(())
         });
-        let mounts = Mounts { kv: "kv".to_owned(), rust: None, go: None };
+        let mounts = Mounts { kv: "kv".to_owned(), kv2: None, rust: None, go: None };
         let target = Target { name: "t".to_owned(), root: root.clone(), pid: None };
         Ready { target, mounts, access: root }
     }
 
     /// So long that only an error ends it.
     const LONG: Plan = Plan {
-        connections: 1,
+        connections: Vec::new(),
         warm_up_secs: 0.0,
         seconds: 600.0,
-        size: Size { keys: 1, value_bytes: 1 },
+        size: Size { keys: 1, uncached_keys: 1, value_bytes: 1 },
     };
     const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"data\":\"abc\"}";
     const FAULT: &str = "HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nfault";
@@ -223,18 +263,43 @@ mod tests {
     #[tokio::test]
     async fn one_error_among_good_answers_ends_the_run() {
         let ready = serving(&[GOOD, GOOD, GOOD, FAULT]).await;
-        let error = run(&ready, Workload::KvRead, LONG).await.unwrap_err().to_string();
+        let error = run(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
         assert!(error.contains("answered 500") && error.contains("fault"), "{error}");
     }
 
     #[tokio::test]
     async fn a_good_status_without_the_value_is_an_error() {
         let ready = serving(&[EMPTY]).await;
-        let error = run(&ready, Workload::KvRead, LONG).await.unwrap_err().to_string();
+        let error = run(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
         assert!(error.contains("answered 200"), "{error}");
         // Later answers are not searched, but they must be long enough to hold it.
         let ready = serving(&[GOOD, LAST]).await;
-        assert!(run(&ready, Workload::KvRead, LONG).await.is_err());
+        assert!(run(&ready, Workload::KvRead, 1, &LONG).await.is_err());
+    }
+
+    #[test]
+    fn connections_share_the_names_out_among_them() {
+        let request = |n: usize| Prepared::new(http::Method::GET, &n.to_string(), "".into());
+        let fixed: Vec<_> = (0..10).map(|n| request(n).unwrap()).collect();
+        let now = Instant::now();
+        let task = Task {
+            requests: Requests::Fixed(Vec::new()),
+            workload: Workload::KvRead,
+            mark: String::new(),
+            connections: 4,
+            from: now,
+            until: now,
+        };
+        let paths = |at| -> Vec<_> {
+            part_of(&task, &fixed, at).iter().map(|request| request.uri.path().to_owned()).collect()
+        };
+        assert_eq!(paths(1), ["/v1/1", "/v1/5", "/v1/9"]);
+        let mut all: Vec<_> = (0..4).flat_map(paths).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 10);
+        // With fewer names than connections, they are asked for by several.
+        assert_eq!(part_of(&task, &fixed[..2], 3).len(), 2);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //! - [`target`]: mounts what is measured and makes the token that asks
 //! - [`workload`]: the requests
 //! - [`load`]: makes them and counts
-//! - [`report`]: tables and the file of figures
+//! - [`bare`]: the server that shows what is the limit
+//! - [`report`]: tables and the file of figures; [`targets`]: what is aimed at
 //! - [`figures`], [`machine`], [`http_client`], [`error`]: arithmetic, processes, the wire, failures
 
+mod bare;
 mod error;
 mod figures;
 mod http_client;
@@ -17,15 +19,16 @@ mod load;
 mod machine;
 mod report;
 mod target;
+mod targets;
 mod workload;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 
+use crate::bare::Bare;
 use crate::error::Error;
 use crate::http_client::Access;
 use crate::launch::{Kind, Launched, StartUp};
@@ -60,35 +63,59 @@ struct Arguments {
     /// Only these workloads, by commas.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
-    #[arg(long, default_value_t = 16)]
-    connections: usize,
+    /// Numbers of connections, by commas. Plug-ins are measured at the one in the middle.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    connections: Vec<usize>,
     /// Seconds before each measurement.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 0.5)]
     warm_up: f64,
     /// Seconds of each measurement.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Secrets of the KV engine.
+    /// Fewer rounds and starts, and shorter ones: figures within two minutes a server, to look at
+    /// and not to publish.
+    #[arg(long)]
+    quick: bool,
+    /// Secrets of each KV engine.
     #[arg(long, default_value_t = 1000)]
     keys: usize,
+    /// Secrets for reads that miss the caches. They must be larger than those.
+    #[arg(long, default_value_t = 40_000)]
+    uncached_keys: usize,
     /// Bytes of text in each value.
     #[arg(long, default_value_t = 1024)]
     value_bytes: usize,
     /// How often a started server is started again, to measure that.
     #[arg(long, default_value_t = 5)]
     starts: usize,
+    /// Leaves out the bare server, which shows what the HTTP library alone can do.
+    #[arg(long)]
+    no_limit: bool,
     /// Where the figures go.
     #[arg(long, default_value = "bench/results/load.json")]
     out: PathBuf,
+    /// Is the bare server: gives the answer in this file.
+    #[arg(long, hide = true, value_name = "FILE")]
+    serve_answer: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn parsed() -> Self {
+        let given = Self::parse();
+        match given.quick {
+            true => Self { rounds: 1, starts: 1, warm_up: 0.3, seconds: 1.5, ..given },
+            false => given,
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     // Ended by a signal, it still ends the servers it started.
     let ended = tokio::select! {
-        ended = measure(Arguments::parse()) => ended,
+        ended = run(Arguments::parsed()) => ended,
         _ = tokio::signal::ctrl_c() => Err(Error::other("interrupted")),
     };
     match ended {
@@ -97,6 +124,13 @@ async fn main() -> ExitCode {
             say(&format!("The run FAILED: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Error> {
+    match &arguments.serve_answer {
+        Some(file) => bare::serve(file).await,
+        None => measure(arguments).await,
     }
 }
 
@@ -127,11 +161,20 @@ async fn measure(arguments: Arguments) -> Result<(), Error> {
     if ready.is_empty() {
         return Err(Error::other("name a server: --strongroom, --peer or --server"));
     }
+    let bare = match ready.first().filter(|_| !arguments.no_limit) {
+        Some(first) => Some(Bare::start(first, plan.size, &folder).await?),
+        None => None,
+    };
+    if let Some((first, bare)) = ready.first().zip(bare.as_ref()) {
+        let bare = bare.ready(first)?;
+        servers.push(Server::new(&bare.target, "–".to_owned()));
+        ready.push(bare);
+    }
     settle().await;
     for (server, ready) in servers.iter_mut().zip(&ready) {
         server.mounted = processes(ready.target.pid);
     }
-    rounds(&arguments, plan, &wanted, &ready, &mut servers).await?;
+    rounds(&arguments, &plan, &wanted, &ready, &mut servers).await?;
     settle().await;
     for (server, ready) in servers.iter_mut().zip(&ready) {
         server.loaded = processes(ready.target.pid);
@@ -146,13 +189,13 @@ async fn measure(arguments: Arguments) -> Result<(), Error> {
 /// time, or heats up, favours nobody.
 async fn rounds(
     arguments: &Arguments,
-    plan: Plan,
+    plan: &Plan,
     wanted: &[Workload],
     ready: &[Ready],
     servers: &mut [Server],
 ) -> Result<(), Error> {
     for round in 0..arguments.rounds {
-        for &workload in wanted {
+        for (workload, connections) in series(wanted, plan) {
             let mut order: Vec<(&Ready, &mut Server)> =
                 ready.iter().zip(servers.iter_mut()).collect();
             if round % 2 == 1 {
@@ -162,28 +205,42 @@ async fn rounds(
                 if !workload.fits(&ready.mounts) {
                     continue;
                 }
-                let sample = load::run(ready, workload, plan).await.map_err(|error| {
+                let sample = load::run(ready, workload, connections, plan).await;
+                let sample = sample.map_err(|error| {
                     Error::other(format!("{} {}: {error}", server.name, workload.name()))
                 })?;
                 say(&format!(
-                    "round {}: {:<11} {:<12} {:>8.0}/s",
+                    "round {}: {:<16} {connections:>4} {:<12} {:>8.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms",
                     round + 1,
                     workload.name(),
                     server.name,
-                    sample.per_second
+                    sample.per_second,
+                    sample.latency.p50_us / 1e3,
+                    sample.latency.p99_us / 1e3,
                 ));
-                server.samples.entry(workload.name()).or_default().push(sample);
+                server.add(workload, connections, sample);
             }
         }
     }
     Ok(())
 }
 
+/// Each workload with each number of connections that it is measured at.
+fn series(wanted: &[Workload], plan: &Plan) -> Vec<(Workload, usize)> {
+    let middle = plan.connections.get(plan.connections.len() / 2).copied().unwrap_or(1);
+    let each = |workload: &Workload| match workload.is_scaled() {
+        true => plan.connections.iter().map(|count| (*workload, *count)).collect(),
+        false => vec![(*workload, middle)],
+    };
+    wanted.iter().flat_map(each).collect()
+}
+
 fn finish(arguments: &Arguments, plan: Plan, servers: Vec<Server>) -> Result<(), Error> {
     let comparisons = report::comparisons(&servers);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let rounds = arguments.rounds;
-    let report = Report { plan, rounds, processors, servers, comparisons };
+    let aims = targets::aims(&servers, &plan.connections);
+    let report = Report { plan, rounds, processors, servers, comparisons, aims };
     let text = serde_json::to_string_pretty(&report)
         .map_err(|error| Error::other(format!("the report can't be written: {error}")))?;
     let out = arguments.out.display().to_string();
@@ -193,15 +250,22 @@ fn finish(arguments: &Arguments, plan: Plan, servers: Vec<Server>) -> Result<(),
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan, Error> {
-    let size = Size { keys: arguments.keys, value_bytes: arguments.value_bytes };
-    let counts = [arguments.rounds, arguments.connections, size.keys].iter().all(|n| *n > 0);
+    let size = Size {
+        keys: arguments.keys,
+        uncached_keys: arguments.uncached_keys,
+        value_bytes: arguments.value_bytes,
+    };
+    let mut counts = vec![arguments.rounds, arguments.connections.len(), size.keys];
+    counts.extend(&arguments.connections);
+    counts.push(size.uncached_keys);
+    let counts = counts.iter().all(|n| *n > 0);
     let measured = arguments.seconds.is_finite() && arguments.seconds > 0.0;
     let warmed = arguments.warm_up.is_finite() && arguments.warm_up >= 0.0;
     if !(counts && measured && warmed) {
         return Err(Error::other("rounds, connections, keys and seconds must be positive"));
     }
     Ok(Plan {
-        connections: arguments.connections,
+        connections: arguments.connections.clone(),
         warm_up_secs: arguments.warm_up,
         seconds: arguments.seconds,
         size,
@@ -248,16 +312,9 @@ async fn described(
 ) -> Result<Server, Error> {
     let version = target.version().await?;
     settle().await;
-    Ok(Server {
-        name: target.name.clone(),
-        version,
-        start_up,
-        binary_bytes: binary.map(machine::file_bytes),
-        fresh: processes(target.pid),
-        mounted: Vec::new(),
-        loaded: Vec::new(),
-        samples: BTreeMap::new(),
-    })
+    let fresh = processes(target.pid);
+    let binary_bytes = binary.map(machine::file_bytes);
+    Ok(Server { start_up, binary_bytes, fresh, ..Server::new(target, version) })
 }
 
 fn processes(pid: Option<u32>) -> Vec<Process> {
@@ -302,6 +359,16 @@ mod tests {
     fn unknown_workloads_are_named() {
         assert_eq!(wanted(&["kv-read".to_owned()]).unwrap(), [Workload::KvRead]);
         assert!(wanted(&["kv".to_owned()]).unwrap_err().to_string().contains("kv"));
-        assert_eq!(wanted(&[]).unwrap().len(), 6);
+        assert_eq!(wanted(&[]).unwrap().len(), Workload::ALL.len());
+    }
+
+    #[test]
+    fn plug_ins_are_measured_at_one_number_of_connections() {
+        let arguments = Arguments::parse_from(["strongroom-bench"]);
+        let plan = plan(&arguments).unwrap();
+        assert_eq!(plan.connections, [1, 16, 64]);
+        use Workload::{CallGo, KvRead};
+        let all = series(&[KvRead, CallGo], &plan);
+        assert_eq!(all, [(KvRead, 1), (KvRead, 16), (KvRead, 64), (CallGo, 16)]);
     }
 }

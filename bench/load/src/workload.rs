@@ -1,5 +1,7 @@
 //! What is measured: requests, each of which any server can be asked.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -10,13 +12,29 @@ use crate::http_client::Prepared;
 use crate::target::Mounts;
 
 /// One kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
-    /// A secret of the KV engine, linked into the server.
+    /// A secret of KV version 1, linked into the server.
     KvRead,
-    /// A durable write of such a secret over an older one.
+    /// A secret of KV version 1, of more than fit into the server's caches.
+    KvReadUncached,
+    /// One of some names of KV version 1 that have no secret.
+    KvReadAbsent,
+    /// A name of KV version 1 that has no secret and was never asked for.
+    KvReadUnknown,
+    /// A durable write of a secret of KV version 1 over an older one.
     KvWrite,
+    /// A secret of KV version 2.
+    Kv2Read,
+    /// One of some names of KV version 2 that have no secret.
+    Kv2ReadAbsent,
+    /// A durable write of a new version of a secret of KV version 2.
+    Kv2Write,
+    /// A durable write of the first version of a secret of KV version 2.
+    Kv2Create,
+    /// A secret of KV version 2, while a quarter as many connections more write.
+    Kv2ReadMixed,
     /// A read of one stored value through the Rust plug-in.
     CallRust,
     /// A read of one stored value through the Go plug-in.
@@ -30,17 +48,57 @@ pub(crate) enum Workload {
 /// How large the data is.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Size {
-    /// Secrets of the KV engine.
+    /// Secrets of each KV engine, and names that have none.
     pub(crate) keys: usize,
+    /// Secrets of KV version 1 for reads that miss the caches.
+    pub(crate) uncached_keys: usize,
     /// Bytes of text in each value.
     pub(crate) value_bytes: usize,
 }
 
+/// The requests of a workload.
+#[derive(Debug)]
+pub(crate) enum Requests {
+    /// To be made again and again, in any order. Everything about them is made beforehand.
+    Fixed(Vec<Prepared>),
+    /// Each of another name.
+    Fresh(Fresh),
+}
+
+/// Makes requests of names that were never asked for.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    method: Method,
+    /// The path up to the name.
+    folder: String,
+    body: Bytes,
+}
+
+/// Numbers the names that are used once.
+static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
+
+impl Fresh {
+    /// The next request.
+    pub(crate) fn next(&self) -> Result<Prepared, Error> {
+        let number = NEXT_NAME.fetch_add(1, Ordering::Relaxed);
+        let path = format!("{}/app-{number}", self.folder);
+        Prepared::new(self.method.clone(), &path, self.body.clone())
+    }
+}
+
 impl Workload {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::KvRead,
+        Self::KvReadUncached,
+        Self::KvReadAbsent,
+        Self::KvReadUnknown,
         Self::KvWrite,
+        Self::Kv2Read,
+        Self::Kv2ReadAbsent,
+        Self::Kv2Write,
+        Self::Kv2Create,
+        Self::Kv2ReadMixed,
         Self::CallRust,
         Self::CallGo,
         Self::LeasedRust,
@@ -51,7 +109,15 @@ impl Workload {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::KvRead => "kv-read",
+            Self::KvReadUncached => "kv-read-uncached",
+            Self::KvReadAbsent => "kv-read-absent",
+            Self::KvReadUnknown => "kv-read-unknown",
             Self::KvWrite => "kv-write",
+            Self::Kv2Read => "kv2-read",
+            Self::Kv2ReadAbsent => "kv2-read-absent",
+            Self::Kv2Write => "kv2-write",
+            Self::Kv2Create => "kv2-create",
+            Self::Kv2ReadMixed => "kv2-read-mixed",
             Self::CallRust => "call-rust",
             Self::CallGo => "call-go",
             Self::LeasedRust => "leased-rust",
@@ -67,70 +133,117 @@ impl Workload {
     /// Whether a server with these mounts can be asked.
     pub(crate) fn fits(self, mounts: &Mounts) -> bool {
         match self {
-            Self::KvRead | Self::KvWrite => true,
+            Self::KvRead => true,
             Self::CallRust | Self::LeasedRust => mounts.rust.is_some(),
             Self::CallGo | Self::LeasedGo => mounts.go.is_some(),
+            _ => mounts.kv2.is_some(),
         }
+    }
+
+    /// Whether it is measured at each number of connections, and not at one alone.
+    pub(crate) fn is_scaled(self) -> bool {
+        !matches!(self, Self::CallRust | Self::CallGo | Self::LeasedRust | Self::LeasedGo)
+    }
+
+    /// What other connections do meanwhile. That isn't counted.
+    pub(crate) fn beside(self) -> Option<Self> {
+        (self == Self::Kv2ReadMixed).then_some(Self::Kv2Write)
     }
 
     /// The status of a good answer.
     pub(crate) fn status(self) -> StatusCode {
-        if self == Self::KvWrite { StatusCode::NO_CONTENT } else { StatusCode::OK }
+        match self {
+            Self::KvWrite => StatusCode::NO_CONTENT,
+            Self::KvReadAbsent | Self::KvReadUnknown | Self::Kv2ReadAbsent => StatusCode::NOT_FOUND,
+            _ => StatusCode::OK,
+        }
     }
 
     /// What each good answer holds.
     pub(crate) fn mark(self, size: Size) -> String {
         match self {
-            Self::KvRead | Self::CallRust | Self::CallGo => value(0, size.value_bytes),
             Self::KvWrite => String::new(),
+            Self::KvReadAbsent | Self::KvReadUnknown | Self::Kv2ReadAbsent => {
+                "{\"errors\":[]}".to_owned()
+            }
+            Self::Kv2Write | Self::Kv2Create => "\"version\":".to_owned(),
             Self::LeasedRust | Self::LeasedGo => "\"lease_id\":\"".to_owned(),
+            _ => value(0, size.value_bytes),
         }
     }
 
-    /// The requests, to be made in any order. Everything about them is made beforehand.
-    pub(crate) fn requests(self, mounts: &Mounts, size: Size) -> Result<Vec<Prepared>, Error> {
+    /// The requests.
+    pub(crate) fn requests(self, mounts: &Mounts, size: Size) -> Result<Requests, Error> {
+        let missing = || Error::other(format!("there is no mount for {}", self.name()));
         let get = |path: String| Prepared::new(Method::GET, &path, Bytes::new());
-        let (rust, go) = (mounts.rust.as_deref(), mounts.go.as_deref());
-        match (self, rust, go) {
-            (Self::KvRead, ..) => (0..size.keys).map(|key| get(secret(mounts, key))).collect(),
-            (Self::KvWrite, ..) => (0..size.keys).map(|key| write(mounts, key, size)).collect(),
-            (Self::CallRust, Some(mount), _) => Ok(vec![get(format!("{mount}/static/one"))?]),
-            (Self::CallGo, _, Some(mount)) => Ok(vec![get(format!("{mount}/static"))?]),
-            (Self::LeasedRust, Some(mount), _) | (Self::LeasedGo, _, Some(mount)) => {
-                Ok(vec![get(format!("{mount}/leased"))?])
+        let gets = |count: usize, folder: String| {
+            let all = (0..count).map(|key| get(format!("{folder}/app-{key}")));
+            all.collect::<Result<_, _>>().map(Requests::Fixed)
+        };
+        let one = |mount: &Option<String>, path: &str| {
+            let mount = mount.as_deref().ok_or_else(missing)?;
+            Ok(Requests::Fixed(vec![get(format!("{mount}/{path}"))?]))
+        };
+        let kv = &mounts.kv;
+        let kv2 = || mounts.kv2.as_deref().ok_or_else(missing);
+        let kv2_body = |seed| json!({ "data": { "value": value(seed, size.value_bytes) } });
+        match self {
+            Self::KvRead => gets(size.keys, format!("{kv}/read")),
+            Self::KvReadUncached => gets(size.uncached_keys, format!("{kv}/many")),
+            Self::KvReadAbsent => gets(size.keys, format!("{kv}/absent")),
+            Self::KvReadUnknown => Ok(Requests::Fresh(Fresh {
+                method: Method::GET,
+                folder: format!("{kv}/unknown"),
+                body: Bytes::new(),
+            })),
+            Self::KvWrite => {
+                // Writes go to secrets of their own: what reads look for stays.
+                let path = |key| format!("{kv}/written/app-{key}");
+                let put = |key| Prepared::new(Method::PUT, &path(key), body(key, size));
+                (0..size.keys).map(put).collect::<Result<_, _>>().map(Requests::Fixed)
             }
-            _ => Err(Error::other(format!("there is no plug-in for {}", self.name()))),
+            Self::Kv2Read | Self::Kv2ReadMixed => gets(size.keys, format!("{}/data/read", kv2()?)),
+            Self::Kv2ReadAbsent => gets(size.keys, format!("{}/data/absent", kv2()?)),
+            Self::Kv2Write => {
+                let folder = format!("{}/data/written", kv2()?);
+                let put = |key| {
+                    let body = Bytes::from(kv2_body(key).to_string());
+                    Prepared::new(Method::PUT, &format!("{folder}/app-{key}"), body)
+                };
+                (0..size.keys).map(put).collect::<Result<_, _>>().map(Requests::Fixed)
+            }
+            Self::Kv2Create => Ok(Requests::Fresh(Fresh {
+                method: Method::PUT,
+                folder: format!("{}/data/created", kv2()?),
+                body: Bytes::from(kv2_body(0).to_string()),
+            })),
+            Self::CallRust => one(&mounts.rust, "static/one"),
+            Self::CallGo => one(&mounts.go, "static"),
+            Self::LeasedRust => one(&mounts.rust, "leased"),
+            Self::LeasedGo => one(&mounts.go, "leased"),
         }
     }
 
     /// What must be stored before.
     pub(crate) fn preparation(mounts: &Mounts, size: Size) -> Result<Vec<Prepared>, Error> {
         // What reads look for: the same text everywhere.
-        let one = body(0, size);
-        let put = |path: String| Prepared::new(Method::PUT, &path, one.clone());
-        let mut all: Vec<Prepared> =
-            (0..size.keys).map(|key| put(secret(mounts, key))).collect::<Result<_, _>>()?;
-        all.extend(
-            mounts
-                .rust
-                .iter()
-                .map(|m| put(format!("{m}/static/one")))
-                .collect::<Result<Vec<_>, _>>()?,
-        );
-        all.extend(
-            mounts.go.iter().map(|m| put(format!("{m}/static"))).collect::<Result<Vec<_>, _>>()?,
-        );
-        Ok(all)
+        let plain = body(0, size);
+        let wrapped = json!({ "data": { "value": value(0, size.value_bytes) } }).to_string();
+        let wrapped = Bytes::from(wrapped);
+        let kv = &mounts.kv;
+        let mut wanted: Vec<(String, &Bytes)> = Vec::new();
+        wanted.extend((0..size.keys).map(|key| (format!("{kv}/read/app-{key}"), &plain)));
+        if let Some(kv2) = &mounts.kv2 {
+            let secret = |key| (format!("{kv}/many/app-{key}"), &plain);
+            wanted.extend((0..size.uncached_keys).map(secret));
+            let secret = |key| (format!("{kv2}/data/read/app-{key}"), &wrapped);
+            wanted.extend((0..size.keys).map(secret));
+        }
+        wanted.extend(mounts.rust.iter().map(|mount| (format!("{mount}/static/one"), &plain)));
+        wanted.extend(mounts.go.iter().map(|mount| (format!("{mount}/static"), &plain)));
+        let put = |(path, body): (String, &Bytes)| Prepared::new(Method::PUT, &path, body.clone());
+        wanted.into_iter().map(put).collect()
     }
-}
-
-fn secret(mounts: &Mounts, key: usize) -> String {
-    format!("{}/read/app-{key}", mounts.kv)
-}
-
-/// Writes go to secrets of their own: what reads look for stays.
-fn write(mounts: &Mounts, key: usize, size: Size) -> Result<Prepared, Error> {
-    Prepared::new(Method::PUT, &format!("{}/written/app-{key}", mounts.kv), body(key, size))
 }
 
 fn body(seed: usize, size: Size) -> Bytes {
@@ -147,19 +260,32 @@ fn value(seed: usize, bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    const SIZE: Size = Size { keys: 3, value_bytes: 64 };
+    const SIZE: Size = Size { keys: 3, uncached_keys: 5, value_bytes: 64 };
 
     fn mounts() -> Mounts {
-        Mounts { kv: "kv".to_owned(), rust: Some("r".to_owned()), go: None }
+        let (kv2, rust) = (Some("kv2".to_owned()), Some("r".to_owned()));
+        Mounts { kv: "kv".to_owned(), kv2, rust, go: None }
+    }
+
+    fn fixed(workload: Workload) -> Vec<Prepared> {
+        match workload.requests(&mounts(), SIZE).unwrap() {
+            Requests::Fixed(fixed) => fixed,
+            Requests::Fresh(_) => panic!("{workload:?} has no fixed requests"),
+        }
     }
 
     #[test]
     fn reads_ask_for_what_was_prepared() {
         let written = Workload::preparation(&mounts(), SIZE).unwrap();
-        for workload in [Workload::KvRead, Workload::CallRust] {
-            for request in workload.requests(&mounts(), SIZE).unwrap() {
+        use Workload::{CallRust, Kv2Read, Kv2ReadMixed, KvRead, KvReadUncached};
+        for workload in [KvRead, KvReadUncached, Kv2Read, Kv2ReadMixed, CallRust] {
+            let requests = fixed(workload);
+            assert!(!requests.is_empty());
+            for request in requests {
                 let found = written.iter().find(|written| written.uri == request.uri).unwrap();
                 let text = String::from_utf8(found.body.to_vec()).unwrap();
                 assert!(text.contains(&workload.mark(SIZE)));
@@ -168,18 +294,47 @@ mod tests {
     }
 
     #[test]
-    fn writes_leave_what_is_read_alone() {
-        let reads = Workload::KvRead.requests(&mounts(), SIZE).unwrap();
-        let writes = Workload::KvWrite.requests(&mounts(), SIZE).unwrap();
-        assert_eq!((reads.len(), writes.len()), (3, 3));
-        assert!(reads.iter().all(|read| writes.iter().all(|write| write.uri != read.uri)));
+    fn reads_of_absent_names_ask_for_nothing_that_was_written() {
+        let prepared = Workload::preparation(&mounts(), SIZE).unwrap().into_iter();
+        let mut written: HashSet<_> = prepared.map(|request| request.uri).collect();
+        written.extend(fixed(Workload::KvWrite).into_iter().map(|request| request.uri));
+        written.extend(fixed(Workload::Kv2Write).into_iter().map(|request| request.uri));
+        for workload in [Workload::KvReadAbsent, Workload::Kv2ReadAbsent] {
+            assert_eq!(workload.status(), StatusCode::NOT_FOUND);
+            assert!(fixed(workload).iter().all(|request| !written.contains(&request.uri)));
+        }
     }
 
     #[test]
-    fn without_its_plug_in_a_workload_is_left_out() {
+    fn writes_leave_what_is_read_alone() {
+        for (read, write) in
+            [(Workload::KvRead, Workload::KvWrite), (Workload::Kv2Read, Workload::Kv2Write)]
+        {
+            let (reads, writes) = (fixed(read), fixed(write));
+            assert_eq!((reads.len(), writes.len()), (3, 3));
+            assert!(reads.iter().all(|read| writes.iter().all(|write| write.uri != read.uri)));
+        }
+    }
+
+    #[test]
+    fn fresh_requests_never_name_the_same_twice() {
+        for workload in [Workload::KvReadUnknown, Workload::Kv2Create] {
+            let requests = workload.requests(&mounts(), SIZE).unwrap();
+            let Requests::Fresh(fresh) = requests else { panic!("{workload:?}") };
+            let names: HashSet<_> = (0..100).map(|_| fresh.next().unwrap().uri).collect();
+            assert_eq!(names.len(), 100);
+        }
+    }
+
+    #[test]
+    fn without_its_mount_a_workload_is_left_out() {
         assert!(!Workload::CallGo.fits(&mounts()));
         assert!(Workload::CallGo.requests(&mounts(), SIZE).is_err());
         assert!(Workload::LeasedRust.fits(&mounts()));
+        let bare = Mounts { kv2: None, rust: None, ..mounts() };
+        let fitting: Vec<_> = Workload::ALL.into_iter().filter(|w| w.fits(&bare)).collect();
+        assert_eq!(fitting, [Workload::KvRead]);
+        assert!(Workload::Kv2Write.requests(&bare, SIZE).is_err());
     }
 
     #[test]
