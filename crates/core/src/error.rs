@@ -179,9 +179,27 @@ const MAX_SHOWN_BYTES: usize = 4 << 10;
 /// The most warnings of an engine that are shown.
 const MAX_WARNINGS: usize = 64;
 
-/// Text of a plug-in or an outside system as it is shown: printable, on one line, not too long.
+/// Text of a plug-in or an outside system as it is shown: printable, on one line, not too long. The
+/// one exception are lists of errors as Go's engines write them, with each on a line of its own:
+/// clients know that form.
 pub(crate) fn shown(text: &str) -> String {
-    printable(text, MAX_SHOWN_BYTES).into_owned()
+    const ITEM: &str = "\n\t* ";
+    const END: &str = "\n\n";
+    let line = |text: &str| printable(text, MAX_SHOWN_BYTES).into_owned();
+    match text.split_once(ITEM) {
+        Some((head, items)) if text.len() <= MAX_SHOWN_BYTES && heads_a_list(head) => {
+            let (items, end) = items.strip_suffix(END).map_or((items, ""), |items| (items, END));
+            let items: Vec<String> = items.split(ITEM).map(line).collect();
+            format!("{head}{ITEM}{}{end}", items.join(ITEM))
+        }
+        _ => line(text),
+    }
+}
+
+/// Whether a list of errors begins so: `2 errors occurred:`.
+fn heads_a_list(head: &str) -> bool {
+    let count = head.strip_suffix(" errors occurred:").or(head.strip_suffix(" error occurred:"));
+    count.is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The same for an engine's warnings.
