@@ -11,7 +11,9 @@
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
 //! - [`rust_client`]: a Rust client of others
+//! - [`key_shares`]: the arithmetic of key shares is what it was read to be
 //! - [`crash_writes`]: the server killed under load
+//! - [`sealed_memory`]: no key in the memory of a sealed server
 //! - [`wrapping`]: a hundred clients with one wrapping token
 //! - [`crash_issuing`]: server and plug-in killed between the steps of issuing a credential
 
@@ -31,7 +33,9 @@ mod deploy;
 mod described;
 mod engine;
 mod interop;
+mod key_shares;
 mod plugins;
 mod rust_client;
+mod sealed_memory;
 mod tutorial;
 mod wrapping;

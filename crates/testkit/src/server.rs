@@ -114,11 +114,21 @@ impl Site {
             let share = answer.text("keys/0");
             self.keys = Some(Keys { share, root: answer.text("root_token") });
         }
-        let keys = self.keys.clone().unwrap();
-        let answer = sealed.write("sys/unseal", json!({ "key": keys.share })).await.ok();
-        assert_eq!(answer.body.get("sealed"), Some(&false.into()));
-        let api = server.api(&keys.root);
+        self.unseal(&server).await;
+        let api = server.api(&self.keys.as_ref().unwrap().root);
         (server, api)
+    }
+
+    /// Unseals a server on a site that was opened before.
+    pub async fn unseal(&self, server: &ServerProcess) {
+        let share = json!({ "key": self.key_share() });
+        let answer = server.api("").write("sys/unseal", share).await.ok();
+        assert_eq!(answer.body.get("sealed"), Some(&false.into()));
+    }
+
+    /// The one key share of a site that was opened before, in hex.
+    pub fn key_share(&self) -> &str {
+        &self.keys.as_ref().expect("the site was opened").share
     }
 
     /// What all servers on this site have logged.
