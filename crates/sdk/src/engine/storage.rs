@@ -214,8 +214,10 @@ pub enum StorageError {
 }
 
 /// Stands in every text of [`StorageError::TooLarge`]: over the plug-in wire an error is its text.
+#[cfg(any(test, feature = "serve"))]
 const TOO_LARGE: &str = "is larger than the store takes";
 
+#[cfg(any(test, feature = "serve"))]
 impl StorageError {
     /// An error of another host, or one that a plug-in passed on, by its text.
     pub(crate) fn too_large_from(text: &str) -> Option<Self> {
