@@ -9,6 +9,8 @@ use crate::Config;
 const POLICY: &str = "path \"";
 /// So does each of a password policy.
 const PASSWORD_POLICY: &str = "length =";
+/// And a trust file.
+const TRUST_FILE: &str = "plugin \"";
 
 fn book() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src")
@@ -53,7 +55,7 @@ fn every_example_of_the_book_is_accepted() {
                 continue;
             }
             let page = fs::read_to_string(&path).unwrap();
-            let others = [POLICY, PASSWORD_POLICY];
+            let others = [POLICY, PASSWORD_POLICY, TRUST_FILE];
             let all = examples(&page).into_iter();
             let all = all.filter(|it| !others.iter().any(|other| it.starts_with(other)));
             for example in all {

@@ -18,7 +18,7 @@ pub mod reading;
 pub mod requests;
 pub mod storage;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 pub use listener::{Endpoint, ForwardingConfig, ListenerConfig, SocketFile, TlsConfig, TlsVersion};
 pub use plugin::PluginConfig;
@@ -90,7 +90,7 @@ const WITHOUT_EFFECT: [&str; 12] = [
 ];
 /// A log that nobody cuts fills the disk.
 const ROTATION: [&str; 3] = ["log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files"];
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 22] = [
     "storage",
     "backend",
     "listener",
@@ -98,6 +98,8 @@ const KNOWN: [&str; 20] = [
     "plugin_tmpdir",
     "plugin_inherit_env",
     "plugin_allow_scripts",
+    "plugin_trust",
+    "plugin_start_timeout",
     "api_addr",
     "cluster_name",
     "default_lease_ttl",
@@ -217,20 +219,69 @@ impl Config {
     }
 
     /// What the server writes must not lie where it runs programs from: parts of a log are what
-    /// clients sent. To be asked again when a flag has changed a file's place.
+    /// clients sent. Nor may it run programs from where it writes. To be asked again when a flag
+    /// has changed a file's place.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         let Some(plugins) = &self.plugin.directory else { return Ok(()) };
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        for (name, file) in [("log_file", &self.log_file), ("pid_file", &self.pid_file)] {
-            let Some(file) = file else { continue };
-            let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
-            if folder.is_some_and(|folder| real(folder).starts_with(real(plugins))) {
+        let plugins = real_path(plugins);
+        let sockets = self.listeners.iter().filter_map(|listener| match &listener.endpoint {
+            Endpoint::Unix(socket) => Some(("the socket of a listener", socket.path.as_path())),
+            Endpoint::Tcp(_) => None,
+        });
+        let files = [("log_file", &self.log_file), ("pid_file", &self.pid_file)];
+        let files = files.into_iter().filter_map(|(name, file)| Some((name, file.as_deref()?)));
+        for (name, file) in files.chain(sockets) {
+            // A file that is a link is where the link is, and where it leads to.
+            let beside = file.parent().map(real_path);
+            if real_path(file).starts_with(&plugins)
+                || beside.is_some_and(|folder| folder.starts_with(&plugins))
+            {
                 let text = format!("{name} must not lie in the plugin_directory");
+                return Err(ConfigError::new(text));
+            }
+        }
+        let mut folders = Vec::new();
+        if let StorageConfig::Embedded { path, .. } = &self.storage {
+            folders.push(("the storage path", path.clone()));
+        }
+        if let Some(tmpdir) = &self.plugin.tmpdir {
+            folders.push(("the folder of plug-in copies", tmpdir.join(PLUGIN_COPIES)));
+        }
+        for (name, folder) in folders {
+            let folder = real_path(&folder);
+            if folder.starts_with(&plugins) {
+                let text = format!("{name} must not lie in the plugin_directory");
+                return Err(ConfigError::new(text));
+            }
+            if plugins.starts_with(&folder) {
+                let text = format!("the plugin_directory must not lie in {name}");
                 return Err(ConfigError::new(text));
             }
         }
         Ok(())
     }
+}
+
+/// The folder of copies in `plugin_tmpdir`.
+pub const PLUGIN_COPIES: &str = "strongroom-plugins";
+
+/// Where a path leads, as far as it is there: links are followed, and what is missing is appended.
+fn real_path(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(missing)) = (there.canonicalize(), path.strip_prefix(there)) {
+            let mut whole = real;
+            for component in missing.components() {
+                match component {
+                    Component::ParentDir => drop(whole.pop()),
+                    other => whole.push(other),
+                }
+            }
+            // What follows upon a step up may be there again.
+            let has_step_up = missing.components().any(|it| it == Component::ParentDir);
+            return if has_step_up { real_path(&whole) } else { whole };
+        }
+    }
+    path.to_owned()
 }
 
 #[cfg(test)]
@@ -293,6 +344,50 @@ mod tests {
         }
         let whole = format!("{setting}log_file = \"{}\"", alias.display());
         assert!(with(&whole).unwrap_err().contains("log_file must not lie"));
+    }
+
+    #[test]
+    fn cve_2025_6000_store_copies_and_plugins_do_not_lie_in_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir(root.join("plugins")).unwrap();
+        std::os::unix::fs::symlink(root.join("plugins"), root.join("alias")).unwrap();
+        let read = |plugins: &str, data: &str, tmpdir: &str| {
+            let text = format!(
+                "storage \"embedded\" {{ path = \"{0}/{data}\" }}\n\
+                 listener \"tcp\" {{ tls_disable = true }}\n\
+                 plugin_directory = \"{0}/{plugins}\"\nplugin_tmpdir = \"{0}/{tmpdir}\"",
+                root.display()
+            );
+            Config::parse(&text, "t").map(|_| ()).map_err(|error| error.to_string())
+        };
+        read("plugins", "data", "tmp").unwrap();
+        read("tmp/plugins", "data", "tmp").unwrap();
+        for (plugins, data, tmpdir, said) in [
+            ("plugins", "plugins", "tmp", "the storage path must not lie in"),
+            ("plugins", "plugins/data", "tmp", "the storage path must not lie in"),
+            ("plugins", "alias/new/data", "tmp", "the storage path must not lie in"),
+            ("plugins", "new/../alias/data", "tmp", "the storage path must not lie in"),
+            ("data/plugins", "data", "tmp", "must not lie in the storage path"),
+            ("plugins", "data", "plugins", "the folder of plug-in copies must not lie in"),
+            ("plugins", "data", "alias", "the folder of plug-in copies must not lie in"),
+            (
+                "tmp/strongroom-plugins/x",
+                "data",
+                "tmp",
+                "must not lie in the folder of plug-in copies",
+            ),
+        ] {
+            let error = read(plugins, data, tmpdir).unwrap_err();
+            assert!(error.contains(said), "{plugins} {data} {tmpdir}: {error}");
+        }
+        let socket = format!(
+            "storage \"inmem\" {{}}\nlistener \"unix\" {{ address = \"{0}/plugins/s\" }}\n\
+             plugin_directory = \"{0}/plugins\"",
+            root.display()
+        );
+        let error = Config::parse(&socket, "t").unwrap_err().to_string();
+        assert!(error.contains("the socket of a listener must not lie"), "{error}");
     }
 
     #[test]

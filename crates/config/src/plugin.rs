@@ -13,6 +13,8 @@
 
 use std::path::PathBuf;
 
+use strongroom_types::Ttl;
+
 use crate::reading::{ConfigError, Section};
 
 /// Where plug-ins come from, and what they may have.
@@ -20,18 +22,33 @@ use crate::reading::{ConfigError, Section};
 pub struct PluginConfig {
     /// The folder with plug-in binaries; none switches external plug-ins off.
     pub directory: Option<PathBuf>,
-    /// Where private copies of plug-in binaries are kept; none for a place beside the data.
+    /// Where private copies of plug-in binaries and the sockets of plug-ins are kept; none for a
+    /// place beside the data, and the system's folder for temporary files.
     pub tmpdir: Option<PathBuf>,
+    /// A file that lists what may run; none lets run what is registered.
+    pub trust: Option<PathBuf>,
+    /// How long a plug-in may take to write its handshake; zero for the default.
+    pub start_timeout: Ttl,
+    /// Whether the group may write to the folder. No setting: `-dev-plugin-dir` is lenient.
+    pub group_may_write: bool,
     /// Whether plug-ins get the server's whole environment. By default they get a few variables.
     pub inherit_env: bool,
     /// Whether a plug-in may be a script. By default only ELF binaries are run.
     pub allow_scripts: bool,
 }
 
+/// Whoever starts a plug-in has a place among the few that are started at once.
+const LONGEST_START: Ttl = Ttl::from_secs(600);
+
 impl PluginConfig {
     pub(crate) fn merge(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
         section.path("plugin_directory", &mut self.directory)?;
         section.path("plugin_tmpdir", &mut self.tmpdir)?;
+        section.path("plugin_trust", &mut self.trust)?;
+        section.duration("plugin_start_timeout", &mut self.start_timeout)?;
+        if self.start_timeout > LONGEST_START {
+            return Err(section.wrong("plugin_start_timeout", "must not be above 10m"));
+        }
         section.flag("plugin_inherit_env", &mut self.inherit_env)?;
         section.flag("plugin_allow_scripts", &mut self.allow_scripts)
     }
@@ -46,5 +63,22 @@ mod tests {
         let rest = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
         let error = Config::parse(&format!("{rest}plugin_directory = \"plugins\""), "t.hcl");
         assert!(error.unwrap_err().to_string().contains("t.hcl:3:1: plugin_directory: must be"));
+    }
+
+    #[test]
+    fn the_trust_file_and_the_start_timeout_are_read() {
+        let rest = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
+        let read = |text: &str| Config::parse(&format!("{rest}{text}"), "t.hcl");
+        let config = read("plugin_trust = \"/etc/trust.hcl\"\nplugin_start_timeout = \"10s\"");
+        let plugin = config.unwrap().plugin;
+        assert_eq!(plugin.trust.unwrap().to_str(), Some("/etc/trust.hcl"));
+        assert_eq!(plugin.start_timeout.as_secs(), 10);
+        let error = read("plugin_start_timeout = \"1h\"").unwrap_err().to_string();
+        assert!(
+            error.contains("t.hcl:3:1: plugin_start_timeout: must not be above 10m"),
+            "{error}"
+        );
+        let error = read("plugin_trust = \"trust.hcl\"").unwrap_err().to_string();
+        assert!(error.contains("plugin_trust: must be an absolute path"), "{error}");
     }
 }

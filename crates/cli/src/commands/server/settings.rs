@@ -31,9 +31,10 @@ pub(super) fn read(flags: &Server, environment: &Environment) -> Result<Config, 
     if let Some(file) = &flags.log_file {
         let file = std::path::absolute(file).map_err(|error| error.to_string())?;
         config.log_file = Some(file);
-        config.check_files().map_err(|error| error.to_string())?;
     }
     apply(environment, &mut config)?;
+    // Again, since flags and the environment have moved some.
+    config.check_files().map_err(|error| error.to_string())?;
     Ok(config)
 }
 
@@ -59,6 +60,9 @@ fn dev(flags: &Server, environment: &Environment) -> Result<Config, String> {
         let folder = std::path::absolute(folder)
             .map_err(|error| format!("the plug-in folder can't be used: {error}"))?;
         config.plugin.directory = Some(folder);
+        // A developer's first command, with what was just built: on many systems that is open to
+        // the group which its owner alone is in. A server that keeps anything is strict.
+        config.plugin.group_may_write = true;
     }
     Ok(config)
 }
@@ -127,6 +131,40 @@ mod tests {
         let dev = config(&["--dev", &path], &[]).unwrap();
         assert_eq!(dev.plugin.directory, Some(PathBuf::from("/plugins")));
         assert!(config(&[&path], &[]).unwrap_err().contains("storage"));
+    }
+
+    #[test]
+    fn cve_2025_6000_flags_and_the_environment_move_nothing_into_the_plugin_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        let directory = format!("--dev-plugin-dir={}", plugins.display());
+        for place in ["plugins/server.log", "plugins", "plugins/../plugins/server.log"] {
+            let log = format!("--log-file={}", folder.path().join(place).display());
+            let error = config(&["--dev", &directory, &log], &[]).unwrap_err();
+            assert!(error.contains("log_file must not lie in the plugin_directory"), "{error}");
+        }
+        let log = format!("--log-file={}", folder.path().join("server.log").display());
+        config(&["--dev", &directory, &log], &[]).unwrap();
+        let file = folder.path().join("server.hcl");
+        let text = format!(
+            "storage \"raft\" {{ path = \"{0}/data\" }}\nplugin_directory = \"{0}/plugins\"\n\
+             listener \"tcp\" {{ tls_disable = true }}",
+            folder.path().display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let file = format!("--config={}", file.display());
+        config(&[&file], &[]).unwrap();
+        let inside = plugins.join("data").display().to_string();
+        let error = config(&[&file], &[("VAULT_RAFT_PATH", &inside)]).unwrap_err();
+        assert!(error.contains("the storage path must not lie in"), "{error}");
+    }
+
+    #[test]
+    fn only_a_dev_plugin_folder_may_be_open_to_the_group() {
+        let dev = config(&["--dev", "--dev-plugin-dir=/plugins"], &[]).unwrap();
+        assert!(dev.plugin.group_may_write);
+        assert!(!config(&["--dev"], &[]).unwrap().plugin.group_may_write);
     }
 
     #[test]
