@@ -135,6 +135,13 @@ async fn what_is_no_plug_in_is_refused_with_its_reason() {
     let mut site = Site::new("");
     let (server, api) = site.open().await;
     let digest = site.install(std::path::Path::new("/bin/true"));
+    // The same program with another processor in its header: what the kernel refuses must not be
+    // run by a shell.
+    let mut foreign = std::fs::read("/bin/true").unwrap();
+    foreign[18..20].copy_from_slice(&243_u16.to_le_bytes());
+    let foreign_file = site.plugins().with_file_name("foreign");
+    std::fs::write(&foreign_file, &foreign).unwrap();
+    let foreign = site.install(&foreign_file);
     let try_it = |body: serde_json::Value| {
         let api = api.clone();
         async move { api.write("sys/plugins/catalog/secret/odd", body).await }
@@ -146,6 +153,14 @@ async fn what_is_no_plug_in_is_refused_with_its_reason() {
         (
             json!({ "sha256": digest, "command": "true", "env": ["LD_PRELOAD=hunter2"] }),
             "LD_PRELOAD",
+        ),
+        (
+            json!({ "sha256": digest, "command": "true", "env": ["OPENSSL_CONF=hunter2"] }),
+            "OPENSSL_CONF configures a cryptographic library",
+        ),
+        (
+            json!({ "sha256": foreign, "command": "foreign" }),
+            "it was built for riscv64 (64 bits, little-endian) and this server runs on",
         ),
         (json!({ "sha256": "zz", "command": "true" }), ""),
         (json!({ "command": "true" }), "missing SHA-256 value"),

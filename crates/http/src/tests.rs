@@ -42,6 +42,7 @@ impl Plugins for NoPlugins {
         Err(PluginError::Start("there are none".to_owned()))
     }
     fn renew(&self, _: PluginType, _: &str) {}
+    async fn remove_copies_but(&self, _: Vec<PluginSpec>) {}
     async fn open(
         &self,
         _: &PluginSpec,

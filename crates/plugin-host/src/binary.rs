@@ -1,13 +1,20 @@
 //! The file that was hashed is the file that runs.
 //!
-//! A binary is copied, while it is hashed, into a folder that only the server's user can reach, and
-//! the copy is what is started, hashed again at each launch. So whoever can replace files in the
-//! plug-in folder can't change what runs, and a mount goes on with the very binary it was enabled
-//! with when the file in the plug-in folder is a newer one. Where the folder of copies does not
-//! allow programs to be run, the descriptor that was hashed is started instead.
+//! A binary is copied, while it is hashed, into a folder that only the server's user can reach. The
+//! copy is named by the command and the digest that were registered, and stays: a mount goes on
+//! with the very binary it was enabled with when the file in the plug-in folder is a newer one.
+//! What a process runs is made of the copy at each launch, while that is hashed again: a
+//! [`LaunchFile`], which nobody else can open. So neither whoever can replace files in the plug-in
+//! folder nor a plug-in that writes to the copies can change what runs. Where the folder of copies
+//! does not allow programs to be run, the descriptor of the original that was hashed is executed
+//! instead.
+//!
+//! A digest alone starts nothing. At each launch the plug-in folder must be there and fit, and must
+//! hold a fit file of the registered name.
 //!
 //! Everything here blocks.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -21,7 +28,9 @@ use strongroom_crypto::digest::{Sha256, Sha256Digest};
 use strongroom_types::Entropy;
 use subtle::ConstantTimeEq;
 
+use crate::elf;
 use crate::error::Error;
+use crate::launch_file::{LaunchFile, UNFINISHED};
 use crate::spec::Spec;
 
 /// The folder of plug-ins, and the private copies of what was run from it.
@@ -31,19 +40,22 @@ pub struct Binaries {
     pub directory: PathBuf,
     /// Where copies are kept. Made when it is needed.
     pub copies: PathBuf,
-    /// Whether something else than ELF may be run.
+    /// Whether scripts may be run beside ELF programs.
     pub allow_scripts: bool,
+    /// Whether the group of the server's process may write to the folder and its files, with a
+    /// warning.
+    pub group_may_write: bool,
     /// For the names of unfinished copies.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// What to start.
+/// What to start: a file that was hashed.
 #[derive(Debug)]
-pub enum Program {
-    /// A private copy.
-    Copy(PathBuf),
-    /// The hashed file itself.
-    Descriptor(OwnedFd),
+pub struct Program {
+    /// It.
+    pub file: OwnedFd,
+    /// Whether an interpreter must be able to read it.
+    pub is_script: bool,
 }
 
 /// Whether a copy will do.
@@ -56,34 +68,46 @@ pub enum Source {
 }
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+const GROUP_WRITES: u32 = 0o020;
 const OPEN_TO_OTHERS: u32 = 0o077;
-const ELF: &[u8] = b"\x7fELF";
+/// What a script begins with.
+const SHEBANG: &[u8] = b"#!";
+/// The name of a copy is that of the command and its digest.
+const LONGEST_COMMAND_BYTES: usize = 180;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 impl Binaries {
     /// Makes sure that what the spec names is what was registered.
     pub fn verify(&self, spec: &Spec, source: Source) -> Result<Program, Error> {
         let expected = digest_of(spec)?;
-        let copies = self.prepare_copies()?;
-        if let Copies::Usable = copies {
-            let path = self.copies.join(&spec.sha256);
-            if source == Source::AnyCopy && self.is_intact(&path, &expected) {
-                return Ok(Program::Copy(path));
-            }
-            let original = self.open_original(&spec.command)?;
-            self.copy(original, &path, spec, &expected)?;
-            return Ok(Program::Copy(path));
+        let original = self.open_original(&spec.command)?;
+        let Copies::Usable = self.prepare_copies()? else {
+            return self.take_original(original, spec, &expected);
+        };
+        if source == Source::AnyCopy
+            && let Some(program) = self.launch_copy(spec, &expected)?
+        {
+            return Ok(program);
         }
+        self.launch_original(original, spec, &expected)
+    }
+
+    fn take_original(
+        &self,
+        mut original: File,
+        spec: &Spec,
+        expected: &Sha256Digest,
+    ) -> Result<Program, Error> {
         tracing::warn!(
             folder = %self.copies.display(),
-            "programs can't be run from the folder of plug-in copies; the original is run, \
-             which must not be written to while it runs"
+            "programs can't be run from the folder of plug-in copies; the original is run, which \
+             must not be written to while it runs, and other plug-ins can read the memory of its \
+             process"
         );
-        let mut original = self.open_original(&spec.command)?;
         let seen = read_through(&mut original, &mut io::sink())
             .map_err(|error| unreadable(&spec.command, &error))?;
-        self.judge(spec, &seen, &expected, true)?;
-        Ok(Program::Descriptor(original.into()))
+        let is_script = self.judge(spec, &seen, expected, &original)?;
+        Ok(Program { file: original.into(), is_script })
     }
 
     /// Opens a file that lies directly in the plug-in folder and that nobody but root and we can
@@ -97,11 +121,14 @@ impl Binaries {
         let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else {
             return Err(refused("it must be the name of a file in the plug-in folder"));
         };
+        if command.len() > LONGEST_COMMAND_BYTES {
+            return Err(refused("its name is longer than 180 bytes"));
+        }
         let folder = fs::canonicalize(&self.directory)
             .map_err(|error| unfit(PLUGINS, &self.directory, &error.to_string()))?;
         let metadata =
             fs::metadata(&folder).map_err(|error| unfit(PLUGINS, &folder, &error.to_string()))?;
-        check_owner(&metadata).map_err(|reason| unfit(PLUGINS, &folder, reason))?;
+        self.check_writers(&folder, &metadata).map_err(|reason| unfit(PLUGINS, &folder, reason))?;
         let path =
             fs::canonicalize(folder.join(command)).map_err(|error| unreadable(command, &error))?;
         if path.parent() != Some(&*folder) {
@@ -118,18 +145,63 @@ impl Binaries {
         if !metadata.is_file() {
             return Err(refused("it is not a file"));
         }
-        check_owner(&metadata).map_err(refused)?;
+        self.check_writers(&path, &metadata).map_err(refused)?;
         Ok(file)
     }
 
-    fn copy(
+    /// A developer's files may be open to the group that many systems give each user alone.
+    fn check_writers(&self, path: &Path, metadata: &fs::Metadata) -> Result<(), &'static str> {
+        let refusal = match check_owner(metadata) {
+            Ok(()) => return Ok(()),
+            Err(reason) => reason,
+        };
+        let is_of_our_group = metadata.gid() == rustix::process::getegid().as_raw();
+        if !self.group_may_write || !is_of_our_group {
+            return Err(refusal);
+        }
+        check_owner_of(metadata.uid(), metadata.mode() & !GROUP_WRITES)?;
+        tracing::warn!(
+            path = %path.display(),
+            "the group may write to this, which only -dev-plugin-dir allows: chmod g-w"
+        );
+        Ok(())
+    }
+
+    /// From the copy that was made when it was registered. `None` if there is none that is ours and
+    /// what it should be; then it is made again.
+    fn launch_copy(&self, spec: &Spec, expected: &Sha256Digest) -> Result<Option<Program>, Error> {
+        let path = self.copies.join(copy_name(spec));
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
+        let flags = i32::try_from(flags).unwrap_or_default();
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+        // Whatever keeps it from being opened, the original will do.
+        let Ok(mut copy) = opened else { return Ok(None) };
+        let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
+        let metadata = copy.metadata().map_err(failed)?;
+        let is_ours = metadata.is_file() && check_owner(&metadata).is_ok();
+        let mut launch = LaunchFile::create(&self.copies, &*self.entropy).map_err(failed)?;
+        let seen = read_through(&mut copy, &mut launch).map_err(failed)?;
+        if !is_ours || !bool::from(seen.digest.ct_eq(expected)) {
+            tracing::error!(
+                copy = %path.display(),
+                "a private copy of a plug-in was changed; it is replaced by the original"
+            );
+            return Ok(None);
+        }
+        let is_script = self.judge(spec, &seen, expected, launch.file())?;
+        let file = launch.finish(is_script).map_err(failed)?;
+        Ok(Some(Program { file, is_script }))
+    }
+
+    /// Makes the copy that stays, and the file that is run.
+    fn launch_original(
         &self,
         mut original: File,
-        to: &Path,
         spec: &Spec,
         expected: &Sha256Digest,
-    ) -> Result<(), Error> {
+    ) -> Result<Program, Error> {
         let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
+        let mut launch = LaunchFile::create(&self.copies, &*self.entropy).map_err(failed)?;
         let unfinished = self.copies.join(format!("{}.{UNFINISHED}", self.entropy.base62(16)));
         let outcome = (|| {
             let mut copy = OpenOptions::new()
@@ -138,69 +210,52 @@ impl Binaries {
                 .mode(0o500)
                 .open(&unfinished)
                 .map_err(failed)?;
-            let seen = read_through(&mut original, &mut copy).map_err(failed)?;
-            self.judge(spec, &seen, expected, false)?;
+            let mut both = Both(&mut copy, &mut launch);
+            let seen = read_through(&mut original, &mut both).map_err(failed)?;
+            let is_script = self.judge(spec, &seen, expected, launch.file())?;
             // What has its name must have its content, also after the power fails: the original
             // may be another by then.
             copy.sync_all().map_err(failed)?;
             drop(copy);
-            fs::rename(&unfinished, to).map_err(failed)?;
-            File::open(&self.copies).and_then(|folder| folder.sync_all()).map_err(failed)
+            fs::rename(&unfinished, self.copies.join(copy_name(spec))).map_err(failed)?;
+            File::open(&self.copies).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            Ok::<_, Error>(is_script)
         })();
         if outcome.is_err() {
             // It may not have been made at all.
             let _ = fs::remove_file(&unfinished);
         }
-        outcome
+        let is_script = outcome?;
+        let file = launch.finish(is_script).map_err(failed)?;
+        Ok(Program { file, is_script })
     }
 
+    /// Judges content that is also in `file`; says whether it is a script.
     fn judge(
         &self,
         spec: &Spec,
         seen: &Seen,
         expected: &Sha256Digest,
-        by_descriptor: bool,
-    ) -> Result<(), Error> {
+        file: &File,
+    ) -> Result<bool, Error> {
         let command = spec.command.clone();
         if !bool::from(seen.digest.ct_eq(expected)) {
             return Err(Error::Checksum { command });
         }
-        if seen.is_elf {
-            return Ok(());
+        let refused = |reason: String| Err(Error::Command { command, reason });
+        if seen.start.starts_with(elf::MAGIC) {
+            return elf::check(file)
+                .map_or_else(|error| refused(error.to_string()), |()| Ok(false));
         }
-        let reason = if !self.allow_scripts {
-            "it is not an ELF program; other kinds need plugin_allow_scripts = true"
-        } else if by_descriptor {
-            "a script can't be run where the folder of copies allows no programs; set plugin_tmpdir"
-        } else {
-            return Ok(());
-        };
-        Err(Error::Command { command, reason: reason.to_owned() })
-    }
-
-    /// Whether the copy is there, ours, and what it should be. One that isn't is replaced.
-    fn is_intact(&self, path: &Path, expected: &Sha256Digest) -> bool {
-        let checked = (|| {
-            let mut copy = OpenOptions::new().read(true).open(path)?;
-            let metadata = copy.metadata()?;
-            let ours = metadata.is_file() && check_owner(&metadata).is_ok();
-            let seen = read_through(&mut copy, &mut io::sink())?;
-            Ok::<_, io::Error>(
-                ours && bool::from(seen.digest.ct_eq(expected))
-                    && (seen.is_elf || self.allow_scripts),
-            )
-        })();
-        match checked {
-            Ok(true) => true,
-            Ok(false) => {
-                tracing::error!(
-                    copy = %path.display(),
-                    "a private copy of a plug-in was changed; it is replaced by the original"
-                );
-                false
-            }
-            Err(_) => false,
+        if !self.allow_scripts {
+            let reason = "it is not an ELF program; scripts need plugin_allow_scripts = true";
+            return refused(reason.to_owned());
         }
+        if !seen.start.starts_with(SHEBANG) {
+            let reason = "it is neither an ELF program nor a script that begins with #!";
+            return refused(reason.to_owned());
+        }
+        Ok(true)
     }
 
     fn prepare_copies(&self) -> Result<Copies, Error> {
@@ -228,13 +283,49 @@ impl Binaries {
 
     /// Removes copies that were never finished. Nobody else may be making some.
     pub fn remove_unfinished(&self) {
+        self.remove(|name| Path::new(name).extension().is_some_and(|it| it == UNFINISHED));
+    }
+
+    /// Removes the copies that none of these needs. What is removed while it is still needed is
+    /// made again from the original.
+    pub fn remove_all_but(&self, needed: &BTreeSet<String>) {
+        self.remove(|name| {
+            let is_copy = name.len() >= DIGEST_DIGITS
+                && name.bytes().rev().take(DIGEST_DIGITS).all(|byte| byte.is_ascii_hexdigit());
+            is_copy && !needed.contains(name)
+        });
+    }
+
+    fn remove(&self, unneeded: impl Fn(&str) -> bool) {
         let Ok(entries) = fs::read_dir(&self.copies) else { return };
         for entry in entries.flatten() {
-            if entry.path().extension().is_some_and(|it| it == UNFINISHED) {
-                // It will be tried again at the next start.
+            if entry.file_name().to_str().is_some_and(&unneeded) {
+                // It will be tried again.
                 let _ = fs::remove_file(entry.path());
             }
         }
+    }
+}
+
+/// The name of the copy of what was registered: a digest alone finds nothing.
+pub fn copy_name(spec: &Spec) -> String {
+    format!("{}-{}", spec.command, spec.sha256.to_ascii_lowercase())
+}
+
+const DIGEST_DIGITS: usize = 64;
+
+/// Writes to two.
+struct Both<'a>(&'a mut File, &'a mut LaunchFile);
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        self.1.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -245,8 +336,6 @@ fn unfit(role: &'static str, folder: &Path, reason: &str) -> Error {
     Error::Folder { role, folder: folder.to_owned(), reason: reason.to_owned() }
 }
 
-const UNFINISHED: &str = "unfinished";
-
 enum Copies {
     Usable,
     /// The file system is mounted so that nothing on it runs.
@@ -255,7 +344,8 @@ enum Copies {
 
 struct Seen {
     digest: Sha256Digest,
-    is_elf: bool,
+    /// Its first few bytes.
+    start: Vec<u8>,
 }
 
 fn read_through(from: &mut File, to: &mut dyn Write) -> io::Result<Seen> {
@@ -270,22 +360,26 @@ fn read_through(from: &mut File, to: &mut dyn Write) -> io::Result<Seen> {
             Err(error) => return Err(error),
         };
         let part = chunk.get(..read).unwrap_or_default();
-        if start.len() < ELF.len() {
-            start.extend(part.iter().take(ELF.len() - start.len()));
+        if start.len() < elf::MAGIC.len() {
+            start.extend(part.iter().take(elf::MAGIC.len() - start.len()));
         }
         digest.update(part);
         to.write_all(part)?;
     }
-    Ok(Seen { digest: digest.finish(), is_elf: start == ELF })
+    Ok(Seen { digest: digest.finish(), start })
 }
 
-fn check_owner(metadata: &fs::Metadata) -> Result<(), &'static str> {
+pub(crate) fn check_owner(metadata: &fs::Metadata) -> Result<(), &'static str> {
+    check_owner_of(metadata.uid(), metadata.mode())
+}
+
+fn check_owner_of(user: u32, mode: u32) -> Result<(), &'static str> {
     let ours = rustix::process::geteuid().as_raw();
-    if metadata.uid() != 0 && metadata.uid() != ours {
+    if user != 0 && user != ours {
         return Err("it belongs to another user than root or the server's");
     }
-    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-        return Err("its group or others may write to it");
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err("its group or others may write to it (chmod go-w)");
     }
     Ok(())
 }
@@ -303,168 +397,4 @@ fn digest_of(spec: &Spec) -> Result<Sha256Digest, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use data_encoding::HEXLOWER;
-    use strongroom_crypto::digest::sha256;
-    use strongroom_types::entropy::SeededEntropy;
-
-    use super::*;
-
-    struct Place {
-        binaries: Binaries,
-        root: tempfile::TempDir,
-    }
-
-    const PROGRAM: &[u8] = b"\x7fELF and the rest";
-
-    fn place() -> Place {
-        let root = tempfile::tempdir().unwrap();
-        let (directory, copies) = (root.path().join("plugins"), root.path().join("copies"));
-        fs::create_dir(&directory).unwrap();
-        set_mode(&directory, 0o755);
-        let entropy = Arc::new(SeededEntropy::new(1));
-        let binaries = Binaries { directory, copies, allow_scripts: false, entropy };
-        let place = Place { binaries, root };
-        place.put("custom", PROGRAM);
-        place
-    }
-
-    impl Place {
-        fn put(&self, name: &str, content: &[u8]) {
-            let path = self.binaries.directory.join(name);
-            fs::write(&path, content).unwrap();
-            set_mode(&path, 0o755);
-        }
-
-        fn verify(&self, command: &str, content: &[u8]) -> Result<Program, Error> {
-            self.binaries.verify(&spec(command, content), Source::Original)
-        }
-
-        fn refusal(&self, command: &str) -> String {
-            self.verify(command, PROGRAM).unwrap_err().to_string()
-        }
-    }
-
-    fn spec(command: &str, content: &[u8]) -> Spec {
-        Spec {
-            name: "custom".to_owned(),
-            kind: "secret",
-            version: String::new(),
-            command: command.to_owned(),
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256: HEXLOWER.encode(&sha256(content)),
-        }
-    }
-
-    fn set_mode(path: &Path, mode: u32) {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-
-    fn path_of(program: Program) -> PathBuf {
-        match program {
-            Program::Copy(path) => path,
-            Program::Descriptor(_) => panic!("the folder allows programs"),
-        }
-    }
-
-    #[test]
-    fn what_runs_is_a_private_copy() {
-        let place = place();
-        let copy = path_of(place.verify("custom", PROGRAM).unwrap());
-        assert_eq!(fs::read(&copy).unwrap(), PROGRAM);
-        assert_eq!(fs::metadata(&copy).unwrap().mode() & 0o777, 0o500);
-        assert_eq!(fs::metadata(&place.binaries.copies).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(fs::read_dir(&place.binaries.copies).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_mount_goes_on_with_its_copy_and_a_registration_does_not() {
-        let place = place();
-        let copy = path_of(place.verify("custom", PROGRAM).unwrap());
-        place.put("custom", b"\x7fELF of another day");
-        let again = place.binaries.verify(&spec("custom", PROGRAM), Source::AnyCopy).unwrap();
-        assert_eq!(path_of(again), copy);
-        assert!(place.refusal("custom").contains("checksums did not match"));
-        assert_eq!(
-            fs::read_dir(&place.binaries.copies).unwrap().count(),
-            1,
-            "nothing stays behind"
-        );
-    }
-
-    #[test]
-    fn a_copy_that_was_changed_is_not_run() {
-        let place = place();
-        let copy = path_of(place.verify("custom", PROGRAM).unwrap());
-        set_mode(&copy, 0o700);
-        fs::write(&copy, b"\x7fELF of a thief").unwrap();
-        let again = place.binaries.verify(&spec("custom", PROGRAM), Source::AnyCopy).unwrap();
-        assert_eq!(fs::read(path_of(again)).unwrap(), PROGRAM);
-        fs::write(place.binaries.directory.join("custom"), b"\x7fELF other").unwrap();
-        set_mode(&copy, 0o700);
-        fs::write(&copy, b"\x7fELF of a thief").unwrap();
-        let refused = place.binaries.verify(&spec("custom", PROGRAM), Source::AnyCopy);
-        assert!(refused.unwrap_err().to_string().contains("checksums did not match"));
-    }
-
-    #[test]
-    fn only_files_directly_in_the_folder_are_run() {
-        let place = place();
-        let outside = place.root.path().join("outside");
-        fs::write(&outside, PROGRAM).unwrap();
-        set_mode(&outside, 0o755);
-        let plugins = &place.binaries.directory;
-        symlink(&outside, plugins.join("out")).unwrap();
-        symlink("custom", plugins.join("alias")).unwrap();
-        fs::create_dir(plugins.join("folder")).unwrap();
-        for command in ["out", "folder", "../outside", "/etc/passwd", "a/../custom", "", ".", ".."]
-        {
-            let error = place.verify(command, PROGRAM).unwrap_err();
-            assert!(matches!(error, Error::Command { .. }), "{command}: {error}");
-        }
-        place.verify("alias", PROGRAM).unwrap();
-    }
-
-    #[test]
-    fn what_others_may_write_is_not_run() {
-        let place = place();
-        let (folder, file) =
-            (place.binaries.directory.clone(), place.binaries.directory.join("custom"));
-        for mode in [0o775, 0o757] {
-            set_mode(&file, mode);
-            assert!(place.refusal("custom").contains("may write to it"), "file {mode:o}");
-            set_mode(&file, 0o755);
-            set_mode(&folder, mode);
-            assert!(place.refusal("custom").contains("may write to it"), "folder {mode:o}");
-            set_mode(&folder, 0o755);
-        }
-        place.verify("custom", PROGRAM).unwrap();
-        set_mode(&place.binaries.copies, 0o750);
-        assert!(place.refusal("custom").contains("others than its owner"));
-    }
-
-    #[test]
-    fn scripts_are_run_only_when_allowed() {
-        let mut place = place();
-        let script = b"#!/bin/sh\n";
-        place.put("script", script);
-        let refused = place.verify("script", script).unwrap_err().to_string();
-        assert!(refused.contains("plugin_allow_scripts"), "{refused}");
-        place.binaries.allow_scripts = true;
-        place.verify("script", script).unwrap();
-    }
-
-    #[test]
-    fn unfinished_copies_go_at_the_start() {
-        let place = place();
-        let copy = path_of(place.verify("custom", PROGRAM).unwrap());
-        fs::write(place.binaries.copies.join("x.unfinished"), "x").unwrap();
-        place.binaries.remove_unfinished();
-        let left: Vec<_> = fs::read_dir(&place.binaries.copies).unwrap().flatten().collect();
-        assert_eq!(left.len(), 1);
-        assert_eq!(left[0].path(), copy);
-    }
-}
+mod tests;

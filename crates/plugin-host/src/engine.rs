@@ -59,7 +59,7 @@ struct Life {
 
 /// How long each step of setting up may take, and all of them.
 const SET_UP: Duration = Duration::from_secs(30);
-const ALL_OF_SET_UP: Duration = Duration::from_secs(60);
+const ALL_OF_SET_UP: Duration = Duration::from_secs(45);
 /// How long initialising may take after a restart.
 const INITIALIZE: Duration = Duration::from_secs(60);
 /// How long a request waits for a restart, at most.

@@ -12,6 +12,7 @@ use strongroom_plugin_protocol::handshake::versions::{BACKEND_V5, Offer};
 use strongroom_plugin_protocol::handshake::{MagicCookie, ServerVariable};
 
 use crate::error::Error;
+use crate::variable_rules::refused_class;
 
 /// Variables of the server that plug-ins get too. Everything else may be the server's secret.
 const PASSED_ON: &[&str] = &[
@@ -30,11 +31,6 @@ const PASSED_ON: &[&str] = &[
     "https_proxy",
     "no_proxy",
 ];
-
-/// With these a registration could make the loader or the C library run other code than was
-/// hashed.
-const LOADER: &[&str] = &["GLIBC_TUNABLES", "GCONV_PATH"];
-const LOADER_PREFIX: &str = "LD_";
 
 const MOST_VARIABLES: usize = 256;
 const LONGEST_BYTES: usize = 64 * 1024;
@@ -76,14 +72,11 @@ impl HostEnvironment {
         Self { variables, version: version.to_owned() }
     }
 
-    /// The whole environment of a process. `added` is what its registration holds.
-    pub fn of_process(
-        &self,
-        added: &[String],
-        told: &Told<'_>,
-    ) -> Result<BTreeMap<OsString, OsString>, Error> {
+    /// The whole environment of a process. `added` is what its registration holds, as
+    /// [`check`] lets it through.
+    pub fn of_process(&self, added: &[String], told: &Told<'_>) -> BTreeMap<OsString, OsString> {
         let mut all = self.variables.clone();
-        for (name, value) in check(added)? {
+        for (name, value) in added.iter().filter_map(|entry| entry.split_once('=')) {
             all.insert(name.into(), value.into());
         }
         let mut set = |name: &str, value: OsString| {
@@ -106,13 +99,14 @@ impl HostEnvironment {
         set(names::MAX_PORT, most.to_string().into());
         set(names::CLIENT_CERT, told.certificate.into());
         set(names::UNIX_SOCKET_DIR, told.socket_folder.into());
-        Ok(all)
+        all
     }
 }
 
-/// Checks what a registration adds: `NAME=value` each, and no name that the host, the loader or
-/// the C library listens to. Errors name the variable and never its value.
-pub fn check(added: &[String]) -> Result<Vec<(&str, &str)>, Error> {
+/// Checks what a registration adds: `NAME=value` each, and no name that the host listens to or that
+/// [is refused](crate::variable_rules), unless `is_trusted` knows it where a trust file may allow
+/// it. Errors name the variable and never its value.
+pub fn check(added: &[String], is_trusted: impl Fn(&str) -> bool) -> Result<(), Error> {
     let refuse = |reason: String| Err(Error::Environment(reason));
     if added.len() > MOST_VARIABLES || added.iter().map(String::len).sum::<usize>() > LONGEST_BYTES
     {
@@ -120,7 +114,6 @@ pub fn check(added: &[String]) -> Result<Vec<(&str, &str)>, Error> {
             "it has more than {MOST_VARIABLES} variables or {LONGEST_BYTES} bytes"
         ));
     }
-    let mut pairs = Vec::with_capacity(added.len());
     for (index, entry) in added.iter().enumerate() {
         let Some((name, value)) = entry.split_once('=').filter(|(name, _)| is_name(name)) else {
             return refuse(format!("entry {} is not of the form NAME=value", index + 1));
@@ -131,12 +124,21 @@ pub fn check(added: &[String]) -> Result<Vec<(&str, &str)>, Error> {
         if names::is_reserved(name) {
             return refuse(format!("{name} is set by the server itself"));
         }
-        if name.starts_with(LOADER_PREFIX) || LOADER.contains(&name) {
-            return refuse(format!("{name} would change which code runs"));
+        if let Some(class) = refused_class(name)
+            && !(class.trust_file_may_allow && is_trusted(name))
+        {
+            let advice = if class.trust_file_may_allow {
+                "; set it for the server, or allow it in the plugin_trust file"
+            } else {
+                ""
+            };
+            return refuse(format!(
+                "{name} configures {} and may not be set by a registration{advice}",
+                class.configures
+            ));
         }
-        pairs.push((name, value));
     }
-    Ok(pairs)
+    Ok(())
 }
 
 fn is_name(name: &str) -> bool {
@@ -163,8 +165,9 @@ mod tests {
 
     fn made(inherit: bool, added: &[&str]) -> BTreeMap<OsString, OsString> {
         let added: Vec<_> = added.iter().map(|it| (*it).to_owned()).collect();
+        check(&added, |_| true).unwrap();
         let told = Told { certificate: "PEM", socket_folder: Path::new("/s") };
-        HostEnvironment::new(server(), inherit, "2.4.0").of_process(&added, &told).unwrap()
+        HostEnvironment::new(server(), inherit, "2.4.0").of_process(&added, &told)
     }
 
     fn get<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {
@@ -204,12 +207,8 @@ mod tests {
     }
 
     #[test]
-    fn what_could_run_other_code_is_refused_without_its_value() {
+    fn what_the_server_sets_is_refused_without_its_value() {
         for entry in [
-            "LD_PRELOAD=hunter2",
-            "LD_AUDIT=hunter2",
-            "GLIBC_TUNABLES=hunter2",
-            "GCONV_PATH=hunter2",
             "VAULT_UNWRAP_TOKEN=hunter2",
             "BAO_VERSION=hunter2",
             "PLUGIN_UNIX_SOCKET_DIR=hunter2",
@@ -219,9 +218,44 @@ mod tests {
             "A B=hunter2",
             "A=hunter2\0",
         ] {
-            let error = check(&[entry.to_owned()]).unwrap_err().to_string();
+            let error = check(&[entry.to_owned()], |_| true).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
-        assert!(check(&vec!["A=1".to_owned(); MOST_VARIABLES + 1]).is_err());
+        assert!(check(&vec!["A=1".to_owned(); MOST_VARIABLES + 1], |_| true).is_err());
+    }
+
+    #[test]
+    fn sr_2026_12_a_registration_configures_no_loader_interpreter_or_crypto_module() {
+        for name in [
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "GLIBC_TUNABLES",
+            "GCONV_PATH",
+            "LOCPATH",
+            "OPENSSL_CONF",
+            "OPENSSL_MODULES",
+            "OPENSSL_ENGINES",
+            "SSLKEYLOGFILE",
+            "BASH_ENV",
+            "ENV",
+            "PYTHONPATH",
+            "PERL5OPT",
+            "NODE_OPTIONS",
+            "RUBYOPT",
+            "JAVA_TOOL_OPTIONS",
+            "GODEBUG",
+            "HOSTALIASES",
+        ] {
+            let error = check(&[format!("{name}=hunter2")], |_| true).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} configures")), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        for name in ["SSL_CERT_FILE", "PATH"] {
+            let added = [format!("{name}=/x")];
+            let error = check(&added, |_| false).unwrap_err().to_string();
+            assert!(error.contains("allow it in the plugin_trust file"), "{error}");
+            check(&added, |asked| asked == name).unwrap();
+        }
+        check(&["HTTPS_PROXY=http://p".to_owned(), "AWS_REGION=eu".to_owned()], |_| false).unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Why a plug-in can't be run.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use strongroom_sdk::wire::SetUpError;
 /// Why a plug-in can't be run.
 ///
 /// The text may reach every client of a mount. So it has no path of this machine and nothing that
-/// a plug-in printed; those are in the log, with [`details`](Self::details).
+/// a plug-in printed; those are in the log, with [`details`](Self::details), and in what whoever
+/// registers a plug-in is told, by [`explanation`](Self::explanation).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -45,13 +47,36 @@ pub enum Error {
     /// The environment of a registration holds what it must not.
     #[error("the plug-in's environment can't be used: {0}")]
     Environment(String),
+    /// The arguments of a registration can't be passed on.
+    #[error("the plug-in's arguments can't be used: {0}")]
+    Arguments(String),
+    /// The operator's list of what may run doesn't allow it.
+    #[error(
+        "the plug-in {plugin} may not be run: the plugin_trust file doesn't allow it: {reason}"
+    )]
+    Untrusted {
+        /// Name and version.
+        plugin: String,
+        /// What the list lacks.
+        reason: String,
+    },
+    /// The operator's list of what may run can't be used, so nothing is run.
+    #[error("the plugin_trust file can't be used; the server's log says why")]
+    TrustFile {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong with it, with its name and line.
+        reason: String,
+    },
     /// It was started, and did not become a plug-in.
-    #[error("the plug-in {plugin} did not start: {reason}; the server's log says more")]
+    #[error("the plug-in {plugin} did not start: {reason}{}", evidence.where_it_is())]
     Start {
         /// Name and version.
         plugin: String,
         /// What happened.
         reason: Arc<StartFailure>,
+        /// What it wrote.
+        evidence: Evidence,
     },
     /// It runs, and the instance could not be set up.
     #[error("{}", of_set_up(.0))]
@@ -74,13 +99,14 @@ impl Error {
     /// own trouble, or that of its machine.
     pub fn is_of_the_plugin(&self) -> bool {
         match self {
-            Self::Command { .. } | Self::Checksum { .. } | Self::Environment(_) => true,
+            Self::Command { .. } | Self::Checksum { .. } => true,
+            Self::Environment(_) | Self::Arguments(_) | Self::Untrusted { .. } => true,
             Self::SetUp(error) => {
                 !matches!(**error, SetUpError::Offer(_) | SetUpError::Instance(_))
             }
             Self::Failed { .. } => true,
             Self::Start { reason, .. } => reason.is_of_the_plugin(),
-            Self::Folder { .. } | Self::Closed => false,
+            Self::Folder { .. } | Self::TrustFile { .. } | Self::Closed => false,
         }
     }
 
@@ -90,13 +116,53 @@ impl Error {
             Self::Folder { role, folder, reason } => {
                 format!("the {role} {}: {reason}", folder.display())
             }
-            Self::Start { reason, .. } => {
-                let cause = reason.source().map(|cause| format!(": {cause}"));
-                format!("{reason}{}", cause.unwrap_or_default())
-            }
+            Self::TrustFile { reason, .. } => format!("the plugin_trust file {reason}"),
+            Self::Start { reason, .. } => reason.details(),
             Self::SetUp(error) => error.to_string(),
             other => other.to_string(),
         }
+    }
+}
+
+impl Error {
+    /// The text for whoever registers a plug-in, and so may know all there is: with paths, what it
+    /// printed, and what to do next.
+    pub fn explanation(&self) -> String {
+        let Self::Start { plugin, reason, evidence } = self else { return self.details() };
+        let mut text = format!("the plug-in {plugin} did not start: {}", reason.details());
+        if !evidence.first_line.is_empty() {
+            let _ = write!(text, "; the first line that it wrote: {:?}", evidence.first_line);
+        }
+        if !evidence.last_lines.is_empty() {
+            let lines = evidence.last_lines.join(" / ");
+            let _ = write!(text, "; its last lines on standard error: {lines}");
+        }
+        if let Some(advice) = reason.advice() {
+            let _ = write!(text, "; {advice}");
+        }
+        text
+    }
+}
+
+/// What a plug-in wrote before it failed to start, printable and bounded.
+#[derive(Clone, Default)]
+pub struct Evidence {
+    /// Where a handshake should have been.
+    pub first_line: String,
+    /// The end of its standard error.
+    pub last_lines: Vec<String>,
+}
+
+impl Evidence {
+    fn where_it_is(&self) -> &'static str {
+        let is_empty = self.first_line.is_empty() && self.last_lines.is_empty();
+        if is_empty { "" } else { "; the server's log shows what it wrote" }
+    }
+}
+
+impl std::fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Evidence({} lines)", self.last_lines.len())
     }
 }
 
@@ -123,11 +189,17 @@ impl From<SetUpError> for Error {
 #[non_exhaustive]
 pub enum StartFailure {
     /// The system could not start it.
-    #[error("the system can't run it: {0}")]
+    #[error("{}", of_spawn(.0))]
     Spawn(io::Error),
-    /// Its socket folder, or its pipes.
-    #[error("its socket folder or pipes can't be made")]
-    Prepare(#[source] io::Error),
+    /// The folder for its sockets.
+    #[error("the folder for its sockets can't be made")]
+    Sockets {
+        /// Where it should have been made.
+        parent: PathBuf,
+        /// Why it can't.
+        #[source]
+        cause: io::Error,
+    },
     /// No certificate for our side.
     #[error("no certificate can be made for it")]
     Identity(#[from] IdentityError),
@@ -135,17 +207,14 @@ pub enum StartFailure {
     #[error("mutual TLS can't be set up")]
     Tls(#[from] rustls::Error),
     /// It ended before it was ready.
-    #[error(
-        "it ended ({0}) before it was ready. A plug-in must be built for this system, be \
-         executable and serve the Vault plug-in protocol"
-    )]
+    #[error("it ended ({0}) before it was ready")]
     Ended(String),
     /// It said nothing for too long.
     #[error("it wrote no handshake within {0} s")]
     Silent(u64),
     /// What it said is no handshake we accept.
     #[error("{}", of_handshake(.0))]
-    Handshake(#[from] HandshakeError),
+    Handshake(HandshakeError),
     /// There is no talking to it.
     #[error("there is no connecting to it")]
     Connect(#[from] ConnectError),
@@ -158,6 +227,52 @@ pub enum StartFailure {
 }
 
 impl StartFailure {
+    /// With what the system or the other end said.
+    fn details(&self) -> String {
+        match self {
+            Self::Sockets { parent, cause } => format!("{self} in {}: {cause}", parent.display()),
+            Self::Handshake(error) => error.to_string(),
+            other => match other.source() {
+                Some(cause) => format!("{other}: {cause}"),
+                None => other.to_string(),
+            },
+        }
+    }
+
+    /// What to do next, where that isn't plain.
+    fn advice(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Sockets { .. } => {
+                "set plugin_tmpdir, or TMPDIR of the server, to a folder that it may write to and \
+                 whose path is short"
+            }
+            Self::Ended(_) => {
+                "a plug-in must serve the Vault plug-in protocol; what it needs at the start has \
+                 to come from its arguments and its environment"
+            }
+            Self::Silent(_) => {
+                "a plug-in must write its handshake to standard output as soon as it serves; \
+                 plugin_start_timeout sets how long that may take"
+            }
+            Self::Handshake(
+                HandshakeError::NotAHandshake | HandshakeError::TooLong | HandshakeError::Version,
+            ) => {
+                "a plug-in must write nothing to standard output before its handshake: log to \
+                 standard error"
+            }
+            Self::Handshake(HandshakeError::NetRpc | HandshakeError::Protocol) => {
+                "build it with a version of the Vault SDK that serves gRPC"
+            }
+            Self::Handshake(HandshakeError::Incompatible { .. }) => {
+                "build it with a version of the Vault SDK that serves version 5"
+            }
+            Self::Handshake(HandshakeError::NoCertificate) => {
+                "build it with a go-plugin that knows AutoMTLS"
+            }
+            _ => return None,
+        })
+    }
+
     fn is_of_the_plugin(&self) -> bool {
         match self {
             // Not built for this system, or no program; everything else is want of something.
@@ -165,11 +280,29 @@ impl StartFailure {
                 error.raw_os_error(),
                 Some(errno) if [Errno::NOEXEC, Errno::ACCESS, Errno::NOENT].contains(&Errno::from_raw_os_error(errno))
             ),
-            Self::Prepare(_) | Self::Identity(_) | Self::Slow(_) => false,
+            Self::Sockets { .. } | Self::Identity(_) | Self::Slow(_) => false,
             Self::Tls(_) | Self::Ended(_) | Self::Silent(_) => true,
             Self::Handshake(_) | Self::Connect(_) | Self::Health(_) => true,
         }
     }
+}
+
+fn of_spawn(error: &io::Error) -> String {
+    let known = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOEXEC) => {
+            "the kernel doesn't run files of its format, or its interpreter's (ENOEXEC)"
+        }
+        Some(Errno::NOENT) => "the interpreter or loader that it names is not there (ENOENT)",
+        Some(Errno::ACCESS) => {
+            "the kernel doesn't allow it to be executed (EACCES): its interpreter may not be \
+             executable, or a security module forbids it"
+        }
+        Some(Errno::AGAIN | Errno::NOMEM) => {
+            return format!("the machine has no room for another process: {error}");
+        }
+        _ => return format!("the system can't run it: {error}"),
+    };
+    known.to_owned()
 }
 
 /// Without words of the plug-in.
@@ -192,7 +325,8 @@ mod tests {
     use super::*;
 
     fn start(reason: StartFailure) -> Error {
-        Error::Start { plugin: "custom".to_owned(), reason: Arc::new(reason) }
+        let evidence = Evidence::default();
+        Error::Start { plugin: "custom".to_owned(), reason: Arc::new(reason), evidence }
     }
 
     #[test]
@@ -212,6 +346,33 @@ mod tests {
         };
         assert!(!folder.to_string().contains("/srv"), "{folder}");
         assert!(folder.details().contains("/srv/somewhere"));
+    }
+
+    #[test]
+    fn no_reason_is_said_twice_and_the_log_is_named_only_where_it_has_more() {
+        let error = start(StartFailure::Handshake(HandshakeError::NotAHandshake));
+        for text in [error.to_string(), error.details(), error.explanation()] {
+            assert_eq!(text.matches("is not a handshake").count(), 1, "{text}");
+            assert!(!text.contains("log shows"), "{text}");
+        }
+        let Error::Start { plugin, reason, .. } = error else { panic!("it is a start") };
+        let evidence = Evidence { first_line: "starting".to_owned(), last_lines: Vec::new() };
+        let error = Error::Start { plugin, reason, evidence };
+        assert!(error.to_string().ends_with("; the server's log shows what it wrote"));
+        assert!(!error.to_string().contains("starting"));
+        let told = error.explanation();
+        assert!(told.contains("the first line that it wrote: \"starting\""), "{told}");
+        assert!(told.contains("log to standard error"), "{told}");
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_made_is_named_to_the_operator() {
+        let cause = io::Error::from(Errno::ROFS);
+        let error = start(StartFailure::Sockets { parent: "/tmp".into(), cause });
+        assert!(!error.to_string().contains("/tmp"), "{error}");
+        let told = error.explanation();
+        assert!(told.contains("in /tmp: Read-only file system"), "{told}");
+        assert!(told.contains("plugin_tmpdir"), "{told}");
     }
 
     #[test]

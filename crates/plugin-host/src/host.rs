@@ -1,6 +1,6 @@
 //! [`PluginHost`]: opens engines in plug-in processes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::binary::{Binaries, Source};
+use crate::binary::{Binaries, Source, copy_name};
 use crate::engine::PluginEngine;
 use crate::environment::HostEnvironment;
 use crate::error::Error;
@@ -22,6 +22,7 @@ use crate::meter::Meter;
 use crate::pool::{Key, Pool};
 use crate::process::{Launcher, Process, READING};
 use crate::spec::Spec;
+use crate::trust::TrustFile;
 
 /// What a host is made with.
 #[derive(Clone, Debug)]
@@ -34,8 +35,13 @@ pub struct Options {
     pub sockets: PathBuf,
     /// Whether plug-ins get the server's whole environment.
     pub inherit_env: bool,
-    /// Whether something else than ELF may be run.
+    /// Whether scripts may be run beside ELF programs.
     pub allow_scripts: bool,
+    /// Whether the group of the server's process may write to the folder of plug-ins, with a
+    /// warning.
+    pub group_may_write: bool,
+    /// The operator's list of what may run; without it, whatever is registered and in the folder.
+    pub trust_file: Option<PathBuf>,
     /// How long a process may take to become a plug-in.
     pub start_limit: Duration,
     /// The server's own environment.
@@ -48,8 +54,10 @@ pub struct Options {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// What others wait for at most when a process is started.
-pub const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to write its handshake, unless the configuration says otherwise.
+/// With all else that a registration takes it is less than the 60 s that clients wait, so that they
+/// are told why it failed.
+pub const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Opens engines in plug-in processes, and owns those processes.
 #[derive(Debug)]
@@ -68,7 +76,7 @@ pub(crate) struct Shared {
 const CLOSE: Duration = Duration::from_secs(10);
 /// How long each question of a probe may take, and all of them.
 const QUESTIONS: Duration = Duration::from_secs(10);
-const ALL_QUESTIONS: Duration = Duration::from_secs(30);
+const ALL_QUESTIONS: Duration = Duration::from_secs(15);
 
 impl PluginHost {
     /// Nothing is started or touched by it, except that copies left unfinished are removed.
@@ -79,11 +87,13 @@ impl PluginHost {
             directory: options.directory,
             copies: options.copies,
             allow_scripts: options.allow_scripts,
+            group_may_write: options.group_may_write,
             entropy: options.entropy.clone(),
         };
         binaries.remove_unfinished();
         let launcher = Launcher {
             binaries: Arc::new(binaries),
+            trust: options.trust_file.map(TrustFile::new),
             environment,
             sockets: options.sockets,
             start_limit: options.start_limit,
@@ -159,6 +169,24 @@ impl PluginHost {
         };
         let key = Key { spec: spec.clone(), generation };
         Ok(Arc::new(PluginEngine::open(self.0.clone(), key, mount, label).await?))
+    }
+
+    /// Reads the operator's list of what may run, if there is one, so that a mistake in it shows
+    /// before something is to be started. This blocks.
+    pub fn check_trust_file(&self) -> Result<(), Error> {
+        let trust = &self.0.launcher.trust;
+        trust.as_ref().map_or(Ok(()), |file| file.read().map(|_| ()))
+    }
+
+    /// Removes private copies that none of these needs.
+    pub async fn remove_copies_but(&self, needed: Vec<Spec>) {
+        let binaries = self.0.launcher.binaries.clone();
+        let removing = tokio::task::spawn_blocking(move || {
+            let names: BTreeSet<String> = needed.iter().map(copy_name).collect();
+            binaries.remove_all_but(&names);
+        });
+        // It fails only when the runtime ends.
+        let _ = removing.await;
     }
 
     /// From now on instances of this plug-in are opened in fresh processes. Those that are open

@@ -9,8 +9,13 @@
 //! - [`host`]: [`PluginHost`], the one thing others use
 //! - [`spec`]: [`Spec`], what is to be run
 //! - [`binary`]: the file that was hashed is the file that runs
+//! - [`elf`]: whether a file is a program for this machine
+//! - [`launch_file`]: what a process executes, out of everybody's reach
 //! - [`environment`]: what a plug-in is told, and what it must not be told
-//! - [`spawn`]: children that die with the server; the only unsafe code of the project
+//! - [`variable_rules`]: which variables a registration may not set
+//! - [`trust`]: the operator's list of what may run
+//! - [`spawn`]: children that run one open file and die with the server; the only
+//!   unsafe code of the project
 //! - [`process`]: from a file to a connection
 //! - `keeper`: the watch over a process, to its end
 //! - [`output`]: what a plug-in prints, as lines of our log
@@ -19,12 +24,22 @@
 //! - [`engine`]: [`PluginEngine`](engine::PluginEngine), an instance that outlives its process
 #![deny(missing_docs)]
 
+// The fuzz targets' checks, which the tests share, see the crate from outside.
+#[cfg(test)]
+extern crate self as strongroom_plugin_host;
+
 pub mod binary;
+pub mod elf;
 pub mod engine;
 pub mod environment;
 mod error;
+#[cfg(test)]
+mod fuzzed;
 pub mod host;
+#[cfg(test)]
+mod isolation_tests;
 mod keeper;
+pub mod launch_file;
 mod meter;
 pub mod output;
 mod place;
@@ -34,6 +49,8 @@ pub mod spawn;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod trust;
+pub mod variable_rules;
 
 pub use error::{Answer, Error, StartFailure};
 pub use host::{Options, PluginHost};

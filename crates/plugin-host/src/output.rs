@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use strongroom_plugin_protocol::log_line::{Level, LineReader, LogLine, MAX_LINE_BYTES};
 use strongroom_telemetry::names;
+use strongroom_types::path::is_printable;
 use strongroom_types::{Clock, Timestamp};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
@@ -51,9 +52,16 @@ impl Labels {
     }
 }
 
-/// How standard error ended. Kept for the log, to stand beside the failure of a start.
+/// What a plug-in wrote: its first line where that is no handshake, and how standard error ended.
+/// Kept to stand beside the failure of a start.
 #[derive(Clone, Debug, Default)]
-pub struct Tail(Arc<Mutex<VecDeque<String>>>);
+pub struct Tail(Arc<Mutex<Written>>);
+
+#[derive(Debug, Default)]
+struct Written {
+    first_line: String,
+    lines: VecDeque<String>,
+}
 
 const TAIL_LINES: usize = 50;
 const TAIL_LINE_BYTES: usize = 500;
@@ -67,20 +75,44 @@ impl Tail {
             let end = (0..=TAIL_LINE_BYTES).rev().find(|at| text.is_char_boundary(*at));
             text.truncate(end.unwrap_or(0));
         }
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).lines;
         if lines.len() == TAIL_LINES {
             lines.pop_front();
         }
         lines.push_back(text);
     }
 
-    /// The last few lines. For the log alone: whatever an author printed is in it.
-    pub fn last_words(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = lines.len().saturating_sub(LAST_WORDS);
-        let last: Vec<_> = lines.iter().skip(skipped).map(String::as_str).collect();
-        last.join(" / ")
+    /// Keeps what stood where the handshake should have been.
+    pub fn keep_first_line(&self, line: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first_line = printable(line);
     }
+
+    /// What stood where the handshake should have been; empty if that was one, or nothing.
+    pub fn first_line(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first_line.clone()
+    }
+
+    /// The last few lines, printable and short. For the log and whoever registers the plug-in:
+    /// whatever an author printed is in them.
+    pub fn last_lines(&self) -> Vec<String> {
+        let lines = &self.0.lock().unwrap_or_else(PoisonError::into_inner).lines;
+        let skipped = lines.len().saturating_sub(LAST_WORDS);
+        lines.iter().skip(skipped).map(|line| printable(line)).collect()
+    }
+}
+
+/// Characters that are shown of a line.
+const SHOWN_CHARS: usize = 200;
+
+/// The beginning of a text that a plug-in wrote, on one line.
+pub fn printable(text: &str) -> String {
+    let text = text.trim();
+    let mut shown: String =
+        text.chars().take(SHOWN_CHARS).map(|c| if is_printable(c) { c } else { '?' }).collect();
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Short lines a second that a plug-in may log in the long run.
@@ -266,13 +298,19 @@ mod tests {
     #[tokio::test]
     async fn the_last_words_are_kept() {
         let tail = Tail::default();
-        assert_eq!(tail.last_words(), "");
+        assert!(tail.last_lines().is_empty());
         let text: String = (0..60).map(|n| format!("line {n}\n")).collect();
         let speaker =
             Speaker { plugin: "custom".to_owned(), pid: 1, mounts: Arc::new(Labels::default()) };
         let clock = Arc::new(ManualClock::default());
         read_log(text.as_bytes(), speaker, tail.clone(), clock).await;
-        let words = tail.last_words();
-        assert_eq!(words, "line 55 / line 56 / line 57 / line 58 / line 59");
+        assert_eq!(tail.last_lines(), ["line 55", "line 56", "line 57", "line 58", "line 59"]);
+    }
+
+    #[test]
+    fn what_is_shown_of_a_line_is_short_and_on_one_line() {
+        assert_eq!(printable("  a\u{1b}[31m\nb\u{202e} "), "a?[31m?b?");
+        let long = printable(&"é".repeat(10_000));
+        assert_eq!(long.chars().count(), SHOWN_CHARS + 1);
     }
 }

@@ -1,12 +1,10 @@
 //! One plug-in process: from a file to a connection.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use strongroom_plugin_protocol::broker::HostBroker;
 use strongroom_plugin_protocol::generated::health::HealthCheckRequest;
 use strongroom_plugin_protocol::generated::health::health_check_response::ServingStatus;
@@ -31,18 +29,21 @@ use tonic::{Code, Request as Call, Status};
 
 use crate::binary::{Binaries, Program, Source};
 use crate::environment::{self, HostEnvironment, Told};
-use crate::error::{Answer, Error, StartFailure};
+use crate::error::{Answer, Error, Evidence, StartFailure};
 use crate::keeper::{Doubt, GRACE, Keeper, describe_end};
 use crate::meter::Meter;
 use crate::output::{AFTER_THE_END, Labels, Speaker, Tail, next_line, read_log, read_rest};
-use crate::spawn::{Running, spawn};
+use crate::spawn::{Execution, Running, spawn};
 use crate::spec::Spec;
+use crate::trust::TrustFile;
 
 /// Starts processes.
 #[derive(Debug)]
 pub struct Launcher {
     /// What may be run.
     pub binaries: Arc<Binaries>,
+    /// The operator's list of what may run, if there is one.
+    pub trust: Option<TrustFile>,
     /// What is passed on.
     pub environment: HostEnvironment,
     /// Where folders of sockets are made: an absolute path, and short.
@@ -85,9 +86,12 @@ pub struct Process {
 /// Files read through at once.
 pub const READING: usize = 8;
 /// What a start may take beyond the limit of its handshake.
-const MARGIN: Duration = Duration::from_secs(30);
+const MARGIN: Duration = Duration::from_secs(10);
 /// How long the first questions may take.
 const QUESTION: Duration = Duration::from_secs(10);
+/// A longer one leaves no room for the names of the folder and of the socket in it: the system takes
+/// 107 bytes in all.
+const LONGEST_SOCKET_PARENT: usize = 60;
 /// How long the end of a process is waited for.
 const END: Duration = Duration::from_secs(6);
 
@@ -140,12 +144,15 @@ impl Launcher {
         }
         let tail = Tail::default();
         let limit = self.start_limit + MARGIN;
-        let outcome = tokio::select! {
+        let mut outcome = tokio::select! {
             outcome = within(&*self.clock, limit, self.try_start(spec, source, &tail)) => {
                 outcome.unwrap_or_else(|| Err(failed(spec, StartFailure::Slow(limit.as_secs()))))
             }
             () = self.closing.cancelled() => return Err(Error::Closed),
         };
+        if let Err(Error::Start { evidence, .. }) = &mut outcome {
+            *evidence = Evidence { first_line: tail.first_line(), last_lines: tail.last_lines() };
+        }
         match &outcome {
             Ok(_) => {
                 metrics::counter!(names::PLUGIN_STARTS, "plugin" => spec.title()).increment(1);
@@ -154,7 +161,8 @@ impl Launcher {
                 tracing::error!(
                     plugin = spec.title(),
                     reason = error.details(),
-                    wrote = tail.last_words(),
+                    first_line = tail.first_line(),
+                    wrote = tail.last_lines().join(" / "),
                     "a plug-in did not start"
                 );
             }
@@ -163,16 +171,22 @@ impl Launcher {
     }
 
     async fn try_start(&self, spec: &Spec, source: Source, tail: &Tail) -> Result<Process, Error> {
-        environment::check(&spec.env)?;
+        spec.check()?;
         let program = self.verify(spec, source).await?;
         self.launch(spec, program, tail).await
     }
 
+    /// Judges all of a registration, whatever way it came into the catalog.
     async fn verify(&self, spec: &Spec, source: Source) -> Result<Program, Error> {
         let reading = self.reading.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
-        let (binaries, asked) = (self.binaries.clone(), spec.clone());
+        let (binaries, trust, asked) = (self.binaries.clone(), self.trust.clone(), spec.clone());
         let verifying = tokio::task::spawn_blocking(move || {
             let _reading = reading;
+            let list = trust.map(|file| file.read()).transpose()?;
+            let trusted = list.as_ref().map(|list| list.check(&asked)).transpose()?;
+            environment::check(&asked.env, |name| {
+                trusted.is_some_and(|trusted| trusted.names_variable(name))
+            })?;
             binaries.verify(&asked, source)
         });
         verifying.await.map_err(|_| Error::Closed)?
@@ -182,14 +196,20 @@ impl Launcher {
         let failed = |reason| failed(spec, reason);
         let identity = Identity::generate(&*self.clock, &*self.entropy)
             .map_err(|error| failed(error.into()))?;
-        let folder = SocketFolder::create(&self.sockets, &*self.entropy)
-            .map_err(|error| failed(StartFailure::Prepare(error)))?;
+        let folder = self.socket_folder().map_err(|cause| {
+            failed(StartFailure::Sockets { parent: self.sockets.clone(), cause })
+        })?;
         let told = Told { certificate: identity.certificate_pem(), socket_folder: folder.path() };
-        let (mut command, needed) = command(spec, program);
-        command.env_clear().envs(self.environment.of_process(&spec.env, &told)?);
-        command.current_dir("/");
+        let Program { file, is_script: keeps_file } = program;
+        let words = std::iter::once(&spec.command).chain(&spec.args);
+        let execution = Execution {
+            file,
+            keeps_file,
+            arguments: words.map(OsString::from).collect(),
+            environment: self.environment.of_process(&spec.env, &told),
+        };
         let (mut child, pipes) =
-            spawn(command, needed).await.map_err(|error| failed(StartFailure::Spawn(error)))?;
+            spawn(execution).await.map_err(|error| failed(StartFailure::Spawn(error)))?;
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
         let mounts = Arc::new(Labels::default());
@@ -201,7 +221,7 @@ impl Launcher {
         let rest_speaker = speaker();
         let mut stdout = BufReader::new(pipes.stdout);
         let tasks = Tasks::new(self.tracker.clone(), self.clock.clone());
-        let connected = match self.handshake(&mut child, &mut stdout).await {
+        let connected = match self.handshake(&mut child, &mut stdout, tail).await {
             Ok(peer) => {
                 self.tracker.spawn(self.until_after(over.clone(), read_rest(stdout, rest_speaker)));
                 self.connect(&peer, &identity, folder, tasks.clone()).await
@@ -244,6 +264,14 @@ impl Launcher {
         Ok(process)
     }
 
+    fn socket_folder(&self) -> std::io::Result<SocketFolder> {
+        if self.sockets.as_os_str().len() > LONGEST_SOCKET_PARENT {
+            let text = format!("its path is longer than {LONGEST_SOCKET_PARENT} bytes");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+        }
+        SocketFolder::create(&self.sockets, &*self.entropy)
+    }
+
     /// Runs `reading` to its end, or until shortly after the process has ended: somebody else may
     /// hold its pipes open.
     fn until_after(
@@ -267,6 +295,7 @@ impl Launcher {
         &self,
         child: &mut Running,
         stdout: &mut BufReader<pipe::Receiver>,
+        tail: &Tail,
     ) -> Result<Peer, StartFailure> {
         let mut line = Vec::new();
         let limit = self.start_limit;
@@ -274,7 +303,11 @@ impl Launcher {
         let reading = next_line(stdout, &mut line, MAX_LINE_BYTES + 1);
         let read = within(&*self.clock, limit, reading).await;
         match read {
-            None => return Err(StartFailure::Silent(limit.as_secs())),
+            None => {
+                // It may have begun a line.
+                tail.keep_first_line(&String::from_utf8_lossy(&line));
+                return Err(StartFailure::Silent(limit.as_secs()));
+            }
             Some(Ok(true)) => {}
             Some(Ok(false) | Err(_)) => {
                 // Its output ended, so it is ending.
@@ -283,8 +316,12 @@ impl Launcher {
             }
         }
         let line = String::from_utf8_lossy(&line);
-        let parsed: HandshakeLine = line.parse()?;
-        Ok(parsed.under_auto_mtls(&environment::offer())?)
+        let parsed = line.parse::<HandshakeLine>();
+        let judged = parsed.and_then(|line| line.under_auto_mtls(&environment::offer()));
+        judged.map_err(|error| {
+            tail.keep_first_line(&line);
+            StartFailure::Handshake(error)
+        })
     }
 
     /// Connects in the order that plug-ins expect: the broker's stream, standard output, and then
@@ -312,24 +349,13 @@ impl Launcher {
 }
 
 fn failed(spec: &Spec, reason: StartFailure) -> Error {
-    Error::Start { plugin: spec.title(), reason: Arc::new(reason) }
+    // What it wrote is added when it has ended.
+    let evidence = Evidence::default();
+    Error::Start { plugin: spec.title(), reason: Arc::new(reason), evidence }
 }
 
 fn unwell(answer: String) -> StartFailure {
     StartFailure::Health(Answer(answer))
-}
-
-/// The command, and the descriptor it needs until it is started.
-fn command(spec: &Spec, program: Program) -> (Command, Option<OwnedFd>) {
-    let (mut command, needed) = match program {
-        Program::Copy(path) => (Command::new(path), None),
-        // The system opens it before it closes what children don't get.
-        Program::Descriptor(file) => {
-            (Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())), Some(file))
-        }
-    };
-    command.arg0(&spec.command).args(&spec.args);
-    (command, needed)
 }
 
 /// What it says of its health, a number of [`ServingStatus`].
@@ -374,8 +400,10 @@ mod tests {
                 directory: "/nonexistent".into(),
                 copies: "/nonexistent/copies".into(),
                 allow_scripts: false,
+                group_may_write: false,
                 entropy: entropy.clone(),
             }),
+            trust: None,
             environment: HostEnvironment::default(),
             sockets: std::env::temp_dir(),
             start_limit: Duration::from_secs(60),
@@ -410,8 +438,16 @@ mod tests {
             clock.advance(Duration::from_secs(60) + MARGIN);
         });
         let error = started.unwrap_err();
-        assert!(error.to_string().contains("it was not ready within 90 s"), "{error}");
+        assert!(error.to_string().contains("it was not ready within 70 s"), "{error}");
         assert!(!error.is_of_the_plugin());
+    }
+
+    #[test]
+    fn a_folder_too_deep_for_sockets_says_so() {
+        let mut launcher = launcher(&ManualClock::default(), 1);
+        launcher.sockets = format!("/{}", "x".repeat(LONGEST_SOCKET_PARENT)).into();
+        let error = launcher.socket_folder().unwrap_err().to_string();
+        assert_eq!(error, "its path is longer than 60 bytes");
     }
 
     #[tokio::test]

@@ -1,4 +1,9 @@
-//! Children that die with the server.
+//! Children that run one open file and die with the server.
+//!
+//! What is executed is a descriptor and never a path, by execveat(2) itself. The C library's
+//! `execvp`, which [`Command`] uses, has a shell run whatever the kernel refuses; here a refusal is
+//! an error. A child gets no new privileges, and of the server's descriptors its standard streams
+//! alone.
 //!
 //! The kernel sends the parent-death signal when the *thread* that forked ends, so all children
 //! are forked by one thread that never does.
@@ -7,15 +12,21 @@
 //! through its descriptor beside its group, and nobody waits for it synchronously: what is dropped
 //! goes to a thread that reaps.
 
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString, c_char, c_int, c_long, c_uint};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, waitid,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
@@ -35,26 +46,39 @@ pub struct Pipes {
     pub stderr: pipe::Receiver,
 }
 
+/// What a child executes.
+#[derive(Debug)]
+pub struct Execution {
+    /// The program. Nothing else is run in its place, whatever has its path meanwhile.
+    pub file: OwnedFd,
+    /// Whether the child keeps the file open, as the interpreter of a script must, which reads it.
+    pub keeps_file: bool,
+    /// Its arguments; the first is the name it is shown under.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: BTreeMap<OsString, OsString>,
+}
+
 struct Job {
     command: Command,
-    /// What the command names by its number, so it must be open until the child runs.
-    needed: Option<OwnedFd>,
     answer: oneshot::Sender<io::Result<Held>>,
 }
 
 /// Starts waiting at the same time; more are refused.
 const WAITING: usize = 64;
 
-/// Starts a child with nothing on its standard input, and its output in pipes. `needed` is kept
-/// open until the child runs.
+/// Starts a child in the root folder, with nothing on its standard input, and its output in pipes.
 ///
 /// Cancel safety: when dropped, a child that was started is killed.
-pub async fn spawn(mut command: Command, needed: Option<OwnedFd>) -> io::Result<(Running, Pipes)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    die_with_parent(&mut command);
+pub async fn spawn(execution: Execution) -> io::Result<(Running, Pipes)> {
+    // The name is never looked up: the child executes the file, or fails.
+    let mut command = Command::new("plug-in");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).current_dir("/");
+    execute(&mut command, execution)?;
     let (answer, started) = oneshot::channel();
     spawner()?
-        .try_send(Job { command, needed, answer })
+        .try_send(Job { command, answer })
         .map_err(|_| io::Error::other("too many processes are being started"))?;
     let mut held = started.await.map_err(io::Error::other)??;
     let pipes = held.child.as_mut().map(|child| (child.stdout.take(), child.stderr.take()));
@@ -185,14 +209,12 @@ fn spawner() -> io::Result<&'static SyncSender<Job>> {
     let spawner = SPAWNER.get_or_init(|| {
         let (jobs, waiting) = sync_channel::<Job>(WAITING);
         let run = move || {
-            for Job { command, needed, answer } in waiting {
+            for Job { command, answer } in waiting {
                 if answer.is_closed() {
                     continue;
                 }
-                let started = Held::start(command);
-                drop(needed);
                 // Whoever wanted it may have gone meanwhile; then it is dropped, which kills it.
-                let _ = answer.send(started);
+                let _ = answer.send(Held::start(command));
             }
         };
         std::thread::Builder::new().name("plugin-spawner".to_owned()).spawn(run)?;
@@ -244,191 +266,129 @@ fn reap_all(waiting: &Receiver<Child>) {
     }
 }
 
-fn die_with_parent(command: &mut Command) {
+/// Has the child execute the file, after it was made ready for that.
+fn execute(command: &mut Command, execution: Execution) -> io::Result<()> {
     let parent = rustix::process::getpid();
-    let set = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The parent may have died before the signal was set.
-        if rustix::process::getppid() == Some(parent) {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(ESRCH))
+    let Execution { file, keeps_file, arguments, environment } = execution;
+    let arguments = Strings::new(arguments.into_iter().map(OsString::into_vec))?;
+    let environment = Strings::new(environment.into_iter().map(|(name, value)| {
+        let mut entry = name.into_vec();
+        entry.push(b'=');
+        entry.extend(value.into_vec());
+        entry
+    }))?;
+    let run = move || {
+        die_with_parent(parent)?;
+        rustix::thread::set_no_new_privs(true)?;
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(MOST_DESCRIPTORS);
+        close_at_execution(most.min(MOST_DESCRIPTORS));
+        if keeps_file {
+            fcntl_setfd(&file, FdFlags::empty())?;
         }
+        Err(execute_descriptor(&file, &arguments, &environment))
     };
     #[expect(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
     // SAFETY: the closure runs in the child of a threaded process, where only async-signal-safe
-    // functions may be called and nothing may be allocated. It makes two system calls through
-    // rustix, which issues them directly, and builds an error that is a bare number.
+    // functions may be called and nothing may be allocated. It makes system calls, through rustix,
+    // which issues them directly, and through libc's `syscall`, and builds errors that are bare
+    // numbers. What it refers to was made before the fork and is dropped by the parent alone: the
+    // child either becomes another program or ends.
     unsafe {
-        command.pre_exec(set);
+        command.pre_exec(run);
+    }
+    Ok(())
+}
+
+fn die_with_parent(parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before the signal was set.
+    if rustix::process::getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ESRCH))
     }
 }
 
-const ESRCH: i32 = 3;
+/// The first descriptor that isn't a standard stream.
+const FIRST_OTHER: c_uint = 3;
+/// Descriptors that are looked at one by one where the kernel can't be told of all at once.
+const MOST_DESCRIPTORS: u64 = 1 << 20;
+
+/// Marks all descriptors but the standard streams to be closed when another program is executed:
+/// the server may itself have inherited some that aren't.
+fn close_at_execution(most: u64) {
+    #[expect(unsafe_code, reason = "rustix has no close_range(2)")]
+    // SAFETY: with this flag it closes nothing, and changes nothing but the mark.
+    let marked = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST_OTHER,
+            c_uint::MAX,
+            c_long::from(libc::CLOSE_RANGE_CLOEXEC),
+        )
+    };
+    if marked != 0 {
+        // Before Linux 5.11, or under a filter that doesn't know the call.
+        mark_each(most);
+    }
+}
+
+fn mark_each(most: u64) {
+    let most = c_int::try_from(most).unwrap_or(c_int::MAX);
+    for descriptor in 3..most {
+        #[expect(unsafe_code, reason = "these descriptors have no owner here")]
+        // SAFETY: it changes the mark of a descriptor that is open, and else fails.
+        unsafe {
+            libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+/// Returns only if it failed.
+fn execute_descriptor(file: &OwnedFd, arguments: &Strings, environment: &Strings) -> io::Error {
+    #[expect(unsafe_code, reason = "rustix has no stable execveat(2)")]
+    // SAFETY: the descriptor is open, and all pointers are to strings that end with NUL, or to
+    // lists of such that end with a null pointer, which live until the call returns.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    io::Error::last_os_error()
+}
+
+/// Strings as execve(2) takes them: a list of pointers that ends with a null pointer.
+struct Strings {
+    pointers: Vec<*const c_char>,
+    /// What the pointers point to.
+    _strings: Vec<CString>,
+}
+
+impl Strings {
+    fn new(strings: impl Iterator<Item = Vec<u8>>) -> io::Result<Self> {
+        let strings = strings.map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
+        pointers.push(std::ptr::null());
+        Ok(Self { pointers, _strings: strings })
+    }
+
+    fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+#[expect(unsafe_code, reason = "pointers are neither by themselves")]
+// SAFETY: the pointers are to strings that this owns and that nothing changes; strings don't move
+// when their owner does.
+unsafe impl Send for Strings {}
+#[expect(unsafe_code, reason = "pointers are neither by themselves")]
+// SAFETY: as above; nothing can be changed through a shared reference.
+unsafe impl Sync for Strings {}
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-
-    use super::*;
-
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]);
-        command
-    }
-
-    #[tokio::test]
-    async fn a_child_is_watched_and_heard() {
-        let (mut child, mut pipes) =
-            spawn(shell("echo out; echo err >&2; exit 3"), None).await.unwrap();
-        let (mut out, mut err) = (String::new(), String::new());
-        pipes.stdout.read_to_string(&mut out).await.unwrap();
-        pipes.stderr.read_to_string(&mut err).await.unwrap();
-        assert_eq!((&*out, &*err), ("out\n", "err\n"));
-        assert_eq!(child.ended().await.unwrap().code(), Some(3));
-    }
-
-    #[tokio::test]
-    async fn what_can_not_be_run_says_why() {
-        let error = spawn(Command::new("/nonexistent/plugin"), None).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    }
-
-    /// The grandchild holds the pipe open: it closes only when both are dead.
-    #[tokio::test]
-    async fn killing_and_dropping_take_the_whole_group() {
-        for drop_it in [true, false] {
-            let (mut child, mut pipes) =
-                spawn(shell("sleep 1000 & echo up; wait"), None).await.unwrap();
-            let mut line = [0; 3];
-            pipes.stdout.read_exact(&mut line).await.unwrap();
-            if drop_it {
-                drop(child);
-            } else {
-                child.kill();
-                assert!(!child.ended().await.unwrap().success());
-            }
-            assert_eq!(pipes.stdout.read(&mut line).await.unwrap(), 0);
-        }
-    }
-
-    /// A leader that ends by itself leaves nothing of its group.
-    #[tokio::test]
-    async fn what_a_plug_in_started_ends_with_it() {
-        let (mut child, mut pipes) = spawn(shell("sleep 1000 & echo up"), None).await.unwrap();
-        assert!(child.ended().await.unwrap().success());
-        let mut rest = String::new();
-        pipes.stdout.read_to_string(&mut rest).await.unwrap();
-        assert_eq!(rest, "up\n");
-    }
-
-    #[tokio::test]
-    async fn the_thread_that_forked_is_not_ours() {
-        let script = "grep -c plugin-spawner /proc/$PPID/task/*/comm | grep -c ':1'";
-        let (mut child, mut pipes) = spawn(shell(script), None).await.unwrap();
-        let mut out = String::new();
-        pipes.stdout.read_to_string(&mut out).await.unwrap();
-        child.ended().await.unwrap();
-        assert_eq!(out, "1\n");
-    }
-
-    /// A process that left its group, as a hostile plug-in might: it tells of it and sleeps.
-    async fn deserter() -> (Running, Pipes) {
-        const LEAVE: &str = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); \
-                             print('left', flush=True); time.sleep(1000)";
-        let mut command = Command::new("python3");
-        command.args(["-c", LEAVE]);
-        let (child, mut pipes) = spawn(command, None).await.unwrap();
-        let mut line = [0; 5];
-        pipes.stdout.read_exact(&mut line).await.unwrap();
-        assert_eq!(&line, b"left\n");
-        (child, pipes)
-    }
-
-    #[tokio::test]
-    async fn one_that_left_its_group_is_killed_all_the_same() {
-        let (mut child, mut pipes) = deserter().await;
-        child.kill();
-        assert!(!child.ended().await.unwrap().success());
-        let (child, mut dropped_pipes) = deserter().await;
-        drop(child);
-        for pipes in [&mut pipes, &mut dropped_pipes] {
-            assert_eq!(pipes.stdout.read(&mut [0]).await.unwrap(), 0);
-        }
-    }
-
-    /// What was dropped leaves no zombie behind.
-    #[tokio::test]
-    async fn what_is_dropped_is_reaped_by_somebody() {
-        let (child, mut pipes) = spawn(shell("echo up; exec sleep 1000"), None).await.unwrap();
-        pipes.stdout.read_exact(&mut [0; 3]).await.unwrap();
-        let watch = rustix::process::pidfd_open(child.0.get_ref().pid, PidfdFlags::empty());
-        let watch = watch.unwrap();
-        drop(child);
-        let exists = move || rustix::process::pidfd_send_signal(&watch, Signal::CONT).is_ok();
-        tokio::task::spawn_blocking(move || {
-            while exists() {
-                std::thread::yield_now();
-            }
-        })
-        .await
-        .unwrap();
-    }
-
-    /// A dead leader's id may be another's group by the time somebody kills again.
-    #[tokio::test]
-    async fn after_it_was_reaped_nobody_is_killed() {
-        use std::io::{Read as _, Write as _};
-        let (mut child, _pipes) = spawn(shell("exit 0"), None).await.unwrap();
-        child.ended().await.unwrap();
-        let mut echo = Command::new("cat");
-        echo.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut bystander = echo.spawn().unwrap();
-        // As if the id had come around.
-        child.0.get_mut().pid = Pid::from_child(&bystander);
-        child.kill();
-        assert!(child.ended().await.unwrap().success(), "and it tells its end again");
-        drop(child);
-        let (mut to, mut from) =
-            (bystander.stdin.take().unwrap(), bystander.stdout.take().unwrap());
-        // Whoever was killed does nothing any more, though it may not be dead yet.
-        to.write_all(b"alive").unwrap();
-        drop(to);
-        let mut said = String::new();
-        from.read_to_string(&mut said).unwrap();
-        assert_eq!(said, "alive");
-        bystander.wait().unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_nobody_waits_for_is_not_started() {
-        use std::io::{Read as _, Write as _};
-        let (mut mark, mut marker) = io::pipe().unwrap();
-        let mut command = shell("exit 0");
-        #[expect(unsafe_code, reason = "it tells of the fork, however soon the child is killed")]
-        // SAFETY: the closure makes one system call, and allocates nothing unless that fails.
-        unsafe {
-            command.pre_exec(move || marker.write_all(b"forked"));
-        }
-        let (answer, started) = oneshot::channel();
-        drop(started);
-        spawner().unwrap().try_send(Job { command, needed: None, answer }).unwrap();
-        let mut told = String::new();
-        // It ends when the job is dropped, and with it the other end.
-        mark.read_to_string(&mut told).unwrap();
-        assert_eq!(told, "");
-    }
-
-    /// The number in the command must mean the same file until the child has it, whatever becomes
-    /// of the future that wanted it.
-    #[tokio::test]
-    async fn a_program_is_run_by_its_descriptor() {
-        let file: OwnedFd = std::fs::File::open("/bin/sh").unwrap().into();
-        let number = file.as_raw_fd();
-        let mut command = Command::new(format!("/proc/self/fd/{number}"));
-        command.args(["-c", "exit 7"]);
-        let (mut child, _pipes) = spawn(command, Some(file)).await.unwrap();
-        assert_eq!(child.ended().await.unwrap().code(), Some(7));
-    }
-}
+mod tests;

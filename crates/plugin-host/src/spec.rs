@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::Error;
+
 /// A plug-in as it was registered. Two mounts whose specs are equal may share a process.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Spec {
@@ -21,7 +23,25 @@ pub struct Spec {
     pub sha256: String,
 }
 
+const MOST_ARGUMENTS: usize = 256;
+const MOST_ARGUMENT_BYTES: usize = 64 * 1024;
+
 impl Spec {
+    /// Checks what needs no file: the arguments.
+    pub fn check(&self) -> Result<(), Error> {
+        let refused = |reason: String| Err(Error::Arguments(reason));
+        let bytes = self.args.iter().map(String::len).sum::<usize>();
+        if self.args.len() > MOST_ARGUMENTS || bytes > MOST_ARGUMENT_BYTES {
+            return refused(format!(
+                "there are more than {MOST_ARGUMENTS} of them or {MOST_ARGUMENT_BYTES} bytes"
+            ));
+        }
+        match self.args.iter().position(|argument| argument.contains('\0')) {
+            Some(at) => refused(format!("number {} contains a NUL character", at + 1)),
+            None => Ok(()),
+        }
+    }
+
     /// Name and version, for people.
     pub fn title(&self) -> String {
         if self.version.is_empty() {
@@ -44,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_is_not_shown() {
+    fn arguments_are_bounded_and_like_the_environment_not_shown() {
         let spec = Spec {
             name: "custom".to_owned(),
             kind: "secret",
@@ -54,6 +74,13 @@ mod tests {
             env: vec!["KEY=hunter2".to_owned()],
             sha256: "00".to_owned(),
         };
+        spec.check().unwrap();
+        let nul = Spec { args: vec!["hunter3\0".to_owned()], ..spec.clone() };
+        let many = Spec { args: vec![String::new(); MOST_ARGUMENTS + 1], ..spec.clone() };
+        for refused in [nul, many] {
+            let error = refused.check().unwrap_err().to_string();
+            assert!(!error.contains("hunter3"), "{error}");
+        }
         let shown = format!("{spec:?}");
         assert!(shown.contains("custom v1.0.0") && !shown.contains("hunter"), "{shown}");
     }

@@ -34,16 +34,28 @@ const SOON: Duration = Duration::from_secs(30);
 
 impl Scene {
     fn new(clock: impl Clock, start_limit: Duration) -> Self {
+        Self::trusting(clock, start_limit, None)
+    }
+
+    fn trusting(clock: impl Clock, start_limit: Duration, trust: Option<&str>) -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("plugins")).unwrap();
         set_mode(&root.path().join("plugins"), 0o755);
         let clock: Arc<dyn Clock> = Arc::new(clock);
+        let trust_file = trust.map(|text| {
+            let path = root.path().join("trust.hcl");
+            fs::write(&path, text).unwrap();
+            set_mode(&path, 0o644);
+            path
+        });
         let host = PluginHost::new(Options {
             directory: root.path().join("plugins"),
             copies: root.path().join("copies"),
             sockets: std::env::temp_dir(),
             inherit_env: true,
             allow_scripts: true,
+            group_may_write: false,
+            trust_file,
             start_limit,
             environment: std::env::vars_os().collect(),
             version: "1.0.0".to_owned(),
@@ -278,7 +290,7 @@ async fn one_that_left_its_group_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn what_it_printed_stays_in_the_log() {
+async fn what_it_printed_is_in_the_log_and_told_to_who_registers_it() {
     let scene = Scene::new(SystemClock, SOON);
     let spec = scene.script("#!/bin/sh\necho 'the password is hunter2' >&2\nexit 3\n");
     let log = Log::default();
@@ -291,10 +303,73 @@ async fn what_it_printed_stays_in_the_log() {
         assert!(shown.contains("it ended (exit status: 3) before it was ready"), "{shown}");
         assert!(!format!("{shown} {error:?}").contains("hunter2"), "{error:?}");
         assert!(error.is_of_the_plugin());
+        let told = error.explanation();
+        assert!(told.contains("its last lines on standard error: the password is"), "{told}");
     }
     let log = log.text();
     let line = log.lines().find(|line| line.contains("a plug-in did not start")).unwrap();
     assert!(line.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn what_stands_where_the_handshake_should_is_shown() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.script("#!/bin/sh\nprintf 'starting\\033[31m\\n'\nexec sleep 1000\n");
+    let error = scene.host.probe(&spec).await.unwrap_err();
+    let told = error.explanation();
+    assert!(told.contains("the first line that it wrote: \"starting?[31m\""), "{told}");
+    assert_eq!(told.matches("is not a handshake").count(), 1, "{told}");
+    assert!(!error.to_string().contains("starting"), "{error}");
+}
+
+/// The gate lets it through, since it begins as a script does.
+#[tokio::test]
+async fn what_the_kernel_refuses_is_not_started() {
+    let scene = Scene::new(SystemClock, SOON);
+    let spec = scene.script("#!/nonexistent/interpreter\necho run >> \"$MARKS\"\n");
+    let told = scene.host.probe(&spec).await.unwrap_err().explanation();
+    assert!(told.contains("the interpreter or loader that it names is not there"), "{told}");
+    assert!(scene.told().is_empty());
+}
+
+#[tokio::test]
+async fn sr_2026_12_the_environment_is_judged_at_each_launch() {
+    let scene = Scene::new(SystemClock, SOON);
+    let mut spec = scene.plugin();
+    spec.env.push("OPENSSL_CONF=/tmp/evil.cnf".to_owned());
+    for error in [scene.host.probe(&spec).await.unwrap_err(), scene.open(&spec).await.unwrap_err()]
+    {
+        assert!(error.to_string().contains("OPENSSL_CONF configures"), "{error}");
+    }
+    assert!(scene.told().is_empty(), "nothing was started");
+}
+
+#[tokio::test]
+async fn with_a_trust_file_only_what_it_names_is_started() {
+    let scene = Scene::trusting(SystemClock, SOON, Some(""));
+    let spec = scene.plugin();
+    let trust = scene.root.path().join("trust.hcl");
+    let allow = |settings: &str| {
+        fs::write(&trust, format!("plugin \"{}\" {{ {settings} }}", spec.sha256)).unwrap();
+    };
+    let refusal = async || scene.host.probe(&spec).await.unwrap_err().to_string();
+    let said = refusal().await;
+    assert!(said.contains("doesn't allow it: it names no plugin"), "{said}");
+    allow("");
+    let said = refusal().await;
+    assert!(said.contains("it does not allow the variable MARKS"), "{said}");
+    allow("env = [\"MARKS\"]\n args = [\"-x\"]");
+    let said = refusal().await;
+    assert!(said.contains("other arguments"), "{said}");
+    assert!(scene.told().is_empty(), "nothing was started");
+    allow("env = [\"MARKS\"]");
+    scene.host.probe(&spec).await.unwrap();
+    // What is taken out does not start again.
+    fs::write(&trust, "").unwrap();
+    assert!(matches!(scene.open(&spec).await, Err(Error::Untrusted { .. })));
+    fs::write(&trust, "plugin {").unwrap();
+    assert!(matches!(scene.open(&spec).await, Err(Error::TrustFile { .. })));
+    assert!(scene.host.check_trust_file().is_err());
 }
 
 #[tokio::test]

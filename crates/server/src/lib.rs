@@ -81,6 +81,9 @@ pub enum StartError {
         /// What is wrong with them.
         reason: String,
     },
+    /// What says which plug-ins may run.
+    #[error("plug-ins can't be run: {0}")]
+    Plugins(String),
 }
 
 /// Starts servers.
@@ -151,7 +154,8 @@ impl Server {
             let limits = limits(listener, files, config.listeners.len());
             bound.push(Listener::new(socket, tls, forwarding(listener), limits));
         }
-        let engines = Arc::new(Engines::new(&options));
+        let engines = Engines::new(&options);
+        let engines = Arc::new(engines.map_err(|error| StartError::Plugins(error.details()))?);
         let parts = Parts {
             physical: store.measured(),
             plugins: engines.clone(),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_config::{Config, StorageConfig};
+use strongroom_config::{Config, PLUGIN_COPIES, PluginConfig, StorageConfig};
 use strongroom_core::plugins::{PluginError, PluginSpec, PluginType, Plugins};
 use strongroom_plugin_host::host::START_LIMIT;
 use strongroom_plugin_host::{Error, PluginHost, Spec};
@@ -24,7 +25,7 @@ pub struct Engines {
 
 impl Engines {
     /// The linked-in engines, and plug-ins if the configuration has a folder for them.
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let factories: [Arc<dyn Factory>; 2] = [
             Arc::new(strongroom_engine_kv::engine()),
             Arc::new(strongroom_engine_nomad::blueprint()),
@@ -38,22 +39,31 @@ impl Engines {
         };
         let linked_in = factories.into_iter().map(|factory| (place(&factory), factory)).collect();
         let Some(directory) = options.config.plugin.directory.clone() else {
-            return Self { linked_in, host: None, passing: None };
+            return Ok(Self { linked_in, host: None, passing: None });
         };
         let (copies, passing) = copies(&options.config, options);
+        let PluginConfig { tmpdir, trust, start_timeout, .. } = options.config.plugin.clone();
+        let start_limit = if start_timeout.is_zero() {
+            START_LIMIT
+        } else {
+            Duration::from_secs(start_timeout.as_secs())
+        };
         let host = PluginHost::new(strongroom_plugin_host::Options {
             directory,
             copies,
-            sockets: std::env::temp_dir(),
+            sockets: tmpdir.unwrap_or_else(std::env::temp_dir),
             inherit_env: options.config.plugin.inherit_env,
             allow_scripts: options.config.plugin.allow_scripts,
-            start_limit: START_LIMIT,
+            group_may_write: options.config.plugin.group_may_write,
+            trust_file: trust,
+            start_limit,
             environment: std::env::vars_os().collect(),
             version: options.version.clone(),
             clock: options.clock.clone(),
             entropy: options.entropy.clone(),
         });
-        Self { linked_in, host: Some(host), passing }
+        host.check_trust_file()?;
+        Ok(Self { linked_in, host: Some(host), passing })
     }
 
     /// Ends all plug-in processes.
@@ -82,7 +92,7 @@ impl Engines {
 /// data in a folder of its own that goes with it.
 fn copies(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf>) {
     if let Some(folder) = &config.plugin.tmpdir {
-        return (folder.join("strongroom-plugins"), None);
+        return (folder.join(PLUGIN_COPIES), None);
     }
     match &config.storage {
         StorageConfig::Embedded { path, .. } => (path.join("plugins"), None),
@@ -118,7 +128,9 @@ impl Plugins for Engines {
     }
 
     async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError> {
-        self.host()?.probe(&to_host(spec)).await.map_err(|error| from_host(&error))
+        // Whoever registers a plug-in may know what it printed and where its files are.
+        let explained = |error: Error| with_text(&error, error.explanation());
+        self.host()?.probe(&to_host(spec)).await.map_err(explained)
     }
 
     async fn open(
@@ -133,6 +145,12 @@ impl Plugins for Engines {
     fn renew(&self, kind: PluginType, name: &str) {
         if let Some(host) = &self.host {
             host.renew(kind.as_str(), name);
+        }
+    }
+
+    async fn remove_copies_but(&self, needed: Vec<PluginSpec>) {
+        if let Some(host) = &self.host {
+            host.remove_copies_but(needed.iter().map(to_host).collect()).await;
         }
     }
 }
@@ -152,13 +170,34 @@ fn to_host(spec: &PluginSpec) -> Spec {
 /// What another registration or another file would mend is the caller's to mend. Whatever else the
 /// host meets, a folder, a lack of processes, its own end, is the server's.
 fn from_host(error: &Error) -> PluginError {
-    let text = error.to_string();
+    with_text(error, error.to_string())
+}
+
+fn with_text(error: &Error, text: String) -> PluginError {
     if error.is_of_the_plugin() { PluginError::Invalid(text) } else { PluginError::Start(text) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An entry of the catalog may have come with a restored store.
+    #[tokio::test]
+    async fn cve_2026_105816_without_a_plugin_folder_nothing_is_started() {
+        let engines = Engines { linked_in: BTreeMap::new(), host: None, passing: None };
+        let restored = PluginSpec {
+            name: "custom".to_owned(),
+            kind: PluginType::Secret,
+            version: String::new(),
+            command: "../../bin/busybox".to_owned(),
+            args: vec!["true".to_owned()],
+            env: Vec::new(),
+            sha256: "00".repeat(32),
+        };
+        let refused = engines.probe(&restored).await.unwrap_err().to_string();
+        assert!(refused.contains("plugin directory is not configured"), "{refused}");
+        assert!(engines.host().is_err(), "opening an instance asks for the same");
+    }
 
     #[test]
     fn the_caller_is_blamed_for_the_plugin_alone() {

@@ -126,6 +126,10 @@ pub trait Plugins: Send + Sync + fmt::Debug + 'static {
 
     /// From now on instances of this plug-in are opened in fresh processes: it is being reloaded.
     fn renew(&self, kind: PluginType, name: &str);
+
+    /// Removes private copies of plug-ins but those of `needed`: what is neither registered nor
+    /// run by a mount must not be there to be started.
+    async fn remove_copies_but(&self, needed: Vec<PluginSpec>);
 }
 
 /// Why a plug-in can't be used. The text is for the operator.

@@ -249,6 +249,7 @@ async fn disable_auth(call: &Call) -> Result<Answer, Error> {
 async fn remove(call: &Call, class: Class, path: &MountPath) -> Result<Answer, Error> {
     if let Some(entry) = call.open.mounts.taint(class, path.as_str()).await? {
         call.open.remove_mount(entry).await?;
+        super::plugins::remove_unneeded_copies(call).await;
     }
     Ok(Answer::Nothing)
 }

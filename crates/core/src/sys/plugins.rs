@@ -182,8 +182,9 @@ async fn read(call: &Call) -> Result<Answer, Error> {
     let (kind, name) = (kind_of(call)?, name_of(call));
     let version = version(&call.input::<VersionInput>()?.version)?;
     let plugins = &call.open.mounts.opener.plugins;
-    let spec = call.open.catalog().get(kind, &name, &version);
     let builtin = plugins.builtin_version(kind, &name);
+    let version = only_version(call, kind, &name, version, builtin.as_deref());
+    let spec = call.open.catalog().get(kind, &name, &version);
     let shown = match (&spec, &builtin) {
         (Some(spec), _) => Registered {
             name: &spec.name,
@@ -207,6 +208,23 @@ async fn read(call: &Call) -> Result<Answer, Error> {
     };
     let object = strongroom_types::RawObject::of(&shown);
     Ok(data(object.map_err(|error| Error::internal(error.to_string()))?))
+}
+
+/// Whoever names no version means the only one there is.
+fn only_version(
+    call: &Call,
+    kind: PluginType,
+    name: &str,
+    asked: String,
+    builtin: Option<&str>,
+) -> String {
+    if !asked.is_empty() || builtin.is_some() {
+        return asked;
+    }
+    match <[String; 1]>::try_from(call.open.catalog().versions(kind, name)) {
+        Ok([only]) => only,
+        Err(_) => asked,
+    }
 }
 
 /// The file is checked and run once before anything is stored: what can't run isn't registered.
@@ -252,6 +270,7 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         spec.version = reported;
     }
     call.open.catalog().put(spec).await.map_err(|error| Error::internal(error.to_string()))?;
+    remove_unneeded_copies(call).await;
     Ok(Answer::Nothing)
 }
 
@@ -303,7 +322,18 @@ async fn deregister(call: &Call) -> Result<Answer, Error> {
     let version = version(&call.input::<VersionInput>()?.version)?;
     let removed = call.open.catalog().remove(kind, &name, &version).await;
     removed.map_err(|error| Error::internal(error.to_string()))?;
+    remove_unneeded_copies(call).await;
     Ok(Answer::Nothing)
+}
+
+/// Leaves no copy of what is neither registered nor run by a mount. An entry that comes back with a
+/// restored store then finds none.
+pub(crate) async fn remove_unneeded_copies(call: &Call) {
+    let registered = call.open.catalog().all().into_iter().map(|spec| (*spec).clone());
+    let table = call.open.mounts.table();
+    let run = table.all().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());
+    let needed: Vec<PluginSpec> = registered.chain(run).collect();
+    call.open.mounts.opener.plugins.remove_copies_but(needed).await;
 }
 
 async fn reload(call: &Call) -> Result<Answer, Error> {
@@ -374,6 +404,7 @@ async fn reload_all(call: &Call, mounts: Vec<(Class, String)>) -> Result<Answer,
             Error::plain(error.kind(), format!("cannot reload the plug-in at {path}: {error}"))
         })?;
     }
+    remove_unneeded_copies(call).await;
     let mut answer = Fields::new();
     answer.set("reload_id", &call.id);
     Ok(with_warnings(answer.to_object(), warnings))

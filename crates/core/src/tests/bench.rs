@@ -29,6 +29,8 @@ pub(crate) struct Linked {
     /// The version that a registered plug-in reports.
     pub(crate) plugin_version: Mutex<&'static str>,
     pub(crate) broken: Mutex<bool>,
+    /// Name and version of each plug-in whose copy was kept when copies were last removed.
+    pub(crate) copies: Mutex<Vec<String>>,
     /// The auth method `door`, and a secrets engine that behaves like one.
     pub(crate) door: Door,
 }
@@ -71,6 +73,11 @@ impl Plugins for Linked {
     }
 
     fn renew(&self, _: PluginType, _: &str) {}
+
+    async fn remove_copies_but(&self, needed: Vec<PluginSpec>) {
+        let names = needed.iter().map(|spec| format!("{} {}", spec.name, spec.version));
+        *self.copies.lock().unwrap() = names.collect();
+    }
 
     async fn open(
         &self,

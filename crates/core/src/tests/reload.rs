@@ -185,3 +185,36 @@ async fn the_catalog_says_what_there_is() {
         0
     );
 }
+
+#[tokio::test]
+async fn cve_2026_105816_no_copy_stays_of_what_is_neither_registered_nor_run() {
+    let bench = Bench::new().await;
+    let copies = || bench.linked.copies.lock().unwrap().clone();
+    register(&bench, "v1.0.0").await;
+    bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+    register(&bench, "v1.2.3").await;
+    assert_eq!(copies(), ["outside v1.0.0", "outside v1.2.3", "outside v1.0.0"]);
+    let version = r#"{"version":"v1.0.0"}"#;
+    bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", version).await;
+    assert_eq!(copies(), ["outside v1.2.3", "outside v1.0.0"], "a mount runs it");
+    bench.write("sys/plugins/reload/secret/outside", "{}").await;
+    assert_eq!(copies(), ["outside v1.2.3", "outside v1.2.3"]);
+    let version = r#"{"version":"v1.2.3"}"#;
+    bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", version).await;
+    bench.ok(Verb::Delete, "sys/mounts/out", "{}").await;
+    assert!(copies().is_empty(), "{:?}", copies());
+}
+
+/// As the reference's newer versions answer; the plug-in says its version itself.
+#[tokio::test]
+async fn who_names_no_version_is_told_of_the_only_one() {
+    let bench = Bench::new().await;
+    let path = "sys/plugins/catalog/secret/reporting";
+    let body = format!(r#"{{"sha256":"{}","command":"reporting"}}"#, "00".repeat(32));
+    *bench.linked.plugin_version.lock().unwrap() = "v1.0.0";
+    bench.write(path, &body).await;
+    assert_eq!(bench.read(path).await.text("version"), "v1.0.0");
+    *bench.linked.plugin_version.lock().unwrap() = "v2.0.0";
+    bench.write(path, &body).await;
+    bench.fails(Verb::Read, path, "{}").await;
+}

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -135,11 +136,17 @@ fn dev_takes_a_folder_of_plugins() {
 
     // A program that is no plug-in stops the start, before anybody is told that the server runs.
     std::fs::copy("/bin/true", folder.path().join("true")).unwrap();
+    // As everything is that is made with umask 002.
+    for path in [folder.path(), &folder.path().join("true")] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o775)).unwrap();
+    }
     let arguments = ["server", "-dev", "-dev-listen-address=127.0.0.1:0", &flag];
     let refused = strongroom(&server.home(), &arguments).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("can't be registered"), "{told}");
+    assert!(told.contains("it ended (exit status: 0) before it was ready"), "{told}");
+    assert!(told.contains("the group may write to this"), "{told}");
     assert!(!String::from_utf8(refused.stdout).unwrap().contains("started"));
 }
 

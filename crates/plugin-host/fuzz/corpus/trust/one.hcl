@@ -1,0 +1,5 @@
+plugin "abababababababababababababababababababababababababababababababab" {
+  command = "custom"
+  args = ["-x"]
+  env = ["A", "B=c"]
+}

@@ -1,0 +1,1 @@
+plugin "abababababababababababababababababababababababababababababababab" { env = ["LD_PRELOAD"] }

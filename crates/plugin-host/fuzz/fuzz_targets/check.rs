@@ -1,0 +1,57 @@
+//! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
+#![allow(dead_code, reason = "each target takes one of them")]
+
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use strongroom_plugin_host::Spec;
+use strongroom_plugin_host::elf;
+use strongroom_plugin_host::trust::TrustList;
+
+/// The beginning of a file.
+struct InMemory<'a>(&'a [u8]);
+
+impl FileExt for InMemory<'_> {
+    fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        let from = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..));
+        let from = from.unwrap_or_default();
+        let length = from.len().min(to.len());
+        to[..length].copy_from_slice(&from[..length]);
+        Ok(length)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// As the content of a program: it is judged without reading beyond its end, and a refusal is one
+/// short line.
+pub(crate) fn any_program(bytes: &[u8]) {
+    if let Err(error) = elf::check(&InMemory(bytes)) {
+        let text = error.to_string();
+        assert!(!text.chars().any(char::is_control) && text.len() < 4000, "{text}");
+    }
+}
+
+/// As a trust file: what is wrong with it is one line with a place, and what isn't read allows
+/// nothing.
+pub(crate) fn any_trust_file(bytes: &[u8]) {
+    match TrustList::parse(bytes) {
+        Ok(list) => {
+            let unnamed = Spec {
+                name: "custom".to_owned(),
+                kind: "secret",
+                version: String::new(),
+                command: "custom".to_owned(),
+                args: Vec::new(),
+                env: Vec::new(),
+                sha256: "00".repeat(32),
+            };
+            if !bytes.windows(64).any(|part| part == unnamed.sha256.as_bytes()) {
+                assert!(list.check(&unnamed).is_err());
+            }
+        }
+        Err(error) => assert!(!error.contains('\n'), "{error}"),
+    }
+}

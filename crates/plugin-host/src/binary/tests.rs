@@ -1,0 +1,263 @@
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use data_encoding::HEXLOWER;
+use strongroom_crypto::digest::sha256;
+use strongroom_types::entropy::SeededEntropy;
+
+use super::*;
+
+struct Place {
+    binaries: Binaries,
+    root: tempfile::TempDir,
+}
+
+fn program() -> Vec<u8> {
+    elf::sample(b"and the rest")
+}
+
+fn place() -> Place {
+    let root = tempfile::tempdir().unwrap();
+    let (directory, copies) = (root.path().join("plugins"), root.path().join("copies"));
+    fs::create_dir(&directory).unwrap();
+    set_mode(&directory, 0o755);
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let binaries =
+        Binaries { directory, copies, allow_scripts: false, group_may_write: false, entropy };
+    let place = Place { binaries, root };
+    place.put("custom", &program());
+    place
+}
+
+impl Place {
+    fn put(&self, name: &str, content: &[u8]) {
+        let path = self.binaries.directory.join(name);
+        fs::write(&path, content).unwrap();
+        set_mode(&path, 0o755);
+    }
+
+    fn verify(&self, command: &str, content: &[u8]) -> Result<Program, Error> {
+        self.binaries.verify(&spec(command, content), Source::Original)
+    }
+
+    fn refusal(&self, command: &str) -> String {
+        self.verify(command, &program()).unwrap_err().to_string()
+    }
+}
+
+fn spec(command: &str, content: &[u8]) -> Spec {
+    Spec {
+        name: "custom".to_owned(),
+        kind: "secret",
+        version: String::new(),
+        command: command.to_owned(),
+        args: Vec::new(),
+        env: Vec::new(),
+        sha256: HEXLOWER.encode(&sha256(content)),
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn content_of(program: &Program) -> Vec<u8> {
+    let path = format!("/proc/self/fd/{}", program.file.as_raw_fd());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    fs::read(path).unwrap()
+}
+
+impl Place {
+    fn again(&self) -> Result<Vec<u8>, Error> {
+        self.binaries
+            .verify(&spec("custom", &program()), Source::AnyCopy)
+            .map(|program| content_of(&program))
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.binaries.copies.join(copy_name(&spec("custom", &program())))
+    }
+
+    fn copies(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.binaries.copies).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+#[test]
+fn what_runs_is_made_of_a_private_copy() {
+    let place = place();
+    let launched = place.verify("custom", &program()).unwrap();
+    assert!(!launched.is_script);
+    assert_eq!(content_of(&launched), program());
+    assert_eq!(place.copies(), [place.copy()]);
+    assert_eq!(fs::read(place.copy()).unwrap(), program());
+    assert_eq!(fs::metadata(place.copy()).unwrap().mode() & 0o777, 0o500);
+    assert_eq!(fs::metadata(&place.binaries.copies).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(place.again().unwrap(), program());
+}
+
+#[test]
+fn a_mount_goes_on_with_its_copy_and_a_registration_does_not() {
+    let place = place();
+    place.verify("custom", &program()).unwrap();
+    place.put("custom", &elf::sample(b"of another day"));
+    assert_eq!(place.again().unwrap(), program());
+    assert!(place.refusal("custom").contains("checksums did not match"));
+    assert_eq!(place.copies().len(), 1, "nothing stays behind");
+}
+
+#[test]
+fn a_copy_that_was_changed_is_not_run() {
+    let place = place();
+    place.verify("custom", &program()).unwrap();
+    let change = || {
+        set_mode(&place.copy(), 0o700);
+        fs::write(place.copy(), elf::sample(b"of a thief")).unwrap();
+    };
+    change();
+    assert_eq!(place.again().unwrap(), program());
+    place.put("custom", &elf::sample(b"other"));
+    change();
+    assert!(place.again().unwrap_err().to_string().contains("checksums did not match"));
+}
+
+/// A plug-in that runs as the server's user can write to the copies at any time.
+#[test]
+fn sr_2026_15_writing_to_the_copy_after_it_was_hashed_changes_nothing() {
+    let place = place();
+    let launched = place.verify("custom", &program()).unwrap();
+    set_mode(&place.copy(), 0o700);
+    fs::write(place.copy(), elf::sample(b"of a thief")).unwrap();
+    place.put("custom", &elf::sample(b"of a thief"));
+    assert_eq!(content_of(&launched), program());
+}
+
+/// The copy of a plug-in is no plug-in by itself: there must be a file of its name, put there
+/// by an operator.
+#[test]
+fn cve_2026_105816_a_copy_is_not_started_by_its_digest_alone() {
+    let place = place();
+    place.verify("custom", &program()).unwrap();
+    let digest = spec("custom", &program());
+    for command in ["../../bin/busybox", "other", "/bin/busybox", "copies/custom", ""] {
+        let restored = Spec { command: command.to_owned(), ..digest.clone() };
+        let error = place.binaries.verify(&restored, Source::AnyCopy).unwrap_err();
+        assert!(matches!(error, Error::Command { .. }), "{command}: {error}");
+    }
+    place.put("other", &elf::sample(b"other"));
+    let restored = Spec { command: "other".to_owned(), ..digest.clone() };
+    let error = place.binaries.verify(&restored, Source::AnyCopy).unwrap_err();
+    assert!(matches!(error, Error::Checksum { .. }), "{error}");
+    for sha256 in ["", "00", "../custom", &"zz".repeat(32)] {
+        let restored = Spec { sha256: sha256.to_owned(), ..digest.clone() };
+        let error = place.binaries.verify(&restored, Source::AnyCopy).unwrap_err();
+        assert!(matches!(error, Error::Command { .. }), "{sha256}: {error}");
+    }
+    fs::remove_file(place.binaries.directory.join("custom")).unwrap();
+    assert!(matches!(place.again(), Err(Error::Command { .. })));
+    fs::remove_dir_all(&place.binaries.directory).unwrap();
+    assert!(matches!(place.again(), Err(Error::Folder { .. })));
+}
+
+#[test]
+fn cve_2026_105816_copies_that_nothing_needs_go() {
+    let place = place();
+    place.verify("custom", &program()).unwrap();
+    let old = place.binaries.copies.join("ab".repeat(32));
+    let other = place.binaries.copies.join("note");
+    fs::write(&old, "named by its digest alone").unwrap();
+    fs::write(&other, "not a copy").unwrap();
+    place.binaries.remove_all_but(&BTreeSet::from([copy_name(&spec("custom", &program()))]));
+    let mut left = place.copies();
+    left.sort();
+    assert_eq!(left, [place.copy(), other.clone()]);
+    place.binaries.remove_all_but(&BTreeSet::new());
+    assert_eq!(place.copies(), [other]);
+    place.put("custom", &elf::sample(b"of another day"));
+    assert!(matches!(place.again(), Err(Error::Checksum { .. })));
+}
+
+#[test]
+fn only_files_directly_in_the_folder_are_run() {
+    let place = place();
+    let outside = place.root.path().join("outside");
+    fs::write(&outside, program()).unwrap();
+    set_mode(&outside, 0o755);
+    let plugins = &place.binaries.directory;
+    symlink(&outside, plugins.join("out")).unwrap();
+    symlink("custom", plugins.join("alias")).unwrap();
+    fs::create_dir(plugins.join("folder")).unwrap();
+    for command in ["out", "folder", "../outside", "/etc/passwd", "a/../custom", "", ".", ".."] {
+        let error = place.verify(command, &program()).unwrap_err();
+        assert!(matches!(error, Error::Command { .. }), "{command}: {error}");
+    }
+    place.verify("alias", &program()).unwrap();
+}
+
+#[test]
+fn what_others_may_write_is_not_run() {
+    let place = place();
+    let (folder, file) =
+        (place.binaries.directory.clone(), place.binaries.directory.join("custom"));
+    for mode in [0o775, 0o757] {
+        set_mode(&file, mode);
+        assert!(place.refusal("custom").contains("may write to it"), "file {mode:o}");
+        set_mode(&file, 0o755);
+        set_mode(&folder, mode);
+        assert!(place.refusal("custom").contains("may write to it"), "folder {mode:o}");
+        set_mode(&folder, 0o755);
+    }
+    place.verify("custom", &program()).unwrap();
+    set_mode(&place.binaries.copies, 0o750);
+    assert!(place.refusal("custom").contains("others than its owner"));
+}
+
+#[test]
+fn a_developers_files_may_be_open_to_their_own_group_and_nobody_else() {
+    let mut place = place();
+    place.binaries.group_may_write = true;
+    let (folder, file) =
+        (place.binaries.directory.clone(), place.binaries.directory.join("custom"));
+    set_mode(&folder, 0o775);
+    set_mode(&file, 0o775);
+    place.verify("custom", &program()).unwrap();
+    set_mode(&file, 0o777);
+    assert!(place.refusal("custom").contains("may write to it"));
+    set_mode(&file, 0o775);
+    set_mode(&folder, 0o777);
+    assert!(place.refusal("custom").contains("may write to it"));
+}
+
+#[test]
+fn scripts_are_run_only_when_allowed() {
+    let mut place = place();
+    let script = b"#!/bin/sh\n";
+    place.put("script", script);
+    let refused = place.verify("script", script).unwrap_err().to_string();
+    assert!(refused.contains("plugin_allow_scripts"), "{refused}");
+    place.binaries.allow_scripts = true;
+    assert!(place.verify("script", script).unwrap().is_script);
+    place.put("text", b"true");
+    let refused = place.verify("text", b"true").unwrap_err().to_string();
+    assert!(refused.contains("begins with #!"), "{refused}");
+}
+
+#[test]
+fn what_is_for_another_machine_is_not_run() {
+    let place = place();
+    let mut other = program();
+    other[18..20].copy_from_slice(&9999_u16.to_le_bytes());
+    place.put("custom", &other);
+    let refused = place.verify("custom", &other).unwrap_err().to_string();
+    assert!(refused.contains("it was built for ELF machine 9999"), "{refused}");
+}
+
+#[test]
+fn unfinished_copies_go_at_the_start() {
+    let place = place();
+    place.verify("custom", &program()).unwrap();
+    fs::write(place.binaries.copies.join("x.unfinished"), "x").unwrap();
+    place.binaries.remove_unfinished();
+    assert_eq!(place.copies(), [place.copy()]);
+}

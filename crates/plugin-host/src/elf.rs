@@ -1,0 +1,369 @@
+//! Whether a file is an ELF program for this machine, so that a refusal can say what is wrong.
+//!
+//! The kernel has the last word. What it might run is let through, such as a 32-bit program on a
+//! 64-bit machine.
+
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use std::ffi::OsStr;
+
+/// What every ELF file begins with.
+pub const MAGIC: &[u8] = b"\x7fELF";
+
+/// Why an ELF file is no program that can be run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ElfError {
+    /// It ends too early, or its header contradicts itself.
+    #[error("its ELF header is damaged: {0}")]
+    Damaged(&'static str),
+    /// It was built for another processor.
+    #[error("it was built for {file} and this server runs on {server}; build it for {server}")]
+    Architecture {
+        /// What the file is for.
+        file: Architecture,
+        /// What the server runs on.
+        server: &'static str,
+    },
+    /// A library or an intermediate result.
+    #[error("it is {0} and not a program")]
+    Kind(&'static str),
+    /// The program that loads its libraries isn't there.
+    #[error(
+        "its loader {} is not on this machine; build the plug-in statically (Go: CGO_ENABLED=0) \
+         or install the C library that it was built with", .0.escape_debug()
+    )]
+    Loader(String),
+    /// Reading failed.
+    #[error("it can't be read: {0}")]
+    Unreadable(String),
+}
+
+/// A processor as the ELF header names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    machine: u16,
+    bits: u8,
+    is_little_endian: bool,
+}
+
+const MACHINES: [(u16, &str); 10] = [
+    (EM_386, "x86"),
+    (8, "mips"),
+    (20, "powerpc"),
+    (21, "powerpc64"),
+    (22, "s390x"),
+    (EM_ARM, "arm"),
+    (EM_X86_64, "x86_64"),
+    (EM_AARCH64, "aarch64"),
+    (EM_RISCV, "riscv64"),
+    (258, "loongarch64"),
+];
+const EM_386: u16 = 3;
+const EM_ARM: u16 = 40;
+const EM_X86_64: u16 = 62;
+const EM_AARCH64: u16 = 183;
+const EM_RISCV: u16 = 243;
+
+impl Architecture {
+    fn name(self) -> Option<&'static str> {
+        MACHINES.iter().find(|(machine, _)| *machine == self.machine).map(|(_, name)| *name)
+    }
+
+    /// Whether a kernel of this architecture may run it. One that isn't in the list might be
+    /// anything.
+    fn may_run_on(self, server: &str) -> bool {
+        let Some(own) = MACHINES.iter().find(|(_, name)| *name == server) else { return true };
+        let is_older_form =
+            matches!((own.0, self.machine), (EM_X86_64, EM_386) | (EM_AARCH64, EM_ARM));
+        (own.0 == self.machine || is_older_form)
+            && self.is_little_endian == cfg!(target_endian = "little")
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "ELF machine {}", self.machine)?,
+        }
+        let order = if self.is_little_endian { "little" } else { "big" };
+        write!(f, " ({} bits, {order}-endian)", self.bits)
+    }
+}
+
+/// Judges a file that begins with [`MAGIC`].
+pub fn check(file: &impl FileExt) -> Result<(), ElfError> {
+    let header = Header::read(file)?;
+    let server = std::env::consts::ARCH;
+    if !header.architecture.may_run_on(server) {
+        return Err(ElfError::Architecture { file: header.architecture, server });
+    }
+    match header.kind {
+        ET_EXEC => {}
+        ET_DYN if header.entry != 0 => {}
+        ET_DYN => return Err(ElfError::Kind("a shared library")),
+        ET_REL => return Err(ElfError::Kind("an object file")),
+        ET_CORE => return Err(ElfError::Kind("a core dump")),
+        _ => return Err(ElfError::Kind("an ELF file of an unknown type")),
+    }
+    match header.loader(file)? {
+        Some(loader) if !loader.is_file() => {
+            Err(ElfError::Loader(shorten(&loader.to_string_lossy())))
+        }
+        _ => Ok(()),
+    }
+}
+
+const ET_REL: u16 = 1;
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const ET_CORE: u16 = 4;
+const PT_INTERP: u32 = 3;
+/// Bytes of the name of a loader that are shown.
+const LONGEST_SHOWN: usize = 200;
+/// The kernel takes no longer table of segments, and no longer name of a loader.
+const MOST_SEGMENT_BYTES: usize = 64 * 1024;
+const MOST_PATH_BYTES: u64 = 4096;
+
+struct Header {
+    architecture: Architecture,
+    kind: u16,
+    entry: u64,
+    segments: u64,
+    segment_bytes: u16,
+    segment_count: u16,
+}
+
+impl Header {
+    fn read(file: &impl FileExt) -> Result<Self, ElfError> {
+        let ident = read_at(file, 0, 16, "it is cut off")?;
+        let bits = match ident.get(4) {
+            Some(1) => 32,
+            Some(2) => 64,
+            _ => return Err(ElfError::Damaged("it is neither of 32 nor of 64 bits")),
+        };
+        let is_little_endian = match ident.get(5) {
+            Some(1) => true,
+            Some(2) => false,
+            _ => return Err(ElfError::Damaged("it names no order of bytes")),
+        };
+        let length = if bits == 64 { 64 } else { 52 };
+        let bytes = Bytes { bytes: read_at(file, 0, length, "it is cut off")?, is_little_endian };
+        let (entry, segments, sizes) = if bits == 64 {
+            (bytes.u64(24), bytes.u64(32), 54)
+        } else {
+            (u64::from(bytes.u32(24)), u64::from(bytes.u32(28)), 42)
+        };
+        Ok(Self {
+            architecture: Architecture { machine: bytes.u16(18), bits, is_little_endian },
+            kind: bytes.u16(16),
+            entry,
+            segments,
+            segment_bytes: bytes.u16(sizes),
+            segment_count: bytes.u16(sizes + 2),
+        })
+    }
+
+    /// The loader it asks for, if it has one.
+    fn loader(&self, file: &impl FileExt) -> Result<Option<PathBuf>, ElfError> {
+        let is_64 = self.architecture.bits == 64;
+        let each = usize::from(self.segment_bytes);
+        if each != if is_64 { 56 } else { 32 } {
+            return Err(ElfError::Damaged("its segments have an unknown size"));
+        }
+        let total = each * usize::from(self.segment_count);
+        if total == 0 || total > MOST_SEGMENT_BYTES {
+            return Err(ElfError::Damaged("it has no segments or too many"));
+        }
+        let table = read_at(file, self.segments, total, "its table of segments is cut off")?;
+        for segment in table.chunks_exact(each) {
+            let is_little_endian = self.architecture.is_little_endian;
+            let segment = Bytes { bytes: segment.to_vec(), is_little_endian };
+            if segment.u32(0) != PT_INTERP {
+                continue;
+            }
+            let (offset, length) = if is_64 {
+                (segment.u64(8), segment.u64(32))
+            } else {
+                (u64::from(segment.u32(4)), u64::from(segment.u32(16)))
+            };
+            if !(2..=MOST_PATH_BYTES).contains(&length) {
+                return Err(ElfError::Damaged("the name of its loader is empty or too long"));
+            }
+            let length = usize::try_from(length).unwrap_or_default();
+            let name = read_at(file, offset, length, "the name of its loader is cut off")?;
+            let Some((0, name)) = name.split_last() else {
+                return Err(ElfError::Damaged("the name of its loader has no end"));
+            };
+            return Ok(Some(Path::new(OsStr::from_bytes(name)).to_owned()));
+        }
+        Ok(None)
+    }
+}
+
+fn read_at(
+    file: &impl FileExt,
+    offset: u64,
+    length: usize,
+    cut_off: &'static str,
+) -> Result<Vec<u8>, ElfError> {
+    let mut bytes = vec![0; length];
+    match file.read_exact_at(&mut bytes, offset) {
+        Ok(()) => Ok(bytes),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Err(ElfError::Damaged(cut_off))
+        }
+        Err(error) => Err(ElfError::Unreadable(error.to_string())),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(LONGEST_SHOWN).collect()
+}
+
+/// Numbers in a header that was read in full.
+struct Bytes {
+    bytes: Vec<u8>,
+    is_little_endian: bool,
+}
+
+impl Bytes {
+    fn number<const N: usize>(&self, at: usize) -> [u8; N] {
+        let found = self.bytes.get(at..at + N).and_then(|part| part.try_into().ok());
+        let mut number: [u8; N] = found.unwrap_or([0; N]);
+        if !self.is_little_endian {
+            number.reverse();
+        }
+        number
+    }
+
+    fn u16(&self, at: usize) -> u16 {
+        u16::from_le_bytes(self.number(at))
+    }
+
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.number(at))
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.number(at))
+    }
+}
+
+/// A program for this machine, as far as its headers tell.
+#[cfg(test)]
+pub(crate) fn sample(rest: &[u8]) -> Vec<u8> {
+    let own = MACHINES.iter().find(|(_, name)| *name == std::env::consts::ARCH).unwrap().0;
+    sample_for(own, ET_EXEC, None, rest)
+}
+
+#[cfg(test)]
+fn sample_for(machine: u16, kind: u16, loader: Option<&str>, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend([2, 1, 1]);
+    bytes.resize(16, 0);
+    bytes.extend(kind.to_le_bytes());
+    bytes.extend(machine.to_le_bytes());
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend(u64::from(kind == ET_EXEC).to_le_bytes());
+    bytes.extend(64_u64.to_le_bytes());
+    bytes.resize(52, 0);
+    bytes.extend(64_u16.to_le_bytes());
+    bytes.extend(56_u16.to_le_bytes());
+    bytes.extend(1_u16.to_le_bytes());
+    bytes.resize(64, 0);
+    bytes.extend(if loader.is_some() { PT_INTERP } else { 1 }.to_le_bytes());
+    bytes.resize(72, 0);
+    bytes.extend(120_u64.to_le_bytes());
+    bytes.resize(96, 0);
+    let name = loader.map(|name| format!("{name}\0")).unwrap_or_default();
+    bytes.extend((name.len() as u64).to_le_bytes());
+    bytes.resize(120, 0);
+    bytes.extend(name.as_bytes());
+    bytes.extend(rest);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use super::*;
+
+    fn judge(content: &[u8]) -> Result<(), ElfError> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        check(&file)
+    }
+
+    fn own() -> u16 {
+        MACHINES.iter().find(|(_, name)| *name == std::env::consts::ARCH).unwrap().0
+    }
+
+    #[test]
+    fn programs_of_this_machine_pass() {
+        check(&File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
+        check(&File::open("/bin/sh").unwrap()).unwrap();
+        judge(&sample(b"")).unwrap();
+        assert!(
+            Architecture { machine: EM_386, bits: 32, is_little_endian: true }.may_run_on("x86_64")
+        );
+    }
+
+    #[test]
+    fn a_program_of_another_machine_names_both() {
+        let other = if own() == EM_AARCH64 { EM_X86_64 } else { EM_AARCH64 };
+        let said = judge(&sample_for(other, ET_EXEC, None, b"")).unwrap_err().to_string();
+        let expected = format!(
+            "it was built for {} (64 bits, little-endian) and this server runs on {}",
+            if other == EM_AARCH64 { "aarch64" } else { "x86_64" },
+            std::env::consts::ARCH,
+        );
+        assert!(said.starts_with(&expected), "{said}");
+        let unknown = judge(&sample_for(9999, ET_EXEC, None, b"")).unwrap_err().to_string();
+        assert!(unknown.contains("ELF machine 9999"), "{unknown}");
+    }
+
+    #[test]
+    fn what_is_no_program_says_what_it_is() {
+        for (kind, name) in [(ET_DYN, "shared library"), (ET_REL, "object file"), (9, "unknown")] {
+            let said = judge(&sample_for(own(), kind, None, b"")).unwrap_err().to_string();
+            assert!(said.contains(name), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_loader_that_is_missing_is_named() {
+        let with = |loader| judge(&sample_for(own(), ET_EXEC, Some(loader), b""));
+        with("/bin/sh").unwrap();
+        let said = with("/lib/ld-musl-nowhere.so.1").unwrap_err().to_string();
+        assert!(said.starts_with("its loader /lib/ld-musl-nowhere.so.1 is not on"), "{said}");
+        let said = with(&format!("/\n{}", "x".repeat(3000))).unwrap_err().to_string();
+        assert!(said.len() < 500 && !said.contains('\n'), "{said}");
+    }
+
+    #[test]
+    fn a_damaged_header_is_no_program() {
+        let whole = sample_for(own(), ET_EXEC, Some("/bin/sh"), b"");
+        for length in 4..whole.len() {
+            assert!(judge(&whole[..length]).is_err(), "{length} bytes");
+        }
+        for at in [4, 5, 52 + 2, 52 + 4, 72 + 7, 96 + 7] {
+            let mut damaged = whole.clone();
+            damaged[at] = 0xff;
+            let error = judge(&damaged).unwrap_err();
+            assert!(matches!(error, ElfError::Damaged(_)), "byte {at}: {error}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! [`LaunchFile`]: the file that one process runs.
+//!
+//! It has no name in any folder, so nobody can open it but through the server, whose descriptors
+//! are closed to other processes: what was written to it stays what it is until it is executed,
+//! also against a plug-in that runs as the server's user. A program's may be executed and not read.
+//! The kernel makes a process that executes such a file non-dumpable, which
+//! [`PR_SET_DUMPABLE`](https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html) before
+//! the execution would not: other processes of the same user can't read its memory, its
+//! environment or its descriptors.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, fchmod, open};
+use rustix::io::Errno;
+use strongroom_types::Entropy;
+
+/// A file without a name, while it is written.
+#[derive(Debug)]
+pub struct LaunchFile(File);
+
+/// Unfinished files end in this; they are removed at the next start.
+pub const UNFINISHED: &str = "unfinished";
+
+impl LaunchFile {
+    /// Makes one on the file system of `folder`.
+    pub fn create(folder: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
+        // With EXCL it can't be given a name later.
+        let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        match open(folder, flags, Mode::RUSR) {
+            Ok(file) => Ok(Self(file.into())),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => Self::unlinked(folder, entropy),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// On file systems that have no files without names from the start.
+    fn unlinked(folder: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
+        let path = folder.join(format!("{}.{UNFINISHED}", entropy.base62(16)));
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        fs::remove_file(&path)?;
+        Ok(Self(file))
+    }
+
+    /// What was written so far.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
+    /// Ends writing. The interpreter of a script must be able to read it.
+    pub fn finish(self, is_script: bool) -> io::Result<OwnedFd> {
+        let mode = if is_script { Mode::RUSR | Mode::XUSR } else { Mode::XUSR };
+        fchmod(&self.0, mode)?;
+        // The kernel executes nothing that is open for writing, so it is opened another way before
+        // the file is closed.
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        Ok(open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+impl Write for LaunchFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use strongroom_types::entropy::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn it_has_no_name_and_a_program_can_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let entropy = SeededEntropy::new(1);
+        let made = [
+            LaunchFile::create(folder.path(), &entropy),
+            LaunchFile::unlinked(folder.path(), &entropy),
+        ];
+        for (made, is_script) in made.into_iter().zip([false, true]) {
+            let mut made = made.unwrap();
+            made.write_all(b"program").unwrap();
+            let file = File::from(made.finish(is_script).unwrap());
+            let metadata = file.metadata().unwrap();
+            assert_eq!((metadata.nlink(), metadata.len()), (0, 7));
+            assert_eq!(metadata.mode() & 0o777, if is_script { 0o500 } else { 0o100 });
+            assert!((&file).write(b"x").is_err());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

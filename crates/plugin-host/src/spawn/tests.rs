@@ -1,0 +1,217 @@
+use std::os::unix::fs::PermissionsExt;
+
+use tokio::io::AsyncReadExt;
+
+use super::*;
+
+fn program(path: &str, arguments: &[&str]) -> Execution {
+    let arguments = std::iter::once(&path).chain(arguments).map(OsString::from).collect();
+    Execution {
+        file: std::fs::File::open(path).unwrap().into(),
+        keeps_file: false,
+        arguments,
+        environment: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
+    }
+}
+
+fn shell(script: &str) -> Execution {
+    program("/bin/sh", &["-c", script])
+}
+
+async fn said(execution: Execution) -> String {
+    let (mut child, mut pipes) = spawn(execution).await.unwrap();
+    let mut out = String::new();
+    pipes.stdout.read_to_string(&mut out).await.unwrap();
+    child.ended().await.unwrap();
+    out
+}
+
+#[tokio::test]
+async fn a_child_is_watched_and_heard() {
+    let (mut child, mut pipes) = spawn(shell("echo out; echo err >&2; exit 3")).await.unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    pipes.stdout.read_to_string(&mut out).await.unwrap();
+    pipes.stderr.read_to_string(&mut err).await.unwrap();
+    assert_eq!((&*out, &*err), ("out\n", "err\n"));
+    assert_eq!(child.ended().await.unwrap().code(), Some(3));
+}
+
+/// The C library would have a shell run it.
+#[tokio::test]
+async fn what_the_kernel_refuses_is_run_by_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, mark) = (folder.path().join("text"), folder.path().join("mark"));
+    for content in [format!("echo run > '{}'\n", mark.display()), String::new()] {
+        std::fs::write(&text, content).unwrap();
+        std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let error = spawn(program(text.to_str().unwrap(), &[])).await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOEXEC));
+    }
+    assert!(!mark.exists());
+    std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = spawn(program(text.to_str().unwrap(), &[])).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
+
+/// What has the path of a file after it was opened is another file.
+#[tokio::test]
+async fn sr_2026_15_swapping_the_file_before_it_is_executed_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugin");
+    let put = |content: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, content).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(new, &path).unwrap();
+    };
+    put("#!/bin/sh\necho hashed\n");
+    let mut execution = program(path.to_str().unwrap(), &[]);
+    execution.keeps_file = true;
+    put("#!/bin/sh\necho swapped\n");
+    assert_eq!(said(execution).await, "hashed\n");
+}
+
+#[tokio::test]
+async fn sr_2026_10_a_child_gets_no_new_privileges_and_no_other_descriptor() {
+    let (reader, _writer) = io::pipe().unwrap();
+    // As one that the server inherited.
+    fcntl_setfd(&reader, FdFlags::empty()).unwrap();
+    let script = "grep NoNewPrivs /proc/self/status; exec ls /proc/self/fd";
+    let said = said(shell(script)).await;
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some("NoNewPrivs:\t1"));
+    // The last one is that of the folder, which `ls` reads.
+    assert_eq!(lines.collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn descriptors_are_marked_one_by_one_too() {
+    let (reader, _writer) = io::pipe().unwrap();
+    fcntl_setfd(&reader, FdFlags::empty()).unwrap();
+    mark_each(u64::from(reader.as_raw_fd().unsigned_abs()) + 1);
+    assert!(rustix::io::fcntl_getfd(&reader).unwrap().contains(FdFlags::CLOEXEC));
+}
+
+#[tokio::test]
+async fn a_name_with_a_nul_is_not_cut_there() {
+    let error = spawn(program("/bin/sh", &["a\0b"])).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+/// The grandchild holds the pipe open: it closes only when both are dead.
+#[tokio::test]
+async fn killing_and_dropping_take_the_whole_group() {
+    for drop_it in [true, false] {
+        let (mut child, mut pipes) = spawn(shell("sleep 1000 & echo up; wait")).await.unwrap();
+        let mut line = [0; 3];
+        pipes.stdout.read_exact(&mut line).await.unwrap();
+        if drop_it {
+            drop(child);
+        } else {
+            child.kill();
+            assert!(!child.ended().await.unwrap().success());
+        }
+        assert_eq!(pipes.stdout.read(&mut line).await.unwrap(), 0);
+    }
+}
+
+/// A leader that ends by itself leaves nothing of its group.
+#[tokio::test]
+async fn what_a_plug_in_started_ends_with_it() {
+    let (mut child, mut pipes) = spawn(shell("sleep 1000 & echo up")).await.unwrap();
+    assert!(child.ended().await.unwrap().success());
+    let mut rest = String::new();
+    pipes.stdout.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "up\n");
+}
+
+#[tokio::test]
+async fn the_thread_that_forked_is_not_ours() {
+    let script = "grep -c plugin-spawner /proc/$PPID/task/*/comm | grep -c ':1'";
+    assert_eq!(said(shell(script)).await, "1\n");
+}
+
+/// A process that left its group, as a hostile plug-in might: it tells of it and sleeps.
+async fn deserter() -> (Running, Pipes) {
+    const LEAVE: &str = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); \
+                         print('left', flush=True); time.sleep(1000)";
+    let deserter = program("/usr/bin/env", &["python3", "-c", LEAVE]);
+    let (child, mut pipes) = spawn(deserter).await.unwrap();
+    let mut line = [0; 5];
+    pipes.stdout.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"left\n");
+    (child, pipes)
+}
+
+#[tokio::test]
+async fn one_that_left_its_group_is_killed_all_the_same() {
+    let (mut child, mut pipes) = deserter().await;
+    child.kill();
+    assert!(!child.ended().await.unwrap().success());
+    let (child, mut dropped_pipes) = deserter().await;
+    drop(child);
+    for pipes in [&mut pipes, &mut dropped_pipes] {
+        assert_eq!(pipes.stdout.read(&mut [0]).await.unwrap(), 0);
+    }
+}
+
+/// What was dropped leaves no zombie behind.
+#[tokio::test]
+async fn what_is_dropped_is_reaped_by_somebody() {
+    let (child, mut pipes) = spawn(shell("echo up; exec sleep 1000")).await.unwrap();
+    pipes.stdout.read_exact(&mut [0; 3]).await.unwrap();
+    let watch = rustix::process::pidfd_open(child.0.get_ref().pid, PidfdFlags::empty());
+    let watch = watch.unwrap();
+    drop(child);
+    let exists = move || rustix::process::pidfd_send_signal(&watch, Signal::CONT).is_ok();
+    tokio::task::spawn_blocking(move || {
+        while exists() {
+            std::thread::yield_now();
+        }
+    })
+    .await
+    .unwrap();
+}
+
+/// A dead leader's id may be another's group by the time somebody kills again.
+#[tokio::test]
+async fn after_it_was_reaped_nobody_is_killed() {
+    use std::io::{Read as _, Write as _};
+    let (mut child, _pipes) = spawn(shell("exit 0")).await.unwrap();
+    child.ended().await.unwrap();
+    let mut echo = Command::new("cat");
+    echo.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut bystander = echo.spawn().unwrap();
+    // As if the id had come around.
+    child.0.get_mut().pid = Pid::from_child(&bystander);
+    child.kill();
+    assert!(child.ended().await.unwrap().success(), "and it tells its end again");
+    drop(child);
+    let (mut to, mut from) = (bystander.stdin.take().unwrap(), bystander.stdout.take().unwrap());
+    // Whoever was killed does nothing any more, though it may not be dead yet.
+    to.write_all(b"alive").unwrap();
+    drop(to);
+    let mut said = String::new();
+    from.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "alive");
+    bystander.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_not_started() {
+    use std::io::{Read as _, Write as _};
+    let (mut mark, mut marker) = io::pipe().unwrap();
+    let mut command = Command::new("/bin/true");
+    #[expect(unsafe_code, reason = "it tells of the fork, however soon the child is killed")]
+    // SAFETY: the closure makes one system call, and allocates nothing unless that fails.
+    unsafe {
+        command.pre_exec(move || marker.write_all(b"forked"));
+    }
+    let (answer, started) = oneshot::channel();
+    drop(started);
+    spawner().unwrap().try_send(Job { command, answer }).unwrap();
+    let mut told = String::new();
+    // It ends when the job is dropped, and with it the other end.
+    mark.read_to_string(&mut told).unwrap();
+    assert_eq!(told, "");
+}

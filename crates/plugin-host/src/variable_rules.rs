@@ -1,0 +1,183 @@
+//! Which variables a registration may not set.
+//!
+//! Entries of the catalog may come from a restored store, so a variable must not make a plug-in run
+//! other code than was hashed, or trust other keys than the operator's. Refused is what configures
+//! loaders, interpreters, other programs, cryptography, locales, name resolution, trust in
+//! certificates and the search for programs. Proxies, `HOME`, regions and credentials of cloud
+//! services stay possible.
+
+/// A group of variables that do the same kind of thing.
+#[derive(Debug)]
+pub struct VariableClass {
+    /// What they configure, for people.
+    pub configures: &'static str,
+    /// Their names.
+    pub names: &'static [&'static str],
+    /// What their names begin with.
+    pub prefixes: &'static [&'static str],
+    /// Whether a trust file may allow them. The others run code, whatever an operator means by
+    /// them.
+    pub trust_file_may_allow: bool,
+}
+
+/// All that is refused.
+pub const REFUSED_VARIABLES: [VariableClass; 7] = [
+    VariableClass {
+        configures: "the loader or the C library",
+        names: &["GLIBC_TUNABLES", "GCONV_PATH", "NLSPATH", "LOCPATH", "I18NPATH", "TZDIR"],
+        prefixes: &["LD_", "MALLOC_", "DYLD_"],
+        trust_file_may_allow: false,
+    },
+    VariableClass {
+        configures: "an interpreter or a language runtime",
+        names: &[
+            "BASH_ENV",
+            "ENV",
+            "SHELLOPTS",
+            "BASHOPTS",
+            "IFS",
+            "PS4",
+            "PROMPT_COMMAND",
+            "ZDOTDIR",
+            "RUBYOPT",
+            "RUBYLIB",
+            "RUBYSHELL",
+            "JAVA_TOOL_OPTIONS",
+            "JDK_JAVA_OPTIONS",
+            "_JAVA_OPTIONS",
+            "CLASSPATH",
+            "PHPRC",
+            "PHP_INI_SCAN_DIR",
+            "TCLLIBPATH",
+            "AWKPATH",
+            "AWKLIBPATH",
+            "GODEBUG",
+            "GOCOVERDIR",
+            "GORACE",
+            "GOTRACEBACK",
+        ],
+        prefixes: &[
+            "BASH_FUNC_",
+            "PYTHON",
+            "PERL",
+            "GEM_",
+            "BUNDLE_",
+            "NODE_",
+            "LUA_",
+            "DOTNET_",
+            "CORECLR_",
+            "COR_",
+            "COMPlus_",
+            "ERL_",
+            "GUILE_",
+        ],
+        trust_file_may_allow: false,
+    },
+    VariableClass {
+        configures: "programs that others start",
+        names: &[
+            "SSH_ASKPASS",
+            "GIT_ASKPASS",
+            "GIT_SSH",
+            "GIT_SSH_COMMAND",
+            "GIT_EXEC_PATH",
+            "GIT_PROXY_COMMAND",
+            "GIT_EXTERNAL_DIFF",
+            "PAGER",
+            "EDITOR",
+            "VISUAL",
+            "BROWSER",
+            "SHELL",
+            "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
+        ],
+        prefixes: &["GIT_CONFIG"],
+        trust_file_may_allow: false,
+    },
+    VariableClass {
+        configures: "a cryptographic library or its modules",
+        names: &["SSLKEYLOGFILE", "GOLANG_FIPS", "GOFIPS", "PKCS11_MODULE_PATH", "KRB5_TRACE"],
+        prefixes: &["OPENSSL_", "GNUTLS_", "NSS_", "P11_KIT_"],
+        trust_file_may_allow: false,
+    },
+    VariableClass {
+        configures: "how names of hosts are resolved",
+        names: &["HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "RESOLV_HOST_CONF"],
+        prefixes: &[],
+        trust_file_may_allow: false,
+    },
+    VariableClass {
+        configures: "which TLS certificates are trusted",
+        names: &[
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "CURL_CA_BUNDLE",
+            "REQUESTS_CA_BUNDLE",
+            "AWS_CA_BUNDLE",
+        ],
+        prefixes: &[],
+        trust_file_may_allow: true,
+    },
+    VariableClass {
+        configures: "where programs are looked for",
+        names: &["PATH"],
+        prefixes: &[],
+        trust_file_may_allow: true,
+    },
+];
+
+/// The class of a variable that is refused.
+pub fn refused_class(name: &str) -> Option<&'static VariableClass> {
+    REFUSED_VARIABLES.iter().find(|class| {
+        class.names.contains(&name) || class.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_in_the_documentation() {
+        let page = include_str!("../../../docs/src/howto/plugins.md");
+        for class in &REFUSED_VARIABLES {
+            let line =
+                page.lines().find(|line| line.starts_with(&format!("| {} |", class.configures)));
+            let line = line.unwrap_or_else(|| panic!("no line of {:?}", class.configures));
+            let prefixes = class.prefixes.iter().map(|prefix| format!("`{prefix}*`"));
+            for shown in class.names.iter().map(|name| format!("`{name}`")).chain(prefixes) {
+                assert!(line.contains(&shown), "{shown} is missing in {line}");
+            }
+            let end = if class.trust_file_may_allow {
+                "| a trust file can allow it |"
+            } else {
+                "| never |"
+            };
+            assert!(line.ends_with(end), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_plugins_need_stays_possible() {
+        for name in [
+            "HTTPS_PROXY",
+            "no_proxy",
+            "HOME",
+            "AWS_REGION",
+            "AWS_SECRET_ACCESS_KEY",
+            "TZ",
+            "LANG",
+            "LC_ALL",
+            "GOMAXPROCS",
+            "GOMEMLIMIT",
+            "RUST_LOG",
+            "KUBECONFIG",
+            "TMPDIR",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "PGHOST",
+            "ENVIRONMENT",
+            "GIT_AUTHOR_NAME",
+        ] {
+            assert!(refused_class(name).is_none(), "{name}");
+        }
+    }
+}
