@@ -103,7 +103,9 @@ pub(crate) async fn serve<S, F, A>(
             }
         }
         let parts = Pin::into_inner(serving).into_parts();
-        let mut parked = Parked { unread: parts.read_buf, stream: parts.io.into_inner() };
+        // Copied: what is left empty would still hold the whole buffer.
+        let unread = Bytes::copy_from_slice(&parts.read_buf);
+        let mut parked = Parked { unread, stream: parts.io.into_inner() };
         match driver.run(None, |cx, stopping| parked.poll(cx, stopping)).await {
             Ended::Done(true) => stream = parked.rewound(),
             _ => {
