@@ -76,20 +76,11 @@ impl Handlers {
 /// Who may use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whom policies allow.
+    /// Whom policies allow. Whether that includes `sudo` is said in [`crate::root_paths`].
     #[default]
     Policy,
-    /// Whom policies allow, `sudo` included.
-    Root,
     /// Everybody; the handler itself decides what they see.
     Anyone,
-}
-
-impl Access {
-    /// Whether `sudo` is needed.
-    pub(crate) fn needs_sudo(self) -> bool {
-        self == Self::Root
-    }
 }
 
 /// Writes a handler as a function pointer.

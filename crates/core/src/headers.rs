@@ -45,13 +45,16 @@ pub(crate) fn check_response(names: &[String]) -> Result<(), Error> {
 }
 
 fn check(names: &[String], fits: fn(&str) -> bool) -> Result<(), Error> {
-    for name in names {
+    for (index, name) in names.iter().enumerate() {
+        let place = index + 1;
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(Error::invalid(format!("{name:?} is not the name of a header")));
+            return Err(Error::invalid(format!("entry {place} is not the name of a header")));
         }
         if !fits(&plain(name)) {
-            return Err(Error::invalid(format!("the header {name:?} can't be let through")));
+            return Err(Error::invalid(format!(
+                "the header of entry {place} can't be let through"
+            )));
         }
     }
     Ok(())

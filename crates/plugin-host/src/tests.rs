@@ -14,9 +14,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
 use strongroom_sdk::engine::{
-    ClusterInfo, Description, Engine, EngineError, Existence, Factory, Kind, Lifetimes, Mount,
-    Request, Response, SpecialPaths, Storage, StorageBatch, StorageError, Stored, System,
-    SystemError,
+    ClusterInfo, Description, Engine, EngineError, Existence, Factory, FoldedPaths, Kind,
+    Lifetimes, Mount, Request, Response, SpecialPaths, Storage, StorageBatch, StorageError, Stored,
+    System, SystemError,
 };
 use strongroom_types::clock::{ManualClock, within};
 use strongroom_types::{Clock, SystemClock, Ttl};
@@ -222,6 +222,7 @@ impl Factory for MakesOdd {
             version: self.version(),
             special: SpecialPaths::default(),
             wants_token_hash: false,
+            folded: FoldedPaths::Unknown,
             exclusive: false,
         })))
     }

@@ -1,18 +1,19 @@
 //! [`Conditions`]: what a rule asks of a request beside a capability, its fields and its wrapping.
 //! Documented at <https://developer.hashicorp.com/vault/docs/concepts/policies>.
 
+mod matching;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Number, Value};
 use strongroom_types::{Fields, Ttl};
 
 use crate::capability::{Capabilities, Capability};
+use crate::reading::FieldReadings;
 
 /// What a rule grants, and on which conditions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,12 +64,19 @@ impl Grant {
         }
     }
 
-    /// Whether a request with this capability may be made: these are its fields, and this is how
-    /// long the wrapped answer is to live, if it is to be wrapped.
-    pub fn permits(&self, capability: Capability, fields: &Fields, wrap: Option<Ttl>) -> bool {
+    /// Whether a request with this capability may be made: these are its fields and how its handler
+    /// reads them, and this is how long the wrapped answer is to live, if it is to be wrapped.
+    pub fn permits(
+        &self,
+        capability: Capability,
+        fields: &Fields,
+        readings: &dyn Fn() -> FieldReadings,
+        wrap: Option<Ttl>,
+    ) -> bool {
         let conditions = self.conditions.as_deref();
         self.capabilities.allows(capability)
-            && conditions.is_none_or(|it| it.wrapping_fits(wrap) && it.fit(capability, fields))
+            && conditions
+                .is_none_or(|it| it.wrapping_fits(wrap) && it.fit(capability, fields, readings))
     }
 }
 
@@ -103,36 +111,72 @@ impl Conditions {
     }
 
     /// Only requests that hand fields on are looked at.
-    fn fit(&self, capability: Capability, fields: &Fields) -> bool {
+    fn fit(
+        &self,
+        capability: Capability,
+        fields: &Fields,
+        readings: &dyn Fn() -> FieldReadings,
+    ) -> bool {
         use Capability::{Create, Patch, Read, Update};
-        if !matches!(capability, Create | Read | Update | Patch) {
+        let asks = !(self.required.is_empty() && self.denied.is_empty() && self.allowed.is_empty());
+        if !asks || !matches!(capability, Create | Read | Update | Patch) {
             return true;
         }
-        self.required.iter().all(|name| fields.contains(name))
-            && (fields.is_empty() || (self.none_denied(fields) && self.all_allowed(fields)))
+        let readings = readings();
+        self.required.iter().all(|name| is_given(name, fields, &readings))
+            && (fields.is_empty()
+                || (self.none_denied(fields, &readings) && self.all_allowed(fields, &readings)))
     }
 
-    fn none_denied(&self, fields: &Fields) -> bool {
+    /// A field is denied under each of its names.
+    fn none_denied(&self, fields: &Fields, readings: &FieldReadings) -> bool {
         if self.denied.is_empty() {
             return true;
         }
         let denied = |(name, value): (&str, &RawValue)| {
-            let values = self.denied.get(&name.to_lowercase());
-            values.is_some_and(|values| values.is_empty() || is_among(value, values, is_denied_by))
+            let reading = readings.reading(name);
+            let folded = name.to_lowercase();
+            let current = readings.current_name(&folded);
+            let mut named = self
+                .denied
+                .iter()
+                .filter(|(known, _)| **known == folded || readings.current_name(known) == current);
+            named.any(|(_, values)| {
+                values.is_empty() || matching::is_denied(values, &parsed(value), reading)
+            })
         };
         !self.denied.contains_key(ANY) && !fields.iter().any(denied)
     }
 
-    fn all_allowed(&self, fields: &Fields) -> bool {
+    /// A field must be allowed under the name it has. What is said of another of its names bounds its
+    /// values as well.
+    fn all_allowed(&self, fields: &Fields, readings: &FieldReadings) -> bool {
         if self.allowed.is_empty() {
             return true;
         }
         let any = self.allowed.get(ANY);
         fields.iter().all(|(name, value)| {
-            let values = self.allowed.get(&name.to_lowercase()).or(any);
-            values.is_some_and(|values| values.is_empty() || is_among(value, values, is_allowed_by))
+            let reading = readings.reading(name);
+            let fits = |values: &Vec<Value>| {
+                values.is_empty() || matching::is_allowed(values, &parsed(value), reading)
+            };
+            let folded = name.to_lowercase();
+            if let Some(values) = self.allowed.get(&folded) {
+                return fits(values);
+            }
+            let other_names = readings.all_names(&folded);
+            any.is_some_and(fits) && other_names.filter_map(|name| self.allowed.get(name)).all(fits)
         })
     }
+}
+
+/// Whether the handler gets a value for this field, be it under its legacy name.
+fn is_given(name: &str, fields: &Fields, readings: &FieldReadings) -> bool {
+    let has = |name: &str| {
+        let given = fields.get(name);
+        given.is_some_and(|raw| raw.get() != "null" || !readings.null_is_nothing(name))
+    };
+    has(name) || readings.all_names(name).any(has)
 }
 
 fn add_parameters(own: &mut Parameters, other: &Parameters) {
@@ -157,67 +201,7 @@ fn add_parameters(own: &mut Parameters, other: &Parameters) {
     }
 }
 
-fn is_among(raw: &RawValue, values: &[Value], by: fn(&Value, &Value) -> bool) -> bool {
-    // What came through `Fields` is JSON, and bounded in depth.
-    let value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
-    values.iter().any(|wanted| by(wanted, &value))
-}
-
-/// Texts with globs, everything else as it is.
-fn is_allowed_by(wanted: &Value, value: &Value) -> bool {
-    match (wanted, value) {
-        (Value::String(glob), Value::String(text)) => glob_matches(glob, text),
-        _ => same(wanted, value),
-    }
-}
-
-/// A denial looks through the forms in which engines take one value: without quotes, in quotes, as
-/// an entry of a list. Or it could be walked around with a pair of brackets.
-fn is_denied_by(wanted: &Value, value: &Value) -> bool {
-    if is_allowed_by(wanted, value) || *wanted == Value::String(ANY.to_owned()) {
-        return true;
-    }
-    match (wanted, value) {
-        (_, Value::Array(entries)) => entries.iter().any(|entry| is_denied_by(wanted, entry)),
-        (Value::String(glob), Value::Number(_) | Value::Bool(_)) => {
-            glob_matches(glob, &value.to_string())
-        }
-        (Value::Number(_) | Value::Bool(_), Value::String(text)) => {
-            serde_json::from_str(text.trim()).is_ok_and(|value: Value| same(wanted, &value))
-        }
-        _ => false,
-    }
-}
-
-/// `*` in front, at the end or both; a lone one stands for itself.
-fn glob_matches(glob: &str, text: &str) -> bool {
-    if glob.len() < 2 {
-        return glob == text;
-    }
-    match (glob.strip_prefix('*'), glob.strip_suffix('*')) {
-        (Some(rest), Some(_)) => text.contains(rest.strip_suffix('*').unwrap_or(rest)),
-        (Some(end), None) => text.ends_with(end),
-        (None, Some(start)) => text.starts_with(start),
-        (None, None) => glob == text,
-    }
-}
-
-/// Equal all the way down, numbers by their worth: a policy's `5` is JSON's `5.0`.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => same_number(a, b),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            let found = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same(a, b));
-            a.len() == b.len() && a.iter().all(found)
-        }
-        _ => a == b,
-    }
-}
-
-fn same_number(a: &Number, b: &Number) -> bool {
-    let fractions = || a.as_f64().partial_cmp(&b.as_f64()) == Some(Ordering::Equal);
-    a == b || ((a.is_f64() || b.is_f64()) && fractions())
+/// What came through `Fields` is JSON, and bounded in depth.
+fn parsed(raw: &RawValue) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or(Value::Null)
 }

@@ -1,5 +1,6 @@
 //! A policy's text: HCL 1, its JSON form, or either in base64.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_hcl::{Block, Body, Kind, Limits, ParseError, Value};
@@ -15,8 +16,10 @@ use crate::pattern::PathPattern;
 pub struct Policy {
     /// The text, as it is given back.
     pub text: String,
-    /// Its rules, a pattern once each.
+    /// Its rules, a pattern once each, the most specific first.
     pub rules: Vec<Rule>,
+    /// The patterns of the rules that deny, folded to one case, the most specific first.
+    pub(crate) denied: Vec<PathPattern>,
     /// A stored text that this version of the server can't read. It refuses everything, to
     /// whoever has it: what it denied is unknown.
     pub unreadable: bool,
@@ -40,21 +43,19 @@ pub enum PolicyError {
     Syntax(#[from] ParseError),
     /// A key that policies don't have. The form of the message is one that clients know.
     #[error(
-        "failed to parse policy: 1 error occurred:\n\t* {place}invalid key {key:?} on line {line}\n\n"
+        "failed to parse policy: 1 error occurred:\n\t* invalid key {key:?} on line {line}\n\n"
     )]
     UnknownKey {
-        /// `path "a": `, or nothing at the top.
-        place: String,
         /// The key.
         key: String,
         /// Its line, from 1.
         line: u32,
     },
     /// A path rule that can't be used as it stands.
-    #[error("failed to parse policy: path {path:?}: {problem}")]
+    #[error("failed to parse policy: path on line {line}: {problem}")]
     Path {
-        /// The pattern.
-        path: String,
+        /// The line of the rule, from 1.
+        line: u32,
         /// What is wrong with it.
         problem: String,
     },
@@ -71,20 +72,22 @@ pub enum PolicyError {
     WrappingBounds,
     /// A rule that restricts in a way that isn't built: ignoring it would grant more than it says.
     #[error(
-        "failed to parse policy: path {path:?}: {key:?} is not supported by this server; \
+        "failed to parse policy: path on line {line}: {key:?} is not supported by this server; \
          the policy is refused because leaving it out would grant more"
     )]
     Unbuilt {
-        /// The pattern.
-        path: String,
-        /// The key.
-        key: String,
+        /// The line of the rule, from 1.
+        line: u32,
+        /// The key, one of those that policies can have elsewhere.
+        key: &'static str,
     },
     /// Templates are not built, and such a path would match nothing.
-    #[error("failed to parse policy: path {path:?}: templates are not supported by this server")]
+    #[error(
+        "failed to parse policy: path on line {line}: templates are not supported by this server"
+    )]
     Template {
-        /// The pattern.
-        path: String,
+        /// The line of the rule, from 1.
+        line: u32,
     },
 }
 
@@ -114,7 +117,7 @@ impl Policy {
         let source = decoded.as_deref().unwrap_or(text);
         let body = strongroom_hcl::parse(source, &Limits::default())?;
         if let Some(item) = body.unknown(&["path", "name"]).next() {
-            return Err(unknown_key(String::new(), &item.key));
+            return Err(unknown_key(&item.key));
         }
         let mut rules: BTreeMap<String, Rule> = BTreeMap::new();
         for block in body.blocks("path")? {
@@ -125,32 +128,60 @@ impl Policy {
                 None => _ = rules.insert(key, rule),
             }
         }
-        let rules = rules.into_values().collect();
-        Ok(Self { text: source.to_owned(), rules, unreadable: false })
+        let mut rules: Vec<Rule> = rules.into_values().collect();
+        rules.sort_unstable_by(|a, b| b.pattern.cmp(&a.pattern));
+        let denying = rules.iter().filter(|rule| rule.grant.capabilities.denies());
+        let mut denied: Vec<PathPattern> = denying.map(|rule| rule.pattern.case_folded()).collect();
+        denied.sort_unstable_by(|a, b| b.cmp(a));
+        denied.dedup();
+        Ok(Self { text: source.to_owned(), rules, denied, unreadable: false })
     }
 
     /// A policy whose text can't be read any more.
     pub fn unreadable(text: String) -> Self {
-        Self { text, rules: Vec::new(), unreadable: true }
+        Self { text, rules: Vec::new(), denied: Vec::new(), unreadable: true }
+    }
+
+    /// What the rule for this one path grants.
+    pub(crate) fn exact_rule(&self, path: &str) -> Option<&Grant> {
+        // Exact patterns are ordered by length, then by text.
+        let rank = |pattern: &PathPattern| {
+            let text = pattern.as_str();
+            let order = (path.len(), path).cmp(&(text.len(), text));
+            if pattern.is_exact() { order } else { Ordering::Greater }
+        };
+        let at = self.rules.binary_search_by(|rule| rank(&rule.pattern)).ok()?;
+        self.rules.get(at).map(|rule| &rule.grant)
+    }
+
+    /// What the rule with this pattern grants.
+    pub(crate) fn rule(&self, pattern: &PathPattern) -> Option<&Grant> {
+        let at = self.rules.binary_search_by(|rule| pattern.cmp(&rule.pattern)).ok()?;
+        self.rules.get(at).map(|rule| &rule.grant)
+    }
+
+    /// The rules for more than one path, the most specific first.
+    pub(crate) fn globs(&self) -> &[Rule] {
+        let exact = self.rules.partition_point(|rule| rule.pattern.is_exact());
+        self.rules.get(exact..).unwrap_or_default()
     }
 }
 
 fn read_rule(block: &Block<'_, 1>) -> Result<Rule, PolicyError> {
     let [label] = block.labels;
-    let path = &label.text;
-    let place = || format!("path {path:?}: ");
+    let (path, line) = (&label.text, label.position.line);
     for item in block.body.items() {
         let key = &item.key;
-        if UNBUILT.contains(&key.text.as_str()) {
-            return Err(PolicyError::Unbuilt { path: path.clone(), key: key.text.clone() });
+        if let Some(unbuilt) = UNBUILT.iter().find(|known| **known == key.text) {
+            return Err(PolicyError::Unbuilt { line, key: unbuilt });
         }
         if !KNOWN.contains(&key.text.as_str()) {
-            return Err(unknown_key(place(), key));
+            return Err(unknown_key(key));
         }
     }
     if let Some(twice) = block.body.duplicates().first() {
         return Err(PolicyError::Path {
-            path: path.clone(),
+            line,
             problem: format!(
                 "{:?} is set twice, on lines {} and {}",
                 twice.key, twice.first.line, twice.again.line
@@ -161,24 +192,24 @@ fn read_rule(block: &Block<'_, 1>) -> Result<Rule, PolicyError> {
     let mut seen = BTreeSet::new();
     if let Some(again) = block.body.items().iter().find(|item| !seen.insert(&item.key.text)) {
         let problem = format!("{:?} is set twice", again.key.text);
-        return Err(PolicyError::Path { path: path.clone(), problem });
+        return Err(PolicyError::Path { line, problem });
     }
     if path.contains("{{") {
-        return Err(PolicyError::Template { path: path.clone() });
+        return Err(PolicyError::Template { line });
     }
     let pattern = PathPattern::parse(path)
-        .map_err(|error| PolicyError::Path { path: path.clone(), problem: error.to_string() })?;
-    let capabilities = read_capabilities(path, block.body)?;
-    let conditions = read_conditions(path, block.body)?;
+        .map_err(|error| PolicyError::Path { line, problem: error.to_string() })?;
+    let capabilities = read_capabilities(line, block.body)?;
+    let conditions = read_conditions(line, block.body)?;
     let conditions = (!conditions.is_empty()).then(|| Box::new(conditions));
     Ok(Rule { pattern, grant: Grant { capabilities, conditions } })
 }
 
-fn read_conditions(path: &str, body: &Body) -> Result<Conditions, PolicyError> {
+fn read_conditions(line: u32, body: &Body) -> Result<Conditions, PolicyError> {
     let required = body.read(REQUIRED, Value::as_str_list)?.unwrap_or_default();
     let conditions = Conditions {
-        allowed: read_parameters(path, body, ALLOWED)?,
-        denied: read_parameters(path, body, DENIED)?,
+        allowed: read_parameters(line, body, ALLOWED)?,
+        denied: read_parameters(line, body, DENIED)?,
         required: required.into_iter().map(str::to_lowercase).collect(),
         min_wrapping: read_wrapping(body, MIN_WRAPPING)?,
         max_wrapping: read_wrapping(body, MAX_WRAPPING)?,
@@ -190,14 +221,14 @@ fn read_conditions(path: &str, body: &Body) -> Result<Conditions, PolicyError> {
 }
 
 /// An object of lists. Two spellings of one name would leave open which list counts.
-fn read_parameters(path: &str, body: &Body, key: &'static str) -> Result<Parameters, PolicyError> {
+fn read_parameters(line: u32, body: &Body, key: &'static str) -> Result<Parameters, PolicyError> {
     let mut parameters = Parameters::new();
     let Some(object) = body.read(key, Value::as_map)? else { return Ok(parameters) };
     for item in object.items() {
         let values = item.read(Value::as_list)?.iter().map(json).collect();
         if parameters.insert(item.key.text.to_lowercase(), values).is_some() {
-            let problem = format!("{key} names {:?} twice", item.key.text.to_lowercase());
-            return Err(PolicyError::Path { path: path.to_owned(), problem });
+            let problem = format!("{key} names the field on line {} twice", item.key.position.line);
+            return Err(PolicyError::Path { line, problem });
         }
     }
     Ok(parameters)
@@ -232,17 +263,17 @@ fn json(value: &Value) -> serde_json::Value {
     }
 }
 
-fn read_capabilities(path: &str, body: &Body) -> Result<Capabilities, PolicyError> {
+fn read_capabilities(line: u32, body: &Body) -> Result<Capabilities, PolicyError> {
     let mut granted = Capabilities::NONE;
     for name in body.read("capabilities", one_or_more)?.unwrap_or_default() {
         let Some(capability) = Capability::parse(name) else {
-            let problem = format!("invalid capability {name:?}");
-            return Err(PolicyError::Path { path: path.to_owned(), problem });
+            let problem = "invalid capability".to_owned();
+            return Err(PolicyError::Path { line, problem });
         };
         granted = granted.union(Capabilities::NONE.with(capability));
     }
     if let Some(level) = body.read("policy", Value::as_str)? {
-        granted = granted.union(ancient(path, level)?);
+        granted = granted.union(ancient(line, level)?);
     }
     Ok(granted)
 }
@@ -256,7 +287,7 @@ fn one_or_more(value: &Value) -> Result<Vec<&str>, ParseError> {
 }
 
 /// `policy = "write"`, from before there were capabilities.
-fn ancient(path: &str, level: &str) -> Result<Capabilities, PolicyError> {
+fn ancient(line: u32, level: &str) -> Result<Capabilities, PolicyError> {
     use Capability::{Create, Delete, Deny, List, Patch, Read, Sudo, Update};
     let granted: &[Capability] = match level {
         "deny" => &[Deny],
@@ -264,15 +295,15 @@ fn ancient(path: &str, level: &str) -> Result<Capabilities, PolicyError> {
         "write" => &[Create, Read, Update, Patch, Delete, List],
         "sudo" => &[Create, Read, Update, Patch, Delete, List, Sudo],
         _ => {
-            let problem = format!("invalid policy {level:?}");
-            return Err(PolicyError::Path { path: path.to_owned(), problem });
+            let problem = "invalid policy: use deny, read, write or sudo".to_owned();
+            return Err(PolicyError::Path { line, problem });
         }
     };
     Ok(granted.iter().copied().collect())
 }
 
-fn unknown_key(place: String, key: &strongroom_hcl::Key) -> PolicyError {
-    PolicyError::UnknownKey { place, key: key.text.clone(), line: key.position.line }
+fn unknown_key(key: &strongroom_hcl::Key) -> PolicyError {
+    PolicyError::UnknownKey { key: key.text.clone(), line: key.position.line }
 }
 
 /// A policy may come in base64. Text that is a policy already never decodes: it has spaces,
@@ -287,7 +318,8 @@ mod tests {
     use super::*;
 
     fn granted(text: &str) -> Vec<(String, Vec<&'static str>)> {
-        let rules = Policy::parse(text).unwrap().rules;
+        let mut rules = Policy::parse(text).unwrap().rules;
+        rules.sort_by(|a, b| a.pattern.as_str().cmp(b.pattern.as_str()));
         rules
             .into_iter()
             .map(|r| (r.pattern.as_str().to_owned(), r.grant.capabilities.names()))
@@ -335,11 +367,11 @@ mod tests {
     fn refuses_with_the_texts_clients_know() {
         assert_eq!(
             refusal(r#"path "a" { foo = 1 }"#),
-            "failed to parse policy: 1 error occurred:\n\t* path \"a\": invalid key \"foo\" on line 1\n\n"
+            "failed to parse policy: 1 error occurred:\n\t* invalid key \"foo\" on line 1\n\n"
         );
         assert_eq!(
             refusal(r#"path "x" { capabilities = ["fly"] }"#),
-            "failed to parse policy: path \"x\": invalid capability \"fly\""
+            "failed to parse policy: path on line 1: invalid capability"
         );
         assert!(refusal("paths {}").contains("invalid key \"paths\" on line 1"));
         for text in ["path \"a\" {", "path = 3", "path \"a\" { capabilities = 3 }", "{\"path\": 3}"]
@@ -354,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_restricts_and_is_not_built_is_refused() {
+    fn ghsa_hr5j_3j78_4vh2_and_59w7_what_restricts_and_is_not_built_is_refused() {
         for key in UNBUILT {
             let text = format!("path \"a\" {{ capabilities = [\"read\"]\n {key} = 1 }}");
             assert!(refusal(&text).contains("is not supported by this server"), "{key}");
@@ -375,7 +407,7 @@ mod tests {
             ),
             (
                 r#"min_wrapping_ttl = "zz""#,
-                "error parsing min_wrapping_ttl: time: invalid duration \"zz\"",
+                "error parsing min_wrapping_ttl: time: invalid duration: write it as 90 or 1h30m",
             ),
         ] {
             assert_eq!(refused(rule), format!("failed to parse policy: {text}"));

@@ -4,6 +4,7 @@
 //!
 //! - [`capability`]: [`Capabilities`], what can be granted
 //! - [`pattern`]: [`PathPattern`], the globs `*` and `+`, and which of two is more specific
+//! - [`reading`]: how the handler of a request reads its fields
 //! - [`conditions`]: what a rule asks of a request's fields and of its wrapping
 //! - [`language`]: a policy's text, in HCL or JSON, as [`Rule`]s
 //! - [`acl`]: [`Acl`], several policies compiled to answer one question quickly
@@ -25,16 +26,18 @@ pub mod language;
 pub mod password;
 pub mod password_store;
 pub mod pattern;
+pub mod reading;
 pub mod store;
 
 #[cfg(test)]
 mod fuzzed;
 
-pub use acl::Acl;
+pub use acl::{Acl, Asked, PathCase};
 pub use capability::{Capabilities, Capability};
 pub use conditions::{Conditions, Grant};
 pub use language::{Policy, PolicyError, Rule};
 pub use password::{PasswordError, PasswordPolicy};
 pub use password_store::PasswordPolicies;
 pub use pattern::PathPattern;
+pub use reading::{FieldDeclaration, FieldReading, FieldReadings, case_folded};
 pub use store::{PolicyStore, StoreError};

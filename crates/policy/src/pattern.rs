@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::reading::case_folded;
+
 /// A path or glob from a policy. Two patterns are ordered by how specific they are: the greater one
 /// decides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +39,14 @@ impl PathPattern {
         let star_at = is_prefix.then(|| text.len() - 1);
         let literal_bytes = plus_at.into_iter().chain(star_at).min().unwrap_or(text.len());
         Ok(Self { text: text.to_owned(), literal_bytes, is_prefix, wildcard_segments })
+    }
+
+    /// The same pattern for paths that were folded with [`case_folded`].
+    pub(crate) fn case_folded(&self) -> Self {
+        let text = case_folded(&self.text).into_owned();
+        let literal = self.text.get(..self.literal_bytes).unwrap_or_default();
+        let literal_bytes = case_folded(literal).len();
+        Self { text, literal_bytes, ..*self }
     }
 
     /// As written, without a leading slash.

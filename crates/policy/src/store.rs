@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, View};
 use strongroom_types::turns::{NoTurn, Turns};
@@ -24,21 +23,12 @@ struct Shared {
     view: View,
     table: ArcSwap<Table>,
     turns: Turns,
-    /// Compiled sets, by the names they were compiled from.
-    compiled: Cache<Vec<PolicyName>, Compiled>,
 }
 
-/// An immutable table of policies. Each change makes a new one with the next number.
+/// An immutable table of policies. Each change makes a new one.
 #[derive(Debug, Default)]
 struct Table {
-    number: u64,
     policies: BTreeMap<PolicyName, Arc<Policy>>,
-}
-
-#[derive(Clone, Debug)]
-struct Compiled {
-    table: u64,
-    acl: Arc<Acl>,
 }
 
 /// What is stored of a policy.
@@ -83,8 +73,6 @@ impl StoreError {
     }
 }
 
-/// Compiled sets kept in memory.
-const COMPILED_SETS: usize = 1024;
 /// Changes that may wait for each other.
 const WAITING: usize = 64;
 const PAGE: usize = 256;
@@ -106,11 +94,10 @@ impl PolicyStore {
             after = names.last().cloned();
             for key in names {
                 let Some(record) = view.get_json::<Record>(&key).await? else { continue };
-                let unreadable = strongroom_barrier::Error::Tampered {
-                    key: key.clone(),
-                    reason: "the stored policy has a name that no policy can have",
+                let Some(name) = PolicyName::stored(&key) else {
+                    tracing::error!(policy = ?key, "a stored policy has a name that no policy can have; it is ignored");
+                    continue;
                 };
-                let name = PolicyName::parse(&key).map_err(|_| unreadable)?;
                 let policy = Policy::parse(&record.text).unwrap_or_else(|error| {
                     tracing::error!(policy = %name, %error, "a stored policy can't be read; its tokens may do nothing");
                     Policy::unreadable(record.text)
@@ -126,9 +113,8 @@ impl PolicyStore {
         policies.insert(PolicyName::response_wrapping(), Arc::new(wrapping));
         Ok(Self(Arc::new(Shared {
             view,
-            table: ArcSwap::from_pointee(Table { number: 1, policies }),
+            table: ArcSwap::from_pointee(Table { policies }),
             turns: Turns::new(WAITING),
-            compiled: Cache::new(COMPILED_SETS),
         })))
     }
 
@@ -182,22 +168,15 @@ impl PolicyStore {
     }
 
     /// What these policies allow together, as they are now. A name without a policy grants nothing.
-    pub fn acl(&self, names: &[PolicyName]) -> Arc<Acl> {
-        let table = self.0.table.load();
-        if let Some(known) = self.0.compiled.get(names)
-            && known.table == table.number
-        {
-            return known.acl;
+    ///
+    /// The answer refers to the policies in the table and is made anew for each request: nothing is
+    /// kept by the names that a caller chose.
+    pub fn acl(&self, names: &[PolicyName]) -> Acl {
+        if names.iter().any(PolicyName::is_root) {
+            return Acl::root();
         }
-        let acl = if names.iter().any(PolicyName::is_root) {
-            Acl::root()
-        } else {
-            let policies = names.iter().filter_map(|name| table.policies.get(name));
-            Arc::new(Acl::new(policies.map(|policy| &**policy)))
-        };
-        let compiled = Compiled { table: table.number, acl: acl.clone() };
-        self.0.compiled.insert(names.to_vec(), compiled);
-        acl
+        let table = self.0.table.load();
+        Acl::new(names.iter().filter_map(|name| table.policies.get(name).cloned()))
     }
 
     async fn change(
@@ -211,7 +190,7 @@ impl PolicyStore {
             let mut batch = Batch::new();
             change(&shared.view, &mut batch, &mut policies);
             shared.view.commit(batch).await?;
-            shared.table.store(Arc::new(Table { number: table.number + 1, policies }));
+            shared.table.store(Arc::new(Table { policies }));
             Ok(())
         };
         self.0.turns.take(work).await?
@@ -225,7 +204,7 @@ mod tests {
     use strongroom_types::clock::ManualClock;
 
     use super::*;
-    use crate::Capability;
+    use crate::{Capability, PathCase};
 
     async fn store() -> (PolicyStore, Barrier) {
         let clock = Arc::new(ManualClock::default());
@@ -240,14 +219,45 @@ mod tests {
         PolicyName::parse(text).unwrap()
     }
 
+    /// A policy of the largest text that is taken, and sets of it that differ in names nobody has.
+    /// All sets of a table refer to one and the same copy of its rules.
+    #[tokio::test]
+    async fn sr_2026_08_sets_of_policies_copy_no_rules_and_none_is_kept() {
+        let (store, _barrier) = store().await;
+        let rule = |n: usize| format!("path \"secret/{n}\" {{ capabilities = [\"read\"] }}\n");
+        let text: String = (0..20_000).map(rule).collect();
+        store.put(name("large"), &text).await.unwrap();
+        let large = store.get(&name("large")).unwrap();
+        let at_rest = Arc::strong_count(&large);
+        let mut sets = Vec::new();
+        for n in 0..10_000 {
+            let acl = store.acl(&[name("large"), name(&format!("unknown-{n}")), name("default")]);
+            assert!(acl.allows("secret/19999", Capability::Read, false));
+            assert_eq!(acl.bytes_held(), acl_bytes(2), "unknown names cost nothing");
+            sets.push(acl);
+        }
+        assert_eq!(Arc::strong_count(&large), at_rest + sets.len(), "each refers to the one copy");
+        drop(sets);
+        assert_eq!(Arc::strong_count(&large), at_rest, "no set is kept");
+    }
+
     #[tokio::test]
     async fn cve_2023_5954_checking_policies_keeps_memory_flat() {
         let (store, _barrier) = store().await;
-        for n in 0..3 * COMPILED_SETS {
-            store.acl(&[name(&format!("p{n}")), name("default")]);
+        let default = store.get(&PolicyName::default_policy()).unwrap();
+        let at_rest = Arc::strong_count(&default);
+        for n in 0..1_000_000_u32 {
+            // A caller chooses these names by the tokens that it makes.
+            let known = PolicyName::default_policy();
+            let acl = store.acl(&[name(&format!("p{n}")), known]);
+            assert!(acl.allows("auth/token/lookup-self", Capability::Read, false));
         }
-        let kept = store.0.compiled.len();
-        assert!((1..=COMPILED_SETS).contains(&kept), "{kept} compiled sets are kept");
+        assert_eq!(Arc::strong_count(&default), at_rest);
+    }
+
+    /// What a set of so many policies holds beside the policies.
+    fn acl_bytes(policies: usize) -> usize {
+        policies.next_power_of_two().max(4) * size_of::<Arc<Policy>>()
     }
 
     #[tokio::test]
@@ -295,9 +305,12 @@ mod tests {
         }
         assert_eq!(store.names(), [name("default"), name("root")]);
         let acl = store.acl(&[PolicyName::response_wrapping()]);
-        assert_eq!(acl.capabilities("cubbyhole/response").names(), ["create", "read"]);
-        assert_eq!(acl.capabilities("sys/wrapping/unwrap").names(), ["update"]);
-        assert!(acl.capabilities("sys/wrapping/rewrap").is_empty());
+        assert_eq!(
+            acl.capabilities("cubbyhole/response", PathCase::Distinct).names(),
+            ["create", "read"]
+        );
+        assert_eq!(acl.capabilities("sys/wrapping/unwrap", PathCase::Distinct).names(), ["update"]);
+        assert!(acl.capabilities("sys/wrapping/rewrap", PathCase::Distinct).is_empty());
     }
 
     #[tokio::test]
@@ -313,6 +326,55 @@ mod tests {
         let (store, _) = store().await;
         assert!(Policy::parse(DEFAULT_POLICY).unwrap().rules.len() > 10);
         assert!(!store.get(&PolicyName::default_policy()).unwrap().unreadable);
+    }
+
+    /// Names are keys of a map and of the store, never paths: `..` and slashes reach nothing else.
+    #[tokio::test]
+    async fn cve_2026_105820_policy_names_are_opaque() {
+        let (store, barrier) = store().await;
+        let grants = |path: &str| format!("path \"{path}\" {{ capabilities = [\"read\"] }}");
+        store.put(name("a"), &grants("a")).await.unwrap();
+        let odd = ["..", ".", "../a", "a/..", "./a", "a/", "/a", "x/../a", "a/./b", "../../core/x"];
+        for text in odd {
+            assert!(!store.acl(&[name(text)]).allows("a", Capability::Read, false), "{text:?}");
+            assert!(store.get(&name(text)).is_none(), "{text:?}");
+        }
+        for (n, text) in odd.into_iter().enumerate() {
+            store.put(name(text), &grants(&format!("own/{n}"))).await.unwrap();
+        }
+        let again = PolicyStore::load(barrier.view("p/")).await.unwrap();
+        for store in [&store, &again] {
+            for (n, text) in odd.into_iter().enumerate() {
+                let acl = store.acl(&[name(text)]);
+                assert!(acl.allows(&format!("own/{n}"), Capability::Read, false), "{text:?}");
+                assert!(!acl.allows("a", Capability::Read, false), "{text:?}");
+                assert_eq!(acl.exact_rules().len(), 1, "{text:?} is a policy of its own");
+            }
+            assert_eq!(store.acl(&[name("a")]).exact_rules().len(), 1);
+        }
+        for text in odd {
+            store.delete(name(text)).await.unwrap();
+        }
+        assert!(store.acl(&[name("a")]).allows("a", Capability::Read, false), "untouched");
+        assert_eq!(store.names(), [name("a"), name("default"), name("root")]);
+    }
+
+    /// What came into the store by another way isn't made a name by being normalised.
+    #[tokio::test]
+    async fn cve_2026_105820_malformed_names_in_the_store_are_ignored() {
+        let (_, barrier) = store().await;
+        let view = barrier.view("p/");
+        let mut batch = Batch::new();
+        let text = r#"path "*" { capabilities = ["read", "sudo"] }"#.to_owned();
+        for key in ["Default", "DEV", "dev\u{200b}", "root ", "Root"] {
+            view.put_json(&mut batch, key, &Record { v: 1, text: text.clone() });
+        }
+        barrier.commit(batch).await.unwrap();
+        let store = PolicyStore::load(view).await.unwrap();
+        assert_eq!(store.names(), [name("default"), name("root")]);
+        for known in ["default", "dev"] {
+            assert!(!store.acl(&[name(known)]).allows("x", Capability::Read, false), "{known}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! [`Backend`]: an instance of a [`Blueprint`], which is what the core gets to see.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +16,8 @@ use crate::blueprint::{Blueprint, Route, Target};
 use crate::context::Services;
 use crate::document::Documents;
 use crate::engine::{
-    Data, Description, Engine, EngineError, Existence, LeaseContext, Mount, Operation, Request,
-    Response, StatusKind,
+    CanonicalPath, Data, Description, Engine, EngineError, Existence, FieldKinds, LeaseContext,
+    Mount, Operation, Request, Response, StatusKind,
 };
 use crate::field::{FieldWarnings, take_captures};
 use crate::help;
@@ -91,12 +92,20 @@ impl Backend {
         }
     }
 
+    /// Gives a request the form of its path that policies were judged on.
+    fn canonicalize(&self, request: &mut Request) {
+        if let CanonicalPath::Folded(Cow::Owned(path)) = self.canonical_path(&request.path) {
+            request.path = path;
+        }
+    }
+
     fn route(&self, path: &str) -> Option<(&Route, Captures)> {
         let routes = self.blueprint.routes().iter();
         routes.into_iter().find_map(|route| Some((route, route.pattern.matches(path)?)))
     }
 
-    async fn run(&self, request: Request) -> Result<Response, EngineError> {
+    async fn run(&self, mut request: Request) -> Result<Response, EngineError> {
+        self.canonicalize(&mut request);
         if request.operation != Operation::Help {
             self.move_keys();
             self.check_gate()?;
@@ -110,7 +119,6 @@ impl Backend {
         let Some((route, captures)) = self.route(&request.path) else {
             return self.elsewhere(&request);
         };
-        let mut request = request;
         let warnings = if route.takes_any_field() {
             FieldWarnings::default()
         } else {
@@ -141,8 +149,12 @@ impl Backend {
 
     async fn check_existence(&self, request: &Request) -> Result<Existence, EngineError> {
         self.check_gate()?;
+        let path = match self.canonical_path(&request.path) {
+            CanonicalPath::Folded(path) => path,
+            CanonicalPath::AsGiven | CanonicalPath::Unknown => Cow::Borrowed(&*request.path),
+        };
         let (route, captures) =
-            self.route(&request.path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
+            self.route(&path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
         let key = route.pattern.key(&values(&captures));
         let exists = match &route.target {
             Target::Document(document) => {
@@ -361,6 +373,18 @@ impl Backend {
 impl Engine for Backend {
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn field_kinds(&self, path: &str) -> FieldKinds {
+        let path = match self.canonical_path(path) {
+            CanonicalPath::Folded(path) => path,
+            CanonicalPath::AsGiven | CanonicalPath::Unknown => Cow::Borrowed(path),
+        };
+        match self.route(&path) {
+            Some((route, _)) if route.takes_any_field() => FieldKinds::AsSent,
+            Some((route, _)) => FieldKinds::Declared(route.fields().into_iter().copied().collect()),
+            None => FieldKinds::Unknown,
+        }
     }
 
     async fn initialize(&self) -> Result<(), EngineError> {

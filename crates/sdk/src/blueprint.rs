@@ -12,7 +12,7 @@ use crate::backend::Backend;
 use crate::credential::{Credential, NeededDocument};
 use crate::document::Document;
 use crate::engine::{
-    Description, Engine, EngineError, Factory, Kind, Mount, Operation, SpecialPaths,
+    Description, Engine, EngineError, Factory, FoldedPaths, Kind, Mount, Operation, SpecialPaths,
 };
 use crate::field::{FieldSpec, InvalidInput};
 use crate::free_form::FreeForm;
@@ -52,6 +52,8 @@ pub(crate) struct Route {
     pub(crate) help: &'static str,
     pub(crate) root: bool,
     pub(crate) unauthenticated: bool,
+    /// Its captures are taken in lower case, whatever their case in the request.
+    pub(crate) folds_case: bool,
     pub(crate) target: Target,
 }
 
@@ -213,6 +215,16 @@ impl Blueprint {
         self
     }
 
+    /// The captures of the path declared last are names without regard to case: they reach the
+    /// engine in lower case, and policies are judged on that form.
+    #[must_use]
+    pub fn folds_case(mut self) -> Self {
+        if let Some(route) = self.routes.get_mut(self.last) {
+            route.folds_case = true;
+        }
+        self
+    }
+
     fn action(
         mut self,
         path: &'static str,
@@ -238,7 +250,8 @@ impl Blueprint {
     fn route(mut self, path: &'static str, help: &'static str, root: bool, target: Target) -> Self {
         let pattern = Pattern::new(path);
         self.last = self.routes.len();
-        self.routes.push(Route { pattern, help, root, unauthenticated: false, target });
+        let (unauthenticated, folds_case) = (false, false);
+        self.routes.push(Route { pattern, help, root, unauthenticated, folds_case, target });
         self
     }
 
@@ -383,6 +396,11 @@ impl Blueprint {
         self.routes.iter().any(|route| matches!(route.target, Target::Credential(_)))
     }
 
+    pub(crate) fn folded_paths(&self) -> FoldedPaths {
+        let folding = self.routes.iter().filter(|route| route.folds_case);
+        FoldedPaths::Declared(folding.map(|route| route.pattern.as_special()).collect())
+    }
+
     fn description(&self) -> Description {
         let mut special = SpecialPaths::default();
         for route in &self.routes {
@@ -411,6 +429,7 @@ impl Blueprint {
             version: self.tagged_version(),
             special,
             wants_token_hash: false,
+            folded: self.folded_paths(),
             exclusive: self.exclusive,
         }
     }

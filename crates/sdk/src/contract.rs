@@ -90,9 +90,10 @@ fn name_and_help_are_complete(engine: &Blueprint) {
 }
 
 fn description_is_what_was_declared(host: &Host, engine: &Blueprint) {
-    let Description { kind, version, special, exclusive, .. } = host.description();
+    let Description { kind, version, special, folded, exclusive, .. } = host.description();
     ensure!((kind, &version) == (engine.kind(), &engine.version()), "kind or version is another");
     ensure!(exclusive == engine.is_exclusive(), "`exclusive` got lost on the way");
+    ensure!(folded == engine.folded_paths(), "the folded paths got lost on the way: {folded:?}");
     for route in engine.routes() {
         let (path, example) = (route.pattern.text(), route.pattern.example());
         let lists = [

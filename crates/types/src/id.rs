@@ -91,6 +91,25 @@ impl PolicyName {
         Ok(Self(name))
     }
 
+    /// A name as this server stores it; none for any other text. What is stored was normalised when
+    /// it came in: a text that isn't normal came by another way, and must not become the name of a
+    /// policy by being normalised now.
+    pub fn stored(text: &str) -> Option<Self> {
+        Self::parse(text).ok().filter(|name| name.as_str() == text)
+    }
+
+    /// Reads a stored list of names. Texts that no policy can have as its name are left out: they
+    /// name nothing.
+    ///
+    /// # Errors
+    /// If it isn't a list of texts.
+    pub fn deserialize_stored<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Self>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        Ok(texts.iter().filter_map(|text| Self::stored(text)).collect())
+    }
+
     /// The policy that allows everything.
     pub fn root() -> Self {
         Self("root".to_owned())

@@ -45,7 +45,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "The accessors of all tokens.",
         fields: &[],
         handlers: Handlers { list: handler!(accessors), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
 ];
 

@@ -247,13 +247,15 @@ fn cidrs(list: &CommaList) -> Result<Vec<Cidr>, Error> {
         let text = format!("a role has at most {MAX_CIDRS} networks");
         return Err(Error::invalid(text));
     }
-    let unknown = |text: &str| {
+    let unknown = |index: usize| {
         Error::invalid(format!(
-            "error parsing role fields: error parsing address {text:?}: Unable to convert {text:?} \
-             to an IPv4 or IPv6 address, or a UNIX Socket"
+            "error parsing role fields: error parsing address: entry {} is neither an IPv4 or IPv6 \
+             address nor a network",
+            index + 1
         ))
     };
-    list.0.iter().map(|text| Cidr::parse(text).ok_or_else(|| unknown(text))).collect()
+    let read = |(index, text): (usize, &String)| Cidr::parse(text).ok_or_else(|| unknown(index));
+    list.0.iter().enumerate().map(read).collect()
 }
 
 /// One segment of a path, and a normal one: it begins and ends with a letter or digit.
@@ -284,8 +286,9 @@ fn token_type(name: &str) -> Result<RoleTokenType, Error> {
     if name.is_empty() {
         return Ok(RoleTokenType::DefaultService);
     }
-    let unknown = || Error::invalid(format!("invalid 'token_type' value {name:?}"));
-    RoleTokenType::parse(name).ok_or_else(unknown)
+    let unknown =
+        "invalid 'token_type' value: use service, batch, default-service or default-batch";
+    RoleTokenType::parse(name).ok_or_else(|| Error::invalid(unknown))
 }
 
 /// A batch token has no record in which any of this could be kept.

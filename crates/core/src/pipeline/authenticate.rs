@@ -46,7 +46,7 @@ pub(crate) async fn authenticate(
     // Where no token is needed none is used up: least of all the wrapping token that is looked up.
     let spent =
         if routed.open_to_all { Spent::More } else { open.stores.tokens.spend(&found).await? };
-    let acl = open.stores.policies.acl(&found.token.policies);
+    let acl = Arc::new(open.stores.policies.acl(&found.token.policies));
     Ok(Some(Caller { found, acl, last_use: spent == Spent::Last }))
 }
 

@@ -1,7 +1,7 @@
 //! Policies. A write needs `create` or `update`, and which of the two the engine says; it is asked
 //! only if the rules grant one of them.
 
-use strongroom_policy::Capability;
+use strongroom_policy::{Asked, Capability, PathCase};
 use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
 
 use super::admit::Admitted;
@@ -10,6 +10,7 @@ use super::dispatch::engine_request;
 use super::route::Routed;
 use crate::cubbyhole;
 use crate::error::Error;
+use crate::field_readings;
 use crate::mounts::Backend;
 use crate::mounts::handle::Visit;
 use crate::refusals::Refusal;
@@ -55,8 +56,8 @@ pub(crate) async fn authorize(
 }
 
 fn helped(open: &Unsealed, routed: Routed, caller: Caller) -> Result<Allowed, Error> {
-    let path = routed.request.path.as_str();
-    if !caller.acl.is_root() && caller.acl.capabilities(path).is_empty() {
+    let (path, case) = (routed.judged_path(), routed.judged.case);
+    if !caller.acl.is_root() && caller.acl.capabilities(path, case).is_empty() {
         return Err(denied(open, &routed, &caller));
     }
     let (caller, operation) = (Some(caller), Operation::Help);
@@ -125,15 +126,16 @@ fn denied(open: &Unsealed, routed: &Routed, caller: &Caller) -> Error {
     Error::denied()
 }
 
-/// The fields that are judged are the very ones that are handed on. A path of the server's own may
-/// be spelled in several ways: what policies deny to one of them they deny to all.
+/// Policies are judged on the form of the path that the backend uses, and on the very fields that are
+/// handed on. A path of the server's own may be spelled in several ways: what policies deny to one of
+/// them they deny to all.
 fn grants(routed: &Routed, caller: &Caller, needed: Capability) -> bool {
-    let path = routed.request.path.as_str();
+    let path = routed.judged_path();
     let permitted = |path: &str| permits(routed, caller, path, needed);
     let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
     let plain = if system { sys::plain_spelling(path) } else { None };
     let twin = if system { sys::twin(path) } else { None };
-    let denied = |path: String| caller.acl.capabilities(&path).denies();
+    let denied = |path: String| caller.acl.capabilities(&path, PathCase::Distinct).denies();
     permitted(path) && plain.is_none_or(|plain| permitted(&plain)) && !twin.is_some_and(denied)
 }
 
@@ -141,5 +143,13 @@ fn grants(routed: &Routed, caller: &Caller, needed: Capability) -> bool {
 /// wrapped answer.
 fn permits(routed: &Routed, caller: &Caller, path: &str, needed: Capability) -> bool {
     let Admitted { fields, wrap_ttl, .. } = &routed.request;
-    caller.acl.permits(path, needed, routed.root, fields, *wrap_ttl)
+    caller.acl.permits(&Asked {
+        path,
+        case: routed.judged.case,
+        capability: needed,
+        sudo: routed.root,
+        fields,
+        readings: &|| field_readings::of_request(routed),
+        wrap: *wrap_ttl,
+    })
 }

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_types::ErrorKind;
+use strongroom_policy::{PathCase, case_folded};
+use strongroom_sdk::engine::CanonicalPath;
+use strongroom_types::{ErrorKind, Ttl};
 
 use super::admit::Admitted;
-use crate::endpoint::{Access, access};
+use crate::endpoint::{Access, Endpoint, access};
 use crate::error::Error;
 use crate::mounts::handle::Instance;
 use crate::mounts::{Backend, Mounted};
+use crate::root_paths::is_root_path;
 use crate::unsealed::Unsealed;
-use crate::{auth_token, sys};
+use crate::{auth_token, sys, wrapping};
 
 /// A request and where it goes.
 pub(crate) struct Routed {
@@ -20,6 +23,10 @@ pub(crate) struct Routed {
     pub(crate) mounted: Option<Arc<Mounted>>,
     /// The path below the mount.
     pub(crate) below: String,
+    /// The form of the path that policies are judged on.
+    pub(crate) judged: JudgedPath,
+    /// The lifetime that the client asked for its wrapped answer; the request has the one it gets.
+    pub(crate) asked_wrap_ttl: Option<Ttl>,
     /// Needs no token.
     pub(crate) open_to_all: bool,
     /// Needs `sudo` as well.
@@ -28,28 +35,85 @@ pub(crate) struct Routed {
     pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
-pub(crate) fn route(open: &Unsealed, request: Admitted) -> Routed {
+/// What policies are judged on: the form of the path that the backend itself uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct JudgedPath {
+    /// None where it is the path of the request.
+    canonical: Option<String>,
+    /// What the backend makes of case.
+    pub(crate) case: PathCase,
+}
+
+impl JudgedPath {
+    /// Of a path that the backend takes as it is given.
+    const AS_GIVEN: Self = Self { canonical: None, case: PathCase::Distinct };
+    /// Of a path whose backend cannot tell what it makes of it, or folds it in its own way.
+    const MAY_FOLD: Self = Self { canonical: None, case: PathCase::MayFold };
+
+    /// The path to judge, for a request to this path.
+    pub(crate) fn of<'p>(&'p self, path: &'p str) -> &'p str {
+        self.canonical.as_deref().unwrap_or(path)
+    }
+
+    fn below(mounted: &Mounted, path: &str, below: &str) -> Self {
+        match &mounted.backend {
+            Backend::System if sys::folds_case(path) => Self::MAY_FOLD,
+            Backend::System | Backend::Token | Backend::Cubbyhole => Self::AS_GIVEN,
+            Backend::Engine(engine) => engine.instance().map_or(Self::MAY_FOLD, |instance| {
+                Self::of_engine(&instance, &mounted.info.path, below)
+            }),
+        }
+    }
+
+    fn of_engine(instance: &Instance, mount: &str, below: &str) -> Self {
+        match instance.engine.canonical_path(below) {
+            CanonicalPath::AsGiven => Self::AS_GIVEN,
+            CanonicalPath::Unknown => Self::MAY_FOLD,
+            // A denial may have been written in another case than the engine uses.
+            CanonicalPath::Folded(path) => Self {
+                canonical: (path != below).then(|| format!("{mount}{path}")),
+                case: PathCase::MayFold,
+            },
+        }
+    }
+}
+
+/// The form in which policies are judged for a path that somebody asks about.
+pub(crate) fn judged_path(open: &Unsealed, path: &str) -> JudgedPath {
+    let table = open.mounts.table();
+    let found = table.route(path);
+    found.map_or(JudgedPath::MAY_FOLD, |(mounted, below)| JudgedPath::below(mounted, path, below))
+}
+
+pub(crate) fn route(open: &Unsealed, mut request: Admitted) -> Routed {
+    let asked_wrap_ttl = request.wrap_ttl;
+    // Before policies judge it: what they bound is the lifetime that the wrapping token gets.
+    request.wrap_ttl = asked_wrap_ttl.map(|ttl| wrapping::capped_ttl(open, ttl));
     let table = open.mounts.table();
     let Some((mounted, below)) = table.route(request.path.as_str()) else {
         return Routed {
             request,
             mounted: None,
             below: String::new(),
+            judged: JudgedPath::MAY_FOLD,
+            asked_wrap_ttl,
             open_to_all: false,
             root: false,
             headers: BTreeMap::new(),
         };
     };
     let (open_to_all, root) = special_access(&mounted.backend, below);
+    let judged = JudgedPath::below(mounted, request.path.as_str(), below);
     let (mounted, below) = (Some(mounted.clone()), below.to_owned());
-    Routed { request, mounted, below, open_to_all, root, headers: BTreeMap::new() }
+    let headers = BTreeMap::new();
+    Routed { request, mounted, below, judged, asked_wrap_ttl, open_to_all, root, headers }
 }
 
 /// Whether a path of a mount needs no token, and whether it needs `sudo`.
 pub(crate) fn special_access(backend: &Backend, below: &str) -> (bool, bool) {
     match backend {
-        Backend::System => of_endpoint(access(sys::ENDPOINTS, below)),
-        Backend::Token => of_endpoint(access(auth_token::ENDPOINTS, below)),
+        Backend::System => of_endpoint(sys::ENDPOINTS, "sys/", below),
+        Backend::Token => of_endpoint(auth_token::ENDPOINTS, "auth/token/", below),
         Backend::Cubbyhole => (false, false),
         // Looked at again once the request is inside the engine that will answer it.
         Backend::Engine(engine) => {
@@ -59,6 +123,11 @@ pub(crate) fn special_access(backend: &Backend, below: &str) -> (bool, bool) {
 }
 
 impl Routed {
+    /// The path that policies are judged on.
+    pub(crate) fn judged_path(&self) -> &str {
+        self.judged.of(self.request.path.as_str())
+    }
+
     /// What answers there.
     pub(crate) fn backend(&self) -> Option<&Backend> {
         self.mounted.as_ref().map(|mounted| &mounted.backend)
@@ -68,7 +137,11 @@ impl Routed {
     /// put in place meanwhile, that is stricter about it.
     pub(crate) fn confirm(&self, inside: &Instance) -> Result<(), Error> {
         let (open_to_all, root) = of_engine(inside, &self.below);
-        if (self.open_to_all && !open_to_all) || (root && !self.root) {
+        let mount = self.mounted.as_ref().map_or("", |mounted| &mounted.info.path);
+        let judged = JudgedPath::of_engine(inside, mount, &self.below);
+        let stricter = judged.canonical != self.judged.canonical
+            || (judged.case == PathCase::MayFold && self.judged.case == PathCase::Distinct);
+        if (self.open_to_all && !open_to_all) || (root && !self.root) || stricter {
             let text = "the engine was replaced while the request waited for it; try again";
             return Err(Error::plain(ErrorKind::Unavailable, text));
         }
@@ -78,11 +151,29 @@ impl Routed {
 
 fn of_engine(instance: &Instance, below: &str) -> (bool, bool) {
     let special = &instance.engine.description().special;
-    (matches_longest(&special.unauthenticated, below), matches_any(&special.root, below))
+    let open_to_all = matches_longest(&special.unauthenticated, below);
+    (open_to_all, is_root_protected(instance, &special.root, below))
 }
 
-fn of_endpoint(access: Access) -> (bool, bool) {
-    (access == Access::Anyone, access.needs_sudo())
+fn of_endpoint(endpoints: &[&'static [Endpoint]], folder: &str, below: &str) -> (bool, bool) {
+    (access(endpoints, below) == Access::Anyone, is_root_path(folder, below))
+}
+
+/// Whether a path needs `sudo`. To an engine that can't tell what it makes of case, a root path in
+/// another case may be the same path.
+fn is_root_protected(instance: &Instance, patterns: &[String], below: &str) -> bool {
+    if patterns.is_empty() {
+        return false;
+    }
+    match instance.engine.canonical_path(below) {
+        CanonicalPath::AsGiven => matches_any(patterns, below),
+        CanonicalPath::Folded(path) => matches_any(patterns, &path) || matches_any(patterns, below),
+        CanonicalPath::Unknown => {
+            let folded = case_folded(below);
+            let fits = |pattern: &String| matches(&case_folded(pattern), &folded);
+            matches_any(patterns, below) || patterns.iter().any(fits)
+        }
+    }
 }
 
 /// Root paths: whichever entry matches. Stricter than servers that look at the longest only.
@@ -136,7 +227,8 @@ fn matches(pattern: &str, path: &str) -> bool {
 mod tests {
     use async_trait::async_trait;
     use strongroom_sdk::engine::{
-        self, Description, Engine, EngineError, Existence, Kind, Response, SpecialPaths,
+        self, Description, Engine, EngineError, Existence, FoldedPaths, Kind, Response,
+        SpecialPaths,
     };
     use strongroom_types::Fields;
 
@@ -209,6 +301,7 @@ mod tests {
                 version: String::new(),
                 special,
                 wants_token_hash: false,
+                folded: FoldedPaths::Declared(Vec::new()),
                 exclusive: false,
             });
             let storage = InstanceStorage::new(open.barrier.view("logical/x/"));

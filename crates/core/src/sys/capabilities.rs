@@ -1,8 +1,6 @@
 //! `sys/capabilities-self`, `sys/capabilities` and `sys/capabilities-accessor`: what a token may do
 //! to some paths.
 
-use std::sync::Arc;
-
 use strongroom_policy::Acl;
 use strongroom_sdk::{CommaList, Input};
 use strongroom_token::Found;
@@ -10,6 +8,7 @@ use strongroom_types::{Accessor, ErrorKind, Fields, Secret};
 
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
 use crate::error::Error;
+use crate::pipeline::route;
 use crate::request::Answer;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
@@ -69,7 +68,7 @@ struct AccessorInput {
 
 async fn of_caller(call: &Call) -> Result<Answer, Error> {
     let SelfInput { paths, path, .. } = call.input_with_token()?;
-    answer(&call.caller()?.acl, paths, path)
+    answer(call, &call.caller()?.acl, paths, path)
 }
 
 async fn of_token(call: &Call) -> Result<Answer, Error> {
@@ -80,7 +79,7 @@ async fn of_token(call: &Call) -> Result<Answer, Error> {
         None => None,
     };
     let acl = acl_of(call, found, "invalid token")?;
-    answer(&acl, paths, path)
+    answer(call, &acl, paths, path)
 }
 
 async fn of_accessor(call: &Call) -> Result<Answer, Error> {
@@ -97,33 +96,35 @@ async fn of_accessor(call: &Call) -> Result<Answer, Error> {
         Err(_) => None,
     };
     let acl = acl_of(call, found, "invalid accessor")?;
-    answer(&acl, paths, path)
+    answer(call, &acl, paths, path)
 }
 
-fn acl_of(call: &Call, found: Option<Found>, unknown: &str) -> Result<Arc<Acl>, Error> {
+fn acl_of(call: &Call, found: Option<Found>, unknown: &str) -> Result<Acl, Error> {
     let found = found.ok_or_else(|| Error::listed(ErrorKind::Invalid, unknown))?;
     Ok(call.open.stores.policies.acl(&found.token.policies))
 }
 
-fn answer(acl: &Acl, paths: CommaList, path: CommaList) -> Result<Answer, Error> {
+fn answer(call: &Call, acl: &Acl, paths: CommaList, path: CommaList) -> Result<Answer, Error> {
     let paths = if paths.0.is_empty() { path.0 } else { paths.0 };
     if paths.is_empty() {
         return Err(Error::invalid("paths must be supplied"));
     }
     let mut answer = Fields::new();
     for path in &paths {
-        answer.set(path.as_str(), &names(acl, path));
+        answer.set(path.as_str(), &names(call, acl, path));
     }
     if let [only] = paths.as_slice() {
-        answer.set("capabilities", &names(acl, only));
+        answer.set("capabilities", &names(call, acl, only));
     }
     Ok(data(answer.to_object()))
 }
 
-fn names(acl: &Acl, path: &str) -> Vec<&'static str> {
+fn names(call: &Call, acl: &Acl, path: &str) -> Vec<&'static str> {
     if acl.is_root() {
         return vec!["root"];
     }
+    let path = path.trim_start_matches('/');
+    let judged = route::judged_path(&call.open, path);
     // As a list would be judged: a rule for a folder without its slash speaks of the folder too.
-    acl.folder_capabilities(path.trim_start_matches('/')).names()
+    acl.folder_capabilities(judged.of(path), judged.case).names()
 }

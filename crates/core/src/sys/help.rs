@@ -23,8 +23,9 @@ pub(crate) fn of(
         let endpoint =
             all().find(|endpoint| Pattern::new(endpoint.pattern).matches(path).is_some());
         let endpoint = endpoint.ok_or_else(not_found)?;
-        let here = all().filter(|other| other.pattern == endpoint.pattern).map(super::openapi::doc);
-        document = super::openapi::of_docs(here, tag);
+        let here = all().filter(|other| other.pattern == endpoint.pattern);
+        let docs = here.map(|endpoint| super::openapi::doc(endpoint, tag));
+        document = super::openapi::of_docs(docs, tag);
         let mut text = format!("Path:  {}\n\n{}\n", endpoint.pattern, endpoint.help);
         for spec in endpoint.fields.iter().flat_map(|fields| fields.iter()) {
             text.push_str(&format!("\n    {}\n        {}\n", spec.name, spec.help));

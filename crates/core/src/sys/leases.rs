@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use strongroom_lease::Kind;
-use strongroom_policy::Capability;
 use strongroom_sdk::{DurationSecs, Input};
 use strongroom_types::{Fields, LeaseId, Timestamp};
 
@@ -31,20 +30,20 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         help: "The leases and folders of leases under a path.",
         fields: &[],
         handlers: Handlers { list: handler!(list), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
-    endpoint("leases/renew", "Extends a lease.", handler!(renew), Access::Policy),
-    endpoint("leases/renew/{url_lease_id..}", "Extends a lease.", handler!(renew), Access::Policy),
-    endpoint("renew", "Extends a lease.", handler!(renew), Access::Policy),
-    endpoint("renew/{url_lease_id..}", "Extends a lease.", handler!(renew), Access::Policy),
-    endpoint("leases/revoke", "Ends a lease.", handler!(revoke), Access::Policy),
-    endpoint("leases/revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke), Access::Policy),
-    endpoint("revoke", "Ends a lease.", handler!(revoke), Access::Policy),
-    endpoint("revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke), Access::Policy),
-    endpoint("leases/revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix), Access::Root),
-    endpoint("revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix), Access::Root),
-    endpoint("leases/revoke-force/{prefix..}", FORCE, handler!(revoke_force), Access::Root),
-    endpoint("revoke-force/{prefix..}", FORCE, handler!(revoke_force), Access::Root),
+    endpoint("leases/renew", "Extends a lease.", handler!(renew)),
+    endpoint("leases/renew/{url_lease_id..}", "Extends a lease.", handler!(renew)),
+    endpoint("renew", "Extends a lease.", handler!(renew)),
+    endpoint("renew/{url_lease_id..}", "Extends a lease.", handler!(renew)),
+    endpoint("leases/revoke", "Ends a lease.", handler!(revoke)),
+    endpoint("leases/revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke)),
+    endpoint("revoke", "Ends a lease.", handler!(revoke)),
+    endpoint("revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke)),
+    endpoint("leases/revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix)),
+    endpoint("revoke-prefix/{prefix..}", PREFIX, handler!(revoke_prefix)),
+    endpoint("leases/revoke-force/{prefix..}", FORCE, handler!(revoke_force)),
+    endpoint("revoke-force/{prefix..}", FORCE, handler!(revoke_force)),
     Endpoint {
         pattern: "leases/count",
         help: "How many leases could not be revoked, by mount.",
@@ -57,7 +56,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         help: "Leases that could not be revoked.",
         fields: &[IrrevocableInput::FIELDS],
         handlers: Handlers { read: handler!(irrevocable), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
 ];
 
@@ -69,9 +68,9 @@ const fn endpoint(
     pattern: &'static str,
     help: &'static str,
     write: Option<crate::endpoint::Handler>,
-    access: Access,
 ) -> Endpoint {
     let handlers = Handlers { read: None, list: None, write, delete: None };
+    let access = Access::Policy;
     Endpoint { pattern, help, fields: &[LeaseInput::FIELDS], handlers, access }
 }
 
@@ -143,13 +142,9 @@ async fn lookup(call: &Call) -> Result<Answer, Error> {
     Ok(data(object.map_err(|error| Error::internal(error.to_string()))?))
 }
 
-/// The first folders that leases lie in. As root-protected as the others.
+/// The first folders that leases lie in.
 async fn list_mounts(call: &Call) -> Result<Answer, Error> {
     const MOST: usize = 1_000_000;
-    let caller = call.caller()?;
-    if !caller.acl.allows("sys/leases/lookup/", Capability::List, true) {
-        return Err(Error::denied());
-    }
     keys(&call.open.stores.leases.children("", MOST).await?)
 }
 

@@ -41,10 +41,24 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     keys::ENDPOINTS,
 ];
 
+/// The endpoints about leases.
+#[cfg(test)]
+pub(crate) fn lease_endpoints() -> &'static [Endpoint] {
+    leases::ENDPOINTS
+}
+
+/// The folders whose last part is the name of a policy.
+const POLICY_FOLDERS: [&str; 2] = ["sys/policies/acl/", "sys/policy/"];
+
+/// Whether the handlers of a path take a part of it in any case.
+pub(crate) fn folds_case(path: &str) -> bool {
+    POLICY_FOLDERS.iter().any(|folder| path.starts_with(folder))
+}
+
 /// The one spelling of a path whose handlers take several: names of policies in any case and with
 /// blanks around them, mounts with or without a slash at the end. None where the path is that.
 pub(crate) fn plain_spelling(path: &str) -> Option<String> {
-    for folder in ["sys/policies/acl/", "sys/policy/"] {
+    for folder in POLICY_FOLDERS {
         if let Some(name) = path.strip_prefix(folder) {
             let plain = format!("{folder}{}", name.trim().to_lowercase());
             return (plain != path).then_some(plain);

@@ -126,16 +126,15 @@ impl Settings {
     /// The settings of a new mount.
     pub(super) fn of_new(self, server: Lifetimes) -> Result<MountConfig, Error> {
         let mut config = MountConfig::default();
-        let unreadable = |which: &str, text: &Option<String>, error: &Error| {
-            let text = text.as_deref().unwrap_or_default();
-            Error::invalid(format!("unable to parse {which} TTL of {text}: {error}"))
+        let unreadable = |which: &str, error: &Error| {
+            Error::invalid(format!("unable to parse {which} TTL: {error}"))
         };
         let (default, max) = (&self.default_lease_ttl, &self.max_lease_ttl);
         if let Some(Err(error)) = default.as_deref().map(lease_ttl) {
-            return Err(unreadable("default", default, &error));
+            return Err(unreadable("default", &error));
         }
         if let Some(Err(error)) = max.as_deref().map(lease_ttl) {
-            return Err(unreadable("max", max, &error));
+            return Err(unreadable("max", &error));
         }
         self.apply(&mut config)?;
         let (default, max) = (config.default_lease_ttl, config.max_lease_ttl);

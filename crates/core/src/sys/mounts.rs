@@ -57,7 +57,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             write: handler!(tune_auth),
             ..Handlers::NONE
         },
-        access: Access::Root,
+        access: Access::Policy,
     },
     Endpoint {
         pattern: "auth/{path..}",
@@ -69,7 +69,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             delete: handler!(disable_auth),
             list: None,
         },
-        access: Access::Root,
+        access: Access::Policy,
     },
 ];
 
@@ -216,9 +216,12 @@ fn check_type(class: Class, mount_type: &str) -> Result<(), Error> {
     }
 }
 
+/// It doesn't repeat the text.
+pub(super) const NO_VERSION: &str =
+    "the version is not a valid semantic version: write it as 1.2.3";
+
 fn version_of(text: &str) -> Result<String, Error> {
-    normalise(text)
-        .ok_or_else(|| Error::invalid(format!("version {text:?} is not a valid semantic version")))
+    normalise(text).ok_or_else(|| Error::invalid(NO_VERSION))
 }
 
 async fn disable(call: &Call) -> Result<Answer, Error> {

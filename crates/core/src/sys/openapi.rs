@@ -17,6 +17,7 @@ use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
 use crate::mounts::{Backend, Class, Mounted};
 use crate::request::Answer;
+use crate::root_paths::is_root_endpoint;
 use crate::{auth_token, cubbyhole, status, sys};
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
@@ -106,8 +107,8 @@ async fn ask(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
 
 /// The document of the server's own paths of one group.
 pub(crate) fn of_endpoints(endpoints: &[&'static [Endpoint]], tag: &str) -> Value {
-    let docs = endpoints.iter().flat_map(|group| group.iter()).map(doc);
-    of_docs(docs, tag)
+    let docs = endpoints.iter().flat_map(|group| group.iter());
+    of_docs(docs.map(|endpoint| doc(endpoint, tag)), tag)
 }
 
 fn of_system() -> Value {
@@ -121,7 +122,8 @@ fn of_system() -> Value {
         root: false,
         unauthenticated: true,
     });
-    let others = sys::ENDPOINTS.iter().flat_map(|group| group.iter()).map(doc);
+    let others = sys::ENDPOINTS.iter().flat_map(|group| group.iter());
+    let others = others.map(|endpoint| doc(endpoint, "system"));
     of_docs(of_status.chain(others), "system")
 }
 
@@ -129,8 +131,8 @@ pub(crate) fn of_docs(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -
     openapi::document("", "", &openapi::paths(docs, tag), &Map::new())
 }
 
-/// One endpoint, for the document.
-pub(crate) fn doc(endpoint: &Endpoint) -> PathDoc<'static> {
+/// One endpoint of a group, for the document.
+pub(crate) fn doc(endpoint: &Endpoint, tag: &str) -> PathDoc<'static> {
     let Handlers { read, list, write, delete } = endpoint.handlers;
     // One that is only shown stands for objects of any form.
     let free_form = !endpoint.handlers.has_any();
@@ -148,7 +150,7 @@ pub(crate) fn doc(endpoint: &Endpoint) -> PathDoc<'static> {
         verbs,
         free_form,
         creates: free_form,
-        root: endpoint.access.needs_sudo(),
+        root: is_root_endpoint(endpoint, tag),
         unauthenticated: endpoint.access == Access::Anyone,
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{ErrorKind, Fields};
 
+use super::mounts::NO_VERSION;
 use crate::endpoint::{
     Access, Call, Endpoint, Handlers, data, handler, keys, not_found, with_warnings,
 };
@@ -28,7 +29,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         help: "The plug-ins of one type.",
         fields: &[],
         handlers: Handlers { list: handler!(list), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
     Endpoint {
         pattern: "plugins/catalog/{type}/{name}",
@@ -40,7 +41,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             delete: handler!(deregister),
             list: None,
         },
-        access: Access::Root,
+        access: Access::Policy,
     },
     Endpoint {
         pattern: "plugins/reload/backend",
@@ -300,9 +301,7 @@ fn version(text: &str) -> Result<String, Error> {
     if text.is_empty() {
         return Ok(String::new());
     }
-    let version = normalise(text).ok_or_else(|| {
-        Error::invalid(format!("version {text:?} is not a valid semantic version"))
-    })?;
+    let version = normalise(text).ok_or_else(|| Error::invalid(NO_VERSION))?;
     if version.contains("+builtin") {
         return Err(Error::invalid("the metadata \"builtin\" is reserved for linked-in plug-ins"));
     }

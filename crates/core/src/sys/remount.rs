@@ -15,7 +15,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         help: "Moves a mount to another path. Its leases are ended first.",
         fields: &[RemountInput::FIELDS],
         handlers: Handlers { write: handler!(remount), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
     Endpoint {
         pattern: "remount/status/{migration_id}",

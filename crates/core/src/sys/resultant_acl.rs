@@ -1,5 +1,7 @@
 //! `sys/internal/ui/resultant-acl`: what the caller's policies come to.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use strongroom_policy::Capabilities;
 use strongroom_types::Fields;
@@ -41,10 +43,11 @@ async fn read(call: &Call) -> Result<Answer, Error> {
     Ok(data(answer.to_object()))
 }
 
-fn by_path<'a>(
-    rules: impl Iterator<Item = (&'a str, Capabilities)>,
-) -> std::collections::BTreeMap<&'a str, Granted> {
-    rules.map(|(path, granted)| (path, Granted { capabilities: granted.names() })).collect()
+fn by_path(rules: BTreeMap<&str, Capabilities>) -> BTreeMap<&str, Granted> {
+    rules
+        .into_iter()
+        .map(|(path, granted)| (path, Granted { capabilities: granted.names() }))
+        .collect()
 }
 
 async fn namespaces(call: &Call) -> Result<Answer, Error> {

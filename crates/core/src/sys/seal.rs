@@ -11,14 +11,14 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         help: "Takes the keys out of memory. Nothing but unsealing works afterwards.",
         fields: &[],
         handlers: Handlers { write: handler!(seal), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
     Endpoint {
         pattern: "step-down",
         help: "Lets another node lead. A server without others goes on as it is.",
         fields: &[],
         handlers: Handlers { write: handler!(step_down), ..Handlers::NONE },
-        access: Access::Root,
+        access: Access::Policy,
     },
 ];
 

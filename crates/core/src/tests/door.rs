@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use strongroom_sdk::engine::{
-    Auth, Data, Description, Engine, EngineError, Existence, Kind, Leased, Operation, Request,
-    Response, SpecialPaths,
+    Auth, Data, Description, Engine, EngineError, Existence, FoldedPaths, Kind, Leased, Operation,
+    Request, Response, SpecialPaths,
 };
 use strongroom_types::{Fields, RawObject, Ttl};
 use tokio::sync::Notify;
@@ -102,6 +102,11 @@ impl Door {
         self.0.says.lock().unwrap().insert(name.to_owned(), vec![value.to_owned()]);
     }
 
+    /// What it was asked for, in order.
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        self.0.seen.lock().unwrap().iter().map(|request| request.operation).collect()
+    }
+
     /// The last request.
     pub(crate) fn seen(&self) -> Request {
         self.0.seen.lock().unwrap().last().cloned().expect("a request")
@@ -109,10 +114,17 @@ impl Door {
 
     pub(crate) fn engine(&self, kind: Kind) -> Arc<dyn Engine> {
         let unauthenticated = vec!["login/*".to_owned()];
-        let special = SpecialPaths { unauthenticated, ..SpecialPaths::default() };
+        let root = vec!["admin/*".to_owned()];
+        let special = SpecialPaths { unauthenticated, root, ..SpecialPaths::default() };
         let version = "v1.0.0".to_owned();
-        let description =
-            Description { kind, version, special, wants_token_hash: true, exclusive: false };
+        let description = Description {
+            kind,
+            version,
+            special,
+            wants_token_hash: true,
+            folded: FoldedPaths::Unknown,
+            exclusive: false,
+        };
         Arc::new(Opened { door: self.clone(), description })
     }
 }

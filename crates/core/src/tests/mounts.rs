@@ -97,7 +97,7 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         (
             "sys/mounts/x",
             r#"{"type":"kv","config":{"default_lease_ttl":"zz"}}"#,
-            "unable to parse default TTL of zz: time: invalid duration \"zz\"",
+            "unable to parse default TTL: time: invalid duration: write it as 90 or 1h30m",
         ),
         (
             "sys/mounts/x",

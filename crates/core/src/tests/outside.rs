@@ -56,6 +56,8 @@ impl Outside {
             .help("Credentials of an outside system.")
             .document::<Config>()
             .document::<Role>()
+            .document::<Folded>()
+            .folds_case()
             .credential(Key(self.clone()))
     }
 
@@ -77,6 +79,13 @@ struct Role {
     #[field(default = "60")]
     ttl: DurationSecs,
     max_ttl: DurationSecs,
+}
+
+/// Its name is taken in any case.
+#[derive(Document)]
+#[document(path = "folded/{name}")]
+struct Folded {
+    note: String,
 }
 
 #[derive(Answer)]

@@ -84,6 +84,125 @@ async fn conditions_hold_for_the_servers_own_paths_however_they_are_spelled() {
     assert!(may(&bench, &token, Verb::Write, "sys/policies/acl/other", text).await);
 }
 
+/// The values of `policies` are judged as the handler reads them: entries, parts between commas,
+/// without blanks, in one case. `sudo` lets the token choose any policy but those denied.
+#[tokio::test]
+async fn vault_1_21_a_denied_policy_is_found_in_every_spelling() {
+    let bench = Bench::new().await;
+    let rule = r#"path "auth/token/create" { capabilities = ["create", "update", "sudo"]
+        denied_parameters = { "policies" = ["admin*"] } }"#;
+    let token = bench.token(rule, "").await;
+    for policies in [
+        r#""admin-x""#,
+        r#""dev,admin-x""#,
+        r#"["admin-x"]"#,
+        r#"" admin-x""#,
+        r#"["dev","admin-x"]"#,
+        r#""ADMIN-x""#,
+        r#"["Admin-x"]"#,
+        r#"["dev"," aDMIN "]"#,
+        r#""dev, admin""#,
+    ] {
+        let body = format!(r#"{{"policies":{policies}}}"#);
+        assert!(!may(&bench, &token, Verb::Write, "auth/token/create", &body).await, "{body}");
+    }
+    for policies in [r#""dev""#, r#""dev,ops""#, r#"["dev","administer"]"#, r#""x-admin""#] {
+        let body = format!(r#"{{"policies":{policies}}}"#);
+        let allowed = !policies.contains("administer");
+        assert_eq!(
+            may(&bench, &token, Verb::Write, "auth/token/create", &body).await,
+            allowed,
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn vault_1_21_conditions_on_token_roles_hold_in_every_spelling() {
+    let bench = Bench::new().await;
+    let path = "auth/token/roles/r";
+    let rule = |conditions: &str| {
+        format!(
+            r#"path "auth/token/roles/*" {{ capabilities = ["create", "update"] {conditions} }}"#
+        )
+    };
+    let denied = rule(r#"denied_parameters = { "allowed_policies" = ["admin"] }"#);
+    let token = bench.token(&denied, "").await;
+    for policies in [r#""dev,admin""#, r#"" admin""#, r#""ADMIN""#, r#"["dev","Admin "]"#] {
+        let body = format!(r#"{{"allowed_policies":{policies}}}"#);
+        assert!(!may(&bench, &token, Verb::Write, path, &body).await, "{body}");
+    }
+    assert!(may(&bench, &token, Verb::Write, path, r#"{"allowed_policies":"dev,ops"}"#).await);
+    let allowed = rule(r#"allowed_parameters = { "allowed_policies" = ["team-*"] }"#);
+    let token = bench.token(&allowed, "").await;
+    for policies in [r#""team-a,admin""#, r#"["team-a","admin"]"#, r#""admin,team-a""#, r#""""#] {
+        let body = format!(r#"{{"allowed_policies":{policies}}}"#);
+        assert!(!may(&bench, &token, Verb::Write, path, &body).await, "{body}");
+    }
+    for policies in [r#""team-a,team-b""#, r#"["TEAM-a"]"#, r#"" team-a ""#] {
+        let body = format!(r#"{{"allowed_policies":{policies}}}"#);
+        assert!(may(&bench, &token, Verb::Write, path, &body).await, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn conditions_hold_for_legacy_names_of_fields() {
+    let bench = Bench::new().await;
+    let rules = r#"
+        path "auth/token/roles/*" { capabilities = ["create", "update"]
+            denied_parameters = { "token_period" = ["24h"], "token_bound_cidrs" = [] }
+            required_parameters = ["token_explicit_max_ttl"] }
+        path "auth/token/create" { capabilities = ["create", "update"]
+            allowed_parameters = { "*" = [], "ttl" = ["1h"] } }
+        path "sys/policies/acl/*" { capabilities = ["create", "update"]
+            denied_parameters = { "policy" = [] } }"#;
+    let token = bench.token(rules, "").await;
+    for (path, body, wanted) in [
+        ("auth/token/roles/r", r#"{"explicit_max_ttl":"1h"}"#, true),
+        ("auth/token/roles/r", r#"{"explicit_max_ttl":null}"#, false),
+        ("auth/token/roles/r", "{}", false),
+        ("auth/token/roles/r", r#"{"explicit_max_ttl":"1h","period":86400}"#, false),
+        ("auth/token/roles/r", r#"{"explicit_max_ttl":"1h","token_period":"1d"}"#, false),
+        ("auth/token/roles/r", r#"{"explicit_max_ttl":"1h","period":"1h"}"#, true),
+        ("auth/token/roles/r", r#"{"explicit_max_ttl":"1h","bound_cidrs":"10.0.0.0/8"}"#, false),
+        ("auth/token/create", r#"{"ttl":"1h"}"#, true),
+        ("auth/token/create", r#"{"lease":"60m"}"#, true),
+        ("auth/token/create", r#"{"lease":"2h"}"#, false),
+        ("auth/token/create", r#"{"ttl":"1h","lease":"2h"}"#, false),
+        ("sys/policies/acl/x", r#"{"rules":"path \"a\" {}"}"#, false),
+    ] {
+        assert_eq!(may(&bench, &token, Verb::Write, path, body).await, wanted, "{path} {body}");
+    }
+}
+
+/// Of `door-engine` nothing is known: it may split and fold, or not.
+#[tokio::test]
+async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_read() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
+    let rule = |conditions: &str| {
+        format!(r#"path "plug/*" {{ capabilities = ["create", "update"] {conditions} }}"#)
+    };
+    let denied = bench.token(&rule(r#"denied_parameters = { "p" = ["admin"] }"#), "").await;
+    let allowed = bench.token(&rule(r#"allowed_parameters = { "p" = ["team-*"] }"#), "").await;
+    for (value, by_denial, by_allowance) in [
+        (r#""team-a""#, true, true),
+        (r#"["team-a","team-b"]"#, true, true),
+        (r#""team-a,team-b""#, true, false),
+        (r#""team-a,admin""#, false, false),
+        (r#"["team-a","Admin"]"#, false, false),
+        (r#"{"x":[" ADMIN"]}"#, false, false),
+    ] {
+        let body = format!(r#"{{"p":{value}}}"#);
+        assert_eq!(may(&bench, &denied, Verb::Write, "plug/a", &body).await, by_denial, "{body}");
+        assert_eq!(
+            may(&bench, &allowed, Verb::Write, "plug/a", &body).await,
+            by_allowance,
+            "{body}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn where_answers_must_be_wrapped_an_unwrapped_request_is_denied() {
     let bench = Bench::new().await.with_credentials().await;

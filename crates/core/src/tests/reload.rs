@@ -163,7 +163,7 @@ async fn the_catalog_says_what_there_is() {
         (r#"{"sha256":"SHA"}"#, "missing command value"),
         (
             r#"{"sha256":"SHA","command":"x","version":"zz"}"#,
-            "version \"zz\" is not a valid semantic version",
+            "the version is not a valid semantic version: write it as 1.2.3",
         ),
         (
             r#"{"sha256":"SHA","command":"x","version":"9.9.9"}"#,

@@ -99,7 +99,7 @@ async fn a_role_that_cannot_be_honoured_is_refused() {
     let suffix = "given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w";
     let batch = "'token_type' cannot be 'batch' when role is set to generate ";
     let cases = [
-        (r#"{"token_type":"foo"}"#, "invalid 'token_type' value \"foo\"".to_owned()),
+        (r#"{"token_type":"foo"}"#, "invalid 'token_type' value: use service, batch, default-service or default-batch".to_owned()),
         (r#"{"path_suffix":"../x"}"#, suffix.to_owned()),
         (r#"{"path_suffix":"a/b"}"#, suffix.to_owned()),
         (r#"{"path_suffix":"..."}"#, suffix.to_owned()),
@@ -108,8 +108,8 @@ async fn a_role_that_cannot_be_honoured_is_refused() {
         (r#"{"path_suffix":"ab\n"}"#, suffix.to_owned()),
         (
             r#"{"token_bound_cidrs":["10.0.0.0/8","x"]}"#,
-            "error parsing role fields: error parsing address \"x\": Unable to convert \"x\" to an IPv4 or \
-             IPv6 address, or a UNIX Socket".to_owned(),
+            "error parsing role fields: error parsing address: entry 2 is neither an IPv4 or IPv6 address \
+             nor a network".to_owned(),
         ),
         (r#"{"token_num_uses":-1}"#, "error parsing role fields: 'token_num_uses' cannot be negative".to_owned()),
         (r#"{"token_type":"batch"}"#, format!("{batch}non-orphan tokens")),

@@ -187,8 +187,10 @@ async fn the_header_says_whether_and_for_how_long() {
     }
     assert_eq!(info(ask("1h").await.unwrap()).ttl.as_secs(), 3600);
     assert_eq!(info(ask("100ms").await.unwrap()).ttl.as_secs(), 1);
-    // As in other servers, no system's maximum bounds it.
-    assert_eq!(info(ask("1000000h").await.unwrap()).ttl.as_secs(), 3_600_000_000);
+    // Other servers set no bound here (SR-2026-19).
+    let Ok(Answer::Envelope(envelope)) = ask("1000000h").await else { panic!() };
+    assert_eq!(envelope.wrap_info.unwrap().ttl.as_secs(), 768 * 3600);
+    assert!(envelope.warnings.iter().any(|text| text.contains("capped")));
     assert_eq!(
         ask("-5").await.unwrap_err().to_string(),
         "error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative"

@@ -51,9 +51,17 @@ pub(crate) fn asked_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     }
 }
 
+/// The lifetime that a wrapping token gets for one that was asked for: the server's longest at most,
+/// as every other token. What callers have stored ends.
+pub(crate) fn capped_ttl(open: &Unsealed, asked: Ttl) -> Ttl {
+    asked.capped_by(open.server.lifetimes.max)
+}
+
 /// A request's wish to have its answer wrapped.
 pub(crate) struct Order {
     ttl: Ttl,
+    /// What was asked for, if that is more.
+    longer_asked: Option<Ttl>,
     path: String,
     /// None where no token was needed, and none was sent or one of a few uses.
     caller: Option<Caller>,
@@ -67,7 +75,8 @@ impl Order {
         // A token of a few uses that isn't spent on this request could wrap without end.
         let spent =
             |caller: &&Caller| !routed.open_to_all || caller.found.token.uses_left.is_none();
-        Some(Self { ttl, path, caller: caller.filter(spent).cloned() })
+        let longer_asked = routed.asked_wrap_ttl.filter(|asked| *asked > ttl);
+        Some(Self { ttl, longer_asked, path, caller: caller.filter(spent).cloned() })
     }
 
     /// The wrapping token in the place of the answer. Answers without content, those of a form of
@@ -99,9 +108,20 @@ impl Order {
             }
             let accessor = accessor.filter(|accessor| !accessor.is_empty());
             let info = WrapInfo { wrapped_accessor: accessor, ..wrapped? };
-            Ok(wrapped_answer(info))
+            Ok(wrapped_answer(info, self.warnings()))
         })
         .await
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let warning = |asked: Ttl| {
+            format!(
+                "Wrapping TTL of {} exceeded the maximum of {}; it is capped accordingly",
+                asked.brief(),
+                self.ttl.brief()
+            )
+        };
+        self.longer_asked.map(warning).into_iter().collect()
     }
 
     async fn wrap_kept(&self, open: &Arc<Unsealed>, kept: &Kept) -> Result<WrapInfo, Error> {
@@ -142,6 +162,7 @@ impl Order {
 
 /// A wrapping token that is to be.
 pub(crate) struct NewWrapping<'a> {
+    /// Bounded by [`capped_ttl`] when it is made.
     pub(crate) ttl: Ttl,
     /// The path of the request that makes it.
     pub(crate) made_at: &'a str,
@@ -159,6 +180,7 @@ impl NewWrapping<'_> {
         kept: &Kept,
     ) -> Result<Made, Error> {
         let now = open.clock().now();
+        let ttl = capped_ttl(open, self.ttl);
         let new = NewToken {
             id: None,
             parent: None,
@@ -166,10 +188,10 @@ impl NewWrapping<'_> {
             path: self.made_at.to_owned(),
             display_name: self.display_name.to_owned(),
             meta: None,
-            ttl: self.ttl,
+            ttl,
             renewable: false,
             period: Ttl::ZERO,
-            explicit_max_ttl: self.ttl,
+            explicit_max_ttl: ttl,
             num_uses: 1,
             role: None,
             bound_cidrs: Vec::new(),
@@ -182,12 +204,12 @@ impl NewWrapping<'_> {
             kind: Kind::Token { key: created.key.as_str().to_owned(), login: None },
             token: None,
             issued: now,
-            ttl: self.ttl,
-            max_ttl: self.ttl,
+            ttl,
+            max_ttl: ttl,
             renewable: false,
         };
         open.stores.leases.add(batch, lease);
-        let info = Info::new(self.creation_path, now, self.ttl);
+        let info = Info::new(self.creation_path, now, ttl);
         info.put(&open.stores.cubbyholes, batch, &created.key);
         kept.put(&open.stores.cubbyholes, batch, &created.key);
         Ok(Made { created, creation_path: self.creation_path.to_owned() })
@@ -221,9 +243,9 @@ impl Made {
 }
 
 /// An answer that tells how to get at another, and nothing else.
-pub(crate) fn wrapped_answer(info: WrapInfo) -> Answer {
+pub(crate) fn wrapped_answer(info: WrapInfo, warnings: Vec<String>) -> Answer {
     let wrap_info = Some(Box::new(info));
-    Answer::Envelope(Box::new(Envelope { wrap_info, ..Envelope::default() }))
+    Answer::Envelope(Box::new(Envelope { wrap_info, warnings, ..Envelope::default() }))
 }
 
 /// Revokes what was issued for an answer that will not be given.
@@ -278,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_no_lifetime_is_refused_in_known_words() {
-        let text = "error parsing X-Vault-Wrap-TTL header: time: invalid duration \"zz\"";
+        let text = "error parsing X-Vault-Wrap-TTL header: time: invalid duration: write it as 90 or 1h30m";
         assert_eq!(asked("zz"), Err(text.to_owned()));
         let text = "error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative";
         for header in ["-5", "-5s", "-1ns"] {

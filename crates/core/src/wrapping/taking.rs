@@ -122,7 +122,7 @@ pub(crate) async fn rewrap(
     let expires = made.expires();
     use_up(open, found, batch).await?;
     open.keeper.expect(expires);
-    Ok(wrapped_answer(made.info()))
+    Ok(wrapped_answer(made.info(), Vec::new()))
 }
 
 /// `cubbyhole/response`, from where old clients read what their token wraps. The answer is one text.

@@ -1,26 +1,31 @@
 //! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
 #![allow(dead_code, reason = "each target takes one of them")]
 
-use strongroom_policy::{Acl, Capability, PathPattern, Policy};
+use std::sync::Arc;
+
+use strongroom_policy::{Acl, Capability, PathCase, PathPattern, Policy};
 
 /// As a policy: read or refused, and what is denied at a place is granted nothing there.
 pub(crate) fn any_policy(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let policy = match Policy::parse(text) {
-        Ok(policy) => policy,
+        Ok(policy) => Arc::new(policy),
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    let acl = Acl::new([&policy]);
+    let acl = Acl::new([policy.clone()]);
     assert!(!acl.is_root(), "no text makes a root policy");
     for rule in &policy.rules {
         let path = rule.pattern.as_str();
-        let granted = acl.capabilities(path);
+        let granted = acl.capabilities(path, PathCase::Distinct);
         if granted.denies() {
             for capability in [Capability::Read, Capability::Create, Capability::Sudo] {
                 assert!(!acl.allows(path, capability, false), "{path:?} is denied");
             }
+            // In another case it is denied too, or decided by a rule that is more specific.
+            let folded = acl.capabilities(path, PathCase::MayFold);
+            assert!(folded.denies(), "{path:?} is denied");
         }
-        let _ = (acl.reaches(path), acl.folder_capabilities(path));
+        let _ = (acl.reaches(path), acl.folder_capabilities(path, PathCase::MayFold));
     }
     assert!(
         !acl.allows("no/rule/of/a/fuzzer/says/this", Capability::Sudo, true) || grants_all(&policy)

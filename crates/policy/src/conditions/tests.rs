@@ -1,10 +1,14 @@
 //! Conditions against tables, and against a model written from the documentation.
 
+use std::sync::Arc;
+
 use strongroom_types::fields::JsonLimits;
 
+use super::matching::glob_matches;
 use super::*;
-use crate::acl::Acl;
+use crate::acl::{Acl, Asked, PathCase};
 use crate::language::Policy;
+use crate::reading::{FieldDeclaration, FieldReading};
 
 /// Whether a rule with these conditions lets a write with this body through.
 fn writes(conditions: &str, body: &str) -> bool {
@@ -12,13 +16,219 @@ fn writes(conditions: &str, body: &str) -> bool {
 }
 
 fn permits(rules: &[&str], needed: Capability, body: &str, wrap: Option<Ttl>) -> bool {
+    judged(rules, needed, body, wrap, &FieldReadings::unknown)
+}
+
+fn judged(
+    rules: &[&str],
+    capability: Capability,
+    body: &str,
+    wrap: Option<Ttl>,
+    readings: &dyn Fn() -> FieldReadings,
+) -> bool {
     let all = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
-    let policies: Vec<Policy> = rules
+    let policies = rules
         .iter()
-        .map(|rule| Policy::parse(&format!("path \"a\" {{ {all}\n {rule} }}")).unwrap())
-        .collect();
+        .map(|rule| Arc::new(Policy::parse(&format!("path \"a\" {{ {all}\n {rule} }}")).unwrap()));
     let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
-    Acl::new(&policies).permits("a", needed, false, &fields, wrap)
+    let (case, sudo) = (PathCase::Distinct, false);
+    let asked = Asked { path: "a", case, capability, sudo, fields: &fields, readings, wrap };
+    Acl::new(policies).permits(&asked)
+}
+
+/// Whether a rule lets a write through whose handler reads the field `f` like this.
+fn writes_read_as(reading: FieldReading, conditions: &str, value: &str) -> bool {
+    let readings = || {
+        FieldReadings::declared([FieldDeclaration {
+            name: "f".into(),
+            reading,
+            legacy_name_of: None,
+        }])
+    };
+    let body = format!("{{\"f\":{value}}}");
+    judged(&[conditions], Capability::Update, &body, None, &readings)
+}
+
+/// Spellings of a list with `admin` in it that the handler of a token's policies reads as one.
+const SPELLINGS_OF_ADMIN: [&str; 12] = [
+    r#""admin""#,
+    r#""dev,admin""#,
+    r#"" admin""#,
+    r#""ADMIN""#,
+    r#""dev, Admin ""#,
+    r#"["admin"]"#,
+    r#"["Admin"]"#,
+    r#"["dev","admin"]"#,
+    r#"["dev"," ADMIN "]"#,
+    r#"["dev,x","\tadmin"]"#,
+    r#""admin,""#,
+    r#"",,admin""#,
+];
+
+#[test]
+fn vault_1_21_denied_values_are_found_in_every_spelling_that_handlers_take() {
+    let rule = r#"denied_parameters = { "f" = ["admin"] }"#;
+    let glob = r#"denied_parameters = { "f" = ["adm*"] }"#;
+    for spelling in SPELLINGS_OF_ADMIN {
+        for rule in [rule, glob] {
+            for reading in [FieldReading::PolicyNames, FieldReading::Unknown] {
+                assert!(!writes_read_as(reading, rule, spelling), "{reading:?} {spelling}");
+            }
+        }
+    }
+    for harmless in [r#""dev""#, r#"["dev","ops"]"#, r#""dev,ops""#, r#""administer""#, "[]"] {
+        for reading in [FieldReading::PolicyNames, FieldReading::Unknown] {
+            assert!(writes_read_as(reading, rule, harmless), "{reading:?} {harmless}");
+        }
+    }
+    // What only a plug-in of unknown ways could take apart.
+    for spelling in
+        [r#"{"a":"admin"}"#, r#"{"a":["x",{"b":"Admin"}]}"#, r#""a=admin""#, r#""[\"admin\"]""#]
+    {
+        assert!(!writes_read_as(FieldReading::Unknown, rule, spelling), "{spelling}");
+    }
+}
+
+#[test]
+fn vault_1_21_an_allowed_glob_must_match_every_entry() {
+    let rule = r#"allowed_parameters = { "f" = ["team-*", "dev"] }"#;
+    for reading in [FieldReading::List, FieldReading::PolicyNames, FieldReading::Unknown] {
+        for passes in [r#""team-a""#, r#"["team-a","dev"]"#, r#"["dev"]"#] {
+            assert!(writes_read_as(reading, rule, passes), "{reading:?} {passes}");
+        }
+        for fails in [
+            r#""team-a,admin""#,
+            r#""admin,team-a""#,
+            r#"["team-a","admin"]"#,
+            r#"[" admin"]"#,
+            r#"["team-a",["admin"]]"#,
+            r#"{"team-a":"team-a"}"#,
+            "[]",
+            r#""""#,
+            "null",
+        ] {
+            assert!(!writes_read_as(reading, rule, fails), "{reading:?} {fails}");
+        }
+    }
+    for reading in [FieldReading::List, FieldReading::PolicyNames] {
+        assert!(writes_read_as(reading, rule, r#""team-a, dev""#), "each entry is allowed");
+    }
+    assert!(!writes_read_as(FieldReading::Unknown, rule, r#""team-a,team-b""#));
+    assert!(writes_read_as(FieldReading::PolicyNames, rule, r#"["TEAM-A "]"#));
+    assert!(!writes_read_as(FieldReading::List, rule, r#"["TEAM-A"]"#), "grants stay exact");
+}
+
+#[test]
+fn values_are_compared_as_their_kind_is_read() {
+    use FieldReading::{Boolean, Duration, Integer, Pairs, PolicyName, Text};
+    for (reading, denied, sent) in [
+        (Duration, r#""24h""#, r#""1d""#),
+        (Duration, r#""24h""#, "86400"),
+        (Duration, r#""24h""#, r#"" 1440m ""#),
+        (Duration, "86400", r#""24h0m0.5s""#),
+        (Integer, "5", r#"" 5 ""#),
+        (Integer, r#""5""#, "5"),
+        (Integer, "5", r#""+5""#),
+        (Boolean, "true", r#""t""#),
+        (Boolean, "true", "1"),
+        (Boolean, r#""false""#, r#""F""#),
+        (Pairs, r#"{ env = "prod" }"#, r#""env=prod""#),
+        (Pairs, r#"{ env = "prod" }"#, r#"["env=prod"]"#),
+        (Pairs, r#""prod""#, r#"{"env":"prod"}"#),
+        (Pairs, r#""env=*""#, r#"{"env":"x","a":"b"}"#),
+        (PolicyName, r#""admin""#, r#"" Admin""#),
+        (Text, r#""admin""#, r#"" admin ""#),
+        (Text, r#""5""#, "5"),
+    ] {
+        let rule = format!("denied_parameters = {{ \"f\" = [{denied}] }}");
+        assert!(!writes_read_as(reading, &rule, sent), "{reading:?} {denied} {sent}");
+    }
+    for (reading, allowed, sent) in [
+        (Duration, r#""5m""#, "300"),
+        (Duration, "300", r#""5m""#),
+        (Integer, "5", r#""5""#),
+        (Boolean, "true", r#""TRUE""#),
+        (Pairs, r#""env=*""#, r#"{"env":"prod"}"#),
+        (Pairs, r#"{ env = "prod" }"#, r#""env=prod""#),
+    ] {
+        let rule = format!("allowed_parameters = {{ \"f\" = [{allowed}] }}");
+        assert!(writes_read_as(reading, &rule, sent), "{reading:?} {allowed} {sent}");
+    }
+    for (reading, allowed, sent) in [
+        (Duration, r#""5m""#, r#""5m0.5s""#),
+        (Duration, r#""0""#, r#""""#),
+        (Integer, "5", "6"),
+        (Pairs, r#""env=*""#, r#"{"env":"prod","admin":"yes"}"#),
+        (Text, r#""a""#, r#""a ""#),
+        (Text, r#""a""#, r#"["a"]"#),
+    ] {
+        let rule = format!("allowed_parameters = {{ \"f\" = [{allowed}] }}");
+        assert!(!writes_read_as(reading, &rule, sent), "{reading:?} {allowed} {sent}");
+    }
+    let text = r#"denied_parameters = { "f" = ["admin"] }"#;
+    assert!(writes_read_as(Text, text, r#""dev,admin""#), "one text is one value");
+}
+
+#[test]
+fn a_field_is_judged_under_each_of_its_names() {
+    let readings = || {
+        let field = |name: &'static str, legacy_name_of| FieldDeclaration {
+            name: name.into(),
+            reading: FieldReading::Duration,
+            legacy_name_of,
+        };
+        FieldReadings::declared([field("ttl", None), field("lease", Some("ttl"))])
+    };
+    let writes =
+        |rule: &str, body: &str| judged(&[rule], Capability::Update, body, None, &readings);
+    for (named, sent) in [("ttl", "lease"), ("lease", "ttl"), ("ttl", "ttl"), ("lease", "lease")] {
+        let denied = format!("denied_parameters = {{ \"{named}\" = [\"24h\"] }}");
+        assert!(!writes(&denied, &format!("{{\"{sent}\":86400}}")), "{named} {sent}");
+        assert!(writes(&denied, &format!("{{\"{sent}\":\"23h\"}}")), "{named} {sent}");
+        let never = format!("denied_parameters = {{ \"{named}\" = [] }}");
+        assert!(!writes(&never, &format!("{{\"{sent}\":1}}")), "{named} {sent}");
+        let allowed = format!("allowed_parameters = {{ \"*\" = [], \"{named}\" = [\"1h\"] }}");
+        assert!(writes(&allowed, &format!("{{\"{sent}\":\"60m\"}}")), "{named} {sent}");
+        assert!(!writes(&allowed, &format!("{{\"{sent}\":\"2h\"}}")), "{named} {sent}");
+        let required = format!("required_parameters = [\"{named}\"]");
+        assert!(writes(&required, &format!("{{\"{sent}\":1}}")), "{named} {sent}");
+        assert!(!writes(&required, &format!("{{\"{sent}\":null}}")), "a null gives nothing");
+    }
+    let only = r#"allowed_parameters = { "ttl" = [] }"#;
+    assert!(!writes(only, r#"{"lease":1}"#), "a grant is for the name it has");
+}
+
+proptest::proptest! {
+    /// Whatever the spelling, of a list that the handler reads a denied entry is found, and all that
+    /// passes an allowed glob is allowed entry by entry.
+    #[test]
+    fn vault_1_21_what_the_handler_reads_is_what_is_judged(
+        parts in proptest::collection::vec("[ \\t]{0,2}[abAB]{0,3}[ \\t]{0,2}", 0..4),
+        as_list in proptest::bool::ANY,
+        wanted in "[ab]{1,2}\\*?",
+        names in proptest::bool::ANY,
+    ) {
+        let sent = if as_list { serde_json::json!(parts) } else { serde_json::json!(parts.join(",")) };
+        let read: Vec<String> = parts
+            .iter()
+            .map(|part| part.trim().to_owned())
+            .map(|part| if names { part.to_lowercase() } else { part })
+            .filter(|part| !part.is_empty())
+            .collect();
+        let is = |have: &String| match wanted.strip_suffix('*') {
+            Some(start) => have.starts_with(start),
+            None => *have == wanted,
+        };
+        let reading = if names { FieldReading::PolicyNames } else { FieldReading::List };
+        let denied = format!("denied_parameters = {{ \"f\" = [\"{wanted}\"] }}");
+        if read.iter().any(is) {
+            proptest::prop_assert!(!writes_read_as(reading, &denied, &sent.to_string()));
+            proptest::prop_assert!(!writes_read_as(FieldReading::Unknown, &denied, &sent.to_string()));
+        }
+        let allowed = format!("allowed_parameters = {{ \"f\" = [\"{wanted}\"] }}");
+        let passes = writes_read_as(reading, &allowed, &sent.to_string());
+        proptest::prop_assert_eq!(passes, !read.is_empty() && read.iter().all(is), "{}", sent);
+    }
 }
 
 #[test]
@@ -29,6 +239,7 @@ fn allowed_parameters_leave_no_others() {
     let passes = [
         r#"{"ttl":"1h"}"#,
         r#"{"TTL":"2h"}"#,
+        r#"{"ttl":["1h","2h"]}"#,
         r#"{"ttl":"ax"}"#,
         r#"{"n":5}"#,
         r#"{"n":5.0}"#,
@@ -41,7 +252,9 @@ fn allowed_parameters_leave_no_others() {
     let fails = [
         r#"{"ttl":"3h"}"#,
         r#"{"ttl":null}"#,
-        r#"{"ttl":["1h"]}"#,
+        r#"{"ttl":["1h","3h"]}"#,
+        r#"{"ttl":"1h,3h"}"#,
+        r#"{"ttl":"2h,3h"}"#,
         r#"{"n":"5"}"#,
         r#"{"n":"true"}"#,
         r#"{"n":6}"#,

@@ -6,10 +6,12 @@
 //! - [`Engine`], [`Factory`] and [`Mount`]: the thing, its maker, and what it is made with
 //! - [`Request`] and [`Response`]
 //! - [`Auth`]: a login, as auth methods answer it
+//! - [`FoldedPaths`] and [`FieldKinds`]: which form of a path and of a field counts, for policies
 //! - [`EngineError`]
 //! - [`Storage`] and [`System`]: the two services an engine has
 
 mod auth;
+mod canonical;
 mod error;
 mod request;
 mod response;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use auth::{Alias, Auth, TokenType};
+pub use canonical::{CanonicalPath, FieldKinds, FoldedPaths};
 pub use error::{EngineError, StatusKind};
 pub use request::{Caller, Connection, LeaseContext, MountInfo, Operation, Request};
 pub use response::{Data, Leased, Raw, Response};
@@ -41,6 +44,19 @@ pub use system::{ClusterInfo, Lifetimes, System, SystemError};
 pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// What this engine is. Constant for the life of the instance.
     fn description(&self) -> &Description;
+
+    /// The form in which policies are judged for a path below the mount. Asked for every request
+    /// before anything is allowed: it may not wait.
+    fn canonical_path<'p>(&self, path: &'p str) -> CanonicalPath<'p> {
+        self.description().folded.canonical(path)
+    }
+
+    /// How the fields of requests to a path are read, so that conditions of policies are judged on
+    /// what the engine makes of a value. It may not wait.
+    fn field_kinds(&self, path: &str) -> FieldKinds {
+        let _ = path;
+        FieldKinds::Unknown
+    }
 
     /// Called once, after the mount exists and its storage may be written.
     async fn initialize(&self) -> Result<(), EngineError>;
@@ -131,6 +147,8 @@ pub struct Description {
     pub special: SpecialPaths,
     /// Whether requests should carry a keyed hash of the caller's token.
     pub wants_token_hash: bool,
+    /// Which parts of its paths it takes without regard to case.
+    pub folded: FoldedPaths,
     /// Two instances of it must never run side by side, not even for the moment of a reload.
     pub exclusive: bool,
 }

@@ -17,8 +17,8 @@ use tonic::{Request as Call, Response as Reply, Status, async_trait};
 
 use super::convert::{Asked, error_to_wire, request_from_wire, response_to_wire, special_to_wire};
 use super::remote_host::{RemoteStorage, RemoteSystem};
-use super::{EXCLUSIVE, LIFETIMES};
-use crate::engine::{Engine, EngineError, Existence, Factory, Kind, Mount, Response};
+use super::{EXCLUSIVE, FOLDED_PATHS, LIFETIMES};
+use crate::engine::{Engine, EngineError, Existence, Factory, FoldedPaths, Kind, Mount, Response};
 use crate::intent::HOST_CONFIG_KEY;
 use crate::panics::caught;
 
@@ -192,8 +192,15 @@ impl pb::backend_server::Backend for BackendService {
         &self,
         call: Call<pb::Empty>,
     ) -> Result<Reply<pb::SpecialPathsReply>, Status> {
-        let special = self.instance(&call)?.engine.description().special.clone();
-        Ok(Reply::new(pb::SpecialPathsReply { paths: Some(special_to_wire(special)) }))
+        let instance = self.instance(&call)?;
+        let description = instance.engine.description();
+        let special = special_to_wire(description.special.clone());
+        let mut reply = Reply::new(pb::SpecialPathsReply { paths: Some(special) });
+        if let FoldedPaths::Declared(patterns) = &description.folded {
+            let lines = MetadataValue::from_bytes(patterns.join("\n").as_bytes());
+            reply.metadata_mut().insert_bin(FOLDED_PATHS, lines);
+        }
+        Ok(reply)
     }
 
     async fn handle_existence_check(

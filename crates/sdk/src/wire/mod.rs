@@ -30,6 +30,17 @@ pub(crate) const LIFETIMES: &str = "strongroom-lifetimes";
 /// hosts don't look.
 pub(crate) const EXCLUSIVE: &str = "strongroom-exclusive";
 
+/// The metadata with which an engine of ours says, beside its special paths, which of its paths it
+/// folds: patterns, one a line, in UTF-8. Without it a host takes case for unknown. Other hosts don't
+/// look.
+pub(crate) const FOLDED_PATHS: &str = "strongroom-folded-paths-bin";
+
+/// The operation by which OpenBao 2.7 asks an engine for the canonical form of a path
+/// (openbao#4065). Its text isn't known here, so it is none and no plug-in is asked: what doesn't
+/// declare [`FOLDED_PATHS`] is treated as unable to tell.
+#[expect(dead_code, reason = "the text has to be read from OpenBao's SDK first")]
+pub(crate) const RESOLVE_PATH_OPERATION: Option<&str> = None;
+
 /// The answer header that carries [`Data::refresh`](crate::engine::Data::refresh), for which the
 /// wire has no field. Servers pass on only headers that an operator allowed.
 pub(crate) const REFRESH: &str = "strongroom-refresh";

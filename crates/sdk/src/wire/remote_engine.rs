@@ -13,14 +13,15 @@ use strongroom_plugin_protocol::generated::pb::backend_client::BackendClient;
 use strongroom_plugin_protocol::metadata::{ForInstance, NoInstanceId};
 use strongroom_plugin_protocol::transport::{AnySize, Channel, Services};
 use strongroom_types::{Clock, Timestamp};
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Request as Call, Status};
 
 use super::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
 use super::failures::failed_call;
-use super::{EXCLUSIVE, LIFETIMES};
+use super::{EXCLUSIVE, FOLDED_PATHS, LIFETIMES};
 use crate::engine::{
-    Description, Engine, EngineError, Existence, Kind, Lifetimes, Mount, Request, Response,
-    StatusKind,
+    Description, Engine, EngineError, Existence, FoldedPaths, Kind, Lifetimes, Mount, Request,
+    Response, StatusKind,
 };
 
 /// An instance in another process.
@@ -103,7 +104,7 @@ impl RemoteEngine {
         if !refusal.is_empty() {
             return Err(SetUpError::Refused(refusal));
         }
-        let description = match describe(&mut backend, channel, limit).await {
+        let description = match Box::pin(describe(&mut backend, channel, limit)).await {
             Ok(description) => description,
             Err(error) => {
                 // The process may have other instances, and live on without this one.
@@ -164,6 +165,7 @@ async fn describe(
         .special_paths(timed(pb::Empty {}, limit))
         .await
         .map_err(|s| failed("SpecialPaths", &s))?;
+    let folded = folded_paths(special.metadata())?;
     let special = special.into_inner().paths.map(special_from_wire).unwrap_or_default();
     let listed = special.root.iter().chain(&special.unauthenticated).chain(&special.binary);
     for path in listed {
@@ -178,7 +180,21 @@ async fn describe(
         Err(status) if status.code() == Code::Unimplemented => String::new(),
         Err(status) => return Err(failed("Version", &status)),
     };
-    Ok(Description { kind, version, special, wants_token_hash: true, exclusive })
+    Ok(Description { kind, version, special, wants_token_hash: true, folded, exclusive })
+}
+
+/// Which paths an engine of ours says it folds. Whoever says nothing, or says it in a way that can't
+/// be read, is treated as unable to tell: that is the stricter of both.
+fn folded_paths(metadata: &MetadataMap) -> Result<FoldedPaths, SetUpError> {
+    let Some(lines) = metadata.get_bin(FOLDED_PATHS).and_then(|it| it.to_bytes().ok()) else {
+        return Ok(FoldedPaths::Unknown);
+    };
+    let Ok(lines) = std::str::from_utf8(&lines) else { return Ok(FoldedPaths::Unknown) };
+    let patterns: Vec<String> = lines.lines().map(str::to_owned).collect();
+    match patterns.iter().find(|pattern| !is_valid_special_path(pattern)) {
+        Some(path) => Err(SetUpError::SpecialPath(path.clone())),
+        None => Ok(FoldedPaths::Declared(patterns)),
+    }
 }
 
 /// At most one `*`, at the end and not behind `+`; `+` as a whole segment only.

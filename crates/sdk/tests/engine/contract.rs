@@ -1,6 +1,8 @@
 //! The contract, on the engines of these tests, and on engines that don't keep to it.
 
 use super::outside::Outside;
+use strongroom_sdk::engine::FoldedPaths;
+use strongroom_sdk::testing::{Harness, Way};
 use strongroom_sdk::{
     Answer, Blueprint, Context, Document, Error, FreeForm, Input, KeyValues, Reply, Secret,
     contract,
@@ -43,7 +45,22 @@ fn notes() -> Blueprint {
         .unauthenticated()
         .write("greet/{name}", "Greets too.", greet)
         .root()
+        .folds_case()
         .free_form("notes/{path..}", "A note.", FreeForm::new())
+}
+
+/// Names without regard to case reach the engine in one form, whatever way it is hosted.
+#[tokio::test]
+async fn cve_2026_89322_a_path_that_folds_case_reaches_the_engine_in_lower_case() {
+    for way in [Way::Linked, Way::Wire, Way::Foreign] {
+        Harness::run_one(notes(), way, |host| async move {
+            let greeted = host.write("greet/BoB", r#"{"titles":{"en":"Dr"}}"#).await.unwrap();
+            assert_eq!(greeted.text("greeting"), "hello, Dr bob");
+            let folded = FoldedPaths::Declared(vec!["greet/+".to_owned()]);
+            assert_eq!(host.description().folded, folded);
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

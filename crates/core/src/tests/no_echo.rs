@@ -1,0 +1,129 @@
+//! No error and no warning repeats a value that a client sent.
+
+use std::collections::BTreeSet;
+
+use super::Bench;
+use crate::endpoint::Endpoint;
+use crate::request::Verb;
+
+/// Stands for a secret that somebody put into the wrong field. In upper and lower case, since some
+/// fields are folded.
+const MARK: &str = "s3cr3tmark";
+
+/// Fields whose values are names of things that exist on this server or could: an answer says which
+/// one it means, after it was checked that the text can be such a name.
+const NAMES: [(&str, &str); 12] = [
+    ("policies", "names of policies, checked by `PolicyName`"),
+    ("allowed_policies", "names of policies"),
+    ("type", "the name of a plug-in"),
+    ("plugin_name", "the name of a plug-in"),
+    ("plugin", "the name of a plug-in"),
+    ("mounts", "paths of mounts"),
+    ("from", "the path of a mount"),
+    ("to", "the path of a mount"),
+    ("path", "paths whose capabilities are asked"),
+    ("paths", "paths whose capabilities are asked"),
+    ("lease_id", "the id of a lease, which is no secret"),
+    ("url_lease_id", "the id of a lease, which is no secret"),
+];
+
+/// Forms that no kind of field takes, and forms that some do.
+fn forms() -> Vec<String> {
+    let object = format!(r#"{{"zz":"{MARK}"}}"#);
+    vec![
+        format!(r#""{MARK}""#),
+        format!(r#""{} ""#, MARK.to_uppercase()),
+        format!(r#"["{MARK}"]"#),
+        format!(r#""{MARK},{MARK}=1""#),
+        format!(r#"[["{MARK}"]]"#),
+        format!(r#"[{object}]"#),
+        object,
+        format!(r#""-{MARK}""#),
+        format!(r#""{MARK}h""#),
+        format!(r#""1{MARK}/8""#),
+        format!(r#""../{MARK}\n""#),
+        format!(r#""path \"x\" {{ capabilities = [\"{MARK}\"] }}""#),
+        format!(r#""path \"x\" {{ allowed_parameters = \"{MARK}\" }}""#),
+        format!(r#""path \"{MARK}/+*\" {{}}""#),
+        format!(r#""path \"{MARK}/{{{{identity.entity.id}}}}\" {{}}""#),
+        format!(r#""length = \"{MARK}\"""#),
+        format!(r#""rule \"charset\" {{ charset = 5 {MARK} }}""#),
+    ]
+}
+
+fn says_mark(text: &str) -> bool {
+    text.to_lowercase().contains(MARK)
+}
+
+/// One table over all fields of the core's own endpoints, whatever their kinds are.
+#[tokio::test]
+async fn cve_2025_4166_and_cve_2026_115358_no_value_is_repeated_by_the_servers_own_endpoints() {
+    let bench = Bench::new().await;
+    let groups = [("sys/", crate::sys::ENDPOINTS), ("auth/token/", crate::auth_token::ENDPOINTS)];
+    let mut tried = BTreeSet::new();
+    for (prefix, groups) in groups {
+        for endpoint in groups.iter().flat_map(|group| group.iter()) {
+            let ends_it = matches!(endpoint.pattern, "seal" | "step-down" | "revoke-self");
+            if !ends_it {
+                ask(&bench, prefix, endpoint, &mut tried).await;
+            }
+        }
+    }
+    for field in ["ttl", "policies", "token_bound_cidrs", "policy", "version", "increment", "meta"]
+    {
+        assert!(tried.contains(field), "{field} was not tried");
+    }
+}
+
+async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTreeSet<&'static str>) {
+    let captured = endpoint.pattern.split('/').map(|segment| match segment {
+        "{type}" => "secret",
+        capture if capture.starts_with('{') => "x",
+        literal => literal,
+    });
+    let path = format!("{prefix}{}", captured.collect::<Vec<_>>().join("/"));
+    let handlers = &endpoint.handlers;
+    let verbs = [
+        (Verb::Read, handlers.read),
+        (Verb::Write, handlers.write),
+        (Verb::Delete, handlers.delete),
+        (Verb::List, handlers.list),
+    ];
+    for (verb, _) in verbs.iter().filter(|(_, handler)| handler.is_some()) {
+        for spec in endpoint.fields.iter().flat_map(|specs| specs.iter()) {
+            let names_things = NAMES.iter().any(|(name, _)| *name == spec.name);
+            for form in forms() {
+                tried.insert(spec.name);
+                let body = format!(r#"{{"{}":{form}}}"#, spec.name);
+                let said = match bench.send(*verb, &path, &bench.root, &body).await {
+                    Ok(answer) => super::bench::got(answer).warnings,
+                    Err(error) => {
+                        let kind = error.kind();
+                        assert_ne!(
+                            kind,
+                            strongroom_types::ErrorKind::Internal,
+                            "{verb:?} {path} {body}: bad input is not an internal error: {error}"
+                        );
+                        error.texts()
+                    }
+                };
+                let repeats = said.iter().any(|text| says_mark(text));
+                assert!(!repeats || names_things, "{verb:?} {path} {body}: {said:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn cve_2025_4166_no_header_is_repeated() {
+    let bench = Bench::new().await;
+    for header in ["x-vault-wrap-ttl", "x-vault-namespace", "x-vault-mfa", "x-vault-wrap-format"] {
+        for value in [MARK.to_owned(), format!("-{MARK}"), format!("1{MARK}"), format!("{MARK}s")] {
+            let headers = [(header, value.as_str())];
+            let asked = bench.send_with(Verb::Read, "sys/mounts", &bench.root, "", &headers).await;
+            if let Err(error) = asked {
+                assert!(!error.texts().iter().any(|text| says_mark(text)), "{header}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Whether a value is among those that a rule allows or denies, in the form in which the handler
+//! reads it.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde_json::{Number, Value};
+use strongroom_types::duration::parse_nanos;
+use strongroom_types::parse_bool;
+
+use super::ANY;
+use crate::reading::{FieldReading, case_folded};
+
+/// The most entries of a list that are judged, as many as handlers take. What has more is refused:
+/// it is not among the allowed values, and it is among the denied ones.
+const MAX_ENTRIES: usize = 4096;
+
+/// Whether a rule that allows `allowed` lets this value through. Of a list every entry must be
+/// allowed, and there must be one.
+pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading) -> bool {
+    if allowed.iter().any(|wanted| is_allowed_as_sent(wanted, value, reading)) {
+        return true;
+    }
+    match reading {
+        FieldReading::Unknown => match value {
+            Value::Array(entries) => {
+                let alone = |entry: &Value| {
+                    allowed.iter().any(|wanted| is_allowed_as_sent(wanted, entry, reading))
+                };
+                !entries.is_empty() && entries.iter().all(alone)
+            }
+            _ => false,
+        },
+        FieldReading::List
+        | FieldReading::MountPath
+        | FieldReading::PolicyName
+        | FieldReading::PolicyNames => {
+            let same_list =
+                |wanted| matches!(wanted, &Value::Array(_)) && same_entries(wanted, value, reading);
+            allowed.iter().any(same_list)
+                || entries(value, reading).is_some_and(|entries| {
+                    let fits = |entry: &String| {
+                        allowed.iter().any(|wanted| is_entry(wanted, entry, reading))
+                    };
+                    !entries.is_empty() && entries.iter().all(fits)
+                })
+        }
+        FieldReading::Pairs => {
+            let same_pairs =
+                |wanted| matches!(wanted, &Value::Object(_)) && pairs(wanted) == pairs(value);
+            allowed.iter().any(same_pairs)
+                || pairs(value).is_some_and(|pairs| {
+                    let fits = |(name, value): (&String, &String)| {
+                        let pair = format!("{name}={value}");
+                        allowed.iter().any(|wanted| is_entry(wanted, &pair, reading))
+                    };
+                    !pairs.is_empty() && pairs.iter().all(fits)
+                })
+        }
+        FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
+            allowed.iter().any(|wanted| same_scalar(wanted, value, reading, WholeSecs::same))
+        }
+        FieldReading::AsSent | FieldReading::Text => false,
+    }
+}
+
+/// Texts by glob, everything else as it is. A glob is compared with a text as a whole only where the
+/// handler takes it as a whole.
+fn is_allowed_as_sent(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
+    let (Value::String(glob), Value::String(text)) = (wanted, value) else {
+        return same(wanted, value);
+    };
+    match reading {
+        FieldReading::AsSent
+        | FieldReading::Text
+        | FieldReading::Integer
+        | FieldReading::Boolean
+        | FieldReading::Duration => glob_matches(glob, text),
+        FieldReading::Unknown if text.contains(',') => glob == text,
+        FieldReading::Unknown => glob_matches(glob, text),
+        FieldReading::List
+        | FieldReading::MountPath
+        | FieldReading::Pairs
+        | FieldReading::PolicyName
+        | FieldReading::PolicyNames => false,
+    }
+}
+
+/// Whether a rule that denies `denied` stops this value: as it was sent, at any depth, in quotes or
+/// without, and in each form that the handler may make of it.
+pub(super) fn is_denied(denied: &[Value], value: &Value, reading: FieldReading) -> bool {
+    denied.iter().any(|wanted| is_denied_by(wanted, value, reading))
+}
+
+fn is_denied_by(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
+    if matches!(wanted, Value::String(any) if any == ANY) || same(wanted, value) {
+        return true;
+    }
+    let read = match reading {
+        FieldReading::Unknown
+        | FieldReading::List
+        | FieldReading::MountPath
+        | FieldReading::PolicyNames => match (wanted, entries(value, reading)) {
+            (_, None) => has_too_many(value),
+            (Value::Array(_), Some(_)) => same_entries(wanted, value, reading),
+            (_, Some(found)) => found.iter().any(|entry| is_entry(wanted, entry, reading)),
+        },
+        FieldReading::Pairs => pairs(value).is_some_and(|found| {
+            let same_pairs =
+                matches!(wanted, Value::Object(_)) && pairs(wanted) == Some(found.clone());
+            let fits = |(name, value): (&String, &String)| {
+                is_entry(wanted, &format!("{name}={value}"), reading)
+                    || is_entry(wanted, value, reading)
+            };
+            same_pairs || found.iter().any(fits)
+        }),
+        FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
+            same_scalar(wanted, value, reading, WholeSecs::may_be_same)
+        }
+        FieldReading::AsSent | FieldReading::Text | FieldReading::PolicyName => false,
+    };
+    read || is_denied_at_any_depth(wanted, value, reading)
+}
+
+/// A denial looks into lists and objects: it could be passed with a pair of brackets otherwise.
+fn is_denied_at_any_depth(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
+    let inner = |value: &Value| is_denied_at_any_depth(wanted, value, reading);
+    match value {
+        _ if same(wanted, value) => true,
+        Value::Array(entries) => entries.iter().any(inner),
+        Value::Object(entries) => entries.values().any(inner),
+        Value::String(text) => is_denied_text(wanted, text, reading),
+        Value::Number(_) | Value::Bool(_) => is_denied_text(wanted, &value.to_string(), reading),
+        Value::Null => false,
+    }
+}
+
+fn is_denied_text(wanted: &Value, text: &str, reading: FieldReading) -> bool {
+    if is_entry(wanted, text, reading) || is_entry(wanted, text.trim(), reading) {
+        return true;
+    }
+    if reading != FieldReading::Unknown {
+        return false;
+    }
+    // Nothing is known of the handler: each part may be the value, also behind a name, and a text
+    // may be a whole JSON value or a duration.
+    let in_part = |part: &str| {
+        let value = part.split_once('=').map(|(_, value)| value.trim());
+        is_entry(wanted, part.trim(), reading)
+            || value.is_some_and(|value| is_entry(wanted, value, reading))
+    };
+    let whole = Value::String(text.to_owned());
+    text.split(',').nth(MAX_ENTRIES).is_some()
+        || text.split(',').any(in_part)
+        || same_scalar(wanted, &whole, FieldReading::Duration, WholeSecs::may_be_same)
+        || is_denied_in_json_text(wanted, text)
+}
+
+/// Some handlers take a list or an object as JSON in a text. The JSON in it is judged once; texts in
+/// it are not taken apart again.
+fn is_denied_in_json_text(wanted: &Value, text: &str) -> bool {
+    let text = text.trim();
+    let structured = text.starts_with(['[', '{']);
+    structured
+        && serde_json::from_str::<Value>(text)
+            .is_ok_and(|value| is_denied_at_any_depth(wanted, &value, FieldReading::List))
+}
+
+/// Whether one entry, already in the form the handler reads, is the wanted value. Where case may not
+/// count, it doesn't.
+fn is_entry(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
+    let folds = matches!(
+        reading,
+        FieldReading::Unknown | FieldReading::PolicyName | FieldReading::PolicyNames
+    );
+    let slashless = |text: &str| text.trim_matches('/').to_owned();
+    match wanted {
+        Value::String(glob) if reading == FieldReading::MountPath => {
+            glob_matches(glob, entry) || glob_matches(&slashless(glob), &slashless(entry))
+        }
+        Value::String(glob) if folds => {
+            glob_matches(glob, entry) || glob_matches(&case_folded(glob), &case_folded(entry))
+        }
+        Value::String(glob) => glob_matches(glob, entry),
+        Value::Bool(wanted) => parse_bool(entry) == Some(*wanted),
+        Value::Number(_) => {
+            serde_json::from_str(entry).is_ok_and(|value: Value| same(wanted, &value))
+        }
+        _ => false,
+    }
+}
+
+/// Two values of one reading, compared as the handler reads them.
+fn same_scalar(
+    wanted: &Value,
+    value: &Value,
+    reading: FieldReading,
+    same_secs: fn(WholeSecs, WholeSecs) -> bool,
+) -> bool {
+    let (Some(a), Some(b)) = (scalar_text(wanted), scalar_text(value)) else { return false };
+    let (a, b) = (a.trim(), b.trim());
+    if a.is_empty() || b.is_empty() {
+        return false;
+    }
+    match reading {
+        FieldReading::Integer => match (a.parse::<i128>(), b.parse::<i128>()) {
+            (Ok(a), Ok(b)) => a == b,
+            _ => false,
+        },
+        FieldReading::Boolean => parse_bool(a).is_some() && parse_bool(a) == parse_bool(b),
+        FieldReading::Duration => match (whole_secs(a), whole_secs(b)) {
+            (Some(a), Some(b)) => same_secs(a, b),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A duration in whole seconds, rounded down and rounded up: what a handler makes of a fraction.
+#[derive(Clone, Copy)]
+struct WholeSecs {
+    down: i64,
+    up: i64,
+}
+
+impl WholeSecs {
+    /// However the handler rounds.
+    fn same(self, other: Self) -> bool {
+        self.down == other.down && self.up == other.up
+    }
+
+    /// If the handler rounds one way or the other.
+    fn may_be_same(self, other: Self) -> bool {
+        self.down == other.down || self.up == other.up
+    }
+}
+
+fn whole_secs(text: &str) -> Option<WholeSecs> {
+    let nanos = parse_nanos(text).ok()?;
+    let down = nanos.div_euclid(1_000_000_000);
+    let up = down.saturating_add(i64::from(nanos.rem_euclid(1_000_000_000) > 0));
+    Some(WholeSecs { down, up })
+}
+
+/// A text without its quotes, and what may stand without them.
+fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(_) | Value::Bool(_) => Some(Cow::Owned(value.to_string())),
+        _ => None,
+    }
+}
+
+/// The entries of a list as the handler gets them; none for what is no list, or too long a one.
+fn entries(value: &Value, reading: FieldReading) -> Option<Vec<String>> {
+    let trimmed = |part: &str| Some(part.trim().to_owned()).filter(|part| !part.is_empty());
+    match value {
+        Value::Array(items) if reading != FieldReading::PolicyName => {
+            let texts: Vec<Cow<'_, str>> = items.iter().map(scalar_text).collect::<Option<_>>()?;
+            let few = texts.len() <= MAX_ENTRIES;
+            few.then(|| texts.iter().filter_map(|text| trimmed(text)).collect())
+        }
+        _ => {
+            let text = scalar_text(value)?;
+            if reading == FieldReading::PolicyName {
+                return Some(trimmed(&text).into_iter().collect());
+            }
+            let few = text.split(',').nth(MAX_ENTRIES).is_none();
+            few.then(|| text.split(',').filter_map(trimmed).collect())
+        }
+    }
+}
+
+fn has_too_many(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.len() > MAX_ENTRIES,
+        Value::String(text) => text.split(',').nth(MAX_ENTRIES).is_some(),
+        _ => false,
+    }
+}
+
+fn same_entries(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
+    let folds = matches!(reading, FieldReading::Unknown | FieldReading::PolicyNames);
+    let read = |value| {
+        let entries = entries(value, reading)?;
+        let fold = |entry: String| if folds { case_folded(&entry).into_owned() } else { entry };
+        Some(entries.into_iter().map(fold).collect::<Vec<_>>())
+    };
+    read(wanted).is_some_and(|wanted| Some(wanted) == read(value))
+}
+
+/// Names with texts as the handler gets them; none for what it doesn't take.
+fn pairs(value: &Value) -> Option<BTreeMap<String, String>> {
+    if let Value::Object(object) = value {
+        let read = |(name, value): (&String, &Value)| {
+            Some((name.clone(), scalar_text(value)?.into_owned()))
+        };
+        return object.iter().map(read).collect();
+    }
+    let split = |part: String| {
+        let (name, value) = part.split_once('=')?;
+        Some((name.trim().to_owned(), value.to_owned()))
+    };
+    entries(value, FieldReading::Pairs)?.into_iter().map(split).collect()
+}
+
+/// `*` in front, at the end or both; a lone one stands for itself.
+pub(super) fn glob_matches(glob: &str, text: &str) -> bool {
+    if glob.len() < 2 {
+        return glob == text;
+    }
+    match (glob.strip_prefix('*'), glob.strip_suffix('*')) {
+        (Some(rest), Some(_)) => text.contains(rest.strip_suffix('*').unwrap_or(rest)),
+        (Some(end), None) => text.ends_with(end),
+        (None, Some(start)) => text.starts_with(start),
+        (None, None) => glob == text,
+    }
+}
+
+/// Equal all the way down, numbers by their worth: a policy's `5` is JSON's `5.0`.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => same_number(a, b),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let found = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same(a, b));
+            a.len() == b.len() && a.iter().all(found)
+        }
+        _ => a == b,
+    }
+}
+
+fn same_number(a: &Number, b: &Number) -> bool {
+    let fractions = || a.as_f64().partial_cmp(&b.as_f64()) == Some(Ordering::Equal);
+    a == b || ((a.is_f64() || b.is_f64()) && fractions())
+}

@@ -1,0 +1,137 @@
+//! [`FieldReadings`]: how the handler of a request reads each field of it. Conditions on fields are
+//! judged on what the handler makes of a value, not on how the client spelled it.
+
+use std::borrow::Cow;
+
+/// How a handler reads the value of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldReading {
+    /// The backend cannot tell: the value may be split at commas, trimmed and folded, or not.
+    Unknown,
+    /// The JSON value is taken as it is.
+    AsSent,
+    /// One text.
+    Text,
+    /// A whole number, also as text.
+    Integer,
+    /// True or false, also as a number or text.
+    Boolean,
+    /// A duration: a number of seconds, or text with units.
+    Duration,
+    /// A list of texts, or one text that is split at commas; blanks around the parts are cut off.
+    List,
+    /// Names with texts: an object, or a list of `name=value`.
+    Pairs,
+    /// The path of a mount, or a list of them: slashes around it don't count.
+    MountPath,
+    /// The name of a policy: blanks around it are cut off, and case doesn't count.
+    PolicyName,
+    /// A list as in [`FieldReading::List`] of names as in [`FieldReading::PolicyName`].
+    PolicyNames,
+}
+
+/// One field that a handler declares.
+#[derive(Clone, Debug)]
+pub struct FieldDeclaration {
+    /// The name of the field.
+    pub name: Cow<'static, str>,
+    /// How its value is read.
+    pub reading: FieldReading,
+    /// The newer name of the same field, where this is the legacy one.
+    pub legacy_name_of: Option<&'static str>,
+}
+
+/// The fields of one request's handler.
+#[derive(Clone, Debug)]
+pub struct FieldReadings {
+    declared: Vec<FieldDeclaration>,
+    undeclared: FieldReading,
+}
+
+impl FieldReadings {
+    /// For a backend that cannot tell how it reads fields, such as a hosted plug-in.
+    pub fn unknown() -> Self {
+        Self { declared: Vec::new(), undeclared: FieldReading::Unknown }
+    }
+
+    /// For a handler that takes fields of any name as they are.
+    pub fn as_sent() -> Self {
+        Self { declared: Vec::new(), undeclared: FieldReading::AsSent }
+    }
+
+    /// For a handler that declares its fields. It ignores all others; they are judged as if it
+    /// might read them in any way.
+    pub fn declared(fields: impl IntoIterator<Item = FieldDeclaration>) -> Self {
+        Self { declared: fields.into_iter().collect(), undeclared: FieldReading::Unknown }
+    }
+
+    /// How the handler reads the field of this name. Handlers know exact names only.
+    pub(crate) fn reading(&self, name: &str) -> FieldReading {
+        self.declaration(name).map_or(self.undeclared, |field| field.reading)
+    }
+
+    /// The current name of a field that may be given by its legacy name.
+    pub(crate) fn current_name<'n>(&'n self, name: &'n str) -> &'n str {
+        self.declaration(name).and_then(|field| field.legacy_name_of).unwrap_or(name)
+    }
+
+    /// All names under which the handler takes the field of this name, this one among them.
+    pub(crate) fn all_names<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'n str> {
+        let current = self.current_name(name);
+        let legacy = self.declared.iter().filter(move |it| it.legacy_name_of == Some(current));
+        [name, current].into_iter().chain(legacy.map(|field| &*field.name))
+    }
+
+    /// Whether a `null` is as good as no value.
+    pub(crate) fn null_is_nothing(&self, name: &str) -> bool {
+        !matches!(self.reading(name), FieldReading::Unknown | FieldReading::AsSent)
+    }
+
+    fn declaration(&self, name: &str) -> Option<&FieldDeclaration> {
+        self.declared.iter().find(|field| field.name == name)
+    }
+}
+
+/// A text without regard to case, so that two texts which any backend takes for one have the same
+/// form. Backends use several rules (simple lower case, full folding); this joins them, and so takes
+/// a few more texts for one than any of them. Only denials are compared like this.
+pub fn case_folded(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Cow::Owned(text.to_ascii_lowercase());
+        }
+        return Cow::Borrowed(text);
+    }
+    // Simple rules map the dotted capital I to a plain `i`; the full ones add a combining dot.
+    const DOTTED_CAPITAL_I: char = '\u{130}';
+    let lower = |c: char| c.to_lowercase();
+    let folded = text
+        .chars()
+        .map(|c| if c == DOTTED_CAPITAL_I { 'i' } else { c })
+        .flat_map(lower)
+        .flat_map(char::to_uppercase)
+        .flat_map(lower);
+    Cow::Owned(folded.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_in_case_fold_to_one() {
+        for (a, b) in [
+            ("Admin", "aDMIN"),
+            ("ÄRGER", "ärger"),
+            ("ΟΔΟΣ", "οδος"),
+            ("ΟΔΟΣ", "οδοσ"),
+            ("\u{130}stanbul", "istanbul"),
+            ("\u{212a}ey", "key"),
+            ("stra\u{1e9e}e", "straße"),
+        ] {
+            assert_eq!(case_folded(a), case_folded(b), "{a} {b}");
+        }
+        assert_ne!(case_folded("admin"), case_folded("admim"));
+    }
+}
