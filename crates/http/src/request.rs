@@ -552,6 +552,30 @@ mod tests {
         assert_eq!(refused("PATCH", "/v1/a", &[("content-type", "application/json")], "{}").0, 415);
     }
 
+    /// No method, query or header asks for an operation that is the server's own.
+    #[test]
+    fn ghsa_rh46_vc3j_w2w3_internal_operations_are_no_methods() {
+        for method in
+            ["RENEW", "REVOKE", "ROLLBACK", "renew", "ALIAS-LOOKAHEAD", "CREATE", "UPDATE"]
+        {
+            for target in ["/v1/a", "/v1/a?list=true", "/v1/a?help=1", "/v1/sys/health"] {
+                assert_eq!(refused(method, target, &[], ""), (405, vec![]), "{method} {target}");
+            }
+        }
+        let ordinary = [Verb::Read, Verb::List, Verb::Write, Verb::Delete, Verb::Patch, Verb::Help];
+        for operation in ["renew", "revoke", "rollback"] {
+            for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
+                let sent = send("POST", "/v1/a", &[(name, operation)], "").unwrap();
+                assert_eq!(sent.verb, Verb::Write, "{name}");
+            }
+            for name in ["operation", "_method", "op", "method"] {
+                let target = format!("/v1/a?{name}={operation}");
+                let sent = send("GET", &target, &[], "").unwrap();
+                assert!(sent.verb == Verb::Read && ordinary.contains(&sent.verb), "{target}");
+            }
+        }
+    }
+
     #[test]
     fn json_is_json_whatever_the_content_type() {
         let form = [("content-type", "application/x-www-form-urlencoded")];

@@ -38,6 +38,7 @@ struct Sealed {
     #[serde(rename = "up", default, skip_serializing_if = "Option::is_none")]
     parent: Option<TokenKey>,
     #[serde(rename = "po")]
+    #[serde(deserialize_with = "PolicyName::deserialize_stored")]
     policies: Vec<PolicyName>,
     #[serde(rename = "at")]
     path: String,

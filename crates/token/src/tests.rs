@@ -12,7 +12,9 @@ use strongroom_storage::memory::Memory;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
 
-use crate::{Created, Error, MAX_DEPTH, Mark, NewToken, Spent, Tidied, TokenKey, TokenStore};
+use crate::{
+    Created, Error, MAX_DEPTH, Mark, NewToken, Spent, Tidied, Token, TokenKey, TokenStore,
+};
 
 struct Bench {
     barrier: Barrier,
@@ -82,7 +84,7 @@ async fn the_id_is_nowhere_in_what_is_stored() {
 }
 
 #[tokio::test]
-async fn tokens_are_found_by_id_and_accessor_until_they_expire() {
+async fn cve_2026_115362_tokens_are_found_by_id_and_accessor_until_they_expire() {
     let bench = Bench::new().await;
     let token = bench.child(None).await;
     assert!(bench.works(&token).await);
@@ -168,7 +170,7 @@ async fn the_last_use_is_counted_once_with_all_that_goes_along() {
 fn a_token_is_a_wrapping_token_by_that_policy_alone() {
     let with = |names: &[&str]| {
         let policies = names.iter().map(|name| PolicyName::parse(name).unwrap()).collect();
-        let token = crate::Token {
+        let token = Token {
             v: 1,
             accessor: strongroom_types::Accessor::parse("a").unwrap(),
             parent: None,
@@ -421,4 +423,28 @@ async fn a_bound_token_is_nowhere_without_an_address() {
     assert!(!from("11.1.1.1") && !from("::1") && !found.may_be_used_from(None));
     let free = bench.child(None).await.token;
     assert!(free.may_be_used_from(None) && free.may_be_used_from("11.1.1.1".parse().ok()));
+}
+
+/// What came into a record by another way isn't made the name of a policy by being normalised.
+#[tokio::test]
+async fn cve_2026_105820_malformed_policy_names_on_a_token_are_ignored() {
+    let bench = Bench::new().await;
+    let token = bench.child(None).await.token;
+    let mut record = serde_json::to_value(&token).unwrap();
+    record["policies"] = serde_json::json!([
+        "dev",
+        "ROOT",
+        " root",
+        "root ",
+        "Root",
+        "",
+        "..",
+        "d\u{200b}ev",
+        "Dev",
+        "a\nroot"
+    ]);
+    let read: Token = serde_json::from_value(record).unwrap();
+    let names: Vec<&str> = read.policies.iter().map(PolicyName::as_str).collect();
+    assert_eq!(names, ["dev", ".."]);
+    assert!(!read.is_root());
 }

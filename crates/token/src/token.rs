@@ -66,6 +66,7 @@ pub struct Token {
     /// The token it was made with; none for an orphan.
     pub parent: Option<TokenKey>,
     /// Sorted, each once.
+    #[serde(deserialize_with = "PolicyName::deserialize_stored")]
     pub policies: Vec<PolicyName>,
     /// The path it was made at: `auth/token/create`.
     pub path: String,

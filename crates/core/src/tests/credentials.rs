@@ -237,7 +237,7 @@ async fn prefixes_end_at_their_slash() {
 }
 
 #[tokio::test]
-async fn a_mount_that_goes_waits_for_credentials_being_issued() {
+async fn cve_2026_42186_a_mount_that_goes_waits_for_credentials_being_issued() {
     let bench = Bench::new().await.with_credentials().await;
     bench.outside.set(Mood::Slow);
     let issue = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
@@ -261,7 +261,7 @@ async fn a_mount_that_goes_waits_for_credentials_being_issued() {
 }
 
 #[tokio::test]
-async fn a_mount_that_goes_undoes_first_what_has_no_lease() {
+async fn cve_2026_42186_a_mount_that_goes_undoes_first_what_has_no_lease() {
     let bench = Bench::new().await.with_credentials().await;
     bench.outside.set(Mood::Mute);
     bench.fails(Verb::Read, "out/creds/dev", "").await;

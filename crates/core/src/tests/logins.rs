@@ -170,7 +170,7 @@ async fn a_login_takes_no_notice_of_a_token() {
 }
 
 #[tokio::test]
-async fn a_renewal_is_the_methods_to_decide() {
+async fn cve_2026_115356_a_renewal_is_the_methods_to_decide() {
     let bench = bench().await;
     let token = token(&log_in(&bench).await);
     bench.pass(30).await;
@@ -235,7 +235,7 @@ async fn nothing_extends_an_explicit_maximum() {
 }
 
 #[tokio::test]
-async fn a_method_that_goes_takes_its_tokens_along() {
+async fn cve_2026_42186_a_method_that_goes_takes_its_tokens_along() {
     let bench = bench().await;
     let first = token(&log_in(&bench).await);
     let accessor = lookup(&bench, &first).await.unwrap().text("accessor");
@@ -249,7 +249,7 @@ async fn a_method_that_goes_takes_its_tokens_along() {
 }
 
 #[tokio::test]
-async fn no_token_survives_a_login_that_races_with_the_end_of_its_method() {
+async fn cve_2026_42186_no_token_survives_a_login_that_races_with_the_end_of_its_method() {
     let bench = bench().await;
     bench.door().is_slow(true);
     let login = bench.send(Verb::Write, "auth/gate/login/bob", "", "");

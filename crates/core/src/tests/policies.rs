@@ -220,6 +220,21 @@ async fn cve_2023_0665_root_paths_need_sudo_with_every_verb() {
 /// moved from the second list into the table.
 #[test]
 fn cve_2023_0665_the_table_has_every_root_path_that_is_built() {
+    const BUILT: &[&str] = &[
+        "auth/token/accessors/*",
+        "sys/auth/*",
+        "sys/leases",
+        "sys/leases/lookup/*",
+        "sys/leases/revoke-force/*",
+        "sys/leases/revoke-prefix/*",
+        "sys/plugins/catalog/*",
+        "sys/remount",
+        "sys/revoke-force/*",
+        "sys/revoke-prefix/*",
+        "sys/seal",
+        "sys/step-down",
+    ];
+    assert_eq!(crate::root_paths::ROOT_PATHS, BUILT);
     const NOT_BUILT: &[&str] = &[
         "sys/audit",
         "sys/audit/*",
