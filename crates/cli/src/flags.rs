@@ -122,11 +122,20 @@ pub(crate) fn duration(text: &str) -> Result<Seconds, String> {
         return Ok(Seconds(-1));
     }
     let nanos = parse_nanos(text).map_err(|_| NO_DURATION.to_owned())?;
-    match nanos / NANOS_OF_A_SECOND {
-        0 if nanos > 0 => Err("must be at least one second".to_owned()),
-        // A negative fraction of a second is still below zero.
-        0 => Ok(Seconds(nanos.signum())),
-        whole => Ok(Seconds(whole)),
+    if (1..NANOS_OF_A_SECOND).contains(&nanos) {
+        return Err("must be at least one second".to_owned());
+    }
+    // Away from zero, on both sides of it: zero is "not said".
+    let whole = nanos.unsigned_abs().div_ceil(NANOS_OF_A_SECOND.unsigned_abs());
+    let whole = i64::try_from(whole).map_err(|_| NO_DURATION.to_owned())?;
+    Ok(Seconds(if nanos < 0 { -whole } else { whole }))
+}
+
+/// Reads `30s`, `1h30m`, `3600` or `30d`: for what can't be below zero.
+pub(crate) fn lifetime(text: &str) -> Result<Seconds, String> {
+    match duration(text)? {
+        Seconds(below) if below < 0 => Err("must not be negative".to_owned()),
+        seconds => Ok(seconds),
     }
 }
 
@@ -160,11 +169,15 @@ mod tests {
             ("system", Some("system")),
             ("-1", Some("system")),
             ("-1ms", Some("system")),
-            ("1500ms", Some("1s")),
+            ("1500ms", Some("2s")),
         ] {
             assert_eq!(duration(text).unwrap().to_api().as_deref(), api, "{text}");
         }
         assert_eq!(duration("zz").unwrap_err(), NO_DURATION);
+        assert_eq!(lifetime("1.5"), Ok(Seconds(2)));
+        for text in ["-1s", "-1ns", "system"] {
+            assert_eq!(lifetime(text).unwrap_err(), "must not be negative", "{text}");
+        }
     }
 
     #[test]

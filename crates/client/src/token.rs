@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde::Serialize;
-use strongroom_types::Secret;
+use strongroom_types::{Secret, Ttl};
 
 use crate::answer::SecretAnswer;
 use crate::client::{Client, json};
@@ -79,7 +79,7 @@ struct Body<'a> {
 
 impl<'a> Which<'a> {
     fn body(self, increment: Option<Duration>) -> Body<'a> {
-        let increment = increment.map(|increment| increment.as_secs());
+        let increment = increment.map(|increment| Ttl::rounded_up(increment).as_secs());
         let (token, accessor) = match self {
             Self::Own => (None, None),
             Self::Token(token) => (Some(token.expose_secret().as_str()), None),

@@ -238,8 +238,7 @@ fn read_wrapping(body: &Body, key: &'static str) -> Result<Ttl, PolicyError> {
     let text = body.read(key, Value::as_text)?.unwrap_or_default();
     let bad = |problem: String| PolicyError::Wrapping { key, problem };
     let ttl = Ttl::parse(text).map_err(|error| bad(error.to_string()))?;
-    if ttl.is_zero() && parse_nanos(text).is_ok_and(|nanos| nanos > 0) {
-        // Rounded down it would be no bound.
+    if parse_nanos(text).is_ok_and(|nanos| (1..1_000_000_000).contains(&nanos)) {
         return Err(bad("it must be at least a second".to_owned()));
     }
     Ok(ttl)

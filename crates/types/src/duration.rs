@@ -21,16 +21,43 @@ impl Ttl {
         Self(secs)
     }
 
-    /// From a duration, rounded down to seconds.
+    /// From a duration, rounded down to seconds: for what is left of a lifetime. What somebody asks
+    /// for is never rounded down: see [`Ttl::rounded_up`].
     pub const fn from_duration(duration: Duration) -> Self {
         Self(duration.as_secs())
     }
 
-    /// Reads a duration as the API accepts it; negative ones are refused.
+    /// From a duration that somebody asked for, rounded up to seconds. Rounded down, half a second
+    /// would be zero, and zero means "no limit" or "the default".
+    pub const fn rounded_up(duration: Duration) -> Self {
+        Self(duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64))
+    }
+
+    /// From nanoseconds, as [`parse_nanos`] reads them, rounded up to seconds; none below zero.
+    pub fn from_nanos(nanos: i64) -> Option<Self> {
+        u64::try_from(nanos).ok().map(|nanos| Self::rounded_up(Duration::from_nanos(nanos)))
+    }
+
+    /// Reads a duration as the API, the command line and the configuration file take it: rounded up
+    /// to seconds, and refused below zero.
+    ///
+    /// ```
+    /// # use strongroom_types::Ttl;
+    /// assert_eq!(Ttl::parse("1h30m")?.as_secs(), 5400);
+    /// assert_eq!(Ttl::parse("500ms")?.as_secs(), 1);
+    /// assert!(Ttl::parse("-1s").is_err() && Ttl::parse("1e3").is_err());
+    /// # Ok::<(), strongroom_types::duration::InvalidDuration>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidDuration> {
+        Self::from_nanos(parse_nanos(text)?).ok_or(InvalidDuration::NEGATIVE)
+    }
+
+    /// Reads a limit that another system sets, rounded down to seconds: what is asked of that system
+    /// must stay within it.
+    pub fn parse_rounded_down(text: &str) -> Result<Self, InvalidDuration> {
         let nanos = parse_nanos(text)?;
         let nanos = u64::try_from(nanos).map_err(|_| InvalidDuration::NEGATIVE)?;
-        Ok(Self(nanos / 1_000_000_000))
+        Ok(Self::from_duration(Duration::from_nanos(nanos)))
     }
 
     /// Whole seconds.
@@ -93,7 +120,8 @@ impl InvalidDuration {
 }
 
 /// Reads a duration in nanoseconds: whole or fractional seconds without a unit, a Go duration
-/// (`ns us µs ms s m h`, combined and fractional), or whole days (`30d`). Empty is zero.
+/// (`ns us µs ms s m h`, combined and fractional), or whole days (`30d`). Empty is zero; nothing
+/// else is that isn't written as zero.
 pub fn parse_nanos(text: &str) -> Result<i64, InvalidDuration> {
     let bad = || InvalidDuration::MALFORMED;
     let trimmed = text.trim();
@@ -141,7 +169,8 @@ fn parse_units(text: &str) -> Option<i64> {
     Some(total)
 }
 
-/// `number` with an optional fraction, times `scale`; digits beyond the scale are cut.
+/// `number` with an optional fraction, times `scale`. Digits beyond the nanosecond count as one
+/// nanosecond, so that only zero is read as zero.
 fn scaled(number: &str, scale: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
@@ -150,14 +179,16 @@ fn scaled(number: &str, scale: i64) -> Option<i64> {
     let whole = if whole.is_empty() { 0 } else { parse_digits(whole)? };
     let mut total = whole.checked_mul(scale)?;
     let mut unit = scale;
+    let mut has_rest = false;
     for digit in fraction.bytes() {
         if !digit.is_ascii_digit() {
             return None;
         }
+        has_rest |= digit != b'0' && (unit == 0 || unit % 10 != 0);
         unit /= 10;
         total = total.checked_add(unit.checked_mul(i64::from(digit - b'0'))?)?;
     }
-    Some(total)
+    total.checked_add(i64::from(has_rest))
 }
 
 fn parse_digits(text: &str) -> Option<i64> {
@@ -190,14 +221,24 @@ mod tests {
             ("", 0),
             ("0", 0),
             ("3600", 3600),
-            ("1.9", 1),
+            ("0s", 0),
+            ("0.000", 0),
+            ("-0", 0),
+            ("1.9", 2),
             ("90s", 90),
             ("1h30m", 5400),
             ("1.5h", 5400),
-            ("500ms", 0),
-            ("1500ms", 1),
+            ("500ms", 1),
+            ("1000ms", 1),
+            ("1500ms", 2),
+            ("1000001us", 2),
             ("30d", 2_592_000),
-            ("1µs", 0),
+            ("1µs", 1),
+            ("1ns", 1),
+            ("0.9", 1),
+            ("0.0000000001s", 1),
+            ("0.00000000000000001h", 1),
+            ("0.5ns", 1),
             ("+2m", 120),
             (".5h", 1800),
         ];
@@ -208,14 +249,43 @@ mod tests {
 
     #[test]
     fn refuses_the_rest_with_the_text_clients_know() {
-        for text in
-            ["zz", "1d12h", "1w", "h", "1..2s", ".", "--1", "-", "1 h", "9223372036854775807h"]
-        {
+        for text in [
+            "zz",
+            "1d12h",
+            "1w",
+            "h",
+            "1..2s",
+            ".",
+            "--1",
+            "-",
+            "1 h",
+            "9223372036854775807h",
+            "1e3",
+            "NaN",
+            "inf",
+            "Infinity",
+            "0x10",
+            "1_000",
+            "9223372037",
+            "106752d",
+            "1.5d",
+            "1.2.3",
+        ] {
             let error = Ttl::parse(text).unwrap_err().to_string();
             assert_eq!(error, InvalidDuration::MALFORMED.to_string());
         }
-        assert!(Ttl::parse("-1h").is_err());
+        for text in ["-1h", "-1", "-1ns", "-0.5"] {
+            let error = Ttl::parse(text).unwrap_err().to_string();
+            assert_eq!(error, InvalidDuration::NEGATIVE.to_string());
+        }
         assert_eq!(parse_nanos("-1h"), Ok(-3_600_000_000_000));
+    }
+
+    #[test]
+    fn a_limit_of_another_system_is_rounded_down() {
+        assert_eq!(Ttl::parse_rounded_down("1h30m0.5s"), Ok(Ttl::from_secs(5400)));
+        assert_eq!(Ttl::parse_rounded_down("900ms"), Ok(Ttl::ZERO));
+        assert!(Ttl::parse_rounded_down("-1s").is_err());
     }
 
     #[test]
@@ -226,6 +296,19 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn only_zero_becomes_zero(digits in "[0-9]{0,6}\\.?[0-9]{0,24}", unit in "(ns|us|ms|s|m|h)?") {
+            let text = format!("{digits}{unit}");
+            if let Ok(ttl) = Ttl::parse(&text) {
+                let is_written_as_zero = !text.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+                proptest::prop_assert_eq!(ttl.is_zero(), is_written_as_zero, "{}", text);
+                let nanos = u64::try_from(parse_nanos(&text).unwrap()).unwrap();
+                let exact = Duration::from_nanos(nanos);
+                let added = ttl.as_duration().checked_sub(exact);
+                proptest::prop_assert!(added.is_some_and(|it| it < Duration::from_secs(1)));
+            }
+        }
+
         #[test]
         fn never_panics(text in "\\PC{0,24}") {
             let _ = parse_nanos(&text);

@@ -52,16 +52,40 @@ fn any_name_is_normal_or_refused() {
         b"+",
         b"0",
         b"9",
-        b"h",
-        b"m",
-        b"s",
-        b"ms",
-        b"d",
-        b"\xc2\xb5s",
         b"\xc4\xb0",
         b"\xe2\x84\xaa",
         b"\t",
         b"\0",
     ];
     smoke("names", PIECES, check::any_name);
+}
+
+#[test]
+fn any_duration_is_rounded_up_or_refused() {
+    const PIECES: &[&[u8]] = &[
+        b"0",
+        b"1",
+        b"9",
+        b"5",
+        b".",
+        b"-",
+        b"+",
+        b" ",
+        b"e",
+        b"h",
+        b"m",
+        b"s",
+        b"ms",
+        b"us",
+        b"ns",
+        b"d",
+        b"\xc2\xb5s",
+        b"\xce\xbcs",
+        b"9223372036",
+        b"0.0000000001",
+        b"NaN",
+        b"inf",
+        b"\0",
+    ];
+    smoke("durations", PIECES, check::any_duration);
 }

@@ -209,7 +209,7 @@ async fn list(answer: Reply) -> Result<Vec<ListedToken>, Error> {
 fn refusal(text: &str, asked: Ttl) -> Result<Outcome, Error> {
     if !asked.is_zero() {
         if let Some(limit) = between(text, "expiration time cannot be more than ", " in the future")
-            && let Ok(limit) = Ttl::parse(limit)
+            && let Ok(limit) = Ttl::parse_rounded_down(limit)
             && !limit.is_zero()
             && limit < asked
         {

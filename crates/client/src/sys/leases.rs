@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use strongroom_types::Ttl;
 
 use crate::answer::SecretAnswer;
 use crate::client::Client;
@@ -42,7 +43,7 @@ impl Client {
             lease_id: &'a str,
             increment: u64,
         }
-        let increment = increment.as_secs();
+        let increment = Ttl::rounded_up(increment).as_secs();
         self.put_for_answer("sys/leases/renew", &Body { lease_id, increment }).await
     }
 

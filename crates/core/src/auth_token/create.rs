@@ -219,9 +219,8 @@ impl Times {
     fn read(input: &CreateInput) -> Result<Self, Error> {
         let read = |name: &str, text: &str| {
             let nanos = parse_nanos(text).map_err(|error| Error::invalid(error.to_string()))?;
-            let nanos = u64::try_from(nanos)
-                .map_err(|_| Error::invalid(format!("{name} must be positive")))?;
-            Ok::<_, Error>(Ttl::from_secs(nanos / 1_000_000_000))
+            let ttl = Ttl::from_nanos(nanos);
+            ttl.ok_or_else(|| Error::invalid(format!("{name} must be positive")))
         };
         let (ttl, lease) = (read("ttl", &input.ttl)?, read("lease", &input.lease)?);
         Ok(Self {

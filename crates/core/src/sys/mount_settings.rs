@@ -2,7 +2,6 @@
 
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_sdk::{CommaList, Input};
-use strongroom_types::duration::parse_nanos;
 use strongroom_types::{Fields, Ttl};
 
 use crate::error::Error;
@@ -193,9 +192,7 @@ fn lease_ttl(text: &str) -> Result<Ttl, Error> {
     if matches!(text, "system" | "-1") {
         return Ok(Ttl::ZERO);
     }
-    let nanos = parse_nanos(text).map_err(|error| Error::invalid(error.to_string()))?;
-    let secs = u64::try_from(nanos / 1_000_000_000);
-    secs.map(Ttl::from_secs).map_err(|_| Error::invalid("a lease TTL must not be negative"))
+    Ttl::parse(text).map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// The `config` object of a new mount.

@@ -8,6 +8,7 @@ mod canonical_paths;
 mod credentials;
 mod cubbyhole;
 mod door;
+mod durations;
 mod held;
 mod instance_storage;
 mod interleaved;

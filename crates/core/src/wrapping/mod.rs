@@ -37,18 +37,14 @@ use crate::pipeline::route::Routed;
 use crate::request::{Answer, Envelope, Issued, WrapInfo};
 use crate::unsealed::Unsealed;
 
-/// What the header asks for; none if nothing. A lifetime below a second is a second: cut to nothing
-/// it would ask for the bare answer.
+/// What the header asks for; none if nothing.
 pub(crate) fn asked_ttl(header: &str) -> Result<Option<Ttl>, Error> {
-    const SECOND: i64 = 1_000_000_000;
     let bad =
         |what: String| Error::invalid(format!("error parsing X-Vault-Wrap-TTL header: {what}"));
     let nanos = parse_nanos(header).map_err(|error| bad(error.to_string()))?;
-    match u64::try_from(nanos) {
-        Ok(0) => Ok(None),
-        Ok(_) => Ok(u64::try_from(nanos / SECOND).ok().map(|secs| Ttl::from_secs(secs.max(1)))),
-        Err(_) => Err(bad("requested wrap ttl cannot be negative".to_owned())),
-    }
+    let ttl = Ttl::from_nanos(nanos)
+        .ok_or_else(|| bad("requested wrap ttl cannot be negative".to_owned()))?;
+    Ok((!ttl.is_zero()).then_some(ttl))
 }
 
 /// The lifetime that a wrapping token gets for one that was asked for: the server's longest at most,
@@ -282,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_header_is_seconds_or_a_duration() {
-        for (header, secs) in [("60", 60), ("60s", 60), (" 1h", 3600), ("1d", 86400), ("1500ms", 1)]
+        for (header, secs) in [("60", 60), ("60s", 60), (" 1h", 3600), ("1d", 86400), ("1500ms", 2)]
         {
             assert_eq!(asked(header), Ok(Some(secs)), "{header:?}");
         }

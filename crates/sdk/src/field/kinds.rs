@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::value::RawValue;
-use strongroom_types::duration::parse_nanos;
 use strongroom_types::fields::write_string;
 use strongroom_types::{Secret, Ttl, parse_bool};
 
@@ -82,7 +81,8 @@ macro_rules! integer_field {
 }
 integer_field!(i64, u64, u32, u16);
 
-/// A duration in whole seconds: read from a number, `"3600"` or `"1h"`, written as a number.
+/// A duration in whole seconds: read from a number, `"3600"` or `"1h"`, written as a number. Part of
+/// a second counts as a whole one, because zero is "not set".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DurationSecs(pub Ttl);
 
@@ -96,8 +96,7 @@ impl Field for DurationSecs {
     fn read(raw: &RawValue) -> Result<Self, BadValue> {
         const BAD: BadValue = BadValue("a duration such as 3600 or \"1h\"");
         let text = String::read(raw).map_err(|_| BAD)?;
-        let nanos = u64::try_from(parse_nanos(&text).map_err(|_| BAD)?).map_err(|_| BAD)?;
-        Ok(Self(Ttl::from_secs(nanos / 1_000_000_000)))
+        Ttl::parse(&text).map(Self).map_err(|_| BAD)
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -355,8 +354,14 @@ mod tests {
 
     #[test]
     fn takes_every_form_clients_use() {
-        for json in ["3600", "\"3600\"", "\"1h\"", "3600.7", "\"60m\""] {
+        for json in ["3600", "\"3600\"", "\"1h\"", "3599.7", "\"60m\"", "\"3599999ms\""] {
             assert_eq!(read::<DurationSecs>(json).unwrap().0, Ttl::from_secs(3600), "{json}");
+        }
+        for json in ["1", "0.9", "\"500ms\"", "\"1ns\"", "\"0.0000000001s\""] {
+            assert_eq!(read::<DurationSecs>(json).unwrap().0, Ttl::from_secs(1), "{json}");
+        }
+        for json in ["1e3", "-0.5", "\"-1ms\"", "\"NaN\"", "9223372037", "true", "[1]"] {
+            assert!(read::<DurationSecs>(json).is_err(), "{json}");
         }
         for json in ["[\"a\",\"b\"]", "\"a,b\"", "\" a , b ,\"", "[\" a\",\"\",\"b\"]"] {
             assert_eq!(read::<CommaList>(json).unwrap(), list(&["a", "b"]), "{json}");

@@ -472,8 +472,9 @@ pub(super) fn nanos(ttl: Ttl) -> i64 {
     time::nanos(ttl.as_duration())
 }
 
+/// A negative one counts as not set, and part of a second as a whole one.
 pub(super) fn ttl(nanos: i64) -> Ttl {
-    Ttl::from_duration(time::duration(nanos))
+    Ttl::rounded_up(time::duration(nanos))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::values::{json, time};
-use strongroom_types::{RawObject, Timestamp, Ttl};
+use strongroom_types::{RawObject, Timestamp};
 
 use super::convert::{nanos, text, ttl};
 use crate::engine::{Alias, Auth, Data, EngineError, LeaseContext, TokenType};
@@ -71,10 +71,10 @@ pub(super) fn login_from_wire(
         policies: message.policies,
         no_default_policy: message.no_default_policy,
         metadata: message.metadata,
-        ttl: whole(options.ttl),
-        max_ttl: whole(options.max_ttl),
-        explicit_max_ttl: whole(message.explicit_max_ttl),
-        period: whole(message.period),
+        ttl: ttl(options.ttl),
+        max_ttl: ttl(options.max_ttl),
+        explicit_max_ttl: ttl(message.explicit_max_ttl),
+        period: ttl(message.period),
         renewable: options.renewable,
         num_uses: u32::try_from(message.num_uses).map_err(|_| broken("num_uses"))?,
         bound_cidrs: message.bound_cidrs,
@@ -93,12 +93,6 @@ pub(super) fn login_from_wire(
     Ok((auth, lease))
 }
 
-/// Whole seconds. Less than one is one: zero would be no bound at all.
-fn whole(nanos: i64) -> Ttl {
-    let ttl = ttl(nanos);
-    if nanos > 0 && ttl.is_zero() { Ttl::from_secs(1) } else { ttl }
-}
-
 fn alias_to_wire(alias: Alias) -> logical::Alias {
     let Alias { name, metadata, local } = alias;
     logical::Alias { name, metadata, local, ..logical::Alias::default() }
@@ -110,6 +104,8 @@ fn alias_from_wire(alias: logical::Alias) -> Alias {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_types::Ttl;
+
     use super::super::convert::reply_from_wire;
     use super::*;
     use crate::engine::Response;

@@ -232,7 +232,7 @@ impl System for RemoteSystem {
         if let Some(told) = told {
             return Ok(told);
         }
-        let ttl = |reply: pb::TtlReply| Ttl::from_duration(time::duration(reply.ttl));
+        let ttl = |reply: pb::TtlReply| Ttl::rounded_up(time::duration(reply.ttl));
         let (mut one, mut other) = (self.client.clone(), self.client.clone());
         let asked =
             tokio::join!(one.default_lease_ttl(pb::Empty {}), other.max_lease_ttl(pb::Empty {}));

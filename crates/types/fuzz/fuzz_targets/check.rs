@@ -1,7 +1,10 @@
 //! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
 #![allow(dead_code, reason = "each target takes one of them")]
 
+use std::time::Duration;
+
 use serde_json::Value;
+use strongroom_types::duration::parse_nanos;
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{
     Accessor, Fields, LeaseId, MountPath, PolicyName, RawObject, RequestPath, Ttl,
@@ -78,7 +81,7 @@ fn is_normal(path: &str) {
     assert!(!path.contains(['\u{200b}', '\u{202e}', '\u{feff}']), "{path:?}");
 }
 
-/// As a name, an identifier or a duration: taken once, it is taken as the same again.
+/// As a name or an identifier: taken once, it is taken as the same again.
 pub(crate) fn any_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(name) = PolicyName::parse(text) {
@@ -94,9 +97,26 @@ pub(crate) fn any_name(bytes: &[u8]) {
         assert_eq!(accessor.as_str(), text);
         assert!(!text.contains('/'));
     }
-    if let Ok(ttl) = Ttl::parse(text) {
-        assert_eq!(Ttl::parse(&ttl.to_string()), Ok(ttl), "{ttl}");
-        assert_eq!(Ttl::parse(&ttl.brief()), Ok(ttl), "{}", ttl.brief());
-        assert_eq!(Ttl::parse(&ttl.as_secs().to_string()), Ok(ttl));
+}
+
+/// As a duration: never rounded to less than was asked for, by less than a second to more, and taken
+/// as the same again however it is printed.
+pub(crate) fn any_duration(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let nanos = parse_nanos(text);
+    let ttl = Ttl::parse(text);
+    let Ok(nanos) = nanos else { return assert!(ttl.is_err(), "{text:?}") };
+    let Ok(nanos) = u64::try_from(nanos) else { return assert!(ttl.is_err(), "{text:?}") };
+    let ttl = ttl.expect("what isn't negative is a lifetime");
+    let added = ttl.as_duration().checked_sub(Duration::from_nanos(nanos));
+    assert!(added.is_some_and(|added| added < Duration::from_secs(1)), "{text:?} as {ttl}");
+    let has_value = text.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    assert_eq!(ttl.is_zero(), !has_value, "{text:?} as {ttl}");
+    // The longest is a fraction of a second shorter than a whole number of them.
+    if ttl.as_secs() > i64::MAX.unsigned_abs() / 1_000_000_000 {
+        return;
     }
+    assert_eq!(Ttl::parse(&ttl.to_string()), Ok(ttl), "{ttl}");
+    assert_eq!(Ttl::parse(&ttl.brief()), Ok(ttl), "{}", ttl.brief());
+    assert_eq!(Ttl::parse(&ttl.as_secs().to_string()), Ok(ttl));
 }

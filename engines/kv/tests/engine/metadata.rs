@@ -173,7 +173,7 @@ async fn numbers_out_of_bounds_are_refused() {
             .await
             .unwrap();
         host.write("metadata/m", r#"{"delete_version_after":"1500ms"}"#).await.unwrap();
-        assert_eq!(host.read("metadata/m").await.unwrap().text("delete_version_after"), "1s");
+        assert_eq!(host.read("metadata/m").await.unwrap().text("delete_version_after"), "2s");
     })
     .await;
 }

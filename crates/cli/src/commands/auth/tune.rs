@@ -7,7 +7,7 @@ use super::super::mount_path;
 use super::super::mounting::settings::Settings;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Http, Seconds, duration};
+use crate::flags::{Http, Seconds, lifetime};
 
 /// Change an auth method's settings
 #[derive(Args)]
@@ -27,10 +27,10 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "COUNT")]
     user_lockout_threshold: Option<u64>,
     /// How long a user is locked out
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     user_lockout_duration: Option<Seconds>,
     /// After which time failed logins are forgotten
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     user_lockout_counter_reset_duration: Option<Seconds>,
     /// Lock nobody out
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]

@@ -5,13 +5,13 @@ use clap::Args;
 use super::lease_id;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, Seconds, duration};
+use crate::flags::{Formatted, Http, Seconds, lifetime};
 
 /// Renew a lease
 #[derive(Args)]
 pub(crate) struct Renew {
     /// How long it shall last from now; the server may give less
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     increment: Option<Seconds>,
     #[command(flatten)]
     http: Http,

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{first, which};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, Seconds, duration};
+use crate::flags::{Formatted, Http, Seconds, lifetime};
 
 /// Renew a token; by default the one that is used
 #[derive(Args)]
@@ -14,7 +14,7 @@ pub(crate) struct Renew {
     #[arg(long)]
     accessor: bool,
     /// How long it shall last from now; the server may give less
-    #[arg(long, short, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, short, value_name = "DURATION", value_parser = lifetime)]
     increment: Option<Seconds>,
     #[command(flatten)]
     http: Http,

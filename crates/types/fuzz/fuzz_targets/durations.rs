@@ -1,0 +1,6 @@
+//! Any text as a duration.
+#![no_main]
+
+mod check;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check::any_duration(bytes));
