@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
-use strongroom_telemetry::names;
+use strongroom_telemetry::{Exporter, names};
 use strongroom_types::{Entropy, Secret, Timestamp, Turns};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -129,6 +129,11 @@ impl Core {
     /// Who is let in.
     pub(crate) fn admission(&self) -> &Arc<AdmissionControl> {
         &self.0.admission
+    }
+
+    /// What renders the process's figures.
+    pub(crate) fn exporter(&self) -> &Exporter {
+        &self.0.parts.exporter
     }
 
     /// What is measured of every request.

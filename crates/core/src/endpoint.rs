@@ -1,5 +1,6 @@
 //! [`Endpoint`]: a path the core answers itself, declared with what it takes.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -106,6 +107,8 @@ pub(crate) struct Call {
     pub(crate) caller: Option<Caller>,
     /// Where it comes from; none on a Unix socket.
     pub(crate) address: Option<IpAddr>,
+    /// The headers that the endpoint reads: see [`crate::headers::passed`].
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
 impl Call {

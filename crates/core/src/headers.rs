@@ -31,6 +31,9 @@ const OF_THE_SERVER: [&str; 4] =
     ["cache-control", "content-type", "strict-transport-security", "x-content-type-options"];
 /// The one header of the API's family that is meant for an auth method.
 const OF_AN_AUTH_METHOD: &str = "x-vault-aws-iam-server-id";
+/// The one endpoint of the server's own that reads a header that isn't of the API, and that header.
+const METRICS: &str = "sys/metrics";
+pub(crate) const ACCEPT: &str = "accept";
 /// Parts of a header's value that are looked at. A longer one isn't let through.
 const MAX_PARTS: usize = 64;
 
@@ -93,6 +96,12 @@ pub(crate) async fn passed(
     routed: &Routed,
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut passed = BTreeMap::new();
+    if routed.request.path.as_str() == METRICS
+        && let Some(given) = &routed.request.headers.for_engines
+    {
+        passed.insert(ACCEPT.to_owned(), given.values(ACCEPT));
+        return Ok(passed);
+    }
     let Some(mounted) = routed.mounted.as_ref().filter(|m| m.engine().is_some()) else {
         return Ok(passed);
     };

@@ -2,10 +2,12 @@
 //!
 //! - [`names`]: every metric, named once. Code that measures takes its names from here.
 //! - [`log`]: logging, set up once by `main`; [`log_file`]: where to, beside standard error
-//! - [`export`]: the values in Prometheus' text format
+//! - [`export`]: the values in Prometheus' text format, and by interval in JSON
+//! - [`intervals`]: what was measured in the last ten seconds
 //! - [`Stopwatch`]: how long something took
 
 pub mod export;
+pub mod intervals;
 pub mod log;
 pub mod log_file;
 pub mod names;

@@ -136,14 +136,15 @@ async fn to_endpoint(
     let warnings = sys::help::take_captures(endpoint, &captures, &mut fields);
     let (id, token, wrap_ttl) = (request.id, request.token, request.wrap_ttl);
     let address = request.connection.map(|connection| connection.address);
-    let call = Call { open: open.clone(), id, fields, captures, token, wrap_ttl, caller, address };
+    let (open, headers) = (open.clone(), routed.headers);
+    let call = Call { open, id, fields, captures, token, wrap_ttl, caller, address, headers };
     let answer = handler(&call).await;
     if let Err(error) = &answer
         && error.kind() == ErrorKind::Denied
     {
         // An endpoint's own decision: of another token or lease than the caller's.
         let origin = call.origin(request.path.as_str());
-        open.refusals.note(Refusal::PermissionDenied, &origin, "");
+        call.open.refusals.note(Refusal::PermissionDenied, &origin, "");
     }
     let mut answer = answer?;
     if let Answer::Envelope(envelope) = &mut answer {

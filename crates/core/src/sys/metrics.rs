@@ -1,24 +1,91 @@
 //! `sys/metrics`.
 
+use strongroom_sdk::Input;
+use strongroom_telemetry::Exporter;
+
+use crate::core::Core;
 use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
 use crate::error::Error;
+use crate::headers::ACCEPT;
 use crate::request::Answer;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
     pattern: "metrics",
-    help: "The server's figures in Prometheus' text format.",
-    fields: &[],
+    help: "The server's figures: of the last ten seconds in JSON, or all in Prometheus' text format.",
+    fields: &[MetricsInput::FIELDS],
     handlers: Handlers { read: handler!(read), ..Handlers::NONE },
     access: Access::Policy,
 }];
 
+#[derive(Input)]
+struct MetricsInput {
+    /// `prometheus`, or nothing for JSON. What the header `Accept` asks for, if nothing is given.
+    format: String,
+}
+
 async fn read(call: &Call) -> Result<Answer, Error> {
-    match call.fields.text("format").as_deref() {
-        None | Some("" | "prometheus") => Ok(Answer::Bare {
-            status: 200,
-            body: call.open.exporter.render().into_bytes(),
-            content_type: "text/plain; version=0.0.4",
-        }),
-        Some(_) => Err(Error::invalid("the only metric format is \"prometheus\"")),
+    let input: MetricsInput = call.input()?;
+    let accept = call.headers.get(ACCEPT).map(Vec::as_slice).unwrap_or_default();
+    Ok(figures(&call.open.exporter, &input.format, accept))
+}
+
+impl Core {
+    /// The answer of `sys/metrics`, sealed or not, for listeners that give it without a token.
+    /// `accept` are the values of that header.
+    pub fn metrics(&self, format: &str, accept: &[String]) -> Answer {
+        figures(self.exporter(), format, accept)
+    }
+}
+
+const PROMETHEUS: &str = "prometheus";
+
+/// The figures in a format, else in the one that is accepted, else in JSON. An unknown format is
+/// refused as Vault refuses it: in plain text.
+fn figures(exporter: &Exporter, format: &str, accept: &[String]) -> Answer {
+    let format = if format.is_empty() && accepts_prometheus(accept) { PROMETHEUS } else { format };
+    let (status, body, content_type) = match format {
+        "" => (200, exporter.to_json(), "application/json"),
+        PROMETHEUS => (200, exporter.render(), "text/plain; version=0.0.4"),
+        _ => (400, format!("metric response format {format:?} unknown"), "text/plain"),
+    };
+    Answer::Bare { status, body: body.into_bytes(), content_type }
+}
+
+/// As Vault reads the header: the first value begins with OpenMetrics' type, or any names
+/// Prometheus' own.
+fn accepts_prometheus(accept: &[String]) -> bool {
+    accept.first().is_some_and(|value| value.starts_with("application/openmetrics-text"))
+        || accept.iter().any(|value| value.contains("prometheus/telemetry"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_the_parameters_then_the_headers_then_json() {
+        let exporter = Exporter::detached();
+        let scraper = "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
+        let cases: [(&str, &[&str], u16, &str); 7] = [
+            ("", &[], 200, "application/json"),
+            ("", &["application/json"], 200, "application/json"),
+            ("", &[scraper], 200, "text/plain; version=0.0.4"),
+            ("", &["*/*", "prometheus/telemetry"], 200, "text/plain; version=0.0.4"),
+            ("prometheus", &["application/json"], 200, "text/plain; version=0.0.4"),
+            ("json", &[scraper], 400, "text/plain"),
+            ("Prometheus", &[], 400, "text/plain"),
+        ];
+        for (format, accept, wanted_status, wanted_type) in cases {
+            let accept: Vec<String> = accept.iter().map(|value| (*value).to_owned()).collect();
+            let Answer::Bare { status, body, content_type } = figures(&exporter, format, &accept)
+            else {
+                panic!("another form of answer");
+            };
+            assert_eq!((status, content_type), (wanted_status, wanted_type), "{format} {accept:?}");
+            if status == 400 {
+                let text = format!("metric response format {format:?} unknown");
+                assert_eq!(body, text.as_bytes());
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ mod kv;
 mod lessons;
 mod logged;
 mod logins;
+mod metrics;
 mod mounts;
 mod moving;
 mod no_echo;

@@ -1,0 +1,436 @@
+//! [`Intervals`]: what was measured in the last ten seconds, as `sys/metrics` answers it in JSON.
+//!
+//! Vault keeps its figures in intervals, and answers with the last one that is over. So does this:
+//! counters and timers say how often and how much in that interval, gauges what they were set to
+//! last. What monitoring reads (telegraf's input for Vault, for one) takes whole numbers for counters
+//! and gauges, so these are written without a fraction.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use metrics::{Counter, CounterFn, Gauge, Histogram, HistogramFn, Key};
+use serde::{Serialize, Serializer};
+use strongroom_types::Timestamp;
+
+/// How long an interval is.
+pub const LENGTH: Duration = Duration::from_secs(10);
+
+/// The figures of this process by interval. Clones are the same ones.
+#[derive(Clone)]
+pub struct Intervals(Arc<RwLock<Tables>>);
+
+struct Tables {
+    counters: HashMap<Key, Arc<CounterSamples>>,
+    timers: HashMap<Key, Arc<Samples>>,
+    gauges: HashMap<Key, Arc<AtomicU64>>,
+    /// When the current interval began, and the one before it.
+    current: Timestamp,
+    finished: Option<Timestamp>,
+}
+
+/// What was recorded under one name and its labels.
+#[derive(Default)]
+struct Samples(Mutex<Window>);
+
+#[derive(Default)]
+struct Window {
+    current: Aggregate,
+    finished: Aggregate,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Aggregate {
+    count: u64,
+    sum: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+}
+
+#[derive(Default)]
+struct CounterSamples {
+    samples: Samples,
+    /// For counters that are set from outside.
+    highest: AtomicU64,
+}
+
+impl Intervals {
+    /// The first interval begins at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(RwLock::new(Tables {
+            counters: HashMap::new(),
+            timers: HashMap::new(),
+            gauges: HashMap::new(),
+            current: now,
+            finished: None,
+        })))
+    }
+
+    /// Ends the current interval if its time is over.
+    pub fn turn(&self, now: Timestamp) {
+        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if now.since(tables.current) < LENGTH {
+            return;
+        }
+        tables.finished = Some(tables.current);
+        tables.current = now;
+        tables.timers.values().for_each(|samples| samples.turn());
+        tables.counters.values().for_each(|counter| counter.samples.turn());
+    }
+
+    /// The last interval that is over, or the first one while it isn't, as a JSON object.
+    pub fn to_json(&self) -> String {
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_first = tables.finished.is_none();
+        let seconds = LENGTH.as_secs_f64();
+        let shown = |key: &Key, samples: &Samples| {
+            let aggregate = samples.read(is_first);
+            (aggregate.count > 0).then(|| ShownSamples::of(key, aggregate, seconds))
+        };
+        let counters = tables.counters.iter();
+        let counters = counters.filter_map(|(key, counter)| shown(key, &counter.samples));
+        let timers = tables.timers.iter().filter_map(|(key, samples)| shown(key, samples));
+        let gauges = tables.gauges.iter().map(|(key, level)| ShownGauge {
+            value: Number(f64::from_bits(level.load(Ordering::Acquire))),
+            named: Named::of(key),
+        });
+        let summary = Summary {
+            timestamp: as_go_prints(tables.finished.unwrap_or(tables.current)),
+            gauges: sorted(gauges, |gauge| &gauge.named),
+            points: [],
+            counters: sorted(counters, |samples| &samples.named),
+            samples: sorted(timers, |samples| &samples.named),
+        };
+        // Texts and finite numbers: there is nothing JSON has no form for.
+        serde_json::to_string(&summary).unwrap_or_default()
+    }
+
+    /// A counter that counts here and in `other`.
+    pub(crate) fn counter(&self, key: &Key, other: Counter) -> Counter {
+        let own = self.kept(key, |tables| &tables.counters, |tables| &mut tables.counters);
+        Counter::from_arc(Arc::new(BothCounters { own, other }))
+    }
+
+    /// A gauge that is set here and in `other`.
+    pub(crate) fn gauge(&self, key: &Key, other: Gauge) -> Gauge {
+        let own = self.kept(key, |tables| &tables.gauges, |tables| &mut tables.gauges);
+        Gauge::from_arc(Arc::new(BothGauges { own, other }))
+    }
+
+    /// A timer that records here and in `other`.
+    pub(crate) fn timer(&self, key: &Key, other: Histogram) -> Histogram {
+        let own = self.kept(key, |tables| &tables.timers, |tables| &mut tables.timers);
+        Histogram::from_arc(Arc::new(BothTimers { own, other }))
+    }
+
+    fn kept<T: Default>(
+        &self,
+        key: &Key,
+        table: impl Fn(&Tables) -> &HashMap<Key, Arc<T>>,
+        table_mut: impl Fn(&mut Tables) -> &mut HashMap<Key, Arc<T>>,
+    ) -> Arc<T> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = table(&known).get(key) {
+            return kept.clone();
+        }
+        drop(known);
+        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        table_mut(&mut tables).entry(key.to_retained()).or_default().clone()
+    }
+}
+
+impl std::fmt::Debug for Intervals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Intervals")
+    }
+}
+
+impl Samples {
+    fn add(&self, value: f64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).current.add(value);
+    }
+
+    fn turn(&self) {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        window.finished = std::mem::take(&mut window.current);
+    }
+
+    fn read(&self, current: bool) -> Aggregate {
+        let window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if current { window.current } else { window.finished }
+    }
+}
+
+impl Aggregate {
+    fn add(&mut self, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        let is_first = self.count == 0;
+        self.min = if is_first { value } else { self.min.min(value) };
+        self.max = if is_first { value } else { self.max.max(value) };
+        self.count += 1;
+        self.sum += value;
+        self.squares += value * value;
+    }
+
+    fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
+    }
+
+    /// Of a sample, as go-metrics has it.
+    fn standard_deviation(&self) -> f64 {
+        if self.count < 2 {
+            return 0.0;
+        }
+        let count = self.count as f64;
+        let spread = count * self.squares - self.sum * self.sum;
+        // Rounding may leave less than nothing.
+        (spread / (count * (count - 1.0))).max(0.0).sqrt()
+    }
+}
+
+struct BothCounters {
+    own: Arc<CounterSamples>,
+    other: Counter,
+}
+
+impl CounterFn for BothCounters {
+    fn increment(&self, value: u64) {
+        self.other.increment(value);
+        self.own.samples.add(value as f64);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.other.absolute(value);
+        let before = self.own.highest.fetch_max(value, Ordering::AcqRel);
+        if value > before {
+            self.own.samples.add((value - before) as f64);
+        }
+    }
+}
+
+struct BothGauges {
+    own: Arc<AtomicU64>,
+    other: Gauge,
+}
+
+impl metrics::GaugeFn for BothGauges {
+    fn increment(&self, value: f64) {
+        self.other.increment(value);
+        metrics::GaugeFn::increment(&*self.own, value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.other.decrement(value);
+        metrics::GaugeFn::decrement(&*self.own, value);
+    }
+
+    fn set(&self, value: f64) {
+        self.other.set(value);
+        metrics::GaugeFn::set(&*self.own, value);
+    }
+}
+
+struct BothTimers {
+    own: Arc<Samples>,
+    other: Histogram,
+}
+
+impl HistogramFn for BothTimers {
+    fn record(&self, value: f64) {
+        self.other.record(value);
+        self.own.add(value);
+    }
+}
+
+/// The names are those of go-metrics' summary of an interval.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Summary {
+    timestamp: String,
+    gauges: Vec<ShownGauge>,
+    points: [(); 0],
+    counters: Vec<ShownSamples>,
+    samples: Vec<ShownSamples>,
+}
+
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    name: String,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownGauge {
+    value: Number,
+    #[serde(flatten)]
+    named: Named,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownSamples {
+    count: u64,
+    rate: Number,
+    sum: Number,
+    min: Number,
+    max: Number,
+    mean: Number,
+    stddev: Number,
+    #[serde(flatten)]
+    named: Named,
+}
+
+impl Named {
+    fn of(key: &Key) -> Self {
+        let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned()));
+        Self { name: key.name().to_owned(), labels: labels.collect() }
+    }
+}
+
+impl ShownSamples {
+    fn of(key: &Key, aggregate: Aggregate, seconds: f64) -> Self {
+        Self {
+            count: aggregate.count,
+            rate: Number(aggregate.sum / seconds),
+            sum: Number(aggregate.sum),
+            min: Number(aggregate.min),
+            max: Number(aggregate.max),
+            mean: Number(aggregate.mean()),
+            stddev: Number(aggregate.standard_deviation()),
+            named: Named::of(key),
+        }
+    }
+}
+
+/// A number as Go writes it: without a fraction where it has none.
+struct Number(f64);
+
+impl Serialize for Number {
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within what is exact")]
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        /// Up to here every whole number has a form of its own.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let Self(value) = *self;
+        if value.fract() == 0.0 && value.abs() <= EXACT {
+            to.serialize_i64(value as i64)
+        } else {
+            to.serialize_f64(value)
+        }
+    }
+}
+
+fn sorted<T>(shown: impl Iterator<Item = T>, named: impl Fn(&T) -> &Named) -> Vec<T> {
+    let mut all: Vec<T> = shown.collect();
+    all.sort_by(|one, other| named(one).cmp(named(other)));
+    all
+}
+
+/// `2026-11-29 13:40:00 +0000 UTC`.
+fn as_go_prints(at: Timestamp) -> String {
+    let whole = Timestamp::from_secs(at.as_secs()).to_rfc3339();
+    whole.replace('T', " ").replace('Z', " +0000 UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
+        let labels = labels.iter().map(|(key, value)| metrics::Label::new(*key, *value));
+        Key::from_parts(name, labels.collect::<Vec<_>>())
+    }
+
+    fn shown(intervals: &Intervals) -> Value {
+        serde_json::from_str(&intervals.to_json()).unwrap()
+    }
+
+    #[test]
+    fn the_last_interval_that_is_over_is_shown() {
+        let start = Timestamp::from_secs(1_800_000_000);
+        let intervals = Intervals::new(start);
+        let counter = intervals.counter(&key("vault.count", &[]), Counter::noop());
+        let timer = intervals.timer(&key("vault.route", &[("type", "kv")]), Histogram::noop());
+        let gauge = intervals.gauge(&key("vault.core.unsealed", &[]), Gauge::noop());
+        counter.increment(3);
+        counter.increment(1);
+        timer.record(1.5);
+        timer.record(2.5);
+        timer.record(f64::NAN);
+        gauge.set(1.0);
+        let first = shown(&intervals);
+        assert_eq!(
+            first,
+            json!({
+                "Timestamp": "2027-01-15 08:00:00 +0000 UTC",
+                "Gauges": [{"Name": "vault.core.unsealed", "Value": 1, "Labels": {}}],
+                "Points": [],
+                "Counters": [{
+                    "Name": "vault.count", "Count": 2, "Rate": 0.4, "Sum": 4, "Min": 1, "Max": 3,
+                    "Mean": 2, "Stddev": std::f64::consts::SQRT_2, "Labels": {},
+                }],
+                "Samples": [{
+                    "Name": "vault.route", "Count": 2, "Rate": 0.4, "Sum": 4, "Min": 1.5,
+                    "Max": 2.5, "Mean": 2, "Stddev": std::f64::consts::FRAC_1_SQRT_2,
+                    "Labels": {"type": "kv"},
+                }],
+            })
+        );
+        // Too early: the interval goes on.
+        intervals.turn(start.plus(LENGTH - Duration::from_nanos(1)));
+        counter.increment(1);
+        let second = start.plus(LENGTH);
+        intervals.turn(second);
+        counter.increment(40);
+        assert_eq!(shown(&intervals)["Counters"][0]["Sum"], 5);
+        assert_eq!(shown(&intervals)["Timestamp"], "2027-01-15 08:00:00 +0000 UTC");
+        intervals.turn(second.plus(LENGTH));
+        let last = shown(&intervals);
+        assert_eq!(last["Timestamp"], "2027-01-15 08:00:10 +0000 UTC");
+        assert_eq!(
+            (&last["Counters"][0]["Sum"], &last["Counters"][0]["Count"]),
+            (&json!(40), &json!(1))
+        );
+        // What wasn't measured isn't there; what is set stays set.
+        assert_eq!((&last["Samples"], &last["Gauges"][0]["Value"]), (&json!([]), &json!(1)));
+    }
+
+    #[test]
+    fn whole_numbers_have_no_fraction_and_names_are_in_order() {
+        let intervals = Intervals::new(Timestamp::from_secs(0));
+        for name in ["vault.z", "vault.a"] {
+            intervals.counter(&key(name, &[]), Counter::noop()).increment(2);
+        }
+        intervals.gauge(&key("vault.g", &[("type", "b")]), Gauge::noop()).set(-3.0);
+        intervals.gauge(&key("vault.g", &[("type", "a")]), Gauge::noop()).increment(0.5);
+        intervals.counter(&key("vault.set", &[]), Counter::noop()).absolute(7);
+        let text = intervals.to_json();
+        assert!(!text.contains(".0"), "{text}");
+        assert!(text.find("vault.a").unwrap() < text.find("vault.z").unwrap());
+        assert!(
+            text.contains(r#"{"Value":0.5,"Name":"vault.g","Labels":{"type":"a"}},{"Value":-3,"#)
+        );
+        assert!(text.contains(r#""Sum":7"#));
+    }
+
+    #[test]
+    fn a_counter_that_is_set_counts_what_is_new() {
+        let intervals = Intervals::new(Timestamp::from_secs(0));
+        let counter = intervals.counter(&key("c", &[]), Counter::noop());
+        counter.absolute(5);
+        counter.absolute(4);
+        counter.absolute(8);
+        let shown = shown(&intervals);
+        assert_eq!(
+            (&shown["Counters"][0]["Sum"], &shown["Counters"][0]["Count"]),
+            (&json!(8), &json!(2))
+        );
+    }
+}
