@@ -5,6 +5,8 @@
 //! - [`plugin`]: where plug-ins come from
 //! - [`requests`]: how many requests are worked on at the same time
 //! - [`reading`]: files and folders, merged; every message names file, line and column
+//! - [`compatibility`]: every setting of Vault and OpenBao, and what becomes of it
+//! - `seal`, `registration`, `telemetry`: blocks that are judged, and change nothing
 //!
 //! Three things can happen to a setting. It is known, and honoured. It can't be honoured and
 //! leaving it out would change what the server protects or where data lies: then the server doesn't
@@ -12,24 +14,33 @@
 
 #[cfg(test)]
 mod book;
+pub mod compatibility;
 pub mod listener;
 pub mod plugin;
 pub mod reading;
+mod registration;
 pub mod requests;
+mod seal;
 pub mod storage;
+mod telemetry;
 
 use std::path::{Component, Path, PathBuf};
 
-pub use listener::{Endpoint, ForwardingConfig, ListenerConfig, SocketFile, TlsConfig, TlsVersion};
+pub use listener::{
+    Endpoint, ForwardingConfig, ListenerConfig, MetricsConfig, SocketFile, TlsConfig, TlsVersion,
+};
 pub use plugin::PluginConfig;
-pub use reading::{ConfigError, Place};
+pub use reading::{ConfigError, Place, has_template};
 pub use requests::RequestLimits;
 pub use storage::StorageConfig;
-use strongroom_hcl::Value;
 use strongroom_telemetry::log::{Format, Level};
 use strongroom_types::Ttl;
 
+use crate::compatibility::TOP_LEVEL;
 use crate::reading::Section;
+
+/// How long leases live, by default and at most, where the configuration says nothing.
+pub const DEFAULT_LEASE_TTL: Ttl = Ttl::from_secs(768 * 3600);
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -62,59 +73,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Settings that would change what is protected, and aren't built.
-const REFUSED: [&str; 8] = [
-    "seal",
-    "ha_storage",
-    "ha_backend",
-    "audit",
-    "entropy",
-    "initialize",
-    "user_lockout",
-    "kms_library",
-];
-/// Settings that are accepted and make no difference here.
-const WITHOUT_EFFECT: [&str; 12] = [
-    "disable_mlock",
-    "disable_clustering",
-    "disable_printable_check",
-    "disable_sealwrap",
-    "cluster_addr",
-    "cache_size",
-    "disable_cache",
-    "detect_deadlocks",
-    "imprecise_lease_role_tracking",
-    "experiments",
-    "license_path",
-    "enable_unauthenticated_access",
-];
-/// A log that nobody cuts fills the disk.
-const ROTATION: [&str; 3] = ["log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files"];
-const KNOWN: [&str; 22] = [
-    "storage",
-    "backend",
-    "listener",
-    "plugin_directory",
-    "plugin_tmpdir",
-    "plugin_inherit_env",
-    "plugin_allow_scripts",
-    "plugin_trust",
-    "plugin_start_timeout",
-    "api_addr",
-    "cluster_name",
-    "default_lease_ttl",
-    "max_lease_ttl",
-    "max_requests",
-    "max_requests_per_mount",
-    "max_unauthenticated_requests",
-    "max_unauthenticated_requests_per_mount",
-    "log_level",
-    "log_format",
-    "log_file",
-    "pid_file",
-    "ui",
-];
-
 impl Config {
     /// Reads files and folders of files; of what is set twice, the last wins, and listeners add up.
     ///
@@ -137,85 +95,29 @@ impl Config {
     /// # Ok::<(), strongroom_config::ConfigError>(())
     /// ```
     pub fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
-        let mut config = Self::default();
-        let mut has_storage = false;
+        let mut merged = MergedConfig::default();
         for (name, text) in reading::files(paths)? {
-            has_storage |= config.merge(&text, &name)?;
+            merged.merge(&text, &name)?;
         }
-        config.check(has_storage)
+        merged.checked()
     }
 
     /// Reads files and folders over a configuration that is complete without them, as `-dev` has
     /// one.
     pub fn read_over(base: Self, paths: &[PathBuf]) -> Result<Self, ConfigError> {
-        let mut config = base;
+        let mut merged =
+            MergedConfig { config: base, has_storage: true, ..MergedConfig::default() };
         for (name, text) in reading::files(paths)? {
-            config.merge(&text, &name)?;
+            merged.merge(&text, &name)?;
         }
-        config.check(true)
+        merged.checked()
     }
 
     /// Reads one text. `name` is what messages call it.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        let mut config = Self::default();
-        let has_storage = config.merge(text, name)?;
-        config.check(has_storage)
-    }
-
-    /// Takes one text in; says whether it has a storage stanza.
-    fn merge(&mut self, text: &str, name: &str) -> Result<bool, ConfigError> {
-        let body = strongroom_hcl::parse(text, &strongroom_hcl::Limits::default())
-            .map_err(|error| ConfigError::syntax(name, &error))?;
-        let section = Section::new(&body, name);
-        section.refuse(&REFUSED, "this server can't honour it yet, and won't run without it")?;
-        let text = "log files aren't cut by this server: rename log_file and send SIGHUP";
-        section.refuse(&ROTATION, text)?;
-        for item in body.unknown(&KNOWN) {
-            let place = section.place(&item.key);
-            let key = &item.key.text;
-            self.warnings.push(if WITHOUT_EFFECT.contains(&key.as_str()) {
-                format!("the setting {key} has no effect at {place}")
-            } else {
-                format!("unknown or unsupported field {key} found in configuration at {place}")
-            });
-        }
-        let has_storage = self.storage.merge(&section, &mut self.warnings)?;
-        for block in section.blocks::<1>("listener")? {
-            self.listeners.push(ListenerConfig::read(&block, name, &mut self.warnings)?);
-        }
-        self.plugin.merge(&section)?;
-        section.text("api_addr", &mut self.api_addr)?;
-        section.text("cluster_name", &mut self.cluster_name)?;
-        section.duration("default_lease_ttl", &mut self.default_lease_ttl)?;
-        section.duration("max_lease_ttl", &mut self.max_lease_ttl)?;
-        self.requests.merge(&section)?;
-        section.parsed("log_level", &mut self.log_level)?;
-        section.parsed("log_format", &mut self.log_format)?;
-        section.path("log_file", &mut self.log_file)?;
-        section.path("pid_file", &mut self.pid_file)?;
-        if section.read("ui", Value::as_bool_loose)? == Some(true) {
-            self.warnings.push("the setting ui has no effect: there is no web UI yet".to_owned());
-        }
-        Ok(has_storage)
-    }
-
-    fn check(self, has_storage: bool) -> Result<Self, ConfigError> {
-        if !has_storage {
-            return Err(ConfigError::new(
-                "a storage stanza must be specified: storage \"embedded\" { path = \"…\" }",
-            ));
-        }
-        if self.listeners.is_empty() {
-            return Err(ConfigError::new(
-                "at least one listener stanza must be specified: listener \"tcp\" { … }",
-            ));
-        }
-        let (default, max) = (self.default_lease_ttl, self.max_lease_ttl);
-        if !max.is_zero() && default > max {
-            return Err(ConfigError::new("default_lease_ttl must not be above max_lease_ttl"));
-        }
-        self.check_files()?;
-        Ok(self)
+        let mut merged = MergedConfig::default();
+        merged.merge(text, name)?;
+        merged.checked()
     }
 
     /// What the server writes must not lie where it runs programs from: parts of a log are what
@@ -284,6 +186,103 @@ fn real_path(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
+/// What has been read so far, and what can be said of it only at the end.
+#[derive(Default)]
+struct MergedConfig {
+    config: Config,
+    has_storage: bool,
+    /// Where the default lease lifetime was set last.
+    default_lease_place: Option<Place>,
+    /// For listeners that set none of their own, and which these are.
+    default_max_request_duration: Option<Ttl>,
+    without_duration: Vec<usize>,
+}
+
+impl MergedConfig {
+    /// Takes one text in.
+    fn merge(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
+        let body = strongroom_hcl::parse(text, &strongroom_hcl::Limits::default())
+            .map_err(|error| ConfigError::syntax(name, &error))?;
+        let section = Section::new(&body, name);
+        let config = &mut self.config;
+        TOP_LEVEL.judge(&section, &mut config.warnings)?;
+        for duplicate in body.duplicates() {
+            config.warnings.push(format!(
+                "the setting {} stands at {} and again at {}: of values the last one counts",
+                duplicate.key,
+                section.place_at(duplicate.first),
+                section.place_at(duplicate.again),
+            ));
+        }
+        self.has_storage |= config.storage.merge(&section, &mut config.warnings)?;
+        seal::judge(&section, &mut config.warnings)?;
+        registration::judge(&section, &mut config.warnings)?;
+        for block in section.blocks::<0>("telemetry")? {
+            telemetry::judge(&section.below(block.body), &mut config.warnings)?;
+        }
+        for block in section.blocks::<1>("listener")? {
+            let listener = ListenerConfig::read(&block, name, &mut config.warnings)?;
+            let body = Section::new(block.body, name);
+            if body.place_if_set("max_request_duration").is_none() {
+                self.without_duration.push(config.listeners.len());
+            }
+            config.listeners.push(listener);
+        }
+        if section.place_if_set("default_max_request_duration").is_some() {
+            let mut duration = Ttl::ZERO;
+            section.duration("default_max_request_duration", &mut duration)?;
+            self.default_max_request_duration = Some(duration);
+        }
+        config.plugin.merge(&section)?;
+        section.address("api_addr", &mut config.api_addr)?;
+        section.text("cluster_name", &mut config.cluster_name)?;
+        section.duration("default_lease_ttl", &mut config.default_lease_ttl)?;
+        self.default_lease_place =
+            section.place_if_set("default_lease_ttl").or(self.default_lease_place.take());
+        section.duration("max_lease_ttl", &mut config.max_lease_ttl)?;
+        config.requests.merge(&section)?;
+        section.parsed("log_level", &mut config.log_level)?;
+        section.parsed("log_format", &mut config.log_format)?;
+        section.path("log_file", &mut config.log_file)?;
+        section.path("pid_file", &mut config.pid_file)?;
+        Ok(())
+    }
+
+    fn checked(self) -> Result<Config, ConfigError> {
+        if !self.has_storage {
+            return Err(ConfigError::new(
+                "a storage stanza must be specified: storage \"embedded\" { path = \"…\" }",
+            ));
+        }
+        let mut config = self.config;
+        if let Some(duration) = self.default_max_request_duration {
+            for index in self.without_duration {
+                if let Some(listener) = config.listeners.get_mut(index) {
+                    listener.max_request_duration = duration;
+                }
+            }
+        }
+        if config.listeners.is_empty() {
+            return Err(ConfigError::new(
+                "at least one listener stanza must be specified: listener \"tcp\" { … }",
+            ));
+        }
+        let longest = config.max_lease_ttl.or(DEFAULT_LEASE_TTL);
+        if config.default_lease_ttl > longest {
+            let text = format!(
+                "default_lease_ttl: must not be above max_lease_ttl, which is {}",
+                longest.brief()
+            );
+            return Err(match &self.default_lease_place {
+                Some(place) => ConfigError::at(place, text),
+                None => ConfigError::new(text),
+            });
+        }
+        config.check_files()?;
+        Ok(config)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,11 +317,8 @@ mod tests {
             ("audit \"file\" \"a\" {}", 3),
         ] {
             let error = with(text).unwrap_err();
-            assert!(error.contains(&format!("test.hcl:{line}:")), "{error}");
-            assert!(error.contains("can't honour"), "{error}");
+            assert!(error.starts_with(&format!("test.hcl:{line}:")), "{error}");
         }
-        let error = with("log_rotate_bytes = 1000").unwrap_err();
-        assert!(error.contains("test.hcl:3:1: log_rotate_bytes: ") && error.contains("SIGHUP"));
     }
 
     #[test]
@@ -392,15 +388,22 @@ mod tests {
 
     #[test]
     fn harmless_settings_are_warnings_with_their_place() {
-        let config = with("frobnicate = 1\ndisable_mlock = true\nui = true").unwrap();
+        let config = with("frobnicate = 1\ndisable_mlock = false\nui = true\nui = 1").unwrap();
         assert_eq!(
             config.warnings,
             [
                 "unknown or unsupported field frobnicate found in configuration at test.hcl:3:1",
-                "the setting disable_mlock has no effect at test.hcl:4:1",
-                "the setting ui has no effect: there is no web UI yet",
+                "the setting disable_mlock has no effect at test.hcl:4:1: memory isn't locked: \
+                 switch swap off, or encrypt it",
+                "the setting ui has no effect at test.hcl:5:1: there is no web UI yet",
+                "the setting ui has no effect at test.hcl:6:1: there is no web UI yet",
+                "the setting ui stands at test.hcl:5:1 and again at test.hcl:6:1: of values the \
+                 last one counts",
             ]
         );
+        // What asks for what happens anyway is no news.
+        let quiet = "disable_mlock = true\nui = false\nraw_storage_endpoint = \"false\"";
+        assert!(with(quiet).unwrap().warnings.is_empty());
     }
 
     #[test]
@@ -409,13 +412,66 @@ mod tests {
             "log_level = \"hunter2\"",
             "max_lease_ttl = \"hunter2\"",
             "api_addr = [\"hunter2\"]",
-            "pid_file = \"hunter2\"",
+            "pid_file = [\"hunter2\"]",
         ] {
             let error = with(text).unwrap_err();
             assert!(error.contains("test.hcl:3:"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
-        assert!(with("default_lease_ttl = \"2h\"\nmax_lease_ttl = \"1h\"").is_err());
+    }
+
+    #[test]
+    fn a_default_above_its_maximum_is_refused_with_its_line() {
+        for (text, max) in [
+            ("max_lease_ttl = \"1h\"\ndefault_lease_ttl = \"2h\"", "1h"),
+            ("\ndefault_lease_ttl = \"1000h\"", "768h"),
+            ("max_lease_ttl = \"500ms\"\ndefault_lease_ttl = \"1001ms\"", "1s"),
+        ] {
+            let text = format!("{text}\n");
+            let error = with(&text).unwrap_err();
+            let expected = format!(
+                "test.hcl:4:1: default_lease_ttl: must not be above max_lease_ttl, which is {max}"
+            );
+            assert_eq!(error, expected);
+        }
+        // A maximum alone also bounds the default that nobody set.
+        assert!(with("max_lease_ttl = \"1h\"").is_ok());
+        // The last of several files counts.
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a.hcl"), folder.path().join("b.hcl"));
+        std::fs::write(&first, format!("{MINIMAL}default_lease_ttl = \"3000h\"")).unwrap();
+        std::fs::write(&second, "max_lease_ttl = \"4000h\"").unwrap();
+        assert!(Config::read(&[first.clone(), second]).is_ok());
+        assert!(Config::read(&[first]).unwrap_err().to_string().contains("a.hcl:3:1: default_"));
+    }
+
+    #[test]
+    fn durations_are_rounded_up_and_never_to_nothing() {
+        for (text, secs) in [
+            ("\"500ms\"", 1),
+            ("0.9", 1),
+            ("\"1ns\"", 1),
+            ("\"1500ms\"", 2),
+            ("3600", 3600),
+            ("\"1d\"", 86_400),
+        ] {
+            let config = with(&format!("max_lease_ttl = {text}")).unwrap();
+            assert_eq!(config.max_lease_ttl, Ttl::from_secs(secs), "{text}");
+        }
+        for text in [
+            "\"1e3\"",
+            "1e3",
+            "-1",
+            "\"-1s\"",
+            "\"-1ms\"",
+            "\"NaN\"",
+            "9223372037",
+            "\"1w\"",
+            "true",
+        ] {
+            let error = with(&format!("max_lease_ttl = {text}")).unwrap_err();
+            assert!(error.starts_with("test.hcl:3:"), "{text}: {error}");
+        }
     }
 
     #[test]

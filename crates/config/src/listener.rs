@@ -3,6 +3,7 @@
 //! - [`endpoint`]: an address, or a socket file
 //! - [`tls`]: certificates, versions, clients that must have a certificate
 //! - [`forwarding`]: proxies in front
+//! - [`metrics`]: who gets metrics
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -28,6 +29,7 @@
 
 pub mod endpoint;
 pub mod forwarding;
+pub mod metrics;
 pub mod tls;
 
 use strongroom_hcl::Block;
@@ -36,7 +38,9 @@ use strongroom_types::fields::JsonLimits;
 
 pub use self::endpoint::{Endpoint, SocketFile};
 pub use self::forwarding::ForwardingConfig;
+pub use self::metrics::MetricsConfig;
 pub use self::tls::{TlsConfig, TlsVersion};
+use crate::compatibility::{INFLIGHT_REQUESTS, PROFILING, TCP_LISTENER, UNIX_LISTENER};
 use crate::reading::{ConfigError, Section};
 
 /// Where clients connect.
@@ -48,6 +52,8 @@ pub struct ListenerConfig {
     pub tls: Option<TlsConfig>,
     /// Proxies whose word on a client's address is taken.
     pub forwarding: Option<ForwardingConfig>,
+    /// Who gets metrics on it.
+    pub metrics: MetricsConfig,
     /// Bytes of a request's body.
     pub max_request_size: usize,
     /// Bytes of the body of a request to a path that needs no token.
@@ -74,49 +80,6 @@ pub struct ListenerConfig {
     pub http_idle_timeout: Ttl,
 }
 
-/// Settings that restrict or redirect, and aren't built.
-const REFUSED: [&str; 17] = [
-    "tls_acme_domains",
-    "tls_acme_ca_directory",
-    "proxy_protocol_behavior",
-    "proxy_protocol_authorized_addrs",
-    "x_forwarded_for_client_cert_header",
-    "require_request_header",
-    "max_request_json_memory",
-    "max_json_string_value_length",
-    "max_json_object_entry_count",
-    "max_json_array_element_count",
-    "custom_response_headers",
-    "chroot_namespace",
-    "redact_addresses",
-    "redact_cluster_name",
-    "redact_version",
-    "disable_unauthed_rekey_endpoints",
-    "disable_unauthed_generate_root_endpoints",
-];
-/// Accepted and without effect: there is nothing to switch off, or nothing to reach.
-const WITHOUT_EFFECT: [&str; 5] = [
-    "cluster_address",
-    "tls_prefer_server_cipher_suites",
-    "telemetry",
-    "profiling",
-    "inflight_requests_logging",
-];
-/// Beside those of the parts.
-const KNOWN: [&str; 12] = [
-    "max_request_size",
-    "max_unauthenticated_request_size",
-    "max_unauthenticated_request_fields",
-    "max_request_bytes_in_flight",
-    "max_json_depth",
-    "max_request_json_strings",
-    "max_request_duration",
-    "max_connections",
-    "http_read_header_timeout",
-    "http_read_timeout",
-    "http_write_timeout",
-    "http_idle_timeout",
-];
 /// What reads JSON later on follows a nesting of 128.
 const DEEPEST: usize = 100;
 
@@ -127,6 +90,7 @@ impl Default for ListenerConfig {
             endpoint: Endpoint::Tcp("127.0.0.1:8200".to_owned()),
             tls: None,
             forwarding: None,
+            metrics: MetricsConfig::default(),
             max_request_size: 32 << 20,
             max_unauthenticated_request_size: 256 << 10,
             max_unauthenticated_request_fields: 256,
@@ -151,11 +115,10 @@ impl ListenerConfig {
     ) -> Result<Self, ConfigError> {
         let [label] = block.labels;
         let section = Section::new(block.body, file);
-        section.refuse(&REFUSED, "this listener can't honour it yet, and won't run without it")?;
-        section.warn_unknown(&known().collect::<Vec<_>>(), warnings);
         let mut listener = Self::default();
         match label.text.as_str() {
             "tcp" => {
+                TCP_LISTENER.judge(&section, warnings)?;
                 listener.endpoint = endpoint::tcp(&section)?;
                 listener.tls = tls::read(&section, warnings)?;
                 if listener.tls.is_none() && !tls::is_disabled(&section)? {
@@ -166,11 +129,7 @@ impl ListenerConfig {
                 listener.forwarding = forwarding::read(&section)?;
             }
             "unix" => {
-                let may_stay = ["tls_disable", "tls_disable_client_certs"];
-                let rest = tls::KNOWN.into_iter().filter(|name| !may_stay.contains(name));
-                section.refuse(&rest.collect::<Vec<_>>(), "TLS isn't spoken on a socket file")?;
-                let text = "clients of a socket file have no address, and no proxy speaks for them";
-                section.refuse(&forwarding::KNOWN, text)?;
+                UNIX_LISTENER.judge(&section, warnings)?;
                 listener.endpoint = endpoint::unix(&section)?.ok_or_else(|| {
                     let text = "a listener \"unix\" needs an address: address = \"/run/….sock\"";
                     ConfigError::at(&section.place(label), text)
@@ -182,12 +141,20 @@ impl ListenerConfig {
                 return Err(ConfigError::at(&section.place(label), text));
             }
         }
+        listener.metrics = metrics::read(&section, warnings)?;
+        for (name, table) in
+            [("profiling", &PROFILING), ("inflight_requests_logging", &INFLIGHT_REQUESTS)]
+        {
+            for block in section.blocks::<0>(name)? {
+                table.judge(&section.below(block.body), warnings)?;
+            }
+        }
         listener.bounds(&section)?;
         Ok(listener)
     }
 
     fn bounds(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
-        section.size("max_request_size", &mut self.max_request_size)?;
+        section.size_or_default("max_request_size", &mut self.max_request_size)?;
         let (size, fields) = (
             &mut self.max_unauthenticated_request_size,
             &mut self.max_unauthenticated_request_fields,
@@ -195,11 +162,11 @@ impl ListenerConfig {
         section.size("max_unauthenticated_request_size", size)?;
         section.size("max_unauthenticated_request_fields", fields)?;
         section.size("max_request_bytes_in_flight", &mut self.max_request_bytes_in_flight)?;
-        section.size("max_json_depth", &mut self.max_json_depth)?;
+        section.size_or_default("max_json_depth", &mut self.max_json_depth)?;
         if self.max_json_depth > DEEPEST {
             return Err(section.wrong("max_json_depth", format!("must be at most {DEEPEST}")));
         }
-        section.size("max_request_json_strings", &mut self.max_request_json_strings)?;
+        section.size_or_default("max_request_json_strings", &mut self.max_request_json_strings)?;
         let mut connections = 0;
         section.size("max_connections", &mut connections)?;
         self.max_connections = (connections > 0).then_some(connections);
@@ -211,18 +178,13 @@ impl ListenerConfig {
     }
 }
 
-/// All that a listener may have.
-fn known() -> impl Iterator<Item = &'static str> {
-    let parts = endpoint::KNOWN.into_iter().chain(tls::KNOWN).chain(forwarding::KNOWN);
-    parts.chain(KNOWN).chain(WITHOUT_EFFECT)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
     use crate::Config;
+    use crate::compatibility::Treatment;
 
     fn read_as(kind: &str, listener: &str) -> Result<ListenerConfig, String> {
         let text = format!("storage \"inmem\" {{}}\nlistener \"{kind}\" {{\n{listener}\n}}");
@@ -273,20 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn what_restricts_and_is_not_built_is_refused() {
-        for name in REFUSED {
-            for (kind, other) in [("tcp", "tls_disable = true"), ("unix", "address = \"/s\"")] {
-                let error = read_as(kind, &format!("{other}\n{name} = \"x\"")).unwrap_err();
-                assert!(error.contains("t.hcl:4:1") && error.contains(name), "{error}");
-            }
-        }
-    }
-
-    #[test]
     fn every_setting_stands_in_the_book() {
         let page = include_str!("../../../docs/src/reference/listener.md");
-        for name in known().chain(REFUSED) {
-            assert!(page.contains(&format!("`{name}`")), "{name}");
+        for setting in TCP_LISTENER.settings.iter().chain(UNIX_LISTENER.settings) {
+            let is_honoured = setting.treatment == Treatment::Honoured;
+            let name = setting.name;
+            assert!(!is_honoured || page.contains(&format!("`{name}`")), "{name}");
         }
         for name in tls::CIPHER_SUITES {
             assert!(page.contains(&format!("`{name}`")), "{name}");
@@ -300,7 +254,13 @@ mod tests {
         assert_eq!(listener.max_request_size, 1024);
         assert_eq!(listener.max_request_duration, Ttl::from_secs(5));
         assert_eq!(listener.max_connections, None);
-        assert!(read("tls_disable = true\nmax_request_size = 0").is_err());
+        // Zero is the default, as in Vault; less would be no limit.
+        let usual = ListenerConfig::default();
+        let zero = read("tls_disable = true\nmax_request_size = 0\nmax_json_depth = 0").unwrap();
+        assert_eq!((zero.max_request_size, zero.max_json_depth), (usual.max_request_size, 64));
+        assert!(
+            read("tls_disable = true\nmax_request_size = -1").unwrap_err().contains("t.hcl:4:1")
+        );
         assert!(read("tls_disable = true\nmax_connections = 0").is_err());
         let text = "tls_disable = true\nmax_connections = 7\nmax_request_bytes_in_flight = 9\n\
                     http_write_timeout = \"6s\"\nhttp_read_header_timeout = 5\n\

@@ -59,10 +59,13 @@ mod tests {
     use crate::Config;
 
     #[test]
-    fn folders_are_absolute() {
+    fn a_relative_folder_begins_where_the_server_starts() {
         let rest = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
-        let error = Config::parse(&format!("{rest}plugin_directory = \"plugins\""), "t.hcl");
-        assert!(error.unwrap_err().to_string().contains("t.hcl:3:1: plugin_directory: must be"));
+        let read = |text: &str| Config::parse(&format!("{rest}{text}"), "t.hcl").unwrap().plugin;
+        let here = std::env::current_dir().unwrap();
+        let relative = read("plugin_directory = \"plugins\"").directory.unwrap();
+        assert_eq!(relative, here.join("plugins"));
+        assert_eq!(read("plugin_directory = \"\"").directory, None);
     }
 
     #[test]

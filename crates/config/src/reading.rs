@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use strongroom_hcl::{Block, Body, Key, ParseError, Value};
+use strongroom_hcl::{Block, Body, Item, Key, ParseError, Position, Value};
 use strongroom_types::Ttl;
 
 /// Why the configuration can't be used.
@@ -68,6 +68,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
     ConfigError(format!("{} can't be read: {error}", path.display()))
 }
 
+const TEMPLATE: &str = "holds a go-sockaddr template such as {{ GetPrivateIP }}, and this server \
+     evaluates none: write the address itself, or have the file made with it";
+
+/// Whether a text has `{{ … }}` in it, as go-sockaddr's templates have.
+pub fn has_template(text: &str) -> bool {
+    text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"))
+}
+
 /// An object of the configuration, with the name of its file.
 #[derive(Clone, Copy)]
 pub(crate) struct Section<'t> {
@@ -89,7 +97,16 @@ impl<'t> Section<'t> {
     }
 
     pub(crate) fn place(&self, key: &Key) -> Place {
-        Place(format!("{}:{}", self.file, key.position))
+        self.place_at(key.position)
+    }
+
+    pub(crate) fn place_at(&self, position: Position) -> Place {
+        Place(format!("{}:{position}", self.file))
+    }
+
+    /// All that stands in it.
+    pub(crate) fn items(&self) -> &'t [Item] {
+        self.body.items()
     }
 
     /// The labelled blocks of a name.
@@ -117,16 +134,6 @@ impl<'t> Section<'t> {
         let mut on = false;
         self.flag(name, &mut on)?;
         if on { Err(self.wrong(name, why)) } else { Ok(()) }
-    }
-
-    /// Warns of settings that aren't known.
-    pub(crate) fn warn_unknown(&self, known: &[&str], warnings: &mut Vec<String>) {
-        for item in self.body.unknown(known) {
-            let (key, place) = (&item.key.text, self.place(&item.key));
-            let text =
-                format!("unknown or unsupported field {key} found in configuration at {place}");
-            warnings.push(text);
-        }
     }
 
     /// A setting through one of the readers of [`Value`].
@@ -163,6 +170,11 @@ impl<'t> Section<'t> {
         Ok(())
     }
 
+    /// The same, where zero means the default, as Vault's listeners have it.
+    pub(crate) fn size_or_default(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
+        if self.read(name, Value::as_int)? == Some(0) { Ok(()) } else { self.size(name, to) }
+    }
+
     /// Sets `to` if the setting is there: a whole number of at least one.
     pub(crate) fn size(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
         if let Some(number) = self.read(name, Value::as_int)? {
@@ -184,25 +196,39 @@ impl<'t> Section<'t> {
         Ok(())
     }
 
-    /// Sets `to` if the setting is there and not empty: an absolute path.
+    /// Sets `to` if the setting is there and not empty: a path, which begins in the folder that the
+    /// server is started in if it isn't absolute.
     pub(crate) fn path(&self, name: &str, to: &mut Option<PathBuf>) -> Result<(), ConfigError> {
         let mut path = String::new();
         self.text(name, &mut path)?;
         if !path.is_empty() {
-            if !path.starts_with('/') {
-                return Err(self.wrong(name, "must be an absolute path"));
-            }
-            *to = Some(path.into());
+            let path = std::path::absolute(&path).map_err(|_| {
+                self.wrong(name, "must be an absolute path: the current folder can't be found")
+            })?;
+            *to = Some(path);
         }
         Ok(())
     }
 
+    /// Sets `to` if the setting is there: an address. Templates in it aren't evaluated.
+    pub(crate) fn address(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
+        let mut address = to.clone();
+        self.text(name, &mut address)?;
+        if has_template(&address) {
+            return Err(self.wrong(name, TEMPLATE));
+        }
+        *to = address;
+        Ok(())
+    }
+
+    /// Where a setting stands, if it is there.
+    pub(crate) fn place_if_set(&self, name: &str) -> Option<Place> {
+        self.body.attr(name).map(|item| self.place(&item.key))
+    }
+
     /// Where a setting stands.
     pub(crate) fn place_of(&self, name: &str) -> Place {
-        match self.body.attr(name) {
-            Some(item) => self.place(&item.key),
-            None => Place(self.file.to_owned()),
-        }
+        self.place_if_set(name).unwrap_or_else(|| Place(self.file.to_owned()))
     }
 
     /// An error about a setting's value, without the value.

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use strongroom_hcl::Block;
 
+use crate::compatibility::{EMBEDDED_STORAGE, INMEM_STORAGE, STORAGE_KINDS};
 use crate::reading::{ConfigError, Section};
 
 /// Where data lies.
@@ -33,26 +34,6 @@ pub enum StorageConfig {
         cache_bytes: usize,
     },
 }
-
-/// Settings of `raft` that are for more than one node.
-const CLUSTER: [&str; 4] = [
-    "retry_join",
-    "retry_join_as_non_voter",
-    "autopilot_reconcile_interval",
-    "autopilot_redundancy_zone",
-];
-/// Settings of `raft` and `file` that make no difference to one node.
-const WITHOUT_EFFECT: [&str; 9] = [
-    "node_id",
-    "performance_multiplier",
-    "trailing_logs",
-    "snapshot_threshold",
-    "snapshot_interval",
-    "max_entry_size",
-    "max_mount_and_namespace_table_entry_size",
-    "raft_wal",
-    "raft_log_verifier_enabled",
-];
 
 impl StorageConfig {
     /// The name in status answers.
@@ -94,13 +75,12 @@ fn read(
     let [label] = block.labels;
     let section = outer.below(block.body);
     match label.text.as_str() {
-        "inmem" => Ok(StorageConfig::Inmem),
+        "inmem" => {
+            INMEM_STORAGE.judge(&section, warnings)?;
+            Ok(StorageConfig::Inmem)
+        }
         named @ ("embedded" | "file" | "raft") => {
-            let why = "this server runs as a single node and can't join others";
-            section.refuse(&CLUSTER, why)?;
-            let mut known = vec!["path", "cache_bytes"];
-            known.extend(WITHOUT_EFFECT);
-            section.warn_unknown(&known, warnings);
+            EMBEDDED_STORAGE.judge(&section, warnings)?;
             let mut path = String::new();
             section.text("path", &mut path)?;
             if path.is_empty() {
@@ -113,19 +93,15 @@ fn read(
             Ok(StorageConfig::Embedded { path, named, cache_bytes })
         }
         other => {
+            let is_known = STORAGE_KINDS.iter().any(|kind| kind.name == other);
+            let what = if is_known { "this server has no storage" } else { "unknown storage type" };
             let text = format!(
-                "unknown storage type {other:?}; there are \"embedded\" (also as \"file\" and \
-                 single-node \"raft\") and \"inmem\""
+                "{what} {other:?}; there are \"embedded\" (also as \"file\" and single-node \
+                 \"raft\") and \"inmem\""
             );
             Err(ConfigError::at(&outer.place(label), text))
         }
     }
-}
-
-/// All that a storage stanza may have, for the book.
-#[cfg(test)]
-pub(crate) fn names() -> impl Iterator<Item = &'static &'static str> {
-    ["path", "cache_bytes"].iter().chain(&WITHOUT_EFFECT).chain(&CLUSTER)
 }
 
 #[cfg(test)]
@@ -140,7 +116,10 @@ mod tests {
     #[test]
     fn refuses_what_it_cannot_honour_with_the_line() {
         let cases = [
-            ("storage \"consul\" {}", "t.hcl:1:9: unknown storage type \"consul\""),
+            (
+                "storage \"consul\" {}",
+                "t.hcl:1:9: this server has no storage \"consul\"; there are",
+            ),
             ("storage \"raft\" {\n path = \"/d\"\n retry_join {}\n}", "t.hcl:3:2: retry_join"),
             ("storage \"embedded\" {}", "t.hcl:1:9: the storage needs a path"),
             ("storage \"inmem\" {}\nbackend \"inmem\" {}", "only one storage stanza"),
@@ -157,7 +136,8 @@ mod tests {
             let config = read(&format!("backend \"{named}\" {{ path = \"/d\" node_id = \"n\" }}"));
             let config = config.unwrap();
             assert_eq!(config.storage.name(), named);
-            assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+            let text = "the setting node_id has no effect at t.hcl:1:";
+            assert!(config.warnings[0].starts_with(text), "{:?}", config.warnings);
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::error::ParseError;
 use crate::number;
 use crate::tree::{Body, Kind, Value};
 
+/// What [`Value::as_bool_loose`] takes.
+const BOOLEAN: &str = "true or false, or 1 or 0, with quotes or without";
+
 impl Value {
     /// A string. JSON's `null` is the empty string, as HCL 1 reads it.
     pub fn as_str(&self) -> Result<&str, ParseError> {
@@ -37,18 +40,23 @@ impl Value {
     }
 
     /// `true` or `false` as Vault's configuration files have them: also `1` and `0`, and in quotes
-    /// `"true"`, `"TRUE"`, `"True"`, `"t"`, `"T"`, `"1"` and their opposites.
+    /// `"true"`, `"TRUE"`, `"True"`, `"t"`, `"T"`, `"1"` and their opposites. An empty text is
+    /// `false`.
     pub fn as_bool_loose(&self) -> Result<bool, ParseError> {
         let text = match &self.kind {
             Kind::Bool(value) => return Ok(*value),
             Kind::String(text) => text,
             Kind::Number(number) => number.literal(),
-            _ => "",
+            Kind::Null => "",
+            _ => return Err(self.must_be(BOOLEAN)),
         };
         match text {
             "true" | "TRUE" | "True" | "t" | "T" | "1" => Ok(true),
-            "false" | "FALSE" | "False" | "f" | "F" | "0" => Ok(false),
-            _ => Err(self.must_be("true or false")),
+            "false" | "FALSE" | "False" | "f" | "F" | "0" | "" => Ok(false),
+            _ if matches!(self.kind, Kind::Number(_)) => {
+                Err(self.mismatch(BOOLEAN, "another number"))
+            }
+            _ => Err(self.mismatch(BOOLEAN, "another text")),
         }
     }
 

@@ -5,6 +5,7 @@
 //! - [`listener`]: accepts connections, with TLS or without, within bounds
 //! - [`socket`]: over TCP or a socket file
 //! - [`forwarding`]: who a client is if a proxy speaks for it
+//! - [`metrics_access`]: who gets metrics on a listener
 //! - [`descriptors`]: how many connections that may be
 //! - `connection`: HTTP over one of them; [`watch`]: how long a client may take for what;
 //!   `stream` and `paced` tell the watch what moves
@@ -26,6 +27,7 @@ pub mod descriptors;
 pub mod error;
 pub mod forwarding;
 pub mod listener;
+pub mod metrics_access;
 mod misdirected;
 mod paced;
 pub mod request;
@@ -42,6 +44,7 @@ mod tests;
 pub use body::{Bodies, heaviest};
 pub use forwarding::Forwarding;
 pub use listener::{Limits, Listener, TlsSource};
+pub use metrics_access::MetricsAccess;
 pub use socket::Socket;
 pub use watch::Timeouts;
 

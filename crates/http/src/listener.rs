@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::{Bodies, heaviest};
 use crate::forwarding::Forwarding;
+use crate::metrics_access::MetricsAccess;
 use crate::socket::{Socket, Stream};
 use crate::watch::Timeouts;
 use crate::{Body, ConnectionContext, connection, misdirected};
@@ -73,13 +74,14 @@ pub trait TlsSource: Send + Sync + 'static {
 /// A bound socket.
 pub struct Listener {
     socket: Socket,
-    serving: Arc<Serving>,
+    serving: Serving,
 }
 
 /// What every connection of a listener has in common.
 struct Serving {
     tls: Option<Arc<dyn TlsSource>>,
     forwarding: Option<Forwarding>,
+    metrics: MetricsAccess,
     limits: Arc<Limits>,
 }
 
@@ -92,13 +94,21 @@ impl Listener {
         limits: Limits,
     ) -> Self {
         let limits = Arc::new(limits);
-        let serving = Arc::new(Serving { tls, forwarding, limits });
-        Self { socket: socket.into(), serving }
+        let metrics = MetricsAccess::default();
+        Self { socket: socket.into(), serving: Serving { tls, forwarding, metrics, limits } }
+    }
+
+    /// With rules for metrics.
+    #[must_use]
+    pub fn with_metrics_access(mut self, metrics: MetricsAccess) -> Self {
+        self.serving.metrics = metrics;
+        self
     }
 
     /// Serves until told to stop, then lets requests being answered finish.
     pub async fn serve(self, core: Core, stop: CancellationToken) {
         let Self { socket, serving } = self;
+        let serving = Arc::new(serving);
         let connections = TaskTracker::new();
         let places = Arc::new(Semaphore::new(serving.limits.max_connections));
         loop {
@@ -184,7 +194,13 @@ impl Serving {
             (_, peer) => peer,
         };
         let context = ConnectionContext { client, ..context };
-        crate::handle(core, &self.limits, request, context).await
+        if !self.metrics.has_rules() {
+            return crate::handle(core, &self.limits, request, context).await;
+        }
+        match self.metrics.apply(core, request, self.limits.max_form_fields) {
+            Ok(request) => crate::handle(core, &self.limits, request, context).await,
+            Err(answered) => answered,
+        }
     }
 }
 

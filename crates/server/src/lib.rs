@@ -23,10 +23,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_config::{Config, Endpoint, ListenerConfig};
+use strongroom_config::{Config, DEFAULT_LEASE_TTL, Endpoint, ListenerConfig};
 use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
 use strongroom_http::{
-    Bodies, Forwarding, Limits, Listener, Socket, Timeouts, TlsSource, descriptors, heaviest,
+    Bodies, Forwarding, Limits, Listener, MetricsAccess, Socket, Timeouts, TlsSource, descriptors,
+    heaviest,
 };
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
@@ -126,7 +127,6 @@ impl fmt::Display for Address {
 const FOLD: Duration = Duration::from_secs(1);
 /// What a timeout of zero stands for.
 const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
-const DEFAULT_LEASE: Ttl = Ttl::from_secs(768 * 3600);
 
 impl Server {
     /// From here on the memory of this process is closed to others of its user, and no core is
@@ -152,7 +152,8 @@ impl Server {
             addresses.push(address);
             let tls = tls.map(|source| source as Arc<dyn TlsSource>);
             let limits = limits(listener, files, config.listeners.len());
-            bound.push(Listener::new(socket, tls, forwarding(listener), limits));
+            let listening = Listener::new(socket, tls, forwarding(listener), limits);
+            bound.push(listening.with_metrics_access(metrics_access(listener)));
         }
         let engines = Engines::new(&options);
         let engines = Arc::new(engines.map_err(|error| StartError::Plugins(error.details()))?);
@@ -172,7 +173,7 @@ impl Server {
         tasks.spawn(async move {
             loop {
                 tokio::select! {
-                    () = clock.sleep(FOLD) => exporter.fold(),
+                    () = clock.sleep(FOLD) => exporter.fold(clock.now()),
                     () = folding.cancelled() => return,
                 }
             }
@@ -270,7 +271,15 @@ async fn bind(
     let failed = |reason| StartError::Listen { address: endpoint.to_string(), reason };
     match endpoint {
         Endpoint::Tcp(address) => {
-            let socket = TcpListener::bind(address).await.map_err(failed)?;
+            let socket = match address.strip_prefix(':') {
+                // As in Go: on all addresses of the machine, in both families if it has both.
+                Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+                    Ok(socket) => Ok(socket),
+                    Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+                },
+                None => TcpListener::bind(address).await,
+            };
+            let socket = socket.map_err(failed)?;
             let address = socket.local_addr().map_err(failed)?;
             Ok((socket.into(), Address::Tcp(address)))
         }
@@ -279,6 +288,16 @@ async fn bind(
             sockets.push(bound);
             Ok((socket.into(), Address::Unix(file.path.clone())))
         }
+    }
+}
+
+fn metrics_access(listener: &ListenerConfig) -> MetricsAccess {
+    let metrics = &listener.metrics;
+    MetricsAccess {
+        unauthenticated: metrics.unauthenticated_access,
+        disallowed: metrics.disallow_metrics,
+        exclusive: metrics.metrics_only,
+        path: metrics.metrics_path.clone(),
     }
 }
 
@@ -330,12 +349,16 @@ fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
 
 fn settings(options: &Options) -> Settings {
     let config = &options.config;
-    let max = config.max_lease_ttl.or(DEFAULT_LEASE);
+    let max = config.max_lease_ttl.or(DEFAULT_LEASE_TTL);
     let longest =
         config.listeners.iter().map(|listener| bound(listener.max_request_duration)).max();
     let usual = Settings::default();
     Settings {
-        lifetimes: Lifetimes { default: config.default_lease_ttl.or(DEFAULT_LEASE).min(max), max },
+        lifetimes: Lifetimes {
+            // Only a default that nobody set is above the maximum: the configuration is checked.
+            default: config.default_lease_ttl.or(DEFAULT_LEASE_TTL).min(max),
+            max,
+        },
         version: options.version.clone(),
         build_date: options.build_date.clone(),
         storage_type: config.storage.name().to_owned(),

@@ -47,9 +47,6 @@ pub struct SocketFile {
     pub group: Option<String>,
 }
 
-pub(super) const KNOWN: [&str; 4] = ["address", "socket_mode", "socket_user", "socket_group"];
-/// What a socket file has and an address has not.
-const SOCKET_ONLY: [&str; 3] = ["socket_mode", "socket_user", "socket_group"];
 /// Only the server's own user connects, until somebody says otherwise.
 const OWN_USER: u32 = 0o600;
 const ALL_PERMISSIONS: u32 = 0o777;
@@ -64,16 +61,20 @@ impl fmt::Display for Endpoint {
 }
 
 pub(super) fn tcp(section: &Section<'_>) -> Result<Endpoint, ConfigError> {
-    section.refuse(&SOCKET_ONLY, "only a listener \"unix\" has one")?;
     let mut address = "127.0.0.1:8200".to_owned();
-    section.text("address", &mut address)?;
+    section.address("address", &mut address)?;
+    let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    if !matches!(port, Some(Ok(_))) {
+        let text = "must be host and port, such as \"127.0.0.1:8200\"";
+        return Err(section.wrong("address", text));
+    }
     Ok(Endpoint::Tcp(address))
 }
 
 /// None if there is no address.
 pub(super) fn unix(section: &Section<'_>) -> Result<Option<Endpoint>, ConfigError> {
     let mut address = String::new();
-    section.text("address", &mut address)?;
+    section.address("address", &mut address)?;
     if address.is_empty() {
         return Ok(None);
     }

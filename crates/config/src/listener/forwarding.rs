@@ -43,7 +43,6 @@ const ADDRESSES: &str = "x_forwarded_for_authorized_addrs";
 const SKIPS: &str = "x_forwarded_for_hop_skips";
 const NOT_AUTHORIZED: &str = "x_forwarded_for_reject_not_authorized";
 const NOT_PRESENT: &str = "x_forwarded_for_reject_not_present";
-pub(super) const KNOWN: [&str; 4] = [ADDRESSES, SKIPS, NOT_AUTHORIZED, NOT_PRESENT];
 
 pub(super) fn read(section: &Section<'_>) -> Result<Option<ForwardingConfig>, ConfigError> {
     let authorized = networks(section)?;

@@ -65,16 +65,38 @@ pub const CIPHER_SUITES: [&str; 9] = [
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
-pub(super) const KNOWN: [&str; 9] = [
-    "tls_disable",
+/// The ChaCha suites by their first names, from before they were registered.
+const OLDER_NAMES: [(&str, &str); 2] = [
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+];
+/// Suites that Vault takes as well, and that are not spoken here: without forward secrecy, without
+/// authenticated encryption, or with a broken cipher.
+const WEAK_SUITES: [&str; 15] = [
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+];
+/// What says nothing without TLS.
+const OF_TLS: [&str; 6] = [
     "tls_cert_file",
     "tls_key_file",
     "tls_min_version",
     "tls_max_version",
     "tls_cipher_suites",
-    "tls_require_and_verify_client_cert",
     "tls_client_ca_file",
-    "tls_disable_client_certs",
 ];
 const VERSIONS: &str = "must be \"tls12\" or \"tls13\"; older versions are broken and not spoken";
 
@@ -86,6 +108,13 @@ pub(super) fn read(
     if is_disabled(section)? {
         let text = "can't be honoured without TLS, and tls_disable is set";
         section.refuse_flag("tls_require_and_verify_client_cert", text)?;
+        for name in OF_TLS {
+            if let Some(place) = section.place_if_set(name) {
+                let text =
+                    format!("the setting {name} has no effect at {place}: tls_disable is set");
+                warnings.push(text);
+            }
+        }
         return Ok(None);
     }
     let (mut cert, mut key) = (String::new(), String::new());
@@ -97,7 +126,7 @@ pub(super) fn read(
         (true, false) => return Err(section.wrong("tls_key_file", "needs tls_cert_file as well")),
         (false, true) => return Err(section.wrong("tls_cert_file", "needs tls_key_file as well")),
     }
-    let min_version = version(section, "tls_min_version", TlsVersion::Tls12)?;
+    let min_version = min_version(section, warnings)?;
     let max_version = version(section, "tls_max_version", TlsVersion::Tls13)?;
     if max_version < min_version {
         return Err(section.wrong("tls_max_version", "must not be below tls_min_version"));
@@ -107,7 +136,7 @@ pub(super) fn read(
         key_file: key.into(),
         min_version,
         max_version,
-        cipher_suites: cipher_suites(section, max_version)?,
+        cipher_suites: cipher_suites(section, max_version, warnings)?,
         client_ca_file: client_ca(section, warnings)?,
     }))
 }
@@ -116,6 +145,23 @@ pub(super) fn is_disabled(section: &Section<'_>) -> Result<bool, ConfigError> {
     let mut disabled = false;
     section.flag("tls_disable", &mut disabled)?;
     Ok(disabled)
+}
+
+/// An older one than is spoken keeps out nobody who gets in here.
+fn min_version(
+    section: &Section<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<TlsVersion, ConfigError> {
+    const NAME: &str = "tls_min_version";
+    if matches!(section.read(NAME, Value::as_str)?, Some("tls10" | "tls11")) {
+        let place = section.place_of(NAME);
+        warnings.push(format!(
+            "the setting {NAME} has no effect at {place}: versions before 1.2 are broken and not \
+             spoken"
+        ));
+        return Ok(TlsVersion::Tls12);
+    }
+    version(section, NAME, TlsVersion::Tls12)
 }
 
 fn version(
@@ -133,19 +179,37 @@ fn version(
 
 /// Names with commas between them. As in Go, TLS 1.3 keeps all of its suites if none of them is
 /// named.
-fn cipher_suites(section: &Section<'_>, max: TlsVersion) -> Result<Vec<String>, ConfigError> {
+fn cipher_suites(
+    section: &Section<'_>,
+    max: TlsVersion,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, ConfigError> {
     const NAME: &str = "tls_cipher_suites";
     let text = section.read(NAME, Value::as_str)?.unwrap_or_default();
-    let mut suites = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        if !CIPHER_SUITES.contains(&name) {
-            let text = format!(
-                "there is no cipher suite {name:?} here; there are {}",
-                CIPHER_SUITES.join(", ")
-            );
+    let (mut suites, mut weak) = (Vec::new(), Vec::new());
+    for given in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let older = OLDER_NAMES.iter().find(|(older, _)| *older == given);
+        let name = older.map_or(given, |(_, name)| *name);
+        if WEAK_SUITES.contains(&name) {
+            weak.push(name);
+        } else if CIPHER_SUITES.contains(&name) {
+            suites.push(name.to_owned());
+        } else {
+            let all = CIPHER_SUITES.join(", ");
+            let text = format!("there is no cipher suite {given:?} here; there are {all}");
             return Err(section.wrong(NAME, text));
         }
-        suites.push(name.to_owned());
+    }
+    if !weak.is_empty() {
+        let weak = weak.join(", ");
+        if suites.is_empty() {
+            let text = format!("all of them are weak and not spoken: {weak}");
+            return Err(section.wrong(NAME, text));
+        }
+        let place = section.place_of(NAME);
+        warnings.push(format!(
+            "parts of the setting {NAME} have no effect at {place}: weak suites are not spoken: {weak}"
+        ));
     }
     let has_older = suites.iter().any(|name| name.starts_with("TLS_ECDHE_"));
     if !suites.is_empty() && !has_older && max == TlsVersion::Tls12 {
@@ -173,13 +237,12 @@ fn client_ca(
         // The machine's own authorities vouch for servers: any of them would let anybody in.
         (Some(true), true) => Err(section.wrong(REQUIRE, format!("needs {FILE}"))),
         (Some(true), false) => Ok(Some(file.into())),
-        (None, false) => {
-            let text = format!("asks no client for a certificate without {REQUIRE} = true");
-            Err(section.wrong(FILE, text))
-        }
-        (Some(false), false) => {
+        (None | Some(false), false) => {
             let place = section.place_of(FILE);
-            warnings.push(format!("the setting {FILE} has no effect at {place}"));
+            warnings.push(format!(
+                "the setting {FILE} has no effect at {place}: clients are asked for a certificate \
+                 only with {REQUIRE} = true"
+            ));
             Ok(None)
         }
         (_, true) => Ok(None),
@@ -214,7 +277,9 @@ mod tests {
             (TlsVersion::Tls13, TlsVersion::Tls13)
         );
         for old in ["tls10", "tls11"] {
-            refused(&format!("tls_min_version = \"{old}\""), 5, "older versions are broken");
+            let (tls, warnings) = read(&format!("tls_min_version = \"{old}\"")).unwrap();
+            assert_eq!(tls.min_version, TlsVersion::Tls12);
+            assert!(warnings[0].contains("tls_min_version has no effect at t.hcl:5:1"));
             refused(&format!("tls_max_version = \"{old}\""), 5, "older versions are broken");
         }
         let upside_down = "tls_min_version = \"tls13\"\ntls_max_version = \"tls12\"";
@@ -227,10 +292,56 @@ mod tests {
         let read_two = read(&format!("tls_cipher_suites = \"{two}\"")).unwrap().0;
         assert_eq!(read_two.cipher_suites.len(), 2);
         assert!(read("tls_cipher_suites = \"\"").unwrap().0.cipher_suites.is_empty());
+        refused("tls_cipher_suites = \"TLS_X\"", 5, "no cipher suite \"TLS_X\"");
         let weak = "tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\"";
-        refused(weak, 5, "no cipher suite \"TLS_RSA_WITH_AES_128_CBC_SHA\"");
+        refused(weak, 5, "all of them are weak and not spoken: TLS_RSA_WITH_AES_128_CBC_SHA");
+        let some = "TLS_RSA_WITH_AES_128_CBC_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+        let (tls, warnings) = read(&format!("tls_cipher_suites = \"{some}\"")).unwrap();
+        assert_eq!(tls.cipher_suites, ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]);
+        assert!(warnings[0].contains("t.hcl:5:1: weak suites are not spoken: TLS_RSA_"));
         let useless = "tls_cipher_suites = \"TLS_AES_128_GCM_SHA256\"\ntls_max_version = \"tls12\"";
         refused(useless, 5, "none of them is for TLS 1.2");
+    }
+
+    /// As in the file of vault#4368.
+    #[test]
+    fn suites_may_be_named_as_they_were_before_they_were_registered() {
+        let older = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305";
+        let (tls, warnings) = read(&format!("tls_cipher_suites = \"{older}\"")).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(
+            tls.cipher_suites,
+            [
+                "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+                "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+            ]
+        );
+        for (_, name) in OLDER_NAMES {
+            assert!(CIPHER_SUITES.contains(&name), "{name}");
+        }
+        assert!(WEAK_SUITES.iter().all(|name| !CIPHER_SUITES.contains(name)));
+    }
+
+    /// Many posted files have it so: clients may have certificates there, and need none.
+    #[test]
+    fn an_authority_for_certificates_that_nobody_asks_for_is_a_warning() {
+        for more in ["", "tls_require_and_verify_client_cert = false\n"] {
+            let (tls, warnings) = read(&format!("{more}tls_client_ca_file = \"ca.pem\"")).unwrap();
+            assert_eq!(tls.client_ca_file, None);
+            let line = if more.is_empty() { 5 } else { 6 };
+            let text = format!("tls_client_ca_file has no effect at t.hcl:{line}:1: clients are");
+            assert!(warnings.len() == 1 && warnings[0].contains(&text), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_without_tls_is_a_warning() {
+        let text =
+            format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\n{CERT}tls_disable = \"1\"\n}}");
+        let config = Config::parse(&text, "t.hcl").unwrap();
+        assert!(config.listeners[0].tls.is_none());
+        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+        assert!(config.warnings[0].contains("tls_cert_file has no effect at t.hcl:3:1"));
     }
 
     #[test]
@@ -238,7 +349,6 @@ mod tests {
         let both = "tls_require_and_verify_client_cert = true\ntls_client_ca_file = \"a\"\n";
         assert_eq!(read(both).unwrap().0.client_ca_file, Some(PathBuf::from("a")));
         refused("tls_require_and_verify_client_cert = true", 5, "needs tls_client_ca_file");
-        refused("tls_client_ca_file = \"a\"", 5, "asks no client");
         refused(&format!("{both}tls_disable_client_certs = true"), 7, "excludes");
         let never = "tls_require_and_verify_client_cert = false\ntls_client_ca_file = \"a\"";
         let (tls, warnings) = read(never).unwrap();

@@ -63,10 +63,15 @@ fn booleans() {
         Value::as_bool_loose,
         &[("a = true", true)],
         &[
-            ("a = 2", "1:5: must be true or false, not a number"),
-            ("a = \"yes\"", "1:5: must be true or false, not a string"),
-            ("a = \"\"", "1:5: must be true or false, not a string"),
-            ("{\"a\": null}", "1:7: must be true or false, not null"),
+            (
+                "a = 2",
+                "1:5: must be true or false, or 1 or 0, with quotes or without, not another number",
+            ),
+            (
+                "a = \"yes\"",
+                "1:5: must be true or false, or 1 or 0, with quotes or without, not another text",
+            ),
+            ("a = []", "1:5: must be true or false, or 1 or 0, with quotes or without, not a list"),
         ],
     );
 }

@@ -7,6 +7,8 @@ mod files;
 #[cfg(test)]
 mod listeners;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 mod process;

@@ -20,7 +20,7 @@ use strongroom_server::{Options, Running};
 use strongroom_telemetry::Exporter;
 use strongroom_telemetry::log::{self, LevelHandle};
 use strongroom_telemetry::log_file::LogFile;
-use strongroom_types::{Secret, SystemClock};
+use strongroom_types::{Clock, Secret, SystemClock};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, expect_count};
@@ -91,7 +91,8 @@ impl Server {
         self.dev |= self.dev_tls;
         let mut config = settings::read(&self, &context.environment).map_err(Failure::local)?;
         let (log_file, level) = logging(&config)?;
-        let exporter = Exporter::install().map_err(|error| Failure::local(error.to_string()))?;
+        let exporter = Exporter::install(SystemClock.now());
+        let exporter = exporter.map_err(|error| Failure::local(error.to_string()))?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }

@@ -71,6 +71,11 @@ fn dev(flags: &Server, environment: &Environment) -> Result<Config, String> {
 fn apply(environment: &Environment, config: &mut Config) -> Result<(), String> {
     let address = environment.setting("API_ADDR").or_else(|| environment.setting("REDIRECT_ADDR"));
     if let Some(address) = address {
+        if strongroom_config::has_template(&address) {
+            return Err("VAULT_API_ADDR holds a go-sockaddr template, and this server evaluates \
+                        none: write the address itself"
+                .to_owned());
+        }
         config.api_addr = address;
     }
     if let StorageConfig::Embedded { path, named, .. } = &mut config.storage

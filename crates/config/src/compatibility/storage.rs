@@ -1,0 +1,168 @@
+//! `storage`, and the kinds of `storage`, `seal` and `service_registration`.
+
+use super::Origin::{Both, OpenBao, Own, Vault};
+use super::{Origin, SettingTable, honoured, ignored, refused};
+
+const SINGLE_NODE: &str = "this server runs as a single node";
+const CLUSTER: &str = "this server runs as a single node and can't join others";
+const NO_RAFT_LOG: &str = "the store has no Raft log";
+const OWN_BOUNDS: &str = "the store has bounds of its own: 4 KiB a key, 2 MiB a value";
+const AT_THE_TOP: &str = "it is api_addr, at the top of the file";
+
+/// `embedded`, `file`, and `raft` with one node.
+pub const EMBEDDED_STORAGE: SettingTable = SettingTable {
+    title: "`storage \"raft\"`, `storage \"file\"` and `storage \"embedded\"`",
+    around: ["listener \"tcp\" { tls_disable = true }\nstorage \"raft\" {\npath = \"/d\"\n", "\n}"],
+    settings: &[
+        honoured(Both, "path", "path = \"/d\""),
+        honoured(Own, "cache_bytes", "cache_bytes = 1048576"),
+        ignored(Both, "node_id", "node_id = \"a\"", SINGLE_NODE),
+        ignored(Both, "performance_multiplier", "performance_multiplier = 1", SINGLE_NODE),
+        ignored(Both, "trailing_logs", "trailing_logs = 10000", NO_RAFT_LOG),
+        ignored(Both, "snapshot_threshold", "snapshot_threshold = 8192", NO_RAFT_LOG),
+        ignored(Both, "snapshot_interval", "snapshot_interval = 120", NO_RAFT_LOG),
+        ignored(Both, "max_entry_size", "max_entry_size = 1048576", OWN_BOUNDS),
+        ignored(
+            Vault,
+            "max_mount_and_namespace_table_entry_size",
+            "max_mount_and_namespace_table_entry_size = 1048576",
+            OWN_BOUNDS,
+        ),
+        ignored(OpenBao, "max_transaction_size", "max_transaction_size = 8388608", OWN_BOUNDS),
+        ignored(Vault, "raft_wal", "raft_wal = \"true\"", NO_RAFT_LOG),
+        ignored(
+            Vault,
+            "raft_log_verifier_enabled",
+            "raft_log_verifier_enabled = \"true\"",
+            NO_RAFT_LOG,
+        ),
+        ignored(
+            Vault,
+            "raft_log_verification_interval",
+            "raft_log_verification_interval = \"60s\"",
+            NO_RAFT_LOG,
+        ),
+        ignored(
+            Both,
+            "autopilot_reconcile_interval",
+            "autopilot_reconcile_interval = \"10s\"",
+            SINGLE_NODE,
+        ),
+        ignored(
+            Both,
+            "autopilot_update_interval",
+            "autopilot_update_interval = \"2s\"",
+            SINGLE_NODE,
+        ),
+        ignored(
+            Vault,
+            "autopilot_upgrade_version",
+            "autopilot_upgrade_version = \"1\"",
+            SINGLE_NODE,
+        ),
+        ignored(
+            Vault,
+            "autopilot_redundancy_zone",
+            "autopilot_redundancy_zone = \"a\"",
+            SINGLE_NODE,
+        ),
+        ignored(Both, "redirect_addr", "redirect_addr = \"https://x\"", AT_THE_TOP),
+        ignored(Both, "advertise_addr", "advertise_addr = \"https://x\"", AT_THE_TOP),
+        ignored(Both, "cluster_addr", "cluster_addr = \"https://x\"", SINGLE_NODE),
+        ignored(Both, "disable_clustering", "disable_clustering = \"false\"", SINGLE_NODE)
+            .as_is(&["true"]),
+        ignored(Both, "ha_enabled", "ha_enabled = \"true\"", SINGLE_NODE),
+        refused(Both, "retry_join", "retry_join { leader_api_addr = \"https://x\" }", CLUSTER),
+        refused(Both, "retry_join_as_non_voter", "retry_join_as_non_voter = true", CLUSTER),
+    ],
+};
+
+pub const INMEM_STORAGE: SettingTable = SettingTable {
+    title: "`storage \"inmem\"`",
+    around: ["listener \"tcp\" { tls_disable = true }\nstorage \"inmem\" {\n", "\n}"],
+    settings: &[
+        ignored(Both, "redirect_addr", "redirect_addr = \"https://x\"", AT_THE_TOP),
+        ignored(Both, "advertise_addr", "advertise_addr = \"https://x\"", AT_THE_TOP),
+        ignored(Both, "cluster_addr", "cluster_addr = \"https://x\"", SINGLE_NODE),
+        ignored(Both, "disable_clustering", "disable_clustering = \"false\"", SINGLE_NODE)
+            .as_is(&["true"]),
+        ignored(Both, "max_value_size", "max_value_size = 1048576", OWN_BOUNDS),
+    ],
+};
+
+/// A kind of a block, and what becomes of it.
+pub struct BlockKind {
+    pub name: &'static str,
+    pub origin: Origin,
+    pub is_built: bool,
+}
+
+const fn built(origin: Origin, name: &'static str) -> BlockKind {
+    BlockKind { name, origin, is_built: true }
+}
+
+const fn unbuilt(origin: Origin, name: &'static str) -> BlockKind {
+    BlockKind { name, origin, is_built: false }
+}
+
+/// What can stand behind `storage`.
+pub const STORAGE_KINDS: &[BlockKind] = &[
+    built(Own, "embedded"),
+    built(Both, "raft"),
+    built(Both, "file"),
+    built(Both, "inmem"),
+    unbuilt(Both, "inmem_ha"),
+    unbuilt(Both, "inmem_transactional"),
+    unbuilt(Both, "inmem_transactional_ha"),
+    unbuilt(Both, "file_transactional"),
+    unbuilt(Both, "postgresql"),
+    unbuilt(Vault, "aerospike"),
+    unbuilt(Vault, "alicloudoss"),
+    unbuilt(Vault, "azure"),
+    unbuilt(Vault, "cassandra"),
+    unbuilt(Vault, "cockroachdb"),
+    unbuilt(Vault, "consul"),
+    unbuilt(Vault, "couchdb"),
+    unbuilt(Vault, "dynamodb"),
+    unbuilt(Vault, "etcd"),
+    unbuilt(Vault, "foundationdb"),
+    unbuilt(Vault, "gcs"),
+    unbuilt(Vault, "manta"),
+    unbuilt(Vault, "mssql"),
+    unbuilt(Vault, "mysql"),
+    unbuilt(Vault, "oci"),
+    unbuilt(Vault, "s3"),
+    unbuilt(Vault, "spanner"),
+    unbuilt(Vault, "swift"),
+    unbuilt(Vault, "zookeeper"),
+];
+
+/// What can stand behind `seal`.
+pub const SEAL_KINDS: &[BlockKind] = &[
+    built(Both, "shamir"),
+    unbuilt(Both, "alicloudkms"),
+    unbuilt(Both, "awskms"),
+    unbuilt(Both, "azurekeyvault"),
+    unbuilt(Both, "gcpckms"),
+    unbuilt(OpenBao, "kmip"),
+    unbuilt(Both, "ocikms"),
+    unbuilt(OpenBao, "ovhcloud"),
+    unbuilt(Both, "pkcs11"),
+    unbuilt(OpenBao, "static"),
+    unbuilt(OpenBao, "tcloudpublic"),
+    unbuilt(Both, "transit"),
+];
+
+/// What can stand behind `service_registration`. None is built, and none is needed to start.
+pub const REGISTRATION_KINDS: &[(&str, &str)] = &[
+    (
+        "kubernetes",
+        "pods get no labels such as vault-active, so that a service which selects by them has no \
+         pod: select by the name of the application",
+    ),
+    (
+        "consul",
+        "the server isn't registered in Consul, so that the names active.vault and vault aren't \
+         found there: name its address",
+    ),
+];

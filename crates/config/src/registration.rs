@@ -1,0 +1,41 @@
+//! `service_registration`: isn't built, and what follows from it is said.
+
+use crate::compatibility::REGISTRATION_KINDS;
+use crate::reading::{ConfigError, Section};
+
+pub(crate) fn judge(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    for block in section.blocks::<1>("service_registration")? {
+        let [kind] = block.labels;
+        let place = section.place(kind);
+        let known = REGISTRATION_KINDS.iter().find(|(name, _)| *name == kind.text);
+        let follows = known.map_or("there is none of that kind", |(_, follows)| *follows);
+        warnings.push(format!(
+            "the setting service_registration {:?} has no effect at {place}: {follows}",
+            kind.text
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    #[test]
+    fn the_warning_says_what_follows() {
+        for (kind, follows) in [
+            ("kubernetes", "no pod"),
+            ("consul", "active.vault"),
+            ("zeroconf", "none of that kind"),
+        ] {
+            let text = format!(
+                "storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n\
+                 service_registration \"{kind}\" {{}}"
+            );
+            let warnings = Config::parse(&text, "t.hcl").unwrap().warnings;
+            assert_eq!(warnings.len(), 1);
+            let text = &warnings[0];
+            assert!(text.contains("at t.hcl:3:22: ") && text.contains(follows), "{text}");
+        }
+    }
+}

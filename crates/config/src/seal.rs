@@ -1,0 +1,72 @@
+//! `seal`: the Shamir seal is the only one, and needs no stanza.
+
+use strongroom_hcl::Value;
+
+use crate::compatibility::SEAL_KINDS;
+use crate::reading::{ConfigError, Section};
+
+/// `kms` and `hsm` are older names.
+const NAMES: [&str; 3] = ["seal", "kms", "hsm"];
+
+/// Refuses a seal that isn't built. One that is disabled asks for nothing.
+pub(crate) fn judge(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    for name in NAMES {
+        for block in section.blocks::<1>(name)? {
+            let [kind] = block.labels;
+            let place = section.place(kind);
+            let mut is_disabled = false;
+            let inside = section.below(block.body);
+            if inside.read("disabled", Value::as_text).is_ok() {
+                inside.flag("disabled", &mut is_disabled)?;
+            }
+            let is_built = SEAL_KINDS.iter().any(|known| known.is_built && known.name == kind.text);
+            if is_disabled || is_built {
+                warnings.push(format!(
+                    "the setting {name} {:?} has no effect at {place}: the Shamir seal needs no stanza",
+                    kind.text
+                ));
+                continue;
+            }
+            let built: Vec<_> =
+                SEAL_KINDS.iter().filter(|known| known.is_built).map(|known| known.name).collect();
+            let text = format!(
+                "{name} {:?}: this server can't be unsealed that way, and there is only {}: unseal \
+                 it with key shares, and take the stanza out",
+                kind.text,
+                built.join(", ")
+            );
+            return Err(ConfigError::at(&place, text));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    fn read(seal: &str) -> Result<Vec<String>, String> {
+        let text =
+            format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n{seal}");
+        let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
+        Ok(config.warnings)
+    }
+
+    #[test]
+    fn a_seal_that_is_not_built_is_refused_and_a_disabled_one_is_not() {
+        for kind in crate::compatibility::SEAL_KINDS.iter().filter(|kind| !kind.is_built) {
+            for name in super::NAMES {
+                let name = format!("{name} \"{}\"", kind.name);
+                let error = read(&format!("{name} {{ key = \"hunter2\" }}")).unwrap_err();
+                assert!(error.starts_with("t.hcl:3:") && error.contains("shamir"), "{error}");
+                assert!(!error.contains("hunter2"));
+                for off in ["true", "\"true\"", "1"] {
+                    let warnings = read(&format!("{name} {{ disabled = {off} }}")).unwrap();
+                    assert!(warnings[0].contains("has no effect at t.hcl:3:"), "{warnings:?}");
+                }
+            }
+        }
+        assert!(read("seal \"shamir\" {}").unwrap()[0].contains("needs no stanza"));
+        assert!(read("seal \"unheard-of\" {}").unwrap_err().starts_with("t.hcl:3:"));
+    }
+}
