@@ -225,9 +225,9 @@ impl Core {
         self.reset_unsealing();
         open.seal_begun();
         let clock = &self.0.parts.clock;
-        open.requests.close();
+        open.awaited.close();
         tokio::select! {
-            () = open.requests.wait() => {}
+            () = open.awaited.wait() => {}
             () = clock.sleep(LAST_REQUESTS) => {
                 tracing::warn!("requests did not end in time and are cut off by the seal");
             }

@@ -58,6 +58,9 @@ pub struct Unsealed {
     /// Requests being answered. They run to their end even when the client has gone: what was
     /// begun outside is finished or undone.
     pub(crate) requests: TaskTracker,
+    /// Those among them that a seal waits for: with a valid token. What anybody can send and let
+    /// hang, as logins are, must not hold up a seal.
+    pub(crate) awaited: TaskTracker,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -182,6 +185,7 @@ impl Unsealed {
             refusals,
             sealing: watch::Sender::new(Sealing::No),
             requests: TaskTracker::new(),
+            awaited: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

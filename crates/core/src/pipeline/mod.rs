@@ -84,11 +84,14 @@ pub(crate) async fn through(
     routed.headers = headers::passed(&open, &routed).await?;
     // They hold the token, and what else came with them off the wire.
     routed.request.headers = Headers::default();
+    // Held to the end with a valid token; with another only until that is known.
+    let awaited = routed.request.token.is_some().then(|| open.awaited.token());
     let caller = authenticate::authenticate(&open, &routed).await;
     let caller = caller.map_err(|error| wrapping::spent_meanwhile(&routed, error))?;
     if caller.is_some() && !routed.open_to_all {
         permit.authenticated();
     }
+    let _awaited = awaited.filter(|_| caller.is_some());
     let last = caller.as_ref().filter(|caller| caller.last_use);
     let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
     let order = wrapping::Order::of(&routed, caller.as_ref());

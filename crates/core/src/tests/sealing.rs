@@ -222,6 +222,34 @@ async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
     assert!(bench.core.is_sealed());
 }
 
+/// Nobody needs a token to let a login hang.
+#[tokio::test]
+async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
+    let bench = busy_server().await;
+    bench.door().is_slow(true);
+    let core = bench.core.clone();
+    let hanging = TaskTracker::new().spawn(async move {
+        let request = crate::Request {
+            verb: Verb::Write,
+            path: "auth/door/login/x".to_owned(),
+            fields: strongroom_types::Fields::new(),
+            // One may be sent along, valid or not.
+            token: Some(Secret::from_text("hvs.notAtoken")),
+            headers: crate::Headers::default(),
+            connection: None,
+        };
+        super::bench::handle(&core, request).await
+    });
+    bench.settle().await;
+    let open = bench.core.open().unwrap();
+    assert_eq!(open.requests.len(), 1, "it hangs");
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(open.barrier.is_closed(), "the seal waits for the login");
+    bench.door().go_on();
+    assert!(hanging.await.unwrap().is_err());
+}
+
 #[tokio::test]
 async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refused() {
     let mut bench = busy_server().await;
