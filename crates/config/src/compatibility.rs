@@ -118,7 +118,7 @@ impl Setting {
             let both = (parse_bool(text), parse_bool(value));
             text == *value || matches!(both, (Some(one), Some(other)) if one == other)
         };
-        self.as_is.iter().any(|value| same(value))
+        self.as_is.iter().any(same)
     }
 }
 

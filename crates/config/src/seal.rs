@@ -1,7 +1,5 @@
 //! `seal`: the Shamir seal is the only one, and needs no stanza.
 
-use strongroom_hcl::Value;
-
 use crate::compatibility::SEAL_KINDS;
 use crate::reading::{ConfigError, Section};
 
@@ -16,9 +14,7 @@ pub(crate) fn judge(section: &Section<'_>, warnings: &mut Vec<String>) -> Result
             let place = section.place(kind);
             let mut is_disabled = false;
             let inside = section.below(block.body);
-            if inside.read("disabled", Value::as_text).is_ok() {
-                inside.flag("disabled", &mut is_disabled)?;
-            }
+            inside.flag("disabled", &mut is_disabled)?;
             let is_built = SEAL_KINDS.iter().any(|known| known.is_built && known.name == kind.text);
             if is_disabled || is_built {
                 warnings.push(format!(

@@ -233,9 +233,7 @@ impl InstanceStorage {
             Barrier::Storage(strongroom_storage::Error::Precondition { key }) => {
                 return StorageError::Precondition(own(key));
             }
-            Barrier::Tampered { key, reason } => {
-                Barrier::Tampered { key: own(key), reason: *reason }
-            }
+            Barrier::Tampered { key, reason } => Barrier::Tampered { key: own(key), reason },
             Barrier::TooLarge { key } => Barrier::TooLarge { key: own(key) },
             Barrier::Unserialisable { key } => Barrier::Unserialisable { key: own(key) },
             other => other.clone(),
