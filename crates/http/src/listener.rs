@@ -199,7 +199,7 @@ impl Serving {
         }
         match self.metrics.apply(core, request, self.limits.max_form_fields) {
             Ok(request) => crate::handle(core, &self.limits, request, context).await,
-            Err(answered) => answered,
+            Err(answered) => *answered,
         }
     }
 }

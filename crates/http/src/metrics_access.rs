@@ -35,24 +35,26 @@ impl MetricsAccess {
         core: &Core,
         mut request: Request<B>,
         max_fields: usize,
-    ) -> Result<Request<B>, Response<Body>> {
+    ) -> Result<Request<B>, Box<Response<Body>>> {
         let own_path = self.path.as_deref().filter(|_| self.exclusive);
         let is_metrics = match own_path {
             Some(path) => request.uri().path() == path,
             None => is_metrics(request.uri()),
         };
         if is_metrics && self.disallowed {
-            return Err(refused(StatusCode::FORBIDDEN, "this listener doesn't give metrics"));
+            let answer = refused(StatusCode::FORBIDDEN, "this listener doesn't give metrics");
+            return Err(Box::new(answer));
         }
         if !is_metrics {
             return if self.exclusive {
-                Err(refused(StatusCode::NOT_FOUND, "this listener gives metrics only"))
+                let answer = refused(StatusCode::NOT_FOUND, "this listener gives metrics only");
+                Err(Box::new(answer))
             } else {
                 Ok(request)
             };
         }
         if self.unauthenticated {
-            return Err(unauthenticated(core, &request, max_fields));
+            return Err(Box::new(unauthenticated(core, &request, max_fields)));
         }
         if own_path.is_some() {
             *request.uri_mut() = moved(request.uri());
