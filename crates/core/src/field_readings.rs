@@ -122,6 +122,7 @@ mod tests {
         "description",
         "display_name",
         "entity_alias",
+        "format",
         "id",
         "identity_token_key",
         "lease_id",

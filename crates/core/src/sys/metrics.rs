@@ -38,15 +38,17 @@ impl Core {
 }
 
 const PROMETHEUS: &str = "prometheus";
+const UNKNOWN_FORMAT: &str =
+    "metric response format unknown: leave it out for JSON, or ask for \"prometheus\"";
 
 /// The figures in a format, else in the one that is accepted, else in JSON. An unknown format is
-/// refused as Vault refuses it: in plain text.
+/// refused as Vault refuses it, in plain text, but for the value, which is not repeated.
 fn figures(exporter: &Exporter, format: &str, accept: &[String]) -> Answer {
     let format = if format.is_empty() && accepts_prometheus(accept) { PROMETHEUS } else { format };
     let (status, body, content_type) = match format {
         "" => (200, exporter.to_json(), "application/json"),
         PROMETHEUS => (200, exporter.render(), "text/plain; version=0.0.4"),
-        _ => (400, format!("metric response format {format:?} unknown"), "text/plain"),
+        _ => (400, UNKNOWN_FORMAT.to_owned(), "text/plain"),
     };
     Answer::Bare { status, body: body.into_bytes(), content_type }
 }
@@ -83,8 +85,7 @@ mod tests {
             };
             assert_eq!((status, content_type), (wanted_status, wanted_type), "{format} {accept:?}");
             if status == 400 {
-                let text = format!("metric response format {format:?} unknown");
-                assert_eq!(body, text.as_bytes());
+                assert_eq!(body, UNKNOWN_FORMAT.as_bytes());
             }
         }
     }

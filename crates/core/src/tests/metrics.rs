@@ -29,5 +29,5 @@ async fn metrics_are_json_unless_the_request_or_its_header_asks_for_prometheus()
     }
     let (status, content_type, body) = asked(&bench, r#"{"format":"xml"}"#, &openmetrics).await;
     assert_eq!((status, content_type), (400, "text/plain"));
-    assert_eq!(body, "metric response format \"xml\" unknown");
+    assert!(body.starts_with("metric response format unknown"), "{body}");
 }

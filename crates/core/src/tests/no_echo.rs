@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Bench;
 use crate::endpoint::Endpoint;
-use crate::request::Verb;
+use crate::request::{Answer, Verb};
 
 /// Stands for a secret that somebody put into the wrong field. In upper and lower case, since some
 /// fields are folded.
@@ -96,6 +96,8 @@ async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTree
                 tried.insert(spec.name);
                 let body = format!(r#"{{"{}":{form}}}"#, spec.name);
                 let said = match bench.send(*verb, &path, &bench.root, &body).await {
+                    // Metrics, as text or JSON.
+                    Ok(Answer::Bare { body, .. }) => vec![String::from_utf8(body).unwrap()],
                     Ok(answer) => super::bench::got(answer).warnings,
                     Err(error) => {
                         let kind = error.kind();
