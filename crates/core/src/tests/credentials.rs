@@ -265,7 +265,7 @@ async fn cve_2026_42186_a_mount_that_goes_undoes_first_what_has_no_lease() {
     let bench = Bench::new().await.with_credentials().await;
     bench.outside.set(Mood::Mute);
     bench.fails(Verb::Read, "out/creds/dev", "").await;
-    bench.outside.set(Mood::Well);
+    bench.outside.set(Mood::KeepsAll);
     assert_eq!(bench.outside.alive(), 1);
     let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
     let time = async {
@@ -278,6 +278,7 @@ async fn cve_2026_42186_a_mount_that_goes_undoes_first_what_has_no_lease() {
     let told = answer.unwrap_err().to_string();
     assert!(told.contains("still being undone"), "{told}");
     assert!(bench.read("sys/mounts").await.data.contains("out/"), "it stays until then");
+    bench.outside.set(Mood::Well);
     for _ in 0..300 {
         bench.pass(1).await;
     }
