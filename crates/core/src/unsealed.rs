@@ -58,8 +58,9 @@ pub struct Unsealed {
     /// Requests being answered. They run to their end even when the client has gone: what was
     /// begun outside is finished or undone.
     pub(crate) requests: TaskTracker,
-    /// Those among them that a seal waits for: with a valid token. What anybody can send and let
-    /// hang, as logins are, must not hold up a seal.
+    /// What a seal waits for: requests with a valid token, and the work that outlives a request (see
+    /// [`Unsealed::to_the_end`]). What anybody can send and let hang, as logins are, must not hold up
+    /// a seal.
     pub(crate) awaited: TaskTracker,
     tasks: TaskTracker,
     stop: CancellationToken,

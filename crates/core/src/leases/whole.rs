@@ -11,12 +11,13 @@ use crate::error::Error;
 use crate::unsealed::Unsealed;
 
 impl Unsealed {
-    /// Does some work to its end. Sealing waits for it as for a request.
+    /// Does some work to its end. Sealing waits for it as for a request with a valid token, also when
+    /// its request has gone or has no token: by then something was done outside, or is used up.
     pub(crate) async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let work = self.requests.spawn(work);
+        let work = self.awaited.spawn(work);
         work.await.unwrap_or_else(|_| Err(Error::internal("the work ended without an answer")))
     }
 
@@ -27,7 +28,7 @@ impl Unsealed {
         due: Timestamp,
     ) -> Result<(), strongroom_barrier::Error> {
         let open = self.clone();
-        let work = self.requests.spawn(async move {
+        let work = self.awaited.spawn(async move {
             open.barrier.commit(batch).await?;
             open.keeper.expect(due);
             Ok(())

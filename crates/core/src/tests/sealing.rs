@@ -250,6 +250,32 @@ async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
     assert!(hanging.await.unwrap().is_err());
 }
 
+/// A request that took too long is gone. What it made outside is still to get its lease, or to be taken
+/// back, for which the engine and the barrier are needed.
+#[tokio::test]
+async fn a_seal_waits_for_what_a_dropped_request_left_to_be_finished() {
+    let bench = busy_server().await;
+    let open = bench.core.open().unwrap();
+    let (go_on, held) = tokio::sync::oneshot::channel::<()>();
+    {
+        let work = async move {
+            let _ = held.await;
+            Ok(())
+        };
+        let mut given_up = Box::pin(open.to_the_end(work));
+        let begun =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
+        assert!(begun.is_pending());
+    }
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(bench.core.is_sealed());
+    assert!(!open.barrier.is_closed(), "the seal does not wait for the work");
+    go_on.send(()).unwrap();
+    bench.settle().await;
+    assert!(open.barrier.is_closed());
+}
+
 #[tokio::test]
 async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refused() {
     let mut bench = busy_server().await;
