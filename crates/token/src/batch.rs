@@ -124,7 +124,8 @@ impl Sealer {
 }
 
 impl TokenStore {
-    /// Makes a batch token. Nothing is stored: its parent must be alive whenever it is used.
+    /// Makes a batch token. Nothing is stored: its parent must be alive whenever it is used. With the
+    /// barrier closed none is made.
     pub fn seal_batch(&self, new: NewToken, now: Timestamp) -> Result<Created, Error> {
         let sealed = Sealed {
             parent: new.parent,
@@ -143,6 +144,7 @@ impl TokenStore {
         let id = fits.then(|| self.sealer().seal(plain.expose_secret(), entropy)).flatten();
         let id = id.filter(|id| id.expose_secret().len() <= MAX_BATCH_CHARS);
         let id = id.ok_or(Error::BatchTooLarge)?;
+        self.check_open()?;
         let key = self.key_of(id.expose_secret());
         Ok(Created { id, key, token: sealed.into_token() })
     }
@@ -159,7 +161,11 @@ impl TokenStore {
         id: &str,
         now: Timestamp,
     ) -> Result<Option<Found>, Error> {
-        let Some(plain) = self.sealer().open(id) else { return Ok(None) };
+        let Some(plain) = self.sealer().open(id) else {
+            // With the key out of memory every token looks forged.
+            self.check_open()?;
+            return Ok(None);
+        };
         let Ok(sealed) = serde_json::from_slice::<Sealed>(plain.expose_secret()) else {
             return Ok(None);
         };
@@ -176,6 +182,15 @@ impl TokenStore {
         }
         let key = self.key_of(id);
         Ok(Some(Found { key, token: Arc::new(token), version: Version(0) }))
+    }
+
+    /// Batch tokens meet the barrier nowhere else. To be asked after the key was used: it leaves the
+    /// memory after the barrier was closed.
+    fn check_open(&self) -> Result<(), Error> {
+        match self.view().barrier().is_closed() {
+            true => Err(strongroom_barrier::Error::Sealed.into()),
+            false => Ok(()),
+        }
     }
 }
 

@@ -44,6 +44,22 @@ async fn a_batch_token_ends_with_its_time() {
     assert!(!bench.works(&endless).await, "one that says it never ends is none of ours");
 }
 
+/// A request that is still under way at a seal must not be told that it has a token, or that it has
+/// none: the keys that were put in the place of the real ones say nothing.
+#[tokio::test]
+async fn a_closed_store_makes_no_batch_token_and_judges_none() {
+    let bench = Bench::new().await;
+    let token = sealed(&bench, plain());
+    assert!(bench.works(&token).await);
+    bench.barrier.close();
+    bench.tokens.close();
+    let now = bench.clock.now();
+    let made = bench.tokens.seal_batch(plain(), now).err().unwrap();
+    assert_eq!(made.kind(), ErrorKind::Sealed);
+    let judged = bench.tokens.look_up(token.id.expose_secret(), now).await.unwrap_err();
+    assert_eq!(judged.kind(), ErrorKind::Sealed);
+}
+
 #[tokio::test]
 async fn a_batch_token_ends_with_its_parent_however_that_ends() {
     let bench = Bench::new().await;
