@@ -415,6 +415,9 @@ impl Engine for Backend {
 
     async fn close(&self) {
         self.closing.cancel();
+        // Whoever is still inside keeps this in memory: without what it read, which may be secret.
+        // At a seal storage is closed before, so nothing comes back.
+        self.services.documents.forget_all();
         self.tasks.close();
         self.tasks.wait().await;
     }

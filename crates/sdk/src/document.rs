@@ -227,6 +227,11 @@ impl Documents {
         self.cache.forget(key);
     }
 
+    /// Takes all documents out of memory.
+    pub(crate) fn forget_all(&self) {
+        self.cache.clear();
+    }
+
     async fn write(&self, key: String, batch: StorageBatch) -> Result<(), StorageError> {
         let (storage, cache) = (self.storage.clone(), self.cache.clone());
         let write = self.writes.spawn(async move {

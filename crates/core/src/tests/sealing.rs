@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_barrier::SealConfig;
+use strongroom_sdk::engine;
 use strongroom_storage::memory::Memory;
-use strongroom_types::{ErrorKind, Secret};
+use strongroom_types::{ErrorKind, Namespace, RequestId, Secret};
 use tokio_util::task::TaskTracker;
 
 use super::Bench;
@@ -121,6 +122,40 @@ async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
     bench.outside.go_on();
     assert!(hanging.await.unwrap().is_err());
     assert_eq!(bench.read("kv/a").await.text("x"), "1");
+}
+
+/// Whoever is still inside an engine keeps it in memory: without the documents that it read.
+#[tokio::test]
+async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
+    let bench = busy_server().await;
+    let open = bench.core.open().unwrap();
+    let table = open.mounts.table();
+    let (mounted, _) = table.route("out/config").unwrap();
+    let held = mounted.engine().unwrap().instance().unwrap();
+    let read_config = || async {
+        let request = engine::Request {
+            id: RequestId::parse("read").unwrap(),
+            operation: engine::Operation::Read,
+            path: "config".to_owned(),
+            fields: strongroom_types::Fields::new(),
+            mount: mounted.info.clone(),
+            caller: engine::Caller::default(),
+            connection: None,
+            headers: std::collections::BTreeMap::new(),
+            wrap_ttl: None,
+            lease: None,
+            auth: None,
+            namespace: Namespace::Root,
+            deadline: open.clock().now(),
+        };
+        held.engine.handle(request).await
+    };
+    assert!(read_config().await.is_ok());
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(open.barrier.is_closed());
+    let answer = read_config().await;
+    assert!(answer.is_err(), "it still has the configuration: {answer:?}");
 }
 
 /// Also when the seal itself is cut short.
