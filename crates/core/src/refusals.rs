@@ -109,7 +109,9 @@ impl Refusals {
         let now = self.0.clock.now();
         let mut windows = self.lock();
         let Some(window) = windows.get_mut(refusal as usize) else { return true };
-        if window.ends.is_none_or(|ends| ends <= now) {
+        // One that ends later than it could have begun now is from before the clock was set back: it
+        // would hide all refusals until the clock is there again.
+        if window.ends.is_none_or(|ends| ends <= now || ends > now.plus(WINDOW)) {
             // What the window before left out is logged by its task.
             *window = Window { ends: Some(now.plus(WINDOW)), logged: 0, left_out: window.left_out };
         }
@@ -189,6 +191,31 @@ impl std::fmt::Debug for Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A clock that can be set back. Nobody's time comes.
+    #[derive(Debug)]
+    struct SetClock(Mutex<Timestamp>);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+
+        fn sleep_until(&self, _: Timestamp) -> strongroom_types::clock::BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_hides_no_refusal() {
+        let clock = Arc::new(SetClock(Mutex::new(Timestamp::from_secs(1_000_000))));
+        let refusals = Refusals::new(clock.clone());
+        let logged = || (0..LINES + 5).filter(|_| refusals.may_log(Refusal::Unseal)).count();
+        assert_eq!(logged(), 20);
+        assert_eq!(logged(), 0, "the window is full");
+        *clock.0.lock().unwrap() = Timestamp::from_secs(500_000);
+        assert_eq!(logged(), 20);
+    }
 
     #[test]
     fn a_token_in_a_path_is_not_shown() {
