@@ -1,5 +1,6 @@
 //! [`Core`]: sealed or unsealed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ struct Shared {
     /// Held by whoever opens the barrier or closes it, to the end. To open it the right key shares
     /// are needed, so strangers hold nobody up here, and nobody is refused.
     transition: Semaphore,
+    /// Whether the barrier is being opened: the keys are in memory, and the server is still sealed.
+    opening: AtomicBool,
     /// Requests being answered while sealed, and requests for the server's status.
     requests: TaskTracker,
     /// Unsealing, sealing, and waiting for somebody to ask for the seal. They go on when whoever
@@ -91,6 +94,7 @@ impl Core {
             seal_config: OnceLock::new(),
             turns: Turns::new(16),
             transition: Semaphore::new(1),
+            opening: AtomicBool::new(false),
             requests: TaskTracker::new(),
             changes: TaskTracker::new(),
             meters: Meters::new(),
@@ -160,6 +164,11 @@ impl Core {
     /// Whether the keys are out of memory.
     pub fn is_sealed(&self) -> bool {
         self.0.open.load().is_none()
+    }
+
+    /// Whether a sealed server is about to be unsealed.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.0.opening.load(Ordering::Acquire)
     }
 
     /// What the store was initialised with; none if it wasn't.
@@ -259,6 +268,7 @@ impl Core {
         if !self.is_sealed() {
             return Ok(());
         }
+        let _opening = Opening::begin(&self.0.opening);
         self.reset_unsealing();
         let barrier = root_key.open(barrier_options(&self.0.parts, &self.0.settings)).await?;
         let refusals = self.0.refusals.clone();
@@ -294,6 +304,22 @@ impl Core {
 
     fn unsealing(&self) -> std::sync::MutexGuard<'_, Option<Unsealing>> {
         self.0.unsealing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that the barrier is being opened, until dropped.
+struct Opening<'a>(&'a AtomicBool);
+
+impl<'a> Opening<'a> {
+    fn begin(opening: &'a AtomicBool) -> Self {
+        opening.store(true, Ordering::Release);
+        Self(opening)
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) use authenticate::Caller;
 use route::Routed;
 use strongroom_telemetry::Stopwatch;
 use strongroom_token::TokenKey;
+use strongroom_types::ErrorKind;
 
 use crate::admission::RequestPermit;
 use crate::core::Core;
@@ -59,8 +60,13 @@ async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Res
     }
     let open = match core.open() {
         Ok(open) => open,
-        // What is asked for is the case already.
         Err(_) if admitted.path.as_str() == "sys/seal" && admitted.verb == Verb::Write => {
+            // Who may ask for the seal is known when the tokens can be read.
+            if core.is_opening() {
+                let text = "the server is being unsealed, and can be sealed after that; try again";
+                return Err(Error::plain(ErrorKind::Unavailable, text).retry_after(1));
+            }
+            // What is asked for is the case already.
             return Ok(Answer::Nothing);
         }
         Err(sealed) => return Err(sealed),

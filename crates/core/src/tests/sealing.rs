@@ -346,6 +346,28 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
     hanging.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// The keys are in memory by then, and nobody can be told that they are not.
+#[tokio::test]
+async fn a_seal_is_not_said_to_be_done_while_the_server_is_being_unsealed() {
+    let held = Held::default();
+    let bench = Bench::over(Arc::new(held.clone())).await;
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    bench.write("sys/seal", "").await;
+    held.hold_reads("core/cluster");
+    let (core, share) = (bench.core.clone(), bench.share());
+    let unsealing = TaskTracker::new().spawn(async move { core.unseal(share).await });
+    bench.settle().await;
+    assert!(bench.core.is_sealed(), "it is still being opened");
+    let error = bench.fails(Verb::Write, "sys/seal", "").await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    held.let_go();
+    unsealing.await.unwrap().unwrap();
+    bench.write("sys/seal", "").await;
+    bench.settle().await;
+    assert!(bench.core.is_sealed());
+}
+
 /// An order that nobody waited for to the end is no reason not to hear the next one.
 #[tokio::test]
 async fn sr_2026_02_a_seal_that_was_asked_for_and_given_up_can_be_asked_for_again() {
