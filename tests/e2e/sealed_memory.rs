@@ -22,6 +22,8 @@ const KEY_RING_RECORD: &str = "core/key-ring";
 const RING_HEADER: usize = 5;
 const TERM_HEADER: usize = 20;
 const KEY_BYTES: usize = 32;
+/// Bytes of memory that are read at once: some pages.
+const PIECE: usize = 64 << 10;
 
 /// Key material by what it is.
 type Keys = BTreeMap<&'static str, Vec<u8>>;
@@ -103,11 +105,13 @@ fn occurrences(server: &ServerProcess, keys: &Keys) -> Option<BTreeMap<&'static 
         let (from, to) =
             (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
         let mut part = vec![0; usize::try_from(to - from).unwrap()];
-        // Regions without pages can't be read, and hold nothing.
-        if memory.read_exact_at(&mut part, from).is_err() {
-            continue;
+        // What can't be read is gone by now, and holds nothing. Piece by piece, so that it hides
+        // nothing of the region it was in.
+        for (piece, at) in part.chunks_mut(PIECE).zip((from..).step_by(PIECE)) {
+            if memory.read_exact_at(piece, at).is_ok() {
+                read += piece.len();
+            }
         }
-        read += part.len();
         for (at, byte) in part.iter().enumerate() {
             if begins[usize::from(*byte)] {
                 for (name, _) in keys.iter().filter(|(_, key)| part[at..].starts_with(key)) {
