@@ -9,6 +9,7 @@ use strongroom_crypto::AeadKey;
 use strongroom_storage::{Change, Physical, Precondition, Version};
 use strongroom_types::{Clock, Entropy, ReadCache, Secret, ToTheEnd};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::key_ring::KeyRing;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) keys: ArcSwapOption<Keys>,
     cache: ReadCache<Entry, Error>,
     ring_is_low: Notify,
+    /// Cancelled by closing it.
+    closed: CancellationToken,
     /// Commits whose caller has gone. They run to their end all the same.
     commits: TaskTracker,
 }
@@ -153,6 +156,7 @@ impl Barrier {
             keys: ArcSwapOption::from_pointee(keys),
             cache,
             ring_is_low: Notify::new(),
+            closed: CancellationToken::new(),
             commits: TaskTracker::new(),
         }))
     }
@@ -175,6 +179,7 @@ impl Barrier {
     /// when it ends.
     pub fn close(&self) {
         self.0.keys.store(None);
+        self.0.closed.cancel();
         self.0.cache.clear();
         self.0.ring_is_low.notify_one();
     }
@@ -363,8 +368,17 @@ impl Barrier {
     /// changes at the same time the second contains the first: neither a key nor a reservation is
     /// lost, also where a commit was applied and its answer got lost.
     ///
-    /// Cancel safety: a change that was stored and isn't used yet is found by the next one.
+    /// Cancel safety: a change that was stored and isn't used yet is found by the next one. So it ends
+    /// when the barrier is closed: on a store that hangs it would keep the keys in memory.
     async fn change_key_ring(
+        &self,
+        change: impl Fn(&KeyRing) -> Option<KeyRing>,
+    ) -> Result<(), Error> {
+        let work = self.change_stored_ring(change);
+        self.0.closed.run_until_cancelled(work).await.unwrap_or(Err(Error::Sealed))
+    }
+
+    async fn change_stored_ring(
         &self,
         change: impl Fn(&KeyRing) -> Option<KeyRing>,
     ) -> Result<(), Error> {

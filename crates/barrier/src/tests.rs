@@ -309,6 +309,26 @@ async fn sr_2026_01_a_read_that_hangs_keeps_no_key_and_leaves_no_value_behind_a_
     assert_eq!(barrier.cached_entries(), 0);
 }
 
+/// The store keeps it waiting, before it is read and after it is written.
+#[tokio::test]
+async fn sr_2026_01_a_key_ring_change_that_hangs_keeps_no_key_behind_a_seal() {
+    for holds_reads in [true, false] {
+        let slow = Slow::default();
+        let physical: Arc<dyn Physical> = Arc::new(slow.clone());
+        let shares = initialise(&physical, 1, 1).await;
+        let barrier = unseal(&physical, &shares).await.unwrap();
+        slow.hold_reads(holds_reads);
+        slow.hold_answers(!holds_reads);
+        let mut rotating = Box::pin(barrier.rotate());
+        assert!(poll_once(&mut rotating).await.is_none());
+        let root_key = Arc::downgrade(&barrier.0.keys.load_full().unwrap().root_key);
+        let ring = Arc::downgrade(&barrier.key_ring().unwrap());
+        barrier.close();
+        assert!(matches!(poll_once(&mut rotating).await, Some(Err(Error::Sealed))));
+        assert!(root_key.upgrade().is_none() && ring.upgrade().is_none());
+    }
+}
+
 /// SR-2026-14: the first change is on disk and not in memory yet when the second is made.
 #[tokio::test]
 async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
