@@ -157,6 +157,6 @@ async fn a_batch_token_is_no_longer_than_a_header() {
     assert!(token.id.expose_secret().len() <= MAX_BATCH_CHARS && bench.works(&token).await);
     for bytes in [7_000, 1 << 20] {
         let error = bench.tokens.seal_batch(with(bytes), bench.clock.now()).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
     }
 }
