@@ -56,7 +56,7 @@ use http::Response;
 use http_body_util::Full;
 use strongroom_core::{Answer, Core, Request, RequestHead};
 use strongroom_sdk::engine::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::request::{Begun, Refusal};
 
@@ -70,15 +70,22 @@ pub struct ConnectionContext {
     pub client: Option<Connection>,
     /// Requests to paths that are exempt from admission control; more of one connection wait.
     exempt: Arc<Semaphore>,
+    /// The same, with those that wait. What waits takes memory that no limit counts, so that more
+    /// are refused.
+    exempt_or_waiting: Arc<Semaphore>,
 }
 
 /// Requests that one connection may have at exempt paths at the same time.
 const EXEMPT_AT_ONCE: usize = 8;
+/// As many, with those that wait for one of these places.
+const EXEMPT_OR_WAITING: usize = 32;
 
 impl ConnectionContext {
     /// Of a new connection.
     pub fn new(client: Option<Connection>) -> Self {
-        Self { client, exempt: Arc::new(Semaphore::new(EXEMPT_AT_ONCE)) }
+        let semaphore = |places| Arc::new(Semaphore::new(places));
+        let exempt = semaphore(EXEMPT_AT_ONCE);
+        Self { client, exempt, exempt_or_waiting: semaphore(EXEMPT_OR_WAITING) }
     }
 }
 
@@ -125,9 +132,9 @@ where
             return Err(error::write(&error));
         }
     };
-    // Never closed, so this is no error; dropped once the request is answered.
-    let _place = match permit.is_exempt() {
-        true => connection.exempt.acquire().await.ok(),
+    // Both are dropped once the request is answered.
+    let _places = match permit.is_exempt() {
+        true => Some(exempt_places(&connection, &begun).await.map_err(Refusal::write)?),
         false => None,
     };
     let class = request::class_of(&permit);
@@ -139,4 +146,17 @@ where
     let (request, _share) = read.map_err(Refusal::write)?;
     let answer = core.handle(permit, Request { token, ..request }).await;
     answer.map_err(|error| error::write(&error))
+}
+
+/// A place among the requests of a connection to exempt paths. Such a request takes no share of the
+/// memory for all, so that it must be small, and few of them may wait.
+async fn exempt_places<'c>(
+    connection: &'c ConnectionContext,
+    begun: &Begun,
+) -> Result<(SemaphorePermit<'c>, Option<SemaphorePermit<'c>>), Refusal> {
+    begun.check_exempt_head()?;
+    let waiting = connection.exempt_or_waiting.try_acquire();
+    let waiting = waiting.map_err(|_| Refusal::too_many_exempt())?;
+    // Never closed, so this is no error.
+    Ok((waiting, connection.exempt.acquire().await.ok()))
 }

@@ -25,6 +25,8 @@ const INIT_BYTES: usize = 64 << 10;
 /// key share.
 const EXEMPT_BYTES: usize = 4 << 10;
 const EXEMPT_FIELDS: usize = 16;
+/// What the head of such a request takes at most.
+const EXEMPT_HEAD_BYTES: usize = 16 << 10;
 /// How long the body of a request that isn't admitted is read on.
 const HEARING_OUT: Duration = Duration::from_secs(5);
 
@@ -44,6 +46,13 @@ impl Refusal {
 
     fn saying(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, texts: vec![text.into()], location: None, retry_after_secs: None }
+    }
+
+    /// For more requests of one connection at exempt paths than may wait.
+    pub(crate) fn too_many_exempt() -> Self {
+        let text = "too many requests of this connection wait for an answer: try again later";
+        let refusal = Self::saying(StatusCode::TOO_MANY_REQUESTS, text);
+        Self { retry_after_secs: Some(1), ..refusal }
     }
 
     /// As an HTTP answer.
@@ -92,6 +101,15 @@ impl Begun {
     /// The path below `/v1/`, decoded.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Refuses a head that is too large for a path that is exempt from admission control.
+    pub(crate) fn check_exempt_head(&self) -> Result<(), Refusal> {
+        if weight_of_head(&self.head) <= EXEMPT_HEAD_BYTES {
+            return Ok(());
+        }
+        let text = "the headers and the query are too large for this path";
+        Err(Refusal::saying(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
     }
 
     /// The token, if one was sent.

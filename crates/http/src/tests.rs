@@ -180,3 +180,35 @@ async fn requests_at_exempt_paths_of_one_connection_wait_for_each_other() {
     let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
     assert_eq!(answer.status(), 200);
 }
+
+#[tokio::test]
+async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
+    let core = core(AdmissionLimits::default());
+    let limits = Limits::default();
+    let context = ConnectionContext::new(None);
+    let unseal = |header: String| {
+        let body = Counted { asked: Arc::default(), sends: None };
+        let request = http::Request::post("/v1/sys/unseal").header("x-filler", header);
+        let request = request.version(http::Version::HTTP_2).body(body).unwrap();
+        let (core, limits, context) = (core.clone(), limits.clone(), context.clone());
+        Box::pin(async move { handle(&core, &limits, request, context).await })
+    };
+    // One that is large is refused at once, also where there is a free place.
+    let large = unseal("x".repeat(60 << 10)).await;
+    assert_eq!(large.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let mut waiting: Vec<_> =
+        (0..crate::EXEMPT_OR_WAITING).map(|_| unseal(String::new())).collect();
+    for answer in &mut waiting {
+        assert!(futures_util::poll!(answer).is_pending());
+    }
+    let one_more = unseal(String::new()).await;
+    assert_eq!(one_more.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(one_more.headers()[header::RETRY_AFTER], "1");
+    // Who gives up leaves the place.
+    waiting.pop();
+    assert!(futures_util::poll!(&mut unseal(String::new())).is_pending());
+    // Another connection doesn't notice.
+    let request = http::Request::get("/v1/sys/health?uninitcode=204").body(Body::default()).unwrap();
+    let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
+    assert_eq!(answer.status(), 204);
+}
