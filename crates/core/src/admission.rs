@@ -5,7 +5,8 @@
 //! that no valid token stands behind yet, and of the latter those under one path prefix. A request
 //! counts as *unauthenticated* until its token was found valid; on a path that needs no token it
 //! stays so to its end. Where a limit for unauthenticated requests is reached, a token that was
-//! sent is looked up at once, so that only its holder gets past.
+//! sent is looked up at once, so that only its holder gets past; meanwhile the request takes no place
+//! of the mount.
 //!
 //! A request counts from its admission until its work ends, also if the client has gone meanwhile.
 //! Paths by which an operator looks after the server ([`is_exempt`]) count nowhere: no number of
@@ -104,6 +105,8 @@ pub struct RequestPermit {
 
 struct Counted {
     mount: Arc<MountLoad>,
+    /// Whether it counts under the mount.
+    in_mount: bool,
     /// The hash of the path's prefix, while the request counts as unauthenticated.
     prefix: Option<u64>,
 }
@@ -131,7 +134,7 @@ impl AdmissionControl {
             return Err(Limit::Mount);
         }
         self.in_flight.increment(1);
-        let counted = Some(Counted { mount, prefix: None });
+        let counted = Some(Counted { mount, in_mount: true, prefix: None });
         Ok(RequestPermit { control: self.clone(), counted, needs_token: true })
     }
 
@@ -207,6 +210,27 @@ impl RequestPermit {
         self.counted.as_ref().is_some_and(|counted| counted.prefix.is_some())
     }
 
+    /// Gives the place under the mount back.
+    fn leave_mount(&mut self) {
+        if let Some(counted) = &mut self.counted
+            && std::mem::take(&mut counted.in_mount)
+        {
+            counted.mount.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a place under the mount again.
+    fn enter_mount(&mut self) -> Result<(), Limit> {
+        let limit = self.control.limits.per_mount;
+        match &mut self.counted {
+            Some(counted) if !counted.in_mount => {
+                counted.in_mount = raise(&counted.mount.0, limit);
+                if counted.in_mount { Ok(()) } else { Err(Limit::Mount) }
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A valid token stands behind the request from now on.
     pub(crate) fn authenticated(&mut self) {
         let prefix = self.counted.as_mut().and_then(|counted| counted.prefix.take());
@@ -219,8 +243,8 @@ impl RequestPermit {
 impl Drop for RequestPermit {
     fn drop(&mut self) {
         self.authenticated();
-        if let Some(counted) = &self.counted {
-            counted.mount.0.fetch_sub(1, Ordering::Relaxed);
+        self.leave_mount();
+        if self.counted.is_some() {
             self.control.requests.fetch_sub(1, Ordering::Relaxed);
             self.control.in_flight.decrement(1);
         }
@@ -319,7 +343,11 @@ impl Core {
         }
         match (open, head.token) {
             (Some(open), Some(token)) if permit.needs_token => {
+                // Strangers may send as many tokens as they like. Were they looked up with a place
+                // of the mount taken, none would be left for those who have a valid one.
+                permit.leave_mount();
                 look_up(&open, token).await?;
+                permit.enter_mount().map_err(refuse)?;
                 Ok(permit)
             }
             _ => Err(refuse(Limit::Unauthenticated)),

@@ -208,7 +208,8 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
     waiting.pop();
     assert!(futures_util::poll!(&mut unseal(String::new())).is_pending());
     // Another connection doesn't notice.
-    let request = http::Request::get("/v1/sys/health?uninitcode=204").body(Body::default()).unwrap();
+    let request =
+        http::Request::get("/v1/sys/health?uninitcode=204").body(Body::default()).unwrap();
     let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
     assert_eq!(answer.status(), 204);
 }

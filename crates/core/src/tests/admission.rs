@@ -7,6 +7,7 @@ use strongroom_types::ErrorKind;
 use strongroom_types::clock::BoxFuture;
 
 use super::Bench;
+use super::held::Held;
 use crate::request::{Answer, Verb};
 use crate::{AdmissionLimits, Error};
 
@@ -173,4 +174,36 @@ async fn a_change_of_a_mount_forgets_none_of_its_requests() {
     bench.write("sys/mounts/hung/tune", r#"{"description":"still hung"}"#).await;
     assert_eq!(bench.fails(Verb::Read, "hung/b", "").await.kind(), ErrorKind::Unavailable);
     drop(hung);
+}
+
+/// Looking a token up takes a while, and anybody may send some.
+#[tokio::test]
+async fn sr_2026_03_tokens_that_are_looked_up_take_no_place_of_the_mount() {
+    let held = Held::default();
+    let bench = Bench::with_limits(Arc::new(held.clone()), LIMITS).await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    // In memory from now on.
+    bench.write("kv/a", r#"{"x":"1"}"#).await;
+    let mut strangers = Vec::new();
+    for _ in 0..LIMITS.unauthenticated_per_mount {
+        strangers.push(bench.permit("kv/a", "hvs.none").await.unwrap());
+    }
+    held.hold_reads("token/id/");
+    let names: Vec<String> = (0..8).map(|n| format!("hvs.none{n}")).collect();
+    let mut flood: Vec<_> = names.iter().map(|name| Box::pin(bench.permit("kv/a", name))).collect();
+    for one in &mut flood {
+        assert!(futures_util::poll!(one).is_pending());
+    }
+    for _ in 0..2 {
+        strangers.push(bench.permit("kv/a", &bench.root).await.unwrap());
+    }
+    // The limit of the mount holds for them as for all.
+    let full = bench.permit("kv/a", &bench.root).await.unwrap_err();
+    assert_eq!((full.kind(), full.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
+    held.let_go();
+    for one in flood {
+        assert_eq!(one.await.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    drop(strangers);
+    assert!(bench.permit("kv/a", &bench.root).await.is_ok());
 }
