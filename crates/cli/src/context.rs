@@ -180,7 +180,7 @@ fn wrap_ttl(environment: &Environment, http: &Http) -> Result<Option<String>, St
     match (http.wrap_ttl, environment.setting("WRAP_TTL")) {
         (Some(flag), _) => Ok(flag.to_api()),
         (None, Some(text)) => {
-            let ttl = crate::flags::duration(&text);
+            let ttl = crate::flags::lifetime(&text);
             Ok(ttl.map_err(|reason| format!("VAULT_WRAP_TTL {reason}"))?.to_api())
         }
         (None, None) => Ok(None),
@@ -280,12 +280,15 @@ mod tests {
             ("VAULT_SKIP_VERIFY", "perhaps"),
             ("VAULT_SRV_LOOKUP", "true"),
             ("VAULT_WRAP_TTL", "soon"),
-            ("VAULT_WRAP_TTL", "500ms"),
+            ("VAULT_WRAP_TTL", "-1s"),
+            ("VAULT_WRAP_TTL", "system"),
             ("VAULT_CLIENT_TIMEOUT", "-1s"),
         ] {
             let error = read(&[(name, value)], &Http::default()).err().unwrap();
             assert!(error.starts_with(name), "{error}");
         }
+        let wrapped = read(&[("VAULT_WRAP_TTL", "500ms")], &Http::default()).unwrap();
+        assert_eq!(wrapped.wrap_ttl.as_deref(), Some("1s"), "as everywhere, rounded up");
         // A limit below a second is a limit.
         let short = read(&[("VAULT_CLIENT_TIMEOUT", "500ms")], &Http::default()).unwrap();
         assert_eq!(short.timeout, Duration::from_millis(500));

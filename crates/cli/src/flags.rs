@@ -105,6 +105,11 @@ impl Seconds {
         (self.0 != 0).then(|| format!("{}s", self.0))
     }
 
+    /// For settings that keep their value where nothing is said: zero goes back to the default.
+    pub(crate) fn as_setting(self) -> String {
+        if self.0 < 0 { "system".to_owned() } else { format!("{}s", self.0) }
+    }
+
     /// The seconds, unless they are below zero.
     pub(crate) fn not_negative(self) -> Option<u64> {
         u64::try_from(self.0).ok()
@@ -115,16 +120,13 @@ impl Seconds {
     }
 }
 
-/// Reads `30s`, `1h30m`, `3600`, `30d` or `system`, in whole seconds. A fraction of a second is
-/// refused: rounded down it would be zero, which means that there is no limit.
+/// Reads `30s`, `1h30m`, `3600`, `30d` or `system`, in whole seconds. Part of a second counts as a
+/// whole one, as in the API: only what is written as zero is zero.
 pub(crate) fn duration(text: &str) -> Result<Seconds, String> {
     if text == "system" {
         return Ok(Seconds(-1));
     }
     let nanos = parse_nanos(text).map_err(|_| NO_DURATION.to_owned())?;
-    if (1..NANOS_OF_A_SECOND).contains(&nanos) {
-        return Err("must be at least one second".to_owned());
-    }
     // Away from zero, on both sides of it: zero is "not said".
     let whole = nanos.unsigned_abs().div_ceil(NANOS_OF_A_SECOND.unsigned_abs());
     let whole = i64::try_from(whole).map_err(|_| NO_DURATION.to_owned())?;
@@ -181,9 +183,22 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_below_a_second_is_refused_and_not_dropped() {
-        for text in ["500ms", "0.9s", "0.9", "1ns", "999999us"] {
-            assert_eq!(duration(text).unwrap_err(), "must be at least one second", "{text}");
+    fn part_of_a_second_is_a_second_and_only_zero_is_zero() {
+        for text in ["500ms", "0.9s", "0.9", "1ns", "999999us", "0.0000000001s"] {
+            assert_eq!(duration(text), Ok(Seconds(1)), "{text}");
+            assert_eq!(strongroom_types::Ttl::parse(text).unwrap().as_secs(), 1, "as the API");
+            assert_eq!(duration(text).unwrap().to_api().as_deref(), Some("1s"), "{text}");
+        }
+        for text in ["0", "0s", "0ms", "0.0"] {
+            assert_eq!(duration(text), Ok(Seconds(0)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_zero_is_said() {
+        for (text, setting) in [("0", "0s"), ("1ms", "1s"), ("-1", "system"), ("system", "system")]
+        {
+            assert_eq!(duration(text).unwrap().as_setting(), setting, "{text}");
         }
     }
 

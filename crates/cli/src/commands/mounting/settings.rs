@@ -55,8 +55,8 @@ impl Settings {
     /// The settings for the API, beside `more`; what no flag names is left out.
     pub(in super::super) fn for_api(self, more: MountSettings) -> MountSettings {
         MountSettings {
-            default_lease_ttl: self.default_lease_ttl.and_then(Seconds::to_api),
-            max_lease_ttl: self.max_lease_ttl.and_then(Seconds::to_api),
+            default_lease_ttl: self.default_lease_ttl.map(Seconds::as_setting),
+            max_lease_ttl: self.max_lease_ttl.map(Seconds::as_setting),
             audit_non_hmac_request_keys: list(&self.audit_non_hmac_request_keys),
             audit_non_hmac_response_keys: list(&self.audit_non_hmac_response_keys),
             listing_visibility: self.listing_visibility,

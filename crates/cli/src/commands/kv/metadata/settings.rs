@@ -9,7 +9,7 @@ use super::super::refused;
 use super::super::target::MountFlag;
 use crate::context::Context;
 use crate::failure::{Outcome, expect_count};
-use crate::flags::{Formatted, Http, Seconds, duration, pair};
+use crate::flags::{Formatted, Http, Seconds, lifetime, pair};
 use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Set a key's settings; those that aren't named stay, custom metadata is replaced as a whole
@@ -44,7 +44,7 @@ struct Settings {
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     custom_metadata: Vec<(String, String)>,
     /// How old a version gets before it is deleted
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime, allow_hyphen_values = true)]
     delete_version_after: Option<Seconds>,
     /// How many versions are kept
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
@@ -87,7 +87,7 @@ impl Patch {
 }
 
 impl Settings {
-    /// What both send alike. Below zero is "not said".
+    /// What both send alike. A count below zero is "not said".
     fn body(&self) -> Fields {
         let mut body = Fields::new();
         if let Some(required) = self.cas_required {
