@@ -12,6 +12,7 @@ pub mod log;
 pub mod log_file;
 pub mod names;
 mod printable_fields;
+mod printable_json;
 
 pub use export::Exporter;
 

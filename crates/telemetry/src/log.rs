@@ -11,6 +11,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::log_file::LogFile;
 use crate::printable_fields::PrintableFields;
+use crate::printable_json::PrintableJson;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,10 +104,10 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
     W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_writer(to).with_ansi(colours);
+    let lines = fmt::layer().with_ansi(colours);
     match format {
-        Format::Standard => lines.fmt_fields(PrintableFields).boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
+        Format::Standard => lines.with_writer(to).fmt_fields(PrintableFields).boxed(),
+        Format::Json => lines.with_writer(PrintableJson(to)).json().flatten_event(true).boxed(),
     }
 }
 
@@ -196,6 +197,11 @@ mod tests {
         let line = written(Format::Json, false, || tracing::error!(error = %FORGED, "no"));
         assert_eq!(line.matches('\n').count(), 1, "{line:?}");
         assert!(line.contains(r"boom\n2026") && line.contains(r"\u001b[31m"), "{line}");
+        assert!(line.contains(r"\u2028next\u009b0m"), "{line}");
+        let shows = |c: char| c == '\n' || strongroom_types::path::is_printable(c);
+        assert!(line.chars().all(shows), "{line:?}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["error"], FORGED, "machines read what was said");
     }
 
     #[test]
