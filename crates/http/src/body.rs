@@ -189,6 +189,16 @@ where
         self.refusal.take()
     }
 
+    /// Gives the share to work that goes on if the request is given up.
+    pub(crate) fn lend(&mut self) -> Share {
+        std::mem::take(&mut self.share)
+    }
+
+    /// Takes the share back.
+    pub(crate) fn take_back(&mut self, share: Share) {
+        self.share = share;
+    }
+
     /// What is held from now on until the request is answered.
     pub(crate) fn settle(self, bytes: usize) -> Share {
         let mut share = self.share;

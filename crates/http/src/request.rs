@@ -348,7 +348,8 @@ where
     P: Future<Output = Result<(), Error>> + Send,
 {
     let unparsed = Unparsed { body, is_form, bounds };
-    let weight = head_bytes + unparsed.weight()?;
+    let (unparsed, weight) = weighed(unparsed, &mut claim).await?;
+    let weight = head_bytes.saturating_add(weight);
     let claimed = claim.grow(unparsed.body.len() + weight).await;
     claimed.map_err(|unread| refusal_of(unread, &mut claim))?;
     if unparsed.body.len() <= LARGE {
@@ -361,6 +362,31 @@ where
         Ok((fields, share)) => Ok((fields?, share)),
         Err(_) => Err(Refusal::silent(StatusCode::INTERNAL_SERVER_ERROR)),
     }
+}
+
+/// What the fields of a body will take. A large one is looked through where it keeps no other request
+/// waiting.
+async fn weighed<P>(
+    unparsed: Unparsed,
+    claim: &mut Claim<'_, P>,
+) -> Result<(Unparsed, usize), Refusal>
+where
+    P: Future<Output = Result<(), Error>> + Send,
+{
+    if unparsed.body.len() <= LARGE {
+        let weight = unparsed.weight()?;
+        return Ok((unparsed, weight));
+    }
+    let share = claim.lend();
+    let work = move || {
+        let weight = unparsed.weight();
+        (unparsed, weight, share)
+    };
+    let Ok((unparsed, weight, share)) = tokio::task::spawn_blocking(work).await else {
+        return Err(Refusal::silent(StatusCode::INTERNAL_SERVER_ERROR));
+    };
+    claim.take_back(share);
+    Ok((unparsed, weight?))
 }
 
 /// JSON, whatever the content type says; a form only if it says so and doesn't look like JSON.
@@ -743,8 +769,13 @@ mod tests {
             let patience = Duration::from_millis(1);
             assert!(tokio::time::timeout(patience, large.as_mut()).await.is_err());
             assert!(by_default("/v1/a", "", json(1000)).await.is_ok());
+            // Nor is it looked through before.
+            let deep = format!("{}{}", "[".repeat(200), " ".repeat(LARGE));
+            let mut deep = Box::pin(by_default("/v1/a", "", deep));
+            assert!(tokio::time::timeout(patience, deep.as_mut()).await.is_err());
             release.send(()).unwrap();
             assert_eq!(large.await.unwrap().text("a").unwrap().len(), LARGE);
+            assert_eq!(deep.await.unwrap_err().0, 400);
             let broken = format!(r#"{{"a":"{}"#, "x".repeat(LARGE));
             assert_eq!(by_default("/v1/a", "", broken).await.unwrap_err().0, 400);
         });
