@@ -1,6 +1,7 @@
 //! [`Socket`]: TCP, or a file in the file system.
 
 use std::io;
+use std::net::SocketAddr;
 
 use strongroom_sdk::engine::Connection;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -27,8 +28,7 @@ impl Socket {
                 let (stream, peer) = listener.accept().await?;
                 // Small answers should leave at once; failing to say so costs only time.
                 let _ = stream.set_nodelay(true);
-                let peer = Connection { address: peer.ip(), port: peer.port() };
-                Ok((Stream::Tcp(stream), Some(peer)))
+                Ok((Stream::Tcp(stream), Some(client_at(peer))))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -36,6 +36,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// A socket for both families (`:8200`) shows IPv4 addresses as IPv6 ones. Logs and engines know them
+/// as they are.
+fn client_at(peer: SocketAddr) -> Connection {
+    Connection { address: peer.ip().to_canonical(), port: peer.port() }
 }
 
 impl From<TcpListener> for Socket {
@@ -47,5 +53,22 @@ impl From<TcpListener> for Socket {
 impl From<UnixListener> for Socket {
     fn from(listener: UnixListener) -> Self {
         Self::Unix(listener)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_its_own_address_on_a_socket_for_both_families() {
+        for (peer, address) in [
+            ("[::ffff:10.0.0.1]:7", "10.0.0.1"),
+            ("10.0.0.1:7", "10.0.0.1"),
+            ("[2001:db8::1]:7", "2001:db8::1"),
+        ] {
+            let client = client_at(peer.parse().unwrap());
+            assert_eq!((client.address.to_string().as_str(), client.port), (address, 7));
+        }
     }
 }
