@@ -40,7 +40,7 @@ macro_rules! metrics {
 
 metrics! {
     HANDLE_REQUEST: Timer "vault.core.handle_request", "Time to answer an API request";
-    REQUESTS: Counter "strongroom.core.requests", "API requests, by operation and outcome";
+    REQUESTS: Counter "strongroom.core.requests", "API requests answered, by outcome";
     REQUESTS_REFUSED: Counter "strongroom.core.requests_refused", "API requests refused by admission control, by mount and limit; `unknown` is what lies under no mount";
     IN_FLIGHT: Gauge "vault.core.in_flight_requests", "API requests being answered";
     UNSEALED: Gauge "vault.core.unsealed", "1 while unsealed, 0 while sealed";
