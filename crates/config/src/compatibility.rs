@@ -132,7 +132,8 @@ impl SettingTable {
     ) -> Result<(), ConfigError> {
         for item in section.items() {
             let (name, place) = (&item.key.text, section.place(&item.key));
-            let Some(setting) = self.settings.iter().find(|it| it.name == *name) else {
+            let Some(setting) = self.settings.iter().find(|it| it.name.eq_ignore_ascii_case(name))
+            else {
                 warnings.push(format!(
                     "unknown or unsupported field {name} found in configuration at {place}"
                 ));
@@ -140,6 +141,11 @@ impl SettingTable {
             };
             if setting.says_what_is(item) {
                 continue;
+            }
+            // Vault reads names in any case, and a warning would leave out what protects.
+            if setting.name != *name && !matches!(setting.treatment, Treatment::Ignored(_)) {
+                let text = format!("{name}: write it in lower case: {}", setting.name);
+                return Err(ConfigError::at(&place, text));
             }
             match setting.treatment {
                 Treatment::Honoured => {}

@@ -82,6 +82,21 @@ fn what_asks_for_what_happens_anyway_is_taken_without_a_word() {
     }
 }
 
+/// Vault honours a name in any case. As one that is unknown it would be a warning, and what it
+/// protects would not be.
+#[test]
+fn a_name_in_another_case_is_not_left_out() {
+    let listener = |setting: &str| {
+        format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\ntls_disable = true\n{setting}\n}}")
+    };
+    for setting in ["Require_Request_Header = true", "MAX_REQUEST_SIZE = 1000"] {
+        let error = Config::parse(&listener(setting), "t.hcl").unwrap_err().to_string();
+        assert!(error.starts_with("t.hcl:4:1: ") && error.contains("in lower case"), "{error}");
+    }
+    let config = Config::parse(&listener("Role = \"default\""), "t.hcl").unwrap();
+    assert!(config.warnings[0].contains("has no effect at t.hcl:4:1"), "{:?}", config.warnings);
+}
+
 #[test]
 fn no_name_stands_twice_in_a_table() {
     for table in TABLES {
