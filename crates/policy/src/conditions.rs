@@ -142,7 +142,9 @@ impl Conditions {
                 .iter()
                 .filter(|(known, _)| **known == folded || readings.current_name(known) == current);
             named.any(|(_, values)| {
-                values.is_empty() || matching::is_denied(values, &parsed(value), reading)
+                values.is_empty()
+                    || matching::is_denied(values, &parsed(value), reading)
+                    || matching::is_denied(values, &with_digits(value), reading)
             })
         };
         !self.denied.contains_key(ANY) && !fields.iter().any(denied)
@@ -158,7 +160,10 @@ impl Conditions {
         fields.iter().all(|(name, value)| {
             let reading = readings.reading(name);
             let fits = |values: &Vec<Value>| {
-                values.is_empty() || matching::is_allowed(values, &parsed(value), reading)
+                values.is_empty()
+                    || (matching::is_allowed(values, &parsed(value), reading)
+                        && (!reading.makes_texts_of_entries()
+                            || matching::is_allowed(values, &with_digits(value), reading)))
             };
             let folded = name.to_lowercase();
             if let Some(values) = self.allowed.get(&folded) {
@@ -204,4 +209,29 @@ fn add_parameters(own: &mut Parameters, other: &Parameters) {
 /// What came through `Fields` is JSON, and bounded in depth.
 fn parsed(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or(Value::Null)
+}
+
+/// The same with each number as the text that was sent: a handler that takes it for text gets its
+/// digits, such as `1.10`, and not its worth.
+fn with_digits(raw: &RawValue) -> Value {
+    let mut quoted = String::with_capacity(raw.get().len() + 2);
+    let (mut in_text, mut escaped, mut in_number) = (false, false, false);
+    for c in raw.get().chars() {
+        if in_text {
+            in_text = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else {
+            let is_number = matches!(c, '0'..='9' | '-' | '+' | '.')
+                || (in_number && matches!(c, 'e' | 'E'));
+            if is_number != in_number {
+                quoted.push('"');
+            }
+            (in_number, in_text) = (is_number, c == '"');
+        }
+        quoted.push(c);
+    }
+    if in_number {
+        quoted.push('"');
+    }
+    serde_json::from_str(&quoted).unwrap_or(Value::Null)
 }

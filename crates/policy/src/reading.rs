@@ -31,6 +31,16 @@ pub enum FieldReading {
     PolicyNames,
 }
 
+impl FieldReading {
+    /// Whether the handler makes a text of each entry, numbers among them.
+    pub(crate) fn makes_texts_of_entries(self) -> bool {
+        matches!(
+            self,
+            Self::List | Self::Pairs | Self::MountPath | Self::PolicyName | Self::PolicyNames
+        )
+    }
+}
+
 /// One field that a handler declares.
 #[derive(Clone, Debug)]
 pub struct FieldDeclaration {

@@ -414,3 +414,30 @@ fn hcl(parameters: &BTreeMap<String, Vec<String>>) -> String {
         .map(|(name, values)| format!("\"{name}\" = {}", serde_json::to_string(values).unwrap()));
     format!("{{ {} }}", lines.collect::<Vec<_>>().join(", "))
 }
+
+#[test]
+fn a_number_is_judged_by_its_digits_where_the_handler_takes_it_for_text() {
+    let huge = "123456789012345678901234567890";
+    for (wanted, sent) in [("1.10", "1.10"), ("1e2", "1e2"), ("-0", "-0"), (huge, huge)] {
+        let denied = format!("denied_parameters = {{ \"f\" = [\"{wanted}\", \"n={wanted}\"] }}");
+        for reading in [
+            FieldReading::Text,
+            FieldReading::AsSent,
+            FieldReading::Unknown,
+            FieldReading::List,
+            FieldReading::PolicyNames,
+        ] {
+            assert!(!writes_read_as(reading, &denied, sent), "{reading:?} {sent}");
+            assert!(!writes_read_as(reading, &denied, &format!("[\"a\\\"1\",{sent}]")), "{reading:?}");
+            assert!(writes_read_as(reading, &denied, "[\"a\\\"1\",7.5]"), "{reading:?}");
+        }
+        assert!(!writes_read_as(FieldReading::Pairs, &denied, &format!("{{\"n\":{sent}}}")));
+    }
+    let allowed = r#"allowed_parameters = { "f" = ["1.1", "n=1.1", "7"] }"#;
+    for (value, fits) in [("[1.1]", true), ("[1.10]", false), ("[7, \"1.1\"]", true)] {
+        assert_eq!(writes_read_as(FieldReading::List, allowed, value), fits, "{value}");
+    }
+    for (value, fits) in [("{\"n\":1.1}", true), ("{\"n\":1.10}", false)] {
+        assert_eq!(writes_read_as(FieldReading::Pairs, allowed, value), fits, "{value}");
+    }
+}
