@@ -221,8 +221,8 @@ fn with_digits(raw: &RawValue) -> Value {
             in_text = escaped || c != '"';
             escaped = !escaped && c == '\\';
         } else {
-            let is_number = matches!(c, '0'..='9' | '-' | '+' | '.')
-                || (in_number && matches!(c, 'e' | 'E'));
+            let is_number =
+                matches!(c, '0'..='9' | '-' | '+' | '.') || (in_number && matches!(c, 'e' | 'E'));
             if is_number != in_number {
                 quoted.push('"');
             }

@@ -128,6 +128,7 @@ fn is_denied_at_any_depth(wanted: &Value, value: &Value, reading: FieldReading) 
     let inner = |value: &Value| is_denied_at_any_depth(wanted, value, reading);
     match value {
         _ if same(wanted, value) => true,
+        _ if reading == FieldReading::Unknown && may_convert(wanted, value) => true,
         Value::Array(entries) => entries.iter().any(inner),
         Value::Object(entries) => entries.values().any(inner),
         Value::String(text) => is_denied_text(wanted, text, reading),
@@ -165,6 +166,59 @@ fn is_denied_in_json_text(wanted: &Value, text: &str) -> bool {
     structured
         && serde_json::from_str::<Value>(text)
             .is_ok_and(|value| is_denied_at_any_depth(wanted, &value, FieldReading::List))
+}
+
+/// Whether a plug-in in Go may make the wanted value of this one. Its fields convert between scalars: a
+/// number is true unless it is 0, true is 1, nothing is 0, and a whole number in a text may have
+/// another base (`0x10`, `010`, `1_0`).
+fn may_convert(wanted: &Value, value: &Value) -> bool {
+    let nothing = matches!(value, Value::Null) || matches!(value, Value::String(t) if t.is_empty());
+    let number = if nothing { Some(0.0) } else { converted_number(value) };
+    let (Some(wanted_number), Some(number)) = (converted_number(wanted), number) else {
+        return false;
+    };
+    let same_truth = (wanted_number == 0.0) == (number == 0.0);
+    wanted_number.trunc() == number.trunc() || (converted_truth(wanted).is_some() && same_truth)
+}
+
+/// What is written as true or false, and not as a number.
+fn converted_truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) if !text.starts_with(|c: char| c.is_ascii_digit()) => parse_bool(text),
+        _ => None,
+    }
+}
+
+fn converted_number(value: &Value) -> Option<f64> {
+    if let Some(truth) = converted_truth(value) {
+        return Some(f64::from(u8::from(truth)));
+    }
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => integer_of_any_base(text)
+            .or_else(|| text.parse().ok().filter(|number: &f64| number.is_finite())),
+        _ => None,
+    }
+}
+
+/// As Go's `strconv.ParseInt` with base 0. Large ones lose digits, so a few more are the same.
+fn integer_of_any_base(text: &str) -> Option<f64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1.0, digits),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = digits.replace('_', "").to_ascii_lowercase();
+    let bases = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)];
+    let prefixed = bases.iter().find_map(|(prefix, base)| {
+        let rest = digits.strip_prefix(prefix).filter(|rest| !rest.is_empty())?;
+        Some((rest, *base))
+    });
+    let (digits, base) = prefixed.unwrap_or((&digits, 10));
+    let worth = u64::from_str_radix(digits, base).ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    let worth = worth as f64;
+    Some(sign * worth)
 }
 
 /// Whether one entry, already in the form the handler reads, is the wanted value. Where case may not

@@ -428,7 +428,10 @@ fn a_number_is_judged_by_its_digits_where_the_handler_takes_it_for_text() {
             FieldReading::PolicyNames,
         ] {
             assert!(!writes_read_as(reading, &denied, sent), "{reading:?} {sent}");
-            assert!(!writes_read_as(reading, &denied, &format!("[\"a\\\"1\",{sent}]")), "{reading:?}");
+            assert!(
+                !writes_read_as(reading, &denied, &format!("[\"a\\\"1\",{sent}]")),
+                "{reading:?}"
+            );
             assert!(writes_read_as(reading, &denied, "[\"a\\\"1\",7.5]"), "{reading:?}");
         }
         assert!(!writes_read_as(FieldReading::Pairs, &denied, &format!("{{\"n\":{sent}}}")));
@@ -439,5 +442,39 @@ fn a_number_is_judged_by_its_digits_where_the_handler_takes_it_for_text() {
     }
     for (value, fits) in [("{\"n\":1.1}", true), ("{\"n\":1.10}", false)] {
         assert_eq!(writes_read_as(FieldReading::Pairs, allowed, value), fits, "{value}");
+    }
+}
+
+/// Go plug-ins read their fields with weak conversions (`mapstructure.WeakDecode`).
+#[test]
+fn a_denial_covers_what_a_go_plugin_converts_to_the_denied_value() {
+    let denied = |wanted: &str| format!("denied_parameters = {{ \"f\" = [{wanted}] }}");
+    let cases: [(&str, &[&str], &[&str]); 8] = [
+        (
+            "true",
+            &["2", "-1", "0.5", "\"1\"", "\"T\"", "[3]", "1e3"],
+            &["0", "false", "\"\"", "null"],
+        ),
+        ("\"true\"", &["2", "true", "1"], &["0", "\"no\""]),
+        ("false", &["0", "\"\"", "null", "\"f\"", "0.0"], &["1", "true", "\"x\""]),
+        (
+            "16",
+            &["\"0x10\"", "\"020\"", "\"0b1_0000\"", "16.9", "\"+16\"", "\"0o20\""],
+            &["17", "\"0x11\""],
+        ),
+        ("1", &["true", "\"0x1\""], &["2", "false"]),
+        ("0", &["false", "\"\"", "null"], &["true", "1"]),
+        ("\"1\"", &["true"], &["2", "false"]),
+        ("\"\"", &[], &["0", "false", "\"0\""]),
+    ];
+    for (wanted, stopped, passed) in cases {
+        for value in stopped {
+            let writes = writes_read_as(FieldReading::Unknown, &denied(wanted), value);
+            assert!(!writes, "{wanted} {value}");
+        }
+        for value in passed {
+            let writes = writes_read_as(FieldReading::Unknown, &denied(wanted), value);
+            assert!(writes, "{wanted} {value}");
+        }
     }
 }
