@@ -1,6 +1,6 @@
 //! How the handler of a request reads its fields, for the conditions of policies.
 
-use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings};
+use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings, InnerField};
 use strongroom_sdk::engine::FieldKinds;
 use strongroom_sdk::field::{FieldKind, FieldSpec};
 use strongroom_sdk::pattern::Pattern;
@@ -26,6 +26,17 @@ const OWN_READINGS: &[(&str, FieldReading)] = &[
     ("from", FieldReading::MountPath),
     ("to", FieldReading::MountPath),
     ("mounts", FieldReading::MountPath),
+    ("sha256", FieldReading::FoldedText),
+    ("sha_256", FieldReading::FoldedText),
+    ("version", FieldReading::Version),
+    ("plugin_version", FieldReading::Version),
+    ("command", FieldReading::CommandLine),
+];
+
+/// Fields of a new mount that are taken from its `config` as well.
+const IN_CONFIG: &[InnerField] = &[
+    InnerField { object: "config", name: "plugin_name" },
+    InnerField { object: "config", name: "plugin_version" },
 ];
 
 /// Legacy names and the names that replaced them, where a handler takes both.
@@ -83,11 +94,13 @@ fn of_endpoints(endpoints: &[&'static [Endpoint]], below: &str) -> FieldReadings
         let (_, current) = LEGACY_NAMES.iter().find(|(legacy, _)| *legacy == name)?;
         specs.iter().any(|spec| spec.name == *current).then_some(*current)
     };
-    FieldReadings::declared(specs.iter().map(|spec| FieldDeclaration {
+    let readings = FieldReadings::declared(specs.iter().map(|spec| FieldDeclaration {
         name: spec.name.into(),
         reading: of_own_field(spec),
         legacy_name_of: legacy_name_of(spec.name),
-    }))
+    }));
+    let has = |name| specs.iter().any(|spec| spec.name == name);
+    if has("config") && has("plugin_name") { readings.with_inner(IN_CONFIG) } else { readings }
 }
 
 fn of_own_field(spec: &FieldSpec) -> FieldReading {
@@ -118,7 +131,6 @@ mod tests {
     /// folded. A field that isn't here or above has to be put in one of both.
     const EXACT_TEXTS: &[&str] = &[
         "accessor",
-        "command",
         "description",
         "display_name",
         "entity_alias",
@@ -131,18 +143,14 @@ mod tests {
         "path_suffix",
         "plugin",
         "plugin_name",
-        "plugin_version",
         "policy",
         "rules",
         "runtime",
         "scope",
-        "sha256",
-        "sha_256",
         "token",
         "token_type",
         "type",
         "url_lease_id",
-        "version",
     ];
 
     fn all_specs() -> impl Iterator<Item = &'static FieldSpec> {

@@ -133,6 +133,8 @@ impl Conditions {
         if self.denied.is_empty() {
             return true;
         }
+        let inner = readings.inner_fields(fields);
+        let inner = inner.iter().map(|(name, value)| (*name, &**value));
         let denied = |(name, value): (&str, &RawValue)| {
             let reading = readings.reading(name);
             let folded = name.to_lowercase();
@@ -147,7 +149,7 @@ impl Conditions {
                     || matching::is_denied(values, &with_digits(value), reading)
             })
         };
-        !self.denied.contains_key(ANY) && !fields.iter().any(denied)
+        !self.denied.contains_key(ANY) && !fields.iter().chain(inner).any(denied)
     }
 
     /// A field must be allowed under the name it has. What is said of another of its names bounds its
@@ -157,21 +159,33 @@ impl Conditions {
             return true;
         }
         let any = self.allowed.get(ANY);
-        fields.iter().all(|(name, value)| {
+        let fits = |name: &str, value: &RawValue, values: &Vec<Value>| {
             let reading = readings.reading(name);
-            let fits = |values: &Vec<Value>| {
-                values.is_empty()
-                    || (matching::is_allowed(values, &parsed(value), reading)
-                        && (!reading.makes_texts_of_entries()
-                            || matching::is_allowed(values, &with_digits(value), reading)))
-            };
-            let folded = name.to_lowercase();
-            if let Some(values) = self.allowed.get(&folded) {
-                return fits(values);
-            }
-            let other_names = readings.all_names(&folded);
-            any.is_some_and(fits) && other_names.filter_map(|name| self.allowed.get(name)).all(fits)
-        })
+            values.is_empty()
+                || (matching::is_allowed(values, &parsed(value), reading)
+                    && (!reading.makes_texts_of_entries()
+                        || matching::is_allowed(values, &with_digits(value), reading)))
+        };
+        let all_names_fit = |name: &str, value: &RawValue| {
+            let mut said = readings.all_names(name).filter_map(|name| self.allowed.get(name));
+            said.all(|values| fits(name, value, values))
+        };
+        // What stands in an object is allowed with the object, within what is said of it elsewhere.
+        let inner = readings.inner_fields(fields);
+        inner.iter().all(|(name, value)| all_names_fit(name, value))
+            && fields.iter().all(|(name, value)| {
+                let folded = name.to_lowercase();
+                match self.allowed.get(&folded) {
+                    Some(values) => fits(name, value, values),
+                    None => {
+                        any.is_some_and(|values| fits(name, value, values))
+                            && readings
+                                .all_names(&folded)
+                                .filter_map(|name| self.allowed.get(name))
+                                .all(|values| fits(name, value, values))
+                    }
+                }
+            })
     }
 }
 

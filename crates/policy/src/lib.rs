@@ -39,5 +39,5 @@ pub use language::{Policy, PolicyError, Rule};
 pub use password::{PasswordError, PasswordPolicy};
 pub use password_store::PasswordPolicies;
 pub use pattern::PathPattern;
-pub use reading::{FieldDeclaration, FieldReading, FieldReadings, case_folded};
+pub use reading::{FieldDeclaration, FieldReading, FieldReadings, InnerField, case_folded};
 pub use store::{PolicyStore, StoreError};

@@ -2,6 +2,10 @@
 //! judged on what the handler makes of a value, not on how the client spelled it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use strongroom_types::Fields;
 
 /// How a handler reads the value of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,12 @@ pub enum FieldReading {
     PolicyName,
     /// A list as in [`FieldReading::List`] of names as in [`FieldReading::PolicyName`].
     PolicyNames,
+    /// One text: blanks around it are cut off, and case doesn't count.
+    FoldedText,
+    /// The version of a plug-in: a `v` in front of it doesn't count.
+    Version,
+    /// A command, and arguments behind blanks.
+    CommandLine,
 }
 
 impl FieldReading {
@@ -57,23 +67,51 @@ pub struct FieldDeclaration {
 pub struct FieldReadings {
     declared: Vec<FieldDeclaration>,
     undeclared: FieldReading,
+    inner: &'static [InnerField],
+}
+
+/// A field that the handler also takes from an object that is another field.
+#[derive(Clone, Copy, Debug)]
+pub struct InnerField {
+    /// The object.
+    pub object: &'static str,
+    /// The name of the field, in the object as beside it.
+    pub name: &'static str,
 }
 
 impl FieldReadings {
     /// For a backend that cannot tell how it reads fields, such as a hosted plug-in.
     pub fn unknown() -> Self {
-        Self { declared: Vec::new(), undeclared: FieldReading::Unknown }
+        Self { declared: Vec::new(), undeclared: FieldReading::Unknown, inner: &[] }
     }
 
     /// For a handler that takes fields of any name as they are.
     pub fn as_sent() -> Self {
-        Self { declared: Vec::new(), undeclared: FieldReading::AsSent }
+        Self { declared: Vec::new(), undeclared: FieldReading::AsSent, inner: &[] }
     }
 
     /// For a handler that declares its fields. It ignores all others; they are judged as if it
     /// might read them in any way.
     pub fn declared(fields: impl IntoIterator<Item = FieldDeclaration>) -> Self {
-        Self { declared: fields.into_iter().collect(), undeclared: FieldReading::Unknown }
+        let declared = fields.into_iter().collect();
+        Self { declared, undeclared: FieldReading::Unknown, inner: &[] }
+    }
+
+    /// The handler takes these fields from an object as well.
+    #[must_use]
+    pub fn with_inner(self, inner: &'static [InnerField]) -> Self {
+        Self { inner, ..self }
+    }
+
+    /// Fields of a request that stand in an object. An empty one is none.
+    pub(crate) fn inner_fields(&self, fields: &Fields) -> Vec<(&'static str, Box<RawValue>)> {
+        let found = self.inner.iter().filter_map(|InnerField { object, name }| {
+            let object = fields.get(object)?;
+            let mut object: BTreeMap<String, Box<RawValue>> =
+                serde_json::from_str(object.get()).ok()?;
+            Some((*name, object.remove(*name)?))
+        });
+        found.filter(|(_, raw)| !matches!(raw.get(), "null" | "\"\"")).collect()
     }
 
     /// How the handler reads the field of this name. Handlers know exact names only.

@@ -175,6 +175,40 @@ async fn conditions_hold_for_legacy_names_of_fields() {
     }
 }
 
+/// Handlers take a version with or without its `v`, a digest in any case, arguments behind a command,
+/// and the name and version of a new mount's plug-in from its `config` too.
+#[tokio::test]
+async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text() {
+    let bench = Bench::new().await;
+    let rules = r#"
+        path "sys/mounts/denied" { capabilities = ["create", "update"]
+            denied_parameters = { "type" = ["door-engine"], "plugin_version" = ["v9.9.9"] } }
+        path "sys/mounts/allowed" { capabilities = ["create", "update"]
+            allowed_parameters = { "type" = ["kv"], "*" = [] } }
+        path "sys/plugins/catalog/*" { capabilities = ["create", "update", "sudo"]
+            denied_parameters = { "sha256" = ["AB*"], "version" = ["v1.0.0"], "command" = ["evil"] } }"#;
+    let token = bench.token(rules, "").await;
+    let config = |inner: &str| format!(r#"{{"type":"plugin","config":{{{inner}}}}}"#);
+    let door = r#""plugin_name":"door-engine""#;
+    for (path, body, wanted) in [
+        ("sys/mounts/denied", r#"{"type":"door-engine"}"#.to_owned(), false),
+        ("sys/mounts/denied", config(door), false),
+        ("sys/mounts/denied", r#"{"type":"kv","plugin_version":"9.9.9"}"#.to_owned(), false),
+        ("sys/mounts/denied", config(r#""plugin_name":"kv","plugin_version":"9.9.9""#), false),
+        ("sys/mounts/denied", config(r#""plugin_name":"kv""#), true),
+        ("sys/mounts/allowed", format!(r#"{{"config":{{{door}}}}}"#), false),
+        ("sys/mounts/allowed", r#"{"config":{"plugin_name":"kv"}}"#.to_owned(), true),
+        ("sys/plugins/catalog/secret/x", r#"{"command":"x","sha256":"ab00"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/x", r#"{"command":"x","sha_256":" aB00"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/x", r#"{"command":"x","version":"1.0.0"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/x", r#"{"command":"evil -x"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/x", r#"{"command":" evil"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/x", r#"{"command":"fine","sha256":"00"}"#.to_owned(), true),
+    ] {
+        assert_eq!(may(&bench, &token, Verb::Write, path, &body).await, wanted, "{path} {body}");
+    }
+}
+
 /// Of `door-engine` nothing is known: it may split and fold, or not.
 #[tokio::test]
 async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_read() {

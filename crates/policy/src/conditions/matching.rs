@@ -61,7 +61,9 @@ pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading
         FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
             allowed.iter().any(|wanted| same_scalar(wanted, value, reading, WholeSecs::same))
         }
-        FieldReading::AsSent | FieldReading::Text => false,
+        FieldReading::FoldedText | FieldReading::Version => scalar_text(value)
+            .is_some_and(|text| allowed.iter().any(|it| is_entry(it, text.trim(), reading))),
+        FieldReading::AsSent | FieldReading::Text | FieldReading::CommandLine => false,
     }
 }
 
@@ -72,8 +74,12 @@ fn is_allowed_as_sent(wanted: &Value, value: &Value, reading: FieldReading) -> b
         return same(wanted, value);
     };
     match reading {
+        FieldReading::CommandLine if text.contains(char::is_whitespace) => glob == text,
         FieldReading::AsSent
         | FieldReading::Text
+        | FieldReading::FoldedText
+        | FieldReading::Version
+        | FieldReading::CommandLine
         | FieldReading::Integer
         | FieldReading::Boolean
         | FieldReading::Duration => glob_matches(glob, text),
@@ -118,7 +124,14 @@ fn is_denied_by(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
         FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
             same_scalar(wanted, value, reading, WholeSecs::may_be_same)
         }
-        FieldReading::AsSent | FieldReading::Text | FieldReading::PolicyName => false,
+        FieldReading::CommandLine => scalar_text(value).is_some_and(|text| {
+            text.split_whitespace().any(|word| is_entry(wanted, word, reading))
+        }),
+        FieldReading::AsSent
+        | FieldReading::Text
+        | FieldReading::FoldedText
+        | FieldReading::Version
+        | FieldReading::PolicyName => false,
     };
     read || is_denied_at_any_depth(wanted, value, reading)
 }
@@ -226,12 +239,19 @@ fn integer_of_any_base(text: &str) -> Option<f64> {
 fn is_entry(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
     let folds = matches!(
         reading,
-        FieldReading::Unknown | FieldReading::PolicyName | FieldReading::PolicyNames
+        FieldReading::Unknown
+            | FieldReading::FoldedText
+            | FieldReading::PolicyName
+            | FieldReading::PolicyNames
     );
+    let plain_version = |text: &str| text.strip_prefix('v').unwrap_or(text).to_owned();
     let slashless = |text: &str| text.trim_matches('/').to_owned();
     match wanted {
         Value::String(glob) if reading == FieldReading::MountPath => {
             glob_matches(glob, entry) || glob_matches(&slashless(glob), &slashless(entry))
+        }
+        Value::String(glob) if reading == FieldReading::Version => {
+            glob_matches(glob, entry) || glob_matches(&plain_version(glob), &plain_version(entry))
         }
         Value::String(glob) if folds => {
             glob_matches(glob, entry) || glob_matches(&case_folded(glob), &case_folded(entry))
