@@ -21,10 +21,20 @@ pub struct VariableClass {
 }
 
 /// All that is refused.
-pub const REFUSED_VARIABLES: [VariableClass; 7] = [
+pub const REFUSED_VARIABLES: [VariableClass; 8] = [
     VariableClass {
         configures: "the loader or the C library",
-        names: &["GLIBC_TUNABLES", "GCONV_PATH", "NLSPATH", "LOCPATH", "I18NPATH", "TZDIR"],
+        names: &[
+            "GLIBC_TUNABLES",
+            "GCONV_PATH",
+            "NLSPATH",
+            "LOCPATH",
+            "I18NPATH",
+            "TZDIR",
+            "GIO_EXTRA_MODULES",
+            "GIO_MODULE_DIR",
+            "OMP_TOOL_LIBRARIES",
+        ],
         prefixes: &["LD_", "MALLOC_", "DYLD_"],
         trust_file_may_allow: false,
     },
@@ -55,6 +65,8 @@ pub const REFUSED_VARIABLES: [VariableClass; 7] = [
             "GOCOVERDIR",
             "GORACE",
             "GOTRACEBACK",
+            "CAML_LD_LIBRARY_PATH",
+            "OCAMLRUNPARAM",
         ],
         prefixes: &[
             "BASH_FUNC_",
@@ -70,6 +82,8 @@ pub const REFUSED_VARIABLES: [VariableClass; 7] = [
             "COMPlus_",
             "ERL_",
             "GUILE_",
+            "MONO_",
+            "JULIA_",
         ],
         trust_file_may_allow: false,
     },
@@ -95,8 +109,25 @@ pub const REFUSED_VARIABLES: [VariableClass; 7] = [
     },
     VariableClass {
         configures: "a cryptographic library or its modules",
-        names: &["SSLKEYLOGFILE", "GOLANG_FIPS", "GOFIPS", "PKCS11_MODULE_PATH", "KRB5_TRACE"],
+        names: &[
+            "SSLKEYLOGFILE",
+            "GOLANG_FIPS",
+            "GOFIPS",
+            "PKCS11_MODULE_PATH",
+            "SOFTHSM2_CONF",
+            "KRB5_TRACE",
+            "KRB5_CONFIG",
+            "GSS_MECH_CONFIG",
+            "SASL_PATH",
+            "SASL_CONF_PATH",
+        ],
         prefixes: &["OPENSSL_", "GNUTLS_", "NSS_", "P11_KIT_"],
+        trust_file_may_allow: false,
+    },
+    VariableClass {
+        configures: "drivers of databases",
+        names: &["ODBCINI", "ODBCINSTINI", "ODBCSYSINI", "LIBMYSQL_PLUGINS", "LIBMYSQL_PLUGIN_DIR"],
+        prefixes: &[],
         trust_file_may_allow: false,
     },
     VariableClass {
@@ -113,8 +144,13 @@ pub const REFUSED_VARIABLES: [VariableClass; 7] = [
             "CURL_CA_BUNDLE",
             "REQUESTS_CA_BUNDLE",
             "AWS_CA_BUNDLE",
+            "PGSSLROOTCERT",
+            "PGSSLMODE",
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+            "LDAPCONF",
+            "LDAPRC",
         ],
-        prefixes: &[],
+        prefixes: &["LDAPTLS_", "GIT_SSL_"],
         trust_file_may_allow: true,
     },
     VariableClass {
@@ -153,6 +189,26 @@ mod tests {
                 "| never |"
             };
             assert!(line.ends_with(end), "{line}");
+        }
+    }
+
+    #[test]
+    fn sr_2026_12_files_that_name_modules_drivers_or_trust_are_refused() {
+        for (name, trust_file_may_allow) in [
+            ("KRB5_CONFIG", false),
+            ("SASL_PATH", false),
+            ("ODBCSYSINI", false),
+            ("LIBMYSQL_PLUGIN_DIR", false),
+            ("GIO_EXTRA_MODULES", false),
+            ("CAML_LD_LIBRARY_PATH", false),
+            ("MONO_PATH", false),
+            ("PGSSLROOTCERT", true),
+            ("LDAPTLS_CACERT", true),
+            ("GIT_SSL_NO_VERIFY", true),
+        ] {
+            let class = refused_class(name);
+            let allows = class.map(|class| class.trust_file_may_allow);
+            assert_eq!(allows, Some(trust_file_may_allow), "{name}");
         }
     }
 
