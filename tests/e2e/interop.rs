@@ -295,7 +295,8 @@ impl Peer {
     async fn start<const N: usize>(test: &str, plugins: [&str; N]) -> Option<(Self, [String; N])> {
         let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
             // Nothing in the repository can install one, so this is never a failure.
-            println!("SKIPPED {test}: STRONGROOM_PEER names no server binary");
+            let why = "STRONGROOM_PEER names no server binary";
+            strongroom_testkit::programs::report(&format!("SKIPPED {test}: {why}"));
             return None;
         };
         let site = Site::new("");
