@@ -296,7 +296,7 @@ impl Peer {
         let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
             // Nothing in the repository can install one, so this is never a failure.
             let why = "STRONGROOM_PEER names no server binary";
-            strongroom_testkit::programs::report(&format!("SKIPPED {test}: {why}"));
+            report(&format!("SKIPPED {test}: {why}"));
             return None;
         };
         let site = Site::new("");

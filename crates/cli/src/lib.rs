@@ -201,7 +201,7 @@ fn wrong(error: &clap::Error) -> String {
     let flag = named.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
     let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     // This crate's own readers of values say what a value must be; numbers are read by the library.
-    let reason = if reason.starts_with("must be ") { reason } else { NO_NUMBER.to_owned() };
+    let reason = if reason.starts_with("must ") { reason } else { NO_NUMBER.to_owned() };
     if reason == flags::NO_PAIR {
         // The value may be a secret in the wrong place.
         return format!("-{flag} {reason}");
