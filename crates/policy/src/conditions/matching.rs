@@ -190,7 +190,7 @@ fn may_convert(wanted: &Value, value: &Value) -> bool {
     let (Some(wanted_number), Some(number)) = (converted_number(wanted), number) else {
         return false;
     };
-    let same_truth = (wanted_number == 0.0) == (number == 0.0);
+    let same_truth = !value.is_string() && (wanted_number == 0.0) == (number == 0.0);
     wanted_number.trunc() == number.trunc() || (converted_truth(wanted).is_some() && same_truth)
 }
 

@@ -300,10 +300,11 @@ fn denied_parameters_come_first() {
 
 #[test]
 fn a_denial_is_not_walked_around_with_quotes_or_brackets() {
-    let rule = r#"denied_parameters = { "n" = [5, "6", true], "s" = ["bad*"] }"#;
-    for value in ["5", "5.0", "\"5\"", "6", "\"6\"", "[6]", "[[5]]", "\"true\"", "[1, \"5\"]"] {
+    let rule = r#"denied_parameters = { "n" = [5, "6"], "b" = [true], "s" = ["bad*"] }"#;
+    for value in ["5", "5.0", "\"5\"", "6", "\"6\"", "[6]", "[[5]]", "[1, \"5\"]"] {
         assert!(!writes(rule, &format!("{{\"n\":{value}}}")), "{value}");
     }
+    assert!(!writes(rule, r#"{"b":"true"}"#) && writes(rule, r#"{"b":"7"}"#));
     for value in ["7", "\"7\"", "[]", "{}", "null", "\"\"", "\"five\""] {
         assert!(writes(rule, &format!("{{\"n\":{value}}}")), "{value}");
     }
