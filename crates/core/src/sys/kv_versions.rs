@@ -67,6 +67,6 @@ fn parse(text: &str) -> Result<u8, Error> {
     match text {
         "1" => Ok(1),
         "2" => Ok(2),
-        other => Err(Error::invalid(format!("invalid version provided: {other}"))),
+        _ => Err(Error::invalid("invalid version provided: it is 1 or 2")),
     }
 }

@@ -74,7 +74,9 @@ impl SettingsInput {
         if let Some(text) = &settings.listing_visibility
             && !matches!(text.as_str(), "" | "hidden" | "unauth")
         {
-            return Err(Error::invalid(format!("invalid listing_visibility {text}")));
+            return Err(Error::invalid(
+                "invalid listing_visibility: it is unauth, hidden or empty",
+            ));
         }
         headers::check_request(
             settings.passthrough_request_headers.as_deref().unwrap_or_default(),

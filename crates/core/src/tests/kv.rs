@@ -100,12 +100,10 @@ async fn tuning_makes_version_2_of_version_1_and_never_the_other_way() {
             .warnings
             .is_empty()
     );
-    for (version, text) in
-        [("3", "invalid version provided: 3"), ("x", "invalid version provided: x")]
-    {
+    for version in ["3", "x"] {
         let body = format!(r#"{{"options":{{"version":"{version}"}}}}"#);
         let error = bench.fails(Verb::Write, "sys/mounts/kv/tune", &body).await;
-        assert_eq!(error.to_string(), text);
+        assert_eq!(error.to_string(), "invalid version provided: it is 1 or 2");
     }
     let tuned =
         bench.write("sys/mounts/kv/tune", r#"{"options":{"version":"2"},"description":"d"}"#);

@@ -77,7 +77,7 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         (
             "sys/mounts/x",
             r#"{"type":"kv","options":{"version":"3"}}"#,
-            "invalid version provided: 3",
+            "invalid version provided: it is 1 or 2",
         ),
         (
             "sys/mounts/x",
@@ -107,7 +107,7 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         (
             "sys/mounts/x",
             r#"{"type":"kv","config":{"listing_visibility":"zz"}}"#,
-            "invalid listing_visibility zz",
+            "invalid listing_visibility: it is unauth, hidden or empty",
         ),
         (
             "sys/mounts/x",

@@ -116,6 +116,49 @@ async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTree
     }
 }
 
+/// Settings of mounts that are there, and those within `config` and `options` of a new one: the table
+/// over all fields asks for mounts that aren't, and names no field within another.
+#[tokio::test]
+async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    bench.write("sys/auth/door", r#"{"type":"door"}"#).await;
+    let endpoints = crate::sys::ENDPOINTS.iter().flat_map(|group| group.iter());
+    let mut tried = BTreeSet::new();
+    for endpoint in endpoints {
+        let (mount, class) = match endpoint.pattern {
+            "mounts/{path..}/tune" => ("mounts/kv", "kv"),
+            "auth/{path..}/tune" => ("auth/door", "door"),
+            _ => continue,
+        };
+        let settings = endpoint.fields.iter().flat_map(|specs| specs.iter().map(|it| it.name));
+        let is_value = |name: &&str| NAMES.iter().all(|(named, _)| named != name);
+        for name in settings.filter(is_value).chain(["version"]) {
+            tried.insert(name);
+            for form in forms() {
+                let within = if name == "version" { "options" } else { "config" };
+                let new = format!(r#"{{"type":"{class}","{within}":{{"{name}":{form}}}}}"#);
+                let tuned = match within {
+                    "options" => format!(r#"{{"options":{{"{name}":{form}}}}}"#),
+                    _ => format!(r#"{{"{name}":{form}}}"#),
+                };
+                for (path, body) in
+                    [(format!("sys/{mount}-new"), new), (format!("sys/{mount}/tune"), tuned)]
+                {
+                    let said = match bench.send(Verb::Write, &path, &bench.root, &body).await {
+                        Ok(answer) => super::bench::got(answer).warnings,
+                        Err(error) => error.texts(),
+                    };
+                    assert!(!said.iter().any(|text| says_mark(text)), "{path} {body}: {said:?}");
+                }
+            }
+        }
+    }
+    for name in ["default_lease_ttl", "listing_visibility", "token_type", "version"] {
+        assert!(tried.contains(name), "{name} was not tried");
+    }
+}
+
 #[tokio::test]
 async fn cve_2025_4166_no_header_is_repeated() {
     let bench = Bench::new().await;
