@@ -367,6 +367,37 @@ async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
     }
 }
 
+/// The second change is stored after the first one has read the ring and before it is stored.
+#[tokio::test]
+async fn sr_2026_14_a_change_of_an_old_key_ring_is_made_again_of_the_new_one() {
+    for rotation_first in [true, false] {
+        let slow = Slow::default();
+        let physical: Arc<dyn Physical> = Arc::new(slow.clone());
+        let shares = initialise(&physical, 1, 1).await;
+        let barrier = unseal(&physical, &shares).await.unwrap();
+        slow.hold_commits(true);
+        {
+            let mut first: BoxedChange<'_> = match rotation_first {
+                true => Box::pin(barrier.rotate()),
+                false => Box::pin(barrier.extend_key_ring()),
+            };
+            assert!(poll_once(&mut first).await.is_none(), "it is not stored yet");
+            slow.hold_commits(false);
+            match rotation_first {
+                true => barrier.extend_key_ring().await.unwrap(),
+                false => barrier.rotate().await.unwrap(),
+            }
+            first.await.unwrap();
+        }
+        let (term, reserved) = if rotation_first { (1, 3 * RESERVE) } else { (2, 2 * RESERVE) };
+        barrier.close();
+        let again = unseal(&physical, &shares).await.unwrap();
+        let ring = again.key_ring().unwrap();
+        assert_eq!(ring.active().unwrap().number, 2, "the new key was lost");
+        assert!(ring.term(term).unwrap().reserved >= reserved, "the reservation was lost");
+    }
+}
+
 /// A commit that was applied, and whose answer got lost.
 #[tokio::test]
 async fn sr_2026_14_a_key_ring_change_without_an_answer_is_found_by_the_next() {
@@ -398,17 +429,22 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     .await
 }
 
-/// A store in memory whose reads, or answers to commits, can be held up.
+/// A store in memory whose reads, commits, or answers to commits can be held up.
 #[derive(Clone, Debug, Default)]
 struct Slow {
     below: Arc<Memory>,
     holds_reads: tokio::sync::watch::Sender<bool>,
+    holds_commits: tokio::sync::watch::Sender<bool>,
     holds_answers: tokio::sync::watch::Sender<bool>,
 }
 
 impl Slow {
     fn hold_reads(&self, hold: bool) {
         self.holds_reads.send_replace(hold);
+    }
+
+    fn hold_commits(&self, hold: bool) {
+        self.holds_commits.send_replace(hold);
     }
 
     fn hold_answers(&self, hold: bool) {
@@ -439,6 +475,7 @@ impl Physical for Slow {
         &self,
         batch: strongroom_storage::Batch,
     ) -> Result<strongroom_storage::Version, strongroom_storage::Error> {
+        let _ = self.holds_commits.subscribe().wait_for(|hold| !hold).await;
         let done = self.below.commit(batch).await;
         let _ = self.holds_answers.subscribe().wait_for(|hold| !hold).await;
         done

@@ -272,3 +272,63 @@ fn stored_form<D: Document>(document: &D) -> bytes::Bytes {
 fn unreadable(key: &str) -> Error {
     Error::internal(format!("the document stored at {key} can't be read by this version"))
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use strongroom_sdk_derive::Document;
+
+    use super::*;
+
+    /// What a caller writes, as much as it likes.
+    #[derive(Document)]
+    #[document(path = "notes/{name}")]
+    struct Note {
+        /// A text.
+        text: String,
+    }
+
+    const TEXT_BYTES: usize = 4 << 10;
+
+    /// Has a large note under each name.
+    #[derive(Debug)]
+    struct Notes;
+
+    #[async_trait]
+    impl Storage for Notes {
+        async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+            let value = format!(r#"{{"text":"{}"}}"#, "x".repeat(TEXT_BYTES));
+            Ok(Some(Stored { value: value.into_bytes().into(), version: 1, seal_wrap: false }))
+        }
+
+        async fn list(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: usize,
+        ) -> Result<Vec<String>, StorageError> {
+            Ok(Vec::new())
+        }
+
+        async fn commit(&self, _: StorageBatch) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn is_atomic(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn sr_2026_08_the_documents_kept_in_memory_are_bounded_in_bytes() {
+        let documents = Documents::new(Arc::new(Notes), TaskTracker::new());
+        for n in 0..2000 {
+            let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();
+            assert_eq!(note.text.len(), TEXT_BYTES);
+        }
+        let kept = documents.cache.present_len();
+        assert!(kept > 0, "nothing is kept");
+        let bytes = u64::try_from(kept * TEXT_BYTES).unwrap();
+        assert!(bytes <= CACHED_BYTES, "{kept} documents are kept: {bytes} bytes");
+    }
+}

@@ -173,7 +173,7 @@ async fn cve_2026_55776_an_engine_that_panics_when_it_is_closed_stops_no_seal() 
     let bench = busy_server().await;
     bench.door().panics_at_its_end();
     let left = what_is_left(&bench);
-    bench.write("sys/seal", "").await;
+    bench.core.seal().await.unwrap();
     bench.settle().await;
     assert!(bench.core.is_sealed());
     assert_eq!(left(), [""; 0]);
@@ -194,6 +194,10 @@ async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
     bench.write("sys/seal", "").await;
     bench.settle().await;
     assert!(bench.core.is_sealed());
+    assert!(
+        flood.iter().all(tokio::task::JoinHandle::is_finished),
+        "an answer waits for the store"
+    );
     for answer in flood {
         assert_eq!(answer.await.unwrap(), "Vault is already initialized");
     }
@@ -223,9 +227,11 @@ async fn sr_2026_02_with_sixteen_turns_taken_sealing_and_unsealing_work() {
         .collect();
     bench.settle().await;
     assert!(bench.core.turns().take(async {}).await.is_err(), "the queue is full");
-    bench.write("sys/seal", "").await;
+    let mut sealing = Box::pin(bench.core.seal());
+    let _ = futures_util::poll!(&mut sealing);
     bench.settle().await;
     assert!(bench.core.is_sealed());
+    sealing.await.unwrap();
     bench.unseal().await;
     assert!(!bench.core.is_sealed());
     taken.iter().for_each(tokio::task::JoinHandle::abort);
