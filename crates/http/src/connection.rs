@@ -288,6 +288,9 @@ fn http2() -> http2::Builder<TokioExecutor> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use bytes::Bytes;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::time::Instant;
@@ -478,6 +481,61 @@ mod tests {
             stream
         };
         assert_eq!(silence(patient).await, 300);
+    }
+
+    /// A stream that notes how large the buffer is that it is read into.
+    struct Measured(DuplexStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Measured {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            self.1.store(buffer.remaining(), Ordering::Relaxed);
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Measured {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_anything_to_do_waits_with_a_small_buffer() {
+        let (ours, mut client) = tokio::io::duplex(16 << 10);
+        let buffer_bytes = Arc::new(AtomicUsize::new(0));
+        let ours = Measured(ours, buffer_bytes.clone());
+        let serving = serve(ours, TIMEOUTS, CancellationToken::new(), answer);
+        let doing = async {
+            for _ in 0..2 {
+                client.write_all(GET).await.unwrap();
+                read_answer(&mut client).await;
+                pause_for(0).await;
+                assert!(buffer_bytes.load(Ordering::Relaxed) > 1024, "it is parked too soon");
+                pause_for(1).await;
+                assert_eq!(buffer_bytes.load(Ordering::Relaxed), 64);
+            }
+            drop(client);
+        };
+        tokio::join!(serving, doing);
     }
 
     #[tokio::test(start_paused = true)]
