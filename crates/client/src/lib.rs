@@ -16,7 +16,7 @@
 //! - [`kv`]: which version of the key-value engine is behind a path
 //! - [`wrapping`]: getting at a wrapped answer
 //! - [`rehearsal`]: calls that are shown instead of sent
-//! - [`unreachable`]: why a server could not be reached
+//! - [`mod@unreachable`]: why a server could not be reached
 //! - `send`: attempts, the one redirect that is followed, and bounds
 //! - `tls`: certificates
 #![deny(missing_docs)]
