@@ -11,7 +11,7 @@
 //! - [`path`]: request paths and mount paths, normalised or refused
 //! - [`id`]: names and identifiers, built by `parse` only
 //! - [`fields`]: the top-level JSON object of a request or an answer, read once
-//! - [`printable`]: text of others, on one line and of bounded length
+//! - [`mod@printable`]: text of others, on one line and of bounded length
 //! - [`turns`]: [`Turns`] and [`turns::KeyedTurns`], changes that must not overlap
 //! - [`read_cache`]: [`ReadCache`], what was read from a store, and what was found not to be there
 //! - [`to_the_end`]: [`ToTheEnd`], work that goes on when whoever began it has gone
