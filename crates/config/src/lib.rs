@@ -26,6 +26,7 @@ mod telemetry;
 
 use std::path::{Component, Path, PathBuf};
 
+pub use caches::CacheLimits;
 pub use listener::{
     Endpoint, ForwardingConfig, ListenerConfig, MetricsConfig, SocketFile, TlsConfig, TlsVersion,
 };
@@ -61,6 +62,8 @@ pub struct Config {
     pub max_lease_ttl: Ttl,
     /// Limits on requests that are being worked on at the same time.
     pub requests: RequestLimits,
+    /// Limits on what is kept in memory, in bytes.
+    pub caches: CacheLimits,
     /// How much is logged.
     pub log_level: Level,
     /// What a log line looks like.
@@ -241,6 +244,7 @@ impl MergedConfig {
             section.place_if_set("default_lease_ttl").or(self.default_lease_place.take());
         section.duration("max_lease_ttl", &mut config.max_lease_ttl)?;
         config.requests.merge(&section)?;
+        config.caches.merge(&section)?;
         section.parsed("log_level", &mut config.log_level)?;
         section.parsed("log_format", &mut config.log_format)?;
         section.path("log_file", &mut config.log_file)?;

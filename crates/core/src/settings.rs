@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_lease::KeeperOptions;
+use strongroom_sdk::document;
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_storage::Physical;
 use strongroom_telemetry::Exporter;
+use strongroom_token::TokenStore;
 use strongroom_types::{Clock, Entropy, Ttl};
 
 use crate::admission::AdmissionLimits;
@@ -27,6 +29,10 @@ pub struct Settings {
     pub cluster_name: Option<String>,
     /// Bytes of decrypted entries kept in memory.
     pub cache_bytes: u64,
+    /// Bytes of tokens kept in memory.
+    pub token_cache_bytes: u64,
+    /// Bytes of documents kept in memory for a mount whose engine is made with the SDK.
+    pub document_cache_bytes: u64,
     /// How long one request may take.
     pub request_timeout: Duration,
     /// Requests worked on at the same time; more are refused.
@@ -47,6 +53,8 @@ impl Default for Settings {
             storage_type: "inmem".to_owned(),
             cluster_name: None,
             cache_bytes: 8 << 20,
+            token_cache_bytes: TokenStore::CACHE_BYTES,
+            document_cache_bytes: document::CACHED_BYTES,
             request_timeout: Duration::from_secs(90),
             admission: AdmissionLimits::default(),
             keeper: KeeperOptions::default(),

@@ -143,7 +143,7 @@ impl Unsealed {
         let stores = Stores {
             policies: PolicyStore::load(barrier.view(POLICY_VIEW)).await?,
             passwords: PasswordPolicies::new(barrier.view(PASSWORD_VIEW)),
-            tokens: TokenStore::load(barrier.view(TOKEN_VIEW)).await?,
+            tokens: TokenStore::load(barrier.view(TOKEN_VIEW), settings.token_cache_bytes).await?,
             roles: RoleStore::new(barrier.view(ROLE_VIEW)),
             leases: LeaseStore::new(barrier.view(LEASE_VIEW)),
             cubbyholes: Cubbyholes::new(barrier.view(CUBBYHOLE_VIEW)),
@@ -157,6 +157,7 @@ impl Unsealed {
             table: table.clone(),
             server: server.clone(),
             passwords: stores.passwords.clone(),
+            document_cache_bytes: settings.document_cache_bytes,
         };
         let system = system_mounts(&server, clock.now())?;
         let mounts = Mounts::load(barrier.view(MOUNT_VIEW), opener, system).await?;

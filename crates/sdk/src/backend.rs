@@ -60,7 +60,7 @@ impl Backend {
         let moved_keys = Arc::new(MovedKeys::new(mount.storage));
         mount.storage = moved_keys.clone();
         let tasks = TaskTracker::new();
-        let documents = Documents::new(mount.storage.clone(), tasks.clone());
+        let documents = Documents::new(mount.storage.clone(), tasks.clone(), &mount.config);
         let intents = Intents::new(mount.clone());
         let records = Records::new(mount.storage.clone());
         let services = Arc::new(Services { mount, documents, records });

@@ -7,6 +7,7 @@
 //! An update merges: fields that are not given stay as they are.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_types::{Fields, ReadCache};
@@ -107,17 +108,25 @@ struct Cached {
     stored_bytes: usize,
 }
 
-/// Bytes of documents kept in memory for a mount. Names that have no document get an eighth of that
-/// beside them.
-const CACHED_BYTES: u64 = 1 << 20;
+/// The key in a mount's configuration under which a host says how many bytes of documents may be kept
+/// in memory. Beside them names that have no document get an eighth of that.
+pub const CACHED_BYTES_CONFIG_KEY: &str = "strongroom_cached_document_bytes";
+/// As many where the host says nothing.
+pub const CACHED_BYTES: u64 = 1 << 20;
 /// How often a merge is tried again when someone else writes the same document.
 const MERGES: usize = 5;
 
 impl Documents {
-    pub(crate) fn new(storage: Arc<dyn Storage>, writes: TaskTracker) -> Self {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        writes: TaskTracker,
+        config: &BTreeMap<String, String>,
+    ) -> Self {
+        let told = config.get(CACHED_BYTES_CONFIG_KEY).and_then(|bytes| bytes.parse().ok());
+        let cache_bytes = told.unwrap_or(CACHED_BYTES);
         // In memory a document is about as large again as it is stored.
         let weigh = |cached: &Cached| cached.stored_bytes.saturating_mul(2);
-        Self { storage, cache: Arc::new(ReadCache::new(CACHED_BYTES, weigh)), writes }
+        Self { storage, cache: Arc::new(ReadCache::new(cache_bytes, weigh)), writes }
     }
 
     /// The document at the captures of its path: none for `config`, the name for `roles/{name}`.
@@ -321,14 +330,21 @@ mod tests {
 
     #[tokio::test]
     async fn sr_2026_08_the_documents_kept_in_memory_are_bounded_in_bytes() {
-        let documents = Documents::new(Arc::new(Notes), TaskTracker::new());
-        for n in 0..2000 {
-            let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();
-            assert_eq!(note.text.len(), TEXT_BYTES);
+        let told = |bytes: &str| [(CACHED_BYTES_CONFIG_KEY.to_owned(), bytes.to_owned())].into();
+        let cases = [
+            (BTreeMap::new(), CACHED_BYTES),
+            (told("131072"), 128 << 10),
+            (told("not a number"), CACHED_BYTES),
+        ];
+        for (config, bound) in cases {
+            let documents = Documents::new(Arc::new(Notes), TaskTracker::new(), &config);
+            for n in 0..2000 {
+                let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();
+                assert_eq!(note.text.len(), TEXT_BYTES);
+            }
+            let bytes = u64::try_from(documents.cache.present_len() * TEXT_BYTES).unwrap();
+            assert!(bytes <= bound, "{bytes} bytes are kept, of {bound}");
+            assert!(bytes > bound / 8, "only {bytes} bytes are kept, of {bound}");
         }
-        let kept = documents.cache.present_len();
-        assert!(kept > 0, "nothing is kept");
-        let bytes = u64::try_from(kept * TEXT_BYTES).unwrap();
-        assert!(bytes <= CACHED_BYTES, "{kept} documents are kept: {bytes} bytes");
     }
 }

@@ -369,6 +369,9 @@ fn settings(options: &Options) -> Settings {
             unauthenticated: config.requests.unauthenticated,
             unauthenticated_per_mount: config.requests.unauthenticated_per_mount,
         },
+        cache_bytes: bytes(config.caches.entries),
+        token_cache_bytes: bytes(config.caches.tokens),
+        document_cache_bytes: bytes(config.caches.documents_per_mount),
         request_timeout: longest.unwrap_or(usual.request_timeout),
         ..usual
     }

@@ -136,9 +136,8 @@ const SALT: &str = "salt";
 /// The prefix by which scanners and people know a service token.
 const PREFIX: &str = "hvs.";
 const ID_CHARS: usize = 24;
-/// What is expected in memory, and the most there may be.
+/// Tokens that room is made for at once; the cache grows beyond.
 const KNOWN_TOKENS: usize = 4096;
-const KNOWN_BYTES: u64 = 8 << 20;
 /// The most tokens above one. A look-up climbs past all of them while anything is being revoked.
 pub const MAX_DEPTH: usize = 128;
 const PAGE: usize = 256;
@@ -146,16 +145,20 @@ const PAGE: usize = 256;
 const SPENDING: usize = 64;
 
 impl TokenStore {
+    /// Bytes of tokens that are kept in memory where nobody says otherwise.
+    pub const CACHE_BYTES: u64 = 8 << 20;
+
     /// Makes the store of a new server; its salt is added to the batch that initialises it.
     pub fn initialise(view: View, batch: &mut Batch) -> Self {
         let salt = strongroom_crypto::AeadKey::generate(&**view.barrier().entropy());
         view.put(batch, SALT, salt.expose_secret().clone());
         let sealer = Sealer::initialise(&view, batch);
-        Self::new(view, &salt, sealer, HashMap::new())
+        Self::new(view, &salt, sealer, HashMap::new(), Self::CACHE_BYTES)
     }
 
-    /// Opens the store of a server, with the revocations that were under way.
-    pub async fn load(view: View) -> Result<Self, Error> {
+    /// Opens the store of a server, with the revocations that were under way. Of tokens it keeps
+    /// `cache_bytes` in memory.
+    pub async fn load(view: View, cache_bytes: u64) -> Result<Self, Error> {
         let missing = || strongroom_barrier::Error::Tampered {
             key: "token/salt".to_owned(),
             reason: "the salt of token ids is missing",
@@ -179,7 +182,7 @@ impl TokenStore {
             }
         }
         let sealer = Sealer::load(&view).await?;
-        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), sealer, marks))
+        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), sealer, marks, cache_bytes))
     }
 
     fn new(
@@ -187,6 +190,7 @@ impl TokenStore {
         salt: &Secret<Vec<u8>>,
         sealer: Sealer,
         marks: HashMap<TokenKey, Mark>,
+        cache_bytes: u64,
     ) -> Self {
         Self(Arc::new(Shared {
             view,
@@ -194,7 +198,7 @@ impl TokenStore {
             sealer,
             marks: Marks::new(marks),
             carrying: Mutex::default(),
-            cache: Cache::with_weighter(KNOWN_TOKENS, KNOWN_BYTES, ByBytes),
+            cache: Cache::with_weighter(KNOWN_TOKENS, cache_bytes, ByBytes),
             tasks: TaskTracker::new(),
             tidying: AtomicBool::new(false),
         }))
@@ -452,10 +456,10 @@ impl TokenStore {
         self.0.marks.all()
     }
 
-    /// The weight of what is known of tokens in memory.
+    /// How many tokens are known in memory.
     #[cfg(test)]
-    pub(crate) fn known_bytes(&self) -> u64 {
-        self.0.cache.weight()
+    pub(crate) fn known_len(&self) -> usize {
+        self.0.cache.len()
     }
 
     /// How many tokens are being revoked.

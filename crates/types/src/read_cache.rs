@@ -305,6 +305,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn present_keys_are_bounded_in_bytes() {
+        const BOUND: usize = 64 << 10;
+        let cache = cache();
+        // Large values, then small ones under large keys: whoever asks may choose either.
+        for (key_bytes, value_bytes) in [(10, 1000), (1000, 10)] {
+            for n in 0..1000 {
+                let key = format!("{n:0>key_bytes$}");
+                let value = async { Ok(Some("v".repeat(value_bytes))) };
+                cache.get_or_load(&key, value).await.unwrap();
+            }
+            let bytes = cache.present_len() * (key_bytes + value_bytes);
+            assert!(bytes <= BOUND, "{bytes} bytes are kept");
+            assert!(bytes > BOUND / 4, "only {bytes} bytes are kept");
+        }
+        // What is larger than all the room there is isn't kept.
+        cache.get_or_load("large", async { Ok(Some("v".repeat(2 * BOUND))) }).await.unwrap();
+        assert_eq!(cache.known("large"), None);
+    }
+
+    #[tokio::test]
     async fn absent_keys_are_bounded_in_bytes_and_push_out_no_present_one() {
         let cache = cache();
         let present = |n: usize| format!("present/{n}");

@@ -36,6 +36,13 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             "max_unauthenticated_requests_per_mount",
             "max_unauthenticated_requests_per_mount = 256",
         ),
+        honoured(Own, "max_cached_entry_bytes", "max_cached_entry_bytes = 8388608"),
+        honoured(Own, "max_cached_token_bytes", "max_cached_token_bytes = 8388608"),
+        honoured(
+            Own,
+            "max_cached_document_bytes_per_mount",
+            "max_cached_document_bytes_per_mount = 1048576",
+        ),
         honoured(Own, "plugin_inherit_env", "plugin_inherit_env = true"),
         honoured(Own, "plugin_allow_scripts", "plugin_allow_scripts = true"),
         honoured(Own, "plugin_trust", "plugin_trust = \"/etc/strongroom/plugins.hcl\""),
@@ -117,7 +124,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Both,
             "cache_size",
             "cache_size = \"131072\"",
-            "the cache is bounded in bytes, by cache_bytes of the storage",
+            "it counts entries: here entries in memory are bounded in bytes, by max_cached_entry_bytes",
         ),
         ignored(Both, "disable_cache", "disable_cache = true", "the cache can't be switched off"),
         ignored(

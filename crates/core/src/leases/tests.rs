@@ -134,7 +134,8 @@ impl Grove {
             TokenStore::initialise(barrier.view("token/"), batch);
         })
         .await;
-        let tokens = TokenStore::load(barrier.view("token/")).await.unwrap();
+        let tokens =
+            TokenStore::load(barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
         let leases = LeaseStore::new(barrier.view("lease/"));
         let (hands, time) = (Arc::new(Hands::default()), Arc::new(clock.clone()));
         let options = KeeperOptions::default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use strongroom_barrier::Barrier;
 use strongroom_policy::PasswordPolicies;
+use strongroom_sdk::document::CACHED_BYTES_CONFIG_KEY;
 use strongroom_sdk::engine::{Engine, Mount, Storage};
 use strongroom_sdk::intent::HOST_CONFIG_KEY;
 use strongroom_types::{Clock, Entropy};
@@ -27,6 +28,7 @@ pub struct Opener {
     pub(crate) table: Arc<ArcSwap<MountTable>>,
     pub(crate) server: Server,
     pub(crate) passwords: PasswordPolicies,
+    pub(crate) document_cache_bytes: u64,
 }
 
 /// An engine that was set up and not yet initialised: it may read its storage, not write.
@@ -99,6 +101,8 @@ impl Opener {
         config.insert("plugin_type".to_owned(), kind.to_owned());
         config.insert("plugin_version".to_owned(), running.version.clone());
         config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());
+        let cache_bytes = self.document_cache_bytes.to_string();
+        config.insert(CACHED_BYTES_CONFIG_KEY.to_owned(), cache_bytes);
         let clock: Arc<dyn Clock> = self.barrier.clock().clone();
         let entropy: Arc<dyn Entropy> = self.barrier.entropy().clone();
         let uuid = entry.uuid.to_string();

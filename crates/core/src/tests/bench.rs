@@ -29,6 +29,8 @@ pub(crate) struct Linked {
     /// The version that a registered plug-in reports.
     pub(crate) plugin_version: Mutex<&'static str>,
     pub(crate) broken: Mutex<bool>,
+    /// What the engine that was opened last was told.
+    pub(crate) told: Mutex<BTreeMap<String, String>>,
     /// Name and version of each plug-in whose copy was kept when copies were last removed.
     pub(crate) copies: Mutex<Vec<String>>,
     /// The auth method `door`, and a secrets engine that behaves like one.
@@ -58,6 +60,7 @@ impl Plugins for Linked {
         name: &str,
         mount: Mount,
     ) -> Result<Arc<dyn Engine>, PluginError> {
+        *self.told.lock().unwrap() = mount.config.clone();
         match name {
             "door" => return Ok(self.door.engine(Kind::Auth)),
             "door-engine" => return Ok(self.door.engine(Kind::Secrets)),

@@ -1,5 +1,6 @@
 //! A store in memory that holds up the commits and reads a test wants held up, or panics at them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ pub(crate) struct Held {
     /// Reads and commits of keys with this in them panic.
     panics: Arc<Mutex<Option<&'static str>>>,
     freed: watch::Sender<()>,
+    reads: Arc<AtomicUsize>,
     /// How often the process died, and the life that uses this clone.
     lives: Arc<Mutex<usize>>,
     life: usize,
@@ -27,8 +29,8 @@ impl Default for Held {
     fn default() -> Self {
         let (below, held) = (Arc::new(Memory::new()), Arc::default());
         let (held_reads, panics) = (Arc::default(), Arc::default());
-        let (freed, lives) = (watch::Sender::new(()), Arc::default());
-        Self { below, held, held_reads, panics, freed, lives, life: 0 }
+        let (freed, reads, lives) = (watch::Sender::new(()), Arc::default(), Arc::default());
+        Self { below, held, held_reads, panics, freed, reads, lives, life: 0 }
     }
 }
 
@@ -44,6 +46,11 @@ impl Held {
     /// From now on; `None` for no more.
     pub(crate) fn panic_at(&self, part: Option<&'static str>) {
         *self.panics.lock().unwrap() = part;
+    }
+
+    /// How often an entry was asked for.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 
     fn may_panic(&self, key: &str) {
@@ -83,6 +90,7 @@ impl Held {
 impl Physical for Held {
     async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
         self.may_panic(key);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let mut freed = self.freed.subscribe();
         while self.held_reads.lock().unwrap().is_some_and(|part| key.contains(part)) {
             freed.changed().await.unwrap();

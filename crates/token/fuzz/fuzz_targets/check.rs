@@ -28,7 +28,9 @@ impl Bench {
                 TokenStore::initialise(barrier.view("token/"), batch);
             })
             .await;
-            let tokens = TokenStore::load(barrier.view("token/")).await.expect("a store");
+            let tokens = TokenStore::load(barrier.view("token/"), TokenStore::CACHE_BYTES)
+                .await
+                .expect("a store");
             let mut batch = Batch::new();
             tokens.create(&mut batch, only(), now);
             barrier.commit(batch).await.expect("a token");

@@ -132,17 +132,18 @@ async fn a_batch_token_belongs_to_one_server_and_survives_its_restart() {
     let token = sealed(&bench, plain());
     let (id, now) = (token.id.expose_secret(), bench.clock.now());
     assert!(other.tokens.look_up(id, now).await.unwrap().is_none());
-    let reloaded = TokenStore::load(bench.barrier.view("token/")).await.unwrap();
+    let reloaded =
+        TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
     assert!(reloaded.look_up(id, now).await.unwrap().is_some());
     // A store from before there were any gets its key, once.
     let view = bench.barrier.view("token/");
     let mut batch = Batch::new();
     view.delete(&mut batch, "batch-key");
     view.commit(batch).await.unwrap();
-    let first = TokenStore::load(view.clone()).await.unwrap();
+    let first = TokenStore::load(view.clone(), TokenStore::CACHE_BYTES).await.unwrap();
     assert!(first.look_up(id, now).await.unwrap().is_none());
     let made = first.seal_batch(plain(), now).unwrap();
-    let second = TokenStore::load(view).await.unwrap();
+    let second = TokenStore::load(view, TokenStore::CACHE_BYTES).await.unwrap();
     assert!(second.look_up(made.id.expose_secret(), now).await.unwrap().is_some());
 }
 

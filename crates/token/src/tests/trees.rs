@@ -135,7 +135,10 @@ async fn run(steps: Vec<Step>) {
                 bench.clock.advance(Duration::from_secs(secs));
             }
             Step::Restart => {
-                bench.tokens = TokenStore::load(bench.barrier.view("token/")).await.unwrap();
+                bench.tokens =
+                    TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES)
+                        .await
+                        .unwrap();
             }
         }
         for (at, node) in nodes.iter().enumerate() {
