@@ -4,9 +4,10 @@
 //! - [`listener`]: where clients connect
 //! - [`plugin`]: where plug-ins come from
 //! - [`requests`]: how many requests are worked on at the same time
+//! - [`caches`]: how many bytes are kept in memory so that they need not be read again
 //! - [`reading`]: files and folders, merged; every message names file, line and column
 //! - [`compatibility`]: every setting of Vault and OpenBao, and what becomes of it
-//! - `seal`, `registration`, `telemetry`: blocks that are judged, and change nothing
+//! - `seal`, `lockout`, `registration`, `telemetry`: blocks that are judged, and change nothing
 //!
 //! Three things can happen to a setting. It is known, and honoured. It can't be honoured and
 //! leaving it out would change what the server protects or where data lies: then the server doesn't
@@ -14,8 +15,10 @@
 
 #[cfg(test)]
 mod book;
+pub mod caches;
 pub mod compatibility;
 pub mod listener;
+mod lockout;
 pub mod plugin;
 pub mod reading;
 mod registration;
@@ -219,6 +222,7 @@ impl MergedConfig {
         }
         self.has_storage |= config.storage.merge(&section, &mut config.warnings)?;
         seal::judge(&section, &mut config.warnings)?;
+        lockout::judge(&section)?;
         registration::judge(&section, &mut config.warnings)?;
         for block in section.blocks::<0>("telemetry")? {
             telemetry::judge(&section.below(block.body), &mut config.warnings)?;

@@ -55,6 +55,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
         honoured(Both, "seal", "seal \"shamir\" { disabled = true }"),
         honoured(Both, "kms", "kms \"shamir\" { disabled = true }"),
         honoured(Vault, "hsm", "hsm \"shamir\" { disabled = true }"),
+        honoured(Both, "user_lockout", "user_lockout \"all\" { disable_lockout = true }"),
         honoured(Both, "service_registration", ""),
         refused(
             Both,
@@ -80,12 +81,6 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             "initialize",
             "initialize \"first\" {}",
             "this server doesn't initialise itself: use 'strongroom operator init', and take the stanza out",
-        ),
-        refused(
-            Both,
-            "user_lockout",
-            "user_lockout \"all\" { lockout_threshold = 3 }",
-            "failed logins aren't counted yet, so that nobody would be locked out",
         ),
         ignored(Vault, "kms_library", "kms_library \"pkcs11\" {}", "no seal here uses a library"),
         ignored(Both, "ui", "ui = true", "there is no web UI yet"),
