@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Gauge;
+use strongroom_sdk::engine::Connection;
 use strongroom_telemetry::names;
 use strongroom_types::{ErrorKind, Secret};
 
@@ -61,6 +62,8 @@ pub struct RequestHead<'h> {
     pub path: &'h str,
     /// The token, if one was sent.
     pub token: Option<&'h Secret<String>>,
+    /// Where it comes from; none over a socket file.
+    pub connection: Option<Connection>,
 }
 
 /// When a refused client may come again.
@@ -308,7 +311,7 @@ impl Core {
     ///
     /// `Limited` or `Unavailable` if a limit is reached, with when to try again; `Sealed` for what
     /// a sealed server doesn't do; `Denied` if a limit for requests without a valid token is
-    /// reached and the token that was sent is none.
+    /// reached and the token that was sent isn't valid there.
     ///
     /// # Cancel safety
     ///
@@ -346,7 +349,7 @@ impl Core {
                 // Strangers may send as many tokens as they like. Were they looked up with a place
                 // of the mount taken, none would be left for those who have a valid one.
                 permit.leave_mount();
-                look_up(&open, token).await?;
+                look_up(&open, token, head.connection).await?;
                 permit.enter_mount().map_err(refuse)?;
                 Ok(permit)
             }
@@ -359,28 +362,35 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// `Denied` without a valid token.
+    /// `Denied` without a token that is valid where the request comes from.
     pub async fn authenticate_early(
         &self,
         permit: &mut RequestPermit,
         token: Option<&Secret<String>>,
+        connection: Option<Connection>,
     ) -> Result<(), Error> {
         if !permit.needs_token || !permit.is_unauthenticated() {
             return Ok(());
         }
         let token = token.ok_or_else(Error::no_token)?;
-        look_up(&*self.open()?, token).await?;
+        look_up(&*self.open()?, token, connection).await?;
         permit.authenticated();
         Ok(())
     }
 }
 
-/// Only whether the token is valid: no use of it is counted, and nothing is allowed by it.
-async fn look_up(open: &Unsealed, token: &Secret<String>) -> Result<(), Error> {
+/// Only whether the token is valid there: no use of it is counted, and nothing is allowed by it.
+async fn look_up(
+    open: &Unsealed,
+    token: &Secret<String>,
+    connection: Option<Connection>,
+) -> Result<(), Error> {
     let id = token.expose_secret();
     if id.is_empty() {
         return Err(Error::no_token());
     }
     let found = open.stores.tokens.look_up(id, open.clock().now()).await?;
+    let address = connection.map(|connection| connection.address);
+    let found = found.filter(|found| found.token.may_be_used_from(address));
     found.map(|_| ()).ok_or_else(Error::no_token)
 }

@@ -124,7 +124,8 @@ where
     let (head, body) = request.into_parts();
     let begun = Begun::new(head).map_err(Refusal::write)?;
     let token = begun.token();
-    let head = RequestHead { path: begun.path(), token: token.as_ref() };
+    let client = connection.client;
+    let head = RequestHead { path: begun.path(), token: token.as_ref(), connection: client };
     let mut permit = match core.admit(head).await {
         Ok(permit) => permit,
         Err(error) => {
@@ -139,8 +140,8 @@ where
     };
     let class = request::class_of(&permit);
     let read = {
-        let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref()));
-        request::read(begun, body, class, check_token, limits, connection.client).await
+        let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), client));
+        request::read(begun, body, class, check_token, limits, client).await
     };
     // The share is held until the request is answered: till then its body lives on as fields.
     let (request, _share) = read.map_err(Refusal::write)?;

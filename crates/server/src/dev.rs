@@ -103,7 +103,7 @@ async fn write(
         headers: strongroom_core::Headers::default(),
         connection: None,
     };
-    let head = RequestHead { path: &request.path, token: request.token.as_ref() };
+    let head = RequestHead { path: &request.path, token: request.token.as_ref(), connection: None };
     let permit = running.core().admit(head).await?;
     running.core().handle(permit, request).await.map(|_| ())
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::task::Poll;
 
+use strongroom_sdk::engine::Connection;
 use strongroom_storage::memory::Memory;
-use strongroom_types::ErrorKind;
+use strongroom_telemetry::names;
 use strongroom_types::clock::BoxFuture;
+use strongroom_types::{ErrorKind, Secret};
 
 use super::Bench;
+use super::counters::Counters;
 use super::held::Held;
 use crate::request::{Answer, Verb};
 use crate::{AdmissionLimits, Error};
@@ -167,16 +170,17 @@ async fn a_token_counts_as_valid_once_it_was_looked_up() {
     let mut permits = Vec::new();
     for _ in 0..LIMITS.per_mount {
         let mut permit = bench.permit("kv/a", &bench.root).await.unwrap();
-        let root = strongroom_types::Secret::from_text(&bench.root);
-        bench.core.authenticate_early(&mut permit, Some(&root)).await.unwrap();
+        let root = Secret::from_text(&bench.root);
+        bench.core.authenticate_early(&mut permit, Some(&root), None).await.unwrap();
         assert!(!permit.is_unauthenticated());
         permits.push(permit);
     }
     assert_eq!(bench.permit("kv/a", &bench.root).await.unwrap_err().kind(), ErrorKind::Unavailable);
     permits.clear();
     let mut permit = bench.permit("kv/a", "hvs.none").await.unwrap();
-    for token in [None, Some(strongroom_types::Secret::from_text("hvs.none"))] {
-        let error = bench.core.authenticate_early(&mut permit, token.as_ref()).await.unwrap_err();
+    for token in [None, Some(Secret::from_text("hvs.none"))] {
+        let error =
+            bench.core.authenticate_early(&mut permit, token.as_ref(), None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
     }
     assert!(permit.is_unauthenticated());
@@ -221,4 +225,81 @@ async fn sr_2026_03_tokens_that_are_looked_up_take_no_place_of_the_mount() {
     }
     drop(strangers);
     assert!(bench.permit("kv/a", &bench.root).await.is_ok());
+}
+
+/// Who stole a token and can't use it from elsewhere gets no place of those with a valid one.
+#[tokio::test]
+async fn a_token_is_as_good_as_none_where_it_may_not_be_used() {
+    let bench = small_server().await;
+    bench.write("auth/token/roles/near", r#"{"token_bound_cidrs":["10.1.0.0/16"]}"#).await;
+    let made = bench.write("auth/token/create/near", r#"{"policies":["default"]}"#).await;
+    let stolen = made.auth.text("client_token").unwrap();
+    let at = |address: &str| Some(Connection { address: address.parse().unwrap(), port: 4711 });
+    let mut strangers = Vec::new();
+    for _ in 0..LIMITS.unauthenticated_per_mount {
+        strangers.push(bench.permit("kv/a", "").await.unwrap());
+    }
+    for elsewhere in [at("10.2.0.1"), None] {
+        let refused = bench.permit_at(elsewhere, "kv/a", &stolen).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Denied);
+    }
+    assert!(bench.permit_at(at("10.1.2.3"), "kv/a", &stolen).await.is_ok());
+    strangers.clear();
+    // Nor the memory for a large body.
+    let token = Secret::from_text(&stolen);
+    let mut permit = bench.permit_at(at("10.2.0.1"), "kv/a", &stolen).await.unwrap();
+    let early = bench.core.authenticate_early(&mut permit, Some(&token), at("10.2.0.1")).await;
+    assert_eq!(early.unwrap_err().kind(), ErrorKind::Denied);
+    assert!(permit.is_unauthenticated());
+    let early = bench.core.authenticate_early(&mut permit, Some(&token), at("10.1.2.3")).await;
+    assert!(early.is_ok() && !permit.is_unauthenticated());
+}
+
+#[tokio::test]
+async fn sr_2026_03_refusals_are_counted_by_mount_and_limit() {
+    let counters = Counters::default();
+    let _recorded = metrics::set_default_local_recorder(&counters);
+    let bench = small_server().await;
+    let permit = async |path, token| bench.permit(path, token).await;
+    let authenticated = async |path| {
+        let mut permit = permit(path, &bench.root).await.unwrap();
+        let root = Secret::from_text(&bench.root);
+        bench.core.authenticate_early(&mut permit, Some(&root), None).await.unwrap();
+        permit
+    };
+    let mut held = Vec::new();
+    // Of one mount its own limit is reached, of another that for requests without a token.
+    for _ in 0..LIMITS.per_mount {
+        held.push(authenticated("kv/a").await);
+    }
+    for _ in 0..LIMITS.unauthenticated_per_mount {
+        held.push(permit("auth/gate/login/bob", "").await.unwrap());
+        held.push(permit("nothing/a", "").await.unwrap());
+    }
+    for _ in 0..3 {
+        assert!(permit("kv/a", &bench.root).await.is_err());
+    }
+    for _ in 0..2 {
+        assert!(permit("auth/gate/login/bob", "").await.is_err());
+    }
+    assert!(permit("nothing/a", "").await.is_err());
+    let expected = |labels: &str, count: u64| (labels.to_owned(), count);
+    assert_eq!(
+        counters.of(names::REQUESTS_REFUSED),
+        [
+            expected("{limit=mount,mount=kv/}", 3),
+            expected("{limit=unauthenticated,mount=auth/gate/}", 2),
+            expected("{limit=unauthenticated,mount=unknown}", 1),
+        ]
+    );
+    // The limit of all is the last resort.
+    for path in ["hung/a", "auth/other/x", "sys/mounts"] {
+        for _ in 0..LIMITS.per_mount {
+            held.push(authenticated(path).await);
+        }
+    }
+    assert_eq!(held.len(), LIMITS.requests);
+    assert!(permit("sys/mounts", &bench.root).await.is_err());
+    let refused = counters.of(names::REQUESTS_REFUSED);
+    assert!(refused.contains(&expected("{limit=server,mount=sys/}", 1)), "{refused:?}");
 }

@@ -212,8 +212,17 @@ impl Bench {
 
     /// As `http` asks for one.
     pub(crate) async fn permit(&self, path: &str, token: &str) -> Result<RequestPermit, Error> {
+        self.permit_at(None, path, token).await
+    }
+
+    pub(crate) async fn permit_at(
+        &self,
+        connection: Option<Connection>,
+        path: &str,
+        token: &str,
+    ) -> Result<RequestPermit, Error> {
         let token = (!token.is_empty()).then(|| Secret::from_text(token));
-        self.core.admit(RequestHead { path, token: token.as_ref() }).await
+        self.core.admit(RequestHead { path, token: token.as_ref(), connection }).await
     }
 
     /// From an address, as requests over TCP come.
@@ -311,7 +320,8 @@ impl Bench {
 
 /// As `http` does: admitted by its head, then handled.
 pub(crate) async fn handle(core: &Core, request: Request) -> Result<Answer, Error> {
-    let head = RequestHead { path: &request.path, token: request.token.as_ref() };
+    let (path, connection) = (request.path.as_str(), request.connection);
+    let head = RequestHead { path, token: request.token.as_ref(), connection };
     let permit = core.admit(head).await?;
     core.handle(permit, request).await
 }

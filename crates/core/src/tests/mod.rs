@@ -4,7 +4,9 @@
 mod admission;
 mod batch_tokens;
 mod bench;
+mod caches;
 mod canonical_paths;
+mod counters;
 mod credentials;
 mod cubbyhole;
 mod door;
