@@ -8,8 +8,9 @@ use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
 use strongroom_telemetry::{Exporter, names};
-use strongroom_types::{Entropy, Secret, Timestamp, Turns};
+use strongroom_types::{Clock, Entropy, Secret, Timestamp, Turns};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{AdmissionControl, RequestPermit};
@@ -296,14 +297,32 @@ impl Core {
         if !ordered {
             return;
         }
-        while let Err(error) = self.seal().await {
+        let clock = &*self.0.parts.clock;
+        let failed = |error: &Error| {
             tracing::error!(%error, "the seal that was asked for failed; trying again");
-            self.0.parts.clock.sleep(SEAL_AGAIN).await;
-        }
+        };
+        let seal = || {
+            let core = self.clone();
+            async move { core.seal().await }
+        };
+        until_done(clock, SEAL_AGAIN, seal, failed).await;
     }
 
     fn unsealing(&self) -> std::sync::MutexGuard<'_, Option<Unsealing>> {
         self.0.unsealing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does something again and again, with a pause after each failure, until it succeeds.
+async fn until_done<E, F: Future<Output = Result<(), E>>>(
+    clock: &dyn Clock,
+    pause: Duration,
+    work: impl Fn() -> F,
+    failed: impl Fn(&E),
+) {
+    while let Err(error) = work().await {
+        failed(&error);
+        clock.sleep(pause).await;
     }
 }
 
@@ -326,5 +345,39 @@ impl Drop for Opening<'_> {
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.is_sealed() { "Core(sealed)" } else { "Core(unsealed)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use strongroom_types::clock::ManualClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sr_2026_02_a_seal_that_fails_is_tried_again_until_it_succeeds() {
+        let (clock, tries, failures) =
+            (ManualClock::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let seal = async || match tries.fetch_add(1, Ordering::Relaxed) {
+            0..3 => Err("not yet"),
+            _ => Ok(()),
+        };
+        let failed = |error: &&str| {
+            assert_eq!(*error, "not yet");
+            failures.fetch_add(1, Ordering::Relaxed);
+        };
+        let mut sealing = Box::pin(until_done(&clock, SEAL_AGAIN, seal, failed));
+        for n in 1..=3 {
+            assert!(futures_util::poll!(&mut sealing).is_pending());
+            assert_eq!((tries.load(Ordering::Relaxed), failures.load(Ordering::Relaxed)), (n, n));
+            // Not at once: what fails now may work later.
+            assert!(futures_util::poll!(&mut sealing).is_pending());
+            assert_eq!(tries.load(Ordering::Relaxed), n);
+            clock.advance(SEAL_AGAIN);
+        }
+        assert!(futures_util::poll!(&mut sealing).is_ready());
+        assert_eq!((tries.load(Ordering::Relaxed), failures.load(Ordering::Relaxed)), (4, 3));
     }
 }
