@@ -42,6 +42,8 @@ struct Shared {
     transition: Semaphore,
     /// Whether the barrier is being opened: the keys are in memory, and the server is still sealed.
     opening: AtomicBool,
+    /// The server is about to end, and isn't unsealed any more.
+    ending: CancellationToken,
     /// Requests being answered while sealed, and requests for the server's status.
     requests: TaskTracker,
     /// Unsealing, sealing, and waiting for somebody to ask for the seal. They go on when whoever
@@ -96,6 +98,7 @@ impl Core {
             turns: Turns::new(16),
             transition: Semaphore::new(1),
             opening: AtomicBool::new(false),
+            ending: CancellationToken::new(),
             requests: TaskTracker::new(),
             changes: TaskTracker::new(),
             meters: Meters::new(),
@@ -226,6 +229,13 @@ impl Core {
         work.await.map_err(|_| Error::internal("sealing was interrupted"))
     }
 
+    /// Seals for good: whoever is just unsealing the server is given up, and nobody unseals it any
+    /// more. A store that doesn't answer holds that up no longer than a seal may wait.
+    pub async fn shut_down(&self) -> Result<(), Error> {
+        self.0.ending.cancel();
+        self.seal().await
+    }
+
     async fn seal_now(&self) {
         // The semaphore is never closed.
         let _transition = self.0.transition.acquire().await;
@@ -271,10 +281,13 @@ impl Core {
         }
         let _opening = Opening::begin(&self.0.opening);
         self.reset_unsealing();
-        let barrier = root_key.open(barrier_options(&self.0.parts, &self.0.settings)).await?;
+        let (ending, settings) = (&self.0.ending, &self.0.settings);
+        let barrier = root_key.open(barrier_options(&self.0.parts, settings));
+        let barrier = ending.run_until_cancelled(barrier).await.ok_or_else(Error::sealed)??;
         let refusals = self.0.refusals.clone();
-        let open = Unsealed::open(barrier.clone(), &self.0.parts, &self.0.settings, refusals).await;
-        match open {
+        let open = Unsealed::open(barrier.clone(), &self.0.parts, settings, refusals);
+        let open = ending.run_until_cancelled(open).await;
+        match open.unwrap_or_else(|| Err(Error::sealed())) {
             Ok(open) => {
                 self.0.open.store(Some(open.clone()));
                 let core = self.clone();

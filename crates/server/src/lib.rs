@@ -31,7 +31,7 @@ use strongroom_http::{
 };
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
-use strongroom_types::clock::BoxFuture;
+use strongroom_types::clock::{BoxFuture, within};
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Clock, Entropy, Ttl};
 use tokio::net::TcpListener;
@@ -100,6 +100,7 @@ pub struct Running {
     store: Store,
     engines: Arc<Engines>,
     allows_scripts: bool,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -125,6 +126,10 @@ impl fmt::Display for Address {
 /// How often metrics are folded. Until then each measurement takes 8 bytes, of which there are a few
 /// hundred thousand a second under load.
 const FOLD: Duration = Duration::from_secs(1);
+/// How long requests, the seal and engines may take at the end, and how long the store beside that.
+/// Together less than the 30 s after which service managers kill.
+const STOPPING: Duration = Duration::from_secs(24);
+const CLOSING_THE_STORE: Duration = Duration::from_secs(4);
 /// What a timeout of zero stands for.
 const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
 
@@ -140,8 +145,12 @@ impl Server {
 
     async fn start_now(options: Options) -> Result<Running, StartError> {
         keep_memory_private();
+        let store = Store::open(&options.config.storage)?;
+        Self::start_over(store, options).await
+    }
+
+    async fn start_over(store: Store, options: Options) -> Result<Running, StartError> {
         let config = &options.config;
-        let store = Store::open(&config.storage)?;
         let files = descriptors::raise();
         let mut bound = Vec::new();
         let (mut addresses, mut certificates, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
@@ -169,7 +178,7 @@ impl Server {
         for listener in bound {
             tasks.spawn(listener.serve(core.clone(), stop.clone()));
         }
-        let (exporter, folding, clock) = (options.exporter, stop.clone(), options.clock);
+        let (exporter, folding, clock) = (options.exporter, stop.clone(), options.clock.clone());
         tasks.spawn(async move {
             loop {
                 tokio::select! {
@@ -188,6 +197,7 @@ impl Server {
             store,
             engines,
             allows_scripts,
+            clock: options.clock,
             stop,
             tasks,
         })
@@ -224,19 +234,30 @@ impl Running {
     }
 
     /// Takes no more connections, lets requests being answered finish, seals, and closes the store.
-    pub fn stop(self) -> BoxFuture<'static, ()> {
+    /// What doesn't end in time is given up, so that the process ends whatever hangs. Whether
+    /// everything ended in order.
+    pub fn stop(self) -> BoxFuture<'static, bool> {
         Box::pin(self.stop_now())
     }
 
-    async fn stop_now(self) {
+    async fn stop_now(self) -> bool {
         self.stop.cancel();
         drop(self.sockets);
-        self.tasks.wait().await;
-        if let Err(error) = self.core.seal().await {
-            tracing::warn!(%error, "the server could not be sealed in order");
+        let in_order = async {
+            self.tasks.wait().await;
+            if let Err(error) = self.core.shut_down().await {
+                tracing::warn!(%error, "the server could not be sealed in order");
+            }
+            self.engines.close().await;
+        };
+        let ended = within(&*self.clock, STOPPING, in_order).await;
+        // Begun in any case: what was acknowledged is on disk, and what is in memory gets there.
+        let closed = within(&*self.clock, CLOSING_THE_STORE, self.store.close()).await;
+        if ended.is_none() || closed.is_none() {
+            let what = if ended.is_none() { "requests or engines" } else { "the store" };
+            tracing::error!("{what} did not end in time and are cut off by the end of the server");
         }
-        self.engines.close().await;
-        self.store.close().await;
+        ended.is_some() && closed.is_some()
     }
 }
 
@@ -347,6 +368,11 @@ fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
     }
 }
 
+/// As the core counts them.
+fn bytes(configured: usize) -> u64 {
+    u64::try_from(configured).unwrap_or(u64::MAX)
+}
+
 fn settings(options: &Options) -> Settings {
     let config = &options.config;
     let max = config.max_lease_ttl.or(DEFAULT_LEASE_TTL);
@@ -380,10 +406,109 @@ fn settings(options: &Options) -> Settings {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Poll;
 
     use rustix::process::{DumpableBehavior, dumpable_behavior};
+    use strongroom_barrier::SealConfig;
+    use strongroom_crypto::SystemEntropy;
+    use strongroom_storage::memory::Memory;
+    use strongroom_storage::{Batch, Entry, Error, Physical, Version};
+    use strongroom_types::clock::ManualClock;
+    use tokio::sync::Notify;
 
     use super::*;
+
+    fn options(config: &str, clock: &ManualClock) -> Options {
+        Options {
+            config: Config::parse(config, "t.hcl").unwrap(),
+            version: String::new(),
+            build_date: String::new(),
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SystemEntropy),
+            exporter: Exporter::detached(),
+        }
+    }
+
+    /// A store that answers no reads of the cluster's names once it is told so.
+    #[derive(Debug, Default)]
+    struct Hanging {
+        below: Memory,
+        hangs: AtomicBool,
+        asked: Notify,
+    }
+
+    #[async_trait::async_trait]
+    impl Physical for Hanging {
+        async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+            if key.contains("cluster") && self.hangs.load(Ordering::Relaxed) {
+                self.asked.notify_one();
+                std::future::pending::<()>().await;
+            }
+            self.below.get(key).await
+        }
+
+        async fn scan(
+            &self,
+            prefix: &str,
+            after: Option<&str>,
+            limit: usize,
+        ) -> Result<Vec<String>, Error> {
+            self.below.scan(prefix, after, limit).await
+        }
+
+        async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+            self.below.commit(batch).await
+        }
+    }
+
+    const ANY_PORT: &str = "storage \"inmem\" {}\n\
+        listener \"tcp\" {\n tls_disable = true\n address = \"127.0.0.1:0\"\n}";
+
+    #[tokio::test]
+    async fn a_server_that_is_told_to_end_waits_for_no_store_that_hangs() {
+        let (clock, store) = (ManualClock::default(), Arc::new(Hanging::default()));
+        let given = Store::Given(store.clone());
+        let running = Server::start_over(given, options(ANY_PORT, &clock)).await.unwrap();
+        let config = SealConfig::new(1, 1).unwrap();
+        let mut made = running.core().initialise(config, None).await.unwrap();
+        store.hangs.store(true, Ordering::Relaxed);
+        let (core, share) = (running.core().clone(), made.shares.pop().unwrap());
+        let unsealing = TaskTracker::new().spawn(async move { core.unseal(share).await });
+        store.asked.notified().await;
+        // The clock stands still: nothing is waited for.
+        assert!(running.stop().await, "something was cut off");
+        assert!(unsealing.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_told_to_end_ends_whatever_hangs() {
+        let clock = ManualClock::default();
+        let store = Store::Given(Arc::new(Memory::new()));
+        let running = Server::start_over(store, options(ANY_PORT, &clock)).await.unwrap();
+        let hanging = running.tasks.spawn(std::future::pending::<()>());
+        let mut stopping = running.stop();
+        let begun = std::future::poll_fn(|cx| Poll::Ready(stopping.as_mut().poll(cx))).await;
+        assert!(begun.is_pending());
+        clock.advance(STOPPING);
+        assert!(!stopping.await, "nothing was cut off");
+        hanging.abort();
+    }
+
+    #[test]
+    fn the_core_keeps_in_memory_what_the_configuration_says() {
+        let text = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n\
+            max_cached_entry_bytes = 1001\nmax_cached_token_bytes = 1002\n\
+            max_cached_document_bytes_per_mount = 1003";
+        let options = |text| options(text, &ManualClock::default());
+        let caches = |settings: &Settings| {
+            (settings.cache_bytes, settings.token_cache_bytes, settings.document_cache_bytes)
+        };
+        assert_eq!(caches(&settings(&options(text))), (1001, 1002, 1003));
+        // What is documented as the default is that of the crates below.
+        let minimal = text.split("max_").next().unwrap();
+        assert_eq!(caches(&settings(&options(minimal))), caches(&Settings::default()));
+    }
 
     #[test]
     fn a_duration_of_zero_is_a_day_and_not_none() {

@@ -14,6 +14,9 @@ use strongroom_telemetry::{Stopwatch, names};
 pub(crate) enum Store {
     Memory(Arc<Memory>),
     Embedded(Arc<Embedded>),
+    /// One that a test wants.
+    #[cfg(test)]
+    Given(Arc<dyn Physical>),
 }
 
 impl Store {
@@ -39,6 +42,8 @@ impl Store {
         match self {
             Self::Memory(store) => Arc::new(Measured(store.clone())),
             Self::Embedded(store) => Arc::new(Measured(store.clone())),
+            #[cfg(test)]
+            Self::Given(store) => store.clone(),
         }
     }
 

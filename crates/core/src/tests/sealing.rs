@@ -387,6 +387,34 @@ async fn sr_2026_02_a_seal_that_was_asked_for_and_given_up_can_be_asked_for_agai
     assert!(bench.core.is_sealed());
 }
 
+/// As a store does whose disk has gone.
+#[tokio::test]
+async fn a_server_that_is_to_end_waits_for_no_unsealing() {
+    for hangs_at in ["core/key-ring", "core/cluster", "core/mounts/"] {
+        let held = Held::default();
+        let bench = Bench::over(Arc::new(held.clone())).await;
+        bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+        bench.write("sys/seal", "").await;
+        bench.settle().await;
+        held.hold_reads(hangs_at);
+        let (core, share) = (bench.core.clone(), bench.share());
+        let unsealing = TaskTracker::new().spawn(async move { core.unseal(share).await });
+        bench.settle().await;
+        assert!(!unsealing.is_finished(), "{hangs_at} is not read");
+        let mut ending = Box::pin(bench.core.shut_down());
+        assert!(futures_util::poll!(&mut ending).is_pending());
+        bench.settle().await;
+        assert!(futures_util::poll!(&mut ending).is_ready(), "{hangs_at}: it waits for the store");
+        let error = unsealing.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Sealed);
+        assert!(bench.core.is_sealed());
+        // Nor does a share that comes later.
+        held.let_go();
+        assert!(bench.core.unseal(bench.share()).await.is_err());
+        assert!(bench.core.is_sealed());
+    }
+}
+
 #[tokio::test]
 async fn cve_2026_55776_a_panic_in_the_servers_own_handlers_is_an_answer_and_nothing_more() {
     let held = Held::default();

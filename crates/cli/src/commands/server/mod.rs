@@ -132,7 +132,11 @@ impl Server {
         context.printer.line(SHUTDOWN_TRIGGERED);
         let stopped = lifecycle.unless_hurried(running.stop()).await;
         drop(pid_file);
-        stopped.ok_or_else(|| Failure::local("ended before the server was sealed"))
+        match stopped {
+            Some(true) => Ok(()),
+            Some(false) => Err(Failure::local("something did not end in time and was cut off")),
+            None => Err(Failure::local("ended before the server was sealed")),
+        }
     }
 
     /// For `-dev-tls`.
