@@ -107,7 +107,10 @@ impl Backend {
     async fn run(&self, mut request: Request) -> Result<Response, EngineError> {
         self.canonicalize(&mut request);
         if request.operation != Operation::Help {
-            self.move_keys();
+            // What is stuck is left to the periodic call.
+            if !self.moved_keys.is_stuck() {
+                self.move_keys();
+            }
             self.check_gate()?;
         }
         match request.operation {
@@ -291,7 +294,8 @@ impl Backend {
         });
     }
 
-    /// Moves what lies apart to the keys it has now, until nothing is left or the instance closes.
+    /// Moves what lies apart to the keys it has now, until nothing is left that can be moved or the
+    /// instance closes.
     fn move_keys(&self) {
         if self.moved_keys.is_done() || std::mem::replace(&mut *self.moving_keys.lock(), true) {
             return;
@@ -300,16 +304,9 @@ impl Backend {
         let done = Done(self.moving_keys.clone());
         self.tasks.spawn(async move {
             let _done = done;
-            while !closing.is_cancelled() {
-                match keys.step().await {
-                    Ok(true) => {}
-                    Ok(false) => return,
-                    Err(error) => {
-                        // The next request or periodic tick tries again.
-                        tracing::warn!(%error, "entries could not be moved to their new keys yet");
-                        return;
-                    }
-                }
+            if let Err(error) = keys.move_all(|| !closing.is_cancelled()).await {
+                // The next request or periodic tick tries again.
+                tracing::warn!(%error, "entries could not be moved to their new keys yet");
             }
         });
     }
@@ -403,6 +400,7 @@ impl Engine for Backend {
     }
 
     async fn invalidate(&self, key: &str) {
+        self.moved_keys.written(key);
         self.services.documents.forget(&new_key(key));
     }
 

@@ -7,73 +7,191 @@
 //! read looks at both keys, the old one first, since entries only move away from it; a write goes to
 //! the new key and removes the old one in the same batch.
 //!
+//! An entry that can't be read stays at its old key and is named in the log. The others move.
+//!
+//! # Beside an instance of before
+//!
+//! In a reload an instance that knows the old keys only may still finish requests while this one
+//! moves entries. To it an entry that has moved isn't there. So of an entry that is at both keys the
+//! **new key wins**: it has what was moved and what was made of it since, while the other was
+//! written by somebody who saw nothing. An entry moves only if nothing is at its new key. What the
+//! old instance wrote after all stays at the old key, is named in the log, and goes with the next
+//! write or removal of that entry. What it removes after the move stays: it finds nothing to remove.
+//! Under names that have no entry at the new key its writes count as any other.
+//!
+//! The host tells this instance of the other's writes ([`MovedKeys::written`]), so old keys that
+//! appear when nothing was left of them are seen.
+//!
 //! Hosts without atomic batches never took the old keys, so there is nothing to move.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use strongroom_types::path::is_printable;
 
 use crate::Error;
 use crate::engine::{
     APART, APART_BEFORE, Change, Precondition, Storage, StorageBatch, StorageError, Stored,
+    check_folder,
 };
 use crate::records::unchanged;
-use crate::stored_entries::first_below;
+use crate::stored_entries::Walk;
 
 /// The mount's storage with the new keys only, whatever is behind it.
 #[derive(Debug)]
 pub(crate) struct MovedKeys {
     storage: Arc<dyn Storage>,
-    /// Nothing is left at an old key.
-    done: AtomicBool,
+    /// How often somebody else was seen to write an old key.
+    written: AtomicU64,
+    /// What `written` was before nothing was found at an old key.
+    nothing_left: AtomicU64,
+    /// What `written` was before only entries were found that can't be moved.
+    only_stuck_left: AtomicU64,
+    /// The entries that can't be moved and were named in the log.
+    named: Mutex<BTreeSet<String>>,
 }
 
 /// Names in one look at a folder.
 const PAGE: usize = 256;
 /// Sorts behind every old key, and before every other.
 const BEHIND_OLD: &str = "\u{2}";
+/// Comes after no number of writes.
+const NEVER: u64 = u64::MAX;
+/// Entries that can't be read, of which a walk gives up: it is the store then, and not the entries.
+const MAX_UNREADABLE: usize = 256;
+/// Entries that can't be moved, of which an instance writes in the log.
+const MAX_NAMED: usize = 16;
+/// The longest name that is written in the log.
+const MAX_SHOWN_BYTES: usize = 256;
 
 impl MovedKeys {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        let done = AtomicBool::new(!storage.is_atomic());
-        Self { storage, done }
+        let nothing_left = if storage.is_atomic() { NEVER } else { 0 };
+        Self {
+            storage,
+            written: AtomicU64::new(0),
+            nothing_left: AtomicU64::new(nothing_left),
+            only_stuck_left: AtomicU64::new(NEVER),
+            named: Mutex::default(),
+        }
     }
 
     /// Whether nothing is left to be moved.
     pub(crate) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
+        self.nothing_left.load(Ordering::Acquire) == self.written.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is left that could be moved now. Later it may be another matter.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.only_stuck_left.load(Ordering::Acquire) == self.written.load(Ordering::Acquire)
+    }
+
+    /// Somebody else wrote this key of the store.
+    pub(crate) fn written(&self, key: &str) {
+        if key.starts_with(APART_BEFORE) && self.storage.is_atomic() {
+            self.written.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     /// Looks whether there is anything to be moved.
     pub(crate) async fn look(&self) -> Result<(), Error> {
+        let written = self.written.load(Ordering::Acquire);
         if !self.is_done() && self.old_shelves(1).await?.is_empty() {
-            self.done.store(true, Ordering::Release);
+            self.nothing_left.store(written, Ordering::Release);
         }
         Ok(())
     }
 
-    /// Moves some entries; `false` if there were none.
-    pub(crate) async fn step(&self) -> Result<bool, Error> {
-        let Some(shelf) = self.old_shelves(1).await?.pop() else {
-            self.done.store(true, Ordering::Release);
-            return Ok(false);
-        };
-        let mut batch = StorageBatch::default();
-        for (key, stored) in first_below(&*self.storage, &shelf).await? {
-            batch.preconditions.push(unchanged(&key, Some(&stored)));
-            let Stored { value, seal_wrap, .. } = stored;
-            batch.changes.push(Change::Put { key: new_key(&key), value, seal_wrap });
-            batch.changes.push(Change::Delete { key });
+    /// Moves all that can be moved, in batches, as long as `go_on` says so.
+    pub(crate) async fn move_all(&self, go_on: impl Fn() -> bool) -> Result<(), Error> {
+        while go_on() {
+            let written = self.written.load(Ordering::Acquire);
+            let shelves = self.old_shelves(usize::MAX).await?;
+            if shelves.is_empty() {
+                self.nothing_left.store(written, Ordering::Release);
+                return Ok(());
+            }
+            let (mut moved, mut unreadable) = (false, 0);
+            for shelf in shelves.iter().filter(|shelf| check_folder(shelf).is_ok()) {
+                let mut walk = Walk::below(&*self.storage, shelf);
+                while go_on() {
+                    let entries = walk.next().await?;
+                    if entries.is_empty() {
+                        break;
+                    }
+                    for (key, error) in entries.unreadable {
+                        self.name(&key, &format!("it can't be read: {error}"));
+                        unreadable += 1;
+                        if unreadable > MAX_UNREADABLE {
+                            return Err(error.into());
+                        }
+                    }
+                    moved |= self.move_some(&entries.found).await?;
+                }
+            }
+            if !moved {
+                // Also when a folder is shown and has nothing in it.
+                self.only_stuck_left.store(written, Ordering::Release);
+                return Ok(());
+            }
         }
-        if batch.changes.is_empty() {
-            // A folder that is shown and has nothing in it. The next start looks again.
+        Ok(())
+    }
+
+    /// Moves some entries, in one batch unless one of them is in the way; says whether any moved, or
+    /// was changed by somebody else.
+    async fn move_some(&self, entries: &[(String, Stored)]) -> Result<bool, Error> {
+        if entries.is_empty() {
             return Ok(false);
         }
-        match self.storage.commit(batch).await {
-            // Somebody wrote one of them, which moved it: those that are left come next.
-            Ok(()) | Err(StorageError::Precondition(_)) => Ok(true),
-            Err(error) => Err(error.into()),
+        match self.storage.commit(moving(entries)).await {
+            Ok(()) => return Ok(true),
+            Err(StorageError::Precondition(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut moved = false;
+        for entry in entries {
+            let (key, _) = entry;
+            match self.storage.commit(moving(std::slice::from_ref(entry))).await {
+                Ok(()) => moved = true,
+                Err(StorageError::Precondition(_)) => {
+                    if self.storage.get(&new_key(key)).await?.is_some()
+                        && self.storage.get(key).await?.is_some()
+                    {
+                        self.name(
+                            key,
+                            "there is another at its new key, which is the one that counts",
+                        );
+                    } else {
+                        // Somebody changed it. It is looked at again.
+                        moved = true;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Says once in the log why an entry stays where it is.
+    fn name(&self, key: &str, why: &str) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() >= MAX_NAMED || named.contains(key) {
+            return;
+        }
+        named.insert(key.to_owned());
+        let is_last = named.len() == MAX_NAMED;
+        drop(named);
+        let key = shown(key);
+        tracing::warn!(
+            key,
+            why,
+            "an entry could not be moved to its new key and stays where it is"
+        );
+        if is_last {
+            tracing::warn!("further entries that can't be moved are not named");
         }
     }
 
@@ -94,7 +212,8 @@ impl MovedKeys {
         Ok(shelves)
     }
 
-    /// A batch, with each entry that still has its old key judged and removed there.
+    /// A batch, with each condition asked of the key at which the entry is, and with each changed entry
+    /// removed at its old key.
     async fn translated(&self, batch: StorageBatch) -> Result<StorageBatch, StorageError> {
         let mut both = StorageBatch::default();
         for condition in batch.preconditions {
@@ -102,14 +221,20 @@ impl MovedKeys {
                 both.preconditions.push(condition);
                 continue;
             };
+            if self.storage.get(condition.key()).await?.is_some() {
+                both.preconditions.push(condition);
+                continue;
+            }
             if self.storage.get(&old).await?.is_none() {
                 both.preconditions.extend([Precondition::Absent(old), condition]);
                 continue;
             }
-            both.preconditions.push(match condition {
+            both.preconditions.extend(match condition {
                 Precondition::Absent(key) => return Err(StorageError::Precondition(key)),
-                Precondition::Exists(_) => Precondition::Exists(old),
-                Precondition::Unchanged(_, version) => Precondition::Unchanged(old, version),
+                Precondition::Exists(key) => [Precondition::Exists(old), Precondition::Absent(key)],
+                Precondition::Unchanged(key, version) => {
+                    [Precondition::Unchanged(old, version), Precondition::Absent(key)]
+                }
             });
         }
         for change in batch.changes {
@@ -133,13 +258,15 @@ impl MovedKeys {
 #[async_trait]
 impl Storage for MovedKeys {
     async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
-        if !self.is_done()
-            && let Some(old) = old_key(key)
-            && let Some(stored) = self.storage.get(&old).await?
-        {
-            return Ok(Some(stored));
+        let old = match old_key(key) {
+            Some(old) if !self.is_done() => self.storage.get(&old).await,
+            _ => return self.storage.get(key).await,
+        };
+        // In this order: what moves meanwhile is then at the new key.
+        match self.storage.get(key).await? {
+            Some(stored) => Ok(Some(stored)),
+            None => old,
         }
-        self.storage.get(key).await
     }
 
     async fn list(
@@ -193,6 +320,27 @@ pub(crate) fn new_key(key: &str) -> String {
     }
 }
 
+/// The batch that moves entries: those that were not changed meanwhile, to where nothing is.
+fn moving(entries: &[(String, Stored)]) -> StorageBatch {
+    let mut batch = StorageBatch::default();
+    for (key, stored) in entries {
+        let new = new_key(key);
+        batch.preconditions.push(unchanged(key, Some(stored)));
+        batch.preconditions.push(Precondition::Absent(new.clone()));
+        let Stored { value, seal_wrap, .. } = stored.clone();
+        batch.changes.push(Change::Put { key: new, value, seal_wrap });
+        batch.changes.push(Change::Delete { key: key.clone() });
+    }
+    batch
+}
+
+/// The name of an entry for the log. A client chose a part of it.
+fn shown(key: &str) -> &str {
+    let name = key.trim_start_matches(APART_BEFORE);
+    let fits = name.len() <= MAX_SHOWN_BYTES && name.chars().all(is_printable);
+    if fits { name } else { "(a name that can't be shown)" }
+}
+
 /// Adds further names to a page of names.
 fn add_names(names: &mut Vec<String>, more: Vec<String>, after: Option<&str>, limit: usize) {
     names.extend(more.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after)));
@@ -200,3 +348,6 @@ fn add_names(names: &mut Vec<String>, more: Vec<String>, after: Option<&str>, li
     names.dedup();
     names.truncate(limit);
 }
+
+#[cfg(test)]
+mod tests;

@@ -324,6 +324,11 @@ impl Host {
         keys
     }
 
+    /// Lets an entry be one that the engine can't read, as if its bytes were damaged; or mends it.
+    pub fn damage_entry(&self, key: &str, is_damaged: bool) {
+        self.0.memory.damage(key, is_damaged);
+    }
+
     /// Lets everything fail that the engine asks of storage.
     pub fn fail_storage(&self) {
         self.0.memory.fail(Faults::Everything);

@@ -68,6 +68,7 @@ impl Storage for InstanceStorage {
         self.may_read()?;
         check_key(key)?;
         self.memory.count_read();
+        self.memory.check_entry(key)?;
         Ok(self.memory.get(key))
     }
 

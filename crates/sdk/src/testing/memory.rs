@@ -1,6 +1,6 @@
 //! Storage in memory: what outlives an instance, and fails when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ struct State {
     largest: usize,
     /// Writes of the engine's that were made to fail.
     failed_writes: usize,
+    /// Entries that the engine can't read.
+    damaged: BTreeSet<String>,
 }
 
 /// What is to fail of what an engine asks.
@@ -46,6 +48,23 @@ pub(super) enum Faults {
 impl Memory {
     pub(super) fn fail(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+
+    /// Lets an entry be there and not readable, or readable again.
+    pub(super) fn damage(&self, key: &str, is_damaged: bool) {
+        let mut state = self.lock();
+        match is_damaged {
+            true => _ = state.damaged.insert(key.to_owned()),
+            false => _ = state.damaged.remove(key),
+        }
+    }
+
+    /// Judges a look of the engine's at an entry.
+    pub(super) fn check_entry(&self, key: &str) -> Result<(), StorageError> {
+        match self.lock().damaged.contains(key) {
+            true => Err(injected()),
+            false => Ok(()),
+        }
     }
 
     /// Judges a read of the engine's.

@@ -234,6 +234,83 @@ async fn nothing_is_lost_or_there_twice_wherever_moving_is_killed() {
     }
 }
 
+/// It finishes requests while this instance serves and moves already. Both see one store.
+#[tokio::test]
+async fn what_an_instance_of_before_writes_after_the_move_overwrites_and_hides_nothing() {
+    for way in WAYS {
+        Harness::run_one(blueprint(), way, async |host: Host| {
+            plant(&host).await;
+            host.reopen().await;
+            host.tick().await.unwrap();
+            host.until("all has moved", || async { old_keys(&host) == 0 }).await;
+            for name in ["n000", "n001"] {
+                let more = json!({ "text": "+new" });
+                host.write(&format!("notes/{name}"), more).await.unwrap();
+            }
+            // To that one the entries that moved are not there.
+            let late = ["n000", "n001", "late", "deep/late"];
+            for name in late {
+                host.store(&format!("{APART_BEFORE}note/{name}"), "late").await;
+            }
+            let check = async || {
+                for name in ["n000", "n001"] {
+                    assert_eq!(text_of(&host, name).await, r#"["old+new"]"#, "{name}");
+                }
+                for name in ["late", "deep/late"] {
+                    assert_eq!(text_of(&host, name).await, r#"["late"]"#, "{name}");
+                }
+                assert_eq!(host.list("notes").await.unwrap().len(), NOTES + 2);
+                assert_eq!(host.list("notes/deep").await.unwrap().len(), NOTES + 1);
+            };
+            check().await;
+            host.tick().await.unwrap();
+            host.until("the others moved", || async { old_keys(&host) == 2 }).await;
+            check().await;
+            host.reopen().await;
+            check().await;
+            // They go with the next write or removal.
+            host.write("notes/n000", json!({ "text": "+more" })).await.unwrap();
+            host.delete("notes/n001").await.unwrap();
+            assert_eq!(old_keys(&host), 0);
+            assert_eq!(text_of(&host, "n000").await, r#"["old+new+more"]"#);
+            let gone = host.read("notes/n001").await.unwrap_err();
+            assert_eq!(gone.kind, ErrorKind::NotFound);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() {
+    for way in WAYS {
+        Harness::run_one(blueprint(), way, async |host: Host| {
+            plant(&host).await;
+            host.crash().await;
+            let damaged = ["n000", "deep/003/er"].map(|name| format!("{APART_BEFORE}note/{name}"));
+            for key in &damaged {
+                host.damage_entry(key, true);
+            }
+            host.reopen().await;
+            host.tick().await.unwrap();
+            host.until("the others moved", || async { old_keys(&host) == 2 }).await;
+            for name in names() {
+                let read = host.read(&format!("notes/{name}")).await;
+                let is_damaged = damaged.iter().any(|key| key.ends_with(&format!("note/{name}")));
+                assert_eq!(read.is_err(), is_damaged, "{name}");
+            }
+            assert_eq!(host.list("notes").await.unwrap().len(), NOTES + 1);
+            for key in &damaged {
+                host.damage_entry(key, false);
+            }
+            all_are_there(&host).await;
+            host.tick().await.unwrap();
+            host.until("they moved, too", || async { old_keys(&host) == 0 }).await;
+            all_are_there(&host).await;
+        })
+        .await;
+    }
+}
+
 /// Vault and OpenBao store no key with a character that doesn't show.
 #[tokio::test]
 async fn records_and_documents_apart_work_under_the_servers_of_others() {
