@@ -1,6 +1,7 @@
 //! [`Acl`]: the policies of one token, asked together.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ pub enum PathCase {
     /// It tells them apart, or the path is in the one form that it uses.
     #[default]
     Distinct,
-    /// It does, or cannot say. A denial then matches whatever the case; grants stay exact.
+    /// It does, or cannot say. Rules then grant exactly what they are spelled for, and restrict paths
+    /// in every case.
     MayFold,
 }
 
@@ -75,7 +77,7 @@ impl Acl {
 
     /// What is granted on a path.
     pub fn capabilities(&self, path: &str, case: PathCase) -> Capabilities {
-        self.decide(path, case).map_or(Capabilities::NONE, |decision| decision.capabilities())
+        self.decide(Target::path(path), case).map_or(Capabilities::NONE, |it| it.capabilities())
     }
 
     /// Whether the rules grant `capability` at `path` at all, whatever they ask of a request beside
@@ -92,12 +94,13 @@ impl Acl {
     pub fn permits(&self, asked: &Asked<'_>) -> bool {
         let Asked { path, case, capability, sudo, fields, readings, wrap } = *asked;
         self.root
-            || self
-                .granted(path, case, capability, sudo)
-                .is_some_and(|decision| decision.grant.permits(capability, fields, readings, wrap))
+            || self.granted(path, case, capability, sudo).is_some_and(|decision| {
+                let mut grants = decision.grants();
+                grants.all(|grant| grant.permits(capability, fields, readings, wrap))
+            })
     }
 
-    /// The deciding rule; none if `sudo` is needed and not granted.
+    /// The decision; none if `sudo` is needed and not granted.
     fn granted(
         &self,
         path: &str,
@@ -105,12 +108,10 @@ impl Acl {
         capability: Capability,
         sudo: bool,
     ) -> Option<Decision<'_>> {
-        let decision = if matches!(capability, Capability::List | Capability::Scan) {
-            self.decide_folder(path, case)
-        } else {
-            self.decide(path, case)
-        };
-        decision.filter(|decision| !sudo || decision.capabilities().allows(Capability::Sudo))
+        let lists = matches!(capability, Capability::List | Capability::Scan);
+        let target = if lists { Target::folder(path) } else { Target::path(path) };
+        self.decide(target, case)
+            .filter(|decision| !sudo || decision.capabilities().allows(Capability::Sudo))
     }
 
     /// Whether anything is granted at or below a folder (which ends in a slash).
@@ -142,71 +143,88 @@ impl Acl {
     /// What is granted on listing a folder; the same as [`Acl::capabilities`] for a path without a
     /// slash at its end.
     pub fn folder_capabilities(&self, path: &str, case: PathCase) -> Capabilities {
-        self.decide_folder(path, case).map_or(Capabilities::NONE, |it| it.capabilities())
+        self.decide(Target::folder(path), case).map_or(Capabilities::NONE, |it| it.capabilities())
     }
 
-    /// A rule for the path with its slash and one for the path without may both speak of a folder:
-    /// the more specific decides, and of two exact ones that with the slash, unless the other
-    /// denies: a denial can't be passed with a slash (GHSA-xp3c-3jw3-4vcr).
-    fn decide_folder(&self, path: &str, case: PathCase) -> Option<Decision<'_>> {
-        let bare = path.strip_suffix('/').unwrap_or(path);
-        if bare.len() == path.len() {
-            return self.decide(path, case);
+    /// The deciding rule, and those that restrict it where case may not count.
+    fn decide(&self, target: Target<'_>, case: PathCase) -> Option<Decision<'_>> {
+        let mut decision = self.decide_exactly(target)?;
+        // What nothing grants needs no restriction, so only a path that a rule decides comes here.
+        if case == PathCase::MayFold && !decision.grant.capabilities.denies() {
+            decision.restrictions = self.restrictions(target, &decision);
         }
-        match (self.decide(path, case), self.decide(bare, case)) {
-            (Some(with), Some(without)) => match with.rank.cmp(&without.rank) {
-                std::cmp::Ordering::Greater => Some(with),
-                std::cmp::Ordering::Less => Some(without),
-                std::cmp::Ordering::Equal if without.capabilities().denies() => Some(without),
-                std::cmp::Ordering::Equal => Some(with),
-            },
-            (decision, None) | (None, decision) => decision,
-        }
-    }
-
-    /// The deciding rule, or the denial that stands above it where case may not count.
-    fn decide(&self, path: &str, case: PathCase) -> Option<Decision<'_>> {
-        let decision = self.decide_exactly(path)?;
-        let denies = self.policies.iter().any(|policy| !policy.denied.is_empty());
-        if case == PathCase::Distinct || !denies || decision.capabilities().denies() {
-            return Some(decision);
-        }
-        // What nothing grants needs no denial, so only a path that a rule decides comes here.
-        match self.folded_denial(&case_folded(path)) {
-            Some(denial) if denial >= decision.rank.case_folded() => Some(Decision::denial(denial)),
-            _ => Some(decision),
-        }
+        Some(decision)
     }
 
     /// The most specific rule that matches the path as it is spelled.
-    fn decide_exactly(&self, path: &str) -> Option<Decision<'_>> {
-        let exact = self.policies.iter().filter_map(|policy| policy.exact_rule(path));
-        if let Some(grant) = merge(exact) {
-            return Some(Decision { rank: Rank::Exact, grant });
+    fn decide_exactly(&self, target: Target<'_>) -> Option<Decision<'_>> {
+        let bare = target.bare.and_then(|bare| self.exact(bare));
+        let bare_denies = bare.as_ref().is_some_and(|bare| bare.grant.capabilities.denies());
+        let whole = if bare_denies { None } else { self.exact(target.path) };
+        if whole.is_some() {
+            return whole;
+        }
+        if let Some(bare) = bare {
+            return Some(Decision { rank: Rank::WithoutSlash, ..bare });
         }
         let mut best: Option<&Rule> = None;
         let mut shared = false;
         for policy in &self.policies {
-            let matching = policy.globs().iter().find(|rule| rule.pattern.matches(path));
+            let matching = policy.globs().iter().find(|rule| target.fits(&rule.pattern));
             let Some(rule) = matching else { continue };
-            match best.map_or(std::cmp::Ordering::Less, |best| best.pattern.cmp(&rule.pattern)) {
-                std::cmp::Ordering::Less => (best, shared) = (Some(rule), false),
-                std::cmp::Ordering::Equal => shared = true,
-                std::cmp::Ordering::Greater => {}
+            match best.map_or(Ordering::Less, |best| best.pattern.cmp(&rule.pattern)) {
+                Ordering::Less => (best, shared) = (Some(rule), false),
+                Ordering::Equal => shared = true,
+                Ordering::Greater => {}
             }
         }
         let best = best?;
         let rank = Rank::Glob(Cow::Borrowed(&best.pattern));
         let grant = if shared { self.merged(&best.pattern) } else { Cow::Borrowed(&best.grant) };
-        Some(Decision { rank, grant })
+        Some(Decision { rank, grant, restrictions: Vec::new() })
     }
 
-    /// The most specific denial for a path, both without regard to case.
-    fn folded_denial(&self, path: &str) -> Option<Rank<'_>> {
-        let denied = self.policies.iter().map(|policy| &policy.denied);
-        let found = denied.filter_map(|all| all.iter().find(|pattern| pattern.matches(path)));
-        let best = found.max()?;
-        Some(if best.is_exact() { Rank::Exact } else { Rank::Glob(Cow::Borrowed(best)) })
+    /// What the rules for this one path say.
+    fn exact(&self, path: &str) -> Option<Decision<'_>> {
+        let rules = self.policies.iter().filter_map(|policy| policy.exact_rule(path));
+        let grant = merge(rules.map(|rule| &rule.grant))?;
+        Some(Decision { rank: Rank::Exact, grant, restrictions: Vec::new() })
+    }
+
+    /// What the rules say that match the path in another case only and are at least as specific as the
+    /// one that decides. The backend may take the path for one that such a rule is about, so nothing is
+    /// granted that it doesn't grant as well.
+    fn restrictions(&self, spelled: Target<'_>, decision: &Decision<'_>) -> Vec<Cow<'_, Grant>> {
+        let path = case_folded(spelled.path);
+        let target =
+            if spelled.bare.is_some() { Target::folder(&path) } else { Target::path(&path) };
+        let has_capitals = path != spelled.path;
+        let deciding = decision.rank.case_folded();
+        let mut patterns: Vec<&PathPattern> = Vec::new();
+        for policy in &self.policies {
+            let exact = |path, rank: Rank<'static>| {
+                let rules = policy.exact_rules_in_any_case(path, has_capitals);
+                let counts = rank >= deciding;
+                rules.filter(move |rule| counts || rule.grant.capabilities.denies())
+            };
+            patterns.extend(exact(target.path, Rank::Exact).map(|rule| &rule.pattern));
+            let bare = target.bare.map(|bare| exact(bare, Rank::WithoutSlash));
+            patterns.extend(bare.into_iter().flatten().map(|rule| &rule.pattern));
+            let Rank::Glob(least) = &deciding else { continue };
+            let globs = policy
+                .globs_in_any_case(has_capitals)
+                .filter(|(folded, _)| **folded >= **least && target.fits(folded));
+            patterns.extend(globs.map(|(_, rule)| &rule.pattern));
+        }
+        patterns.sort_unstable();
+        patterns.dedup();
+        let decides = |pattern: &PathPattern| match &decision.rank {
+            Rank::Glob(own) => **own == *pattern,
+            Rank::WithoutSlash => spelled.bare == Some(pattern.as_str()),
+            Rank::Exact => spelled.path == pattern.as_str(),
+        };
+        let others = patterns.into_iter().filter(|pattern| !decides(pattern));
+        others.map(|pattern| self.merged(pattern)).collect()
     }
 
     /// The memory that it holds beside the policies it refers to.
@@ -245,20 +263,46 @@ fn merged_by<'r>(
     merged
 }
 
+/// A path that a decision is wanted on.
+#[derive(Clone, Copy)]
+struct Target<'t> {
+    path: &'t str,
+    /// Of a folder that is listed: the path without its slash. Rules for either speak of the folder.
+    /// The more specific decides, and of two exact ones that with the slash, unless the other denies: a
+    /// denial can't be passed with a slash (GHSA-xp3c-3jw3-4vcr).
+    bare: Option<&'t str>,
+}
+
+impl<'t> Target<'t> {
+    fn path(path: &'t str) -> Self {
+        Self { path, bare: None }
+    }
+
+    fn folder(path: &'t str) -> Self {
+        Self { path, bare: path.strip_suffix('/') }
+    }
+
+    fn fits(self, pattern: &PathPattern) -> bool {
+        pattern.matches(self.path) || self.bare.is_some_and(|bare| pattern.matches(bare))
+    }
+}
+
 /// What decides on a path.
 struct Decision<'a> {
     rank: Rank<'a>,
     grant: Cow<'a, Grant>,
+    /// What has to grant it as well.
+    restrictions: Vec<Cow<'a, Grant>>,
 }
 
-impl<'a> Decision<'a> {
-    fn denial(rank: Rank<'a>) -> Self {
-        let denied = Capabilities::NONE.with(Capability::Deny);
-        Self { rank, grant: Cow::Owned(Grant::plain(denied)) }
+impl Decision<'_> {
+    fn grants(&self) -> impl Iterator<Item = &Grant> {
+        std::iter::once(&self.grant).chain(&self.restrictions).map(|grant| &**grant)
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.grant.capabilities
+        let own = self.grant.capabilities;
+        self.grants().fold(own, |all, grant| all.intersection(grant.capabilities))
     }
 }
 
@@ -266,6 +310,8 @@ impl<'a> Decision<'a> {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Rank<'a> {
     Glob(Cow<'a, PathPattern>),
+    /// For a folder, an exact rule for its path without the slash.
+    WithoutSlash,
     Exact,
 }
 
@@ -273,6 +319,7 @@ impl Rank<'_> {
     fn case_folded(&self) -> Rank<'static> {
         match self {
             Self::Glob(pattern) => Rank::Glob(Cow::Owned(pattern.case_folded())),
+            Self::WithoutSlash => Rank::WithoutSlash,
             Self::Exact => Rank::Exact,
         }
     }
@@ -390,6 +437,95 @@ mod tests {
         assert!(acl.allows("a/foo1", Capability::Read, false), "the backend tells them apart");
     }
 
+    /// The wide rule matches `p/ADMIN`, which the backend may take for `p/admin`.
+    #[test]
+    fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case() {
+        let acl = acl(&[r#"
+            path "p/*" { capabilities = ["read", "update", "list", "sudo"] }
+            path "p/admin" { capabilities = ["read", "delete"] }
+            path "p/Team/*" { capabilities = ["read"] }
+            path "p/Team/open" { capabilities = ["update"] }
+            path "p/x/Locked*" { capabilities = [] }
+            path "p/+/Shut" { capabilities = [] }
+            path "p/box/" { capabilities = ["read"] }
+            path "p/Chest" { capabilities = ["read"] }"#]);
+        let names = |path| acl.capabilities(path, PathCase::MayFold).names();
+        for (path, wanted) in [
+            ("p/admin", &["delete", "read"] as &[_]),
+            ("p/ADMIN", &["read"]),
+            ("p/Admin2", &["list", "read", "sudo", "update"]),
+            ("p/Team/a", &["read"]),
+            ("p/team/a", &["read"]),
+            ("p/Team/open", &["update"]),
+            // Rules that match in another case grant nothing, not even against each other.
+            ("p/team/open", &["deny"]),
+            ("p/x/lockedaway", &["deny"]),
+            ("p/x/shut", &["deny"]),
+            ("P/admin", &["deny"]),
+        ] {
+            assert_eq!(names(path), wanted, "{path}");
+        }
+        assert!(acl.allows("p/ADMIN", Capability::Update, false), "the backend tells them apart");
+        let may = |path: &str, capability, sudo| {
+            acl.granted(path, PathCase::MayFold, capability, sudo)
+                .is_some_and(|decision| decision.capabilities().allows(capability))
+        };
+        assert!(
+            may("p/other", Capability::Update, true) && !may("p/ADMIN", Capability::Read, true)
+        );
+        for path in ["p/box/", "p/BOX/", "p/Chest/", "p/CHEST/", "p/chest/"] {
+            assert!(!may(path, Capability::List, false), "{path}");
+        }
+        assert!(may("p/BOX2/", Capability::List, false));
+    }
+
+    #[test]
+    fn cve_2026_93335_conditions_hold_whatever_the_case() {
+        let acl = acl(&[r#"
+            path "p/*" { capabilities = ["update"] denied_parameters = { "wide" = [] } }
+            path "p/denied" { capabilities = ["update"] denied_parameters = { "f" = [] } }
+            path "p/required" { capabilities = ["update"] required_parameters = ["f"] }
+            path "p/allowed" { capabilities = ["update"] allowed_parameters = { "g" = [], "wide" = [] } }
+            path "p/wrapped" { capabilities = ["update"] min_wrapping_ttl = "60s" }"#]);
+        let permits = |path: &str, field: &str, case| {
+            let mut fields = Fields::new();
+            fields.set(field, &"x");
+            let (capability, readings) = (Capability::Update, &FieldReadings::unknown);
+            let (fields, wrap) = (&fields, None);
+            acl.permits(&Asked { path, case, capability, sudo: false, fields, readings, wrap })
+        };
+        for (path, field) in [
+            ("p/DENIED", "f"),
+            ("p/DENIED", "wide"),
+            ("p/Required", "g"),
+            ("p/ALLOWED", "f"),
+            ("p/ALLOWED", "wide"),
+            ("p/Wrapped", "g"),
+        ] {
+            assert!(!permits(path, field, PathCase::MayFold), "{path} {field}");
+            assert_eq!(permits(path, field, PathCase::Distinct), field != "wide", "{path} {field}");
+        }
+        for (path, field) in [("p/DENIED", "g"), ("p/Required", "f"), ("p/ALLOWED", "g")] {
+            assert!(permits(path, field, PathCase::MayFold), "{path} {field}");
+        }
+    }
+
+    /// Of two spellings with rights of their own the backend may make one path.
+    #[test]
+    fn cve_2026_93335_rules_for_one_path_in_two_cases_grant_what_both_do() {
+        let admin = r#"path "p/Admin" { capabilities = ["read", "update"] }"#;
+        let other = r#"path "p/admin" { capabilities = ["read", "delete"] }"#;
+        let again = r#"path "p/admin" { capabilities = ["update"] }"#;
+        let both = acl(&[admin, other]);
+        let merged = acl(&[admin, other, again]);
+        for path in ["p/Admin", "p/admin"] {
+            assert_eq!(both.capabilities(path, PathCase::MayFold).names(), ["read"], "{path}");
+            let names = merged.capabilities(path, PathCase::MayFold).names();
+            assert_eq!(names, ["read", "update"], "{path}: one spelling in two policies is merged");
+        }
+        assert_eq!(both.capabilities("p/ADMIN", PathCase::MayFold).names(), ["deny"]);
+    }
+
     #[test]
     fn an_exact_rule_without_slash_counts_for_lists() {
         let acl = acl(&[r#"path "secret/team" { capabilities = ["list"] }"#]);
@@ -488,6 +624,39 @@ mod tests {
         }
     }
 
+    /// Rules for the patterns that can be read, each with the capabilities of a few bits.
+    fn rules(patterns: &[(String, u16)]) -> (String, Vec<(String, Capabilities)>) {
+        let mut text = String::new();
+        let mut rules: Vec<(String, Capabilities)> = Vec::new();
+        for (pattern, bits) in patterns {
+            let pattern = pattern.trim_start_matches('/');
+            if PathPattern::parse(pattern).is_err() {
+                continue;
+            }
+            let chosen = [Capability::Read, Capability::List, Capability::Sudo, Capability::Deny];
+            let chosen = chosen.into_iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
+            let granted: Capabilities = chosen.map(|(_, capability)| capability).collect();
+            let names = Capability::ALL.into_iter();
+            let names = names
+                .filter(|it| granted.allows(*it) || (granted.denies() && *it == Capability::Deny));
+            let names: Vec<_> = names.map(Capability::name).collect();
+            text.push_str(&format!("path \"{pattern}\" {{ capabilities = {names:?} }}\n"));
+            match rules.iter_mut().find(|(known, _)| *known == pattern) {
+                Some((_, known)) => *known = known.union(granted),
+                None => rules.push((pattern.to_owned(), granted)),
+            }
+        }
+        (text, rules)
+    }
+
+    /// The text with the letters in upper case that `capitals` has a bit for.
+    fn respelled(text: &str, capitals: u32) -> String {
+        let letter = |(at, c): (usize, char)| {
+            if capitals >> (at % 32) & 1 == 1 { c.to_ascii_uppercase() } else { c }
+        };
+        text.chars().enumerate().map(letter).collect()
+    }
+
     proptest::proptest! {
         #[test]
         fn agrees_with_a_naive_model(
@@ -511,6 +680,68 @@ mod tests {
             }
             let expected = naive(&rules, &path).copied().unwrap_or_default();
             proptest::prop_assert_eq!(acl(&[&text]).capabilities(&path, PathCase::Distinct), expected, "{} {}", text, path);
+        }
+
+        /// Of the rules that match in any case, those that none beats: what they don't grant, no
+        /// spelling of the path has.
+        #[test]
+        fn cve_2026_93335_no_spelling_has_what_the_strictest_rule_does_not_grant(
+            patterns in proptest::collection::vec(("([aAbB+]/)?[aAbB]{0,2}\\*?", 0_u16..16), 1..9),
+            path in "([ab]/)?[ab]{1,2}/?",
+            capitals in proptest::prelude::any::<u32>(),
+        ) {
+            let (text, rules) = rules(&patterns);
+            let acl = acl(&[&text]);
+            let spelled = respelled(&path, capitals);
+            let granted = acl.capabilities(&spelled, PathCase::MayFold);
+            let exact = acl.capabilities(&spelled, PathCase::Distinct);
+            let folded = |pattern: &str| PathPattern::parse(&pattern.to_lowercase()).unwrap();
+            let matching = rules.iter().filter(|(pattern, _)| folded(pattern).matches(&path));
+            let strictest = matching.clone().map(|(pattern, _)| folded(pattern)).max();
+            let bounds = matching.filter(|(pattern, _)| Some(folded(pattern)) == strictest);
+            for (pattern, bound) in bounds {
+                for capability in Capability::ALL.into_iter().filter(|it| granted.allows(*it)) {
+                    proptest::prop_assert!(bound.allows(capability), "{} {} {}", text, spelled, pattern);
+                }
+            }
+            proptest::prop_assert_eq!(granted.intersection(exact), granted, "{} {}", text, spelled);
+        }
+
+        /// Where all rules are written in one case, no other spelling of a path may more than that one,
+        /// be it in capabilities, in lists or in conditions.
+        #[test]
+        fn cve_2026_93335_no_right_is_gained_by_changing_case(
+            patterns in proptest::collection::vec(("[ab/+]{0,5}\\*?", 0_u16..16, 0_usize..4), 0..7),
+            path in "[ab](/?[ab]){0,3}/?",
+            capitals in proptest::prelude::any::<u32>(),
+            given in proptest::collection::vec("[fg]", 0..3),
+            wrap in proptest::option::of(1_u64..4),
+        ) {
+            let conditions = ["", "denied_parameters = { \"f\" = [] }", "required_parameters = [\"g\"]", "min_wrapping_ttl = \"2s\""];
+            let text: String = patterns.iter().map(|(pattern, bits, at)| {
+                let (text, _) = rules(&[(pattern.clone(), *bits)]);
+                text.replace(" }\n", &format!(" {} }}\n", conditions[*at]))
+            }).collect();
+            let acl = acl(&[&text]);
+            let mut fields = Fields::new();
+            for name in given {
+                fields.set(name, &1);
+            }
+            let spelled = respelled(&path, capitals);
+            for capability in [Capability::Read, Capability::List] {
+                for sudo in [false, true] {
+                    let permits = |path: &str| acl.permits(&Asked {
+                        path,
+                        case: PathCase::MayFold,
+                        capability,
+                        sudo,
+                        fields: &fields,
+                        readings: &FieldReadings::unknown,
+                        wrap: wrap.map(Ttl::from_secs),
+                    });
+                    proptest::prop_assert!(!permits(&spelled) || permits(&path), "{} {} {:?}", text, spelled, capability);
+                }
+            }
         }
     }
 }

@@ -90,6 +90,13 @@ impl Capabilities {
         if both.denies() { Self::NONE.with(Capability::Deny) } else { both }
     }
 
+    /// Those that both have. A denial in one of them denies.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        let denies = self.denies() || other.denies();
+        if denies { Self::NONE.with(Capability::Deny) } else { Self(self.0 & other.0) }
+    }
+
     /// Whether `capability` is granted. A denial grants nothing.
     pub fn allows(self, capability: Capability) -> bool {
         !self.denies() && self.0 & capability as u16 != 0

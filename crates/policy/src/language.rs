@@ -18,8 +18,9 @@ pub struct Policy {
     pub text: String,
     /// Its rules, a pattern once each, the most specific first.
     pub rules: Vec<Rule>,
-    /// The patterns of the rules that deny, folded to one case, the most specific first.
-    pub(crate) denied: Vec<PathPattern>,
+    /// Of the rules whose pattern has capitals, the pattern folded to one case and the place in `rules`,
+    /// the most specific first.
+    folded: Vec<(PathPattern, usize)>,
     /// A stored text that this version of the server can't read. It refuses everything, to
     /// whoever has it: what it denied is unknown.
     pub unreadable: bool,
@@ -130,28 +131,51 @@ impl Policy {
         }
         let mut rules: Vec<Rule> = rules.into_values().collect();
         rules.sort_unstable_by(|a, b| b.pattern.cmp(&a.pattern));
-        let denying = rules.iter().filter(|rule| rule.grant.capabilities.denies());
-        let mut denied: Vec<PathPattern> = denying.map(|rule| rule.pattern.case_folded()).collect();
-        denied.sort_unstable_by(|a, b| b.cmp(a));
-        denied.dedup();
-        Ok(Self { text: source.to_owned(), rules, denied, unreadable: false })
+        let folded = rules.iter().enumerate().map(|(at, rule)| (rule.pattern.case_folded(), at));
+        let mut folded: Vec<(PathPattern, usize)> = folded
+            .filter(|(pattern, at)| rules.get(*at).is_some_and(|rule| rule.pattern != *pattern))
+            .collect();
+        folded.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        Ok(Self { text: source.to_owned(), rules, folded, unreadable: false })
     }
 
     /// A policy whose text can't be read any more.
     pub fn unreadable(text: String) -> Self {
-        Self { text, rules: Vec::new(), denied: Vec::new(), unreadable: true }
+        Self { text, rules: Vec::new(), folded: Vec::new(), unreadable: true }
     }
 
-    /// What the rule for this one path grants.
-    pub(crate) fn exact_rule(&self, path: &str) -> Option<&Grant> {
-        // Exact patterns are ordered by length, then by text.
-        let rank = |pattern: &PathPattern| {
-            let text = pattern.as_str();
-            let order = (path.len(), path).cmp(&(text.len(), text));
-            if pattern.is_exact() { order } else { Ordering::Greater }
-        };
-        let at = self.rules.binary_search_by(|rule| rank(&rule.pattern)).ok()?;
-        self.rules.get(at).map(|rule| &rule.grant)
+    /// The rule for this one path.
+    pub(crate) fn exact_rule(&self, path: &str) -> Option<&Rule> {
+        let at = self.rules.binary_search_by(|rule| order(path, &rule.pattern)).ok()?;
+        self.rules.get(at)
+    }
+
+    /// The rules for this one path, which is folded to one case, whatever case they have. Those that
+    /// have it as it is are left out unless `has_capitals` says that it wasn't sent so.
+    pub(crate) fn exact_rules_in_any_case<'p>(
+        &'p self,
+        path: &'p str,
+        has_capitals: bool,
+    ) -> impl Iterator<Item = &'p Rule> {
+        let start =
+            self.folded.partition_point(|(folded, _)| order(path, folded) == Ordering::Less);
+        let spelled = self.folded.get(start..).unwrap_or_default().iter();
+        let spelled = spelled.take_while(move |(folded, _)| order(path, folded) == Ordering::Equal);
+        let plain = self.exact_rule(path).filter(|_| has_capitals);
+        plain.into_iter().chain(spelled.filter_map(|(_, at)| self.rules.get(*at)))
+    }
+
+    /// The rules for more than one path with their patterns folded to one case. Those without capitals
+    /// are left out unless `has_capitals` says that the path has any.
+    pub(crate) fn globs_in_any_case(
+        &self,
+        has_capitals: bool,
+    ) -> impl Iterator<Item = (&PathPattern, &Rule)> {
+        let plain = if has_capitals { self.globs() } else { &[] };
+        let exact = self.folded.partition_point(|(folded, _)| folded.is_exact());
+        let globs = self.folded.get(exact..).unwrap_or_default().iter();
+        let globs = globs.filter_map(|(folded, at)| Some((folded, self.rules.get(*at)?)));
+        plain.iter().map(|rule| (&rule.pattern, rule)).chain(globs)
     }
 
     /// What the rule with this pattern grants.
@@ -165,6 +189,14 @@ impl Policy {
         let exact = self.rules.partition_point(|rule| rule.pattern.is_exact());
         self.rules.get(exact..).unwrap_or_default()
     }
+}
+
+/// Where a pattern stands to that of this one path, in a list with the most specific first. Exact
+/// patterns are ordered by length, then by text.
+fn order(path: &str, pattern: &PathPattern) -> Ordering {
+    let text = pattern.as_str();
+    let order = (path.len(), path).cmp(&(text.len(), text));
+    if pattern.is_exact() { order } else { Ordering::Greater }
 }
 
 fn read_rule(block: &Block<'_, 1>) -> Result<Rule, PolicyError> {

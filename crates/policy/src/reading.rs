@@ -143,7 +143,7 @@ impl FieldReadings {
 
 /// A text without regard to case, so that two texts which any backend takes for one have the same
 /// form. Backends use several rules (simple lower case, full folding); this joins them, and so takes
-/// a few more texts for one than any of them. Only denials are compared like this.
+/// a few more texts for one than any of them. Only what restricts is compared like this.
 pub fn case_folded(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {

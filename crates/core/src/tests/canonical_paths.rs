@@ -54,6 +54,88 @@ async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fo
     assert!(shown("kv/roles/Hidden", token).await.contains("read"));
 }
 
+/// A narrower rule isn't avoided by writing another case, whatever it restricts and whatever is asked.
+#[tokio::test]
+async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_in_may_fold() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
+    bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
+    let rules = |mount: &str| {
+        format!(
+            r#"path "{mount}/*" {{ {ALL} }}
+               path "{mount}/read" {{ capabilities = ["read"] }}
+               path "{mount}/Teams/*" {{ capabilities = ["read"] }}
+               path "{mount}/field" {{ {ALL} denied_parameters = {{ "f" = ["bad"] }} }}
+               path "{mount}/wrap" {{ {ALL} min_wrapping_ttl = "1m" }}"#
+        )
+    };
+    let is_denied = |mount: &str, verb, path: &str, body: &'static str, token: &str| {
+        let (bench, path, token) = (&bench, format!("{mount}/{path}"), token.to_owned());
+        async move {
+            let answer = bench.send(verb, &path, &token, body).await;
+            answer.is_err_and(|error| error.kind() == ErrorKind::Denied)
+        }
+    };
+    let of_plug = bench.token(&rules("plug"), "").await;
+    let of_kv = bench.token(&rules("kv"), "").await;
+    for (verb, path, body) in [
+        (Verb::Write, "READ", "{}"),
+        (Verb::Delete, "Read", ""),
+        (Verb::List, "READ", ""),
+        (Verb::Write, "teams/a", "{}"),
+        (Verb::List, "TEAMS", ""),
+        (Verb::Write, "Field", r#"{"f":"bad"}"#),
+        (Verb::Read, "WRAP", ""),
+    ] {
+        assert!(is_denied("plug", verb, path, body, &of_plug).await, "{verb:?} {path}");
+        // KV tells its paths apart, and says so.
+        assert!(!is_denied("kv", verb, path, body, &of_kv).await, "{verb:?} {path}");
+    }
+    for (verb, path, body) in [
+        (Verb::Read, "READ", ""),
+        (Verb::Read, "teams/a", ""),
+        (Verb::Write, "FIELD", r#"{"f":"good"}"#),
+        (Verb::Write, "reads", "{}"),
+        (Verb::List, "FIELD", ""),
+    ] {
+        assert!(!is_denied("plug", verb, path, body, &of_plug).await, "{verb:?} {path}");
+    }
+    let asked = r#"{"paths":["plug/READ","plug/teams/a","plug/Field","kv/READ"]}"#;
+    let shown = bench.ok_as(&of_plug, Verb::Write, "sys/capabilities-self", asked).await;
+    assert_eq!(shown.json("plug/READ"), r#"["read"]"#);
+    assert_eq!(shown.json("plug/teams/a"), r#"["read"]"#);
+    assert!(shown.json("plug/Field").contains("update"));
+    assert_eq!(shown.json("kv/READ"), r#"["deny"]"#);
+    let sudo = r#"path "plug/*" { capabilities = ["read", "sudo"] }
+        path "plug/admin/*" { capabilities = ["read"] }"#;
+    let sudo = bench.token(sudo, "").await;
+    for path in ["admin/a", "ADMIN/a"] {
+        assert!(is_denied("plug", Verb::Read, path, "", &sudo).await, "{path}");
+    }
+    assert!(!is_denied("plug", Verb::Read, "other", "", &sudo).await);
+}
+
+/// The names of policies are folded by the server itself, and roles of `outside` by the engine.
+#[tokio::test]
+async fn cve_2026_89322_a_narrower_rule_in_another_case_than_the_backend_uses_restricts() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+    bench.write("out/config", r#"{"password":"p"}"#).await;
+    let rules = format!(
+        r#"path "sys/policies/acl/*" {{ {ALL} }}
+           path "sys/policies/acl/Admin" {{ capabilities = ["read"] }}
+           path "out/folded/*" {{ {ALL} }}
+           path "out/folded/Dev" {{ capabilities = ["read"] }}"#
+    );
+    let token = bench.token(&rules, "").await;
+    for path in ["sys/policies/acl/admin", "sys/policies/acl/ADMIN", "out/folded/dev"] {
+        assert!(is_denied(&bench, &token, Verb::Write, path).await, "{path}");
+        assert!(is_denied(&bench, &token, Verb::Delete, path).await, "{path}");
+        assert!(!is_denied(&bench, &token, Verb::Read, path).await, "{path}");
+    }
+    assert!(!is_denied(&bench, &token, Verb::Delete, "sys/policies/acl/admins").await);
+}
+
 #[tokio::test]
 async fn cve_2026_93335_grants_stay_exact() {
     let bench = Bench::new().await;
