@@ -116,11 +116,14 @@ impl Acl {
 
     /// Whether anything is granted at or below a folder (which ends in a slash).
     pub fn reaches(&self, folder: &str) -> bool {
+        // What is less specific than a rule for all of the folder decides nowhere in it.
+        let patterns = self.rules().map(|rule| &rule.pattern);
+        let whole = patterns.filter(|pattern| pattern.covers(folder)).max();
         let speaks_of = |pattern: &PathPattern| {
             if pattern.is_exact() {
                 pattern.as_str().starts_with(folder)
             } else {
-                pattern.reaches(folder)
+                whole.is_none_or(|whole| pattern >= whole) && pattern.reaches(folder)
             }
         };
         self.root
@@ -140,10 +143,25 @@ impl Acl {
         merged_by(self.rules().filter_map(|rule| Some((rule.pattern.as_prefix()?, rule))))
     }
 
-    /// What is granted on listing a folder; the same as [`Acl::capabilities`] for a path without a
-    /// slash at its end.
+    /// What is granted on a path, where a path with a slash at its end is a folder: lists of it are
+    /// decided by the rules for the path without the slash as well, and nothing else is.
     pub fn folder_capabilities(&self, path: &str, case: PathCase) -> Capabilities {
-        self.decide(Target::folder(path), case).map_or(Capabilities::NONE, |it| it.capabilities())
+        use Capability::{List, Scan, Sudo};
+        let own = self.capabilities(path, case);
+        let folder = self.decide(Target::folder(path), case);
+        let listed = folder.map_or(Capabilities::NONE, |it| it.capabilities());
+        if own.is_empty() {
+            let lists = [List, Scan, Sudo].into_iter().filter(|it| listed.allows(*it));
+            let lists: Capabilities = lists.collect();
+            return if lists.is_empty() { listed.intersection(own) } else { lists };
+        }
+        let granted = Capability::ALL.into_iter().filter(|capability| match capability {
+            List | Scan => listed.allows(*capability),
+            // It is said of all that is granted.
+            Sudo => own.allows(Sudo) && (listed.is_empty() || listed.allows(Sudo)),
+            _ => own.allows(*capability),
+        });
+        granted.collect()
     }
 
     /// The deciding rule, and those that restrict it where case may not count.

@@ -77,6 +77,11 @@ impl PathPattern {
         self.matches_segments(path)
     }
 
+    /// Whether it matches everything at or below a folder (which ends in a slash).
+    pub fn covers(&self, folder: &str) -> bool {
+        self.is_prefix && self.matches(folder)
+    }
+
     /// Whether it matches anything at or below a folder (which ends in a slash).
     pub fn reaches(&self, folder: &str) -> bool {
         let pattern = self.text.strip_suffix('*').filter(|_| self.is_prefix).unwrap_or(&self.text);
@@ -206,6 +211,29 @@ mod tests {
         ];
         for (text, folder, reached) in cases {
             assert_eq!(pattern(text).reaches(folder), reached, "{text} {folder}");
+        }
+    }
+
+    #[test]
+    fn covers_folders_of_which_it_leaves_nothing_out() {
+        let cases = [
+            ("secret/*", "secret/", true),
+            ("sec*", "secret/", true),
+            ("*", "secret/", true),
+            ("+/*", "secret/", true),
+            ("team/+/*", "team/kv/", true),
+            ("team/+*".trim_end_matches('*'), "team/kv/", false),
+            ("secret/a*", "secret/", false),
+            ("secret/", "secret/", false),
+            ("secret/+", "secret/", false),
+            ("+/+/*", "secret/", false),
+        ];
+        for (text, folder, covered) in cases {
+            assert_eq!(pattern(text).covers(folder), covered, "{text} {folder}");
+            for below in ["", "x", "x/", "x/y"] {
+                let path = format!("{folder}{below}");
+                assert!(!covered || pattern(text).matches(&path), "{text} {path}");
+            }
         }
     }
 

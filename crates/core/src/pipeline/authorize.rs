@@ -1,7 +1,7 @@
 //! Policies. A write needs `create` or `update`, and which of the two the engine says; it is asked
 //! only if the rules grant one of them.
 
-use strongroom_policy::{Asked, Capability, PathCase};
+use strongroom_policy::{Acl, Asked, Capability, PathCase};
 use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
 
 use super::admit::Admitted;
@@ -15,7 +15,6 @@ use crate::mounts::Backend;
 use crate::mounts::handle::Visit;
 use crate::refusals::Refusal;
 use crate::request::Verb;
-use crate::sys;
 use crate::unsealed::Unsealed;
 
 /// A request that may be done.
@@ -56,8 +55,9 @@ pub(crate) async fn authorize(
 }
 
 fn helped(open: &Unsealed, routed: Routed, caller: Caller) -> Result<Allowed, Error> {
-    let (path, case) = (routed.judged_path(), routed.judged.case);
-    if !caller.acl.is_root() && caller.acl.capabilities(path, case).is_empty() {
+    let path = routed.request.path.as_str();
+    let granted = routed.judged.capabilities(&caller.acl, path, Acl::capabilities);
+    if !caller.acl.is_root() && granted.is_empty() {
         return Err(denied(open, &routed, &caller));
     }
     let (caller, operation) = (Some(caller), Operation::Help);
@@ -126,30 +126,18 @@ fn denied(open: &Unsealed, routed: &Routed, caller: &Caller) -> Error {
     Error::denied()
 }
 
-/// Policies are judged on the form of the path that the backend uses, and on the very fields that are
-/// handed on. A path of the server's own may be spelled in several ways: what policies deny to one of
-/// them they deny to all.
+/// Whether the policies permit this request: judged on the form of its path that the backend uses, on
+/// the very fields that are handed on, and on the lifetime of its wrapped answer.
 fn grants(routed: &Routed, caller: &Caller, needed: Capability) -> bool {
-    let path = routed.judged_path();
-    let permitted = |path: &str| permits(routed, caller, path, needed);
-    let system = matches!(routed.mounted.as_deref(), Some(it) if it.is_system());
-    let plain = if system { sys::plain_spelling(path) } else { None };
-    let twin = if system { sys::twin(path) } else { None };
-    let denied = |path: String| caller.acl.capabilities(&path, PathCase::Distinct).denies();
-    permitted(path) && plain.is_none_or(|plain| permitted(&plain)) && !twin.is_some_and(denied)
-}
-
-/// Whether the policies permit this request at this path, with its fields and the lifetime of its
-/// wrapped answer.
-fn permits(routed: &Routed, caller: &Caller, path: &str, needed: Capability) -> bool {
-    let Admitted { fields, wrap_ttl, .. } = &routed.request;
-    caller.acl.permits(&Asked {
-        path,
-        case: routed.judged.case,
+    let Admitted { path, fields, wrap_ttl, .. } = &routed.request;
+    let asked = Asked {
+        path: path.as_str(),
+        case: PathCase::default(),
         capability: needed,
         sudo: routed.root,
         fields,
         readings: &|| field_readings::of_request(routed),
         wrap: *wrap_ttl,
-    })
+    };
+    routed.judged.permits(&caller.acl, &asked)
 }

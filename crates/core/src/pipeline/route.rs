@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_policy::{PathCase, case_folded};
+use strongroom_policy::{Acl, Asked, Capabilities, Capability, PathCase, case_folded};
 use strongroom_sdk::engine::CanonicalPath;
 use strongroom_types::{ErrorKind, Ttl};
 
@@ -41,24 +41,61 @@ pub(crate) struct JudgedPath {
     /// None where it is the path of the request.
     canonical: Option<String>,
     /// What the backend makes of case.
-    pub(crate) case: PathCase,
+    case: PathCase,
+    /// The plain spelling of a path of the server's own, where it is another. Policies must permit both.
+    plain: Option<String>,
+    /// The other path to what a path of the server's own reaches: what is denied there is denied here.
+    twin: Option<String>,
 }
 
 impl JudgedPath {
     /// Of a path that the backend takes as it is given.
-    const AS_GIVEN: Self = Self { canonical: None, case: PathCase::Distinct };
+    const AS_GIVEN: Self =
+        Self { canonical: None, case: PathCase::Distinct, plain: None, twin: None };
     /// Of a path whose backend cannot tell what it makes of it, or folds it in its own way.
-    const MAY_FOLD: Self = Self { canonical: None, case: PathCase::MayFold };
+    const MAY_FOLD: Self = Self { case: PathCase::MayFold, ..Self::AS_GIVEN };
 
-    /// The path to judge, for a request to this path.
-    pub(crate) fn of<'p>(&'p self, path: &'p str) -> &'p str {
+    /// Whether the policies permit what is asked; its path and case are replaced by those that count.
+    pub(crate) fn permits(&self, acl: &Acl, asked: &Asked<'_>) -> bool {
+        let permits = |path| acl.permits(&Asked { path, case: self.case, ..*asked });
+        permits(self.of(asked.path))
+            && self.plain.as_deref().is_none_or(permits)
+            && !self.twin_denies(acl)
+    }
+
+    /// What the policies grant on this path, by the same rules. `of_path` tells what one path has.
+    pub(crate) fn capabilities(
+        &self,
+        acl: &Acl,
+        path: &str,
+        of_path: fn(&Acl, &str, PathCase) -> Capabilities,
+    ) -> Capabilities {
+        if self.twin_denies(acl) {
+            return Capabilities::NONE.with(Capability::Deny);
+        }
+        let granted = of_path(acl, self.of(path), self.case);
+        let plain = self.plain.as_deref().map(|plain| of_path(acl, plain, self.case));
+        plain.map_or(granted, |plain| plain.intersection(granted))
+    }
+
+    fn of<'p>(&'p self, path: &'p str) -> &'p str {
         self.canonical.as_deref().unwrap_or(path)
+    }
+
+    fn twin_denies(&self, acl: &Acl) -> bool {
+        let twin = self.twin.as_deref();
+        twin.is_some_and(|twin| acl.capabilities(twin, PathCase::Distinct).denies())
     }
 
     fn below(mounted: &Mounted, path: &str, below: &str) -> Self {
         match &mounted.backend {
-            Backend::System if sys::folds_case(path) => Self::MAY_FOLD,
-            Backend::System | Backend::Token | Backend::Cubbyhole => Self::AS_GIVEN,
+            Backend::System => Self {
+                case: if sys::folds_case(path) { PathCase::MayFold } else { PathCase::Distinct },
+                plain: sys::plain_spelling(path),
+                twin: sys::twin(path),
+                canonical: None,
+            },
+            Backend::Token | Backend::Cubbyhole => Self::AS_GIVEN,
             Backend::Engine(engine) => engine.instance().map_or(Self::MAY_FOLD, |instance| {
                 Self::of_engine(&instance, &mounted.info.path, below)
             }),
@@ -72,7 +109,7 @@ impl JudgedPath {
             // A denial may have been written in another case than the engine uses.
             CanonicalPath::Folded(path) => Self {
                 canonical: (path != below).then(|| format!("{mount}{path}")),
-                case: PathCase::MayFold,
+                ..Self::MAY_FOLD
             },
         }
     }
@@ -123,11 +160,6 @@ pub(crate) fn special_access(backend: &Backend, below: &str) -> (bool, bool) {
 }
 
 impl Routed {
-    /// The path that policies are judged on.
-    pub(crate) fn judged_path(&self) -> &str {
-        self.judged.of(self.request.path.as_str())
-    }
-
     /// What answers there.
     pub(crate) fn backend(&self) -> Option<&Backend> {
         self.mounted.as_ref().map(|mounted| &mounted.backend)

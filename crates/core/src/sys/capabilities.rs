@@ -1,10 +1,10 @@
 //! `sys/capabilities-self`, `sys/capabilities` and `sys/capabilities-accessor`: what a token may do
 //! to some paths.
 
-use strongroom_policy::Acl;
+use strongroom_policy::{Acl, Capabilities};
 use strongroom_sdk::{CommaList, Input};
 use strongroom_token::Found;
-use strongroom_types::{Accessor, ErrorKind, Fields, Secret};
+use strongroom_types::{Accessor, ErrorKind, Fields, RequestPath, Secret};
 
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
 use crate::error::Error;
@@ -88,9 +88,6 @@ async fn of_accessor(call: &Call) -> Result<Answer, Error> {
         return Err(Error::invalid("missing accessor"));
     }
     let now = call.open.clock().now();
-    if accessor.is_empty() {
-        return Err(Error::invalid("missing accessor"));
-    }
     let found = match Accessor::parse(&accessor) {
         Ok(accessor) => call.open.stores.tokens.by_accessor(&accessor, now).await?,
         Err(_) => None,
@@ -119,12 +116,15 @@ fn answer(call: &Call, acl: &Acl, paths: CommaList, path: CommaList) -> Result<A
     Ok(data(answer.to_object()))
 }
 
+/// What a request to the path would get. None gets through to one that is refused unseen.
 fn names(call: &Call, acl: &Acl, path: &str) -> Vec<&'static str> {
     if acl.is_root() {
         return vec!["root"];
     }
     let path = path.trim_start_matches('/');
+    if RequestPath::parse(path).is_err() {
+        return Capabilities::NONE.names();
+    }
     let judged = route::judged_path(&call.open, path);
-    // As a list would be judged: a rule for a folder without its slash speaks of the folder too.
-    acl.folder_capabilities(judged.of(path), judged.case).names()
+    judged.capabilities(acl, path, Acl::folder_capabilities).names()
 }

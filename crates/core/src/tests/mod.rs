@@ -6,6 +6,7 @@ mod batch_tokens;
 mod bench;
 mod caches;
 mod canonical_paths;
+mod capabilities;
 mod counters;
 mod credentials;
 mod cubbyhole;
