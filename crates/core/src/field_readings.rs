@@ -100,7 +100,18 @@ fn of_endpoints(endpoints: &[&'static [Endpoint]], below: &str) -> FieldReadings
         legacy_name_of: legacy_name_of(spec.name),
     }));
     let has = |name| specs.iter().any(|spec| spec.name == name);
-    if has("config") && has("plugin_name") { readings.with_inner(IN_CONFIG) } else { readings }
+    if has("config") && has("plugin_name") {
+        let readings = readings.with_inner(IN_CONFIG);
+        let of_secrets = below.starts_with("mounts/");
+        return if of_secrets { readings.with_derived(sys::fields_of_mount) } else { readings };
+    }
+    if has("command") {
+        readings.with_derived(sys::fields_of_plugin)
+    } else if has("policy") {
+        readings.with_derived(sys::fields_of_policy)
+    } else {
+        readings
+    }
 }
 
 fn of_own_field(spec: &FieldSpec) -> FieldReading {

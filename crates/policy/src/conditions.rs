@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use strongroom_types::{Fields, Ttl};
 
 use crate::capability::{Capabilities, Capability};
-use crate::reading::FieldReadings;
+use crate::reading::{DerivedField, FieldReading, FieldReadings};
 
 /// What a rule grants, and on which conditions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,10 +133,10 @@ impl Conditions {
         if self.denied.is_empty() {
             return true;
         }
-        let inner = readings.inner_fields(fields);
-        let inner = inner.iter().map(|(name, value)| (*name, &**value));
-        let denied = |(name, value): (&str, &RawValue)| {
-            let reading = readings.reading(name);
+        let derived = readings.derived_fields(fields);
+        let derived = derived.iter().map(|it| (it.name, &*it.value, it.reading));
+        let sent = fields.iter().map(|(name, value)| (name, value, readings.reading(name)));
+        let denied = |(name, value, reading): (&str, &RawValue, FieldReading)| {
             let folded = name.to_lowercase();
             let current = readings.current_name(&folded);
             let mut named = self
@@ -149,7 +149,7 @@ impl Conditions {
                     || matching::is_denied(values, &with_digits(value), reading)
             })
         };
-        !self.denied.contains_key(ANY) && !fields.iter().chain(inner).any(denied)
+        !self.denied.contains_key(ANY) && !sent.chain(derived).any(denied)
     }
 
     /// A field must be allowed under the name it has. What is said of another of its names bounds its
@@ -159,20 +159,23 @@ impl Conditions {
             return true;
         }
         let any = self.allowed.get(ANY);
-        let fits = |name: &str, value: &RawValue, values: &Vec<Value>| {
-            let reading = readings.reading(name);
+        let fits_as = |reading: FieldReading, value: &RawValue, values: &Vec<Value>| {
             values.is_empty()
                 || (matching::is_allowed(values, &parsed(value), reading)
                     && (!reading.makes_texts_of_entries()
                         || matching::is_allowed(values, &with_digits(value), reading)))
         };
-        let all_names_fit = |name: &str, value: &RawValue| {
-            let mut said = readings.all_names(name).filter_map(|name| self.allowed.get(name));
-            said.all(|values| fits(name, value, values))
+        let fits = |name: &str, value: &RawValue, values: &Vec<Value>| {
+            fits_as(readings.reading(name), value, values)
         };
-        // What stands in an object is allowed with the object, within what is said of it elsewhere.
-        let inner = readings.inner_fields(fields);
-        inner.iter().all(|(name, value)| all_names_fit(name, value))
+        // What is made of another field is allowed with that, within what is said of it elsewhere.
+        let derived = readings.derived_fields(fields);
+        let mut derived = derived.iter().filter(|it| !it.is_synonym);
+        let derived_fits = |it: &DerivedField| {
+            let mut said = readings.all_names(it.name).filter_map(|name| self.allowed.get(name));
+            said.all(|values| fits_as(it.reading, &it.value, values))
+        };
+        derived.all(derived_fits)
             && fields.iter().all(|(name, value)| {
                 let folded = name.to_lowercase();
                 match self.allowed.get(&folded) {

@@ -339,7 +339,7 @@ fn unknown_key(key: &strongroom_hcl::Key) -> PolicyError {
 
 /// A policy may come in base64. Text that is a policy already never decodes: it has spaces,
 /// braces or quotes.
-pub(crate) fn from_base64(text: &str) -> Option<String> {
+pub fn from_base64(text: &str) -> Option<String> {
     let bytes = data_encoding::BASE64.decode(text.trim().as_bytes()).ok()?;
     String::from_utf8(bytes).ok().filter(|decoded| !decoded.is_empty())
 }

@@ -35,9 +35,11 @@ mod fuzzed;
 pub use acl::{Acl, Asked, PathCase};
 pub use capability::{Capabilities, Capability};
 pub use conditions::{Conditions, Grant};
-pub use language::{Policy, PolicyError, Rule};
+pub use language::{Policy, PolicyError, Rule, from_base64};
 pub use password::{PasswordError, PasswordPolicy};
 pub use password_store::PasswordPolicies;
 pub use pattern::PathPattern;
-pub use reading::{FieldDeclaration, FieldReading, FieldReadings, InnerField, case_folded};
+pub use reading::{
+    DerivedField, FieldDeclaration, FieldReading, FieldReadings, InnerField, case_folded,
+};
 pub use store::{PolicyStore, StoreError};

@@ -68,6 +68,7 @@ pub struct FieldReadings {
     declared: Vec<FieldDeclaration>,
     undeclared: FieldReading,
     inner: &'static [InnerField],
+    derive: Option<fn(&Fields) -> Vec<DerivedField>>,
 }
 
 /// A field that the handler also takes from an object that is another field.
@@ -79,22 +80,35 @@ pub struct InnerField {
     pub name: &'static str,
 }
 
+/// A field that the handler makes of other fields of a request, or the same input in another form.
+#[derive(Clone, Debug)]
+pub struct DerivedField {
+    /// The name of the field.
+    pub name: &'static str,
+    /// The value, as a request could have sent it.
+    pub value: Box<RawValue>,
+    /// How it is compared.
+    pub reading: FieldReading,
+    /// Another form of what was sent. It is denied like that, and needs no allowance of its own.
+    pub is_synonym: bool,
+}
+
 impl FieldReadings {
     /// For a backend that cannot tell how it reads fields, such as a hosted plug-in.
     pub fn unknown() -> Self {
-        Self { declared: Vec::new(), undeclared: FieldReading::Unknown, inner: &[] }
+        Self { declared: Vec::new(), undeclared: FieldReading::Unknown, inner: &[], derive: None }
     }
 
     /// For a handler that takes fields of any name as they are.
     pub fn as_sent() -> Self {
-        Self { declared: Vec::new(), undeclared: FieldReading::AsSent, inner: &[] }
+        Self { declared: Vec::new(), undeclared: FieldReading::AsSent, inner: &[], derive: None }
     }
 
     /// For a handler that declares its fields. It ignores all others; they are judged as if it
     /// might read them in any way.
     pub fn declared(fields: impl IntoIterator<Item = FieldDeclaration>) -> Self {
         let declared = fields.into_iter().collect();
-        Self { declared, undeclared: FieldReading::Unknown, inner: &[] }
+        Self { declared, undeclared: FieldReading::Unknown, inner: &[], derive: None }
     }
 
     /// The handler takes these fields from an object as well.
@@ -103,15 +117,26 @@ impl FieldReadings {
         Self { inner, ..self }
     }
 
-    /// Fields of a request that stand in an object. An empty one is none.
-    pub(crate) fn inner_fields(&self, fields: &Fields) -> Vec<(&'static str, Box<RawValue>)> {
+    /// The handler makes these fields of others.
+    #[must_use]
+    pub fn with_derived(self, derive: fn(&Fields) -> Vec<DerivedField>) -> Self {
+        Self { derive: Some(derive), ..self }
+    }
+
+    /// Fields of a request that stand in an object, and those that its handler makes of others. An
+    /// empty one in an object is none.
+    pub(crate) fn derived_fields(&self, fields: &Fields) -> Vec<DerivedField> {
         let found = self.inner.iter().filter_map(|InnerField { object, name }| {
             let object = fields.get(object)?;
             let mut object: BTreeMap<String, Box<RawValue>> =
                 serde_json::from_str(object.get()).ok()?;
-            Some((*name, object.remove(*name)?))
+            let value = object.remove(*name)?;
+            let given = !matches!(value.get(), "null" | "\"\"");
+            let (name, reading) = (*name, self.reading(name));
+            given.then_some(DerivedField { name, value, reading, is_synonym: false })
         });
-        found.filter(|(_, raw)| !matches!(raw.get(), "null" | "\"\"")).collect()
+        let derived = self.derive.map(|derive| derive(fields));
+        found.chain(derived.into_iter().flatten()).collect()
     }
 
     /// How the handler reads the field of this name. Handlers know exact names only.

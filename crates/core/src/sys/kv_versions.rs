@@ -9,7 +9,7 @@ use crate::mounts::MountEntry;
 type Options = Option<BTreeMap<String, String>>;
 
 /// The option, and the type of mounts that have it.
-const VERSION: &str = "version";
+pub(super) const VERSION: &str = "version";
 const KV: &str = "kv";
 
 /// The type and options of a new mount, older names replaced: `kv-v2` is `kv` of version 2, and
@@ -40,6 +40,27 @@ pub(crate) fn of_new_mount(
     };
     options.get_or_insert_default().insert(VERSION.to_owned(), version.to_owned());
     Ok((KV.to_owned(), options))
+}
+
+/// What a new mount can be called.
+pub(super) struct Names {
+    /// The types that come to the same mount; none for one that isn't KV.
+    pub(super) types: &'static [&'static str],
+    /// The version that the type has in its name.
+    pub(super) version: Option<String>,
+}
+
+/// What a new mount of this type and these options can be called, for the conditions of policies.
+pub(super) fn names(mount_type: String, options: BTreeMap<String, String>) -> Result<Names, Error> {
+    let named = matches!(mount_type.as_str(), "kv-v1" | "kv-v2");
+    let (made, options) = of_new_mount(mount_type, Some(options))?;
+    let version = options.and_then(|mut options| options.remove(VERSION));
+    let types: &[&str] = match version.as_deref() {
+        _ if made != KV => &[],
+        Some("2") => &[KV, "kv-v2"],
+        _ => &[KV, "kv-v1", "generic"],
+    };
+    Ok(Names { types, version: version.filter(|_| named) })
 }
 
 /// What to tell about new options of a mount: they make version 2 of a version 1, and the mount has to

@@ -20,8 +20,14 @@ mod seal;
 mod ui_mounts;
 mod wrapping;
 
+use serde::Serialize;
+use strongroom_policy::{DerivedField, FieldReading};
+
 use crate::endpoint::Endpoint;
 pub(crate) use leases::PATIENCE;
+pub(crate) use mounts::fields_of_mount;
+pub(crate) use plugins::fields_of_plugin;
+pub(crate) use policies::fields_of_policy;
 
 /// All groups. Of two patterns that match one path, the one that stands first and has the verb wins.
 pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
@@ -74,6 +80,17 @@ pub(crate) fn plain_spelling(path: &str) -> Option<String> {
 pub(crate) fn twin(path: &str) -> Option<String> {
     let method = path.strip_prefix("sys/mounts/auth/")?;
     Some(format!("sys/auth/{}", method.trim_end_matches('/')))
+}
+
+/// A field for the conditions of policies that a handler makes of others.
+fn derived(
+    name: &'static str,
+    reading: FieldReading,
+    value: &impl Serialize,
+    is_synonym: bool,
+) -> Option<DerivedField> {
+    let value = serde_json::value::to_raw_value(value).ok()?;
+    Some(DerivedField { name, value, reading, is_synonym })
 }
 
 /// Whether answers at this path show the keys of `data` at the top as well.

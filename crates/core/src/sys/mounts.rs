@@ -1,12 +1,15 @@
 //! `sys/mounts` and `sys/auth`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_sdk::{Input, KeyValues};
 use strongroom_types::{Fields, MountPath, RawObject};
 
-use super::kv_versions;
 use super::mount_entry::{shown, tuned};
 use super::mount_settings::{NewConfig, Object, Settings, SettingsInput};
+use super::{derived, kv_versions};
 use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, nothing_or};
 use crate::error::Error;
 use crate::mounts::Class;
@@ -168,18 +171,10 @@ async fn enable_at(call: &Call, class: Class, path: MountPath) -> Result<Answer,
         return Err(Error::unbuilt("external entropy access"));
     }
     let config = NewConfig::read(&input.config.map(|object| object.0).unwrap_or_default())?;
-    let named = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let plugin_name = named(&input.plugin_name).or(config.plugin_name);
-    let mount_type = match (input.mount_type.as_str(), plugin_name) {
-        ("", None) => return Err(Error::invalid("backend type must be specified as a string")),
-        ("plugin" | "", Some(name)) => name,
-        ("plugin", None) => {
-            return Err(Error::invalid("plugin_name must be provided for plugin backend"));
-        }
-        (given, _) => given.to_owned(),
-    };
+    let mount_type = type_of(input.mount_type, input.plugin_name, config.plugin_name)?;
     check_type(class, &mount_type)?;
-    let version = named(&input.plugin_version).or(config.plugin_version);
+    let version = Some(input.plugin_version).filter(|text| !text.is_empty());
+    let version = version.or(config.plugin_version);
     let options = Some(input.options.map(|options| options.0).unwrap_or_default());
     let (mount_type, options) = match class {
         Class::Secret => kv_versions::of_new_mount(mount_type, options)?,
@@ -201,6 +196,39 @@ async fn enable_at(call: &Call, class: Class, path: MountPath) -> Result<Answer,
         })
         .await?;
     Ok(Answer::Nothing)
+}
+
+/// The type of a new mount, by its own field or by the name of its plug-in.
+fn type_of(
+    mount_type: String,
+    plugin_name: String,
+    in_config: Option<String>,
+) -> Result<String, Error> {
+    let plugin_name = Some(plugin_name).filter(|name| !name.is_empty()).or(in_config);
+    match (mount_type.as_str(), plugin_name) {
+        ("", None) => Err(Error::invalid("backend type must be specified as a string")),
+        ("plugin" | "", Some(name)) => Ok(name),
+        ("plugin", None) => Err(Error::invalid("plugin_name must be provided for plugin backend")),
+        _ => Ok(mount_type),
+    }
+}
+
+/// A KV mount is judged under each name that its type has, and with the version that the name gives it.
+pub(crate) fn fields_of_mount(fields: &Fields) -> Vec<DerivedField> {
+    let Ok(input) = EnableInput::from_fields(fields) else { return Vec::new() };
+    let config = NewConfig::read(&input.config.map(|object| object.0).unwrap_or_default());
+    let Ok(config) = config else { return Vec::new() };
+    let named = type_of(input.mount_type, input.plugin_name, config.plugin_name);
+    let Ok(named) = named else { return Vec::new() };
+    let options = input.options.unwrap_or_default().0;
+    let Ok(names) = kv_versions::names(named, options) else { return Vec::new() };
+    let version = names.version.and_then(|version| {
+        let options = BTreeMap::from([(kv_versions::VERSION, version)]);
+        derived("options", FieldReading::Pairs, &options, false)
+    });
+    let types = names.types.into_iter();
+    let types = types.filter_map(|name| derived("type", FieldReading::Text, name, true));
+    types.chain(version).collect()
 }
 
 /// Types of the mounts every server has; there is one of each.

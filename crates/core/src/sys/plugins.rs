@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{ErrorKind, Fields};
 
+use super::derived;
 use super::mounts::NO_VERSION;
 use crate::endpoint::{
     Access, Call, Endpoint, Handlers, data, handler, keys, not_found, with_warnings,
@@ -273,6 +275,20 @@ async fn register(call: &Call) -> Result<Answer, Error> {
     call.open.catalog().put(spec).await.map_err(|error| Error::internal(error.to_string()))?;
     remove_unneeded_copies(call).await;
     Ok(Answer::Nothing)
+}
+
+/// Arguments in the command are judged as `args`, and the other way round.
+pub(crate) fn fields_of_plugin(fields: &Fields) -> Vec<DerivedField> {
+    let Ok(input) = RegisterInput::from_fields(fields) else { return Vec::new() };
+    let Ok((command, args)) = command_line(&input.command, input.args.0) else {
+        return Vec::new();
+    };
+    if args.is_empty() {
+        return Vec::new();
+    }
+    let line = format!("{command} {}", args.join(" "));
+    let args = derived("args", FieldReading::List, &args, false);
+    args.into_iter().chain(derived("command", FieldReading::Text, &line, true)).collect()
 }
 
 /// The older form has the arguments in the command.

@@ -1,8 +1,10 @@
 //! `sys/policies/acl` and its older form `sys/policy`.
 
+use strongroom_policy::{DerivedField, FieldReading, from_base64};
 use strongroom_sdk::Input;
 use strongroom_types::{Fields, PolicyName};
 
+use super::derived;
 use crate::endpoint::{
     Access, Call, Endpoint, Handlers, data, handler, keys, not_found, nothing_or,
 };
@@ -60,6 +62,15 @@ struct PolicyInput {
     policy: String,
     /// The older name of `policy`.
     rules: String,
+}
+
+/// A policy in base64 is judged in plain text too.
+pub(crate) fn fields_of_policy(fields: &Fields) -> Vec<DerivedField> {
+    let Ok(PolicyInput { policy, rules }) = PolicyInput::from_fields(fields) else {
+        return Vec::new();
+    };
+    let plain = [policy, rules].into_iter().filter_map(|text| from_base64(&text));
+    plain.filter_map(|text| derived("policy", FieldReading::Text, &text, false)).collect()
 }
 
 fn names(call: &Call) -> Vec<String> {

@@ -209,6 +209,116 @@ async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text(
     }
 }
 
+/// The types `kv`, `kv-v1`, `kv-v2` and `generic` are two kinds of mount, which `options` tell apart too.
+#[tokio::test]
+async fn vault_1_21_a_kv_mount_is_judged_under_each_name_of_its_type() {
+    let bench = Bench::new().await;
+    let rule = |path: &str, conditions: &str| {
+        format!(
+            r#"path "sys/mounts/{path}" {{ capabilities = ["create", "update"] {conditions} }}
+               "#
+        )
+    };
+    let rules = [
+        rule("no-kv", r#"denied_parameters = { "type" = ["kv"] }"#),
+        rule("no-v1", r#"denied_parameters = { "type" = ["kv-v1"] }"#),
+        rule("no-v2", r#"denied_parameters = { "type" = ["kv-v2"] }"#),
+        rule("no-2", r#"denied_parameters = { "options" = ["version=2"] }"#),
+        rule("only-1", r#"allowed_parameters = { "type" = [], "options" = ["version=1"] }"#),
+        rule("only-v2", r#"allowed_parameters = { "type" = ["kv-v2"], "options" = [] }"#),
+    ];
+    let token = bench.token(&rules.concat(), "").await;
+    let kv = |version: &str| format!(r#"{{"type":"kv","options":{{"version":"{version}"}}}}"#);
+    let plain = |name: &str| format!(r#"{{"type":"{name}"}}"#);
+    let text = r#"{"type":"kv","options":"version=2"}"#.to_owned();
+    let inner = r#"{"type":"plugin","config":{"plugin_name":"kv-v2"}}"#.to_owned();
+    for (path, body, wanted) in [
+        ("no-kv", plain("kv-v1"), false),
+        ("no-kv", plain("kv-v2"), false),
+        ("no-kv", plain("generic"), false),
+        ("no-kv", r#"{"plugin_name":"generic"}"#.to_owned(), false),
+        ("no-kv", inner.clone(), false),
+        ("no-kv", plain("outside"), true),
+        ("no-v1", plain("kv"), false),
+        ("no-v1", kv("1"), false),
+        ("no-v1", plain("generic"), false),
+        ("no-v1", kv("2"), true),
+        ("no-v1", plain("kv-v2"), true),
+        ("no-v2", kv("2"), false),
+        ("no-v2", text, false),
+        ("no-v2", inner, false),
+        ("no-v2", plain("kv"), true),
+        ("no-v2", plain("kv-v1"), true),
+        ("no-2", plain("kv-v2"), false),
+        ("no-2", plain("kv-v1"), true),
+        ("no-2", plain("kv"), true),
+        ("only-1", plain("kv-v2"), false),
+        ("only-1", plain("kv-v1"), true),
+        ("only-1", plain("kv"), true),
+        ("only-v2", plain("kv-v2"), true),
+        ("only-v2", plain("kv-v1"), false),
+        ("only-v2", kv("2"), false),
+    ] {
+        let whole = format!("sys/mounts/{path}");
+        assert_eq!(may(&bench, &token, Verb::Write, &whole, &body).await, wanted, "{path} {body}");
+        bench.ok(Verb::Delete, &whole, "").await;
+    }
+}
+
+/// A plug-in's arguments may stand in `command`, and the text of a policy may be in base64.
+#[tokio::test]
+async fn vault_1_21_arguments_in_a_command_and_policies_in_base64_are_judged() {
+    let bench = Bench::new().await;
+    let rules = r#"
+        path "sys/plugins/catalog/secret/args" { capabilities = ["create", "update", "sudo"]
+            denied_parameters = { "args" = ["-evil"] } }
+        path "sys/plugins/catalog/secret/line" { capabilities = ["create", "update", "sudo"]
+            denied_parameters = { "command" = ["x -evil"] } }
+        path "sys/plugins/catalog/secret/some" { capabilities = ["create", "update", "sudo"]
+            allowed_parameters = { "command" = [], "args" = ["-fine"] } }
+        path "sys/policies/acl/*" { capabilities = ["create", "update"]
+            denied_parameters = { "policy" = ["*sudo*"] } }
+        path "sys/policy/*" { capabilities = ["create", "update"]
+            allowed_parameters = { "policy" = ["path*"], "rules" = ["path*", "c*"] } }
+        path "sys/policies/password/*" { capabilities = ["create", "update"]
+            denied_parameters = { "policy" = ["*length = 5*"] } }"#;
+    let token = bench.token(rules, "").await;
+    let encoded = |field: &str, text: &str| {
+        let text = data_encoding::BASE64.encode(text.as_bytes());
+        format!(r#"{{"{field}":"{text}"}}"#)
+    };
+    let sudo = r#"path "a" { capabilities = ["sudo"] }"#;
+    let read = r#"path "a" { capabilities = ["read"] }"#;
+    let comment = "# c\npath \"a\" {}";
+    for (path, body, wanted) in [
+        ("sys/plugins/catalog/secret/args", r#"{"command":"x -evil"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/args", r#"{"command":"x a\t-evil b"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/args", r#"{"command":"x","args":"-evil"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/args", r#"{"command":"-evil"}"#.to_owned(), true),
+        ("sys/plugins/catalog/secret/args", r#"{"command":"x -fine"}"#.to_owned(), true),
+        ("sys/plugins/catalog/secret/line", r#"{"command":"x  -evil"}"#.to_owned(), false),
+        (
+            "sys/plugins/catalog/secret/line",
+            r#"{"command":"x","args":["-evil"]}"#.to_owned(),
+            false,
+        ),
+        ("sys/plugins/catalog/secret/line", r#"{"command":"x","args":["-fine"]}"#.to_owned(), true),
+        ("sys/plugins/catalog/secret/some", r#"{"command":"x -evil"}"#.to_owned(), false),
+        ("sys/plugins/catalog/secret/some", r#"{"command":"x -fine"}"#.to_owned(), true),
+        ("sys/plugins/catalog/secret/some", r#"{"command":"x","args":"-fine"}"#.to_owned(), true),
+        ("sys/plugins/catalog/secret/some", r#"{"command":"x"}"#.to_owned(), true),
+        ("sys/policies/acl/x", encoded("policy", sudo), false),
+        ("sys/policies/acl/x", encoded("rules", sudo), false),
+        ("sys/policies/acl/x", encoded("policy", read), true),
+        ("sys/policy/x", encoded("policy", read), false),
+        ("sys/policy/x", encoded("rules", comment), false),
+        ("sys/policies/password/x", encoded("policy", "length = 5\nrule \"charset\" {}"), false),
+        ("sys/policies/password/x", encoded("policy", "length = 9"), true),
+    ] {
+        assert_eq!(may(&bench, &token, Verb::Write, path, &body).await, wanted, "{path} {body}");
+    }
+}
+
 /// Of `door-engine` nothing is known: it may split and fold, or not.
 #[tokio::test]
 async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_read() {
