@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame};
 use strongroom_core::plugins::{PluginError, PluginSpec, PluginType, Plugins};
 use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
@@ -212,4 +213,79 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
         http::Request::get("/v1/sys/health?uninitcode=204").body(Body::default()).unwrap();
     let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
     assert_eq!(answer.status(), 204);
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Sends a body as a client would; the status and the JSON of the answer.
+async fn send(
+    core: &Core,
+    path: &str,
+    token: &str,
+    content_type: &str,
+    body: impl Into<Bytes>,
+) -> (StatusCode, serde_json::Value) {
+    let request = http::Request::post(format!("/v1/{path}"))
+        .header("x-vault-token", token)
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Full::new(body.into()))
+        .unwrap();
+    let answer = handle(core, &Limits::default(), request, ConnectionContext::new(None)).await;
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// A form names a field several times, and the handler gets one text of all values.
+#[tokio::test]
+async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
+    let core = core(AdmissionLimits::default());
+    let json = "application/json";
+    let shares = r#"{"secret_shares":1,"secret_threshold":1}"#;
+    let (_, made) = send(&core, "sys/init", "", json, shares).await;
+    let key = serde_json::json!({ "key": made["keys"][0] }).to_string();
+    let (_, state) = send(&core, "sys/unseal", "", json, key).await;
+    assert_eq!(state["sealed"], false, "{state}");
+    let root = made["root_token"].as_str().unwrap();
+    let policy = r#"
+        path "auth/token/create" { capabilities = ["create", "update", "sudo"]
+            denied_parameters = { "policies" = ["admin"] } }
+        path "auth/token/roles/*" { capabilities = ["create", "update"]
+            allowed_parameters = { "allowed_policies" = ["dev", "ops"] }
+            required_parameters = ["allowed_policies"] }"#;
+    let policy = serde_json::json!({ "policy": policy }).to_string();
+    let (status, _) = send(&core, "sys/policies/acl/some", root, json, policy).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let policies = r#"{"policies":["some"]}"#;
+    let (_, made) = send(&core, "auth/token/create", root, json, policies).await;
+    let token = made["auth"]["client_token"].as_str().unwrap();
+    for (path, form, permitted) in [
+        ("auth/token/create", "policies=admin", false),
+        ("auth/token/create", "policies=dev&policies=admin", false),
+        ("auth/token/create", "policies=admin&policies=dev", false),
+        ("auth/token/create", "policies=dev%2Cadmin", false),
+        ("auth/token/create", "policies=dev&ttl=1h&policies=+ADMIN+", false),
+        ("auth/token/create", "p%6flicies=adm%69n", false),
+        ("auth/token/create", "policies=dev&policies=ops", true),
+        ("auth/token/create", "ttl=1h", true),
+        ("auth/token/roles/r", "allowed_policies=dev&allowed_policies=admin", false),
+        ("auth/token/roles/r", "allowed_policies=dev&allowed_policies=ops", true),
+        ("auth/token/roles/r", "allowed_policies=dev&orphan=true", false),
+        ("auth/token/roles/r", "", false),
+    ] {
+        for content_type in [FORM, "application/x-www-form-urlencoded; charset=utf-8"] {
+            let (status, answer) = send(&core, path, token, content_type, form).await;
+            let denied = status == StatusCode::FORBIDDEN;
+            assert_eq!(denied, !permitted, "{path} {form}: {status} {answer}");
+            assert_eq!(status.is_success(), permitted, "{path} {form}: {status} {answer}");
+        }
+    }
+    // What is said to be a form and begins as JSON does is JSON.
+    let body = r#"{"policies":["dev","admin"]}"#;
+    let (status, _) = send(&core, "auth/token/create", token, FORM, body).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    // The handler gets what was judged.
+    let form = "policies=dev&policies=ops";
+    let (_, made) = send(&core, "auth/token/create", token, FORM, form).await;
+    assert_eq!(made["auth"]["policies"], serde_json::json!(["default", "dev", "ops"]));
 }

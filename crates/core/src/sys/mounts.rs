@@ -226,7 +226,7 @@ pub(crate) fn fields_of_mount(fields: &Fields) -> Vec<DerivedField> {
         let options = BTreeMap::from([(kv_versions::VERSION, version)]);
         derived("options", FieldReading::Pairs, &options, false)
     });
-    let types = names.types.into_iter();
+    let types = names.types.iter();
     let types = types.filter_map(|name| derived("type", FieldReading::Text, name, true));
     types.chain(version).collect()
 }

@@ -46,6 +46,10 @@ async fn ghsa_rh46_vc3j_w2w3_internal_operations_cannot_be_asked_for() {
         asked.iter().filter(|operation| matches!(operation.as_str(), "renew" | "revoke"));
     assert_eq!(internal.count(), 0);
     assert_eq!(bench.door().revoked(), 0);
+    // A rollback reaches an engine as its periodic call.
+    assert_eq!(bench.door().periodic_calls(), 0);
+    bench.pass(bench.settings.periodic.as_secs()).await;
+    assert!(bench.door().periodic_calls() > 0, "the server itself calls it");
 }
 
 /// Every endpoint that names a lease, taken from the declarations, so that none is forgotten.

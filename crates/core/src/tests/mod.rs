@@ -28,6 +28,7 @@ mod outside;
 mod parameters;
 mod passwords;
 mod policies;
+mod refused_features;
 mod reload;
 mod seal;
 mod sealing;

@@ -1,0 +1,219 @@
+//! Lessons about features that are not built: namespaces and inline authentication. Whoever asks for one
+//! is refused at every kind of route, before anything is done.
+
+use strongroom_types::ErrorKind;
+
+use super::Bench;
+use crate::request::Verb;
+use crate::{auth_token, status, sys};
+
+const VERBS: [Verb; 6] =
+    [Verb::Read, Verb::Write, Verb::Delete, Verb::Patch, Verb::List, Verb::Help];
+
+const ALL: &str =
+    r#"capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"]"#;
+
+/// Every path of the server's own, taken from the declarations, and one of each other kind: of engines,
+/// of logins, of cubbyholes, and of nothing. `plug` and `auth/door` are mounted.
+fn routes() -> Vec<String> {
+    let own = |folder: &'static str, groups: &[&'static [crate::endpoint::Endpoint]]| {
+        let endpoints = groups.iter().flat_map(|group| group.iter());
+        let path = |endpoint: &crate::endpoint::Endpoint| {
+            let segments = endpoint.pattern.split('/');
+            let plain =
+                segments.map(|segment| if segment.starts_with('{') { "x" } else { segment });
+            format!("{folder}{}", plain.collect::<Vec<_>>().join("/"))
+        };
+        endpoints.map(path).collect::<Vec<_>>()
+    };
+    let mut routes = own("sys/", sys::ENDPOINTS);
+    routes.extend(own("auth/token/", auth_token::ENDPOINTS));
+    routes.extend(status::PATHS.iter().map(|path| format!("sys/{}", path.name)));
+    let others = ["plug/a", "plug/admin/a", "auth/door/login/bob", "cubbyhole/a", "nowhere/a"];
+    routes.extend(others.map(str::to_owned));
+    assert!(routes.len() > 60, "{routes:?}");
+    routes
+}
+
+async fn bench() -> Bench {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
+    bench.write("sys/auth/door", r#"{"type":"door"}"#).await;
+    bench
+}
+
+/// What would show that a request got through.
+async fn state(bench: &Bench) -> [String; 4] {
+    let policies = bench.ok(Verb::List, "sys/policies/acl", "").await.json("keys").to_owned();
+    let catalog = bench.read("sys/plugins/catalog").await.json("detailed").to_owned();
+    let mounts = format!("{:?}", bench.read("sys/mounts").await.data);
+    let methods = format!("{:?}", bench.read("sys/auth").await.data);
+    [policies, catalog, mounts, methods]
+}
+
+/// Sends a request to every route with every verb, as root. Each must fail with this text.
+async fn assert_refused(bench: &Bench, headers: &[(&str, &str)], wanted: &str) {
+    for path in routes() {
+        for verb in VERBS {
+            let asked = bench.send_with(verb, &path, &bench.root, "{}", headers).await;
+            let error = asked.expect_err(&path).to_string();
+            assert!(error.contains(wanted), "{verb:?} {path} {headers:?}: {error}");
+        }
+    }
+}
+
+/// A token may be named by its accessor in its own namespace only. There is one, and no route serves
+/// another, by header or by path.
+#[tokio::test]
+async fn cve_2026_40264_no_route_serves_another_namespace() {
+    let bench = bench().await;
+    let rules = format!(r#"path "sys/*" {{ {ALL} }} path "auth/*" {{ {ALL} }}"#);
+    let ordinary = bench.token(&rules, "").await;
+    let before = state(&bench).await;
+    let made = bench.write("auth/token/create", r#"{"policies":["default"]}"#).await.auth;
+    let accessor = made.text("accessor").unwrap();
+    for namespace in ["team", "root/team/"] {
+        assert_refused(&bench, &[("x-vault-namespace", namespace)], "namespace").await;
+    }
+    let named = format!(r#"{{"accessor":"{accessor}"}}"#);
+    for endpoint in ["lookup-accessor", "renew-accessor", "revoke-accessor"] {
+        let path = format!("auth/token/{endpoint}");
+        let headers = [("x-vault-namespace", "team")];
+        let asked = bench.send_with(Verb::Write, &path, &bench.root, &named, &headers).await;
+        assert!(asked.is_err(), "{path}");
+        let error = bench.fails(Verb::Write, &format!("team/{path}"), &named).await;
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{path}");
+    }
+    // A path with a namespace in front lies under no mount, and rules for the plain path don't grant it.
+    for path in routes() {
+        let path = format!("team/{path}");
+        for verb in [Verb::Read, Verb::Write, Verb::Delete, Verb::List] {
+            let error = bench.fails(verb, &path, "{}").await;
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{verb:?} {path}");
+            let error = bench.fails_as(&ordinary, verb, &path, "{}").await;
+            assert_eq!(error.kind(), ErrorKind::Denied, "{verb:?} {path}");
+        }
+    }
+    for path in ["sys/namespaces", "sys/namespaces/team"] {
+        for verb in [Verb::Read, Verb::Write, Verb::Delete, Verb::List] {
+            let error = bench.fails(verb, path, "{}").await;
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{verb:?} {path}");
+        }
+    }
+    let token = made.text("client_token").unwrap();
+    bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
+    assert!(bench.door().operations().is_empty(), "no engine was asked");
+    assert_eq!(state(&bench).await, before);
+}
+
+/// Only four spellings name the root namespace, and naming it gives no more than not naming it.
+#[tokio::test]
+async fn cve_2026_55775_no_spelling_of_the_root_namespace_gives_more() {
+    let bench = bench().await;
+    let token = bench.token(r#"path "plug/a" { capabilities = ["read"] }"#, "").await;
+    let asked = |namespace: &str, path: &str| {
+        let (bench, token, path) = (&bench, &token, path.to_owned());
+        let namespace = namespace.to_owned();
+        async move {
+            let headers = [("x-vault-namespace", namespace.as_str())];
+            bench.send_with(Verb::Read, &path, token, "", &headers).await
+        }
+    };
+    for namespace in ["", "/", "root", "root/", " root "] {
+        assert!(asked(namespace, "plug/a").await.is_ok(), "{namespace:?}");
+        for path in ["plug/b", "sys/mounts", "sys/auth", "sys/policies/acl/default"] {
+            let error = asked(namespace, path).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{namespace:?} {path}");
+        }
+    }
+    for namespace in [
+        "Root",
+        "ROOT",
+        "/root",
+        "root//",
+        "//",
+        "./root",
+        "root/.",
+        "root/..",
+        "..",
+        "../root",
+        "root/root",
+        "root%2f",
+        "r\u{f6}\u{f6}t",
+        "root\u{200b}",
+        "root,team",
+    ] {
+        let error = asked(namespace, "plug/a").await.unwrap_err().to_string();
+        assert!(error.contains("namespace"), "{namespace:?}: {error}");
+    }
+}
+
+/// The catalog of plug-ins, mounts, policies, sealing: what holds for the whole server. Neither a
+/// namespace nor a mount whose path looks like one leads to it.
+#[tokio::test]
+async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_namespace_only() {
+    let bench = bench().await;
+    bench.write("sys/mounts/team", r#"{"type":"kv"}"#).await;
+    let before = state(&bench).await;
+    let registration = format!(r#"{{"sha256":"{}","command":"x","type":"kv"}}"#, "00".repeat(32));
+    let policy = r#"{"policy":"path \"*\" { capabilities = [\"sudo\"] }"}"#;
+    for (path, body) in [
+        ("sys/plugins/catalog/secret/x", registration.as_str()),
+        ("sys/mounts/x", r#"{"type":"kv"}"#),
+        ("sys/mounts/plug/tune", r#"{"description":"changed"}"#),
+        ("sys/auth/x", r#"{"type":"door"}"#),
+        ("sys/policies/acl/x", policy),
+        ("sys/policies/acl/default", policy),
+        ("sys/rotate", r#"{"a":"b"}"#),
+        ("sys/seal", r#"{"a":"b"}"#),
+        ("sys/audit/x", r#"{"type":"file"}"#),
+    ] {
+        for namespace in ["team", "team/"] {
+            let headers = [("x-vault-namespace", namespace)];
+            let asked = bench.send_with(Verb::Write, path, &bench.root, body, &headers).await;
+            assert!(asked.unwrap_err().to_string().contains("namespace"), "{path}");
+        }
+        // A mount's own keys may have any name.
+        let below = format!("team/{path}");
+        bench.write(&below, body).await;
+        assert!(!bench.read(&below).await.data.is_empty(), "{below}");
+    }
+    assert_eq!(state(&bench).await, before);
+    assert_eq!(bench.read("sys/key-status").await.json("term"), "1", "nor was it sealed");
+}
+
+/// A request that brings its login with it is refused as a whole: neither is the login made, nor is the
+/// request answered as if the headers weren't there, nor does a header of them reach an engine.
+#[tokio::test]
+async fn cve_2026_46358_inline_authentication_is_refused() {
+    let bench = bench().await;
+    let before = state(&bench).await;
+    let login = [
+        ("x-vault-inline-auth-path", "auth/door/login/bob"),
+        ("x-vault-inline-auth-operation", "update"),
+        ("x-vault-inline-auth-parameter-password", "hunter2"),
+    ];
+    for headers in [&login[..1], &login[..]] {
+        assert_refused(&bench, headers, "inline authentication").await;
+        for token in ["", "invalid"] {
+            let asked = bench.send_with(Verb::Read, "plug/a", token, "", headers).await;
+            let error = asked.unwrap_err().to_string();
+            assert!(error.contains("inline authentication"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+    assert!(bench.door().operations().is_empty(), "no login was made");
+    assert_eq!(state(&bench).await, before);
+    for name in ["X-Vault-Inline-Auth-Path", "x_vault_inline_auth_parameter_password"] {
+        let body = format!(r#"{{"passthrough_request_headers":"{name}"}}"#);
+        let error = bench.fails(Verb::Write, "sys/mounts/plug/tune", &body).await;
+        assert!(error.to_string().contains("can't be let through"), "{error}");
+    }
+    // Headers of no meaning to the server pass, and those of a login alone name none.
+    bench.write("sys/mounts/plug/tune", r#"{"passthrough_request_headers":"x-other"}"#).await;
+    let headers = [("x-other", "kept"), login[2]];
+    let asked = bench.send_with(Verb::Read, "plug/a", &bench.root, "", &headers).await;
+    assert!(asked.is_ok(), "{asked:?}");
+    let seen = bench.door().seen().headers;
+    assert_eq!(seen.keys().collect::<Vec<_>>(), ["x-other"]);
+}
