@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn cve_2025_6000_nothing_is_written_where_programs_are_run_from() {
+    fn cve_2025_6000_and_cve_2025_54997_nothing_is_written_where_programs_are_run_from() {
         let folder = tempfile::tempdir().unwrap();
         let (plugins, alias) = (folder.path().join("plugins"), folder.path().join("alias"));
         std::fs::create_dir(&plugins).unwrap();

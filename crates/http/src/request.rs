@@ -857,7 +857,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cve_2023_6337_fields_count_as_the_memory_they_take() {
+    async fn cve_2023_6337_and_sr_2026_05_fields_count_as_the_memory_they_take() {
         let fields = |count: usize| {
             let fields: Vec<String> = (0..count).map(|n| format!("\"{n}\":1")).collect();
             format!("{{{}}}", fields.join(","))
@@ -872,7 +872,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn cve_2023_6337_bodies_in_one_frame_share_a_bounded_memory() {
+    async fn cve_2023_6337_and_sr_2026_05_bodies_in_one_frame_share_a_bounded_memory() {
         let limits = Limits { bodies: crate::Bodies::new(4 << 20, 0, 0), ..Limits::default() };
         let fields: Vec<String> = (0..1999).map(|n| format!("\"{n}\":1")).collect();
         let body = Bytes::from(format!("{{{}}}", fields.join(",")));

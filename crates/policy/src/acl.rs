@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn ghsa_xp3c_3jw3_4vcr_a_slash_does_not_walk_around_a_denial() {
+    fn ghsa_xp3c_3jw3_4vcr_and_cve_2026_63131_a_slash_does_not_walk_around_a_denial() {
         for denial in ["secret/hidden", "secret/hidden/", "secret/hid*", "secret/+"] {
             let text = format!(
                 "path \"secret/*\" {{ capabilities = [\"list\"] }}\n\

@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn ghsa_hr5j_3j78_4vh2_and_59w7_what_restricts_and_is_not_built_is_refused() {
+    fn ghsa_hr5j_3j78_4vh2_and_ghsa_59w7_v8rr_pr4p_what_restricts_and_is_not_built_is_refused() {
         for key in UNBUILT {
             let text = format!("path \"a\" {{ capabilities = [\"read\"]\n {key} = 1 }}");
             assert!(refusal(&text).contains("is not supported by this server"), "{key}");

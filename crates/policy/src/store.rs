@@ -330,7 +330,7 @@ mod tests {
 
     /// Names are keys of a map and of the store, never paths: `..` and slashes reach nothing else.
     #[tokio::test]
-    async fn cve_2026_105820_policy_names_are_opaque() {
+    async fn cve_2026_105820_and_cve_2026_115365_policy_names_are_opaque() {
         let (store, barrier) = store().await;
         let grants = |path: &str| format!("path \"{path}\" {{ capabilities = [\"read\"] }}");
         store.put(name("a"), &grants("a")).await.unwrap();

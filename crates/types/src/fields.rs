@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn cve_2025_4166_errors_never_repeat_the_input() {
+    fn cve_2025_4166_and_cve_2025_52893_errors_never_repeat_the_input() {
         for body in [
             r#"["hunter2"]"#,
             r#"{"a":hunter2}"#,
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn cve_2025_6203_limits_hold_before_parsing() {
+    fn cve_2025_6203_and_cve_2025_59043_limits_hold_before_parsing() {
         let limits = JsonLimits { depth: 3, strings: 4, values: 6 };
         let refused = |body: &str| Fields::parse(body.as_bytes(), &limits).unwrap_err();
         assert_eq!(refused(r#"{"a":[[[1]]]}"#), InvalidJson::TooComplex("depth"));

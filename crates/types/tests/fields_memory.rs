@@ -5,7 +5,7 @@ use strongroom_types::Fields;
 use strongroom_types::fields::JsonLimits;
 
 #[test]
-fn cve_2023_6337_fields_take_no_more_than_they_weigh() {
+fn cve_2023_6337_and_sr_2026_05_fields_take_no_more_than_they_weigh() {
     let resident_bytes = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -162,7 +162,7 @@ async fn cve_2026_93335_root_paths_need_sudo_whatever_the_case() {
 
 /// The engine `outside` declares that the names of its roles are folded.
 #[tokio::test]
-async fn cve_2026_89322_policies_are_judged_on_the_form_that_the_engine_uses() {
+async fn cve_2026_89322_and_ghsa_fg5x_7whg_6c28_the_form_that_the_engine_uses_is_judged() {
     let bench = Bench::new().await;
     bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
     bench.write("out/config", r#"{"password":"p"}"#).await;

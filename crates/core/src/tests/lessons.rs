@@ -71,7 +71,7 @@ fn lease_routes() -> Vec<(Verb, String)> {
 /// There is one namespace: a request for another one reaches no lease, whichever route it takes, and
 /// each route asks the policies of the caller.
 #[tokio::test]
-async fn cve_2026_45808_and_55774_every_lease_route_checks_namespace_and_policy() {
+async fn cve_2026_45808_and_cve_2026_55774_every_lease_route_checks_namespace_and_policy() {
     let bench = Bench::new().await.with_credentials().await;
     let lease = bench.read("out/creds/dev").await.lease;
     let routes = lease_routes();

@@ -127,7 +127,7 @@ async fn capabilities_of_another_token() {
 }
 
 #[tokio::test]
-async fn cve_2025_5999_no_other_spelling_walks_around_a_denial() {
+async fn cve_2025_5999_and_cve_2025_54996_no_other_spelling_walks_around_a_denial() {
     let bench = Bench::new().await;
     bench
         .write("sys/policies/acl/prod", r#"{"policy":"path \"a\" { capabilities = [\"read\"] }"}"#)

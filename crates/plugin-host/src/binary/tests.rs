@@ -136,7 +136,7 @@ fn sr_2026_15_writing_to_the_copy_after_it_was_hashed_changes_nothing() {
 /// The copy of a plug-in is no plug-in by itself: there must be a file of its name, put there
 /// by an operator.
 #[test]
-fn cve_2026_105816_a_copy_is_not_started_by_its_digest_alone() {
+fn cve_2026_105816_and_ghsa_j6wc_jpvg_xfxq_a_copy_is_not_started_by_its_digest_alone() {
     let place = place();
     place.verify("custom", &program()).unwrap();
     let digest = spec("custom", &program());

@@ -66,7 +66,7 @@ const SPELLINGS_OF_ADMIN: [&str; 12] = [
 ];
 
 #[test]
-fn vault_1_21_denied_values_are_found_in_every_spelling_that_handlers_take() {
+fn vault_1_21_and_vault_2_1_2_denied_values_are_found_in_every_spelling_that_handlers_take() {
     let rule = r#"denied_parameters = { "f" = ["admin"] }"#;
     let glob = r#"denied_parameters = { "f" = ["adm*"] }"#;
     for spelling in SPELLINGS_OF_ADMIN {
