@@ -40,3 +40,40 @@ fn any_pattern_matches_what_it_reaches() {
     const PIECES: &[&[u8]] = &[b"/", b"*", b"+", b"/+/", b"/+", b"+*", b"a", b"\n", b"..", b"//"];
     smoke("pattern", PIECES, check::any_pattern);
 }
+
+#[test]
+fn what_a_condition_allows_its_denial_stops() {
+    const PIECES: &[&[u8]] = &[
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b"\"",
+        b",",
+        b":",
+        b"*",
+        b"=",
+        b" ",
+        b"\n",
+        b"/",
+        b"null",
+        b"true",
+        b"\"true\"",
+        b"0",
+        b"1",
+        b"-1",
+        b"1.10",
+        b"1e3",
+        b"\"1h\"",
+        b"\"60m\"",
+        b"\"0x10\"",
+        b"\"v1.0\"",
+        b"\"admin\"",
+        b"\"ADMIN\"",
+        b"\"a=b\"",
+        b"\"a, b\"",
+        b"\"adm*\"",
+        b"\\\"",
+    ];
+    smoke("condition", PIECES, check::any_condition);
+}

@@ -3,7 +3,13 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::{Acl, Capability, PathCase, PathPattern, Policy};
+use serde_json::Value;
+use strongroom_policy::{
+    Acl, Asked, Capability, FieldDeclaration, FieldReading, FieldReadings, PathCase, PathPattern,
+    Policy,
+};
+use strongroom_types::Fields;
+use strongroom_types::fields::JsonLimits;
 
 /// As a policy: read or refused, and what is denied at a place is granted nothing there.
 pub(crate) fn any_policy(bytes: &[u8]) {
@@ -24,6 +30,11 @@ pub(crate) fn any_policy(bytes: &[u8]) {
             // In another case it is denied too, or decided by a rule that is more specific.
             let folded = acl.capabilities(path, PathCase::MayFold);
             assert!(folded.denies(), "{path:?} is denied");
+        }
+        for spelled in [path.to_uppercase(), path.to_lowercase()] {
+            let exact = acl.capabilities(&spelled, PathCase::Distinct);
+            let folded = acl.capabilities(&spelled, PathCase::MayFold);
+            assert_eq!(folded.intersection(exact), folded, "{spelled:?} has no more than exactly");
         }
         let _ = (acl.reaches(path), acl.folder_capabilities(path, PathCase::MayFold));
     }
@@ -58,4 +69,103 @@ pub(crate) fn any_pattern(bytes: &[u8]) {
     if !pattern.as_str().starts_with('/') {
         assert_eq!(PathPattern::parse(pattern.as_str()).as_ref(), Ok(&pattern));
     }
+}
+
+const READINGS: [FieldReading; 14] = [
+    FieldReading::Unknown,
+    FieldReading::AsSent,
+    FieldReading::Text,
+    FieldReading::Integer,
+    FieldReading::Boolean,
+    FieldReading::Duration,
+    FieldReading::List,
+    FieldReading::Pairs,
+    FieldReading::MountPath,
+    FieldReading::PolicyName,
+    FieldReading::PolicyNames,
+    FieldReading::FoldedText,
+    FieldReading::Version,
+    FieldReading::CommandLine,
+];
+
+/// The values of a condition on the first line, as a JSON list; the value that is sent after it. What
+/// an allowance lets through, a denial of the same values stops, however the handler reads the field;
+/// and a text that is denied is denied in brackets, in an object, among others and in another case.
+pub(crate) fn any_condition(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some((values, sent)) = text.split_once('\n') else { return };
+    let Ok(Value::Array(values)) = serde_json::from_str(values) else { return };
+    let Ok(sent) = serde_json::from_str::<Value>(sent) else { return };
+    let (Some(denies), Some(allows)) =
+        (conditional("denied_parameters", &values), conditional("allowed_parameters", &values))
+    else {
+        return;
+    };
+    for reading in READINGS {
+        let allowed = permits(&allows, reading, &sent);
+        let denied = !permits(&denies, reading, &sent);
+        assert!(
+            !allowed || denied,
+            "{reading:?}: {values:?} lets {sent} through, and stops it not"
+        );
+        for wanted in values.iter().filter_map(Value::as_str) {
+            let stopped = |sent: Value| {
+                assert!(
+                    !permits(&denies, reading, &sent),
+                    "{reading:?}: {wanted:?} is denied: {sent}"
+                );
+            };
+            stopped(wanted.into());
+            stopped(serde_json::json!([wanted]));
+            stopped(serde_json::json!({ "a": wanted }));
+            let lists = matches!(
+                reading,
+                FieldReading::Unknown
+                    | FieldReading::List
+                    | FieldReading::MountPath
+                    | FieldReading::PolicyNames
+            );
+            let is_part = !wanted.contains(',') && !wanted.trim().is_empty();
+            if lists && is_part && wanted.trim() == wanted {
+                stopped(format!("a, {wanted} ,b").into());
+                stopped(serde_json::json!(["a", format!(" {wanted} ")]));
+            }
+            let folds = matches!(
+                reading,
+                FieldReading::Unknown
+                    | FieldReading::FoldedText
+                    | FieldReading::PolicyName
+                    | FieldReading::PolicyNames
+            );
+            if folds {
+                stopped(wanted.to_lowercase().into());
+                stopped(wanted.to_uppercase().into());
+            }
+        }
+    }
+}
+
+/// A rule with one condition; none if the policy can't be written with these values.
+fn conditional(condition: &str, values: &[Value]) -> Option<Acl> {
+    let rule = serde_json::json!({ "capabilities": ["update"], condition: { "f": values } });
+    let policy = serde_json::json!({ "path": { "p": rule } });
+    Some(Acl::new([Arc::new(Policy::parse(&policy.to_string()).ok()?)]))
+}
+
+fn permits(acl: &Acl, reading: FieldReading, sent: &Value) -> bool {
+    let body = serde_json::json!({ "f": sent }).to_string();
+    let Ok(fields) = Fields::parse(body.as_bytes(), &JsonLimits::default()) else { return false };
+    let readings = || {
+        let name = "f".into();
+        FieldReadings::declared([FieldDeclaration { name, reading, legacy_name_of: None }])
+    };
+    acl.permits(&Asked {
+        path: "p",
+        case: PathCase::Distinct,
+        capability: Capability::Update,
+        sudo: false,
+        fields: &fields,
+        readings: &readings,
+        wrap: None,
+    })
 }
