@@ -32,6 +32,7 @@ use crate::elf;
 use crate::error::Error;
 use crate::launch_file::{LaunchFile, UNFINISHED};
 use crate::spec::Spec;
+use crate::system_words::words_of;
 
 /// The folder of plug-ins, and the private copies of what was run from it.
 #[derive(Debug)]
@@ -125,9 +126,9 @@ impl Binaries {
             return Err(refused("its name is longer than 180 bytes"));
         }
         let folder = fs::canonicalize(&self.directory)
-            .map_err(|error| unfit(PLUGINS, &self.directory, &error.to_string()))?;
+            .map_err(|error| unfit(PLUGINS, &self.directory, &words_of(&error)))?;
         let metadata =
-            fs::metadata(&folder).map_err(|error| unfit(PLUGINS, &folder, &error.to_string()))?;
+            fs::metadata(&folder).map_err(|error| unfit(PLUGINS, &folder, &words_of(&error)))?;
         self.check_writers(&folder, &metadata).map_err(|reason| unfit(PLUGINS, &folder, reason))?;
         let path =
             fs::canonicalize(folder.join(command)).map_err(|error| unreadable(command, &error))?;
@@ -176,7 +177,7 @@ impl Binaries {
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path);
         // Whatever keeps it from being opened, the original will do.
         let Ok(mut copy) = opened else { return Ok(None) };
-        let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
+        let failed = |error: io::Error| unfit(COPIES, &self.copies, &words_of(&error));
         let metadata = copy.metadata().map_err(failed)?;
         let is_ours = metadata.is_file() && check_owner(&metadata).is_ok();
         let mut launch = LaunchFile::create(&self.copies, &*self.entropy).map_err(failed)?;
@@ -200,7 +201,7 @@ impl Binaries {
         spec: &Spec,
         expected: &Sha256Digest,
     ) -> Result<Program, Error> {
-        let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
+        let failed = |error: io::Error| unfit(COPIES, &self.copies, &words_of(&error));
         let mut launch = LaunchFile::create(&self.copies, &*self.entropy).map_err(failed)?;
         let unfinished = self.copies.join(format!("{}.{UNFINISHED}", self.entropy.base62(16)));
         let outcome = (|| {
@@ -259,7 +260,7 @@ impl Binaries {
     }
 
     fn prepare_copies(&self) -> Result<Copies, Error> {
-        let failed = |error: io::Error| unfit(COPIES, &self.copies, &error.to_string());
+        let failed = |error: io::Error| unfit(COPIES, &self.copies, &words_of(&error));
         match DirBuilder::new().mode(0o700).create(&self.copies) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -385,7 +386,7 @@ fn check_owner_of(user: u32, mode: u32) -> Result<(), &'static str> {
 }
 
 fn unreadable(command: &str, error: &io::Error) -> Error {
-    Error::Command { command: command.to_owned(), reason: error.to_string() }
+    Error::Command { command: command.to_owned(), reason: words_of(error) }
 }
 
 fn digest_of(spec: &Spec) -> Result<Sha256Digest, Error> {

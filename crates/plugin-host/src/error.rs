@@ -12,6 +12,8 @@ use strongroom_plugin_protocol::tls::IdentityError;
 use strongroom_plugin_protocol::transport::channel::ConnectError;
 use strongroom_sdk::wire::SetUpError;
 
+use crate::system_words::words_of;
+
 /// Why a plug-in can't be run.
 ///
 /// The text may reach every client of a mount. So it has no path of this machine and nothing that
@@ -129,7 +131,7 @@ impl Error {
     /// printed, and what to do next.
     pub fn explanation(&self) -> String {
         let Self::Start { plugin, reason, evidence } = self else { return self.details() };
-        let mut text = format!("the plug-in {plugin} did not start: {}", reason.details());
+        let mut text = format!("the plug-in {plugin} did not start: {}", reason.explanation());
         if !evidence.first_line.is_empty() {
             let _ = write!(text, "; the first line that it wrote: {:?}", evidence.first_line);
         }
@@ -227,10 +229,22 @@ pub enum StartFailure {
 }
 
 impl StartFailure {
-    /// With what the system or the other end said.
+    /// With paths and with what the plug-in said, in our words where the cause is a library's or
+    /// the system's.
+    fn explanation(&self) -> String {
+        match self {
+            Self::Connect(error) => format!("{self}: {}", of_connection(error)),
+            Self::Identity(_) | Self::Tls(_) => format!("{self}; the server's log says more"),
+            other => other.details(),
+        }
+    }
+
+    /// With what libraries or the other end said, for the log.
     fn details(&self) -> String {
         match self {
-            Self::Sockets { parent, cause } => format!("{self} in {}: {cause}", parent.display()),
+            Self::Sockets { parent, cause } => {
+                format!("{self} in {}: {}", parent.display(), words_of(cause))
+            }
             Self::Handshake(error) => error.to_string(),
             other => match other.source() {
                 Some(cause) => format!("{other}: {cause}"),
@@ -298,11 +312,20 @@ fn of_spawn(error: &io::Error) -> String {
              executable, or a security module forbids it"
         }
         Some(Errno::AGAIN | Errno::NOMEM) => {
-            return format!("the machine has no room for another process: {error}");
+            return format!("the machine has no room for another process: {}", words_of(error));
         }
-        _ => return format!("the system can't run it: {error}"),
+        _ => return format!("the system can't run it: {}", words_of(error)),
     };
     known.to_owned()
+}
+
+fn of_connection(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Connect { address, cause } => format!("{address}: {}", words_of(cause)),
+        ConnectError::Tls(_) => "mutual TLS with it failed; the server's log says more".to_owned(),
+        ConnectError::Http(_) => "what listens there does not speak HTTP/2".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Without words of the plug-in.
@@ -322,6 +345,8 @@ pub struct Answer(pub(crate) String);
 
 #[cfg(test)]
 mod tests {
+    use strongroom_plugin_protocol::address::Address;
+
     use super::*;
 
     fn start(reason: StartFailure) -> Error {
@@ -371,8 +396,34 @@ mod tests {
         let error = start(StartFailure::Sockets { parent: "/tmp".into(), cause });
         assert!(!error.to_string().contains("/tmp"), "{error}");
         let told = error.explanation();
-        assert!(told.contains("in /tmp: Read-only file system"), "{told}");
+        assert!(
+            told.contains("in /tmp: the file system is read-only (ReadOnlyFilesystem)"),
+            "{told}"
+        );
         assert!(told.contains("plugin_tmpdir"), "{told}");
+    }
+
+    #[test]
+    fn whoever_registers_a_plugin_reads_no_words_of_libraries() {
+        let library = "received corrupt message of type InvalidContentType";
+        let failures: [StartFailure; 4] = [
+            StartFailure::Tls(rustls::Error::General(library.to_owned())),
+            ConnectError::Tls(io::Error::other(library)).into(),
+            ConnectError::Http(h2::Reason::PROTOCOL_ERROR.into()).into(),
+            ConnectError::Connect {
+                address: Address::unix("/run/x/socket").unwrap(),
+                cause: Errno::CONNREFUSED.into(),
+            }
+            .into(),
+        ];
+        for failure in failures {
+            let error = start(failure);
+            for told in [error.to_string(), error.explanation()] {
+                for theirs in ["corrupt message", "unspecific protocol error", "os error"] {
+                    assert!(!told.contains(theirs), "{told}");
+                }
+            }
+        }
     }
 
     #[test]

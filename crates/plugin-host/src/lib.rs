@@ -47,6 +47,7 @@ pub mod pool;
 pub mod process;
 pub mod spawn;
 pub mod spec;
+mod system_words;
 #[cfg(test)]
 mod tests;
 pub mod trust;

@@ -17,6 +17,7 @@ use strongroom_plugin_protocol::handshake::{HandshakeLine, Peer};
 use strongroom_plugin_protocol::tasks::Tasks;
 use strongroom_plugin_protocol::tls::{Identity, client_config, server_config};
 use strongroom_plugin_protocol::transport::{AnySize, Channel, SocketFolder};
+use strongroom_sdk::wire::words_of_peer;
 use strongroom_telemetry::names;
 use strongroom_types::clock::within;
 use strongroom_types::{Clock, Entropy};
@@ -341,7 +342,7 @@ impl Launcher {
         match ask_health(&channel, QUESTION).await {
             Ok(status) if status == ServingStatus::Serving as i32 => {}
             Ok(status) => return Err(unwell(format!("it answers status {status}"))),
-            Err(status) => return Err(unwell(status.message().to_owned())),
+            Err(status) => return Err(unwell(words_of_peer(&status))),
         }
         let multiplexes = ask_multiplexing(&channel).await?;
         Ok((channel, broker, multiplexes))
@@ -373,7 +374,7 @@ async fn ask_multiplexing(channel: &Channel) -> Result<bool, StartFailure> {
     match { client }.multiplexing_support(call).await {
         Ok(reply) => Ok(reply.get_ref().supported),
         Err(status) if status.code() == Code::Unimplemented => Ok(false),
-        Err(status) => Err(unwell(status.message().to_owned())),
+        Err(status) => Err(unwell(words_of_peer(&status))),
     }
 }
 

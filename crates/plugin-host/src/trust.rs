@@ -23,6 +23,7 @@ use strongroom_hcl::{Block, Limits, ParseError, Value, parse_bytes};
 use crate::binary::check_owner;
 use crate::error::Error;
 use crate::spec::Spec;
+use crate::system_words::words_of;
 use crate::variable_rules::refused_class;
 
 /// Where the list is.
@@ -62,7 +63,7 @@ impl TrustFile {
     }
 
     fn bytes(&self) -> Result<Vec<u8>, String> {
-        let text = |error: std::io::Error| error.to_string();
+        let text = |error: std::io::Error| words_of(&error);
         let path = fs::canonicalize(&self.0).map_err(text)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         check_owner(&fs::metadata(folder).map_err(text)?)
@@ -291,7 +292,7 @@ mod tests {
             assert!(!error.to_string().contains(path.to_str().unwrap()), "{error}");
             error.details()
         };
-        assert!(refusal().contains("trust.hcl"), "it is missing");
+        assert!(refusal().ends_with("trust.hcl: it is not there (NotFound)"), "{}", refusal());
         fs::write(&path, "plugin {").unwrap();
         set_mode(&path, 0o644);
         assert!(refusal().contains("trust.hcl:1:"));

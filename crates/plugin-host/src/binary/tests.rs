@@ -160,6 +160,25 @@ fn cve_2026_105816_and_ghsa_j6wc_jpvg_xfxq_a_copy_is_not_started_by_its_digest_a
     assert!(matches!(place.again(), Err(Error::Folder { .. })));
 }
 
+/// The text may reach every client of a mount.
+#[test]
+fn what_the_system_refuses_is_said_in_our_words() {
+    let place = place();
+    let refusal = place.refusal("missing");
+    let said = "the plug-in command \"missing\" can't be used: it is not there (NotFound)";
+    assert_eq!(refusal, said);
+    symlink("round", place.binaries.directory.join("round")).unwrap();
+    let refusal = place.refusal("round");
+    assert!(refusal.ends_with("the system refused it (error 40)"), "{refusal}");
+    fs::remove_dir_all(&place.binaries.directory).unwrap();
+    let error = place.verify("custom", &program()).unwrap_err();
+    assert!(
+        error.details().ends_with("/plugins: it is not there (NotFound)"),
+        "{}",
+        error.details()
+    );
+}
+
 #[test]
 fn cve_2026_105816_copies_that_nothing_needs_go() {
     let place = place();

@@ -7,23 +7,52 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
 use super::deadline::{self, Deadline};
 use super::error::TransportError;
+use super::status;
 
 /// A body that arrives.
 pub struct Incoming {
     stream: RecvStream,
     /// The caller waits no longer than this, for the end of the body too.
     deadline: Option<Deadline>,
+    /// It is an answer that has not yet said how the call went.
+    lacks_status: bool,
 }
 
 impl Incoming {
-    pub(super) fn new(stream: RecvStream, deadline: Option<Deadline>) -> Self {
-        Self { stream, deadline }
+    /// What is asked.
+    pub(super) fn request(stream: RecvStream) -> Self {
+        Self { stream, deadline: None, lacks_status: false }
+    }
+
+    /// What is answered, behind this head.
+    pub(super) fn answer(stream: RecvStream, deadline: Option<Deadline>, head: &HeaderMap) -> Self {
+        Self { stream, deadline, lacks_status: !status::is_in(head) }
+    }
+
+    /// An answer must not end before it has said how the call went.
+    fn judged(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, h2::Error>>,
+    ) -> Option<Result<Frame<Bytes>, Status>> {
+        let mut frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Some(Err(TransportError::answering(error))),
+            None => return std::mem::take(&mut self.lacks_status).then(|| Err(status::missing())),
+        };
+        if let Some(trailers) = frame.trailers_mut() {
+            status::tidy(trailers);
+            if std::mem::take(&mut self.lacks_status) && !status::is_in(trailers) {
+                return Some(Err(status::missing()));
+            }
+        }
+        Some(Ok(frame))
     }
 
     fn poll_stream(
@@ -50,7 +79,7 @@ impl http_body::Body for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = self.poll_stream(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(TransportError::answering)));
+            return Poll::Ready(self.judged(frame));
         }
         match &mut self.deadline {
             Some(deadline) => {
@@ -62,7 +91,7 @@ impl http_body::Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.is_end_stream() && !self.lacks_status
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -28,6 +28,7 @@ use super::cork::Cork;
 use super::deadline;
 use super::error::TransportError;
 use super::security::Security;
+use super::status;
 use super::{
     CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
     SEND_BUFFER, STREAM_WINDOW,
@@ -197,13 +198,17 @@ impl Service<Request<Body>> for Channel {
         Box::pin(async move {
             let (response, stream) = sent.map_err(TransportError::unsent)?;
             let mut call = Call { response, sending: Some(Outgoing::new(body, stream)), deadline };
-            let response = std::future::poll_fn(|cx| call.poll_response(cx)).await?;
+            let mut response = std::future::poll_fn(|cx| call.poll_response(cx)).await?;
             if let Some(sending) = call.sending {
                 // The peer answers before it has heard everything: a stream in both directions.
                 shared.tasks.spawn(sending);
             }
             let deadline = call.deadline;
-            Ok(response.map(|stream| Incoming::new(stream, deadline)))
+            status::tidy(response.headers_mut());
+            status::check_head(&response)?;
+            let (head, stream) = response.into_parts();
+            let answer = Incoming::answer(stream, deadline, &head.headers);
+            Ok(Response::from_parts(head, answer))
         })
     }
 }

@@ -263,7 +263,7 @@ async fn answer(
     clock: Arc<dyn Clock>,
 ) {
     let mut deadline = deadline::of(request.headers(), &*clock);
-    let request = request.map(|stream| Body::new(Incoming::new(stream, None)));
+    let request = request.map(|stream| Body::new(Incoming::request(stream)));
     let handler = AssertUnwindSafe(async { services.call(request).await }).catch_unwind();
     let mut handler = pin!(handler);
     let response = std::future::poll_fn(|cx| {

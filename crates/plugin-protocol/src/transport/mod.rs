@@ -8,7 +8,8 @@
 //! - [`error`]: what a call that failed says of the connection, and whether the peer had seen it
 //!
 //! Below them `cork` puts many small writes into one, `body` carries messages in both directions,
-//! and `deadline` keeps what a caller said about time.
+//! `status` judges how an answer says that a call went, and `deadline` keeps what a caller said about
+//! time.
 //!
 //! Listener and channel stand on `h2` itself. A client stack between caller and socket costs a
 //! task and two hand-overs a call, more than all the rest of it, and dials again by itself where
@@ -23,6 +24,7 @@ pub mod folder;
 pub mod listener;
 pub mod security;
 pub mod services;
+mod status;
 #[cfg(test)]
 mod tests;
 

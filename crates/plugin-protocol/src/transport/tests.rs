@@ -627,6 +627,61 @@ fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
     });
 }
 
+/// The words of a library that guesses at them would be taken for the peer's.
+#[test]
+fn answers_that_do_not_say_how_the_call_went_are_told_from_the_peers_own() {
+    type Heads = &'static [(&'static str, &'static str)];
+    // The status of HTTP, headers, trailers, and what comes of it.
+    let cases: [(u16, Heads, Option<Heads>, Code, &str); 8] = [
+        (500, &[], None, Code::Internal, "the answer has HTTP status 500, and no gRPC status"),
+        (403, &[], None, Code::Internal, "the answer has HTTP status 403, and no gRPC status"),
+        (404, &[], Some(&[]), Code::Internal, "the answer has HTTP status 404, and no gRPC status"),
+        (200, &[], None, Code::Internal, "the answer ended without a gRPC status"),
+        (200, &[], Some(&[("x", "y")]), Code::Internal, "the answer ended without a gRPC status"),
+        (200, &[], Some(&[("grpc-status", "2"), ("grpc-message", "%ff")]), Code::Unknown, ""),
+        (200, &[("grpc-status", "2"), ("grpc-message", "%ff")], None, Code::Unknown, ""),
+        (
+            200,
+            &[],
+            Some(&[
+                ("grpc-status", "7"),
+                ("grpc-message", "not%20you %C3%BC"),
+                ("grpc-status-details-bin", "!"),
+            ]),
+            Code::PermissionDenied,
+            "not you \u{fc}",
+        ),
+    ];
+    run(async {
+        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+        let (ours, theirs) = duplex(1 << 16);
+        tasks.spawn(async move {
+            let mut connection = h2::server::handshake(theirs).await.unwrap();
+            let mut cases = cases.into_iter();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                let (status, head, trailers, ..) = cases.next().unwrap();
+                let mut response = http::Response::builder().status(status);
+                for (name, value) in head {
+                    response = response.header(*name, *value);
+                }
+                let ends = trailers.is_none();
+                let mut body = respond.send_response(response.body(()).unwrap(), ends).unwrap();
+                let Some(trailers) = trailers else { continue };
+                let pairs = trailers.iter().map(|(name, value)| {
+                    (name.parse().unwrap(), value.parse::<http::HeaderValue>().unwrap())
+                });
+                body.send_trailers(pairs.collect()).unwrap();
+            }
+        });
+        let channel = Channel::over(ours, &tasks).await.unwrap();
+        for (http, head, trailers, code, message) in cases {
+            let status = get(&channel, "x").await.unwrap_err();
+            let seen = (status.code(), status.message());
+            assert_eq!(seen, (code, message), "{http} {head:?} {trailers:?}");
+        }
+    });
+}
+
 /// A farewell names the last call the peer looked at; later ones may be repeated.
 #[test]
 fn calls_past_the_farewell_were_not_delivered() {

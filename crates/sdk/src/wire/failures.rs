@@ -40,24 +40,26 @@ pub(crate) fn failed_storage(status: &Status) -> StorageError {
     if status.message() == StorageError::Missing.to_string() {
         return StorageError::Missing;
     }
-    StorageError::Failed(format!("the host's storage can't be reached: {}", of_the_host(status)))
+    StorageError::Failed(format!("the host's storage can't be reached: {}", words_of_peer(status)))
 }
 
 /// A question to the host that got no reply.
 pub(crate) fn failed_question(status: &Status) -> SystemError {
-    SystemError(of_the_host(status))
+    SystemError(words_of_peer(status))
 }
 
-fn of_the_host(status: &Status) -> String {
+/// What the other end said of a call that failed, or why it said nothing: without a word of the
+/// libraries on the way.
+pub fn words_of_peer(status: &Status) -> String {
     if let Some(transport) = TransportError::of(status) {
-        tracing::warn!(error = %transport, "a call of the host was cut off");
+        tracing::warn!(error = %transport, "a call was cut off");
         return "the connection is lost".to_owned();
     }
     if let Some(words) = own_words(status) {
         return words.to_owned();
     }
     let code = status.code();
-    tracing::warn!(?code, error = status.message(), "a call of the host failed");
+    tracing::warn!(?code, error = status.message(), "a call failed");
     match code {
         Code::DeadlineExceeded | Code::Cancelled => "it did not answer in time".to_owned(),
         Code::Unimplemented => "it doesn't know this call".to_owned(),

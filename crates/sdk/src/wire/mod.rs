@@ -19,6 +19,7 @@ mod logins;
 pub mod remote_engine;
 pub(crate) mod remote_host;
 
+pub use failures::words_of_peer;
 pub use host_services::{HostFacts, host_services, probe_services};
 pub use remote_engine::{RemoteEngine, SetUp, SetUpError};
 

@@ -17,7 +17,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request as Call, Status};
 
 use super::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
-use super::failures::failed_call;
+use super::failures::{failed_call, words_of_peer};
 use super::{EXCLUSIVE, FOLDED_PATHS, LIFETIMES};
 use crate::engine::{
     Description, Engine, EngineError, Existence, FoldedPaths, Kind, Lifetimes, Mount, Request,
@@ -211,7 +211,7 @@ fn timed<T>(message: T, limit: Duration) -> Call<T> {
 }
 
 fn failed(call: &'static str, status: &Status) -> SetUpError {
-    SetUpError::Call { call, reason: status.message().to_owned() }
+    SetUpError::Call { call, reason: words_of_peer(status) }
 }
 
 #[async_trait]
