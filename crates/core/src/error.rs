@@ -4,7 +4,10 @@
 use std::fmt;
 
 use strongroom_sdk::engine::{EngineError, StatusKind};
+use strongroom_types::turns::NoTurn;
 use strongroom_types::{ErrorKind, RawObject, printable};
+
+use crate::plugins::CatalogError;
 
 /// A failed request.
 #[derive(Debug)]
@@ -255,6 +258,7 @@ impl From<strongroom_policy::StoreError> for Error {
     fn from(error: strongroom_policy::StoreError) -> Self {
         match error {
             strongroom_policy::StoreError::Barrier(error) => error.into(),
+            strongroom_policy::StoreError::NoTurn(error) => error.into(),
             other => Self::plain(other.kind(), other.to_string()),
         }
     }
@@ -269,9 +273,22 @@ impl From<strongroom_policy::password_store::Error> for Error {
     }
 }
 
-impl From<strongroom_types::turns::NoTurn> for Error {
-    fn from(error: strongroom_types::turns::NoTurn) -> Self {
-        Self::plain(ErrorKind::Unavailable, error.to_string())
+impl From<NoTurn> for Error {
+    fn from(error: NoTurn) -> Self {
+        let kind = ErrorKind::Unavailable;
+        match error {
+            NoTurn::Full => Self::plain(kind, error.to_string()).retry_after(1),
+            other => Self::plain(kind, other.to_string()),
+        }
+    }
+}
+
+impl From<CatalogError> for Error {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Barrier(error) => error.into(),
+            CatalogError::NoTurn(error) => error.into(),
+        }
     }
 }
 

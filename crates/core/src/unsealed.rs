@@ -27,7 +27,7 @@ use crate::mounts::handle::ShutOut;
 use crate::mounts::opening::Opener;
 use crate::mounts::system_view::Server;
 use crate::mounts::{Backend, Mounted, Mounts};
-use crate::plugins::{Catalog, CatalogError, Running};
+use crate::plugins::{Catalog, Running};
 use crate::refusals::Refusals;
 use crate::removal::Removal;
 use crate::settings::{Parts, Settings};
@@ -152,7 +152,7 @@ impl Unsealed {
         let table = Arc::new(ArcSwap::default());
         let opener = Opener {
             barrier: barrier.clone(),
-            catalog: Catalog::load(barrier.view(CATALOG_VIEW)).await.map_err(catalog_error)?,
+            catalog: Catalog::load(barrier.view(CATALOG_VIEW)).await?,
             plugins: parts.plugins.clone(),
             table: table.clone(),
             server: server.clone(),
@@ -441,13 +441,6 @@ impl Drop for TakenAway<'_> {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts stay far below 2^52")]
 fn count(n: usize) -> f64 {
     n as f64
-}
-
-fn catalog_error(error: CatalogError) -> Error {
-    match error {
-        CatalogError::Barrier(error) => error.into(),
-        CatalogError::NoTurn(error) => error.into(),
-    }
 }
 
 /// The mounts every server has. They are not stored; their UUIDs and accessors follow from the

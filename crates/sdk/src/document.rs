@@ -151,7 +151,6 @@ impl Documents {
         edit: impl Fn(Option<D>) -> Result<D, Error>,
     ) -> Result<(), Error> {
         let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
-        let mut last = StorageError::Unsupported;
         for _ in 0..MERGES {
             let stored = self.storage.get(&key).await?;
             let read = |stored: &Stored| {
@@ -164,11 +163,11 @@ impl Documents {
                 batch.preconditions.push(unchanged(&key, stored.as_ref()));
             }
             match self.write(key.clone(), batch).await {
-                Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
+                Err(StorageError::Precondition(_)) => {}
                 done => return Ok(done?),
             }
         }
-        Err(last.into())
+        Err(Error::contended())
     }
 
     /// Removes a document, if it is there.
@@ -183,7 +182,6 @@ impl Documents {
     /// Merges fields into the document at `key`, or makes it. Where the host can, a write that
     /// came in between is not lost: the merge is done again over it.
     pub(crate) async fn merge<D: Document>(&self, key: &str, given: &Fields) -> Result<(), Error> {
-        let mut last = StorageError::Unsupported;
         for _ in 0..MERGES {
             let stored = self.storage.get(key).await?;
             let mut fields = match &stored {
@@ -204,11 +202,11 @@ impl Documents {
                 batch.preconditions.push(unchanged(key, stored.as_ref()));
             }
             match self.write(key.to_owned(), batch).await {
-                Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
+                Err(StorageError::Precondition(_)) => {}
                 done => return Ok(done?),
             }
         }
-        Err(last.into())
+        Err(Error::contended())
     }
 
     pub(crate) async fn find<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {

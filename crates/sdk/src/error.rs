@@ -2,11 +2,15 @@
 //! look into; there is no third kind, and nothing converts into it by accident.
 
 use strongroom_types::RawObject;
+use strongroom_types::turns::NoTurn;
 
 use crate::engine::{EngineError, StatusKind, StorageError, SystemError};
 
 /// The HTTP status of a request that asks to keep more than the store takes.
 pub(crate) const TOO_LARGE: u16 = 413;
+
+/// The HTTP status of a request that has to be tried again.
+const BUSY: u16 = 503;
 
 /// An error of an engine's own code.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +29,9 @@ enum Kind {
     InDoubt { system: &'static str, call: String, status: u16 },
     #[error("{system}: {call} got no answer: {reason}")]
     Unanswered { system: &'static str, call: String, reason: String },
+    /// Nothing was changed.
+    #[error("{0}")]
+    Busy(&'static str),
     #[error("{0}")]
     Storage(#[from] StorageError),
 }
@@ -63,12 +70,17 @@ impl Error {
         Self(Kind::InDoubt { system, call: call.into(), status })
     }
 
+    /// Nothing was changed, since others change the same at the moment. The client is told to try again.
+    pub(crate) fn contended() -> Self {
+        Self(Kind::Busy("others keep changing this; try again"))
+    }
+
     /// Whether the outside system may have done what was asked all the same, or may be about to.
     /// Only its own refusal is certain: 408, 502, 503 and 504 may come from something in between
     /// that lost patience.
     pub fn is_uncertain(&self) -> bool {
         match &self.0 {
-            Kind::User(_) => false,
+            Kind::User(_) | Kind::Busy(_) => false,
             Kind::Answered { status, .. } => matches!(status, 408 | 502..=504),
             Kind::InDoubt { .. }
             | Kind::Internal(_)
@@ -84,6 +96,15 @@ impl From<StorageError> for Error {
     }
 }
 
+impl From<NoTurn> for Error {
+    fn from(error: NoTurn) -> Self {
+        match error {
+            NoTurn::Full => Self(Kind::Busy("too many changes are waiting; try again")),
+            other => Self::internal(other.to_string()),
+        }
+    }
+}
+
 impl From<SystemError> for Error {
     fn from(error: SystemError) -> Self {
         Self::internal(error.to_string())
@@ -94,6 +115,7 @@ impl From<Error> for EngineError {
     fn from(error: Error) -> Self {
         match error.0 {
             Kind::User(message) => Self::User { message, data: None::<RawObject> },
+            Kind::Busy(message) => Self::Coded { status: BUSY, message: message.to_owned() },
             Kind::Answered { status: 429, .. } => Self::Status(StatusKind::UpstreamRateLimited),
             // Servers recognise this one by its text, so it has to arrive as it is.
             Kind::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),

@@ -170,7 +170,7 @@ impl Records {
         let (storage, record) = (self.storage.clone(), key.clone());
         let work = async move { changed(&*storage, &record, &decide).await };
         let turn = self.turns.take(&key, work);
-        turn.await.map_err(|error| Error::internal(error.to_string()))?
+        turn.await?
     }
 }
 
@@ -179,7 +179,6 @@ where
     F: Fn(Option<Bytes>) -> Fut,
     Fut: Future<Output = Result<Change<T>, Error>>,
 {
-    let mut last = StorageError::Unsupported;
     for _ in 0..TRIES {
         let stored = storage.get(&key.0).await?;
         let seen = stored.as_ref().map(|stored| stored.value.clone());
@@ -193,11 +192,11 @@ where
         };
         match storage.commit(StorageBatch { preconditions, changes }).await {
             Ok(()) => return Ok(answer),
-            Err(StorageError::Precondition(at)) => last = StorageError::Precondition(at),
+            Err(StorageError::Precondition(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Err(last.into())
+    Err(Error::contended())
 }
 
 pub(crate) fn unchanged(key: &str, stored: Option<&Stored>) -> Precondition {
@@ -215,8 +214,75 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use strongroom_sdk_derive::Document;
+    use strongroom_types::Fields;
+    use tokio_util::task::TaskTracker;
+
     use super::*;
-    use crate::engine::check_key;
+    use crate::document::Documents;
+    use crate::engine::{EngineError, check_key};
+
+    /// What is read here has changed before it is written.
+    #[derive(Debug)]
+    struct Overtaken;
+
+    #[async_trait::async_trait]
+    impl Storage for Overtaken {
+        async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+            Ok(None)
+        }
+
+        async fn list(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: usize,
+        ) -> Result<Vec<String>, StorageError> {
+            Ok(Vec::new())
+        }
+
+        async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
+            let condition = batch.preconditions.first().expect("a condition");
+            Err(StorageError::Precondition(condition.key().to_owned()))
+        }
+
+        fn is_atomic(&self) -> bool {
+            true
+        }
+    }
+
+    /// Settings.
+    #[derive(Document)]
+    #[document(path = "settings")]
+    struct Settings {
+        /// Whose they are.
+        owner: String,
+    }
+
+    #[tokio::test]
+    async fn who_is_overtaken_again_and_again_is_told_to_try_again() {
+        let records = Records::new(Arc::new(Overtaken));
+        let key = Key::new("head", "a");
+        let put = |_| async { Ok(Change::to(()).put(Key::new("head", "a"), "mine")) };
+        let documents = Documents::new(Arc::new(Overtaken), TaskTracker::new(), &BTreeMap::new());
+        let settings = |_| Ok(Settings { owner: "me".to_owned() });
+        let mut given = Fields::new();
+        given.set("owner", &"me");
+        let errors = [
+            records.change(key, put).await,
+            documents.change::<Settings>(&[], settings).await,
+            documents.merge::<Settings>("settings", &given).await,
+        ];
+        for error in errors {
+            let error = error.unwrap_err();
+            assert!(!error.is_uncertain(), "nothing was changed");
+            let error = EngineError::from(error);
+            assert!(matches!(error, EngineError::Coded { status: 503, .. }), "{error:?}");
+            assert_eq!(error.to_string(), "others keep changing this; try again");
+        }
+    }
 
     #[test]
     fn every_key_is_apart_whatever_its_shelf() {

@@ -271,9 +271,10 @@ impl EngineHandle {
     async fn wait_in_front(&self) -> Result<(), EngineError> {
         if self.0.waiting.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING {
             self.0.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Err(EngineError::Unavailable {
-                message: "too many requests wait while the plug-in is reloaded".to_owned(),
-                delivered: false,
+            return Err(EngineError::Coded {
+                status: 503,
+                message: "too many requests wait while the plug-in is reloaded; try again"
+                    .to_owned(),
             });
         }
         let _place = Place(&self.0.waiting);

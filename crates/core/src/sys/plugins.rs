@@ -272,7 +272,7 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         }
         spec.version = reported;
     }
-    call.open.catalog().put(spec).await.map_err(|error| Error::internal(error.to_string()))?;
+    call.open.catalog().put(spec).await?;
     remove_unneeded_copies(call).await;
     Ok(Answer::Nothing)
 }
@@ -335,8 +335,7 @@ fn refused(error: &PluginError) -> Error {
 async fn deregister(call: &Call) -> Result<Answer, Error> {
     let (kind, name) = (kind_of(call)?, name_of(call));
     let version = version(&call.input::<VersionInput>()?.version)?;
-    let removed = call.open.catalog().remove(kind, &name, &version).await;
-    removed.map_err(|error| Error::internal(error.to_string()))?;
+    call.open.catalog().remove(kind, &name, &version).await?;
     remove_unneeded_copies(call).await;
     Ok(Answer::Nothing)
 }

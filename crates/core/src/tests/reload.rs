@@ -1,4 +1,10 @@
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
 use super::Bench;
+use super::held::Held;
 use super::outside::Mood;
 use crate::request::Verb;
 use strongroom_types::ErrorKind;
@@ -203,6 +209,26 @@ async fn cve_2026_105816_no_copy_stays_of_what_is_neither_registered_nor_run() {
     bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", version).await;
     bench.ok(Verb::Delete, "sys/mounts/out", "{}").await;
     assert!(copies().is_empty(), "{:?}", copies());
+}
+
+#[tokio::test]
+async fn one_change_of_the_catalog_more_than_may_wait_is_to_be_tried_again() {
+    let held = Held::default();
+    let bench = Bench::over(Arc::new(held.clone())).await;
+    register(&bench, "v1.0.0").await;
+    held.hold("catalog");
+    let version = r#"{"version":"v1.0.0"}"#;
+    let path = "sys/plugins/catalog/secret/outside";
+    let ask = |_| bench.send(Verb::Delete, path, &bench.root, version);
+    let mut asked: FuturesUnordered<_> = (0..65).map(ask).collect();
+    // The others are held up.
+    let refused = asked.next().await.unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "too many changes are waiting; try again");
+    assert_eq!((refused.kind(), refused.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
+    held.let_go();
+    while let Some(done) = asked.next().await {
+        done.unwrap();
+    }
 }
 
 /// As the reference's newer versions answer; the plug-in says its version itself.
