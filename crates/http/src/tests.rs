@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame};
-use strongroom_core::plugins::{PluginError, PluginSpec, PluginType, Plugins};
+use strongroom_core::plugins::{Kept, Needed, PluginError, PluginSpec, PluginType, Plugins};
 use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
 use strongroom_sdk::engine::{Engine, Mount};
 use strongroom_storage::memory::Memory;
@@ -43,7 +43,10 @@ impl Plugins for NoPlugins {
         Err(PluginError::Start("there are none".to_owned()))
     }
     fn renew(&self, _: PluginType, _: &str) {}
-    async fn remove_copies_but(&self, _: Vec<PluginSpec>) {}
+    fn keep(&self, _: &PluginSpec) -> Kept {
+        Box::new(())
+    }
+    async fn remove_copies_but(&self, _: &Needed<'_>) {}
     async fn open(
         &self,
         _: &PluginSpec,

@@ -30,6 +30,7 @@ use subtle::ConstantTimeEq;
 
 use crate::elf;
 use crate::error::Error;
+use crate::kept_copies::{KeptCopies, Removal};
 use crate::launch_file::{LaunchFile, UNFINISHED};
 use crate::spec::Spec;
 use crate::system_words::words_of;
@@ -48,6 +49,8 @@ pub struct Binaries {
     pub group_may_write: bool,
     /// For the names of unfinished copies.
     pub entropy: Arc<dyn Entropy>,
+    /// What is not to be removed.
+    pub kept: KeptCopies,
 }
 
 /// What to start: a file that was hashed.
@@ -284,25 +287,29 @@ impl Binaries {
 
     /// Removes copies that were never finished. Nobody else may be making some.
     pub fn remove_unfinished(&self) {
-        self.remove(|name| Path::new(name).extension().is_some_and(|it| it == UNFINISHED));
+        let is_unfinished =
+            |name: &str| Path::new(name).extension().is_some_and(|it| it == UNFINISHED);
+        self.remove(&self.kept.begin_removal(), is_unfinished);
     }
 
-    /// Removes the copies that none of these needs. What is removed while it is still needed is
-    /// made again from the original.
-    pub fn remove_all_but(&self, needed: &BTreeSet<String>) {
-        self.remove(|name| {
+    /// Removes the copies that none of these needs, and nobody keeps. `removal` began before what
+    /// is needed was found out.
+    pub fn remove_all_but(&self, needed: &BTreeSet<String>, removal: &Removal) {
+        self.remove(removal, |name| {
             let is_copy = name.len() >= DIGEST_DIGITS
                 && name.bytes().rev().take(DIGEST_DIGITS).all(|byte| byte.is_ascii_hexdigit());
             is_copy && !needed.contains(name)
         });
     }
 
-    fn remove(&self, unneeded: impl Fn(&str) -> bool) {
+    fn remove(&self, removal: &Removal, unneeded: impl Fn(&str) -> bool) {
         let Ok(entries) = fs::read_dir(&self.copies) else { return };
         for entry in entries.flatten() {
-            if entry.file_name().to_str().is_some_and(&unneeded) {
-                // It will be tried again.
-                let _ = fs::remove_file(entry.path());
+            if let Some(name) = entry.file_name().to_str().filter(|name| unneeded(name)) {
+                removal.unless_kept(name, || {
+                    // It will be tried again.
+                    let _ = fs::remove_file(entry.path());
+                });
             }
         }
     }

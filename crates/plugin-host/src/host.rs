@@ -18,6 +18,7 @@ use crate::binary::{Binaries, Source, copy_name};
 use crate::engine::PluginEngine;
 use crate::environment::HostEnvironment;
 use crate::error::Error;
+use crate::kept_copies::{Keep, KeptCopies};
 use crate::meter::Meter;
 use crate::pool::{Key, Pool};
 use crate::process::{Launcher, Process, READING};
@@ -89,6 +90,7 @@ impl PluginHost {
             allow_scripts: options.allow_scripts,
             group_may_write: options.group_may_write,
             entropy: options.entropy.clone(),
+            kept: KeptCopies::default(),
         };
         binaries.remove_unfinished();
         let launcher = Launcher {
@@ -178,13 +180,20 @@ impl PluginHost {
         trust.as_ref().map_or(Ok(()), |file| file.read().map(|_| ()))
     }
 
-    /// Removes private copies that none of these needs.
-    pub async fn remove_copies_but(&self, needed: Vec<Spec>) {
+    /// Keeps the private copy of a plug-in until the answer is dropped: for whoever registers or
+    /// mounts it, until that can be seen.
+    pub fn keep_copy(&self, spec: &Spec) -> Keep {
+        self.0.launcher.binaries.kept.keep(copy_name(spec))
+    }
+
+    /// Removes private copies that nobody keeps and none of those needs that `needed` says. What was
+    /// kept when that was asked, or later, stays.
+    pub async fn remove_copies_but(&self, needed: impl FnOnce() -> Vec<Spec>) {
         let binaries = self.0.launcher.binaries.clone();
-        let removing = tokio::task::spawn_blocking(move || {
-            let names: BTreeSet<String> = needed.iter().map(copy_name).collect();
-            binaries.remove_all_but(&names);
-        });
+        let removal = binaries.kept.begin_removal();
+        let names: BTreeSet<String> = needed().iter().map(copy_name).collect();
+        let removing =
+            tokio::task::spawn_blocking(move || binaries.remove_all_but(&names, &removal));
         // It fails only when the runtime ends.
         let _ = removing.await;
     }

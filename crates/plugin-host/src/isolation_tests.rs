@@ -17,6 +17,7 @@ use strongroom_crypto::digest::sha256;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::binary::{Binaries, Source};
+use crate::kept_copies::KeptCopies;
 use crate::spawn::{Execution, Pipes, Running, spawn};
 use crate::spec::Spec;
 
@@ -50,6 +51,7 @@ async fn as_an_ordinary_user() {
         allow_scripts: false,
         group_may_write: false,
         entropy: Arc::new(SystemEntropy),
+        kept: KeptCopies::default(),
     };
     let spec = Spec {
         name: "custom".to_owned(),

@@ -9,6 +9,7 @@
 //! - [`host`]: [`PluginHost`], the one thing others use
 //! - [`spec`]: [`Spec`], what is to be run
 //! - [`binary`]: the file that was hashed is the file that runs
+//! - [`kept_copies`]: copies that must not be removed now
 //! - [`elf`]: whether a file is a program for this machine
 //! - [`launch_file`]: what a process executes, out of everybody's reach
 //! - [`environment`]: what a plug-in is told, and what it must not be told
@@ -39,6 +40,7 @@ pub mod host;
 #[cfg(test)]
 mod isolation_tests;
 mod keeper;
+pub mod kept_copies;
 pub mod launch_file;
 mod meter;
 pub mod output;

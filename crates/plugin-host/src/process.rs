@@ -393,6 +393,7 @@ mod tests {
     use strongroom_types::entropy::SeededEntropy;
 
     use super::*;
+    use crate::kept_copies::KeptCopies;
 
     fn launcher(clock: &ManualClock, reading: usize) -> Launcher {
         let entropy = Arc::new(SeededEntropy::new(1));
@@ -403,6 +404,7 @@ mod tests {
                 allow_scripts: false,
                 group_may_write: false,
                 entropy: entropy.clone(),
+                kept: KeptCopies::default(),
             }),
             trust: None,
             environment: HostEnvironment::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_config::{Config, PLUGIN_COPIES, PluginConfig, StorageConfig};
-use strongroom_core::plugins::{PluginError, PluginSpec, PluginType, Plugins};
+use strongroom_core::plugins::{Kept, Needed, PluginError, PluginSpec, PluginType, Plugins};
 use strongroom_plugin_host::host::START_LIMIT;
 use strongroom_plugin_host::{Error, PluginHost, Spec};
 use strongroom_sdk::engine::{Engine, Factory, Kind, Mount};
@@ -148,9 +148,13 @@ impl Plugins for Engines {
         }
     }
 
-    async fn remove_copies_but(&self, needed: Vec<PluginSpec>) {
+    fn keep(&self, spec: &PluginSpec) -> Kept {
+        Box::new(self.host.as_ref().map(|host| host.keep_copy(&to_host(spec))))
+    }
+
+    async fn remove_copies_but(&self, needed: &Needed<'_>) {
         if let Some(host) = &self.host {
-            host.remove_copies_but(needed.iter().map(to_host).collect()).await;
+            host.remove_copies_but(|| needed().iter().map(to_host).collect()).await;
         }
     }
 }

@@ -17,7 +17,7 @@ use super::system_view::{MountSystem, Server};
 use super::table::MountTable;
 use crate::error::shown;
 use crate::plugins::selection::{Choice, select};
-use crate::plugins::{Catalog, PluginError, Plugins, Running};
+use crate::plugins::{Catalog, Kept, PluginError, Plugins, Running};
 
 /// Opens engines for mounts.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Opened {
     pub instance: Arc<Instance>,
     /// What it runs.
     pub running: Running,
+    /// Keeps the copy of the plug-in until the mount table has the mount.
+    pub kept: Option<Kept>,
 }
 
 impl Opener {
@@ -70,6 +72,7 @@ impl Opener {
         let view = self.barrier.view(&entry.storage_prefix());
         let storage = InstanceStorage::new(view);
         let mount = self.mount(entry, &running, storage.clone());
+        let kept = running.plugin.as_ref().map(|spec| self.plugins.keep(spec));
         let engine: Arc<dyn Engine> = match &running.plugin {
             Some(spec) => self.plugins.open(spec, mount, &entry.route()).await?,
             None => {
@@ -91,6 +94,7 @@ impl Opener {
         Ok(Opened {
             instance: Instance::new(engine, storage),
             running: Running { version, ..running },
+            kept,
         })
     }
 

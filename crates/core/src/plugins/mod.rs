@@ -127,10 +127,20 @@ pub trait Plugins: Send + Sync + fmt::Debug + 'static {
     /// From now on instances of this plug-in are opened in fresh processes: it is being reloaded.
     fn renew(&self, kind: PluginType, name: &str);
 
-    /// Removes private copies of plug-ins but those of `needed`: what is neither registered nor
-    /// run by a mount must not be there to be started.
-    async fn remove_copies_but(&self, needed: Vec<PluginSpec>);
+    /// Keeps the private copy of a plug-in until the answer is dropped. Whoever registers or mounts
+    /// it keeps it until the catalog or the mount table has it.
+    fn keep(&self, spec: &PluginSpec) -> Kept;
+
+    /// Removes private copies of plug-ins but those of `needed`, and those that were kept when it was
+    /// asked or later: what is neither registered nor run by a mount must not be there to be started.
+    async fn remove_copies_but(&self, needed: &Needed<'_>);
 }
+
+/// What keeps a copy; see [`Plugins::keep`].
+pub type Kept = Box<dyn std::any::Any + Send + Sync>;
+
+/// Says what is registered or run by a mount at the moment.
+pub type Needed<'a> = dyn Fn() -> Vec<PluginSpec> + Send + Sync + 'a;
 
 /// Why a plug-in can't be used. The text is for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -258,8 +258,10 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         env: input.env.0,
         sha256: sha256(&given)?,
     };
-    let reported =
-        call.open.mounts.opener.plugins.probe(&spec).await.map_err(|error| refused(&error))?;
+    let plugins = &call.open.mounts.opener.plugins;
+    // Until the catalog has it.
+    let kept = plugins.keep(&spec);
+    let reported = plugins.probe(&spec).await.map_err(|error| refused(&error))?;
     if !reported.is_empty() {
         let reported = version(&reported).map_err(|error| {
             let error = shown(&error.to_string());
@@ -273,6 +275,7 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         spec.version = reported;
     }
     call.open.catalog().put(spec).await?;
+    drop(kept);
     remove_unneeded_copies(call).await;
     Ok(Answer::Nothing)
 }
@@ -343,11 +346,13 @@ async fn deregister(call: &Call) -> Result<Answer, Error> {
 /// Leaves no copy of what is neither registered nor run by a mount. An entry that comes back with a
 /// restored store then finds none.
 pub(crate) async fn remove_unneeded_copies(call: &Call) {
-    let registered = call.open.catalog().all().into_iter().map(|spec| (*spec).clone());
-    let table = call.open.mounts.table();
-    let run = table.all().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());
-    let needed: Vec<PluginSpec> = registered.chain(run).collect();
-    call.open.mounts.opener.plugins.remove_copies_but(needed).await;
+    let needed = || {
+        let registered = call.open.catalog().all().into_iter().map(|spec| (*spec).clone());
+        let table = call.open.mounts.table();
+        let run = table.all().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());
+        registered.chain(run).collect()
+    };
+    call.open.mounts.opener.plugins.remove_copies_but(&needed).await;
 }
 
 async fn reload(call: &Call) -> Result<Answer, Error> {

@@ -1,7 +1,7 @@
 //! A core to try things on.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,10 +15,11 @@ use strongroom_telemetry::Exporter;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Fields, Secret};
+use tokio::sync::Notify;
 
 use super::door::Door;
 use super::outside::Outside;
-use crate::plugins::{PluginError, PluginSpec, PluginType, Plugins};
+use crate::plugins::{Kept, Needed, PluginError, PluginSpec, PluginType, Plugins};
 use crate::request::{Answer, Envelope, Request, Verb};
 use crate::{AdmissionLimits, Core, Error, Parts, RequestHead, RequestPermit, Settings};
 
@@ -28,11 +29,17 @@ pub(crate) struct Linked {
     factories: Mutex<BTreeMap<String, Blueprint>>,
     /// The version that a registered plug-in reports.
     pub(crate) plugin_version: Mutex<&'static str>,
+    /// What it reports when it is mounted, if that is another.
+    pub(crate) reported_once_mounted: Mutex<Option<&'static str>>,
     pub(crate) broken: Mutex<bool>,
     /// What the engine that was opened last was told.
     pub(crate) told: Mutex<BTreeMap<String, String>>,
     /// Name and version of each plug-in whose copy was kept when copies were last removed.
     pub(crate) copies: Mutex<Vec<String>>,
+    /// What those who register or mount plug-ins keep.
+    kept: Mutex<Vec<Weak<String>>>,
+    /// Where the next start of a plug-in waits.
+    pub(crate) gate: Mutex<Option<Arc<Gate>>>,
     /// The auth method `door`, and a secrets engine that behaves like one.
     pub(crate) door: Door,
 }
@@ -72,14 +79,22 @@ impl Plugins for Linked {
     }
 
     async fn probe(&self, _: &PluginSpec) -> Result<String, PluginError> {
+        self.pass_gate().await;
         Ok(self.plugin_version.lock().unwrap().to_string())
     }
 
     fn renew(&self, _: PluginType, _: &str) {}
 
-    async fn remove_copies_but(&self, needed: Vec<PluginSpec>) {
-        let names = needed.iter().map(|spec| format!("{} {}", spec.name, spec.version));
-        *self.copies.lock().unwrap() = names.collect();
+    fn keep(&self, spec: &PluginSpec) -> Kept {
+        let kept = Arc::new(copy_of(spec));
+        self.kept.lock().unwrap().push(Arc::downgrade(&kept));
+        Box::new(kept)
+    }
+
+    async fn remove_copies_but(&self, needed: &Needed<'_>) {
+        let mut left: Vec<String> = needed().iter().map(copy_of).collect();
+        left.extend(self.kept_copies());
+        *self.copies.lock().unwrap() = left;
     }
 
     async fn open(
@@ -91,10 +106,41 @@ impl Plugins for Linked {
         if *self.broken.lock().unwrap() {
             return Err(PluginError::Start("it does not start".to_owned()));
         }
+        self.pass_gate().await;
         let factory = self.factories.lock().unwrap().get(&spec.name).cloned().unwrap();
-        let version: &'static str = spec.version.clone().leak();
+        let version: &'static str = match *self.reported_once_mounted.lock().unwrap() {
+            Some(version) => version,
+            None => spec.version.clone().leak(),
+        };
         Ok(factory.with_version(version).open(mount).await?)
     }
+}
+
+/// Somebody waits here until the test lets them go on.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) reached: Notify,
+    pub(crate) open: Notify,
+}
+
+impl Linked {
+    async fn pass_gate(&self) {
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            gate.reached.notify_one();
+            gate.open.notified().await;
+        }
+    }
+
+    /// Name and version of each plug-in whose copy somebody keeps.
+    pub(crate) fn kept_copies(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter().filter_map(Weak::upgrade).map(|kept| String::clone(&kept)).collect()
+    }
+}
+
+fn copy_of(spec: &PluginSpec) -> String {
+    format!("{} {}", spec.name, spec.version)
 }
 
 pub(crate) struct Bench {

@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::Bench;
+use super::bench::Gate;
 use super::held::Held;
 use super::outside::Mood;
 use crate::request::Verb;
@@ -228,6 +229,75 @@ async fn one_change_of_the_catalog_more_than_may_wait_is_to_be_tried_again() {
     held.let_go();
     while let Some(done) = asked.next().await {
         done.unwrap();
+    }
+}
+
+/// A removal, asked for by others, in the middle of it.
+#[tokio::test]
+async fn a_copy_stays_for_whoever_registers_or_mounts_a_plugin_meanwhile() {
+    let bench = Bench::new().await;
+    let copies = || bench.linked.copies.lock().unwrap().clone();
+    let asked = |path: &'static str, body: String| {
+        let gate = Arc::new(Gate::default());
+        *bench.linked.gate.lock().unwrap() = Some(gate.clone());
+        let bench = &bench;
+        let asking = async move { bench.write(path, &body).await };
+        (gate, asking)
+    };
+    let deregister = async |version: &str| {
+        let version = format!(r#"{{"version":"{version}"}}"#);
+        bench.ok(Verb::Delete, "sys/plugins/catalog/secret/outside", &version).await;
+    };
+    register(&bench, "v1.0.0").await;
+
+    // The file was judged, and the catalog doesn't have it yet.
+    *bench.linked.plugin_version.lock().unwrap() = "v2.0.0";
+    let body = format!(r#"{{"sha256":"{SHA}","command":"other","version":"v2.0.0"}}"#);
+    let (gate, registering) = asked("sys/plugins/catalog/secret/other", body);
+    let meanwhile = async {
+        gate.reached.notified().await;
+        deregister("v9.9.9").await;
+        let seen = copies();
+        gate.open.notify_one();
+        seen
+    };
+    let (_, seen) = tokio::join!(registering, meanwhile);
+    assert!(seen.contains(&"other v2.0.0".to_owned()), "{seen:?}");
+    assert!(copies().contains(&"other v2.0.0".to_owned()), "{:?}", copies());
+
+    // It is started for a mount, and the mount table doesn't have it yet.
+    let body = r#"{"type":"outside"}"#.to_owned();
+    let (gate, mounting) = asked("sys/mounts/out", body);
+    let meanwhile = async {
+        gate.reached.notified().await;
+        deregister("v1.0.0").await;
+        let seen = copies();
+        gate.open.notify_one();
+        seen
+    };
+    let (_, seen) = tokio::join!(mounting, meanwhile);
+    assert!(seen.contains(&"outside v1.0.0".to_owned()), "{seen:?}");
+    deregister("v1.0.0").await;
+    assert!(copies().contains(&"outside v1.0.0".to_owned()), "a mount runs it: {:?}", copies());
+    assert!(bench.linked.kept_copies().is_empty(), "it is the tables that say so now");
+}
+
+/// It is judged when it is registered. What it says later is text of a plug-in like any other.
+#[tokio::test]
+async fn sr_2026_06_the_version_that_a_mounted_plugin_reports_is_shown_printable_and_bounded() {
+    let mut bench = Bench::new().await;
+    register(&bench, "v1.0.0").await;
+    let long = format!("v1.0.0\u{1b}[2J\n\u{202e}{}", "9".repeat(1 << 20));
+    *bench.linked.reported_once_mounted.lock().unwrap() = Some(long.leak());
+    bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+    for _ in 0..2 {
+        let version = running(&bench).await;
+        assert!(version.starts_with("v1.0.0 [2J  999"), "{}", &version[..40]);
+        assert!(version.len() < 8 << 10, "{} bytes", version.len());
+        assert!(!version.contains(['\u{1b}', '\n', '\u{202e}']));
+        let all = bench.read("sys/mounts").await;
+        assert!(all.json("out/").contains(r#""running_plugin_version":"v1.0.0 [2J  999"#));
+        bench.restart().await;
     }
 }
 

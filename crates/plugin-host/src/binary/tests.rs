@@ -21,9 +21,14 @@ fn place() -> Place {
     let (directory, copies) = (root.path().join("plugins"), root.path().join("copies"));
     fs::create_dir(&directory).unwrap();
     set_mode(&directory, 0o755);
-    let entropy = Arc::new(SeededEntropy::new(1));
-    let binaries =
-        Binaries { directory, copies, allow_scripts: false, group_may_write: false, entropy };
+    let binaries = Binaries {
+        directory,
+        copies,
+        allow_scripts: false,
+        group_may_write: false,
+        entropy: Arc::new(SeededEntropy::new(1)),
+        kept: KeptCopies::default(),
+    };
     let place = Place { binaries, root };
     place.put("custom", &program());
     place
@@ -72,6 +77,10 @@ impl Place {
         self.binaries
             .verify(&spec("custom", &program()), Source::AnyCopy)
             .map(|program| content_of(&program))
+    }
+
+    fn remove_all_but(&self, needed: &BTreeSet<String>) {
+        self.binaries.remove_all_but(needed, &self.binaries.kept.begin_removal());
     }
 
     fn copy(&self) -> PathBuf {
@@ -160,6 +169,36 @@ fn cve_2026_105816_and_ghsa_j6wc_jpvg_xfxq_a_copy_is_not_started_by_its_digest_a
     assert!(matches!(place.again(), Err(Error::Folder { .. })));
 }
 
+/// Each comes into the catalog or the mount table after the removal looked there.
+#[test]
+fn a_copy_stays_for_whoever_registers_or_mounts_it_during_a_removal() {
+    let (nothing, name) = (BTreeSet::new(), copy_name(&spec("custom", &program())));
+    // It is in hand all the time.
+    let place = place();
+    let keep = place.binaries.kept.keep(name.clone());
+    place.verify("custom", &program()).unwrap();
+    place.remove_all_but(&nothing);
+    assert!(place.copy().exists());
+    // It was in hand when the removal began, and no more when it comes to the file.
+    let removal = place.binaries.kept.begin_removal();
+    drop(keep);
+    place.binaries.remove_all_but(&nothing, &removal);
+    assert!(place.copy().exists());
+    drop(removal);
+    // It is taken in hand, made and let go during the removal.
+    place.remove_all_but(&nothing);
+    assert!(!place.copy().exists(), "nobody needs it");
+    let removal = place.binaries.kept.begin_removal();
+    let keep = place.binaries.kept.keep(name);
+    place.verify("custom", &program()).unwrap();
+    drop(keep);
+    place.binaries.remove_all_but(&nothing, &removal);
+    assert!(place.copy().exists());
+    drop(removal);
+    place.remove_all_but(&nothing);
+    assert!(!place.copy().exists(), "nothing of the past keeps it");
+}
+
 /// The text may reach every client of a mount.
 #[test]
 fn what_the_system_refuses_is_said_in_our_words() {
@@ -187,11 +226,11 @@ fn cve_2026_105816_copies_that_nothing_needs_go() {
     let other = place.binaries.copies.join("note");
     fs::write(&old, "named by its digest alone").unwrap();
     fs::write(&other, "not a copy").unwrap();
-    place.binaries.remove_all_but(&BTreeSet::from([copy_name(&spec("custom", &program()))]));
+    place.remove_all_but(&BTreeSet::from([copy_name(&spec("custom", &program()))]));
     let mut left = place.copies();
     left.sort();
     assert_eq!(left, [place.copy(), other.clone()]);
-    place.binaries.remove_all_but(&BTreeSet::new());
+    place.remove_all_but(&BTreeSet::new());
     assert_eq!(place.copies(), [other]);
     place.put("custom", &elf::sample(b"of another day"));
     assert!(matches!(place.again(), Err(Error::Checksum { .. })));
