@@ -8,7 +8,7 @@ use std::time::Duration;
 use strongroom_barrier::Batch;
 use strongroom_sdk::engine::EngineError;
 use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
-use strongroom_types::{ErrorKind, Timestamp};
+use strongroom_types::ErrorKind;
 
 use crate::error::{Error, shown};
 use crate::mounts::handle::ShutOut;
@@ -34,37 +34,38 @@ impl Removal<'_> {
         engine.shut_out(why);
         let Some(instance) = engine.instance() else { return Ok(()) };
         let clock = self.open.clock();
-        let late = clock.now().plus(self.open.settings.request_timeout).plus(MARGIN);
+        let late = self.open.settings.request_timeout.saturating_add(MARGIN);
         tokio::select! {
             () = instance.drained() => Ok(()),
-            () = clock.sleep_until(late) => Err(late_requests(why)),
+            () = clock.sleep(late) => Err(late_requests(why)),
         }
     }
 
     /// Lets the engine undo what was made for requests that failed.
     pub(crate) async fn undo_what_has_no_lease(&self) -> Result<(), Error> {
         let clock = self.open.clock();
-        let patience = clock.now().plus(UNDOING);
+        let began = clock.running();
         let mut trouble = None;
         while self.has_something_to_undo().await? {
-            if clock.now() >= patience {
+            let left = UNDOING.saturating_sub(clock.running().saturating_sub(began));
+            if left.is_zero() {
                 return Err(self.still_undoing(trouble.as_ref()));
             }
             // An engine that fails, doesn't answer or can't be started is asked again: its outside
             // system may come back.
-            trouble = self.ask_to_undo(patience).await.err();
+            trouble = self.ask_to_undo(left).await.err();
             clock.sleep(STEP).await;
         }
         Ok(())
     }
 
     /// Gives the engine its periodic call, in which it undoes what it can.
-    async fn ask_to_undo(&self, until: Timestamp) -> Result<(), EngineError> {
+    async fn ask_to_undo(&self, patience: Duration) -> Result<(), EngineError> {
         let Some(engine) = self.engine() else { return Ok(()) };
         let asked = async { engine.enter_to_end().await?.engine.periodic().await };
         tokio::select! {
             outcome = asked => outcome,
-            () = self.open.clock().sleep_until(until) => {
+            () = self.open.clock().sleep(patience) => {
                 Err(EngineError::internal("it did not answer in time"))
             }
         }

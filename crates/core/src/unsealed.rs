@@ -358,8 +358,7 @@ impl Unsealed {
     /// Gives engines their periodic call, and those that could not be started another chance.
     async fn tick(&self) {
         loop {
-            let next = self.clock().now().plus(self.settings.periodic);
-            self.clock().sleep_until(next).await;
+            self.clock().sleep(self.settings.periodic).await;
             let table = self.mounts.table();
             let all: Vec<_> = table.all().cloned().collect();
             let calls = futures_util::stream::iter(all).map(|mounted| async move {
@@ -368,10 +367,9 @@ impl Unsealed {
                 let visit = engine.enter_to_end().await.ok()?;
                 // Else one that hangs would keep the others from their next call, and its mount from
                 // ever being removed.
-                let late = self.clock().now().plus(PERIODIC_LIMIT);
                 let error = tokio::select! {
                     outcome = visit.engine.periodic() => outcome.err()?,
-                    () = self.clock().sleep_until(late) => {
+                    () = self.clock().sleep(PERIODIC_LIMIT) => {
                         EngineError::internal("it did not end in time")
                     }
                 };
@@ -422,8 +420,7 @@ impl Unsealed {
                     tracing::warn!(mount, %error, "a removal that was begun could not be finished");
                 }
             }
-            let next = self.clock().now().plus(self.settings.periodic);
-            self.clock().sleep_until(next).await;
+            self.clock().sleep(self.settings.periodic).await;
         }
     }
 }

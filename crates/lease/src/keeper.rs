@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_barrier::Batch;
+use strongroom_types::clock::deadline;
 use strongroom_types::{Clock, LeaseId, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -151,7 +152,7 @@ impl Keeper {
             let next = next.min(self.0.clock.now().plus(LONGEST_SLEEP));
             self.0.sleeps_until.store(next.as_nanos(), Ordering::SeqCst);
             tokio::select! {
-                () = self.0.clock.sleep_until(next) => {}
+                () = deadline(&*self.0.clock, next) => {}
                 () = self.0.wake.notified() => {}
                 () = stop.cancelled() => break,
             }
@@ -291,8 +292,7 @@ impl Keeper {
             }
             if let Next::Unwritten = next {
                 // It is still due, and trying again at once would call the engine over and over.
-                let pause = keeper.0.clock.now().plus(keeper.0.options.first_pause);
-                keeper.0.clock.sleep_until(pause).await;
+                keeper.0.clock.sleep(keeper.0.options.first_pause).await;
             }
             keeper.lock().remove(&id);
             drop(slot);

@@ -15,7 +15,7 @@ use strongroom_sdk::engine::{
 };
 use strongroom_sdk::wire::{RemoteEngine, SetUp, host_services};
 use strongroom_telemetry::{Stopwatch, names};
-use strongroom_types::clock::within;
+use strongroom_types::clock::{self, within};
 use strongroom_types::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -252,7 +252,7 @@ impl Instance {
                 Ok(State::Up(life)) => Some(life.clone()),
                 _ => return Err(unavailable("it was closed")),
             },
-            () = clock.sleep_until(deadline) => None,
+            () = clock::deadline(&*clock, deadline) => None,
         };
         found.ok_or_else(|| match &*self.state.borrow() {
             State::Down { why } => unavailable(why),
@@ -334,9 +334,9 @@ impl Supervisor {
     async fn keep_alive(mut self, mut life: Arc<Life>) {
         let clock = self.instance.clock();
         loop {
-            let born = clock.now();
+            let born = clock.running();
             life.process.lost().await;
-            self.backoff.lived(clock.now().since(born));
+            self.backoff.lived(clock.running().saturating_sub(born));
             let mut why = "its process ended";
             let number = life.number;
             life.end(false).await;

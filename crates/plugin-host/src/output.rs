@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use strongroom_plugin_protocol::log_line::{Level, LineReader, LogLine, MAX_LINE_BYTES};
 use strongroom_telemetry::names;
+use strongroom_types::Clock;
 use strongroom_types::path::is_printable;
-use strongroom_types::{Clock, Timestamp};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 /// Who speaks, as the log names it.
@@ -126,18 +126,19 @@ const SHORT_BYTES: usize = 256;
 #[derive(Debug)]
 struct Allowance {
     left: u32,
-    filled: Timestamp,
+    /// How long the clock had been running then.
+    filled: Duration,
     dropped: u64,
 }
 
 impl Allowance {
-    fn new(now: Timestamp) -> Self {
+    fn new(now: Duration) -> Self {
         Self { left: BURST, filled: now, dropped: 0 }
     }
 
     /// Whether a line of so many bytes may pass, and how many were dropped before it.
-    fn take(&mut self, now: Timestamp, bytes: usize) -> Option<u64> {
-        let since = now.since(self.filled);
+    fn take(&mut self, now: Duration, bytes: usize) -> Option<u64> {
+        let since = now.saturating_sub(self.filled);
         let earned = since.as_millis() * u128::from(RATE) / 1000;
         if earned > 0 {
             let earned = u32::try_from(earned).unwrap_or(BURST);
@@ -166,7 +167,7 @@ pub async fn read_log(
     clock: Arc<dyn Clock>,
 ) {
     let mut reader = LineReader::new();
-    let mut allowance = Allowance::new(clock.now());
+    let mut allowance = Allowance::new(clock.running());
     let mut line = Vec::new();
     while let Ok(true) = next_line(&mut from, &mut line, MAX_LINE_BYTES).await {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -174,7 +175,7 @@ pub async fn read_log(
         }
         let read = reader.read(&line);
         tail.push(&read);
-        match allowance.take(clock.now(), line.len()) {
+        match allowance.take(clock.running(), line.len()) {
             Some(0) => log(&speaker, &read),
             Some(dropped) => {
                 tracing::warn!(target: "plugin", plugin = speaker.plugin, dropped,
@@ -276,23 +277,24 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_told_of() {
         let clock = ManualClock::default();
-        let mut allowance = Allowance::new(clock.now());
-        let passed = (0..BURST + 10).filter(|_| allowance.take(clock.now(), 80).is_some()).count();
+        let mut allowance = Allowance::new(clock.running());
+        let passed =
+            (0..BURST + 10).filter(|_| allowance.take(clock.running(), 80).is_some()).count();
         assert_eq!(passed, BURST as usize);
         clock.advance(Duration::from_millis(5));
-        assert_eq!(allowance.take(clock.now(), 80), Some(10));
-        assert_eq!(allowance.take(clock.now(), 80), None);
+        assert_eq!(allowance.take(clock.running(), 80), Some(10));
+        assert_eq!(allowance.take(clock.running(), 80), None);
     }
 
     #[test]
     fn long_lines_cost_more() {
         let clock = ManualClock::default();
-        let mut allowance = Allowance::new(clock.now());
+        let mut allowance = Allowance::new(clock.running());
         let long = SHORT_BYTES * 100;
-        let passed = (0..BURST).filter(|_| allowance.take(clock.now(), long).is_some()).count();
+        let passed = (0..BURST).filter(|_| allowance.take(clock.running(), long).is_some()).count();
         assert_eq!(passed, BURST as usize / 101);
         clock.advance(Duration::from_secs(60));
-        assert!(allowance.take(clock.now(), usize::MAX).is_some(), "none is too long for ever");
+        assert!(allowance.take(clock.running(), usize::MAX).is_some(), "none is too long for ever");
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,9 +91,25 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// Resolves once [`Clock::now`] has reached `at`. Dropping the future is always safe.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()>;
 
-    /// Resolves this much later. Dropping the future is always safe.
+    /// Resolves this much later, whatever the clock is set to meanwhile. Dropping the future is always
+    /// safe.
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         self.sleep_until(self.now().plus(time))
+    }
+
+    /// How long this clock has been running. Nobody sets that, so limits are measured by it: only
+    /// the difference of two of these means something.
+    fn running(&self) -> Duration {
+        self.now().since(Timestamp::EPOCH)
+    }
+}
+
+/// Resolves at `at`, or once as much time has passed as there is until then, should the clock be set
+/// back: for waits that must end.
+pub async fn deadline(clock: &dyn Clock, at: Timestamp) {
+    tokio::select! {
+        () = clock.sleep_until(at) => {}
+        () = clock.sleep(at.since(clock.now())) => {}
     }
 }
 
@@ -137,23 +154,69 @@ impl Clock for SystemClock {
             }
         })
     }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that waits on the machine's clock"
+    )]
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        // Tokio measures by a clock that can't be set.
+        Box::pin(tokio::time::sleep(time))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn running(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// A clock that stands still until a test moves it.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone, Debug)]
-pub struct ManualClock(std::sync::Arc<tokio::sync::watch::Sender<Timestamp>>);
+pub struct ManualClock(std::sync::Arc<tokio::sync::watch::Sender<Hands>>);
+
+/// Where a [`ManualClock`] stands.
+#[cfg(any(test, feature = "testing"))]
+#[derive(Clone, Copy, Debug)]
+struct Hands {
+    now: Timestamp,
+    running: Duration,
+}
 
 #[cfg(any(test, feature = "testing"))]
 impl ManualClock {
     /// Starts at the given moment.
     pub fn at(start: Timestamp) -> Self {
-        Self(std::sync::Arc::new(tokio::sync::watch::Sender::new(start)))
+        let hands = Hands { now: start, running: Duration::ZERO };
+        Self(std::sync::Arc::new(tokio::sync::watch::Sender::new(hands)))
     }
 
     /// Moves time forward and wakes whoever waited for it.
     pub fn advance(&self, by: Duration) {
-        self.0.send_modify(|now| *now = now.plus(by));
+        self.0.send_modify(|hands| {
+            hands.now = hands.now.plus(by);
+            hands.running = hands.running.saturating_add(by);
+        });
+    }
+
+    /// Sets the clock, as an administrator does. No time passes.
+    pub fn set(&self, to: Timestamp) {
+        self.0.send_modify(|hands| hands.now = to);
+    }
+
+    /// Waits until it stands so.
+    fn wait(
+        &self,
+        reached: impl Fn(&Hands) -> bool + Send + Sync + 'static,
+    ) -> BoxFuture<'static, ()> {
+        let mut time = self.0.subscribe();
+        Box::pin(async move {
+            // An error means the clock is gone, and with it everyone who could move it.
+            if time.wait_for(reached).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
     }
 }
 
@@ -168,17 +231,20 @@ impl Default for ManualClock {
 #[cfg(any(test, feature = "testing"))]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.0.borrow()
+        self.0.borrow().now
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
-        let mut time = self.0.subscribe();
-        Box::pin(async move {
-            // An error means the clock is gone, and with it everyone who could move it.
-            if time.wait_for(|now| *now >= at).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
+        self.wait(move |hands| hands.now >= at)
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        let until = self.running().saturating_add(time);
+        self.wait(move |hands| hands.running >= until)
+    }
+
+    fn running(&self) -> Duration {
+        self.0.borrow().running
     }
 }
 
@@ -213,6 +279,29 @@ mod tests {
         assert!(futures_poll(&mut sleeper).await.is_none());
         clock.advance(Duration::from_secs(1));
         assert!(futures_poll(&mut sleeper).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn limits_hold_when_the_clock_is_set_back() {
+        let (clock, second) = (ManualClock::default(), Duration::from_secs(1));
+        let begun = clock.running();
+        let mut sleep = clock.sleep(second);
+        let mut limited = Box::pin(within(&clock, second, std::future::pending::<()>()));
+        let mut until = Box::pin(deadline(&clock, clock.now().plus(second)));
+        assert!(futures_poll(&mut sleep).await.is_none());
+        assert!(futures_poll(&mut limited).await.is_none());
+        assert!(futures_poll(&mut until).await.is_none());
+        clock.set(clock.now().minus(Duration::from_secs(3600)));
+        assert_eq!(clock.running(), begun);
+        clock.advance(second);
+        assert!(futures_poll(&mut sleep).await.is_some());
+        assert_eq!(futures_poll(&mut limited).await, Some(None));
+        assert!(futures_poll(&mut until).await.is_some());
+        // One that is set forward has reached the moment.
+        let mut until = Box::pin(deadline(&clock, clock.now().plus(second)));
+        assert!(futures_poll(&mut until).await.is_none());
+        clock.set(clock.now().plus(second));
+        assert!(futures_poll(&mut until).await.is_some());
     }
 
     /// Polls once.

@@ -182,7 +182,7 @@ impl Unsealed {
         };
         let revoked = tokio::select! {
             revoked = self.ending.revoke_credential(given_back) => revoked,
-            () = self.clock().sleep_until(now.plus(ENGINE_CALL)) => {
+            () = self.clock().sleep(ENGINE_CALL) => {
                 Err(RevokeError::Later("the engine did not answer in time".to_owned()))
             }
         };

@@ -83,7 +83,7 @@ impl Unsealed {
         let visit = engine.enter().await?;
         let answer = tokio::select! {
             answer = visit.engine.handle(request) => answer?,
-            () = self.clock().sleep_until(now.plus(ENGINE_CALL)) => {
+            () = self.clock().sleep(ENGINE_CALL) => {
                 return Err(Error::internal("the engine did not answer in time"));
             }
         };

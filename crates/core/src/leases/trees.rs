@@ -15,7 +15,7 @@ use strongroom_barrier::Batch;
 use strongroom_lease::{Keeper, LeaseStore};
 use strongroom_telemetry::names;
 use strongroom_token::{Mark, TokenKey, TokenStore};
-use strongroom_types::{Clock, LeaseId, Timestamp};
+use strongroom_types::{Clock, LeaseId};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -215,7 +215,7 @@ impl Trees {
 
     /// One walk. The stack holds at most a page of children for each level, whatever the tree.
     async fn walk(&self, root: &TokenKey) -> Result<(), strongroom_lease::Error> {
-        let patience = self.0.clock.now().plus(PATIENCE);
+        let patience = self.0.clock.running().saturating_add(PATIENCE);
         let mut stack = vec![(root.clone(), false)];
         while let Some((key, visited)) = stack.last().cloned() {
             if !visited {
@@ -242,12 +242,13 @@ impl Trees {
         Ok(())
     }
 
-    /// Orders the leases of a token to end and tries each once, as long as there is patience. What
+    /// Orders the leases of a token to end and tries each once, until the server's clock has been
+    /// running for `patience`. What
     /// fails or isn't tried is the keeper's: an engine that hangs must not hold up other trees.
     async fn end_leases(
         &self,
         key: &TokenKey,
-        patience: Timestamp,
+        patience: Duration,
     ) -> Result<(), strongroom_lease::Error> {
         let mut after: Option<LeaseId> = None;
         loop {
@@ -257,10 +258,11 @@ impl Trees {
             }
             after = ids.last().cloned();
             self.0.keeper.order_all(&ids).await?;
-            if self.0.clock.now() < patience {
+            let left = patience.saturating_sub(self.0.clock.running());
+            if !left.is_zero() {
                 tokio::select! {
                     tried = self.try_each(ids) => tried?,
-                    () = self.0.clock.sleep_until(patience) => {}
+                    () = self.0.clock.sleep(left) => {}
                 }
             }
         }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use strongroom_sdk::engine::{Engine, EngineError};
-use strongroom_types::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::storage::InstanceStorage;
@@ -53,7 +52,7 @@ pub enum ShutOut {
 struct Starting {
     under_way: bool,
     failures: u32,
-    not_before: Option<Timestamp>,
+    not_before: Option<Duration>,
 }
 
 /// The one attempt to start an engine. Dropping it ends the attempt.
@@ -236,8 +235,8 @@ impl EngineHandle {
     }
 
     /// Begins to start an engine where none is. None while another attempt is under way or, after
-    /// failures, too soon.
-    pub fn attempt(&self, now: Timestamp) -> Option<Attempt> {
+    /// failures, too soon. `now` is how long the server's clock has been running.
+    pub fn attempt(&self, now: Duration) -> Option<Attempt> {
         let mut starting = self.starting();
         let due = starting.not_before.is_none_or(|at| at <= now);
         if starting.under_way || !due || self.instance().is_some() {
@@ -248,7 +247,7 @@ impl EngineHandle {
     }
 
     /// [`EngineHandle::attempt`] whatever failed before: an operator asks for it.
-    pub fn attempt_now(&self, now: Timestamp) -> Option<Attempt> {
+    pub fn attempt_now(&self, now: Duration) -> Option<Attempt> {
         self.starting().not_before = None;
         self.attempt(now)
     }
@@ -287,12 +286,12 @@ impl EngineHandle {
 
 impl Attempt {
     /// It failed: the next one may begin after a pause that doubles each time.
-    pub fn failed(self, why: String, now: Timestamp) {
+    pub fn failed(self, why: String, now: Duration) {
         {
             let mut starting = self.0.starting();
             let pause = Duration::from_secs(1_u64 << starting.failures.min(6)).min(LONGEST_PAUSE);
             starting.failures = starting.failures.saturating_add(1);
-            starting.not_before = Some(now.plus(pause));
+            starting.not_before = Some(now.saturating_add(pause));
         }
         self.0.explain(why);
     }

@@ -84,7 +84,7 @@ impl Mounts {
             return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
         };
         // Nobody else starts it meanwhile.
-        let now = self.opener.barrier.clock().now();
+        let now = self.opener.barrier.clock().running();
         let _attempt = match handle.instance() {
             Some(_) => None,
             None => Some(handle.attempt_now(now).ok_or_else(|| {

@@ -52,7 +52,7 @@ impl Mounts {
     /// gives stops nothing.
     fn begin_starts(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let table = self.table();
-        let now = self.opener.barrier.clock().now();
+        let now = self.opener.barrier.clock().running();
         let starts = table.all().filter_map(|mounted| {
             let attempt = mounted.engine()?.attempt(now)?;
             let (mounts, entry) = (self.clone(), mounted.entry.clone());
@@ -80,7 +80,7 @@ impl Mounts {
             }
             Err(error) => {
                 tracing::error!(mount = route, %error, "the engine of a mount could not be started");
-                attempt.failed(error.to_string(), self.opener.barrier.clock().now());
+                attempt.failed(error.to_string(), self.opener.barrier.clock().running());
             }
         }
     }

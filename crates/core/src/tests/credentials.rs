@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use strongroom_sdk::intent::INTENT_FOLDER;
-use strongroom_types::ErrorKind;
+use strongroom_types::{Clock, ErrorKind};
 
 use super::Bench;
 use super::door::Periodic;
@@ -320,6 +322,30 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
         }
         assert!(!bench.read("sys/mounts").await.data.contains("door/"), "{told_why}");
     }
+}
+
+/// Limits are measured by what nobody sets.
+#[tokio::test]
+async fn a_clock_that_is_set_back_lets_nobody_wait_longer() {
+    let bench = Bench::new().await;
+    bench.write("sys/mounts/door", r#"{"type":"door-engine"}"#).await;
+    leave_an_intent(&bench, "door").await;
+    bench.door().periodic(Periodic::Hangs);
+    let disable = bench.send(Verb::Delete, "sys/mounts/door", &bench.root, "");
+    let time = async {
+        bench.settle().await;
+        bench.clock.set(bench.clock.now().minus(Duration::from_secs(86_400)));
+        for _ in 0..40 {
+            bench.settle().await;
+            bench.pass(1).await;
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = disable => outcome,
+        () = time => panic!("it waits for the day to come again"),
+    };
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 /// What a request that failed leaves in an engine's storage.
