@@ -57,6 +57,10 @@ pub trait Credential: Sized + Send + Sync + 'static {
 
     /// How many calls to the outside system one of `issue`, `renew` and `revoke` makes, one after the
     /// other, at most.
+    ///
+    /// Say it whenever it is more than one. Left at one, an `issue` of three calls has the time of one
+    /// for all of them: under an outside system that is slow, and well within its limit, it is given up
+    /// and undone. The error of the request and a warning in the log then name both numbers.
     const CALLS: u32 = 1;
 
     /// How long the outside system may take for one call. Give the client of the outside system the

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
+use strongroom_types::{Fields, RawObject, Timestamp, Ttl, clock};
 
 use crate::action::Answer;
 use crate::credential::{
@@ -86,7 +86,9 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
             lasts_until: now.plus(max.as_duration()),
             context,
         };
-        match deadline::<C, _>(context, intent.deadline(), "issue", self.0.issue(&order)).await {
+        match deadline::<C, _>(context, &config, intent.deadline(), "issue", self.0.issue(&order))
+            .await
+        {
             Ok(issued) => {
                 // The lease is counted from now, the outside system's end from before.
                 let ends = left(issued.ends_within, context.now().since(now));
@@ -131,8 +133,14 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         }
         let order = Extension { config: &*config, role: &*role, lasts_until, context };
         let until = context.now().plus(patience::<C>(&config));
-        deadline::<C, _>(context, until, "renew", C::Renewal::renew(&self.0, &order, &receipt))
-            .await?;
+        deadline::<C, _>(
+            context,
+            &config,
+            until,
+            "renew",
+            C::Renewal::renew(&self.0, &order, &receipt),
+        )
+        .await?;
         Ok(Response::Leased(Leased {
             data: Data::new(RawObject::empty()),
             internal: lease.internal.clone(),
@@ -149,7 +157,8 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let config = C::Config::load(context, "").await?;
         let outside = Outside { config: &*config, context };
         let until = context.now().plus(patience::<C>(&config));
-        deadline::<C, _>(context, until, "revoke", self.0.revoke(&outside, &receipt)).await?;
+        deadline::<C, _>(context, &config, until, "revoke", self.0.revoke(&outside, &receipt))
+            .await?;
         Ok(())
     }
 
@@ -158,7 +167,7 @@ impl<C: Credential> LeasedPath for LeasedKind<C> {
         let outside = Outside { config: &*config, context };
         let name = &due.intent.data.name;
         let until = context.now().plus(patience::<C>(&config).saturating_mul(UNDOING));
-        deadline::<C, _>(context, until, "undo", self.0.undo(&outside, name)).await?;
+        deadline::<C, _>(context, &config, until, "undo", self.0.undo(&outside, name)).await?;
         Ok(())
     }
 }
@@ -263,19 +272,32 @@ fn written(answer: &impl Answer) -> RawObject {
     out.finish()
 }
 
-/// Runs a call to an outside system until a moment of the instance's clock. Past it, it isn't begun:
-/// when storing an intent took too long, the intent may be claimed already.
+/// Runs a call to an outside system until a moment of the instance's clock, and no longer than there
+/// is until then, should the clock be set back. Past it, it isn't begun: when storing an intent took
+/// too long, the intent may be claimed already.
 async fn deadline<C: Credential, T>(
     context: &Context,
+    config: &C::Config,
     until: Timestamp,
-    what: &str,
+    what: &'static str,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     tokio::select! {
         biased;
-        () = context.clock().sleep_until(until) => {
-            let (call, reason) = (format!("{what} {}", C::KIND), "timed out");
-            Err(Error::unanswered(C::SYSTEM, call, reason))
+        () = clock::deadline(&**context.clock(), until) => {
+            let (kind, calls, limit) = (C::KIND, C::CALLS.max(1), C::timeout(config).as_secs_f64());
+            tracing::warn!(
+                kind,
+                calls,
+                limit,
+                "a credential was given up: {what} makes more or longer calls outside than \
+                 Credential::CALLS and Credential::timeout say, or the outside system hangs"
+            );
+            let reason = match calls {
+                1 => format!("timed out: 1 call of {limit} s is allowed for"),
+                _ => format!("timed out: {calls} calls of {limit} s each are allowed for"),
+            };
+            Err(Error::unanswered(C::SYSTEM, format!("{what} {kind}"), reason))
         }
         outcome = call => outcome,
     }

@@ -451,7 +451,10 @@ async fn nothing_is_asked_for_once_the_intents_own_deadline_has_passed() {
         ready(&host).await;
         host.slow_writes(secs(11));
         let error = host.read("creds/dev").await.unwrap_err();
-        assert_eq!(error.message, "outside system: issue key got no answer: timed out");
+        assert!(
+            error.message.starts_with("outside system: issue key got no answer: timed out"),
+            "{error}"
+        );
         assert_eq!((outside.issued(), host.intents().len()), (0, 1));
     })
     .await;
@@ -470,7 +473,10 @@ async fn an_answer_after_its_intent_was_claimed_gets_no_lease() {
         // The time-out of the call ends it; what it made is found later.
         host.advance(secs(10)).await;
         let error = issuing.await.unwrap_err();
-        assert_eq!(error.message, "outside system: issue key got no answer: timed out");
+        assert!(
+            error.message.starts_with("outside system: issue key got no answer: timed out"),
+            "{error}"
+        );
         assert!(host.leases().is_empty());
         outside.set(Mood::Well);
         host.tick().await.unwrap();

@@ -113,12 +113,39 @@ async fn the_time_out_is_that_of_one_call() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_lets_nobody_wait_longer() {
+    everywhere(async |host, user| {
+        host.write("config", json!({ "secs": 3600 })).await.unwrap();
+        let (day, given_up) = (Duration::from_secs(86_400), AtomicUsize::new(0));
+        let asked = async {
+            let got = host.read("creds").await;
+            given_up.store(1, Ordering::SeqCst);
+            got
+        };
+        let time = async {
+            let begun = || async { user.issuing.load(Ordering::SeqCst) == 1 };
+            host.until("the call is under way", begun).await;
+            host.clock().set(host.now().minus(day));
+            host.advance(Duration::from_secs(50)).await;
+            let done = || async { given_up.load(Ordering::SeqCst) == 1 };
+            host.until("it is given up before the day has come again", done).await;
+        };
+        let (got, ()) = tokio::join!(asked, time);
+        assert!(got.unwrap_err().message.contains("timed out"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_was_given_up_is_undone_once_its_last_call_must_be_over() {
     everywhere(async |host, user| {
         host.write("config", json!({ "secs": 3600 })).await.unwrap();
         let (got, ()) = tokio::join!(host.read("creds"), pass(&host, &user.issuing, 1, 50));
         let error = got.unwrap_err();
-        assert_eq!(error.message, "outside system: issue user got no answer: timed out");
+        assert_eq!(
+            error.message,
+            "outside system: issue user got no answer: timed out: 5 calls of 10 s each are allowed for"
+        );
         assert_eq!(host.intents().len(), 1);
         host.write("config", json!({ "secs": 9 })).await.unwrap();
         host.advance(Duration::from_secs(9)).await;

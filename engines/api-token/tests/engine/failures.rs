@@ -137,7 +137,11 @@ async fn a_service_that_is_slow_is_given_up_and_looked_at_again() {
             host.advance(secs(10)).await;
         };
         let (got, ()) = tokio::join!(issuing, time);
-        assert_eq!(got.unwrap_err().message, "token service: issue token got no answer: timed out");
+        let message = got.unwrap_err().message;
+        assert!(
+            message.starts_with("token service: issue token got no answer: timed out"),
+            "{message}"
+        );
         assert!(host.leases().is_empty());
         assert_eq!(host.intents().len(), 1);
     })
