@@ -220,6 +220,13 @@ mod tests {
         config(&Environment::of(variables), http)
     }
 
+    /// Starts of plug-ins are given up in time for clients that wait so long.
+    #[test]
+    fn the_configuration_knows_how_long_clients_wait() {
+        let known = strongroom_config::plugin::CLIENT_TIMEOUT.as_duration();
+        assert_eq!(known, DEFAULT_TIMEOUT);
+    }
+
     #[test]
     fn flags_come_before_the_environment() {
         let variables =

@@ -240,7 +240,7 @@ impl MergedConfig {
             section.duration("default_max_request_duration", &mut duration)?;
             self.default_max_request_duration = Some(duration);
         }
-        config.plugin.merge(&section)?;
+        config.plugin.merge(&section, &mut config.warnings)?;
         section.address("api_addr", &mut config.api_addr)?;
         section.text("cluster_name", &mut config.cluster_name)?;
         section.duration("default_lease_ttl", &mut config.default_lease_ttl)?;

@@ -37,17 +37,36 @@ pub struct PluginConfig {
     pub allow_scripts: bool,
 }
 
+/// How long clients wait for an answer when nobody says otherwise. Ours do so exactly (a test of the
+/// command line compares them), and so do those of Vault and OpenBao.
+pub const CLIENT_TIMEOUT: Ttl = Ttl::from_secs(60);
+/// What the start of a plug-in may take beside the time for its handshake.
+pub const REST_OF_START: Ttl = Ttl::from_secs(10);
 /// Whoever starts a plug-in has a place among the few that are started at once.
 const LONGEST_START: Ttl = Ttl::from_secs(600);
 
 impl PluginConfig {
-    pub(crate) fn merge(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
+    pub(crate) fn merge(
+        &mut self,
+        section: &Section<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), ConfigError> {
         section.path("plugin_directory", &mut self.directory)?;
         section.path("plugin_tmpdir", &mut self.tmpdir)?;
         section.path("plugin_trust", &mut self.trust)?;
         section.duration("plugin_start_timeout", &mut self.start_timeout)?;
         if self.start_timeout > LONGEST_START {
             return Err(section.wrong("plugin_start_timeout", "must not be above 10m"));
+        }
+        if let Some(place) = section.place_if_set("plugin_start_timeout")
+            && self.start_timeout.as_secs() + REST_OF_START.as_secs() >= CLIENT_TIMEOUT.as_secs()
+        {
+            let (rest, longest) = (REST_OF_START.as_secs(), CLIENT_TIMEOUT.as_secs());
+            warnings.push(format!(
+                "plugin_start_timeout at {place} and the {rest} s that a start may take beyond it are \
+                 not below the {longest} s that clients wait by default: whoever registers or mounts \
+                 a plug-in that doesn't start is not told why"
+            ));
         }
         section.flag("plugin_inherit_env", &mut self.inherit_env)?;
         section.flag("plugin_allow_scripts", &mut self.allow_scripts)
@@ -81,6 +100,14 @@ mod tests {
             error.contains("t.hcl:3:1: plugin_start_timeout: must not be above 10m"),
             "{error}"
         );
+        for (text, is_warned) in [("49s", false), ("50s", true), ("1m", true), ("10m", true)] {
+            let config = read(&format!("plugin_start_timeout = \"{text}\"")).unwrap();
+            let at = "plugin_start_timeout at t.hcl:3:1 and the 10 s";
+            let warned = config.warnings.iter().any(|warning| {
+                warning.starts_with(at) && warning.contains("60 s that clients wait by default")
+            });
+            assert_eq!(warned, is_warned, "{text}: {:?}", config.warnings);
+        }
         let relative = read("plugin_trust = \"trust.hcl\"").unwrap().plugin.trust.unwrap();
         assert_eq!(relative, std::env::current_dir().unwrap().join("trust.hcl"));
     }

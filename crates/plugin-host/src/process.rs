@@ -87,7 +87,7 @@ pub struct Process {
 /// Files read through at once.
 pub const READING: usize = 8;
 /// What a start may take beyond the limit of its handshake.
-const MARGIN: Duration = Duration::from_secs(10);
+pub const MARGIN: Duration = Duration::from_secs(10);
 /// How long the first questions may take.
 const QUESTION: Duration = Duration::from_secs(10);
 /// A longer one leaves no room for the names of the folder and of the socket in it: the system takes

@@ -183,6 +183,8 @@ fn with_text(error: &Error, text: String) -> PluginError {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_plugin_host::process::MARGIN;
+
     use super::*;
 
     /// An entry of the catalog may have come with a restored store.
@@ -201,6 +203,15 @@ mod tests {
         let refused = engines.probe(&restored).await.unwrap_err().to_string();
         assert!(refused.contains("plugin directory is not configured"), "{refused}");
         assert!(engines.host().is_err(), "opening an instance asks for the same");
+    }
+
+    /// Else whoever mounts it is not told why it doesn't start.
+    #[test]
+    fn a_start_is_given_up_before_clients_are_gone() {
+        use strongroom_config::plugin::{CLIENT_TIMEOUT, REST_OF_START};
+        let longest = CLIENT_TIMEOUT.as_duration();
+        assert!(START_LIMIT + MARGIN < longest, "{START_LIMIT:?} of {longest:?}");
+        assert_eq!(MARGIN, REST_OF_START.as_duration());
     }
 
     #[test]
