@@ -379,6 +379,38 @@ mod tests {
         assert_eq!(answered("text/html", &named), ["Attachment; filename=\"a.html\""]);
     }
 
+    /// An engine may set headers beside data, its type among them.
+    #[test]
+    fn vault_2_2_2_enveloped_answers_never_render_either() {
+        let answered = |own: &[(&str, &[&str])]| {
+            let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+            let headers = own.iter().map(|(name, all)| ((*name).to_owned(), values(all)));
+            let envelope = Envelope { headers: headers.collect(), ..Envelope::default() };
+            let response = write(Answer::Envelope(Box::new(envelope)));
+            let all = |name| {
+                let all = response.headers().get_all(name).iter();
+                all.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            let policy = all(header::CONTENT_SECURITY_POLICY);
+            assert!(policy.len() == 1 && policy[0].contains("sandbox"), "{own:?}: {policy:?}");
+            assert_eq!(all(header::X_CONTENT_TYPE_OPTIONS), ["nosniff"], "{own:?}");
+            all(header::CONTENT_DISPOSITION)
+        };
+        assert!(answered(&[("x-own", &["1"])]).is_empty(), "it is JSON");
+        let weak: [(&str, &[&str]); 2] = [
+            ("X-Content-Type-Options", &["none"]),
+            ("Content-Security-Policy", &["default-src *", "sandbox allow-scripts"]),
+        ];
+        assert!(answered(&weak).is_empty());
+        assert_eq!(answered(&[("Content-Type", &["text/html"])]), ["attachment"]);
+        let inline: [(&str, &[&str]); 2] =
+            [("Content-Type", &["image/svg+xml"]), ("Content-Disposition", &["inline"])];
+        assert_eq!(answered(&inline), ["attachment"]);
+        // Without headers of an engine's there is nothing to keep from.
+        let plain = write(Answer::Envelope(Box::default()));
+        assert!(plain.headers().get(header::CONTENT_SECURITY_POLICY).is_none());
+    }
+
     #[test]
     fn errors_are_a_list_and_nothing_is_stored() {
         let response = errors(StatusCode::FORBIDDEN, &["permission denied".into()], None);

@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -65,34 +66,58 @@ async fn as_an_ordinary_user() {
     let launched = || binaries.verify(&spec, Source::AnyCopy).unwrap().file;
     // The control: what is run from a readable file is open to its neighbours.
     let open = victim(File::open("/bin/sh").unwrap().into()).await;
-    assert_eq!(attack(launched(), open.0.id()).await, "read\nread\n");
+    assert_eq!(attack(launched(), open.0.id()).await, "read\n".repeat(ATTEMPTS));
+    assert_eq!(taken_by_its_parent(open.0.id()), [true, true]);
     let closed = victim(launched()).await;
-    assert_eq!(attack(launched(), closed.0.id()).await, "refused\nrefused\n");
+    assert_eq!(attack(launched(), closed.0.id()).await, "refused\n".repeat(ATTEMPTS));
+    assert_eq!(taken_by_its_parent(closed.0.id()), [false, false]);
     // A hostile neighbour may change what has a name, and nothing of that is run.
     for entry in fs::read_dir(&binaries.copies).unwrap() {
         set_mode(&entry.unwrap().path(), 0o755);
     }
     let closed = victim(launched()).await;
-    assert_eq!(attack(launched(), closed.0.id()).await, "refused\nrefused\n");
+    assert_eq!(attack(launched(), closed.0.id()).await, "refused\n".repeat(ATTEMPTS));
+    assert_eq!(taken_by_its_parent(closed.0.id()), [false, false]);
+}
+
+/// Whether the memory of a process can be opened, and one of its descriptors, which may be a socket,
+/// be had. Asked by its parent, to which the kernel allows more than to a neighbour.
+fn taken_by_its_parent(pid: u32) -> [bool; 2] {
+    let memory = File::open(format!("/proc/{pid}/mem"));
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let socket = pidfd_getfd(process, 1, PidfdGetfdFlags::empty());
+    [memory.is_ok(), socket.is_ok()]
 }
 
 async fn victim(file: OwnedFd) -> (Running, Pipes) {
-    let (running, mut pipes) = run(file, "echo up; sleep 1000 & wait").await;
+    // A file of its own, which has no name any more.
+    let script =
+        "f=$(mktemp); exec 3<>\"$f\"; rm \"$f\"; echo hunter2 >&3; echo up; sleep 1000 & wait";
+    let (running, mut pipes) = run(file, script).await;
     let mut line = String::new();
     BufReader::new(&mut pipes.stdout).read_line(&mut line).await.unwrap();
     assert_eq!(line, "up\n");
     (running, pipes)
 }
 
-/// What comes of reading the environment and the descriptors of another process.
+/// How much [`attack`] tries.
+const ATTEMPTS: usize = 6;
+
+/// What comes of reading the environment, the descriptors, the files, the folders and the map of the
+/// memory of another process.
 async fn attack(file: OwnedFd, pid: u32) -> String {
     let attempt = |command: &str| {
         format!("if {command} >/dev/null 2>&1; then echo read; else echo refused; fi")
     };
     let script = format!(
-        "{}\n{}",
+        "{}\n{}\n{}\n{}\n{}\n{}",
         attempt(&format!("cat /proc/{pid}/environ")),
-        attempt(&format!("readlink /proc/{pid}/fd/1"))
+        attempt(&format!("readlink /proc/{pid}/fd/1")),
+        attempt(&format!("cat /proc/{pid}/fd/3")),
+        attempt(&format!("ls /proc/{pid}/cwd/")),
+        attempt(&format!("ls /proc/{pid}/root/")),
+        attempt(&format!("cat /proc/{pid}/maps")),
     );
     let (mut running, mut pipes) = run(file, &script).await;
     let mut said = String::new();

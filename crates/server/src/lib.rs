@@ -13,6 +13,8 @@
 pub mod dev;
 pub mod dev_tls;
 pub mod plugins;
+#[cfg(test)]
+mod restored_catalog_tests;
 mod socket;
 mod store;
 mod tls;

@@ -1,5 +1,7 @@
 //! The contract, on the engines of these tests, and on engines that don't keep to it.
 
+use std::process::Command;
+
 use super::outside::Outside;
 use strongroom_sdk::engine::FoldedPaths;
 use strongroom_sdk::testing::{Harness, Way};
@@ -16,6 +18,42 @@ async fn an_engine_with_credentials_keeps_to_the_contract() {
         ("roles/dev", r#"{"ttl":"1h"}"#),
     ];
     contract::check(Outside::default().blueprint(), &samples).await;
+}
+
+/// Standard output and standard error of one of the tests below, in a process of its own.
+fn printed_by(test: &str) -> (String, String) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("contract::{test}"), "--ignored", "--nocapture"]);
+    child.env_remove("RUST_BACKTRACE");
+    let output = child.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_check_that_passes_prints_nothing_and_one_that_fails_says_why() {
+    let (out, err) = printed_by("a_check_that_passes");
+    assert!(out.contains("begins\nends\n") && out.contains("1 passed"), "{out}{err}");
+    assert_eq!(err, "");
+    let (out, err) = printed_by("a_check_that_fails");
+    assert!(out.contains("begins\n") && out.contains("1 failed"), "{out}{err}");
+    assert!(err.contains("the engine has no help: see Blueprint::help"), "{err}");
+}
+
+#[tokio::test]
+#[ignore = "another test runs it and looks at what it prints"]
+async fn a_check_that_passes() {
+    println!("begins");
+    contract::check(notes(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
+    println!("ends");
+}
+
+#[tokio::test]
+#[ignore = "another test runs it and looks at what it prints"]
+async fn a_check_that_fails() {
+    println!("begins");
+    let engine = Blueprint::new("notes", "1.0.0").free_form("{path..}", "A note.", FreeForm::new());
+    contract::check(engine, &[("a/b", r#"{"text":"hello"}"#)]).await;
 }
 
 /// Greets whom?

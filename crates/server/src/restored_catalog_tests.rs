@@ -1,0 +1,196 @@
+//! Whoever can write a store, or have one restored, chooses what stands in the catalog and in the
+//! mount table. What the server judges at a registration it judges at each launch.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom_barrier::{Barrier, Batch, SealConfig, Unsealing};
+use strongroom_config::Config;
+use strongroom_core::mounts::entry::MountEntry;
+use strongroom_core::plugins::{PluginSpec, PluginType, Running};
+use strongroom_core::{Core, Error, Headers, Parts, Request, RequestHead, Settings, Verb};
+use strongroom_crypto::SystemEntropy;
+use strongroom_crypto::digest::sha256;
+use strongroom_storage::memory::Memory;
+use strongroom_telemetry::Exporter;
+use strongroom_types::clock::SystemClock;
+use strongroom_types::fields::JsonLimits;
+use strongroom_types::{Fields, Secret};
+
+use crate::Options;
+use crate::plugins::Engines;
+
+/// What is stored of a registration.
+#[derive(serde::Serialize)]
+struct Record<'a> {
+    v: u8,
+    #[serde(flatten)]
+    spec: &'a PluginSpec,
+}
+
+struct Scene {
+    root: tempfile::TempDir,
+    physical: Arc<Memory>,
+    share: Secret<Vec<u8>>,
+    token: Secret<String>,
+}
+
+impl Scene {
+    /// A server with a mount, and a program beside its plug-in folder that leaves a mark.
+    async fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["bin", "etc/plugins", "tmp"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        set_mode(root.path(), 0o755);
+        for name in ["bin/x", "etc/plugins/fit"] {
+            fs::copy("/bin/touch", root.path().join(name)).unwrap();
+            set_mode(&root.path().join(name), 0o755);
+        }
+        set_mode(&root.path().join("etc/plugins"), 0o755);
+        let physical = Arc::new(Memory::new());
+        let core = Self::core_of(root.path(), &physical);
+        let mut made = core.initialise(SealConfig::new(1, 1).unwrap(), None).await.unwrap();
+        let (share, token) = (made.shares.pop().unwrap(), made.root_token);
+        let scene = Self { root, physical, share, token };
+        core.unseal(scene.share()).await.unwrap();
+        scene.write(&core, "sys/mounts/stored", r#"{"type":"kv"}"#).await.unwrap();
+        core.seal().await.unwrap();
+        scene
+    }
+
+    fn core_of(root: &Path, physical: &Arc<Memory>) -> Core {
+        let text = format!(
+            "storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n\
+             plugin_directory = {:?}\nplugin_tmpdir = {:?}",
+            root.join("etc/plugins"),
+            root.join("tmp"),
+        );
+        let options = Options {
+            config: Config::parse(&text, "t.hcl").unwrap(),
+            version: "2.0.0".to_owned(),
+            build_date: String::new(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            exporter: Exporter::detached(),
+        };
+        let parts = Parts {
+            physical: physical.clone(),
+            plugins: Arc::new(Engines::new(&options).unwrap()),
+            clock: options.clock,
+            entropy: options.entropy,
+            exporter: options.exporter,
+        };
+        Core::new(parts, Settings::default())
+    }
+
+    fn share(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.share.expose_secret().clone())
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.root.path().join("mark")
+    }
+
+    /// What would leave the mark, were it run.
+    fn spec(&self, command: &str) -> PluginSpec {
+        let file = fs::read(self.root.path().join("etc/plugins").join(command)).unwrap();
+        let digest = sha256(&file);
+        PluginSpec {
+            name: "restored".to_owned(),
+            kind: PluginType::Secret,
+            version: String::new(),
+            command: command.to_owned(),
+            args: vec![self.mark().to_str().unwrap().to_owned()],
+            env: Vec::new(),
+            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+
+    /// Writes it into the catalog and as what the mount runs, and starts a server from that. Gives
+    /// what it says of the mount, and of another that is made of the catalog's entry.
+    async fn restored(&self, spec: &PluginSpec) -> [String; 2] {
+        let options = strongroom_barrier::Options {
+            physical: self.physical.clone(),
+            entropy: Arc::new(SystemEntropy),
+            clock: Arc::new(SystemClock),
+            cache_bytes: 1 << 20,
+        };
+        let mut unsealing = Unsealing::new(SealConfig::new(1, 1).unwrap());
+        let shares = unsealing.add(self.share(), &SystemEntropy).unwrap();
+        let barrier: Barrier = shares.open(options).await.unwrap().unwrap_or_else(|_| panic!());
+        let (catalog, mounts) =
+            (barrier.view("core/plugin-catalog/"), barrier.view("core/mounts/"));
+        let mut batch = Batch::new();
+        catalog.put_json(&mut batch, "secret/restored/-", &Record { v: 1, spec });
+        for key in mounts.keys("", None, 100).await.unwrap() {
+            let mut entry: MountEntry = mounts.get_json(&key).await.unwrap().unwrap();
+            if entry.path == "stored/" {
+                entry.mount_type = "restored".to_owned();
+                entry.running =
+                    Some(Running { version: String::new(), plugin: Some(spec.clone()) });
+                mounts.put_json(&mut batch, &key, &entry);
+            }
+        }
+        barrier.commit(batch).await.unwrap();
+        drop(barrier);
+        let core = Self::core_of(self.root.path(), &self.physical);
+        core.unseal(self.share()).await.unwrap();
+        let stored = self.write(&core, "stored/a", "{}").await.unwrap_err().to_string();
+        let mounted = self.write(&core, "sys/mounts/new", r#"{"type":"restored"}"#).await;
+        core.seal().await.unwrap();
+        [stored, mounted.unwrap_err().to_string()]
+    }
+
+    async fn write(&self, core: &Core, path: &str, body: &str) -> Result<(), Error> {
+        let token = Secret::from_text(self.token.expose_secret());
+        let permit =
+            core.admit(RequestHead { path, token: Some(&token), connection: None }).await?;
+        let request = Request {
+            verb: Verb::Write,
+            path: path.to_owned(),
+            fields: Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap(),
+            token: Some(token),
+            headers: Headers::default(),
+            connection: None,
+        };
+        core.handle(permit, request).await.map(drop)
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn cve_2026_105816_what_a_restored_store_names_is_judged_before_it_is_run() {
+    let scene = Scene::new().await;
+    let fit = scene.spec("fit");
+    let variable = |text: &str| PluginSpec { env: vec![text.to_owned()], ..fit.clone() };
+    for (hostile, said) in [
+        (scene.spec("../../bin/x"), "it must be the name of a file in the plug-in folder"),
+        (scene.spec("../plugins/fit"), "it must be the name of a file in the plug-in folder"),
+        (variable("LD_PRELOAD=/tmp/x.so"), "LD_PRELOAD"),
+        (variable("BASH_ENV=/tmp/x"), "BASH_ENV"),
+        (
+            PluginSpec {
+                args: vec![scene.mark().to_str().unwrap().to_owned(), "a\0b".to_owned()],
+                ..fit.clone()
+            },
+            "contains a NUL character",
+        ),
+        (PluginSpec { sha256: "00".repeat(32), ..fit.clone() }, "checksums did not match"),
+    ] {
+        for told in scene.restored(&hostile).await {
+            assert!(told.contains(said), "{hostile:?}: {told}");
+        }
+        assert!(!scene.mark().exists(), "{hostile:?} was run");
+    }
+    // The control: what is fit is run, and is no plug-in.
+    for told in scene.restored(&fit).await {
+        assert!(told.contains("before it was ready"), "{told}");
+    }
+    assert!(scene.mark().exists(), "nothing can leave the mark");
+}
