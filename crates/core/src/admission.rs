@@ -15,9 +15,10 @@
 //! Unauthenticated requests are counted by the first part of their path and not by their mount:
 //! else whoever fills the limit of a path could tell from the refusals whether a mount is there.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Gauge;
@@ -104,6 +105,10 @@ pub struct RequestPermit {
     /// None for exempt paths.
     counted: Option<Counted>,
     needs_token: bool,
+    /// What the work takes of something that others share.
+    held: Option<Box<dyn Any + Send + Sync>>,
+    /// Set once a valid token stands behind the request.
+    tell: Option<Arc<AtomicBool>>,
 }
 
 struct Counted {
@@ -138,7 +143,13 @@ impl AdmissionControl {
         }
         self.in_flight.increment(1);
         let counted = Some(Counted { mount, in_mount: true, prefix: None });
-        Ok(RequestPermit { control: self.clone(), counted, needs_token: true })
+        Ok(RequestPermit {
+            control: self.clone(),
+            counted,
+            needs_token: true,
+            held: None,
+            tell: None,
+        })
     }
 
     /// Counts one more unauthenticated request of a prefix; false if there are too many.
@@ -213,6 +224,17 @@ impl RequestPermit {
         self.counted.as_ref().is_some_and(|counted| counted.prefix.is_some())
     }
 
+    /// Keeps something until the work on the request ends, also if the client has gone before: its
+    /// share of the memory for all.
+    pub fn hold(&mut self, share: impl Send + Sync + 'static) {
+        self.held = Some(Box::new(share));
+    }
+
+    /// Has something set once a valid token stands behind the request.
+    pub fn tell_when_authenticated(&mut self, flag: Arc<AtomicBool>) {
+        self.tell = Some(flag);
+    }
+
     /// Gives the place under the mount back.
     fn leave_mount(&mut self) {
         if let Some(counted) = &mut self.counted
@@ -236,6 +258,13 @@ impl RequestPermit {
 
     /// A valid token stands behind the request from now on.
     pub(crate) fn authenticated(&mut self) {
+        if let Some(flag) = self.tell.take() {
+            flag.store(true, Ordering::Relaxed);
+        }
+        self.leave_unauthenticated();
+    }
+
+    fn leave_unauthenticated(&mut self) {
         let prefix = self.counted.as_mut().and_then(|counted| counted.prefix.take());
         if let Some(prefix) = prefix {
             self.control.forget_unauthenticated(prefix);
@@ -245,7 +274,7 @@ impl RequestPermit {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.authenticated();
+        self.leave_unauthenticated();
         self.leave_mount();
         if self.counted.is_some() {
             self.control.requests.fetch_sub(1, Ordering::Relaxed);
@@ -320,7 +349,13 @@ impl Core {
         let control = self.admission();
         if is_exempt(head.path) {
             let control = control.clone();
-            return Ok(RequestPermit { control, counted: None, needs_token: false });
+            return Ok(RequestPermit {
+                control,
+                counted: None,
+                needs_token: false,
+                held: None,
+                tell: None,
+            });
         }
         let open = match self.open() {
             Ok(open) => Some(open),

@@ -16,6 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
 use strongroom_core::Error;
 use strongroom_types::fields::FIELD_OVERHEAD;
+use strongroom_types::{Secret, Wipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a request may take without a share.
@@ -86,7 +87,7 @@ pub(crate) enum BodyClass {
     Authenticated,
 }
 
-/// What one request holds of [`Bodies`]. Kept until the request is answered.
+/// What one request holds of [`Bodies`]. Kept until the work on it ends.
 #[derive(Debug, Default)]
 pub struct Share {
     first: Option<OwnedSemaphorePermit>,
@@ -94,6 +95,11 @@ pub struct Share {
 }
 
 impl Share {
+    /// Whether anything is held.
+    pub(crate) fn is_some(&self) -> bool {
+        self.first.is_some() || self.rest.is_some()
+    }
+
     async fn grow(
         &mut self,
         bodies: &Bodies,
@@ -265,11 +271,27 @@ where
             let room = (2 * whole.capacity()).clamp(FIRST_BUFFER, expected.max(FIRST_BUFFER));
             let room = room.max(needed);
             claim.grow(room).await?;
-            whole.reserve_exact(room - whole.len());
+            // Not grown in place: that would leave what it held behind.
+            let mut larger = Vec::with_capacity(room);
+            larger.extend_from_slice(&whole);
+            std::mem::replace(&mut whole, larger).wipe();
         }
         whole.extend_from_slice(&data);
     }
-    Ok(whole.into())
+    Ok(wiped_when_dropped(whole))
+}
+
+/// Shared bytes that are wiped when the last one who has them drops them.
+pub(crate) fn wiped_when_dropped(bytes: Vec<u8>) -> Bytes {
+    struct Wiped(Secret<Vec<u8>>);
+
+    impl AsRef<[u8]> for Wiped {
+        fn as_ref(&self) -> &[u8] {
+            self.0.expose_secret()
+        }
+    }
+
+    if bytes.is_empty() { Bytes::new() } else { Bytes::from_owner(Wiped(Secret::new(bytes))) }
 }
 
 /// Reads on and throws away, to the body's end or till so many bytes more were read. Most clients

@@ -3,6 +3,7 @@
 //! In reading order:
 //!
 //! - [`listener`]: accepts connections, with TLS or without, within bounds
+//! - `places`: how many connections there may be, and which makes room
 //! - [`socket`]: over TCP or a socket file
 //! - [`forwarding`]: who a client is if a proxy speaks for it
 //! - [`metrics_access`]: who gets metrics on a listener
@@ -30,6 +31,7 @@ pub mod listener;
 pub mod metrics_access;
 mod misdirected;
 mod paced;
+mod places;
 pub mod request;
 pub mod socket;
 mod stream;
@@ -50,6 +52,7 @@ pub use watch::Timeouts;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::Response;
@@ -73,6 +76,8 @@ pub struct ConnectionContext {
     /// The same, with those that wait. What waits takes memory that no limit counts, so that more
     /// are refused.
     exempt_or_waiting: Arc<Semaphore>,
+    /// Set once a valid token came over it.
+    is_trusted: Arc<AtomicBool>,
 }
 
 /// Requests that one connection may have at exempt paths at the same time.
@@ -85,7 +90,8 @@ impl ConnectionContext {
     pub fn new(client: Option<Connection>) -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
         let exempt = semaphore(EXEMPT_AT_ONCE);
-        Self { client, exempt, exempt_or_waiting: semaphore(EXEMPT_OR_WAITING) }
+        let exempt_or_waiting = semaphore(EXEMPT_OR_WAITING);
+        Self { client, exempt, exempt_or_waiting, is_trusted: Arc::default() }
     }
 }
 
@@ -133,6 +139,9 @@ where
             return Err(error::write(&error));
         }
     };
+    if !connection.is_trusted.load(Ordering::Relaxed) {
+        permit.tell_when_authenticated(connection.is_trusted.clone());
+    }
     // Both are dropped once the request is answered.
     let _places = match permit.is_exempt() {
         true => Some(exempt_places(&connection, &begun).await.map_err(Refusal::write)?),
@@ -143,8 +152,11 @@ where
         let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), client));
         request::read(begun, body, class, check_token, limits, client).await
     };
-    // The share is held until the request is answered: till then its body lives on as fields.
-    let (request, _share) = read.map_err(Refusal::write)?;
+    let (request, share) = read.map_err(Refusal::write)?;
+    // The body lives on as fields until the work ends, also if the client goes before.
+    if share.is_some() {
+        permit.hold(share);
+    }
     let answer = core.handle(permit, Request { token, ..request }).await;
     answer.map_err(|error| error::write(&error))
 }

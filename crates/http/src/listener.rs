@@ -6,10 +6,8 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use strongroom_core::Core;
-use strongroom_sdk::engine::Connection;
 use strongroom_types::fields::JsonLimits;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::{Bodies, heaviest};
 use crate::forwarding::Forwarding;
 use crate::metrics_access::MetricsAccess;
+use crate::places::{Busy, Places};
 use crate::socket::{Socket, Stream};
 use crate::watch::Timeouts;
 use crate::{Body, ConnectionContext, connection, misdirected};
@@ -39,7 +38,8 @@ pub struct Limits {
     pub json: JsonLimits,
     /// The memory that bodies take together. Clones share it.
     pub bodies: Bodies,
-    /// Open connections; more wait to be accepted.
+    /// Open connections. For more, those make room over which no valid token came; if there are none,
+    /// they wait.
     pub max_connections: usize,
     /// How long a client may take for what.
     pub timeouts: Timeouts,
@@ -110,12 +110,8 @@ impl Listener {
         let Self { socket, serving } = self;
         let serving = Arc::new(serving);
         let connections = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(serving.limits.max_connections));
+        let places = Places::new(serving.limits.max_connections);
         loop {
-            let place = tokio::select! {
-                place = places.clone().acquire_owned() => place,
-                () = stop.cancelled() => break,
-            };
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 () = stop.cancelled() => break,
@@ -130,10 +126,18 @@ impl Listener {
                     continue;
                 }
             };
+            let context = ConnectionContext::new(peer);
+            let place = tokio::select! {
+                place = places.take(context.is_trusted.clone()) => place,
+                () = stop.cancelled() => break,
+            };
+            let Some(place) = place else { break };
             let (serving, core, stop) = (serving.clone(), core.clone(), stop.clone());
             connections.spawn(async move {
-                let _place = place;
-                serving.serve(stream, peer, core, stop).await;
+                tokio::select! {
+                    () = serving.serve(stream, context, place.requests(), core, stop) => {}
+                    () = place.is_needed() => tracing::debug!(?peer, "a connection made room"),
+                }
             });
         }
         // Whoever comes now is told so at once.
@@ -151,16 +155,21 @@ impl Serving {
     async fn serve(
         self: Arc<Self>,
         stream: Stream,
-        peer: Option<Connection>,
+        context: ConnectionContext,
+        begin: impl Fn() -> Busy + Send + Sync,
         core: Core,
         stop: CancellationToken,
     ) {
+        let peer = context.client;
         let timeouts = self.limits.timeouts;
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-        let context = ConnectionContext::new(peer);
         let answer = move |request| {
             let (core, serving, context) = (core.clone(), self.clone(), context.clone());
-            async move { serving.answer(&core, request, context).await }
+            let busy = begin();
+            async move {
+                let _busy = busy;
+                serving.answer(&core, request, context).await
+            }
         };
         match (stream, tls) {
             (Stream::Unix(stream), _) => connection::serve(stream, timeouts, stop, answer).await,

@@ -13,11 +13,17 @@ use strongroom_core::plugins::{Kept, Needed, PluginError, PluginSpec, PluginType
 use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
 use strongroom_sdk::engine::{Engine, Mount};
 use strongroom_storage::memory::Memory;
+use strongroom_storage::{Batch, Entry, Error, Physical, Version};
 use strongroom_telemetry::Exporter;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::{Body, ConnectionContext, Limits, handle};
+use crate::{Body, ConnectionContext, Limits, Listener, handle};
 
 /// There are none.
 #[derive(Debug)]
@@ -57,10 +63,42 @@ impl Plugins for NoPlugins {
     }
 }
 
+/// A store that answers no read until it is let go.
+#[derive(Debug, Default)]
+struct Hanging {
+    below: Memory,
+    let_go: CancellationToken,
+}
+
+#[async_trait::async_trait]
+impl Physical for Hanging {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+        self.let_go.cancelled().await;
+        self.below.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        self.below.scan(prefix, after, limit).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+        self.below.commit(batch).await
+    }
+}
+
 /// A sealed core, which works on as many requests as `admission` says.
 fn core(admission: AdmissionLimits) -> Core {
+    core_over(Arc::new(Memory::new()), admission)
+}
+
+fn core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> Core {
     let parts = Parts {
-        physical: Arc::new(Memory::new()),
+        physical,
         plugins: Arc::new(NoPlugins),
         clock: Arc::new(ManualClock::default()),
         entropy: Arc::new(SeededEntropy::new(1)),
@@ -291,4 +329,223 @@ async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
     let form = "policies=dev&policies=ops";
     let (_, made) = send(&core, "auth/token/create", token, FORM, form).await;
     assert_eq!(made["auth"]["policies"], serde_json::json!(["default", "dev", "ops"]));
+}
+
+/// Whoever sends a large body and goes takes memory as long as the server works on it.
+#[tokio::test]
+async fn sr_2026_05_the_share_of_a_request_is_held_until_the_work_on_it_ends() {
+    let store = Arc::new(Hanging::default());
+    let core = core_over(store.clone(), AdmissionLimits::default());
+    let limits = Limits::default();
+    let free = limits.bodies.available();
+    for _ in 0..10 {
+        let body =
+            format!(r#"{{"secret_shares":1,"secret_threshold":1,"x":"{}"}}"#, "x".repeat(40_000));
+        let request = http::Request::post("/v1/sys/init").body(Body::from(body)).unwrap();
+        let mut answer = Box::pin(handle(&core, &limits, request, ConnectionContext::new(None)));
+        for _ in 0..10 {
+            assert!(futures_util::poll!(&mut answer).is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    // All clients have gone.
+    let held = free - limits.bodies.available();
+    assert!(held >= 10 * 40_000, "only {held} bytes are held");
+    store.let_go.cancel();
+    while limits.bodies.available() < free {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A server over sockets, unsealed, with its root token.
+struct Served {
+    address: std::net::SocketAddr,
+    root: String,
+    core: Core,
+    stop: CancellationToken,
+}
+
+impl Served {
+    async fn new(max_connections: usize) -> Self {
+        let core = core(AdmissionLimits::default());
+        let post = async |path: &str, body: String| {
+            let request = http::Request::post(path).body(Body::from(body)).unwrap();
+            let context = ConnectionContext::new(None);
+            let answer = handle(&core, &Limits::default(), request, context).await;
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
+        };
+        let one = r#"{"secret_shares":1,"secret_threshold":1}"#;
+        let made = post("/v1/sys/init", one.to_owned()).await;
+        post("/v1/sys/unseal", format!(r#"{{"key":{}}}"#, made["keys"][0])).await;
+        let root = made["root_token"].as_str().unwrap().to_owned();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let limits = Limits { max_connections, ..Limits::default() };
+        let stop = CancellationToken::new();
+        let listener = Listener::new(socket, None, None, limits);
+        TaskTracker::new().spawn(listener.serve(core.clone(), stop.clone()));
+        Self { address, root, core, stop }
+    }
+
+    async fn connect(&self) -> Client {
+        Client(BufReader::new(TcpStream::connect(self.address).await.unwrap()))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// One connection of HTTP/1.1 that is kept alive.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// The status of the answer; none if the connection was closed.
+    async fn ask(&mut self, method: &str, path: &str, token: &str, body: &str) -> Option<u16> {
+        let request = format!(
+            "{method} /v1/{path} HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {token}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.write_all(request.as_bytes()).await.ok()?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Option<u16> {
+        let (mut status, mut body_bytes) = (None, 0);
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).await.ok()?;
+            match line.trim_end() {
+                "" => break,
+                line => {
+                    let line = line.to_ascii_lowercase();
+                    status = status.or_else(|| line.split(' ').nth(1)?.parse().ok());
+                    if let Some(length) = line.strip_prefix("content-length: ") {
+                        body_bytes = length.parse().unwrap();
+                    }
+                }
+            }
+        }
+        let mut body = vec![0; body_bytes];
+        self.0.read_exact(&mut body).await.ok()?;
+        status
+    }
+
+    async fn state(&mut self) -> Option<u16> {
+        self.ask("GET", "sys/seal-status", "", "").await
+    }
+
+    /// Waits until the server closes the connection.
+    async fn until_closed(mut self) {
+        let mut rest = Vec::new();
+        // Closed in order or not: either is an end.
+        let _ = self.0.read_to_end(&mut rest).await;
+    }
+}
+
+#[tokio::test]
+async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
+    let served = Served::new(3).await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let mut stranger = served.connect().await;
+        assert_eq!(stranger.state().await, Some(200));
+        strangers.push(stranger);
+    }
+    // The first one is the one that has been heard of last.
+    assert_eq!(strangers[0].state().await, Some(200));
+    let mut new = served.connect().await;
+    assert_eq!(new.state().await, Some(200));
+    strangers.remove(1).until_closed().await;
+    for stranger in &mut strangers {
+        assert_eq!(stranger.state().await, Some(200));
+    }
+    // One that is in the middle of a request stays longer than those that have none.
+    let head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
+    strangers[0].0.write_all(head).await.unwrap();
+    strangers[1].state().await.unwrap();
+    let mut busy = strangers.remove(0);
+    assert_eq!(new.state().await, Some(200));
+    let mut newer = served.connect().await;
+    assert_eq!(newer.state().await, Some(200));
+    strangers.remove(0).until_closed().await;
+    // That it is asked something doesn't help, if all are.
+    for stranger in [&mut new, &mut newer] {
+        stranger.0.write_all(head).await.unwrap();
+    }
+    let mut last = served.connect().await;
+    assert_eq!(last.state().await, Some(200));
+    assert_eq!(busy.answer().await, None);
+}
+
+#[tokio::test]
+async fn sr_2026_02_a_connection_with_a_valid_token_keeps_its_place() {
+    let served = Served::new(2).await;
+    let read_own = "auth/token/lookup-self";
+    let mut operator = served.connect().await;
+    assert_eq!(operator.ask("GET", read_own, &served.root, "").await, Some(200));
+    for _ in 0..5 {
+        let mut stranger = served.connect().await;
+        // A token that is none is no reason to stay, nor is one at a path that needs none.
+        assert_eq!(stranger.ask("GET", read_own, "hvs.none", "").await, Some(403));
+        assert_eq!(stranger.ask("GET", "sys/seal-status", &served.root, "").await, Some(200));
+        let mut next = served.connect().await;
+        assert_eq!(next.state().await, Some(200));
+        stranger.until_closed().await;
+    }
+    assert_eq!(operator.ask("GET", read_own, &served.root, "").await, Some(200));
+    // With nobody to send away, who is new waits.
+    let mut other = served.connect().await;
+    assert_eq!(other.ask("GET", read_own, &served.root, "").await, Some(200));
+    let mut waiting = served.connect().await;
+    let mut answer = Box::pin(waiting.state());
+    assert!(futures_util::poll!(&mut answer).is_pending());
+    assert_eq!(other.ask("GET", read_own, &served.root, "").await, Some(200));
+    assert_eq!(operator.ask("GET", read_own, &served.root, "").await, Some(200));
+    drop(operator);
+    assert_eq!(answer.await, Some(200));
+}
+
+/// The flood goes on while the operator connects, asks and is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
+    let served = Arc::new(Served::new(64).await);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut flood = JoinSet::new();
+    for n in 0..128 {
+        let (served, asked) = (served.clone(), asked.clone());
+        flood.spawn(async move {
+            let body = r#"{"secret_shares":1,"secret_threshold":1}"#;
+            loop {
+                let mut client = served.connect().await;
+                // Half of them ask without end, the others never finish what they ask.
+                if n % 2 == 0 {
+                    while client.ask("POST", "sys/init", "", body).await.is_some() {
+                        asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                } else {
+                    let half =
+                        b"POST /v1/sys/init HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
+                    let _ = client.0.write_all(half).await;
+                    client.until_closed().await;
+                }
+            }
+        });
+    }
+    while asked.load(Ordering::Relaxed) < 500 {
+        tokio::task::yield_now().await;
+    }
+    // As any client does, the operator asks again if the connection breaks.
+    let mut sealed = None;
+    while sealed.is_none() {
+        let mut operator = served.connect().await;
+        sealed = operator.ask("POST", "sys/seal", &served.root, "").await;
+    }
+    assert_eq!(sealed, Some(204));
+    assert!(served.core.is_sealed());
+    flood.shutdown().await;
 }
