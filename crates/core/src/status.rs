@@ -5,7 +5,7 @@ use serde::Serialize;
 use strongroom_barrier::SealConfig;
 use strongroom_sdk::field::FieldSpec;
 use strongroom_sdk::{CommaList, Input};
-use strongroom_types::{Fields, Secret, parse_bool};
+use strongroom_types::{Fields, Secret, Wipe, parse_bool};
 
 use crate::core::Core;
 use crate::error::Error;
@@ -167,14 +167,18 @@ async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
     let encode = |encoding: &data_encoding::Encoding| {
         made.shares.iter().map(|share| encoding.encode(share.expose_secret())).collect()
     };
-    Ok(Answer::bare(
-        200,
-        &InitAnswer {
-            keys: encode(&data_encoding::HEXLOWER),
-            keys_base64: encode(&data_encoding::BASE64),
-            root_token: made.root_token.expose_secret(),
-        },
-    ))
+    let answer = InitAnswer {
+        keys: encode(&data_encoding::HEXLOWER),
+        keys_base64: encode(&data_encoding::BASE64),
+        root_token: made.root_token.expose_secret(),
+    };
+    // With room for all of it: a text that grows leaves parts of itself behind.
+    let shares = answer.keys.iter().chain(&answer.keys_base64);
+    let mut body = Vec::with_capacity(256 + shares.map(|share| share.len() + 4).sum::<usize>());
+    // Writing texts into memory can't fail.
+    let _ = serde_json::to_writer(&mut body, &answer);
+    answer.keys.into_iter().chain(answer.keys_base64).for_each(|mut share| share.wipe());
+    Ok(Answer::Bare { status: 200, body, content_type: "application/json" })
 }
 
 #[derive(Serialize)]

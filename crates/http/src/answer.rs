@@ -1,6 +1,5 @@
 //! From a core answer to HTTP. An engine's JSON is spliced into the envelope as it is.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use strongroom_core::request::WrapInfo;
@@ -10,15 +9,16 @@ use strongroom_types::RawObject;
 use strongroom_types::fields::write_string;
 
 use crate::Body;
+use crate::body::wiped_when_dropped;
 
 /// An answer as HTTP.
 pub fn write(answer: Answer) -> Response<Body> {
     match answer {
-        Answer::Nothing => json(StatusCode::NO_CONTENT, Bytes::new()),
+        Answer::Nothing => json(StatusCode::NO_CONTENT, Vec::new()),
         Answer::Envelope(envelope) => enveloped(&envelope),
         Answer::Bare { status, body, content_type } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = json(status, body.into());
+            let mut response = json(status, body);
             let content_type = HeaderValue::from_static(content_type);
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
             response
@@ -36,7 +36,7 @@ pub fn errors(status: StatusCode, texts: &[String], data: Option<&RawObject>) ->
         body.extend_from_slice(data.as_bytes());
     }
     body.extend_from_slice(b"}\n");
-    json(status, body.into())
+    json(status, body)
 }
 
 fn enveloped(envelope: &Envelope) -> Response<Body> {
@@ -45,7 +45,7 @@ fn enveloped(envelope: &Envelope) -> Response<Body> {
         (false, true) => StatusCode::ACCEPTED,
         (false, false) => StatusCode::OK,
     };
-    let mut response = json(status, body_of(envelope).into());
+    let mut response = json(status, body_of(envelope));
     if !envelope.headers.is_empty() {
         copy_headers(response.headers_mut(), &envelope.headers);
         keep_from_rendering(response.headers_mut());
@@ -136,7 +136,7 @@ fn inject(body: &mut Vec<u8>, data: Option<&RawObject>) {
 
 fn as_is(raw: Raw) -> Response<Body> {
     let status = StatusCode::from_u16(raw.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(status, raw.body.into());
+    let mut response = json(status, raw.body);
     match HeaderValue::from_str(&raw.content_type) {
         Ok(content_type) if !raw.content_type.is_empty() => {
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -210,8 +210,9 @@ fn is_attachment(disposition: &HeaderValue) -> bool {
     kind.eq_ignore_ascii_case("attachment")
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::new(body));
+/// The body is wiped when it is sent: it may hold a secret.
+fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::new(wiped_when_dropped(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

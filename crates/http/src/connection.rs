@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -84,28 +84,28 @@ pub(crate) async fn serve<S, F, A>(
         if !matches!(ended, Ended::Idle) {
             if note(ended) {
                 serving.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(GOODBYE, serving).await;
+                let _ = tokio::time::timeout(GOODBYE, serving.as_mut()).await;
             }
+            wiped(Pin::into_inner(serving).into_parts().read_buf);
             return;
         }
         // Between two requests this ends the connection's state at once, and not its stream.
         serving.as_mut().graceful_shutdown();
         let given_up =
             std::future::poll_fn(|cx| Poll::Ready(serving.poll_without_shutdown(cx))).await;
-        match given_up {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return,
-            // It was about to begin a request, which is its last.
-            Poll::Pending => {
-                let poll = |cx: &mut Context<'_>, _| serving.as_mut().poll(cx);
-                note(driver.run(None, poll).await);
-                return;
-            }
+        // It was about to begin a request, which is its last.
+        let is_last = given_up.is_pending();
+        if is_last {
+            let poll = |cx: &mut Context<'_>, _| serving.as_mut().poll(cx);
+            note(driver.run(None, poll).await);
         }
-        let parts = Pin::into_inner(serving).into_parts();
-        // Copied: what is left empty would still hold the whole buffer.
-        let unread = Bytes::copy_from_slice(&parts.read_buf);
-        let mut parked = Parked { unread, stream: parts.io.into_inner() };
+        let mut parked = {
+            let parts = Pin::into_inner(serving).into_parts();
+            Parked { unread: wiped(parts.read_buf), stream: parts.io.into_inner() }
+        };
+        if is_last || matches!(given_up, Poll::Ready(Err(_))) {
+            return;
+        }
         match driver.run(None, |cx, stopping| parked.poll(cx, stopping)).await {
             Ended::Done(true) => stream = parked.rewound(),
             _ => {
@@ -114,6 +114,25 @@ pub(crate) async fn serve<S, F, A>(
             }
         }
     }
+}
+
+/// What of a buffer was not read yet, copied out of it. The whole buffer is wiped, for it held tokens,
+/// key shares and values; unless something still refers to a part of it.
+fn wiped(buffer: Bytes) -> Bytes {
+    let unread = Bytes::copy_from_slice(&buffer);
+    if let Ok(mut buffer) = buffer.try_into_mut() {
+        buffer.clear();
+        let overwrite = |buffer: &mut BytesMut| {
+            for byte in buffer.spare_capacity_mut() {
+                byte.write(0);
+            }
+        };
+        overwrite(&mut buffer);
+        // Asked for more than there is behind what was read, it takes the room before that back.
+        buffer.reserve(buffer.capacity() + 1);
+        overwrite(&mut buffer);
+    }
+    unread
 }
 
 /// Notes how serving ended. Whether it is an idle connection that is to be ended in order.
