@@ -3,6 +3,7 @@
 //! - [`Server::start`]: from a configuration to a running server; [`Running`] is its handle
 //! - [`store`]: the physical store, measured
 //! - [`plugins`]: linked-in engines and plug-in processes, as the core wants them
+//! - `idle`: gives memory back once the store has little to do
 //! - [`tls`]: certificates from files, which can change while the server runs
 //! - [`socket`]: socket files of listeners
 //! - [`dev`]: what `-dev` does after the start; [`dev_tls`]: certificates for it
@@ -12,6 +13,7 @@
 
 pub mod dev;
 pub mod dev_tls;
+mod idle;
 pub mod plugins;
 #[cfg(test)]
 mod restored_catalog_tests;
@@ -189,6 +191,7 @@ impl Server {
                 }
             }
         });
+        tasks.spawn(idle::run(store.clone(), options.clock.clone(), stop.clone()));
         tasks.close();
         let allows_scripts = options.config.plugin.allow_scripts;
         Ok(Running {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use metrics::Histogram;
 use strongroom_config::StorageConfig;
 use strongroom_storage::embedded::{self, Embedded};
 use strongroom_storage::memory::Memory;
@@ -40,10 +41,32 @@ impl Store {
     /// The store as the core gets it.
     pub(crate) fn measured(&self) -> Arc<dyn Physical> {
         match self {
-            Self::Memory(store) => Arc::new(Measured(store.clone())),
-            Self::Embedded(store) => Arc::new(Measured(store.clone())),
+            Self::Memory(store) => Arc::new(Measured::new(store.clone())),
+            Self::Embedded(store) => Arc::new(Measured::new(store.clone())),
             #[cfg(test)]
             Self::Given(store) => store.clone(),
+        }
+    }
+
+    /// How many batches it committed and how often it read its file, since it was opened.
+    pub(crate) fn operations(&self) -> u64 {
+        match self {
+            Self::Memory(_) => 0,
+            #[cfg(test)]
+            Self::Given(_) => 0,
+            Self::Embedded(store) => {
+                let stats = store.stats();
+                stats.commits.saturating_add(stats.reads_from_tree)
+            }
+        }
+    }
+
+    /// Moves what the log holds into the tree, if that is at least so many bytes.
+    pub(crate) async fn carry_over(&self, at_least: u64) {
+        if let Self::Embedded(store) = self
+            && let Err(error) = store.carry_over(at_least).await
+        {
+            tracing::debug!(%error, "the log could not be carried over early");
         }
     }
 
@@ -56,14 +79,31 @@ impl Store {
 
 /// Times what passes through.
 #[derive(Debug)]
-struct Measured<P>(Arc<P>);
+struct Measured<P> {
+    store: Arc<P>,
+    /// Looked up once: a lookup takes longer than recording a value.
+    get: Histogram,
+    scan: Histogram,
+    commit: Histogram,
+}
+
+impl<P> Measured<P> {
+    fn new(store: Arc<P>) -> Self {
+        Self {
+            store,
+            get: metrics::histogram!(names::STORAGE_GET),
+            scan: metrics::histogram!(names::STORAGE_SCAN),
+            commit: metrics::histogram!(names::STORAGE_COMMIT),
+        }
+    }
+}
 
 #[async_trait]
 impl<P: Physical> Physical for Measured<P> {
     async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
         let watch = Stopwatch::start();
-        let outcome = self.0.get(key).await;
-        metrics::histogram!(names::STORAGE_GET).record(watch.elapsed_ms());
+        let outcome = self.store.get(key).await;
+        self.get.record(watch.elapsed_ms());
         counted("get", outcome)
     }
 
@@ -74,15 +114,15 @@ impl<P: Physical> Physical for Measured<P> {
         limit: usize,
     ) -> Result<Vec<String>, Error> {
         let watch = Stopwatch::start();
-        let outcome = self.0.scan(prefix, after, limit).await;
-        metrics::histogram!(names::STORAGE_SCAN).record(watch.elapsed_ms());
+        let outcome = self.store.scan(prefix, after, limit).await;
+        self.scan.record(watch.elapsed_ms());
         counted("scan", outcome)
     }
 
     async fn commit(&self, batch: Batch) -> Result<Version, Error> {
         let watch = Stopwatch::start();
-        let outcome = self.0.commit(batch).await;
-        metrics::histogram!(names::STORAGE_COMMIT).record(watch.elapsed_ms());
+        let outcome = self.store.commit(batch).await;
+        self.commit.record(watch.elapsed_ms());
         counted("commit", outcome)
     }
 }

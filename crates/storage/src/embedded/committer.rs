@@ -15,7 +15,20 @@ use crate::{Batch, Change, Error, Precondition, Version};
 /// What the committer is sent.
 pub(super) enum Message {
     Commit(Job),
+    /// Let the carrier carry over what the active log file holds, if that is at least so many bytes.
+    CarryOver {
+        at_least: u64,
+        /// Whether it does.
+        answer: oneshot::Sender<bool>,
+    },
     /// Commit what was sent before this, and end.
+    Stop,
+}
+
+/// What is to be done after a group.
+enum Then {
+    GoOn,
+    CarryOver { at_least: u64, answer: oneshot::Sender<bool> },
     Stop,
 }
 
@@ -44,25 +57,51 @@ impl Committer {
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
         let mut record = Builder::default();
-        while let Some(Message::Commit(first)) = self.queue.blocking_recv() {
-            self.shared.handover.pace(self.log.filled_percent());
-            let (group, stop) = self.gather(first);
-            self.commit(group, &mut record);
-            if stop {
-                break;
+        while let Some(message) = self.queue.blocking_recv() {
+            let then = match message {
+                Message::Commit(first) => {
+                    self.shared.handover.pace(self.log.filled_percent());
+                    let (group, then) = self.gather(first);
+                    self.commit(group, &mut record);
+                    then
+                }
+                Message::CarryOver { at_least, answer } => Then::CarryOver { at_least, answer },
+                Message::Stop => Then::Stop,
+            };
+            match then {
+                Then::GoOn => {}
+                Then::CarryOver { at_least, answer } => {
+                    // Who no longer waits doesn't need to know.
+                    let _ = answer.send(self.carry_over(at_least));
+                }
+                Then::Stop => break,
             }
         }
         // What is sent from now on is refused; what was sent before is committed.
         self.queue.close();
-        while let Some(Message::Commit(first)) = self.queue.blocking_recv() {
-            let (group, _) = self.gather(first);
-            self.commit(group, &mut record);
+        while let Some(message) = self.queue.blocking_recv() {
+            if let Message::Commit(first) = message {
+                let (group, _) = self.gather(first);
+                self.commit(group, &mut record);
+            }
         }
     }
 
-    /// Whatever waits by now, within bounds, and whether to stop after it. Waiting for more would
-    /// gain nothing: while this group is synced, the next one gathers.
-    fn gather(&mut self, first: Job) -> (Vec<Job>, bool) {
+    /// Hands the active log file over before it is full, and goes on at the start of the other.
+    /// Not while the other is still being carried over: that would make commits wait.
+    fn carry_over(&mut self, at_least: u64) -> bool {
+        let due = self.log.filled_bytes() >= at_least.max(1)
+            && self.log.settle().is_ok()
+            && self.shared.handover.offer_at_once(self.last);
+        if due {
+            self.log.rotate();
+        }
+        due
+    }
+
+    /// Whatever waits by now, within bounds, and what to do after it. Waiting for more would gain
+    /// nothing: while this group is synced, the next one gathers.
+    fn gather(&mut self, first: Job) -> (Vec<Job>, Then) {
         let mut bytes = logged_bytes(&first.batch);
         let mut group = vec![first];
         while group.len() < self.most_batches && bytes < self.enough_bytes {
@@ -71,11 +110,14 @@ impl Committer {
                     bytes = bytes.saturating_add(logged_bytes(&next.batch));
                     group.push(next);
                 }
-                Ok(Message::Stop) => return (group, true),
+                Ok(Message::CarryOver { at_least, answer }) => {
+                    return (group, Then::CarryOver { at_least, answer });
+                }
+                Ok(Message::Stop) => return (group, Then::Stop),
                 Err(_) => break,
             }
         }
-        (group, false)
+        (group, Then::GoOn)
     }
 
     /// Commits the group and answers each of it. Nobody is answered before the sync, not even who

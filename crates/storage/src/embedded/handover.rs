@@ -49,6 +49,17 @@ impl Handover {
         Ok(())
     }
 
+    /// Hands a file over if the other one is free already, and says whether it did.
+    pub(super) fn offer_at_once(&self, upto: Version) -> bool {
+        let mut state = self.state();
+        let free = state.due.is_none() && !self.stopping();
+        if free {
+            state.due = Some(upto);
+            self.changed.notify_all();
+        }
+        free
+    }
+
     /// Called before each group, with how full the present file is. When it is nearly full and the
     /// other not yet free, waits a little, the more the fuller: many short waits in place of one
     /// that lasts until the other is free.

@@ -99,6 +99,11 @@ impl Log {
         end <= self.active.len
     }
 
+    /// How much the active file holds.
+    pub(super) fn filled_bytes(&self) -> u64 {
+        self.active.end
+    }
+
     /// How full the active file is, in percent.
     pub(super) fn filled_percent(&self) -> u64 {
         self.active.end.saturating_mul(100) / self.active.len.max(1)

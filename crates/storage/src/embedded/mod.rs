@@ -126,6 +126,20 @@ impl Embedded {
         let _ = closing.await;
     }
 
+    /// Begins to carry what the log holds over into the tree, if that is at least so many bytes,
+    /// instead of when the log file is full: for a store that has nothing else to do. It then holds
+    /// less in memory, and has less to read at its next start. Says whether it has begun; it has not
+    /// if there is less, or if a file is being carried over already.
+    ///
+    /// Cancel safety: once asked for, it is done without the future.
+    pub async fn carry_over(&self, at_least: u64) -> Result<bool, Error> {
+        let queue = self.running().as_ref().and_then(|running| running.queue.clone());
+        let (answer, begun) = oneshot::channel();
+        let message = Message::CarryOver { at_least, answer };
+        queue.ok_or_else(closed)?.send(message).await.map_err(|_| closed())?;
+        begun.await.map_err(|_| closed())
+    }
+
     /// What the store did so far.
     pub fn stats(&self) -> Stats {
         let counters = &self.shared.counters;

@@ -12,7 +12,7 @@ pub struct Stats {
     pub groups: u64,
     /// Bytes written to the log.
     pub log_bytes: u64,
-    /// Full log files carried over into the tree.
+    /// Log files carried over into the tree.
     pub carried_over: u64,
     /// Reads answered from memory.
     pub reads_from_memory: u64,

@@ -323,3 +323,26 @@ async fn options_that_cannot_work_are_refused() {
     let opened = Embedded::open_on(disk, default);
     assert!(matches!(opened, Err(Error::Refused(_))));
 }
+
+/// What was carried over is read from the tree and no longer in memory; a small rest stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_not_full_is_carried_over_when_asked_for() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    assert!(!store.carry_over(0).await.unwrap(), "there is nothing");
+    for n in 0..5 {
+        store.commit(Batch::put(format!("key/{n}"), vec![b'v'; 600])).await.unwrap();
+    }
+    assert!(!store.carry_over(1 << 20).await.unwrap(), "there is less");
+    assert_eq!(store.stats().keys_in_memory, 5);
+    assert!(store.carry_over(2048).await.unwrap());
+    until(|| store.stats().keys_in_memory == 0).await;
+    let entries = dump(&store).await.unwrap();
+    assert_eq!((entries.len(), store.stats().carried_over), (5, 1));
+    store.commit(Batch::put("key/0", "new")).await.unwrap();
+    let left = open(&disk.after_kill()).unwrap();
+    assert_eq!(left.get("key/0").await.unwrap().unwrap().value, "new");
+    assert_eq!(dump(&left).await.unwrap().len(), 5);
+    store.close().await;
+    assert!(matches!(store.carry_over(0).await, Err(Error::Closed(_))));
+}

@@ -56,7 +56,7 @@ fn state_after(writer: usize, n: usize) -> BTreeMap<String, Vec<u8>> {
 /// Lets each writer commit its batches from the one after `before` on.
 async fn run(disk: SimDisk, before: Vec<usize>, until: [usize; WRITERS]) -> Run {
     let store = Arc::new(open(&disk).unwrap());
-    run_on(store, disk, before, until).await
+    run_on(store, disk, before, until, usize::MAX).await
 }
 
 async fn run_on(
@@ -64,6 +64,7 @@ async fn run_on(
     disk: SimDisk,
     before: Vec<usize>,
     until: [usize; WRITERS],
+    carried_over_every: usize,
 ) -> Run {
     let mut writers = tokio::task::JoinSet::new();
     for (writer, first) in before.iter().copied().enumerate() {
@@ -74,6 +75,12 @@ async fn run_on(
                 disk.mark(note(BEGUN, writer));
                 versions.push(store.commit(batch(writer, n)).await.unwrap());
                 disk.mark(note(ACKNOWLEDGED, writer));
+                if writer == 0 && (n + 1).is_multiple_of(carried_over_every) {
+                    // Refused while a full file is being carried over.
+                    while !store.carry_over(0).await.unwrap() {
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
             (writer, versions)
         });
@@ -161,6 +168,16 @@ async fn nothing_acknowledged_is_lost_wherever_power_is_cut() {
     assert_eq!(find_damage(&run).await, None);
 }
 
+/// The log is carried over after every few batches, whether it is full or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_where_the_log_is_carried_over_early() {
+    let disk = SimDisk::new();
+    let store = Arc::new(open(&disk).unwrap());
+    let run = run_on(store, disk, vec![0; WRITERS], TOGETHER, 4).await;
+    assert!(run.carried_over >= 5, "{}", run.carried_over);
+    assert_eq!(find_damage(&run).await, None);
+}
+
 /// A crash, then a second one while the same batches are written again: what the first left
 /// behind the end of the log must not come back.
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +231,7 @@ async fn without_a_sync_of_the_tree_it_breaks() {
             syncs += usize::from(sync.file == Some(tree::TREE));
             sync.file == Some(tree::TREE) && syncs % 2 == which
         });
-        let run = run_on(store, disk, vec![0; WRITERS], ALONE).await;
+        let run = run_on(store, disk, vec![0; WRITERS], ALONE, usize::MAX).await;
         assert!(find_damage(&run).await.is_some(), "without every second sync, from {which}");
     }
 }

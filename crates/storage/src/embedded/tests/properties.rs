@@ -10,6 +10,7 @@ enum Step {
     Commit(Vec<Condition>, Vec<Change>),
     Get(String),
     Scan(String, Option<String>, usize),
+    CarryOver,
     Close,
     Drop,
     Kill,
@@ -57,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => (conditions, changes).prop_map(|(on, changes)| Step::Commit(on, changes)),
         4 => key().prop_map(Step::Get),
         4 => (key(), proptest::option::of(key()), 0..6_usize).prop_map(|(p, a, l)| Step::Scan(p, a, l)),
+        2 => Just(Step::CarryOver),
         1 => Just(Step::Close),
         1 => Just(Step::Drop),
         1 => Just(Step::Kill),
@@ -103,6 +105,9 @@ async fn agree_on(steps: Vec<Step>) {
             Step::Scan(prefix, after, limit) => {
                 let expected = model.scan(&prefix, after.as_deref(), limit).await.unwrap();
                 assert_eq!(store.scan(&prefix, after.as_deref(), limit).await.unwrap(), expected);
+            }
+            Step::CarryOver => {
+                store.carry_over(0).await.unwrap();
             }
             Step::Close => {
                 store.close().await;
