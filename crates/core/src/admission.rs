@@ -384,7 +384,8 @@ impl Core {
                 // Strangers may send as many tokens as they like. Were they looked up with a place
                 // of the mount taken, none would be left for those who have a valid one.
                 permit.leave_mount();
-                look_up(&open, token, head.connection).await?;
+                // Boxed, as below: few requests get here, and all would make room for it.
+                Box::pin(look_up(&open, token, head.connection)).await?;
                 permit.enter_mount().map_err(refuse)?;
                 Ok(permit)
             }
@@ -408,7 +409,7 @@ impl Core {
             return Ok(());
         }
         let token = token.ok_or_else(Error::no_token)?;
-        look_up(&*self.open()?, token, connection).await?;
+        Box::pin(look_up(&*self.open()?, token, connection)).await?;
         permit.authenticated();
         Ok(())
     }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
 use strongroom_telemetry::{Exporter, names};
-use strongroom_types::{Clock, Entropy, Secret, Timestamp, Turns};
+use strongroom_types::{Clock, Entropy, Secret, Timestamp, ToTheEnd, Turns};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -113,9 +113,13 @@ impl Core {
         let of_the_open_server = open.as_ref().filter(|_| !status::is_status(&request.path));
         let requests = of_the_open_server.map_or(&self.0.requests, |open| &open.requests);
         let core = self.clone();
-        // Boxed: a task and its outcome are moved about, and that way it is a pointer that moves.
-        let work = Box::pin(async move { crate::pipeline::handle(&core, permit, request).await });
-        let work = requests.spawn(work);
+        let counted = requests.token();
+        let work = async move {
+            let _counted = counted;
+            crate::pipeline::handle(&core, permit, request).await
+        };
+        // Not a task of its own while the client is there: that would cost two switches a request.
+        let work = ToTheEnd::new(requests, work);
         work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
     }
 

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,16 +41,18 @@ pub(crate) async fn serve<S, F, A>(
     answer: F,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> A,
+    F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     let watch = Watch::new(timeouts);
+    let answer = Arc::new(answer);
     let service = service_fn(|request: Request<Incoming>| {
         let turn = watch.begin(request.version() == Version::HTTP_2);
-        let answering = answer(request);
-        // Boxed: a connection of HTTP/1.1 keeps room for it between two requests as well.
+        let answer = answer.clone();
+        // Boxed: a connection of HTTP/1.1 keeps room for it between two requests as well. The future
+        // of the answer is large; made in here it is not moved.
         Box::pin(async move {
-            let response = answering.await;
+            let response = answer(request).await;
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, turn)))
         })
     });

