@@ -31,7 +31,8 @@ use std::path::{Component, Path, PathBuf};
 
 pub use caches::CacheLimits;
 pub use listener::{
-    Endpoint, ForwardingConfig, ListenerConfig, MetricsConfig, SocketFile, TlsConfig, TlsVersion,
+    Answers, Endpoint, ForwardingConfig, HeaderConfig, ListenerConfig, MetricsConfig, RedactConfig,
+    SocketFile, TlsConfig, TlsVersion,
 };
 pub use plugin::PluginConfig;
 pub use reading::{ConfigError, Place, has_template};

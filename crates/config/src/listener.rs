@@ -4,6 +4,7 @@
 //! - [`tls`]: certificates, versions, clients that must have a certificate
 //! - [`forwarding`]: proxies in front
 //! - [`metrics`]: who gets metrics
+//! - [`answers`]: headers of answers, and what is left out of them
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -27,6 +28,7 @@
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
+pub mod answers;
 pub mod endpoint;
 pub mod forwarding;
 pub mod metrics;
@@ -36,6 +38,7 @@ use strongroom_hcl::Block;
 use strongroom_types::Ttl;
 use strongroom_types::fields::JsonLimits;
 
+pub use self::answers::{Answers, HeaderConfig, RedactConfig};
 pub use self::endpoint::{Endpoint, SocketFile};
 pub use self::forwarding::ForwardingConfig;
 pub use self::metrics::MetricsConfig;
@@ -54,6 +57,10 @@ pub struct ListenerConfig {
     pub forwarding: Option<ForwardingConfig>,
     /// Who gets metrics on it.
     pub metrics: MetricsConfig,
+    /// What is left out of answers about the server's state.
+    pub redact: RedactConfig,
+    /// Headers of answers, in the order in which they are set.
+    pub headers: Vec<HeaderConfig>,
     /// Bytes of a request's body.
     pub max_request_size: usize,
     /// Bytes of the body of a request to a path that needs no token.
@@ -91,6 +98,8 @@ impl Default for ListenerConfig {
             tls: None,
             forwarding: None,
             metrics: MetricsConfig::default(),
+            redact: RedactConfig::default(),
+            headers: Vec::new(),
             max_request_size: 32 << 20,
             max_unauthenticated_request_size: 256 << 10,
             max_unauthenticated_request_fields: 256,
@@ -142,6 +151,8 @@ impl ListenerConfig {
             }
         }
         listener.metrics = metrics::read(&section, warnings)?;
+        listener.redact = answers::redaction(&section)?;
+        listener.headers = answers::headers(&section)?;
         for (name, table) in
             [("profiling", &PROFILING), ("inflight_requests_logging", &INFLIGHT_REQUESTS)]
         {

@@ -7,6 +7,7 @@
 //! - [`socket`]: over TCP or a socket file
 //! - [`forwarding`]: who a client is if a proxy speaks for it
 //! - [`metrics_access`]: who gets metrics on a listener
+//! - [`outgoing`]: headers of answers, and what is left out of them on a listener
 //! - [`descriptors`]: how many connections that may be
 //! - `connection`: HTTP over one of them; [`watch`]: how long a client may take for what;
 //!   `stream` and `paced` tell the watch what moves
@@ -30,6 +31,7 @@ pub mod forwarding;
 pub mod listener;
 pub mod metrics_access;
 mod misdirected;
+pub mod outgoing;
 mod paced;
 mod places;
 pub mod request;
@@ -47,6 +49,7 @@ pub use body::{Bodies, heaviest};
 pub use forwarding::Forwarding;
 pub use listener::{Limits, Listener, TlsSource};
 pub use metrics_access::MetricsAccess;
+pub use outgoing::{CustomHeader, Outgoing, Statuses};
 pub use socket::Socket;
 pub use watch::Timeouts;
 

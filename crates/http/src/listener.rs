@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::{Bodies, heaviest};
 use crate::forwarding::Forwarding;
 use crate::metrics_access::MetricsAccess;
+use crate::outgoing::Outgoing;
 use crate::places::{Busy, Places};
 use crate::socket::{Socket, Stream};
 use crate::watch::Timeouts;
@@ -82,6 +83,7 @@ struct Serving {
     tls: Option<Arc<dyn TlsSource>>,
     forwarding: Option<Forwarding>,
     metrics: MetricsAccess,
+    outgoing: Outgoing,
     limits: Arc<Limits>,
 }
 
@@ -94,14 +96,22 @@ impl Listener {
         limits: Limits,
     ) -> Self {
         let limits = Arc::new(limits);
-        let metrics = MetricsAccess::default();
-        Self { socket: socket.into(), serving: Serving { tls, forwarding, metrics, limits } }
+        let (metrics, outgoing) = (MetricsAccess::default(), Outgoing::default());
+        let serving = Serving { tls, forwarding, metrics, outgoing, limits };
+        Self { socket: socket.into(), serving }
     }
 
     /// With rules for metrics.
     #[must_use]
     pub fn with_metrics_access(mut self, metrics: MetricsAccess) -> Self {
         self.serving.metrics = metrics;
+        self
+    }
+
+    /// With rules for answers.
+    #[must_use]
+    pub fn with_outgoing(mut self, outgoing: Outgoing) -> Self {
+        self.serving.outgoing = outgoing;
         self
     }
 
@@ -190,6 +200,21 @@ impl Serving {
     }
 
     async fn answer(
+        &self,
+        core: &Core,
+        request: Request<Incoming>,
+        context: ConnectionContext,
+    ) -> Response<Body> {
+        let redacts = self.outgoing.redacts(request.uri());
+        let mut response = self.answer_whole(core, request, context).await;
+        if redacts {
+            response = self.outgoing.redacted(response).await;
+        }
+        self.outgoing.add_headers(&mut response);
+        response
+    }
+
+    async fn answer_whole(
         &self,
         core: &Core,
         request: Request<Incoming>,

@@ -27,11 +27,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_config::{Config, DEFAULT_LEASE_TTL, Endpoint, ListenerConfig};
+use strongroom_config::{
+    Answers, Config, DEFAULT_LEASE_TTL, Endpoint, HeaderConfig, ListenerConfig,
+};
 use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
 use strongroom_http::{
-    Bodies, Forwarding, Limits, Listener, MetricsAccess, Socket, Timeouts, TlsSource, descriptors,
-    heaviest,
+    Bodies, CustomHeader, Forwarding, Limits, Listener, MetricsAccess, Outgoing, Socket, Statuses,
+    Timeouts, TlsSource, descriptors, heaviest,
 };
 use strongroom_sdk::engine::Lifetimes;
 use strongroom_telemetry::Exporter;
@@ -166,7 +168,8 @@ impl Server {
             let tls = tls.map(|source| source as Arc<dyn TlsSource>);
             let limits = limits(listener, files, config.listeners.len());
             let listening = Listener::new(socket, tls, forwarding(listener), limits);
-            bound.push(listening.with_metrics_access(metrics_access(listener)));
+            let listening = listening.with_metrics_access(metrics_access(listener));
+            bound.push(listening.with_outgoing(outgoing(listener)));
         }
         let engines = Engines::new(&options);
         let engines = Arc::new(engines.map_err(|error| StartError::Plugins(error.details()))?);
@@ -327,6 +330,25 @@ fn metrics_access(listener: &ListenerConfig) -> MetricsAccess {
     }
 }
 
+fn outgoing(listener: &ListenerConfig) -> Outgoing {
+    let header = |header: &HeaderConfig| {
+        let of = match header.of {
+            Answers::All => Statuses::All,
+            Answers::Class(class) => Statuses::Class(class),
+            Answers::Status(only) => Statuses::Only(only),
+        };
+        // The configuration is checked, so that none is left out.
+        let (name, value) = (header.name.parse().ok()?, header.value.parse().ok()?);
+        Some(CustomHeader { of, name, value })
+    };
+    Outgoing {
+        headers: listener.headers.iter().filter_map(header).collect(),
+        redact_addresses: listener.redact.addresses,
+        redact_cluster_name: listener.redact.cluster_name,
+        redact_version: listener.redact.version,
+    }
+}
+
 fn forwarding(config: &ListenerConfig) -> Option<Forwarding> {
     let config = config.forwarding.clone()?;
     Some(Forwarding {
@@ -420,6 +442,8 @@ mod tests {
     use strongroom_storage::memory::Memory;
     use strongroom_storage::{Batch, Entry, Error, Physical, Version};
     use strongroom_types::clock::ManualClock;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::Notify;
 
     use super::*;
@@ -498,6 +522,33 @@ mod tests {
         clock.advance(STOPPING);
         assert!(!stopping.await, "nothing was cut off");
         hanging.abort();
+    }
+
+    #[tokio::test]
+    async fn a_listener_answers_with_its_headers_and_without_what_it_redacts() {
+        let text = format!(
+            "{ANY_PORT}\nlistener \"tcp\" {{\n tls_disable = true\n address = \"127.0.0.1:0\"\n \
+             redact_version = true\n \
+             custom_response_headers {{ \"2xx\" = {{ \"X-Kept-By\" = [\"us\"] }} }}\n}}"
+        );
+        let clock = ManualClock::default();
+        let store = Store::Given(Arc::new(Memory::new()));
+        let options = Options { version: "2.0.0".to_owned(), ..options(&text, &clock) };
+        let running = Server::start_over(store, options).await.unwrap();
+        let mut answers = Vec::new();
+        for address in running.addresses() {
+            let mut stream = TcpStream::connect(address.to_string()).await.unwrap();
+            let ask = b"GET /v1/sys/seal-status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            stream.write_all(ask).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answers.push(answer);
+        }
+        let [usual, special] = answers.try_into().unwrap();
+        assert!(usual.contains("\"version\":\"2.0.0\"") && !usual.contains("x-kept-by"), "{usual}");
+        let is_redacted = special.contains("\"version\":\"\"") && !special.contains("2.0.0");
+        assert!(is_redacted && special.contains("x-kept-by: us\r\n"), "{special}");
+        assert!(running.stop().await);
     }
 
     #[test]

@@ -1,0 +1,183 @@
+//! What a listener does to its answers: it adds headers, and leaves out what strangers need not know.
+
+use http::{HeaderName, HeaderValue, Response, Uri, header};
+use http_body_util::{BodyExt, Collected};
+use strongroom_types::Fields;
+
+use crate::Body;
+use crate::target::{Target, resolve};
+
+/// A listener's rules for answers.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// Headers, in the order in which they are set.
+    pub headers: Vec<CustomHeader>,
+    /// Addresses are empty in answers about the server's state.
+    pub redact_addresses: bool,
+    /// So is the cluster's name.
+    pub redact_cluster_name: bool,
+    /// So are version and dates of the build.
+    pub redact_version: bool,
+}
+
+/// A header of some answers.
+#[derive(Clone, Debug)]
+pub struct CustomHeader {
+    /// Which.
+    pub of: Statuses,
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// Statuses of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statuses {
+    /// All.
+    All,
+    /// Those that begin with this digit.
+    Class(u16),
+    /// One.
+    Only(u16),
+}
+
+/// What tells the server's state to whoever asks.
+const STATE_PATHS: [&str; 4] = ["sys/health", "sys/leader", "sys/seal-status", "sys/unseal"];
+const ADDRESSES: [&str; 2] = ["leader_address", "leader_cluster_address"];
+const CLUSTER_NAME: [&str; 1] = ["cluster_name"];
+const VERSION: [&str; 3] = ["version", "build_date", "commit_date"];
+
+impl Outgoing {
+    /// Whether the answer to a request is to be redacted.
+    pub(crate) fn redacts(&self, uri: &Uri) -> bool {
+        if !(self.redact_addresses || self.redact_cluster_name || self.redact_version) {
+            return false;
+        }
+        // However the path is spelt.
+        match resolve(uri.path(), uri.query()) {
+            Target::Api(path) => STATE_PATHS.contains(&path.trim_end_matches('/')),
+            _ => false,
+        }
+    }
+
+    /// An answer with what is left of it.
+    pub(crate) async fn redacted(&self, response: Response<Body>) -> Response<Body> {
+        let (head, body) = response.into_parts();
+        // It is in memory, which is never an error.
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+        let Ok(mut fields) = Fields::from_trusted(&body) else {
+            return Response::from_parts(head, Body::new(body));
+        };
+        let rules = [
+            (self.redact_addresses, &ADDRESSES[..]),
+            (self.redact_cluster_name, &CLUSTER_NAME[..]),
+            (self.redact_version, &VERSION[..]),
+        ];
+        for name in rules.iter().filter(|(on, _)| *on).flat_map(|(_, names)| names.iter()) {
+            if fields.contains(name) {
+                fields.set(*name, &"");
+            }
+        }
+        let body = if fields.is_empty() { body } else { fields.to_object().into_bytes() };
+        Response::from_parts(head, Body::new(body))
+    }
+
+    /// Sets the listener's headers. One that the answer has already protects its reader, and stays.
+    pub(crate) fn add_headers(&self, response: &mut Response<Body>) {
+        if self.headers.is_empty() {
+            return;
+        }
+        let status = response.status().as_u16();
+        let own: Vec<_> = response.headers().keys().cloned().collect();
+        for CustomHeader { of, name, value } in &self.headers {
+            let is_free = *name == header::STRICT_TRANSPORT_SECURITY || !own.contains(name);
+            if of.have(status) && is_free {
+                response.headers_mut().insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+impl Statuses {
+    fn have(self, status: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::Class(class) => status / 100 == class,
+            Self::Only(only) => status == only,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    const STATE: &str = r#"{"leader_address":"a","leader_cluster_address":"b","cluster_name":"c",
+        "cluster_id":"d","version":"e","build_date":"f","sealed":false}"#;
+
+    async fn redacted(rules: Outgoing, body: &'static str) -> Fields {
+        let response = rules.redacted(Response::new(Body::from(body))).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Fields::from_trusted(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_part_of_the_state_is_left_out_by_itself() {
+        let usual = Outgoing::default();
+        for (rules, empty) in [
+            (Outgoing { redact_addresses: true, ..usual.clone() }, &ADDRESSES[..]),
+            (Outgoing { redact_cluster_name: true, ..usual.clone() }, &CLUSTER_NAME[..]),
+            (Outgoing { redact_version: true, ..usual.clone() }, &["version", "build_date"][..]),
+        ] {
+            let shown = redacted(rules, STATE).await;
+            assert_eq!(shown.len(), 7, "nothing is added, and nothing goes");
+            for (name, value) in shown.iter() {
+                assert_eq!(value.get() == "\"\"", empty.contains(&name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_answers_about_the_state_are_redacted_however_the_path_is_spelt() {
+        let rules = Outgoing { redact_version: true, ..Outgoing::default() };
+        let redacts = |path: &str| rules.redacts(&path.parse().unwrap());
+        for path in ["/v1/sys/health", "/v1/sys/health?standbyok=1", "/v1/sys/seal%2Dstatus"] {
+            assert!(redacts(path), "{path}");
+        }
+        assert!(!redacts("/v1/kv/version"));
+        assert!(!Outgoing::default().redacts(&"/v1/sys/health".parse().unwrap()));
+    }
+
+    #[test]
+    fn headers_are_set_by_status_and_replace_none_that_protects() {
+        let header = |of, name: &'static str, value: &'static str| CustomHeader {
+            of,
+            name: HeaderName::from_static(name),
+            value: HeaderValue::from_static(value),
+        };
+        let rules = Outgoing {
+            headers: vec![
+                header(Statuses::All, "x-a", "all"),
+                header(Statuses::All, "content-security-policy", "default-src *"),
+                header(Statuses::All, "strict-transport-security", "max-age=1"),
+                header(Statuses::Class(4), "x-a", "class"),
+                header(Statuses::Only(404), "x-a", "one"),
+            ],
+            ..Outgoing::default()
+        };
+        for (status, expected) in [(200, "all"), (403, "class"), (404, "one")] {
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            let headers = response.headers_mut();
+            headers.insert("content-security-policy", HeaderValue::from_static("sandbox"));
+            headers.insert("strict-transport-security", HeaderValue::from_static("max-age=2"));
+            rules.add_headers(&mut response);
+            assert_eq!(response.headers()["x-a"], expected, "{status}");
+            assert_eq!(response.headers()["content-security-policy"], "sandbox");
+            assert_eq!(response.headers()["strict-transport-security"], "max-age=1");
+        }
+    }
+}
