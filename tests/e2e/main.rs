@@ -12,6 +12,7 @@
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
 //! - [`rust_client`]: a Rust client of others
 //! - [`key_shares`]: the arithmetic of key shares is what it was read to be
+//! - [`controlplane`]: a published chain of weaknesses, link by link
 //! - [`crash_writes`]: the server killed under load
 //! - [`sealed_memory`]: no key in the memory of a sealed server
 //! - [`wrapping`]: a hundred clients with one wrapping token
@@ -26,6 +27,7 @@
 
 mod arrows;
 mod book;
+mod controlplane;
 mod crash_issuing;
 mod crash_writes;
 mod demo;
