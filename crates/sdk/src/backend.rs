@@ -280,15 +280,12 @@ impl Backend {
         let done = Done(self.taking_over.clone());
         self.tasks.spawn(async move {
             let _done = done;
-            while !closing.is_cancelled() {
-                match takeover.step(&context, &*storage).await {
-                    Ok(true) => {}
-                    Ok(false) => return gate.open(),
-                    Err(error) => {
-                        // The next periodic tick tries again.
-                        tracing::warn!(%error, "documents of before could not be taken over yet");
-                        return;
-                    }
+            match takeover.run(&context, &*storage, || !closing.is_cancelled()).await {
+                Ok(true) => gate.open(),
+                Ok(false) => {}
+                Err(error) => {
+                    // The next periodic tick tries again.
+                    tracing::warn!(%error, "documents of before could not be taken over yet");
                 }
             }
         });

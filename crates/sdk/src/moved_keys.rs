@@ -24,12 +24,10 @@
 //!
 //! Hosts without atomic batches never took the old keys, so there is nothing to move.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use strongroom_types::path::is_printable;
 
 use crate::Error;
 use crate::engine::{
@@ -37,7 +35,7 @@ use crate::engine::{
     check_folder,
 };
 use crate::records::unchanged;
-use crate::stored_entries::Walk;
+use crate::stored_entries::{Left, Walk};
 
 /// The mount's storage with the new keys only, whatever is behind it.
 #[derive(Debug)]
@@ -49,8 +47,8 @@ pub(crate) struct MovedKeys {
     nothing_left: AtomicU64,
     /// What `written` was before only entries were found that can't be moved.
     only_stuck_left: AtomicU64,
-    /// The entries that can't be moved and were named in the log.
-    named: Mutex<BTreeSet<String>>,
+    /// The entries that can't be moved.
+    left: Left,
 }
 
 /// Names in one look at a folder.
@@ -59,12 +57,6 @@ const PAGE: usize = 256;
 const BEHIND_OLD: &str = "\u{2}";
 /// Comes after no number of writes.
 const NEVER: u64 = u64::MAX;
-/// Entries that can't be read, of which a walk gives up: it is the store then, and not the entries.
-const MAX_UNREADABLE: usize = 256;
-/// Entries that can't be moved, of which an instance writes in the log.
-const MAX_NAMED: usize = 16;
-/// The longest name that is written in the log.
-const MAX_SHOWN_BYTES: usize = 256;
 
 impl MovedKeys {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
@@ -74,7 +66,7 @@ impl MovedKeys {
             written: AtomicU64::new(0),
             nothing_left: AtomicU64::new(nothing_left),
             only_stuck_left: AtomicU64::new(NEVER),
-            named: Mutex::default(),
+            left: Left::default(),
         }
     }
 
@@ -121,13 +113,7 @@ impl MovedKeys {
                     if entries.is_empty() {
                         break;
                     }
-                    for (key, error) in entries.unreadable {
-                        self.name(&key, &format!("it can't be read: {error}"));
-                        unreadable += 1;
-                        if unreadable > MAX_UNREADABLE {
-                            return Err(error.into());
-                        }
-                    }
+                    self.left.name_unreadable(entries.unreadable, &mut unreadable)?;
                     moved |= self.move_some(&entries.found).await?;
                 }
             }
@@ -160,7 +146,7 @@ impl MovedKeys {
                     if self.storage.get(&new_key(key)).await?.is_some()
                         && self.storage.get(key).await?.is_some()
                     {
-                        self.name(
+                        self.left.name(
                             key,
                             "there is another at its new key, which is the one that counts",
                         );
@@ -173,26 +159,6 @@ impl MovedKeys {
             }
         }
         Ok(moved)
-    }
-
-    /// Says once in the log why an entry stays where it is.
-    fn name(&self, key: &str, why: &str) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.len() >= MAX_NAMED || named.contains(key) {
-            return;
-        }
-        named.insert(key.to_owned());
-        let is_last = named.len() == MAX_NAMED;
-        drop(named);
-        let key = shown(key);
-        tracing::warn!(
-            key,
-            why,
-            "an entry could not be moved to its new key and stays where it is"
-        );
-        if is_last {
-            tracing::warn!("further entries that can't be moved are not named");
-        }
     }
 
     /// The first old shelves, as folders.
@@ -332,13 +298,6 @@ fn moving(entries: &[(String, Stored)]) -> StorageBatch {
         batch.changes.push(Change::Delete { key: key.clone() });
     }
     batch
-}
-
-/// The name of an entry for the log. A client chose a part of it.
-fn shown(key: &str) -> &str {
-    let name = key.trim_start_matches(APART_BEFORE);
-    let fits = name.len() <= MAX_SHOWN_BYTES && name.chars().all(is_printable);
-    if fits { name } else { "(a name that can't be shown)" }
 }
 
 /// Adds further names to a page of names.

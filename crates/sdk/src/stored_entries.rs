@@ -1,6 +1,11 @@
 //! Some of the entries below a folder of storage, wherever they lie: for moving them batch by batch.
 
-use crate::engine::{APART, Storage, StorageError, Stored};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use strongroom_types::path::is_printable;
+
+use crate::engine::{APART, APART_BEFORE, Storage, StorageError, Stored};
 
 /// Entries in one batch, and their bytes.
 const BATCH: usize = 64;
@@ -9,19 +14,6 @@ const BATCH_BYTES: usize = 512 << 10;
 const PAGE: usize = 256;
 /// Sorts behind every key that is apart. No document's name begins with it.
 pub(crate) const BEHIND_APART: &str = "\u{fffd}";
-
-/// The first entries below a folder, whose name is empty or ends in a slash. Of the root those that are
-/// apart are left out.
-pub(crate) async fn first_below(
-    storage: &dyn Storage,
-    folder: &str,
-) -> Result<Vec<(String, Stored)>, StorageError> {
-    let mut entries = Walk::below(storage, folder).next().await?;
-    match entries.unreadable.pop() {
-        Some((_, error)) => Err(error),
-        None => Ok(entries.found),
-    }
-}
 
 /// A walk through the entries below a folder, some at a time.
 pub(crate) struct Walk<'a> {
@@ -39,7 +31,8 @@ pub(crate) struct Entries {
 }
 
 impl<'a> Walk<'a> {
-    /// Of the root, those that are apart are left out.
+    /// Below a folder, whose name is empty or ends in a slash. Of the root those that are apart are
+    /// left out.
     pub(crate) fn below(storage: &'a dyn Storage, folder: &str) -> Self {
         Self { storage, path: vec![(folder.to_owned(), String::new())] }
     }
@@ -101,6 +94,60 @@ impl Entries {
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The entries that could not be moved, each of which is named in the log once.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    named: Mutex<BTreeSet<String>>,
+}
+
+/// Entries that can't be moved, of which an instance writes in the log.
+pub(crate) const MAX_NAMED: usize = 16;
+/// Entries that can't be read, of which a walk gives up: it is the store then, and not the entries.
+pub(crate) const MAX_UNREADABLE: usize = 256;
+/// The longest name that is written in the log.
+pub(crate) const MAX_SHOWN_BYTES: usize = 256;
+
+impl Left {
+    /// Says in the log why an entry stays where it is.
+    pub(crate) fn name(&self, key: &str, why: &str) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() >= MAX_NAMED || named.contains(key) {
+            return;
+        }
+        named.insert(key.to_owned());
+        let is_last = named.len() == MAX_NAMED;
+        drop(named);
+        let key = shown(key);
+        tracing::warn!(key, why, "an entry could not be moved and stays where it is");
+        if is_last {
+            tracing::warn!("further entries that can't be moved are not named");
+        }
+    }
+
+    /// Names those that can't be read. The error is that of a store of which too many can't be.
+    pub(crate) fn name_unreadable(
+        &self,
+        unreadable: Vec<(String, StorageError)>,
+        count: &mut usize,
+    ) -> Result<(), StorageError> {
+        for (key, error) in unreadable {
+            self.name(&key, &format!("it can't be read: {error}"));
+            *count += 1;
+            if *count > MAX_UNREADABLE {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of an entry for the log. A client chose a part of it.
+fn shown(key: &str) -> &str {
+    let name = key.trim_start_matches(APART_BEFORE);
+    let fits = name.len() <= MAX_SHOWN_BYTES && name.chars().all(is_printable);
+    if fits { name } else { "(a name that can't be shown)" }
 }
 
 /// Whether nothing else can be read either.

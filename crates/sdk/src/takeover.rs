@@ -5,7 +5,10 @@
 //! document is there once, before and after, wherever the process dies; the next start goes on.
 //! Requests are refused meanwhile. Records lie apart from all that clients can name, so what was
 //! moved is never taken for what is still to be moved, and no document's name is in the way of a
-//! record.
+//! record. A document that can't be read, or whose record is there already, stays where it is and is
+//! named in the log; the mount serves without it, and the next instance tries again. Under hosts without
+//! conditions the mount waits for a document that can't be read: there a record of its name, once
+//! written, could not be told from one that the document became.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use crate::engine::{APART, Change, Precondition, Storage, StorageBatch, Stored};
+use crate::engine::{APART, Change, Precondition, Storage, StorageBatch, StorageError, Stored};
 use crate::records::{Key, unchanged};
-use crate::stored_entries::{BEHIND_APART, first_below};
+use crate::stored_entries::{BEHIND_APART, Left, Walk};
 use crate::{Context, Error};
 
 /// What a document becomes: the record that stands for it, and others.
@@ -68,19 +71,73 @@ pub(crate) async fn has_records(storage: &dyn Storage) -> Result<bool, Error> {
 }
 
 impl Takeover {
-    /// Moves some documents; `false` if there were none.
-    pub(crate) async fn step(
+    /// Moves documents as long as `go_on` says so; `true` once all have moved that can be.
+    pub(crate) async fn run(
         &self,
         context: &Context,
         storage: &dyn Storage,
+        go_on: impl Fn() -> bool,
     ) -> Result<bool, Error> {
-        let found = first_below(storage, "").await?;
-        if storage.is_atomic() {
-            self.move_together(context, storage, &found).await?;
-        } else {
-            self.move_singly(context, storage, &found).await?;
+        let left = Left::default();
+        loop {
+            let (mut moved, mut unreadable, mut trouble) = (false, 0, None);
+            let mut walk = Walk::below(storage, "");
+            loop {
+                if !go_on() {
+                    return Ok(false);
+                }
+                let entries = walk.next().await?;
+                if entries.is_empty() {
+                    break;
+                }
+                trouble = trouble.or(entries.unreadable.first().map(|(_, error)| error.clone()));
+                left.name_unreadable(entries.unreadable, &mut unreadable)?;
+                moved |= self.move_some(context, storage, &entries.found, &left).await?;
+            }
+            match trouble {
+                Some(error) if !moved && !storage.is_atomic() => return Err(error.into()),
+                _ if !moved => return Ok(true),
+                _ => {}
+            }
         }
-        Ok(!found.is_empty())
+    }
+
+    /// Moves some documents, together unless one of them can't be; says whether any moved, or was
+    /// changed by somebody else.
+    async fn move_some(
+        &self,
+        context: &Context,
+        storage: &dyn Storage,
+        found: &[(String, Stored)],
+        left: &Left,
+    ) -> Result<bool, Error> {
+        if !storage.is_atomic() {
+            self.move_singly(context, storage, found).await?;
+            return Ok(!found.is_empty());
+        }
+        match self.move_together(context, storage, found).await {
+            Ok(()) => return Ok(!found.is_empty()),
+            Err(StorageError::Precondition(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut moved = false;
+        for document in found {
+            match self.move_together(context, storage, std::slice::from_ref(document)).await {
+                Ok(()) => moved = true,
+                Err(StorageError::Precondition(_)) => {
+                    let (name, seen) = document;
+                    let now = storage.get(name).await?;
+                    if now.is_some_and(|now| now.version == seen.version) {
+                        left.name(name, "there is a record of its name already");
+                    } else {
+                        // Somebody changed it. It is looked at again.
+                        moved = true;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(moved)
     }
 
     async fn move_together(
@@ -88,7 +145,7 @@ impl Takeover {
         context: &Context,
         storage: &dyn Storage,
         found: &[(String, Stored)],
-    ) -> Result<(), Error> {
+    ) -> Result<(), StorageError> {
         let mut batch = StorageBatch::default();
         for (name, stored) in found {
             batch.preconditions.push(unchanged(name, Some(stored)));
@@ -101,7 +158,7 @@ impl Takeover {
             }
             batch.changes.push(Change::Delete { key: name.clone() });
         }
-        if batch.changes.is_empty() { Ok(()) } else { Ok(storage.commit(batch).await?) }
+        if batch.changes.is_empty() { Ok(()) } else { storage.commit(batch).await }
     }
 
     /// Where a batch isn't whole, the record that stands for the document is written last: once it

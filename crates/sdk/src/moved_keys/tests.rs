@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::*;
+use crate::stored_entries::{MAX_NAMED, MAX_SHOWN_BYTES, MAX_UNREADABLE};
 
 /// A store of which an instance of before, elsewhere, changes an entry at the next look.
 #[derive(Debug, Default)]

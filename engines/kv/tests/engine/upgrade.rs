@@ -99,6 +99,77 @@ async fn a_mount_of_version_1_becomes_one_of_version_2() {
 }
 
 #[tokio::test]
+async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() {
+    let secrets = &secrets();
+    for way in WAYS {
+        Harness::run_one(engine(), way, async |host: Host| {
+            fill(&host, secrets).await;
+            host.set_option("version", "2");
+            host.crash().await;
+            let damaged = ["a/b", "many/3"];
+            for name in damaged {
+                host.damage_entry(name, true);
+            }
+            host.reopen().await;
+            if way == Way::Foreign {
+                // There the mount waits for them, since what is written meanwhile might be lost.
+                host.read("config").await.unwrap_err();
+                let left = || async {
+                    host.stored_keys().iter().filter(|key| !key.starts_with(APART)).count() == 2
+                };
+                host.until("the others moved", left).await;
+                // Each call takes the work up again that ended.
+                for _ in 0..50 {
+                    host.tick().await.unwrap();
+                    assert_eq!(host.read("data/a").await.unwrap_err().message, UPGRADING);
+                }
+                return;
+            }
+            resumed(&host).await;
+            for name in secrets.keys() {
+                let read = host.read(&format!("data/{name}")).await;
+                assert_eq!(read.is_err(), damaged.contains(&name.as_str()), "{name}: {read:?}");
+            }
+            for name in damaged {
+                assert!(host.stored(name).is_some(), "it stays where it is");
+                host.damage_entry(name, false);
+            }
+            host.reopen().await;
+            resumed(&host).await;
+            all_are_there_once(&host, secrets).await;
+        })
+        .await;
+    }
+}
+
+/// A name that was written anew while the secret of version 1 could not be read.
+#[tokio::test]
+async fn a_secret_whose_entry_is_there_already_stays_where_it_is() {
+    for way in [Way::Linked, Way::Wire] {
+        Harness::run_one(engine(), way, async |host: Host| {
+            for name in ["a", "b", "c"] {
+                host.write(name, json!({ "of": name })).await.unwrap();
+            }
+            host.set_option("version", "2");
+            host.crash().await;
+            host.damage_entry("b", true);
+            host.reopen().await;
+            resumed(&host).await;
+            host.write("data/b", r#"{"data":{"of":"new"}}"#).await.unwrap();
+            host.damage_entry("b", false);
+            host.reopen().await;
+            resumed(&host).await;
+            for (name, of) in [("a", "a"), ("b", "new"), ("c", "c")] {
+                let got = host.read(&format!("data/{name}")).await.unwrap();
+                assert!(got.json("data").contains(of), "{name}: {got:?}");
+            }
+            assert!(host.stored("b").is_some());
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn requests_are_refused_until_it_is_done() {
     for way in WAYS {
         Harness::run_one(engine(), way, async |host: Host| {
