@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use memchr::memchr2;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -343,16 +344,19 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> 
         let starts_scalar = match byte {
             b'"' => {
                 strings += 1;
-                while let Some(inner) = bytes.next() {
-                    match inner {
-                        b'"' => break,
-                        b'\\' if bytes.next() == Some(&b'u') => {
-                            let rest = bytes.as_slice();
-                            let skipped =
-                                escaped(rest).ok_or_else(|| not_a_character(body, rest))?;
-                            bytes = rest.get(skipped..).unwrap_or_default().iter();
-                        }
-                        _ => {}
+                loop {
+                    let Some(at) = memchr2(b'"', b'\\', bytes.as_slice()) else {
+                        // The string doesn't end.
+                        bytes = [].iter();
+                        break;
+                    };
+                    if bytes.nth(at) == Some(&b'"') {
+                        break;
+                    }
+                    if bytes.next() == Some(&b'u') {
+                        let rest = bytes.as_slice();
+                        let skipped = escaped(rest).ok_or_else(|| not_a_character(body, rest))?;
+                        bytes = rest.get(skipped..).unwrap_or_default().iter();
                     }
                 }
                 false

@@ -11,9 +11,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::quality::RandomState;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
@@ -24,9 +25,12 @@ pub struct ReadCache<V, E> {
     absent: Cache<String, (), Weigh<()>>,
     /// Loads under way, in parts so that few callers meet at one lock. Held for map operations
     /// only. There are never more loads than callers that wait.
-    loads: Vec<Mutex<HashMap<String, Load<V, E>>>>,
+    loads: Vec<Mutex<Loads<V, E>>>,
     hasher: RandomState,
 }
+
+/// Loads by key.
+type Loads<V, E> = HashMap<String, Load<V, E>, RandomState>;
 
 /// What a load came to, once it did.
 type Outcome<V, E> = OnceCell<Result<Option<V>, E>>;
@@ -63,7 +67,7 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
             present: Cache::with_weighter(EXPECTED, bytes, Weigh(weigh)),
             absent: Cache::with_weighter(EXPECTED, bytes / ABSENT_PART, Weigh(|()| 0)),
             loads: (0..PARTS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 
@@ -154,7 +158,7 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
 }
 
 impl<V, E> ReadCache<V, E> {
-    fn part(&self, key: &str) -> MutexGuard<'_, HashMap<String, Load<V, E>>> {
+    fn part(&self, key: &str) -> MutexGuard<'_, Loads<V, E>> {
         let hash = self.hasher.hash_one(key) % PARTS as u64;
         let index = usize::try_from(hash).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "there are PARTS of them")]
