@@ -38,6 +38,9 @@ use crate::report::{Report, Server};
 use crate::target::{Plugins, Ready, Target};
 use crate::workload::{Size, Workload};
 
+/// How long nothing is asked before memory is looked at for the last time.
+const REST: Duration = Duration::from_secs(20);
+
 /// Measures servers that speak the API of Vault, side by side.
 #[derive(Debug, Parser)]
 #[command(name = "strongroom-bench")]
@@ -178,6 +181,10 @@ async fn measure(arguments: Arguments) -> Result<(), Error> {
     settle().await;
     for (server, ready) in servers.iter_mut().zip(&ready) {
         server.loaded = processes(ready.target.pid);
+    }
+    pause(REST).await;
+    for (server, ready) in servers.iter_mut().zip(&ready) {
+        server.rested = processes(ready.target.pid);
     }
     for mut server in launched {
         server.stop().await?;
@@ -323,9 +330,13 @@ fn processes(pid: Option<u32>) -> Vec<Process> {
 }
 
 /// Memory is looked at when nothing happens any more.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
 async fn settle() {
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2)).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 #[expect(clippy::print_stdout, reason = "the output of this program")]

@@ -38,6 +38,8 @@ pub(crate) struct Server {
     pub(crate) mounted: Vec<Process>,
     /// After the last round.
     pub(crate) loaded: Vec<Process>,
+    /// [`REST`](crate::REST) later, without a request in between.
+    pub(crate) rested: Vec<Process>,
     pub(crate) series: Vec<Series>,
 }
 
@@ -61,6 +63,7 @@ impl Server {
             fresh: Vec::new(),
             mounted: Vec::new(),
             loaded: Vec::new(),
+            rested: Vec::new(),
             series: Vec::new(),
         }
     }
@@ -245,13 +248,15 @@ fn ratio_table(out: &mut String, report: &Report) -> std::fmt::Result {
 fn process_table(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         out,
-        "\n| process | binary | resident: fresh | mounted | after the load | without files: fresh \
-         | mounted | after |\n|---|---|---|---|---|---|---|---|"
+        "\n| process | binary | resident: fresh | mounted | after the load | {rest} s later \
+         | without files: fresh | mounted | after | later |\n|---|---|---|---|---|---|---|---|---|---|",
+        rest = crate::REST.as_secs(),
     )?;
     for server in &report.servers {
         for process in &server.mounted {
             let now = |all: &[Process]| all.iter().find(|p| p.pid == process.pid).map(|p| p.memory);
-            let states = [&server.fresh, &server.mounted, &server.loaded].map(|all| now(all));
+            let states = [&server.fresh, &server.mounted, &server.loaded, &server.rested];
+            let states = states.map(|all| now(all));
             let main = server.mounted.first().is_some_and(|first| first.pid == process.pid);
             let mib = |kib: u64| Some(kib as f64 / 1024.0);
             let resident = states.map(|s| shown(s.and_then(|s| mib(s.resident_kib)), 1, " MiB"));
@@ -308,6 +313,7 @@ mod tests {
             fresh: Vec::new(),
             mounted: vec![Process { pid: 1, binary_bytes: 3 << 20, memory }],
             loaded: Vec::new(),
+            rested: Vec::new(),
             series: vec![Series {
                 workload,
                 connections: 16,
