@@ -135,7 +135,7 @@ struct Held {
 
 impl Held {
     fn start(mut command: Command) -> io::Result<Self> {
-        let mut child = command.spawn()?;
+        let mut child = fork(&mut command)?;
         let raw = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // Before anybody could have waited for it, so it can't be another's.
         let opened = raw
@@ -201,6 +201,17 @@ impl Drop for Held {
             bury(child);
         }
     }
+}
+
+/// Forks and executes; returns when both are done.
+///
+/// Until it executes, a child has whatever the parent has open, also a launch file that is being
+/// written, and the kernel executes no file that is open for writing. In the server one thread does
+/// this; tests do on many, hence one after another.
+pub(crate) fn fork(command: &mut Command) -> io::Result<Child> {
+    #[cfg(test)]
+    let _alone = tests::FORKING.lock();
+    command.spawn()
 }
 
 /// The thread that forks. It is started once and lives as long as the server.

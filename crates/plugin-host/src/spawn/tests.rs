@@ -4,6 +4,9 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 
+/// Held while a child is forked, until it executes.
+pub(super) static FORKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 fn program(path: &str, arguments: &[&str]) -> Execution {
     let arguments = std::iter::once(&path).chain(arguments).map(OsString::from).collect();
     Execution {
@@ -181,7 +184,7 @@ async fn after_it_was_reaped_nobody_is_killed() {
     child.ended().await.unwrap();
     let mut echo = Command::new("cat");
     echo.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let mut bystander = echo.spawn().unwrap();
+    let mut bystander = fork(&mut echo).unwrap();
     // As if the id had come around.
     child.0.get_mut().pid = Pid::from_child(&bystander);
     child.kill();
