@@ -47,7 +47,7 @@ pub(crate) struct Backend {
 }
 
 /// The one task that undoes stale intents: two would undo side by side. And the one that takes over
-/// documents of before, and the one that moves entries to the keys they have now.
+/// documents of an earlier version, and the one that moves entries to the keys they have now.
 #[derive(Default)]
 struct Sweeping {
     runs: Mutex<bool>,
@@ -85,7 +85,10 @@ impl Backend {
     fn check_gate(&self) -> Result<(), EngineError> {
         match self.blueprint.takeover() {
             Some(takeover) if !self.gate.is_open() => {
-                self.take_over();
+                // After a failure the next attempt is left to the periodic call.
+                if !self.gate.has_failed() {
+                    self.take_over();
+                }
                 Err(EngineError::user(takeover.meanwhile))
             }
             _ => Ok(()),
@@ -280,12 +283,16 @@ impl Backend {
         let done = Done(self.taking_over.clone());
         self.tasks.spawn(async move {
             let _done = done;
-            match takeover.run(&context, &*storage, || !closing.is_cancelled()).await {
+            match takeover.run(&context, &*storage, &gate, || !closing.is_cancelled()).await {
                 Ok(true) => gate.open(),
                 Ok(false) => {}
                 Err(error) => {
-                    // The next periodic tick tries again.
-                    tracing::warn!(%error, "documents of before could not be taken over yet");
+                    gate.failed();
+                    tracing::warn!(
+                        %error,
+                        "the secrets of the previous version could not be moved yet; the next periodic \
+                         call tries again"
+                    );
                 }
             }
         });
@@ -302,8 +309,10 @@ impl Backend {
         self.tasks.spawn(async move {
             let _done = done;
             if let Err(error) = keys.move_all(|| !closing.is_cancelled()).await {
-                // The next request or periodic tick tries again.
-                tracing::warn!(%error, "entries could not be moved to their new keys yet");
+                tracing::warn!(
+                    %error,
+                    "entries could not be moved to their new keys yet; the next periodic call tries again"
+                );
             }
         });
     }
@@ -313,7 +322,7 @@ impl Backend {
         let storage = &*self.services.mount.storage;
         if let Err(error) = self.moved_keys.look().await {
             // The first request looks again.
-            tracing::warn!(%error, "whether entries have keys of before could not be seen yet");
+            tracing::warn!(%error, "whether entries have old keys could not be seen yet");
         }
         if let Some(why) = self.blueprint.records_refused()
             && takeover::has_records(storage).await?

@@ -138,7 +138,8 @@ impl Blueprint {
     /// document what it becomes, the record that stands for it first. Documents move in batches
     /// that are each whole, so that none is lost or there twice, wherever the process dies; the
     /// next start goes on. Requests are refused with `meanwhile` until all have moved, which begins
-    /// with the first of them or with the next periodic call. No other instance runs beside this one.
+    /// with the first of them or with the next periodic call. A document that is damaged stays where it
+    /// is, and the mount serves without it. No other instance runs beside this one.
     #[must_use]
     pub fn takes_over_free_form<F>(mut self, meanwhile: &'static str, convert: F) -> Self
     where

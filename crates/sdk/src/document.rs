@@ -51,7 +51,7 @@ use crate::records::{Key, unchanged};
 /// Of `#[document(…)]`, `path` is needed; a `{name}` in it makes a collection, which can be listed.
 /// `seal_wrap` asks for the seal's extra encryption, `local` keeps the document from replication,
 /// `root` asks for the `sudo` capability, `apart` keeps it under a key that no client can name (for an
-/// engine that has free-form documents as well, or takes over those of before), and `validate = function` names a
+/// engine that has free-form documents as well, or takes over those of an earlier version), and `validate = function` names a
 /// `fn(&Self) -> Result<(), String>` that sees the whole document before it is stored.
 pub trait Document: Sized + Send + Sync + 'static {
     /// Where it lies below the mount; also its storage key.

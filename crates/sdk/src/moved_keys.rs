@@ -1,7 +1,7 @@
 //! [`MovedKeys`]: storage in which what lies apart has moved from one kind of key to another.
 //!
 //! Keys that are apart once began with [`APART_BEFORE`], which Vault and OpenBao don't store. They
-//! begin with [`APART`] now, and a mount of before is taken along: from the first request or
+//! begin with [`APART`] now, and a mount written by an earlier version is taken along: from the first request or
 //! periodic call on, its entries move in batches that are each whole, so that each is there once,
 //! wherever the process dies; the next start goes on. Nobody waits for that. Until it is done a
 //! read looks at both keys, the old one first, since entries only move away from it; a write goes to
@@ -9,7 +9,7 @@
 //!
 //! An entry that can't be read stays at its old key and is named in the log. The others move.
 //!
-//! # Beside an instance of before
+//! # Beside an instance of an earlier version
 //!
 //! In a reload an instance that knows the old keys only may still finish requests while this one
 //! moves entries. To it an entry that has moved isn't there. So of an entry that is at both keys the
@@ -96,8 +96,18 @@ impl MovedKeys {
         Ok(())
     }
 
-    /// Moves all that can be moved, in batches, as long as `go_on` says so.
+    /// Moves all that can be moved, in batches, as long as `go_on` says so. After an error requests
+    /// begin no further attempt, as if nothing else could be moved: the periodic call does.
     pub(crate) async fn move_all(&self, go_on: impl Fn() -> bool) -> Result<(), Error> {
+        let written = self.written.load(Ordering::Acquire);
+        let outcome = self.walk_all(go_on).await;
+        if outcome.is_err() {
+            self.only_stuck_left.store(written, Ordering::Release);
+        }
+        outcome
+    }
+
+    async fn walk_all(&self, go_on: impl Fn() -> bool) -> Result<(), Error> {
         while go_on() {
             let written = self.written.load(Ordering::Acquire);
             let shelves = self.old_shelves(usize::MAX).await?;
@@ -105,7 +115,7 @@ impl MovedKeys {
                 self.nothing_left.store(written, Ordering::Release);
                 return Ok(());
             }
-            let (mut moved, mut unreadable) = (false, 0);
+            let mut moved = false;
             for shelf in shelves.iter().filter(|shelf| check_folder(shelf).is_ok()) {
                 let mut walk = Walk::below(&*self.storage, shelf);
                 while go_on() {
@@ -113,7 +123,7 @@ impl MovedKeys {
                     if entries.is_empty() {
                         break;
                     }
-                    self.left.name_unreadable(entries.unreadable, &mut unreadable)?;
+                    self.left.name_unreadable(&entries.unreadable);
                     moved |= self.move_some(&entries.found).await?;
                 }
             }
@@ -143,9 +153,7 @@ impl MovedKeys {
             match self.storage.commit(moving(std::slice::from_ref(entry))).await {
                 Ok(()) => moved = true,
                 Err(StorageError::Precondition(_)) => {
-                    if self.storage.get(&new_key(key)).await?.is_some()
-                        && self.storage.get(key).await?.is_some()
-                    {
+                    if self.is_there(&new_key(key)).await? && self.is_there(key).await? {
                         self.left.name(
                             key,
                             "there is another at its new key, which is the one that counts",
@@ -159,6 +167,15 @@ impl MovedKeys {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether there is an entry, damaged or not.
+    async fn is_there(&self, key: &str) -> Result<bool, StorageError> {
+        match self.storage.get(key).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(StorageError::Damaged(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// The first old shelves, as folders.

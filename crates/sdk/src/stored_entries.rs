@@ -26,7 +26,7 @@ pub(crate) struct Walk<'a> {
 #[derive(Default)]
 pub(crate) struct Entries {
     pub(crate) found: Vec<(String, Stored)>,
-    /// Entries that the store names and can't give.
+    /// Entries that are damaged. Any other error ends the walk: it may be gone at the next attempt.
     pub(crate) unreadable: Vec<(String, StorageError)>,
 }
 
@@ -64,8 +64,8 @@ impl<'a> Walk<'a> {
                         bytes += stored.value.len();
                         entries.found.push((key, stored));
                     }
-                    Err(error) if ends_all(&error) => return Err(error),
-                    Err(error) => entries.unreadable.push((key, error)),
+                    Err(error @ StorageError::Damaged(_)) => entries.unreadable.push((key, error)),
+                    Err(error) => return Err(error),
                 }
                 is_enough = entries.len() >= BATCH || bytes >= BATCH_BYTES;
                 if is_enough {
@@ -104,8 +104,6 @@ pub(crate) struct Left {
 
 /// Entries that can't be moved, of which an instance writes in the log.
 pub(crate) const MAX_NAMED: usize = 16;
-/// Entries that can't be read, of which a walk gives up: it is the store then, and not the entries.
-pub(crate) const MAX_UNREADABLE: usize = 256;
 /// The longest name that is written in the log.
 pub(crate) const MAX_SHOWN_BYTES: usize = 256;
 
@@ -126,20 +124,11 @@ impl Left {
         }
     }
 
-    /// Names those that can't be read. The error is that of a store of which too many can't be.
-    pub(crate) fn name_unreadable(
-        &self,
-        unreadable: Vec<(String, StorageError)>,
-        count: &mut usize,
-    ) -> Result<(), StorageError> {
+    /// Names those that can't be read.
+    pub(crate) fn name_unreadable(&self, unreadable: &[(String, StorageError)]) {
         for (key, error) in unreadable {
-            self.name(&key, &format!("it can't be read: {error}"));
-            *count += 1;
-            if *count > MAX_UNREADABLE {
-                return Err(error);
-            }
+            self.name(key, &format!("it can't be read: {error}"));
         }
-        Ok(())
     }
 }
 
@@ -148,9 +137,4 @@ fn shown(key: &str) -> &str {
     let name = key.trim_start_matches(APART_BEFORE);
     let fits = name.len() <= MAX_SHOWN_BYTES && name.chars().all(is_printable);
     if fits { name } else { "(a name that can't be shown)" }
-}
-
-/// Whether nothing else can be read either.
-fn ends_all(error: &StorageError) -> bool {
-    matches!(error, StorageError::Closed | StorageError::Missing | StorageError::Setup)
 }

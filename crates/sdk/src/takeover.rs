@@ -5,10 +5,11 @@
 //! document is there once, before and after, wherever the process dies; the next start goes on.
 //! Requests are refused meanwhile. Records lie apart from all that clients can name, so what was
 //! moved is never taken for what is still to be moved, and no document's name is in the way of a
-//! record. A document that can't be read, or whose record is there already, stays where it is and is
-//! named in the log; the mount serves without it, and the next instance tries again. Under hosts without
-//! conditions the mount waits for a document that can't be read: there a record of its name, once
-//! written, could not be told from one that the document became.
+//! record. A document that is damaged ([`StorageError::Damaged`]), or whose record is there already, stays
+//! where it is and is named in the log; the mount serves without it, and the next instance tries again.
+//! After any other error nothing is left behind: the mount waits, and the next periodic call goes on.
+//! Under hosts without conditions the mount waits for a damaged document, too: there a record of its
+//! name, once written, could not be told from one that the document became.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,22 +41,37 @@ impl fmt::Debug for Takeover {
 
 /// Whether an instance may serve.
 #[derive(Debug, Default)]
-pub(crate) struct Gate(AtomicBool);
+pub(crate) struct Gate {
+    open: AtomicBool,
+    /// The last attempt to take documents over failed.
+    failed: AtomicBool,
+    /// The documents that can't be taken over.
+    left: Left,
+}
 
 impl Gate {
     pub(crate) fn open(&self) {
-        self.0.store(true, Ordering::Release);
+        self.open.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Leaves the next attempt to the periodic call, so that requests don't begin one each.
+    pub(crate) fn failed(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 }
 
 /// Sorts before every key that is apart. No document's name begins with it.
 const BEFORE_APART: &str = "\u{fffb}\u{10ffff}";
 
-/// Whether there are documents of before.
+/// Whether there are documents that are still to be taken over.
 pub(crate) async fn is_needed(storage: &dyn Storage) -> Result<bool, Error> {
     match storage.list("", None, 1).await?.first() {
         None => Ok(false),
@@ -76,11 +92,12 @@ impl Takeover {
         &self,
         context: &Context,
         storage: &dyn Storage,
+        gate: &Gate,
         go_on: impl Fn() -> bool,
     ) -> Result<bool, Error> {
-        let left = Left::default();
+        let left = &gate.left;
         loop {
-            let (mut moved, mut unreadable, mut trouble) = (false, 0, None);
+            let (mut moved, mut damaged) = (false, None);
             let mut walk = Walk::below(storage, "");
             loop {
                 if !go_on() {
@@ -90,12 +107,12 @@ impl Takeover {
                 if entries.is_empty() {
                     break;
                 }
-                trouble = trouble.or(entries.unreadable.first().map(|(_, error)| error.clone()));
-                left.name_unreadable(entries.unreadable, &mut unreadable)?;
-                moved |= self.move_some(context, storage, &entries.found, &left).await?;
+                left.name_unreadable(&entries.unreadable);
+                damaged = damaged.or(entries.unreadable.into_iter().next());
+                moved |= self.move_some(context, storage, &entries.found, left).await?;
             }
-            match trouble {
-                Some(error) if !moved && !storage.is_atomic() => return Err(error.into()),
+            match damaged {
+                Some((_, error)) if !moved && !storage.is_atomic() => return Err(error.into()),
                 _ if !moved => return Ok(true),
                 _ => {}
             }

@@ -233,7 +233,10 @@ impl InstanceStorage {
             Barrier::Storage(strongroom_storage::Error::Precondition { key }) => {
                 return StorageError::Precondition(own(key));
             }
-            Barrier::Tampered { key, reason } => Barrier::Tampered { key: own(key), reason },
+            Barrier::Tampered { key, reason } => {
+                tracing::error!(key = own(key), reason, "an entry can't be read");
+                return StorageError::Damaged((*reason).to_owned());
+            }
             Barrier::TooLarge { key } => Barrier::TooLarge { key: own(key) },
             Barrier::Unserialisable { key } => Barrier::Unserialisable { key: own(key) },
             other => other.clone(),

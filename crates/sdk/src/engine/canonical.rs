@@ -8,7 +8,8 @@ use crate::field::FieldSpec;
 /// Which paths below the mount an engine folds to lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FoldedPaths {
-    /// The engine cannot say. A host then lets a denial match whatever the case.
+    /// The engine cannot say. A host then lets each rule of a policy that is as specific as the one for
+    /// the path as it was sent restrict it, whatever the case in which the rule is written.
     #[default]
     Unknown,
     /// Patterns in which each segment `+`, and the rest that a `*` at the end stands for, is folded.

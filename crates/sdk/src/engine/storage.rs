@@ -56,7 +56,7 @@ impl fmt::Debug for Stored {
 pub const APART: char = '\u{fffc}';
 
 /// What stood in the place of [`APART`] before, and Vault and OpenBao refuse. Hosts still take such
-/// keys, from plug-ins of before and from what moves the entries.
+/// keys, from plug-ins of earlier versions and from what moves the entries.
 pub const APART_BEFORE: char = '\u{1}';
 
 /// Checks a storage key, as every host does: it is no folder and can't leave the mount. Behind
@@ -208,7 +208,11 @@ pub enum StorageError {
     /// text says which, and how large it may be.
     #[error("{0}")]
     TooLarge(String),
-    /// The store failed.
+    /// What is stored at the key is not what was written there. Asking again changes nothing; other
+    /// keys can be read. The text says what gave it away, and names no key.
+    #[error("the entry was changed or moved on disk: {0}")]
+    Damaged(String),
+    /// The store failed. Asked again, it may do what was asked.
     #[error("{0}")]
     Failed(String),
 }
@@ -217,11 +221,21 @@ pub enum StorageError {
 #[cfg(any(test, feature = "serve"))]
 const TOO_LARGE: &str = "is larger than the store takes";
 
+/// Begins every text of [`StorageError::Damaged`].
+#[cfg(any(test, feature = "serve"))]
+const DAMAGED: &str = "the entry was changed or moved on disk: ";
+
 #[cfg(any(test, feature = "serve"))]
 impl StorageError {
     /// An error of another host, or one that a plug-in passed on, by its text.
     pub(crate) fn too_large_from(text: &str) -> Option<Self> {
         text.contains(TOO_LARGE).then(|| Self::TooLarge(text.to_owned()))
+    }
+
+    /// The same for an entry that is damaged.
+    pub(crate) fn damaged_from(text: &str) -> Option<Self> {
+        let reason = text.strip_prefix(DAMAGED)?;
+        Some(Self::Damaged(reason.to_owned()))
     }
 }
 

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
 use super::*;
-use crate::stored_entries::{MAX_NAMED, MAX_SHOWN_BYTES, MAX_UNREADABLE};
+use crate::stored_entries::{MAX_NAMED, MAX_SHOWN_BYTES};
 
-/// A store of which an instance of before, elsewhere, changes an entry at the next look.
+/// A store of which an instance of the previous version, elsewhere, changes an entry at the next look.
 #[derive(Debug, Default)]
 struct Shared {
     entries: Mutex<BTreeMap<String, Stored>>,
@@ -12,6 +12,8 @@ struct Shared {
     late: Mutex<Option<String>>,
     told: OnceLock<std::sync::Weak<MovedKeys>>,
     damaged: Vec<String>,
+    /// A key that can't be read for now.
+    out_of_reach: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -31,7 +33,10 @@ impl Shared {
 impl Storage for Shared {
     async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
         if self.damaged.iter().any(|damaged| damaged == key) {
-            return Err(StorageError::Failed("the entry is damaged".to_owned()));
+            return Err(StorageError::Damaged("its checksum is wrong".to_owned()));
+        }
+        if self.out_of_reach.lock().unwrap().as_deref() == Some(key) {
+            return Err(StorageError::Failed("the disk did not answer".to_owned()));
         }
         Ok(self.entries.lock().unwrap().get(key).cloned())
     }
@@ -119,7 +124,7 @@ async fn what_is_written_while_it_is_looked_whether_anything_is_left_is_moved() 
         keys.move_all(|| true).await.unwrap();
         assert!(keys.is_done());
         assert_eq!(storage.text(&new("a")).as_deref(), Some("late"));
-        // Keys of today are nobody's business here.
+        // Of keys that are not old ones it takes no note.
         keys.written(&new("a"));
         assert!(keys.is_done());
     }
@@ -136,6 +141,10 @@ async fn entries_that_can_not_be_moved_are_named_in_the_log_once() {
     storage.put(&old("twice"), "hunter2");
     storage.put(&new("twice"), "hunter3");
     storage.put(&old("well"), "hunter4");
+    // Damaged where it is to go.
+    storage.put(&old("taken"), "hunter5");
+    storage.damaged.push(new("taken"));
+    storage.put(&new("taken"), "hunter6");
     let (storage, keys) = moved_keys(storage);
     let log = Log::default();
     {
@@ -148,7 +157,7 @@ async fn entries_that_can_not_be_moved_are_named_in_the_log_once() {
     assert_eq!(storage.text(&new("twice")).as_deref(), Some("hunter3"));
     assert_eq!(storage.text(&old("twice")).as_deref(), Some("hunter2"));
     let log = log.text();
-    for name in ["note/damaged", "note/twice", "(a name that can't be shown)"] {
+    for name in ["note/damaged", "note/taken", "note/twice", "(a name that can't be shown)"] {
         assert_eq!(log.lines().filter(|line| line.contains(name)).count(), 1, "{name}: {log}");
     }
     assert!(!log.contains("hunter") && !log.contains('\u{202e}'), "{log}");
@@ -156,16 +165,20 @@ async fn entries_that_can_not_be_moved_are_named_in_the_log_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_not_be_read_ends_the_walk() {
-    let damaged = (0..2 * MAX_UNREADABLE).map(|n| old(&n.to_string())).collect();
-    let storage = Shared { damaged, ..Shared::default() };
-    for key in &storage.damaged {
-        storage.put(key, "x");
+async fn an_entry_that_can_not_be_read_for_now_is_moved_by_the_next_periodic_call() {
+    let storage = Shared::default();
+    for n in 0..3 {
+        storage.put(&old(&n.to_string()), "x");
     }
-    let (_, keys) = moved_keys(storage);
+    *storage.out_of_reach.lock().unwrap() = Some(old("1"));
+    let (storage, keys) = moved_keys(storage);
     let refused = keys.move_all(|| true).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the entry is damaged");
-    assert!(!keys.is_stuck(), "the next request tries again");
+    assert_eq!(refused.to_string(), "the disk did not answer");
+    assert!(keys.is_stuck() && !keys.is_done(), "requests begin no attempt each");
+    *storage.out_of_reach.lock().unwrap() = None;
+    keys.move_all(|| true).await.unwrap();
+    assert!(keys.is_done());
+    assert!((0..3).all(|n| storage.text(&new(&n.to_string())).is_some()));
 }
 
 /// The log of this thread.

@@ -324,9 +324,14 @@ impl Host {
         keys
     }
 
-    /// Lets an entry be one that the engine can't read, as if its bytes were damaged; or mends it.
+    /// Lets an entry be one whose bytes are damaged, or mends it.
     pub fn damage_entry(&self, key: &str, is_damaged: bool) {
         self.0.memory.damage(key, is_damaged);
+    }
+
+    /// Lets reads of an entry fail, as if the store were in trouble; or no longer.
+    pub fn fail_entry(&self, key: &str, fails: bool) {
+        self.0.memory.fail_entry(key, fails);
     }
 
     /// Lets everything fail that the engine asks of storage.

@@ -28,8 +28,10 @@ struct State {
     largest: usize,
     /// Writes of the engine's that were made to fail.
     failed_writes: usize,
-    /// Entries that the engine can't read.
+    /// Entries that the engine can't read, and never will.
     damaged: BTreeSet<String>,
+    /// Entries that it can't read for now.
+    failing: BTreeSet<String>,
 }
 
 /// What is to fail of what an engine asks.
@@ -59,12 +61,21 @@ impl Memory {
         }
     }
 
+    pub(super) fn fail_entry(&self, key: &str, fails: bool) {
+        let mut state = self.lock();
+        match fails {
+            true => _ = state.failing.insert(key.to_owned()),
+            false => _ = state.failing.remove(key),
+        }
+    }
+
     /// Judges a look of the engine's at an entry.
     pub(super) fn check_entry(&self, key: &str) -> Result<(), StorageError> {
-        match self.lock().damaged.contains(key) {
-            true => Err(injected()),
-            false => Ok(()),
+        let state = self.lock();
+        if state.damaged.contains(key) {
+            return Err(StorageError::Damaged("damaged by the test".to_owned()));
         }
+        if state.failing.contains(key) { Err(injected()) } else { Ok(()) }
     }
 
     /// Judges a read of the engine's.

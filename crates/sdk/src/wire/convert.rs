@@ -459,7 +459,9 @@ pub(crate) fn storage_error_from_text(text: String) -> StorageError {
     ];
     match known.into_iter().find(|error| error.to_string() == text) {
         Some(error) => error,
-        None => StorageError::too_large_from(&text).unwrap_or(StorageError::Failed(text)),
+        None => StorageError::too_large_from(&text)
+            .or_else(|| StorageError::damaged_from(&text))
+            .unwrap_or(StorageError::Failed(text)),
     }
 }
 

@@ -142,6 +142,35 @@ async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() 
     }
 }
 
+/// What can't be read for now is not left behind: a name would have no secret, and then another one.
+#[tokio::test]
+async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
+    let secrets = &secrets();
+    for way in WAYS {
+        Harness::run_one(engine(), way, async |host: Host| {
+            fill(&host, secrets).await;
+            host.set_option("version", "2");
+            host.crash().await;
+            host.fail_entry("many/3", true);
+            host.reopen().await;
+            for _ in 0..20 {
+                host.tick().await.unwrap();
+                let refused = host.read("data/many/3").await.unwrap_err();
+                assert_eq!(refused.message, UPGRADING);
+            }
+            host.fail_entry("many/3", false);
+            let served = || async {
+                // Requests alone begin no attempt after one that failed.
+                host.tick().await.unwrap();
+                host.read("data/a").await.is_ok()
+            };
+            host.until("a later periodic call has moved the rest", served).await;
+            all_are_there_once(&host, secrets).await;
+        })
+        .await;
+    }
+}
+
 /// A name that was written anew while the secret of version 1 could not be read.
 #[tokio::test]
 async fn a_secret_whose_entry_is_there_already_stays_where_it_is() {
