@@ -136,6 +136,8 @@ const FOLD: Duration = Duration::from_secs(1);
 /// Together less than the 30 s after which service managers kill.
 const STOPPING: Duration = Duration::from_secs(24);
 const CLOSING_THE_STORE: Duration = Duration::from_secs(4);
+/// How much of that listeners and other tasks may take, so that the seal begins whatever hangs.
+const ENDING_TASKS: Duration = Duration::from_secs(12);
 /// What a timeout of zero stands for.
 const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
 
@@ -252,7 +254,9 @@ impl Running {
         self.stop.cancel();
         drop(self.sockets);
         let in_order = async {
-            self.tasks.wait().await;
+            if within(&*self.clock, ENDING_TASKS, self.tasks.wait()).await.is_none() {
+                tracing::warn!("some tasks did not end in time; the server is sealed without them");
+            }
             if let Err(error) = self.core.shut_down().await {
                 tracing::warn!(%error, "the server could not be sealed in order");
             }
