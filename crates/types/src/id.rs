@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::entropy::Entropy;
 use crate::path::{check_segments, is_printable};
 
 /// Why a name or identifier is refused. Carries no part of what was given.
@@ -165,6 +166,11 @@ impl RequestId {
         }
         Ok(Self(text.to_owned()))
     }
+
+    /// A new one.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(entropy.uuid())
+    }
 }
 
 /// The namespace a request acts in. Only the root namespace exists so far; everything carries the
@@ -194,6 +200,12 @@ mod tests {
         }
         assert!(PolicyName::parse("  ").is_err());
         assert!(PolicyName::parse("ro\u{200b}ot").is_err());
+    }
+
+    #[test]
+    fn a_new_request_id_is_one_that_can_be_read() {
+        let id = RequestId::random(&crate::entropy::SeededEntropy::new(1));
+        assert_eq!(RequestId::parse(id.as_str()), Ok(id));
     }
 
     #[test]

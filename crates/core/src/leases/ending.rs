@@ -149,9 +149,8 @@ impl Revoker for Ending {
     }
 }
 
-#[expect(clippy::expect_used, reason = "a UUID is plain text")]
 pub(crate) fn request_id(entropy: &dyn Entropy) -> RequestId {
-    RequestId::parse(&entropy.uuid()).expect("a UUID makes a request id")
+    RequestId::random(entropy)
 }
 
 /// An id for a lease issued at this path: the path, a slash, and a tail nobody can guess.
