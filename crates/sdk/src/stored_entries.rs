@@ -52,7 +52,7 @@ impl<'a> Walk<'a> {
                     is_apart = true;
                     break;
                 }
-                last.clone_from(&name);
+                let before = std::mem::replace(&mut last, name.clone());
                 let key = format!("{folder}{name}");
                 if name.ends_with('/') {
                     inner = Some(key);
@@ -65,7 +65,13 @@ impl<'a> Walk<'a> {
                         entries.found.push((key, stored));
                     }
                     Err(error @ StorageError::Damaged(_)) => entries.unreadable.push((key, error)),
-                    Err(error) => return Err(error),
+                    Err(error) if entries.is_empty() => return Err(error),
+                    Err(_) => {
+                        // What was found can be moved; the next look comes to this one again.
+                        last = before;
+                        is_enough = true;
+                        break;
+                    }
                 }
                 is_enough = entries.len() >= BATCH || bytes >= BATCH_BYTES;
                 if is_enough {
