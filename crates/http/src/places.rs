@@ -2,8 +2,9 @@
 //!
 //! Strangers can open as many connections as there are places, and keep them. So that an operator
 //! still gets in, a listener that is full closes connections over which no valid token came: first
-//! those that nothing is asked over, the one that has been so for longest before the others. One over
-//! which a valid token came is never closed for this; if there are only such, who is new waits.
+//! those that are idle after a request, then those whose request is being answered and those over which
+//! no request came yet. Of each, the one that has been so for longest goes first. One over which a valid
+//! token came is never closed for this; if there are only such, who is new waits.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -29,10 +30,13 @@ struct Shared {
 struct Occupant {
     /// Whether a valid token came over it.
     is_trusted: Arc<AtomicBool>,
+    /// Whether a request began. Until then, in a TLS handshake or while a head is sent, it is not idle.
+    has_asked: AtomicBool,
     /// Requests that are being answered.
     requests: AtomicUsize,
-    /// When the last request began or ended; before the first one, when it was accepted.
-    last_event: AtomicU64,
+    /// Since when there are requests or none; before the first one, since it was accepted. Requests
+    /// beside others, over HTTP/2, don't change it.
+    since: AtomicU64,
     leaves: CancellationToken,
 }
 
@@ -74,8 +78,9 @@ impl Places {
         let number = self.event();
         let occupant = Arc::new(Occupant {
             is_trusted,
+            has_asked: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
-            last_event: AtomicU64::new(number),
+            since: AtomicU64::new(number),
             leaves: CancellationToken::new(),
         });
         self.taken().insert(number, occupant.clone());
@@ -89,8 +94,9 @@ impl Places {
             taken.values().filter(|it| !it.is_trusted.load(Ordering::Relaxed)).cloned().collect()
         };
         let rank = |it: &Arc<Occupant>| {
-            let is_busy = it.requests.load(Ordering::Relaxed) > 0;
-            (is_busy, it.last_event.load(Ordering::Relaxed))
+            let has_asked = it.has_asked.load(Ordering::Relaxed);
+            let is_idle = has_asked && it.requests.load(Ordering::Relaxed) == 0;
+            (!is_idle, it.since.load(Ordering::Relaxed))
         };
         // Ranked once: they change meanwhile.
         strangers.sort_by_cached_key(rank);
@@ -118,8 +124,10 @@ impl Place {
     pub(crate) fn requests(&self) -> impl Fn() -> Busy + Send + Sync + use<> {
         let (places, occupant) = (self.places.clone(), self.occupant.clone());
         move || {
-            occupant.requests.fetch_add(1, Ordering::Relaxed);
-            occupant.last_event.store(places.event(), Ordering::Relaxed);
+            occupant.has_asked.store(true, Ordering::Relaxed);
+            if occupant.requests.fetch_add(1, Ordering::Relaxed) == 0 {
+                occupant.since.store(places.event(), Ordering::Relaxed);
+            }
             Busy { places: places.clone(), occupant: occupant.clone() }
         }
     }
@@ -133,7 +141,57 @@ impl Drop for Place {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.occupant.last_event.store(self.places.event(), Ordering::Relaxed);
-        self.occupant.requests.fetch_sub(1, Ordering::Relaxed);
+        if self.occupant.requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.occupant.since.store(self.places.event(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn stranger(places: &Places) -> Place {
+        places.take(Arc::default()).await.unwrap()
+    }
+
+    /// Which of them are told to leave when one more comes.
+    async fn leaving<const N: usize>(places: &Places, taken: [&Place; N]) -> [bool; N] {
+        let mut waiting = Box::pin(places.take(Arc::default()));
+        assert!(futures_util::poll!(&mut waiting).is_pending(), "there is a place left");
+        taken.map(|place| place.occupant.leaves.is_cancelled())
+    }
+
+    #[tokio::test]
+    async fn sr_2026_02_who_has_not_asked_yet_stays_longer_than_older_strangers() {
+        let places = Places::new(4);
+        let (busy, idle) = (stranger(&places).await, stranger(&places).await);
+        let _request = busy.requests()();
+        let new = stranger(&places).await;
+        let newer = stranger(&places).await;
+        drop(idle.requests()());
+        let all = [&busy, &idle, &new, &newer];
+        // The idle one first, though it is the one that did something last.
+        assert_eq!(leaving(&places, all).await, [false, true, false, false]);
+        drop(idle);
+        let newest = stranger(&places).await;
+        let all = [&busy, &new, &newer, &newest];
+        assert_eq!(leaving(&places, all).await, [true, false, false, false]);
+        drop(busy);
+        // One that never asks doesn't stay for ever.
+        let _request = newest.requests()();
+        let last = stranger(&places).await;
+        let all = [&new, &newer, &newest, &last];
+        assert_eq!(leaving(&places, all).await, [true, false, false, false]);
+    }
+
+    #[tokio::test]
+    async fn sr_2026_02_requests_beside_others_keep_no_stranger_longer() {
+        let places = Places::new(2);
+        let (first, second) = (stranger(&places).await, stranger(&places).await);
+        let _first_request = first.requests()();
+        let _second_request = second.requests()();
+        drop(first.requests()());
+        assert_eq!(leaving(&places, [&first, &second]).await, [true, false]);
     }
 }
