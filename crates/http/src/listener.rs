@@ -207,8 +207,8 @@ impl Serving {
     ) -> Response<Body> {
         let redacts = self.outgoing.redacts(request.uri());
         let mut response = self.answer_whole(core, request, context).await;
-        if redacts {
-            response = self.outgoing.redacted(response).await;
+        if let Some(redacted) = redacts {
+            response = self.outgoing.redacted(redacted, response).await;
         }
         self.outgoing.add_headers(&mut response);
         response

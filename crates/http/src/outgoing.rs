@@ -1,5 +1,7 @@
 //! What a listener does to its answers: it adds headers, and leaves out what strangers need not know.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderName, HeaderValue, Response, Uri, header};
 use http_body_util::{BodyExt, Collected};
 use strongroom_types::Fields;
@@ -16,7 +18,7 @@ pub struct Outgoing {
     pub redact_addresses: bool,
     /// So is the cluster's name.
     pub redact_cluster_name: bool,
-    /// So are version and dates of the build.
+    /// So are version and dates of the build, and the version in the OpenAPI document, whoever asks.
     pub redact_version: bool,
 }
 
@@ -44,31 +46,52 @@ pub enum Statuses {
 
 /// What tells the server's state to whoever asks.
 const STATE_PATHS: [&str; 4] = ["sys/health", "sys/leader", "sys/seal-status", "sys/unseal"];
+/// The OpenAPI document, which without a token has no paths, but the version.
+const DOCUMENT_PATH: &str = "sys/internal/specs/openapi";
 const ADDRESSES: [&str; 2] = ["leader_address", "leader_cluster_address"];
 const CLUSTER_NAME: [&str; 1] = ["cluster_name"];
 const VERSION: [&str; 3] = ["version", "build_date", "commit_date"];
 
+/// Answers of which something is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redacted {
+    /// About the server's state.
+    State,
+    /// The OpenAPI document.
+    Document,
+}
+
 impl Outgoing {
-    /// Whether the answer to a request is to be redacted.
-    pub(crate) fn redacts(&self, uri: &Uri) -> bool {
+    /// What the answer to a request is, if it is to be redacted.
+    pub(crate) fn redacts(&self, uri: &Uri) -> Option<Redacted> {
         if !(self.redact_addresses || self.redact_cluster_name || self.redact_version) {
-            return false;
+            return None;
         }
         // However the path is spelt.
-        match resolve(uri.path(), uri.query()) {
-            Target::Api(path) => STATE_PATHS.contains(&path.trim_end_matches('/')),
-            _ => false,
+        let Target::Api(path) = resolve(uri.path(), uri.query()) else { return None };
+        match path.trim_end_matches('/') {
+            DOCUMENT_PATH => self.redact_version.then_some(Redacted::Document),
+            path => STATE_PATHS.contains(&path).then_some(Redacted::State),
         }
     }
 
     /// An answer with what is left of it.
-    pub(crate) async fn redacted(&self, response: Response<Body>) -> Response<Body> {
+    pub(crate) async fn redacted(&self, of: Redacted, response: Response<Body>) -> Response<Body> {
         let (head, body) = response.into_parts();
         // It is in memory, which is never an error.
         let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
         let Ok(mut fields) = Fields::from_trusted(&body) else {
             return Response::from_parts(head, Body::new(body));
         };
+        match of {
+            Redacted::State => self.redact_state(&mut fields),
+            Redacted::Document => redact_document(&mut fields),
+        }
+        let body = if fields.is_empty() { body } else { fields.to_object().into_bytes() };
+        Response::from_parts(head, Body::new(body))
+    }
+
+    fn redact_state(&self, fields: &mut Fields) {
         let rules = [
             (self.redact_addresses, &ADDRESSES[..]),
             (self.redact_cluster_name, &CLUSTER_NAME[..]),
@@ -79,8 +102,6 @@ impl Outgoing {
                 fields.set(*name, &"");
             }
         }
-        let body = if fields.is_empty() { body } else { fields.to_object().into_bytes() };
-        Response::from_parts(head, Body::new(body))
     }
 
     /// Sets the listener's headers. One that the answer has already protects its reader, and stays.
@@ -97,6 +118,16 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// OpenAPI says that there is a version, and not of what form.
+fn redact_document(document: &mut Fields) {
+    let Some(info) = document.get("info") else { return };
+    // One that can't be read is replaced.
+    let mut info = Fields::from_trusted(info.get().as_bytes()).unwrap_or_default();
+    info.set("version", &"");
+    let info: BTreeMap<_, _> = info.iter().collect();
+    document.set("info", &info);
 }
 
 impl Statuses {
@@ -119,7 +150,7 @@ mod tests {
         "cluster_id":"d","version":"e","build_date":"f","sealed":false}"#;
 
     async fn redacted(rules: Outgoing, body: &'static str) -> Fields {
-        let response = rules.redacted(Response::new(Body::from(body))).await;
+        let response = rules.redacted(Redacted::State, Response::new(Body::from(body))).await;
         let body = response.into_body().collect().await.unwrap().to_bytes();
         Fields::from_trusted(&body).unwrap()
     }
@@ -145,10 +176,13 @@ mod tests {
         let rules = Outgoing { redact_version: true, ..Outgoing::default() };
         let redacts = |path: &str| rules.redacts(&path.parse().unwrap());
         for path in ["/v1/sys/health", "/v1/sys/health?standbyok=1", "/v1/sys/seal%2Dstatus"] {
-            assert!(redacts(path), "{path}");
+            assert_eq!(redacts(path), Some(Redacted::State), "{path}");
         }
-        assert!(!redacts("/v1/kv/version"));
-        assert!(!Outgoing::default().redacts(&"/v1/sys/health".parse().unwrap()));
+        for path in ["/v1/sys/internal/specs/openapi", "/v1/sys/internal/specs/%6fpenapi/?a=1"] {
+            assert_eq!(redacts(path), Some(Redacted::Document), "{path}");
+        }
+        assert_eq!(redacts("/v1/kv/version"), None);
+        assert_eq!(Outgoing::default().redacts(&"/v1/sys/health".parse().unwrap()), None);
     }
 
     #[test]

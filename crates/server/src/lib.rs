@@ -539,19 +539,51 @@ mod tests {
         let store = Store::Given(Arc::new(Memory::new()));
         let options = Options { version: "2.0.0".to_owned(), ..options(&text, &clock) };
         let running = Server::start_over(store, options).await.unwrap();
-        let mut answers = Vec::new();
-        for address in running.addresses() {
-            let mut stream = TcpStream::connect(address.to_string()).await.unwrap();
-            let ask = b"GET /v1/sys/seal-status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-            stream.write_all(ask).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            answers.push(answer);
-        }
-        let [usual, special] = answers.try_into().unwrap();
+        let ask = async |path: &str| {
+            let mut answers = Vec::new();
+            for address in running.addresses() {
+                let mut stream = TcpStream::connect(address.to_string()).await.unwrap();
+                let head =
+                    format!("GET /v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.unwrap();
+                answers.push(answer);
+            }
+            <[String; 2]>::try_from(answers).unwrap()
+        };
+        let [usual, special] = ask("sys/seal-status").await;
         assert!(usual.contains("\"version\":\"2.0.0\"") && !usual.contains("x-kept-by"), "{usual}");
         let is_redacted = special.contains("\"version\":\"\"") && !special.contains("2.0.0");
         assert!(is_redacted && special.contains("x-kept-by: us\r\n"), "{special}");
+        let config = SealConfig::new(1, 1).unwrap();
+        let mut made = running.core().initialise(config, None).await.unwrap();
+        running.core().unseal(made.shares.pop().unwrap()).await.unwrap();
+        // What is answered without a token, and whether it tells the version otherwise.
+        for (path, tells) in [
+            ("sys/seal-status", true),
+            ("sys/health", true),
+            ("sys/internal/specs/openapi", true),
+            ("sys/internal/specs/openapi?generic_mount_paths=true", true),
+            ("sys/leader", false),
+            ("sys/init", false),
+            ("sys/internal/ui/mounts", false),
+            ("sys/internal/specs/openapi?help=1", false),
+            ("sys/health?help=1", false),
+            ("sys/host-info", false),
+            ("sys/version-history", false),
+            ("sys/metrics", false),
+            ("nowhere", false),
+        ] {
+            let [usual, special] = ask(path).await;
+            assert_eq!(usual.contains("2.0.0"), tells, "{path}: {usual}");
+            assert!(!special.contains("2.0.0"), "{path}: {special}");
+            assert_eq!(special.lines().next(), usual.lines().next(), "{path}");
+        }
+        let [_, special] = ask("sys/internal/specs/openapi").await;
+        assert!(
+            special.contains("\"title\":\"Strongroom\"") && special.contains("\"version\":\"\"")
+        );
         assert!(running.stop().await);
     }
 
