@@ -5,8 +5,8 @@ use serde::Serialize;
 use strongroom_core::request::WrapInfo;
 use strongroom_core::{Answer, Envelope};
 use strongroom_sdk::engine::Raw;
-use strongroom_types::RawObject;
 use strongroom_types::fields::write_string;
+use strongroom_types::{RawObject, Secret};
 
 use crate::Body;
 use crate::body::wiped_when_dropped;
@@ -212,7 +212,7 @@ fn is_attachment(disposition: &HeaderValue) -> bool {
 
 /// The body is wiped when it is sent: it may hold a secret.
 fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::new(wiped_when_dropped(body)));
+    let mut response = Response::new(Body::new(wiped_when_dropped(Secret::new(body))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

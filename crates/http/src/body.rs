@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
 use strongroom_core::Error;
+use strongroom_types::Secret;
 use strongroom_types::fields::FIELD_OVERHEAD;
-use strongroom_types::{Secret, Wipe};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a request may take without a share.
@@ -250,39 +250,41 @@ where
         return Err(Unread::Announced);
     }
     let mut body = pin!(body);
-    let mut whole = Vec::new();
+    // Wiped also where the body is given up halfway.
+    let mut whole = Secret::new(Vec::new());
     let mut limit = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
-        let needed = whole.len() + data.len();
+        let (length, capacity) = (whole.expose_secret().len(), whole.expose_secret().capacity());
+        let needed = length + data.len();
         // What came before was blank, or there is a limit already.
         limit = limit.or_else(|| allowed.by_beginning(&data));
         if needed > limit.unwrap_or_else(|| allowed.smallest()) {
             return Err(Unread::TooLarge);
         }
-        if whole.is_empty() && data.len() <= SMALL && body.is_end_stream() {
+        if length == 0 && data.len() <= SMALL && body.is_end_stream() {
             claim.grow(data.len()).await?;
             return Ok(data);
         }
         // Pieces are copied together: one of a byte pins a buffer of kilobytes.
-        if needed > whole.capacity() {
+        if needed > capacity {
             // Room that is only promised is not reserved: promises cost the client nothing.
             let expected = if declared >= needed { declared } else { allowed.bytes.max(needed) };
-            let room = (2 * whole.capacity()).clamp(FIRST_BUFFER, expected.max(FIRST_BUFFER));
+            let room = (2 * capacity).clamp(FIRST_BUFFER, expected.max(FIRST_BUFFER));
             let room = room.max(needed);
             claim.grow(room).await?;
             // Not grown in place: that would leave what it held behind.
             let mut larger = Vec::with_capacity(room);
-            larger.extend_from_slice(&whole);
-            std::mem::replace(&mut whole, larger).wipe();
+            larger.extend_from_slice(whole.expose_secret());
+            whole = Secret::new(larger);
         }
-        whole.extend_from_slice(&data);
+        whole.expose_secret_mut().extend_from_slice(&data);
     }
     Ok(wiped_when_dropped(whole))
 }
 
 /// Shared bytes that are wiped when the last one who has them drops them.
-pub(crate) fn wiped_when_dropped(bytes: Vec<u8>) -> Bytes {
+pub(crate) fn wiped_when_dropped(bytes: Secret<Vec<u8>>) -> Bytes {
     struct Wiped(Secret<Vec<u8>>);
 
     impl AsRef<[u8]> for Wiped {
@@ -291,7 +293,7 @@ pub(crate) fn wiped_when_dropped(bytes: Vec<u8>) -> Bytes {
         }
     }
 
-    if bytes.is_empty() { Bytes::new() } else { Bytes::from_owner(Wiped(Secret::new(bytes))) }
+    if bytes.expose_secret().is_empty() { Bytes::new() } else { Bytes::from_owner(Wiped(bytes)) }
 }
 
 /// Reads on and throws away, to the body's end or till so many bytes more were read. Most clients
@@ -340,6 +342,7 @@ mod tests {
     use hyper::body::Frame;
 
     use super::*;
+    use crate::unwiped;
 
     const PLAIN: Allowed = Allowed { bytes: 1 << 20, form_bytes: None };
 
@@ -431,6 +434,25 @@ mod tests {
             Poll::Pending => Poll::Ready(None),
         })
         .await
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_body_that_is_given_up_is_wiped() {
+        const MARK: &[u8] = b"a value of a body that is given up";
+        let bodies = Bodies::new(64 << 20, 32 << 20, 0);
+        let watched = unwiped::Watch::begin(MARK);
+        for ends in [false, true] {
+            // Of the other one, the last piece is too much.
+            let allowed = Allowed { bytes: if ends { MARK.len() + 1 } else { 100 }, ..PLAIN };
+            let body = pieces(vec![MARK, b"12"], ends);
+            let mut reading = Box::pin(collect(body, allowed, &bodies));
+            let read = once(reading.as_mut()).await;
+            assert_eq!(read.map(|read| read.unwrap_err()), ends.then_some(Unread::TooLarge));
+            drop(reading);
+        }
+        assert_eq!(watched.found(), 0);
+        drop(std::hint::black_box(MARK.to_vec()));
+        assert_eq!(watched.found(), 1, "the watch sees nothing");
     }
 
     #[tokio::test]

@@ -33,11 +33,13 @@ const PARK_AFTER: Duration = Duration::from_millis(250);
 /// What a client begins with that speaks HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves until the client goes or is too late, or the server stops.
+/// Serves until the client goes or is too late, the server stops, or the connection is `needed` to make
+/// room for another one.
 pub(crate) async fn serve<S, F, A>(
     stream: S,
     timeouts: Timeouts,
     stop: CancellationToken,
+    needed: CancellationToken,
     answer: F,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -56,7 +58,7 @@ pub(crate) async fn serve<S, F, A>(
             Ok::<_, Infallible>(response.map(|body| Paced::new(body, turn)))
         })
     });
-    let mut driver = Driver::new(&watch, stop, timeouts.header);
+    let mut driver = Driver::new(&watch, stop, needed, timeouts.header);
     let mut beginning = Beginning::new(Watched::new(stream, watch.clone()));
     let ended = driver.run(None, |cx, stopping| beginning.poll(cx, stopping)).await;
     let Ended::Done(Some(version)) = ended else { return };
@@ -71,7 +73,7 @@ pub(crate) async fn serve<S, F, A>(
         };
         if note(driver.run(None, poll).await) {
             serving.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(GOODBYE, serving).await;
+            driver.goodbye(serving).await;
         }
         return;
     }
@@ -87,7 +89,7 @@ pub(crate) async fn serve<S, F, A>(
         if !matches!(ended, Ended::Idle) {
             if note(ended) {
                 serving.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(GOODBYE, serving.as_mut()).await;
+                driver.goodbye(serving.as_mut()).await;
             }
             wiped(Pin::into_inner(serving).into_parts().read_buf);
             return;
@@ -112,7 +114,7 @@ pub(crate) async fn serve<S, F, A>(
         match driver.run(None, |cx, stopping| parked.poll(cx, stopping)).await {
             Ended::Done(true) => stream = parked.rewound(),
             _ => {
-                let _ = tokio::time::timeout(GOODBYE, parked.stream.shutdown()).await;
+                driver.goodbye(parked.stream.shutdown()).await;
                 return;
             }
         }
@@ -144,6 +146,7 @@ fn note(ended: Ended<hyper::Result<()>>) -> bool {
         Ended::Done(Ok(())) | Ended::Idle => {}
         Ended::Done(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
         Ended::Late(Late::Idle) => return true,
+        Ended::Needed => tracing::debug!("a connection made room"),
         Ended::Late(late) => tracing::debug!(?late, "a client took too long and was cut off"),
     }
     false
@@ -155,23 +158,32 @@ enum Ended<T> {
     Late(Late),
     /// There has been nothing to do for a while.
     Idle,
+    /// It makes room for another connection.
+    Needed,
 }
 
-/// Polls what a connection does, and watches the time and the end of the server.
+/// Polls what a connection does, and watches the time, the end of the server and whether the connection
+/// is to make room.
 struct Driver<'w> {
     watch: &'w Watch,
     stop: CancellationToken,
+    needed: CancellationToken,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<'w> Driver<'w> {
-    fn new(watch: &'w Watch, stop: CancellationToken, first: Duration) -> Self {
+    fn new(
+        watch: &'w Watch,
+        stop: CancellationToken,
+        needed: CancellationToken,
+        first: Duration,
+    ) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now() + first));
-        Self { watch, stop, timer }
+        Self { watch, stop, needed, timer }
     }
 
-    /// Polls until it ends, the client is late, or there is nothing to do for as long as `idle`.
-    /// `poll` is told once when the server stops.
+    /// Polls until it ends, the client is late, there is nothing to do for as long as `idle`, or room is
+    /// needed. `poll` is told once when the server stops.
     ///
     /// The connection is asked first: what it just did decides what it is waited for. The timer is
     /// moved only where it would ring too late, so that quick requests never move it.
@@ -180,8 +192,9 @@ impl<'w> Driver<'w> {
         idle: Option<Duration>,
         mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
     ) -> Ended<T> {
-        let Self { watch, stop, timer } = self;
+        let Self { watch, stop, needed, timer } = self;
         let mut stopping = pin!(stop.cancelled());
+        let mut needed = pin!(needed.cancelled());
         let mut stopped = false;
         let due = || {
             let late = watch.due().map(|(due, late)| (due, Ended::Late(late)));
@@ -194,6 +207,9 @@ impl<'w> Driver<'w> {
             stopped |= stops;
             if let Poll::Ready(done) = poll(cx, stops) {
                 return Poll::Ready(Ended::Done(done));
+            }
+            if needed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ended::Needed);
             }
             while let Some((due, ended)) = due() {
                 if due < timer.deadline() {
@@ -208,6 +224,12 @@ impl<'w> Driver<'w> {
             Poll::Pending
         })
         .await
+    }
+
+    /// Gives the end of a connection as long as a client may take to see it, unless room is needed.
+    async fn goodbye(&self, ending: impl Future) {
+        let bounded = tokio::time::timeout(GOODBYE, ending);
+        let _ = self.needed.run_until_cancelled(bounded).await;
     }
 }
 
@@ -341,7 +363,8 @@ mod tests {
         C: Future,
     {
         let (ours, theirs) = tokio::io::duplex(16 << 10);
-        let serving = serve(ours, TIMEOUTS, CancellationToken::new(), answer);
+        let never = CancellationToken::new();
+        let serving = serve(ours, TIMEOUTS, never.clone(), never, answer);
         let doing = async {
             let kept = client(theirs).await;
             let silent = Instant::now();
@@ -545,7 +568,8 @@ mod tests {
         let (ours, mut client) = tokio::io::duplex(16 << 10);
         let buffer_bytes = Arc::new(AtomicUsize::new(0));
         let ours = Measured(ours, buffer_bytes.clone());
-        let serving = serve(ours, TIMEOUTS, CancellationToken::new(), answer);
+        let never = CancellationToken::new();
+        let serving = serve(ours, TIMEOUTS, never.clone(), never, answer);
         let doing = async {
             for _ in 0..2 {
                 client.write_all(GET).await.unwrap();

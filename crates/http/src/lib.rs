@@ -44,6 +44,8 @@ pub mod watch;
 mod fuzzed;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unwiped;
 
 pub use body::{Bodies, heaviest};
 pub use forwarding::Forwarding;

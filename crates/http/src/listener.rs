@@ -17,7 +17,7 @@ use crate::body::{Bodies, heaviest};
 use crate::forwarding::Forwarding;
 use crate::metrics_access::MetricsAccess;
 use crate::outgoing::Outgoing;
-use crate::places::{Busy, Places};
+use crate::places::{Place, Places};
 use crate::socket::{Socket, Stream};
 use crate::watch::Timeouts;
 use crate::{Body, ConnectionContext, connection, misdirected};
@@ -143,12 +143,8 @@ impl Listener {
             };
             let Some(place) = place else { break };
             let (serving, core, stop) = (serving.clone(), core.clone(), stop.clone());
-            connections.spawn(async move {
-                tokio::select! {
-                    () = serving.serve(stream, context, place.requests(), core, stop) => {}
-                    () = place.is_needed() => tracing::debug!(?peer, "a connection made room"),
-                }
-            });
+            connections
+                .spawn(async move { serving.serve(stream, context, place, core, stop).await });
         }
         // Whoever comes now is told so at once.
         drop(socket);
@@ -161,18 +157,19 @@ impl Listener {
 }
 
 impl Serving {
-    /// One connection, to its end.
+    /// One connection, to its end. It has its place as long.
     async fn serve(
         self: Arc<Self>,
         stream: Stream,
         context: ConnectionContext,
-        begin: impl Fn() -> Busy + Send + Sync + 'static,
+        place: Place,
         core: Core,
         stop: CancellationToken,
     ) {
         let peer = context.client;
         let timeouts = self.limits.timeouts;
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
+        let (begin, needed) = (place.requests(), place.needed());
         let answer = move |request| {
             let (core, serving, context) = (core.clone(), self.clone(), context.clone());
             let busy = begin();
@@ -182,18 +179,26 @@ impl Serving {
             }
         };
         match (stream, tls) {
-            (Stream::Unix(stream), _) => connection::serve(stream, timeouts, stop, answer).await,
-            (Stream::Tcp(stream), None) => connection::serve(stream, timeouts, stop, answer).await,
+            (Stream::Unix(stream), _) => {
+                connection::serve(stream, timeouts, stop, needed, answer).await;
+            }
+            (Stream::Tcp(stream), None) => {
+                connection::serve(stream, timeouts, stop, needed, answer).await;
+            }
             (Stream::Tcp(stream), Some(acceptor)) => {
                 // Boxed, as what follows: without TLS a connection must not hold room for it.
                 let greeting = Box::pin(secured(stream, &acceptor));
-                match tokio::time::timeout(timeouts.handshake, greeting).await {
-                    Ok(Ok(Some(stream))) => {
-                        Box::pin(connection::serve(stream, timeouts, stop, answer)).await;
+                let greeting = tokio::time::timeout(timeouts.handshake, greeting);
+                match needed.run_until_cancelled(greeting).await {
+                    Some(Ok(Ok(Some(stream)))) => {
+                        Box::pin(connection::serve(stream, timeouts, stop, needed, answer)).await;
                     }
-                    Ok(Ok(None)) => tracing::debug!(?peer, "plain HTTP came to a TLS port"),
-                    Ok(Err(error)) => tracing::debug!(%error, ?peer, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!(?peer, "a TLS handshake took too long"),
+                    Some(Ok(Ok(None))) => tracing::debug!(?peer, "plain HTTP came to a TLS port"),
+                    Some(Ok(Err(error))) => {
+                        tracing::debug!(%error, ?peer, "a TLS handshake failed");
+                    }
+                    Some(Err(_)) => tracing::debug!(?peer, "a TLS handshake took too long"),
+                    None => tracing::debug!(?peer, "a connection made room"),
                 }
             }
         }

@@ -115,9 +115,9 @@ impl Places {
 }
 
 impl Place {
-    /// Resolves when the connection is to make room.
-    pub(crate) async fn is_needed(&self) {
-        self.occupant.leaves.cancelled().await;
+    /// Cancelled when the connection is to make room.
+    pub(crate) fn needed(&self) -> CancellationToken {
+        self.occupant.leaves.clone()
     }
 
     /// What tells of requests over the connection.

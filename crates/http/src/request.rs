@@ -714,7 +714,7 @@ mod tests {
         };
         let (ours, mut theirs) = tokio::io::duplex(16 << 10);
         let stop = tokio_util::sync::CancellationToken::new();
-        let serving = crate::connection::serve(ours, timeouts, stop, answer);
+        let serving = crate::connection::serve(ours, timeouts, stop.clone(), stop, answer);
         let asking = async {
             theirs
                 .write_all(format!("POST /v1/a HTTP/1.1\r\nHost: a\r\n{head}\r\n").as_bytes())

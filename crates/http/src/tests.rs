@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Body, ConnectionContext, Limits, Listener, handle};
+use crate::{Bodies, Body, ConnectionContext, Limits, Listener, handle, unwiped};
 
 /// There are none.
 #[derive(Debug)]
@@ -362,6 +362,7 @@ struct Served {
     address: std::net::SocketAddr,
     root: String,
     core: Core,
+    bodies: Bodies,
     stop: CancellationToken,
 }
 
@@ -382,10 +383,10 @@ impl Served {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let limits = Limits { max_connections, ..Limits::default() };
-        let stop = CancellationToken::new();
+        let (bodies, stop) = (limits.bodies.clone(), CancellationToken::new());
         let listener = Listener::new(socket, None, None, limits);
         TaskTracker::new().spawn(listener.serve(core.clone(), stop.clone()));
-        Self { address, root, core, stop }
+        Self { address, root, core, bodies, stop }
     }
 
     async fn connect(&self) -> Client {
@@ -480,6 +481,37 @@ async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
     let mut last = served.connect().await;
     assert_eq!(last.state().await, Some(200));
     assert_eq!(busy.answer().await, None);
+}
+
+/// Of the body that its request is waiting for, some is in the buffer that HTTP reads into, and some was
+/// copied out of it.
+#[tokio::test]
+async fn a_connection_that_makes_room_leaves_nothing_of_its_body() {
+    const MARK: &[u8] = b"a value of one who makes room; ";
+    static PART: [u8; 5000] = {
+        let mut part = [0; 5000];
+        let mut at = 0;
+        while at < part.len() {
+            part[at] = MARK[at % MARK.len()];
+            at += 1;
+        }
+        part
+    };
+    let served = Served::new(1).await;
+    let mut stranger = served.connect().await;
+    let head = b"POST /v1/sys/wrapping/lookup HTTP/1.1\r\nHost: a\r\nContent-Length: 6000\r\n\
+        Expect: 100-continue\r\n\r\n";
+    stranger.0.write_all(head).await.unwrap();
+    assert_eq!(stranger.answer().await, Some(100), "the head is read by itself");
+    let watched = unwiped::Watch::begin(MARK);
+    let free = served.bodies.available();
+    stranger.0.write_all(&PART).await.unwrap();
+    while served.bodies.available() == free {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(served.connect().await.state().await, Some(200));
+    stranger.until_closed().await;
+    assert_eq!(watched.found(), 0);
 }
 
 #[tokio::test]
