@@ -81,6 +81,9 @@ pub fn is_exempt(path: &str) -> bool {
     path.strip_prefix("sys/").is_some_and(|name| NAMES.contains(&name))
 }
 
+/// Requests by the hash of their prefix, which nobody outside can predict: it needs no strong one on top.
+type ByPrefix = HashMap<u64, usize, foldhash::fast::RandomState>;
+
 /// Counts the requests that are being worked on.
 pub(crate) struct AdmissionControl {
     limits: AdmissionLimits,
@@ -88,7 +91,7 @@ pub(crate) struct AdmissionControl {
     unauthenticated: AtomicUsize,
     /// How many unauthenticated requests there are of each prefix, by a keyed hash of it. A prefix
     /// without requests has no entry, so there are never more entries than requests.
-    by_prefix: [Mutex<HashMap<u64, usize>>; SHARDS],
+    by_prefix: [Mutex<ByPrefix>; SHARDS],
     prefix_hasher: RandomState,
     /// Requests that lie under no mount.
     unknown: Arc<MountLoad>,
@@ -183,7 +186,7 @@ impl AdmissionControl {
         self.unauthenticated.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn shard(&self, prefix: u64) -> std::sync::MutexGuard<'_, HashMap<u64, usize>> {
+    fn shard(&self, prefix: u64) -> std::sync::MutexGuard<'_, ByPrefix> {
         let [first, ..] = &self.by_prefix;
         let index = usize::try_from(prefix).unwrap_or_default() % SHARDS;
         let shard = self.by_prefix.get(index).unwrap_or(first);

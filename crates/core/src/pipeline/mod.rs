@@ -72,9 +72,10 @@ async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Res
         Err(sealed) => return Err(sealed),
     };
     let clock = open.clock().clone();
-    let late = clock.sleep(open.settings.request_timeout);
+    let timeout = open.settings.request_timeout;
+    // Made at its first poll: a request that waits for nothing sets no timer.
+    let late = async { clock.sleep(timeout).await };
     tokio::select! {
-        // The timer is set at its first poll: a request that waits for nothing never sets it.
         biased;
         answer = through(open, permit, admitted) => answer,
         () = late => Err(Error::internal("the request took too long and was given up")),
