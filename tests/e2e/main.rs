@@ -37,6 +37,7 @@ mod engine;
 mod interop;
 mod key_shares;
 mod plugins;
+mod resident_memory;
 mod rust_client;
 mod sealed_memory;
 mod tutorial;
