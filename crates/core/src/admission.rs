@@ -145,14 +145,8 @@ impl AdmissionControl {
             return Err(Limit::Mount);
         }
         self.in_flight.increment(1);
-        let counted = Some(Counted { mount, in_mount: true, prefix: None });
-        Ok(RequestPermit {
-            control: self.clone(),
-            counted,
-            needs_token: true,
-            held: None,
-            tell: None,
-        })
+        let counted = Counted { mount, in_mount: true, prefix: None };
+        Ok(RequestPermit::new(self, Some(counted)))
     }
 
     /// Counts one more unauthenticated request of a prefix; false if there are too many.
@@ -211,6 +205,13 @@ fn prefix_of(path: &str) -> &str {
 }
 
 impl RequestPermit {
+    /// Without a count it is one for an exempt path. Any other is taken to need a token until its
+    /// route is known.
+    fn new(control: &Arc<AdmissionControl>, counted: Option<Counted>) -> Self {
+        let needs_token = counted.is_some();
+        Self { control: control.clone(), counted, needs_token, held: None, tell: None }
+    }
+
     /// Whether the request was let in because it serves the operation of the server, and counts
     /// nowhere.
     pub fn is_exempt(&self) -> bool {
@@ -351,14 +352,7 @@ impl Core {
     pub async fn admit(&self, head: RequestHead<'_>) -> Result<RequestPermit, Error> {
         let control = self.admission();
         if is_exempt(head.path) {
-            let control = control.clone();
-            return Ok(RequestPermit {
-                control,
-                counted: None,
-                needs_token: false,
-                held: None,
-                tell: None,
-            });
+            return Ok(RequestPermit::new(control, None));
         }
         let open = match self.open() {
             Ok(open) => Some(open),

@@ -20,6 +20,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const FEW: u64 = 50;
 /// A log with less in it is left alone. Carrying it over would cost more writes than it saves memory.
 const WORTH_CARRYING_OVER: u64 = 1 << 20;
+
 /// What a look leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {

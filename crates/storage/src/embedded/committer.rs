@@ -25,13 +25,6 @@ pub(super) enum Message {
     Stop,
 }
 
-/// What is to be done after a group.
-enum Then {
-    GoOn,
-    CarryOver { at_least: u64, answer: oneshot::Sender<bool> },
-    Stop,
-}
-
 /// A batch on its way, and who waits for it. Nobody may: the batch is applied all the same.
 pub(super) struct Job {
     pub(super) batch: Batch,
@@ -57,24 +50,20 @@ impl Committer {
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
         let mut record = Builder::default();
-        while let Some(message) = self.queue.blocking_recv() {
-            let then = match message {
+        let mut behind = None;
+        while let Some(message) = behind.take().or_else(|| self.queue.blocking_recv()) {
+            match message {
                 Message::Commit(first) => {
                     self.shared.handover.pace(self.log.filled_percent());
-                    let (group, then) = self.gather(first);
+                    let (group, next) = self.gather(first);
                     self.commit(group, &mut record);
-                    then
+                    behind = next;
                 }
-                Message::CarryOver { at_least, answer } => Then::CarryOver { at_least, answer },
-                Message::Stop => Then::Stop,
-            };
-            match then {
-                Then::GoOn => {}
-                Then::CarryOver { at_least, answer } => {
+                Message::CarryOver { at_least, answer } => {
                     // Who no longer waits doesn't need to know.
                     let _ = answer.send(self.carry_over(at_least));
                 }
-                Then::Stop => break,
+                Message::Stop => break,
             }
         }
         // What is sent from now on is refused; what was sent before is committed.
@@ -99,9 +88,9 @@ impl Committer {
         due
     }
 
-    /// Whatever waits by now, within bounds, and what to do after it. Waiting for more would gain
-    /// nothing: while this group is synced, the next one gathers.
-    fn gather(&mut self, first: Job) -> (Vec<Job>, Then) {
+    /// Whatever waits by now, within bounds, and the message behind it that is no commit, if it came
+    /// to one. Waiting for more would gain nothing: while this group is synced, the next one gathers.
+    fn gather(&mut self, first: Job) -> (Vec<Job>, Option<Message>) {
         let mut bytes = logged_bytes(&first.batch);
         let mut group = vec![first];
         while group.len() < self.most_batches && bytes < self.enough_bytes {
@@ -110,14 +99,11 @@ impl Committer {
                     bytes = bytes.saturating_add(logged_bytes(&next.batch));
                     group.push(next);
                 }
-                Ok(Message::CarryOver { at_least, answer }) => {
-                    return (group, Then::CarryOver { at_least, answer });
-                }
-                Ok(Message::Stop) => return (group, Then::Stop),
+                Ok(other) => return (group, Some(other)),
                 Err(_) => break,
             }
         }
-        (group, Then::GoOn)
+        (group, None)
     }
 
     /// Commits the group and answers each of it. Nobody is answered before the sync, not even who
