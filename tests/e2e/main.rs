@@ -14,6 +14,7 @@
 //! - [`key_shares`]: the arithmetic of key shares is what it was read to be
 //! - [`controlplane`]: a published chain of weaknesses, link by link
 //! - [`crash_writes`]: the server killed under load
+//! - [`resident_memory`]: what many clients make a server hold stays within bounds
 //! - [`sealed_memory`]: no key in the memory of a sealed server
 //! - [`wrapping`]: a hundred clients with one wrapping token
 //! - [`crash_issuing`]: server and plug-in killed between the steps of issuing a credential

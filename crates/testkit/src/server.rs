@@ -175,7 +175,21 @@ impl ServerProcess {
 
 /// Kills a process that isn't ours to wait for.
 pub fn kill(pid: u32) {
+    signal(pid, rustix::process::Signal::KILL);
+}
+
+/// Suspends a process: it takes nothing and answers nothing until [`resume`].
+pub fn suspend(pid: u32) {
+    signal(pid, rustix::process::Signal::STOP);
+}
+
+/// Lets a suspended process go on.
+pub fn resume(pid: u32) {
+    signal(pid, rustix::process::Signal::CONT);
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     // It may be gone already.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    let _ = rustix::process::kill_process(pid, signal);
 }
