@@ -608,15 +608,15 @@ impl TokenStore {
 }
 
 pub(crate) fn record_key(key: &TokenKey) -> String {
-    format!("id/{key}")
+    ["id/", key.as_str()].concat()
 }
 
 fn mark_key(key: &TokenKey) -> String {
-    format!("revoking/{key}")
+    ["revoking/", key.as_str()].concat()
 }
 
 fn child_key(parent: &TokenKey, child: &TokenKey) -> String {
-    format!("parent/{parent}/{child}")
+    ["parent/", parent.as_str(), "/", child.as_str()].concat()
 }
 
 fn hex(bytes: &[u8]) -> String {
