@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, Unsealing};
 use strongroom_telemetry::{Exporter, names};
-use strongroom_types::{Clock, Entropy, Secret, Timestamp, ToTheEnd, Turns};
+use strongroom_types::{Clock, Secret, Timestamp, ToTheEnd, Turns};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::init::{Initialised, already_initialised, barrier_options, initialise};
 use crate::refusals::Refusals;
 use crate::request::{Answer, Request};
+use crate::request_ids::RequestIds;
 use crate::settings::{Parts, Settings};
 use crate::status;
 use crate::unsealed::Unsealed;
@@ -49,6 +50,7 @@ struct Shared {
     /// Unsealing, sealing, and waiting for somebody to ask for the seal. They go on when whoever
     /// asked has gone.
     changes: TaskTracker,
+    request_ids: RequestIds,
     refusals: Refusals,
     meters: Meters,
     admission: Arc<AdmissionControl>,
@@ -86,10 +88,12 @@ impl Core {
     /// A sealed core.
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let refusals = Refusals::new(parts.clock.clone());
+        let request_ids = RequestIds::new(parts.entropy.clone());
         let admission = Arc::new(AdmissionControl::new(settings.admission));
         Self(Arc::new(Shared {
             parts,
             settings,
+            request_ids,
             refusals,
             admission,
             open: ArcSwapOption::empty(),
@@ -128,9 +132,9 @@ impl Core {
         self.0.parts.clock.now()
     }
 
-    /// Chance.
-    pub(crate) fn entropy(&self) -> &Arc<dyn Entropy> {
-        &self.0.parts.entropy
+    /// Makes the ids of requests.
+    pub(crate) fn request_ids(&self) -> &RequestIds {
+        &self.0.request_ids
     }
 
     /// What is logged of refusals.

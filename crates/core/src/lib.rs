@@ -42,6 +42,7 @@ pub mod plugins;
 mod refusals;
 mod removal;
 pub mod request;
+mod request_ids;
 mod root_paths;
 pub mod settings;
 pub mod status;

@@ -31,7 +31,7 @@ pub trait Entropy: Send + Sync + fmt::Debug + 'static {
     fn uuid(&self) -> String {
         let mut bytes = [0_u8; 16];
         self.fill(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+        uuid_text(bytes)
     }
 
     /// A `u64` drawn evenly.
@@ -40,6 +40,13 @@ pub trait Entropy: Send + Sync + fmt::Debug + 'static {
         self.fill(&mut bytes);
         u64::from_le_bytes(bytes)
     }
+}
+
+/// The text of a version 4 UUID made of random bytes.
+pub(crate) fn uuid_text(random: [u8; 16]) -> String {
+    let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
+    let mut text = uuid::Uuid::encode_buffer();
+    uuid.hyphenated().encode_lower(&mut text).to_owned()
 }
 
 /// A repeatable source for tests: the same seed gives the same bytes. Never for secrets.

@@ -171,6 +171,11 @@ impl RequestId {
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(entropy.uuid())
     }
+
+    /// A new one, of bytes that were drawn for it alone.
+    pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(crate::entropy::uuid_text(bytes))
+    }
 }
 
 /// The namespace a request acts in. Only the root namespace exists so far; everything carries the

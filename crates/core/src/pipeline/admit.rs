@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use strongroom_sdk::engine::Connection;
 use strongroom_types::path::InvalidPath;
-use strongroom_types::{Entropy, Fields, RequestId, RequestPath, Secret, Ttl};
+use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::error::Error;
-use crate::leases::ending::request_id;
 use crate::pipeline::Caller;
 use crate::refusals::Origin;
 use crate::request::{Headers, Request, Verb};
+use crate::request_ids::RequestIds;
 use crate::wrapping;
 
 /// A request with a normal path and an id.
@@ -50,7 +50,7 @@ pub(crate) const UNBUILT: [(&str, &str); 6] = [
     ("x-vault-recover-source-path", "recovery from snapshots"),
 ];
 
-pub(crate) fn admit(request: Request, entropy: &dyn Entropy) -> Result<Admitted, Error> {
+pub(crate) fn admit(request: Request, ids: &RequestIds) -> Result<Admitted, Error> {
     let path = RequestPath::parse(&request.path).map_err(|error| match error {
         InvalidPath::Unprintable => Error::silent(strongroom_types::ErrorKind::Invalid),
         other => other.into(),
@@ -65,7 +65,7 @@ pub(crate) fn admit(request: Request, entropy: &dyn Entropy) -> Result<Admitted,
     let wrap_ttl = request.headers.of_the_api("x-vault-wrap-ttl");
     let wrap_ttl = wrap_ttl.map_or(Ok(None), wrapping::asked_ttl)?;
     Ok(Admitted {
-        id: request_id(entropy),
+        id: ids.next(),
         verb: request.verb,
         path,
         fields: request.fields,
@@ -88,6 +88,8 @@ fn means_something(header: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use strongroom_types::entropy::SeededEntropy;
 
     use super::*;
@@ -106,7 +108,8 @@ mod tests {
     }
 
     fn refusal(request: Request) -> Option<String> {
-        admit(request, &SeededEntropy::new(1)).err().map(|error| error.to_string())
+        let ids = RequestIds::new(Arc::new(SeededEntropy::new(1)));
+        admit(request, &ids).err().map(|error| error.to_string())
     }
 
     #[test]

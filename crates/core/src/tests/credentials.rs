@@ -414,7 +414,7 @@ async fn the_last_use_ends_the_token_even_if_its_request_is_given_up() {
         headers: crate::Headers::default(),
         connection: None,
     };
-    let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
+    let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
     let mut permit = bench.permit("out/creds/dev", &token).await.unwrap();
     let last = crate::pipeline::through(bench.core.open().unwrap(), &mut permit, admitted);
     // Dropped in the engine, as when the server gives a request up.

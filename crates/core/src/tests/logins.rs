@@ -276,7 +276,7 @@ async fn a_login_that_is_given_up_after_the_method_answered_is_waited_for() {
     bench.write("sys/auth/gate", r#"{"type":"door"}"#).await;
     bench.door().lets_in(bob());
     let request = request("auth/gate/login/bob", &[], None);
-    let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
+    let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
     let open = bench.core.open().unwrap();
     let mut permit = bench.permit("auth/gate/login/bob", "").await.unwrap();
     held.hold("token/id/");

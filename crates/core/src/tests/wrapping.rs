@@ -85,7 +85,7 @@ pub(super) async fn order(bench: &Bench, token: &str) -> (Order, TokenKey) {
         connection: None,
     };
     let open = bench.core.open().unwrap();
-    let routed = route(&open, admit(request, &**bench.core.entropy()).unwrap());
+    let routed = route(&open, admit(request, bench.core.request_ids()).unwrap());
     let caller = authenticate(&open, &routed).await.unwrap();
     let order = Order::of(&routed, caller.as_ref()).unwrap();
     (order, caller.unwrap().found.key)
