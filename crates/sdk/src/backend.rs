@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -107,8 +108,8 @@ impl Backend {
         routes.into_iter().find_map(|route| Some((route, route.pattern.matches(path)?)))
     }
 
-    async fn run(&self, mut request: Request) -> Result<Response, EngineError> {
-        self.canonicalize(&mut request);
+    async fn run(&self, request: &mut Request) -> Result<Response, EngineError> {
+        self.canonicalize(request);
         if request.operation != Operation::Help {
             // What is stuck is left to the periodic call.
             if !self.moved_keys.is_stuck() {
@@ -118,12 +119,12 @@ impl Backend {
         }
         match request.operation {
             Operation::Help => return Ok(help::of(&self.blueprint, &request.path)),
-            Operation::List => return self.list(&request).await,
-            Operation::Renew | Operation::Revoke => return self.lease(&request).await,
+            Operation::List => return Box::pin(self.list(request)).await,
+            Operation::Renew | Operation::Revoke => return Box::pin(self.lease(request)).await,
             _ => {}
         }
         let Some((route, captures)) = self.route(&request.path) else {
-            return self.elsewhere(&request);
+            return self.elsewhere(request);
         };
         let warnings = if route.takes_any_field() {
             FieldWarnings::default()
@@ -131,8 +132,8 @@ impl Backend {
             let declared = route.fields();
             take_captures(declared.iter().map(|spec| spec.name), &captures, &mut request.fields)
         };
-        let context = Context::of_request(self.services.clone(), &request);
-        let mut response = self.dispatch(route, &captures, &context, &request).await?;
+        let context = Context::of_request(self.services.clone(), request);
+        let mut response = self.dispatch(route, &captures, &context, request).await?;
         if let (Response::Nothing, Target::Document(_)) = (&response, &route.target)
             && is_write(request.operation)
             && warnings.ignored.is_some()
@@ -401,8 +402,15 @@ impl Engine for Backend {
         caught(self.check_existence(request)).await
     }
 
-    async fn handle(&self, request: Request) -> Result<Response, EngineError> {
-        caught(self.run(request)).await
+    /// Written out, and not left to the macro, which would hold the request twice.
+    fn handle<'s, 'r>(
+        &'s self,
+        mut request: Request,
+    ) -> Pin<Box<dyn Future<Output = Result<Response, EngineError>> + Send + 'r>>
+    where
+        's: 'r,
+    {
+        Box::pin(async move { caught(self.run(&mut request)).await })
     }
 
     async fn invalidate(&self, key: &str) {

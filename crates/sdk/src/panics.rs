@@ -11,9 +11,11 @@ pub(crate) const PANICKED: &str = "the engine panicked";
 
 /// Runs an engine's code. What it was at when it panicked must be findable again, as it must be
 /// when the process dies there.
-pub(crate) async fn caught<T>(
+///
+/// No `async fn`: that would hold the work twice, as its argument and as what is awaited.
+pub(crate) fn caught<T>(
     work: impl Future<Output = Result<T, EngineError>>,
-) -> Result<T, EngineError> {
-    let outcome = AssertUnwindSafe(work).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(EngineError::internal(PANICKED)))
+) -> impl Future<Output = Result<T, EngineError>> {
+    let outcome = AssertUnwindSafe(work).catch_unwind();
+    outcome.map(|outcome| outcome.unwrap_or_else(|_| Err(EngineError::internal(PANICKED))))
 }

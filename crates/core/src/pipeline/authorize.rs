@@ -19,7 +19,7 @@ use crate::unsealed::Unsealed;
 
 /// A request that may be done.
 pub(crate) struct Allowed {
-    pub(crate) routed: Routed,
+    pub(crate) routed: Box<Routed>,
     pub(crate) caller: Option<Caller>,
     pub(crate) operation: Operation,
     /// The engine, entered already if it was asked something. The same one gets the request.
@@ -28,7 +28,7 @@ pub(crate) struct Allowed {
 
 pub(crate) async fn authorize(
     open: &Unsealed,
-    routed: Routed,
+    routed: Box<Routed>,
     caller: Option<Caller>,
 ) -> Result<Allowed, Error> {
     let operation = match routed.request.verb {
@@ -54,7 +54,7 @@ pub(crate) async fn authorize(
     Ok(Allowed { routed, caller, operation, visit: None })
 }
 
-fn helped(open: &Unsealed, routed: Routed, caller: Caller) -> Result<Allowed, Error> {
+fn helped(open: &Unsealed, routed: Box<Routed>, caller: Caller) -> Result<Allowed, Error> {
     let path = routed.request.path.as_str();
     let granted = routed.judged.capabilities(&caller.acl, path, Acl::capabilities);
     if !caller.acl.is_root() && granted.is_empty() {
@@ -66,7 +66,7 @@ fn helped(open: &Unsealed, routed: Routed, caller: Caller) -> Result<Allowed, Er
 
 async fn authorize_write(
     open: &Unsealed,
-    routed: Routed,
+    routed: Box<Routed>,
     caller: Option<Caller>,
 ) -> Result<Allowed, Error> {
     if !routed.open_to_all {
@@ -97,7 +97,7 @@ async fn authorize_write(
 
 fn finish_write(
     open: &Unsealed,
-    routed: Routed,
+    routed: Box<Routed>,
     caller: Option<Caller>,
     operation: Operation,
     visit: Option<Visit>,

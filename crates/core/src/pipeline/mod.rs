@@ -54,7 +54,7 @@ pub(crate) async fn handle(
 }
 
 async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Result<Answer, Error> {
-    let admitted = admit::admit(request, &**core.entropy())?;
+    let admitted = admit::admit(request, core.request_ids())?;
     if status::answers(&admitted) {
         return Box::pin(status::handle(core, admitted)).await;
     }
@@ -115,7 +115,7 @@ pub(crate) async fn through(
 
 async fn decide(
     open: &Arc<Unsealed>,
-    routed: Routed,
+    routed: Box<Routed>,
     caller: Option<Caller>,
 ) -> Result<Answer, Error> {
     let allowed = authorize::authorize(open, routed, caller).await?;

@@ -122,13 +122,14 @@ pub(crate) fn judged_path(open: &Unsealed, path: &str) -> JudgedPath {
     found.map_or(JudgedPath::MAY_FOLD, |(mounted, below)| JudgedPath::below(mounted, path, below))
 }
 
-pub(crate) fn route(open: &Unsealed, mut request: Admitted) -> Routed {
+/// Where a request goes. It is boxed: from here on it is handed from stage to stage by value.
+pub(crate) fn route(open: &Unsealed, mut request: Admitted) -> Box<Routed> {
     let asked_wrap_ttl = request.wrap_ttl;
     // Before policies judge it: what they bound is the lifetime that the wrapping token gets.
     request.wrap_ttl = asked_wrap_ttl.map(|ttl| wrapping::capped_ttl(open, ttl));
     let table = open.mounts.table();
     let Some((mounted, below)) = table.route(request.path.as_str()) else {
-        return Routed {
+        return Box::new(Routed {
             request,
             mounted: None,
             below: String::new(),
@@ -137,13 +138,13 @@ pub(crate) fn route(open: &Unsealed, mut request: Admitted) -> Routed {
             open_to_all: false,
             root: false,
             headers: BTreeMap::new(),
-        };
+        });
     };
     let (open_to_all, root) = special_access(&mounted.backend, below);
     let judged = JudgedPath::below(mounted, request.path.as_str(), below);
     let (mounted, below) = (Some(mounted.clone()), below.to_owned());
     let headers = BTreeMap::new();
-    Routed { request, mounted, below, judged, asked_wrap_ttl, open_to_all, root, headers }
+    Box::new(Routed { request, mounted, below, judged, asked_wrap_ttl, open_to_all, root, headers })
 }
 
 /// Whether a path of a mount needs no token, and whether it needs `sudo`.
@@ -347,7 +348,7 @@ mod tests {
             headers: crate::request::Headers::default(),
             connection: None,
         };
-        let admitted = crate::pipeline::admit::admit(request, &**bench.core.entropy()).unwrap();
+        let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
         let mut routed = route(&open, admitted);
         routed.below = "a".to_owned();
         routed.confirm(&inside(&[], &[])).unwrap();
