@@ -6,71 +6,71 @@
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom_testkit::server::kill;
-use strongroom_testkit::wait::{let_run, until};
-use strongroom_testkit::{Api, Outside, Site};
+use strongroom_testkit::server::kill_process;
+use strongroom_testkit::wait::{let_others_run, wait_until};
+use strongroom_testkit::{ApiClient, ExternalTokenService, ServerFolder};
 use tokio::task::JoinSet;
 
-use crate::engine;
+use crate::api_token_engine;
 
 /// The outside service waits so long before it makes a token, and again before it answers.
-const DELAY: Duration = Duration::from_millis(150);
+const SERVICE_DELAY: Duration = Duration::from_millis(150);
 /// Requests end after this time, so intents are stale soon after.
-const SETTINGS: &str = "max_request_duration = \"3s\"";
-const CALLS: usize = 3;
+const LISTENER_SETTINGS: &str = "max_request_duration = \"3s\"";
+const CONCURRENT_CALLS: usize = 3;
 /// Longer than a request, the outside call and the time-out after it together.
-const RECOVERY: Duration = Duration::from_secs(90);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_killed_server_leaves_no_credential_without_a_lease() {
-    let outside = Outside::with_delays(DELAY, DELAY).await;
-    let mut site = Site::new(SETTINGS);
-    let (mut server, mut api) = site.open().await;
-    engine::enable(&site, &api, &outside, "2s").await;
-    for at in moments() {
-        let calls = issue(&api);
-        let_run(at).await;
+    let outside = ExternalTokenService::with_delays(SERVICE_DELAY, SERVICE_DELAY).await;
+    let mut site = ServerFolder::new(LISTENER_SETTINGS);
+    let (mut server, mut api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "2s").await;
+    for at in kill_delays() {
+        let calls = request_credentials(&api);
+        let_others_run(at).await;
         server.kill().await;
         calls.join_all().await;
-        (server, api) = site.open().await;
+        (server, api) = site.start_unsealed().await;
     }
-    agree(&api, &outside).await;
+    assert_no_orphans(&api, &outside).await;
     drop(server);
 }
 
 #[tokio::test]
 async fn a_killed_plug_in_leaves_no_credential_without_a_lease() {
-    let outside = Outside::with_delays(DELAY, DELAY).await;
-    let mut site = Site::new(SETTINGS);
-    let (mut server, mut api) = site.open().await;
-    engine::enable(&site, &api, &outside, "2s").await;
-    for (round, at) in moments().enumerate() {
-        let calls = issue(&api);
-        let_run(at).await;
-        server.children().into_iter().for_each(kill);
+    let outside = ExternalTokenService::with_delays(SERVICE_DELAY, SERVICE_DELAY).await;
+    let mut site = ServerFolder::new(LISTENER_SETTINGS);
+    let (mut server, mut api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "2s").await;
+    for (round, at) in kill_delays().enumerate() {
+        let calls = request_credentials(&api);
+        let_others_run(at).await;
+        server.child_processes().into_iter().for_each(kill_process);
         calls.join_all().await;
-        until("the plug-in answers again", RECOVERY, || async {
+        wait_until("the plug-in answers again", RECOVERY_TIMEOUT, || async {
             (api.read("custom/config").await.status == 200).then_some(())
         })
         .await;
         // A plug-in that dies again and again is restarted ever later; a new server starts afresh.
         if round % 3 == 2 {
             assert_eq!(server.stop().await, Some(0));
-            (server, api) = site.open().await;
+            (server, api) = site.start_unsealed().await;
         }
     }
-    agree(&api, &outside).await;
+    assert_no_orphans(&api, &outside).await;
     drop(server);
 }
 
 /// From before the intent to after the lease.
-fn moments() -> impl Iterator<Item = Duration> {
+fn kill_delays() -> impl Iterator<Item = Duration> {
     (0..12).map(|step| Duration::from_millis(2 + step * 32))
 }
 
-fn issue(api: &Api) -> JoinSet<()> {
+fn request_credentials(api: &ApiClient) -> JoinSet<()> {
     let mut calls = JoinSet::new();
-    for _ in 0..CALLS {
+    for _ in 0..CONCURRENT_CALLS {
         let api = api.clone();
         calls.spawn(async move {
             // It may fail: that is what is tried out.
@@ -82,16 +82,16 @@ fn issue(api: &Api) -> JoinSet<()> {
 
 /// Waits until what the service knows and what has a lease are the same, and then that a revocation
 /// of all leases leaves nothing outside.
-async fn agree(api: &Api, outside: &Outside) {
-    let created = outside.count("created").await;
+async fn assert_no_orphans(api: &ApiClient, outside: &ExternalTokenService) {
+    let created = outside.read_count("created").await;
     assert!(created >= 12, "only {created} credentials were made, which proves nothing");
-    until("no credential is without a lease", RECOVERY, || async {
-        let leases = engine::leases(api).await.len() as u64;
-        (outside.count("live").await == leases).then_some(())
+    wait_until("no credential is without a lease", RECOVERY_TIMEOUT, || async {
+        let leases = api_token_engine::list_leases(api).await.len() as u64;
+        (outside.read_count("live").await == leases).then_some(())
     })
     .await;
     let body = json!({ "sync": true });
-    api.write("sys/leases/revoke-prefix/custom/creds", body).await.ok();
-    assert_eq!(outside.count("live").await, 0);
-    assert!(engine::leases(api).await.is_empty());
+    api.write("sys/leases/revoke-prefix/custom/creds", body).await.assert_ok();
+    assert_eq!(outside.read_count("live").await, 0);
+    assert!(api_token_engine::list_leases(api).await.is_empty());
 }

@@ -2,13 +2,13 @@
 
 use std::process::Stdio;
 
-use strongroom_testkit::programs::{folder, repository};
+use strongroom_testkit::programs::{binaries_folder, repository_root};
 use tokio::process::Command;
 
 #[tokio::test]
-async fn the_demo_plays_to_its_end() {
-    let output = Command::new(repository().join("examples/demo/demo.sh"))
-        .arg(folder())
+async fn the_demo_runs_to_completion() {
+    let output = Command::new(repository_root().join("examples/demo/demo.sh"))
+        .arg(binaries_folder())
         .stdin(Stdio::null())
         .output()
         .await

@@ -7,19 +7,19 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use strongroom_config::{Config, StorageConfig};
-use strongroom_testkit::Site;
-use strongroom_testkit::programs::{go_program, program, repository, skip};
+use strongroom_testkit::ServerFolder;
+use strongroom_testkit::programs::{build_go_program, program_path, repository_root, skip_test};
 
-fn deploy(part: &str) -> PathBuf {
-    repository().join("deploy").join(part)
+fn deploy_path(part: &str) -> PathBuf {
+    repository_root().join("deploy").join(part)
 }
 
 /// Every object is one that the API server would take, and the server takes what is in them.
 #[tokio::test]
 async fn the_manifests_fit_each_other_and_the_server() {
     let test = "the_manifests_fit_each_other_and_the_server";
-    let Some(checker) = go_program(test, "manifests") else { return };
-    let output = Command::new(&checker).arg(deploy("kubernetes")).output().unwrap();
+    let Some(checker) = build_go_program(test, "manifests") else { return };
+    let output = Command::new(&checker).arg(deploy_path("kubernetes")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
 
@@ -41,15 +41,15 @@ async fn the_manifests_fit_each_other_and_the_server() {
     assert!(tls.cert_file.starts_with(mounted("tls")) && tls.key_file.starts_with(mounted("tls")));
     let from = format!("-config={}", mounted("config").display());
     assert_eq!(report["args"], json!(["server", from]));
-    assert_eq!(report["user"], json!(user_of_the_image()));
+    assert_eq!(report["user"], json!(image_user()));
 
-    probes(&report["probes"]).await;
+    check_probes(&report["probes"]).await;
 }
 
 /// What the kubelet asks, answered in each state of a server.
-async fn probes(paths: &Value) {
-    let mut site = Site::new("");
-    let ask = async |api: &strongroom_testkit::Api| {
+async fn check_probes(paths: &Value) {
+    let mut site = ServerFolder::new("");
+    let ask = async |api: &strongroom_testkit::ApiClient| {
         let mut statuses = Vec::new();
         for probe in ["liveness", "readiness"] {
             let path = paths[probe].as_str().unwrap().strip_prefix("/v1/").unwrap();
@@ -57,19 +57,25 @@ async fn probes(paths: &Value) {
         }
         statuses
     };
-    let server = site.start().await;
-    assert_eq!(ask(&server.api("")).await, [204, 501], "not initialised: alive, not ready");
+    let server = site.start_sealed().await;
+    assert_eq!(
+        ask(&server.api_with_token("")).await,
+        [204, 501],
+        "not initialised: alive, not ready"
+    );
     server.kill().await;
-    let (server, api) = site.open().await;
+    let (server, api) = site.start_unsealed().await;
     assert_eq!(ask(&api).await, [200, 200], "unsealed: alive and ready");
-    api.write("sys/seal", json!({})).await.ok();
+    api.write("sys/seal", json!({})).await.assert_ok();
     assert_eq!(ask(&api).await, [204, 503], "sealed: alive, not ready");
     server.kill().await;
 }
 
 #[test]
 fn a_broken_manifest_is_noticed() {
-    let Some(checker) = go_program("a_broken_manifest_is_noticed", "manifests") else { return };
+    let Some(checker) = build_go_program("a_broken_manifest_is_noticed", "manifests") else {
+        return;
+    };
     for (file, written, broken, complaint) in [
         ("statefulset.yaml", "readinessProbe:", "readynessProbe:", "unknown field"),
         ("statefulset.yaml", "replicas: 1", "replicas: one", "cannot unmarshal"),
@@ -91,7 +97,7 @@ fn a_broken_manifest_is_noticed() {
         ("configmap.yaml", "name: strongroom\n", "name: other\n", "no config map"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        for entry in fs::read_dir(deploy("kubernetes")).unwrap().flatten() {
+        for entry in fs::read_dir(deploy_path("kubernetes")).unwrap().flatten() {
             fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
         let text = fs::read_to_string(folder.path().join(file)).unwrap();
@@ -107,22 +113,22 @@ fn a_broken_manifest_is_noticed() {
 fn the_unit_is_one_that_systemd_understands() {
     let test = "the_unit_is_one_that_systemd_understands";
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        skip(test, "systemd-analyze is not installed");
+        skip_test(test, "systemd-analyze is not installed");
         return;
     }
-    let unit = fs::read_to_string(deploy("systemd/strongroom.service")).unwrap();
+    let unit = fs::read_to_string(deploy_path("systemd/strongroom.service")).unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/strongroom server "), "{unit}");
     // It isn't installed here.
-    let binary = program("strongroom");
+    let binary = program_path("strongroom");
     let unit = unit.replace("/usr/bin/strongroom ", &format!("{} ", binary.display()));
-    let told = complaints_of_systemd(&unit);
+    let told = systemd_errors(&unit);
     assert!(told.is_empty(), "{told:#?}");
     let misspelt = unit.replace("NoNewPrivileges=", "NoNewPrivilege=");
-    assert!(!complaints_of_systemd(&misspelt).is_empty(), "nothing would be noticed");
+    assert!(!systemd_errors(&misspelt).is_empty(), "nothing would be noticed");
 }
 
 /// Of the machine's other units nothing is known, so that only ours counts.
-fn complaints_of_systemd(unit: &str) -> Vec<String> {
+fn systemd_errors(unit: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("strongroom.service");
     fs::write(&file, unit).unwrap();
@@ -132,8 +138,8 @@ fn complaints_of_systemd(unit: &str) -> Vec<String> {
 }
 
 /// Its instructions, lines that go on put together.
-fn containerfile() -> Vec<(String, String)> {
-    let text = fs::read_to_string(deploy("container/Containerfile")).unwrap();
+fn containerfile_instructions() -> Vec<(String, String)> {
+    let text = fs::read_to_string(deploy_path("container/Containerfile")).unwrap();
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let text = lines.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
     let instructions = text.lines().filter(|line| !line.trim().is_empty());
@@ -141,20 +147,20 @@ fn containerfile() -> Vec<(String, String)> {
     split.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect()
 }
 
-fn last_of(instructions: &[(String, String)], name: &str) -> String {
+fn last_instruction(instructions: &[(String, String)], name: &str) -> String {
     instructions.iter().rfind(|(known, _)| known == name).unwrap().1.clone()
 }
 
-fn user_of_the_image() -> u32 {
-    let user = last_of(&containerfile(), "USER");
+fn image_user() -> u32 {
+    let user = last_instruction(&containerfile_instructions(), "USER");
     // A number, so that everybody sees that it isn't root.
     user.split(':').next().unwrap().parse().unwrap()
 }
 
 #[test]
 fn the_image_runs_what_it_builds_as_nobody() {
-    let all = containerfile();
-    assert!(user_of_the_image() > 0);
+    let all = containerfile_instructions();
+    assert!(image_user() > 0);
     let stages: Vec<&String> =
         all.iter().filter(|(name, _)| name == "FROM").map(|(_, it)| it).collect();
     // Both stages have the same C library.
@@ -163,15 +169,15 @@ fn the_image_runs_what_it_builds_as_nobody() {
     let build = all.iter().find(|(name, rest)| name == "RUN" && rest.starts_with("cargo build"));
     let build = &build.expect("it builds with cargo").1;
     assert_eq!(build, "cargo build --release --locked --package strongroom");
-    let copied = last_of(&all, "COPY");
+    let copied = last_instruction(&all, "COPY");
     assert_eq!(copied, "--from=build /source/target/release/strongroom /usr/bin/strongroom");
-    assert_eq!(last_of(&all, "ENTRYPOINT"), r#"["/usr/bin/strongroom"]"#);
+    assert_eq!(last_instruction(&all, "ENTRYPOINT"), r#"["/usr/bin/strongroom"]"#);
     let minimum = rust_version();
     let used = stages[0].split("rust:").nth(1).unwrap().split('-').next().unwrap();
-    assert!(version(used) >= version(&minimum), "{used} is older than {minimum}");
+    assert!(parse_version(used) >= parse_version(&minimum), "{used} is older than {minimum}");
     // Where there is a linter, it has to say yes, too.
-    match Command::new("hadolint").arg(deploy("container/Containerfile")).output() {
-        Ok(output) => assert!(output.status.success(), "{}", text(&output)),
+    match Command::new("hadolint").arg(deploy_path("container/Containerfile")).output() {
+        Ok(output) => assert!(output.status.success(), "{}", output_text(&output)),
         Err(_) => println!("SKIPPED in part: hadolint is not installed"),
     }
 }
@@ -181,12 +187,12 @@ fn the_image_runs_what_it_builds_as_nobody() {
 fn the_binary_needs_no_library_that_the_image_has_not() {
     const THERE: [&str; 6] =
         ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libdl.so.2", "libpthread.so.0", "ld-linux"];
-    let output = Command::new("readelf").arg("-d").arg(program("strongroom")).output();
+    let output = Command::new("readelf").arg("-d").arg(program_path("strongroom")).output();
     let Ok(output) = output else {
-        skip("the_binary_needs_no_library_that_the_image_has_not", "readelf is not installed");
+        skip_test("the_binary_needs_no_library_that_the_image_has_not", "readelf is not installed");
         return;
     };
-    let listed = text(&output);
+    let listed = output_text(&output);
     let needed: Vec<&str> = listed
         .lines()
         .filter(|line| line.contains("(NEEDED)"))
@@ -198,17 +204,17 @@ fn the_binary_needs_no_library_that_the_image_has_not() {
     }
 }
 
-fn text(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
 }
 
 /// The oldest compiler that the workspace promises to work with.
 fn rust_version() -> String {
-    let manifest = fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let manifest = fs::read_to_string(repository_root().join("Cargo.toml")).unwrap();
     let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
     line.unwrap().trim_end_matches('"').to_owned()
 }
 
-fn version(text: &str) -> Vec<u32> {
+fn parse_version(text: &str) -> Vec<u32> {
     text.split('.').map(|part| part.parse().unwrap()).collect()
 }

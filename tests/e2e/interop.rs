@@ -4,20 +4,22 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom_testkit::features::Features;
-use strongroom_testkit::interpreted::{node_program, python_program};
-use strongroom_testkit::programs::{go_host, go_program, program, report};
-use strongroom_testkit::server::kill;
-use strongroom_testkit::wait::until;
-use strongroom_testkit::{Outside, Site};
+use strongroom_testkit::features::FeatureList;
+use strongroom_testkit::interpreted::{node_interop_command, python_interop_command};
+use strongroom_testkit::programs::{
+    build_go_host, build_go_program, print_to_stderr, program_path,
+};
+use strongroom_testkit::server::kill_process;
+use strongroom_testkit::wait::wait_until;
+use strongroom_testkit::{ExternalTokenService, ServerFolder};
 use tokio::process::Command;
 
-use crate::engine::ENGINE;
+use crate::api_token_engine::ENGINE;
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a program of ours that says `ok` after each step, and `awaits` of those that it leaves out.
-async fn play(program: impl Into<Command>, variables: &[(&str, &str)]) -> String {
+async fn run_program(program: impl Into<Command>, variables: &[(&str, &str)]) -> String {
     let mut command: Command = program.into();
     command.stdin(Stdio::null()).kill_on_drop(true).env("NO_PROXY", "127.0.0.1");
     let output = command.envs(variables.iter().copied()).output();
@@ -27,7 +29,7 @@ async fn play(program: impl Into<Command>, variables: &[(&str, &str)]) -> String
     assert!(output.status.success(), "{said}\n{wrong}");
     assert!(said.lines().filter(|line| line.starts_with("ok ")).count() > 5, "{said}\n{wrong}");
     for left_out in said.lines().filter(|line| line.starts_with("awaits ")) {
-        report(left_out);
+        print_to_stderr(left_out);
     }
     said
 }
@@ -37,103 +39,107 @@ async fn play(program: impl Into<Command>, variables: &[(&str, &str)]) -> String
 async fn the_go_client_drives_the_server() {
     let test = "the_go_client_drives_the_server";
     let (Some(client), Some(plugin)) =
-        (go_program(test, "go-client"), go_program(test, "go-plugin"))
+        (build_go_program(test, "go-client"), build_go_program(test, "go-plugin"))
     else {
         return;
     };
-    let outside = Outside::start().await;
-    let site = Site::new("");
-    let server = site.start().await;
-    let digest = site.install(&plugin);
+    let outside = ExternalTokenService::start().await;
+    let site = ServerFolder::new("");
+    let server = site.start_sealed().await;
+    let digest = site.install_plugin(&plugin);
     let variables = [
-        ("VAULT_ADDR", server.api("").address().to_owned()),
-        ("FEATURES", Features::load().built()),
+        ("VAULT_ADDR", server.api_with_token("").address().to_owned()),
+        ("FEATURES", FeatureList::load().built_list()),
         ("PLUGIN_COMMAND", "go-plugin".to_owned()),
         ("PLUGIN_SHA256", digest),
         ("TOKEN_SERVICE_URL", outside.url()),
-        ("TOKEN_SERVICE_API_KEY", outside.key().to_owned()),
+        ("TOKEN_SERVICE_API_KEY", outside.api_key().to_owned()),
     ];
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
-    play(std::process::Command::new(client), &variables).await;
-    assert_eq!(outside.count("live").await, 0);
+    run_program(std::process::Command::new(client), &variables).await;
+    assert_eq!(outside.read_count("live").await, 0);
 }
 
 /// hvac, Python's client, from initialisation to sealing.
 #[tokio::test]
 async fn hvac_drives_the_server() {
-    if let Some(client) = python_program("hvac_drives_the_server", "python") {
-        drive(client).await;
+    if let Some(client) = python_interop_command("hvac_drives_the_server", "python") {
+        run_client(client).await;
     }
 }
 
 /// node-vault, Node's client, from initialisation to sealing.
 #[tokio::test]
 async fn node_vault_drives_the_server() {
-    if let Some(client) = node_program("node_vault_drives_the_server", "node") {
-        drive(client).await;
+    if let Some(client) = node_interop_command("node_vault_drives_the_server", "node") {
+        run_client(client).await;
     }
 }
 
 /// Plays a client program against a server that isn't initialised.
-async fn drive(client: std::process::Command) {
-    let site = Site::new("");
-    let server = site.start().await;
-    let (api, features) = (server.api(""), Features::load().built());
-    play(client, &[("VAULT_ADDR", api.address()), ("FEATURES", &features)]).await;
+async fn run_client(client: std::process::Command) {
+    let site = ServerFolder::new("");
+    let server = site.start_sealed().await;
+    let (api, features) = (server.api_with_token(""), FeatureList::load().built_list());
+    run_program(client, &[("VAULT_ADDR", api.address()), ("FEATURES", &features)]).await;
     assert_eq!(server.stop().await, Some(0));
 }
 
 /// The guide's engine in Go, unmodified: all steps, a reload, and death in between.
 #[tokio::test]
 async fn a_go_plug_in_lives_under_our_host() {
-    let Some(plugin) = go_program("a_go_plug_in_lives_under_our_host", "go-plugin") else { return };
-    let outside = Outside::start().await;
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    let sha256 = site.install(&plugin);
+    let Some(plugin) = build_go_program("a_go_plug_in_lives_under_our_host", "go-plugin") else {
+        return;
+    };
+    let outside = ExternalTokenService::start().await;
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    let sha256 = site.install_plugin(&plugin);
     let body = json!({ "sha256": sha256, "command": "go-plugin" });
-    api.write("sys/plugins/catalog/secret/guide", body).await.ok();
+    api.write("sys/plugins/catalog/secret/guide", body).await.assert_ok();
     for path in ["sys/mounts/custom", "sys/mounts/beside"] {
-        api.write(path, json!({ "type": "guide" })).await.ok();
+        api.write(path, json!({ "type": "guide" })).await.assert_ok();
     }
-    assert_eq!(server.children().len(), 1, "two mounts share a process");
-    let described = api.read("sys/internal/specs/openapi").await.ok();
+    assert_eq!(server.child_processes().len(), 1, "two mounts share a process");
+    let described = api.read("sys/internal/specs/openapi").await.assert_ok();
     for path in ["/custom/creds/{name}", "/beside/creds/{name}"] {
         assert!(described.body["paths"].get(path).is_some(), "the plug-in describes {path}");
     }
     assert!(described.body.get("x-strongroom-missing").is_none());
-    let config = json!({ "api_endpoint": outside.url(), "api_key": outside.key() });
-    api.write("custom/config", config).await.ok();
+    let config = json!({ "api_endpoint": outside.url(), "api_key": outside.api_key() });
+    api.write("custom/config", config).await.assert_ok();
     assert_eq!(api.read("beside/config").await.status, 404, "instances don't see each other");
-    api.write("custom/roles/dev", json!({ "permissions": "read", "ttl": "30m" })).await.ok();
-    let credential = api.read("custom/creds/dev").await.ok();
-    let (lease, token) = (credential.text("lease_id"), credential.text("data/token"));
-    assert!(outside.knows(&token).await);
-    api.write("sys/leases/renew", json!({ "lease_id": lease, "increment": "1h" })).await.ok();
-    assert_eq!(outside.count("renewed").await, 1);
-    let before = server.children();
-    api.write("sys/plugins/reload/backend", json!({ "plugin": "guide" })).await.ok();
-    let reloaded = until("the old process is gone", SOON, || async {
-        let now = server.children();
+    api.write("custom/roles/dev", json!({ "permissions": "read", "ttl": "30m" })).await.assert_ok();
+    let credential = api.read("custom/creds/dev").await.assert_ok();
+    let (lease, token) = (credential.text_at("lease_id"), credential.text_at("data/token"));
+    assert!(outside.has_token(&token).await);
+    api.write("sys/leases/renew", json!({ "lease_id": lease, "increment": "1h" }))
+        .await
+        .assert_ok();
+    assert_eq!(outside.read_count("renewed").await, 1);
+    let before = server.child_processes();
+    api.write("sys/plugins/reload/backend", json!({ "plugin": "guide" })).await.assert_ok();
+    let reloaded = wait_until("the old process is gone", TIMEOUT, || async {
+        let now = server.child_processes();
         (now.len() == 1 && now != before).then_some(now)
     })
     .await;
-    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.ok();
-    assert!(!outside.knows(&token).await);
-    kill(reloaded[0]);
-    until("a credential after the crash", SOON, || async {
+    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.assert_ok();
+    assert!(!outside.has_token(&token).await);
+    kill_process(reloaded[0]);
+    wait_until("a credential after the crash", TIMEOUT, || async {
         (api.read("custom/creds/dev").await.status == 200).then_some(())
     })
     .await;
     // A panic takes the process with it in Go; the next request finds another.
     let broken = api.read("custom/panic/exit").await;
     assert!(broken.status >= 500, "{broken:?}");
-    until("a credential after the panic", SOON, || async {
+    wait_until("a credential after the panic", TIMEOUT, || async {
         (api.read("custom/creds/dev").await.status == 200).then_some(())
     })
     .await;
-    api.delete("sys/mounts/custom").await.ok();
-    assert_eq!(outside.count("live").await, 0, "unmounting revokes");
+    api.delete("sys/mounts/custom").await.assert_ok();
+    assert_eq!(outside.read_count("live").await, 0, "unmounting revokes");
     assert_eq!(server.stop().await, Some(0));
 }
 
@@ -141,55 +147,56 @@ async fn a_go_plug_in_lives_under_our_host() {
 #[tokio::test]
 async fn a_go_auth_method_lives_under_our_host() {
     let test = "a_go_auth_method_lives_under_our_host";
-    let Some(plugin) = go_program(test, "go-auth-plugin") else { return };
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    let sha256 = site.install(&plugin);
+    let Some(plugin) = build_go_program(test, "go-auth-plugin") else { return };
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    let sha256 = site.install_plugin(&plugin);
     let body = json!({ "sha256": sha256, "command": "go-auth-plugin" });
-    api.write("sys/plugins/catalog/auth/users", body).await.ok();
+    api.write("sys/plugins/catalog/auth/users", body).await.assert_ok();
     for path in ["sys/auth/staff", "sys/auth/guests"] {
-        api.write(path, json!({ "type": "users" })).await.ok();
+        api.write(path, json!({ "type": "users" })).await.assert_ok();
     }
-    assert_eq!(server.children().len(), 1, "two mounts share a process");
+    assert_eq!(server.child_processes().len(), 1, "two mounts share a process");
     assert_eq!(api.write("sys/mounts/x", json!({ "type": "users" })).await.status, 400);
     let bob = json!({
         "password": "pw", "token_policies": "dev", "token_ttl": "10m", "token_num_uses": 50,
     });
-    api.write("auth/staff/users/bob", bob).await.ok();
-    let nobody = server.api("");
+    api.write("auth/staff/users/bob", bob).await.assert_ok();
+    let nobody = server.api_with_token("");
     let password = json!({ "password": "pw" });
     let guests = nobody.write("auth/guests/login/bob", password.clone()).await;
     assert_eq!(
-        (guests.status, guests.text("errors/0")),
+        (guests.status, guests.text_at("errors/0")),
         (400, "invalid username or password".into())
     );
-    let login = nobody.write("auth/staff/login/bob", password.clone()).await.ok();
+    let login = nobody.write("auth/staff/login/bob", password.clone()).await.assert_ok();
     assert_eq!(login.body["auth"]["policies"], json!(["default", "dev"]));
     assert_eq!(login.body["auth"]["metadata"], json!({ "username": "bob" }));
     assert_eq!(login.body["auth"]["lease_duration"], 600);
     assert_eq!(login.body["auth"]["num_uses"], 50);
-    let token = login.text("auth/client_token");
-    let own = server.api(&token);
-    let known = own.read("auth/token/lookup-self").await.ok();
-    assert_eq!(known.text("data/path"), "auth/staff/login/bob");
-    assert_eq!(known.text("data/display_name"), "staff-bob");
+    let token = login.text_at("auth/client_token");
+    let own = server.api_with_token(&token);
+    let known = own.read("auth/token/lookup-self").await.assert_ok();
+    assert_eq!(known.text_at("data/path"), "auth/staff/login/bob");
+    assert_eq!(known.text_at("data/display_name"), "staff-bob");
     assert_eq!(known.body["data"]["orphan"], true);
 
-    let renewed = own.write("auth/token/renew-self", json!({ "increment": "5m" })).await.ok();
+    let renewed =
+        own.write("auth/token/renew-self", json!({ "increment": "5m" })).await.assert_ok();
     assert_eq!(renewed.body["auth"]["lease_duration"], 300);
-    api.write("auth/staff/users/bob", json!({ "token_policies": "dev,ops" })).await.ok();
+    api.write("auth/staff/users/bob", json!({ "token_policies": "dev,ops" })).await.assert_ok();
     let refused = own.write("auth/token/renew-self", json!({})).await;
     let text =
         "1 error occurred:\n\t* failed to renew entry: policies have changed, not renewing\n\n";
-    assert_eq!((refused.status, refused.text("errors/0")), (500, text.to_owned()));
-    api.delete("auth/staff/users/bob").await.ok();
+    assert_eq!((refused.status, refused.text_at("errors/0")), (500, text.to_owned()));
+    api.delete("auth/staff/users/bob").await.assert_ok();
     assert_eq!(own.write("auth/token/renew-self", json!({})).await.status, 204);
 
     // CVE-2026-46405: what fails beside a login, or may not be made, leaves no token.
     let count = async || api.send("LIST", "auth/token/accessors", None).await.unwrap();
-    let before = count().await.ok().body["data"]["keys"].as_array().unwrap().len();
+    let before = count().await.assert_ok().body["data"]["keys"].as_array().unwrap().len();
     let eve = json!({ "password": "pw", "token_policies": "dev" });
-    api.write("auth/staff/users/eve", eve.clone()).await.ok();
+    api.write("auth/staff/users/eve", eve.clone()).await.assert_ok();
     for (fail, status) in [("error", 400), ("response", 400)] {
         let body = json!({ "password": "pw", "fail": fail });
         let failed = nobody.write("auth/staff/login/eve", body).await;
@@ -200,65 +207,67 @@ async fn a_go_auth_method_lives_under_our_host() {
         (json!({ "token_policies": "Root" }), 400),
         (json!({ "token_policies": "dev", "token_bound_cidrs": "10.0.0.0/8" }), 403),
     ] {
-        api.write("auth/staff/users/eve", terms.clone()).await.ok();
+        api.write("auth/staff/users/eve", terms.clone()).await.assert_ok();
         let refused = nobody.write("auth/staff/login/eve", password.clone()).await;
         assert_eq!(refused.status, status, "{terms} {refused:?}");
     }
     // One that isn't stored has no accessor.
     let batch = json!({ "token_type": "batch", "token_bound_cidrs": "127.0.0.0/8" });
-    api.write("auth/staff/users/eve", batch).await.ok();
-    let batch = nobody.write("auth/staff/login/eve", password.clone()).await.ok();
-    assert_eq!(batch.text("auth/token_type"), "batch");
-    let batch = server.api(&batch.text("auth/client_token"));
+    api.write("auth/staff/users/eve", batch).await.assert_ok();
+    let batch = nobody.write("auth/staff/login/eve", password.clone()).await.assert_ok();
+    assert_eq!(batch.text_at("auth/token_type"), "batch");
+    let batch = server.api_with_token(&batch.text_at("auth/client_token"));
     assert_eq!(batch.read("auth/token/lookup-self").await.status, 200);
-    assert_eq!(count().await.ok().body["data"]["keys"].as_array().unwrap().len(), before);
+    assert_eq!(count().await.assert_ok().body["data"]["keys"].as_array().unwrap().len(), before);
 
     let tune = json!({
         "passthrough_request_headers": ["Authorization", "X-Mine"],
         "allowed_response_headers": ["X-Probe"],
     });
-    api.write("sys/auth/staff/tune", tune).await.ok();
-    let probe = api.read("auth/staff/probe/closed").await.ok();
+    api.write("sys/auth/staff/tune", tune).await.assert_ok();
+    let probe = api.read("auth/staff/probe/closed").await.assert_ok();
     assert!(probe.body["data"]["headers"].is_null(), "{probe:?}");
-    assert_eq!(probe.text("data/mount_point"), "auth/staff/");
+    assert_eq!(probe.text_at("data/mount_point"), "auth/staff/");
     // CVE-2026-4525: whatever of a token is in a header stays here.
     let bearer = format!("bearer {}", api.token());
     let told = api.with_header("authorization", &bearer).with_header("x-mine", "a");
-    let probe = told.read("auth/staff/probe/closed").await.ok();
+    let probe = told.read("auth/staff/probe/closed").await.assert_ok();
     assert_eq!(probe.body["data"]["headers"], json!({ "X-Mine": ["a"] }), "{probe:?}");
     let told = nobody.with_header("Authorization", &format!("Bearer {}", api.token()));
-    let probe = told.read("auth/staff/probe/closed").await.ok();
+    let probe = told.read("auth/staff/probe/closed").await.assert_ok();
     assert!(probe.body["data"]["headers"].is_null(), "{probe:?}");
     let told = nobody.with_header("authorization", "Negotiate YWJj");
-    let probe = told.read("auth/staff/probe/open").await.ok();
+    let probe = told.read("auth/staff/probe/open").await.assert_ok();
     let passed = json!({ "Authorization": ["Negotiate YWJj"] });
     assert_eq!(probe.body["data"]["headers"], passed, "{probe:?}");
     assert_eq!(nobody.read("auth/staff/probe/closed").await.status, 403);
-    assert_eq!(nobody.read("auth/staff/probe/open").await.ok().text("data/token"), "");
+    assert_eq!(nobody.read("auth/staff/probe/open").await.assert_ok().text_at("data/token"), "");
 
     // A moved method loses its tokens and keeps its users.
     let eve = json!({ "password": "pw", "token_bound_cidrs": "", "token_type": "service" });
-    api.write("auth/staff/users/eve", eve).await.ok();
-    let login = nobody.write("auth/staff/login/eve", password.clone()).await.ok();
-    let token = login.text("auth/client_token");
+    api.write("auth/staff/users/eve", eve).await.assert_ok();
+    let login = nobody.write("auth/staff/login/eve", password.clone()).await.assert_ok();
+    let token = login.text_at("auth/client_token");
     let body = json!({ "from": "auth/staff", "to": "auth/people" });
-    let id = api.write("sys/remount", body).await.ok().text("data/migration_id");
-    until("the method is moved", SOON, || async {
-        let status = api.read(&format!("sys/remount/status/{id}")).await.ok();
-        (status.text("data/migration_info/status") == "success").then_some(())
+    let id = api.write("sys/remount", body).await.assert_ok().text_at("data/migration_id");
+    wait_until("the method is moved", TIMEOUT, || async {
+        let status = api.read(&format!("sys/remount/status/{id}")).await.assert_ok();
+        (status.text_at("data/migration_info/status") == "success").then_some(())
     })
     .await;
-    assert_eq!(server.api(&token).read("auth/token/lookup-self").await.status, 403);
-    let login = nobody.write("auth/people/login/eve", password.clone()).await.ok();
-    let token = login.text("auth/client_token");
-    let probe = api.read("auth/people/probe/closed").await.ok();
-    assert_eq!(probe.text("data/mount_point"), "auth/people/");
-    api.delete("sys/auth/people").await.ok();
-    assert_eq!(server.api(&token).read("auth/token/lookup-self").await.status, 403);
+    assert_eq!(server.api_with_token(&token).read("auth/token/lookup-self").await.status, 403);
+    let login = nobody.write("auth/people/login/eve", password.clone()).await.assert_ok();
+    let token = login.text_at("auth/client_token");
+    let probe = api.read("auth/people/probe/closed").await.assert_ok();
+    assert_eq!(probe.text_at("data/mount_point"), "auth/people/");
+    api.delete("sys/auth/people").await.assert_ok();
+    assert_eq!(server.api_with_token(&token).read("auth/token/lookup-self").await.status, 403);
     assert_eq!(nobody.write("auth/people/login/eve", password).await.status, 403);
-    api.delete("sys/auth/guests").await.ok();
-    until("the process is gone", SOON, || async { server.children().is_empty().then_some(()) })
-        .await;
+    api.delete("sys/auth/guests").await.assert_ok();
+    wait_until("the process is gone", TIMEOUT, || async {
+        server.child_processes().is_empty().then_some(())
+    })
+    .await;
     assert_eq!(server.stop().await, Some(0));
 }
 
@@ -267,55 +276,55 @@ async fn a_go_auth_method_lives_under_our_host() {
 async fn our_engine_lives_under_the_hosts_of_others() {
     let test = "our_engine_lives_under_the_hosts_of_others";
     for family in ["vault", "openbao"] {
-        let Some(host) = go_host(test, family) else { return };
+        let Some(host) = build_go_host(test, family) else { return };
         for mode in ["automtls", "unwrap"] {
-            let outside = Outside::start().await;
-            let (command, url) = (program(ENGINE), outside.url());
+            let outside = ExternalTokenService::start().await;
+            let (command, url) = (program_path(ENGINE), outside.url());
             let variables = [
                 ("PLUGIN_COMMAND", command.to_str().unwrap()),
                 ("TOKEN_SERVICE_URL", &*url),
-                ("TOKEN_SERVICE_API_KEY", outside.key()),
+                ("TOKEN_SERVICE_API_KEY", outside.api_key()),
                 ("MODE", mode),
             ];
-            play(std::process::Command::new(&host), &variables).await;
-            assert_eq!(outside.count("live").await, 0);
+            run_program(std::process::Command::new(&host), &variables).await;
+            assert_eq!(outside.read_count("live").await, 0);
         }
     }
 }
 
 /// A whole server of others, where there is one.
-struct Peer {
+struct PeerServer {
     server: tokio::process::Child,
-    api: strongroom_testkit::Api,
-    _site: Site,
+    api: strongroom_testkit::ApiClient,
+    _site: ServerFolder,
 }
 
-impl Peer {
+impl PeerServer {
     /// Starts it with plug-ins in its folder, and gives their digests.
     async fn start<const N: usize>(test: &str, plugins: [&str; N]) -> Option<(Self, [String; N])> {
         let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
             // Nothing in the repository can install one, so this is never a failure.
             let why = "STRONGROOM_PEER names no server binary";
-            report(&format!("SKIPPED {test}: {why}"));
+            print_to_stderr(&format!("SKIPPED {test}: {why}"));
             return None;
         };
-        let site = Site::new("");
-        let digests = plugins.map(|plugin| site.install(&program(plugin)));
+        let site = ServerFolder::new("");
+        let digests = plugins.map(|plugin| site.install_plugin(&program_path(plugin)));
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let server = Command::new(peer)
             .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"])
             .arg(format!("-dev-listen-address={address}"))
-            .arg(format!("-dev-plugin-dir={}", site.plugins().display()))
-            .env("HOME", site.path())
+            .arg(format!("-dev-plugin-dir={}", site.plugins_folder().display()))
+            .env("HOME", site.root_path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let api = strongroom_testkit::Api::new(&format!("http://{address}"), "root");
-        until("the peer is up", SOON, || async {
+        let api = strongroom_testkit::ApiClient::new(&format!("http://{address}"), "root");
+        wait_until("the peer is up", TIMEOUT, || async {
             (api.send("GET", "sys/health", None).await.ok()?.status == 200).then_some(())
         })
         .await;
@@ -329,30 +338,30 @@ impl Peer {
 async fn records_of_our_engine_live_under_a_real_peer() {
     const VERSIONED: &str = "strongroom-engine-kv-versioned";
     let test = "records_of_our_engine_live_under_a_real_peer";
-    let Some((mut peer, [sha256])) = Peer::start(test, [VERSIONED]).await else { return };
+    let Some((mut peer, [sha256])) = PeerServer::start(test, [VERSIONED]).await else { return };
     let api = &peer.api;
     let version = concat!("v", env!("CARGO_PKG_VERSION"));
     let body = json!({ "sha256": sha256, "command": VERSIONED, "version": version });
-    api.write("sys/plugins/catalog/secret/versioned", body).await.ok();
-    api.write("sys/mounts/ours", json!({ "type": "versioned" })).await.ok();
-    api.write("ours/config", json!({ "max_versions": 3 })).await.ok();
+    api.write("sys/plugins/catalog/secret/versioned", body).await.assert_ok();
+    api.write("sys/mounts/ours", json!({ "type": "versioned" })).await.assert_ok();
+    api.write("ours/config", json!({ "max_versions": 3 })).await.assert_ok();
     for number in 1..=4 {
         let body = json!({ "data": { "n": number }, "options": { "cas": number - 1 } });
-        let written = api.write("ours/data/team/a b/ü", body).await.ok();
+        let written = api.write("ours/data/team/a b/ü", body).await.assert_ok();
         assert_eq!(written.body["data"]["version"], number);
     }
     let late = json!({ "data": {}, "options": { "cas": 1 } });
     assert_eq!(api.write("ours/data/team/a b/ü", late).await.status, 400);
-    let read = api.read("ours/data/team/a b/ü").await.ok();
+    let read = api.read("ours/data/team/a b/ü").await.assert_ok();
     assert_eq!(read.body["data"]["data"]["n"], 4);
-    assert_eq!(api.read("ours/config").await.ok().body["data"]["max_versions"], 3);
-    let listed = api.send("LIST", "ours/metadata/team/a b", None).await.unwrap().ok();
+    assert_eq!(api.read("ours/config").await.assert_ok().body["data"]["max_versions"], 3);
+    let listed = api.send("LIST", "ours/metadata/team/a b", None).await.unwrap().assert_ok();
     assert_eq!(listed.body["data"]["keys"], json!(["ü"]));
     // A new process finds all of it.
-    api.write("sys/plugins/reload/backend", json!({ "plugin": "versioned" })).await.ok();
-    let old = api.send("GET", "ours/data/team/a b/ü?version=2", None).await.unwrap().ok();
+    api.write("sys/plugins/reload/backend", json!({ "plugin": "versioned" })).await.assert_ok();
+    let old = api.send("GET", "ours/data/team/a b/ü?version=2", None).await.unwrap().assert_ok();
     assert_eq!(old.body["data"]["data"]["n"], 2);
-    api.delete("ours/metadata/team/a b/ü").await.ok();
+    api.delete("ours/metadata/team/a b/ü").await.assert_ok();
     assert_eq!(api.read("ours/data/team/a b/ü").await.status, 404);
     peer.server.kill().await.unwrap();
 }
@@ -360,19 +369,21 @@ async fn records_of_our_engine_live_under_a_real_peer() {
 #[tokio::test]
 async fn our_engine_lives_under_a_real_peer() {
     let test = "our_engine_lives_under_a_real_peer";
-    let Some((mut peer, [sha256])) = Peer::start(test, [ENGINE]).await else { return };
-    let (api, outside) = (&peer.api, Outside::start().await);
+    let Some((mut peer, [sha256])) = PeerServer::start(test, [ENGINE]).await else { return };
+    let (api, outside) = (&peer.api, ExternalTokenService::start().await);
     let body = json!({ "sha256": sha256, "command": ENGINE, "version": "v1.0.0" });
-    api.write("sys/plugins/catalog/secret/api-token", body).await.ok();
-    api.write("sys/mounts/custom", json!({ "type": "api-token" })).await.ok();
-    crate::engine::configure(api, &outside, "10s").await;
-    let credential = api.read("custom/creds/dev").await.ok();
-    let (lease, token) = (credential.text("lease_id"), credential.text("data/token"));
-    assert!(outside.knows(&token).await);
-    api.write("sys/leases/renew", json!({ "lease_id": lease, "increment": 7200 })).await.ok();
-    assert_eq!(outside.count("renewed").await, 1);
-    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.ok();
-    assert!(!outside.knows(&token).await);
+    api.write("sys/plugins/catalog/secret/api-token", body).await.assert_ok();
+    api.write("sys/mounts/custom", json!({ "type": "api-token" })).await.assert_ok();
+    crate::api_token_engine::configure_engine(api, &outside, "10s").await;
+    let credential = api.read("custom/creds/dev").await.assert_ok();
+    let (lease, token) = (credential.text_at("lease_id"), credential.text_at("data/token"));
+    assert!(outside.has_token(&token).await);
+    api.write("sys/leases/renew", json!({ "lease_id": lease, "increment": 7200 }))
+        .await
+        .assert_ok();
+    assert_eq!(outside.read_count("renewed").await, 1);
+    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.assert_ok();
+    assert!(!outside.has_token(&token).await);
     let refused = api.read("custom/creds/nobody").await;
     assert_eq!(refused.status, 400, "{refused:?}");
     peer.server.kill().await.unwrap();

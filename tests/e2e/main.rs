@@ -1,18 +1,18 @@
 //! The whole, from outside: programs of this repository as processes, clients and plug-ins of
 //! others, and death at any moment.
 //!
-//! - [`engine`]: the engine most of them use
-//! - [`arrows`]: which crate may import which
+//! - [`api_token_engine`]: the engine most of them use
+//! - [`crate_dependencies`]: which crate may import which
 //! - [`book`]: what the book links to is there
 //! - [`tutorial`]: the book's tutorial, as a reader types it
 //! - [`deploy`]: the manifests, the image and the unit that the server is run with
-//! - [`described`]: the OpenAPI document, as a validator reads it
+//! - [`openapi`]: the OpenAPI document, as a validator reads it
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
 //! - [`rust_client`]: a Rust client of others
 //! - [`key_shares`]: the arithmetic of key shares is what it was read to be
-//! - [`controlplane`]: a published chain of weaknesses, link by link
+//! - [`control_plane_attack`]: a published chain of weaknesses, link by link
 //! - [`crash_writes`]: the server killed under load
 //! - [`resident_memory`]: what many clients make a server hold stays within bounds
 //! - [`sealed_memory`]: no key in the memory of a sealed server
@@ -26,17 +26,17 @@
     reason = "a helper of tests fails by ending the test"
 )]
 
-mod arrows;
+mod api_token_engine;
 mod book;
-mod controlplane;
+mod control_plane_attack;
 mod crash_issuing;
 mod crash_writes;
+mod crate_dependencies;
 mod demo;
 mod deploy;
-mod described;
-mod engine;
 mod interop;
 mod key_shares;
+mod openapi;
 mod plugins;
 mod resident_memory;
 mod rust_client;

@@ -6,56 +6,56 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom_testkit::server::kill;
-use strongroom_testkit::wait::until;
-use strongroom_testkit::{Outside, Site};
+use strongroom_testkit::server::kill_process;
+use strongroom_testkit::wait::wait_until;
+use strongroom_testkit::{ExternalTokenService, ServerFolder};
 
-use crate::engine::{self, ENGINE};
+use crate::api_token_engine::{self, ENGINE};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn mounts_share_a_process_and_get_another_when_it_dies() {
-    let outside = Outside::start().await;
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    engine::enable(&site, &api, &outside, "10s").await;
-    api.write("sys/mounts/second", json!({ "type": "api-token" })).await.ok();
-    let before = server.children();
+    let outside = ExternalTokenService::start().await;
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "10s").await;
+    api.write("sys/mounts/second", json!({ "type": "api-token" })).await.assert_ok();
+    let before = server.child_processes();
     assert_eq!(before.len(), 1, "two mounts share a process");
-    let credential = api.read("custom/creds/dev").await.ok();
-    kill(before[0]);
+    let credential = api.read("custom/creds/dev").await.assert_ok();
+    kill_process(before[0]);
     // The next request may meet the dying process; none after it fails.
-    let token = until("a credential after the crash", SOON, || async {
+    let token = wait_until("a credential after the crash", TIMEOUT, || async {
         let answer = api.read("custom/creds/dev").await;
-        (answer.status == 200).then(|| answer.text("data/token"))
+        (answer.status == 200).then(|| answer.text_at("data/token"))
     })
     .await;
-    assert!(outside.knows(&token).await);
+    assert!(outside.has_token(&token).await);
     api.read("second/config").await;
-    let after = server.children();
+    let after = server.child_processes();
     assert_eq!(after.len(), 1, "both mounts share the new process");
     assert_ne!(before, after);
     // What was issued before the crash is revoked after it.
-    let lease = credential.text("lease_id");
-    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.ok();
-    assert!(!outside.knows(&credential.text("data/token")).await);
+    let lease = credential.text_at("lease_id");
+    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.assert_ok();
+    assert!(!outside.has_token(&credential.text_at("data/token")).await);
     let metrics = api.send("GET", "sys/metrics?format=prometheus", None).await.unwrap();
     assert_eq!(metrics.status, 200);
     assert_eq!(server.stop().await, Some(0));
-    assert!(site.log().contains("a plug-in process ended by itself"));
+    assert!(site.read_log().contains("a plug-in process ended by itself"));
 }
 
 #[tokio::test]
 async fn children_die_with_the_server() {
-    let outside = Outside::start().await;
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    engine::enable(&site, &api, &outside, "10s").await;
-    let children = server.children();
+    let outside = ExternalTokenService::start().await;
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "10s").await;
+    let children = server.child_processes();
     assert_eq!(children.len(), 1);
     server.kill().await;
-    until("the plug-in is gone", SOON, || async {
+    wait_until("the plug-in is gone", TIMEOUT, || async {
         (!std::path::Path::new(&format!("/proc/{}", children[0])).exists()).then_some(())
     })
     .await;
@@ -64,11 +64,11 @@ async fn children_die_with_the_server() {
 /// Requests go on while the engine is replaced by another version and back, again and again.
 #[tokio::test]
 async fn a_reload_fails_no_request() {
-    let outside = Outside::start().await;
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    engine::enable(&site, &api, &outside, "10s").await;
-    engine::register(&site, &api, "strongroom-engine-api-token-2").await;
+    let outside = ExternalTokenService::start().await;
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "10s").await;
+    api_token_engine::register_engine(&site, &api, "strongroom-engine-api-token-2").await;
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..8 {
@@ -84,41 +84,41 @@ async fn a_reload_fails_no_request() {
     }
     for version in ["v2.0.0", "v1.0.0", "v2.0.0", "v1.0.0"] {
         let at_least = done.load(Ordering::Relaxed) + 20;
-        until("some requests in between", SOON, || async {
+        wait_until("some requests in between", TIMEOUT, || async {
             (done.load(Ordering::Relaxed) >= at_least).then_some(())
         })
         .await;
-        api.write("sys/mounts/custom/tune", json!({ "plugin_version": version })).await.ok();
-        api.write("sys/plugins/reload/backend", json!({ "mounts": "custom/" })).await.ok();
-        let mount = api.read("sys/mounts/custom").await.ok();
-        assert_eq!(mount.text("data/running_plugin_version"), version);
+        api.write("sys/mounts/custom/tune", json!({ "plugin_version": version })).await.assert_ok();
+        api.write("sys/plugins/reload/backend", json!({ "mounts": "custom/" })).await.assert_ok();
+        let mount = api.read("sys/mounts/custom").await.assert_ok();
+        assert_eq!(mount.text_at("data/running_plugin_version"), version);
     }
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = callers.join_next().await {
         ended.unwrap();
     }
-    let issued = engine::leases(&api).await.len();
-    assert_eq!(outside.count("live").await, issued as u64, "each credential has its lease");
-    until("only the last process is left", SOON, || async {
-        (server.children().len() == 1).then_some(())
+    let issued = api_token_engine::list_leases(&api).await.len();
+    assert_eq!(outside.read_count("live").await, issued as u64, "each credential has its lease");
+    wait_until("only the last process is left", TIMEOUT, || async {
+        (server.child_processes().len() == 1).then_some(())
     })
     .await;
     assert_eq!(server.stop().await, Some(0));
-    assert!(!site.log().contains("ended by itself"), "{}", site.log());
+    assert!(!site.read_log().contains("ended by itself"), "{}", site.read_log());
 }
 
 #[tokio::test]
 async fn a_mount_runs_what_it_was_enabled_with() {
-    let outside = Outside::start().await;
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    engine::enable(&site, &api, &outside, "10s").await;
+    let outside = ExternalTokenService::start().await;
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "10s").await;
     // Another file under the same name: the mount goes on with its copy, a registration refuses.
-    std::fs::remove_file(site.plugins().join(ENGINE)).unwrap();
-    std::fs::copy("/bin/true", site.plugins().join(ENGINE)).unwrap();
+    std::fs::remove_file(site.plugins_folder().join(ENGINE)).unwrap();
+    std::fs::copy("/bin/true", site.plugins_folder().join(ENGINE)).unwrap();
     server.kill().await;
-    let (server, api) = site.open().await;
-    until("the mount is back", SOON, || async {
+    let (server, api) = site.start_unsealed().await;
+    wait_until("the mount is back", TIMEOUT, || async {
         (api.read("custom/creds/dev").await.status == 200).then_some(())
     })
     .await;
@@ -132,16 +132,16 @@ async fn a_mount_runs_what_it_was_enabled_with() {
 
 #[tokio::test]
 async fn what_is_no_plug_in_is_refused_with_its_reason() {
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    let digest = site.install(std::path::Path::new("/bin/true"));
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    let digest = site.install_plugin(std::path::Path::new("/bin/true"));
     // The same program with another processor in its header: what the kernel refuses must not be
     // run by a shell.
     let mut foreign = std::fs::read("/bin/true").unwrap();
     foreign[18..20].copy_from_slice(&243_u16.to_le_bytes());
-    let foreign_file = site.plugins().with_file_name("foreign");
+    let foreign_file = site.plugins_folder().with_file_name("foreign");
     std::fs::write(&foreign_file, &foreign).unwrap();
-    let foreign = site.install(&foreign_file);
+    let foreign = site.install_plugin(&foreign_file);
     let try_it = |body: serde_json::Value| {
         let api = api.clone();
         async move { api.write("sys/plugins/catalog/secret/odd", body).await }
@@ -171,26 +171,26 @@ async fn what_is_no_plug_in_is_refused_with_its_reason() {
         assert!(answer.body.to_string().contains(text), "{answer:?}");
         assert!(!answer.body.to_string().contains("hunter2"), "{answer:?}");
     }
-    assert_eq!(api.list("sys/plugins/catalog/secret").await.keys(), ["kv", "nomad"]);
-    assert!(server.children().is_empty());
+    assert_eq!(api.list("sys/plugins/catalog/secret").await.list_keys(), ["kv", "nomad"]);
+    assert!(server.child_processes().is_empty());
 }
 
 /// Neither the key of the outside service nor a credential nor a token of the server may show up.
 #[tokio::test]
 async fn the_log_holds_no_secret() {
-    let outside = Outside::start().await;
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
-    engine::enable(&site, &api, &outside, "10s").await;
-    let credential = api.read("custom/creds/dev").await.ok();
-    let (lease, token) = (credential.text("lease_id"), credential.text("data/token"));
-    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.ok();
+    let outside = ExternalTokenService::start().await;
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    api_token_engine::enable_engine(&site, &api, &outside, "10s").await;
+    let credential = api.read("custom/creds/dev").await.assert_ok();
+    let (lease, token) = (credential.text_at("lease_id"), credential.text_at("data/token"));
+    api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.assert_ok();
     let root = api.token().to_owned();
     let metrics = api.send("GET", "sys/metrics?format=prometheus", None).await.unwrap();
     assert_eq!(server.stop().await, Some(0));
-    let log = format!("{}{metrics:?}", site.log());
+    let log = format!("{}{metrics:?}", site.read_log());
     assert!(log.contains("a plug-in process was started"), "{log}");
-    for secret in [&*root, outside.key(), &*token] {
+    for secret in [&*root, outside.api_key(), &*token] {
         assert!(!log.contains(secret), "{log}");
     }
 }

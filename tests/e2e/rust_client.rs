@@ -5,30 +5,30 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strongroom_testkit::Site;
-use strongroom_testkit::features::Features;
-use strongroom_testkit::programs::report;
-use strongroom_testkit::wait::until;
+use strongroom_testkit::ServerFolder;
+use strongroom_testkit::features::FeatureList;
+use strongroom_testkit::programs::print_to_stderr;
+use strongroom_testkit::wait::wait_until;
 use vaultrs::api::ResponseWrapper;
 use vaultrs::api::token::requests::CreateTokenRequest;
 use vaultrs::client::{Client, VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
 use vaultrs::{cubbyhole, kv1, kv2, sys, token};
 
-const SOON: Duration = Duration::from_secs(20);
-const READER: &str = "path \"rust/*\" { capabilities = [\"read\"] }\n";
+const TIMEOUT: Duration = Duration::from_secs(20);
+const READER_POLICY: &str = "path \"rust/*\" { capabilities = [\"read\"] }\n";
 
 #[tokio::test]
 async fn vaultrs_drives_the_server() {
-    let site = Site::new("");
-    let server = site.start().await;
-    let address = server.api("").address().to_owned();
-    let root = initialise(&address).await;
-    mounts(&root).await;
-    kv_1(&root).await;
-    policies(&root).await;
-    tokens(&address, &root).await;
-    let features = Features::load();
+    let site = ServerFolder::new("");
+    let server = site.start_sealed().await;
+    let address = server.api_with_token("").address().to_owned();
+    let root = initialise_and_unseal(&address).await;
+    check_mounts(&root).await;
+    check_kv_v1(&root).await;
+    check_policies(&root).await;
+    check_tokens(&address, &root).await;
+    let features = FeatureList::load();
     for (feature, what) in [
         ("auth-mounts", "auth methods"),
         ("cubbyhole", "the cubbyhole"),
@@ -37,17 +37,17 @@ async fn vaultrs_drives_the_server() {
         ("token-roles", "roles for tokens"),
         ("wrapping", "wrapping"),
     ] {
-        if !features.has(feature) {
-            report(&format!("awaits {feature}: {what}"));
+        if !features.is_built(feature) {
+            print_to_stderr(&format!("awaits {feature}: {what}"));
             continue;
         }
         match feature {
-            "auth-mounts" => auth_methods(&root).await,
-            "cubbyhole" => own_cubbyhole(&root).await,
-            "kv2" => kv_2(&root).await,
-            "remount" => move_a_mount(&root).await,
-            "token-roles" => roles(&root).await,
-            _ => wrapped(&root).await,
+            "auth-mounts" => check_auth_methods(&root).await,
+            "cubbyhole" => check_cubbyhole(&root).await,
+            "kv2" => check_kv_v2(&root).await,
+            "remount" => check_remount(&root).await,
+            "token-roles" => check_token_roles(&root).await,
+            _ => check_response_wrapping(&root).await,
         }
     }
     sys::seal(&root).await.unwrap();
@@ -55,7 +55,7 @@ async fn vaultrs_drives_the_server() {
     assert_eq!(server.stop().await, Some(0));
 }
 
-fn client(address: &str, token: &str) -> VaultClient {
+fn new_client(address: &str, token: &str) -> VaultClient {
     let mut settings = VaultClientSettingsBuilder::default();
     let settings = settings.address(address).token(token).build().unwrap();
     let mut client = VaultClient::new(settings).unwrap();
@@ -64,15 +64,15 @@ fn client(address: &str, token: &str) -> VaultClient {
     client
 }
 
-fn status<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> u16 {
+fn error_status<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> u16 {
     match answer {
         Err(ClientError::APIError { code, .. }) => code,
         other => panic!("want an error of the server, got {other:?}"),
     }
 }
 
-async fn initialise(address: &str) -> VaultClient {
-    let new = client(address, "");
+async fn initialise_and_unseal(address: &str) -> VaultClient {
+    let new = new_client(address, "");
     assert!(matches!(new.status().await.unwrap(), sys::ServerStatus::UNINITIALIZED));
     let made = sys::start_initialization(&new, 3, 2, None).await.unwrap();
     assert!(matches!(new.status().await.unwrap(), sys::ServerStatus::SEALED));
@@ -80,8 +80,8 @@ async fn initialise(address: &str) -> VaultClient {
     assert_eq!((first.sealed, first.progress), (true, 1));
     let second = sys::unseal(&new, Some(made.keys_base64[2].clone()), None, None).await.unwrap();
     assert!(!second.sealed && second.cluster_id.is_some());
-    let root = client(address, &made.root_token);
-    until("active", SOON, || async {
+    let root = new_client(address, &made.root_token);
+    wait_until("active", TIMEOUT, || async {
         matches!(root.status().await, Ok(sys::ServerStatus::OK)).then_some(())
     })
     .await;
@@ -90,7 +90,7 @@ async fn initialise(address: &str) -> VaultClient {
     root
 }
 
-async fn mounts(root: &VaultClient) {
+async fn check_mounts(root: &VaultClient) {
     let mut options = sys_options("1");
     sys::mount::enable(root, "rust", "kv", Some(&mut options)).await.unwrap();
     let listed = sys::mount::list(root).await.unwrap();
@@ -99,7 +99,7 @@ async fn mounts(root: &VaultClient) {
     assert_eq!(listed["sys/"].mount_type, "system");
     let one = sys::mount::get_configuration_of_a_secret_engine(root, "rust").await.unwrap();
     assert_eq!(one.uuid, listed["rust/"].uuid);
-    assert_eq!(status(sys::mount::enable(root, "rust", "kv", None).await), 400);
+    assert_eq!(error_status(sys::mount::enable(root, "rust", "kv", None).await), 400);
     assert_eq!(sys::auth::list(root).await.unwrap()["token/"].mount_type, "token");
     let mut options = sys_options("1");
     sys::mount::enable(root, "rust-gone", "kv", Some(&mut options)).await.unwrap();
@@ -113,7 +113,7 @@ fn sys_options(version: &str) -> vaultrs::api::sys::requests::EnableEngineReques
     request
 }
 
-async fn kv_1(root: &VaultClient) {
+async fn check_kv_v1(root: &VaultClient) {
     let value =
         HashMap::from([("text", json!("ü <&>")), ("number", json!(17)), ("none", json!(null))]);
     kv1::set(root, "rust", "folder/a", &value).await.unwrap();
@@ -123,21 +123,21 @@ async fn kv_1(root: &VaultClient) {
     assert_eq!((raw.lease_duration, raw.renewable), (2_764_800, false));
     assert_eq!(kv1::list(root, "rust", "folder").await.unwrap().data.keys, ["a"]);
     kv1::delete(root, "rust", "folder/a").await.unwrap();
-    assert_eq!(status(kv1::get_raw(root, "rust", "folder/a").await), 404);
+    assert_eq!(error_status(kv1::get_raw(root, "rust", "folder/a").await), 404);
 }
 
-async fn policies(root: &VaultClient) {
-    sys::policy::set(root, "rust-reader", READER).await.unwrap();
+async fn check_policies(root: &VaultClient) {
+    sys::policy::set(root, "rust-reader", READER_POLICY).await.unwrap();
     let read = sys::policy::read(root, "rust-reader").await.unwrap();
-    assert_eq!((&*read.name, &*read.rules), ("rust-reader", READER));
+    assert_eq!((&*read.name, &*read.rules), ("rust-reader", READER_POLICY));
     let listed = sys::policy::list(root).await.unwrap().policies;
     assert!(listed.contains(&"rust-reader".to_owned()), "{listed:?}");
-    sys::policy::set(root, "rust-gone", READER).await.unwrap();
+    sys::policy::set(root, "rust-gone", READER_POLICY).await.unwrap();
     sys::policy::delete(root, "rust-gone").await.unwrap();
-    assert_eq!(status(sys::policy::read(root, "rust-gone").await), 404);
+    assert_eq!(error_status(sys::policy::read(root, "rust-gone").await), 404);
 }
 
-async fn tokens(address: &str, root: &VaultClient) {
+async fn check_tokens(address: &str, root: &VaultClient) {
     let mut asked = CreateTokenRequest::builder();
     asked.policies(vec!["rust-reader".to_owned()]).ttl("1h");
     let made = token::new(root, Some(&mut asked)).await.unwrap();
@@ -146,9 +146,9 @@ async fn tokens(address: &str, root: &VaultClient) {
     let found = token::lookup(root, &made.client_token).await.unwrap();
     assert_eq!((&*found.path, found.orphan), ("auth/token/create", false));
     assert_eq!(token::lookup_accessor(root, &made.accessor).await.unwrap().id, "");
-    let own = client(address, &made.client_token);
+    let own = new_client(address, &made.client_token);
     assert_eq!(own.lookup().await.unwrap().accessor, made.accessor);
-    assert_eq!(status(kv1::list(&own, "rust", "").await), 403);
+    assert_eq!(error_status(kv1::list(&own, "rust", "").await), 403);
     let renewed = token::renew(root, &made.client_token, Some("2h")).await.unwrap();
     assert_eq!(renewed.lease_duration, 7200);
     let renewed = token::renew_accessor(root, &made.accessor, Some("20m")).await.unwrap();
@@ -156,18 +156,18 @@ async fn tokens(address: &str, root: &VaultClient) {
     assert_eq!(own.renew(Some("10m")).await.unwrap().lease_duration, 600);
     assert!(token::new_orphan(root, None).await.unwrap().orphan);
     own.revoke().await.unwrap();
-    assert_eq!(status(own.lookup().await), 403);
+    assert_eq!(error_status(own.lookup().await), 403);
     token::revoke(root, "no-such-token").await.unwrap();
 }
 
-async fn auth_methods(root: &VaultClient) {
+async fn check_auth_methods(root: &VaultClient) {
     sys::auth::enable(root, "rust-people", "userpass", None).await.unwrap();
     let listed = sys::auth::list(root).await.unwrap();
     assert_eq!(listed["rust-people/"].config.token_type, "default-service");
     sys::auth::disable(root, "rust-people").await.unwrap();
 }
 
-async fn own_cubbyhole(root: &VaultClient) {
+async fn check_cubbyhole(root: &VaultClient) {
     cubbyhole::set(root, "cubbyhole", "a", &HashMap::from([("v", "1")])).await.unwrap();
     let read: HashMap<String, String> = cubbyhole::get(root, "cubbyhole", "a").await.unwrap();
     assert_eq!(read["v"], "1");
@@ -175,16 +175,18 @@ async fn own_cubbyhole(root: &VaultClient) {
     cubbyhole::delete(root, "cubbyhole", "a").await.unwrap();
 }
 
-async fn kv_2(root: &VaultClient) {
+async fn check_kv_v2(root: &VaultClient) {
     let mut options = sys_options("2");
     sys::mount::enable(root, "rust2", "kv", Some(&mut options)).await.unwrap();
     // A new engine may need a moment.
-    until("the engine is ready", SOON, || async { kv2::config::read(root, "rust2").await.ok() })
-        .await;
+    wait_until("the engine is ready", TIMEOUT, || async {
+        kv2::config::read(root, "rust2").await.ok()
+    })
+    .await;
     let value = json!({ "v": "1" });
     assert_eq!(kv2::set(root, "rust2", "a", &value).await.unwrap().version, 1);
     let options = vaultrs::api::kv2::requests::SetSecretRequestOptions { cas: 0 };
-    assert_eq!(status(kv2::set_with_options(root, "rust2", "a", &value, options).await), 400);
+    assert_eq!(error_status(kv2::set_with_options(root, "rust2", "a", &value, options).await), 400);
     let options = vaultrs::api::kv2::requests::SetSecretRequestOptions { cas: 1 };
     kv2::set_with_options(root, "rust2", "a", &json!({ "v": "2" }), options).await.unwrap();
     assert_eq!(kv2::read::<Value>(root, "rust2", "a").await.unwrap(), json!({ "v": "2" }));
@@ -196,14 +198,14 @@ async fn kv_2(root: &VaultClient) {
     assert_eq!((told.current_version, told.versions["1"].destroyed), (2, true));
     assert_eq!(kv2::list(root, "rust2", "").await.unwrap(), ["a"]);
     kv2::delete_metadata(root, "rust2", "a").await.unwrap();
-    assert_eq!(status(kv2::list(root, "rust2", "").await), 404);
+    assert_eq!(error_status(kv2::list(root, "rust2", "").await), 404);
 }
 
-async fn move_a_mount(root: &VaultClient) {
+async fn check_remount(root: &VaultClient) {
     let mut options = sys_options("1");
     sys::mount::enable(root, "rust-from", "kv", Some(&mut options)).await.unwrap();
     let moving = sys::remount::remount(root, "rust-from", "rust-to").await.unwrap();
-    until("moved", SOON, || async {
+    wait_until("moved", TIMEOUT, || async {
         let told = sys::remount::remount_status(root, &moving.migration_id).await.unwrap();
         (told.migration_info.status == "success").then_some(())
     })
@@ -211,7 +213,7 @@ async fn move_a_mount(root: &VaultClient) {
     sys::mount::disable(root, "rust-to").await.unwrap();
 }
 
-async fn roles(root: &VaultClient) {
+async fn check_token_roles(root: &VaultClient) {
     let mut asked = vaultrs::api::token::requests::SetTokenRoleRequest::builder();
     asked.allowed_policies(vec!["default".to_owned()]).orphan(true);
     token::role::set(root, "rust", Some(&mut asked)).await.unwrap();
@@ -222,7 +224,7 @@ async fn roles(root: &VaultClient) {
     token::role::delete(root, "rust").await.unwrap();
 }
 
-async fn wrapped(root: &VaultClient) {
+async fn check_response_wrapping(root: &VaultClient) {
     let asked = vaultrs::api::sys::requests::ReadPolicyRequest::builder()
         .name("rust-reader")
         .build()
@@ -230,6 +232,6 @@ async fn wrapped(root: &VaultClient) {
     let wrapped = asked.wrap(root).await.unwrap();
     let told = wrapped.lookup(root).await.unwrap();
     assert_eq!((&*told.creation_path, told.creation_ttl), ("sys/policy/rust-reader", 600));
-    assert_eq!(wrapped.unwrap(root).await.unwrap().rules, READER);
+    assert_eq!(wrapped.unwrap(root).await.unwrap().rules, READER_POLICY);
     assert!(matches!(wrapped.lookup(root).await, Err(ClientError::WrapInvalidError)));
 }

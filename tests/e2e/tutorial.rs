@@ -9,30 +9,31 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
-use strongroom_testkit::programs::{folder, repository};
+use strongroom_testkit::programs::{binaries_folder, repository_root};
 use tokio::process::Command;
 
 /// No build and no test of it takes longer.
-const PATIENCE: Duration = Duration::from_secs(300);
-const MARK: &str = "---- step ";
+const TIMEOUT: Duration = Duration::from_secs(300);
+const STEP_MARKER: &str = "---- step ";
 /// What the page's commands start is ended with them.
-const BEFORE: &str = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n";
+const SCRIPT_PROLOGUE: &str =
+    "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n";
 
 /// A block of commands, and what is seen of it.
-struct Step {
+struct TutorialStep {
     commands: String,
-    seen: Vec<String>,
+    expected_output: Vec<String>,
 }
 
 #[tokio::test]
 async fn the_tutorial_works_as_it_is_written() {
-    let page = fs::read_to_string(repository().join("docs/src/tutorial.md")).unwrap();
-    let steps = steps(&page);
+    let page = fs::read_to_string(repository_root().join("docs/src/tutorial.md")).unwrap();
+    let steps = parse_steps(&page);
     assert!(steps.len() > 10, "only {} steps were found", steps.len());
     let place = tempfile::tempdir().unwrap();
-    let mut script = BEFORE.to_owned();
+    let mut script = SCRIPT_PROLOGUE.to_owned();
     for (number, step) in steps.iter().enumerate() {
-        script.push_str(&format!("echo '{MARK}{number}'\n{}\n", step.commands));
+        script.push_str(&format!("echo '{STEP_MARKER}{number}'\n{}\n", step.commands));
     }
     // The ports of the page may be taken here.
     let ports = [("127.0.0.1:8200", free_address()), ("127.0.0.1:8090", free_address())];
@@ -42,7 +43,7 @@ async fn the_tutorial_works_as_it_is_written() {
     }
     let file = place.path().join("tutorial.sh");
     fs::write(&file, script).unwrap();
-    let path = format!("{}:{}", folder().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", binaries_folder().display(), std::env::var("PATH").unwrap());
     let running = Command::new("bash")
         .arg(&file)
         .current_dir(place.path())
@@ -53,60 +54,60 @@ async fn the_tutorial_works_as_it_is_written() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(PATIENCE, running).await.expect("it ends").unwrap();
+    let output = tokio::time::timeout(TIMEOUT, running).await.expect("it ends").unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let log = fs::read_to_string(place.path().join("server.log")).unwrap_or_default();
     let told = format!("{said}\n{}\n{log}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
-    let mut shown = said.split(MARK).skip(1);
+    let mut shown = said.split(STEP_MARKER).skip(1);
     for (number, step) in steps.iter().enumerate() {
         let shown = shown.next().unwrap_or_default().replace(&ports[0].1, ports[0].0);
         let shown = shown.replace(&ports[1].1, ports[1].0);
-        if let Err(missing) = comes_in_order(&step.seen, &shown) {
+        if let Err(missing) = check_order(&step.expected_output, &shown) {
             panic!("step {number} doesn't show {missing:?} but\n{shown}\nafter\n{}", step.commands);
         }
     }
 }
 
 #[test]
-fn what_is_not_shown_is_missed() {
+fn missing_output_is_detected() {
     let line = |text: &str| vec![text.to_owned()];
-    assert!(comes_in_order(&line("Sealed … false"), "a\nSealed   false\n").is_ok());
-    assert!(comes_in_order(&line("Sealed … false"), "Sealed   true\nfalse").is_err());
+    assert!(check_order(&line("Sealed … false"), "a\nSealed   false\n").is_ok());
+    assert!(check_order(&line("Sealed … false"), "Sealed   true\nfalse").is_err());
     let two = vec!["a".to_owned(), "b".to_owned()];
-    assert!(comes_in_order(&two, "b\na\n").is_err());
+    assert!(check_order(&two, "b\na\n").is_err());
     let page = "```sh\none\n```\n\n```text\nseen\n```\n```console\n$ no\n```\n```sh\ntwo\n```\n";
-    let found = steps(page);
+    let found = parse_steps(page);
     assert_eq!(found.len(), 2);
-    assert_eq!((found[0].commands.as_str(), found[0].seen.len()), ("one", 1));
-    assert!(found[1].seen.is_empty());
+    assert_eq!((found[0].commands.as_str(), found[0].expected_output.len()), ("one", 1));
+    assert!(found[1].expected_output.is_empty());
 }
 
-fn steps(page: &str) -> Vec<Step> {
-    let mut found: Vec<Step> = Vec::new();
+fn parse_steps(page: &str) -> Vec<TutorialStep> {
+    let mut found: Vec<TutorialStep> = Vec::new();
     for part in page.split("\n```").map(|part| part.strip_prefix("```").unwrap_or(part)) {
         if let Some(commands) = part.strip_prefix("sh\n") {
-            found.push(Step { commands: commands.to_owned(), seen: Vec::new() });
+            found.push(TutorialStep { commands: commands.to_owned(), expected_output: Vec::new() });
         } else if let Some(seen) = part.strip_prefix("text\n") {
             let step = found.last_mut().unwrap();
-            step.seen.extend(seen.lines().map(str::to_owned));
+            step.expected_output.extend(seen.lines().map(str::to_owned));
         }
     }
     found
 }
 
 /// The first line that doesn't come, if there is one.
-fn comes_in_order<'a>(seen: &'a [String], shown: &str) -> Result<(), &'a str> {
+fn check_order<'a>(seen: &'a [String], shown: &str) -> Result<(), &'a str> {
     let mut lines = shown.lines();
     for expected in seen {
-        if !lines.any(|line| fits(expected, line)) {
+        if !lines.any(|line| matches_with_ellipsis(expected, line)) {
             return Err(expected);
         }
     }
     Ok(())
 }
 
-fn fits(expected: &str, mut line: &str) -> bool {
+fn matches_with_ellipsis(expected: &str, mut line: &str) -> bool {
     for part in expected.split('…').map(str::trim) {
         match line.find(part) {
             Some(at) => line = &line[at + part.len()..],

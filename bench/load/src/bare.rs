@@ -18,35 +18,39 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::http_client::{Access, Prepared};
-use crate::target::{Mounts, Ready, Target};
-use crate::workload::{Requests, Size, Workload};
+use crate::http_client::{PreparedRequest, ServerAccess};
+use crate::target::{BenchMounts, BenchTarget, PreparedTarget};
+use crate::workload::{DataSize, Workload, WorkloadRequests};
 
 /// As it is called in tables.
 pub(crate) const NAME: &str = "bare hyper";
 
 /// An answer, as the bare server gives it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Answer {
+struct RecordedResponse {
     headers: Vec<(String, String)>,
     body: String,
 }
 
 /// A bare server that this program started. It ends with this.
 #[derive(Debug)]
-pub(crate) struct Bare {
+pub(crate) struct BareServer {
     child: Child,
     address: String,
 }
 
-impl Bare {
+impl BareServer {
     /// Starts one that gives what `like` answers to the first read of KV version 1.
-    pub(crate) async fn start(like: &Ready, size: Size, folder: &Path) -> Result<Self, Error> {
-        let Requests::Fixed(reads) = Workload::KvRead.requests(&like.mounts, size)? else {
+    pub(crate) async fn start(
+        like: &PreparedTarget,
+        size: DataSize,
+        folder: &Path,
+    ) -> Result<Self, Error> {
+        let WorkloadRequests::Fixed(reads) = Workload::KvRead.requests(&like.mounts, size)? else {
             return Err(Error::other("reads of the KV engine have no fixed names"));
         };
         let read = reads.first().ok_or_else(|| Error::other("there is nothing to ask"))?;
-        let answer = answer_to(&like.access, read).await?;
+        let answer = record_response(&like.access, read).await?;
         let text = serde_json::to_string(&answer)
             .map_err(|error| Error::other(format!("the answer can't be kept: {error}")))?;
         let file = folder.join("bare-answer.json");
@@ -73,16 +77,16 @@ impl Bare {
     }
 
     /// It, to be asked as `like` is.
-    pub(crate) fn ready(&self, like: &Ready) -> Result<Ready, Error> {
-        let access = like.access.at(&self.address)?;
+    pub(crate) fn ready_target(&self, like: &PreparedTarget) -> Result<PreparedTarget, Error> {
+        let access = like.access.at_address(&self.address)?;
         let (name, pid) = (NAME.to_owned(), Some(self.child.id()));
-        let target = Target { name, root: access.clone(), pid };
-        let mounts = Mounts { kv: like.mounts.kv.clone(), kv2: None, rust: None, go: None };
-        Ok(Ready { target, mounts, access })
+        let target = BenchTarget { name, root: access.clone(), pid };
+        let mounts = BenchMounts { kv: like.mounts.kv.clone(), kv2: None, rust: None, go: None };
+        Ok(PreparedTarget { target, mounts, access })
     }
 }
 
-impl Drop for Bare {
+impl Drop for BareServer {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -90,28 +94,37 @@ impl Drop for Bare {
     }
 }
 
-async fn answer_to(access: &Access, read: &Prepared) -> Result<Answer, Error> {
-    let ask = |mut c: crate::http_client::Connection| async move { c.send_whole(read).await };
-    let (head, body) = access.connected(ask).await?.into_parts();
-    if head.status != Workload::KvRead.status() {
-        return Err(crate::http_client::refused(Method::GET, read.uri.path(), head.status, &body));
+async fn record_response(
+    access: &ServerAccess,
+    read: &PreparedRequest,
+) -> Result<RecordedResponse, Error> {
+    let ask =
+        |mut c: crate::http_client::BenchConnection| async move { c.send_with_headers(read).await };
+    let (head, body) = access.with_connection(ask).await?.into_parts();
+    if head.status != Workload::KvRead.expected_status() {
+        return Err(crate::http_client::unexpected_response(
+            Method::GET,
+            read.uri.path(),
+            head.status,
+            &body,
+        ));
     }
     // What hyper sets by itself comes from there again.
     let own = [http::header::DATE, http::header::CONTENT_LENGTH, http::header::CONNECTION];
     let kept = head.headers.iter().filter(|(name, _)| !own.contains(name));
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = kept.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-    Ok(Answer { headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(RecordedResponse { headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 /// Serves the answer in a file on a free port, whose address it prints, until it is killed.
 #[expect(clippy::print_stdout, reason = "the address is read by whoever started this")]
-pub(crate) async fn serve(file: &Path) -> Result<(), Error> {
+pub(crate) async fn serve_recorded(file: &Path) -> Result<(), Error> {
     let doing = || format!("serving {}", file.display());
     let text = std::fs::read(file).map_err(Error::io(doing()))?;
-    let answer: Answer =
+    let answer: RecordedResponse =
         serde_json::from_slice(&text).map_err(|error| Error::other(error.to_string()))?;
-    let (headers, body) = (parsed(&answer.headers)?, Bytes::from(answer.body));
+    let (headers, body) = (parse_headers(&answer.headers)?, Bytes::from(answer.body));
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::io(doing()))?;
     println!("{}", listener.local_addr().map_err(Error::io(doing()))?);
     let mut connections = JoinSet::new();
@@ -120,7 +133,7 @@ pub(crate) async fn serve(file: &Path) -> Result<(), Error> {
         stream.set_nodelay(true).map_err(Error::io(doing()))?;
         let (headers, body) = (headers.clone(), body.clone());
         connections.spawn(async move {
-            let service = service_fn(|request| give(request, headers.clone(), body.clone()));
+            let service = service_fn(|request| respond(request, headers.clone(), body.clone()));
             // Whoever goes away has what it wanted.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -128,7 +141,7 @@ pub(crate) async fn serve(file: &Path) -> Result<(), Error> {
     }
 }
 
-async fn give(
+async fn respond(
     request: Request<Incoming>,
     headers: HeaderMap,
     body: Bytes,
@@ -140,7 +153,7 @@ async fn give(
     Ok(response)
 }
 
-fn parsed(headers: &[(String, String)]) -> Result<HeaderMap, Error> {
+fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let name: Result<HeaderName, _> = name.parse();

@@ -30,7 +30,7 @@ impl Latencies {
         self.0.sort_unstable();
         let at = |per_mille: usize| {
             let rank = (self.0.len() * per_mille).div_ceil(1000).max(1);
-            micros(self.0.get(rank - 1).copied().unwrap_or(0))
+            nanos_to_micros(self.0.get(rank - 1).copied().unwrap_or(0))
         };
         Percentiles { p50_us: at(500), p99_us: at(990), p999_us: at(999), longest_us: at(1000) }
     }
@@ -45,7 +45,7 @@ pub(crate) struct Percentiles {
     pub(crate) longest_us: f64,
 }
 
-fn micros(nanos: u64) -> f64 {
+fn nanos_to_micros(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64() * 1e6
 }
 
@@ -62,16 +62,16 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
 }
 
 /// Ours by the peer's, round by round: what else the machine did in a round was done to both.
-pub(crate) fn ratios(ours: &[f64], peers: &[f64]) -> Vec<f64> {
+pub(crate) fn pairwise_ratios(ours: &[f64], peers: &[f64]) -> Vec<f64> {
     ours.iter().zip(peers).filter(|(_, peer)| **peer > 0.0).map(|(our, peer)| our / peer).collect()
 }
 
 /// A small generator of numbers: which key comes next must cost nothing, and be the same for each
 /// server.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct KeyPicker(u64);
 
-impl Dice {
+impl KeyPicker {
     /// Another sequence for each seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
@@ -91,7 +91,7 @@ impl Dice {
 mod tests {
     use super::*;
 
-    fn of(millis: impl Iterator<Item = u64>) -> Percentiles {
+    fn percentiles_of(millis: impl Iterator<Item = u64>) -> Percentiles {
         let mut latencies = Latencies::default();
         millis.for_each(|millis| latencies.push(Duration::from_millis(millis)));
         latencies.percentiles()
@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn percentiles_are_latencies_that_occurred() {
-        let hundred = of((1..=100).rev());
+        let hundred = percentiles_of((1..=100).rev());
         assert_eq!(hundred.p50_us, 50_000.0);
         assert_eq!(hundred.p99_us, 99_000.0);
         assert_eq!(hundred.longest_us, 100_000.0);
-        let three = of([30, 10, 20].into_iter());
+        let three = percentiles_of([30, 10, 20].into_iter());
         assert_eq!((three.p50_us, three.p99_us), (20_000.0, 30_000.0));
-        assert_eq!(of([7].into_iter()).p50_us, 7_000.0);
-        assert_eq!(of([].into_iter()), Percentiles::default());
+        assert_eq!(percentiles_of([7].into_iter()).p50_us, 7_000.0);
+        assert_eq!(percentiles_of([].into_iter()), Percentiles::default());
     }
 
     #[test]
@@ -118,15 +118,15 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_round_by_round() {
-        assert_eq!(ratios(&[10.0, 30.0], &[5.0, 10.0]), [2.0, 3.0]);
+        assert_eq!(pairwise_ratios(&[10.0, 30.0], &[5.0, 10.0]), [2.0, 3.0]);
         // A round without a peer's figure has no ratio.
-        assert_eq!(ratios(&[10.0, 30.0], &[0.0, 10.0]), [3.0]);
-        assert_eq!(ratios(&[10.0, 30.0], &[5.0]), [2.0]);
+        assert_eq!(pairwise_ratios(&[10.0, 30.0], &[0.0, 10.0]), [3.0]);
+        assert_eq!(pairwise_ratios(&[10.0, 30.0], &[5.0]), [2.0]);
     }
 
     #[test]
-    fn dice_fall_everywhere_and_the_same_way_twice() {
-        let (mut dice, mut again) = (Dice::new(3), Dice::new(3));
+    fn key_picks_are_uniform_and_repeatable() {
+        let (mut dice, mut again) = (KeyPicker::new(3), KeyPicker::new(3));
         let mut seen = [0_u32; 10];
         for _ in 0..10_000 {
             let at = dice.below(10);
@@ -134,6 +134,6 @@ mod tests {
             seen[at] += 1;
         }
         assert!(seen.iter().all(|count| (800..1200).contains(count)), "{seen:?}");
-        assert_ne!(Dice::new(1).below(1 << 20), Dice::new(2).below(1 << 20));
+        assert_ne!(KeyPicker::new(1).below(1 << 20), KeyPicker::new(2).below(1 << 20));
     }
 }

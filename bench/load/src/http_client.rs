@@ -19,7 +19,7 @@ const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 /// Where a server is, and who we are to it.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
+pub(crate) struct ServerAccess {
     /// `host:port`.
     pub(crate) address: String,
     host: HeaderValue,
@@ -28,13 +28,13 @@ pub(crate) struct Access {
 
 /// A request that is made again and again.
 #[derive(Clone, Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedRequest {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) body: Bytes,
 }
 
-impl Prepared {
+impl PreparedRequest {
     /// `path` is relative to `/v1/`.
     pub(crate) fn new(method: Method, path: &str, body: Bytes) -> Result<Self, Error> {
         let uri = format!("/v1/{path}")
@@ -44,7 +44,7 @@ impl Prepared {
     }
 }
 
-impl Access {
+impl ServerAccess {
     /// Access to `host:port`, or to `http://host:port`.
     pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
         let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
@@ -68,14 +68,14 @@ impl Access {
     }
 
     /// Another server, as the same caller.
-    pub(crate) fn at(&self, address: &str) -> Result<Self, Error> {
+    pub(crate) fn at_address(&self, address: &str) -> Result<Self, Error> {
         Ok(Self { token: self.token.clone(), ..Self::new(address, None)? })
     }
 
     /// Runs `work` over a fresh connection and closes it.
-    pub(crate) async fn connected<T, F>(
+    pub(crate) async fn with_connection<T, F>(
         &self,
-        work: impl FnOnce(Connection) -> F,
+        work: impl FnOnce(BenchConnection) -> F,
     ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -84,7 +84,7 @@ impl Access {
         let stream = TcpStream::connect(&self.address).await.map_err(Error::io(doing()))?;
         stream.set_nodelay(true).map_err(Error::io(doing()))?;
         let (sender, wire) = http1::handshake(TokioIo::new(stream)).await?;
-        let work = work(Connection { sender, access: self.clone() });
+        let work = work(BenchConnection { sender, access: self.clone() });
         // Both in this task: an answer wakes one task, not two.
         let (mut wire, mut work) = (std::pin::pin!(wire), std::pin::pin!(work));
         tokio::select! {
@@ -105,12 +105,12 @@ impl Access {
         body: Option<Value>,
     ) -> Result<(StatusCode, Bytes), Error> {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = Prepared::new(method, path, body)?;
-        self.connected(|mut connection| async move { connection.send(&request).await }).await
+        let request = PreparedRequest::new(method, path, body)?;
+        self.with_connection(|mut connection| async move { connection.send(&request).await }).await
     }
 
     /// A call that must succeed; its answer, or null if there is none.
-    pub(crate) async fn must(
+    pub(crate) async fn call_successfully(
         &self,
         method: Method,
         path: &str,
@@ -118,7 +118,7 @@ impl Access {
     ) -> Result<Value, Error> {
         let (status, answer) = self.call(method.clone(), path, body).await?;
         if !status.is_success() {
-            return Err(refused(method, path, status, &answer));
+            return Err(unexpected_response(method, path, status, &answer));
         }
         if answer.is_empty() {
             return Ok(Value::Null);
@@ -130,22 +130,25 @@ impl Access {
 
 /// A connection of one task.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct BenchConnection {
     sender: SendRequest<Full<Bytes>>,
-    access: Access,
+    access: ServerAccess,
 }
 
-impl Connection {
+impl BenchConnection {
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(&mut self, prepared: &Prepared) -> Result<(StatusCode, Bytes), Error> {
-        let answer = self.send_whole(prepared).await?;
+    pub(crate) async fn send(
+        &mut self,
+        prepared: &PreparedRequest,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let answer = self.send_with_headers(prepared).await?;
         Ok((answer.status(), answer.into_body()))
     }
 
     /// Sends a request and reads the whole answer, headers too.
-    pub(crate) async fn send_whole(
+    pub(crate) async fn send_with_headers(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
     ) -> Result<Response<Bytes>, Error> {
         let mut request = Request::new(Full::new(prepared.body.clone()));
         *request.method_mut() = prepared.method.clone();
@@ -166,7 +169,12 @@ impl Connection {
 }
 
 /// The error of an answer that should have been another.
-pub(crate) fn refused(method: Method, path: &str, status: StatusCode, answer: &[u8]) -> Error {
+pub(crate) fn unexpected_response(
+    method: Method,
+    path: &str,
+    status: StatusCode,
+    answer: &[u8],
+) -> Error {
     let body = String::from_utf8_lossy(answer).chars().take(200).collect();
     Error::Answer { method, path: path.to_owned(), status, body }
 }

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::figures::median;
-use crate::http_client::Access;
+use crate::http_client::ServerAccess;
 use crate::machine;
-use crate::target::{PATIENCE, Plugins, Target};
+use crate::target::{BenchPlugins, BenchTarget, PATIENCE};
 
 /// Which configuration a server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ServerKind {
     /// The embedded store.
     Strongroom,
     /// OpenBao or Vault, with raft storage as it is by default: each write is synced.
@@ -41,34 +41,34 @@ pub(crate) struct StartUp {
 
 /// A server that this program started. It ends with this.
 #[derive(Debug)]
-pub(crate) struct Launched {
+pub(crate) struct LaunchedServer {
     name: String,
     binary: PathBuf,
     folder: PathBuf,
     address: String,
     child: Option<Child>,
-    keys: Option<Keys>,
+    keys: Option<BenchKeys>,
 }
 
-struct Keys {
+struct BenchKeys {
     share: String,
     root_token: String,
 }
 
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for BenchKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keys")
+        f.write_str("BenchKeys")
     }
 }
 
-impl Launched {
+impl LaunchedServer {
     /// Starts a server on an empty store below `scratch`, initialises and unseals it.
     pub(crate) async fn start(
-        kind: Kind,
+        kind: ServerKind,
         name: &str,
         binary: &Path,
         scratch: &Path,
-        plugins: &Plugins,
+        plugins: &BenchPlugins,
     ) -> Result<Self, Error> {
         let folder = scratch.join(name);
         let doing = || format!("making {}", folder.display());
@@ -104,11 +104,11 @@ impl Launched {
     }
 
     /// The server, for its operator.
-    pub(crate) fn target(&self) -> Result<Target, Error> {
+    pub(crate) fn as_target(&self) -> Result<BenchTarget, Error> {
         let token = self.keys.as_ref().map(|keys| keys.root_token.as_str());
-        Ok(Target {
+        Ok(BenchTarget {
             name: self.name.clone(),
-            root: Access::new(&self.address, token)?,
+            root: ServerAccess::new(&self.address, token)?,
             pid: self.child.as_ref().map(Child::id),
         })
     }
@@ -132,7 +132,7 @@ impl Launched {
     /// Ends it, and waits for that.
     pub(crate) async fn stop(&mut self) -> Result<(), Error> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        let family = machine::family(child.id());
+        let family = machine::process_tree(child.id());
         terminate(&child);
         let ended = async {
             while matches!(child.try_wait(), Ok(None)) {
@@ -143,7 +143,7 @@ impl Launched {
             child.kill().map_err(Error::io("killing a server"))?;
             child.wait().map_err(Error::io("waiting for a server"))?;
         }
-        match family.into_iter().filter(|pid| machine::process(*pid).is_some()).count() {
+        match family.into_iter().filter(|pid| machine::process_info(*pid).is_some()).count() {
             0 => Ok(()),
             left => Err(Error::other(format!("{} left {left} plug-ins behind", self.name))),
         }
@@ -165,7 +165,7 @@ impl Launched {
             .spawn()
             .map_err(Error::io(format!("starting {}", self.binary.display())))?;
         self.child = Some(child);
-        let access = Access::new(&self.address, None)?;
+        let access = ServerAccess::new(&self.address, None)?;
         let asking = async {
             loop {
                 let answer = access.call(Method::GET, "sys/seal-status", None).await;
@@ -175,10 +175,10 @@ impl Launched {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, asking).await.map_err(|_| self.silent())
+        tokio::time::timeout(PATIENCE, asking).await.map_err(|_| self.no_answer_error())
     }
 
-    fn silent(&self) -> Error {
+    fn no_answer_error(&self) -> Error {
         let log = fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
         let from = log.len().saturating_sub(2000);
         let end = log.get(from..).unwrap_or_default();
@@ -187,24 +187,27 @@ impl Launched {
 
     async fn initialise(&mut self) -> Result<(), Error> {
         let wanted = json!({ "secret_shares": 1, "secret_threshold": 1 });
-        let access = Access::new(&self.address, None)?;
-        let made = access.must(Method::PUT, "sys/init", Some(wanted)).await?;
+        let access = ServerAccess::new(&self.address, None)?;
+        let made = access.call_successfully(Method::PUT, "sys/init", Some(wanted)).await?;
         let text = |at: &str| made.pointer(at).and_then(Value::as_str).map(str::to_owned);
         let keys = text("/keys_base64/0").zip(text("/root_token"));
         let (share, root_token) = keys.ok_or_else(|| Error::other("sys/init gave no keys"))?;
-        self.keys = Some(Keys { share, root_token });
+        self.keys = Some(BenchKeys { share, root_token });
         Ok(())
     }
 
     async fn unseal(&self) -> Result<(), Error> {
         let share = self.keys.as_ref().map(|keys| keys.share.as_str());
-        let target = self.target()?;
-        target.root.must(Method::PUT, "sys/unseal", Some(json!({ "key": share }))).await?;
-        target.active().await
+        let target = self.as_target()?;
+        target
+            .root
+            .call_successfully(Method::PUT, "sys/unseal", Some(json!({ "key": share })))
+            .await?;
+        target.wait_until_active().await
     }
 }
 
-impl Drop for Launched {
+impl Drop for LaunchedServer {
     /// After an error. A server that is told to end takes its plug-ins along.
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
@@ -227,11 +230,13 @@ fn free_address() -> Result<String, Error> {
     Ok(found.map_err(Error::io("looking for a free port"))?.to_string())
 }
 
-fn configuration(kind: Kind, folder: &Path, address: &str, cluster: &str) -> String {
+fn configuration(kind: ServerKind, folder: &Path, address: &str, cluster: &str) -> String {
     let folder = folder.display();
     let storage = match kind {
-        Kind::Strongroom => format!("storage \"embedded\" {{\n  path = \"{folder}/data\"\n}}\n"),
-        Kind::Peer => format!(
+        ServerKind::Strongroom => {
+            format!("storage \"embedded\" {{\n  path = \"{folder}/data\"\n}}\n")
+        }
+        ServerKind::Peer => format!(
             "storage \"raft\" {{\n  path = \"{folder}/data\"\n  node_id = \"bench\"\n}}\n\
              cluster_addr = \"https://{cluster}\"\ndisable_mlock = true\n"
         ),
@@ -248,7 +253,7 @@ mod tests {
 
     #[test]
     fn no_store_in_memory_is_measured() {
-        for kind in [Kind::Strongroom, Kind::Peer] {
+        for kind in [ServerKind::Strongroom, ServerKind::Peer] {
             let text = configuration(kind, Path::new("/x"), "127.0.0.1:1", "127.0.0.1:2");
             assert!(text.contains("path = \"/x/data\"") && !text.contains("inmem"), "{text}");
             assert!(text.contains("plugin_directory = \"/x/plugins\""));

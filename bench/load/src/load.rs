@@ -8,25 +8,25 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::figures::{Dice, Latencies, Percentiles};
-use crate::http_client::{Connection, Prepared, refused};
+use crate::figures::{KeyPicker, Latencies, Percentiles};
+use crate::http_client::{BenchConnection, PreparedRequest, unexpected_response};
 use crate::machine;
-use crate::target::Ready;
-use crate::workload::{Requests, Size, Workload};
+use crate::target::PreparedTarget;
+use crate::workload::{DataSize, Workload, WorkloadRequests};
 
 /// How much, and for how long.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Plan {
+pub(crate) struct MeasurementPlan {
     /// Numbers of connections to measure at, in turn.
     pub(crate) connections: Vec<usize>,
     pub(crate) warm_up_secs: f64,
     pub(crate) seconds: f64,
-    pub(crate) size: Size,
+    pub(crate) size: DataSize,
 }
 
 /// What one server did in one round.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Sample {
+pub(crate) struct RoundSample {
     pub(crate) requests: usize,
     pub(crate) per_second: f64,
     pub(crate) latency: Percentiles,
@@ -41,8 +41,8 @@ pub(crate) struct Sample {
 }
 
 /// What connections of one kind do.
-struct Task {
-    requests: Requests,
+struct LoadTask {
+    requests: WorkloadRequests,
     workload: Workload,
     mark: String,
     connections: usize,
@@ -53,50 +53,56 @@ struct Task {
 
 /// Runs a workload over this many connections. The first wrong answer is an error: no figure comes
 /// of a run that had one.
-pub(crate) async fn run(
-    ready: &Ready,
+pub(crate) async fn run_workload(
+    ready: &PreparedTarget,
     workload: Workload,
     connections: usize,
-    plan: &Plan,
-) -> Result<Sample, Error> {
+    plan: &MeasurementPlan,
+) -> Result<RoundSample, Error> {
     let from = Instant::now() + Duration::from_secs_f64(plan.warm_up_secs);
     let time = Duration::from_secs_f64(plan.seconds);
     let begin = |workload: Workload, connections: usize| -> Result<Connections, Error> {
         let requests = workload.requests(&ready.mounts, plan.size)?;
-        let mark = workload.mark(plan.size);
+        let mark = workload.expected_text(plan.size);
         let until = from + time;
-        Ok(started(ready, Task { requests, workload, mark, connections, from, until }))
+        Ok(start_connections(
+            ready,
+            LoadTask { requests, workload, mark, connections, from, until },
+        ))
     };
     let counted = begin(workload, connections)?;
-    let beside = workload.beside().map(|beside| begin(beside, (connections / 4).max(1)));
+    let beside =
+        workload.concurrent_workload().map(|beside| begin(beside, (connections / 4).max(1)));
     let beside = beside.transpose()?;
-    let used = usage_between(ready.target.pid, from, from + time);
+    let used = cpu_usage_between(ready.target.pid, from, from + time);
     // The first error ends all.
     let beside = async {
         match beside {
-            Some(beside) => all(beside).await.map(drop),
+            Some(beside) => collect_latencies(beside).await.map(drop),
             None => Ok(()),
         }
     };
-    let (used, latencies, ()) = tokio::try_join!(async { Ok(used.await) }, all(counted), beside)?;
-    Ok(sample(latencies, time, &used))
+    let (used, latencies, ()) =
+        tokio::try_join!(async { Ok(used.await) }, collect_latencies(counted), beside)?;
+    Ok(round_sample(latencies, time, &used))
 }
 
 /// Connections under way, each with what it will have measured.
 type Connections = JoinSet<Result<Latencies, Error>>;
 
-fn started(ready: &Ready, task: Task) -> Connections {
+fn start_connections(ready: &PreparedTarget, task: LoadTask) -> Connections {
     let task = Arc::new(task);
     let mut connections = JoinSet::new();
     for at in 0..task.connections {
         let (access, task) = (ready.access.clone(), task.clone());
-        connections
-            .spawn(async move { access.connected(|connection| drive(connection, task, at)).await });
+        connections.spawn(async move {
+            access.with_connection(|connection| drive_connection(connection, task, at)).await
+        });
     }
     connections
 }
 
-async fn all(mut connections: Connections) -> Result<Latencies, Error> {
+async fn collect_latencies(mut connections: Connections) -> Result<Latencies, Error> {
     let mut latencies = Latencies::default();
     while let Some(done) = connections.join_next().await {
         latencies.append(done.map_err(|error| Error::other(error.to_string()))??);
@@ -106,24 +112,32 @@ async fn all(mut connections: Connections) -> Result<Latencies, Error> {
 
 /// The requests of the connection `at`: of fixed ones every `connections`th, so that no two ask for
 /// the same.
-fn part_of<'a>(task: &'a Task, fixed: &'a [Prepared], at: usize) -> Vec<&'a Prepared> {
+fn requests_of_connection<'a>(
+    task: &'a LoadTask,
+    fixed: &'a [PreparedRequest],
+    at: usize,
+) -> Vec<&'a PreparedRequest> {
     let part: Vec<_> = fixed.iter().skip(at).step_by(task.connections.max(1)).collect();
     if part.is_empty() { fixed.iter().collect() } else { part }
 }
 
-async fn drive(mut connection: Connection, task: Arc<Task>, at: usize) -> Result<Latencies, Error> {
-    let mut dice = Dice::new(at as u64 + 1);
+async fn drive_connection(
+    mut connection: BenchConnection,
+    task: Arc<LoadTask>,
+    at: usize,
+) -> Result<Latencies, Error> {
+    let mut dice = KeyPicker::new(at as u64 + 1);
     let fixed = match &task.requests {
-        Requests::Fixed(fixed) => part_of(&task, fixed, at),
-        Requests::Fresh(_) => Vec::new(),
+        WorkloadRequests::Fixed(fixed) => requests_of_connection(&task, fixed, at),
+        WorkloadRequests::Unique(_) => Vec::new(),
     };
     let mut latencies = Latencies::default();
     let mut begun = Instant::now();
     let mut checked = false;
     loop {
         let fresh = match &task.requests {
-            Requests::Fixed(_) => None,
-            Requests::Fresh(fresh) => Some(fresh.next()?),
+            WorkloadRequests::Fixed(_) => None,
+            WorkloadRequests::Unique(fresh) => Some(fresh.next()?),
         };
         let chosen = fixed.get(dice.below(fixed.len())).copied();
         let Some(request) = fresh.as_ref().or(chosen) else {
@@ -136,10 +150,15 @@ async fn drive(mut connection: Connection, task: Arc<Task>, at: usize) -> Result
             answer.len() >= task.mark.len()
         } else {
             checked = true;
-            holds(&answer, task.mark.as_bytes())
+            contains_text(&answer, task.mark.as_bytes())
         };
-        if status != task.workload.status() || !whole {
-            return Err(refused(request.method.clone(), request.uri.path(), status, &answer));
+        if status != task.workload.expected_status() || !whole {
+            return Err(unexpected_response(
+                request.method.clone(),
+                request.uri.path(),
+                status,
+                &answer,
+            ));
         }
         let ended = Instant::now();
         if begun >= task.from && ended <= task.until {
@@ -152,21 +171,21 @@ async fn drive(mut connection: Connection, task: Arc<Task>, at: usize) -> Result
     }
 }
 
-fn holds(answer: &[u8], mark: &[u8]) -> bool {
+fn contains_text(answer: &[u8], mark: &[u8]) -> bool {
     mark.is_empty() || answer.windows(mark.len()).any(|window| window == mark)
 }
 
 /// Processor time that was used, and by whom.
-struct Usage {
+struct CpuUsage {
     client: Duration,
     server: Option<Duration>,
     busy: Option<Duration>,
 }
 
-async fn usage_between(server: Option<u32>, from: Instant, until: Instant) -> Usage {
+async fn cpu_usage_between(server: Option<u32>, from: Instant, until: Instant) -> CpuUsage {
     tokio::time::sleep_until(from.into()).await;
-    let family = server.map(machine::family);
-    let look = || Usage {
+    let family = server.map(machine::process_tree);
+    let look = || CpuUsage {
         client: machine::processor_time(&[std::process::id()]),
         server: family.as_deref().map(machine::processor_time),
         busy: machine::busy_time(),
@@ -177,21 +196,21 @@ async fn usage_between(server: Option<u32>, from: Instant, until: Instant) -> Us
     let between = |after: Option<Duration>, before: Option<Duration>| {
         after.zip(before).map(|(after, before)| after.saturating_sub(before))
     };
-    Usage {
+    CpuUsage {
         client: after.client.saturating_sub(before.client),
         server: between(after.server, before.server),
         busy: between(after.busy, before.busy),
     }
 }
 
-fn sample(latencies: Latencies, time: Duration, used: &Usage) -> Sample {
+fn round_sample(latencies: Latencies, time: Duration, used: &CpuUsage) -> RoundSample {
     let requests = latencies.len();
     let seconds = time.as_secs_f64();
     let share = |used: Duration| used.as_secs_f64() / seconds;
     let each = |used: Duration| used.as_secs_f64() * 1e6 / requests.max(1) as f64;
     let others = used.busy.zip(used.server);
     let others = others.map(|(busy, server)| busy.saturating_sub(server + used.client));
-    Sample {
+    RoundSample {
         requests,
         per_second: requests as f64 / seconds,
         latency: latencies.percentiles(),
@@ -208,19 +227,19 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::http_client::Access;
-    use crate::target::{Mounts, Target};
+    use crate::http_client::ServerAccess;
+    use crate::target::{BenchMounts, BenchTarget};
 
     #[test]
     fn figures_are_by_time_and_by_request() {
         let mut latencies = Latencies::default();
         (0..200).for_each(|_| latencies.push(Duration::from_micros(100)));
-        let used = Usage {
+        let used = CpuUsage {
             client: Duration::from_millis(500),
             server: Some(Duration::from_millis(1000)),
             busy: Some(Duration::from_millis(2500)),
         };
-        let sample = sample(latencies, Duration::from_secs(2), &used);
+        let sample = round_sample(latencies, Duration::from_secs(2), &used);
         assert_eq!(sample.per_second, 100.0);
         assert_eq!(sample.server_cpu_us, Some(5000.0));
         assert_eq!(sample.client_cpu_share, 0.25);
@@ -228,9 +247,10 @@ mod tests {
     }
 
     /// A server that gives `answers` in turn, the last one for ever.
-    async fn serving(answers: &'static [&'static str]) -> Ready {
+    async fn fake_server(answers: &'static [&'static str]) -> PreparedTarget {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let root = Access::new(&listener.local_addr().unwrap().to_string(), Some("t")).unwrap();
+        let root =
+            ServerAccess::new(&listener.local_addr().unwrap().to_string(), Some("t")).unwrap();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             for turn in 0.. {
@@ -243,17 +263,17 @@ mod tests {
             }
             std::io::Result::Ok(())
         });
-        let mounts = Mounts { kv: "kv".to_owned(), kv2: None, rust: None, go: None };
-        let target = Target { name: "t".to_owned(), root: root.clone(), pid: None };
-        Ready { target, mounts, access: root }
+        let mounts = BenchMounts { kv: "kv".to_owned(), kv2: None, rust: None, go: None };
+        let target = BenchTarget { name: "t".to_owned(), root: root.clone(), pid: None };
+        PreparedTarget { target, mounts, access: root }
     }
 
     /// So long that only an error ends it.
-    const LONG: Plan = Plan {
+    const LONG: MeasurementPlan = MeasurementPlan {
         connections: Vec::new(),
         warm_up_secs: 0.0,
         seconds: 600.0,
-        size: Size { keys: 1, uncached_keys: 1, value_bytes: 1 },
+        size: DataSize { keys: 1, uncached_keys: 1, value_bytes: 1 },
     };
     const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"data\":\"abc\"}";
     const FAULT: &str = "HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nfault";
@@ -262,28 +282,28 @@ mod tests {
 
     #[tokio::test]
     async fn one_error_among_good_answers_ends_the_run() {
-        let ready = serving(&[GOOD, GOOD, GOOD, FAULT]).await;
-        let error = run(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
+        let ready = fake_server(&[GOOD, GOOD, GOOD, FAULT]).await;
+        let error = run_workload(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
         assert!(error.contains("answered 500") && error.contains("fault"), "{error}");
     }
 
     #[tokio::test]
     async fn a_good_status_without_the_value_is_an_error() {
-        let ready = serving(&[EMPTY]).await;
-        let error = run(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
+        let ready = fake_server(&[EMPTY]).await;
+        let error = run_workload(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
         assert!(error.contains("answered 200"), "{error}");
         // Later answers are not searched, but they must be long enough to hold it.
-        let ready = serving(&[GOOD, LAST]).await;
-        assert!(run(&ready, Workload::KvRead, 1, &LONG).await.is_err());
+        let ready = fake_server(&[GOOD, LAST]).await;
+        assert!(run_workload(&ready, Workload::KvRead, 1, &LONG).await.is_err());
     }
 
     #[test]
     fn connections_share_the_names_out_among_them() {
-        let request = |n: usize| Prepared::new(http::Method::GET, &n.to_string(), "".into());
+        let request = |n: usize| PreparedRequest::new(http::Method::GET, &n.to_string(), "".into());
         let fixed: Vec<_> = (0..10).map(|n| request(n).unwrap()).collect();
         let now = Instant::now();
-        let task = Task {
-            requests: Requests::Fixed(Vec::new()),
+        let task = LoadTask {
+            requests: WorkloadRequests::Fixed(Vec::new()),
             workload: Workload::KvRead,
             mark: String::new(),
             connections: 4,
@@ -291,7 +311,10 @@ mod tests {
             until: now,
         };
         let paths = |at| -> Vec<_> {
-            part_of(&task, &fixed, at).iter().map(|request| request.uri.path().to_owned()).collect()
+            requests_of_connection(&task, &fixed, at)
+                .iter()
+                .map(|request| request.uri.path().to_owned())
+                .collect()
         };
         assert_eq!(paths(1), ["/v1/1", "/v1/5", "/v1/9"]);
         let mut all: Vec<_> = (0..4).flat_map(paths).collect();
@@ -299,13 +322,13 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), 10);
         // With fewer names than connections, they are asked for by several.
-        assert_eq!(part_of(&task, &fixed[..2], 3).len(), 2);
+        assert_eq!(requests_of_connection(&task, &fixed[..2], 3).len(), 2);
     }
 
     #[test]
     fn an_answer_without_the_value_is_found() {
-        assert!(holds(b"{\"data\":{\"value\":\"abc\"}}", b"abc"));
-        assert!(!holds(b"{\"data\":{\"value\":\"abd\"}}", b"abc"));
-        assert!(holds(b"", b""));
+        assert!(contains_text(b"{\"data\":{\"value\":\"abc\"}}", b"abc"));
+        assert!(!contains_text(b"{\"data\":{\"value\":\"abd\"}}", b"abc"));
+        assert!(contains_text(b"", b""));
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// Memory of a process, in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
+pub(crate) struct ProcessMemory {
     /// All of its memory that is resident, pages of its own binary included.
     pub(crate) resident_kib: u64,
     /// What of it is no file's.
@@ -17,23 +17,23 @@ pub(crate) struct Memory {
 
 /// A process of a server.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Process {
+pub(crate) struct ProcessInfo {
     pub(crate) pid: u32,
     /// Size of the binary it runs: tells plug-ins apart that run from copies.
     pub(crate) binary_bytes: u64,
-    pub(crate) memory: Memory,
+    pub(crate) memory: ProcessMemory,
 }
 
 /// Linux' unit of processor time, wherever we run.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A process and all it started, it first. Empty if it is gone.
-pub(crate) fn family(pid: u32) -> Vec<u32> {
+pub(crate) fn process_tree(pid: u32) -> Vec<u32> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        if let Some(parent) = stat(pid).and_then(|stat| stat.parent()) {
+        if let Some(parent) = proc_stat(pid).and_then(|stat| stat.parent_pid()) {
             parents.push((pid, parent));
         }
     }
@@ -57,7 +57,7 @@ fn descendants(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
 
 /// Processor time of these processes so far, all threads.
 pub(crate) fn processor_time(pids: &[u32]) -> Duration {
-    let ticks: u64 = pids.iter().filter_map(|pid| stat(*pid)?.ticks()).sum();
+    let ticks: u64 = pids.iter().filter_map(|pid| proc_stat(*pid)?.cpu_ticks()).sum();
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
@@ -75,12 +75,14 @@ fn busy_ticks(line: &str) -> Option<u64> {
 }
 
 /// A process as it is now.
-pub(crate) fn process(pid: u32) -> Option<Process> {
+pub(crate) fn process_info(pid: u32) -> Option<ProcessInfo> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let memory =
-        Memory { resident_kib: kib(&status, "VmRSS:")?, anonymous_kib: kib(&status, "RssAnon:")? };
+    let memory = ProcessMemory {
+        resident_kib: status_kib(&status, "VmRSS:")?,
+        anonymous_kib: status_kib(&status, "RssAnon:")?,
+    };
     let binary_bytes = file_bytes(Path::new(&format!("/proc/{pid}/exe")));
-    Some(Process { pid, binary_bytes, memory })
+    Some(ProcessInfo { pid, binary_bytes, memory })
 }
 
 /// Size of a file; 0 if there is none.
@@ -88,35 +90,35 @@ pub(crate) fn file_bytes(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-fn kib(status: &str, name: &str) -> Option<u64> {
+fn status_kib(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// What follows the name in `/proc/<pid>/stat`.
-struct Stat(Vec<String>);
+struct ProcStat(Vec<String>);
 
-fn stat(pid: u32) -> Option<Stat> {
-    Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+fn proc_stat(pid: u32) -> Option<ProcStat> {
+    ProcStat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-impl Stat {
+impl ProcStat {
     /// A name may hold spaces and brackets: what counts follows the last one.
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         Some(Self(rest.split_whitespace().map(str::to_owned).collect()))
     }
 
-    fn number(&self, at: usize) -> Option<u64> {
+    fn number_at(&self, at: usize) -> Option<u64> {
         self.0.get(at)?.parse().ok()
     }
 
-    fn parent(&self) -> Option<u32> {
-        self.number(1)?.try_into().ok()
+    fn parent_pid(&self) -> Option<u32> {
+        self.number_at(1)?.try_into().ok()
     }
 
-    fn ticks(&self) -> Option<u64> {
-        Some(self.number(11)? + self.number(12)?)
+    fn cpu_ticks(&self) -> Option<u64> {
+        Some(self.number_at(11)? + self.number_at(12)?)
     }
 }
 
@@ -126,9 +128,10 @@ mod tests {
 
     #[test]
     fn names_with_brackets_do_not_shift_the_fields() {
-        let stat = Stat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 150 25 0 0 20").unwrap();
-        assert_eq!(stat.parent(), Some(3));
-        assert_eq!(stat.ticks(), Some(175));
+        let stat =
+            ProcStat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 150 25 0 0 20").unwrap();
+        assert_eq!(stat.parent_pid(), Some(3));
+        assert_eq!(stat.cpu_ticks(), Some(175));
     }
 
     #[test]
@@ -146,8 +149,8 @@ mod tests {
     #[test]
     fn this_process_is_known() {
         let me = std::process::id();
-        assert_eq!(family(me).first(), Some(&me));
-        let process = process(me).unwrap();
+        assert_eq!(process_tree(me).first(), Some(&me));
+        let process = process_info(me).unwrap();
         assert!(process.memory.resident_kib >= process.memory.anonymous_kib);
         assert!(process.memory.anonymous_kib > 0 && process.binary_bytes > 0);
     }

@@ -7,19 +7,19 @@
 //! - [`workload`]: the requests
 //! - [`load`]: makes them and counts
 //! - [`bare`]: the server that shows what is the limit
-//! - [`report`]: tables and the file of figures; [`targets`]: what is aimed at
+//! - [`report`]: tables and the file of figures; [`goals`]: what is aimed at
 //! - [`figures`], [`machine`], [`http_client`], [`error`]: arithmetic, processes, the wire, failures
 
 mod bare;
 mod error;
 mod figures;
+mod goals;
 mod http_client;
 mod launch;
 mod load;
 mod machine;
 mod report;
 mod target;
-mod targets;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -28,23 +28,23 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::bare::Bare;
+use crate::bare::BareServer;
 use crate::error::Error;
-use crate::http_client::Access;
-use crate::launch::{Kind, Launched, StartUp};
-use crate::load::Plan;
-use crate::machine::Process;
-use crate::report::{Report, Server};
-use crate::target::{Plugins, Ready, Target};
-use crate::workload::{Size, Workload};
+use crate::http_client::ServerAccess;
+use crate::launch::{LaunchedServer, ServerKind, StartUp};
+use crate::load::MeasurementPlan;
+use crate::machine::ProcessInfo;
+use crate::report::{BenchReport, ServerReport};
+use crate::target::{BenchPlugins, BenchTarget, PreparedTarget};
+use crate::workload::{DataSize, Workload};
 
 /// How long nothing is asked before memory is looked at for the last time.
-const REST: Duration = Duration::from_secs(20);
+const REST_BEFORE_LAST_LOOK: Duration = Duration::from_secs(20);
 
 /// Measures servers that speak the API of Vault, side by side.
 #[derive(Debug, Parser)]
 #[command(name = "strongroom-bench")]
-struct Arguments {
+struct BenchArguments {
     /// Starts this Strongroom binary on an empty embedded store.
     #[arg(long, value_name = "BINARY")]
     strongroom: Option<PathBuf>,
@@ -104,8 +104,8 @@ struct Arguments {
     serve_answer: Option<PathBuf>,
 }
 
-impl Arguments {
-    fn parsed() -> Self {
+impl BenchArguments {
+    fn from_command_line() -> Self {
         let given = Self::parse();
         match given.quick {
             true => Self { rounds: 1, starts: 1, warm_up: 0.3, seconds: 1.5, ..given },
@@ -118,29 +118,30 @@ impl Arguments {
 async fn main() -> ExitCode {
     // Ended by a signal, it still ends the servers it started.
     let ended = tokio::select! {
-        ended = run(Arguments::parsed()) => ended,
+        ended = run(BenchArguments::from_command_line()) => ended,
         _ = tokio::signal::ctrl_c() => Err(Error::other("interrupted")),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("The run FAILED: {error}"));
+            print_line(&format!("The run FAILED: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Error> {
+async fn run(arguments: BenchArguments) -> Result<(), Error> {
     match &arguments.serve_answer {
-        Some(file) => bare::serve(file).await,
+        Some(file) => bare::serve_recorded(file).await,
         None => measure(arguments).await,
     }
 }
 
-async fn measure(arguments: Arguments) -> Result<(), Error> {
-    let plugins = Plugins { rust: arguments.rust_plugin.clone(), go: arguments.go_plugin.clone() };
-    let plan = plan(&arguments)?;
-    let wanted = wanted(&arguments.only)?;
+async fn measure(arguments: BenchArguments) -> Result<(), Error> {
+    let plugins =
+        BenchPlugins { rust: arguments.rust_plugin.clone(), go: arguments.go_plugin.clone() };
+    let plan = measurement_plan(&arguments)?;
+    let wanted = selected_workloads(&arguments.only)?;
     std::fs::create_dir_all(&arguments.scratch).map_err(Error::io("making the scratch folder"))?;
     let scratch =
         tempfile::tempdir_in(&arguments.scratch).map_err(Error::io("a scratch folder"))?;
@@ -148,75 +149,75 @@ async fn measure(arguments: Arguments) -> Result<(), Error> {
     let folder = scratch.path().canonicalize().map_err(Error::io("the scratch folder"))?;
     let mut launched = Vec::new();
     let (mut ready, mut servers) = (Vec::new(), Vec::new());
-    for (kind, name, binary) in started(&arguments)? {
-        let mut server = Launched::start(kind, &name, binary, &folder, &plugins).await?;
+    for (kind, name, binary) in servers_to_start(&arguments)? {
+        let mut server = LaunchedServer::start(kind, &name, binary, &folder, &plugins).await?;
         let start_up = server.restart(arguments.starts).await?;
-        let entry = described(&server.target()?, Some(start_up), Some(binary)).await?;
+        let entry = describe_server(&server.as_target()?, Some(start_up), Some(binary)).await?;
         servers.push(entry);
-        ready.push(server.target()?.prepare(&plugins, plan.size).await?);
+        ready.push(server.as_target()?.prepare(&plugins, plan.size).await?);
         launched.push(server);
     }
     for text in &arguments.server {
-        let target = running(text)?;
-        servers.push(described(&target, None, None).await?);
+        let target = parse_running_server(text)?;
+        servers.push(describe_server(&target, None, None).await?);
         ready.push(target.prepare(&plugins, plan.size).await?);
     }
     if ready.is_empty() {
         return Err(Error::other("name a server: --strongroom, --peer or --server"));
     }
     let bare = match ready.first().filter(|_| !arguments.no_limit) {
-        Some(first) => Some(Bare::start(first, plan.size, &folder).await?),
+        Some(first) => Some(BareServer::start(first, plan.size, &folder).await?),
         None => None,
     };
     if let Some((first, bare)) = ready.first().zip(bare.as_ref()) {
-        let bare = bare.ready(first)?;
-        servers.push(Server::new(&bare.target, "–".to_owned()));
+        let bare = bare.ready_target(first)?;
+        servers.push(ServerReport::new(&bare.target, "–".to_owned()));
         ready.push(bare);
     }
     settle().await;
     for (server, ready) in servers.iter_mut().zip(&ready) {
-        server.mounted = processes(ready.target.pid);
+        server.mounted = server_processes(ready.target.pid);
     }
-    rounds(&arguments, &plan, &wanted, &ready, &mut servers).await?;
+    run_rounds(&arguments, &plan, &wanted, &ready, &mut servers).await?;
     settle().await;
     for (server, ready) in servers.iter_mut().zip(&ready) {
-        server.loaded = processes(ready.target.pid);
+        server.loaded = server_processes(ready.target.pid);
     }
-    pause(REST).await;
+    pause(REST_BEFORE_LAST_LOOK).await;
     for (server, ready) in servers.iter_mut().zip(&ready) {
-        server.rested = processes(ready.target.pid);
+        server.rested = server_processes(ready.target.pid);
     }
     for mut server in launched {
         server.stop().await?;
     }
-    finish(&arguments, plan, servers)
+    write_report(&arguments, plan, servers)
 }
 
 /// Every workload on every server, in each round in the other direction, so that what grows with
 /// time, or heats up, favours nobody.
-async fn rounds(
-    arguments: &Arguments,
-    plan: &Plan,
+async fn run_rounds(
+    arguments: &BenchArguments,
+    plan: &MeasurementPlan,
     wanted: &[Workload],
-    ready: &[Ready],
-    servers: &mut [Server],
+    ready: &[PreparedTarget],
+    servers: &mut [ServerReport],
 ) -> Result<(), Error> {
     for round in 0..arguments.rounds {
-        for (workload, connections) in series(wanted, plan) {
-            let mut order: Vec<(&Ready, &mut Server)> =
+        for (workload, connections) in measured_pairs(wanted, plan) {
+            let mut order: Vec<(&PreparedTarget, &mut ServerReport)> =
                 ready.iter().zip(servers.iter_mut()).collect();
             if round % 2 == 1 {
                 order.reverse();
             }
             for (ready, server) in order {
-                if !workload.fits(&ready.mounts) {
+                if !workload.is_supported_by(&ready.mounts) {
                     continue;
                 }
-                let sample = load::run(ready, workload, connections, plan).await;
+                let sample = load::run_workload(ready, workload, connections, plan).await;
                 let sample = sample.map_err(|error| {
                     Error::other(format!("{} {}: {error}", server.name, workload.name()))
                 })?;
-                say(&format!(
+                print_line(&format!(
                     "round {}: {:<16} {connections:>4} {:<12} {:>8.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms",
                     round + 1,
                     workload.name(),
@@ -225,7 +226,7 @@ async fn rounds(
                     sample.latency.p50_us / 1e3,
                     sample.latency.p99_us / 1e3,
                 ));
-                server.add(workload, connections, sample);
+                server.add_sample(workload, connections, sample);
             }
         }
     }
@@ -233,7 +234,7 @@ async fn rounds(
 }
 
 /// Each workload with each number of connections that it is measured at.
-fn series(wanted: &[Workload], plan: &Plan) -> Vec<(Workload, usize)> {
+fn measured_pairs(wanted: &[Workload], plan: &MeasurementPlan) -> Vec<(Workload, usize)> {
     let middle = plan.connections.get(plan.connections.len() / 2).copied().unwrap_or(1);
     let each = |workload: &Workload| match workload.is_scaled() {
         true => plan.connections.iter().map(|count| (*workload, *count)).collect(),
@@ -242,22 +243,26 @@ fn series(wanted: &[Workload], plan: &Plan) -> Vec<(Workload, usize)> {
     wanted.iter().flat_map(each).collect()
 }
 
-fn finish(arguments: &Arguments, plan: Plan, servers: Vec<Server>) -> Result<(), Error> {
-    let comparisons = report::comparisons(&servers);
+fn write_report(
+    arguments: &BenchArguments,
+    plan: MeasurementPlan,
+    servers: Vec<ServerReport>,
+) -> Result<(), Error> {
+    let comparisons = report::compare_servers(&servers);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let rounds = arguments.rounds;
-    let aims = targets::aims(&servers, &plan.connections);
-    let report = Report { plan, rounds, processors, servers, comparisons, aims };
+    let aims = goals::evaluate_goals(&servers, &plan.connections);
+    let report = BenchReport { plan, rounds, processors, servers, comparisons, aims };
     let text = serde_json::to_string_pretty(&report)
         .map_err(|error| Error::other(format!("the report can't be written: {error}")))?;
     let out = arguments.out.display().to_string();
     std::fs::write(&arguments.out, text).map_err(Error::io(out))?;
-    say(&format!("\n{}", report::markdown(&report)));
+    print_line(&format!("\n{}", report::to_markdown(&report)));
     Ok(())
 }
 
-fn plan(arguments: &Arguments) -> Result<Plan, Error> {
-    let size = Size {
+fn measurement_plan(arguments: &BenchArguments) -> Result<MeasurementPlan, Error> {
+    let size = DataSize {
         keys: arguments.keys,
         uncached_keys: arguments.uncached_keys,
         value_bytes: arguments.value_bytes,
@@ -271,7 +276,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, Error> {
     if !(counts && measured && warmed) {
         return Err(Error::other("rounds, connections, keys and seconds must be positive"));
     }
-    Ok(Plan {
+    Ok(MeasurementPlan {
         connections: arguments.connections.clone(),
         warm_up_secs: arguments.warm_up,
         seconds: arguments.seconds,
@@ -279,7 +284,7 @@ fn plan(arguments: &Arguments) -> Result<Plan, Error> {
     })
 }
 
-fn wanted(only: &[String]) -> Result<Vec<Workload>, Error> {
+fn selected_workloads(only: &[String]) -> Result<Vec<Workload>, Error> {
     if only.is_empty() {
         return Ok(Workload::ALL.to_vec());
     }
@@ -290,9 +295,10 @@ fn wanted(only: &[String]) -> Result<Vec<Workload>, Error> {
 }
 
 /// The servers to start; the first is the one that the others are compared with.
-fn started(arguments: &Arguments) -> Result<Vec<(Kind, String, &Path)>, Error> {
+fn servers_to_start(arguments: &BenchArguments) -> Result<Vec<(ServerKind, String, &Path)>, Error> {
     let mut found = Vec::new();
-    for (kind, binary) in [(Kind::Strongroom, &arguments.strongroom), (Kind::Peer, &arguments.peer)]
+    for (kind, binary) in
+        [(ServerKind::Strongroom, &arguments.strongroom), (ServerKind::Peer, &arguments.peer)]
     {
         let Some(binary) = binary else { continue };
         let name = binary.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -303,30 +309,30 @@ fn started(arguments: &Arguments) -> Result<Vec<(Kind, String, &Path)>, Error> {
 }
 
 /// Reads `NAME=URL,ROOT_TOKEN[,PID]`.
-fn running(text: &str) -> Result<Target, Error> {
+fn parse_running_server(text: &str) -> Result<BenchTarget, Error> {
     let wrong = || Error::other("--server is NAME=URL,ROOT_TOKEN[,PID]");
     let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
     let mut parts = rest.split(',');
     let (url, token) = parts.next().zip(parts.next()).ok_or_else(wrong)?;
     let pid = parts.next().map(|pid| pid.parse().map_err(|_| wrong())).transpose()?;
-    Ok(Target { name: name.to_owned(), root: Access::new(url, Some(token))?, pid })
+    Ok(BenchTarget { name: name.to_owned(), root: ServerAccess::new(url, Some(token))?, pid })
 }
 
-async fn described(
-    target: &Target,
+async fn describe_server(
+    target: &BenchTarget,
     start_up: Option<StartUp>,
     binary: Option<&Path>,
-) -> Result<Server, Error> {
+) -> Result<ServerReport, Error> {
     let version = target.version().await?;
     settle().await;
-    let fresh = processes(target.pid);
+    let fresh = server_processes(target.pid);
     let binary_bytes = binary.map(machine::file_bytes);
-    Ok(Server { start_up, binary_bytes, fresh, ..Server::new(target, version) })
+    Ok(ServerReport { start_up, binary_bytes, fresh, ..ServerReport::new(target, version) })
 }
 
-fn processes(pid: Option<u32>) -> Vec<Process> {
-    let family = pid.map(machine::family).unwrap_or_default();
-    family.into_iter().filter_map(machine::process).collect()
+fn server_processes(pid: Option<u32>) -> Vec<ProcessInfo> {
+    let family = pid.map(machine::process_tree).unwrap_or_default();
+    family.into_iter().filter_map(machine::process_info).collect()
 }
 
 /// Memory is looked at when nothing happens any more.
@@ -340,7 +346,7 @@ async fn pause(time: Duration) {
 }
 
 #[expect(clippy::print_stdout, reason = "the output of this program")]
-fn say(text: &str) {
+fn print_line(text: &str) {
     println!("{text}");
 }
 
@@ -351,35 +357,35 @@ mod tests {
     #[test]
     fn arguments_are_declared_as_clap_wants_them() {
         use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        BenchArguments::command().debug_assert();
     }
 
     #[test]
     fn running_servers_are_named_with_all_they_need() {
-        let target = running("bao=http://127.0.0.1:8200,root,77").unwrap();
+        let target = parse_running_server("bao=http://127.0.0.1:8200,root,77").unwrap();
         assert_eq!((target.name.as_str(), target.pid), ("bao", Some(77)));
         assert_eq!(target.root.address, "127.0.0.1:8200");
-        assert_eq!(running("bao=127.0.0.1:8200,root").unwrap().pid, None);
+        assert_eq!(parse_running_server("bao=127.0.0.1:8200,root").unwrap().pid, None);
         for wrong in ["bao", "bao=http://127.0.0.1:8200", "bao=127.0.0.1:8200,root,x"] {
-            assert!(running(wrong).is_err(), "{wrong}");
+            assert!(parse_running_server(wrong).is_err(), "{wrong}");
         }
-        assert!(running("bao=https://127.0.0.1:8200,root").is_err());
+        assert!(parse_running_server("bao=https://127.0.0.1:8200,root").is_err());
     }
 
     #[test]
     fn unknown_workloads_are_named() {
-        assert_eq!(wanted(&["kv-read".to_owned()]).unwrap(), [Workload::KvRead]);
-        assert!(wanted(&["kv".to_owned()]).unwrap_err().to_string().contains("kv"));
-        assert_eq!(wanted(&[]).unwrap().len(), Workload::ALL.len());
+        assert_eq!(selected_workloads(&["kv-read".to_owned()]).unwrap(), [Workload::KvRead]);
+        assert!(selected_workloads(&["kv".to_owned()]).unwrap_err().to_string().contains("kv"));
+        assert_eq!(selected_workloads(&[]).unwrap().len(), Workload::ALL.len());
     }
 
     #[test]
     fn plug_ins_are_measured_at_one_number_of_connections() {
-        let arguments = Arguments::parse_from(["strongroom-bench"]);
-        let plan = plan(&arguments).unwrap();
+        let arguments = BenchArguments::parse_from(["strongroom-bench"]);
+        let plan = measurement_plan(&arguments).unwrap();
         assert_eq!(plan.connections, [1, 16, 64]);
         use Workload::{CallGo, KvRead};
-        let all = series(&[KvRead, CallGo], &plan);
+        let all = measured_pairs(&[KvRead, CallGo], &plan);
         assert_eq!(all, [(KvRead, 1), (KvRead, 16), (KvRead, 64), (CallGo, 16)]);
     }
 }

@@ -4,57 +4,57 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::figures::{median, ratios};
+use crate::figures::{median, pairwise_ratios};
+use crate::goals::{self, PerformanceGoal};
 use crate::launch::StartUp;
-use crate::load::{Plan, Sample};
-use crate::machine::Process;
-use crate::target::Target;
-use crate::targets::{self, Aim};
+use crate::load::{MeasurementPlan, RoundSample};
+use crate::machine::ProcessInfo;
+use crate::target::BenchTarget;
 use crate::workload::Workload;
 
 /// All of a run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) plan: Plan,
+pub(crate) struct BenchReport {
+    pub(crate) plan: MeasurementPlan,
     pub(crate) rounds: usize,
     pub(crate) processors: usize,
-    pub(crate) servers: Vec<Server>,
-    pub(crate) comparisons: Vec<Comparison>,
+    pub(crate) servers: Vec<ServerReport>,
+    pub(crate) comparisons: Vec<ServerComparison>,
     /// What is aimed at, of the first server.
-    pub(crate) aims: Vec<Aim>,
+    pub(crate) aims: Vec<PerformanceGoal>,
 }
 
 /// One server.
 #[derive(Debug, Serialize)]
-pub(crate) struct Server {
+pub(crate) struct ServerReport {
     pub(crate) name: String,
     pub(crate) version: String,
     /// If it was started here.
     pub(crate) start_up: Option<StartUp>,
     pub(crate) binary_bytes: Option<u64>,
     /// Unsealed, with nothing mounted; a server that was started here was started again before.
-    pub(crate) fresh: Vec<Process>,
+    pub(crate) fresh: Vec<ProcessInfo>,
     /// With everything mounted, before the first round.
-    pub(crate) mounted: Vec<Process>,
+    pub(crate) mounted: Vec<ProcessInfo>,
     /// After the last round.
-    pub(crate) loaded: Vec<Process>,
-    /// [`REST`](crate::REST) later, without a request in between.
-    pub(crate) rested: Vec<Process>,
-    pub(crate) series: Vec<Series>,
+    pub(crate) loaded: Vec<ProcessInfo>,
+    /// [`REST_BEFORE_LAST_LOOK`](crate::REST_BEFORE_LAST_LOOK) later, without a request in between.
+    pub(crate) rested: Vec<ProcessInfo>,
+    pub(crate) series: Vec<WorkloadSeries>,
 }
 
 /// A workload at a number of connections.
 #[derive(Debug, Serialize)]
-pub(crate) struct Series {
+pub(crate) struct WorkloadSeries {
     pub(crate) workload: Workload,
     pub(crate) connections: usize,
     /// Round by round.
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) samples: Vec<RoundSample>,
 }
 
-impl Server {
+impl ServerReport {
     /// Of which nothing is known yet.
-    pub(crate) fn new(target: &Target, version: String) -> Self {
+    pub(crate) fn new(target: &BenchTarget, version: String) -> Self {
         Self {
             name: target.name.clone(),
             version,
@@ -69,30 +69,37 @@ impl Server {
     }
 
     /// Adds a round's sample.
-    pub(crate) fn add(&mut self, workload: Workload, connections: usize, sample: Sample) {
-        let known = |series: &&mut Series| series.is(workload, connections);
+    pub(crate) fn add_sample(
+        &mut self,
+        workload: Workload,
+        connections: usize,
+        sample: RoundSample,
+    ) {
+        let known = |series: &&mut WorkloadSeries| series.is_of(workload, connections);
         match self.series.iter_mut().find(known) {
             Some(series) => series.samples.push(sample),
-            None => self.series.push(Series { workload, connections, samples: vec![sample] }),
+            None => {
+                self.series.push(WorkloadSeries { workload, connections, samples: vec![sample] });
+            }
         }
     }
 
     /// The rounds of a workload at a number of connections.
-    pub(crate) fn samples(&self, workload: Workload, connections: usize) -> &[Sample] {
-        let found = self.series.iter().find(|series| series.is(workload, connections));
+    pub(crate) fn samples(&self, workload: Workload, connections: usize) -> &[RoundSample] {
+        let found = self.series.iter().find(|series| series.is_of(workload, connections));
         found.map_or(&[], |series| series.samples.as_slice())
     }
 }
 
-impl Series {
-    fn is(&self, workload: Workload, connections: usize) -> bool {
+impl WorkloadSeries {
+    fn is_of(&self, workload: Workload, connections: usize) -> bool {
         (self.workload, self.connections) == (workload, connections)
     }
 }
 
 /// The first server against another.
 #[derive(Debug, Serialize)]
-pub(crate) struct Comparison {
+pub(crate) struct ServerComparison {
     pub(crate) what: String,
     /// Requests a second, ours by the peer's.
     pub(crate) rounds: Vec<f64>,
@@ -122,7 +129,7 @@ const PAIRS: [(Workload, Workload); 16] = [
 ];
 
 /// Compares the first server with each of the others.
-pub(crate) fn comparisons(servers: &[Server]) -> Vec<Comparison> {
+pub(crate) fn compare_servers(servers: &[ServerReport]) -> Vec<ServerComparison> {
     let Some((ours, peers)) = servers.split_first() else { return Vec::new() };
     let mut all = Vec::new();
     for peer in peers {
@@ -137,39 +144,46 @@ pub(crate) fn comparisons(servers: &[Server]) -> Vec<Comparison> {
                     peer.name,
                     their.name()
                 );
-                all.extend(compared(what, pair));
+                all.extend(compare_samples(what, pair));
             }
         }
     }
     all
 }
 
-fn compared(what: String, (ours, peers): (&[Sample], &[Sample])) -> Option<Comparison> {
-    let rate = |sample: &Sample| Some(sample.per_second);
-    let rounds = ratios(&each(ours, rate), &each(peers, rate));
+fn compare_samples(
+    what: String,
+    (ours, peers): (&[RoundSample], &[RoundSample]),
+) -> Option<ServerComparison> {
+    let rate = |sample: &RoundSample| Some(sample.per_second);
+    let rounds = pairwise_ratios(&figure_per_round(ours, rate), &figure_per_round(peers, rate));
     let middle = median(&rounds)?;
-    let cpu = |sample: &Sample| sample.server_cpu_us;
-    let cpu_median = median(&ratios(&each(peers, cpu), &each(ours, cpu)));
-    Some(Comparison { what, rounds, median: middle, cpu_median })
+    let cpu = |sample: &RoundSample| sample.server_cpu_us;
+    let cpu_median =
+        median(&pairwise_ratios(&figure_per_round(peers, cpu), &figure_per_round(ours, cpu)));
+    Some(ServerComparison { what, rounds, median: middle, cpu_median })
 }
 
 /// A figure of each round. Where one is missing, all are: rounds must stay side by side.
-pub(crate) fn each(samples: &[Sample], figure: impl Fn(&Sample) -> Option<f64>) -> Vec<f64> {
+pub(crate) fn figure_per_round(
+    samples: &[RoundSample],
+    figure: impl Fn(&RoundSample) -> Option<f64>,
+) -> Vec<f64> {
     samples.iter().map(figure).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// The report as Markdown.
-pub(crate) fn markdown(report: &Report) -> String {
+pub(crate) fn to_markdown(report: &BenchReport) -> String {
     let mut out = String::new();
     // Writing to a string can't fail.
     let _ = rate_table(&mut out, report)
         .and_then(|()| ratio_table(&mut out, report))
-        .and_then(|()| targets::table(&mut out, &report.aims))
+        .and_then(|()| goals::write_table(&mut out, &report.aims))
         .and_then(|()| process_table(&mut out, report));
     out
 }
 
-fn rate_table(out: &mut String, report: &Report) -> std::fmt::Result {
+fn rate_table(out: &mut String, report: &BenchReport) -> std::fmt::Result {
     writeln!(out, "Medians of {} rounds of {} s.\n", report.rounds, report.plan.seconds)?;
     writeln!(
         out,
@@ -177,7 +191,7 @@ fn rate_table(out: &mut String, report: &Report) -> std::fmt::Result {
          request | CPUs: server | client | others |\n|---|---|---|---|---|---|---|---|---|---|---|"
     )?;
     for workload in Workload::ALL {
-        for connections in counts(report, workload) {
+        for connections in connection_counts(report, workload) {
             for server in &report.servers {
                 let samples = server.samples(workload, connections);
                 if !samples.is_empty() {
@@ -190,7 +204,7 @@ fn rate_table(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 /// The numbers of connections that a workload was measured at.
-fn counts(report: &Report, workload: Workload) -> Vec<usize> {
+fn connection_counts(report: &BenchReport, workload: Workload) -> Vec<usize> {
     let series = report.servers.iter().flat_map(|server| &server.series);
     let mut counts: Vec<usize> =
         series.filter(|series| series.workload == workload).map(|s| s.connections).collect();
@@ -202,33 +216,33 @@ fn counts(report: &Report, workload: Workload) -> Vec<usize> {
 /// Medians of the rounds; of the longest request, the longest of all.
 fn rate_line(
     out: &mut String,
-    server: &Server,
+    server: &ServerReport,
     workload: Workload,
     connections: usize,
-    samples: &[Sample],
+    samples: &[RoundSample],
 ) -> std::fmt::Result {
-    let figures = |figure: fn(&Sample) -> Option<f64>| -> Vec<f64> {
+    let figures = |figure: fn(&RoundSample) -> Option<f64>| -> Vec<f64> {
         samples.iter().filter_map(figure).collect()
     };
-    let of = |figure: fn(&Sample) -> Option<f64>| median(&figures(figure));
+    let of = |figure: fn(&RoundSample) -> Option<f64>| median(&figures(figure));
     let longest = figures(|s| Some(s.latency.longest_us / 1e3)).into_iter().reduce(f64::max);
     writeln!(
         out,
         "| {} | {connections} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         workload.name(),
         server.name,
-        shown(of(|s| Some(s.per_second)), 0, ""),
-        shown(of(|s| Some(s.latency.p50_us / 1e3)), 2, " ms"),
-        shown(of(|s| Some(s.latency.p99_us / 1e3)), 2, " ms"),
-        shown(longest, 1, " ms"),
-        shown(of(|s| s.server_cpu_us), 0, " µs"),
-        shown(of(|s| s.server_cpu_share), 2, ""),
-        shown(of(|s| Some(s.client_cpu_share)), 2, ""),
-        shown(of(|s| s.others_cpu_share), 2, ""),
+        format_figure(of(|s| Some(s.per_second)), 0, ""),
+        format_figure(of(|s| Some(s.latency.p50_us / 1e3)), 2, " ms"),
+        format_figure(of(|s| Some(s.latency.p99_us / 1e3)), 2, " ms"),
+        format_figure(longest, 1, " ms"),
+        format_figure(of(|s| s.server_cpu_us), 0, " µs"),
+        format_figure(of(|s| s.server_cpu_share), 2, ""),
+        format_figure(of(|s| Some(s.client_cpu_share)), 2, ""),
+        format_figure(of(|s| s.others_cpu_share), 2, ""),
     )
 }
 
-fn ratio_table(out: &mut String, report: &Report) -> std::fmt::Result {
+fn ratio_table(out: &mut String, report: &BenchReport) -> std::fmt::Result {
     if report.comparisons.is_empty() {
         return Ok(());
     }
@@ -239,34 +253,37 @@ fn ratio_table(out: &mut String, report: &Report) -> std::fmt::Result {
     for comparison in &report.comparisons {
         let rounds: Vec<String> = comparison.rounds.iter().map(|r| format!("{r:.2}")).collect();
         let (what, median) = (&comparison.what, comparison.median);
-        let cpu = shown(comparison.cpu_median, 2, "");
+        let cpu = format_figure(comparison.cpu_median, 2, "");
         writeln!(out, "| {what} | **{median:.2}** | {} | {cpu} |", rounds.join(", "))?;
     }
     Ok(())
 }
 
-fn process_table(out: &mut String, report: &Report) -> std::fmt::Result {
+fn process_table(out: &mut String, report: &BenchReport) -> std::fmt::Result {
     writeln!(
         out,
         "\n| process | binary | resident: fresh | mounted | after the load | {rest} s later \
          | without files: fresh | mounted | after | later |\n|---|---|---|---|---|---|---|---|---|---|",
-        rest = crate::REST.as_secs(),
+        rest = crate::REST_BEFORE_LAST_LOOK.as_secs(),
     )?;
     for server in &report.servers {
         for process in &server.mounted {
-            let now = |all: &[Process]| all.iter().find(|p| p.pid == process.pid).map(|p| p.memory);
+            let now =
+                |all: &[ProcessInfo]| all.iter().find(|p| p.pid == process.pid).map(|p| p.memory);
             let states = [&server.fresh, &server.mounted, &server.loaded, &server.rested];
             let states = states.map(|all| now(all));
             let main = server.mounted.first().is_some_and(|first| first.pid == process.pid);
             let mib = |kib: u64| Some(kib as f64 / 1024.0);
-            let resident = states.map(|s| shown(s.and_then(|s| mib(s.resident_kib)), 1, " MiB"));
-            let anonymous = states.map(|s| shown(s.and_then(|s| mib(s.anonymous_kib)), 1, " MiB"));
+            let resident =
+                states.map(|s| format_figure(s.and_then(|s| mib(s.resident_kib)), 1, " MiB"));
+            let anonymous =
+                states.map(|s| format_figure(s.and_then(|s| mib(s.anonymous_kib)), 1, " MiB"));
             writeln!(
                 out,
                 "| {} {} | {} | {} | {} |",
                 server.name,
                 if main { "server" } else { "plug-in" },
-                shown(mib(process.binary_bytes / 1024), 1, " MiB"),
+                format_figure(mib(process.binary_bytes / 1024), 1, " MiB"),
                 resident.join(" | "),
                 anonymous.join(" | "),
             )?;
@@ -283,7 +300,7 @@ fn process_table(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-fn shown(figure: Option<f64>, digits: usize, unit: &str) -> String {
+fn format_figure(figure: Option<f64>, digits: usize, unit: &str) -> String {
     figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.digits$}{unit}"))
 }
 
@@ -291,11 +308,16 @@ fn shown(figure: Option<f64>, digits: usize, unit: &str) -> String {
 mod tests {
     use super::*;
     use crate::figures::Percentiles;
-    use crate::machine::Memory;
-    use crate::workload::Size;
+    use crate::machine::ProcessMemory;
+    use crate::workload::DataSize;
 
-    fn server(name: &str, workload: Workload, rates: &[f64], cpu: Option<f64>) -> Server {
-        let sample = |rate: &f64| Sample {
+    fn server_report(
+        name: &str,
+        workload: Workload,
+        rates: &[f64],
+        cpu: Option<f64>,
+    ) -> ServerReport {
+        let sample = |rate: &f64| RoundSample {
             requests: 1,
             per_second: *rate,
             latency: Percentiles::default(),
@@ -304,17 +326,17 @@ mod tests {
             server_cpu_share: None,
             others_cpu_share: None,
         };
-        let memory = Memory { resident_kib: 2048, anonymous_kib: 1024 };
-        Server {
+        let memory = ProcessMemory { resident_kib: 2048, anonymous_kib: 1024 };
+        ServerReport {
             name: name.to_owned(),
             version: "1".to_owned(),
             start_up: None,
             binary_bytes: None,
             fresh: Vec::new(),
-            mounted: vec![Process { pid: 1, binary_bytes: 3 << 20, memory }],
+            mounted: vec![ProcessInfo { pid: 1, binary_bytes: 3 << 20, memory }],
             loaded: Vec::new(),
             rested: Vec::new(),
-            series: vec![Series {
+            series: vec![WorkloadSeries {
                 workload,
                 connections: 16,
                 samples: rates.iter().map(sample).collect(),
@@ -324,9 +346,9 @@ mod tests {
 
     #[test]
     fn the_first_server_is_compared_round_by_round() {
-        let ours = server("a", Workload::CallRust, &[30.0, 10.0, 40.0], Some(50.0));
-        let peer = server("b", Workload::CallGo, &[10.0, 10.0, 10.0], Some(100.0));
-        let compared = comparisons(&[ours, peer]);
+        let ours = server_report("a", Workload::CallRust, &[30.0, 10.0, 40.0], Some(50.0));
+        let peer = server_report("b", Workload::CallGo, &[10.0, 10.0, 10.0], Some(100.0));
+        let compared = compare_servers(&[ours, peer]);
         assert_eq!(compared.len(), 1);
         assert_eq!(compared[0].what, "a call-rust / b call-go at 16");
         assert_eq!(compared[0].rounds, [3.0, 1.0, 4.0]);
@@ -336,12 +358,12 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_shown_as_such() {
-        let servers = vec![server("a", Workload::KvRead, &[10.0], None)];
-        let size = Size { keys: 1, uncached_keys: 1, value_bytes: 1 };
-        let plan = Plan { connections: vec![16], warm_up_secs: 0.0, seconds: 1.0, size };
+        let servers = vec![server_report("a", Workload::KvRead, &[10.0], None)];
+        let size = DataSize { keys: 1, uncached_keys: 1, value_bytes: 1 };
+        let plan = MeasurementPlan { connections: vec![16], warm_up_secs: 0.0, seconds: 1.0, size };
         let (comparisons, aims) = (Vec::new(), Vec::new());
-        let report = Report { plan, rounds: 1, processors: 2, servers, comparisons, aims };
-        let text = markdown(&report);
+        let report = BenchReport { plan, rounds: 1, processors: 2, servers, comparisons, aims };
+        let text = to_markdown(&report);
         let line = "| kv-read | 16 | a | 10 | 0.00 ms | 0.00 ms | 0.0 ms | – | – | 0.50 | – |";
         assert!(text.contains(line), "{text}");
         let line = "| a server | 3.0 MiB | – | 2.0 MiB | – | – | – | 1.0 MiB | – | – |";

@@ -8,30 +8,30 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::http_client::{Access, Connection, Prepared, refused};
-use crate::workload::{Size, Workload};
+use crate::http_client::{BenchConnection, PreparedRequest, ServerAccess, unexpected_response};
+use crate::workload::{DataSize, Workload};
 
 /// A server that answers.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct BenchTarget {
     /// As it is called in tables.
     pub(crate) name: String,
     /// As root.
-    pub(crate) root: Access,
+    pub(crate) root: ServerAccess,
     /// Of its main process, if it runs here.
     pub(crate) pid: Option<u32>,
 }
 
 /// Plug-ins to measure calls of, if any.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Plugins {
+pub(crate) struct BenchPlugins {
     pub(crate) rust: Option<PathBuf>,
     pub(crate) go: Option<PathBuf>,
 }
 
 /// Paths of what is measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Mounts {
+pub(crate) struct BenchMounts {
     /// Version 1.
     pub(crate) kv: String,
     /// Version 2; the bare server has none.
@@ -42,20 +42,20 @@ pub(crate) struct Mounts {
 
 /// A server with all that the workloads need.
 #[derive(Debug)]
-pub(crate) struct Ready {
-    pub(crate) target: Target,
-    pub(crate) mounts: Mounts,
+pub(crate) struct PreparedTarget {
+    pub(crate) target: BenchTarget,
+    pub(crate) mounts: BenchMounts,
     /// With a token of its own and a policy, as clients have: a root token is asked less.
-    pub(crate) access: Access,
+    pub(crate) access: ServerAccess,
 }
 
 /// How long a server that was just unsealed may take until it takes requests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Target {
+impl BenchTarget {
     /// Waits until the server takes requests.
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
-    pub(crate) async fn active(&self) -> Result<(), Error> {
+    pub(crate) async fn wait_until_active(&self) -> Result<(), Error> {
         let asking = async {
             loop {
                 match self.root.call(Method::GET, "sys/health", None).await {
@@ -71,29 +71,33 @@ impl Target {
 
     /// The server's version, in its own words.
     pub(crate) async fn version(&self) -> Result<String, Error> {
-        let status = self.root.must(Method::GET, "sys/seal-status", None).await?;
+        let status = self.root.call_successfully(Method::GET, "sys/seal-status", None).await?;
         Ok(status.get("version").and_then(|version| version.as_str()).unwrap_or("?").to_owned())
     }
 
     /// Mounts everything, and makes the token that asks.
-    pub(crate) async fn prepare(self, plugins: &Plugins, size: Size) -> Result<Ready, Error> {
+    pub(crate) async fn prepare(
+        self,
+        plugins: &BenchPlugins,
+        size: DataSize,
+    ) -> Result<PreparedTarget, Error> {
         // Of this run alone: a server may have been measured before.
         let run = format!("bench-{}", std::process::id());
         let (kv, kv2) = (format!("{run}-kv"), format!("{run}-kv2"));
         self.mount(&kv, json!({ "type": "kv" })).await?;
         self.mount(&kv2, json!({ "type": "kv", "options": { "version": "2" } })).await?;
-        let rust = self.plugin(&run, "rust", plugins.rust.as_deref()).await?;
-        let go = self.plugin(&run, "go", plugins.go.as_deref()).await?;
+        let rust = self.mount_plugin(&run, "rust", plugins.rust.as_deref()).await?;
+        let go = self.mount_plugin(&run, "go", plugins.go.as_deref()).await?;
         let access = self.client_token(&run).await?;
-        self.serving(&format!("{kv2}/config")).await?;
-        let mounts = Mounts { kv, kv2: Some(kv2), rust, go };
-        put_all(&access, Workload::preparation(&mounts, size)?).await?;
-        Ok(Ready { target: self, mounts, access })
+        self.wait_for_mount(&format!("{kv2}/config")).await?;
+        let mounts = BenchMounts { kv, kv2: Some(kv2), rust, go };
+        send_all(&access, Workload::preparation_requests(&mounts, size)?).await?;
+        Ok(PreparedTarget { target: self, mounts, access })
     }
 
     /// Waits until a mount serves; the reference's version 2 of KV takes a moment.
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
-    async fn serving(&self, path: &str) -> Result<(), Error> {
+    async fn wait_for_mount(&self, path: &str) -> Result<(), Error> {
         let asking = async {
             loop {
                 match self.root.call(Method::GET, path, None).await {
@@ -108,12 +112,14 @@ impl Target {
     }
 
     async fn mount(&self, path: &str, body: Value) -> Result<(), Error> {
-        self.root.must(Method::POST, &format!("sys/mounts/{path}"), Some(body)).await?;
+        self.root
+            .call_successfully(Method::POST, &format!("sys/mounts/{path}"), Some(body))
+            .await?;
         Ok(())
     }
 
     /// Registers and mounts a plug-in that lies in the server's folder under its own name.
-    async fn plugin(
+    async fn mount_plugin(
         &self,
         run: &str,
         kind: &str,
@@ -127,18 +133,19 @@ impl Target {
         let (path, name) = (format!("{run}-{kind}"), format!("bench-{kind}"));
         let body = json!({ "sha256": sha256, "command": command });
         let entry = format!("sys/plugins/catalog/secret/{name}");
-        self.root.must(Method::PUT, &entry, Some(body)).await?;
+        self.root.call_successfully(Method::PUT, &entry, Some(body)).await?;
         self.mount(&path, json!({ "type": name })).await?;
         Ok(Some(path))
     }
 
-    async fn client_token(&self, run: &str) -> Result<Access, Error> {
+    async fn client_token(&self, run: &str) -> Result<ServerAccess, Error> {
         let rule =
             format!("path \"{run}-*\" {{ capabilities = [\"create\", \"read\", \"update\"] }}");
         let policy = format!("sys/policies/acl/{run}");
-        self.root.must(Method::PUT, &policy, Some(json!({ "policy": rule }))).await?;
+        self.root.call_successfully(Method::PUT, &policy, Some(json!({ "policy": rule }))).await?;
         let wanted = json!({ "policies": [run], "ttl": "24h", "no_default_policy": true });
-        let made = self.root.must(Method::POST, "auth/token/create", Some(wanted)).await?;
+        let made =
+            self.root.call_successfully(Method::POST, "auth/token/create", Some(wanted)).await?;
         let token = made.pointer("/auth/client_token").and_then(|token| token.as_str());
         let token = token.ok_or_else(|| Error::other("there is no token in the answer"))?;
         self.root.with_token(token)
@@ -146,22 +153,27 @@ impl Target {
 }
 
 /// Makes requests that must all succeed, over a few connections.
-async fn put_all(access: &Access, requests: Vec<Prepared>) -> Result<(), Error> {
+async fn send_all(access: &ServerAccess, requests: Vec<PreparedRequest>) -> Result<(), Error> {
     const CONNECTIONS: usize = 16;
     let each = requests.len().div_ceil(CONNECTIONS).max(1);
     let mut writers = JoinSet::new();
     for part in requests.chunks(each) {
         let (access, part) = (access.clone(), part.to_vec());
-        let put = |mut connection: Connection| async move {
+        let put = |mut connection: BenchConnection| async move {
             for request in part {
                 let (status, answer) = connection.send(&request).await?;
                 if !status.is_success() {
-                    return Err(refused(request.method, request.uri.path(), status, &answer));
+                    return Err(unexpected_response(
+                        request.method,
+                        request.uri.path(),
+                        status,
+                        &answer,
+                    ));
                 }
             }
             Ok(())
         };
-        writers.spawn(async move { access.connected(put).await });
+        writers.spawn(async move { access.with_connection(put).await });
     }
     while let Some(done) = writers.join_next().await {
         done.map_err(|error| Error::other(error.to_string()))??;

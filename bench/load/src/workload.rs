@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::Error;
-use crate::http_client::Prepared;
-use crate::target::Mounts;
+use crate::http_client::PreparedRequest;
+use crate::target::BenchMounts;
 
 /// One kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -47,7 +47,7 @@ pub(crate) enum Workload {
 
 /// How large the data is.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Size {
+pub(crate) struct DataSize {
     /// Secrets of each KV engine, and names that have none.
     pub(crate) keys: usize,
     /// Secrets of KV version 1 for reads that miss the caches.
@@ -58,16 +58,16 @@ pub(crate) struct Size {
 
 /// The requests of a workload.
 #[derive(Debug)]
-pub(crate) enum Requests {
+pub(crate) enum WorkloadRequests {
     /// To be made again and again, in any order. Everything about them is made beforehand.
-    Fixed(Vec<Prepared>),
+    Fixed(Vec<PreparedRequest>),
     /// Each of another name.
-    Fresh(Fresh),
+    Unique(UniqueRequests),
 }
 
 /// Makes requests of names that were never asked for.
 #[derive(Debug)]
-pub(crate) struct Fresh {
+pub(crate) struct UniqueRequests {
     method: Method,
     /// The path up to the name.
     folder: String,
@@ -77,12 +77,12 @@ pub(crate) struct Fresh {
 /// Numbers the names that are used once.
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
-impl Fresh {
+impl UniqueRequests {
     /// The next request.
-    pub(crate) fn next(&self) -> Result<Prepared, Error> {
+    pub(crate) fn next(&self) -> Result<PreparedRequest, Error> {
         let number = NEXT_NAME.fetch_add(1, Ordering::Relaxed);
         let path = format!("{}/app-{number}", self.folder);
-        Prepared::new(self.method.clone(), &path, self.body.clone())
+        PreparedRequest::new(self.method.clone(), &path, self.body.clone())
     }
 }
 
@@ -131,7 +131,7 @@ impl Workload {
     }
 
     /// Whether a server with these mounts can be asked.
-    pub(crate) fn fits(self, mounts: &Mounts) -> bool {
+    pub(crate) fn is_supported_by(self, mounts: &BenchMounts) -> bool {
         match self {
             Self::KvRead => true,
             Self::CallRust | Self::LeasedRust => mounts.rust.is_some(),
@@ -146,12 +146,12 @@ impl Workload {
     }
 
     /// What other connections do meanwhile. That isn't counted.
-    pub(crate) fn beside(self) -> Option<Self> {
+    pub(crate) fn concurrent_workload(self) -> Option<Self> {
         (self == Self::Kv2ReadMixed).then_some(Self::Kv2Write)
     }
 
     /// The status of a good answer.
-    pub(crate) fn status(self) -> StatusCode {
+    pub(crate) fn expected_status(self) -> StatusCode {
         match self {
             Self::KvWrite => StatusCode::NO_CONTENT,
             Self::KvReadAbsent | Self::KvReadUnknown | Self::Kv2ReadAbsent => StatusCode::NOT_FOUND,
@@ -160,7 +160,7 @@ impl Workload {
     }
 
     /// What each good answer holds.
-    pub(crate) fn mark(self, size: Size) -> String {
+    pub(crate) fn expected_text(self, size: DataSize) -> String {
         match self {
             Self::KvWrite => String::new(),
             Self::KvReadAbsent | Self::KvReadUnknown | Self::Kv2ReadAbsent => {
@@ -168,30 +168,34 @@ impl Workload {
             }
             Self::Kv2Write | Self::Kv2Create => "\"version\":".to_owned(),
             Self::LeasedRust | Self::LeasedGo => "\"lease_id\":\"".to_owned(),
-            _ => value(0, size.value_bytes),
+            _ => random_text(0, size.value_bytes),
         }
     }
 
     /// The requests.
-    pub(crate) fn requests(self, mounts: &Mounts, size: Size) -> Result<Requests, Error> {
+    pub(crate) fn requests(
+        self,
+        mounts: &BenchMounts,
+        size: DataSize,
+    ) -> Result<WorkloadRequests, Error> {
         let missing = || Error::other(format!("there is no mount for {}", self.name()));
-        let get = |path: String| Prepared::new(Method::GET, &path, Bytes::new());
+        let get = |path: String| PreparedRequest::new(Method::GET, &path, Bytes::new());
         let gets = |count: usize, folder: String| {
             let all = (0..count).map(|key| get(format!("{folder}/app-{key}")));
-            all.collect::<Result<_, _>>().map(Requests::Fixed)
+            all.collect::<Result<_, _>>().map(WorkloadRequests::Fixed)
         };
         let one = |mount: &Option<String>, path: &str| {
             let mount = mount.as_deref().ok_or_else(missing)?;
-            Ok(Requests::Fixed(vec![get(format!("{mount}/{path}"))?]))
+            Ok(WorkloadRequests::Fixed(vec![get(format!("{mount}/{path}"))?]))
         };
         let kv = &mounts.kv;
         let kv2 = || mounts.kv2.as_deref().ok_or_else(missing);
-        let kv2_body = |seed| json!({ "data": { "value": value(seed, size.value_bytes) } });
+        let kv2_body = |seed| json!({ "data": { "value": random_text(seed, size.value_bytes) } });
         match self {
             Self::KvRead => gets(size.keys, format!("{kv}/read")),
             Self::KvReadUncached => gets(size.uncached_keys, format!("{kv}/many")),
             Self::KvReadAbsent => gets(size.keys, format!("{kv}/absent")),
-            Self::KvReadUnknown => Ok(Requests::Fresh(Fresh {
+            Self::KvReadUnknown => Ok(WorkloadRequests::Unique(UniqueRequests {
                 method: Method::GET,
                 folder: format!("{kv}/unknown"),
                 body: Bytes::new(),
@@ -199,8 +203,9 @@ impl Workload {
             Self::KvWrite => {
                 // Writes go to secrets of their own: what reads look for stays.
                 let path = |key| format!("{kv}/written/app-{key}");
-                let put = |key| Prepared::new(Method::PUT, &path(key), body(key, size));
-                (0..size.keys).map(put).collect::<Result<_, _>>().map(Requests::Fixed)
+                let put =
+                    |key| PreparedRequest::new(Method::PUT, &path(key), value_body(key, size));
+                (0..size.keys).map(put).collect::<Result<_, _>>().map(WorkloadRequests::Fixed)
             }
             Self::Kv2Read | Self::Kv2ReadMixed => gets(size.keys, format!("{}/data/read", kv2()?)),
             Self::Kv2ReadAbsent => gets(size.keys, format!("{}/data/absent", kv2()?)),
@@ -208,11 +213,11 @@ impl Workload {
                 let folder = format!("{}/data/written", kv2()?);
                 let put = |key| {
                     let body = Bytes::from(kv2_body(key).to_string());
-                    Prepared::new(Method::PUT, &format!("{folder}/app-{key}"), body)
+                    PreparedRequest::new(Method::PUT, &format!("{folder}/app-{key}"), body)
                 };
-                (0..size.keys).map(put).collect::<Result<_, _>>().map(Requests::Fixed)
+                (0..size.keys).map(put).collect::<Result<_, _>>().map(WorkloadRequests::Fixed)
             }
-            Self::Kv2Create => Ok(Requests::Fresh(Fresh {
+            Self::Kv2Create => Ok(WorkloadRequests::Unique(UniqueRequests {
                 method: Method::PUT,
                 folder: format!("{}/data/created", kv2()?),
                 body: Bytes::from(kv2_body(0).to_string()),
@@ -225,10 +230,13 @@ impl Workload {
     }
 
     /// What must be stored before.
-    pub(crate) fn preparation(mounts: &Mounts, size: Size) -> Result<Vec<Prepared>, Error> {
+    pub(crate) fn preparation_requests(
+        mounts: &BenchMounts,
+        size: DataSize,
+    ) -> Result<Vec<PreparedRequest>, Error> {
         // What reads look for: the same text everywhere.
-        let plain = body(0, size);
-        let wrapped = json!({ "data": { "value": value(0, size.value_bytes) } }).to_string();
+        let plain = value_body(0, size);
+        let wrapped = json!({ "data": { "value": random_text(0, size.value_bytes) } }).to_string();
         let wrapped = Bytes::from(wrapped);
         let kv = &mounts.kv;
         let mut wanted: Vec<(String, &Bytes)> = Vec::new();
@@ -241,19 +249,20 @@ impl Workload {
         }
         wanted.extend(mounts.rust.iter().map(|mount| (format!("{mount}/static/one"), &plain)));
         wanted.extend(mounts.go.iter().map(|mount| (format!("{mount}/static"), &plain)));
-        let put = |(path, body): (String, &Bytes)| Prepared::new(Method::PUT, &path, body.clone());
+        let put =
+            |(path, body): (String, &Bytes)| PreparedRequest::new(Method::PUT, &path, body.clone());
         wanted.into_iter().map(put).collect()
     }
 }
 
-fn body(seed: usize, size: Size) -> Bytes {
-    Bytes::from(json!({ "value": value(seed, size.value_bytes) }).to_string())
+fn value_body(seed: usize, size: DataSize) -> Bytes {
+    Bytes::from(json!({ "value": random_text(seed, size.value_bytes) }).to_string())
 }
 
 /// Text that doesn't compress to nothing, the same for the same seed.
-fn value(seed: usize, bytes: usize) -> String {
+fn random_text(seed: usize, bytes: usize) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut dice = crate::figures::Dice::new(seed as u64 + 1);
+    let mut dice = crate::figures::KeyPicker::new(seed as u64 + 1);
     let letter = |_| char::from(LETTERS.get(dice.below(32)).copied().unwrap_or(b'a'));
     (0..bytes).map(letter).collect()
 }
@@ -264,44 +273,44 @@ mod tests {
 
     use super::*;
 
-    const SIZE: Size = Size { keys: 3, uncached_keys: 5, value_bytes: 64 };
+    const SIZE: DataSize = DataSize { keys: 3, uncached_keys: 5, value_bytes: 64 };
 
-    fn mounts() -> Mounts {
+    fn test_mounts() -> BenchMounts {
         let (kv2, rust) = (Some("kv2".to_owned()), Some("r".to_owned()));
-        Mounts { kv: "kv".to_owned(), kv2, rust, go: None }
+        BenchMounts { kv: "kv".to_owned(), kv2, rust, go: None }
     }
 
-    fn fixed(workload: Workload) -> Vec<Prepared> {
-        match workload.requests(&mounts(), SIZE).unwrap() {
-            Requests::Fixed(fixed) => fixed,
-            Requests::Fresh(_) => panic!("{workload:?} has no fixed requests"),
+    fn fixed_requests(workload: Workload) -> Vec<PreparedRequest> {
+        match workload.requests(&test_mounts(), SIZE).unwrap() {
+            WorkloadRequests::Fixed(fixed) => fixed,
+            WorkloadRequests::Unique(_) => panic!("{workload:?} has no fixed requests"),
         }
     }
 
     #[test]
     fn reads_ask_for_what_was_prepared() {
-        let written = Workload::preparation(&mounts(), SIZE).unwrap();
+        let written = Workload::preparation_requests(&test_mounts(), SIZE).unwrap();
         use Workload::{CallRust, Kv2Read, Kv2ReadMixed, KvRead, KvReadUncached};
         for workload in [KvRead, KvReadUncached, Kv2Read, Kv2ReadMixed, CallRust] {
-            let requests = fixed(workload);
+            let requests = fixed_requests(workload);
             assert!(!requests.is_empty());
             for request in requests {
                 let found = written.iter().find(|written| written.uri == request.uri).unwrap();
                 let text = String::from_utf8(found.body.to_vec()).unwrap();
-                assert!(text.contains(&workload.mark(SIZE)));
+                assert!(text.contains(&workload.expected_text(SIZE)));
             }
         }
     }
 
     #[test]
     fn reads_of_absent_names_ask_for_nothing_that_was_written() {
-        let prepared = Workload::preparation(&mounts(), SIZE).unwrap().into_iter();
+        let prepared = Workload::preparation_requests(&test_mounts(), SIZE).unwrap().into_iter();
         let mut written: HashSet<_> = prepared.map(|request| request.uri).collect();
-        written.extend(fixed(Workload::KvWrite).into_iter().map(|request| request.uri));
-        written.extend(fixed(Workload::Kv2Write).into_iter().map(|request| request.uri));
+        written.extend(fixed_requests(Workload::KvWrite).into_iter().map(|request| request.uri));
+        written.extend(fixed_requests(Workload::Kv2Write).into_iter().map(|request| request.uri));
         for workload in [Workload::KvReadAbsent, Workload::Kv2ReadAbsent] {
-            assert_eq!(workload.status(), StatusCode::NOT_FOUND);
-            assert!(fixed(workload).iter().all(|request| !written.contains(&request.uri)));
+            assert_eq!(workload.expected_status(), StatusCode::NOT_FOUND);
+            assert!(fixed_requests(workload).iter().all(|request| !written.contains(&request.uri)));
         }
     }
 
@@ -310,7 +319,7 @@ mod tests {
         for (read, write) in
             [(Workload::KvRead, Workload::KvWrite), (Workload::Kv2Read, Workload::Kv2Write)]
         {
-            let (reads, writes) = (fixed(read), fixed(write));
+            let (reads, writes) = (fixed_requests(read), fixed_requests(write));
             assert_eq!((reads.len(), writes.len()), (3, 3));
             assert!(reads.iter().all(|read| writes.iter().all(|write| write.uri != read.uri)));
         }
@@ -319,8 +328,8 @@ mod tests {
     #[test]
     fn fresh_requests_never_name_the_same_twice() {
         for workload in [Workload::KvReadUnknown, Workload::Kv2Create] {
-            let requests = workload.requests(&mounts(), SIZE).unwrap();
-            let Requests::Fresh(fresh) = requests else { panic!("{workload:?}") };
+            let requests = workload.requests(&test_mounts(), SIZE).unwrap();
+            let WorkloadRequests::Unique(fresh) = requests else { panic!("{workload:?}") };
             let names: HashSet<_> = (0..100).map(|_| fresh.next().unwrap().uri).collect();
             assert_eq!(names.len(), 100);
         }
@@ -328,20 +337,21 @@ mod tests {
 
     #[test]
     fn without_its_mount_a_workload_is_left_out() {
-        assert!(!Workload::CallGo.fits(&mounts()));
-        assert!(Workload::CallGo.requests(&mounts(), SIZE).is_err());
-        assert!(Workload::LeasedRust.fits(&mounts()));
-        let bare = Mounts { kv2: None, rust: None, ..mounts() };
-        let fitting: Vec<_> = Workload::ALL.into_iter().filter(|w| w.fits(&bare)).collect();
+        assert!(!Workload::CallGo.is_supported_by(&test_mounts()));
+        assert!(Workload::CallGo.requests(&test_mounts(), SIZE).is_err());
+        assert!(Workload::LeasedRust.is_supported_by(&test_mounts()));
+        let bare = BenchMounts { kv2: None, rust: None, ..test_mounts() };
+        let fitting: Vec<_> =
+            Workload::ALL.into_iter().filter(|w| w.is_supported_by(&bare)).collect();
         assert_eq!(fitting, [Workload::KvRead]);
         assert!(Workload::Kv2Write.requests(&bare, SIZE).is_err());
     }
 
     #[test]
     fn values_have_their_size_and_differ() {
-        assert_eq!(value(1, 1024).len(), 1024);
-        assert_eq!(value(1, 64), value(1, 64));
-        assert_ne!(value(1, 64), value(2, 64));
+        assert_eq!(random_text(1, 1024).len(), 1024);
+        assert_eq!(random_text(1, 64), random_text(1, 64));
+        assert_ne!(random_text(1, 64), random_text(2, 64));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A key with random nonces may encrypt about 2^32 messages. Counting each one on disk would cost
 //! a write per write, so a ring *reserves*: the stored ring says up to which count its active key
 //! may be used, and after a restart all of that counts as used. Reserving again, and changing to a
-//! new term when a key is used up, is the work of [`crate::Barrier::keep_key_ring`].
+//! new term when a key is used up, is the work of [`crate::Barrier::maintain_key_ring`].
 //!
 //! ```text
 //! format 1 · number of terms u32 · per term: term u32 · installed i64 (ns) · reserved u64 · key 32
@@ -18,7 +18,7 @@ use strongroom_crypto::aead::KEY_BYTES;
 use strongroom_types::{Entropy, Secret, Timestamp};
 
 /// How many encryptions are reserved at once.
-pub const RESERVE: u64 = 1 << 24;
+pub const RESERVE_STEP: u64 = 1 << 24;
 /// Encryptions after which a key is replaced: what Vault and OpenBao allow, 90 % of 2^32.
 pub const MAX_OPERATIONS: u64 = 3_865_470_566;
 
@@ -28,11 +28,11 @@ const FORMAT: u8 = 1;
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     /// In term order; the last is the active one. Never empty.
-    terms: Vec<Arc<Term>>,
+    terms: Vec<Arc<KeyTerm>>,
 }
 
 /// One key of the ring.
-pub struct Term {
+pub struct KeyTerm {
     /// Its number, from 1.
     pub number: u32,
     /// When it became active.
@@ -41,16 +41,16 @@ pub struct Term {
     pub reserved: u64,
     key: AeadKey,
     material: Secret<Vec<u8>>,
-    used: Arc<AtomicU64>,
+    used_count: Arc<AtomicU64>,
 }
 
-impl std::fmt::Debug for Term {
+impl std::fmt::Debug for KeyTerm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Term({}, {} of {})", self.number, self.used(), self.reserved)
+        write!(f, "KeyTerm({}, {} of {})", self.number, self.used_count(), self.reserved)
     }
 }
 
-impl Term {
+impl KeyTerm {
     fn new(
         number: u32,
         installed: Timestamp,
@@ -60,7 +60,7 @@ impl Term {
     ) -> Option<Self> {
         let key = AeadKey::new(material.expose_secret())?;
         let used = Arc::new(AtomicU64::new(used));
-        Some(Self { number, installed, reserved, key, material, used })
+        Some(Self { number, installed, reserved, key, material, used_count: used })
     }
 
     /// The key, ready for use.
@@ -69,8 +69,8 @@ impl Term {
     }
 
     /// Encryptions so far, as far as is known: after a restart all that were reserved.
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+    pub fn used_count(&self) -> u64 {
+        self.used_count.load(Ordering::Relaxed)
     }
 
     /// The same key, with its count, and so many encryptions reserved.
@@ -81,7 +81,7 @@ impl Term {
             reserved,
             key: AeadKey::new(self.material.expose_secret())?,
             material: Secret::new(self.material.expose_secret().clone()),
-            used: self.used.clone(),
+            used_count: self.used_count.clone(),
         })
     }
 }
@@ -89,39 +89,40 @@ impl Term {
 impl KeyRing {
     /// A ring with one fresh key.
     pub fn generate(entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
-        let term = Term::new(1, now, RESERVE, AeadKey::generate(entropy), 0)?;
+        let term = KeyTerm::new(1, now, RESERVE_STEP, AeadKey::generate_material(entropy), 0)?;
         Some(Self { terms: vec![Arc::new(term)] })
     }
 
     /// The key that encrypts.
-    pub fn active(&self) -> Option<&Arc<Term>> {
+    pub fn active_term(&self) -> Option<&Arc<KeyTerm>> {
         self.terms.last()
     }
 
     /// The key of a term.
-    pub fn term(&self, number: u32) -> Option<&Arc<Term>> {
+    pub fn find_term(&self, number: u32) -> Option<&Arc<KeyTerm>> {
         self.terms.iter().rev().find(|term| term.number == number)
     }
 
     /// Counts `n` encryptions under the active key; `None` when they are not reserved.
-    pub(crate) fn take(&self, n: u64) -> Option<&Arc<Term>> {
-        let term = self.active()?;
-        let before = term.used.fetch_add(n, Ordering::Relaxed);
+    pub(crate) fn count_encryptions(&self, n: u64) -> Option<&Arc<KeyTerm>> {
+        let term = self.active_term()?;
+        let before = term.used_count.fetch_add(n, Ordering::Relaxed);
         (before.saturating_add(n) <= term.reserved).then_some(term)
     }
 
     /// Whether less than half a reservation is left.
-    pub(crate) fn is_low(&self) -> bool {
-        self.active().is_none_or(|term| term.used().saturating_add(RESERVE / 2) > term.reserved)
+    pub(crate) fn needs_extension(&self) -> bool {
+        self.active_term()
+            .is_none_or(|term| term.used_count().saturating_add(RESERVE_STEP / 2) > term.reserved)
     }
 
     /// The ring with more encryptions reserved, or with a new term when the active key has had
     /// its share.
-    pub(crate) fn extended(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
-        let active = self.active()?;
-        let reserved = active.reserved.max(active.used()).saturating_add(RESERVE);
+    pub(crate) fn with_more_reserved(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
+        let active = self.active_term()?;
+        let reserved = active.reserved.max(active.used_count()).saturating_add(RESERVE_STEP);
         if reserved > MAX_OPERATIONS {
-            return self.rotated(entropy, now);
+            return self.with_new_term(entropy, now);
         }
         let mut terms = self.terms.clone();
         terms.pop();
@@ -132,7 +133,7 @@ impl KeyRing {
     /// The terms of both rings, each with the higher reservation of the two. Counts are those of
     /// this ring; of a term that only the other ring has, all that it reserved counts as used.
     /// `None` when the rings have different keys for one term.
-    pub(crate) fn joined(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn merged_with(&self, other: &Self) -> Option<Self> {
         let mut terms = self.terms.clone();
         for theirs in &other.terms {
             match terms.iter_mut().find(|ours| ours.number == theirs.number) {
@@ -149,9 +150,9 @@ impl KeyRing {
     }
 
     /// The ring with a new active key.
-    pub(crate) fn rotated(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
-        let number = self.active()?.number.checked_add(1)?;
-        let term = Term::new(number, now, RESERVE, AeadKey::generate(entropy), 0)?;
+    pub(crate) fn with_new_term(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
+        let number = self.active_term()?.number.checked_add(1)?;
+        let term = KeyTerm::new(number, now, RESERVE_STEP, AeadKey::generate_material(entropy), 0)?;
         let mut terms = self.terms.clone();
         terms.push(Arc::new(term));
         Some(Self { terms })
@@ -174,28 +175,28 @@ impl KeyRing {
 
     /// Reads what [`KeyRing::to_bytes`] wrote. All that was reserved counts as used.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut rest = Reader(bytes);
-        if rest.take::<1>()? != [FORMAT] {
+        let mut rest = KeyRingReader(bytes);
+        if rest.take_array::<1>()? != [FORMAT] {
             return None;
         }
-        let count = u32::from_be_bytes(rest.take()?);
+        let count = u32::from_be_bytes(rest.take_array()?);
         let mut terms = Vec::new();
         for _ in 0..count {
-            let number = u32::from_be_bytes(rest.take()?);
-            let installed = Timestamp::from_nanos(i64::from_be_bytes(rest.take()?));
-            let reserved = u64::from_be_bytes(rest.take()?);
+            let number = u32::from_be_bytes(rest.take_array()?);
+            let installed = Timestamp::from_nanos(i64::from_be_bytes(rest.take_array()?));
+            let reserved = u64::from_be_bytes(rest.take_array()?);
             let material = Secret::new(rest.take_slice(KEY_BYTES)?.to_vec());
-            terms.push(Arc::new(Term::new(number, installed, reserved, material, reserved)?));
+            terms.push(Arc::new(KeyTerm::new(number, installed, reserved, material, reserved)?));
         }
         (rest.0.is_empty() && !terms.is_empty()).then_some(Self { terms })
     }
 }
 
 /// Takes arrays off the front of a slice.
-struct Reader<'a>(&'a [u8]);
+struct KeyRingReader<'a>(&'a [u8]);
 
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+impl KeyRingReader<'_> {
+    fn take_array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
         Some(*head)
@@ -215,25 +216,28 @@ mod tests {
 
     use super::*;
 
-    fn ring() -> KeyRing {
+    fn new_ring() -> KeyRing {
         KeyRing::generate(&SystemEntropy, Timestamp::from_secs(5)).unwrap()
     }
 
     #[test]
     fn reads_back_with_everything_reserved_used() {
-        let ring = ring().rotated(&SystemEntropy, Timestamp::from_secs(9)).unwrap();
-        ring.take(3).unwrap();
+        let ring = new_ring().with_new_term(&SystemEntropy, Timestamp::from_secs(9)).unwrap();
+        ring.count_encryptions(3).unwrap();
         let back = KeyRing::from_bytes(ring.to_bytes().expose_secret()).unwrap();
         assert_eq!(back.terms.len(), 2);
-        let active = back.active().unwrap();
+        let active = back.active_term().unwrap();
         assert_eq!((active.number, active.installed), (2, Timestamp::from_secs(9)));
-        assert_eq!(active.used(), RESERVE);
-        assert!(back.take(1).is_none(), "nothing may be encrypted before reserving again");
+        assert_eq!(active.used_count(), RESERVE_STEP);
+        assert!(
+            back.count_encryptions(1).is_none(),
+            "nothing may be encrypted before reserving again"
+        );
     }
 
     #[test]
     fn refuses_bytes_cut_anywhere() {
-        let bytes = ring().to_bytes();
+        let bytes = new_ring().to_bytes();
         let bytes = bytes.expose_secret();
         for len in 0..bytes.len() {
             assert!(KeyRing::from_bytes(&bytes[..len]).is_none());
@@ -245,43 +249,43 @@ mod tests {
 
     #[test]
     fn extends_until_the_key_is_used_up_then_rotates() {
-        let mut ring = ring();
-        assert!(!ring.is_low());
-        ring.take(RESERVE / 2 + 1).unwrap();
-        assert!(ring.is_low());
-        for _ in 0..MAX_OPERATIONS / RESERVE {
-            ring = ring.extended(&SystemEntropy, Timestamp::EPOCH).unwrap();
-            assert!(ring.active().unwrap().reserved <= MAX_OPERATIONS);
+        let mut ring = new_ring();
+        assert!(!ring.needs_extension());
+        ring.count_encryptions(RESERVE_STEP / 2 + 1).unwrap();
+        assert!(ring.needs_extension());
+        for _ in 0..MAX_OPERATIONS / RESERVE_STEP {
+            ring = ring.with_more_reserved(&SystemEntropy, Timestamp::EPOCH).unwrap();
+            assert!(ring.active_term().unwrap().reserved <= MAX_OPERATIONS);
         }
-        assert_eq!(ring.active().unwrap().number, 2);
-        assert!(ring.term(1).is_some());
+        assert_eq!(ring.active_term().unwrap().number, 2);
+        assert!(ring.find_term(1).is_some());
     }
 
     #[test]
-    fn joining_loses_neither_terms_nor_reservations_nor_counts() {
-        let ours = ring();
-        ours.take(7).unwrap();
+    fn merging_keeps_terms_reservations_and_counts() {
+        let ours = new_ring();
+        ours.count_encryptions(7).unwrap();
         let stored = |ring: &KeyRing| KeyRing::from_bytes(ring.to_bytes().expose_secret()).unwrap();
-        let extended = stored(&ours.extended(&SystemEntropy, Timestamp::EPOCH).unwrap());
-        let rotated = stored(&extended.rotated(&SystemEntropy, Timestamp::EPOCH).unwrap());
-        let joined = ours.joined(&rotated).unwrap();
+        let extended = stored(&ours.with_more_reserved(&SystemEntropy, Timestamp::EPOCH).unwrap());
+        let rotated = stored(&extended.with_new_term(&SystemEntropy, Timestamp::EPOCH).unwrap());
+        let joined = ours.merged_with(&rotated).unwrap();
         let numbers: Vec<u32> = joined.terms.iter().map(|term| term.number).collect();
         assert_eq!(numbers, [1, 2]);
-        let first = joined.term(1).unwrap();
-        assert_eq!((first.reserved, first.used()), (2 * RESERVE, 7));
-        let second = joined.term(2).unwrap();
-        assert_eq!((second.reserved, second.used()), (RESERVE, RESERVE));
+        let first = joined.find_term(1).unwrap();
+        assert_eq!((first.reserved, first.used_count()), (2 * RESERVE_STEP, 7));
+        let second = joined.find_term(2).unwrap();
+        assert_eq!((second.reserved, second.used_count()), (RESERVE_STEP, RESERVE_STEP));
         // What only memory has stays.
-        let ahead = ours.rotated(&SystemEntropy, Timestamp::EPOCH).unwrap();
-        assert_eq!(ahead.joined(&stored(&ours)).unwrap().terms.len(), 2);
+        let ahead = ours.with_new_term(&SystemEntropy, Timestamp::EPOCH).unwrap();
+        assert_eq!(ahead.merged_with(&stored(&ours)).unwrap().terms.len(), 2);
         // Two rings of different keys are not one.
-        assert!(ours.joined(&ring()).is_none());
+        assert!(ours.merged_with(&new_ring()).is_none());
     }
 
     #[test]
     fn debug_shows_no_key() {
-        let ring = ring();
+        let ring = new_ring();
         let shown = format!("{ring:?}");
-        assert_eq!(shown, format!("KeyRing {{ terms: [Term(1, 0 of {RESERVE})] }}"));
+        assert_eq!(shown, format!("KeyRing {{ terms: [KeyTerm(1, 0 of {RESERVE_STEP})] }}"));
     }
 }

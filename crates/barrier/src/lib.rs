@@ -29,8 +29,8 @@ mod fuzzed;
 #[cfg(test)]
 mod tests;
 
-pub use barrier::{Barrier, Batch, Entry, Options};
-pub use seal::{SealConfig, Unsealing};
+pub use barrier::{Barrier, BarrierEntry, BarrierOptions, Batch};
+pub use seal::{SealConfig, UnsealAttempt};
 pub use strongroom_storage::Version;
 pub use view::View;
 
@@ -91,7 +91,7 @@ impl Error {
 
     /// The text without keys of the physical store. Of what is too large it says what, and how large
     /// it may be.
-    pub fn for_clients(&self) -> String {
+    pub fn client_message(&self) -> String {
         match self {
             Self::TooLarge { .. } => "the value is larger than the store takes".to_owned(),
             other => other.to_string(),

@@ -22,7 +22,7 @@ const SEAL_WRAP: u8 = 1;
 
 /// What was in a record.
 #[derive(Clone)]
-pub struct Plain {
+pub struct DecryptedRecord {
     /// The value; wiped when the last reader lets go.
     pub value: Bytes,
     /// Whether the entry asked for the seal's extra encryption.
@@ -30,7 +30,7 @@ pub struct Plain {
 }
 
 /// Encrypts `value` for `storage_key` under the key of `term`.
-pub fn seal(
+pub fn encrypt(
     key: &AeadKey,
     term: u32,
     storage_key: &str,
@@ -44,40 +44,40 @@ pub fn seal(
     let mut plain = Secret::new(Vec::with_capacity(value.len() + 1));
     plain.expose_secret_mut().push(if seal_wrap { SEAL_WRAP } else { 0 });
     plain.expose_secret_mut().extend_from_slice(value);
-    key.seal_into(&mut record, plain.expose_secret(), &associated(term, storage_key), entropy)
+    key.seal_into(&mut record, plain.expose_secret(), &associated_data(term, storage_key), entropy)
         .map_err(|_| Error::TooLarge { key: storage_key.to_owned() })?;
     Ok(Bytes::from(record))
 }
 
 /// The term a record was encrypted under.
-pub fn term(storage_key: &str, record: &[u8]) -> Result<u32, Error> {
+pub fn read_term(storage_key: &str, record: &[u8]) -> Result<u32, Error> {
     let header = record.first_chunk::<HEADER_BYTES>();
     match header {
         Some([FORMAT, a, b, c, d]) => Ok(u32::from_be_bytes([*a, *b, *c, *d])),
-        Some(_) => Err(tampered(storage_key, "unknown record format")),
-        None => Err(tampered(storage_key, "record too short")),
+        Some(_) => Err(tampered_error(storage_key, "unknown record format")),
+        None => Err(tampered_error(storage_key, "record too short")),
     }
 }
 
 /// Decrypts a record found at `storage_key`.
-pub fn open(key: &AeadKey, storage_key: &str, record: &[u8]) -> Result<Plain, Error> {
-    let term = term(storage_key, record)?;
+pub fn decrypt(key: &AeadKey, storage_key: &str, record: &[u8]) -> Result<DecryptedRecord, Error> {
+    let term = read_term(storage_key, record)?;
     let body = record.get(HEADER_BYTES..).unwrap_or_default();
     let plain = key
-        .open(body, &associated(term, storage_key))
-        .map_err(|_| tampered(storage_key, "message authentication failed"))?;
+        .open(body, &associated_data(term, storage_key))
+        .map_err(|_| tampered_error(storage_key, "message authentication failed"))?;
     let Some(flags) = plain.expose_secret().first().copied() else {
-        return Err(tampered(storage_key, "record without flags"));
+        return Err(tampered_error(storage_key, "record without flags"));
     };
-    let value = Bytes::from_owner(Wiped(plain)).slice(1..);
-    Ok(Plain { value, seal_wrap: flags & SEAL_WRAP != 0 })
+    let value = Bytes::from_owner(SecretBuffer(plain)).slice(1..);
+    Ok(DecryptedRecord { value, seal_wrap: flags & SEAL_WRAP != 0 })
 }
 
-fn tampered(key: &str, reason: &'static str) -> Error {
+fn tampered_error(key: &str, reason: &'static str) -> Error {
     Error::Tampered { key: key.to_owned(), reason }
 }
 
-fn associated(term: u32, storage_key: &str) -> Vec<u8> {
+fn associated_data(term: u32, storage_key: &str) -> Vec<u8> {
     let mut data = Vec::with_capacity(HEADER_BYTES + storage_key.len());
     data.push(FORMAT);
     data.extend_from_slice(&term.to_be_bytes());
@@ -86,9 +86,9 @@ fn associated(term: u32, storage_key: &str) -> Vec<u8> {
 }
 
 /// Lets a shared buffer own a secret.
-struct Wiped(Secret<Vec<u8>>);
+struct SecretBuffer(Secret<Vec<u8>>);
 
-impl AsRef<[u8]> for Wiped {
+impl AsRef<[u8]> for SecretBuffer {
     fn as_ref(&self) -> &[u8] {
         self.0.expose_secret()
     }

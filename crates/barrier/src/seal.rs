@@ -12,14 +12,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use strongroom_crypto::{AeadKey, shamir};
-use strongroom_storage::{Change, Physical, Precondition};
+use strongroom_storage::{Physical, PhysicalChange, Precondition};
 use strongroom_types::{Entropy, Secret};
 
-use crate::barrier::{Barrier, Batch, Options, ROOT_TERM};
+use crate::barrier::{Barrier, BarrierOptions, Batch, ROOT_TERM};
 use crate::key_ring::KeyRing;
 use crate::{Error, record};
 
-const CONFIG_KEY: &str = "core/seal-config";
+const SEAL_CONFIG_KEY: &str = "core/seal-config";
 const ROOT_KEY_KEY: &str = "core/root-key";
 
 /// Into how many shares the unseal key is split, and how many open the seal.
@@ -47,12 +47,12 @@ impl SealConfig {
 
     /// What the store was initialised with; `None` when it wasn't.
     pub async fn load(physical: &dyn Physical) -> Result<Option<Self>, Error> {
-        let Some(stored) = physical.get(CONFIG_KEY).await? else { return Ok(None) };
+        let Some(stored) = physical.get(SEAL_CONFIG_KEY).await? else { return Ok(None) };
         let config: Self = serde_json::from_slice(&stored.value)
-            .map_err(|_| damaged(CONFIG_KEY, "not a seal configuration"))?;
+            .map_err(|_| tampered_error(SEAL_CONFIG_KEY, "not a seal configuration"))?;
         match Self::new(config.shares.into(), config.threshold.into()) {
             Ok(config) => Ok(Some(config)),
-            Err(_) => Err(damaged(CONFIG_KEY, "impossible numbers of shares")),
+            Err(_) => Err(tampered_error(SEAL_CONFIG_KEY, "impossible numbers of shares")),
         }
     }
 }
@@ -78,25 +78,25 @@ pub enum InvalidSeal {
     TooMany,
 }
 
-/// A barrier whose keys exist in memory only. Build the first entries over [`Initialisation::barrier`],
-/// then [`Initialisation::commit`]: everything appears on disk in one batch, or nothing does.
-pub struct Initialisation {
+/// A barrier whose keys exist in memory only. Build the first entries over [`BarrierInitialisation::barrier`],
+/// then [`BarrierInitialisation::commit`]: everything appears on disk in one batch, or nothing does.
+pub struct BarrierInitialisation {
     barrier: Barrier,
-    root_key_record: Change,
+    root_key_record: PhysicalChange,
     config: SealConfig,
     shares: Vec<Secret<Vec<u8>>>,
 }
 
-impl Initialisation {
+impl BarrierInitialisation {
     /// Makes all keys.
-    pub fn prepare(options: Options, config: SealConfig) -> Result<Self, Error> {
+    pub fn generate(options: BarrierOptions, config: SealConfig) -> Result<Self, Error> {
         let entropy = options.entropy.clone();
-        let root = AeadKey::generate(&*entropy);
-        let unseal = AeadKey::generate(&*entropy);
-        let broken = || damaged(ROOT_KEY_KEY, "a key could not be made");
+        let root = AeadKey::generate_material(&*entropy);
+        let unseal = AeadKey::generate_material(&*entropy);
+        let broken = || tampered_error(ROOT_KEY_KEY, "a key could not be made");
         let root_key = AeadKey::new(root.expose_secret()).ok_or_else(broken)?;
         let unseal_key = AeadKey::new(unseal.expose_secret()).ok_or_else(broken)?;
-        let wrapped = record::seal(
+        let wrapped = record::encrypt(
             &unseal_key,
             ROOT_TERM,
             ROOT_KEY_KEY,
@@ -106,10 +106,10 @@ impl Initialisation {
         )?;
         let ring = KeyRing::generate(&*entropy, options.clock.now()).ok_or_else(broken)?;
         Ok(Self {
-            barrier: Barrier::create(options, root_key, ring),
-            root_key_record: Change::Put { key: ROOT_KEY_KEY.to_owned(), value: wrapped },
+            barrier: Barrier::with_new_ring(options, root_key, ring),
+            root_key_record: PhysicalChange::Put { key: ROOT_KEY_KEY.to_owned(), value: wrapped },
             config,
-            shares: split(unseal, config, &*entropy).map_err(|_| broken())?,
+            shares: split_unseal_key(unseal, config, &*entropy).map_err(|_| broken())?,
         })
     }
 
@@ -122,21 +122,23 @@ impl Initialisation {
     /// initialised yet. Gives the key shares: the only copy there will ever be.
     pub async fn commit(self, first: Batch) -> Result<Vec<Secret<Vec<u8>>>, Error> {
         let config = serde_json::to_vec(&self.config).unwrap_or_default();
-        let config = Change::Put { key: CONFIG_KEY.to_owned(), value: config.into() };
-        let untouched = Precondition::Absent(CONFIG_KEY.to_owned());
+        let config = PhysicalChange::Put { key: SEAL_CONFIG_KEY.to_owned(), value: config.into() };
+        let untouched = Precondition::Absent(SEAL_CONFIG_KEY.to_owned());
         self.barrier.commit_initial(first, vec![config, self.root_key_record], untouched).await?;
         self.barrier.close();
         Ok(self.shares)
     }
 }
 
-impl fmt::Debug for Initialisation {
+impl fmt::Debug for BarrierInitialisation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Initialisation").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("BarrierInitialisation")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
-fn split(
+fn split_unseal_key(
     unseal: Secret<Vec<u8>>,
     config: SealConfig,
     entropy: &dyn Entropy,
@@ -148,7 +150,7 @@ fn split(
 }
 
 /// An attempt to unseal: collects key shares until there are enough.
-pub struct Unsealing {
+pub struct UnsealAttempt {
     config: SealConfig,
     nonce: String,
     shares: Vec<Secret<Vec<u8>>>,
@@ -159,7 +161,7 @@ pub struct Unsealing {
 #[error("invalid key: failed to decrypt keys from storage: message authentication failed")]
 pub struct WrongShares;
 
-impl Unsealing {
+impl UnsealAttempt {
     /// Nothing given yet.
     pub fn new(config: SealConfig) -> Self {
         Self { config, nonce: String::new(), shares: Vec::new() }
@@ -183,7 +185,11 @@ impl Unsealing {
 
     /// Adds a share; one that was given already changes nothing. Once there are enough, gives them
     /// all and starts anew.
-    pub fn add(&mut self, share: Secret<Vec<u8>>, entropy: &dyn Entropy) -> Option<KeyShares> {
+    pub fn add_share(
+        &mut self,
+        share: Secret<Vec<u8>>,
+        entropy: &dyn Entropy,
+    ) -> Option<KeyShares> {
         if self.nonce.is_empty() {
             self.nonce = entropy.uuid();
         }
@@ -198,9 +204,9 @@ impl Unsealing {
     }
 }
 
-impl fmt::Debug for Unsealing {
+impl fmt::Debug for UnsealAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Unsealing({} of {})", self.shares.len(), self.config.threshold)
+        write!(f, "UnsealAttempt({} of {})", self.shares.len(), self.config.threshold)
     }
 }
 
@@ -215,20 +221,24 @@ impl KeyShares {
         physical: &dyn Physical,
     ) -> Result<Result<RootKey, WrongShares>, Error> {
         let stored = physical.get(ROOT_KEY_KEY).await?;
-        let stored = stored.ok_or_else(|| damaged(ROOT_KEY_KEY, "the root key is missing"))?;
+        let stored =
+            stored.ok_or_else(|| tampered_error(ROOT_KEY_KEY, "the root key is missing"))?;
         let Some(unseal_key) = self.unseal_key() else { return Ok(Err(WrongShares)) };
-        let Ok(root) = record::open(&unseal_key, ROOT_KEY_KEY, &stored.value) else {
+        let Ok(root) = record::decrypt(&unseal_key, ROOT_KEY_KEY, &stored.value) else {
             return Ok(Err(WrongShares));
         };
         let root_key = AeadKey::new(&root.value)
-            .ok_or_else(|| damaged(ROOT_KEY_KEY, "the root key has the wrong length"))?;
+            .ok_or_else(|| tampered_error(ROOT_KEY_KEY, "the root key has the wrong length"))?;
         Ok(Ok(RootKey(root_key)))
     }
 
     /// Opens the barrier: `Ok(Err(WrongShares))` when the shares are not the right ones.
-    pub async fn open(self, options: Options) -> Result<Result<Barrier, WrongShares>, Error> {
+    pub async fn open_barrier(
+        self,
+        options: BarrierOptions,
+    ) -> Result<Result<Barrier, WrongShares>, Error> {
         match self.root_key(&*options.physical).await? {
-            Ok(root_key) => root_key.open(options).await.map(Ok),
+            Ok(root_key) => root_key.open_barrier(options).await.map(Ok),
             Err(wrong) => Ok(Err(wrong)),
         }
     }
@@ -252,7 +262,7 @@ pub struct RootKey(AeadKey);
 
 impl RootKey {
     /// Opens the barrier.
-    pub async fn open(self, options: Options) -> Result<Barrier, Error> {
+    pub async fn open_barrier(self, options: BarrierOptions) -> Result<Barrier, Error> {
         Barrier::open(options, self.0).await
     }
 }
@@ -263,6 +273,6 @@ impl fmt::Debug for RootKey {
     }
 }
 
-fn damaged(key: &str, reason: &'static str) -> Error {
+fn tampered_error(key: &str, reason: &'static str) -> Error {
     Error::Tampered { key: key.to_owned(), reason }
 }

@@ -7,22 +7,22 @@ use strongroom_crypto::SystemEntropy;
 use strongroom_storage::Physical;
 use strongroom_types::Clock;
 
-use crate::seal::Initialisation;
-use crate::{Barrier, Batch, Options, SealConfig, Unsealing};
+use crate::seal::BarrierInitialisation;
+use crate::{Barrier, BarrierOptions, Batch, SealConfig, UnsealAttempt};
 
 /// Initialises a store with one key share, with what `prepare` adds to the first batch, and opens it.
-pub async fn open(
+pub async fn open_barrier(
     physical: Arc<dyn Physical>,
     clock: Arc<dyn Clock>,
     prepare: impl FnOnce(&Barrier, &mut Batch),
 ) -> Barrier {
     let options =
-        Options { physical, entropy: Arc::new(SystemEntropy), clock, cache_bytes: 1 << 20 };
+        BarrierOptions { physical, entropy: Arc::new(SystemEntropy), clock, cache_bytes: 1 << 20 };
     let config = SealConfig::new(1, 1).unwrap();
-    let initialisation = Initialisation::prepare(options.clone(), config).unwrap();
+    let initialisation = BarrierInitialisation::generate(options.clone(), config).unwrap();
     let mut batch = Batch::new();
     prepare(initialisation.barrier(), &mut batch);
     let share = initialisation.commit(batch).await.unwrap().pop().unwrap();
-    let shares = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
-    shares.open(options).await.unwrap().unwrap()
+    let shares = UnsealAttempt::new(config).add_share(share, &SystemEntropy).unwrap();
+    shares.open_barrier(options).await.unwrap().unwrap()
 }

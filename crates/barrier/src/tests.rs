@@ -5,18 +5,18 @@ mod absence;
 use std::sync::Arc;
 
 use strongroom_crypto::SystemEntropy;
-use strongroom_storage::memory::Memory;
-use strongroom_storage::{Change, Physical};
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::{Physical, PhysicalChange};
 use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
 
-use crate::barrier::{Barrier, Batch, KEY_RING_KEY, Options};
-use crate::key_ring::RESERVE;
-use crate::seal::{Initialisation, InvalidSeal, SealConfig, Unsealing};
+use crate::barrier::{Barrier, BarrierOptions, Batch, KEY_RING_KEY};
+use crate::key_ring::RESERVE_STEP;
+use crate::seal::{BarrierInitialisation, InvalidSeal, SealConfig, UnsealAttempt};
 use crate::{Error, View};
 
-fn options(physical: Arc<dyn Physical>) -> Options {
-    Options {
+fn test_options(physical: Arc<dyn Physical>) -> BarrierOptions {
+    BarrierOptions {
         physical,
         entropy: Arc::new(SystemEntropy),
         clock: Arc::new(ManualClock::default()),
@@ -24,86 +24,87 @@ fn options(physical: Arc<dyn Physical>) -> Options {
     }
 }
 
-async fn initialise(
+async fn initialise_store(
     physical: &Arc<dyn Physical>,
     shares: u64,
     threshold: u64,
 ) -> Vec<Secret<Vec<u8>>> {
     let config = SealConfig::new(shares, threshold).unwrap();
-    let initialisation = Initialisation::prepare(options(physical.clone()), config).unwrap();
+    let initialisation =
+        BarrierInitialisation::generate(test_options(physical.clone()), config).unwrap();
     let mut first = Batch::new();
     initialisation.barrier().view("core/").put(&mut first, "hello", b"world".to_vec());
     initialisation.commit(first).await.unwrap()
 }
 
-async fn unseal(physical: &Arc<dyn Physical>, shares: &[Secret<Vec<u8>>]) -> Option<Barrier> {
+async fn unseal_store(physical: &Arc<dyn Physical>, shares: &[Secret<Vec<u8>>]) -> Option<Barrier> {
     let config = SealConfig::load(&**physical).await.unwrap().unwrap();
-    let mut unsealing = Unsealing::new(config);
+    let mut unsealing = UnsealAttempt::new(config);
     for share in shares {
         let share = Secret::new(share.expose_secret().clone());
-        if let Some(shares) = unsealing.add(share, &SystemEntropy) {
-            return shares.open(options(physical.clone())).await.unwrap().ok();
+        if let Some(shares) = unsealing.add_share(share, &SystemEntropy) {
+            return shares.open_barrier(test_options(physical.clone())).await.unwrap().ok();
         }
     }
     None
 }
 
 /// An open barrier and the store below it.
-async fn open() -> (Barrier, Arc<dyn Physical>) {
-    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
-    let shares = initialise(&physical, 1, 1).await;
-    (unseal(&physical, &shares).await.unwrap(), physical)
+async fn open_barrier() -> (Barrier, Arc<dyn Physical>) {
+    let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
+    let shares = initialise_store(&physical, 1, 1).await;
+    (unseal_store(&physical, &shares).await.unwrap(), physical)
 }
 
-async fn put(view: &View, key: &str, value: &[u8]) {
+async fn put_value(view: &View, key: &str, value: &[u8]) {
     let mut batch = Batch::new();
     view.put(&mut batch, key, value.to_vec());
     view.commit(batch).await.unwrap();
 }
 
-async fn overwrite(physical: &Arc<dyn Physical>, key: &str, value: Vec<u8>) {
-    let change = Change::Put { key: key.to_owned(), value: value.into() };
-    let batch = strongroom_storage::Batch { changes: vec![change], ..Default::default() };
+async fn overwrite_raw(physical: &Arc<dyn Physical>, key: &str, value: Vec<u8>) {
+    let change = PhysicalChange::Put { key: key.to_owned(), value: value.into() };
+    let batch = strongroom_storage::PhysicalBatch { changes: vec![change], ..Default::default() };
     physical.commit(batch).await.unwrap();
 }
 
 #[tokio::test]
 async fn any_threshold_of_shares_opens_the_seal() {
-    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
-    let shares = initialise(&physical, 5, 3).await;
+    let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
+    let shares = initialise_store(&physical, 5, 3).await;
     assert_eq!(shares.len(), 5);
     assert!(shares.iter().all(|share| share.expose_secret().len() == 33));
-    assert!(unseal(&physical, &shares[..2]).await.is_none());
-    let barrier = unseal(&physical, &shares[2..]).await.unwrap();
+    assert!(unseal_store(&physical, &shares[..2]).await.is_none());
+    let barrier = unseal_store(&physical, &shares[2..]).await.unwrap();
     let entry = barrier.view("core/").get("hello").await.unwrap().unwrap();
     assert_eq!(&entry.value[..], b"world");
 }
 
 #[tokio::test]
-async fn wrong_shares_do_not_open_it_and_progress_starts_anew() {
-    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
-    let shares = initialise(&physical, 3, 2).await;
+async fn wrong_shares_are_refused_and_progress_is_reset() {
+    let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
+    let shares = initialise_store(&physical, 3, 2).await;
     let config = SealConfig::load(&*physical).await.unwrap().unwrap();
-    let mut unsealing = Unsealing::new(config);
+    let mut unsealing = UnsealAttempt::new(config);
     let copy = |share: &Secret<Vec<u8>>| Secret::new(share.expose_secret().clone());
-    assert!(unsealing.add(copy(&shares[0]), &SystemEntropy).is_none());
-    assert!(unsealing.add(copy(&shares[0]), &SystemEntropy).is_none(), "the same one twice");
+    assert!(unsealing.add_share(copy(&shares[0]), &SystemEntropy).is_none());
+    assert!(unsealing.add_share(copy(&shares[0]), &SystemEntropy).is_none(), "the same one twice");
     assert_eq!(unsealing.progress(), 1);
     let nonce = unsealing.nonce().to_owned();
     assert!(!nonce.is_empty());
     let mut wrong = copy(&shares[1]);
     wrong.expose_secret_mut()[3] ^= 1;
-    let tried = unsealing.add(wrong, &SystemEntropy).unwrap();
-    assert!(tried.open(options(physical.clone())).await.unwrap().is_err());
+    let tried = unsealing.add_share(wrong, &SystemEntropy).unwrap();
+    assert!(tried.open_barrier(test_options(physical.clone())).await.unwrap().is_err());
     assert_eq!((unsealing.progress(), unsealing.nonce()), (0, ""));
 }
 
 #[tokio::test]
 async fn a_store_is_initialised_once() {
-    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
-    initialise(&physical, 1, 1).await;
+    let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
+    initialise_store(&physical, 1, 1).await;
     let config = SealConfig::new(1, 1).unwrap();
-    let again = Initialisation::prepare(options(physical.clone()), config).unwrap();
+    let again = BarrierInitialisation::generate(test_options(physical.clone()), config).unwrap();
     assert!(again.commit(Batch::new()).await.err().unwrap().is_precondition());
 }
 
@@ -117,9 +118,9 @@ fn impossible_numbers_of_shares_are_refused() {
 }
 
 #[tokio::test]
-async fn nothing_below_is_plain_but_keys_and_the_seals_numbers() {
-    let (barrier, physical) = open().await;
-    put(&barrier.view("secret/"), "a", b"hunter2hunter2").await;
+async fn only_keys_and_the_seal_config_are_stored_in_plain_text() {
+    let (barrier, physical) = open_barrier().await;
+    put_value(&barrier.view("secret/"), "a", b"hunter2hunter2").await;
     for key in physical.scan("", None, 100).await.unwrap() {
         let value = physical.get(&key).await.unwrap().unwrap().value;
         let shows = |needle: &[u8]| value.windows(needle.len()).any(|window| window == needle);
@@ -128,14 +129,14 @@ async fn nothing_below_is_plain_but_keys_and_the_seals_numbers() {
 }
 
 #[tokio::test]
-async fn a_changed_or_moved_value_is_refused_by_name_and_never_given() {
-    let (barrier, physical) = open().await;
+async fn a_tampered_or_moved_entry_is_refused_with_its_key() {
+    let (barrier, physical) = open_barrier().await;
     let view = barrier.view("secret/");
-    put(&view, "a", b"one").await;
-    put(&view, "b", b"two").await;
+    put_value(&view, "a", b"one").await;
+    put_value(&view, "b", b"two").await;
     let stored = physical.get("secret/a").await.unwrap().unwrap().value;
     // Moved.
-    overwrite(&physical, "secret/b", stored.to_vec()).await;
+    overwrite_raw(&physical, "secret/b", stored.to_vec()).await;
     let error = view.get("b").await.unwrap_err();
     assert!(matches!(&error, Error::Tampered { key, .. } if key == "secret/b"), "{error}");
     assert!(error.to_string().contains("secret/b"));
@@ -143,7 +144,7 @@ async fn a_changed_or_moved_value_is_refused_by_name_and_never_given() {
     for index in 0..stored.len() {
         let mut changed = stored.to_vec();
         changed[index] ^= 0x40;
-        overwrite(&physical, "secret/a", changed).await;
+        overwrite_raw(&physical, "secret/a", changed).await;
         let error = view.get_uncached("a").await.unwrap_err();
         assert!(
             matches!(&error, Error::Tampered { key, .. } if key == "secret/a"),
@@ -151,15 +152,15 @@ async fn a_changed_or_moved_value_is_refused_by_name_and_never_given() {
         );
     }
     // Cut.
-    overwrite(&physical, "secret/a", stored[..10].to_vec()).await;
+    overwrite_raw(&physical, "secret/a", stored[..10].to_vec()).await;
     assert!(view.get_uncached("a").await.is_err());
 }
 
 #[tokio::test]
 async fn batches_are_whole_and_conditions_are_judged() {
-    let (barrier, _) = open().await;
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
-    put(&view, "a", b"1").await;
+    put_value(&view, "a", b"1").await;
     let entry = view.get("a").await.unwrap().unwrap();
     let attempt = |conditions: fn(&View, &mut Batch)| {
         let view = view.clone();
@@ -172,7 +173,11 @@ async fn batches_are_whole_and_conditions_are_judged() {
         }
     };
     let error = attempt(|view, batch| view.require_absent(batch, "a")).await.unwrap_err();
-    assert!(error.is_precondition() && view.failed_on("a", &error) && !view.failed_on("b", &error));
+    assert!(
+        error.is_precondition()
+            && view.precondition_failed_on("a", &error)
+            && !view.precondition_failed_on("b", &error)
+    );
     assert!(attempt(|view, batch| view.require_exists(batch, "zz")).await.is_err());
     assert!(view.get("a").await.unwrap().is_some() && view.get("b").await.unwrap().is_none());
     let mut batch = Batch::new();
@@ -188,12 +193,12 @@ async fn batches_are_whole_and_conditions_are_judged() {
 
 #[tokio::test]
 async fn reads_see_every_acknowledged_write_through_the_cache() {
-    let (barrier, _) = open().await;
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
     for round in 0..200_u32 {
         let bytes = round.to_be_bytes();
-        put(&view, "a", &bytes).await;
-        let writer = put(&view, "b", &bytes);
+        put_value(&view, "a", &bytes).await;
+        let writer = put_value(&view, "b", &bytes);
         let readers = async {
             for _ in 0..3 {
                 let _ = view.get("b").await.unwrap();
@@ -207,10 +212,10 @@ async fn reads_see_every_acknowledged_write_through_the_cache() {
 }
 
 #[tokio::test]
-async fn a_dropped_commit_leaves_no_old_value_in_the_cache() {
-    let (barrier, _) = open().await;
+async fn a_dropped_commit_leaves_no_stale_value_in_the_cache() {
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
-    put(&view, "a", b"old").await;
+    put_value(&view, "a", b"old").await;
     for round in 0..50_u8 {
         let mut batch = Batch::new();
         view.put(&mut batch, "a", vec![round]);
@@ -227,40 +232,44 @@ async fn a_dropped_commit_leaves_no_old_value_in_the_cache() {
 
 #[tokio::test]
 async fn rotation_keeps_what_was_written_readable() {
-    let (barrier, physical) = open().await;
+    let (barrier, physical) = open_barrier().await;
     let view = barrier.view("x/");
-    put(&view, "before", b"1").await;
-    barrier.rotate().await.unwrap();
-    put(&view, "after", b"2").await;
-    assert_eq!(barrier.key_ring().unwrap().active().unwrap().number, 2);
+    put_value(&view, "before", b"1").await;
+    barrier.rotate_key().await.unwrap();
+    put_value(&view, "after", b"2").await;
+    assert_eq!(barrier.key_ring().unwrap().active_term().unwrap().number, 2);
     let record = physical.get("x/after").await.unwrap().unwrap().value;
-    assert_eq!(crate::record::term("x/after", &record).unwrap(), 2);
+    assert_eq!(crate::record::read_term("x/after", &record).unwrap(), 2);
     assert_eq!(&view.get("before").await.unwrap().unwrap().value[..], b"1");
     assert_eq!(&view.get("after").await.unwrap().unwrap().value[..], b"2");
 }
 
 #[tokio::test]
 async fn a_restart_reserves_before_it_encrypts() {
-    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
-    let shares = initialise(&physical, 1, 1).await;
+    let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
+    let shares = initialise_store(&physical, 1, 1).await;
     for restart in 1..=3 {
-        let barrier = unseal(&physical, &shares).await.unwrap();
+        let barrier = unseal_store(&physical, &shares).await.unwrap();
         let ring = barrier.key_ring().unwrap();
-        let active = ring.active().unwrap();
-        assert_eq!(active.used(), restart * RESERVE, "all that was reserved counts as used");
-        assert_eq!(active.reserved, (restart + 1) * RESERVE);
+        let active = ring.active_term().unwrap();
+        assert_eq!(
+            active.used_count(),
+            restart * RESERVE_STEP,
+            "all that was reserved counts as used"
+        );
+        assert_eq!(active.reserved, (restart + 1) * RESERVE_STEP);
     }
 }
 
 #[tokio::test]
-async fn a_closed_barrier_gives_nothing_and_forgets() {
-    let (barrier, _) = open().await;
+async fn a_closed_barrier_refuses_reads_and_clears_its_cache() {
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
-    put(&view, "a", b"1").await;
+    put_value(&view, "a", b"1").await;
     view.get("a").await.unwrap();
     barrier.close();
     assert!(matches!(view.get("a").await, Err(Error::Sealed)));
-    assert!(matches!(view.keys("", None, 10).await, Err(Error::Sealed)));
+    assert!(matches!(view.list_keys("", None, 10).await, Err(Error::Sealed)));
     let mut batch = Batch::new();
     view.put(&mut batch, "a", b"2".to_vec());
     assert!(matches!(view.commit(batch).await, Err(Error::Sealed)));
@@ -269,9 +278,9 @@ async fn a_closed_barrier_gives_nothing_and_forgets() {
 /// SR-2026-01: a clone that somebody keeps must not keep a key.
 #[tokio::test]
 async fn sr_2026_01_a_closed_barrier_holds_no_key_and_no_value_whoever_keeps_a_clone() {
-    let (barrier, _) = open().await;
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
-    put(&view, "a", b"1").await;
+    put_value(&view, "a", b"1").await;
     view.get("a").await.unwrap();
     assert_eq!(barrier.cached_entries(), 1);
     let keys = Arc::downgrade(&barrier.0.keys.load_full().unwrap());
@@ -293,10 +302,10 @@ async fn sr_2026_01_a_closed_barrier_holds_no_key_and_no_value_whoever_keeps_a_c
 /// A read that the store keeps waiting.
 #[tokio::test]
 async fn sr_2026_01_a_read_that_hangs_keeps_no_key_and_leaves_no_value_behind_a_seal() {
-    let slow = Slow::default();
+    let slow = PausableStorage::default();
     let physical: Arc<dyn Physical> = Arc::new(slow.clone());
-    let shares = initialise(&physical, 1, 1).await;
-    let barrier = unseal(&physical, &shares).await.unwrap();
+    let shares = initialise_store(&physical, 1, 1).await;
+    let barrier = unseal_store(&physical, &shares).await.unwrap();
     let view = barrier.view("core/");
     slow.hold_reads(true);
     let mut reading = Box::pin(view.get("hello"));
@@ -313,13 +322,13 @@ async fn sr_2026_01_a_read_that_hangs_keeps_no_key_and_leaves_no_value_behind_a_
 #[tokio::test]
 async fn sr_2026_01_a_key_ring_change_that_hangs_keeps_no_key_behind_a_seal() {
     for holds_reads in [true, false] {
-        let slow = Slow::default();
+        let slow = PausableStorage::default();
         let physical: Arc<dyn Physical> = Arc::new(slow.clone());
-        let shares = initialise(&physical, 1, 1).await;
-        let barrier = unseal(&physical, &shares).await.unwrap();
+        let shares = initialise_store(&physical, 1, 1).await;
+        let barrier = unseal_store(&physical, &shares).await.unwrap();
         slow.hold_reads(holds_reads);
         slow.hold_answers(!holds_reads);
-        let mut rotating = Box::pin(barrier.rotate());
+        let mut rotating = Box::pin(barrier.rotate_key());
         assert!(poll_once(&mut rotating).await.is_none());
         let root_key = Arc::downgrade(&barrier.0.keys.load_full().unwrap().root_key);
         let ring = Arc::downgrade(&barrier.key_ring().unwrap());
@@ -333,36 +342,37 @@ async fn sr_2026_01_a_key_ring_change_that_hangs_keeps_no_key_behind_a_seal() {
 #[tokio::test]
 async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
     for rotation_first in [true, false] {
-        let slow = Slow::default();
+        let slow = PausableStorage::default();
         let physical: Arc<dyn Physical> = Arc::new(slow.clone());
-        let shares = initialise(&physical, 1, 1).await;
-        let barrier = unseal(&physical, &shares).await.unwrap();
+        let shares = initialise_store(&physical, 1, 1).await;
+        let barrier = unseal_store(&physical, &shares).await.unwrap();
         slow.hold_answers(true);
         {
             let mut first: BoxedChange<'_> = match rotation_first {
-                true => Box::pin(barrier.rotate()),
+                true => Box::pin(barrier.rotate_key()),
                 false => Box::pin(barrier.extend_key_ring()),
             };
             assert!(poll_once(&mut first).await.is_none(), "it is stored and not answered");
             slow.hold_answers(false);
             match rotation_first {
                 true => barrier.extend_key_ring().await.unwrap(),
-                false => barrier.rotate().await.unwrap(),
+                false => barrier.rotate_key().await.unwrap(),
             }
             first.await.unwrap();
         }
         let ring = barrier.key_ring().unwrap();
-        assert_eq!(ring.active().unwrap().number, 2, "the new key was lost");
+        assert_eq!(ring.active_term().unwrap().number, 2, "the new key was lost");
         // Term 1 was extended when the barrier was opened.
-        let (term, reserved) = if rotation_first { (2, 2 * RESERVE) } else { (1, 3 * RESERVE) };
-        assert_eq!(ring.term(term).unwrap().reserved, reserved, "the reservation was lost");
+        let (term, reserved) =
+            if rotation_first { (2, 2 * RESERVE_STEP) } else { (1, 3 * RESERVE_STEP) };
+        assert_eq!(ring.find_term(term).unwrap().reserved, reserved, "the reservation was lost");
         let view = barrier.view("x/");
-        put(&view, "a", b"under the second term").await;
+        put_value(&view, "a", b"under the second term").await;
         barrier.close();
-        let again = unseal(&physical, &shares).await.unwrap();
+        let again = unseal_store(&physical, &shares).await.unwrap();
         let found = again.view("x/").get("a").await.unwrap().unwrap();
         assert_eq!(&found.value[..], b"under the second term");
-        let stored = again.key_ring().unwrap().term(term).unwrap().reserved;
+        let stored = again.key_ring().unwrap().find_term(term).unwrap().reserved;
         assert!(stored >= reserved, "the reservation was lost on disk");
     }
 }
@@ -371,49 +381,50 @@ async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
 #[tokio::test]
 async fn sr_2026_14_a_change_of_an_old_key_ring_is_made_again_of_the_new_one() {
     for rotation_first in [true, false] {
-        let slow = Slow::default();
+        let slow = PausableStorage::default();
         let physical: Arc<dyn Physical> = Arc::new(slow.clone());
-        let shares = initialise(&physical, 1, 1).await;
-        let barrier = unseal(&physical, &shares).await.unwrap();
+        let shares = initialise_store(&physical, 1, 1).await;
+        let barrier = unseal_store(&physical, &shares).await.unwrap();
         slow.hold_commits(true);
         {
             let mut first: BoxedChange<'_> = match rotation_first {
-                true => Box::pin(barrier.rotate()),
+                true => Box::pin(barrier.rotate_key()),
                 false => Box::pin(barrier.extend_key_ring()),
             };
             assert!(poll_once(&mut first).await.is_none(), "it is not stored yet");
             slow.hold_commits(false);
             match rotation_first {
                 true => barrier.extend_key_ring().await.unwrap(),
-                false => barrier.rotate().await.unwrap(),
+                false => barrier.rotate_key().await.unwrap(),
             }
             first.await.unwrap();
         }
-        let (term, reserved) = if rotation_first { (1, 3 * RESERVE) } else { (2, 2 * RESERVE) };
+        let (term, reserved) =
+            if rotation_first { (1, 3 * RESERVE_STEP) } else { (2, 2 * RESERVE_STEP) };
         barrier.close();
-        let again = unseal(&physical, &shares).await.unwrap();
+        let again = unseal_store(&physical, &shares).await.unwrap();
         let ring = again.key_ring().unwrap();
-        assert_eq!(ring.active().unwrap().number, 2, "the new key was lost");
-        assert!(ring.term(term).unwrap().reserved >= reserved, "the reservation was lost");
+        assert_eq!(ring.active_term().unwrap().number, 2, "the new key was lost");
+        assert!(ring.find_term(term).unwrap().reserved >= reserved, "the reservation was lost");
     }
 }
 
 /// A commit that was applied, and whose answer got lost.
 #[tokio::test]
 async fn sr_2026_14_a_key_ring_change_without_an_answer_is_found_by_the_next() {
-    let slow = Slow::default();
+    let slow = PausableStorage::default();
     let physical: Arc<dyn Physical> = Arc::new(slow.clone());
-    let shares = initialise(&physical, 1, 1).await;
-    let barrier = unseal(&physical, &shares).await.unwrap();
+    let shares = initialise_store(&physical, 1, 1).await;
+    let barrier = unseal_store(&physical, &shares).await.unwrap();
     slow.hold_answers(true);
     {
-        let mut rotation = Box::pin(barrier.rotate());
+        let mut rotation = Box::pin(barrier.rotate_key());
         assert!(poll_once(&mut rotation).await.is_none());
     }
     slow.hold_answers(false);
-    assert_eq!(barrier.key_ring().unwrap().active().unwrap().number, 1);
+    assert_eq!(barrier.key_ring().unwrap().active_term().unwrap().number, 1);
     barrier.extend_key_ring().await.unwrap();
-    assert_eq!(barrier.key_ring().unwrap().active().unwrap().number, 2);
+    assert_eq!(barrier.key_ring().unwrap().active_term().unwrap().number, 2);
 }
 
 type BoxedChange<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
@@ -431,14 +442,14 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 
 /// A store in memory whose reads, commits, or answers to commits can be held up.
 #[derive(Clone, Debug, Default)]
-struct Slow {
-    below: Arc<Memory>,
+struct PausableStorage {
+    below: Arc<MemoryStorage>,
     holds_reads: tokio::sync::watch::Sender<bool>,
     holds_commits: tokio::sync::watch::Sender<bool>,
     holds_answers: tokio::sync::watch::Sender<bool>,
 }
 
-impl Slow {
+impl PausableStorage {
     fn hold_reads(&self, hold: bool) {
         self.holds_reads.send_replace(hold);
     }
@@ -453,11 +464,11 @@ impl Slow {
 }
 
 #[async_trait::async_trait]
-impl Physical for Slow {
+impl Physical for PausableStorage {
     async fn get(
         &self,
         key: &str,
-    ) -> Result<Option<strongroom_storage::Entry>, strongroom_storage::Error> {
+    ) -> Result<Option<strongroom_storage::PhysicalEntry>, strongroom_storage::Error> {
         let _ = self.holds_reads.subscribe().wait_for(|hold| !hold).await;
         self.below.get(key).await
     }
@@ -473,7 +484,7 @@ impl Physical for Slow {
 
     async fn commit(
         &self,
-        batch: strongroom_storage::Batch,
+        batch: strongroom_storage::PhysicalBatch,
     ) -> Result<strongroom_storage::Version, strongroom_storage::Error> {
         let _ = self.holds_commits.subscribe().wait_for(|hold| !hold).await;
         let done = self.below.commit(batch).await;
@@ -484,40 +495,40 @@ impl Physical for Slow {
 
 #[tokio::test]
 async fn a_damaged_key_ring_stops_the_unsealing() {
-    let physical: Arc<dyn Physical> = Arc::new(Memory::new());
-    let shares = initialise(&physical, 1, 1).await;
+    let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
+    let shares = initialise_store(&physical, 1, 1).await;
     let ring = physical.get(KEY_RING_KEY).await.unwrap().unwrap().value;
     let mut changed = ring.to_vec();
     changed[40] ^= 1;
-    overwrite(&physical, KEY_RING_KEY, changed).await;
+    overwrite_raw(&physical, KEY_RING_KEY, changed).await;
     let config = SealConfig::load(&*physical).await.unwrap().unwrap();
     let share = Secret::new(shares[0].expose_secret().clone());
-    let tried = Unsealing::new(config).add(share, &SystemEntropy).unwrap();
-    let error = tried.open(options(physical)).await.unwrap_err();
+    let tried = UnsealAttempt::new(config).add_share(share, &SystemEntropy).unwrap();
+    let error = tried.open_barrier(test_options(physical)).await.unwrap_err();
     assert!(error.to_string().contains(KEY_RING_KEY), "{error}");
 }
 
 #[tokio::test]
 async fn children_are_listed_once_and_in_pages() {
-    let (barrier, _) = open().await;
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
     for key in ["a", "a/1", "a/2/3", "a-b", "a!", "b/1", "c", "ab/1"] {
-        put(&view, key, b"").await;
+        put_value(&view, key, b"").await;
     }
     for n in 0..700 {
-        put(&view, &format!("many/{n}"), b"").await;
+        put_value(&view, &format!("many/{n}"), b"").await;
     }
-    put(&view, "zz", b"").await;
-    let all = view.children("", None, 100).await.unwrap();
+    put_value(&view, "zz", b"").await;
+    let all = view.list_children("", None, 100).await.unwrap();
     assert_eq!(all, ["a", "a!", "a-b", "a/", "ab/", "b/", "c", "many/", "zz"]);
-    assert_eq!(view.children("a/", None, 100).await.unwrap(), ["1", "2/"]);
-    assert_eq!(view.children("many/", None, 1000).await.unwrap().len(), 700);
+    assert_eq!(view.list_children("a/", None, 100).await.unwrap(), ["1", "2/"]);
+    assert_eq!(view.list_children("many/", None, 1000).await.unwrap().len(), 700);
     let mut paged = Vec::new();
-    while let page = view.children("", paged.last().map(String::as_str), 2).await.unwrap()
+    while let page = view.list_children("", paged.last().map(String::as_str), 2).await.unwrap()
         && !page.is_empty()
     {
         paged.extend(page);
     }
     assert_eq!(paged, all);
-    assert!(view.children("nothing/", None, 10).await.unwrap().is_empty());
+    assert!(view.list_children("nothing/", None, 10).await.unwrap().is_empty());
 }

@@ -6,7 +6,7 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::arguments::{ANYWHERE, Flag};
+use crate::arguments::{FLAGS_ALLOWED_ANYWHERE, TypedFlag};
 use crate::commands::login_methods;
 use crate::environment::Environment;
 
@@ -44,15 +44,15 @@ impl Shell {
 /// What is to be printed if it is a shell that asks. `arguments` are those that bash gives: this
 /// program's name, what it takes for the word that is typed, the word before. `root` makes the
 /// built tree of commands.
-pub(crate) fn answer(
+pub(crate) fn candidates_for_shell(
     environment: &Environment,
     arguments: &[String],
     root: impl FnOnce() -> Command,
 ) -> Option<Vec<String>> {
-    let line = environment.exact("COMP_LINE")?;
-    let point = environment.exact("COMP_POINT").and_then(|point| point.parse().ok());
+    let line = environment.raw_variable("COMP_LINE")?;
+    let point = environment.raw_variable("COMP_POINT").and_then(|point| point.parse().ok());
     let line = point.and_then(|point: usize| line.get(..point)).unwrap_or(&line);
-    let (word, offers) = offers(line, &root());
+    let (word, offers) = candidates_for_line(line, &root());
     // Bash takes what follows a = for a word of its own, and wants no more than that.
     let typed = arguments.get(1).map_or(word.as_str(), String::as_str);
     let known = word.strip_suffix(typed).map_or(0, str::len);
@@ -60,21 +60,24 @@ pub(crate) fn answer(
 }
 
 /// The word that is typed, and what it may become.
-fn offers(line: &str, root: &Command) -> (String, Vec<String>) {
+fn candidates_for_line(line: &str, root: &Command) -> (String, Vec<String>) {
     let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
     let word = if line.ends_with(char::is_whitespace) { "" } else { words.pop().unwrap_or("") };
-    let (command, name, rest) = find(&words, root);
+    let (command, name, rest) = find_command(&words, root);
     let candidates = if command.has_subcommands() {
-        if rest.is_empty() { names(command) } else { Vec::new() }
+        if rest.is_empty() { subcommand_names(command) } else { Vec::new() }
     } else {
-        of_command(command, &name, rest, word)
+        candidates_for_command(command, &name, rest, word)
     };
     let fit = candidates.into_iter().filter(|candidate| candidate.starts_with(word)).collect();
     (word.to_owned(), fit)
 }
 
 /// The command that the words name, its name, and the words after it.
-fn find<'c, 'w>(words: &'w [&'w str], root: &'c Command) -> (&'c Command, String, &'w [&'w str]) {
+fn find_command<'c, 'w>(
+    words: &'w [&'w str],
+    root: &'c Command,
+) -> (&'c Command, String, &'w [&'w str]) {
     let (mut command, mut name, mut rest) = (root, String::new(), words);
     while let Some((first, after)) = rest.split_first()
         && let Some(found) = command.find_subcommand(first)
@@ -85,15 +88,21 @@ fn find<'c, 'w>(words: &'w [&'w str], root: &'c Command) -> (&'c Command, String
     (command, name, rest)
 }
 
-fn names(command: &Command) -> Vec<String> {
+fn subcommand_names(command: &Command) -> Vec<String> {
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
     shown.map(|command| command.get_name().to_owned()).collect()
 }
 
-fn of_command(command: &Command, name: &str, words: &[&str], word: &str) -> Vec<String> {
+fn candidates_for_command(
+    command: &Command,
+    name: &str,
+    words: &[&str],
+    word: &str,
+) -> Vec<String> {
     let (mut plain, mut open) = (0, None);
     for typed in words {
-        let flag = Flag::read(typed).filter(|flag| plain == 0 || ANYWHERE.contains(&flag.name));
+        let flag = TypedFlag::parse(typed)
+            .filter(|flag| plain == 0 || FLAGS_ALLOWED_ANYWHERE.contains(&flag.name));
         open = match (open.take(), flag) {
             (Some(_), _) => None,
             (None, None) => {
@@ -101,26 +110,27 @@ fn of_command(command: &Command, name: &str, words: &[&str], word: &str) -> Vec<
                 None
             }
             (None, Some(flag)) if flag.value.is_none() => {
-                flag.argument(command).filter(|argument| wants_value(argument))
+                flag.clap_arg(command).filter(|argument| wants_value(argument))
             }
             (None, Some(_)) => None,
         };
     }
     if let Some(argument) = open {
-        return values(name, argument);
+        return flag_values(name, argument);
     }
-    let Some(flag) = Flag::read(word).or((word == "-").then_some(Flag { name: "", value: None }))
+    let Some(flag) =
+        TypedFlag::parse(word).or((word == "-").then_some(TypedFlag { name: "", value: None }))
     else {
         return if plain == 0 { first_arguments(name) } else { Vec::new() };
     };
     let dashes = if word.starts_with("--") { "--" } else { "-" };
     if flag.value.is_some() {
-        let Some(argument) = flag.argument(command) else { return Vec::new() };
+        let Some(argument) = flag.clap_arg(command) else { return Vec::new() };
         let of = |value: String| format!("{dashes}{}={value}", flag.name);
-        return values(name, argument).into_iter().map(of).collect();
+        return flag_values(name, argument).into_iter().map(of).collect();
     }
     let all = command.get_arguments().filter_map(Arg::get_long);
-    let now = all.filter(|long| plain == 0 || ANYWHERE.contains(long));
+    let now = all.filter(|long| plain == 0 || FLAGS_ALLOWED_ANYWHERE.contains(long));
     let mut flags: Vec<_> = now.map(|long| format!("{dashes}{long}")).collect();
     flags.sort();
     flags
@@ -137,22 +147,22 @@ fn is_switch(argument: &Arg) -> bool {
 }
 
 /// The values that a flag can have, where they are few.
-fn values(command: &str, argument: &Arg) -> Vec<String> {
+fn flag_values(command: &str, argument: &Arg) -> Vec<String> {
     if is_switch(argument) {
-        return texts(&["true", "false"]);
+        return to_strings(&["true", "false"]);
     }
     match argument.get_long().unwrap_or_default() {
-        "format" if command == "read" => texts(&["table", "json", "yaml", "raw"]),
-        "format" => texts(&["table", "json", "yaml"]),
-        "listing-visibility" => texts(&["hidden", "unauth"]),
-        "log-format" => texts(&["standard", "json"]),
-        "log-level" => texts(&["trace", "debug", "info", "warn", "error"]),
+        "format" if command == "read" => to_strings(&["table", "json", "yaml", "raw"]),
+        "format" => to_strings(&["table", "json", "yaml"]),
+        "listing-visibility" => to_strings(&["hidden", "unauth"]),
+        "log-format" => to_strings(&["standard", "json"]),
+        "log-level" => to_strings(&["trace", "debug", "info", "warn", "error"]),
         "method" if command == "login" => login_methods(),
-        "method" => texts(&["patch", "rw"]),
-        "mode" => texts(&["orphan", "path"]),
-        "scope" => texts(&["global"]),
-        "token-type" => texts(&["service", "batch", "default-service", "default-batch"]),
-        "type" => texts(&["service", "batch"]),
+        "method" => to_strings(&["patch", "rw"]),
+        "mode" => to_strings(&["orphan", "path"]),
+        "scope" => to_strings(&["global"]),
+        "token-type" => to_strings(&["service", "batch", "default-service", "default-batch"]),
+        "type" => to_strings(&["service", "batch"]),
         _ => Vec::new(),
     }
 }
@@ -161,80 +171,83 @@ fn values(command: &str, argument: &Arg) -> Vec<String> {
 fn first_arguments(command: &str) -> Vec<String> {
     match command {
         "auth help" => login_methods(),
-        "completion" => texts(&Shell::ALL.map(|(name, _)| name)),
+        "completion" => to_strings(&Shell::ALL.map(|(name, _)| name)),
         "plugin deregister" | "plugin info" | "plugin list" | "plugin register" => {
-            texts(&["auth", "database", "secret"])
+            to_strings(&["auth", "database", "secret"])
         }
         _ => Vec::new(),
     }
 }
 
-fn texts(of: &[&str]) -> Vec<String> {
+fn to_strings(of: &[&str]) -> Vec<String> {
     of.iter().map(|text| (*text).to_owned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::whole_tree;
+    use crate::full_command_tree;
 
-    fn offered(line: &str) -> Vec<String> {
-        offers(&format!("strongroom {line}"), &whole_tree()).1
+    fn candidates(line: &str) -> Vec<String> {
+        candidates_for_line(&format!("strongroom {line}"), &full_command_tree()).1
     }
 
     #[test]
     fn commands_are_offered_where_they_can_stand() {
-        assert_eq!(offered("se"), ["server", "secrets"]);
-        assert_eq!(offered("kv metadata p"), ["patch", "put"]);
-        assert!(offered("").contains(&"kv".to_owned()));
-        assert!(offered("nosuch ").is_empty());
+        assert_eq!(candidates("se"), ["server", "secrets"]);
+        assert_eq!(candidates("kv metadata p"), ["patch", "put"]);
+        assert!(candidates("").contains(&"kv".to_owned()));
+        assert!(candidates("nosuch ").is_empty());
     }
 
     #[test]
-    fn flags_are_offered_in_the_spelling_that_was_begun() {
-        assert_eq!(offered("kv get -ver"), ["-version"]);
-        assert_eq!(offered("kv get --ver"), ["--version"]);
-        assert!(offered("kv get -").contains(&"-mount".to_owned()));
+    fn flags_are_offered_with_the_typed_dashes() {
+        assert_eq!(candidates("kv get -ver"), ["-version"]);
+        assert_eq!(candidates("kv get --ver"), ["--version"]);
+        assert!(candidates("kv get -").contains(&"-mount".to_owned()));
         // After the first argument only those that say how results look are read.
-        assert_eq!(offered("list -detailed kv -"), ["-detailed", "-format"]);
-        assert!(offered("kv get -mount=a key -ver").is_empty());
+        assert_eq!(candidates("list -detailed kv -"), ["-detailed", "-format"]);
+        assert!(candidates("kv get -mount=a key -ver").is_empty());
     }
 
     #[test]
-    fn values_are_offered_where_they_are_few() {
-        assert_eq!(offered("read -format "), ["table", "json", "yaml", "raw"]);
-        assert_eq!(offered("status -format=j"), ["-format=json"]);
-        assert_eq!(offered("kv patch -method "), ["patch", "rw"]);
-        assert_eq!(offered("login -method=user"), ["-method=userpass"]);
-        assert_eq!(offered("token create -renewable="), ["-renewable=true", "-renewable=false"]);
-        assert_eq!(offered("completion "), ["bash", "zsh", "fish"]);
-        assert_eq!(offered("read -tls-skip-verify -fo"), ["-format"]);
-        assert!(offered("kv get -mount ").is_empty());
+    fn values_are_offered_for_known_flags() {
+        assert_eq!(candidates("read -format "), ["table", "json", "yaml", "raw"]);
+        assert_eq!(candidates("status -format=j"), ["-format=json"]);
+        assert_eq!(candidates("kv patch -method "), ["patch", "rw"]);
+        assert_eq!(candidates("login -method=user"), ["-method=userpass"]);
+        assert_eq!(candidates("token create -renewable="), ["-renewable=true", "-renewable=false"]);
+        assert_eq!(candidates("completion "), ["bash", "zsh", "fish"]);
+        assert_eq!(candidates("read -tls-skip-verify -fo"), ["-format"]);
+        assert!(candidates("kv get -mount ").is_empty());
     }
 
     #[test]
-    fn bash_wants_what_follows_an_equals_sign() {
+    fn bash_gets_the_part_after_an_equals_sign() {
         let ask = |line: &str, typed: &str| {
-            let environment = Environment::of(&[("COMP_LINE", line), ("COMP_POINT", "99")]);
+            let environment = Environment::from_pairs(&[("COMP_LINE", line), ("COMP_POINT", "99")]);
             let arguments = ["strongroom".to_owned(), typed.to_owned()];
-            answer(&environment, &arguments, whole_tree).unwrap()
+            candidates_for_shell(&environment, &arguments, full_command_tree).unwrap()
         };
         assert_eq!(ask("strongroom status -format=j", "j"), ["json"]);
         assert_eq!(ask("strongroom status -format=j", "-format=j"), ["-format=json"]);
         assert_eq!(ask("strongroom stat", "stat"), ["status"]);
-        let cut = Environment::of(&[("COMP_LINE", "strongroom stat us"), ("COMP_POINT", "15")]);
-        assert_eq!(answer(&cut, &[], whole_tree).unwrap(), ["status"]);
-        assert!(answer(&Environment::of(&[]), &[], whole_tree).is_none());
+        let cut =
+            Environment::from_pairs(&[("COMP_LINE", "strongroom stat us"), ("COMP_POINT", "15")]);
+        assert_eq!(candidates_for_shell(&cut, &[], full_command_tree).unwrap(), ["status"]);
+        assert!(
+            candidates_for_shell(&Environment::from_pairs(&[]), &[], full_command_tree).is_none()
+        );
     }
 
     #[test]
-    fn every_flag_with_values_is_one() {
-        fn longs(command: &Command, into: &mut Vec<String>) {
+    fn every_flag_with_values_exists() {
+        fn collect_long_flags(command: &Command, into: &mut Vec<String>) {
             into.extend(command.get_arguments().filter_map(Arg::get_long).map(str::to_owned));
-            command.get_subcommands().for_each(|below| longs(below, into));
+            command.get_subcommands().for_each(|below| collect_long_flags(below, into));
         }
         let mut all = Vec::new();
-        longs(&whole_tree(), &mut all);
+        collect_long_flags(&full_command_tree(), &mut all);
         for name in [
             "format",
             "listing-visibility",
@@ -247,7 +260,7 @@ mod tests {
             "type",
         ] {
             assert!(all.iter().any(|long| long == name), "{name}");
-            assert!(!values("", &Arg::new("x").long(name).num_args(1)).is_empty(), "{name}");
+            assert!(!flag_values("", &Arg::new("x").long(name).num_args(1)).is_empty(), "{name}");
         }
     }
 }

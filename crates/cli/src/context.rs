@@ -6,102 +6,102 @@ use std::io::{self, IsTerminal, Read};
 use std::time::Duration;
 
 use strongroom_client::config::{DEFAULT_ADDRESS, DEFAULT_TIMEOUT};
-use strongroom_client::{Client, ClientConfig, Pem, TlsConfig};
+use strongroom_client::{Client, ClientConfig, ClientTlsConfig, PemSource};
 use strongroom_types::Secret;
 use strongroom_types::duration::parse_nanos;
 
 use crate::environment::Environment;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http};
-use crate::output::unsent::Rehearsed;
-use crate::output::{Format, Printer, no_raw};
+use crate::error::{CliError, CliResult};
+use crate::flags::{FormatFlag, HttpFlags};
+use crate::output::dry_run::DryRunOutput;
+use crate::output::{OutputFormat, Printer, raw_not_supported};
 use crate::token_helper::TokenHelper;
 
 /// What every command gets.
-pub(crate) struct Context {
+pub(crate) struct CommandContext {
     pub(crate) environment: Environment,
     pub(crate) printer: Printer,
     /// The command as it was typed, without its arguments: `kv get`.
     pub(crate) command: String,
     /// What is shown instead of being sent, if the person wants that.
-    pub(crate) rehearsed: OnceCell<Rehearsed>,
+    pub(crate) dry_run: OnceCell<DryRunOutput>,
 }
 
-impl Context {
+impl CommandContext {
     /// The process's own.
-    pub(crate) fn of_process() -> Self {
-        let environment = Environment::of_process();
-        let printer = Printer::of_process(&environment);
-        Self { environment, printer, command: String::new(), rehearsed: OnceCell::new() }
+    pub(crate) fn from_process() -> Self {
+        let environment = Environment::from_process();
+        let printer = Printer::from_process(&environment);
+        Self { environment, printer, command: String::new(), dry_run: OnceCell::new() }
     }
 
     /// Sets how results look: as the flag says, else as the environment says.
-    pub(crate) fn set_format(&mut self, flag: &Formatted) -> Outcome {
+    pub(crate) fn set_format(&mut self, flag: &FormatFlag) -> CliResult {
         let of_environment = || self.environment.setting("FORMAT");
         let chosen = flag.format.clone().or_else(of_environment).unwrap_or_default();
-        self.printer.format = Format::parse(&chosen)?;
+        self.printer.format = OutputFormat::parse(&chosen)?;
         Ok(())
     }
 
     /// The same for a command that has no result to keep as it was received.
-    pub(crate) fn set_format_but_raw(&mut self, flag: &Formatted) -> Outcome {
+    pub(crate) fn set_format_except_raw(&mut self, flag: &FormatFlag) -> CliResult {
         self.set_format(flag)?;
-        if self.printer.format == Format::Raw { Err(no_raw()) } else { Ok(()) }
+        if self.printer.format == OutputFormat::Raw { Err(raw_not_supported()) } else { Ok(()) }
     }
 
     /// A client that asks with the token of the environment or the token helper.
-    pub(crate) fn client(&self, http: &Http) -> Outcome<Client> {
+    pub(crate) fn client(&self, http: &HttpFlags) -> CliResult<Client> {
         let client = self.client_without_token(http)?;
         let token = self.token(http)?;
-        client.with_token(token.as_ref()).map_err(|error| Failure::remote(error.to_string()))
+        client.with_token(token.as_ref()).map_err(|error| CliError::remote(error.to_string()))
     }
 
     /// A client for commands that need no token, or have their own.
-    pub(crate) fn client_without_token(&self, http: &Http) -> Outcome<Client> {
-        let config = config(&self.environment, http).map_err(Failure::remote)?;
-        let rehearsed = Rehearsed::new(http, &config)?;
-        let client = Client::new(config).map_err(|error| Failure::remote(error.to_string()))?;
+    pub(crate) fn client_without_token(&self, http: &HttpFlags) -> CliResult<Client> {
+        let config = client_config(&self.environment, http).map_err(CliError::remote)?;
+        let rehearsed = DryRunOutput::new(http, &config)?;
+        let client = Client::new(config).map_err(|error| CliError::remote(error.to_string()))?;
         let Some(rehearsed) = rehearsed else { return Ok(client) };
-        Ok(client.rehearsing(self.rehearsed.get_or_init(|| rehearsed).calls()))
+        Ok(client.with_dry_run(self.dry_run.get_or_init(|| rehearsed).dry_run()))
     }
 
     /// The token that is asked with: the environment's, else the one that the helper keeps.
-    pub(crate) fn token(&self, http: &Http) -> Outcome<Option<Secret<String>>> {
+    pub(crate) fn token(&self, http: &HttpFlags) -> CliResult<Option<Secret<String>>> {
         if let Some(token) = self.environment.setting("TOKEN") {
             return Ok(Some(Secret::new(token)));
         }
-        let failed = |error| Failure::remote(format!("the stored token can't be read: {error}"));
+        let failed = |error| CliError::remote(format!("the stored token can't be read: {error}"));
         self.token_helper(http)?.get().map_err(failed)
     }
 
     /// Where the token is kept.
-    pub(crate) fn token_helper(&self, http: &Http) -> Outcome<TokenHelper> {
-        let address = address(&self.environment, http);
-        TokenHelper::choose(&self.environment, &address)
-            .map_err(|error| Failure::remote(format!("the token helper can't be used: {error}")))
+    pub(crate) fn token_helper(&self, http: &HttpFlags) -> CliResult<TokenHelper> {
+        let address = server_address(&self.environment, http);
+        TokenHelper::from_environment(&self.environment, &address)
+            .map_err(|error| CliError::remote(format!("the token helper can't be used: {error}")))
     }
 
     /// Standard input; empty if nobody is to be asked.
-    pub(crate) fn stdin(&self, http: &Http) -> Box<dyn Read> {
+    pub(crate) fn stdin(&self, http: &HttpFlags) -> Box<dyn Read> {
         if http.non_interactive { Box::new(io::empty()) } else { Box::new(io::stdin()) }
     }
 
     /// A secret from standard input.
-    pub(crate) fn read_secret(&self, http: &Http) -> Outcome<Secret<String>> {
+    pub(crate) fn read_secret(&self, http: &HttpFlags) -> CliResult<Secret<String>> {
         let mut text = Secret::new(String::new());
         let read = self.stdin(http).read_to_string(text.expose_secret_mut());
-        read.map_err(|error| Failure::local(format!("stdin can't be read: {error}")))?;
+        read.map_err(|error| CliError::local(format!("stdin can't be read: {error}")))?;
         Ok(Secret::from_text(text.expose_secret().trim()))
     }
 
     /// The address that is meant.
-    pub(crate) fn address(&self, http: &Http) -> String {
-        address(&self.environment, http)
+    pub(crate) fn server_address(&self, http: &HttpFlags) -> String {
+        server_address(&self.environment, http)
     }
 
     /// Asks for a secret on the terminal, without echo.
-    pub(crate) fn ask_secret(&mut self, question: &str) -> io::Result<Secret<String>> {
-        self.printer.ask(question);
+    pub(crate) fn prompt_secret(&mut self, question: &str) -> io::Result<Secret<String>> {
+        self.printer.prompt(question);
         let answer = if io::stdin().is_terminal() {
             rpassword::read_password().map(Secret::new)
         } else {
@@ -113,7 +113,7 @@ impl Context {
 }
 
 /// The address that is meant.
-fn address(environment: &Environment, http: &Http) -> String {
+fn server_address(environment: &Environment, http: &HttpFlags) -> String {
     let given = |flag: &Option<String>| flag.clone().filter(|value| !value.is_empty());
     let agent = given(&http.agent_address).or_else(|| environment.setting("AGENT_ADDR"));
     agent
@@ -123,8 +123,8 @@ fn address(environment: &Environment, http: &Http) -> String {
 }
 
 /// A client's configuration from flags and environment.
-fn config(environment: &Environment, http: &Http) -> Result<ClientConfig, String> {
-    if environment.flag("SRV_LOOKUP")? == Some(true) {
+fn client_config(environment: &Environment, http: &HttpFlags) -> Result<ClientConfig, String> {
+    if environment.bool_setting("SRV_LOOKUP")? == Some(true) {
         return Err(
             "VAULT_SRV_LOOKUP is not supported: name the server's host in VAULT_ADDR".to_owned()
         );
@@ -145,20 +145,20 @@ fn config(environment: &Environment, http: &Http) -> Result<ClientConfig, String
     };
     let disable_redirects = match http.disable_redirects {
         Some(flag) => flag,
-        None => environment.flag("DISABLE_REDIRECTS")?.unwrap_or(false),
+        None => environment.bool_setting("DISABLE_REDIRECTS")?.unwrap_or(false),
     };
     let mut mfa = http.mfa.clone();
     if mfa.is_empty() {
         mfa.extend(environment.setting("MFA"));
     }
     Ok(ClientConfig {
-        address: address(environment, http),
-        namespace: namespace(environment, http),
+        address: server_address(environment, http),
+        namespace: client_namespace(environment, http),
         wrap_ttl: wrap_ttl(environment, http)?,
         headers: http.header.clone(),
         mfa: mfa.into_iter().map(Secret::new).collect(),
         policy_override: http.policy_override,
-        tls: tls(environment, http)?,
+        tls: tls_config(environment, http)?,
         proxy: environment.setting("PROXY_ADDR").or_else(|| environment.setting("HTTP_PROXY")),
         timeout: if timeout.is_zero() { DEFAULT_TIMEOUT } else { timeout },
         max_retries,
@@ -167,38 +167,38 @@ fn config(environment: &Environment, http: &Http) -> Result<ClientConfig, String
     })
 }
 
-fn namespace(environment: &Environment, http: &Http) -> Option<String> {
+fn client_namespace(environment: &Environment, http: &HttpFlags) -> Option<String> {
     let given = http.namespace.clone().or_else(|| environment.setting("NAMESPACE"))?;
     let name = given.trim_matches('/');
     (!name.is_empty() && name != "root").then(|| format!("{name}/"))
 }
 
-fn wrap_ttl(environment: &Environment, http: &Http) -> Result<Option<String>, String> {
-    if http.wrap_ttl.is_some_and(|ttl| ttl.not_negative().is_none()) {
+fn wrap_ttl(environment: &Environment, http: &HttpFlags) -> Result<Option<String>, String> {
+    if http.wrap_ttl.is_some_and(|ttl| ttl.non_negative().is_none()) {
         return Err("-wrap-ttl must not be negative".to_owned());
     }
     match (http.wrap_ttl, environment.setting("WRAP_TTL")) {
-        (Some(flag), _) => Ok(flag.to_api()),
+        (Some(flag), _) => Ok(flag.to_api_or_default()),
         (None, Some(text)) => {
-            let ttl = crate::flags::lifetime(&text);
-            Ok(ttl.map_err(|reason| format!("VAULT_WRAP_TTL {reason}"))?.to_api())
+            let ttl = crate::flags::parse_non_negative_duration(&text);
+            Ok(ttl.map_err(|reason| format!("VAULT_WRAP_TTL {reason}"))?.to_api_or_default())
         }
         (None, None) => Ok(None),
     }
 }
 
-fn tls(environment: &Environment, http: &Http) -> Result<TlsConfig, String> {
+fn tls_config(environment: &Environment, http: &HttpFlags) -> Result<ClientTlsConfig, String> {
     let path = |flag: &Option<String>, name: &str| {
         let given = flag.clone().filter(|path| !path.is_empty());
         given.or_else(|| environment.setting(name))
     };
-    let text = |name| environment.setting(name).map(|text| Pem::Text(Secret::new(text)));
-    let file = |path: String| Pem::File(path.into());
+    let text = |name| environment.setting(name).map(|text| PemSource::Text(Secret::new(text)));
+    let file = |path: String| PemSource::File(path.into());
     let skip_verify = match http.tls_skip_verify {
         Some(flag) => flag,
-        None => environment.flag("SKIP_VERIFY")?.unwrap_or(false),
+        None => environment.bool_setting("SKIP_VERIFY")?.unwrap_or(false),
     };
-    Ok(TlsConfig {
+    Ok(ClientTlsConfig {
         ca: path(&http.ca_cert, "CACERT").map(file).or_else(|| text("CACERT_BYTES")),
         ca_folder: path(&http.ca_path, "CAPATH").map(Into::into),
         client_cert: path(&http.client_cert, "CLIENT_CERT")
@@ -216,13 +216,13 @@ fn tls(environment: &Environment, http: &Http) -> Result<TlsConfig, String> {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)], http: &Http) -> Result<ClientConfig, String> {
-        config(&Environment::of(variables), http)
+    fn config_from(variables: &[(&str, &str)], http: &HttpFlags) -> Result<ClientConfig, String> {
+        client_config(&Environment::from_pairs(variables), http)
     }
 
     /// Starts of plug-ins are given up in time for clients that wait so long.
     #[test]
-    fn the_configuration_knows_how_long_clients_wait() {
+    fn config_and_client_timeouts_agree() {
         let known = strongroom_config::plugin::CLIENT_TIMEOUT.as_duration();
         assert_eq!(known, DEFAULT_TIMEOUT);
     }
@@ -231,26 +231,27 @@ mod tests {
     fn flags_come_before_the_environment() {
         let variables =
             [("VAULT_ADDR", "http://vault"), ("BAO_ADDR", "http://bao"), ("VAULT_NAMESPACE", "a")];
-        let none = read(&variables, &Http::default()).unwrap();
+        let none = config_from(&variables, &HttpFlags::default()).unwrap();
         assert_eq!(none.address, "http://bao");
         assert_eq!(none.namespace.as_deref(), Some("a/"));
-        let http = Http {
+        let http = HttpFlags {
             address: Some("http://flag".to_owned()),
             namespace: Some("/b/c/".to_owned()),
             tls_skip_verify: Some(false),
-            ..Http::default()
+            ..HttpFlags::default()
         };
-        let flags = read(&[&variables[..], &[("VAULT_SKIP_VERIFY", "1")]].concat(), &http).unwrap();
+        let flags =
+            config_from(&[&variables[..], &[("VAULT_SKIP_VERIFY", "1")]].concat(), &http).unwrap();
         assert_eq!(flags.address, "http://flag");
         assert_eq!(flags.namespace.as_deref(), Some("b/c/"));
         assert!(!flags.tls.skip_verify);
-        let agent = read(&[("VAULT_AGENT_ADDR", "http://agent")], &http).unwrap();
+        let agent = config_from(&[("VAULT_AGENT_ADDR", "http://agent")], &http).unwrap();
         assert_eq!(agent.address, "http://agent");
     }
 
     #[test]
-    fn without_any_word_the_defaults_hold() {
-        let config = read(&[], &Http::default()).unwrap();
+    fn defaults_apply_without_settings() {
+        let config = config_from(&[], &HttpFlags::default()).unwrap();
         assert_eq!(config.address, "https://127.0.0.1:8200");
         assert_eq!(config.timeout, Duration::from_secs(60));
         assert_eq!(config.max_retries, 0);
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_sets_the_rest() {
+    fn environment_sets_the_other_options() {
         let variables = [
             ("VAULT_CLIENT_TIMEOUT", "5"),
             ("VAULT_MAX_RETRIES", "3"),
@@ -269,18 +270,18 @@ mod tests {
             ("VAULT_PROXY_ADDR", "http://proxy"),
             ("VAULT_HTTP_PROXY", "http://other"),
         ];
-        let config = read(&variables, &Http::default()).unwrap();
+        let config = config_from(&variables, &HttpFlags::default()).unwrap();
         assert_eq!(config.timeout, Duration::from_secs(5));
         assert_eq!(config.max_retries, 3);
         assert!(!config.follow_redirect);
         assert_eq!(config.wrap_ttl.as_deref(), Some("300s"));
         assert_eq!(config.mfa.len(), 1);
-        assert!(matches!(config.tls.ca, Some(Pem::Text(_))));
+        assert!(matches!(config.tls.ca, Some(PemSource::Text(_))));
         assert_eq!(config.proxy.as_deref(), Some("http://proxy"));
     }
 
     #[test]
-    fn what_cannot_be_read_or_honoured_is_an_error() {
+    fn unusable_settings_are_errors() {
         for (name, value) in [
             ("VAULT_CLIENT_TIMEOUT", "soon"),
             ("VAULT_MAX_RETRIES", "-1"),
@@ -291,21 +292,22 @@ mod tests {
             ("VAULT_WRAP_TTL", "system"),
             ("VAULT_CLIENT_TIMEOUT", "-1s"),
         ] {
-            let error = read(&[(name, value)], &Http::default()).err().unwrap();
+            let error = config_from(&[(name, value)], &HttpFlags::default()).err().unwrap();
             assert!(error.starts_with(name), "{error}");
         }
-        let wrapped = read(&[("VAULT_WRAP_TTL", "500ms")], &Http::default()).unwrap();
+        let wrapped = config_from(&[("VAULT_WRAP_TTL", "500ms")], &HttpFlags::default()).unwrap();
         assert_eq!(wrapped.wrap_ttl.as_deref(), Some("1s"), "as everywhere, rounded up");
         // A limit below a second is a limit.
-        let short = read(&[("VAULT_CLIENT_TIMEOUT", "500ms")], &Http::default()).unwrap();
+        let short =
+            config_from(&[("VAULT_CLIENT_TIMEOUT", "500ms")], &HttpFlags::default()).unwrap();
         assert_eq!(short.timeout, Duration::from_millis(500));
     }
 
     #[test]
-    fn the_root_namespace_is_none() {
+    fn root_namespace_sends_no_header() {
         for name in ["", "/", "root", "root/"] {
-            let http = Http { namespace: Some(name.to_owned()), ..Http::default() };
-            assert_eq!(read(&[("VAULT_NAMESPACE", "a")], &http).unwrap().namespace, None);
+            let http = HttpFlags { namespace: Some(name.to_owned()), ..HttpFlags::default() };
+            assert_eq!(config_from(&[("VAULT_NAMESPACE", "a")], &http).unwrap().namespace, None);
         }
     }
 }

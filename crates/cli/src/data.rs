@@ -6,15 +6,15 @@ use std::io::Read;
 use serde_json::value::RawValue;
 use strongroom_types::Fields;
 
-use crate::output::value::Value;
+use crate::output::value::OutputValue;
 
 /// Fields of a request. Values are strings, but for what comes from JSON.
 ///
 /// No message repeats a value, nor an argument that isn't `key=value`: it may be a secret.
-pub(crate) fn fields(arguments: &[String], stdin: &mut dyn Read) -> Result<Fields, String> {
-    let mut builder = Builder { fields: BTreeMap::new(), stdin: Some(stdin) };
+pub(crate) fn parse_fields(arguments: &[String], stdin: &mut dyn Read) -> Result<Fields, String> {
+    let mut builder = FieldsBuilder { fields: BTreeMap::new(), stdin: Some(stdin) };
     for (index, argument) in arguments.iter().enumerate() {
-        builder.add(argument).map_err(|reason| {
+        builder.add_argument(argument).map_err(|reason| {
             let name = match argument.split_once('=') {
                 Some((key, _)) => key.to_owned(),
                 None => format!("argument {} of the data", index + 1),
@@ -26,25 +26,25 @@ pub(crate) fn fields(arguments: &[String], stdin: &mut dyn Read) -> Result<Field
 }
 
 /// Parameters of a URL. A list becomes several of one name.
-pub(crate) fn parameters(
+pub(crate) fn parse_query_parameters(
     arguments: &[String],
     stdin: &mut dyn Read,
 ) -> Result<Vec<(String, String)>, String> {
-    let fields = fields(arguments, stdin)?;
+    let fields = parse_fields(arguments, stdin)?;
     let mut parameters = Vec::new();
     for (name, raw) in fields.iter() {
-        let values = match Value::parse(raw.get()) {
-            Value::List(values) => values,
+        let values = match OutputValue::parse(raw.get()) {
+            OutputValue::List(values) => values,
             single => vec![single],
         };
         for value in values {
             match value {
-                Value::List(_) | Value::Object(_) => {
+                OutputValue::List(_) | OutputValue::Object(_) => {
                     return Err(format!(
                         "{name}: a parameter can't be a list in a list or an object"
                     ));
                 }
-                Value::Null => {}
+                OutputValue::Null => {}
                 plain => parameters.push((name.to_owned(), plain.to_string())),
             }
         }
@@ -52,14 +52,14 @@ pub(crate) fn parameters(
     Ok(parameters)
 }
 
-struct Builder<'a> {
-    fields: BTreeMap<String, Given>,
+struct FieldsBuilder<'a> {
+    fields: BTreeMap<String, PendingField>,
     /// None once it was read.
     stdin: Option<&'a mut dyn Read>,
 }
 
 /// A command that failed gives nothing, and nothing isn't an empty secret.
-fn not_empty<'t>(text: &'t str, from: &str) -> Result<&'t str, String> {
+fn require_non_empty<'t>(text: &'t str, from: &str) -> Result<&'t str, String> {
     if text.trim().is_empty() {
         return Err(format!("{from} is empty: JSON was expected"));
     }
@@ -67,34 +67,34 @@ fn not_empty<'t>(text: &'t str, from: &str) -> Result<&'t str, String> {
 }
 
 /// A field while more may come.
-enum Given {
+enum PendingField {
     Json(Box<RawValue>),
     Texts(Vec<String>),
     /// JSON, then texts after it.
-    Both(Box<RawValue>, Vec<String>),
+    JsonThenTexts(Box<RawValue>, Vec<String>),
 }
 
-impl Builder<'_> {
-    fn add(&mut self, argument: &str) -> Result<(), String> {
+impl FieldsBuilder<'_> {
+    fn add_argument(&mut self, argument: &str) -> Result<(), String> {
         match argument.split_once('=') {
             None if argument.is_empty() => Ok(()),
             None if argument == "-" => {
                 let text = self.read_stdin()?;
-                self.add_object(not_empty(&text, "standard input")?)
+                self.add_object(require_non_empty(&text, "standard input")?)
             }
             None => match argument.strip_prefix('@') {
-                Some(path) => self.add_object(not_empty(&read_file(path)?, path)?),
+                Some(path) => self.add_object(require_non_empty(&read_file(path)?, path)?),
                 None => Err("must be KEY=VALUE, @FILE or -".to_owned()),
             },
             Some((key, value)) => {
-                let value = self.value(value)?;
+                let value = self.resolve_value(value)?;
                 self.add_text(key, value);
                 Ok(())
             }
         }
     }
 
-    fn value(&mut self, given: &str) -> Result<String, String> {
+    fn resolve_value(&mut self, given: &str) -> Result<String, String> {
         if given == "-" {
             return self.read_stdin();
         }
@@ -109,15 +109,15 @@ impl Builder<'_> {
     fn add_text(&mut self, key: &str, value: String) {
         let before = self.fields.remove(key);
         let given = match before {
-            None => Given::Texts(vec![value]),
-            Some(Given::Json(raw)) => Given::Both(raw, vec![value]),
-            Some(Given::Texts(mut texts)) => {
+            None => PendingField::Texts(vec![value]),
+            Some(PendingField::Json(raw)) => PendingField::JsonThenTexts(raw, vec![value]),
+            Some(PendingField::Texts(mut texts)) => {
                 texts.push(value);
-                Given::Texts(texts)
+                PendingField::Texts(texts)
             }
-            Some(Given::Both(raw, mut texts)) => {
+            Some(PendingField::JsonThenTexts(raw, mut texts)) => {
                 texts.push(value);
-                Given::Both(raw, texts)
+                PendingField::JsonThenTexts(raw, texts)
             }
         };
         self.fields.insert(key.to_owned(), given);
@@ -127,7 +127,7 @@ impl Builder<'_> {
         let object = Fields::from_trusted(json.as_bytes())
             .map_err(|_| "a JSON object was expected, such as {\"key\": \"value\"}".to_owned())?;
         for (key, raw) in object.iter() {
-            self.fields.insert(key.to_owned(), Given::Json(raw.to_owned()));
+            self.fields.insert(key.to_owned(), PendingField::Json(raw.to_owned()));
         }
         Ok(())
     }
@@ -149,12 +149,12 @@ impl Builder<'_> {
         let mut fields = Fields::new();
         for (key, given) in self.fields {
             match given {
-                Given::Json(raw) => fields.set_raw(key, raw),
-                Given::Texts(texts) => match texts.as_slice() {
+                PendingField::Json(raw) => fields.set_raw(key, raw),
+                PendingField::Texts(texts) => match texts.as_slice() {
                     [only] => fields.set(key, only),
                     several => fields.set(key, &several),
                 },
-                Given::Both(raw, texts) => {
+                PendingField::JsonThenTexts(raw, texts) => {
                     // A list goes on; anything else becomes its first item.
                     let list: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(raw.get());
                     let mut items = list.unwrap_or_else(|_| vec![raw]);
@@ -180,16 +180,16 @@ fn read_file(path: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn built(arguments: &[&str], stdin: &str) -> Result<String, String> {
+    fn parse_to_json(arguments: &[&str], stdin: &str) -> Result<String, String> {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let fields = fields(&arguments, &mut stdin.as_bytes())?;
+        let fields = parse_fields(&arguments, &mut stdin.as_bytes())?;
         Ok(String::from_utf8(fields.to_object().into_bytes().to_vec()).unwrap())
     }
 
     #[test]
     fn values_are_strings() {
         assert_eq!(
-            built(&["ttl=3600", "a=b=c", "empty=", "", "t=true", "at=\\@x"], "").unwrap(),
+            parse_to_json(&["ttl=3600", "a=b=c", "empty=", "", "t=true", "at=\\@x"], "").unwrap(),
             r#"{"a":"b=c","at":"@x","empty":"","t":"true","ttl":"3600"}"#
         );
     }
@@ -198,25 +198,27 @@ mod tests {
     fn json_stays_as_written() {
         let json = r#"{"n":12345678901234567890,"d":1.10,"o":{"z":1,"a":[ ]}}"#;
         let expected = r#"{"d":1.10,"n":12345678901234567890,"o":{"z":1,"a":[ ]}}"#;
-        assert_eq!(built(&["-"], json).unwrap(), expected);
+        assert_eq!(parse_to_json(&["-"], json).unwrap(), expected);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("data.json");
         std::fs::write(&file, json).unwrap();
-        assert_eq!(built(&[&format!("@{}", file.display())], "").unwrap(), expected);
-        assert_eq!(built(&["d=x", "-"], r#"{"d":1}"#).unwrap(), r#"{"d":1}"#);
+        assert_eq!(parse_to_json(&[&format!("@{}", file.display())], "").unwrap(), expected);
+        assert_eq!(parse_to_json(&["d=x", "-"], r#"{"d":1}"#).unwrap(), r#"{"d":1}"#);
     }
 
     #[test]
-    fn nothing_is_no_empty_object() {
+    fn empty_json_input_is_an_error() {
         for text in ["", " \n"] {
-            let error = built(&["-"], text).unwrap_err();
+            let error = parse_to_json(&["-"], text).unwrap_err();
             assert!(error.ends_with("standard input is empty: JSON was expected"), "{error}");
         }
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("data.json");
         std::fs::write(&file, "").unwrap();
-        assert!(built(&[&format!("@{}", file.display())], "").unwrap_err().contains("is empty"));
-        assert_eq!(built(&["-"], "{}").unwrap(), "{}");
+        assert!(
+            parse_to_json(&[&format!("@{}", file.display())], "").unwrap_err().contains("is empty")
+        );
+        assert_eq!(parse_to_json(&["-"], "{}").unwrap(), "{}");
     }
 
     #[test]
@@ -226,18 +228,18 @@ mod tests {
         std::fs::write(&file, "two\nlines\n").unwrap();
         let from_file = format!("f=@{}", file.display());
         assert_eq!(
-            built(&[&from_file, "s=-"], "piped\n").unwrap(),
+            parse_to_json(&[&from_file, "s=-"], "piped\n").unwrap(),
             r#"{"f":"two\nlines\n","s":"piped\n"}"#
         );
         std::fs::write(&file, [0xff, 0xfe]).unwrap();
-        assert!(built(&[&from_file], "").unwrap_err().contains("UTF-8"));
+        assert!(parse_to_json(&[&from_file], "").unwrap_err().contains("UTF-8"));
     }
 
     #[test]
     fn a_key_given_twice_is_a_list() {
-        assert_eq!(built(&["a=1", "a=2", "a=3"], "").unwrap(), r#"{"a":["1","2","3"]}"#);
+        assert_eq!(parse_to_json(&["a=1", "a=2", "a=3"], "").unwrap(), r#"{"a":["1","2","3"]}"#);
         assert_eq!(
-            built(&["-", "a=x", "b=y"], r#"{"a":[1],"b":{"c":2}}"#).unwrap(),
+            parse_to_json(&["-", "a=x", "b=y"], r#"{"a":[1],"b":{"c":2}}"#).unwrap(),
             r#"{"a":[1,"x"],"b":[{"c":2},"y"]}"#
         );
     }
@@ -251,7 +253,7 @@ mod tests {
             (&["-"], "argument 1 of the data: a JSON object was expected"),
         ];
         for (arguments, expected) in cases {
-            let error = built(arguments, "[\"hunter2\"]").unwrap_err();
+            let error = parse_to_json(arguments, "[\"hunter2\"]").unwrap_err();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -260,9 +262,10 @@ mod tests {
     #[test]
     fn parameters_repeat_a_name() {
         let given = ["a=1".to_owned(), "a=2".to_owned(), "-".to_owned()];
-        let found = parameters(&given, &mut r#"{"n":1.10,"l":[true,null]}"#.as_bytes()).unwrap();
+        let found = parse_query_parameters(&given, &mut r#"{"n":1.10,"l":[true,null]}"#.as_bytes())
+            .unwrap();
         let shown: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(shown, ["a=1", "a=2", "l=true", "n=1.10"]);
-        assert!(parameters(&["-".to_owned()], &mut r#"{"o":{}}"#.as_bytes()).is_err());
+        assert!(parse_query_parameters(&["-".to_owned()], &mut r#"{"o":{}}"#.as_bytes()).is_err());
     }
 }

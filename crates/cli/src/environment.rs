@@ -3,13 +3,13 @@
 use strongroom_types::parse_bool;
 
 /// Looks up variables. `BAO_…` comes before `VAULT_…`, even if it is empty.
-pub(crate) struct Environment(LookUp);
+pub(crate) struct Environment(VariableLookup);
 
-type LookUp = Box<dyn Fn(&str) -> Option<String>>;
+type VariableLookup = Box<dyn Fn(&str) -> Option<String>>;
 
 impl Environment {
     /// The process's own.
-    pub(crate) fn of_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         // What isn't UTF-8 is there all the same: whoever uses it will refuse it.
         let look_up =
             |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
@@ -18,7 +18,7 @@ impl Environment {
 
     /// Made up.
     #[cfg(test)]
-    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn from_pairs(variables: &[(&str, &str)]) -> Self {
         let own = |text: &&str| (*text).to_owned();
         let variables: std::collections::BTreeMap<String, String> =
             variables.iter().map(|(name, value)| (own(name), own(value))).collect();
@@ -27,15 +27,15 @@ impl Environment {
 
     /// A setting by the name that both families share, such as `ADDR`. An empty one is none.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
-        self.found(name).map(|(_, value)| value)
+        self.find_setting(name).map(|(_, value)| value)
     }
 
     /// The variable that a setting comes from.
-    pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        self.found(name).map(|(variable, _)| variable)
+    pub(crate) fn variable_name(&self, name: &str) -> Option<String> {
+        self.find_setting(name).map(|(variable, _)| variable)
     }
 
-    fn found(&self, name: &str) -> Option<(String, String)> {
+    fn find_setting(&self, name: &str) -> Option<(String, String)> {
         let families = ["BAO", "VAULT"].map(|family| format!("{family}_{name}"));
         let mut set = families.into_iter().filter_map(|it| Some(((self.0)(&it)?, it)));
         let (value, variable) = set.next()?;
@@ -43,7 +43,7 @@ impl Environment {
     }
 
     /// A yes or no setting.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, String> {
+    pub(crate) fn bool_setting(&self, name: &str) -> Result<Option<bool>, String> {
         let read = |text: String| {
             parse_bool(&text).ok_or_else(|| format!("VAULT_{name} must be true or false"))
         };
@@ -58,12 +58,12 @@ impl Environment {
     }
 
     /// A variable under just this name.
-    pub(crate) fn exact(&self, name: &str) -> Option<String> {
+    pub(crate) fn raw_variable(&self, name: &str) -> Option<String> {
         (self.0)(name)
     }
 
     /// The person's folder.
-    pub(crate) fn home(&self) -> Option<String> {
+    pub(crate) fn home_dir(&self) -> Option<String> {
         (self.0)("HOME").filter(|value| !value.is_empty())
     }
 }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn bao_comes_first_even_if_empty() {
-        let environment = Environment::of(&[
+        let environment = Environment::from_pairs(&[
             ("VAULT_ADDR", "vault"),
             ("BAO_ADDR", "bao"),
             ("VAULT_TOKEN", "vault"),
@@ -85,29 +85,30 @@ mod tests {
         assert_eq!(environment.setting("TOKEN"), None);
         assert_eq!(environment.setting("FORMAT").as_deref(), Some("json"));
         assert_eq!(environment.setting("CACERT"), None);
-        assert_eq!(environment.variable("ADDR").as_deref(), Some("BAO_ADDR"));
-        assert_eq!(environment.variable("TOKEN"), None);
-        assert_eq!(environment.variable("FORMAT").as_deref(), Some("VAULT_FORMAT"));
+        assert_eq!(environment.variable_name("ADDR").as_deref(), Some("BAO_ADDR"));
+        assert_eq!(environment.variable_name("TOKEN"), None);
+        assert_eq!(environment.variable_name("FORMAT").as_deref(), Some("VAULT_FORMAT"));
     }
 
     #[test]
-    fn booleans_are_gos() {
-        let environment = Environment::of(&[("VAULT_SKIP_VERIFY", "T"), ("BAO_DETAILED", "yes")]);
-        assert_eq!(environment.flag("SKIP_VERIFY"), Ok(Some(true)));
-        assert!(environment.flag("DETAILED").unwrap_err().contains("VAULT_DETAILED"));
-        assert_eq!(environment.flag("NOTHING"), Ok(None));
+    fn booleans_are_read_as_go_does() {
+        let environment =
+            Environment::from_pairs(&[("VAULT_SKIP_VERIFY", "T"), ("BAO_DETAILED", "yes")]);
+        assert_eq!(environment.bool_setting("SKIP_VERIFY"), Ok(Some(true)));
+        assert!(environment.bool_setting("DETAILED").unwrap_err().contains("VAULT_DETAILED"));
+        assert_eq!(environment.bool_setting("NOTHING"), Ok(None));
     }
 
     #[test]
-    fn colours_can_be_refused() {
-        assert!(Environment::of(&[("NO_COLOR", "")]).wants_colour());
+    fn colours_can_be_disabled() {
+        assert!(Environment::from_pairs(&[("NO_COLOR", "")]).wants_colour());
         for (name, value) in [
             ("NO_COLOR", "1"),
             ("TERM", "dumb"),
             ("VAULT_CLI_NO_COLOR", "0"),
             ("BAO_CLI_NO_COLOR", "x"),
         ] {
-            assert!(!Environment::of(&[(name, value)]).wants_colour(), "{name}");
+            assert!(!Environment::from_pairs(&[(name, value)]).wants_colour(), "{name}");
         }
     }
 }

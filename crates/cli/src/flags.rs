@@ -6,7 +6,7 @@ use strongroom_types::duration::parse_nanos;
 /// Where the server is, and as whom and how to talk to it.
 #[derive(Args, Default)]
 #[command(next_help_heading = "HTTP options")]
-pub(crate) struct Http {
+pub(crate) struct HttpFlags {
     /// Address of the server [env: BAO_ADDR, VAULT_ADDR] [default: https://127.0.0.1:8200]
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
@@ -38,13 +38,13 @@ pub(crate) struct Http {
     #[arg(long, alias = "ns", value_name = "NAMESPACE")]
     pub(crate) namespace: Option<String>,
     /// Have the answer wrapped: a token that gives it once, and lives this long [env: VAULT_WRAP_TTL]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) wrap_ttl: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) wrap_ttl: Option<DurationSeconds>,
     /// Value of a second factor; repeatable [env: VAULT_MFA]
     #[arg(long, value_name = "METHOD:VALUE")]
     pub(crate) mfa: Vec<String>,
     /// Header of all requests; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     pub(crate) header: Vec<(String, String)>,
     /// Override policies that may be overridden, on servers that have such
     #[arg(long)]
@@ -63,7 +63,7 @@ pub(crate) struct Http {
 /// How results look.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Output options")]
-pub(crate) struct Formatted {
+pub(crate) struct FormatFlag {
     /// table, json, yaml, or raw where results are kept as received [env: BAO_FORMAT, VAULT_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
@@ -72,13 +72,13 @@ pub(crate) struct Formatted {
 /// One field instead of all.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Output options")]
-pub(crate) struct OneField {
+pub(crate) struct FieldFlag {
     /// Print this field alone, without a line end unless on a terminal
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }
 
-impl OneField {
+impl FieldFlag {
     /// The field's name, if there is one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.field.as_deref().filter(|name| !name.is_empty())
@@ -87,11 +87,11 @@ impl OneField {
 
 /// A duration in whole seconds; below zero for `system`, the server's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seconds(i64);
+pub(crate) struct DurationSeconds(i64);
 
-impl Seconds {
+impl DurationSeconds {
     /// For the API; nothing for zero, which is "not said".
-    pub(crate) fn to_api(self) -> Option<String> {
+    pub(crate) fn to_api_or_default(self) -> Option<String> {
         match self.0 {
             0 => None,
             below if below < 0 => Some("system".to_owned()),
@@ -101,17 +101,17 @@ impl Seconds {
 
     /// For fields that know no `system`: what was typed, and what is wrong with it is the server's
     /// to say.
-    pub(crate) fn as_given(self) -> Option<String> {
+    pub(crate) fn to_api_literal(self) -> Option<String> {
         (self.0 != 0).then(|| format!("{}s", self.0))
     }
 
     /// For settings that keep their value where nothing is said: zero goes back to the default.
-    pub(crate) fn as_setting(self) -> String {
+    pub(crate) fn to_api_setting(self) -> String {
         if self.0 < 0 { "system".to_owned() } else { format!("{}s", self.0) }
     }
 
     /// The seconds, unless they are below zero.
-    pub(crate) fn not_negative(self) -> Option<u64> {
+    pub(crate) fn non_negative(self) -> Option<u64> {
         u64::try_from(self.0).ok()
     }
 
@@ -122,47 +122,47 @@ impl Seconds {
 
 /// Reads `30s`, `1h30m`, `3600`, `30d` or `system`, in whole seconds. Part of a second counts as a
 /// whole one, as in the API: only what is written as zero is zero.
-pub(crate) fn duration(text: &str) -> Result<Seconds, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<DurationSeconds, String> {
     if text == "system" {
-        return Ok(Seconds(-1));
+        return Ok(DurationSeconds(-1));
     }
-    let nanos = parse_nanos(text).map_err(|_| NO_DURATION.to_owned())?;
+    let nanos = parse_nanos(text).map_err(|_| DURATION_EXPECTED.to_owned())?;
     // Away from zero, on both sides of it: zero is "not said".
-    let whole = nanos.unsigned_abs().div_ceil(NANOS_OF_A_SECOND.unsigned_abs());
-    let whole = i64::try_from(whole).map_err(|_| NO_DURATION.to_owned())?;
-    Ok(Seconds(if nanos < 0 { -whole } else { whole }))
+    let whole = nanos.unsigned_abs().div_ceil(NANOS_PER_SECOND.unsigned_abs());
+    let whole = i64::try_from(whole).map_err(|_| DURATION_EXPECTED.to_owned())?;
+    Ok(DurationSeconds(if nanos < 0 { -whole } else { whole }))
 }
 
 /// Reads `30s`, `1h30m`, `3600` or `30d`: for what can't be below zero.
-pub(crate) fn lifetime(text: &str) -> Result<Seconds, String> {
-    match duration(text)? {
-        Seconds(below) if below < 0 => Err("must not be negative".to_owned()),
+pub(crate) fn parse_non_negative_duration(text: &str) -> Result<DurationSeconds, String> {
+    match parse_duration(text)? {
+        DurationSeconds(below) if below < 0 => Err("must not be negative".to_owned()),
         seconds => Ok(seconds),
     }
 }
 
-const NANOS_OF_A_SECOND: i64 = 1_000_000_000;
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// What is wrong with a duration that is none.
-pub(crate) const NO_DURATION: &str = "must be a duration, such as 90s, 1h30m or 30d";
+pub(crate) const DURATION_EXPECTED: &str = "must be a duration, such as 90s, 1h30m or 30d";
 
 /// Reads `name=value`.
-pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_name_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(NO_PAIR.to_owned()),
+        None => Err(NAME_VALUE_EXPECTED.to_owned()),
     }
 }
 
 /// What is wrong with a pair that is none.
-pub(crate) const NO_PAIR: &str = "must be NAME=VALUE";
+pub(crate) const NAME_VALUE_EXPECTED: &str = "must be NAME=VALUE";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn durations_as_users_type_them() {
+    fn durations_are_parsed_as_vault_does() {
         for (text, api) in [
             ("90", Some("90s")),
             ("1h30m", Some("5400s")),
@@ -173,38 +173,46 @@ mod tests {
             ("-1ms", Some("system")),
             ("1500ms", Some("2s")),
         ] {
-            assert_eq!(duration(text).unwrap().to_api().as_deref(), api, "{text}");
+            assert_eq!(parse_duration(text).unwrap().to_api_or_default().as_deref(), api, "{text}");
         }
-        assert_eq!(duration("zz").unwrap_err(), NO_DURATION);
-        assert_eq!(lifetime("1.5"), Ok(Seconds(2)));
+        assert_eq!(parse_duration("zz").unwrap_err(), DURATION_EXPECTED);
+        assert_eq!(parse_non_negative_duration("1.5"), Ok(DurationSeconds(2)));
         for text in ["-1s", "-1ns", "system"] {
-            assert_eq!(lifetime(text).unwrap_err(), "must not be negative", "{text}");
+            assert_eq!(
+                parse_non_negative_duration(text).unwrap_err(),
+                "must not be negative",
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn part_of_a_second_is_a_second_and_only_zero_is_zero() {
+    fn fractions_round_away_from_zero() {
         for text in ["500ms", "0.9s", "0.9", "1ns", "999999us", "0.0000000001s"] {
-            assert_eq!(duration(text), Ok(Seconds(1)), "{text}");
+            assert_eq!(parse_duration(text), Ok(DurationSeconds(1)), "{text}");
             assert_eq!(strongroom_types::Ttl::parse(text).unwrap().as_secs(), 1, "as the API");
-            assert_eq!(duration(text).unwrap().to_api().as_deref(), Some("1s"), "{text}");
+            assert_eq!(
+                parse_duration(text).unwrap().to_api_or_default().as_deref(),
+                Some("1s"),
+                "{text}"
+            );
         }
         for text in ["0", "0s", "0ms", "0.0"] {
-            assert_eq!(duration(text), Ok(Seconds(0)), "{text}");
+            assert_eq!(parse_duration(text), Ok(DurationSeconds(0)), "{text}");
         }
     }
 
     #[test]
-    fn a_setting_of_zero_is_said() {
+    fn zero_setting_is_sent() {
         for (text, setting) in [("0", "0s"), ("1ms", "1s"), ("-1", "system"), ("system", "system")]
         {
-            assert_eq!(duration(text).unwrap().as_setting(), setting, "{text}");
+            assert_eq!(parse_duration(text).unwrap().to_api_setting(), setting, "{text}");
         }
     }
 
     #[test]
-    fn pairs_need_their_sign_and_errors_show_no_value() {
-        assert_eq!(pair("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
-        assert!(!pair("hunter2").unwrap_err().contains("hunter2"));
+    fn name_value_errors_show_no_value() {
+        assert_eq!(parse_name_value("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert!(!parse_name_value("hunter2").unwrap_err().contains("hunter2"));
     }
 }

@@ -13,9 +13,9 @@
 //! - [`token_helper`]: where the token is kept between commands
 //! - [`data`]: `key=value` on the command line
 //! - [`output`]: all that is printed
-//! - [`failure`]: messages and exit codes: 0 done, 1 wrong here, 2 refused by the server, 127 no such
+//! - [`error`]: messages and exit codes: 0 done, 1 wrong here, 2 refused by the server, 127 no such
 //!   command
-//! - [`lifecycle`]: signals of the server process
+//! - [`signals`]: signals of the server process
 //! - [`version`]: versions, in one place
 //! - `reference`: the page of the book, from the table of commands (a test)
 
@@ -25,13 +25,13 @@ mod completion;
 mod context;
 mod data;
 mod environment;
-mod failure;
+mod error;
 mod flags;
-mod lifecycle;
 mod not_built;
 mod output;
 #[cfg(test)]
 mod reference;
+mod signals;
 mod token_helper;
 mod version;
 
@@ -41,50 +41,50 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::arguments::{Refusal, command_name, rewrite};
-use crate::commands::{Command, CommandLine};
-use crate::context::Context;
-use crate::failure::{Failure, Help, Outcome};
-use crate::output::Format;
+use crate::arguments::{ArgumentError, command_name, normalize_arguments};
+use crate::commands::{CliCommand, CommandLine};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, ErrorHint};
+use crate::output::OutputFormat;
 
 /// Runs the command that this process was started for, to its end.
 pub fn main() -> ExitCode {
-    let mut context = Context::of_process();
-    let outcome = run(&mut context);
-    let outcome = match context.rehearsed.take() {
-        Some(rehearsed) => rehearsed.finish(outcome, &mut context.printer),
+    let mut context = CommandContext::from_process();
+    let outcome = run_command(&mut context);
+    let outcome = match context.dry_run.take() {
+        Some(rehearsed) => rehearsed.print_request(outcome, &mut context.printer),
         None => outcome,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&mut context, &failure);
+            print_error(&mut context, &failure);
             ExitCode::from(failure.code)
         }
     }
 }
 
 /// Says why a command failed, and what to do about it.
-fn report(context: &mut Context, failure: &Failure) {
+fn print_error(context: &mut CommandContext, failure: &CliError) {
     if let Some(text) = &failure.text {
-        context.printer.fail(text);
+        context.printer.error(text);
     }
-    match failure.help {
-        Help::None => {}
-        Help::Usage => {
+    match failure.hint {
+        ErrorHint::None => {}
+        ErrorHint::Usage => {
             let command = format!("strongroom {}", context.command);
             let command = command.trim_end();
-            context.printer.fail(&format!("Run \"{command} -help\" to see how it is used."));
+            context.printer.error(&format!("Run \"{command} -help\" to see how it is used."));
         }
-        Help::Next(text) => context.printer.next_step(text),
+        ErrorHint::NextStep(text) => context.printer.next_step(text),
     }
 }
 
-fn run(context: &mut Context) -> Outcome {
-    let Some(command) = parse(context)? else { return Ok(()) };
-    let is_server = matches!(command, Command::Server(_));
-    let runtime = runtime(is_server)
-        .map_err(|error| Failure::local(format!("the runtime can't be started: {error}")))?;
+fn run_command(context: &mut CommandContext) -> CliResult {
+    let Some(command) = parse_command_line(context)? else { return Ok(()) };
+    let is_server = matches!(command, CliCommand::Server(_));
+    let runtime = build_runtime(is_server)
+        .map_err(|error| CliError::local(format!("the runtime can't be started: {error}")))?;
     let outcome = runtime.block_on(command.run(context));
     // Nothing that still runs is waited for: a server that was told twice to end must end.
     runtime.shutdown_background();
@@ -92,7 +92,7 @@ fn run(context: &mut Context) -> Outcome {
 }
 
 /// A server gets a worker per processor; a command needs one thread.
-fn runtime(is_server: bool) -> std::io::Result<Runtime> {
+fn build_runtime(is_server: bool) -> std::io::Result<Runtime> {
     if is_server {
         // Blocking work is reads of the store; more threads wouldn't make the disk faster.
         Builder::new_multi_thread().enable_all().max_blocking_threads(64).build()
@@ -102,35 +102,40 @@ fn runtime(is_server: bool) -> std::io::Result<Runtime> {
 }
 
 /// The command that is to run; none if it was a shell that asked what could stand in the line.
-fn parse(context: &mut Context) -> Outcome<Option<Command>> {
+fn parse_command_line(context: &mut CommandContext) -> CliResult<Option<CliCommand>> {
     let given = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
     let given: Result<Vec<String>, _> = given.collect();
-    let given = given.map_err(|_| Failure::local("an argument isn't text in UTF-8"))?;
-    if let Some(offers) = completion::answer(&context.environment, &given, whole_tree) {
+    let given = given.map_err(|_| CliError::local("an argument isn't text in UTF-8"))?;
+    if let Some(offers) =
+        completion::candidates_for_shell(&context.environment, &given, full_command_tree)
+    {
         offers.iter().for_each(|offer| context.printer.line(offer));
         return Ok(None);
     }
-    let mut root = tree_for(&given);
+    let mut root = command_tree_for(&given);
     context.command = command_name(&given, &root);
-    let rewritten = rewrite(&given, &root).map_err(|refusal| refuse(context, &refusal))?;
+    let rewritten = normalize_arguments(&given, &root)
+        .map_err(|refusal| report_argument_error(context, &refusal))?;
     let name = [root.get_name().to_owned()];
     let arguments = name.into_iter().chain(rewritten.arguments);
-    let matches =
-        root.try_get_matches_from_mut(arguments).map_err(|error| Failure::usage(wrong(&error)))?;
-    let parsed =
-        CommandLine::from_arg_matches(&matches).map_err(|error| Failure::usage(wrong(&error)))?;
+    let matches = root
+        .try_get_matches_from_mut(arguments)
+        .map_err(|error| CliError::usage(invalid_value_message(&error)))?;
+    let parsed = CommandLine::from_arg_matches(&matches)
+        .map_err(|error| CliError::usage(invalid_value_message(&error)))?;
     let format = context.environment.setting("FORMAT").unwrap_or_default();
-    if !rewritten.late.is_empty() && Format::parse(&format)? == Format::Table {
+    if !rewritten.misplaced_flags.is_empty() && OutputFormat::parse(&format)? == OutputFormat::Table
+    {
         context.printer.warn(&format!(
             "Flags stand before the first argument. Taken as arguments: {}",
-            late_names(&rewritten.late)
+            misplaced_flag_names(&rewritten.misplaced_flags)
         ));
     }
     Ok(Some(parsed.command))
 }
 
 /// All commands, as help and shells need them.
-fn whole_tree() -> clap::Command {
+fn full_command_tree() -> clap::Command {
     let mut root = CommandLine::command();
     root.build();
     root
@@ -138,7 +143,7 @@ fn whole_tree() -> clap::Command {
 
 /// All names of commands, with the flags of the one that is named and of no other: a server would
 /// keep the memory for all of them as long as it lives.
-fn tree_for(given: &[String]) -> clap::Command {
+fn command_tree_for(given: &[String]) -> clap::Command {
     let mut root = CommandLine::command();
     // What is rendered is built: the root alone, which hands down what commands have in common.
     root.render_usage();
@@ -149,49 +154,51 @@ fn tree_for(given: &[String]) -> clap::Command {
 }
 
 /// What came too late to be a flag, without its value: that may be a secret.
-fn late_names(late: &[String]) -> String {
+fn misplaced_flag_names(late: &[String]) -> String {
     let names = late.iter().map(|flag| flag.split('=').next().unwrap_or_default());
     names.collect::<Vec<_>>().join(", ")
 }
 
 /// Prints help where there is nothing to run.
-fn refuse(context: &mut Context, refusal: &Refusal) -> Failure {
-    let (Refusal::Help(path) | Refusal::NoCommand(path) | Refusal::Misplaced(path)) = refusal
+fn report_argument_error(context: &mut CommandContext, refusal: &ArgumentError) -> CliError {
+    let (ArgumentError::HelpRequested(path)
+    | ArgumentError::NoCommand(path)
+    | ArgumentError::FlagsBeforeCommand(path)) = refusal
     else {
-        let Refusal::Wrong(text) = refusal else { return Failure::silent(1) };
-        return Failure::usage(text.clone());
+        let ArgumentError::Invalid(text) = refusal else { return CliError::silent(1) };
+        return CliError::usage(text.clone());
     };
-    let help = help(&mut whole_tree(), path);
+    let help = render_help(&mut full_command_tree(), path);
     match refusal {
-        Refusal::Help(_) => {
+        ArgumentError::HelpRequested(_) => {
             context.printer.line(help.trim_end());
-            Failure::silent(0)
+            CliError::silent(0)
         }
-        Refusal::Misplaced(_) => Failure::local(format!(
+        ArgumentError::FlagsBeforeCommand(_) => CliError::local(format!(
             "Flags stand after the command that they are for, not before it.\n\n{}",
             help.trim_end()
         )),
         _ => {
-            context.printer.fail(help.trim_end());
-            Failure::silent(if path.is_empty() { 127 } else { 1 })
+            context.printer.error(help.trim_end());
+            CliError::silent(if path.is_empty() { 127 } else { 1 })
         }
     }
 }
 
 /// The help of the command with this name.
-fn help(command: &mut clap::Command, path: &[String]) -> String {
+fn render_help(command: &mut clap::Command, path: &[String]) -> String {
     if let Some((name, rest)) = path.split_first()
         && let Some(below) = command.find_subcommand_mut(name)
     {
-        return help(below, rest);
+        return render_help(below, rest);
     }
     command.render_help().to_string()
 }
 
-const NO_NUMBER: &str = "must be a whole number in range";
+const NUMBER_EXPECTED: &str = "must be a whole number in range";
 
 /// What the parser found wrong with a flag's value. Its own words say less, and show every value.
-fn wrong(error: &clap::Error) -> String {
+fn invalid_value_message(error: &clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
@@ -201,8 +208,8 @@ fn wrong(error: &clap::Error) -> String {
     let flag = named.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
     let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     // This crate's own readers of values say what a value must be; numbers are read by the library.
-    let reason = if reason.starts_with("must ") { reason } else { NO_NUMBER.to_owned() };
-    if reason == flags::NO_PAIR {
+    let reason = if reason.starts_with("must ") { reason } else { NUMBER_EXPECTED.to_owned() };
+    if reason == flags::NAME_VALUE_EXPECTED {
         // The value may be a secret in the wrong place.
         return format!("-{flag} {reason}");
     }

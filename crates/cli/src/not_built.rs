@@ -3,7 +3,7 @@
 //! `docs/src/reference/not-built.md`.
 
 /// Commands, each with all that is below it.
-pub(crate) const COMMANDS: [&str; 28] = [
+pub(crate) const NOT_BUILT_COMMANDS: [&str; 28] = [
     "agent",
     "audit",
     "debug",
@@ -35,7 +35,7 @@ pub(crate) const COMMANDS: [&str; 28] = [
 ];
 
 /// Flags, by command.
-pub(crate) const FLAGS: [(&str, &[&str]); 10] = [
+pub(crate) const NOT_BUILT_FLAGS: [(&str, &[&str]); 10] = [
     ("auth enable", &["identity-token-key", "trim-request-trailing-slashes"]),
     ("auth tune", &["identity-token-key", "trim-request-trailing-slashes"]),
     ("kv get", &["recover-snapshot-id"]),
@@ -99,13 +99,13 @@ pub(crate) const FLAGS: [(&str, &[&str]); 10] = [
 ];
 
 /// Flags of every command that talks to a server.
-pub(crate) const FLAGS_OF_ALL: [&str; 1] = ["unlock-key"];
+pub(crate) const NOT_BUILT_COMMON_FLAGS: [&str; 1] = ["unlock-key"];
 
 /// What is said about a flag that a command doesn't have.
-pub(crate) fn unknown_flag(command: &str, name: &str) -> String {
-    let own = FLAGS.iter().find(|(with_flags, _)| *with_flags == command);
+pub(crate) fn unknown_flag_message(command: &str, name: &str) -> String {
+    let own = NOT_BUILT_FLAGS.iter().find(|(with_flags, _)| *with_flags == command);
     let is_known = own.is_some_and(|(_, flags)| flags.contains(&name));
-    if is_known || FLAGS_OF_ALL.contains(&name) {
+    if is_known || NOT_BUILT_COMMON_FLAGS.contains(&name) {
         format!("-{name} is not supported by this server")
     } else {
         format!("there is no flag -{name}")
@@ -113,9 +113,9 @@ pub(crate) fn unknown_flag(command: &str, name: &str) -> String {
 }
 
 /// The command that is not built, if the line names one below the command found so far.
-pub(crate) fn command(found: &[String], next: &str) -> Option<String> {
+pub(crate) fn not_built_command(found: &[String], next: &str) -> Option<String> {
     let name = found.iter().map(String::as_str).chain([next]).collect::<Vec<_>>().join(" ");
-    COMMANDS.contains(&name.as_str()).then_some(name)
+    NOT_BUILT_COMMANDS.contains(&name.as_str()).then_some(name)
 }
 
 #[cfg(test)]
@@ -123,34 +123,34 @@ mod tests {
     use clap::Command;
 
     use super::*;
-    use crate::whole_tree;
+    use crate::full_command_tree;
 
-    fn find<'c>(root: &'c Command, name: &str) -> Option<&'c Command> {
+    fn find_command<'c>(root: &'c Command, name: &str) -> Option<&'c Command> {
         name.split(' ').try_fold(root, |command, name| command.find_subcommand(name))
     }
 
     #[test]
-    fn what_is_listed_is_not_there() {
-        let root = whole_tree();
-        for name in COMMANDS {
-            assert!(find(&root, name).is_none(), "{name} is built");
+    fn listed_commands_do_not_exist() {
+        let root = full_command_tree();
+        for name in NOT_BUILT_COMMANDS {
+            assert!(find_command(&root, name).is_none(), "{name} is built");
         }
-        for (name, flags) in FLAGS {
-            let command = find(&root, name).unwrap_or_else(|| panic!("no command {name}"));
-            for flag in flags.iter().chain(&FLAGS_OF_ALL) {
-                let given = crate::arguments::Flag { name: flag, value: None };
-                assert!(given.argument(command).is_none(), "{name} -{flag} is built");
+        for (name, flags) in NOT_BUILT_FLAGS {
+            let command = find_command(&root, name).unwrap_or_else(|| panic!("no command {name}"));
+            for flag in flags.iter().chain(&NOT_BUILT_COMMON_FLAGS) {
+                let given = crate::arguments::TypedFlag { name: flag, value: None };
+                assert!(given.clap_arg(command).is_none(), "{name} -{flag} is built");
             }
         }
     }
 
     #[test]
-    fn a_flag_of_the_reference_is_not_called_misspelt() {
+    fn not_built_flags_are_refused_by_name() {
         assert_eq!(
-            unknown_flag("operator init", "pgp-keys"),
+            unknown_flag_message("operator init", "pgp-keys"),
             "-pgp-keys is not supported by this server"
         );
-        assert_eq!(unknown_flag("operator init", "pgp-kyes"), "there is no flag -pgp-kyes");
-        assert_eq!(unknown_flag("read", "pgp-keys"), "there is no flag -pgp-keys");
+        assert_eq!(unknown_flag_message("operator init", "pgp-kyes"), "there is no flag -pgp-kyes");
+        assert_eq!(unknown_flag_message("read", "pgp-keys"), "there is no flag -pgp-keys");
     }
 }

@@ -24,12 +24,15 @@ pub(crate) enum TokenHelper {
 }
 
 /// A token has at most this many bytes, wherever it comes from.
-const LONGEST: u64 = 64 << 10;
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 impl TokenHelper {
     /// What the user has chosen, in `~/.bao` or `~/.vault`; the file `~/.vault-token` otherwise.
-    pub(crate) fn choose(environment: &Environment, address: &str) -> Result<Self, String> {
-        if let Some(program) = configured(environment)? {
+    pub(crate) fn from_environment(
+        environment: &Environment,
+        address: &str,
+    ) -> Result<Self, String> {
+        if let Some(program) = configured_program(environment)? {
             let path = PathBuf::from(&program);
             if !path.is_absolute() {
                 return Err("token_helper must be an absolute path".to_owned());
@@ -39,7 +42,7 @@ impl TokenHelper {
         if let Some(path) = environment.setting("TOKEN_PATH") {
             return Ok(Self::File(PathBuf::from(path)));
         }
-        let home = environment.home().ok_or("there is no home folder: HOME is not set")?;
+        let home = environment.home_dir().ok_or("there is no home folder: HOME is not set")?;
         Ok(Self::File(Path::new(&home).join(".vault-token")))
     }
 
@@ -49,13 +52,13 @@ impl TokenHelper {
         match self {
             Self::File(path) => match std::fs::File::open(path) {
                 Ok(file) => {
-                    let read = file.take(LONGEST).read_to_string(token.expose_secret_mut());
-                    read.map_err(|error| failed(path, &error))?;
+                    let read = file.take(MAX_TOKEN_BYTES).read_to_string(token.expose_secret_mut());
+                    read.map_err(|error| path_error(path, &error))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(failed(path, &error)),
+                Err(error) => return Err(path_error(path, &error)),
             },
-            Self::Program { .. } => token = self.call("get", None)?,
+            Self::Program { .. } => token = self.run_program("get", None)?,
         }
         let trimmed = token.expose_secret().trim();
         Ok((!trimmed.is_empty()).then(|| Secret::from_text(trimmed)))
@@ -65,7 +68,7 @@ impl TokenHelper {
     /// user's and closed to others, whatever was there.
     pub(crate) fn store(&self, token: &Secret<String>) -> Result<(), String> {
         let path = match self {
-            Self::Program { .. } => return self.call("store", Some(token)).map(drop),
+            Self::Program { .. } => return self.run_program("store", Some(token)).map(drop),
             Self::File(path) => path,
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -76,10 +79,14 @@ impl TokenHelper {
             file.persist(path)?;
             Ok(())
         };
-        write().map_err(|error: io::Error| failed(path, &error))
+        write().map_err(|error: io::Error| path_error(path, &error))
     }
 
-    fn call(&self, verb: &str, token: Option<&Secret<String>>) -> Result<Secret<String>, String> {
+    fn run_program(
+        &self,
+        verb: &str,
+        token: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, String> {
         let Self::Program { path, address } = self else { return Ok(Secret::new(String::new())) };
         let stdin = if token.is_some() { Stdio::piped() } else { Stdio::null() };
         let run = || {
@@ -95,11 +102,11 @@ impl TokenHelper {
             }
             let mut answer = Secret::new(String::new());
             if let Some(output) = child.stdout.take() {
-                output.take(LONGEST).read_to_string(answer.expose_secret_mut())?;
+                output.take(MAX_TOKEN_BYTES).read_to_string(answer.expose_secret_mut())?;
             }
             Ok((child.wait()?, answer))
         };
-        let (status, answer) = run().map_err(|error: io::Error| failed(path, &error))?;
+        let (status, answer) = run().map_err(|error: io::Error| path_error(path, &error))?;
         if status.success() {
             Ok(answer)
         } else {
@@ -108,15 +115,15 @@ impl TokenHelper {
     }
 }
 
-fn failed(path: &Path, error: &io::Error) -> String {
+fn path_error(path: &Path, error: &io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
 /// The program that the user has named, if any. A file that can't be read is an error: the token
 /// would go where the user doesn't want it.
-fn configured(environment: &Environment) -> Result<Option<String>, String> {
-    let home = environment.home();
-    let named = environment.setting("CONFIG_PATH").map(|path| expand(&path, home.as_deref()));
+fn configured_program(environment: &Environment) -> Result<Option<String>, String> {
+    let home = environment.home_dir();
+    let named = environment.setting("CONFIG_PATH").map(|path| expand_home(&path, home.as_deref()));
     let in_home = home.iter().flat_map(|home| [".bao", ".vault"].map(|f| Path::new(home).join(f)));
     for path in named.map_or_else(|| in_home.collect(), |path| vec![path]) {
         let text = match std::fs::read_to_string(&path) {
@@ -130,24 +137,24 @@ fn configured(environment: &Environment) -> Result<Option<String>, String> {
             {
                 continue;
             }
-            Err(error) => return Err(failed(&path, &error)),
+            Err(error) => return Err(path_error(&path, &error)),
         };
         let wrong = |reason: String| format!("{} can't be used: {reason}", path.display());
-        let body = strongroom_hcl::parse(&text, &strongroom_hcl::Limits::default())
+        let body = strongroom_hcl::parse(&text, &strongroom_hcl::ParseLimits::default())
             .map_err(|error| wrong(error.to_string()))?;
-        if let Some(item) = body.unknown(&["token_helper"]).next() {
+        if let Some(item) = body.unknown_items(&["token_helper"]).next() {
             let reason =
                 format!("line {}: there is no setting {:?}", item.key.position.line, item.key.text);
             return Err(wrong(reason));
         }
-        let program = body.read("token_helper", strongroom_hcl::Value::as_str);
+        let program = body.read("token_helper", strongroom_hcl::HclValue::as_str);
         let program = program.map_err(|error| wrong(error.to_string()))?;
         return Ok(program.filter(|program| !program.is_empty()).map(ToOwned::to_owned));
     }
     Ok(None)
 }
 
-fn expand(path: &str, home: Option<&str>) -> PathBuf {
+fn expand_home(path: &str, home: Option<&str>) -> PathBuf {
     match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => Path::new(home).join(rest),
         _ => PathBuf::from(path),
@@ -160,21 +167,21 @@ mod tests {
 
     use super::*;
 
-    fn home() -> (tempfile::TempDir, Environment) {
+    fn test_home() -> (tempfile::TempDir, Environment) {
         let home = tempfile::tempdir().unwrap();
-        let environment = Environment::of(&[("HOME", home.path().to_str().unwrap())]);
+        let environment = Environment::from_pairs(&[("HOME", home.path().to_str().unwrap())]);
         (home, environment)
     }
 
-    fn token(helper: &TokenHelper) -> Option<String> {
+    fn stored_token(helper: &TokenHelper) -> Option<String> {
         helper.get().unwrap().map(|token| token.expose_secret().clone())
     }
 
     #[test]
-    fn the_file_is_its_owners_alone() {
-        let (home, environment) = home();
-        let helper = TokenHelper::choose(&environment, "a").unwrap();
-        assert_eq!(token(&helper), None);
+    fn token_file_is_private_to_its_owner() {
+        let (home, environment) = test_home();
+        let helper = TokenHelper::from_environment(&environment, "a").unwrap();
+        assert_eq!(stored_token(&helper), None);
         let path = home.path().join(".vault-token");
         // One that others can read is replaced, not written into.
         std::fs::write(&path, "old").unwrap();
@@ -182,57 +189,61 @@ mod tests {
         helper.store(&Secret::from_text("s.new")).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "s.new");
-        assert_eq!(token(&helper).unwrap(), "s.new");
+        assert_eq!(stored_token(&helper).unwrap(), "s.new");
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn white_space_around_a_token_is_none_of_it() {
-        let (home, environment) = home();
+    fn surrounding_white_space_is_trimmed() {
+        let (home, environment) = test_home();
         std::fs::write(home.path().join(".vault-token"), " s.tok\n").unwrap();
-        assert_eq!(token(&TokenHelper::choose(&environment, "a").unwrap()).unwrap(), "s.tok");
+        assert_eq!(
+            stored_token(&TokenHelper::from_environment(&environment, "a").unwrap()).unwrap(),
+            "s.tok"
+        );
         std::fs::write(home.path().join(".vault-token"), "\n").unwrap();
-        assert_eq!(token(&TokenHelper::choose(&environment, "a").unwrap()), None);
+        assert_eq!(stored_token(&TokenHelper::from_environment(&environment, "a").unwrap()), None);
     }
 
     #[test]
-    fn a_program_keeps_tokens() {
-        let (home, environment) = home();
+    fn program_helper_stores_tokens() {
+        let (home, environment) = test_home();
         let program = home.path().join("helper");
         let script = "#!/bin/sh\ncase $1 in\nget) cat \"$0.$VAULT_ADDR\" ;;\nstore) cat > \"$0.$VAULT_ADDR\" ;;\n*) exit 3 ;;\nesac\n";
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
         std::fs::write(home.path().join(".vault"), format!("token_helper = {program:?}")).unwrap();
-        let helper = TokenHelper::choose(&environment, "here").unwrap();
+        let helper = TokenHelper::from_environment(&environment, "here").unwrap();
         helper.store(&Secret::from_text("s.kept")).unwrap();
-        assert_eq!(token(&helper).unwrap(), "s.kept");
+        assert_eq!(stored_token(&helper).unwrap(), "s.kept");
         assert!(home.path().join("helper.here").exists());
         assert!(!home.path().join(".vault-token").exists());
-        let elsewhere = TokenHelper::choose(&environment, "there").unwrap();
+        let elsewhere = TokenHelper::from_environment(&environment, "there").unwrap();
         assert!(elsewhere.get().err().unwrap().contains("failed to get"));
     }
 
     #[test]
-    fn a_choice_that_cannot_be_read_is_an_error() {
-        let (home, environment) = home();
+    fn unreadable_config_is_an_error() {
+        let (home, environment) = test_home();
         for (text, expected) in [
             ("token_helper = ", "can't be used"),
             ("other = \"x\"", "line 1: there is no setting \"other\""),
             ("token_helper = \"relative\"", "absolute"),
         ] {
             std::fs::write(home.path().join(".bao"), text).unwrap();
-            let error = TokenHelper::choose(&environment, "a").unwrap_err();
+            let error = TokenHelper::from_environment(&environment, "a").unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
         std::fs::write(home.path().join(".bao"), "# nothing").unwrap();
-        assert!(TokenHelper::choose(&environment, "a").is_ok());
+        assert!(TokenHelper::from_environment(&environment, "a").is_ok());
     }
 
     #[test]
-    fn paths_can_be_named() {
-        let environment = Environment::of(&[("VAULT_TOKEN_PATH", "/t"), ("HOME", "/nowhere")]);
-        let chosen = TokenHelper::choose(&environment, "a").unwrap();
+    fn paths_can_be_configured() {
+        let environment =
+            Environment::from_pairs(&[("VAULT_TOKEN_PATH", "/t"), ("HOME", "/nowhere")]);
+        let chosen = TokenHelper::from_environment(&environment, "a").unwrap();
         assert_eq!(chosen, TokenHelper::File(PathBuf::from("/t")));
-        assert!(TokenHelper::choose(&Environment::of(&[]), "a").is_err());
+        assert!(TokenHelper::from_environment(&Environment::from_pairs(&[]), "a").is_err());
     }
 }

@@ -13,35 +13,35 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_types::{Clock, Entropy, Fields, Secret};
 
-use crate::answer::SecretAnswer;
-use crate::config::{Address, ClientConfig};
+use crate::config::{ClientConfig, ServerAddress};
+use crate::dry_run::DryRun;
 use crate::error::Error;
-use crate::rehearsal::Rehearsal;
-use crate::send::{Call, Reply};
-use crate::tls::{self, OtherName};
+use crate::response::SecretResponse;
+use crate::send::{ApiRequest, RawHttpResponse};
+use crate::tls::{self, TlsServerName};
 
 /// Talks to one server as one caller. Cheap to clone; clones share their connections.
 ///
 /// Nothing is cancelled on the server when a future is dropped: what was sent may be done.
 #[derive(Clone)]
 pub struct Client {
-    link: Arc<Link>,
+    inner: Arc<ClientInner>,
     headers: HeaderMap,
-    rehearsal: Option<Rehearsal>,
+    dry_run: Option<DryRun>,
 }
 
 /// What clones of a client share.
-pub(crate) struct Link {
+pub(crate) struct ClientInner {
     pub(crate) http: reqwest::Client,
-    pub(crate) address: Address,
+    pub(crate) address: ServerAddress,
     pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
     pub(crate) follow_redirect: bool,
-    pub(crate) max_answer_bytes: usize,
+    pub(crate) max_response_bytes: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Where calls go: the address, or the server's other name.
-    pub(crate) base: Url,
+    pub(crate) base_url: Url,
 }
 
 /// Parameters in a URL; a name may be there more than once.
@@ -49,7 +49,7 @@ pub type Query = [(String, String)];
 
 /// Part of a long list.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct ListPage {
     /// The key after which the part begins; empty for the start.
     pub after: String,
     /// Most keys; none for all.
@@ -59,28 +59,28 @@ pub struct Page {
 impl Client {
     /// A client. Files of certificates are read now; no connection is made yet.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
-        let address = Address::parse(&config.address)?;
+        let address = ServerAddress::parse(&config.address)?;
         let other_name = match &config.tls.server_name {
-            Some(name) if address.base.scheme() == "https" => {
-                Some(OtherName::new(&address.base, name)?)
+            Some(name) if address.base_url.scheme() == "https" => {
+                Some(TlsServerName::new(&address.base_url, name)?)
             }
             _ => None,
         };
-        let headers = headers(&config, other_name.as_ref())?;
-        let base = other_name.as_ref().map_or(&address.base, |name| &name.base).clone();
-        let http = http(&config, &address, other_name)?;
-        let link = Link {
+        let headers = request_headers(&config, other_name.as_ref())?;
+        let base = other_name.as_ref().map_or(&address.base_url, |name| &name.base_url).clone();
+        let http = build_http_client(&config, &address, other_name)?;
+        let link = ClientInner {
             http,
             address,
             timeout: config.timeout,
             max_retries: config.max_retries,
             follow_redirect: config.follow_redirect,
-            max_answer_bytes: config.max_answer_bytes,
+            max_response_bytes: config.max_response_bytes,
             clock: config.clock,
             entropy: config.entropy,
-            base,
+            base_url: base,
         };
-        Ok(Self { link: Arc::new(link), headers, rehearsal: None })
+        Ok(Self { inner: Arc::new(link), headers, dry_run: None })
     }
 
     /// The same client, asking with another token, or with none.
@@ -93,16 +93,16 @@ impl Client {
     /// The same client, whose answers aren't wrapped.
     #[must_use]
     pub fn without_wrapping(&self) -> Self {
-        self.without("x-vault-wrap-ttl")
+        self.without_header("x-vault-wrap-ttl")
     }
 
     /// The same client outside of any namespace.
     #[must_use]
     pub fn without_namespace(&self) -> Self {
-        self.without("x-vault-namespace")
+        self.without_header("x-vault-namespace")
     }
 
-    fn without(&self, name: &str) -> Self {
+    fn without_header(&self, name: &str) -> Self {
         let mut headers = self.headers.clone();
         headers.remove(name);
         Self { headers, ..self.clone() }
@@ -111,20 +111,20 @@ impl Client {
     /// The same client, which keeps its first call in `rehearsal` instead of sending it. Every call
     /// of it is answered with [`Error::NotSent`].
     #[must_use]
-    pub fn rehearsing(&self, rehearsal: &Rehearsal) -> Self {
-        Self { rehearsal: Some(rehearsal.clone()), ..self.clone() }
+    pub fn with_dry_run(&self, rehearsal: &DryRun) -> Self {
+        Self { dry_run: Some(rehearsal.clone()), ..self.clone() }
     }
 
     /// The same client, which sends its calls: for what has to be known before the call that is
     /// rehearsed can be made.
     #[must_use]
-    pub fn sending(&self) -> Self {
-        Self { rehearsal: None, ..self.clone() }
+    pub fn without_dry_run(&self) -> Self {
+        Self { dry_run: None, ..self.clone() }
     }
 
     /// Whether it asks with this very token; without an argument, whether it has one at all.
     pub(crate) fn has_token(&self, token: Option<&Secret<String>>) -> bool {
-        match (self.headers.get(TOKEN), token) {
+        match (self.headers.get(TOKEN_HEADER), token) {
             (Some(own), Some(token)) => token.ct_eq(own.as_bytes()),
             (own, None) => own.is_some(),
             (None, Some(_)) => false,
@@ -132,51 +132,59 @@ impl Client {
     }
 
     /// Reads a path. Nothing there is `None`.
-    pub async fn read(&self, path: &str, query: &Query) -> Result<Option<SecretAnswer>, Error> {
-        let mut call = self.call(Method::GET, path, query)?;
-        let reply = self.perform(&mut call).await?;
-        maybe(reply, &call)
+    pub async fn read(&self, path: &str, query: &Query) -> Result<Option<SecretResponse>, Error> {
+        let mut call = self.new_request(Method::GET, path, query)?;
+        let reply = self.send_or_record(&mut call).await?;
+        parse_optional(reply, &call)
     }
 
     /// Reads a path and gives the body as it is. Nothing there is an error of status 404.
     pub async fn read_raw(&self, path: &str, query: &Query) -> Result<Bytes, Error> {
-        let mut call = self.call(Method::GET, path, query)?;
-        Ok(self.perform(&mut call).await?.checked(&call)?.body)
+        let mut call = self.new_request(Method::GET, path, query)?;
+        Ok(self.send_or_record(&mut call).await?.error_for_status(&call)?.body)
     }
 
     /// Lists what is below a path. Nothing there is `None`.
-    pub async fn list(&self, path: &str, page: &Page) -> Result<Option<SecretAnswer>, Error> {
+    pub async fn list(&self, path: &str, page: &ListPage) -> Result<Option<SecretResponse>, Error> {
         let mut query = vec![("list".to_owned(), "true".to_owned())];
         if !page.after.is_empty() || page.limit.is_some() {
             query.push(("after".to_owned(), page.after.clone()));
             query.extend(page.limit.map(|limit| ("limit".to_owned(), limit.to_string())));
         }
-        let mut call = self.call(Method::GET, path, &query)?;
-        let reply = self.perform(&mut call).await?;
-        maybe(reply, &call)
+        let mut call = self.new_request(Method::GET, path, &query)?;
+        let reply = self.send_or_record(&mut call).await?;
+        parse_optional(reply, &call)
     }
 
     /// Writes to a path. An answer without content is `None`.
-    pub async fn write(&self, path: &str, fields: &Fields) -> Result<Option<SecretAnswer>, Error> {
+    pub async fn write(
+        &self,
+        path: &str,
+        fields: &Fields,
+    ) -> Result<Option<SecretResponse>, Error> {
         let body = fields.to_object().into_bytes();
         let reply = self.send(Method::PUT, path, &[], Some(body)).await?;
-        SecretAnswer::parse(&reply.body)
+        SecretResponse::parse(&reply.body)
     }
 
     /// Changes part of what is at a path, as a JSON merge patch (RFC 7396): `null` removes a field.
     /// An answer without content is `None`.
-    pub async fn patch(&self, path: &str, fields: &Fields) -> Result<Option<SecretAnswer>, Error> {
-        let mut call = self.call(Method::PATCH, path, &[])?;
+    pub async fn patch(
+        &self,
+        path: &str,
+        fields: &Fields,
+    ) -> Result<Option<SecretResponse>, Error> {
+        let mut call = self.new_request(Method::PATCH, path, &[])?;
         call.body = Some(fields.to_object().into_bytes());
-        call.content_type = MERGE_PATCH;
-        let reply = self.perform(&mut call).await?.checked(&call)?;
-        SecretAnswer::parse(&reply.body)
+        call.content_type = MERGE_PATCH_CONTENT_TYPE;
+        let reply = self.send_or_record(&mut call).await?.error_for_status(&call)?;
+        SecretResponse::parse(&reply.body)
     }
 
     /// Deletes a path. An answer without content is `None`.
-    pub async fn delete(&self, path: &str, query: &Query) -> Result<Option<SecretAnswer>, Error> {
+    pub async fn delete(&self, path: &str, query: &Query) -> Result<Option<SecretResponse>, Error> {
         let reply = self.send(Method::DELETE, path, query, None).await?;
-        SecretAnswer::parse(&reply.body)
+        SecretResponse::parse(&reply.body)
     }
 
     /// Sends a call; a refusal is an error.
@@ -186,70 +194,74 @@ impl Client {
         path: &str,
         query: &Query,
         body: Option<Bytes>,
-    ) -> Result<Reply, Error> {
-        let mut call = self.call(method, path, query)?;
+    ) -> Result<RawHttpResponse, Error> {
+        let mut call = self.new_request(method, path, query)?;
         call.body = body;
-        self.perform(&mut call).await?.checked(&call)
+        self.send_or_record(&mut call).await?.error_for_status(&call)
     }
 
     /// Sends a call, or keeps it if this is a rehearsal.
-    async fn perform(&self, call: &mut Call) -> Result<Reply, Error> {
-        match &self.rehearsal {
+    async fn send_or_record(&self, call: &mut ApiRequest) -> Result<RawHttpResponse, Error> {
+        match &self.dry_run {
             Some(rehearsal) => {
-                rehearsal.keep(call);
+                rehearsal.record(call);
                 Err(Error::NotSent)
             }
-            None => self.link.send(call).await,
+            None => self.inner.send(call).await,
         }
     }
 
     /// Sends a document; a refusal is an error.
-    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Reply, Error> {
-        self.send(Method::PUT, path, &[], Some(json(body)?)).await
-    }
-
-    /// Sends a document and reads an envelope, which must be there.
-    pub(crate) async fn put_for_answer(
+    pub(crate) async fn put_json(
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<SecretAnswer, Error> {
-        let reply = self.put(path, body).await?;
-        SecretAnswer::parse(&reply.body)?.ok_or(Error::Answer("it is empty"))
+    ) -> Result<RawHttpResponse, Error> {
+        self.send(Method::PUT, path, &[], Some(to_json(body)?)).await
+    }
+
+    /// Sends a document and reads an envelope, which must be there.
+    pub(crate) async fn put_for_response(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<SecretResponse, Error> {
+        let reply = self.put_json(path, body).await?;
+        SecretResponse::parse(&reply.body)?.ok_or(Error::InvalidResponse("it is empty"))
     }
 
     /// Reads a document that has no envelope.
-    pub(crate) async fn get_bare<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        bare(&self.send(Method::GET, path, &[], None).await?)
+    pub(crate) async fn get_document<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        parse_document(&self.send(Method::GET, path, &[], None).await?)
     }
 
     /// Sends a document and reads one that has no envelope.
-    pub(crate) async fn put_for_bare<T: DeserializeOwned>(
+    pub(crate) async fn put_for_document<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        bare(&self.put(path, body).await?)
+        parse_document(&self.put_json(path, body).await?)
     }
 
-    fn call(&self, method: Method, path: &str, query: &Query) -> Result<Call, Error> {
-        let url = url(&self.link.base, path, query)?;
+    fn new_request(&self, method: Method, path: &str, query: &Query) -> Result<ApiRequest, Error> {
+        let url = request_url(&self.inner.base_url, path, query)?;
         let headers = self.headers.clone();
-        Ok(Call { method, url, headers, body: None, content_type: JSON })
+        Ok(ApiRequest { method, url, headers, body: None, content_type: JSON_CONTENT_TYPE })
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.link.address.base.as_str();
+        let address = self.inner.address.base_url.as_str();
         f.debug_struct("Client").field("address", &address).finish_non_exhaustive()
     }
 }
 
-fn http(
+fn build_http_client(
     config: &ClientConfig,
-    address: &Address,
-    other_name: Option<OtherName>,
+    address: &ServerAddress,
+    other_name: Option<TlsServerName>,
 ) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
         .http1_only()
@@ -263,7 +275,7 @@ fn http(
             return Err(Error::Config(text.to_owned()));
         }
         Some(proxy) => {
-            let proxy = Proxy::all(proxy).map_err(|_| unusable("the proxy's address"))?;
+            let proxy = Proxy::all(proxy).map_err(|_| unusable_setting("the proxy's address"))?;
             builder = builder.proxy(proxy);
         }
         // What stays on this machine doesn't go through a proxy that the environment names.
@@ -276,7 +288,7 @@ fn http(
     if let Some(socket) = &address.socket {
         builder = builder.unix_socket(socket.clone());
     }
-    let builder = tls::configure(builder, &config.tls)?;
+    let builder = tls::configure_tls(builder, &config.tls)?;
     // Every setting was checked above; what is left is the system's store of certificates.
     builder.build().map_err(|_| {
         let text = "TLS can't be set up: the system's trusted certificates can't be read";
@@ -284,7 +296,10 @@ fn http(
     })
 }
 
-fn headers(config: &ClientConfig, other_name: Option<&OtherName>) -> Result<HeaderMap, Error> {
+fn request_headers(
+    config: &ClientConfig,
+    other_name: Option<&TlsServerName>,
+) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     headers.insert("x-vault-request", HeaderValue::from_static("true"));
     if let Some(name) = other_name {
@@ -295,17 +310,18 @@ fn headers(config: &ClientConfig, other_name: Option<&OtherName>) -> Result<Head
             let text = format!("the header {name} can't be set: this client sets those itself");
             return Err(Error::Config(text));
         }
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("a header"))?;
-        headers.append(name, sensitive(value, "a header")?);
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable_setting("a header"))?;
+        headers.append(name, sensitive_header(value, "a header")?);
     }
     if let Some(namespace) = &config.namespace {
-        headers.insert("x-vault-namespace", sensitive(namespace, "the namespace")?);
+        headers.insert("x-vault-namespace", sensitive_header(namespace, "the namespace")?);
     }
     if let Some(ttl) = &config.wrap_ttl {
-        headers.insert("x-vault-wrap-ttl", sensitive(ttl, "the wrap TTL")?);
+        headers.insert("x-vault-wrap-ttl", sensitive_header(ttl, "the wrap TTL")?);
     }
     for value in &config.mfa {
-        headers.append("x-vault-mfa", sensitive(value.expose_secret(), "an MFA value")?);
+        headers.append("x-vault-mfa", sensitive_header(value.expose_secret(), "an MFA value")?);
     }
     if config.policy_override {
         headers.insert("x-vault-policy-override", HeaderValue::from_static("true"));
@@ -315,7 +331,7 @@ fn headers(config: &ClientConfig, other_name: Option<&OtherName>) -> Result<Head
 }
 
 fn set_token(headers: &mut HeaderMap, token: Option<&Secret<String>>) -> Result<(), Error> {
-    headers.remove(TOKEN);
+    headers.remove(TOKEN_HEADER);
     let Some(token) = token.map(Secret::expose_secret).filter(|token| !token.is_empty()) else {
         return Ok(());
     };
@@ -323,27 +339,27 @@ fn set_token(headers: &mut HeaderMap, token: Option<&Secret<String>>) -> Result<
         let text = "the token has line ends or control characters in it and can't be sent";
         return Err(Error::Config(text.to_owned()));
     }
-    headers.insert(TOKEN, sensitive(token, "the token")?);
+    headers.insert(TOKEN_HEADER, sensitive_header(token, "the token")?);
     Ok(())
 }
 
-pub(crate) const TOKEN: &str = "x-vault-token";
-pub(crate) const JSON: &str = "application/json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(crate) const TOKEN_HEADER: &str = "x-vault-token";
+pub(crate) const JSON_CONTENT_TYPE: &str = "application/json";
+const MERGE_PATCH_CONTENT_TYPE: &str = "application/merge-patch+json";
 
 /// A header's value that no log shows.
-fn sensitive(value: &str, what: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| unusable(what))?;
+fn sensitive_header(value: &str, what: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| unusable_setting(what))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn unusable(what: &str) -> Error {
+fn unusable_setting(what: &str) -> Error {
     Error::Config(format!("{what} can't be used as it is"))
 }
 
 /// The URL of a path: cleaned, and encoded so that it arrives as it was given.
-fn url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
+fn request_url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
     let mut segments = Vec::new();
     for segment in base.path().split('/') {
         segments.push(segment.to_owned());
@@ -353,7 +369,7 @@ fn url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
         match segment {
             "." => {}
             ".." => return Err(Error::Config("a path can't have \"..\" in it".to_owned())),
-            other => segments.push(utf8_percent_encode(other, ESCAPED).to_string()),
+            other => segments.push(utf8_percent_encode(other, ESCAPED_IN_SEGMENT).to_string()),
         }
     }
     segments.retain(|segment| !segment.is_empty());
@@ -370,7 +386,7 @@ fn url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
 }
 
 /// What has to be escaped in a segment of a path (RFC 3986, section 3.3).
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+const ESCAPED_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -384,39 +400,42 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b'@');
 
-pub(crate) fn json(body: &impl Serialize) -> Result<Bytes, Error> {
-    let body = serde_json::to_vec(body).map_err(|_| unusable("what is to be sent"))?;
+pub(crate) fn to_json(body: &impl Serialize) -> Result<Bytes, Error> {
+    let body = serde_json::to_vec(body).map_err(|_| unusable_setting("what is to be sent"))?;
     Ok(body.into())
 }
 
-fn bare<T: DeserializeOwned>(reply: &Reply) -> Result<T, Error> {
+fn parse_document<T: DeserializeOwned>(reply: &RawHttpResponse) -> Result<T, Error> {
     // What serde says may quote the answer, so it isn't said.
     serde_json::from_slice(&reply.body)
-        .map_err(|_| Error::Answer("it isn't the JSON document that it should be"))
+        .map_err(|_| Error::InvalidResponse("it isn't the JSON document that it should be"))
 }
 
 /// An answer that a 404 may hold: with data or warnings it is one, without it is nothing.
-fn maybe(reply: Reply, call: &Call) -> Result<Option<SecretAnswer>, Error> {
+fn parse_optional(
+    reply: RawHttpResponse,
+    call: &ApiRequest,
+) -> Result<Option<SecretResponse>, Error> {
     if reply.status == 404
-        && let Ok(answer) = SecretAnswer::parse(&reply.body)
+        && let Ok(answer) = SecretResponse::parse(&reply.body)
     {
-        return Ok(answer.filter(SecretAnswer::speaks));
+        return Ok(answer.filter(SecretResponse::has_content));
     }
-    SecretAnswer::parse(&reply.checked(call)?.body)
+    SecretResponse::parse(&reply.error_for_status(call)?.body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn made(base: &str, path: &str, query: &[(&str, &str)]) -> String {
+    fn url_text(base: &str, path: &str, query: &[(&str, &str)]) -> String {
         let own = |text: &&str| (*text).to_owned();
         let query: Vec<_> = query.iter().map(|(k, v)| (own(k), own(v))).collect();
-        url(&Url::parse(base).unwrap(), path, &query).unwrap().to_string()
+        request_url(&Url::parse(base).unwrap(), path, &query).unwrap().to_string()
     }
 
     #[test]
-    fn paths_arrive_as_given() {
+    fn paths_are_cleaned_and_encoded() {
         for (path, expected) in [
             ("kv/a", "http://h/v1/kv/a"),
             ("/kv//a/", "http://h/v1/kv/a"),
@@ -424,24 +443,24 @@ mod tests {
             ("kv/ä:=@,;+&$", "http://h/v1/kv/%C3%A4:=@,;+&$"),
             ("kv/./%2e%2e/a", "http://h/v1/kv/%252e%252e/a"),
         ] {
-            assert_eq!(made("http://h", path, &[]), expected);
+            assert_eq!(url_text("http://h", path, &[]), expected);
         }
-        assert_eq!(made("http://h/vault/", "sys/init", &[]), "http://h/vault/v1/sys/init");
+        assert_eq!(url_text("http://h/vault/", "sys/init", &[]), "http://h/vault/v1/sys/init");
     }
 
     #[test]
     fn parameters_are_sorted_and_encoded() {
         let query = [("b", "1 2"), ("a", "x&y"), ("b", "3")];
-        assert_eq!(made("http://h", "p", &query), "http://h/v1/p?a=x%26y&b=1+2&b=3");
+        assert_eq!(url_text("http://h", "p", &query), "http://h/v1/p?a=x%26y&b=1+2&b=3");
     }
 
     #[test]
-    fn paths_do_not_climb() {
-        assert!(url(&Url::parse("http://h").unwrap(), "kv/../sys", &[]).is_err());
+    fn parent_segments_are_refused() {
+        assert!(request_url(&Url::parse("http://h").unwrap(), "kv/../sys", &[]).is_err());
     }
 
     #[test]
-    fn tokens_that_cannot_be_sent_are_refused_and_not_repeated() {
+    fn invalid_tokens_are_not_quoted() {
         let mut headers = HeaderMap::new();
         for token in ["hunter2\n", "hunt\u{7f}er2", "\thunter2"] {
             let error = set_token(&mut headers, Some(&Secret::from_text(token))).unwrap_err();
@@ -451,11 +470,11 @@ mod tests {
         set_token(&mut headers, Some(&Secret::from_text("hunter2"))).unwrap();
         assert!(!format!("{headers:?}").contains("hunter2"));
         set_token(&mut headers, None).unwrap();
-        assert!(headers.get(TOKEN).is_none());
+        assert!(headers.get(TOKEN_HEADER).is_none());
     }
 
     #[test]
-    fn own_headers_are_not_overridden() {
+    fn vault_headers_cannot_be_set() {
         let config = ClientConfig {
             headers: vec![("x-vAult-Token".to_owned(), "x".to_owned())],
             ..ClientConfig::default()

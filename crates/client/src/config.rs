@@ -36,7 +36,7 @@ pub struct ClientConfig {
     /// Whether policies that may be overridden are to be (`X-Vault-Policy-Override`).
     pub policy_override: bool,
     /// Certificates.
-    pub tls: TlsConfig,
+    pub tls: ClientTlsConfig,
     /// A proxy for all requests. The proxy variables of the environment are honoured without it.
     pub proxy: Option<String>,
     /// How long a request may take, its answer included.
@@ -46,7 +46,7 @@ pub struct ClientConfig {
     /// Whether one redirect is followed, as a standby sends it.
     pub follow_redirect: bool,
     /// Bytes of an answer; a longer one is an error.
-    pub max_answer_bytes: usize,
+    pub max_response_bytes: usize,
     /// The time, for waiting between attempts.
     pub clock: Arc<dyn Clock>,
     /// Chance, so that clients that failed together don't come back together.
@@ -55,15 +55,15 @@ pub struct ClientConfig {
 
 /// Certificates of a client.
 #[derive(Default)]
-pub struct TlsConfig {
+pub struct ClientTlsConfig {
     /// The authorities that are trusted, instead of the system's.
-    pub ca: Option<Pem>,
+    pub ca: Option<PemSource>,
     /// The same as a folder of PEM files. Only looked at without `ca`.
     pub ca_folder: Option<PathBuf>,
     /// The client's own certificate.
-    pub client_cert: Option<Pem>,
+    pub client_cert: Option<PemSource>,
     /// Its private key.
-    pub client_key: Option<Pem>,
+    pub client_key: Option<PemSource>,
     /// The name that the server's certificate must have, instead of the address's host.
     pub server_name: Option<String>,
     /// Trust any certificate.
@@ -71,7 +71,7 @@ pub struct TlsConfig {
 }
 
 /// Something in PEM.
-pub enum Pem {
+pub enum PemSource {
     /// In a file.
     File(PathBuf),
     /// Here. It may be a key.
@@ -95,12 +95,12 @@ impl Default for ClientConfig {
             headers: Vec::new(),
             mfa: Vec::new(),
             policy_override: false,
-            tls: TlsConfig::default(),
+            tls: ClientTlsConfig::default(),
             proxy: None,
             timeout: DEFAULT_TIMEOUT,
             max_retries: DEFAULT_RETRIES,
             follow_redirect: true,
-            max_answer_bytes: 64 << 20,
+            max_response_bytes: 64 << 20,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -110,7 +110,8 @@ impl Default for ClientConfig {
 impl fmt::Debug for ClientConfig {
     /// Where it goes; nothing of who is asking.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = Address::parse(&self.address).map(|address| address.base.to_string());
+        let address =
+            ServerAddress::parse(&self.address).map(|address| address.base_url.to_string());
         f.debug_struct("ClientConfig")
             .field("address", &address.ok())
             .field("has_token", &self.token.is_some())
@@ -119,28 +120,30 @@ impl fmt::Debug for ClientConfig {
 }
 
 /// An address, understood.
-pub(crate) struct Address {
+pub(crate) struct ServerAddress {
     /// Scheme, host, port and perhaps a path; for a socket, what HTTP sees of it.
-    pub(crate) base: Url,
+    pub(crate) base_url: Url,
     /// The socket, if it is one.
     pub(crate) socket: Option<PathBuf>,
     /// Name and password in the address. They are kept apart, so that no message shows them.
     pub(crate) login: Option<(String, Secret<String>)>,
 }
 
-impl Address {
+impl ServerAddress {
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let (http, socket) = match text.strip_prefix("unix://") {
-            Some("") => return Err(invalid("it names no socket")),
+            Some("") => return Err(invalid_address("it names no socket")),
             Some(path) => ("http://localhost", Some(PathBuf::from(path))),
             None => (text, None),
         };
-        let has_scheme = ["http://", "https://"].iter().any(|scheme| begins_with(http, scheme));
+        let has_scheme =
+            ["http://", "https://"].iter().any(|scheme| starts_with_ignoring_case(http, scheme));
         if !has_scheme {
-            return Err(invalid("it must begin with https://, http:// or unix://"));
+            return Err(invalid_address("it must begin with https://, http:// or unix://"));
         }
         // The parser's own words say less than this, and may repeat a password.
-        let unusable = || invalid("what follows the scheme must be a host, and perhaps a port");
+        let unusable =
+            || invalid_address("what follows the scheme must be a host, and perhaps a port");
         let mut base = Url::parse(http).map_err(|_| unusable())?;
         if base.host().is_none() {
             return Err(unusable());
@@ -154,23 +157,23 @@ impl Address {
         let _ = base.set_password(None);
         base.set_query(None);
         base.set_fragment(None);
-        Ok(Self { base, socket, login })
+        Ok(Self { base_url: base, socket, login })
     }
 
     /// Whether what is sent stays on this machine.
     pub(crate) fn is_local(&self) -> bool {
-        let host = self.base.host_str().unwrap_or_default();
+        let host = self.base_url.host_str().unwrap_or_default();
         let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
         self.socket.is_some() || host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
     }
 }
 
 /// Whether a text begins so, in any case.
-fn begins_with(text: &str, start: &str) -> bool {
+fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
     text.get(..start.len()).is_some_and(|first| first.eq_ignore_ascii_case(start))
 }
 
-fn invalid(reason: &str) -> Error {
+fn invalid_address(reason: &str) -> Error {
     Error::Config(format!("the address can't be used: {reason}"))
 }
 
@@ -180,43 +183,43 @@ mod tests {
 
     #[test]
     fn reads_addresses() {
-        let unix = Address::parse("unix:///run/vault.sock").unwrap();
+        let unix = ServerAddress::parse("unix:///run/vault.sock").unwrap();
         assert_eq!(unix.socket.as_deref(), Some(std::path::Path::new("/run/vault.sock")));
-        assert_eq!(unix.base.as_str(), "http://localhost/");
-        let with_login = Address::parse("https://ann:hunter2@host:8200/prefix?x#y").unwrap();
-        assert_eq!(with_login.base.as_str(), "https://host:8200/prefix");
+        assert_eq!(unix.base_url.as_str(), "http://localhost/");
+        let with_login = ServerAddress::parse("https://ann:hunter2@host:8200/prefix?x#y").unwrap();
+        assert_eq!(with_login.base_url.as_str(), "https://host:8200/prefix");
         let (name, password) = with_login.login.as_ref().unwrap();
         assert_eq!(name, "ann");
         assert!(password.ct_eq(b"hunter2"));
     }
 
     #[test]
-    fn an_address_without_a_scheme_is_told_that_it_needs_one() {
+    fn missing_scheme_is_refused() {
         for text in ["", "127.0.0.1:8200", "localhost:8200", "ftp://host", "nonsense", "http:host"]
         {
-            let error = Address::parse(text).map(drop).unwrap_err().to_string();
+            let error = ServerAddress::parse(text).map(drop).unwrap_err().to_string();
             assert!(error.ends_with("must begin with https://, http:// or unix://"), "{error}");
         }
     }
 
     #[test]
-    fn an_address_that_is_wrong_after_its_scheme_is_not_repeated() {
+    fn invalid_address_is_not_quoted() {
         for text in
             ["https://", "http://:hunter2@", "http://h:hunter2", "http://[::hunter2", "unix://"]
         {
-            let error = Address::parse(text).map(drop).unwrap_err().to_string();
+            let error = ServerAddress::parse(text).map(drop).unwrap_err().to_string();
             assert!(error.starts_with("the address can't be used: "), "{error}");
             assert!(!error.contains("hunter2") && !error.contains("base"), "{error}");
         }
-        assert!(Address::parse("HTTP://host").is_ok());
+        assert!(ServerAddress::parse("HTTP://host").is_ok());
     }
 
     #[test]
-    fn knows_what_stays_on_the_machine() {
+    fn local_addresses_are_recognised() {
         for text in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost", "unix:///s"] {
-            assert!(Address::parse(text).unwrap().is_local(), "{text}");
+            assert!(ServerAddress::parse(text).unwrap().is_local(), "{text}");
         }
-        assert!(!Address::parse("http://127.0.0.1.example.com").unwrap().is_local());
+        assert!(!ServerAddress::parse("http://127.0.0.1.example.com").unwrap().is_local());
     }
 
     #[test]

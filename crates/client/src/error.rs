@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::answer::SecretAnswer;
+use crate::response::SecretResponse;
 use crate::unreachable::UnreachableReason;
 
 /// Why a call didn't give what it should.
@@ -25,22 +25,22 @@ pub enum Error {
     Config(String),
     /// The server sends on from TLS to an address without. That is never followed.
     #[error("the server redirects from https:// to http://, which is not followed")]
-    Downgrade,
+    TlsDowngrade,
     /// The server sends on to another one. What a call carries, the token first of all, is for the
     /// server that was named, so nobody else gets it.
     #[error(
         "the server redirects to {0}, where the token is not sent unasked: use that address instead"
     )]
-    OtherServer(String),
+    RedirectToOtherServer(String),
     /// The answer is longer than the client takes.
     #[error("the server's answer is longer than {0} bytes")]
-    TooLarge(usize),
-    /// Nothing was sent: the client only rehearses ([`crate::Client::rehearsing`]).
+    ResponseTooLarge(usize),
+    /// Nothing was sent: the client only rehearses ([`crate::Client::with_dry_run`]).
     #[error("the call was not sent")]
     NotSent,
     /// The answer isn't what the API says it is. No part of it is repeated.
     #[error("the server's answer can't be understood: {0}")]
-    Answer(&'static str),
+    InvalidResponse(&'static str),
 }
 
 impl Error {
@@ -53,9 +53,9 @@ impl Error {
     }
 
     /// What the server answered beside the error, if anything.
-    pub fn answer(&self) -> Option<&SecretAnswer> {
+    pub fn response(&self) -> Option<&SecretResponse> {
         match self {
-            Self::Api(error) => error.answer.as_ref(),
+            Self::Api(error) => error.response.as_ref(),
             _ => None,
         }
     }
@@ -78,7 +78,7 @@ pub struct ApiError {
     /// The body, if it isn't the API's kind of error: something between client and server sent it.
     pub raw: Option<String>,
     /// An envelope in the same body, if it has data or warnings.
-    pub answer: Option<SecretAnswer>,
+    pub response: Option<SecretResponse>,
 }
 
 impl fmt::Display for ApiError {
@@ -108,7 +108,7 @@ impl std::error::Error for ApiError {}
 mod tests {
     use super::*;
 
-    fn error() -> ApiError {
+    fn forbidden_error() -> ApiError {
         ApiError {
             method: "GET".to_owned(),
             url: "http://127.0.0.1:8200/v1/kv/a".to_owned(),
@@ -117,20 +117,20 @@ mod tests {
             namespace: None,
             errors: vec!["permission denied".to_owned()],
             raw: None,
-            answer: None,
+            response: None,
         }
     }
 
     #[test]
     fn prints_as_vault_does() {
         assert_eq!(
-            error().to_string(),
+            forbidden_error().to_string(),
             "Error making API request.\n\nURL: GET http://127.0.0.1:8200/v1/kv/a\nCode: 403. \
              Errors:\n\n* permission denied"
         );
-        let with_namespace = ApiError { namespace: Some("a/b/".to_owned()), ..error() };
+        let with_namespace = ApiError { namespace: Some("a/b/".to_owned()), ..forbidden_error() };
         assert!(with_namespace.to_string().contains("request.\n\nNamespace: a/b/\nURL: GET"));
-        let raw = ApiError { raw: Some("<html>".to_owned()), status: 502, ..error() };
+        let raw = ApiError { raw: Some("<html>".to_owned()), status: 502, ..forbidden_error() };
         assert!(raw.to_string().ends_with("Code: 502. Raw Message:\n\n<html>"));
     }
 }

@@ -8,26 +8,26 @@
 //!
 //! - [`config`]: [`ClientConfig`], what a client is made with
 //! - [`client`]: [`Client`]: read, write, list and delete at any path
-//! - [`answer`]: [`SecretAnswer`], the envelope; data stays raw JSON, so numbers keep their digits
+//! - [`response`]: [`SecretResponse`], the envelope; data stays raw JSON, so numbers keep their digits
 //! - [`error`]: [`Error`]; what a server refused is printed as Vault's tools print it
 //! - [`sys`]: the server itself: seal, mounts, policies, leases, plug-ins
 //! - [`token`]: making, renewing and revoking tokens
 //! - [`login`]: getting a token from an auth method
 //! - [`kv`]: which version of the key-value engine is behind a path
 //! - [`wrapping`]: getting at a wrapped answer
-//! - [`rehearsal`]: calls that are shown instead of sent
+//! - [`dry_run`]: calls that are shown instead of sent
 //! - [`mod@unreachable`]: why a server could not be reached
 //! - `send`: attempts, the one redirect that is followed, and bounds
 //! - `tls`: certificates
 #![deny(missing_docs)]
 
-pub mod answer;
 pub mod client;
 pub mod config;
+pub mod dry_run;
 pub mod error;
 pub mod kv;
 pub mod login;
-pub mod rehearsal;
+pub mod response;
 mod send;
 pub mod sys;
 mod tls;
@@ -35,11 +35,11 @@ pub mod token;
 pub mod unreachable;
 pub mod wrapping;
 
-pub use answer::{Auth, SecretAnswer, WrapInfo};
-pub use client::{Client, Page, Query};
-pub use config::{ClientConfig, Pem, TlsConfig};
+pub use client::{Client, ListPage, Query};
+pub use config::{ClientConfig, ClientTlsConfig, PemSource};
+pub use dry_run::{DryRun, DryRunRequest};
 pub use error::{ApiError, Error};
-pub use rehearsal::{Rehearsal, Unsent};
+pub use response::{SecretAuth, SecretResponse, SecretWrapInfo};
 pub use unreachable::UnreachableReason;
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use crate::answer::SecretAnswer;
-use crate::client::{Link, TOKEN};
+use crate::client::{ClientInner, TOKEN_HEADER};
 use crate::error::{ApiError, Error};
+use crate::response::SecretResponse;
 use crate::unreachable::UnreachableReason;
 
 /// A call that can be sent more than once.
-pub(crate) struct Call {
+pub(crate) struct ApiRequest {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
@@ -22,97 +22,98 @@ pub(crate) struct Call {
 }
 
 /// What came back.
-pub(crate) struct Reply {
+pub(crate) struct RawHttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
     headers: HeaderMap,
 }
 
-impl Reply {
+impl RawHttpResponse {
     /// Success, or the server's refusal as an error.
-    pub(crate) fn checked(self, call: &Call) -> Result<Self, Error> {
+    pub(crate) fn error_for_status(self, call: &ApiRequest) -> Result<Self, Error> {
         if self.status.is_success() || self.status.is_redirection() {
             return Ok(self);
         }
-        Err(Error::Api(Box::new(self.refusal(call))))
+        Err(Error::Api(Box::new(self.to_api_error(call))))
     }
 
-    fn refusal(&self, call: &Call) -> ApiError {
+    fn to_api_error(&self, call: &ApiRequest) -> ApiError {
         #[derive(serde::Deserialize)]
-        struct Body {
+        struct ErrorBody {
             errors: Option<Vec<String>>,
         }
-        let body = serde_json::from_slice::<Body>(&self.body).ok();
+        let body = serde_json::from_slice::<ErrorBody>(&self.body).ok();
         let raw = body.is_none().then(|| String::from_utf8_lossy(&self.body).into_owned());
         let namespace = self.headers.get("x-vault-namespace");
-        let answer = SecretAnswer::parse(&self.body).ok().flatten();
+        let answer = SecretResponse::parse(&self.body).ok().flatten();
         ApiError {
-            token_sent: call.headers.contains_key(TOKEN),
+            token_sent: call.headers.contains_key(TOKEN_HEADER),
             method: call.method.to_string(),
             url: call.url.to_string(),
             status: self.status.as_u16(),
             namespace: namespace.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned),
             errors: body.and_then(|body| body.errors).unwrap_or_default(),
             raw,
-            answer: answer.filter(SecretAnswer::speaks),
+            response: answer.filter(SecretResponse::has_content),
         }
     }
 }
 
 /// An attempt that failed, and whether another may do better.
-struct Failed {
+struct AttemptError {
     error: Error,
-    may_pass: bool,
+    is_retryable: bool,
 }
 
-impl Link {
+impl ClientInner {
     /// Sends a call, again if that may help, and to where a standby sends it.
-    pub(crate) async fn send(&self, call: &mut Call) -> Result<Reply, Error> {
-        let reply = self.attempts(call).await?;
+    pub(crate) async fn send(&self, call: &mut ApiRequest) -> Result<RawHttpResponse, Error> {
+        let reply = self.send_with_retries(call).await?;
         let moved = matches!(reply.status.as_u16(), 301 | 302 | 307);
         if !moved || !self.follow_redirect {
             return Ok(reply);
         }
-        call.url = self.redirected(call, &reply)?;
-        self.attempts(call).await
+        call.url = self.redirect_url(call, &reply)?;
+        self.send_with_retries(call).await
     }
 
     /// Where a redirect leads, if it stays on this server.
-    fn redirected(&self, call: &Call, reply: &Reply) -> Result<Url, Error> {
-        let unusable = || Error::Answer("it redirects to no usable address");
+    fn redirect_url(&self, call: &ApiRequest, reply: &RawHttpResponse) -> Result<Url, Error> {
+        let unusable = || Error::InvalidResponse("it redirects to no usable address");
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let next = location.and_then(|to| call.url.join(to).ok()).ok_or_else(unusable)?;
         if call.url.scheme() == "https" && next.scheme() != "https" {
-            return Err(Error::Downgrade);
+            return Err(Error::TlsDowngrade);
         }
         // The server may call itself by the address's host where calls go to its other name.
-        if ![&self.base, &self.address.base].iter().any(|own| own.origin() == next.origin()) {
-            return Err(Error::OtherServer(next.origin().ascii_serialization()));
+        if ![&self.base_url, &self.address.base_url].iter().any(|own| own.origin() == next.origin())
+        {
+            return Err(Error::RedirectToOtherServer(next.origin().ascii_serialization()));
         }
-        let mut url = self.base.clone();
+        let mut url = self.base_url.clone();
         url.set_path(next.path());
         url.set_query(next.query());
         Ok(url)
     }
 
-    async fn attempts(&self, call: &Call) -> Result<Reply, Error> {
+    async fn send_with_retries(&self, call: &ApiRequest) -> Result<RawHttpResponse, Error> {
         let mut tried = 0;
         loop {
-            let outcome = self.attempt(call).await;
+            let outcome = self.send_once(call).await;
             let (may_pass, pause) = match &outcome {
-                Ok(reply) => (may_pass(reply.status), retry_after(reply)),
-                Err(failed) => (failed.may_pass, None),
+                Ok(reply) => (is_retryable_status(reply.status), retry_after(reply)),
+                Err(failed) => (failed.is_retryable, None),
             };
             if !may_pass || tried >= self.max_retries {
                 return outcome.map_err(|failed| failed.error);
             }
             tried += 1;
-            let pause = pause.unwrap_or_else(|| self.pause_before(tried)).min(LONGEST_PAUSE);
+            let pause = pause.unwrap_or_else(|| self.retry_delay(tried)).min(MAX_RETRY_DELAY);
             self.clock.sleep(pause).await;
         }
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Reply, Failed> {
+    async fn send_once(&self, call: &ApiRequest) -> Result<RawHttpResponse, AttemptError> {
         let mut request = self.http.request(call.method.clone(), call.url.clone());
         request = request.headers(call.headers.clone());
         if let Some((name, password)) = &self.address.login {
@@ -122,22 +123,29 @@ impl Link {
             let kind = HeaderValue::from_static(call.content_type);
             request = request.header(CONTENT_TYPE, kind).body(body.clone());
         }
-        let lost = |error: reqwest::Error| self.lost(call, &error);
+        let lost = |error: reqwest::Error| self.connection_error(call, &error);
         let response = request.send().await.map_err(lost)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.body(call, response).await?;
-        Ok(Reply { status, body, headers })
+        let body = self.read_body(call, response).await?;
+        Ok(RawHttpResponse { status, body, headers })
     }
 
-    async fn body(&self, call: &Call, mut response: Response) -> Result<Bytes, Failed> {
-        let limit = self.max_answer_bytes;
-        let too_large = || Failed { error: Error::TooLarge(limit), may_pass: false };
+    async fn read_body(
+        &self,
+        call: &ApiRequest,
+        mut response: Response,
+    ) -> Result<Bytes, AttemptError> {
+        let limit = self.max_response_bytes;
+        let too_large =
+            || AttemptError { error: Error::ResponseTooLarge(limit), is_retryable: false };
         let announced = response.content_length().unwrap_or(0);
         if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(call, &error))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| self.connection_error(call, &error))?
+        {
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }
@@ -146,28 +154,28 @@ impl Link {
         Ok(body.freeze())
     }
 
-    fn lost(&self, call: &Call, error: &reqwest::Error) -> Failed {
+    fn connection_error(&self, call: &ApiRequest, error: &reqwest::Error) -> AttemptError {
         let reason = UnreachableReason::new(self, &call.url, error);
         // A call that reached nobody can be sent again; one that may have been done, only if doing
         // it twice is the same as once.
         let undone = error.is_connect() && !reason.is_tls();
         let may_pass = undone || (call.method == Method::GET && !error.is_timeout());
         let name = format!("{} {}", call.method, call.url);
-        Failed { error: Error::Unreachable { call: name, reason }, may_pass }
+        AttemptError { error: Error::Unreachable { call: name, reason }, is_retryable: may_pass }
     }
 
     /// Longer with every attempt, and not the same for everyone.
-    fn pause_before(&self, attempt: u32) -> Duration {
+    fn retry_delay(&self, attempt: u32) -> Duration {
         let jitter = self.entropy.next_u64() % 500;
         Duration::from_millis(1000 + jitter) * attempt
     }
 }
 
 /// No server makes a client wait longer than this between attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Whether a status may be another one a little later.
-fn may_pass(status: StatusCode) -> bool {
+fn is_retryable_status(status: StatusCode) -> bool {
     match status.as_u16() {
         412 | 429 => true,
         501 => false,
@@ -176,7 +184,7 @@ fn may_pass(status: StatusCode) -> bool {
 }
 
 /// How long the server asks to wait.
-fn retry_after(reply: &Reply) -> Option<Duration> {
+fn retry_after(reply: &RawHttpResponse) -> Option<Duration> {
     if !matches!(reply.status.as_u16(), 429 | 503) {
         return None;
     }

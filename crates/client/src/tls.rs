@@ -11,30 +11,32 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use strongroom_crypto::trust::KnownServer;
+use strongroom_crypto::trust::PinnedServerVerifier;
 use strongroom_types::Secret;
 
-use crate::config::{Pem, TlsConfig};
+use crate::config::{ClientTlsConfig, PemSource};
 use crate::error::Error;
 
 /// Sets up a client's certificates.
-pub(crate) fn configure(
+pub(crate) fn configure_tls(
     builder: ClientBuilder,
-    config: &TlsConfig,
+    config: &ClientTlsConfig,
 ) -> Result<ClientBuilder, Error> {
     let own = match (&config.client_cert, &config.client_key) {
-        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+        (Some(cert), Some(key)) => Some((read_pem(cert)?, read_pem(key)?)),
         (None, None) => None,
-        _ => return Err(failed("a client certificate needs its key, and a key its certificate")),
+        _ => {
+            return Err(tls_error("a client certificate needs its key, and a key its certificate"));
+        }
     };
-    match authorities(config)? {
+    match trusted_authorities(config)? {
         Some(trusted) if !config.skip_verify => {
-            Ok(builder.tls_backend_preconfigured(with_authorities(trusted, own)?))
+            Ok(builder.tls_backend_preconfigured(config_with_authorities(trusted, own)?))
         }
         _ => {
             let builder = builder.tls_danger_accept_invalid_certs(config.skip_verify);
             match own {
-                Some((cert, key)) => Ok(builder.identity(identity(&cert, key)?)),
+                Some((cert, key)) => Ok(builder.identity(client_identity(&cert, key)?)),
                 None => Ok(builder),
             }
         }
@@ -42,18 +44,18 @@ pub(crate) fn configure(
 }
 
 /// Certificate and key of the client, in PEM.
-type Own = (Secret<Vec<u8>>, Secret<Vec<u8>>);
+type ClientCertAndKey = (Secret<Vec<u8>>, Secret<Vec<u8>>);
 
-fn with_authorities(
+fn config_with_authorities(
     trusted: Vec<CertificateDer<'static>>,
-    own: Option<Own>,
+    own: Option<ClientCertAndKey>,
 ) -> Result<ClientConfig, Error> {
-    let unusable = |_: rustls::Error| failed("a certificate can't be used as an authority's");
+    let unusable = |_: rustls::Error| tls_error("a certificate can't be used as an authority's");
     let mut roots = RootCertStore::empty();
     for certificate in &trusted {
         roots.add(certificate.clone()).map_err(unusable)?;
     }
-    let known = Arc::new(KnownServer::new(roots, trusted).map_err(unusable)?);
+    let known = Arc::new(PinnedServerVerifier::new(roots, trusted).map_err(unusable)?);
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
@@ -61,35 +63,48 @@ fn with_authorities(
         .with_custom_certificate_verifier(known);
     let Some((cert, key)) = own else { return Ok(builder.with_no_client_auth()) };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert.expose_secret()).collect();
-    let key = PrivateKeyDer::from_pem_slice(key.expose_secret()).map_err(|_| mismatch())?;
-    builder.with_client_auth_cert(chain.map_err(|_| mismatch())?, key).map_err(|_| mismatch())
+    let key = PrivateKeyDer::from_pem_slice(key.expose_secret()).map_err(|_| key_mismatch())?;
+    builder
+        .with_client_auth_cert(chain.map_err(|_| key_mismatch())?, key)
+        .map_err(|_| key_mismatch())
 }
 
 /// The authorities to trust; none for the system's.
-fn authorities(config: &TlsConfig) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+fn trusted_authorities(
+    config: &ClientTlsConfig,
+) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
     let sources = match (&config.ca, &config.ca_folder) {
-        (Some(pem), _) => return bundle(&read(pem)?, &name(pem)).map(Some),
-        (None, Some(folder)) => files_of(folder)?,
+        (Some(pem), _) => {
+            return parse_pem_bundle(&read_pem(pem)?, &pem_source_name(pem)).map(Some);
+        }
+        (None, Some(folder)) => files_in(folder)?,
         (None, None) => return Ok(None),
     };
     let mut trusted = Vec::new();
     for file in sources {
-        let source = Pem::File(file);
-        trusted.extend(bundle(&read(&source)?, &name(&source))?);
+        let source = PemSource::File(file);
+        trusted.extend(parse_pem_bundle(&read_pem(&source)?, &pem_source_name(&source))?);
     }
-    if trusted.is_empty() { Err(failed("there is no CA certificate")) } else { Ok(Some(trusted)) }
+    if trusted.is_empty() {
+        Err(tls_error("there is no CA certificate"))
+    } else {
+        Ok(Some(trusted))
+    }
 }
 
-fn bundle(pem: &Secret<Vec<u8>>, name: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn parse_pem_bundle(
+    pem: &Secret<Vec<u8>>,
+    name: &str,
+) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose_secret()).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(failed(&format!("{name} has no certificate in PEM"))),
+        _ => Err(tls_error(&format!("{name} has no certificate in PEM"))),
     }
 }
 
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let unreadable = |error| failed(&format!("{} can't be read: {error}", folder.display()));
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let unreadable = |error| tls_error(&format!("{} can't be read: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -101,52 +116,51 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-fn identity(cert: &Secret<Vec<u8>>, key: Secret<Vec<u8>>) -> Result<Identity, Error> {
+fn client_identity(cert: &Secret<Vec<u8>>, key: Secret<Vec<u8>>) -> Result<Identity, Error> {
     let mut pem = key;
     pem.expose_secret_mut().push(b'\n');
     pem.expose_secret_mut().extend(cert.expose_secret());
-    Identity::from_pem(pem.expose_secret()).map_err(|_| mismatch())
+    Identity::from_pem(pem.expose_secret()).map_err(|_| key_mismatch())
 }
 
-fn mismatch() -> Error {
-    failed("the client certificate and key can't be used together")
+fn key_mismatch() -> Error {
+    tls_error("the client certificate and key can't be used together")
 }
 
-fn read(pem: &Pem) -> Result<Secret<Vec<u8>>, Error> {
+fn read_pem(pem: &PemSource) -> Result<Secret<Vec<u8>>, Error> {
     let bytes = match pem {
-        Pem::Text(text) => text.expose_secret().clone().into_bytes(),
-        Pem::File(file) => {
-            std::fs::read(file).map_err(|error| failed(&format!("{}: {error}", file.display())))?
-        }
+        PemSource::Text(text) => text.expose_secret().clone().into_bytes(),
+        PemSource::File(file) => std::fs::read(file)
+            .map_err(|error| tls_error(&format!("{}: {error}", file.display())))?,
     };
     Ok(Secret::new(bytes))
 }
 
-fn name(pem: &Pem) -> String {
+fn pem_source_name(pem: &PemSource) -> String {
     match pem {
-        Pem::File(file) => file.display().to_string(),
-        Pem::Text(_) => "the given text".to_owned(),
+        PemSource::File(file) => file.display().to_string(),
+        PemSource::Text(_) => "the given text".to_owned(),
     }
 }
 
-fn failed(reason: &str) -> Error {
+fn tls_error(reason: &str) -> Error {
     Error::Config(format!("TLS can't be set up: {reason}"))
 }
 
 /// A server that goes by another name than its address. Calls are made to that name, so that TLS
 /// asks for it and checks it; looking it up gives the address.
-pub(crate) struct OtherName {
+pub(crate) struct TlsServerName {
     /// The base of URLs, with the server's name.
-    pub(crate) base: Url,
+    pub(crate) base_url: Url,
     /// What the server is to be called in HTTP.
     pub(crate) host: HeaderValue,
     /// Looks up the address, whatever is asked.
-    pub(crate) resolver: Pinned,
+    pub(crate) resolver: PinnedResolver,
 }
 
-impl OtherName {
+impl TlsServerName {
     pub(crate) fn new(address: &Url, name: &str) -> Result<Self, Error> {
-        let unusable = |reason: &str| failed(&format!("the TLS server name {reason}"));
+        let unusable = |reason: &str| tls_error(&format!("the TLS server name {reason}"));
         if name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
             return Err(unusable("must be a DNS name"));
         }
@@ -158,16 +172,16 @@ impl OtherName {
         let host = HeaderValue::from_str(&host).map_err(|_| unusable("has no usable address"))?;
         let mut base = address.clone();
         base.set_host(Some(name)).map_err(|_| unusable("isn't a host name"))?;
-        let resolver = Pinned(real.trim_matches(['[', ']']).to_owned());
-        Ok(Self { base, host, resolver })
+        let resolver = PinnedResolver(real.trim_matches(['[', ']']).to_owned());
+        Ok(Self { base_url: base, host, resolver })
     }
 }
 
 /// Looks up one host, whatever is asked.
 #[derive(Clone)]
-pub(crate) struct Pinned(String);
+pub(crate) struct PinnedResolver(String);
 
-impl Resolve for Pinned {
+impl Resolve for PinnedResolver {
     fn resolve(&self, _: Name) -> Resolving {
         let host = self.0.clone();
         Box::pin(async move {

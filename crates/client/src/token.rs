@@ -9,9 +9,9 @@ use reqwest::Method;
 use serde::Serialize;
 use strongroom_types::{Secret, Ttl};
 
-use crate::answer::SecretAnswer;
-use crate::client::{Client, json};
+use crate::client::{Client, to_json};
 use crate::error::Error;
+use crate::response::SecretResponse;
 
 /// How to make a token. No `Debug`: it may hold the token.
 #[derive(Default, Serialize)]
@@ -58,9 +58,9 @@ pub struct TokenRequest {
 
 /// Which token.
 #[derive(Clone, Copy)]
-pub enum Which<'a> {
+pub enum TokenSelector<'a> {
     /// The caller's own.
-    Own,
+    OwnToken,
     /// This one.
     Token(&'a Secret<String>),
     /// The one with this accessor.
@@ -68,7 +68,7 @@ pub enum Which<'a> {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct TokenSelectorBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,15 +77,15 @@ struct Body<'a> {
     increment: Option<u64>,
 }
 
-impl<'a> Which<'a> {
-    fn body(self, increment: Option<Duration>) -> Body<'a> {
+impl<'a> TokenSelector<'a> {
+    fn request_body(self, increment: Option<Duration>) -> TokenSelectorBody<'a> {
         let increment = increment.map(|increment| Ttl::rounded_up(increment).as_secs());
         let (token, accessor) = match self {
-            Self::Own => (None, None),
+            Self::OwnToken => (None, None),
             Self::Token(token) => (Some(token.expose_secret().as_str()), None),
             Self::Accessor(accessor) => (None, Some(accessor)),
         };
-        Body { token, accessor, increment }
+        TokenSelectorBody { token, accessor, increment }
     }
 }
 
@@ -95,66 +95,72 @@ impl Client {
         &self,
         request: &TokenRequest,
         role: Option<&str>,
-    ) -> Result<SecretAnswer, Error> {
+    ) -> Result<SecretResponse, Error> {
         let path = match role {
             Some(role) => format!("auth/token/create/{role}"),
             None => "auth/token/create".to_owned(),
         };
-        self.post_for_answer(&path, request).await
+        self.post_for_response(&path, request).await
     }
 
     /// What is known of a token.
-    pub async fn look_up_token(&self, which: Which<'_>) -> Result<SecretAnswer, Error> {
-        let body = which.body(None);
+    pub async fn look_up_token(&self, which: TokenSelector<'_>) -> Result<SecretResponse, Error> {
+        let body = which.request_body(None);
         match which {
-            Which::Own => {
+            TokenSelector::OwnToken => {
                 let reply = self.send(Method::GET, "auth/token/lookup-self", &[], None).await?;
-                SecretAnswer::parse(&reply.body)?.ok_or(Error::Answer("it is empty"))
+                SecretResponse::parse(&reply.body)?.ok_or(Error::InvalidResponse("it is empty"))
             }
-            Which::Token(_) => self.post_for_answer("auth/token/lookup", &body).await,
-            Which::Accessor(_) => self.post_for_answer("auth/token/lookup-accessor", &body).await,
+            TokenSelector::Token(_) => self.post_for_response("auth/token/lookup", &body).await,
+            TokenSelector::Accessor(_) => {
+                self.post_for_response("auth/token/lookup-accessor", &body).await
+            }
         }
     }
 
     /// Renews a token, from now; zero for its usual time.
     pub async fn renew_token(
         &self,
-        which: Which<'_>,
+        which: TokenSelector<'_>,
         increment: Duration,
-    ) -> Result<SecretAnswer, Error> {
-        let body = which.body(Some(increment));
+    ) -> Result<SecretResponse, Error> {
+        let body = which.request_body(Some(increment));
         match which {
-            Which::Own => self.put_for_answer("auth/token/renew-self", &body).await,
-            Which::Token(_) => self.put_for_answer("auth/token/renew", &body).await,
-            Which::Accessor(_) => self.post_for_answer("auth/token/renew-accessor", &body).await,
+            TokenSelector::OwnToken => self.put_for_response("auth/token/renew-self", &body).await,
+            TokenSelector::Token(_) => self.put_for_response("auth/token/renew", &body).await,
+            TokenSelector::Accessor(_) => {
+                self.post_for_response("auth/token/renew-accessor", &body).await
+            }
         }
     }
 
     /// Revokes a token and its children; one that isn't there is no error.
-    pub async fn revoke_token(&self, which: Which<'_>) -> Result<(), Error> {
-        let body = which.body(None);
+    pub async fn revoke_token(&self, which: TokenSelector<'_>) -> Result<(), Error> {
+        let body = which.request_body(None);
         match which {
-            Which::Own => self.put("auth/token/revoke-self", &body).await.map(drop),
-            Which::Token(_) => self.put("auth/token/revoke", &body).await.map(drop),
-            Which::Accessor(_) => {
-                let body = Some(json(&body)?);
+            TokenSelector::OwnToken => {
+                self.put_json("auth/token/revoke-self", &body).await.map(drop)
+            }
+            TokenSelector::Token(_) => self.put_json("auth/token/revoke", &body).await.map(drop),
+            TokenSelector::Accessor(_) => {
+                let body = Some(to_json(&body)?);
                 self.send(Method::POST, "auth/token/revoke-accessor", &[], body).await.map(drop)
             }
         }
     }
 
     /// Revokes a token; its children stay, without a parent.
-    pub async fn revoke_token_only(&self, token: &Secret<String>) -> Result<(), Error> {
-        let body = Which::Token(token).body(None);
-        self.put("auth/token/revoke-orphan", &body).await.map(drop)
+    pub async fn revoke_token_orphan(&self, token: &Secret<String>) -> Result<(), Error> {
+        let body = TokenSelector::Token(token).request_body(None);
+        self.put_json("auth/token/revoke-orphan", &body).await.map(drop)
     }
 
-    async fn post_for_answer(
+    async fn post_for_response(
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> Result<SecretAnswer, Error> {
-        let reply = self.send(Method::POST, path, &[], Some(json(body)?)).await?;
-        SecretAnswer::parse(&reply.body)?.ok_or(Error::Answer("it is empty"))
+    ) -> Result<SecretResponse, Error> {
+        let reply = self.send(Method::POST, path, &[], Some(to_json(body)?)).await?;
+        SecretResponse::parse(&reply.body)?.ok_or(Error::InvalidResponse("it is empty"))
     }
 }

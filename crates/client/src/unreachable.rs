@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
-use strongroom_crypto::trust::is_stranger;
+use strongroom_crypto::trust::is_unknown_issuer;
 
-use crate::client::Link;
+use crate::client::ClientInner;
 
 /// Why a server could not be reached, or went away before it had answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum UnreachableReason {
 
 impl UnreachableReason {
     /// Reads what is at the bottom of a failed attempt.
-    pub(crate) fn new(link: &Link, url: &Url, error: &reqwest::Error) -> Self {
+    pub(crate) fn new(link: &ClientInner, url: &Url, error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::Timeout(link.timeout);
         }
@@ -64,7 +64,12 @@ impl UnreachableReason {
         let mut found = None;
         while let Some(cause) = next {
             if let Some(io) = cause.downcast_ref::<io::Error>() {
-                found = Some(Self::of_io(link, url, innermost(io), error.is_connect()));
+                found = Some(Self::from_io_error(
+                    link,
+                    url,
+                    innermost_io_error(io),
+                    error.is_connect(),
+                ));
             } else if let Some(http) = cause.downcast_ref::<hyper::Error>()
                 && http.is_parse()
             {
@@ -80,9 +85,14 @@ impl UnreachableReason {
         matches!(self, Self::UnknownAuthority | Self::Certificate(_) | Self::Handshake(_))
     }
 
-    fn of_io(link: &Link, url: &Url, error: &io::Error, is_connecting: bool) -> Self {
+    fn from_io_error(
+        link: &ClientInner,
+        url: &Url,
+        error: &io::Error,
+        is_connecting: bool,
+    ) -> Self {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::of_tls(tls);
+            return Self::from_tls_error(tls);
         }
         let socket = link.address.socket.as_ref().map(|path| path.display().to_string());
         let host = url.host_str().unwrap_or_default();
@@ -99,22 +109,25 @@ impl UnreachableReason {
         }
     }
 
-    fn of_tls(error: &rustls::Error) -> Self {
+    fn from_tls_error(error: &rustls::Error) -> Self {
         match error {
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
-            stranger if is_stranger(stranger) => Self::UnknownAuthority,
-            rustls::Error::InvalidCertificate(reason) => Self::Certificate(certificate(reason)),
-            rustls::Error::AlertReceived(alert) => Self::Handshake(refusal(*alert)),
-            rustls::Error::PeerIncompatible(_) => Self::Handshake(NOTHING_IN_COMMON),
+            stranger if is_unknown_issuer(stranger) => Self::UnknownAuthority,
+            rustls::Error::InvalidCertificate(reason) => {
+                Self::Certificate(certificate_problem(reason))
+            }
+            rustls::Error::AlertReceived(alert) => Self::Handshake(alert_reason(*alert)),
+            rustls::Error::PeerIncompatible(_) => Self::Handshake(NO_COMMON_TLS_PARAMETERS),
             _ => Self::Handshake("the server did not keep to the protocol"),
         }
     }
 }
 
-const NOTHING_IN_COMMON: &str = "client and server have no TLS version or cipher suite in common";
+const NO_COMMON_TLS_PARAMETERS: &str =
+    "client and server have no TLS version or cipher suite in common";
 
 /// What is wrong with a certificate.
-fn certificate(reason: &CertificateError) -> &'static str {
+fn certificate_problem(reason: &CertificateError) -> &'static str {
     match reason {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
@@ -133,7 +146,7 @@ fn certificate(reason: &CertificateError) -> &'static str {
 }
 
 /// Why a server broke the handshake off, going by its alert (RFC 8446, section 6.2).
-fn refusal(alert: AlertDescription) -> &'static str {
+fn alert_reason(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateRequired => "the server asks for a client certificate",
         AlertDescription::BadCertificate
@@ -145,16 +158,16 @@ fn refusal(alert: AlertDescription) -> &'static str {
         | AlertDescription::AccessDenied => "the server does not accept the client certificate",
         AlertDescription::ProtocolVersion
         | AlertDescription::HandshakeFailure
-        | AlertDescription::InsufficientSecurity => NOTHING_IN_COMMON,
+        | AlertDescription::InsufficientSecurity => NO_COMMON_TLS_PARAMETERS,
         AlertDescription::UnrecognisedName => "the server does not know the name it was asked for",
         _ => "the server broke it off",
     }
 }
 
 /// Errors of the system come wrapped in each other, and their `source` leaves one out.
-fn innermost(error: &io::Error) -> &io::Error {
+fn innermost_io_error(error: &io::Error) -> &io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
-    inner.map_or(error, innermost)
+    inner.map_or(error, innermost_io_error)
 }
 
 #[cfg(test)]
@@ -162,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_errors_are_said_in_our_words() {
+    fn tls_errors_map_to_own_messages() {
         let certificate = rustls::Error::InvalidCertificate;
         for (error, expected) in [
             (certificate(CertificateError::Expired), "the server's certificate has expired"),
@@ -177,7 +190,7 @@ mod tests {
                 "does not speak TLS at this address",
             ),
         ] {
-            let told = UnreachableReason::of_tls(&error).to_string();
+            let told = UnreachableReason::from_tls_error(&error).to_string();
             assert!(told.contains(expected), "{error:?}: {told}");
         }
     }

@@ -6,19 +6,19 @@ use reqwest::Method;
 use serde::Serialize;
 use strongroom_types::Secret;
 
-use crate::answer::SecretAnswer;
-use crate::client::{Client, json};
+use crate::client::{Client, to_json};
 use crate::error::Error;
+use crate::response::SecretResponse;
 
 impl Client {
     /// Gives the answer that a token wraps, once. Without an argument the client's own token is the
     /// one that wraps; a client that has none asks with the wrapping token itself.
-    pub async fn unwrap_answer(
+    pub async fn unwrap_response(
         &self,
         token: Option<&Secret<String>>,
-    ) -> Result<Option<SecretAnswer>, Error> {
+    ) -> Result<Option<SecretResponse>, Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct UnwrapBody<'a> {
             token: &'a str,
         }
         const PATH: &str = "sys/wrapping/unwrap";
@@ -28,11 +28,11 @@ impl Client {
                 client.with_token(Some(token))?.send(Method::PUT, PATH, &[], None).await?
             }
             Some(token) if !self.has_token(Some(token)) => {
-                let body = Body { token: token.expose_secret() };
-                client.send(Method::PUT, PATH, &[], Some(json(&body)?)).await?
+                let body = UnwrapBody { token: token.expose_secret() };
+                client.send(Method::PUT, PATH, &[], Some(to_json(&body)?)).await?
             }
             _ => client.send(Method::PUT, PATH, &[], None).await?,
         };
-        SecretAnswer::parse(&reply.body)
+        SecretResponse::parse(&reply.body)
     }
 }

@@ -12,18 +12,18 @@ const PASSWORD_POLICY: &str = "length =";
 /// And a trust file.
 const TRUST_FILE: &str = "plugin \"";
 
-fn book() -> PathBuf {
+fn book_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src")
 }
 
 /// The blocks of HCL in a page.
-fn examples(page: &str) -> Vec<String> {
+fn hcl_examples(page: &str) -> Vec<String> {
     let parts = page.split("```hcl\n").skip(1);
     parts.map(|part| part.split("\n```").next().unwrap().to_owned()).collect()
 }
 
 /// An example may leave out what it isn't about.
-fn completed(example: &str) -> String {
+fn complete_example(example: &str) -> String {
     let mut text = example.to_owned();
     if !example.contains("storage \"") {
         text.push_str("\nstorage \"inmem\" {}");
@@ -36,10 +36,10 @@ fn completed(example: &str) -> String {
 
 #[test]
 fn every_top_level_setting_stands_in_the_book() {
-    let page = fs::read_to_string(book().join("reference/configuration.md")).unwrap();
+    let page = fs::read_to_string(book_folder().join("reference/configuration.md")).unwrap();
     let tables = [&crate::compatibility::TOP_LEVEL, &crate::compatibility::EMBEDDED_STORAGE];
     for setting in tables.iter().flat_map(|table| table.settings) {
-        let is_honoured = setting.treatment == crate::compatibility::Treatment::Honoured;
+        let is_honoured = setting.treatment == crate::compatibility::SettingTreatment::Honoured;
         let name = setting.name;
         assert!(!is_honoured || page.contains(&format!("`{name}`")), "{name}");
     }
@@ -48,7 +48,7 @@ fn every_top_level_setting_stands_in_the_book() {
 #[test]
 fn every_example_of_the_book_is_accepted() {
     let mut tried = 0;
-    let mut folders = vec![book()];
+    let mut folders = vec![book_folder()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -58,13 +58,14 @@ fn every_example_of_the_book_is_accepted() {
             }
             let page = fs::read_to_string(&path).unwrap();
             let others = [POLICY, PASSWORD_POLICY, TRUST_FILE];
-            let all = examples(&page).into_iter();
+            let all = hcl_examples(&page).into_iter();
             let all = all.filter(|it| !others.iter().any(|other| it.starts_with(other)));
             for example in all {
                 let name = path.display().to_string();
-                let config = Config::parse(&completed(&example), &name).unwrap_or_else(|error| {
-                    panic!("{error} in\n{example}");
-                });
+                let config =
+                    Config::parse(&complete_example(&example), &name).unwrap_or_else(|error| {
+                        panic!("{error} in\n{example}");
+                    });
                 assert!(config.warnings.is_empty(), "{name}: {:?}\n{example}", config.warnings);
                 tried += 1;
             }
@@ -79,6 +80,6 @@ fn the_example_of_the_service_is_accepted() {
     let config = Config::read(&[file]).unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert!(config.listeners.iter().all(|listener| {
-        listener.tls.is_some() || matches!(listener.endpoint, crate::Endpoint::Unix(_))
+        listener.tls.is_some() || matches!(listener.endpoint, crate::ListenerEndpoint::Unix(_))
     }));
 }

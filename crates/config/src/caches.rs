@@ -17,7 +17,7 @@
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Bytes of each cache. The cache of the embedded store is a setting of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,9 @@ impl Default for CacheLimits {
 }
 
 impl CacheLimits {
-    pub(crate) fn merge(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
-        section.size("max_cached_entry_bytes", &mut self.entries)?;
-        section.size("max_cached_token_bytes", &mut self.tokens)?;
-        section.size("max_cached_document_bytes_per_mount", &mut self.documents_per_mount)
+    pub(crate) fn merge(&mut self, section: &ConfigSection<'_>) -> Result<(), ConfigError> {
+        section.read_size("max_cached_entry_bytes", &mut self.entries)?;
+        section.read_size("max_cached_token_bytes", &mut self.tokens)?;
+        section.read_size("max_cached_document_bytes_per_mount", &mut self.documents_per_mount)
     }
 }

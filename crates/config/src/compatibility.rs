@@ -19,15 +19,15 @@ pub use listener::{INFLIGHT_REQUESTS, LISTENER_TELEMETRY, PROFILING, TCP_LISTENE
 pub use storage::{
     BlockKind, EMBEDDED_STORAGE, INMEM_STORAGE, REGISTRATION_KINDS, SEAL_KINDS, STORAGE_KINDS,
 };
-use strongroom_hcl::{Item, Kind};
+use strongroom_hcl::{HclItem, ValueKind};
 use strongroom_types::parse_bool;
 pub use top_level::{TELEMETRY, TOP_LEVEL};
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Treatment {
+pub enum SettingTreatment {
     /// It does what it does in Vault.
     Honoured,
     /// The server starts and warns, with the reason: leaving it out changes nothing that is
@@ -40,7 +40,7 @@ pub enum Treatment {
 
 /// Whose setting it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// Vault's and OpenBao's.
     Both,
     /// Vault's alone.
@@ -53,10 +53,10 @@ pub enum Origin {
 
 /// A setting.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting {
+pub struct SettingSpec {
     pub name: &'static str,
-    pub origin: Origin,
-    pub treatment: Treatment,
+    pub origin: SettingOrigin,
+    pub treatment: SettingTreatment,
     /// Values that ask for what happens anyway. They are taken without a word.
     pub as_is: &'static [&'static str],
     /// The setting as a file has it, in HCL. The last line is the one that is judged.
@@ -68,51 +68,51 @@ pub struct SettingTable {
     /// What the book calls the block.
     pub title: &'static str,
     /// What stands before and after an example of it.
-    pub around: [&'static str; 2],
-    pub settings: &'static [Setting],
+    pub example_context: [&'static str; 2],
+    pub settings: &'static [SettingSpec],
 }
 
 /// What a switch is without being mentioned.
 const OFF: &[&str] = &["false", "0", ""];
 const NEVER: &[&str] = &[];
 
-const fn honoured(origin: Origin, name: &'static str, example: &'static str) -> Setting {
-    Setting { name, origin, treatment: Treatment::Honoured, as_is: NEVER, example }
+const fn honoured(origin: SettingOrigin, name: &'static str, example: &'static str) -> SettingSpec {
+    SettingSpec { name, origin, treatment: SettingTreatment::Honoured, as_is: NEVER, example }
 }
 
 const fn ignored(
-    origin: Origin,
+    origin: SettingOrigin,
     name: &'static str,
     example: &'static str,
     why: &'static str,
-) -> Setting {
-    Setting { name, origin, treatment: Treatment::Ignored(why), as_is: OFF, example }
+) -> SettingSpec {
+    SettingSpec { name, origin, treatment: SettingTreatment::Ignored(why), as_is: OFF, example }
 }
 
 const fn refused(
-    origin: Origin,
+    origin: SettingOrigin,
     name: &'static str,
     example: &'static str,
     why: &'static str,
-) -> Setting {
-    Setting { name, origin, treatment: Treatment::Refused(why), as_is: OFF, example }
+) -> SettingSpec {
+    SettingSpec { name, origin, treatment: SettingTreatment::Refused(why), as_is: OFF, example }
 }
 
-impl Setting {
+impl SettingSpec {
     /// With other values that ask for what happens anyway.
     const fn as_is(self, values: &'static [&'static str]) -> Self {
         Self { as_is: values, ..self }
     }
 
-    fn says_what_is(&self, item: &Item) -> bool {
+    fn matches_actual_behaviour(&self, item: &HclItem) -> bool {
         let text = match &item.value.kind {
-            Kind::Null => "",
-            Kind::Bool(true) => "true",
-            Kind::Bool(false) => "false",
-            Kind::String(text) => text,
-            Kind::Number(number) => number.literal(),
-            Kind::List(entries) if entries.is_empty() => "",
-            Kind::List(_) | Kind::Object(_) => return false,
+            ValueKind::Null => "",
+            ValueKind::Bool(true) => "true",
+            ValueKind::Bool(false) => "false",
+            ValueKind::String(text) => text,
+            ValueKind::Number(number) => number.literal(),
+            ValueKind::List(entries) if entries.is_empty() => "",
+            ValueKind::List(_) | ValueKind::Object(_) => return false,
         };
         let same = |value: &&str| {
             let both = (parse_bool(text), parse_bool(value));
@@ -125,13 +125,13 @@ impl Setting {
 impl SettingTable {
     /// Judges all that stands in a block: refuses, warns, or says nothing. What is honoured is read
     /// afterwards.
-    pub(crate) fn judge(
+    pub(crate) fn check_section(
         &self,
-        section: &Section<'_>,
+        section: &ConfigSection<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<(), ConfigError> {
         for item in section.items() {
-            let (name, place) = (&item.key.text, section.place(&item.key));
+            let (name, place) = (&item.key.text, section.location_of_key(&item.key));
             let Some(setting) = self.settings.iter().find(|it| it.name.eq_ignore_ascii_case(name))
             else {
                 warnings.push(format!(
@@ -139,21 +139,21 @@ impl SettingTable {
                 ));
                 continue;
             };
-            if setting.says_what_is(item) {
+            if setting.matches_actual_behaviour(item) {
                 continue;
             }
             // Vault reads names in any case, and a warning would leave out what protects.
-            if setting.name != *name && !matches!(setting.treatment, Treatment::Ignored(_)) {
+            if setting.name != *name && !matches!(setting.treatment, SettingTreatment::Ignored(_)) {
                 let text = format!("{name}: write it in lower case: {}", setting.name);
-                return Err(ConfigError::at(&place, text));
+                return Err(ConfigError::at_location(&place, text));
             }
             match setting.treatment {
-                Treatment::Honoured => {}
-                Treatment::Ignored(why) => {
+                SettingTreatment::Honoured => {}
+                SettingTreatment::Ignored(why) => {
                     warnings.push(format!("the setting {name} has no effect at {place}: {why}"));
                 }
-                Treatment::Refused(why) => {
-                    return Err(ConfigError::at(&place, format!("{name}: {why}")));
+                SettingTreatment::Refused(why) => {
+                    return Err(ConfigError::at_location(&place, format!("{name}: {why}")));
                 }
             }
         }

@@ -31,18 +31,18 @@ use std::path::{Component, Path, PathBuf};
 
 pub use caches::CacheLimits;
 pub use listener::{
-    Answers, Endpoint, ForwardingConfig, HeaderConfig, ListenerConfig, MetricsConfig, RedactConfig,
-    SocketFile, TlsConfig, TlsVersion,
+    ForwardingConfig, HeaderConfig, ListenerConfig, ListenerEndpoint, ListenerTlsConfig,
+    MetricsConfig, RedactConfig, StatusMatcher, TlsVersion, UnixSocketConfig,
 };
 pub use plugin::PluginConfig;
-pub use reading::{ConfigError, Place, has_template};
+pub use reading::{ConfigError, ConfigLocation, has_template};
 pub use requests::RequestLimits;
 pub use storage::StorageConfig;
-use strongroom_telemetry::log::{Format, Level};
+use strongroom_telemetry::log::{LogFormat, ServerLogLevel};
 use strongroom_types::Ttl;
 
 use crate::compatibility::TOP_LEVEL;
-use crate::reading::Section;
+use crate::reading::ConfigSection;
 
 /// How long leases live, by default and at most, where the configuration says nothing.
 pub const DEFAULT_LEASE_TTL: Ttl = Ttl::from_secs(768 * 3600);
@@ -69,9 +69,9 @@ pub struct Config {
     /// Limits on what is kept in memory, in bytes.
     pub caches: CacheLimits,
     /// How much is logged.
-    pub log_level: Level,
+    pub log_level: ServerLogLevel,
     /// What a log line looks like.
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// A file that gets the log as well as standard error.
     pub log_file: Option<PathBuf>,
     /// A file that holds the server's process id while it runs.
@@ -102,29 +102,29 @@ impl Config {
     /// # Ok::<(), strongroom_config::ConfigError>(())
     /// ```
     pub fn read(paths: &[PathBuf]) -> Result<Self, ConfigError> {
-        let mut merged = MergedConfig::default();
-        for (name, text) in reading::files(paths)? {
+        let mut merged = ConfigBuilder::default();
+        for (name, text) in reading::read_config_files(paths)? {
             merged.merge(&text, &name)?;
         }
-        merged.checked()
+        merged.build()
     }
 
     /// Reads files and folders over a configuration that is complete without them, as `-dev` has
     /// one.
-    pub fn read_over(base: Self, paths: &[PathBuf]) -> Result<Self, ConfigError> {
+    pub fn read_over_base(base: Self, paths: &[PathBuf]) -> Result<Self, ConfigError> {
         let mut merged =
-            MergedConfig { config: base, has_storage: true, ..MergedConfig::default() };
-        for (name, text) in reading::files(paths)? {
+            ConfigBuilder { config: base, has_storage: true, ..ConfigBuilder::default() };
+        for (name, text) in reading::read_config_files(paths)? {
             merged.merge(&text, &name)?;
         }
-        merged.checked()
+        merged.build()
     }
 
     /// Reads one text. `name` is what messages call it.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
-        let mut merged = MergedConfig::default();
+        let mut merged = ConfigBuilder::default();
         merged.merge(text, name)?;
-        merged.checked()
+        merged.build()
     }
 
     /// What the server writes must not lie where it runs programs from: parts of a log are what
@@ -132,17 +132,19 @@ impl Config {
     /// has changed a file's place.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         let Some(plugins) = &self.plugin.directory else { return Ok(()) };
-        let plugins = real_path(plugins);
+        let plugins = resolve_existing_prefix(plugins);
         let sockets = self.listeners.iter().filter_map(|listener| match &listener.endpoint {
-            Endpoint::Unix(socket) => Some(("the socket of a listener", socket.path.as_path())),
-            Endpoint::Tcp(_) => None,
+            ListenerEndpoint::Unix(socket) => {
+                Some(("the socket of a listener", socket.path.as_path()))
+            }
+            ListenerEndpoint::Tcp(_) => None,
         });
         let files = [("log_file", &self.log_file), ("pid_file", &self.pid_file)];
         let files = files.into_iter().filter_map(|(name, file)| Some((name, file.as_deref()?)));
         for (name, file) in files.chain(sockets) {
             // A file that is a link is where the link is, and where it leads to.
-            let beside = file.parent().map(real_path);
-            if real_path(file).starts_with(&plugins)
+            let beside = file.parent().map(resolve_existing_prefix);
+            if resolve_existing_prefix(file).starts_with(&plugins)
                 || beside.is_some_and(|folder| folder.starts_with(&plugins))
             {
                 let text = format!("{name} must not lie in the plugin_directory");
@@ -154,10 +156,10 @@ impl Config {
             folders.push(("the storage path", path.clone()));
         }
         if let Some(tmpdir) = &self.plugin.tmpdir {
-            folders.push(("the folder of plug-in copies", tmpdir.join(PLUGIN_COPIES)));
+            folders.push(("the folder of plug-in copies", tmpdir.join(PLUGIN_COPIES_FOLDER)));
         }
         for (name, folder) in folders {
-            let folder = real_path(&folder);
+            let folder = resolve_existing_prefix(&folder);
             if folder.starts_with(&plugins) {
                 let text = format!("{name} must not lie in the plugin_directory");
                 return Err(ConfigError::new(text));
@@ -172,10 +174,10 @@ impl Config {
 }
 
 /// The folder of copies in `plugin_tmpdir`.
-pub const PLUGIN_COPIES: &str = "strongroom-plugins";
+pub const PLUGIN_COPIES_FOLDER: &str = "strongroom-plugins";
 
 /// Where a path leads, as far as it is there: links are followed, and what is missing is appended.
-fn real_path(path: &Path) -> PathBuf {
+fn resolve_existing_prefix(path: &Path) -> PathBuf {
     for there in path.ancestors() {
         if let (Ok(real), Ok(missing)) = (there.canonicalize(), path.strip_prefix(there)) {
             let mut whole = real;
@@ -187,7 +189,7 @@ fn real_path(path: &Path) -> PathBuf {
             }
             // What follows upon a step up may be there again.
             let has_step_up = missing.components().any(|it| it == Component::ParentDir);
-            return if has_step_up { real_path(&whole) } else { whole };
+            return if has_step_up { resolve_existing_prefix(&whole) } else { whole };
         }
     }
     path.to_owned()
@@ -195,69 +197,69 @@ fn real_path(path: &Path) -> PathBuf {
 
 /// What has been read so far, and what can be said of it only at the end.
 #[derive(Default)]
-struct MergedConfig {
+struct ConfigBuilder {
     config: Config,
     has_storage: bool,
     /// Where the default lease lifetime was set last.
-    default_lease_place: Option<Place>,
+    default_lease_location: Option<ConfigLocation>,
     /// For listeners that set none of their own, and which these are.
     default_max_request_duration: Option<Ttl>,
-    without_duration: Vec<usize>,
+    listeners_without_duration: Vec<usize>,
 }
 
-impl MergedConfig {
+impl ConfigBuilder {
     /// Takes one text in.
     fn merge(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
-        let body = strongroom_hcl::parse(text, &strongroom_hcl::Limits::default())
-            .map_err(|error| ConfigError::syntax(name, &error))?;
-        let section = Section::new(&body, name);
+        let body = strongroom_hcl::parse(text, &strongroom_hcl::ParseLimits::default())
+            .map_err(|error| ConfigError::from_parse_error(name, &error))?;
+        let section = ConfigSection::new(&body, name);
         let config = &mut self.config;
-        TOP_LEVEL.judge(&section, &mut config.warnings)?;
-        for duplicate in body.duplicates() {
+        TOP_LEVEL.check_section(&section, &mut config.warnings)?;
+        for duplicate in body.duplicate_keys() {
             config.warnings.push(format!(
                 "the setting {} stands at {} and again at {}: of values the last one counts",
                 duplicate.key,
-                section.place_at(duplicate.first),
-                section.place_at(duplicate.again),
+                section.location_at(duplicate.first),
+                section.location_at(duplicate.again),
             ));
         }
         self.has_storage |= config.storage.merge(&section, &mut config.warnings)?;
-        seal::judge(&section, &mut config.warnings)?;
-        lockout::judge(&section)?;
-        registration::judge(&section, &mut config.warnings)?;
+        seal::check_seal(&section, &mut config.warnings)?;
+        lockout::check_user_lockout(&section)?;
+        registration::check_service_registration(&section, &mut config.warnings)?;
         for block in section.blocks::<0>("telemetry")? {
-            telemetry::judge(&section.below(block.body), &mut config.warnings)?;
+            telemetry::check_telemetry(&section.nested(block.body), &mut config.warnings)?;
         }
         for block in section.blocks::<1>("listener")? {
             let listener = ListenerConfig::read(&block, name, &mut config.warnings)?;
-            let body = Section::new(block.body, name);
-            if body.place_if_set("max_request_duration").is_none() {
-                self.without_duration.push(config.listeners.len());
+            let body = ConfigSection::new(block.body, name);
+            if body.location_if_set("max_request_duration").is_none() {
+                self.listeners_without_duration.push(config.listeners.len());
             }
             config.listeners.push(listener);
         }
-        if section.place_if_set("default_max_request_duration").is_some() {
+        if section.location_if_set("default_max_request_duration").is_some() {
             let mut duration = Ttl::ZERO;
-            section.duration("default_max_request_duration", &mut duration)?;
+            section.read_duration("default_max_request_duration", &mut duration)?;
             self.default_max_request_duration = Some(duration);
         }
         config.plugin.merge(&section, &mut config.warnings)?;
-        section.address("api_addr", &mut config.api_addr)?;
-        section.text("cluster_name", &mut config.cluster_name)?;
-        section.duration("default_lease_ttl", &mut config.default_lease_ttl)?;
-        self.default_lease_place =
-            section.place_if_set("default_lease_ttl").or(self.default_lease_place.take());
-        section.duration("max_lease_ttl", &mut config.max_lease_ttl)?;
+        section.read_address("api_addr", &mut config.api_addr)?;
+        section.read_text("cluster_name", &mut config.cluster_name)?;
+        section.read_duration("default_lease_ttl", &mut config.default_lease_ttl)?;
+        self.default_lease_location =
+            section.location_if_set("default_lease_ttl").or(self.default_lease_location.take());
+        section.read_duration("max_lease_ttl", &mut config.max_lease_ttl)?;
         config.requests.merge(&section)?;
         config.caches.merge(&section)?;
-        section.parsed("log_level", &mut config.log_level)?;
-        section.parsed("log_format", &mut config.log_format)?;
-        section.path("log_file", &mut config.log_file)?;
-        section.path("pid_file", &mut config.pid_file)?;
+        section.read_parsed("log_level", &mut config.log_level)?;
+        section.read_parsed("log_format", &mut config.log_format)?;
+        section.read_path("log_file", &mut config.log_file)?;
+        section.read_path("pid_file", &mut config.pid_file)?;
         Ok(())
     }
 
-    fn checked(self) -> Result<Config, ConfigError> {
+    fn build(self) -> Result<Config, ConfigError> {
         if !self.has_storage {
             return Err(ConfigError::new(
                 "a storage stanza must be specified: storage \"embedded\" { path = \"…\" }",
@@ -265,7 +267,7 @@ impl MergedConfig {
         }
         let mut config = self.config;
         if let Some(duration) = self.default_max_request_duration {
-            for index in self.without_duration {
+            for index in self.listeners_without_duration {
                 if let Some(listener) = config.listeners.get_mut(index) {
                     listener.max_request_duration = duration;
                 }
@@ -276,14 +278,14 @@ impl MergedConfig {
                 "at least one listener stanza must be specified: listener \"tcp\" { … }",
             ));
         }
-        let longest = config.max_lease_ttl.or(DEFAULT_LEASE_TTL);
+        let longest = config.max_lease_ttl.nonzero_or(DEFAULT_LEASE_TTL);
         if config.default_lease_ttl > longest {
             let text = format!(
                 "default_lease_ttl: must not be above max_lease_ttl, which is {}",
-                longest.brief()
+                longest.to_short_string()
             );
-            return Err(match &self.default_lease_place {
-                Some(place) => ConfigError::at(place, text),
+            return Err(match &self.default_lease_location {
+                Some(place) => ConfigError::at_location(place, text),
                 None => ConfigError::new(text),
             });
         }
@@ -298,7 +300,7 @@ mod tests {
 
     const MINIMAL: &str = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";
 
-    fn with(more: &str) -> Result<Config, String> {
+    fn parse_with(more: &str) -> Result<Config, String> {
         Config::parse(&format!("{MINIMAL}{more}"), "test.hcl").map_err(|error| error.to_string())
     }
 
@@ -311,21 +313,21 @@ mod tests {
         }"#;
         let config = Config::parse(json, "test.json").unwrap();
         assert_eq!(config.listeners.len(), 1);
-        assert_eq!(config.log_level, Level::Debug);
-        assert_eq!(config.log_format, Format::Json);
+        assert_eq!(config.log_level, ServerLogLevel::Debug);
+        assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.max_lease_ttl, Ttl::from_secs(7200));
         assert_eq!(config.default_lease_ttl, Ttl::from_secs(60));
     }
 
     #[test]
-    fn what_changes_security_and_is_not_built_stops_the_start_with_its_line() {
+    fn refuses_unsupported_security() {
         for (text, line) in [
             ("seal \"awskms\" {}", 3),
             ("\nuser_lockout \"all\" {}", 4),
             ("ha_storage \"raft\" {}", 3),
             ("audit \"file\" \"a\" {}", 3),
         ] {
-            let error = with(text).unwrap_err();
+            let error = parse_with(text).unwrap_err();
             assert!(error.starts_with(&format!("test.hcl:{line}:")), "{error}");
         }
     }
@@ -341,14 +343,14 @@ mod tests {
             for place in
                 [plugins.join("x"), alias.join("x"), folder.path().join("plugins/../alias/x")]
             {
-                let error = with(&format!("{setting}{name} = \"{}\"", place.display()));
+                let error = parse_with(&format!("{setting}{name} = \"{}\"", place.display()));
                 assert!(error.unwrap_err().contains(&format!("{name} must not lie")));
             }
             let beside = folder.path().join("x");
-            assert!(with(&format!("{setting}{name} = \"{}\"", beside.display())).is_ok());
+            assert!(parse_with(&format!("{setting}{name} = \"{}\"", beside.display())).is_ok());
         }
         let whole = format!("{setting}log_file = \"{}\"", alias.display());
-        assert!(with(&whole).unwrap_err().contains("log_file must not lie"));
+        assert!(parse_with(&whole).unwrap_err().contains("log_file must not lie"));
     }
 
     #[test]
@@ -396,8 +398,9 @@ mod tests {
     }
 
     #[test]
-    fn harmless_settings_are_warnings_with_their_place() {
-        let config = with("frobnicate = 1\ndisable_mlock = false\nui = true\nui = 1").unwrap();
+    fn harmless_settings_are_warnings() {
+        let config =
+            parse_with("frobnicate = 1\ndisable_mlock = false\nui = true\nui = 1").unwrap();
         assert_eq!(
             config.warnings,
             [
@@ -412,39 +415,39 @@ mod tests {
         );
         // What asks for what happens anyway is no news.
         let quiet = "disable_mlock = true\nui = false\nraw_storage_endpoint = \"false\"";
-        assert!(with(quiet).unwrap().warnings.is_empty());
+        assert!(parse_with(quiet).unwrap().warnings.is_empty());
     }
 
     #[test]
-    fn wrong_values_name_their_place_and_not_themselves() {
+    fn errors_do_not_quote_values() {
         for text in [
             "log_level = \"hunter2\"",
             "max_lease_ttl = \"hunter2\"",
             "api_addr = [\"hunter2\"]",
             "pid_file = [\"hunter2\"]",
         ] {
-            let error = with(text).unwrap_err();
+            let error = parse_with(text).unwrap_err();
             assert!(error.contains("test.hcl:3:"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
-    fn a_default_above_its_maximum_is_refused_with_its_line() {
+    fn default_above_max_is_refused() {
         for (text, max) in [
             ("max_lease_ttl = \"1h\"\ndefault_lease_ttl = \"2h\"", "1h"),
             ("\ndefault_lease_ttl = \"1000h\"", "768h"),
             ("max_lease_ttl = \"500ms\"\ndefault_lease_ttl = \"1001ms\"", "1s"),
         ] {
             let text = format!("{text}\n");
-            let error = with(&text).unwrap_err();
+            let error = parse_with(&text).unwrap_err();
             let expected = format!(
                 "test.hcl:4:1: default_lease_ttl: must not be above max_lease_ttl, which is {max}"
             );
             assert_eq!(error, expected);
         }
         // A maximum alone also bounds the default that nobody set.
-        assert!(with("max_lease_ttl = \"1h\"").is_ok());
+        assert!(parse_with("max_lease_ttl = \"1h\"").is_ok());
         // The last of several files counts.
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("a.hcl"), folder.path().join("b.hcl"));
@@ -455,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_rounded_up_and_never_to_nothing() {
+    fn durations_are_rounded_up() {
         for (text, secs) in [
             ("\"500ms\"", 1),
             ("0.9", 1),
@@ -464,7 +467,7 @@ mod tests {
             ("3600", 3600),
             ("\"1d\"", 86_400),
         ] {
-            let config = with(&format!("max_lease_ttl = {text}")).unwrap();
+            let config = parse_with(&format!("max_lease_ttl = {text}")).unwrap();
             assert_eq!(config.max_lease_ttl, Ttl::from_secs(secs), "{text}");
         }
         for text in [
@@ -478,13 +481,13 @@ mod tests {
             "\"1w\"",
             "true",
         ] {
-            let error = with(&format!("max_lease_ttl = {text}")).unwrap_err();
+            let error = parse_with(&format!("max_lease_ttl = {text}")).unwrap_err();
             assert!(error.starts_with("test.hcl:3:"), "{text}: {error}");
         }
     }
 
     #[test]
-    fn storage_and_a_listener_are_needed() {
+    fn requires_storage_and_listener() {
         let text = "listener \"tcp\" { tls_disable = true }";
         assert!(Config::parse(text, "t").unwrap_err().to_string().contains("storage"));
         let text = "storage \"inmem\" {}";
@@ -492,12 +495,12 @@ mod tests {
     }
 
     #[test]
-    fn files_can_come_on_top_of_what_is_complete() {
+    fn files_override_the_base_config() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("more.hcl");
         std::fs::write(&file, "plugin_directory = \"/plugins\"").unwrap();
-        let base = with("").unwrap();
-        let config = Config::read_over(base, std::slice::from_ref(&file)).unwrap();
+        let base = parse_with("").unwrap();
+        let config = Config::read_over_base(base, std::slice::from_ref(&file)).unwrap();
         assert!(config.plugin.directory.is_some() && config.listeners.len() == 1);
         assert!(Config::read(&[file]).is_err());
     }
@@ -510,7 +513,7 @@ mod tests {
             .unwrap();
         std::fs::write(folder.path().join("note.txt"), "not a configuration").unwrap();
         let config = Config::read(&[folder.path().to_owned()]).unwrap();
-        assert_eq!(config.log_level, Level::Error);
+        assert_eq!(config.log_level, ServerLogLevel::Error);
         let missing = Config::read(&[folder.path().join("missing.hcl")]).unwrap_err();
         assert!(missing.to_string().contains("missing.hcl"));
     }

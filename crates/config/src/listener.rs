@@ -4,7 +4,7 @@
 //! - [`tls`]: certificates, versions, clients that must have a certificate
 //! - [`forwarding`]: proxies in front
 //! - [`metrics`]: who gets metrics
-//! - [`answers`]: headers of answers, and what is left out of them
+//! - [`responses`]: headers of answers, and what is left out of them
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -28,31 +28,31 @@
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
-pub mod answers;
 pub mod endpoint;
 pub mod forwarding;
 pub mod metrics;
+pub mod responses;
 pub mod tls;
 
-use strongroom_hcl::Block;
+use strongroom_hcl::HclBlock;
 use strongroom_types::Ttl;
 use strongroom_types::fields::JsonLimits;
 
-pub use self::answers::{Answers, HeaderConfig, RedactConfig};
-pub use self::endpoint::{Endpoint, SocketFile};
+pub use self::endpoint::{ListenerEndpoint, UnixSocketConfig};
 pub use self::forwarding::ForwardingConfig;
 pub use self::metrics::MetricsConfig;
-pub use self::tls::{TlsConfig, TlsVersion};
+pub use self::responses::{HeaderConfig, RedactConfig, StatusMatcher};
+pub use self::tls::{ListenerTlsConfig, TlsVersion};
 use crate::compatibility::{INFLIGHT_REQUESTS, PROFILING, TCP_LISTENER, UNIX_LISTENER};
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Where clients connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// An address, or a socket file.
-    pub endpoint: Endpoint,
+    pub endpoint: ListenerEndpoint,
     /// How it speaks TLS; none only if `tls_disable` says so, and for a socket file.
-    pub tls: Option<TlsConfig>,
+    pub tls: Option<ListenerTlsConfig>,
     /// Proxies whose word on a client's address is taken.
     pub forwarding: Option<ForwardingConfig>,
     /// Who gets metrics on it.
@@ -88,13 +88,13 @@ pub struct ListenerConfig {
 }
 
 /// What reads JSON later on follows a nesting of 128.
-const DEEPEST: usize = 100;
+const MAX_JSON_DEPTH: usize = 100;
 
 impl Default for ListenerConfig {
     fn default() -> Self {
         let json = JsonLimits::default();
         Self {
-            endpoint: Endpoint::Tcp("127.0.0.1:8200".to_owned()),
+            endpoint: ListenerEndpoint::Tcp("127.0.0.1:8200".to_owned()),
             tls: None,
             forwarding: None,
             metrics: MetricsConfig::default(),
@@ -118,74 +118,76 @@ impl Default for ListenerConfig {
 
 impl ListenerConfig {
     pub(crate) fn read(
-        block: &Block<'_, 1>,
+        block: &HclBlock<'_, 1>,
         file: &str,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
         let [label] = block.labels;
-        let section = Section::new(block.body, file);
+        let section = ConfigSection::new(block.body, file);
         let mut listener = Self::default();
         match label.text.as_str() {
             "tcp" => {
-                TCP_LISTENER.judge(&section, warnings)?;
-                listener.endpoint = endpoint::tcp(&section)?;
+                TCP_LISTENER.check_section(&section, warnings)?;
+                listener.endpoint = endpoint::read_tcp_endpoint(&section)?;
                 listener.tls = tls::read(&section, warnings)?;
                 if listener.tls.is_none() && !tls::is_disabled(&section)? {
                     let text =
                         "a listener needs tls_cert_file and tls_key_file, or tls_disable = true";
-                    return Err(ConfigError::at(&section.place(label), text));
+                    return Err(ConfigError::at_location(&section.location_of_key(label), text));
                 }
                 listener.forwarding = forwarding::read(&section)?;
             }
             "unix" => {
-                UNIX_LISTENER.judge(&section, warnings)?;
-                listener.endpoint = endpoint::unix(&section)?.ok_or_else(|| {
+                UNIX_LISTENER.check_section(&section, warnings)?;
+                listener.endpoint = endpoint::read_unix_endpoint(&section)?.ok_or_else(|| {
                     let text = "a listener \"unix\" needs an address: address = \"/run/….sock\"";
-                    ConfigError::at(&section.place(label), text)
+                    ConfigError::at_location(&section.location_of_key(label), text)
                 })?;
             }
             other => {
                 let text =
                     format!("unknown listener type {other:?}; there are \"tcp\" and \"unix\"");
-                return Err(ConfigError::at(&section.place(label), text));
+                return Err(ConfigError::at_location(&section.location_of_key(label), text));
             }
         }
         listener.metrics = metrics::read(&section, warnings)?;
-        listener.redact = answers::redaction(&section)?;
-        listener.headers = answers::headers(&section)?;
+        listener.redact = responses::read_redaction(&section)?;
+        listener.headers = responses::read_headers(&section)?;
         for (name, table) in
             [("profiling", &PROFILING), ("inflight_requests_logging", &INFLIGHT_REQUESTS)]
         {
             for block in section.blocks::<0>(name)? {
-                table.judge(&section.below(block.body), warnings)?;
+                table.check_section(&section.nested(block.body), warnings)?;
             }
         }
-        listener.bounds(&section)?;
+        listener.read_limits(&section)?;
         Ok(listener)
     }
 
-    fn bounds(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
-        section.size_or_default("max_request_size", &mut self.max_request_size)?;
+    fn read_limits(&mut self, section: &ConfigSection<'_>) -> Result<(), ConfigError> {
+        section.read_size_or_default("max_request_size", &mut self.max_request_size)?;
         let (size, fields) = (
             &mut self.max_unauthenticated_request_size,
             &mut self.max_unauthenticated_request_fields,
         );
-        section.size("max_unauthenticated_request_size", size)?;
-        section.size("max_unauthenticated_request_fields", fields)?;
-        section.size("max_request_bytes_in_flight", &mut self.max_request_bytes_in_flight)?;
-        section.size_or_default("max_json_depth", &mut self.max_json_depth)?;
-        if self.max_json_depth > DEEPEST {
-            return Err(section.wrong("max_json_depth", format!("must be at most {DEEPEST}")));
+        section.read_size("max_unauthenticated_request_size", size)?;
+        section.read_size("max_unauthenticated_request_fields", fields)?;
+        section.read_size("max_request_bytes_in_flight", &mut self.max_request_bytes_in_flight)?;
+        section.read_size_or_default("max_json_depth", &mut self.max_json_depth)?;
+        if self.max_json_depth > MAX_JSON_DEPTH {
+            return Err(section
+                .invalid_setting("max_json_depth", format!("must be at most {MAX_JSON_DEPTH}")));
         }
-        section.size_or_default("max_request_json_strings", &mut self.max_request_json_strings)?;
+        section
+            .read_size_or_default("max_request_json_strings", &mut self.max_request_json_strings)?;
         let mut connections = 0;
-        section.size("max_connections", &mut connections)?;
+        section.read_size("max_connections", &mut connections)?;
         self.max_connections = (connections > 0).then_some(connections);
-        section.duration("max_request_duration", &mut self.max_request_duration)?;
-        section.duration("http_read_header_timeout", &mut self.http_read_header_timeout)?;
-        section.duration("http_read_timeout", &mut self.http_read_timeout)?;
-        section.duration("http_write_timeout", &mut self.http_write_timeout)?;
-        section.duration("http_idle_timeout", &mut self.http_idle_timeout)
+        section.read_duration("max_request_duration", &mut self.max_request_duration)?;
+        section.read_duration("http_read_header_timeout", &mut self.http_read_header_timeout)?;
+        section.read_duration("http_read_timeout", &mut self.http_read_timeout)?;
+        section.read_duration("http_write_timeout", &mut self.http_write_timeout)?;
+        section.read_duration("http_idle_timeout", &mut self.http_idle_timeout)
     }
 }
 
@@ -195,9 +197,9 @@ mod tests {
 
     use super::*;
     use crate::Config;
-    use crate::compatibility::Treatment;
+    use crate::compatibility::SettingTreatment;
 
-    fn read_as(kind: &str, listener: &str) -> Result<ListenerConfig, String> {
+    fn read_listener_of_type(kind: &str, listener: &str) -> Result<ListenerConfig, String> {
         let text = format!("storage \"inmem\" {{}}\nlistener \"{kind}\" {{\n{listener}\n}}");
         let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
@@ -205,11 +207,11 @@ mod tests {
     }
 
     fn read(listener: &str) -> Result<ListenerConfig, String> {
-        read_as("tcp", listener)
+        read_listener_of_type("tcp", listener)
     }
 
     #[test]
-    fn plain_text_must_be_asked_for() {
+    fn tls_disable_must_be_explicit() {
         assert!(read("").unwrap_err().contains("tls_disable = true"));
         assert_eq!(read("tls_disable = 1").unwrap(), ListenerConfig::default());
         assert!(read("tls_cert_file = \"c\"").unwrap_err().contains("t.hcl:3:1"));
@@ -218,14 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_file_is_its_owners_alone_unless_told_otherwise() {
-        let Endpoint::Unix(usual) = read_as("unix", "address = \"/s\"").unwrap().endpoint else {
+    fn socket_defaults_to_owner_only() {
+        let ListenerEndpoint::Unix(usual) =
+            read_listener_of_type("unix", "address = \"/s\"").unwrap().endpoint
+        else {
             panic!("no socket");
         };
-        let expected = SocketFile { path: "/s".into(), mode: 0o600, user: None, group: None };
+        let expected = UnixSocketConfig { path: "/s".into(), mode: 0o600, user: None, group: None };
         assert_eq!(usual, expected);
         let all = "address = \"/s\"\nsocket_mode = 0660\nsocket_user = 7\nsocket_group = \"g\"";
-        let Endpoint::Unix(all) = read_as("unix", all).unwrap().endpoint else { panic!("none") };
+        let ListenerEndpoint::Unix(all) = read_listener_of_type("unix", all).unwrap().endpoint
+        else {
+            panic!("none")
+        };
         assert_eq!((all.mode, all.user, all.group), (0o660, Some("7".into()), Some("g".into())));
         for (text, error) in [
             ("tls_disable = true", "t.hcl:2:10: a listener \"unix\" needs an address"),
@@ -238,7 +245,7 @@ mod tests {
                 "t.hcl:4:1: x_forwarded_for_authorized_addrs: clients of a socket file",
             ),
         ] {
-            let got = read_as("unix", text).unwrap_err();
+            let got = read_listener_of_type("unix", text).unwrap_err();
             assert!(got.starts_with(error), "{got}");
         }
         let error = read("tls_disable = true\nsocket_mode = \"0600\"").unwrap_err();
@@ -249,7 +256,7 @@ mod tests {
     fn every_setting_stands_in_the_book() {
         let page = include_str!("../../../docs/src/reference/listener.md");
         for setting in TCP_LISTENER.settings.iter().chain(UNIX_LISTENER.settings) {
-            let is_honoured = setting.treatment == Treatment::Honoured;
+            let is_honoured = setting.treatment == SettingTreatment::Honoured;
             let name = setting.name;
             assert!(!is_honoured || page.contains(&format!("`{name}`")), "{name}");
         }

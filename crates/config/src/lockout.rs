@@ -1,16 +1,16 @@
 //! `user_lockout`: isn't built. A stanza that switches it off asks for what happens anyway.
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
-pub(crate) fn judge(section: &Section<'_>) -> Result<(), ConfigError> {
+pub(crate) fn check_user_lockout(section: &ConfigSection<'_>) -> Result<(), ConfigError> {
     for block in section.blocks::<1>("user_lockout")? {
         let [method] = block.labels;
         let mut is_disabled = false;
-        section.below(block.body).flag("disable_lockout", &mut is_disabled)?;
+        section.nested(block.body).read_flag("disable_lockout", &mut is_disabled)?;
         if !is_disabled {
             let text = "user_lockout: failed logins aren't counted yet, so that nobody would be \
                         locked out: write disable_lockout = true, or take the stanza out";
-            return Err(ConfigError::at(&section.place(method), text));
+            return Err(ConfigError::at_location(&section.location_of_key(method), text));
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use strongroom_types::Ttl;
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Where plug-ins come from, and what they may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct PluginConfig {
     /// place beside the data, and the system's folder for temporary files.
     pub tmpdir: Option<PathBuf>,
     /// A file that lists what may run; none lets run what is registered.
-    pub trust: Option<PathBuf>,
+    pub trust_file: Option<PathBuf>,
     /// How long a plug-in may take to write its handshake; zero for the default.
     pub start_timeout: Ttl,
     /// Whether the group may write to the folder. No setting: `-dev-plugin-dir` is lenient.
@@ -41,35 +41,36 @@ pub struct PluginConfig {
 /// command line compares them), and so do those of Vault and OpenBao.
 pub const CLIENT_TIMEOUT: Ttl = Ttl::from_secs(60);
 /// What the start of a plug-in may take beside the time for its handshake.
-pub const REST_OF_START: Ttl = Ttl::from_secs(10);
+pub const START_TIME_BESIDE_HANDSHAKE: Ttl = Ttl::from_secs(10);
 /// Whoever starts a plug-in has a place among the few that are started at once.
-const LONGEST_START: Ttl = Ttl::from_secs(600);
+const MAX_START_TIMEOUT: Ttl = Ttl::from_secs(600);
 
 impl PluginConfig {
     pub(crate) fn merge(
         &mut self,
-        section: &Section<'_>,
+        section: &ConfigSection<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<(), ConfigError> {
-        section.path("plugin_directory", &mut self.directory)?;
-        section.path("plugin_tmpdir", &mut self.tmpdir)?;
-        section.path("plugin_trust", &mut self.trust)?;
-        section.duration("plugin_start_timeout", &mut self.start_timeout)?;
-        if self.start_timeout > LONGEST_START {
-            return Err(section.wrong("plugin_start_timeout", "must not be above 10m"));
+        section.read_path("plugin_directory", &mut self.directory)?;
+        section.read_path("plugin_tmpdir", &mut self.tmpdir)?;
+        section.read_path("plugin_trust", &mut self.trust_file)?;
+        section.read_duration("plugin_start_timeout", &mut self.start_timeout)?;
+        if self.start_timeout > MAX_START_TIMEOUT {
+            return Err(section.invalid_setting("plugin_start_timeout", "must not be above 10m"));
         }
-        if let Some(place) = section.place_if_set("plugin_start_timeout")
-            && self.start_timeout.as_secs() + REST_OF_START.as_secs() >= CLIENT_TIMEOUT.as_secs()
+        if let Some(place) = section.location_if_set("plugin_start_timeout")
+            && self.start_timeout.as_secs() + START_TIME_BESIDE_HANDSHAKE.as_secs()
+                >= CLIENT_TIMEOUT.as_secs()
         {
-            let (rest, longest) = (REST_OF_START.as_secs(), CLIENT_TIMEOUT.as_secs());
+            let (rest, longest) = (START_TIME_BESIDE_HANDSHAKE.as_secs(), CLIENT_TIMEOUT.as_secs());
             warnings.push(format!(
                 "plugin_start_timeout at {place} and the {rest} s that a start may take beyond it are \
                  not below the {longest} s that clients wait by default: whoever registers or mounts \
                  a plug-in that doesn't start is not told why"
             ));
         }
-        section.flag("plugin_inherit_env", &mut self.inherit_env)?;
-        section.flag("plugin_allow_scripts", &mut self.allow_scripts)
+        section.read_flag("plugin_inherit_env", &mut self.inherit_env)?;
+        section.read_flag("plugin_allow_scripts", &mut self.allow_scripts)
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
         let read = |text: &str| Config::parse(&format!("{rest}{text}"), "t.hcl");
         let config = read("plugin_trust = \"/etc/trust.hcl\"\nplugin_start_timeout = \"10s\"");
         let plugin = config.unwrap().plugin;
-        assert_eq!(plugin.trust.unwrap().to_str(), Some("/etc/trust.hcl"));
+        assert_eq!(plugin.trust_file.unwrap().to_str(), Some("/etc/trust.hcl"));
         assert_eq!(plugin.start_timeout.as_secs(), 10);
         let error = read("plugin_start_timeout = \"1h\"").unwrap_err().to_string();
         assert!(
@@ -108,7 +109,7 @@ mod tests {
             });
             assert_eq!(warned, is_warned, "{text}: {:?}", config.warnings);
         }
-        let relative = read("plugin_trust = \"trust.hcl\"").unwrap().plugin.trust.unwrap();
+        let relative = read("plugin_trust = \"trust.hcl\"").unwrap().plugin.trust_file.unwrap();
         assert_eq!(relative, std::env::current_dir().unwrap().join("trust.hcl"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use strongroom_hcl::{Block, Body, Item, Key, ParseError, Position, Value};
+use strongroom_hcl::{HclBlock, HclBody, HclItem, HclKey, HclValue, ParseError, Position};
 use strongroom_types::Ttl;
 
 /// Why the configuration can't be used.
@@ -14,9 +14,9 @@ pub struct ConfigError(String);
 
 /// A file, line and column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(String);
+pub struct ConfigLocation(String);
 
-impl fmt::Display for Place {
+impl fmt::Display for ConfigLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -28,21 +28,21 @@ impl ConfigError {
     }
 
     /// The parser's messages begin with line and column.
-    pub(crate) fn syntax(file: &str, error: &ParseError) -> Self {
+    pub(crate) fn from_parse_error(file: &str, error: &ParseError) -> Self {
         Self(format!("{file}:{error}"))
     }
 
-    pub(crate) fn at(place: &Place, text: impl fmt::Display) -> Self {
+    pub(crate) fn at_location(place: &ConfigLocation, text: impl fmt::Display) -> Self {
         Self(format!("{place}: {text}"))
     }
 }
 
 /// The texts of files, and of the `.hcl` and `.json` files of folders in the order of their names.
-pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, ConfigError> {
+pub(crate) fn read_config_files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, ConfigError> {
     let mut texts = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+            let entries = std::fs::read_dir(path).map_err(|error| unreadable_file(path, &error))?;
             let mut inside: Vec<PathBuf> =
                 entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
             inside.sort();
@@ -50,25 +50,25 @@ pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, ConfigEr
                 path.is_file() && path.extension().is_some_and(|ext| ext == "hcl" || ext == "json")
             };
             for file in inside.iter().filter(is_config) {
-                texts.push(read(file)?);
+                texts.push(read_file(file)?);
             }
         } else {
-            texts.push(read(path)?);
+            texts.push(read_file(path)?);
         }
     }
     Ok(texts)
 }
 
-fn read(path: &Path) -> Result<(String, String), ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+fn read_file(path: &Path) -> Result<(String, String), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable_file(path, &error))?;
     Ok((path.display().to_string(), text))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+fn unreadable_file(path: &Path, error: &std::io::Error) -> ConfigError {
     ConfigError(format!("{} can't be read: {error}", path.display()))
 }
 
-const TEMPLATE: &str = "holds a go-sockaddr template such as {{ GetPrivateIP }}, and this server \
+const TEMPLATES_NOT_EVALUATED: &str = "holds a go-sockaddr template such as {{ GetPrivateIP }}, and this server \
      evaluates none: write the address itself, or have the file made with it";
 
 /// Whether a text has `{{ … }}` in it, as go-sockaddr's templates have.
@@ -78,34 +78,34 @@ pub fn has_template(text: &str) -> bool {
 
 /// An object of the configuration, with the name of its file.
 #[derive(Clone, Copy)]
-pub(crate) struct Section<'t> {
-    body: &'t Body,
+pub(crate) struct ConfigSection<'t> {
+    body: &'t HclBody,
     file: &'t str,
 }
 
-impl<'t> Section<'t> {
-    pub(crate) fn new(body: &'t Body, file: &'t str) -> Self {
+impl<'t> ConfigSection<'t> {
+    pub(crate) fn new(body: &'t HclBody, file: &'t str) -> Self {
         Self { body, file }
     }
 
     /// An object of the same file further down.
-    pub(crate) fn below<'b>(&self, body: &'b Body) -> Section<'b>
+    pub(crate) fn nested<'b>(&self, body: &'b HclBody) -> ConfigSection<'b>
     where
         't: 'b,
     {
-        Section { body, file: self.file }
+        ConfigSection { body, file: self.file }
     }
 
-    pub(crate) fn place(&self, key: &Key) -> Place {
-        self.place_at(key.position)
+    pub(crate) fn location_of_key(&self, key: &HclKey) -> ConfigLocation {
+        self.location_at(key.position)
     }
 
-    pub(crate) fn place_at(&self, position: Position) -> Place {
-        Place(format!("{}:{position}", self.file))
+    pub(crate) fn location_at(&self, position: Position) -> ConfigLocation {
+        ConfigLocation(format!("{}:{position}", self.file))
     }
 
     /// All that stands in it.
-    pub(crate) fn items(&self) -> &'t [Item] {
+    pub(crate) fn items(&self) -> &'t [HclItem] {
         self.body.items()
     }
 
@@ -113,17 +113,17 @@ impl<'t> Section<'t> {
     pub(crate) fn blocks<const LABELS: usize>(
         &self,
         name: &str,
-    ) -> Result<Vec<Block<'t, LABELS>>, ConfigError> {
-        self.body.blocks(name).map_err(|error| ConfigError::syntax(self.file, &error))
+    ) -> Result<Vec<HclBlock<'t, LABELS>>, ConfigError> {
+        self.body.blocks(name).map_err(|error| ConfigError::from_parse_error(self.file, &error))
     }
 
     /// Refuses settings by name.
-    pub(crate) fn refuse(&self, names: &[&str], why: &str) -> Result<(), ConfigError> {
+    pub(crate) fn refuse_settings(&self, names: &[&str], why: &str) -> Result<(), ConfigError> {
         let items = self.body.items().iter();
         match items.into_iter().find(|item| names.contains(&item.key.text.as_str())) {
             Some(item) => {
-                let place = self.place(&item.key);
-                Err(ConfigError::at(&place, format!("{}: {why}", item.key.text)))
+                let place = self.location_of_key(&item.key);
+                Err(ConfigError::at_location(&place, format!("{}: {why}", item.key.text)))
             }
             None => Ok(()),
         }
@@ -132,78 +132,97 @@ impl<'t> Section<'t> {
     /// Refuses a setting that is switched on.
     pub(crate) fn refuse_flag(&self, name: &str, why: &str) -> Result<(), ConfigError> {
         let mut on = false;
-        self.flag(name, &mut on)?;
-        if on { Err(self.wrong(name, why)) } else { Ok(()) }
+        self.read_flag(name, &mut on)?;
+        if on { Err(self.invalid_setting(name, why)) } else { Ok(()) }
     }
 
-    /// A setting through one of the readers of [`Value`].
+    /// A setting through one of the readers of [`HclValue`].
     pub(crate) fn read<T>(
         &self,
         name: &str,
-        reader: impl FnOnce(&'t Value) -> Result<T, ParseError>,
+        reader: impl FnOnce(&'t HclValue) -> Result<T, ParseError>,
     ) -> Result<Option<T>, ConfigError> {
-        self.body.read(name, reader).map_err(|error| ConfigError::syntax(self.file, &error))
+        self.body
+            .read(name, reader)
+            .map_err(|error| ConfigError::from_parse_error(self.file, &error))
     }
 
     /// Sets `to` if the setting is there.
-    pub(crate) fn text(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
-        if let Some(text) = self.read(name, Value::as_str)? {
+    pub(crate) fn read_text(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
+        if let Some(text) = self.read(name, HclValue::as_str)? {
             text.clone_into(to);
         }
         Ok(())
     }
 
     /// Sets `to` if the setting is there.
-    pub(crate) fn flag(&self, name: &str, to: &mut bool) -> Result<(), ConfigError> {
-        if let Some(flag) = self.read(name, Value::as_bool_loose)? {
+    pub(crate) fn read_flag(&self, name: &str, to: &mut bool) -> Result<(), ConfigError> {
+        if let Some(flag) = self.read(name, HclValue::as_bool_loose)? {
             *to = flag;
         }
         Ok(())
     }
 
     /// Sets `to` if the setting is there: seconds, or text such as `1h`.
-    pub(crate) fn duration(&self, name: &str, to: &mut Ttl) -> Result<(), ConfigError> {
-        if let Some(text) = self.read(name, Value::as_text)? {
-            *to = Ttl::parse(text)
-                .map_err(|_| self.wrong(name, "must be a duration such as 3600 or \"1h\""))?;
+    pub(crate) fn read_duration(&self, name: &str, to: &mut Ttl) -> Result<(), ConfigError> {
+        if let Some(text) = self.read(name, HclValue::as_text)? {
+            *to = Ttl::parse(text).map_err(|_| {
+                self.invalid_setting(name, "must be a duration such as 3600 or \"1h\"")
+            })?;
         }
         Ok(())
     }
 
     /// The same, where zero means the default, as Vault's listeners have it.
-    pub(crate) fn size_or_default(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
-        if self.read(name, Value::as_int)? == Some(0) { Ok(()) } else { self.size(name, to) }
+    pub(crate) fn read_size_or_default(
+        &self,
+        name: &str,
+        to: &mut usize,
+    ) -> Result<(), ConfigError> {
+        if self.read(name, HclValue::as_int)? == Some(0) {
+            Ok(())
+        } else {
+            self.read_size(name, to)
+        }
     }
 
     /// Sets `to` if the setting is there: a whole number of at least one.
-    pub(crate) fn size(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
-        if let Some(number) = self.read(name, Value::as_int)? {
+    pub(crate) fn read_size(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
+        if let Some(number) = self.read(name, HclValue::as_int)? {
             let positive = usize::try_from(number).ok().filter(|number| *number > 0);
-            *to = positive.ok_or_else(|| self.wrong(name, "must be a whole number above zero"))?;
+            *to = positive
+                .ok_or_else(|| self.invalid_setting(name, "must be a whole number above zero"))?;
         }
         Ok(())
     }
 
     /// Sets `to` if the setting is there, through its own parser.
-    pub(crate) fn parsed<T>(&self, name: &str, to: &mut T) -> Result<(), ConfigError>
+    pub(crate) fn read_parsed<T>(&self, name: &str, to: &mut T) -> Result<(), ConfigError>
     where
         T: FromStr,
         T::Err: fmt::Display,
     {
-        if let Some(text) = self.read(name, Value::as_str)? {
-            *to = text.parse().map_err(|error: T::Err| self.wrong(name, error))?;
+        if let Some(text) = self.read(name, HclValue::as_str)? {
+            *to = text.parse().map_err(|error: T::Err| self.invalid_setting(name, error))?;
         }
         Ok(())
     }
 
     /// Sets `to` if the setting is there and not empty: a path, which begins in the folder that the
     /// server is started in if it isn't absolute.
-    pub(crate) fn path(&self, name: &str, to: &mut Option<PathBuf>) -> Result<(), ConfigError> {
+    pub(crate) fn read_path(
+        &self,
+        name: &str,
+        to: &mut Option<PathBuf>,
+    ) -> Result<(), ConfigError> {
         let mut path = String::new();
-        self.text(name, &mut path)?;
+        self.read_text(name, &mut path)?;
         if !path.is_empty() {
             let path = std::path::absolute(&path).map_err(|_| {
-                self.wrong(name, "must be an absolute path: the current folder can't be found")
+                self.invalid_setting(
+                    name,
+                    "must be an absolute path: the current folder can't be found",
+                )
             })?;
             *to = Some(path);
         }
@@ -211,28 +230,28 @@ impl<'t> Section<'t> {
     }
 
     /// Sets `to` if the setting is there: an address. Templates in it aren't evaluated.
-    pub(crate) fn address(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
+    pub(crate) fn read_address(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
         let mut address = to.clone();
-        self.text(name, &mut address)?;
+        self.read_text(name, &mut address)?;
         if has_template(&address) {
-            return Err(self.wrong(name, TEMPLATE));
+            return Err(self.invalid_setting(name, TEMPLATES_NOT_EVALUATED));
         }
         *to = address;
         Ok(())
     }
 
     /// Where a setting stands, if it is there.
-    pub(crate) fn place_if_set(&self, name: &str) -> Option<Place> {
-        self.body.attr(name).map(|item| self.place(&item.key))
+    pub(crate) fn location_if_set(&self, name: &str) -> Option<ConfigLocation> {
+        self.body.last_item(name).map(|item| self.location_of_key(&item.key))
     }
 
     /// Where a setting stands.
-    pub(crate) fn place_of(&self, name: &str) -> Place {
-        self.place_if_set(name).unwrap_or_else(|| Place(self.file.to_owned()))
+    pub(crate) fn location_of(&self, name: &str) -> ConfigLocation {
+        self.location_if_set(name).unwrap_or_else(|| ConfigLocation(self.file.to_owned()))
     }
 
     /// An error about a setting's value, without the value.
-    pub(crate) fn wrong(&self, name: &str, text: impl fmt::Display) -> ConfigError {
-        ConfigError::at(&self.place_of(name), format!("{name}: {text}"))
+    pub(crate) fn invalid_setting(&self, name: &str, text: impl fmt::Display) -> ConfigError {
+        ConfigError::at_location(&self.location_of(name), format!("{name}: {text}"))
     }
 }

@@ -1,12 +1,15 @@
 //! `service_registration`: isn't built, and what follows from it is said.
 
 use crate::compatibility::REGISTRATION_KINDS;
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
-pub(crate) fn judge(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+pub(crate) fn check_service_registration(
+    section: &ConfigSection<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
     for block in section.blocks::<1>("service_registration")? {
         let [kind] = block.labels;
-        let place = section.place(kind);
+        let place = section.location_of_key(kind);
         let known = REGISTRATION_KINDS.iter().find(|(name, _)| *name == kind.text);
         let follows = known.map_or("there is none of that kind", |(_, follows)| *follows);
         warnings.push(format!(
@@ -22,7 +25,7 @@ mod tests {
     use crate::Config;
 
     #[test]
-    fn the_warning_says_what_follows() {
+    fn warning_names_the_consequence() {
         for (kind, follows) in [
             ("kubernetes", "no pod"),
             ("consul", "active.vault"),

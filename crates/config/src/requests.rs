@@ -18,7 +18,7 @@
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// How many requests may be worked on at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +40,11 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    pub(crate) fn merge(&mut self, section: &Section<'_>) -> Result<(), ConfigError> {
-        section.size("max_requests", &mut self.all)?;
-        section.size("max_requests_per_mount", &mut self.per_mount)?;
-        section.size("max_unauthenticated_requests", &mut self.unauthenticated)?;
+    pub(crate) fn merge(&mut self, section: &ConfigSection<'_>) -> Result<(), ConfigError> {
+        section.read_size("max_requests", &mut self.all)?;
+        section.read_size("max_requests_per_mount", &mut self.per_mount)?;
+        section.read_size("max_unauthenticated_requests", &mut self.unauthenticated)?;
         let per_mount = &mut self.unauthenticated_per_mount;
-        section.size("max_unauthenticated_requests_per_mount", per_mount)
+        section.read_size("max_unauthenticated_requests_per_mount", per_mount)
     }
 }

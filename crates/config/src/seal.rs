@@ -1,21 +1,25 @@
 //! `seal`: the Shamir seal is the only one, and needs no stanza.
 
 use crate::compatibility::SEAL_KINDS;
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// `kms` and `hsm` are older names.
 const NAMES: [&str; 3] = ["seal", "kms", "hsm"];
 
 /// Refuses a seal that isn't built. One that is disabled asks for nothing.
-pub(crate) fn judge(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+pub(crate) fn check_seal(
+    section: &ConfigSection<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
     for name in NAMES {
         for block in section.blocks::<1>(name)? {
             let [kind] = block.labels;
-            let place = section.place(kind);
+            let place = section.location_of_key(kind);
             let mut is_disabled = false;
-            let inside = section.below(block.body);
-            inside.flag("disabled", &mut is_disabled)?;
-            let is_built = SEAL_KINDS.iter().any(|known| known.is_built && known.name == kind.text);
+            let inside = section.nested(block.body);
+            inside.read_flag("disabled", &mut is_disabled)?;
+            let is_built =
+                SEAL_KINDS.iter().any(|known| known.is_supported && known.name == kind.text);
             if is_disabled || is_built {
                 warnings.push(format!(
                     "the setting {name} {:?} has no effect at {place}: the Shamir seal needs no stanza",
@@ -23,15 +27,18 @@ pub(crate) fn judge(section: &Section<'_>, warnings: &mut Vec<String>) -> Result
                 ));
                 continue;
             }
-            let built: Vec<_> =
-                SEAL_KINDS.iter().filter(|known| known.is_built).map(|known| known.name).collect();
+            let built: Vec<_> = SEAL_KINDS
+                .iter()
+                .filter(|known| known.is_supported)
+                .map(|known| known.name)
+                .collect();
             let text = format!(
                 "{name} {:?}: this server can't be unsealed that way, and there is only {}: unseal \
                  it with key shares, and take the stanza out",
                 kind.text,
                 built.join(", ")
             );
-            return Err(ConfigError::at(&place, text));
+            return Err(ConfigError::at_location(&place, text));
         }
     }
     Ok(())
@@ -49,8 +56,8 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_that_is_not_built_is_refused_and_a_disabled_one_is_not() {
-        for kind in crate::compatibility::SEAL_KINDS.iter().filter(|kind| !kind.is_built) {
+    fn unsupported_seal_is_refused() {
+        for kind in crate::compatibility::SEAL_KINDS.iter().filter(|kind| !kind.is_supported) {
             for name in super::NAMES {
                 let name = format!("{name} \"{}\"", kind.name);
                 let error = read(&format!("{name} {{ key = \"hunter2\" }}")).unwrap_err();

@@ -13,10 +13,10 @@
 
 use std::path::PathBuf;
 
-use strongroom_hcl::Block;
+use strongroom_hcl::HclBlock;
 
 use crate::compatibility::{EMBEDDED_STORAGE, INMEM_STORAGE, STORAGE_KINDS};
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Where data lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum StorageConfig {
         /// The folder.
         path: PathBuf,
         /// The name it was configured under: `embedded`, `file` or `raft`.
-        named: String,
+        configured_type: String,
         /// Bytes of the store's own cache; zero for its default.
         cache_bytes: usize,
     },
@@ -37,17 +37,17 @@ pub enum StorageConfig {
 
 impl StorageConfig {
     /// The name in status answers.
-    pub fn name(&self) -> &str {
+    pub fn storage_type(&self) -> &str {
         match self {
             Self::Inmem => "inmem",
-            Self::Embedded { named, .. } => named,
+            Self::Embedded { configured_type: named, .. } => named,
         }
     }
 
     /// Takes a `storage` or `backend` stanza in; says whether there was one.
     pub(crate) fn merge(
         &mut self,
-        section: &Section<'_>,
+        section: &ConfigSection<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<bool, ConfigError> {
         let mut blocks = section.blocks::<1>("storage")?;
@@ -60,37 +60,40 @@ impl StorageConfig {
             }
             [_, second, ..] => {
                 let [label] = second.labels;
-                let place = section.place(label);
-                Err(ConfigError::at(&place, "only one storage stanza is allowed"))
+                let place = section.location_of_key(label);
+                Err(ConfigError::at_location(&place, "only one storage stanza is allowed"))
             }
         }
     }
 }
 
 fn read(
-    outer: &Section<'_>,
-    block: &Block<'_, 1>,
+    outer: &ConfigSection<'_>,
+    block: &HclBlock<'_, 1>,
     warnings: &mut Vec<String>,
 ) -> Result<StorageConfig, ConfigError> {
     let [label] = block.labels;
-    let section = outer.below(block.body);
+    let section = outer.nested(block.body);
     match label.text.as_str() {
         "inmem" => {
-            INMEM_STORAGE.judge(&section, warnings)?;
+            INMEM_STORAGE.check_section(&section, warnings)?;
             Ok(StorageConfig::Inmem)
         }
         named @ ("embedded" | "file" | "raft") => {
-            EMBEDDED_STORAGE.judge(&section, warnings)?;
+            EMBEDDED_STORAGE.check_section(&section, warnings)?;
             let mut path = String::new();
-            section.text("path", &mut path)?;
+            section.read_text("path", &mut path)?;
             if path.is_empty() {
-                let place = outer.place(label);
-                return Err(ConfigError::at(&place, "the storage needs a path: path = \"…\""));
+                let place = outer.location_of_key(label);
+                return Err(ConfigError::at_location(
+                    &place,
+                    "the storage needs a path: path = \"…\"",
+                ));
             }
             let mut cache_bytes = 0;
-            section.size("cache_bytes", &mut cache_bytes)?;
+            section.read_size("cache_bytes", &mut cache_bytes)?;
             let (path, named) = (PathBuf::from(path), named.to_owned());
-            Ok(StorageConfig::Embedded { path, named, cache_bytes })
+            Ok(StorageConfig::Embedded { path, configured_type: named, cache_bytes })
         }
         other => {
             let is_known = STORAGE_KINDS.iter().any(|kind| kind.name == other);
@@ -99,7 +102,7 @@ fn read(
                 "{what} {other:?}; there are \"embedded\" (also as \"file\" and single-node \
                  \"raft\") and \"inmem\""
             );
-            Err(ConfigError::at(&outer.place(label), text))
+            Err(ConfigError::at_location(&outer.location_of_key(label), text))
         }
     }
 }
@@ -135,7 +138,7 @@ mod tests {
         for named in ["embedded", "file", "raft"] {
             let config = read(&format!("backend \"{named}\" {{ path = \"/d\" node_id = \"n\" }}"));
             let config = config.unwrap();
-            assert_eq!(config.storage.name(), named);
+            assert_eq!(config.storage.storage_type(), named);
             let text = "the setting node_id has no effect at t.hcl:1:";
             assert!(config.warnings[0].starts_with(text), "{:?}", config.warnings);
         }

@@ -22,15 +22,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Gauge;
-use strongroom_sdk::engine::Connection;
+use strongroom_sdk::engine::ConnectionInfo;
 use strongroom_telemetry::names;
 use strongroom_types::{ErrorKind, Secret};
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::mounts::Mounted;
+use crate::mounts::ActiveMount;
 use crate::pipeline::route;
-use crate::unsealed::Unsealed;
+use crate::unsealed::UnsealedCore;
 
 /// Limits on the requests that are being worked on at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct RequestHead<'h> {
     /// The token, if one was sent.
     pub token: Option<&'h Secret<String>>,
     /// Where it comes from; none over a socket file.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectionInfo>,
 }
 
 /// When a refused client may come again.
@@ -82,7 +82,7 @@ pub fn is_exempt(path: &str) -> bool {
 }
 
 /// Requests by the hash of their prefix, which nobody outside can predict: it needs no strong one on top.
-type ByPrefix = HashMap<u64, usize, foldhash::fast::RandomState>;
+type PrefixCounts = HashMap<u64, usize, foldhash::fast::RandomState>;
 
 /// Counts the requests that are being worked on.
 pub(crate) struct AdmissionControl {
@@ -91,10 +91,10 @@ pub(crate) struct AdmissionControl {
     unauthenticated: AtomicUsize,
     /// How many unauthenticated requests there are of each prefix, by a keyed hash of it. A prefix
     /// without requests has no entry, so there are never more entries than requests.
-    by_prefix: [Mutex<ByPrefix>; SHARDS],
+    by_prefix: [Mutex<PrefixCounts>; SHARDS],
     prefix_hasher: RandomState,
     /// Requests that lie under no mount.
-    unknown: Arc<MountLoad>,
+    unmounted_load: Arc<MountLoad>,
     in_flight: Gauge,
 }
 
@@ -106,18 +106,18 @@ pub(crate) struct MountLoad(AtomicUsize);
 pub struct RequestPermit {
     control: Arc<AdmissionControl>,
     /// None for exempt paths.
-    counted: Option<Counted>,
+    slot: Option<AdmissionSlot>,
     needs_token: bool,
     /// What the work takes of something that others share.
-    held: Option<Box<dyn Any + Send + Sync>>,
+    shared_resource: Option<Box<dyn Any + Send + Sync>>,
     /// Set once a valid token stands behind the request.
-    tell: Option<Arc<AtomicBool>>,
+    authenticated_flag: Option<Arc<AtomicBool>>,
 }
 
-struct Counted {
+struct AdmissionSlot {
     mount: Arc<MountLoad>,
     /// Whether it counts under the mount.
-    in_mount: bool,
+    counts_for_mount: bool,
     /// The hash of the path's prefix, while the request counts as unauthenticated.
     prefix: Option<u64>,
 }
@@ -130,32 +130,35 @@ impl AdmissionControl {
             unauthenticated: AtomicUsize::new(0),
             by_prefix: Default::default(),
             prefix_hasher: RandomState::new(),
-            unknown: Arc::default(),
+            unmounted_load: Arc::default(),
             in_flight: metrics::gauge!(names::IN_FLIGHT),
         }
     }
 
     /// Counts a request under a mount, and among all.
-    fn count(self: &Arc<Self>, mount: Arc<MountLoad>) -> Result<RequestPermit, Limit> {
-        if !raise(&self.requests, self.limits.requests) {
-            return Err(Limit::Server);
+    fn count_request(
+        self: &Arc<Self>,
+        mount: Arc<MountLoad>,
+    ) -> Result<RequestPermit, ExceededLimit> {
+        if !increment_if_below(&self.requests, self.limits.requests) {
+            return Err(ExceededLimit::Server);
         }
-        if !raise(&mount.0, self.limits.per_mount) {
+        if !increment_if_below(&mount.0, self.limits.per_mount) {
             self.requests.fetch_sub(1, Ordering::Relaxed);
-            return Err(Limit::Mount);
+            return Err(ExceededLimit::Mount);
         }
         self.in_flight.increment(1);
-        let counted = Counted { mount, in_mount: true, prefix: None };
+        let counted = AdmissionSlot { mount, counts_for_mount: true, prefix: None };
         Ok(RequestPermit::new(self, Some(counted)))
     }
 
     /// Counts one more unauthenticated request of a prefix; false if there are too many.
     fn count_unauthenticated(&self, prefix: u64) -> bool {
-        if !raise(&self.unauthenticated, self.limits.unauthenticated) {
+        if !increment_if_below(&self.unauthenticated, self.limits.unauthenticated) {
             return false;
         }
         let fits = {
-            let mut counts = self.shard(prefix);
+            let mut counts = self.lock_shard(prefix);
             let count = counts.entry(prefix).or_default();
             let fits = *count < self.limits.unauthenticated_per_mount;
             if fits {
@@ -169,8 +172,8 @@ impl AdmissionControl {
         fits
     }
 
-    fn forget_unauthenticated(&self, prefix: u64) {
-        let mut counts = self.shard(prefix);
+    fn uncount_unauthenticated(&self, prefix: u64) {
+        let mut counts = self.lock_shard(prefix);
         if let Some(count) = counts.get_mut(&prefix) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -180,7 +183,7 @@ impl AdmissionControl {
         self.unauthenticated.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn shard(&self, prefix: u64) -> std::sync::MutexGuard<'_, ByPrefix> {
+    fn lock_shard(&self, prefix: u64) -> std::sync::MutexGuard<'_, PrefixCounts> {
         let [first, ..] = &self.by_prefix;
         let index = usize::try_from(prefix).unwrap_or_default() % SHARDS;
         let shard = self.by_prefix.get(index).unwrap_or(first);
@@ -189,7 +192,7 @@ impl AdmissionControl {
 }
 
 /// Adds one if that stays within the limit.
-fn raise(count: &AtomicUsize, limit: usize) -> bool {
+fn increment_if_below(count: &AtomicUsize, limit: usize) -> bool {
     let before = count.fetch_add(1, Ordering::Relaxed);
     if before >= limit {
         count.fetch_sub(1, Ordering::Relaxed);
@@ -198,7 +201,7 @@ fn raise(count: &AtomicUsize, limit: usize) -> bool {
 }
 
 /// The first part of a path; of an auth method's, the first two.
-fn prefix_of(path: &str) -> &str {
+fn admission_prefix(path: &str) -> &str {
     let parts = if path.starts_with("auth/") { 2 } else { 1 };
     let end = path.match_indices('/').nth(parts - 1).map(|(at, _)| at);
     end.and_then(|end| path.get(..end)).unwrap_or(path)
@@ -207,15 +210,21 @@ fn prefix_of(path: &str) -> &str {
 impl RequestPermit {
     /// Without a count it is one for an exempt path. Any other is taken to need a token until its
     /// route is known.
-    fn new(control: &Arc<AdmissionControl>, counted: Option<Counted>) -> Self {
+    fn new(control: &Arc<AdmissionControl>, counted: Option<AdmissionSlot>) -> Self {
         let needs_token = counted.is_some();
-        Self { control: control.clone(), counted, needs_token, held: None, tell: None }
+        Self {
+            control: control.clone(),
+            slot: counted,
+            needs_token,
+            shared_resource: None,
+            authenticated_flag: None,
+        }
     }
 
     /// Whether the request was let in because it serves the operation of the server, and counts
     /// nowhere.
     pub fn is_exempt(&self) -> bool {
-        self.counted.is_none()
+        self.slot.is_none()
     }
 
     /// Whether a token is needed at this path.
@@ -225,62 +234,62 @@ impl RequestPermit {
 
     /// Whether the request counts among those without a valid token.
     pub fn is_unauthenticated(&self) -> bool {
-        self.counted.as_ref().is_some_and(|counted| counted.prefix.is_some())
+        self.slot.as_ref().is_some_and(|counted| counted.prefix.is_some())
     }
 
     /// Keeps something until the work on the request ends, also if the client has gone before: its
     /// share of the memory for all.
-    pub fn hold(&mut self, share: impl Send + Sync + 'static) {
-        self.held = Some(Box::new(share));
+    pub fn hold_until_done(&mut self, share: impl Send + Sync + 'static) {
+        self.shared_resource = Some(Box::new(share));
     }
 
     /// Has something set once a valid token stands behind the request.
-    pub fn tell_when_authenticated(&mut self, flag: Arc<AtomicBool>) {
-        self.tell = Some(flag);
+    pub fn signal_when_authenticated(&mut self, flag: Arc<AtomicBool>) {
+        self.authenticated_flag = Some(flag);
     }
 
     /// Gives the place under the mount back.
-    fn leave_mount(&mut self) {
-        if let Some(counted) = &mut self.counted
-            && std::mem::take(&mut counted.in_mount)
+    fn release_mount_slot(&mut self) {
+        if let Some(counted) = &mut self.slot
+            && std::mem::take(&mut counted.counts_for_mount)
         {
             counted.mount.0.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Takes a place under the mount again.
-    fn enter_mount(&mut self) -> Result<(), Limit> {
+    fn acquire_mount_slot(&mut self) -> Result<(), ExceededLimit> {
         let limit = self.control.limits.per_mount;
-        match &mut self.counted {
-            Some(counted) if !counted.in_mount => {
-                counted.in_mount = raise(&counted.mount.0, limit);
-                if counted.in_mount { Ok(()) } else { Err(Limit::Mount) }
+        match &mut self.slot {
+            Some(counted) if !counted.counts_for_mount => {
+                counted.counts_for_mount = increment_if_below(&counted.mount.0, limit);
+                if counted.counts_for_mount { Ok(()) } else { Err(ExceededLimit::Mount) }
             }
             _ => Ok(()),
         }
     }
 
     /// A valid token stands behind the request from now on.
-    pub(crate) fn authenticated(&mut self) {
-        if let Some(flag) = self.tell.take() {
+    pub(crate) fn mark_authenticated(&mut self) {
+        if let Some(flag) = self.authenticated_flag.take() {
             flag.store(true, Ordering::Relaxed);
         }
-        self.leave_unauthenticated();
+        self.release_unauthenticated_slot();
     }
 
-    fn leave_unauthenticated(&mut self) {
-        let prefix = self.counted.as_mut().and_then(|counted| counted.prefix.take());
+    fn release_unauthenticated_slot(&mut self) {
+        let prefix = self.slot.as_mut().and_then(|counted| counted.prefix.take());
         if let Some(prefix) = prefix {
-            self.control.forget_unauthenticated(prefix);
+            self.control.uncount_unauthenticated(prefix);
         }
     }
 }
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.leave_unauthenticated();
-        self.leave_mount();
-        if self.counted.is_some() {
+        self.release_unauthenticated_slot();
+        self.release_mount_slot();
+        if self.slot.is_some() {
             self.control.requests.fetch_sub(1, Ordering::Relaxed);
             self.control.in_flight.decrement(1);
         }
@@ -298,13 +307,13 @@ impl std::fmt::Debug for RequestPermit {
 
 /// The limit that a request was refused by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
+enum ExceededLimit {
     Server,
     Mount,
     Unauthenticated,
 }
 
-impl Limit {
+impl ExceededLimit {
     fn label(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -314,7 +323,7 @@ impl Limit {
     }
 
     /// The refusal, counted for the mount. What the client hears is the same for every path.
-    fn refuse(self, mounted: Option<&Mounted>) -> Error {
+    fn refusal_error(self, mounted: Option<&ActiveMount>) -> Error {
         let mount = mounted.map_or_else(|| UNKNOWN_MOUNT.to_owned(), |it| it.entry.route());
         metrics::counter!(names::REQUESTS_REFUSED, "mount" => mount, "limit" => self.label())
             .increment(1);
@@ -332,7 +341,7 @@ impl Limit {
                 "too many requests without a valid token are being worked on; try again later",
             ),
         };
-        Error::plain(kind, text).retry_after(RETRY_AFTER_SECS)
+        Error::with_message(kind, text).retry_after(RETRY_AFTER_SECS)
     }
 }
 
@@ -350,28 +359,28 @@ impl Core {
     ///
     /// Nothing is counted once the future is dropped.
     pub async fn admit(&self, head: RequestHead<'_>) -> Result<RequestPermit, Error> {
-        let control = self.admission();
+        let control = self.admission_control();
         if is_exempt(head.path) {
             return Ok(RequestPermit::new(control, None));
         }
-        let open = match self.open() {
+        let open = match self.unsealed() {
             Ok(open) => Some(open),
             Err(_) if head.path == "sys/init" => None,
             Err(sealed) => return Err(sealed),
         };
         let table = open.as_ref().map(|open| open.mounts.table());
-        let place = table.as_ref().and_then(|table| table.route(head.path));
+        let place = table.as_ref().and_then(|table| table.longest_match(head.path));
         let mounted = place.map(|(mounted, _)| &**mounted);
-        let load = mounted.map_or(&control.unknown, Mounted::load);
-        let refuse = |limit: Limit| limit.refuse(mounted);
-        let mut permit = control.count(load.clone()).map_err(refuse)?;
-        let needs_no_token = |(mounted, below): (&Arc<Mounted>, &str)| {
+        let load = mounted.map_or(&control.unmounted_load, ActiveMount::mount_load);
+        let refuse = |limit: ExceededLimit| limit.refusal_error(mounted);
+        let mut permit = control.count_request(load.clone()).map_err(refuse)?;
+        let needs_no_token = |(mounted, below): (&Arc<ActiveMount>, &str)| {
             route::special_access(&mounted.backend, below).0
         };
         permit.needs_token = open.is_some() && !place.is_some_and(needs_no_token);
-        let prefix = control.prefix_hasher.hash_one(prefix_of(head.path));
+        let prefix = control.prefix_hasher.hash_one(admission_prefix(head.path));
         if control.count_unauthenticated(prefix) {
-            if let Some(counted) = &mut permit.counted {
+            if let Some(counted) = &mut permit.slot {
                 counted.prefix = Some(prefix);
             }
             return Ok(permit);
@@ -380,13 +389,13 @@ impl Core {
             (Some(open), Some(token)) if permit.needs_token => {
                 // Strangers may send as many tokens as they like. Were they looked up with a place
                 // of the mount taken, none would be left for those who have a valid one.
-                permit.leave_mount();
+                permit.release_mount_slot();
                 // Boxed, as below: few requests get here, and all would make room for it.
-                Box::pin(look_up(&open, token, head.connection)).await?;
-                permit.enter_mount().map_err(refuse)?;
+                Box::pin(check_token_is_valid(&open, token, head.connection)).await?;
+                permit.acquire_mount_slot().map_err(refuse)?;
                 Ok(permit)
             }
-            _ => Err(refuse(Limit::Unauthenticated)),
+            _ => Err(refuse(ExceededLimit::Unauthenticated)),
         }
     }
 
@@ -400,30 +409,30 @@ impl Core {
         &self,
         permit: &mut RequestPermit,
         token: Option<&Secret<String>>,
-        connection: Option<Connection>,
+        connection: Option<ConnectionInfo>,
     ) -> Result<(), Error> {
         if !permit.needs_token || !permit.is_unauthenticated() {
             return Ok(());
         }
-        let token = token.ok_or_else(Error::no_token)?;
-        Box::pin(look_up(&*self.open()?, token, connection)).await?;
-        permit.authenticated();
+        let token = token.ok_or_else(Error::invalid_token)?;
+        Box::pin(check_token_is_valid(&*self.unsealed()?, token, connection)).await?;
+        permit.mark_authenticated();
         Ok(())
     }
 }
 
 /// Only whether the token is valid there: no use of it is counted, and nothing is allowed by it.
-async fn look_up(
-    open: &Unsealed,
+async fn check_token_is_valid(
+    open: &UnsealedCore,
     token: &Secret<String>,
-    connection: Option<Connection>,
+    connection: Option<ConnectionInfo>,
 ) -> Result<(), Error> {
     let id = token.expose_secret();
     if id.is_empty() {
-        return Err(Error::no_token());
+        return Err(Error::invalid_token());
     }
     let found = open.stores.tokens.look_up(id, open.clock().now()).await?;
     let address = connection.map(|connection| connection.address);
     let found = found.filter(|found| found.token.may_be_used_from(address));
-    found.map(|_| ()).ok_or_else(Error::no_token)
+    found.map(|_| ()).ok_or_else(Error::invalid_token)
 }

@@ -1,4 +1,4 @@
-//! [`Endpoint`]: a path the core answers itself, declared with what it takes.
+//! [`ApiEndpoint`]: a path the core answers itself, declared with what it takes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,30 +6,31 @@ use std::sync::Arc;
 
 use strongroom_sdk::action::Input;
 use strongroom_sdk::field::{FieldKind, FieldSpec};
-use strongroom_sdk::pattern::{Captures, Pattern};
+use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, RawObject, RequestId, Secret, Ttl};
 
 use crate::error::Error;
-use crate::pipeline::Caller;
-use crate::refusals::Origin;
-use crate::request::{Answer, Envelope, Verb};
-use crate::unsealed::Unsealed;
+use crate::pipeline::AuthenticatedCaller;
+use crate::refusal_log::RequestOrigin;
+use crate::request::{CoreResponse, ResponseEnvelope, Verb};
+use crate::unsealed::UnsealedCore;
 
 /// Answers one verb of an endpoint.
-pub(crate) type Handler = for<'a> fn(&'a Call) -> BoxFuture<'a, Result<Answer, Error>>;
+pub(crate) type EndpointHandler =
+    for<'a> fn(&'a EndpointCall) -> BoxFuture<'a, Result<CoreResponse, Error>>;
 
 /// A declared path.
 #[derive(Clone, Copy)]
-pub(crate) struct Endpoint {
+pub(crate) struct ApiEndpoint {
     /// Below `sys/` or `auth/token/`; without a trailing slash for lists.
     pub(crate) pattern: &'static str,
     /// What it is for.
     pub(crate) help: &'static str,
     /// The fields its verbs take, over all of them.
     pub(crate) fields: &'static [&'static [FieldSpec]],
-    pub(crate) handlers: Handlers,
-    pub(crate) access: Access,
+    pub(crate) handlers: VerbHandlers,
+    pub(crate) access: EndpointAccess,
 }
 
 /// The name that stands for every field.
@@ -47,14 +48,14 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
 
 /// The verbs it has.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Handlers {
-    pub(crate) read: Option<Handler>,
-    pub(crate) list: Option<Handler>,
-    pub(crate) write: Option<Handler>,
-    pub(crate) delete: Option<Handler>,
+pub(crate) struct VerbHandlers {
+    pub(crate) read: Option<EndpointHandler>,
+    pub(crate) list: Option<EndpointHandler>,
+    pub(crate) write: Option<EndpointHandler>,
+    pub(crate) delete: Option<EndpointHandler>,
 }
 
-impl Handlers {
+impl VerbHandlers {
     pub(crate) const NONE: Self = Self { read: None, list: None, write: None, delete: None };
 
     /// Whether it has a verb at all.
@@ -63,7 +64,7 @@ impl Handlers {
         all.iter().any(Option::is_some)
     }
 
-    fn of(&self, verb: Verb) -> Option<Handler> {
+    fn for_verb(&self, verb: Verb) -> Option<EndpointHandler> {
         match verb {
             Verb::Read => self.read,
             Verb::List => self.list,
@@ -76,12 +77,12 @@ impl Handlers {
 
 /// Who may use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum EndpointAccess {
     /// Whom policies allow. Whether that includes `sudo` is said in [`crate::root_paths`].
     #[default]
     Policy,
     /// Everybody; the handler itself decides what they see.
-    Anyone,
+    Unauthenticated,
 }
 
 /// Writes a handler as a function pointer.
@@ -93,34 +94,34 @@ macro_rules! handler {
 pub(crate) use handler;
 
 /// A request to an endpoint, past all checks.
-pub(crate) struct Call {
-    pub(crate) open: Arc<Unsealed>,
+pub(crate) struct EndpointCall {
+    pub(crate) core: Arc<UnsealedCore>,
     pub(crate) id: RequestId,
     /// Body or query, with the captures of the path.
     pub(crate) fields: Fields,
-    pub(crate) captures: Captures,
+    pub(crate) captures: PathCaptures,
     /// The token as it was sent: some answers repeat it to its owner.
     pub(crate) token: Option<Secret<String>>,
     /// The lifetime the client wants its wrapped answer to have.
     pub(crate) wrap_ttl: Option<Ttl>,
     /// None where no token was needed or sent.
-    pub(crate) caller: Option<Caller>,
+    pub(crate) caller: Option<AuthenticatedCaller>,
     /// Where it comes from; none on a Unix socket.
     pub(crate) address: Option<IpAddr>,
-    /// The headers that the endpoint reads: see [`crate::headers::passed`].
+    /// The headers that the endpoint reads: see [`crate::headers::passthrough_request_headers`].
     pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
-impl Call {
+impl EndpointCall {
     /// The fields as the input of a handler.
-    pub(crate) fn input<I: Input>(&self) -> Result<I, Error> {
+    pub(crate) fn parse_input<I: Input>(&self) -> Result<I, Error> {
         Ok(I::from_fields(&self.fields)?)
     }
 
     /// The same, where an empty token is as good as none.
-    pub(crate) fn input_with_token<I: Input>(&self) -> Result<I, Error> {
+    pub(crate) fn parse_input_optional_token<I: Input>(&self) -> Result<I, Error> {
         if self.fields.get("token").is_none_or(|raw| raw.get() != "\"\"") {
-            return self.input();
+            return self.parse_input();
         }
         let mut fields = self.fields.clone();
         fields.remove("token");
@@ -128,13 +129,13 @@ impl Call {
     }
 
     /// Who sent it, for the log.
-    pub(crate) fn origin<'a>(&'a self, path: &'a str) -> Origin<'a> {
-        Origin { id: &self.id, path, address: self.address, caller: self.caller.as_ref() }
+    pub(crate) fn request_origin<'a>(&'a self, path: &'a str) -> RequestOrigin<'a> {
+        RequestOrigin { id: &self.id, path, address: self.address, caller: self.caller.as_ref() }
     }
 
     /// What the path captured.
-    pub(crate) fn captured(&self) -> &str {
-        self.captures.first()
+    pub(crate) fn first_capture(&self) -> &str {
+        self.captures.first_value()
     }
 
     /// The caller's own token.
@@ -143,25 +144,25 @@ impl Call {
     }
 
     /// The caller of a path that needs a token.
-    pub(crate) fn caller(&self) -> Result<&Caller, Error> {
-        self.caller.as_ref().ok_or_else(Error::no_token)
+    pub(crate) fn require_caller(&self) -> Result<&AuthenticatedCaller, Error> {
+        self.caller.as_ref().ok_or_else(Error::invalid_token)
     }
 }
 
 /// Finds the endpoint for a path and verb. An endpoint that matches but lacks the verb leaves the
 /// word to one further down. What has no list isn't there for whoever lists it: the path of a list
 /// is another, with a slash at its end.
-pub(crate) fn find(
-    endpoints: &[&'static [Endpoint]],
+pub(crate) fn find_endpoint(
+    endpoints: &[&'static [ApiEndpoint]],
     verb: Verb,
     path: &str,
-) -> Result<(&'static Endpoint, Handler, Captures), Error> {
+) -> Result<(&'static ApiEndpoint, EndpointHandler, PathCaptures), Error> {
     let path = if verb == Verb::List { path.trim_end_matches('/') } else { path };
     let mut known = false;
     for endpoint in endpoints.iter().flat_map(|group| group.iter()) {
-        let Some(captures) = Pattern::new(endpoint.pattern).matches(path) else { continue };
+        let Some(captures) = RoutePattern::new(endpoint.pattern).match_path(path) else { continue };
         known = true;
-        if let Some(handler) = endpoint.handlers.of(verb) {
+        if let Some(handler) = endpoint.handlers.for_verb(verb) {
             return Ok((endpoint, handler, captures));
         }
     }
@@ -170,42 +171,49 @@ pub(crate) fn find(
 }
 
 /// The endpoint that decides who may use a path, whatever the verb.
-pub(crate) fn access(endpoints: &[&'static [Endpoint]], path: &str) -> Access {
+pub(crate) fn access_for_path(endpoints: &[&'static [ApiEndpoint]], path: &str) -> EndpointAccess {
     let path = path.trim_end_matches('/');
     let mut all = endpoints.iter().flat_map(|group| group.iter());
-    let found = all.find(|endpoint| Pattern::new(endpoint.pattern).matches(path).is_some());
-    found.map_or(Access::Policy, |endpoint| endpoint.access)
+    let found = all.find(|endpoint| RoutePattern::new(endpoint.pattern).match_path(path).is_some());
+    found.map_or(EndpointAccess::Policy, |endpoint| endpoint.access)
 }
 
 /// Data in the usual envelope.
-pub(crate) fn data(object: RawObject) -> Answer {
-    with_warnings(object, Vec::new())
+pub(crate) fn data_response(object: RawObject) -> CoreResponse {
+    data_response_with_warnings(object, Vec::new())
 }
 
 /// Data and warnings in the usual envelope.
-pub(crate) fn with_warnings(object: RawObject, warnings: Vec<String>) -> Answer {
-    Answer::Envelope(Box::new(Envelope { data: Some(object), warnings, ..Envelope::default() }))
+pub(crate) fn data_response_with_warnings(
+    object: RawObject,
+    warnings: Vec<String>,
+) -> CoreResponse {
+    CoreResponse::Envelope(Box::new(ResponseEnvelope {
+        data: Some(object),
+        warnings,
+        ..ResponseEnvelope::default()
+    }))
 }
 
 /// Nothing, or an envelope if there are warnings.
-pub(crate) fn nothing_or(warnings: Vec<String>) -> Answer {
+pub(crate) fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse {
     if warnings.is_empty() {
-        return Answer::Nothing;
+        return CoreResponse::Nothing;
     }
-    Answer::Envelope(Box::new(Envelope { warnings, ..Envelope::default() }))
+    CoreResponse::Envelope(Box::new(ResponseEnvelope { warnings, ..ResponseEnvelope::default() }))
 }
 
 /// A list of names: 404 if there are none.
-pub(crate) fn keys(names: &[impl AsRef<str>]) -> Result<Answer, Error> {
+pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, Error> {
     if names.is_empty() {
         return Err(not_found());
     }
     let mut fields = Fields::new();
     fields.set("keys", &names.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
-    Ok(data(fields.to_object()))
+    Ok(data_response(fields.to_object()))
 }
 
 /// 404 without words.
 pub(crate) fn not_found() -> Error {
-    Error::silent(strongroom_types::ErrorKind::NotFound)
+    Error::without_message(strongroom_types::ErrorKind::NotFound)
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use strongroom_sdk::engine::{EngineError, StatusKind};
-use strongroom_types::turns::NoTurn;
+use strongroom_types::serial_queue::SerialQueueError;
 use strongroom_types::{ErrorKind, RawObject, printable};
 
 use crate::plugins::CatalogError;
@@ -13,7 +13,7 @@ use crate::plugins::CatalogError;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    text: Text,
+    text: ErrorText,
     /// An engine's own choice of status.
     status: Option<u16>,
     data: Option<RawObject>,
@@ -23,7 +23,7 @@ pub struct Error {
 
 /// The forms of an error's text that clients know.
 #[derive(Debug)]
-enum Text {
+enum ErrorText {
     /// `{"errors":[]}`.
     None,
     /// `{"errors":["text"]}`.
@@ -34,10 +34,10 @@ enum Text {
 
 impl Error {
     /// The text as it is.
-    pub fn plain(kind: ErrorKind, text: impl Into<String>) -> Self {
+    pub fn with_message(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
-            text: Text::Plain(text.into()),
+            text: ErrorText::Plain(text.into()),
             status: None,
             data: None,
             retry_after_secs: None,
@@ -45,10 +45,10 @@ impl Error {
     }
 
     /// The text as a list of one.
-    pub fn listed(kind: ErrorKind, text: impl Into<String>) -> Self {
+    pub fn with_message_list(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
-            text: Text::List(text.into()),
+            text: ErrorText::List(text.into()),
             status: None,
             data: None,
             retry_after_secs: None,
@@ -56,23 +56,23 @@ impl Error {
     }
 
     /// No text at all.
-    pub fn silent(kind: ErrorKind) -> Self {
-        Self { kind, text: Text::None, status: None, data: None, retry_after_secs: None }
+    pub fn without_message(kind: ErrorKind) -> Self {
+        Self { kind, text: ErrorText::None, status: None, data: None, retry_after_secs: None }
     }
 
     /// The request is wrong.
     pub fn invalid(text: impl Into<String>) -> Self {
-        Self::plain(ErrorKind::Invalid, text)
+        Self::with_message(ErrorKind::Invalid, text)
     }
 
     /// No token, or one that isn't valid: clients get no more than this.
-    pub fn no_token() -> Self {
-        Self::plain(ErrorKind::Denied, "permission denied")
+    pub fn invalid_token() -> Self {
+        Self::with_message(ErrorKind::Denied, "permission denied")
     }
 
     /// A valid token without the right.
     pub fn denied() -> Self {
-        Self::listed(ErrorKind::Denied, "permission denied")
+        Self::with_message_list(ErrorKind::Denied, "permission denied")
     }
 
     /// The path exists, the operation doesn't.
@@ -86,18 +86,18 @@ impl Error {
     }
 
     /// Something that restricts or redirects and isn't built: refused, never ignored.
-    pub fn unbuilt(what: &str) -> Self {
+    pub fn not_implemented(what: &str) -> Self {
         Self::invalid(format!("{what} is not supported by this server"))
     }
 
     /// Sealed, or not initialised.
     pub fn sealed() -> Self {
-        Self::plain(ErrorKind::Sealed, "Vault is sealed")
+        Self::with_message(ErrorKind::Sealed, "Vault is sealed")
     }
 
     /// Something failed in the server; the log knows more.
     pub fn internal(text: impl Into<String>) -> Self {
-        Self::listed(ErrorKind::Internal, text)
+        Self::with_message_list(ErrorKind::Internal, text)
     }
 
     /// Tells the client after how many seconds to try again.
@@ -108,9 +108,9 @@ impl Error {
 
     /// The text as it is, also where it was a list of one: so paths that need no token say it.
     #[must_use]
-    pub fn unlisted(self) -> Self {
+    pub fn into_plain_message(self) -> Self {
         let text = match self.text {
-            Text::List(text) => Text::Plain(text),
+            ErrorText::List(text) => ErrorText::Plain(text),
             other => other,
         };
         Self { text, ..self }
@@ -122,16 +122,16 @@ impl Error {
     }
 
     /// An engine's own choice of status, 400 to 599.
-    pub fn status(&self) -> Option<u16> {
+    pub fn engine_status(&self) -> Option<u16> {
         self.status
     }
 
     /// The client's texts.
-    pub fn texts(&self) -> Vec<String> {
+    pub fn messages(&self) -> Vec<String> {
         match &self.text {
-            Text::None => Vec::new(),
-            Text::Plain(text) => vec![text.clone()],
-            Text::List(text) => vec![format!("1 error occurred:\n\t* {text}\n\n")],
+            ErrorText::None => Vec::new(),
+            ErrorText::Plain(text) => vec![text.clone()],
+            ErrorText::List(text) => vec![format!("1 error occurred:\n\t* {text}\n\n")],
         }
     }
 
@@ -149,8 +149,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.text {
-            Text::None => f.write_str("nothing found"),
-            Text::Plain(text) | Text::List(text) => f.write_str(text),
+            ErrorText::None => f.write_str("nothing found"),
+            ErrorText::Plain(text) | ErrorText::List(text) => f.write_str(text),
         }
     }
 }
@@ -163,34 +163,34 @@ impl From<EngineError> for Error {
         let kind = error.kind();
         match error {
             EngineError::User { message, data } => {
-                Self { data, ..Self::plain(kind, shown(&message)) }
+                Self { data, ..Self::with_message(kind, sanitise_message(&message)) }
             }
             EngineError::Coded { status, message } => {
                 let status = Some(status.clamp(400, 599));
-                Self { status, ..Self::listed(kind, shown(&message)) }
+                Self { status, ..Self::with_message_list(kind, sanitise_message(&message)) }
             }
             EngineError::Unavailable { message, .. } => {
-                Self::listed(ErrorKind::Internal, shown(&message))
+                Self::with_message_list(ErrorKind::Internal, sanitise_message(&message))
             }
-            other => Self::listed(kind, shown(&other.to_string())),
+            other => Self::with_message_list(kind, sanitise_message(&other.to_string())),
         }
     }
 }
 
 /// The longest text of an engine, plug-in or outside system that is shown in an answer.
-const MAX_SHOWN_BYTES: usize = 4 << 10;
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
 /// The most warnings of an engine that are shown.
 const MAX_WARNINGS: usize = 64;
 
 /// Text of a plug-in or an outside system as it is shown: printable, on one line, not too long. The
 /// one exception are lists of errors as Go's engines write them, with each on a line of its own:
 /// clients know that form.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn sanitise_message(text: &str) -> String {
     const ITEM: &str = "\n\t* ";
     const END: &str = "\n\n";
-    let line = |text: &str| printable(text, MAX_SHOWN_BYTES).into_owned();
+    let line = |text: &str| printable(text, MAX_MESSAGE_BYTES).into_owned();
     match text.split_once(ITEM) {
-        Some((head, items)) if text.len() <= MAX_SHOWN_BYTES && heads_a_list(head) => {
+        Some((head, items)) if text.len() <= MAX_MESSAGE_BYTES && is_error_list_head(head) => {
             let (items, end) = items.strip_suffix(END).map_or((items, ""), |items| (items, END));
             let items: Vec<String> = items.split(ITEM).map(line).collect();
             format!("{head}{ITEM}{}{end}", items.join(ITEM))
@@ -200,19 +200,19 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// Whether a list of errors begins so: `2 errors occurred:`.
-fn heads_a_list(head: &str) -> bool {
+fn is_error_list_head(head: &str) -> bool {
     let count = head.strip_suffix(" errors occurred:").or(head.strip_suffix(" error occurred:"));
     count.is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The same for an engine's warnings.
-pub(crate) fn shown_warnings(warnings: &[String]) -> Vec<String> {
-    warnings.iter().take(MAX_WARNINGS).map(|warning| shown(warning)).collect()
+pub(crate) fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
+    warnings.iter().take(MAX_WARNINGS).map(|warning| sanitise_message(warning)).collect()
 }
 
 /// What engines and clients hear of a trouble with the store. What the system and libraries say of
 /// it, and where its files lie, is for the log.
-pub(crate) fn told_of_store(error: &strongroom_barrier::Error) -> String {
+pub(crate) fn storage_error_message(error: &strongroom_barrier::Error) -> String {
     use strongroom_storage::Error as Physical;
     match error {
         strongroom_barrier::Error::Storage(
@@ -221,7 +221,7 @@ pub(crate) fn told_of_store(error: &strongroom_barrier::Error) -> String {
             tracing::error!(%error, "the store failed");
             "the server's store failed; its log says more".to_owned()
         }
-        too_large if too_large.kind() == ErrorKind::TooLarge => too_large.for_clients(),
+        too_large if too_large.kind() == ErrorKind::TooLarge => too_large.client_message(),
         other => other.to_string(),
     }
 }
@@ -231,7 +231,7 @@ impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {
             ErrorKind::Sealed => Self::sealed(),
-            kind => Self::listed(kind, told_of_store(&error)),
+            kind => Self::with_message_list(kind, storage_error_message(&error)),
         }
     }
 }
@@ -240,7 +240,7 @@ impl From<strongroom_token::Error> for Error {
     fn from(error: strongroom_token::Error) -> Self {
         match error {
             strongroom_token::Error::Barrier(error) => error.into(),
-            other => Self::plain(other.kind(), other.to_string()),
+            other => Self::with_message(other.kind(), other.to_string()),
         }
     }
 }
@@ -249,36 +249,36 @@ impl From<strongroom_lease::Error> for Error {
     fn from(error: strongroom_lease::Error) -> Self {
         match error {
             strongroom_lease::Error::Barrier(error) => error.into(),
-            other => Self::plain(other.kind(), other.to_string()),
+            other => Self::with_message(other.kind(), other.to_string()),
         }
     }
 }
 
-impl From<strongroom_policy::StoreError> for Error {
-    fn from(error: strongroom_policy::StoreError) -> Self {
+impl From<strongroom_policy::PolicyStoreError> for Error {
+    fn from(error: strongroom_policy::PolicyStoreError) -> Self {
         match error {
-            strongroom_policy::StoreError::Barrier(error) => error.into(),
-            strongroom_policy::StoreError::NoTurn(error) => error.into(),
-            other => Self::plain(other.kind(), other.to_string()),
+            strongroom_policy::PolicyStoreError::Barrier(error) => error.into(),
+            strongroom_policy::PolicyStoreError::Queue(error) => error.into(),
+            other => Self::with_message(other.kind(), other.to_string()),
         }
     }
 }
 
-impl From<strongroom_policy::password_store::Error> for Error {
-    fn from(error: strongroom_policy::password_store::Error) -> Self {
+impl From<strongroom_policy::password_store::PasswordStoreError> for Error {
+    fn from(error: strongroom_policy::password_store::PasswordStoreError) -> Self {
         match error {
-            strongroom_policy::password_store::Error::Barrier(error) => error.into(),
-            other => Self::listed(other.kind(), other.to_string()),
+            strongroom_policy::password_store::PasswordStoreError::Barrier(error) => error.into(),
+            other => Self::with_message_list(other.kind(), other.to_string()),
         }
     }
 }
 
-impl From<NoTurn> for Error {
-    fn from(error: NoTurn) -> Self {
+impl From<SerialQueueError> for Error {
+    fn from(error: SerialQueueError) -> Self {
         let kind = ErrorKind::Unavailable;
         match error {
-            NoTurn::Full => Self::plain(kind, error.to_string()).retry_after(1),
-            other => Self::plain(kind, other.to_string()),
+            SerialQueueError::Full => Self::with_message(kind, error.to_string()).retry_after(1),
+            other => Self::with_message(kind, other.to_string()),
         }
     }
 }

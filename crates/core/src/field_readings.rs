@@ -3,15 +3,15 @@
 use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings, InnerField};
 use strongroom_sdk::engine::FieldKinds;
 use strongroom_sdk::field::{FieldKind, FieldSpec};
-use strongroom_sdk::pattern::Pattern;
+use strongroom_sdk::pattern::RoutePattern;
 
-use crate::endpoint::{ANY_FIELD, Endpoint};
-use crate::mounts::Backend;
-use crate::pipeline::route::Routed;
+use crate::endpoint::{ANY_FIELD, ApiEndpoint};
+use crate::mounts::MountBackend;
+use crate::pipeline::route::RoutedRequest;
 use crate::{auth_token, sys};
 
 /// The server's own fields whose kind doesn't say all of how they are read.
-const OWN_READINGS: &[(&str, FieldReading)] = &[
+const SERVER_FIELD_READINGS: &[(&str, FieldReading)] = &[
     ("policies", FieldReading::PolicyNames),
     ("allowed_policies", FieldReading::PolicyNames),
     ("allowed_policies_glob", FieldReading::PolicyNames),
@@ -34,7 +34,7 @@ const OWN_READINGS: &[(&str, FieldReading)] = &[
 ];
 
 /// Fields of a new mount that are taken from its `config` as well.
-const IN_CONFIG: &[InnerField] = &[
+const NESTED_CONFIG_FIELDS: &[InnerField] = &[
     InnerField { object: "config", name: "plugin_name" },
     InnerField { object: "config", name: "plugin_version" },
 ];
@@ -53,38 +53,40 @@ const LEGACY_NAMES: &[(&str, &str)] = &[
 ];
 
 /// How the backend that a request goes to reads the request's fields.
-pub(crate) fn of_request(routed: &Routed) -> FieldReadings {
-    match routed.backend() {
-        Some(Backend::System) => of_endpoints(sys::ENDPOINTS, &routed.below),
-        Some(Backend::Token) => of_endpoints(auth_token::ENDPOINTS, &routed.below),
-        Some(Backend::Cubbyhole) => FieldReadings::as_sent(),
-        Some(Backend::Engine(engine)) => {
-            let instance = engine.instance();
-            let kinds = instance.map(|it| it.engine.field_kinds(&routed.below));
-            of_engine(kinds.unwrap_or_default())
+pub(crate) fn readings_for_request(routed: &RoutedRequest) -> FieldReadings {
+    match routed.mount_backend() {
+        Some(MountBackend::System) => readings_for_endpoints(sys::ENDPOINTS, &routed.relative_path),
+        Some(MountBackend::Token) => {
+            readings_for_endpoints(auth_token::ENDPOINTS, &routed.relative_path)
+        }
+        Some(MountBackend::Cubbyhole) => FieldReadings::as_sent(),
+        Some(MountBackend::Engine(engine)) => {
+            let instance = engine.current_instance();
+            let kinds = instance.map(|it| it.engine.field_kinds(&routed.relative_path));
+            readings_for_engine(kinds.unwrap_or_default())
         }
         None => FieldReadings::unknown(),
     }
 }
 
-fn of_engine(kinds: FieldKinds) -> FieldReadings {
+fn readings_for_engine(kinds: FieldKinds) -> FieldReadings {
     match kinds {
         FieldKinds::Unknown => FieldReadings::unknown(),
-        FieldKinds::AsSent => FieldReadings::as_sent(),
-        FieldKinds::Declared(specs) => FieldReadings::declared(specs.iter().map(|spec| {
-            let reading = of_kind(spec.kind);
+        FieldKinds::Untyped => FieldReadings::as_sent(),
+        FieldKinds::Declared(specs) => FieldReadings::from_declarations(specs.iter().map(|spec| {
+            let reading = reading_for_kind(spec.kind);
             FieldDeclaration { name: spec.name.into(), reading, legacy_name_of: None }
         })),
     }
 }
 
 /// All endpoints that match the path: which of them answers depends on the verb.
-fn of_endpoints(endpoints: &[&'static [Endpoint]], below: &str) -> FieldReadings {
+fn readings_for_endpoints(endpoints: &[&'static [ApiEndpoint]], below: &str) -> FieldReadings {
     let below = below.trim_end_matches('/');
     let matching = endpoints
         .iter()
         .flat_map(|group| group.iter())
-        .filter(|endpoint| Pattern::new(endpoint.pattern).matches(below).is_some());
+        .filter(|endpoint| RoutePattern::new(endpoint.pattern).match_path(below).is_some());
     let specs: Vec<&FieldSpec> =
         matching.flat_map(|endpoint| endpoint.fields.iter().flat_map(|it| it.iter())).collect();
     if specs.iter().any(|spec| spec.name == ANY_FIELD) {
@@ -94,32 +96,36 @@ fn of_endpoints(endpoints: &[&'static [Endpoint]], below: &str) -> FieldReadings
         let (_, current) = LEGACY_NAMES.iter().find(|(legacy, _)| *legacy == name)?;
         specs.iter().any(|spec| spec.name == *current).then_some(*current)
     };
-    let readings = FieldReadings::declared(specs.iter().map(|spec| FieldDeclaration {
+    let readings = FieldReadings::from_declarations(specs.iter().map(|spec| FieldDeclaration {
         name: spec.name.into(),
-        reading: of_own_field(spec),
+        reading: reading_for_server_field(spec),
         legacy_name_of: legacy_name_of(spec.name),
     }));
     let has = |name| specs.iter().any(|spec| spec.name == name);
     if has("config") && has("plugin_name") {
-        let readings = readings.with_inner(IN_CONFIG);
+        let readings = readings.with_inner(NESTED_CONFIG_FIELDS);
         let of_secrets = below.starts_with("mounts/");
-        return if of_secrets { readings.with_derived(sys::fields_of_mount) } else { readings };
+        return if of_secrets {
+            readings.with_derived(sys::derived_mount_fields)
+        } else {
+            readings
+        };
     }
     if has("command") {
-        readings.with_derived(sys::fields_of_plugin)
+        readings.with_derived(sys::derived_plugin_fields)
     } else if has("policy") {
-        readings.with_derived(sys::fields_of_policy)
+        readings.with_derived(sys::derived_policy_fields)
     } else {
         readings
     }
 }
 
-fn of_own_field(spec: &FieldSpec) -> FieldReading {
-    let special = OWN_READINGS.iter().find(|(name, _)| *name == spec.name);
-    special.map_or_else(|| of_kind(spec.kind), |(_, reading)| *reading)
+fn reading_for_server_field(spec: &FieldSpec) -> FieldReading {
+    let special = SERVER_FIELD_READINGS.iter().find(|(name, _)| *name == spec.name);
+    special.map_or_else(|| reading_for_kind(spec.kind), |(_, reading)| *reading)
 }
 
-fn of_kind(kind: FieldKind) -> FieldReading {
+fn reading_for_kind(kind: FieldKind) -> FieldReading {
     match kind {
         FieldKind::String => FieldReading::Text,
         FieldKind::Integer => FieldReading::Integer,
@@ -171,18 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn each_text_of_the_servers_own_endpoints_has_a_reading() {
+    fn every_text_field_of_server_endpoints_has_a_reading() {
         let texts: BTreeSet<&str> = all_specs()
-            .filter(|spec| of_own_field(spec) == FieldReading::Text)
+            .filter(|spec| reading_for_server_field(spec) == FieldReading::Text)
             .map(|it| it.name)
             .collect();
         assert_eq!(texts.into_iter().collect::<Vec<_>>(), EXACT_TEXTS);
     }
 
     #[test]
-    fn each_reading_and_each_legacy_name_is_of_a_field_that_there_is() {
+    fn readings_and_legacy_names_refer_to_existing_fields() {
         let names: BTreeSet<&str> = all_specs().map(|spec| spec.name).collect();
-        for (name, _) in OWN_READINGS {
+        for (name, _) in SERVER_FIELD_READINGS {
             assert!(names.contains(name), "{name}");
         }
         for (legacy, current) in LEGACY_NAMES {

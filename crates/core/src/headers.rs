@@ -8,11 +8,11 @@ use strongroom_types::Secret;
 
 use crate::error::Error;
 use crate::mounts::MountConfig;
-use crate::pipeline::route::Routed;
-use crate::unsealed::Unsealed;
+use crate::pipeline::route::RoutedRequest;
+use crate::unsealed::UnsealedCore;
 
 /// Belong to one connection, or to how a message is carried on it.
-const OF_THE_CONNECTION: [&str; 12] = [
+const CONNECTION_HEADERS: [&str; 12] = [
     "connection",
     "content-length",
     "expect",
@@ -27,34 +27,34 @@ const OF_THE_CONNECTION: [&str; 12] = [
     "upgrade",
 ];
 /// Belong to the server's answers.
-const OF_THE_SERVER: [&str; 4] =
+const SERVER_HEADERS: [&str; 4] =
     ["cache-control", "content-type", "strict-transport-security", "x-content-type-options"];
 /// The one header of the API's family that is meant for an auth method.
-const OF_AN_AUTH_METHOD: &str = "x-vault-aws-iam-server-id";
+const AWS_SERVER_ID_HEADER: &str = "x-vault-aws-iam-server-id";
 /// The one endpoint of the server's own that reads a header that isn't of the API, and that header.
-const METRICS: &str = "sys/metrics";
-pub(crate) const ACCEPT: &str = "accept";
+const METRICS_PATH: &str = "sys/metrics";
+pub(crate) const ACCEPT_HEADER: &str = "accept";
 /// Parts of a header's value that are looked at. A longer one isn't let through.
-const MAX_PARTS: usize = 64;
+const MAX_TOKEN_CANDIDATES: usize = 64;
 
 /// Checks names of request headers that an operator wants let through.
-pub(crate) fn check_request(names: &[String]) -> Result<(), Error> {
-    check(names, is_request_header)
+pub(crate) fn check_request_header_names(names: &[String]) -> Result<(), Error> {
+    check_header_names(names, is_passable_request_header)
 }
 
 /// Checks names of answer headers that an operator wants let through.
-pub(crate) fn check_response(names: &[String]) -> Result<(), Error> {
-    check(names, is_response_header)
+pub(crate) fn check_response_header_names(names: &[String]) -> Result<(), Error> {
+    check_header_names(names, is_passable_response_header)
 }
 
-fn check(names: &[String], fits: fn(&str) -> bool) -> Result<(), Error> {
+fn check_header_names(names: &[String], fits: fn(&str) -> bool) -> Result<(), Error> {
     for (index, name) in names.iter().enumerate() {
         let place = index + 1;
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(Error::invalid(format!("entry {place} is not the name of a header")));
         }
-        if !fits(&plain(name)) {
+        if !fits(&normalise_header_name(name)) {
             return Err(Error::invalid(format!(
                 "the header of entry {place} can't be let through"
             )));
@@ -64,52 +64,52 @@ fn check(names: &[String], fits: fn(&str) -> bool) -> Result<(), Error> {
 }
 
 /// In lower case. Some proxies take an underscore for a dash.
-fn plain(name: &str) -> String {
+fn normalise_header_name(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-fn is_request_header(plain: &str) -> bool {
+fn is_passable_request_header(plain: &str) -> bool {
     let of_the_api = ["x-vault-", "x-bao-"].iter().any(|family| plain.starts_with(family));
-    !OF_THE_CONNECTION.contains(&plain) && (!of_the_api || plain == OF_AN_AUTH_METHOD)
+    !CONNECTION_HEADERS.contains(&plain) && (!of_the_api || plain == AWS_SERVER_ID_HEADER)
 }
 
-fn is_response_header(plain: &str) -> bool {
+fn is_passable_response_header(plain: &str) -> bool {
     let of_the_api = ["x-vault-", "x-bao-"].iter().any(|family| plain.starts_with(family));
-    !OF_THE_CONNECTION.contains(&plain) && !OF_THE_SERVER.contains(&plain) && !of_the_api
+    !CONNECTION_HEADERS.contains(&plain) && !SERVER_HEADERS.contains(&plain) && !of_the_api
 }
 
 /// The headers of an answer that the mount allows.
-pub(crate) fn allowed(
+pub(crate) fn allowed_response_headers(
     config: &MountConfig,
     headers: BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, Vec<String>> {
     let allowed = |name: &str| {
-        is_response_header(&plain(name))
+        is_passable_response_header(&normalise_header_name(name))
             && config.allowed_response_headers.iter().any(|it| it.eq_ignore_ascii_case(name))
     };
     headers.into_iter().filter(|(name, _)| allowed(name)).collect()
 }
 
 /// The headers of a request that its mount lets through to the engine.
-pub(crate) async fn passed(
-    open: &Unsealed,
-    routed: &Routed,
+pub(crate) async fn passthrough_request_headers(
+    open: &UnsealedCore,
+    routed: &RoutedRequest,
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut passed = BTreeMap::new();
-    if routed.request.path.as_str() == METRICS
-        && let Some(given) = &routed.request.headers.for_engines
+    if routed.request.path.as_str() == METRICS_PATH
+        && let Some(given) = &routed.request.headers.passthrough
     {
-        passed.insert(ACCEPT.to_owned(), given.values(ACCEPT));
+        passed.insert(ACCEPT_HEADER.to_owned(), given.values(ACCEPT_HEADER));
         return Ok(passed);
     }
-    let Some(mounted) = routed.mounted.as_ref().filter(|m| m.engine().is_some()) else {
+    let Some(mounted) = routed.mounted.as_ref().filter(|m| m.engine_handle().is_some()) else {
         return Ok(passed);
     };
     let request = &routed.request;
-    let Some(given) = &request.headers.for_engines else { return Ok(passed) };
+    let Some(given) = &request.headers.passthrough else { return Ok(passed) };
     for name in &mounted.entry.config.passthrough_request_headers {
         let name = name.to_ascii_lowercase();
-        if !is_request_header(&plain(&name)) {
+        if !is_passable_request_header(&normalise_header_name(&name)) {
             continue;
         }
         let mut clean = Vec::new();
@@ -130,20 +130,20 @@ pub(crate) async fn passed(
 /// looks like one or, where credentials belong, one that is known. Also under an encoding such as
 /// that of a user and a password.
 async fn carries_a_token(
-    open: &Unsealed,
+    open: &UnsealedCore,
     name: &str,
     value: &str,
     token: Option<&Secret<String>>,
 ) -> Result<bool, Error> {
-    let decoded = value.split(ends_a_part).filter_map(decoded);
+    let decoded = value.split(is_value_delimiter).filter_map(decode_base64);
     let texts: Vec<String> = std::iter::once(value.to_owned()).chain(decoded).collect();
     let mut known = Vec::new();
     for text in &texts {
-        if looks_like_a_token(text) || token.is_some_and(|token| repeats(text, token)) {
+        if looks_like_a_token(text) || token.is_some_and(|token| contains_token(text, token)) {
             return Ok(true);
         }
-        known.extend(parts(text));
-        if known.len() > MAX_PARTS {
+        known.extend(token_candidates(text));
+        if known.len() > MAX_TOKEN_CANDIDATES {
             return Ok(true);
         }
     }
@@ -153,25 +153,25 @@ async fn carries_a_token(
     // Chosen ids look like anything.
     for part in known {
         let key = open.stores.tokens.key_of(part);
-        if open.stores.tokens.find(&key).await?.is_some() {
+        if open.stores.tokens.find_by_key(&key).await?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn ends_a_part(c: char) -> bool {
+fn is_value_delimiter(c: char) -> bool {
     c.is_whitespace() || matches!(c, ',' | ';' | '"' | '\'')
 }
 
 /// The parts of a header's value, whole and cut where a name or a user ends.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
-    let whole = text.split(ends_a_part);
-    let cut = text.split(|c| ends_a_part(c) || matches!(c, ':' | '='));
+fn token_candidates(text: &str) -> impl Iterator<Item = &str> {
+    let whole = text.split(is_value_delimiter);
+    let cut = text.split(|c| is_value_delimiter(c) || matches!(c, ':' | '='));
     whole.chain(cut).filter(|part| !part.is_empty())
 }
 
-fn decoded(part: &str) -> Option<String> {
+fn decode_base64(part: &str) -> Option<String> {
     let plain = part.trim_end_matches('=');
     let plain = plain.rsplit_once('=').map_or(plain, |(_, value)| value);
     let bytes = BASE64_NOPAD.decode(plain.as_bytes());
@@ -181,21 +181,22 @@ fn decoded(part: &str) -> Option<String> {
 
 /// Whether the text has this token in it. A short one, as development servers have, must be a part
 /// of its own.
-fn repeats(text: &str, token: &Secret<String>) -> bool {
-    const LONG: usize = 8;
+fn contains_token(text: &str, token: &Secret<String>) -> bool {
+    const MIN_SUBSTRING_LEN: usize = 8;
     let id = token.expose_secret();
-    (id.len() >= LONG && text.contains(id.as_str())) || parts(text).any(|part| part == id)
+    (id.len() >= MIN_SUBSTRING_LEN && text.contains(id.as_str()))
+        || token_candidates(text).any(|part| part == id)
 }
 
 /// Whether anything in the text looks like `hvs.…` and its relatives, or like the shorter forms of
 /// other servers.
 fn looks_like_a_token(text: &str) -> bool {
-    const TAIL: usize = 20;
+    const MIN_TOKEN_TAIL_LEN: usize = 20;
     let lower = text.to_ascii_lowercase();
     let is_tail = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     lower.match_indices('.').any(|(at, _)| {
         let Some((head, tail)) = lower.split_at_checked(at) else { return false };
-        if tail.chars().skip(1).take_while(|c| is_tail(*c)).count() < TAIL {
+        if tail.chars().skip(1).take_while(|c| is_tail(*c)).count() < MIN_TOKEN_TAIL_LEN {
             return false;
         }
         let word = head.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -207,12 +208,12 @@ fn looks_like_a_token(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn names(names: &[&str]) -> Vec<String> {
+    fn to_strings(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
-    fn what_belongs_to_the_connection_or_the_server_cant_be_let_through() {
+    fn connection_and_server_headers_cannot_be_allowed() {
         for name in [
             "Connection",
             "TRANSFER-ENCODING",
@@ -226,47 +227,51 @@ mod tests {
             "",
             "a:b",
         ] {
-            assert!(check_request(&names(&[name])).is_err(), "{name}");
+            assert!(check_request_header_names(&to_strings(&[name])).is_err(), "{name}");
         }
         for name in ["Content-Type", "cache_control", "Connection", "X-Vault-Index", "a\r\nb"] {
-            assert!(check_response(&names(&[name])).is_err(), "{name}");
+            assert!(check_response_header_names(&to_strings(&[name])).is_err(), "{name}");
         }
-        check_request(&names(&["Authorization", "X-Forwarded-For", "X-Vault-AWS-IAM-Server-ID"]))
-            .unwrap();
-        check_response(&names(&["WWW-Authenticate", "Location"])).unwrap();
+        check_request_header_names(&to_strings(&[
+            "Authorization",
+            "X-Forwarded-For",
+            "X-Vault-AWS-IAM-Server-ID",
+        ]))
+        .unwrap();
+        check_response_header_names(&to_strings(&["WWW-Authenticate", "Location"])).unwrap();
     }
 
     #[test]
-    fn answers_keep_the_headers_that_are_allowed() {
+    fn responses_keep_only_allowed_headers() {
         let config = MountConfig {
-            allowed_response_headers: names(&["X-Yes", "Content-Type"]),
+            allowed_response_headers: to_strings(&["X-Yes", "Content-Type"]),
             ..MountConfig::default()
         };
         let given = ["x-yes", "X-No", "content-type"].map(|n| (n.to_owned(), vec!["v".to_owned()]));
-        let left = allowed(&config, given.into());
+        let left = allowed_response_headers(&config, given.into());
         assert_eq!(left.into_keys().collect::<Vec<_>>(), ["x-yes"]);
     }
 
     #[test]
-    fn a_token_is_found_wherever_it_stands() {
+    fn tokens_are_detected_anywhere_in_a_header_value() {
         let token = Secret::from_text("my-chosen-token");
         let basic = BASE64_NOPAD.encode(b"user:my-chosen-token");
         for value in ["Bearer my-chosen-token", "bearer\tmy-chosen-token", "a=my-chosen-token;b"] {
-            assert!(repeats(value, &token), "{value}");
+            assert!(contains_token(value, &token), "{value}");
         }
         for padding in ["", "=", "=="] {
-            let decoded = decoded(&format!("{basic}{padding}")).unwrap();
-            assert!(repeats(&decoded, &token), "{decoded}");
+            let decoded = decode_base64(&format!("{basic}{padding}")).unwrap();
+            assert!(contains_token(&decoded, &token), "{decoded}");
         }
         let short = Secret::from_text("root");
         for value in ["Bearer root", "x:root", "token=\"root\""] {
-            assert!(repeats(value, &short), "{value}");
+            assert!(contains_token(value, &short), "{value}");
         }
-        assert!(!repeats("/roots/of", &short));
+        assert!(!contains_token("/roots/of", &short));
     }
 
     #[test]
-    fn tokens_are_known_by_their_looks() {
+    fn token_shaped_text_is_recognised() {
         let tail = "abcdefghijklmnopqrstuvwx";
         for head in ["hvs.", "HVS.", "Bearer hvb.", "a=s.", "x/r."] {
             assert!(looks_like_a_token(&format!("{head}{tail}!")), "{head}");

@@ -1,18 +1,18 @@
 //! Initialising: keys, the default policy, the root token and the cluster's names, in one batch.
 //! Either all of it is on disk and the operator has the key shares, or nothing happened.
 
-use strongroom_barrier::seal::Initialisation;
+use strongroom_barrier::seal::BarrierInitialisation;
 use strongroom_barrier::{Batch, SealConfig};
 use strongroom_policy::PolicyStore;
 use strongroom_token::{NewToken, TokenStore};
 use strongroom_types::{PolicyName, Secret, Ttl};
 
 use crate::error::Error;
-use crate::settings::{Parts, Settings};
+use crate::settings::{CoreDependencies, Settings};
 use crate::unsealed::{POLICY_VIEW, TOKEN_VIEW, prepare_cluster};
 
 /// What the operator gets, once.
-pub struct Initialised {
+pub struct InitResult {
     /// Key shares, as many as were asked for.
     pub shares: Vec<Secret<Vec<u8>>>,
     /// The root token.
@@ -20,20 +20,20 @@ pub struct Initialised {
 }
 
 /// Initialises a store that isn't. `root_token` is a chosen id, for `-dev` only.
-pub(crate) async fn initialise(
-    parts: &Parts,
+pub(crate) async fn initialise_storage(
+    parts: &CoreDependencies,
     settings: &Settings,
     config: SealConfig,
     root_token: Option<Secret<String>>,
-) -> Result<Initialised, Error> {
+) -> Result<InitResult, Error> {
     if SealConfig::load(&*parts.physical).await?.is_some() {
-        return Err(already_initialised());
+        return Err(already_initialised_error());
     }
     let options = barrier_options(parts, settings);
-    let initialisation = Initialisation::prepare(options, config)?;
+    let initialisation = BarrierInitialisation::generate(options, config)?;
     let barrier = initialisation.barrier();
     let mut batch = Batch::new();
-    PolicyStore::prepare(&barrier.view(POLICY_VIEW), &mut batch);
+    PolicyStore::add_initial_policies(&barrier.view(POLICY_VIEW), &mut batch);
     prepare_cluster(barrier, &mut batch, settings.cluster_name.as_deref());
     let tokens = TokenStore::initialise(barrier.view(TOKEN_VIEW), &mut batch);
     let root = NewToken {
@@ -53,19 +53,22 @@ pub(crate) async fn initialise(
     };
     let root = tokens.create(&mut batch, root, parts.clock.now());
     match initialisation.commit(batch).await {
-        Ok(shares) => Ok(Initialised { shares, root_token: root.id }),
-        Err(error) if error.is_precondition() => Err(already_initialised()),
+        Ok(shares) => Ok(InitResult { shares, root_token: root.id }),
+        Err(error) if error.is_precondition() => Err(already_initialised_error()),
         Err(error) => Err(error.into()),
     }
 }
 
 /// In the words clients know.
-pub(crate) fn already_initialised() -> Error {
+pub(crate) fn already_initialised_error() -> Error {
     Error::invalid("Vault is already initialized")
 }
 
-pub(crate) fn barrier_options(parts: &Parts, settings: &Settings) -> strongroom_barrier::Options {
-    strongroom_barrier::Options {
+pub(crate) fn barrier_options(
+    parts: &CoreDependencies,
+    settings: &Settings,
+) -> strongroom_barrier::BarrierOptions {
+    strongroom_barrier::BarrierOptions {
         physical: parts.physical.clone(),
         entropy: parts.entropy.clone(),
         clock: parts.clock.clone(),

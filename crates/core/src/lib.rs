@@ -7,7 +7,7 @@
 //! - [`request`]: what `http` hands in and gets back; [`error`]: what a failed request says
 //! - [`admission`]: whether a request is worked on, decided from its head
 //! - [`core`]: [`Core`], sealed or unsealed; [`status`]: what it answers while sealed
-//! - [`unsealed`]: [`unsealed::Unsealed`], all that exists only while the keys are in memory
+//! - [`unsealed`]: [`unsealed::UnsealedCore`], all that exists only while the keys are in memory
 //! - [`pipeline`]: one request, step by step
 //! - [`mounts`], [`plugins`]: which engine answers where, and who starts it
 //! - [`leases`]: issuing, renewing and ending
@@ -16,12 +16,12 @@
 //! - [`auth_token`], [`cubbyhole`], [`sys`]: the paths the core answers itself, a file per group
 //!
 //! Invariants: the core names no engine, no store and no HTTP; it defines what it needs
-//! ([`plugins::Plugins`]) and is given it. Whatever restricts and isn't built is refused.
+//! ([`plugins::PluginLauncher`]) and is given it. Whatever restricts and isn't built is refused.
 //!
 //! # Add a sys path
 //!
 //! 1. Write the handler beside its group in `sys/`, with its input as a derived `Input`.
-//! 2. Add an `Endpoint` to the group's `ENDPOINTS`: pattern, handlers, fields, and whether it is
+//! 2. Add an `ApiEndpoint` to the group's `ENDPOINTS`: pattern, handlers, fields, and whether it is
 //!    root-protected.
 //! 3. Test it in `crates/core/src/tests/`, and record its answers in `tests/golden`.
 
@@ -39,8 +39,7 @@ pub(crate) mod logins;
 pub mod mounts;
 pub mod pipeline;
 pub mod plugins;
-mod refusals;
-mod removal;
+mod refusal_log;
 pub mod request;
 mod request_ids;
 mod root_paths;
@@ -49,11 +48,14 @@ pub mod status;
 pub mod sys;
 #[cfg(test)]
 mod tests;
+mod unmount;
 pub mod unsealed;
 pub mod wrapping;
 
 pub use crate::core::Core;
 pub use admission::{AdmissionLimits, RequestHead, RequestPermit};
 pub use error::Error;
-pub use request::{Answer, Envelope, Headers, PassedOn, Request, Verb};
-pub use settings::{Parts, Settings};
+pub use request::{
+    CoreRequest, CoreResponse, HeaderSource, RequestHeaders, ResponseEnvelope, Verb,
+};
+pub use settings::{CoreDependencies, Settings};

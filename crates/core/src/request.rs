@@ -1,8 +1,8 @@
-//! [`Request`] and [`Answer`]: what `http` hands in, and gets back.
+//! [`CoreRequest`] and [`CoreResponse`]: what `http` hands in, and gets back.
 
 use std::collections::BTreeMap;
 
-use strongroom_sdk::engine::{Connection, Raw};
+use strongroom_sdk::engine::{ConnectionInfo, RawResponse};
 use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
@@ -24,7 +24,7 @@ pub enum Verb {
 }
 
 /// A request as it came off the wire: decoded, not yet judged.
-pub struct Request {
+pub struct CoreRequest {
     /// What is asked.
     pub verb: Verb,
     /// The path below `/v1/`, percent-decoded.
@@ -34,60 +34,60 @@ pub struct Request {
     /// The token, if one was sent.
     pub token: Option<Secret<String>>,
     /// The headers, without the token's.
-    pub headers: Headers,
+    pub headers: RequestHeaders,
     /// The client's end of the connection; none on a Unix socket.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectionInfo>,
 }
 
 /// The headers of a request, with names in lower case. Never has that of the token.
 #[derive(Default)]
-pub struct Headers {
+pub struct RequestHeaders {
     /// Those of the API, `x-vault-…`: each means something to the core, or is refused by it.
-    pub of_the_api: Vec<(String, String)>,
+    pub vault_headers: Vec<(String, String)>,
     /// All, for the few mounts that let some of them through.
-    pub for_engines: Option<Box<dyn PassedOn>>,
+    pub passthrough: Option<Box<dyn HeaderSource>>,
 }
 
 /// Headers that are read only for a mount that lets them through.
-pub trait PassedOn: Send + Sync {
+pub trait HeaderSource: Send + Sync {
     /// The values under a name in lower case; none if it isn't there or isn't text.
     fn values(&self, name: &str) -> Vec<String>;
 }
 
 #[cfg(test)]
-impl PassedOn for BTreeMap<String, Vec<String>> {
+impl HeaderSource for BTreeMap<String, Vec<String>> {
     fn values(&self, name: &str) -> Vec<String> {
         self.get(name).cloned().unwrap_or_default()
     }
 }
 
-impl Headers {
+impl RequestHeaders {
     /// A header of the API.
-    pub(crate) fn of_the_api(&self, name: &str) -> Option<&str> {
-        let mut named = self.of_the_api.iter().filter(|(it, _)| it == name);
+    pub(crate) fn vault_header(&self, name: &str) -> Option<&str> {
+        let mut named = self.vault_headers.iter().filter(|(it, _)| it == name);
         named.next().map(|(_, value)| value.as_str())
     }
 }
 
 #[cfg(test)]
-impl From<BTreeMap<String, Vec<String>>> for Headers {
+impl From<BTreeMap<String, Vec<String>>> for RequestHeaders {
     /// As `http` hands them in.
     fn from(headers: BTreeMap<String, Vec<String>>) -> Self {
         let of_the_api = headers.iter().filter(|(name, _)| name.starts_with("x-vault-"));
         let of_the_api = of_the_api.map(|(name, values)| (name.clone(), values.concat())).collect();
-        Self { of_the_api, for_engines: Some(Box::new(headers)) }
+        Self { vault_headers: of_the_api, passthrough: Some(Box::new(headers)) }
     }
 }
 
 /// How a request was answered.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CoreResponse {
     /// Done, with nothing to say.
     Nothing,
     /// The usual envelope.
-    Envelope(Box<Envelope>),
+    Envelope(Box<ResponseEnvelope>),
     /// A JSON document of its own form, with its status.
-    Bare {
+    WithoutEnvelope {
         /// The HTTP status; part of what these answers say.
         status: u16,
         /// The document.
@@ -96,12 +96,12 @@ pub enum Answer {
         content_type: &'static str,
     },
     /// An engine's complete HTTP answer.
-    Raw(Raw),
+    Raw(RawResponse),
 }
 
 /// The envelope of nearly every answer.
 #[derive(Debug, Default)]
-pub struct Envelope {
+pub struct ResponseEnvelope {
     /// The request's id.
     pub request_id: String,
     /// The lease's id; empty for none.
@@ -119,22 +119,22 @@ pub struct Envelope {
     /// The type of the mount that answered.
     pub mount_type: String,
     /// Whether the keys of `data` are shown at the top as well, as old clients expect of some paths.
-    pub injected: bool,
+    pub mirrors_data_at_top_level: bool,
     /// Answered 202: begun, and going on.
     pub accepted: bool,
     /// Answered 404: it isn't there, and this is known of it.
-    pub missing: bool,
+    pub not_found: bool,
     /// Answer headers the mount allows.
     pub headers: BTreeMap<String, Vec<String>>,
     /// How to get at the answer this one stands for. Nothing else is set then.
     pub wrap_info: Option<Box<WrapInfo>>,
     /// What was issued with this answer. Whoever withholds the answer revokes it.
-    pub issued: Option<Issued>,
+    pub issued: Option<IssuedSecret>,
 }
 
 /// Something that was issued with an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Issued {
+pub enum IssuedSecret {
     /// A credential, with its lease.
     Lease(LeaseId),
     /// A token, by its name in storage.
@@ -167,26 +167,26 @@ impl std::fmt::Debug for WrapInfo {
     }
 }
 
-impl Answer {
+impl CoreResponse {
     /// A JSON document of its own form.
-    pub fn bare(status: u16, document: &impl serde::Serialize) -> Self {
+    pub fn json(status: u16, document: &impl serde::Serialize) -> Self {
         let body = serde_json::to_vec(document).unwrap_or_default();
-        Self::Bare { status, body, content_type: "application/json" }
+        Self::WithoutEnvelope { status, body, content_type: "application/json" }
     }
 
     /// The same answer, with what was issued for it.
     #[must_use]
-    pub(crate) fn issuing(self, issued: Issued) -> Self {
+    pub(crate) fn with_issued_secret(self, issued: IssuedSecret) -> Self {
         match self {
             Self::Envelope(envelope) => {
-                Self::Envelope(Box::new(Envelope { issued: Some(issued), ..*envelope }))
+                Self::Envelope(Box::new(ResponseEnvelope { issued: Some(issued), ..*envelope }))
             }
             other => other,
         }
     }
 
     /// What was issued with it.
-    pub(crate) fn issued(&self) -> Option<&Issued> {
+    pub(crate) fn issued_secret(&self) -> Option<&IssuedSecret> {
         match self {
             Self::Envelope(envelope) => envelope.issued.as_ref(),
             _ => None,

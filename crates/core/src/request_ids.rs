@@ -10,28 +10,28 @@ use strongroom_types::{Entropy, RequestId};
 /// so bytes that wait in memory do no harm.
 pub(crate) struct RequestIds {
     entropy: Arc<dyn Entropy>,
-    drawn: Mutex<Drawn>,
+    buffer: Mutex<RandomBuffer>,
 }
 
 /// Random bytes, of which those before `used` have been given out.
-struct Drawn {
-    bytes: [u8; ID_BYTES * IDS_PER_DRAW],
+struct RandomBuffer {
+    bytes: [u8; ID_BYTES * IDS_PER_FILL],
     used: usize,
 }
 
 const ID_BYTES: usize = 16;
-const IDS_PER_DRAW: usize = 64;
+const IDS_PER_FILL: usize = 64;
 
 impl RequestIds {
     pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
-        let bytes = [0; ID_BYTES * IDS_PER_DRAW];
+        let bytes = [0; ID_BYTES * IDS_PER_FILL];
         let used = bytes.len();
-        Self { entropy, drawn: Mutex::new(Drawn { bytes, used }) }
+        Self { entropy, buffer: Mutex::new(RandomBuffer { bytes, used }) }
     }
 
     /// An id that no other request has.
-    pub(crate) fn next(&self) -> RequestId {
-        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn next_id(&self) -> RequestId {
+        let mut drawn = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if drawn.used >= drawn.bytes.len() {
             self.entropy.fill(&mut drawn.bytes);
             drawn.used = 0;
@@ -59,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_uuids_and_none_is_given_twice() {
+    fn ids_are_unique_uuids() {
         let ids = RequestIds::new(Arc::new(SeededEntropy::new(1)));
         let given: HashSet<String> =
-            (0..3 * IDS_PER_DRAW).map(|_| ids.next().as_str().to_owned()).collect();
-        assert_eq!(given.len(), 3 * IDS_PER_DRAW);
+            (0..3 * IDS_PER_FILL).map(|_| ids.next_id().as_str().to_owned()).collect();
+        assert_eq!(given.len(), 3 * IDS_PER_FILL);
         for id in given {
             assert_eq!((id.len(), &id[14..15]), (36, "4"), "{id}");
         }

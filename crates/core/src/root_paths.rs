@@ -2,7 +2,7 @@
 //! the list of the API page <https://developer.hashicorp.com/vault/docs/concepts/policies#root-protected-api-endpoints>,
 //! as far as those paths are built here.
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::ApiEndpoint;
 
 /// All of them, below `/v1/`. `*` at the end stands for any rest. A list asks for its folder, with
 /// the slash at the end, so `sys/plugins/catalog/*` covers the list of the whole catalog.
@@ -33,7 +33,7 @@ pub(crate) fn is_root_path(folder: &str, below: &str) -> bool {
 
 /// Whether all verbs of a declared endpoint need `sudo`. The tag is that of its group in the OpenAPI
 /// document.
-pub(crate) fn is_root_endpoint(endpoint: &Endpoint, tag: &str) -> bool {
+pub(crate) fn is_root_endpoint(endpoint: &ApiEndpoint, tag: &str) -> bool {
     let folder = match tag {
         "system" => "sys/",
         "auth" => "auth/token/",

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_lease::KeeperOptions;
+use strongroom_lease::ExpirationOptions;
 use strongroom_sdk::document;
-use strongroom_sdk::engine::Lifetimes;
+use strongroom_sdk::engine::MountLifetimes;
 use strongroom_storage::Physical;
-use strongroom_telemetry::Exporter;
+use strongroom_telemetry::MetricsExporter;
 use strongroom_token::TokenStore;
 use strongroom_types::{Clock, Entropy, Ttl};
 
 use crate::admission::AdmissionLimits;
-use crate::plugins::Plugins;
+use crate::plugins::PluginLauncher;
 
 /// Settings with safe defaults.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Lifetimes of leases where a mount has none of its own.
-    pub lifetimes: Lifetimes,
+    pub lifetimes: MountLifetimes,
     /// The server's version, as clients parse it.
     pub version: String,
     /// When this build was made; empty if unknown.
@@ -38,48 +38,48 @@ pub struct Settings {
     /// Requests worked on at the same time; more are refused.
     pub admission: AdmissionLimits,
     /// Bounds of the lease keeper.
-    pub keeper: KeeperOptions,
+    pub expiration: ExpirationOptions,
     /// How often engines get their periodic call.
-    pub periodic: Duration,
+    pub periodic_interval: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         const THIRTY_TWO_DAYS: Ttl = Ttl::from_secs(768 * 3600);
         Self {
-            lifetimes: Lifetimes { default: THIRTY_TWO_DAYS, max: THIRTY_TWO_DAYS },
+            lifetimes: MountLifetimes { default: THIRTY_TWO_DAYS, max: THIRTY_TWO_DAYS },
             version: "0.0.0".to_owned(),
             build_date: String::new(),
             storage_type: "inmem".to_owned(),
             cluster_name: None,
             cache_bytes: 8 << 20,
             token_cache_bytes: TokenStore::CACHE_BYTES,
-            document_cache_bytes: document::CACHED_BYTES,
+            document_cache_bytes: document::DEFAULT_CACHED_BYTES,
             request_timeout: Duration::from_secs(90),
             admission: AdmissionLimits::default(),
-            keeper: KeeperOptions::default(),
-            periodic: Duration::from_secs(60),
+            expiration: ExpirationOptions::default(),
+            periodic_interval: Duration::from_secs(60),
         }
     }
 }
 
 /// The things a core is given.
 #[derive(Clone)]
-pub struct Parts {
+pub struct CoreDependencies {
     /// The store.
     pub physical: Arc<dyn Physical>,
     /// Who starts plug-ins.
-    pub plugins: Arc<dyn Plugins>,
+    pub plugin_launcher: Arc<dyn PluginLauncher>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
     /// Where metrics are rendered.
-    pub exporter: Exporter,
+    pub exporter: MetricsExporter,
 }
 
-impl std::fmt::Debug for Parts {
+impl std::fmt::Debug for CoreDependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("physical", &self.physical).finish_non_exhaustive()
+        f.debug_struct("CoreDependencies").field("physical", &self.physical).finish_non_exhaustive()
     }
 }

@@ -9,9 +9,9 @@ use strongroom_types::{Fields, Secret, Wipe, parse_bool};
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::pipeline::admit::Admitted;
-use crate::refusals::Refusal;
-use crate::request::{Answer, Verb};
+use crate::pipeline::admit::AdmittedRequest;
+use crate::refusal_log::RefusalKind;
+use crate::request::{CoreResponse, Verb};
 
 /// A path of this module, as help and OpenAPI show it.
 pub(crate) struct StatusPath {
@@ -24,7 +24,7 @@ pub(crate) struct StatusPath {
 }
 
 /// All of them.
-pub(crate) const PATHS: [StatusPath; 5] = [
+pub(crate) const STATUS_PATHS: [StatusPath; 5] = [
     StatusPath {
         name: "init",
         help: "Whether the server is initialised, and its initialisation.",
@@ -63,56 +63,62 @@ pub(crate) const PATHS: [StatusPath; 5] = [
 ];
 
 /// Whether this module answers the request.
-pub(crate) fn answers(request: &Admitted) -> bool {
+pub(crate) fn is_status_request(request: &AdmittedRequest) -> bool {
     let name = request.path.as_str().strip_prefix("sys/");
-    name.is_some_and(|name| PATHS.iter().any(|path| path.name == name))
+    name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
         && request.verb != Verb::Help
 }
 
 /// Whether a path as it was sent asks for the server's status, or for init or unseal.
-pub(crate) fn is_status(path: &str) -> bool {
+pub(crate) fn is_status_path(path: &str) -> bool {
     let name = path.strip_prefix("sys/");
-    name.is_some_and(|name| PATHS.iter().any(|path| path.name == name))
+    name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
 }
 
-pub(crate) async fn handle(core: &Core, request: Admitted) -> Result<Answer, Error> {
+pub(crate) async fn handle_status_request(
+    core: &Core,
+    request: AdmittedRequest,
+) -> Result<CoreResponse, Error> {
     match (request.path.as_str(), request.verb) {
         ("sys/init", Verb::Read) => {
             let initialized = core.seal_config().await?.is_some();
-            Ok(Answer::bare(200, &InitStatus { initialized }))
+            Ok(CoreResponse::json(200, &SysInitStatusResponse { initialized }))
         }
         ("sys/init", Verb::Write) => {
-            let done = init(core, &request.fields).await;
+            let done = handle_init(core, &request.fields).await;
             match &done {
-                Ok(_) => tracing::info!(address = ?request.address(), "the server was initialised"),
-                Err(error) => refused(core, &request, Refusal::Initialisation, error),
+                Ok(_) => {
+                    tracing::info!(address = ?request.remote_address(), "the server was initialised");
+                }
+                Err(error) => log_refusal(core, &request, RefusalKind::Initialisation, error),
             }
             done
         }
-        ("sys/seal-status", Verb::Read) => seal_status(core).await,
+        ("sys/seal-status", Verb::Read) => seal_status_response(core).await,
         ("sys/unseal", Verb::Write) => {
-            let done = unseal(core, &request.fields).await;
+            let done = handle_unseal(core, &request.fields).await;
             if let Err(error) = &done {
-                refused(core, &request, Refusal::Unseal, error);
+                log_refusal(core, &request, RefusalKind::Unseal, error);
             }
             // They hold a key share.
             request.fields.wipe();
             done
         }
-        ("sys/health", Verb::Read) => health(core, &request.fields).await,
-        ("sys/leader", Verb::Read) => {
-            Ok(Answer::bare(200, &Leader { active_time: NEVER, ..Leader::default() }))
-        }
+        ("sys/health", Verb::Read) => handle_health(core, &request.fields).await,
+        ("sys/leader", Verb::Read) => Ok(CoreResponse::json(
+            200,
+            &SysLeaderResponse { active_time: ZERO_TIME, ..SysLeaderResponse::default() },
+        )),
         _ => Err(Error::unsupported_operation()),
     }
 }
 
-fn refused(core: &Core, request: &Admitted, refusal: Refusal, error: &Error) {
-    core.refusals().note(refusal, &request.origin(None), &error.to_string());
+fn log_refusal(core: &Core, request: &AdmittedRequest, refusal: RefusalKind, error: &Error) {
+    core.refusal_log().log_refusal(refusal, &request.request_origin(None), &error.to_string());
 }
 
 #[derive(Serialize)]
-struct InitStatus {
+struct SysInitStatusResponse {
     initialized: bool,
 }
 
@@ -138,16 +144,16 @@ struct InitInput {
 }
 
 #[derive(Serialize)]
-struct InitAnswer<'a> {
+struct SysInitResponse<'a> {
     keys: Vec<String>,
     keys_base64: Vec<String>,
     root_token: &'a str,
 }
 
-async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
+async fn handle_init(core: &Core, fields: &Fields) -> Result<CoreResponse, Error> {
     let input = InitInput::from_fields(fields)?;
     if !input.pgp_keys.0.is_empty() || !input.root_token_pgp_key.is_empty() {
-        return Err(Error::unbuilt("encrypting key shares with PGP"));
+        return Err(Error::not_implemented("encrypting key shares with PGP"));
     }
     let recovery = [
         ("recovery_shares", input.recovery_shares != 0),
@@ -167,7 +173,7 @@ async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
     let encode = |encoding: &data_encoding::Encoding| {
         made.shares.iter().map(|share| encoding.encode(share.expose_secret())).collect()
     };
-    let answer = InitAnswer {
+    let answer = SysInitResponse {
         keys: encode(&data_encoding::HEXLOWER),
         keys_base64: encode(&data_encoding::BASE64),
         root_token: made.root_token.expose_secret(),
@@ -178,11 +184,11 @@ async fn init(core: &Core, fields: &Fields) -> Result<Answer, Error> {
     // Writing texts into memory can't fail.
     let _ = serde_json::to_writer(&mut body, &answer);
     answer.keys.into_iter().chain(answer.keys_base64).for_each(|mut share| share.wipe());
-    Ok(Answer::Bare { status: 200, body, content_type: "application/json" })
+    Ok(CoreResponse::WithoutEnvelope { status: 200, body, content_type: "application/json" })
 }
 
 #[derive(Serialize)]
-struct SealStatus {
+struct SysSealStatusResponse {
     #[serde(rename = "type")]
     seal_type: &'static str,
     initialized: bool,
@@ -203,14 +209,14 @@ struct SealStatus {
     storage_type: String,
 }
 
-async fn seal_status(core: &Core) -> Result<Answer, Error> {
+async fn seal_status_response(core: &Core) -> Result<CoreResponse, Error> {
     let config = core.seal_config().await?;
-    let (progress, nonce) = core.progress();
-    let cluster = core.open().ok().map(|open| open.server.cluster.clone());
+    let (progress, nonce) = core.unseal_progress();
+    let cluster = core.unsealed().ok().map(|open| open.server_info.cluster.clone());
     let settings = core.settings();
-    Ok(Answer::bare(
+    Ok(CoreResponse::json(
         200,
-        &SealStatus {
+        &SysSealStatusResponse {
             seal_type: "shamir",
             initialized: config.is_some(),
             sealed: cluster.is_none(),
@@ -241,7 +247,7 @@ struct UnsealInput {
     migrate: bool,
 }
 
-async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
+async fn handle_unseal(core: &Core, fields: &Fields) -> Result<CoreResponse, Error> {
     let fields = with_lower_case_names(fields);
     let input = UnsealInput::from_fields(&fields);
     fields.wipe();
@@ -250,14 +256,14 @@ async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
         return Err(Error::invalid("Vault is not initialized"));
     }
     if input.migrate {
-        return Err(Error::unbuilt("seal migration"));
+        return Err(Error::not_implemented("seal migration"));
     }
     if input.reset {
         if !core.is_sealed() {
             return Err(Error::invalid("vault is unsealed"));
         }
-        core.reset_unsealing();
-        return seal_status(core).await;
+        core.reset_unseal_attempt();
+        return seal_status_response(core).await;
     }
     let Some(key) = input.key.filter(|key| !key.expose_secret().is_empty()) else {
         return Err(Error::invalid(
@@ -268,10 +274,10 @@ async fn unseal(core: &Core, fields: &Fields) -> Result<Answer, Error> {
     if core.is_sealed() {
         core.unseal(share).await?;
     }
-    seal_status(core).await
+    seal_status_response(core).await
 }
 
-/// Old clients write `Key` and `Reset`.
+/// Old clients write `FakeKeyCredential` and `Reset`.
 fn with_lower_case_names(fields: &Fields) -> Fields {
     fields.iter().map(|(name, raw)| (name.to_lowercase(), raw.to_owned())).collect()
 }
@@ -300,7 +306,7 @@ fn decode_share(text: &Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
 }
 
 #[derive(Serialize)]
-struct Health {
+struct SysHealthResponse {
     initialized: bool,
     sealed: bool,
     standby: bool,
@@ -319,14 +325,14 @@ struct Health {
     replication_primary_canary_age_ms: u64,
 }
 
-async fn health(core: &Core, query: &Fields) -> Result<Answer, Error> {
+async fn handle_health(core: &Core, query: &Fields) -> Result<CoreResponse, Error> {
     let code = |name: &str, usual: u16| match query.text(name) {
         None => Ok(usual),
         Some(text) => text
             .parse::<u16>()
             .ok()
             .filter(|code| (100..1000).contains(code))
-            .ok_or_else(|| Error::silent(strongroom_types::ErrorKind::Invalid)),
+            .ok_or_else(|| Error::without_message(strongroom_types::ErrorKind::Invalid)),
     };
     for name in ["standbyok", "perfstandbyok"] {
         check_bool(query, name)?;
@@ -334,15 +340,15 @@ async fn health(core: &Core, query: &Fields) -> Result<Answer, Error> {
     let (active, sealed_code) = (code("activecode", 200)?, code("sealedcode", 503)?);
     let (uninitialised, _) = (code("uninitcode", 501)?, code("standbycode", 429)?);
     let initialized = core.seal_config().await?.is_some();
-    let open = core.open().ok();
+    let open = core.unsealed().ok();
     let status = match (&open, initialized) {
         (_, false) => uninitialised,
         (None, true) => sealed_code,
         (Some(_), true) => active,
     };
     let mode = if open.is_some() { "disabled" } else { "unknown" };
-    let cluster = open.as_ref().map(|open| open.server.cluster.clone());
-    let health = Health {
+    let cluster = open.as_ref().map(|open| open.server_info.cluster.clone());
+    let health = SysHealthResponse {
         initialized,
         sealed: open.is_none(),
         standby: open.is_none(),
@@ -358,25 +364,25 @@ async fn health(core: &Core, query: &Fields) -> Result<Answer, Error> {
         clock_skew_ms: 0,
         replication_primary_canary_age_ms: 0,
     };
-    Ok(Answer::bare(status, &health))
+    Ok(CoreResponse::json(status, &health))
 }
 
 /// Present and empty is fine; anything else must be a boolean as Go reads them.
 fn check_bool(query: &Fields, name: &str) -> Result<(), Error> {
     match query.text(name) {
         Some(text) if !text.is_empty() && parse_bool(&text).is_none() => {
-            Err(Error::silent(strongroom_types::ErrorKind::Invalid))
+            Err(Error::without_message(strongroom_types::ErrorKind::Invalid))
         }
         _ => Ok(()),
     }
 }
 
 /// The zero time as Go writes it; its clients can't read an empty one.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// A single node leads nobody; clients get all keys all the same.
 #[derive(Default, Serialize)]
-struct Leader {
+struct SysLeaderResponse {
     ha_enabled: bool,
     is_self: bool,
     active_time: &'static str,
@@ -390,7 +396,7 @@ struct Leader {
 mod tests {
     use super::*;
 
-    fn decoded(text: &str) -> Result<usize, String> {
+    fn decoded_share_len(text: &str) -> Result<usize, String> {
         match decode_share(&Secret::from_text(text)) {
             Ok(share) => Ok(share.expose_secret().len()),
             Err(error) => Err(error.to_string()),
@@ -398,23 +404,29 @@ mod tests {
     }
 
     #[test]
-    fn shares_come_in_hex_or_base64() {
-        assert_eq!(decoded(&"ab".repeat(33)), Ok(33));
-        assert_eq!(decoded(&"AB".repeat(32)), Ok(32));
-        assert_eq!(decoded(&data_encoding::BASE64.encode(&[7; 33])), Ok(33));
-        assert_eq!(decoded(&data_encoding::BASE64.encode(&[7; 32])), Ok(32));
+    fn key_shares_decode_from_hex_or_base64() {
+        assert_eq!(decoded_share_len(&"ab".repeat(33)), Ok(33));
+        assert_eq!(decoded_share_len(&"AB".repeat(32)), Ok(32));
+        assert_eq!(decoded_share_len(&data_encoding::BASE64.encode(&[7; 33])), Ok(33));
+        assert_eq!(decoded_share_len(&data_encoding::BASE64.encode(&[7; 32])), Ok(32));
         // 44 characters that are hex digits and base64 alike.
-        assert_eq!(decoded(&"a".repeat(44)), Ok(22));
+        assert_eq!(decoded_share_len(&"a".repeat(44)), Ok(22));
     }
 
     #[test]
-    fn other_keys_are_refused_in_the_words_clients_know() {
-        assert_eq!(decoded("zz!"), Err("'key' must be a valid hex or base64 string".into()));
+    fn malformed_key_shares_get_the_reference_messages() {
         assert_eq!(
-            decoded("abcd"),
+            decoded_share_len("zz!"),
+            Err("'key' must be a valid hex or base64 string".into())
+        );
+        assert_eq!(
+            decoded_share_len("abcd"),
             Err("invalid key: key is shorter than minimum 16 bytes".into())
         );
         let long = data_encoding::BASE64.encode(&[7; 40]);
-        assert_eq!(decoded(&long), Err("invalid key: key is longer than maximum 33 bytes".into()));
+        assert_eq!(
+            decoded_share_len(&long),
+            Err("invalid key: key is longer than maximum 33 bytes".into())
+        );
     }
 }

@@ -21,7 +21,7 @@ pub struct AeadKey(LessSafeKey);
 /// The message was not sealed with this key and this associated data, or was changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("message authentication failed")]
-pub struct Unauthentic;
+pub struct AuthenticationError;
 
 /// More than the cipher can seal at once (64 GiB); nothing here comes near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ impl AeadKey {
     }
 
     /// Fresh key material.
-    pub fn generate(entropy: &dyn Entropy) -> Secret<Vec<u8>> {
+    pub fn generate_material(entropy: &dyn Entropy) -> Secret<Vec<u8>> {
         let mut material = Secret::new(vec![0; KEY_BYTES]);
         entropy.fill(material.expose_secret_mut());
         material
@@ -70,15 +70,19 @@ impl AeadKey {
     }
 
     /// Opens what [`AeadKey::seal_into`] wrote.
-    pub fn open(&self, sealed: &[u8], associated: &[u8]) -> Result<Secret<Vec<u8>>, Unauthentic> {
-        let (nonce, body) = sealed.split_at_checked(NONCE_BYTES).ok_or(Unauthentic)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unauthentic)?;
+    pub fn open(
+        &self,
+        sealed: &[u8],
+        associated: &[u8],
+    ) -> Result<Secret<Vec<u8>>, AuthenticationError> {
+        let (nonce, body) = sealed.split_at_checked(NONCE_BYTES).ok_or(AuthenticationError)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| AuthenticationError)?;
         let mut buffer = Secret::new(body.to_vec());
         let plain_len = {
             let plain = self
                 .0
                 .open_in_place(nonce, Aad::from(associated), buffer.expose_secret_mut())
-                .map_err(|_| Unauthentic)?;
+                .map_err(|_| AuthenticationError)?;
             plain.len()
         };
         buffer.expose_secret_mut().truncate(plain_len);
@@ -97,11 +101,11 @@ mod tests {
     use super::*;
     use crate::SystemEntropy;
 
-    fn key() -> AeadKey {
-        AeadKey::new(AeadKey::generate(&SystemEntropy).expose_secret()).unwrap()
+    fn test_key() -> AeadKey {
+        AeadKey::new(AeadKey::generate_material(&SystemEntropy).expose_secret()).unwrap()
     }
 
-    fn seal(key: &AeadKey, plaintext: &[u8], associated: &[u8]) -> Vec<u8> {
+    fn seal_message(key: &AeadKey, plaintext: &[u8], associated: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::new();
         key.seal_into(&mut sealed, plaintext, associated, &SystemEntropy).unwrap();
         sealed
@@ -109,18 +113,18 @@ mod tests {
 
     #[test]
     fn opens_what_it_sealed() {
-        let key = key();
+        let key = test_key();
         for plain in [&b""[..], b"x", &[7; 5000]] {
-            let sealed = seal(&key, plain, b"where");
+            let sealed = seal_message(&key, plain, b"where");
             assert_eq!(sealed.len(), NONCE_BYTES + plain.len() + TAG_BYTES);
             assert!(key.open(&sealed, b"where").unwrap().ct_eq(plain));
         }
     }
 
     #[test]
-    fn refuses_every_changed_byte_and_another_place() {
-        let key = key();
-        let sealed = seal(&key, b"hello", b"here");
+    fn refuses_changed_bytes_and_other_associated_data() {
+        let key = test_key();
+        let sealed = seal_message(&key, b"hello", b"here");
         for index in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[index] ^= 1;
@@ -129,13 +133,13 @@ mod tests {
         assert!(key.open(&sealed, b"there").is_err());
         assert!(key.open(&sealed[..sealed.len() - 1], b"here").is_err());
         assert!(key.open(&[], b"here").is_err());
-        assert!(tests::key().open(&sealed, b"here").is_err());
+        assert!(test_key().open(&sealed, b"here").is_err());
     }
 
     #[test]
     fn nonces_differ() {
-        let key = key();
-        assert_ne!(seal(&key, b"same", b""), seal(&key, b"same", b""));
+        let key = test_key();
+        assert_ne!(seal_message(&key, b"same", b""), seal_message(&key, b"same", b""));
     }
 
     /// NIST GCM test vector (test case 14 of the original submission): zero key, zero block.

@@ -18,7 +18,7 @@ impl MacKey {
 
     /// A fresh key that is stored nowhere.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self::new(AeadKey::generate(entropy).expose_secret())
+        Self::new(AeadKey::generate_material(entropy).expose_secret())
     }
 
     /// The code of a message.

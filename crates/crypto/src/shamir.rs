@@ -35,7 +35,7 @@ pub fn split(
         usize::from(threshold),
         usize::from(parts),
         secret.expose_secret(),
-        Drawn(entropy),
+        EntropyRng(entropy),
     )
     .map_err(|_| ShamirError::Sizes)?;
     // vsss-rs puts `x` in front; Vault has it at the end.
@@ -65,9 +65,9 @@ pub fn combine(shares: &[Secret<Vec<u8>>]) -> Result<Secret<Vec<u8>>, ShamirErro
 }
 
 /// Our entropy under the name by which vsss-rs asks for it.
-struct Drawn<'a>(&'a dyn Entropy);
+struct EntropyRng<'a>(&'a dyn Entropy);
 
-impl rand_core::TryRng for Drawn<'_> {
+impl rand_core::TryRng for EntropyRng<'_> {
     type Error = std::convert::Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
@@ -86,7 +86,7 @@ impl rand_core::TryRng for Drawn<'_> {
     }
 }
 
-impl rand_core::TryCryptoRng for Drawn<'_> {}
+impl rand_core::TryCryptoRng for EntropyRng<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -95,37 +95,37 @@ mod tests {
     use super::*;
     use crate::SystemEntropy;
 
-    fn secret() -> Secret<Vec<u8>> {
+    fn test_secret() -> Secret<Vec<u8>> {
         Secret::new((0..32).collect())
     }
 
-    fn pick(shares: &[Secret<Vec<u8>>], indices: &[usize]) -> Vec<Secret<Vec<u8>>> {
+    fn pick_shares(shares: &[Secret<Vec<u8>>], indices: &[usize]) -> Vec<Secret<Vec<u8>>> {
         indices.iter().map(|i| Secret::new(shares[*i].expose_secret().clone())).collect()
     }
 
     #[test]
     fn any_threshold_of_shares_gives_the_secret_back() {
-        let shares = split(&secret(), 5, 3, &SystemEntropy).unwrap();
+        let shares = split(&test_secret(), 5, 3, &SystemEntropy).unwrap();
         assert_eq!(shares.len(), 5);
         assert!(shares.iter().all(|share| share.expose_secret().len() == 33));
         for indices in [[0, 1, 2], [4, 2, 0], [1, 3, 4]] {
-            let back = combine(&pick(&shares, &indices)).unwrap();
-            assert!(back.ct_eq(secret().expose_secret()));
+            let back = combine(&pick_shares(&shares, &indices)).unwrap();
+            assert!(back.ct_eq(test_secret().expose_secret()));
         }
         let all = combine(&shares).unwrap();
-        assert!(all.ct_eq(secret().expose_secret()));
+        assert!(all.ct_eq(test_secret().expose_secret()));
     }
 
     #[test]
-    fn fewer_shares_give_something_else() {
-        let shares = split(&secret(), 5, 3, &SystemEntropy).unwrap();
-        let wrong = combine(&pick(&shares, &[0, 1])).unwrap();
-        assert!(!wrong.ct_eq(secret().expose_secret()));
+    fn too_few_shares_give_a_wrong_secret() {
+        let shares = split(&test_secret(), 5, 3, &SystemEntropy).unwrap();
+        let wrong = combine(&pick_shares(&shares, &[0, 1])).unwrap();
+        assert!(!wrong.ct_eq(test_secret().expose_secret()));
     }
 
     #[test]
-    fn x_stands_last_and_is_never_zero() {
-        let shares = split(&secret(), 255, 2, &SeededEntropy::new(3)).unwrap();
+    fn the_x_byte_is_last_and_never_zero() {
+        let shares = split(&test_secret(), 255, 2, &SeededEntropy::new(3)).unwrap();
         let mut xs: Vec<u8> = shares.iter().map(|share| share.expose_secret()[32]).collect();
         xs.sort_unstable();
         xs.dedup();
@@ -135,7 +135,7 @@ mod tests {
 
     /// Worked out on paper: with f(x) = 7 + 3x over GF(2^8), f(1) = 4 and f(2) = 1.
     #[test]
-    fn agrees_with_a_hand_made_line() {
+    fn agrees_with_a_hand_computed_polynomial() {
         let shares = [Secret::new(vec![4, 1]), Secret::new(vec![1, 2])];
         assert!(combine(&shares).unwrap().ct_eq(&[7]));
     }
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn refuses_sizes_and_shares_that_do_not_fit() {
         for (parts, threshold) in [(1, 1), (3, 1), (2, 3), (0, 0)] {
-            assert!(split(&secret(), parts, threshold, &SystemEntropy).is_err());
+            assert!(split(&test_secret(), parts, threshold, &SystemEntropy).is_err());
         }
-        let shares = split(&secret(), 3, 2, &SystemEntropy).unwrap();
-        assert!(combine(&pick(&shares, &[0, 0])).is_err());
-        assert!(combine(&pick(&shares, &[0])).is_err());
+        let shares = split(&test_secret(), 3, 2, &SystemEntropy).unwrap();
+        assert!(combine(&pick_shares(&shares, &[0, 0])).is_err());
+        assert!(combine(&pick_shares(&shares, &[0])).is_err());
         assert!(combine(&[]).is_err());
-        let mut short = pick(&shares, &[0, 1]);
+        let mut short = pick_shares(&shares, &[0, 1]);
         short[1].expose_secret_mut().truncate(12);
         assert!(combine(&short).is_err());
         assert!(combine(&[Secret::new(vec![]), Secret::new(vec![1])]).is_err());

@@ -17,22 +17,22 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 /// Believes a server that an authority vouches for, or that was itself given as an authority.
 #[derive(Debug)]
-pub struct KnownServer {
-    usual: Arc<WebPkiServerVerifier>,
-    given: Vec<CertificateDer<'static>>,
+pub struct PinnedServerVerifier {
+    webpki_verifier: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
 }
 
-impl KnownServer {
+impl PinnedServerVerifier {
     /// Believes in `roots`, and in servers that show one of `given`, which are among the roots.
     pub fn new(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
         let provider = Arc::new(default_provider());
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
         let usual = usual.build().map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { usual, given })
+        Ok(Self { webpki_verifier: usual, pinned: given })
     }
 }
 
-impl ServerCertVerifier for KnownServer {
+impl ServerCertVerifier for PinnedServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -41,7 +41,7 @@ impl ServerCertVerifier for KnownServer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self.usual.verify_server_cert(
+        let verdict = self.webpki_verifier.verify_server_cert(
             end_entity,
             intermediates,
             server_name,
@@ -50,7 +50,7 @@ impl ServerCertVerifier for KnownServer {
         );
         match verdict {
             // Times were looked at before this was found.
-            Err(error) if is_authority(&error) && self.given.contains(end_entity) => {
+            Err(error) if is_ca_as_end_entity(&error) && self.pinned.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -64,7 +64,7 @@ impl ServerCertVerifier for KnownServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, dss)
+        self.webpki_verifier.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -73,22 +73,22 @@ impl ServerCertVerifier for KnownServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, dss)
+        self.webpki_verifier.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        self.webpki_verifier.supported_verify_schemes()
     }
 }
 
 /// Whether a certificate was refused because nobody who is trusted vouches for it.
-pub fn is_stranger(error: &Error) -> bool {
+pub fn is_unknown_issuer(error: &Error) -> bool {
     let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-    *error == unknown || is_authority(error)
+    *error == unknown || is_ca_as_end_entity(error)
 }
 
 /// Whether a certificate was refused for being an authority's.
-fn is_authority(error: &Error) -> bool {
+fn is_ca_as_end_entity(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     /// A certificate as `openssl req -x509` makes it.
-    fn own_authority() -> CertificateDer<'static> {
+    fn self_signed_ca() -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec!["vault.example".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -111,7 +111,7 @@ mod tests {
         signed.der().clone().into_owned()
     }
 
-    fn verdict(
+    fn verify_result(
         trusted: &CertificateDer<'static>,
         shown: &CertificateDer<'_>,
         name: &str,
@@ -119,26 +119,26 @@ mod tests {
     ) -> Result<(), Error> {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).unwrap();
-        let verifier = KnownServer::new(roots, vec![trusted.clone()]).unwrap();
+        let verifier = PinnedServerVerifier::new(roots, vec![trusted.clone()]).unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
         verifier.verify_server_cert(shown, &[], &name, &[], now).map(drop)
     }
 
     #[test]
-    fn believes_a_server_that_is_its_own_authority() {
-        let own = own_authority();
-        verdict(&own, &own, "vault.example", 2025).unwrap();
+    fn accepts_a_pinned_self_signed_server() {
+        let own = self_signed_ca();
+        verify_result(&own, &own, "vault.example", 2025).unwrap();
     }
 
     #[test]
-    fn checks_who_it_is_and_its_name_and_times() {
-        let own = own_authority();
-        let refused = |trusted, name, year| match verdict(trusted, &own, name, year) {
+    fn refuses_other_servers_names_and_expired_times() {
+        let own = self_signed_ca();
+        let refused = |trusted, name, year| match verify_result(trusted, &own, name, year) {
             Err(Error::InvalidCertificate(reason)) => reason,
             other => panic!("{other:?}"),
         };
-        let another = own_authority();
+        let another = self_signed_ca();
         let stranger = refused(&another, "vault.example", 2025);
         assert!(matches!(stranger, CertificateError::Other(_)), "{stranger:?}");
         let name = refused(&own, "other.example", 2025);

@@ -11,17 +11,17 @@ use tokio_util::task::TaskTracker;
 
 /// Such a server. Dropped, it is down.
 #[derive(Debug)]
-pub struct Hostile {
+pub struct HostileServer {
     url: String,
-    heads: Arc<Mutex<Vec<String>>>,
+    request_heads: Arc<Mutex<Vec<String>>>,
     _stop: DropGuard,
 }
 
 /// The longest head of a request.
-const HEAD_BYTES: usize = 64 << 10;
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
-impl Hostile {
-    /// Starts it. `answer` gets the head of a request and gives the whole response; see [`response`].
+impl HostileServer {
+    /// Starts it. `answer` gets the head of a request and gives the whole response; see [`raw_response`].
     pub async fn start(
         answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -32,12 +32,12 @@ impl Hostile {
         let tasks = TaskTracker::new();
         let accept = async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let talk = talk(stream, answer.clone(), asked.clone());
+                let talk = serve_connection(stream, answer.clone(), asked.clone());
                 tasks.spawn(stopped.clone().run_until_cancelled_owned(talk));
             }
         };
         TaskTracker::new().spawn(stop.clone().run_until_cancelled_owned(accept));
-        Ok(Self { url, heads, _stop: stop.drop_guard() })
+        Ok(Self { url, request_heads: heads, _stop: stop.drop_guard() })
     }
 
     /// The address as clients want it.
@@ -46,14 +46,14 @@ impl Hostile {
     }
 
     /// The first lines of the requests so far.
-    pub fn asked(&self) -> Vec<String> {
-        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn request_lines(&self) -> Vec<String> {
+        let heads = self.request_heads.lock().unwrap_or_else(PoisonError::into_inner);
         heads.iter().map(|head| head.lines().next().unwrap_or_default().to_owned()).collect()
     }
 }
 
 /// A response with its length; `status` is like `200 OK`, each of `headers` ends with a line break.
-pub fn response(status: &str, headers: &str, body: &str) -> Vec<u8> {
+pub fn raw_response(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
@@ -61,12 +61,12 @@ pub fn response(status: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn talk(
+async fn serve_connection(
     mut stream: TcpStream,
     answer: Arc<impl Fn(&str) -> Vec<u8>>,
     asked: Arc<Mutex<Vec<String>>>,
 ) {
-    let Ok(head) = head_of(&mut stream).await else { return };
+    let Ok(head) = read_head(&mut stream).await else { return };
     let response = answer(&head);
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(head);
     // The caller may have heard enough.
@@ -76,10 +76,10 @@ async fn talk(
     while sent && stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
 }
 
-async fn head_of(stream: &mut TcpStream) -> io::Result<String> {
+async fn read_head(stream: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 || head.len() > HEAD_BYTES {
+        if stream.read_buf(&mut head).await? == 0 || head.len() > MAX_HEAD_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 /// A request, read to its end.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     /// The path, still percent-encoded.
     pub(crate) path: String,
@@ -30,9 +30,9 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
 }
 
-impl Asked {
+impl ReceivedRequest {
     /// The first value of a name in the query; empty if there is none.
-    pub(crate) fn query(&self, name: &str) -> &str {
+    pub(crate) fn query_value(&self, name: &str) -> &str {
         let found = self.query.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value)
     }
@@ -44,14 +44,14 @@ impl Asked {
 }
 
 /// What is answered; nothing closes the connection.
-pub(crate) type Told = Option<Response<Full<Bytes>>>;
+pub(crate) type MaybeResponse = Option<Response<Full<Bytes>>>;
 
 /// The longest body.
-const BODY_BYTES: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// A server that has started. Dropped, it takes no more requests and cuts off those under way.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct FakeHttpServer {
     pub(crate) addr: SocketAddr,
     _stop: DropGuard,
 }
@@ -61,10 +61,10 @@ pub(crate) async fn serve<F, Fut>(
     addr: SocketAddr,
     tls: Option<ServerConfig>,
     answer: F,
-) -> io::Result<Listening>
+) -> io::Result<FakeHttpServer>
 where
-    F: Fn(Asked) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Told> + Send + 'static,
+    F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = MaybeResponse> + Send + 'static,
 {
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
@@ -73,39 +73,39 @@ where
     let (tasks, stopped) = (TaskTracker::new(), stop.clone());
     let accept = async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let met = meet(stream, tls.clone(), answer.clone());
+            let met = accept_connection(stream, tls.clone(), answer.clone());
             tasks.spawn(stopped.clone().run_until_cancelled_owned(met));
         }
     };
     TaskTracker::new().spawn(stop.clone().run_until_cancelled_owned(accept));
-    Ok(Listening { addr, _stop: stop.drop_guard() })
+    Ok(FakeHttpServer { addr, _stop: stop.drop_guard() })
 }
 
-async fn meet<F, Fut>(stream: TcpStream, tls: Option<TlsAcceptor>, answer: Arc<F>)
+async fn accept_connection<F, Fut>(stream: TcpStream, tls: Option<TlsAcceptor>, answer: Arc<F>)
 where
-    F: Fn(Asked) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Told> + Send + 'static,
+    F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = MaybeResponse> + Send + 'static,
 {
-    let Some(tls) = tls else { return talk(stream, answer).await };
+    let Some(tls) = tls else { return serve_connection(stream, answer).await };
     // Who fails the handshake has heard why.
     if let Ok(stream) = tls.accept(stream).await {
-        talk(stream, answer).await;
+        serve_connection(stream, answer).await;
     }
 }
 
-async fn talk<S, F, Fut>(stream: S, answer: Arc<F>)
+async fn serve_connection<S, F, Fut>(stream: S, answer: Arc<F>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Asked) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Told> + Send + 'static,
+    F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = MaybeResponse> + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer.clone();
         async move {
-            let Some(asked) = read(request).await else {
+            let Some(asked) = read_request(request).await else {
                 return Ok(status_only(StatusCode::PAYLOAD_TOO_LARGE));
             };
-            answer(asked).await.ok_or(Hangs)
+            answer(asked).await.ok_or(HangUpError)
         }
     });
     // The other side may hang up whenever it likes.
@@ -116,23 +116,23 @@ where
 
 /// Closes the connection without an answer.
 #[derive(Debug)]
-struct Hangs;
+struct HangUpError;
 
-impl std::fmt::Display for Hangs {
+impl std::fmt::Display for HangUpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("no answer")
     }
 }
 
-impl std::error::Error for Hangs {}
+impl std::error::Error for HangUpError {}
 
-async fn read(request: Request<Incoming>) -> Option<Asked> {
+async fn read_request(request: Request<Incoming>) -> Option<ReceivedRequest> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, BODY_BYTES).collect().await.ok()?.to_bytes();
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.ok()?.to_bytes();
     let query = head.uri.query().unwrap_or_default();
     let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let path = head.uri.path().to_owned();
-    Some(Asked { method: head.method, path, query, headers: head.headers, body })
+    Some(ReceivedRequest { method: head.method, path, query, headers: head.headers, body })
 }
 
 fn status_only(status: StatusCode) -> Response<Full<Bytes>> {

@@ -9,13 +9,13 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 
 /// An authority.
-pub struct Authority {
+pub struct FakeAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// A certificate of the authority's, with its key, both in PEM.
 #[derive(Debug)]
-pub struct Certified {
+pub struct CertAndKey {
     /// The certificate.
     pub cert: String,
     /// Its private key.
@@ -23,11 +23,11 @@ pub struct Certified {
 }
 
 /// Something that can't be made: not to be expected on a machine that works.
-pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+pub type FakeTlsError = Box<dyn std::error::Error + Send + Sync>;
 
-impl Authority {
+impl FakeAuthority {
     /// A new one.
-    pub fn new() -> Result<Self, Broken> {
+    pub fn new() -> Result<Self, FakeTlsError> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "an authority of tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,28 +36,32 @@ impl Authority {
     }
 
     /// Its own certificate in PEM.
-    pub fn cert(&self) -> String {
+    pub fn cert_pem(&self) -> String {
         self.issuer.pem()
     }
 
     /// A certificate for a name or an address.
-    pub fn certify(&self, name: &str) -> Result<Certified, Broken> {
-        self.certify_key(name, &KeyPair::generate()?)
+    pub fn issue_certificate(&self, name: &str) -> Result<CertAndKey, FakeTlsError> {
+        self.sign_key(name, &KeyPair::generate()?)
     }
 
     /// One for a key that has one already, as when a certificate is renewed.
-    pub fn certify_again(&self, name: &str, certified: &Certified) -> Result<Certified, Broken> {
-        self.certify_key(name, &KeyPair::from_pem(&certified.key)?)
+    pub fn reissue_certificate(
+        &self,
+        name: &str,
+        certified: &CertAndKey,
+    ) -> Result<CertAndKey, FakeTlsError> {
+        self.sign_key(name, &KeyPair::from_pem(&certified.key)?)
     }
 
-    fn certify_key(&self, name: &str, key: &KeyPair) -> Result<Certified, Broken> {
+    fn sign_key(&self, name: &str, key: &KeyPair) -> Result<CertAndKey, FakeTlsError> {
         let cert = CertificateParams::new([name.to_owned()])?.signed_by(key, &self.issuer)?;
-        Ok(Certified { cert: cert.pem(), key: key.serialize_pem() })
+        Ok(CertAndKey { cert: cert.pem(), key: key.serialize_pem() })
     }
 
     /// What a server on 127.0.0.1 goes by that lets only clients with a certificate of this
     /// authority in.
-    pub fn server(&self) -> Result<ServerConfig, Broken> {
+    pub fn server_config(&self) -> Result<ServerConfig, FakeTlsError> {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(["127.0.0.1".to_owned()])?;
         let cert = params.signed_by(&key, &self.issuer)?;
@@ -75,8 +79,8 @@ impl Authority {
     }
 }
 
-impl std::fmt::Debug for Authority {
+impl std::fmt::Debug for FakeAuthority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Authority")
+        f.write_str("FakeAuthority")
     }
 }

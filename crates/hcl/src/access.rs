@@ -1,21 +1,21 @@
-//! Readers: a [`Value`] as the type its caller needs, or an error that says where it stands, what
-//! it must be and what it is. Used through [`Body::read`] and [`Item::read`], which name the key.
+//! Readers: a [`HclValue`] as the type its caller needs, or an error that says where it stands, what
+//! it must be and what it is. Used through [`HclBody::read`] and [`HclItem::read`], which name the key.
 //!
-//! [`Item::read`]: crate::Item::read
+//! [`HclItem::read`]: crate::HclItem::read
 
 use crate::error::ParseError;
 use crate::number;
-use crate::tree::{Body, Kind, Value};
+use crate::tree::{HclBody, HclValue, ValueKind};
 
-/// What [`Value::as_bool_loose`] takes.
+/// What [`HclValue::as_bool_loose`] takes.
 const BOOLEAN: &str = "true or false, or 1 or 0, with quotes or without";
 
-impl Value {
+impl HclValue {
     /// A string. JSON's `null` is the empty string, as HCL 1 reads it.
     pub fn as_str(&self) -> Result<&str, ParseError> {
         match &self.kind {
-            Kind::String(text) => Ok(text),
-            Kind::Null => Ok(""),
+            ValueKind::String(text) => Ok(text),
+            ValueKind::Null => Ok(""),
             _ => Err(self.must_be("a string in quotes")),
         }
     }
@@ -24,9 +24,9 @@ impl Value {
     /// written either way.
     pub fn as_text(&self) -> Result<&str, ParseError> {
         match &self.kind {
-            Kind::String(text) => Ok(text),
-            Kind::Number(number) => Ok(number.literal()),
-            Kind::Null => Ok(""),
+            ValueKind::String(text) => Ok(text),
+            ValueKind::Number(number) => Ok(number.literal()),
+            ValueKind::Null => Ok(""),
             _ => Err(self.must_be("a string or a number")),
         }
     }
@@ -34,7 +34,7 @@ impl Value {
     /// `true` or `false`, without quotes.
     pub fn as_bool(&self) -> Result<bool, ParseError> {
         match self.kind {
-            Kind::Bool(value) => Ok(value),
+            ValueKind::Bool(value) => Ok(value),
             _ => Err(self.must_be("true or false, without quotes")),
         }
     }
@@ -44,42 +44,42 @@ impl Value {
     /// `false`.
     pub fn as_bool_loose(&self) -> Result<bool, ParseError> {
         let text = match &self.kind {
-            Kind::Bool(value) => return Ok(*value),
-            Kind::String(text) => text,
-            Kind::Number(number) => number.literal(),
-            Kind::Null => "",
+            ValueKind::Bool(value) => return Ok(*value),
+            ValueKind::String(text) => text,
+            ValueKind::Number(number) => number.literal(),
+            ValueKind::Null => "",
             _ => return Err(self.must_be(BOOLEAN)),
         };
         match text {
             "true" | "TRUE" | "True" | "t" | "T" | "1" => Ok(true),
             "false" | "FALSE" | "False" | "f" | "F" | "0" | "" => Ok(false),
-            _ if matches!(self.kind, Kind::Number(_)) => {
-                Err(self.mismatch(BOOLEAN, "another number"))
+            _ if matches!(self.kind, ValueKind::Number(_)) => {
+                Err(self.wrong_type(BOOLEAN, "another number"))
             }
-            _ => Err(self.mismatch(BOOLEAN, "another text")),
+            _ => Err(self.wrong_type(BOOLEAN, "another text")),
         }
     }
 
     /// A whole number of 64 bits; also in quotes, as HCL 1 takes it.
     pub fn as_int(&self) -> Result<i64, ParseError> {
         let number = match &self.kind {
-            Kind::Number(number) => number.as_i64(),
-            Kind::String(text) => number::whole(text),
+            ValueKind::Number(number) => number.as_i64(),
+            ValueKind::String(text) => number::parse_whole(text),
             _ => None,
         };
         number.ok_or_else(|| match &self.kind {
-            Kind::Number(number) if number.is_whole() => {
-                self.mismatch("a whole number of 64 bits", "a larger one")
+            ValueKind::Number(number) if number.is_whole() => {
+                self.wrong_type("a whole number of 64 bits", "a larger one")
             }
-            Kind::Number(_) => self.mismatch("a whole number", "a fraction"),
+            ValueKind::Number(_) => self.wrong_type("a whole number", "a fraction"),
             _ => self.must_be("a whole number"),
         })
     }
 
     /// A list.
-    pub fn as_list(&self) -> Result<&[Value], ParseError> {
+    pub fn as_list(&self) -> Result<&[HclValue], ParseError> {
         match &self.kind {
-            Kind::List(entries) => Ok(entries),
+            ValueKind::List(entries) => Ok(entries),
             _ => Err(self.must_be("a list")),
         }
     }
@@ -90,11 +90,11 @@ impl Value {
     }
 
     /// An object; also as the only entry of a list, as generated JSON has it.
-    pub fn as_map(&self) -> Result<&Body, ParseError> {
+    pub fn as_map(&self) -> Result<&HclBody, ParseError> {
         match &self.kind {
-            Kind::Object(body) => Ok(body),
-            Kind::List(entries) => match entries.as_slice() {
-                [Value { kind: Kind::Object(body), .. }] => Ok(body),
+            ValueKind::Object(body) => Ok(body),
+            ValueKind::List(entries) => match entries.as_slice() {
+                [HclValue { kind: ValueKind::Object(body), .. }] => Ok(body),
                 _ => Err(self.must_be("an object")),
             },
             _ => Err(self.must_be("an object")),
@@ -102,10 +102,10 @@ impl Value {
     }
 
     pub(crate) fn must_be(&self, expected: &'static str) -> ParseError {
-        self.mismatch(expected, self.kind.name())
+        self.wrong_type(expected, self.kind.type_name())
     }
 
-    fn mismatch(&self, expected: &'static str, found: &'static str) -> ParseError {
+    fn wrong_type(&self, expected: &'static str, found: &'static str) -> ParseError {
         ParseError::WrongType { position: self.position, key: None, expected, found }
     }
 }

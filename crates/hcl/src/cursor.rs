@@ -19,7 +19,7 @@ impl<'t> Cursor<'t> {
     /// The position just after a text.
     pub(crate) fn end_of(text: &str) -> Position {
         let mut cursor = Cursor::new(text);
-        while cursor.bump().is_some() {}
+        while cursor.advance().is_some() {}
         cursor.position
     }
 
@@ -28,13 +28,13 @@ impl<'t> Cursor<'t> {
         self.position
     }
 
-    /// The same in bytes, for [`Self::since`].
+    /// The same in bytes, for [`Self::text_since`].
     pub(crate) fn offset(&self) -> usize {
         self.text.len() - self.rest.as_str().len()
     }
 
     /// The text from an earlier offset up to here.
-    pub(crate) fn since(&self, offset: usize) -> &'t str {
+    pub(crate) fn text_since(&self, offset: usize) -> &'t str {
         self.text.get(offset..self.offset()).unwrap_or_default()
     }
 
@@ -46,7 +46,7 @@ impl<'t> Cursor<'t> {
         self.rest.clone().nth(1)
     }
 
-    pub(crate) fn bump(&mut self) -> Option<char> {
+    pub(crate) fn advance(&mut self) -> Option<char> {
         let c = self.rest.next()?;
         if c == '\n' {
             self.position.line = self.position.line.saturating_add(1);
@@ -58,10 +58,10 @@ impl<'t> Cursor<'t> {
     }
 
     /// Steps over this character if it is the next one.
-    pub(crate) fn eat(&mut self, wanted: char) -> bool {
+    pub(crate) fn eat_char(&mut self, wanted: char) -> bool {
         let found = self.peek() == Some(wanted);
         if found {
-            self.bump();
+            self.advance();
         }
         found
     }
@@ -70,8 +70,8 @@ impl<'t> Cursor<'t> {
     pub(crate) fn eat_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
         let start = self.offset();
         while self.peek().is_some_and(&wanted) {
-            self.bump();
+            self.advance();
         }
-        self.since(start)
+        self.text_since(start)
     }
 }

@@ -35,13 +35,13 @@ pub enum ParseError {
         /// What is wrong and, where it can be told, what to write instead.
         problem: &'static str,
     },
-    /// More bytes than [`crate::Limits::max_bytes`].
+    /// More bytes than [`crate::ParseLimits::max_bytes`].
     #[error("text is longer than {limit} bytes")]
     TooLong {
         /// The limit.
         limit: usize,
     },
-    /// More levels than [`crate::Limits::max_depth`].
+    /// More levels than [`crate::ParseLimits::max_depth`].
     #[error("{position}: nested more than {limit} levels deep")]
     TooDeep {
         /// Where the first level too many begins.
@@ -49,7 +49,7 @@ pub enum ParseError {
         /// The limit.
         limit: usize,
     },
-    /// More keys and entries than [`crate::Limits::max_nodes`].
+    /// More keys and entries than [`crate::ParseLimits::max_nodes`].
     #[error("{position}: more than {limit} keys and list entries")]
     TooMany {
         /// Where the first one too many begins.
@@ -92,12 +92,12 @@ impl ParseError {
         }
     }
 
-    pub(crate) fn syntax(position: Position, problem: &'static str) -> Self {
+    pub(crate) fn syntax_error(position: Position, problem: &'static str) -> Self {
         Self::Syntax { position, problem }
     }
 
     /// Names the key, unless one is named already.
-    pub(crate) fn under(mut self, name: &str) -> Self {
+    pub(crate) fn with_key(mut self, name: &str) -> Self {
         if let Self::WrongType { key: key @ None, .. } = &mut self {
             *key = Some(name.to_owned());
         }

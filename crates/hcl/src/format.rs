@@ -2,37 +2,37 @@
 //! other. Comments stay; values stay as they were spelled.
 
 mod layout;
-mod read;
+mod layout_tree;
 
 use crate::error::{ParseError, Position};
-use crate::lexer::{Lexer, Syntax, Token};
-use crate::{Limits, parse};
+use crate::lexer::{Lexer, LexerToken, Syntax};
+use crate::{ParseLimits, parse};
 
 /// Lays an HCL text out. It ends with a line break, unless it is empty, and says the same: laying
 /// it out once more changes nothing.
 ///
 /// A text in JSON is refused, as is one that [`parse`] refuses.
-pub fn format(text: &str, limits: &Limits) -> Result<String, ParseError> {
+pub fn format(text: &str, limits: &ParseLimits) -> Result<String, ParseError> {
     // What follows relies on the text being bounded and whole.
     parse(text, limits)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {
         let problem = "the text is JSON: only HCL has a layout of its own";
-        return Err(ParseError::syntax(Position::START, problem));
+        return Err(ParseError::syntax_error(Position::START, problem));
     }
-    let pieces = pieces(text)?;
-    let laid_out = layout::document(&read::document(&pieces));
+    let pieces = scan_tokens(text)?;
+    let laid_out = layout::render_document(&layout_tree::parse_document(&pieces));
     // Losing a comment or a rule would be worse than any layout.
-    if same(&pieces, &self::pieces(&laid_out)?) {
+    if same_content(&pieces, &scan_tokens(&laid_out)?) {
         return Ok(laid_out);
     }
-    Err(ParseError::syntax(Position::START, "the text can't be laid out without changing it"))
+    Err(ParseError::syntax_error(Position::START, "the text can't be laid out without changing it"))
 }
 
 /// A token or a comment, as it is written.
 #[derive(Clone, Copy)]
-pub(crate) struct Piece<'t> {
-    kind: PieceKind,
+pub(crate) struct SourceToken<'t> {
+    kind: SourceTokenKind,
     text: &'t str,
     /// The lines on which it begins and ends.
     first_line: u32,
@@ -40,7 +40,7 @@ pub(crate) struct Piece<'t> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PieceKind {
+pub(crate) enum SourceTokenKind {
     Comment,
     /// A key, a label or a value.
     Word,
@@ -54,42 +54,50 @@ pub(crate) enum PieceKind {
     CloseBracket,
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece<'_>>, ParseError> {
+fn scan_tokens(text: &str) -> Result<Vec<SourceToken<'_>>, ParseError> {
     let mut lexer = Lexer::new(text, Syntax::Native);
     let mut pieces = Vec::new();
     loop {
-        while let Some((text, start)) = lexer.comment()? {
-            let last_line = lexer.place().1.line;
+        while let Some((text, start)) = lexer.next_comment()? {
+            let last_line = lexer.offset_and_position().1.line;
             let text = text.trim_end();
             let first_line = start.line;
-            pieces.push(Piece { kind: PieceKind::Comment, text, first_line, last_line });
+            pieces.push(SourceToken {
+                kind: SourceTokenKind::Comment,
+                text,
+                first_line,
+                last_line,
+            });
         }
-        let (offset, start) = lexer.place();
+        let (offset, start) = lexer.offset_and_position();
         let kind = match lexer.next()?.0 {
-            Token::End => return Ok(pieces),
-            Token::Heredoc(_) => PieceKind::Heredoc,
-            Token::Assign => PieceKind::Assign,
-            Token::Comma => PieceKind::Comma,
-            Token::OpenBrace => PieceKind::OpenBrace,
-            Token::CloseBrace => PieceKind::CloseBrace,
-            Token::OpenBracket => PieceKind::OpenBracket,
-            Token::CloseBracket => PieceKind::CloseBracket,
-            Token::Ident(_) | Token::Text(_) | Token::Number(_) | Token::Bool(_) | Token::Null => {
-                PieceKind::Word
-            }
+            LexerToken::End => return Ok(pieces),
+            LexerToken::Heredoc(_) => SourceTokenKind::Heredoc,
+            LexerToken::Assign => SourceTokenKind::Assign,
+            LexerToken::Comma => SourceTokenKind::Comma,
+            LexerToken::OpenBrace => SourceTokenKind::OpenBrace,
+            LexerToken::CloseBrace => SourceTokenKind::CloseBrace,
+            LexerToken::OpenBracket => SourceTokenKind::OpenBracket,
+            LexerToken::CloseBracket => SourceTokenKind::CloseBracket,
+            LexerToken::Ident(_)
+            | LexerToken::Text(_)
+            | LexerToken::Number(_)
+            | LexerToken::Bool(_)
+            | LexerToken::Null => SourceTokenKind::Word,
         };
-        let (first_line, last_line) = (start.line, lexer.place().1.line);
-        pieces.push(Piece { kind, text: lexer.since(offset), first_line, last_line });
+        let (first_line, last_line) = (start.line, lexer.offset_and_position().1.line);
+        pieces.push(SourceToken { kind, text: lexer.text_since(offset), first_line, last_line });
     }
 }
 
 /// Whether both have the same tokens in the same order, and the same comments. Commas say nothing.
-fn same(a: &[Piece<'_>], b: &[Piece<'_>]) -> bool {
-    fn of<'p>(pieces: &[Piece<'p>], comments: bool) -> Vec<&'p str> {
+fn same_content(a: &[SourceToken<'_>], b: &[SourceToken<'_>]) -> bool {
+    fn token_texts<'p>(pieces: &[SourceToken<'p>], comments: bool) -> Vec<&'p str> {
         let wanted = pieces.iter().filter(|piece| {
-            piece.kind != PieceKind::Comma && (piece.kind == PieceKind::Comment) == comments
+            piece.kind != SourceTokenKind::Comma
+                && (piece.kind == SourceTokenKind::Comment) == comments
         });
         wanted.map(|piece| piece.text).collect()
     }
-    of(a, false) == of(b, false) && of(a, true) == of(b, true)
+    token_texts(a, false) == token_texts(b, false) && token_texts(a, true) == token_texts(b, true)
 }

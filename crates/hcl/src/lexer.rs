@@ -2,7 +2,7 @@
 
 use crate::cursor::Cursor;
 use crate::error::{ParseError, Position};
-use crate::number::Number;
+use crate::number::NumberLiteral;
 use crate::string;
 
 /// Which grammar a text follows.
@@ -15,14 +15,14 @@ pub(crate) enum Syntax {
 }
 
 /// No `Debug`: tokens hold values.
-pub(crate) enum Token {
+pub(crate) enum LexerToken {
     /// A key or label without quotes.
     Ident(String),
     /// A quoted string: a key, a label or a value.
     Text(String),
     /// A heredoc: a value only.
     Heredoc(String),
-    Number(Number),
+    Number(NumberLiteral),
     Bool(bool),
     /// JSON only.
     Null,
@@ -51,39 +51,43 @@ impl<'t> Lexer<'t> {
     }
 
     /// The next token and where it begins.
-    pub(crate) fn next(&mut self) -> Result<(Token, Position), ParseError> {
+    pub(crate) fn next(&mut self) -> Result<(LexerToken, Position), ParseError> {
         self.skip_blank()?;
         let start = self.cursor.position();
-        let Some(c) = self.cursor.peek() else { return Ok((Token::End, start)) };
+        let Some(c) = self.cursor.peek() else { return Ok((LexerToken::End, start)) };
         if is_letter(c) {
-            return Ok((self.word(start)?, start));
+            return Ok((self.scan_word(start)?, start));
         }
-        if self.number_begins(c) {
-            return Ok((self.number(start)?, start));
+        if self.starts_number(c) {
+            return Ok((self.scan_number(start)?, start));
         }
-        self.cursor.bump();
+        self.cursor.advance();
         let token = match (c, self.syntax) {
-            ('{', _) => Token::OpenBrace,
-            ('}', _) => Token::CloseBrace,
-            ('[', _) => Token::OpenBracket,
-            (']', _) => Token::CloseBracket,
-            (',', _) => Token::Comma,
-            ('=', Syntax::Native) | (':', Syntax::Json) => Token::Assign,
-            ('"', syntax) => Token::Text(string::quoted(&mut self.cursor, syntax, start)?),
-            ('<', Syntax::Native) => Token::Heredoc(string::heredoc(&mut self.cursor, start)?),
-            _ => return Err(ParseError::syntax(start, self.unexpected(c))),
+            ('{', _) => LexerToken::OpenBrace,
+            ('}', _) => LexerToken::CloseBrace,
+            ('[', _) => LexerToken::OpenBracket,
+            (']', _) => LexerToken::CloseBracket,
+            (',', _) => LexerToken::Comma,
+            ('=', Syntax::Native) | (':', Syntax::Json) => LexerToken::Assign,
+            ('"', syntax) => {
+                LexerToken::Text(string::read_quoted(&mut self.cursor, syntax, start)?)
+            }
+            ('<', Syntax::Native) => {
+                LexerToken::Heredoc(string::read_heredoc(&mut self.cursor, start)?)
+            }
+            _ => return Err(ParseError::syntax_error(start, self.unexpected_char_problem(c))),
         };
         Ok((token, start))
     }
 
     /// Skips white space and, in HCL, comments.
     fn skip_blank(&mut self) -> Result<(), ParseError> {
-        while self.comment()?.is_some() {}
+        while self.next_comment()?.is_some() {}
         Ok(())
     }
 
     /// Skips white space, and the comment that stands after it, which is returned as it is written.
-    pub(crate) fn comment(&mut self) -> Result<Option<(&'t str, Position)>, ParseError> {
+    pub(crate) fn next_comment(&mut self) -> Result<Option<(&'t str, Position)>, ParseError> {
         self.cursor.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
         let (start, from) = (self.cursor.position(), self.cursor.offset());
         match (self.cursor.peek(), self.cursor.peek_second(), self.syntax) {
@@ -94,79 +98,81 @@ impl<'t> Lexer<'t> {
             (Some('/'), Some('*'), _) => self.skip_long_comment(start)?,
             _ => return Ok(None),
         }
-        Ok(Some((self.cursor.since(from), start)))
+        Ok(Some((self.cursor.text_since(from), start)))
     }
 
     /// Where the next character stands, as an offset and as a position.
-    pub(crate) fn place(&self) -> (usize, Position) {
+    pub(crate) fn offset_and_position(&self) -> (usize, Position) {
         (self.cursor.offset(), self.cursor.position())
     }
 
     /// The text from an earlier offset up to here, as it is written.
-    pub(crate) fn since(&self, offset: usize) -> &'t str {
-        self.cursor.since(offset)
+    pub(crate) fn text_since(&self, offset: usize) -> &'t str {
+        self.cursor.text_since(offset)
     }
 
     fn skip_long_comment(&mut self, start: Position) -> Result<(), ParseError> {
-        self.cursor.bump();
-        self.cursor.bump();
+        self.cursor.advance();
+        self.cursor.advance();
         loop {
-            match self.cursor.bump() {
-                Some('*') if self.cursor.eat('/') => return Ok(()),
+            match self.cursor.advance() {
+                Some('*') if self.cursor.eat_char('/') => return Ok(()),
                 Some(_) => {}
-                None => return Err(ParseError::syntax(start, "comment is not closed: add */")),
+                None => {
+                    return Err(ParseError::syntax_error(start, "comment is not closed: add */"));
+                }
             }
         }
     }
 
-    fn word(&mut self, start: Position) -> Result<Token, ParseError> {
+    fn scan_word(&mut self, start: Position) -> Result<LexerToken, ParseError> {
         let word = self.cursor.eat_while(|c| is_letter_or_digit(c) || matches!(c, '-' | '.'));
         match (word, self.syntax) {
-            ("true", _) => Ok(Token::Bool(true)),
-            ("false", _) => Ok(Token::Bool(false)),
-            ("null", Syntax::Json) => Ok(Token::Null),
-            (_, Syntax::Json) => Err(ParseError::syntax(start, "text must stand in quotes")),
-            (_, Syntax::Native) => Ok(Token::Ident(word.to_owned())),
+            ("true", _) => Ok(LexerToken::Bool(true)),
+            ("false", _) => Ok(LexerToken::Bool(false)),
+            ("null", Syntax::Json) => Ok(LexerToken::Null),
+            (_, Syntax::Json) => Err(ParseError::syntax_error(start, "text must stand in quotes")),
+            (_, Syntax::Native) => Ok(LexerToken::Ident(word.to_owned())),
         }
     }
 
-    fn number_begins(&self, c: char) -> bool {
+    fn starts_number(&self, c: char) -> bool {
         let next_is_digit = || self.cursor.peek_second().is_some_and(|c| c.is_ascii_digit());
         c.is_ascii_digit() || (matches!(c, '-' | '.') && next_is_digit())
     }
 
-    fn number(&mut self, start: Position) -> Result<Token, ParseError> {
+    fn scan_number(&mut self, start: Position) -> Result<LexerToken, ParseError> {
         let from = self.cursor.offset();
-        self.cursor.eat('-');
+        self.cursor.eat_char('-');
         let hex =
             self.cursor.peek() == Some('0') && matches!(self.cursor.peek_second(), Some('x' | 'X'));
         if hex {
-            self.cursor.bump();
-            self.cursor.bump();
+            self.cursor.advance();
+            self.cursor.advance();
             self.cursor.eat_while(|c| c.is_ascii_hexdigit());
         } else {
-            self.decimal();
+            self.skip_decimal();
         }
         if self.cursor.peek().is_some_and(|c| is_letter_or_digit(c) || c == '.') {
             let problem = "a number may not run into other characters: put text in quotes";
-            return Err(ParseError::syntax(start, problem));
+            return Err(ParseError::syntax_error(start, problem));
         }
-        let number = Number::parse(self.cursor.since(from), self.syntax);
-        number.map(Token::Number).map_err(|problem| ParseError::syntax(start, problem))
+        let number = NumberLiteral::parse(self.cursor.text_since(from), self.syntax);
+        number.map(LexerToken::Number).map_err(|problem| ParseError::syntax_error(start, problem))
     }
 
-    fn decimal(&mut self) {
+    fn skip_decimal(&mut self) {
         self.cursor.eat_while(|c| c.is_ascii_digit());
-        if self.cursor.eat('.') {
+        if self.cursor.eat_char('.') {
             self.cursor.eat_while(|c| c.is_ascii_digit());
         }
-        if self.cursor.eat('e') || self.cursor.eat('E') {
-            let _signed = self.cursor.eat('-') || self.cursor.eat('+');
+        if self.cursor.eat_char('e') || self.cursor.eat_char('E') {
+            let _signed = self.cursor.eat_char('-') || self.cursor.eat_char('+');
             self.cursor.eat_while(|c| c.is_ascii_digit());
         }
     }
 
-    fn unexpected(&self, c: char) -> &'static str {
+    fn unexpected_char_problem(&self, c: char) -> &'static str {
         match (c, self.syntax) {
             ('\u{2018}'..='\u{201f}' | '\'' | '`', _) => "quotes must be plain double quotes",
             ('#' | '/', Syntax::Json) => "JSON has no comments",

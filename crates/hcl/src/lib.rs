@@ -9,7 +9,7 @@
 //! In reading order:
 //!
 //! - [`error`]: [`ParseError`] and [`Position`]
-//! - [`tree`]: [`Body`], [`Item`] and [`Value`], and asking for blocks without minding the syntax
+//! - [`tree`]: [`HclBody`], [`HclItem`] and [`HclValue`], and asking for blocks without minding the syntax
 //! - [`access`]: values as strings, numbers, lists …
 //! - [`format()`]: a text as it is usually laid out, with its comments
 //! - `parser`: tokens to tree, both syntaxes
@@ -67,18 +67,18 @@ mod tests;
 
 pub use error::{ParseError, Position};
 pub use format::format;
-pub use number::Number;
-pub use tree::{Block, Body, Duplicate, Item, Key, Kind, Value};
+pub use number::NumberLiteral;
+pub use tree::{DuplicateKey, HclBlock, HclBody, HclItem, HclKey, HclValue, ValueKind};
 
 use cursor::Cursor;
 use lexer::Syntax;
 
 /// How much a text may ask of the parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ParseLimits {
     /// The longest text that is looked at, in bytes.
     pub max_bytes: usize,
-    /// The most objects, lists and labels around a value. Never more than [`Limits::MAX_DEPTH`],
+    /// The most objects, lists and labels around a value. Never more than [`ParseLimits::MAX_DEPTH`],
     /// whatever is set here.
     pub max_depth: usize,
     /// The most keys, labels and list entries in the whole text. One takes up to 250 bytes of
@@ -86,13 +86,13 @@ pub struct Limits {
     pub max_nodes: usize,
 }
 
-impl Limits {
+impl ParseLimits {
     /// The deepest nesting that any setting allows: a tree of this depth is read and dropped well
     /// within the stack of a worker thread.
     pub const MAX_DEPTH: usize = 64;
 }
 
-impl Default for Limits {
+impl Default for ParseLimits {
     /// Room for a policy or configuration as large as one entry of the storage, 1 MiB.
     fn default() -> Self {
         Self { max_bytes: 1 << 20, max_depth: 32, max_nodes: 1 << 17 }
@@ -100,13 +100,16 @@ impl Default for Limits {
 }
 
 /// Reads a text into its tree. A byte-order mark in front is skipped, a NUL is refused.
-pub fn parse(text: &str, limits: &Limits) -> Result<Body, ParseError> {
+pub fn parse(text: &str, limits: &ParseLimits) -> Result<HclBody, ParseError> {
     if text.len() > limits.max_bytes {
         return Err(ParseError::TooLong { limit: limits.max_bytes });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some((before, _)) = text.split_once('\0') {
-        return Err(ParseError::syntax(Cursor::end_of(before), "a NUL character is not allowed"));
+        return Err(ParseError::syntax_error(
+            Cursor::end_of(before),
+            "a NUL character is not allowed",
+        ));
     }
     let is_json = text.trim_start().starts_with('{');
     let syntax = if is_json { Syntax::Json } else { Syntax::Native };
@@ -114,7 +117,7 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Body, ParseError> {
 }
 
 /// Reads the bytes of a file: [`parse`], which refuses what isn't UTF-8.
-pub fn parse_bytes(bytes: &[u8], limits: &Limits) -> Result<Body, ParseError> {
+pub fn parse_bytes(bytes: &[u8], limits: &ParseLimits) -> Result<HclBody, ParseError> {
     if bytes.len() > limits.max_bytes {
         return Err(ParseError::TooLong { limit: limits.max_bytes });
     }
@@ -123,5 +126,8 @@ pub fn parse_bytes(bytes: &[u8], limits: &Limits) -> Result<Body, ParseError> {
     }
     let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let valid = valid.strip_prefix('\u{feff}').unwrap_or(valid);
-    Err(ParseError::syntax(Cursor::end_of(valid), "text is not UTF-8: save the file as UTF-8"))
+    Err(ParseError::syntax_error(
+        Cursor::end_of(valid),
+        "text is not UTF-8: save the file as UTF-8",
+    ))
 }

@@ -6,9 +6,9 @@ use crate::lexer::Syntax;
 
 /// A number as it was written, which keeps what no single number type could hold.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Number(String);
+pub struct NumberLiteral(String);
 
-impl Number {
+impl NumberLiteral {
     /// Takes what the lexer found to look like a number, or says what is wrong with it.
     pub(crate) fn parse(literal: &str, syntax: Syntax) -> Result<Self, &'static str> {
         let problem = match syntax {
@@ -30,7 +30,7 @@ impl Number {
 
     /// The whole number, if it is one and fits.
     pub fn as_i64(&self) -> Option<i64> {
-        if self.is_whole() { whole(&self.0) } else { None }
+        if self.is_whole() { parse_whole(&self.0) } else { None }
     }
 
     /// The nearest finite fraction.
@@ -46,14 +46,14 @@ impl Number {
     }
 }
 
-impl fmt::Debug for Number {
+impl fmt::Debug for NumberLiteral {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a number")
     }
 }
 
 /// Reads a whole number in decimal, hex or octal, with a minus in front or without.
-pub(crate) fn whole(literal: &str) -> Option<i64> {
+pub(crate) fn parse_whole(literal: &str) -> Option<i64> {
     let (negative, digits) = match literal.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, literal),

@@ -1,36 +1,40 @@
 //! Tokens to tree, for both syntaxes. They differ only in how the items of an object are written.
 
-use crate::Limits;
+use crate::ParseLimits;
 use crate::error::{ParseError, Position};
-use crate::lexer::{Lexer, Syntax, Token};
-use crate::tree::{Body, Form, Item, Key, Kind, Value};
+use crate::lexer::{Lexer, LexerToken, Syntax};
+use crate::tree::{HclBody, HclItem, HclKey, HclValue, ItemForm, ValueKind};
 
-pub(crate) fn parse(text: &str, syntax: Syntax, limits: &Limits) -> Result<Body, ParseError> {
-    let budget = Budget {
+pub(crate) fn parse(
+    text: &str,
+    syntax: Syntax,
+    limits: &ParseLimits,
+) -> Result<HclBody, ParseError> {
+    let budget = ParseBudget {
         nodes_left: limits.max_nodes,
         max_nodes: limits.max_nodes,
-        max_depth: limits.max_depth.min(Limits::MAX_DEPTH),
+        max_depth: limits.max_depth.min(ParseLimits::MAX_DEPTH),
     };
     let mut parser = Parser { lexer: Lexer::new(text, syntax), peeked: None, budget };
     match syntax {
         Syntax::Native => {
-            let items = parser.items(None, 0)?;
-            Ok(Body { position: Position::START, items })
+            let items = parser.parse_items(None, 0)?;
+            Ok(HclBody { position: Position::START, items })
         }
-        Syntax::Json => parser.json_root(),
+        Syntax::Json => parser.parse_json_root(),
     }
 }
 
 /// What may still be built.
-struct Budget {
+struct ParseBudget {
     nodes_left: usize,
     max_nodes: usize,
     max_depth: usize,
 }
 
-impl Budget {
+impl ParseBudget {
     /// Pays for a key, a label or a list entry at `position`.
-    fn node(&mut self, position: Position) -> Result<(), ParseError> {
+    fn count_node(&mut self, position: Position) -> Result<(), ParseError> {
         let left = self.nodes_left.checked_sub(1);
         self.nodes_left = left.ok_or(ParseError::TooMany { position, limit: self.max_nodes })?;
         Ok(())
@@ -38,7 +42,7 @@ impl Budget {
 
     /// The level inside what opens at `position` on level `depth`. Asked before going there: the
     /// bound on the parser's own recursion.
-    fn below(&self, depth: usize, position: Position) -> Result<usize, ParseError> {
+    fn next_depth(&self, depth: usize, position: Position) -> Result<usize, ParseError> {
         if depth >= self.max_depth {
             return Err(ParseError::TooDeep { position, limit: self.max_depth });
         }
@@ -48,151 +52,170 @@ impl Budget {
 
 struct Parser<'t> {
     lexer: Lexer<'t>,
-    peeked: Option<(Token, Position)>,
-    budget: Budget,
+    peeked: Option<(LexerToken, Position)>,
+    budget: ParseBudget,
 }
 
 impl Parser<'_> {
     /// The items of an object whose brace at `open` is behind us, and its closing brace; without
     /// a brace, those of a whole HCL text. `depth` is the level the items stand on.
-    fn items(&mut self, open: Option<Position>, depth: usize) -> Result<Vec<Item>, ParseError> {
+    fn parse_items(
+        &mut self,
+        open: Option<Position>,
+        depth: usize,
+    ) -> Result<Vec<HclItem>, ParseError> {
         let mut items = Vec::new();
         loop {
             let (token, position) = self.next()?;
             let text = match (token, open) {
-                (Token::Ident(text) | Token::Text(text), _) => text,
-                (Token::CloseBrace, Some(_)) | (Token::End, None) => return Ok(items),
-                (Token::End, Some(open)) => return Err(ParseError::syntax(open, UNCLOSED_BRACE)),
-                (token, _) => return Err(ParseError::syntax(position, not_a_key(&token))),
+                (LexerToken::Ident(text) | LexerToken::Text(text), _) => text,
+                (LexerToken::CloseBrace, Some(_)) | (LexerToken::End, None) => return Ok(items),
+                (LexerToken::End, Some(open)) => {
+                    return Err(ParseError::syntax_error(open, UNCLOSED_BRACE));
+                }
+                (token, _) => return Err(ParseError::syntax_error(position, key_problem(&token))),
             };
-            items.push(self.item(Key { text, position }, depth)?);
+            items.push(self.parse_item(HclKey { text, position }, depth)?);
             self.eat_comma()?;
         }
     }
 
     /// The rest of an HCL item.
-    fn item(&mut self, key: Key, depth: usize) -> Result<Item, ParseError> {
-        self.budget.node(key.position)?;
+    fn parse_item(&mut self, key: HclKey, depth: usize) -> Result<HclItem, ParseError> {
+        self.budget.count_node(key.position)?;
         let mut labels = Vec::new();
         let mut inner = depth;
         loop {
             let (token, position) = self.next()?;
             match token {
-                Token::Ident(text) | Token::Text(text) => {
-                    self.budget.node(position)?;
-                    inner = self.budget.below(inner, position)?;
-                    labels.push(Key { text, position });
+                LexerToken::Ident(text) | LexerToken::Text(text) => {
+                    self.budget.count_node(position)?;
+                    inner = self.budget.next_depth(inner, position)?;
+                    labels.push(HclKey { text, position });
                 }
-                Token::Assign if labels.is_empty() => {
-                    let value = self.value(depth)?;
-                    return Ok(Item { key, form: Form::Assigned, value });
+                LexerToken::Assign if labels.is_empty() => {
+                    let value = self.parse_value(depth)?;
+                    return Ok(HclItem { key, form: ItemForm::Assigned, value });
                 }
-                Token::OpenBrace => {
-                    let value = self.object(position, inner)?;
-                    return Ok(labelled(key, labels, value));
+                LexerToken::OpenBrace => {
+                    let value = self.parse_object(position, inner)?;
+                    return Ok(nest_in_labels(key, labels, value));
                 }
-                Token::Assign => {
+                LexerToken::Assign => {
                     let problem = "only a single key may stand before =: a label needs a block";
-                    return Err(ParseError::syntax(position, problem));
+                    return Err(ParseError::syntax_error(position, problem));
                 }
-                _ => return Err(ParseError::syntax(position, "expected = or { after the key")),
+                _ => {
+                    return Err(ParseError::syntax_error(
+                        position,
+                        "expected = or { after the key",
+                    ));
+                }
             }
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, ParseError> {
+    fn parse_value(&mut self, depth: usize) -> Result<HclValue, ParseError> {
         let (token, position) = self.next()?;
         let kind = match token {
-            Token::Text(text) | Token::Heredoc(text) => Kind::String(text),
-            Token::Number(number) => Kind::Number(number),
-            Token::Bool(value) => Kind::Bool(value),
-            Token::Null => Kind::Null,
-            Token::OpenBrace => return self.object(position, depth),
-            Token::OpenBracket => return self.list(position, depth),
-            Token::Ident(_) => {
-                return Err(ParseError::syntax(position, "text must stand in quotes"));
+            LexerToken::Text(text) | LexerToken::Heredoc(text) => ValueKind::String(text),
+            LexerToken::Number(number) => ValueKind::Number(number),
+            LexerToken::Bool(value) => ValueKind::Bool(value),
+            LexerToken::Null => ValueKind::Null,
+            LexerToken::OpenBrace => return self.parse_object(position, depth),
+            LexerToken::OpenBracket => return self.parse_list(position, depth),
+            LexerToken::Ident(_) => {
+                return Err(ParseError::syntax_error(position, "text must stand in quotes"));
             }
-            _ => return Err(ParseError::syntax(position, "expected a value")),
+            _ => return Err(ParseError::syntax_error(position, "expected a value")),
         };
-        Ok(Value { position, kind })
+        Ok(HclValue { position, kind })
     }
 
     /// An object whose brace at `open`, on level `depth`, is behind us.
-    fn object(&mut self, open: Position, depth: usize) -> Result<Value, ParseError> {
-        let depth = self.budget.below(depth, open)?;
+    fn parse_object(&mut self, open: Position, depth: usize) -> Result<HclValue, ParseError> {
+        let depth = self.budget.next_depth(depth, open)?;
         let items = match self.lexer.syntax() {
-            Syntax::Native => self.items(Some(open), depth)?,
-            Syntax::Json => self.members(open, depth)?,
+            Syntax::Native => self.parse_items(Some(open), depth)?,
+            Syntax::Json => self.parse_members(open, depth)?,
         };
-        Ok(Value { position: open, kind: Kind::Object(Body { position: open, items }) })
+        Ok(HclValue { position: open, kind: ValueKind::Object(HclBody { position: open, items }) })
     }
 
     /// A list whose bracket at `open`, on level `depth`, is behind us.
-    fn list(&mut self, open: Position, depth: usize) -> Result<Value, ParseError> {
-        let depth = self.budget.below(depth, open)?;
+    fn parse_list(&mut self, open: Position, depth: usize) -> Result<HclValue, ParseError> {
+        let depth = self.budget.next_depth(depth, open)?;
         let mut entries = Vec::new();
         loop {
             // HCL 1 takes any number of commas between entries.
             while self.lexer.syntax() == Syntax::Native && self.eat_comma()? {}
             match self.peek()? {
-                (Token::CloseBracket, _) => break,
-                (Token::End, _) => return Err(ParseError::syntax(open, UNCLOSED_BRACKET)),
+                (LexerToken::CloseBracket, _) => break,
+                (LexerToken::End, _) => {
+                    return Err(ParseError::syntax_error(open, UNCLOSED_BRACKET));
+                }
                 (_, position) => {
                     let position = *position;
-                    self.budget.node(position)?;
+                    self.budget.count_node(position)?;
                 }
             }
-            entries.push(self.value(depth)?);
+            entries.push(self.parse_value(depth)?);
             if !self.eat_comma()? {
                 match self.peek()? {
-                    (Token::CloseBracket, _) => break,
-                    (Token::End, _) => return Err(ParseError::syntax(open, UNCLOSED_BRACKET)),
+                    (LexerToken::CloseBracket, _) => break,
+                    (LexerToken::End, _) => {
+                        return Err(ParseError::syntax_error(open, UNCLOSED_BRACKET));
+                    }
                     (_, position) => {
                         let problem = "expected a comma or ] after the list entry";
-                        return Err(ParseError::syntax(*position, problem));
+                        return Err(ParseError::syntax_error(*position, problem));
                     }
                 }
             }
         }
         self.next()?;
-        Ok(Value { position: open, kind: Kind::List(entries) })
+        Ok(HclValue { position: open, kind: ValueKind::List(entries) })
     }
 
-    fn json_root(&mut self) -> Result<Body, ParseError> {
+    fn parse_json_root(&mut self) -> Result<HclBody, ParseError> {
         let (_, open) = self.next()?;
-        let items = self.members(open, 0)?;
+        let items = self.parse_members(open, 0)?;
         match self.next()? {
-            (Token::End, _) => Ok(Body { position: open, items }),
+            (LexerToken::End, _) => Ok(HclBody { position: open, items }),
             (_, position) => {
-                Err(ParseError::syntax(position, "nothing may follow the closing brace"))
+                Err(ParseError::syntax_error(position, "nothing may follow the closing brace"))
             }
         }
     }
 
     /// The members of a JSON object whose brace at `open` is behind us, and its closing brace.
-    fn members(&mut self, open: Position, depth: usize) -> Result<Vec<Item>, ParseError> {
+    fn parse_members(&mut self, open: Position, depth: usize) -> Result<Vec<HclItem>, ParseError> {
         let mut items = Vec::new();
         loop {
             let (token, position) = self.next()?;
             let text = match token {
-                Token::Text(text) => text,
-                Token::CloseBrace => return Ok(items),
-                Token::End => return Err(ParseError::syntax(open, UNCLOSED_BRACE)),
-                _ => return Err(ParseError::syntax(position, "expected a key in quotes")),
+                LexerToken::Text(text) => text,
+                LexerToken::CloseBrace => return Ok(items),
+                LexerToken::End => return Err(ParseError::syntax_error(open, UNCLOSED_BRACE)),
+                _ => return Err(ParseError::syntax_error(position, "expected a key in quotes")),
             };
-            self.budget.node(position)?;
+            self.budget.count_node(position)?;
             match self.next()? {
-                (Token::Assign, _) => {}
-                (_, at) => return Err(ParseError::syntax(at, "expected a colon after the key")),
+                (LexerToken::Assign, _) => {}
+                (_, at) => {
+                    return Err(ParseError::syntax_error(at, "expected a colon after the key"));
+                }
             }
-            let value = self.value(depth)?;
-            items.push(Item { key: Key { text, position }, form: Form::Assigned, value });
+            let value = self.parse_value(depth)?;
+            items.push(HclItem { key: HclKey { text, position }, form: ItemForm::Assigned, value });
             if !self.eat_comma()? {
                 match self.next()? {
-                    (Token::CloseBrace, _) => return Ok(items),
-                    (Token::End, _) => return Err(ParseError::syntax(open, UNCLOSED_BRACE)),
+                    (LexerToken::CloseBrace, _) => return Ok(items),
+                    (LexerToken::End, _) => {
+                        return Err(ParseError::syntax_error(open, UNCLOSED_BRACE));
+                    }
                     (_, at) => {
-                        return Err(ParseError::syntax(
+                        return Err(ParseError::syntax_error(
                             at,
                             "expected a comma or } after the value",
                         ));
@@ -202,20 +225,20 @@ impl Parser<'_> {
         }
     }
 
-    fn next(&mut self) -> Result<(Token, Position), ParseError> {
+    fn next(&mut self) -> Result<(LexerToken, Position), ParseError> {
         match self.peeked.take() {
             Some(peeked) => Ok(peeked),
             None => self.lexer.next(),
         }
     }
 
-    fn peek(&mut self) -> Result<&(Token, Position), ParseError> {
+    fn peek(&mut self) -> Result<&(LexerToken, Position), ParseError> {
         let next = self.next()?;
         Ok(self.peeked.insert(next))
     }
 
     fn eat_comma(&mut self) -> Result<bool, ParseError> {
-        let found = matches!(self.peek()?, (Token::Comma, _));
+        let found = matches!(self.peek()?, (LexerToken::Comma, _));
         if found {
             self.next()?;
         }
@@ -224,20 +247,22 @@ impl Parser<'_> {
 }
 
 /// A block with its labels as levels, the tree that JSON's `{"a": {"b": {…}}}` has.
-fn labelled(key: Key, labels: Vec<Key>, block: Value) -> Item {
+fn nest_in_labels(key: HclKey, labels: Vec<HclKey>, block: HclValue) -> HclItem {
     let mut value = block;
     for key in labels.into_iter().rev() {
         let position = key.position;
-        let items = vec![Item { key, form: Form::Label, value }];
-        value = Value { position, kind: Kind::Object(Body { position, items }) };
+        let items = vec![HclItem { key, form: ItemForm::Label, value }];
+        value = HclValue { position, kind: ValueKind::Object(HclBody { position, items }) };
     }
-    Item { key, form: Form::Block, value }
+    HclItem { key, form: ItemForm::Block, value }
 }
 
-fn not_a_key(token: &Token) -> &'static str {
+fn key_problem(token: &LexerToken) -> &'static str {
     match token {
-        Token::CloseBrace => "this brace closes nothing",
-        Token::Bool(_) | Token::Number(_) => "expected a key: put it in quotes if it is one",
+        LexerToken::CloseBrace => "this brace closes nothing",
+        LexerToken::Bool(_) | LexerToken::Number(_) => {
+            "expected a key: put it in quotes if it is one"
+        }
         _ => "expected a key",
     }
 }

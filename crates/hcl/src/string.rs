@@ -5,7 +5,7 @@ use crate::error::{ParseError, Position};
 use crate::lexer::{Syntax, is_letter_or_digit};
 
 /// Reads a quoted string, its opening quote at `start` already behind the cursor.
-pub(crate) fn quoted(
+pub(crate) fn read_quoted(
     cursor: &mut Cursor<'_>,
     syntax: Syntax,
     start: Position,
@@ -17,44 +17,48 @@ pub(crate) fn quoted(
     loop {
         let at = cursor.position();
         let from = cursor.offset();
-        match cursor.bump() {
+        match cursor.advance() {
             Some('"') if braces == 0 => break,
-            Some('\n') if braces == 0 => return Err(ParseError::syntax(start, UNCLOSED)),
-            None => return Err(ParseError::syntax(start, UNCLOSED)),
-            Some('\\') if braces == 0 => escape(cursor, syntax, at, &mut bytes)?,
+            Some('\n') if braces == 0 => {
+                return Err(ParseError::syntax_error(start, UNCLOSED_STRING));
+            }
+            None => return Err(ParseError::syntax_error(start, UNCLOSED_STRING)),
+            Some('\\') if braces == 0 => read_escape(cursor, syntax, at, &mut bytes)?,
             Some('\\') => {
-                escape(cursor, syntax, at, &mut Vec::new())?;
-                bytes.extend(cursor.since(from).bytes());
+                read_escape(cursor, syntax, at, &mut Vec::new())?;
+                bytes.extend(cursor.text_since(from).bytes());
             }
             // HCL 1 sees line feeds only.
             Some('\r') if braces > 0 && cursor.peek() == Some('\n') => {}
             Some(c) => {
                 match c {
-                    '$' if braces == 0 && syntax == Syntax::Native && cursor.eat('{') => braces = 1,
+                    '$' if braces == 0 && syntax == Syntax::Native && cursor.eat_char('{') => {
+                        braces = 1;
+                    }
                     '{' if braces > 0 => braces += 1,
                     '}' if braces > 0 => braces -= 1,
                     _ => {}
                 }
-                bytes.extend(cursor.since(from).bytes());
+                bytes.extend(cursor.text_since(from).bytes());
             }
         }
     }
     let problem = "the escapes of this string are not UTF-8";
-    String::from_utf8(bytes).map_err(|_| ParseError::syntax(start, problem))
+    String::from_utf8(bytes).map_err(|_| ParseError::syntax_error(start, problem))
 }
 
-const UNCLOSED: &str =
+const UNCLOSED_STRING: &str =
     "string is not closed: add a quote, or use a heredoc for a text of several lines";
 
 /// Reads what follows a backslash at `at`.
-fn escape(
+fn read_escape(
     cursor: &mut Cursor<'_>,
     syntax: Syntax,
     at: Position,
     bytes: &mut Vec<u8>,
 ) -> Result<(), ParseError> {
-    let refused = |problem| Err(ParseError::syntax(at, problem));
-    let lead = cursor.bump();
+    let refused = |problem| Err(ParseError::syntax_error(at, problem));
+    let lead = cursor.advance();
     let code = match (lead, syntax) {
         (Some('"'), _) => Some(u32::from('"')),
         (Some('\\'), _) => Some(u32::from('\\')),
@@ -63,16 +67,16 @@ fn escape(
         (Some('n'), _) => Some(0x0a),
         (Some('r'), _) => Some(0x0d),
         (Some('t'), _) => Some(0x09),
-        (Some('u'), Syntax::Native) => digits(cursor, 16, 4),
-        (Some('u'), Syntax::Json) => utf16(cursor),
+        (Some('u'), Syntax::Native) => read_digits(cursor, 16, 4),
+        (Some('u'), Syntax::Json) => read_utf16_escape(cursor),
         (Some('/'), Syntax::Json) => Some(u32::from('/')),
         (Some('a'), Syntax::Native) => Some(0x07),
         (Some('v'), Syntax::Native) => Some(0x0b),
-        (Some('x'), Syntax::Native) => digits(cursor, 16, 2),
-        (Some('U'), Syntax::Native) => digits(cursor, 16, 8),
+        (Some('x'), Syntax::Native) => read_digits(cursor, 16, 2),
+        (Some('U'), Syntax::Native) => read_digits(cursor, 16, 8),
         (Some(first @ '0'..='7'), Syntax::Native) => {
             let high = first.to_digit(8).map(|digit| digit * 64);
-            high.zip(digits(cursor, 8, 2)).map(|(high, low)| high + low)
+            high.zip(read_digits(cursor, 8, 2)).map(|(high, low)| high + low)
         }
         _ => return refused("unknown escape: write \\\\ for a backslash"),
     };
@@ -91,21 +95,21 @@ fn escape(
 }
 
 /// Exactly this many digits.
-fn digits(cursor: &mut Cursor<'_>, base: u32, count: u32) -> Option<u32> {
+fn read_digits(cursor: &mut Cursor<'_>, base: u32, count: u32) -> Option<u32> {
     let mut value = 0;
     for _ in 0..count {
         value = value * base + cursor.peek()?.to_digit(base)?;
-        cursor.bump();
+        cursor.advance();
     }
     Some(value)
 }
 
 /// A JSON escape: four digits, or twice four for what lies beyond 16 bits. Half of such a pair is
 /// returned as it is, and is no character.
-fn utf16(cursor: &mut Cursor<'_>) -> Option<u32> {
-    let high = digits(cursor, 16, 4)?;
-    if (0xd800..0xdc00).contains(&high) && cursor.eat('\\') && cursor.eat('u') {
-        let low = digits(cursor, 16, 4)?;
+fn read_utf16_escape(cursor: &mut Cursor<'_>) -> Option<u32> {
+    let high = read_digits(cursor, 16, 4)?;
+    if (0xd800..0xdc00).contains(&high) && cursor.eat_char('\\') && cursor.eat_char('u') {
+        let low = read_digits(cursor, 16, 4)?;
         if (0xdc00..0xe000).contains(&low) {
             return Some(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00));
         }
@@ -117,30 +121,30 @@ fn utf16(cursor: &mut Cursor<'_>) -> Option<u32> {
 ///
 /// The value ends with the line break before the closing word. What is blank before that word
 /// belongs to the value of `<<`; `<<-` takes it as the indentation to remove, if every line has it.
-pub(crate) fn heredoc(cursor: &mut Cursor<'_>, start: Position) -> Result<String, ParseError> {
-    let refused = |problem| Err(ParseError::syntax(start, problem));
-    if !cursor.eat('<') {
+pub(crate) fn read_heredoc(cursor: &mut Cursor<'_>, start: Position) -> Result<String, ParseError> {
+    let refused = |problem| Err(ParseError::syntax_error(start, problem));
+    if !cursor.eat_char('<') {
         return refused("unexpected character: a heredoc begins with <<");
     }
-    let indented = cursor.eat('-');
+    let indented = cursor.eat_char('-');
     let word = cursor.eat_while(is_letter_or_digit);
     if word.is_empty() {
         return refused("heredoc needs a closing word after <<");
     }
-    cursor.eat('\r');
-    if !cursor.eat('\n') {
+    cursor.eat_char('\r');
+    if !cursor.eat_char('\n') {
         return refused("the line must end after the word that opens a heredoc");
     }
     let body = cursor.offset();
     loop {
         let padding = cursor.eat_while(is_blank);
-        let value = cursor.since(body);
+        let value = cursor.text_since(body);
         let line = cursor.eat_while(|c| c != '\n');
         if line.trim_end_matches('\r') == word {
             let value = value.replace("\r\n", "\n");
-            return Ok(if indented { unindent(&value, padding) } else { value });
+            return Ok(if indented { strip_indentation(&value, padding) } else { value });
         }
-        if !cursor.eat('\n') {
+        if !cursor.eat_char('\n') {
             return refused("heredoc is not closed: its closing word must stand alone on a line");
         }
     }
@@ -151,7 +155,7 @@ fn is_blank(c: char) -> bool {
 }
 
 /// Takes `padding` off every line, or off none. A blank line without it counts as one.
-fn unindent(value: &str, padding: &str) -> String {
+fn strip_indentation(value: &str, padding: &str) -> String {
     let lines = value.strip_suffix(padding).unwrap_or(value);
     if lines.split_terminator('\n').all(|line| line.starts_with(padding)) {
         let strip = |line: &str| line.strip_prefix(padding).unwrap_or(line).to_owned();

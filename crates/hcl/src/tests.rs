@@ -8,44 +8,44 @@ mod generated;
 mod readers;
 mod refused;
 
-use crate::{Body, Kind, Limits, ParseError, Value, parse};
+use crate::{HclBody, HclValue, ParseError, ParseLimits, ValueKind, parse};
 
-fn tree(text: &str) -> Body {
-    parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}\n{error}"))
+fn parse_to_text(text: &str) -> HclBody {
+    parse(text, &ParseLimits::default()).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
-fn refusal(text: &str) -> ParseError {
-    match parse(text, &Limits::default()) {
+fn error_of(text: &str) -> ParseError {
+    match parse(text, &ParseLimits::default()) {
         Ok(body) => panic!("accepted: {text}\n{body:?}"),
         Err(error) => error,
     }
 }
 
 /// The value under the only key of a text.
-fn only(text: &str) -> Value {
-    let mut body = tree(text);
+fn sole_value(text: &str) -> HclValue {
+    let mut body = parse_to_text(text);
     let item = body.items.pop().unwrap_or_else(|| panic!("empty: {text}"));
     assert!(body.items.is_empty(), "{text}");
     item.value
 }
 
 /// A tree on one line: `key:value`, labels as levels.
-fn show(body: &Body) -> String {
+fn append_text(body: &HclBody) -> String {
     let items =
         body.items().iter().map(|item| format!("{}:{}", item.key.text, show_value(&item.value)));
     items.collect::<Vec<_>>().join(" ")
 }
 
-fn show_value(value: &Value) -> String {
+fn show_value(value: &HclValue) -> String {
     match &value.kind {
-        Kind::Null => "null".to_owned(),
-        Kind::Bool(value) => value.to_string(),
-        Kind::Number(number) => number.literal().to_owned(),
-        Kind::String(text) => format!("{text:?}"),
-        Kind::List(entries) => {
+        ValueKind::Null => "null".to_owned(),
+        ValueKind::Bool(value) => value.to_string(),
+        ValueKind::Number(number) => number.literal().to_owned(),
+        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::List(entries) => {
             let entries: Vec<_> = entries.iter().map(show_value).collect();
             format!("[{}]", entries.join(" "))
         }
-        Kind::Object(body) => format!("{{{}}}", show(body)),
+        ValueKind::Object(body) => format!("{{{}}}", append_text(body)),
     }
 }

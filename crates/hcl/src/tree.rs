@@ -1,7 +1,7 @@
 //! The tree a text is read into, the same for both syntaxes.
 //!
 //! A label is a level: `path "a" { … }` is the key `path` over an object with the one key `a`,
-//! exactly what JSON writes as `{"path": {"a": …}}`. [`Body::blocks`] turns levels back into
+//! exactly what JSON writes as `{"path": {"a": …}}`. [`HclBody::blocks`] turns levels back into
 //! labels, as many as its caller knows the block to have.
 
 use std::collections::HashMap;
@@ -9,27 +9,27 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 
 use crate::error::{ParseError, Position};
-use crate::number::Number;
+use crate::number::NumberLiteral;
 
 /// The items of an object, or of a whole text, in the order they were written.
-pub struct Body {
+pub struct HclBody {
     /// Where its brace opens, or the start of the text.
     pub position: Position,
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Vec<HclItem>,
 }
 
 /// A key and what stands under it.
-pub struct Item {
+pub struct HclItem {
     /// The key.
-    pub key: Key,
+    pub key: HclKey,
     /// What stands under it.
-    pub value: Value,
-    pub(crate) form: Form,
+    pub value: HclValue,
+    pub(crate) form: ItemForm,
 }
 
 /// A key or a label.
 #[derive(Debug)]
-pub struct Key {
+pub struct HclKey {
     /// Its text, without quotes.
     pub text: String,
     /// Where it begins.
@@ -37,32 +37,32 @@ pub struct Key {
 }
 
 /// A value and where it begins. Its readers are in [`crate::access`].
-pub struct Value {
+pub struct HclValue {
     /// Where it begins.
     pub position: Position,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ValueKind,
 }
 
 /// What a value is.
-pub enum Kind {
+pub enum ValueKind {
     /// JSON only. HCL 1 reads it as an empty string.
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A number.
-    Number(Number),
+    Number(NumberLiteral),
     /// A string or heredoc, its escapes resolved.
     String(String),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<HclValue>),
     /// An object, assigned or as a block.
-    Object(Body),
+    Object(HclBody),
 }
 
 /// How an item was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ItemForm {
     /// With `=`; every member of a JSON object.
     Assigned,
     /// With a brace.
@@ -71,20 +71,20 @@ pub(crate) enum Form {
     Label,
 }
 
-/// One block, found by [`Body::blocks`].
+/// One block, found by [`HclBody::blocks`].
 #[derive(Clone, Copy, Debug)]
-pub struct Block<'t, const LABELS: usize> {
+pub struct HclBlock<'t, const LABELS: usize> {
     /// Its labels, from the left.
-    pub labels: [&'t Key; LABELS],
+    pub labels: [&'t HclKey; LABELS],
     /// What stands in its braces.
-    pub body: &'t Body,
+    pub body: &'t HclBody,
     /// Where its name begins. Entries of one list share it; see the position of their bodies.
     pub position: Position,
 }
 
 /// A key that is assigned twice in one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duplicate<'t> {
+pub struct DuplicateKey<'t> {
     /// The key.
     pub key: &'t str,
     /// Where it was assigned first.
@@ -93,24 +93,24 @@ pub struct Duplicate<'t> {
     pub again: Position,
 }
 
-impl Body {
+impl HclBody {
     /// Everything in it.
-    pub fn items(&self) -> &[Item] {
+    pub fn items(&self) -> &[HclItem] {
         &self.items
     }
 
     /// The item of this name: the last one, if there are several.
-    pub fn attr(&self, name: &str) -> Option<&Item> {
+    pub fn last_item(&self, name: &str) -> Option<&HclItem> {
         self.items.iter().rfind(|item| item.key.text == name)
     }
 
-    /// The value of this name through one of the readers of [`Value`]. Errors name the key.
+    /// The value of this name through one of the readers of [`HclValue`]. Errors name the key.
     pub fn read<'t, T>(
         &'t self,
         name: &str,
-        reader: impl FnOnce(&'t Value) -> Result<T, ParseError>,
+        reader: impl FnOnce(&'t HclValue) -> Result<T, ParseError>,
     ) -> Result<Option<T>, ParseError> {
-        self.attr(name).map(|item| item.read(reader)).transpose()
+        self.last_item(name).map(|item| item.read(reader)).transpose()
     }
 
     /// The blocks of this name, each with this many labels, in order. Say how many by
@@ -123,7 +123,7 @@ impl Body {
     pub fn blocks<const LABELS: usize>(
         &self,
         name: &str,
-    ) -> Result<Vec<Block<'_, LABELS>>, ParseError> {
+    ) -> Result<Vec<HclBlock<'_, LABELS>>, ParseError> {
         let mut found = Vec::new();
         for named in self.items.iter().filter(|item| item.key.text == name) {
             collect_blocks(named, named, &mut Vec::new(), &mut found)?;
@@ -132,28 +132,28 @@ impl Body {
     }
 
     /// The items whose keys are none of these.
-    pub fn unknown(&self, known: &[&str]) -> impl Iterator<Item = &Item> {
+    pub fn unknown_items(&self, known: &[&str]) -> impl Iterator<Item = &HclItem> {
         self.items.iter().filter(move |item| !known.contains(&item.key.text.as_str()))
     }
 
     /// Every key that is assigned (`=`, in JSON any) more than once in the same object, here and
     /// in everything below. Blocks repeat and don't count.
-    pub fn duplicates(&self) -> Vec<Duplicate<'_>> {
+    pub fn duplicate_keys(&self) -> Vec<DuplicateKey<'_>> {
         let mut found = Vec::new();
         self.find_duplicates(&mut found);
         found
     }
 
-    fn find_duplicates<'t>(&'t self, found: &mut Vec<Duplicate<'t>>) {
+    fn find_duplicates<'t>(&'t self, found: &mut Vec<DuplicateKey<'t>>) {
         let mut seen = HashMap::new();
         for item in &self.items {
             let key = item.key.text.as_str();
             let again = item.key.position;
-            if item.form == Form::Assigned {
+            if item.form == ItemForm::Assigned {
                 match seen.entry(key) {
                     Entry::Vacant(entry) => _ = entry.insert(again),
                     Entry::Occupied(entry) => {
-                        found.push(Duplicate { key, first: *entry.get(), again });
+                        found.push(DuplicateKey { key, first: *entry.get(), again });
                     }
                 }
             }
@@ -162,24 +162,24 @@ impl Body {
     }
 }
 
-impl Item {
-    /// Its value through one of the readers of [`Value`]. Errors name the key.
+impl HclItem {
+    /// Its value through one of the readers of [`HclValue`]. Errors name the key.
     pub fn read<'t, T>(
         &'t self,
-        reader: impl FnOnce(&'t Value) -> Result<T, ParseError>,
+        reader: impl FnOnce(&'t HclValue) -> Result<T, ParseError>,
     ) -> Result<T, ParseError> {
-        reader(&self.value).map_err(|error| error.under(&self.key.text))
+        reader(&self.value).map_err(|error| error.with_key(&self.key.text))
     }
 
     /// The objects under this key: one, or each entry of a list.
-    fn objects(&self) -> Result<Vec<&Body>, ParseError> {
+    fn block_bodies(&self) -> Result<Vec<&HclBody>, ParseError> {
         let entries = match &self.value.kind {
-            Kind::List(entries) => entries.as_slice(),
+            ValueKind::List(entries) => entries.as_slice(),
             _ => std::slice::from_ref(&self.value),
         };
         let objects = entries.iter().map(|entry| match &entry.kind {
-            Kind::Object(body) => Ok(body),
-            _ => Err(entry.must_be("a block").under(&self.key.text)),
+            ValueKind::Object(body) => Ok(body),
+            _ => Err(entry.must_be("a block").with_key(&self.key.text)),
         });
         objects.collect()
     }
@@ -187,18 +187,18 @@ impl Item {
 
 /// Collects the blocks under `item`, which is `named` or stands below it with `labels` between.
 fn collect_blocks<'t, const LABELS: usize>(
-    named: &'t Item,
-    item: &'t Item,
-    labels: &mut Vec<&'t Key>,
-    found: &mut Vec<Block<'t, LABELS>>,
+    named: &'t HclItem,
+    item: &'t HclItem,
+    labels: &mut Vec<&'t HclKey>,
+    found: &mut Vec<HclBlock<'t, LABELS>>,
 ) -> Result<(), ParseError> {
-    for body in item.objects()? {
-        if let Ok(labels) = <[&Key; LABELS]>::try_from(labels.as_slice()) {
-            found.push(Block { labels, body, position: named.key.position });
+    for body in item.block_bodies()? {
+        if let Ok(labels) = <[&HclKey; LABELS]>::try_from(labels.as_slice()) {
+            found.push(HclBlock { labels, body, position: named.key.position });
             continue;
         }
-        let has_label = body.items.first().is_some_and(|inner| inner.form == Form::Label);
-        if item.form != Form::Assigned && !has_label {
+        let has_label = body.items.first().is_some_and(|inner| inner.form == ItemForm::Label);
+        if item.form != ItemForm::Assigned && !has_label {
             let key = named.key.text.clone();
             return Err(ParseError::MissingLabel { position: named.key.position, key });
         }
@@ -211,19 +211,21 @@ fn collect_blocks<'t, const LABELS: usize>(
     Ok(())
 }
 
-impl Value {
-    fn find_duplicates<'t>(&'t self, found: &mut Vec<Duplicate<'t>>) {
+impl HclValue {
+    fn find_duplicates<'t>(&'t self, found: &mut Vec<DuplicateKey<'t>>) {
         match &self.kind {
-            Kind::Object(body) => body.find_duplicates(found),
-            Kind::List(entries) => entries.iter().for_each(|entry| entry.find_duplicates(found)),
+            ValueKind::Object(body) => body.find_duplicates(found),
+            ValueKind::List(entries) => {
+                entries.iter().for_each(|entry| entry.find_duplicates(found));
+            }
             _ => {}
         }
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// What it is, with its article.
-    pub fn name(&self) -> &'static str {
+    pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
@@ -237,30 +239,30 @@ impl Kind {
 
 // Values may be secrets: what they are is printed, what they say is not.
 
-impl fmt::Debug for Body {
+impl fmt::Debug for HclBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.items.iter().map(|item| (&item.key.text, &item.value))).finish()
     }
 }
 
-impl fmt::Debug for Item {
+impl fmt::Debug for HclItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entry(&self.key.text, &self.value).finish()
     }
 }
 
-impl fmt::Debug for Value {
+impl fmt::Debug for HclValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)
     }
 }
 
-impl fmt::Debug for Kind {
+impl fmt::Debug for ValueKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(body) => body.fmt(f),
             Self::List(entries) => entries.fmt(f),
-            other => f.write_str(other.name()),
+            other => f.write_str(other.type_name()),
         }
     }
 }

@@ -20,14 +20,14 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Body;
-use crate::paced::Paced;
-use crate::stream::{Rewound, Watched};
-use crate::watch::{Late, Timeouts, Watch};
+use crate::chunked_body::ChunkedBody;
+use crate::connection_deadlines::{ConnectionDeadlines, ConnectionTimeouts, TimedOut};
+use crate::stream::{RewoundStream, TimedStream};
 
 /// Bytes of a request's head; a buffer that large is all that a half-sent head can hold.
 const HEAD_BYTES: u32 = 64 << 10;
 /// How long a client may take to see that an idle connection ends.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection has nothing to do before its buffers are given back.
 const PARK_AFTER: Duration = Duration::from_millis(250);
 /// What a client begins with that speaks HTTP/2 (RFC 9113, section 3.4).
@@ -35,9 +35,9 @@ const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves until the client goes or is too late, the server stops, or the connection is `needed` to make
 /// room for another one.
-pub(crate) async fn serve<S, F, A>(
+pub(crate) async fn serve_connection<S, F, A>(
     stream: S,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
     stop: CancellationToken,
     needed: CancellationToken,
     answer: F,
@@ -46,52 +46,54 @@ pub(crate) async fn serve<S, F, A>(
     F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
-    let watch = Watch::new(timeouts);
+    let watch = ConnectionDeadlines::new(timeouts);
     let answer = Arc::new(answer);
     let service = service_fn(|request: Request<Incoming>| {
-        let turn = watch.begin(request.version() == Version::HTTP_2);
+        let turn = watch.start_request(request.version() == Version::HTTP_2);
         let answer = answer.clone();
         // Boxed: a connection of HTTP/1.1 keeps room for it between two requests as well. The future
         // of the answer is large; made in here it is not moved.
         Box::pin(async move {
             let response = answer(request).await;
-            Ok::<_, Infallible>(response.map(|body| Paced::new(body, turn)))
+            Ok::<_, Infallible>(response.map(|body| ChunkedBody::new(body, turn)))
         })
     });
-    let mut driver = Driver::new(&watch, stop, needed, timeouts.header);
-    let mut beginning = Beginning::new(Watched::new(stream, watch.clone()));
-    let ended = driver.run(None, |cx, stopping| beginning.poll(cx, stopping)).await;
-    let Ended::Done(Some(version)) = ended else { return };
-    let mut stream = beginning.rewound();
+    let mut driver = ConnectionDriver::new(&watch, stop, needed, timeouts.header);
+    let mut beginning = ProtocolSniffer::new(TimedStream::new(stream, watch.clone()));
+    let ended = driver.poll_until_done(None, |cx, stopping| beginning.poll(cx, stopping)).await;
+    let DriveOutcome::Done(Some(version)) = ended else { return };
+    let mut stream = beginning.into_stream();
     if version == Version::HTTP_2 {
-        let mut serving = Box::pin(http2().serve_connection(TokioIo::new(stream), &service));
+        let mut serving =
+            Box::pin(http2_builder().serve_connection(TokioIo::new(stream), &service));
         let poll = |cx: &mut Context<'_>, stopping| {
             if stopping {
                 serving.as_mut().graceful_shutdown();
             }
             serving.as_mut().poll(cx)
         };
-        if note(driver.run(None, poll).await) {
+        if log_outcome(driver.poll_until_done(None, poll).await) {
             serving.as_mut().graceful_shutdown();
-            driver.goodbye(serving).await;
+            driver.close_gracefully(serving).await;
         }
         return;
     }
     loop {
-        let mut serving = Box::pin(http1().serve_connection(TokioIo::new(stream), &service));
+        let mut serving =
+            Box::pin(http1_builder().serve_connection(TokioIo::new(stream), &service));
         let mut poll = |cx: &mut Context<'_>, stopping| {
             if stopping {
                 serving.as_mut().graceful_shutdown();
             }
             serving.as_mut().poll(cx)
         };
-        let ended = driver.run(Some(PARK_AFTER), &mut poll).await;
-        if !matches!(ended, Ended::Idle) {
-            if note(ended) {
+        let ended = driver.poll_until_done(Some(PARK_AFTER), &mut poll).await;
+        if !matches!(ended, DriveOutcome::Idle) {
+            if log_outcome(ended) {
                 serving.as_mut().graceful_shutdown();
-                driver.goodbye(serving.as_mut()).await;
+                driver.close_gracefully(serving.as_mut()).await;
             }
-            wiped(Pin::into_inner(serving).into_parts().read_buf);
+            wipe_buffer(Pin::into_inner(serving).into_parts().read_buf);
             return;
         }
         // Between two requests this ends the connection's state at once, and not its stream.
@@ -102,19 +104,19 @@ pub(crate) async fn serve<S, F, A>(
         let is_last = given_up.is_pending();
         if is_last {
             let poll = |cx: &mut Context<'_>, _| serving.as_mut().poll(cx);
-            note(driver.run(None, poll).await);
+            log_outcome(driver.poll_until_done(None, poll).await);
         }
         let mut parked = {
             let parts = Pin::into_inner(serving).into_parts();
-            Parked { unread: wiped(parts.read_buf), stream: parts.io.into_inner() }
+            ParkedConnection { unread: wipe_buffer(parts.read_buf), stream: parts.io.into_inner() }
         };
         if is_last || matches!(given_up, Poll::Ready(Err(_))) {
             return;
         }
-        match driver.run(None, |cx, stopping| parked.poll(cx, stopping)).await {
-            Ended::Done(true) => stream = parked.rewound(),
+        match driver.poll_until_done(None, |cx, stopping| parked.poll(cx, stopping)).await {
+            DriveOutcome::Done(true) => stream = parked.into_stream(),
             _ => {
-                driver.goodbye(parked.stream.shutdown()).await;
+                driver.close_gracefully(parked.stream.shutdown()).await;
                 return;
             }
         }
@@ -123,7 +125,7 @@ pub(crate) async fn serve<S, F, A>(
 
 /// What of a buffer was not read yet, copied out of it. The whole buffer is wiped, for it held tokens,
 /// key shares and values; unless something still refers to a part of it.
-fn wiped(buffer: Bytes) -> Bytes {
+fn wipe_buffer(buffer: Bytes) -> Bytes {
     let unread = Bytes::copy_from_slice(&buffer);
     if let Ok(mut buffer) = buffer.try_into_mut() {
         buffer.clear();
@@ -141,45 +143,47 @@ fn wiped(buffer: Bytes) -> Bytes {
 }
 
 /// Notes how serving ended. Whether it is an idle connection that is to be ended in order.
-fn note(ended: Ended<hyper::Result<()>>) -> bool {
+fn log_outcome(ended: DriveOutcome<hyper::Result<()>>) -> bool {
     match ended {
-        Ended::Done(Ok(())) | Ended::Idle => {}
-        Ended::Done(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
-        Ended::Late(Late::Idle) => return true,
-        Ended::Needed => tracing::debug!("a connection made room"),
-        Ended::Late(late) => tracing::debug!(?late, "a client took too long and was cut off"),
+        DriveOutcome::Done(Ok(())) | DriveOutcome::Idle => {}
+        DriveOutcome::Done(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
+        DriveOutcome::TimedOut(TimedOut::Idle) => return true,
+        DriveOutcome::Evicted => tracing::debug!("a connection made room"),
+        DriveOutcome::TimedOut(late) => {
+            tracing::debug!(?late, "a client took too long and was cut off");
+        }
     }
     false
 }
 
 /// How something that a connection does ended.
-enum Ended<T> {
+enum DriveOutcome<T> {
     Done(T),
-    Late(Late),
+    TimedOut(TimedOut),
     /// There has been nothing to do for a while.
     Idle,
     /// It makes room for another connection.
-    Needed,
+    Evicted,
 }
 
 /// Polls what a connection does, and watches the time, the end of the server and whether the connection
 /// is to make room.
-struct Driver<'w> {
-    watch: &'w Watch,
+struct ConnectionDriver<'w> {
+    deadlines: &'w ConnectionDeadlines,
     stop: CancellationToken,
-    needed: CancellationToken,
+    eviction: CancellationToken,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<'w> Driver<'w> {
+impl<'w> ConnectionDriver<'w> {
     fn new(
-        watch: &'w Watch,
+        watch: &'w ConnectionDeadlines,
         stop: CancellationToken,
         needed: CancellationToken,
         first: Duration,
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now() + first));
-        Self { watch, stop, needed, timer }
+        Self { deadlines: watch, stop, eviction: needed, timer }
     }
 
     /// Polls until it ends, the client is late, there is nothing to do for as long as `idle`, or room is
@@ -187,29 +191,29 @@ impl<'w> Driver<'w> {
     ///
     /// The connection is asked first: what it just did decides what it is waited for. The timer is
     /// moved only where it would ring too late, so that quick requests never move it.
-    async fn run<T>(
+    async fn poll_until_done<T>(
         &mut self,
         idle: Option<Duration>,
         mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
-    ) -> Ended<T> {
-        let Self { watch, stop, needed, timer } = self;
+    ) -> DriveOutcome<T> {
+        let Self { deadlines: watch, stop, eviction: needed, timer } = self;
         let mut stopping = pin!(stop.cancelled());
         let mut needed = pin!(needed.cancelled());
         let mut stopped = false;
         let due = || {
-            let late = watch.due().map(|(due, late)| (due, Ended::Late(late)));
-            let idle = idle.and_then(|idle| watch.quiet_since()?.checked_add(idle));
-            let idle = idle.map(|due| (due, Ended::Idle));
+            let late = watch.next_deadline().map(|(due, late)| (due, DriveOutcome::TimedOut(late)));
+            let idle = idle.and_then(|idle| watch.idle_since()?.checked_add(idle));
+            let idle = idle.map(|due| (due, DriveOutcome::Idle));
             late.into_iter().chain(idle).min_by_key(|(due, _)| *due)
         };
         std::future::poll_fn(|cx| {
             let stops = !stopped && stopping.as_mut().poll(cx).is_ready();
             stopped |= stops;
             if let Poll::Ready(done) = poll(cx, stops) {
-                return Poll::Ready(Ended::Done(done));
+                return Poll::Ready(DriveOutcome::Done(done));
             }
             if needed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ended::Needed);
+                return Poll::Ready(DriveOutcome::Evicted);
             }
             while let Some((due, ended)) = due() {
                 if due < timer.deadline() {
@@ -227,20 +231,20 @@ impl<'w> Driver<'w> {
     }
 
     /// Gives the end of a connection as long as a client may take to see it, unless room is needed.
-    async fn goodbye(&self, ending: impl Future) {
-        let bounded = tokio::time::timeout(GOODBYE, ending);
-        let _ = self.needed.run_until_cancelled(bounded).await;
+    async fn close_gracefully(&self, ending: impl Future) {
+        let bounded = tokio::time::timeout(CLOSE_TIMEOUT, ending);
+        let _ = self.eviction.run_until_cancelled(bounded).await;
     }
 }
 
 /// The first bytes of a connection, which tell the version of HTTP.
-struct Beginning<S> {
+struct ProtocolSniffer<S> {
     stream: S,
     read: [u8; PREFACE.len()],
     filled: usize,
 }
 
-impl<S: AsyncRead + Unpin> Beginning<S> {
+impl<S: AsyncRead + Unpin> ProtocolSniffer<S> {
     fn new(stream: S) -> Self {
         Self { stream, read: [0; PREFACE.len()], filled: 0 }
     }
@@ -273,20 +277,20 @@ impl<S: AsyncRead + Unpin> Beginning<S> {
         }
     }
 
-    fn rewound(self) -> Rewound<S> {
+    fn into_stream(self) -> RewoundStream<S> {
         let read = self.read.get(..self.filled).unwrap_or_default();
-        Rewound::new(Bytes::copy_from_slice(read), self.stream)
+        RewoundStream::new(Bytes::copy_from_slice(read), self.stream)
     }
 }
 
 /// A connection without anything to do.
-struct Parked<S> {
+struct ParkedConnection<S> {
     /// What came of the next request already.
     unread: Bytes,
-    stream: Rewound<S>,
+    stream: RewoundStream<S>,
 }
 
-impl<S: AsyncRead + Unpin> Parked<S> {
+impl<S: AsyncRead + Unpin> ParkedConnection<S> {
     /// Whether more came; not if the client went, or the server stops.
     fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<bool> {
         if stopping {
@@ -303,12 +307,12 @@ impl<S: AsyncRead + Unpin> Parked<S> {
         Poll::Ready(true)
     }
 
-    fn rewound(self) -> Rewound<S> {
+    fn into_stream(self) -> RewoundStream<S> {
         self.stream.preceded_by(self.unread)
     }
 }
 
-fn http1() -> http1::Builder {
+fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -318,13 +322,13 @@ fn http1() -> http1::Builder {
     builder
 }
 
-fn http2() -> http2::Builder<TokioExecutor> {
+fn http2_builder() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(256)
         .max_header_list_size(HEAD_BYTES)
-        .max_send_buf_size(crate::watch::STEP)
+        .max_send_buf_size(crate::connection_deadlines::WRITE_STEP_BYTES)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
@@ -341,7 +345,7 @@ mod tests {
 
     use super::*;
 
-    const TIMEOUTS: Timeouts = Timeouts {
+    const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
         handshake: Duration::from_secs(1),
         header: Duration::from_secs(10),
         body: Duration::from_secs(20),
@@ -351,20 +355,20 @@ mod tests {
     };
     const ANSWER: usize = 1 << 20;
 
-    async fn answer(request: Request<Incoming>) -> Response<Body> {
+    async fn respond(request: Request<Incoming>) -> Response<Body> {
         let size = if request.uri().path() == "/large" { ANSWER } else { 2 };
         Response::new(Body::new(Bytes::from(vec![b'x'; size])))
     }
 
     /// Serves one end, lets a client do something with the other and then nothing more, and says
     /// after how many seconds of silence the connection was ended.
-    async fn silence<C>(client: impl FnOnce(DuplexStream) -> C) -> u64
+    async fn silence_before_close<C>(client: impl FnOnce(DuplexStream) -> C) -> u64
     where
         C: Future,
     {
         let (ours, theirs) = tokio::io::duplex(16 << 10);
         let never = CancellationToken::new();
-        let serving = serve(ours, TIMEOUTS, never.clone(), never, answer);
+        let serving = serve_connection(ours, TIMEOUTS, never.clone(), never, respond);
         let doing = async {
             let kept = client(theirs).await;
             let silent = Instant::now();
@@ -387,13 +391,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cve_2025_12044_a_silent_connection_ends_at_the_header_timeout() {
-        assert_eq!(silence(|stream| async { stream }).await, 10);
+        assert_eq!(silence_before_close(|stream| async { stream }).await, 10);
         // Nor does half a preface of HTTP/2 help, for which the version is waited.
         let half = async |mut stream: DuplexStream| {
             stream.write_all(b"PRI * HT").await.unwrap();
             stream
         };
-        assert_eq!(silence(half).await, 10);
+        assert_eq!(silence_before_close(half).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
@@ -402,7 +406,7 @@ mod tests {
             stream.write_all(&GET[..20]).await.unwrap();
             stream
         };
-        assert_eq!(silence(first).await, 10);
+        assert_eq!(silence_before_close(first).await, 10);
         let second = async |mut stream: DuplexStream| {
             stream.write_all(GET).await.unwrap();
             read_answer(&mut stream).await;
@@ -410,7 +414,7 @@ mod tests {
             stream.write_all(&GET[..20]).await.unwrap();
             stream
         };
-        assert_eq!(silence(second).await, 10);
+        assert_eq!(silence_before_close(second).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
@@ -424,7 +428,7 @@ mod tests {
             assert_eq!(answer, b"HTTP/1.1 431");
             stream
         };
-        assert_eq!(silence(wordy).await, 0);
+        assert_eq!(silence_before_close(wordy).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -434,7 +438,7 @@ mod tests {
             read_answer(&mut stream).await;
             stream
         };
-        silence(ahead).await;
+        silence_before_close(ahead).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -449,7 +453,7 @@ mod tests {
             read_answer(&mut stream).await;
             stream
         };
-        assert_eq!(silence(polite).await, 300);
+        assert_eq!(silence_before_close(polite).await, 300);
     }
 
     #[tokio::test(start_paused = true)]
@@ -458,7 +462,7 @@ mod tests {
             stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
             stream
         };
-        assert_eq!(silence(deaf).await, 30);
+        assert_eq!(silence_before_close(deaf).await, 30);
     }
 
     #[tokio::test(start_paused = true)]
@@ -474,7 +478,7 @@ mod tests {
             }
             stream
         };
-        assert_eq!(silence(slow).await, 300);
+        assert_eq!(silence_before_close(slow).await, 300);
     }
 
     #[tokio::test(start_paused = true)]
@@ -488,11 +492,11 @@ mod tests {
             // It answers pings and takes 64 KiB, the first window; then no more is given.
             (answer.await.unwrap(), client)
         };
-        assert_eq!(silence(deaf).await, 30);
+        assert_eq!(silence_before_close(deaf).await, 30);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_http_2_connection_is_not_taken_for_half_a_head() {
+    async fn idle_http_2_does_not_hit_the_header_timeout() {
         let idle = async |stream: DuplexStream| {
             let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
             let tasks = tokio_util::task::TaskTracker::new();
@@ -503,7 +507,7 @@ mod tests {
             while body.data().await.is_some() {}
             client
         };
-        let seconds = silence(idle).await;
+        let seconds = silence_before_close(idle).await;
         assert!((299..=301).contains(&seconds), "{seconds}");
     }
 
@@ -525,13 +529,13 @@ mod tests {
             }
             stream
         };
-        assert_eq!(silence(patient).await, 300);
+        assert_eq!(silence_before_close(patient).await, 300);
     }
 
     /// A stream that notes how large the buffer is that it is read into.
-    struct Measured(DuplexStream, Arc<AtomicUsize>);
+    struct BufferSizeProbe(DuplexStream, Arc<AtomicUsize>);
 
-    impl AsyncRead for Measured {
+    impl AsyncRead for BufferSizeProbe {
         fn poll_read(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -542,7 +546,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for Measured {
+    impl AsyncWrite for BufferSizeProbe {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -567,9 +571,9 @@ mod tests {
     async fn a_connection_without_anything_to_do_waits_with_a_small_buffer() {
         let (ours, mut client) = tokio::io::duplex(16 << 10);
         let buffer_bytes = Arc::new(AtomicUsize::new(0));
-        let ours = Measured(ours, buffer_bytes.clone());
+        let ours = BufferSizeProbe(ours, buffer_bytes.clone());
         let never = CancellationToken::new();
-        let serving = serve(ours, TIMEOUTS, never.clone(), never, answer);
+        let serving = serve_connection(ours, TIMEOUTS, never.clone(), never, respond);
         let doing = async {
             for _ in 0..2 {
                 client.write_all(GET).await.unwrap();
@@ -593,7 +597,7 @@ mod tests {
             stream.write_all(&GET[..20]).await.unwrap();
             stream
         };
-        assert_eq!(silence(parked).await, 10);
+        assert_eq!(silence_before_close(parked).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
@@ -606,6 +610,6 @@ mod tests {
             read_answer(&mut stream).await;
             stream
         };
-        assert_eq!(silence(ahead).await, 300);
+        assert_eq!(silence_before_close(ahead).await, 300);
     }
 }

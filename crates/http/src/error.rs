@@ -4,10 +4,10 @@ use http::{Response, StatusCode, header};
 use strongroom_core::Error;
 use strongroom_types::ErrorKind;
 
-use crate::{Body, answer};
+use crate::{Body, response};
 
 /// The status of a failure. Nothing answers 412: clients repeat it by themselves.
-pub fn status(kind: ErrorKind) -> StatusCode {
+pub fn status_of_kind(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid | ErrorKind::Precondition => StatusCode::BAD_REQUEST,
         ErrorKind::Denied => StatusCode::FORBIDDEN,
@@ -23,17 +23,17 @@ pub fn status(kind: ErrorKind) -> StatusCode {
 
 /// The status of a failed request: an engine's own choice, else that of its kind.
 pub fn status_of(error: &Error) -> StatusCode {
-    let chosen = error.status().and_then(|code| StatusCode::from_u16(code).ok());
-    chosen.unwrap_or_else(|| status(error.kind()))
+    let chosen = error.engine_status().and_then(|code| StatusCode::from_u16(code).ok());
+    chosen.unwrap_or_else(|| status_of_kind(error.kind()))
 }
 
 /// A failed request as HTTP.
-pub fn write(error: &Error) -> Response<Body> {
+pub fn to_http(error: &Error) -> Response<Body> {
     let status = status_of(error);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(%error, "a request failed");
     }
-    let mut response = answer::errors(status, &error.texts(), error.data());
+    let mut response = response::errors_response(status, &error.messages(), error.data());
     if let Some(secs) = error.retry_after_secs() {
         response.headers_mut().insert(header::RETRY_AFTER, secs.into());
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_stands_in_the_book_and_412_is_none() {
+    fn every_status_is_documented_and_none_is_412() {
         let page = include_str!("../../../docs/src/api/status-codes.md");
         let rows: String = page.lines().filter(|line| line.starts_with('|')).collect();
         for kind in [
@@ -61,7 +61,7 @@ mod tests {
             ErrorKind::Unavailable,
             ErrorKind::Internal,
         ] {
-            let code = status(kind).as_u16();
+            let code = status_of_kind(kind).as_u16();
             assert_ne!(code, 412, "{kind:?}");
             assert!(rows.contains(&code.to_string()), "{kind:?} is {code}");
         }

@@ -1,4 +1,4 @@
-//! [`Forwarding`]: who a client is if a proxy speaks for it.
+//! [`ForwardedForRules`]: who a client is if a proxy speaks for it.
 //!
 //! The header `X-Forwarded-For` is a list to which each proxy adds whom it was asked by. Only its
 //! end is to be trusted, and only if it comes from a proxy of ours: the rest a client may have
@@ -8,13 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, Response, StatusCode};
 use ipnet::IpNet;
-use strongroom_sdk::engine::Connection;
+use strongroom_sdk::engine::ConnectionInfo;
 
-use crate::{Body, answer};
+use crate::{Body, response};
 
 /// Proxies whose word on a client's address is taken.
 #[derive(Clone, Debug)]
-pub struct Forwarding {
+pub struct ForwardedForRules {
     /// Where they are.
     pub authorized: Vec<IpNet>,
     /// How many addresses at the end of the header are those of proxies.
@@ -25,12 +25,16 @@ pub struct Forwarding {
     pub reject_not_present: bool,
 }
 
-const HEADER: &str = "x-forwarded-for";
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
-impl Forwarding {
+impl ForwardedForRules {
     /// Who asks: the peer itself, or whom it speaks for. An error says why the request is refused.
-    pub fn client(&self, peer: Connection, headers: &HeaderMap) -> Result<Connection, String> {
-        let mut values = headers.get_all(HEADER).iter().peekable();
+    pub fn resolve_client(
+        &self,
+        peer: ConnectionInfo,
+        headers: &HeaderMap,
+    ) -> Result<ConnectionInfo, String> {
+        let mut values = headers.get_all(FORWARDED_FOR).iter().peekable();
         if values.peek().is_none() {
             return if self.reject_not_present {
                 Err("missing x-forwarded-for header and configured to reject when not present"
@@ -52,7 +56,7 @@ impl Forwarding {
         }
         let mut chain: Vec<&str> = Vec::new();
         for value in values {
-            let text = value.to_str().map_err(|_| malformed())?;
+            let text = value.to_str().map_err(|_| malformed_header_text())?;
             chain.extend(text.split(',').map(str::trim));
         }
         let named = chain.len().checked_sub(self.hop_skips + 1).and_then(|at| chain.get(at));
@@ -64,22 +68,22 @@ impl Forwarding {
                 chain.len()
             ));
         };
-        let address = address_of(named).ok_or_else(malformed)?;
-        Ok(Connection { address, port: peer.port })
+        let address = parse_address(named).ok_or_else(malformed_header_text)?;
+        Ok(ConnectionInfo { address, port: peer.port })
     }
 
     /// The refusal as an answer.
-    pub(crate) fn refusal(text: String) -> Response<Body> {
-        answer::errors(StatusCode::BAD_REQUEST, &[text], None)
+    pub(crate) fn refusal_response(text: String) -> Response<Body> {
+        response::errors_response(StatusCode::BAD_REQUEST, &[text], None)
     }
 }
 
-fn malformed() -> String {
+fn malformed_header_text() -> String {
     "the header x-forwarded-for must be a list of addresses".to_owned()
 }
 
 /// Some proxies add the port.
-fn address_of(text: &str) -> Option<IpAddr> {
+fn parse_address(text: &str) -> Option<IpAddr> {
     let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = plain.parse::<IpAddr>().ok();
     address.or_else(|| text.parse::<SocketAddr>().ok().map(|it| it.ip()))
@@ -89,8 +93,8 @@ fn address_of(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn forwarding() -> Forwarding {
-        Forwarding {
+    fn test_rules() -> ForwardedForRules {
+        ForwardedForRules {
             authorized: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
             hop_skips: 0,
             reject_not_authorized: true,
@@ -98,49 +102,57 @@ mod tests {
         }
     }
 
-    fn ask(of: &Forwarding, peer: &str, values: &[&str]) -> Result<String, String> {
+    fn resolve_address(
+        of: &ForwardedForRules,
+        peer: &str,
+        values: &[&str],
+    ) -> Result<String, String> {
         let mut headers = HeaderMap::new();
         for value in values {
             let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            headers.append(HEADER, value);
+            headers.append(FORWARDED_FOR, value);
         }
-        let peer = Connection { address: peer.parse().unwrap(), port: 7 };
-        let client = of.client(peer, &headers)?;
+        let peer = ConnectionInfo { address: peer.parse().unwrap(), port: 7 };
+        let client = of.resolve_client(peer, &headers)?;
         assert_eq!(client.port, 7);
         Ok(client.address.to_string())
     }
 
     #[test]
     fn the_end_of_the_list_counts_and_what_a_client_wrote_itself_does_not() {
-        let of = forwarding();
-        assert_eq!(ask(&of, "10.0.0.1", &["1.1.1.1"]).unwrap(), "1.1.1.1");
-        assert_eq!(ask(&of, "10.0.0.1", &["9.9.9.9, 1.1.1.1"]).unwrap(), "1.1.1.1");
-        assert_eq!(ask(&of, "10.0.0.1", &["9.9.9.9", "1.1.1.1"]).unwrap(), "1.1.1.1");
-        assert_eq!(ask(&of, "fd00::1", &["2001:db8::1"]).unwrap(), "2001:db8::1");
-        assert_eq!(ask(&of, "::ffff:10.0.0.1", &["1.1.1.1:555"]).unwrap(), "1.1.1.1");
-        assert_eq!(ask(&of, "10.0.0.1", &["[2001:db8::1]:5"]).unwrap(), "2001:db8::1");
-        let skipping = Forwarding { hop_skips: 1, ..of };
-        assert_eq!(ask(&skipping, "10.0.0.1", &["1.1.1.1, 10.0.0.2"]).unwrap(), "1.1.1.1");
-        let short = ask(&skipping, "10.0.0.1", &["1.1.1.1"]).unwrap_err();
+        let of = test_rules();
+        assert_eq!(resolve_address(&of, "10.0.0.1", &["1.1.1.1"]).unwrap(), "1.1.1.1");
+        assert_eq!(resolve_address(&of, "10.0.0.1", &["9.9.9.9, 1.1.1.1"]).unwrap(), "1.1.1.1");
+        assert_eq!(resolve_address(&of, "10.0.0.1", &["9.9.9.9", "1.1.1.1"]).unwrap(), "1.1.1.1");
+        assert_eq!(resolve_address(&of, "fd00::1", &["2001:db8::1"]).unwrap(), "2001:db8::1");
+        assert_eq!(resolve_address(&of, "::ffff:10.0.0.1", &["1.1.1.1:555"]).unwrap(), "1.1.1.1");
+        assert_eq!(resolve_address(&of, "10.0.0.1", &["[2001:db8::1]:5"]).unwrap(), "2001:db8::1");
+        let skipping = ForwardedForRules { hop_skips: 1, ..of };
+        assert_eq!(
+            resolve_address(&skipping, "10.0.0.1", &["1.1.1.1, 10.0.0.2"]).unwrap(),
+            "1.1.1.1"
+        );
+        let short = resolve_address(&skipping, "10.0.0.1", &["1.1.1.1"]).unwrap_err();
         assert!(short.contains("hops to skip (1)") && short.contains("(chain length 1)"));
     }
 
     #[test]
-    fn strangers_and_requests_without_the_header_are_refused_or_themselves() {
-        let of = forwarding();
-        let stranger = ask(&of, "11.0.0.1", &["1.1.1.1"]).unwrap_err();
+    fn untrusted_peers_and_missing_headers_follow_the_rules() {
+        let of = test_rules();
+        let stranger = resolve_address(&of, "11.0.0.1", &["1.1.1.1"]).unwrap_err();
         assert!(stranger.contains("not authorized"), "{stranger}");
-        assert!(ask(&of, "10.0.0.1", &[]).unwrap_err().contains("missing"));
-        let lenient = Forwarding { reject_not_authorized: false, reject_not_present: false, ..of };
-        assert_eq!(ask(&lenient, "11.0.0.1", &["1.1.1.1"]).unwrap(), "11.0.0.1");
-        assert_eq!(ask(&lenient, "11.0.0.1", &[]).unwrap(), "11.0.0.1");
+        assert!(resolve_address(&of, "10.0.0.1", &[]).unwrap_err().contains("missing"));
+        let lenient =
+            ForwardedForRules { reject_not_authorized: false, reject_not_present: false, ..of };
+        assert_eq!(resolve_address(&lenient, "11.0.0.1", &["1.1.1.1"]).unwrap(), "11.0.0.1");
+        assert_eq!(resolve_address(&lenient, "11.0.0.1", &[]).unwrap(), "11.0.0.1");
     }
 
     #[test]
     fn what_is_no_address_is_refused_and_not_repeated() {
         for value in ["unknown", "", "1.1.1.1,", "hunter2", "\u{e9}"] {
-            let error = ask(&forwarding(), "10.0.0.1", &[value]).unwrap_err();
-            assert_eq!(error, malformed());
+            let error = resolve_address(&test_rules(), "10.0.0.1", &[value]).unwrap_err();
+            assert_eq!(error, malformed_header_text());
         }
     }
 }

@@ -28,5 +28,10 @@ fn any_target_has_one_meaning() {
         b"..",
         b"\xc3\xbc",
     ];
-    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), "target", PIECES, check::any_target);
+    strongroom_fuzzing::run_corpus_and_mutations(
+        env!("CARGO_MANIFEST_DIR"),
+        "target",
+        PIECES,
+        check::any_target,
+    );
 }

@@ -7,53 +7,53 @@
 //! - [`socket`]: over TCP or a socket file
 //! - [`forwarding`]: who a client is if a proxy speaks for it
 //! - [`metrics_access`]: who gets metrics on a listener
-//! - [`outgoing`]: headers of answers, and what is left out of them on a listener
+//! - [`response_rules`]: headers of answers, and what is left out of them on a listener
 //! - [`descriptors`]: how many connections that may be
-//! - `connection`: HTTP over one of them; [`watch`]: how long a client may take for what;
+//! - `connection`: HTTP over one of them; [`connection_deadlines`]: how long a client may take for what;
 //!   `stream` and `paced` tell the watch what moves
 //! - `misdirected`: clients that don't get in where TLS is spoken
 //! - [`request`]: from HTTP to a core request
 //! - [`body`]: its body, bounded for itself and together with all others
 //! - [`target`]: the path and query of a request, cleaned or refused
-//! - [`answer`]: from a core answer to HTTP
+//! - [`response`]: from a core answer to HTTP
 //! - [`error`]: from a failed request to a status; the only place that names one for an error
 
 // What the fuzz targets check sees the crate as others do.
 #[cfg(test)]
 extern crate self as strongroom_http;
 
-pub mod answer;
 pub mod body;
+mod chunked_body;
 mod connection;
+pub mod connection_deadlines;
+mod connection_slots;
 pub mod descriptors;
 pub mod error;
 pub mod forwarding;
 pub mod listener;
 pub mod metrics_access;
-mod misdirected;
-pub mod outgoing;
-mod paced;
-mod places;
+mod plain_http_on_tls;
 pub mod request;
+pub mod response;
+pub mod response_rules;
 pub mod socket;
 mod stream;
 pub mod target;
-pub mod watch;
 
+#[cfg(test)]
+mod freed_memory_scan;
 #[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod unwiped;
 
-pub use body::{Bodies, heaviest};
-pub use forwarding::Forwarding;
-pub use listener::{Limits, Listener, TlsSource};
+pub use body::{BodyMemoryPool, max_request_memory};
+pub use connection_deadlines::ConnectionTimeouts;
+pub use forwarding::ForwardedForRules;
+pub use listener::{HttpLimits, Listener, TlsSource};
 pub use metrics_access::MetricsAccess;
-pub use outgoing::{CustomHeader, Outgoing, Statuses};
-pub use socket::Socket;
-pub use watch::Timeouts;
+pub use response_rules::{CustomHeader, ResponseRules, StatusSelector};
+pub use socket::ListenerSocket;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -62,11 +62,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
-use strongroom_core::{Answer, Core, Request, RequestHead};
-use strongroom_sdk::engine::Connection;
+use strongroom_core::{Core, CoreRequest, CoreResponse, RequestHead};
+use strongroom_sdk::engine::ConnectionInfo;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::request::{Begun, Refusal};
+use crate::request::{HttpRefusal, ParsedHead};
 
 /// The body of every answer: whole and in memory.
 pub type Body = Full<Bytes>;
@@ -75,7 +75,7 @@ pub type Body = Full<Bytes>;
 #[derive(Clone, Debug)]
 pub struct ConnectionContext {
     /// The client's end; none on a socket file.
-    pub client: Option<Connection>,
+    pub client: Option<ConnectionInfo>,
     /// Requests to paths that are exempt from admission control; more of one connection wait.
     exempt: Arc<Semaphore>,
     /// The same, with those that wait. What waits takes memory that no limit counts, so that more
@@ -86,16 +86,16 @@ pub struct ConnectionContext {
 }
 
 /// Requests that one connection may have at exempt paths at the same time.
-const EXEMPT_AT_ONCE: usize = 8;
+const MAX_EXEMPT_IN_FLIGHT: usize = 8;
 /// As many, with those that wait for one of these places.
-const EXEMPT_OR_WAITING: usize = 32;
+const MAX_EXEMPT_PENDING: usize = 32;
 
 impl ConnectionContext {
     /// Of a new connection.
-    pub fn new(client: Option<Connection>) -> Self {
+    pub fn new(client: Option<ConnectionInfo>) -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
-        let exempt = semaphore(EXEMPT_AT_ONCE);
-        let exempt_or_waiting = semaphore(EXEMPT_OR_WAITING);
+        let exempt = semaphore(MAX_EXEMPT_IN_FLIGHT);
+        let exempt_or_waiting = semaphore(MAX_EXEMPT_PENDING);
         Self { client, exempt, exempt_or_waiting, is_trusted: Arc::default() }
     }
 }
@@ -104,7 +104,7 @@ impl ConnectionContext {
 /// answered with what the core says.
 pub async fn handle<B>(
     core: &Core,
-    limits: &Limits,
+    limits: &HttpLimits,
     request: http::Request<B>,
     connection: ConnectionContext,
 ) -> Response<Body>
@@ -113,8 +113,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let head_only = request.method() == http::Method::HEAD;
-    let mut response = match answered(core, limits, request, connection).await {
-        Ok(answer) => answer::write(answer),
+    let mut response = match process_request(core, limits, request, connection).await {
+        Ok(answer) => response::to_http(answer),
         Err(response) => response,
     };
     if head_only {
@@ -123,58 +123,62 @@ where
     response
 }
 
-async fn answered<B>(
+async fn process_request<B>(
     core: &Core,
-    limits: &Limits,
+    limits: &HttpLimits,
     request: http::Request<B>,
     connection: ConnectionContext,
-) -> Result<Answer, Response<Body>>
+) -> Result<CoreResponse, Response<Body>>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
 {
     let (head, body) = request.into_parts();
-    let begun = Begun::new(head).map_err(Refusal::write)?;
-    let token = begun.token();
+    let begun = ParsedHead::new(head).map_err(HttpRefusal::into_response)?;
+    let token = begun.sent_token();
     let client = connection.client;
     let head = RequestHead { path: begun.path(), token: token.as_ref(), connection: client };
     let mut permit = match core.admit(head).await {
         Ok(permit) => permit,
         Err(error) => {
-            begun.hear_out(body, limits).await;
-            return Err(error::write(&error));
+            begun.drain_body(body, limits).await;
+            return Err(error::to_http(&error));
         }
     };
     if !connection.is_trusted.load(Ordering::Relaxed) {
-        permit.tell_when_authenticated(connection.is_trusted.clone());
+        permit.signal_when_authenticated(connection.is_trusted.clone());
     }
     // Both are dropped once the request is answered.
     let _places = match permit.is_exempt() {
-        true => Some(exempt_places(&connection, &begun).await.map_err(Refusal::write)?),
+        true => Some(
+            acquire_exempt_permits(&connection, &begun)
+                .await
+                .map_err(HttpRefusal::into_response)?,
+        ),
         false => None,
     };
-    let class = request::class_of(&permit);
+    let class = request::body_class(&permit);
     let read = {
         let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), client));
-        request::read(begun, body, class, check_token, limits, client).await
+        request::read_request(begun, body, class, check_token, limits, client).await
     };
-    let (request, share) = read.map_err(Refusal::write)?;
+    let (request, share) = read.map_err(HttpRefusal::into_response)?;
     // The body lives on as fields until the work ends, also if the client goes before.
     if share.is_some() {
-        permit.hold(share);
+        permit.hold_until_done(share);
     }
-    let answer = core.handle(permit, Request { token, ..request }).await;
-    answer.map_err(|error| error::write(&error))
+    let answer = core.handle(permit, CoreRequest { token, ..request }).await;
+    answer.map_err(|error| error::to_http(&error))
 }
 
 /// A place among the requests of a connection to exempt paths. Such a request takes no share of the
 /// memory for all, so that it must be small, and few of them may wait.
-async fn exempt_places<'c>(
+async fn acquire_exempt_permits<'c>(
     connection: &'c ConnectionContext,
-    begun: &Begun,
-) -> Result<(SemaphorePermit<'c>, Option<SemaphorePermit<'c>>), Refusal> {
+    begun: &ParsedHead,
+) -> Result<(SemaphorePermit<'c>, Option<SemaphorePermit<'c>>), HttpRefusal> {
     begun.check_exempt_head()?;
     let waiting = connection.exempt_or_waiting.try_acquire();
-    let waiting = waiting.map_err(|_| Refusal::too_many_exempt())?;
+    let waiting = waiting.map_err(|_| HttpRefusal::too_many_exempt_requests())?;
     // Never closed, so this is no error.
     Ok((waiting, connection.exempt.acquire().await.ok()))
 }

@@ -13,18 +13,18 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::{Bodies, heaviest};
-use crate::forwarding::Forwarding;
+use crate::body::{BodyMemoryPool, max_request_memory};
+use crate::connection_deadlines::ConnectionTimeouts;
+use crate::connection_slots::{ConnectionSlot, ConnectionSlots};
+use crate::forwarding::ForwardedForRules;
 use crate::metrics_access::MetricsAccess;
-use crate::outgoing::Outgoing;
-use crate::places::{Place, Places};
-use crate::socket::{Socket, Stream};
-use crate::watch::Timeouts;
-use crate::{Body, ConnectionContext, connection, misdirected};
+use crate::response_rules::ResponseRules;
+use crate::socket::{AcceptedStream, ListenerSocket};
+use crate::{Body, ConnectionContext, connection, plain_http_on_tls};
 
 /// Bounds of a listener.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct HttpLimits {
     /// Bytes of a request's body.
     pub max_request_bytes: usize,
     /// Bytes of the body of a request to a path that needs no token.
@@ -38,15 +38,15 @@ pub struct Limits {
     /// Shape of a request's JSON.
     pub json: JsonLimits,
     /// The memory that bodies take together. Clones share it.
-    pub bodies: Bodies,
+    pub body_memory: BodyMemoryPool,
     /// Open connections. For more, those make room over which no valid token came; if there are none,
     /// they wait.
     pub max_connections: usize,
     /// How long a client may take for what.
-    pub timeouts: Timeouts,
+    pub timeouts: ConnectionTimeouts,
 }
 
-impl Default for Limits {
+impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             max_request_bytes: 32 << 20,
@@ -55,13 +55,13 @@ impl Default for Limits {
             max_form_bytes: 1 << 20,
             max_form_fields: 1024,
             json: JsonLimits::default(),
-            bodies: Bodies::new(
+            body_memory: BodyMemoryPool::new(
                 256 << 20,
-                heaviest(32 << 20, JsonLimits::default().strings),
-                heaviest(256 << 10, 256),
+                max_request_memory(32 << 20, JsonLimits::default().strings),
+                max_request_memory(256 << 10, 256),
             ),
             max_connections: 768,
-            timeouts: Timeouts::default(),
+            timeouts: ConnectionTimeouts::default(),
         }
     }
 }
@@ -74,53 +74,54 @@ pub trait TlsSource: Send + Sync + 'static {
 
 /// A bound socket.
 pub struct Listener {
-    socket: Socket,
-    serving: Serving,
+    socket: ListenerSocket,
+    context: ListenerContext,
 }
 
 /// What every connection of a listener has in common.
-struct Serving {
+struct ListenerContext {
     tls: Option<Arc<dyn TlsSource>>,
-    forwarding: Option<Forwarding>,
+    forwarding: Option<ForwardedForRules>,
     metrics: MetricsAccess,
-    outgoing: Outgoing,
-    limits: Arc<Limits>,
+    response_rules: ResponseRules,
+    limits: Arc<HttpLimits>,
 }
 
 impl Listener {
     /// Over a socket that is bound already. TLS is for TCP alone.
     pub fn new(
-        socket: impl Into<Socket>,
+        socket: impl Into<ListenerSocket>,
         tls: Option<Arc<dyn TlsSource>>,
-        forwarding: Option<Forwarding>,
-        limits: Limits,
+        forwarding: Option<ForwardedForRules>,
+        limits: HttpLimits,
     ) -> Self {
         let limits = Arc::new(limits);
-        let (metrics, outgoing) = (MetricsAccess::default(), Outgoing::default());
-        let serving = Serving { tls, forwarding, metrics, outgoing, limits };
-        Self { socket: socket.into(), serving }
+        let (metrics, outgoing) = (MetricsAccess::default(), ResponseRules::default());
+        let serving =
+            ListenerContext { tls, forwarding, metrics, response_rules: outgoing, limits };
+        Self { socket: socket.into(), context: serving }
     }
 
     /// With rules for metrics.
     #[must_use]
     pub fn with_metrics_access(mut self, metrics: MetricsAccess) -> Self {
-        self.serving.metrics = metrics;
+        self.context.metrics = metrics;
         self
     }
 
     /// With rules for answers.
     #[must_use]
-    pub fn with_outgoing(mut self, outgoing: Outgoing) -> Self {
-        self.serving.outgoing = outgoing;
+    pub fn with_response_rules(mut self, outgoing: ResponseRules) -> Self {
+        self.context.response_rules = outgoing;
         self
     }
 
     /// Serves until told to stop, then lets requests being answered finish.
     pub async fn serve(self, core: Core, stop: CancellationToken) {
-        let Self { socket, serving } = self;
+        let Self { socket, context: serving } = self;
         let serving = Arc::new(serving);
         let connections = TaskTracker::new();
-        let places = Places::new(serving.limits.max_connections);
+        let places = ConnectionSlots::new(serving.limits.max_connections);
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
@@ -138,13 +139,14 @@ impl Listener {
             };
             let context = ConnectionContext::new(peer);
             let place = tokio::select! {
-                place = places.take(context.is_trusted.clone()) => place,
+                place = places.acquire(context.is_trusted.clone()) => place,
                 () = stop.cancelled() => break,
             };
             let Some(place) = place else { break };
             let (serving, core, stop) = (serving.clone(), core.clone(), stop.clone());
-            connections
-                .spawn(async move { serving.serve(stream, context, place, core, stop).await });
+            connections.spawn(async move {
+                serving.serve_connection(stream, context, place, core, stop).await;
+            });
         }
         // Whoever comes now is told so at once.
         drop(socket);
@@ -156,42 +158,45 @@ impl Listener {
     }
 }
 
-impl Serving {
+impl ListenerContext {
     /// One connection, to its end. It has its place as long.
-    async fn serve(
+    async fn serve_connection(
         self: Arc<Self>,
-        stream: Stream,
+        stream: AcceptedStream,
         context: ConnectionContext,
-        place: Place,
+        place: ConnectionSlot,
         core: Core,
         stop: CancellationToken,
     ) {
         let peer = context.client;
         let timeouts = self.limits.timeouts;
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
-        let (begin, needed) = (place.requests(), place.needed());
+        let (begin, needed) = (place.request_tracker(), place.eviction_token());
         let answer = move |request| {
             let (core, serving, context) = (core.clone(), self.clone(), context.clone());
             let busy = begin();
             async move {
                 let _busy = busy;
-                serving.answer(&core, request, context).await
+                serving.handle_request(&core, request, context).await
             }
         };
         match (stream, tls) {
-            (Stream::Unix(stream), _) => {
-                connection::serve(stream, timeouts, stop, needed, answer).await;
+            (AcceptedStream::Unix(stream), _) => {
+                connection::serve_connection(stream, timeouts, stop, needed, answer).await;
             }
-            (Stream::Tcp(stream), None) => {
-                connection::serve(stream, timeouts, stop, needed, answer).await;
+            (AcceptedStream::Tcp(stream), None) => {
+                connection::serve_connection(stream, timeouts, stop, needed, answer).await;
             }
-            (Stream::Tcp(stream), Some(acceptor)) => {
+            (AcceptedStream::Tcp(stream), Some(acceptor)) => {
                 // Boxed, as what follows: without TLS a connection must not hold room for it.
-                let greeting = Box::pin(secured(stream, &acceptor));
+                let greeting = Box::pin(accept_tls(stream, &acceptor));
                 let greeting = tokio::time::timeout(timeouts.handshake, greeting);
                 match needed.run_until_cancelled(greeting).await {
                     Some(Ok(Ok(Some(stream)))) => {
-                        Box::pin(connection::serve(stream, timeouts, stop, needed, answer)).await;
+                        Box::pin(connection::serve_connection(
+                            stream, timeouts, stop, needed, answer,
+                        ))
+                        .await;
                     }
                     Some(Ok(Ok(None))) => tracing::debug!(?peer, "plain HTTP came to a TLS port"),
                     Some(Ok(Err(error))) => {
@@ -204,39 +209,41 @@ impl Serving {
         }
     }
 
-    async fn answer(
+    async fn handle_request(
         &self,
         core: &Core,
         request: Request<Incoming>,
         context: ConnectionContext,
     ) -> Response<Body> {
-        let redacts = self.outgoing.redacts(request.uri());
-        let mut response = self.answer_whole(core, request, context).await;
+        let redacts = self.response_rules.redaction_for(request.uri());
+        let mut response = self.dispatch(core, request, context).await;
         if let Some(redacted) = redacts {
-            response = self.outgoing.redacted(redacted, response).await;
+            response = self.response_rules.redact(redacted, response).await;
         }
-        self.outgoing.add_headers(&mut response);
+        self.response_rules.add_headers(&mut response);
         response
     }
 
-    async fn answer_whole(
+    async fn dispatch(
         &self,
         core: &Core,
         request: Request<Incoming>,
         context: ConnectionContext,
     ) -> Response<Body> {
         let client = match (&self.forwarding, context.client) {
-            (Some(forwarding), Some(peer)) => match forwarding.client(peer, request.headers()) {
-                Ok(client) => Some(client),
-                Err(text) => return Forwarding::refusal(text),
-            },
+            (Some(forwarding), Some(peer)) => {
+                match forwarding.resolve_client(peer, request.headers()) {
+                    Ok(client) => Some(client),
+                    Err(text) => return ForwardedForRules::refusal_response(text),
+                }
+            }
             (_, peer) => peer,
         };
         let context = ConnectionContext { client, ..context };
         if !self.metrics.has_rules() {
             return crate::handle(core, &self.limits, request, context).await;
         }
-        match self.metrics.apply(core, request, self.limits.max_form_fields) {
+        match self.metrics.apply_rules(core, request, self.limits.max_form_fields) {
             Ok(request) => crate::handle(core, &self.limits, request, context).await,
             Err(answered) => *answered,
         }
@@ -250,18 +257,18 @@ impl std::fmt::Debug for Listener {
 }
 
 /// The TLS stream; none if the client speaks plain HTTP and was told so.
-async fn secured(
+async fn accept_tls(
     stream: TcpStream,
     acceptor: &TlsAcceptor,
 ) -> std::io::Result<Option<TlsStream<TcpStream>>> {
-    if misdirected::is_plain_http(&stream).await? {
-        misdirected::answer(stream).await?;
+    if plain_http_on_tls::is_plain_http(&stream).await? {
+        plain_http_on_tls::reject_plain_http(stream).await?;
         return Ok(None);
     }
     match acceptor.accept(stream).into_fallible().await {
         Ok(stream) => Ok(Some(stream)),
         Err((error, stream)) => {
-            misdirected::part(stream).await;
+            plain_http_on_tls::close_lingering(stream).await;
             Err(error)
         }
     }

@@ -5,8 +5,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use strongroom_core::Core;
 use strongroom_types::Fields;
 
-use crate::target::{Target, query_fields, resolve};
-use crate::{Body, answer};
+use crate::target::{RequestTarget, query_fields, resolve_target};
+use crate::{Body, response};
 
 /// A listener's rules for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl MetricsAccess {
     }
 
     /// The request that goes on, or the answer.
-    pub(crate) fn apply<B>(
+    pub(crate) fn apply_rules<B>(
         &self,
         core: &Core,
         mut request: Request<B>,
@@ -42,22 +42,24 @@ impl MetricsAccess {
             None => is_metrics(request.uri()),
         };
         if is_metrics && self.disallowed {
-            let answer = refused(StatusCode::FORBIDDEN, "this listener doesn't give metrics");
+            let answer =
+                error_response(StatusCode::FORBIDDEN, "this listener doesn't give metrics");
             return Err(Box::new(answer));
         }
         if !is_metrics {
             return if self.exclusive {
-                let answer = refused(StatusCode::NOT_FOUND, "this listener gives metrics only");
+                let answer =
+                    error_response(StatusCode::NOT_FOUND, "this listener gives metrics only");
                 Err(Box::new(answer))
             } else {
                 Ok(request)
             };
         }
         if self.unauthenticated {
-            return Err(Box::new(unauthenticated(core, &request, max_fields)));
+            return Err(Box::new(serve_unauthenticated(core, &request, max_fields)));
         }
         if own_path.is_some() {
-            *request.uri_mut() = moved(request.uri());
+            *request.uri_mut() = usual_metrics_uri(request.uri());
         }
         Ok(request)
     }
@@ -65,14 +67,14 @@ impl MetricsAccess {
 
 /// However the path is spelt: what the core would take for it is it.
 fn is_metrics(uri: &Uri) -> bool {
-    match resolve(uri.path(), uri.query()) {
-        Target::Api(path) => path.trim_end_matches('/') == "sys/metrics",
+    match resolve_target(uri.path(), uri.query()) {
+        RequestTarget::Api(path) => path.trim_end_matches('/') == "sys/metrics",
         _ => false,
     }
 }
 
 /// The usual path, with the query there was.
-fn moved(uri: &Uri) -> Uri {
+fn usual_metrics_uri(uri: &Uri) -> Uri {
     let target = match uri.query() {
         Some(query) => format!("{PATH}?{query}"),
         None => PATH.to_owned(),
@@ -80,27 +82,31 @@ fn moved(uri: &Uri) -> Uri {
     target.parse().unwrap_or_else(|_| Uri::from_static(PATH))
 }
 
-fn unauthenticated<B>(core: &Core, request: &Request<B>, max_fields: usize) -> Response<Body> {
+fn serve_unauthenticated<B>(
+    core: &Core,
+    request: &Request<B>,
+    max_fields: usize,
+) -> Response<Body> {
     if request.method() != Method::GET {
-        return answer::errors(StatusCode::METHOD_NOT_ALLOWED, &[], None);
+        return response::errors_response(StatusCode::METHOD_NOT_ALLOWED, &[], None);
     }
     let query = query_fields(request.uri().query().unwrap_or_default(), max_fields);
     let format = match query {
-        Ok(query) => format_of(&query),
-        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Ok(query) => requested_format(&query),
+        Err(error) => return error_response(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    answer::write(core.metrics(&format, &accepted(request.headers())))
+    response::to_http(core.metrics(&format, &accept_values(request.headers())))
 }
 
-fn format_of(query: &Fields) -> String {
+fn requested_format(query: &Fields) -> String {
     query.text("format").unwrap_or_default()
 }
 
-fn accepted(headers: &HeaderMap) -> Vec<String> {
+fn accept_values(headers: &HeaderMap) -> Vec<String> {
     let texts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     texts.map(str::to_owned).collect()
 }
 
-fn refused(status: StatusCode, text: &str) -> Response<Body> {
-    answer::errors(status, &[text.to_owned()], None)
+fn error_response(status: StatusCode, text: &str) -> Response<Body> {
+    response::errors_response(status, &[text.to_owned()], None)
 }

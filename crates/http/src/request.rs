@@ -7,57 +7,59 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
-use strongroom_core::{Error, Headers, PassedOn, Request, RequestPermit, Verb};
-use strongroom_sdk::engine::Connection;
+use strongroom_core::{CoreRequest, Error, HeaderSource, RequestHeaders, RequestPermit, Verb};
+use strongroom_sdk::engine::ConnectionInfo;
 use strongroom_types::fields::{FIELD_OVERHEAD, JsonLimits};
 use strongroom_types::{Fields, Secret, parse_bool};
 
-use crate::body::{Allowed, BodyClass, Claim, Share, Unread, begins_json, collect, discard};
-use crate::listener::Limits;
-use crate::target::{Target, form_fields, query_fields, resolve};
-use crate::{Body, answer, error};
+use crate::body::{
+    BodyBudget, BodyClaim, BodyError, BodyLimits, MemoryClass, begins_json, discard_body, read_body,
+};
+use crate::listener::HttpLimits;
+use crate::target::{RequestTarget, form_fields, query_fields, resolve_target};
+use crate::{Body, error, response};
 
 /// A body larger than this is parsed where it keeps no other request waiting.
-const LARGE: usize = 256 << 10;
+const LARGE_BODY_BYTES: usize = 256 << 10;
 /// Bytes of the body that anybody may send to initialise a server: it holds keys of operators.
-const INIT_BYTES: usize = 64 << 10;
+const MAX_INIT_BYTES: usize = 64 << 10;
 /// Bytes and fields of a body at a path that is exempt from admission control. It holds at most a
 /// key share.
-const EXEMPT_BYTES: usize = 4 << 10;
-const EXEMPT_FIELDS: usize = 16;
+const MAX_EXEMPT_BYTES: usize = 4 << 10;
+const MAX_EXEMPT_FIELDS: usize = 16;
 /// What the head of such a request takes at most.
-const EXEMPT_HEAD_BYTES: usize = 16 << 10;
+const MAX_EXEMPT_HEAD_BYTES: usize = 16 << 10;
 /// How long the body of a request that isn't admitted is read on.
-const HEARING_OUT: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request that HTTP alone can refuse.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct HttpRefusal {
     status: StatusCode,
     texts: Vec<String>,
     location: Option<String>,
     retry_after_secs: Option<u32>,
 }
 
-impl Refusal {
-    fn silent(status: StatusCode) -> Self {
+impl HttpRefusal {
+    fn without_text(status: StatusCode) -> Self {
         Self { status, texts: Vec::new(), location: None, retry_after_secs: None }
     }
 
-    fn saying(status: StatusCode, text: impl Into<String>) -> Self {
+    fn with_text(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, texts: vec![text.into()], location: None, retry_after_secs: None }
     }
 
     /// For more requests of one connection at exempt paths than may wait.
-    pub(crate) fn too_many_exempt() -> Self {
+    pub(crate) fn too_many_exempt_requests() -> Self {
         let text = "too many requests of this connection wait for an answer: try again later";
-        let refusal = Self::saying(StatusCode::TOO_MANY_REQUESTS, text);
+        let refusal = Self::with_text(StatusCode::TOO_MANY_REQUESTS, text);
         Self { retry_after_secs: Some(1), ..refusal }
     }
 
     /// As an HTTP answer.
-    pub fn write(self) -> Response<Body> {
-        let mut response = answer::errors(self.status, &self.texts, None);
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = response::errors_response(self.status, &self.texts, None);
         if let Some(secs) = self.retry_after_secs {
             response.headers_mut().insert(header::RETRY_AFTER, secs.into());
         }
@@ -72,30 +74,32 @@ impl Refusal {
 }
 
 /// A request whose head was looked at. Nothing of its body was asked for.
-pub struct Begun {
+pub struct ParsedHead {
     head: Parts,
     path: String,
-    of_the_api: Vec<(String, String)>,
+    vault_headers: Vec<(String, String)>,
 }
 
-impl Begun {
+impl ParsedHead {
     /// Looks at the path and the headers.
     ///
     /// # Errors
     ///
     /// What HTTP alone can refuse.
-    pub fn new(head: Parts) -> Result<Self, Refusal> {
-        let path = match resolve(head.uri.path(), head.uri.query()) {
-            Target::Api(path) => path,
-            Target::Redirect(location) => {
-                let refusal = Refusal::silent(StatusCode::TEMPORARY_REDIRECT);
-                return Err(Refusal { location: Some(location), ..refusal });
+    pub fn new(head: Parts) -> Result<Self, HttpRefusal> {
+        let path = match resolve_target(head.uri.path(), head.uri.query()) {
+            RequestTarget::Api(path) => path,
+            RequestTarget::Redirect(location) => {
+                let refusal = HttpRefusal::without_text(StatusCode::TEMPORARY_REDIRECT);
+                return Err(HttpRefusal { location: Some(location), ..refusal });
             }
-            Target::Unknown => return Err(Refusal::silent(StatusCode::NOT_FOUND)),
-            Target::Malformed => return Err(Refusal::silent(StatusCode::BAD_REQUEST)),
+            RequestTarget::Unknown => return Err(HttpRefusal::without_text(StatusCode::NOT_FOUND)),
+            RequestTarget::Malformed => {
+                return Err(HttpRefusal::without_text(StatusCode::BAD_REQUEST));
+            }
         };
-        let of_the_api = of_the_api(&head.headers)?;
-        Ok(Self { head, path, of_the_api })
+        let of_the_api = vault_headers(&head.headers)?;
+        Ok(Self { head, path, vault_headers: of_the_api })
     }
 
     /// The path below `/v1/`, decoded.
@@ -104,28 +108,28 @@ impl Begun {
     }
 
     /// Refuses a head that is too large for a path that is exempt from admission control.
-    pub(crate) fn check_exempt_head(&self) -> Result<(), Refusal> {
-        if weight_of_head(&self.head) <= EXEMPT_HEAD_BYTES {
+    pub(crate) fn check_exempt_head(&self) -> Result<(), HttpRefusal> {
+        if head_weight(&self.head) <= MAX_EXEMPT_HEAD_BYTES {
             return Ok(());
         }
         let text = "the headers and the query are too large for this path";
-        Err(Refusal::saying(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
+        Err(HttpRefusal::with_text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
     }
 
     /// The token, if one was sent.
-    pub fn token(&self) -> Option<Secret<String>> {
-        token(&self.head.headers)
+    pub fn sent_token(&self) -> Option<Secret<String>> {
+        token_from_headers(&self.head.headers)
     }
 
     /// Reads on, for a client that sends all it has before it listens. To be called before a
     /// request that wasn't admitted is answered.
-    pub async fn hear_out<B>(&self, body: B, limits: &Limits)
+    pub async fn drain_body<B>(&self, body: B, limits: &HttpLimits)
     where
         B: hyper::body::Body<Data = Bytes> + Send,
     {
-        if goes_on_sending(&self.head, Unread::Announced) {
-            let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
-            let _ = tokio::time::timeout(limits.timeouts.body.min(HEARING_OUT), rest).await;
+        if client_keeps_sending(&self.head, BodyError::DeclaredTooLarge) {
+            let rest = discard_body(body, limits.max_request_bytes.saturating_mul(2));
+            let _ = tokio::time::timeout(limits.timeouts.body.min(DRAIN_TIMEOUT), rest).await;
         }
     }
 }
@@ -136,55 +140,58 @@ impl Begun {
 /// # Errors
 ///
 /// What is too large, malformed, too slow, or not to be taken from whoever has no valid token.
-pub(crate) async fn read<B, P>(
-    begun: Begun,
+pub(crate) async fn read_request<B, P>(
+    begun: ParsedHead,
     body: B,
-    class: BodyClass,
+    class: MemoryClass,
     check_token: Pin<&mut P>,
-    limits: &Limits,
-    connection: Option<Connection>,
-) -> Result<(Request, Share), Refusal>
+    limits: &HttpLimits,
+    connection: Option<ConnectionInfo>,
+) -> Result<(CoreRequest, BodyBudget), HttpRefusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
     P: Future<Output = Result<(), Error>> + Send,
 {
-    let Begun { head, path, of_the_api } = begun;
-    let bounds = Bounds::of(class, &path, limits);
-    let mut claim = Claim::new(&limits.bodies, class, check_token);
+    let ParsedHead { head, path, vault_headers: of_the_api } = begun;
+    let bounds = InputLimits::for_class(class, &path, limits);
+    let mut claim = BodyClaim::new(&limits.body_memory, class, check_token);
     let query = head.uri.query().unwrap_or_default();
-    let head_bytes = weight_of_head(&head);
+    let head_bytes = head_weight(&head);
     let claimed = claim.grow(head_bytes).await;
-    claimed.map_err(|unread| refusal_of(unread, &mut claim))?;
-    let query = query_fields(query, bounds.form_fields).map_err(|error| bad(&error))?;
+    claimed.map_err(|unread| refusal_for(unread, &mut claim))?;
+    let query = query_fields(query, bounds.form_fields).map_err(|error| bad_request(&error))?;
     let mut query = query;
-    let verb = verb(&head.method, &path, &mut query)?;
+    let verb = parse_verb(&head.method, &path, &mut query)?;
     let (fields, share) = match verb {
         Verb::Write | Verb::Patch => {
             if verb == Verb::Patch {
                 check_patch_type(&head.headers)?;
             }
             let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
-            let bytes = whole_body(&head, body, is_form, &bounds, limits, &mut claim).await?;
-            parsed(bytes, head_bytes, claim, is_form, bounds).await?
+            let bytes = read_whole_body(&head, body, is_form, &bounds, limits, &mut claim).await?;
+            parse_body(bytes, head_bytes, claim, is_form, bounds).await?
         }
-        Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, claim.settle(head_bytes)),
+        Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, claim.finish(head_bytes)),
     };
-    let headers = Headers { of_the_api, for_engines: Some(Box::new(Kept(head.headers))) };
-    Ok((Request { verb, path, fields, token: None, headers, connection }, share))
+    let headers = RequestHeaders {
+        vault_headers: of_the_api,
+        passthrough: Some(Box::new(PassthroughHeaders(head.headers))),
+    };
+    Ok((CoreRequest { verb, path, fields, token: None, headers, connection }, share))
 }
 
 /// Whose memory a request that was admitted takes.
-pub(crate) fn class_of(permit: &RequestPermit) -> BodyClass {
+pub(crate) fn body_class(permit: &RequestPermit) -> MemoryClass {
     match (permit.is_exempt(), permit.needs_token()) {
-        (true, _) => BodyClass::Exempt,
-        (false, false) => BodyClass::Unauthenticated,
-        (false, true) => BodyClass::Authenticated,
+        (true, _) => MemoryClass::Exempt,
+        (false, false) => MemoryClass::Unauthenticated,
+        (false, true) => MemoryClass::Authenticated,
     }
 }
 
 /// What a body may be at most.
 #[derive(Clone, Copy)]
-struct Bounds {
+struct InputLimits {
     bytes: usize,
     form_bytes: usize,
     form_fields: usize,
@@ -193,16 +200,16 @@ struct Bounds {
     json: JsonLimits,
 }
 
-impl Bounds {
-    fn of(class: BodyClass, path: &str, limits: &Limits) -> Self {
+impl InputLimits {
+    fn for_class(class: MemoryClass, path: &str, limits: &HttpLimits) -> Self {
         let (bytes, fields) = match class {
-            BodyClass::Exempt => (EXEMPT_BYTES, EXEMPT_FIELDS),
-            BodyClass::Unauthenticated => {
+            MemoryClass::Exempt => (MAX_EXEMPT_BYTES, MAX_EXEMPT_FIELDS),
+            MemoryClass::Unauthenticated => {
                 (limits.max_unauthenticated_bytes, limits.max_unauthenticated_fields)
             }
-            BodyClass::Authenticated => (usize::MAX, usize::MAX),
+            MemoryClass::Authenticated => (usize::MAX, usize::MAX),
         };
-        let bytes = if path == "sys/init" { bytes.min(INIT_BYTES) } else { bytes };
+        let bytes = if path == "sys/init" { bytes.min(MAX_INIT_BYTES) } else { bytes };
         Self {
             bytes: limits.max_request_bytes.min(bytes),
             form_bytes: limits.max_form_bytes,
@@ -214,19 +221,19 @@ impl Bounds {
 }
 
 /// What a head takes in memory, its query as fields included.
-fn weight_of_head(head: &Parts) -> usize {
+fn head_weight(head: &Parts) -> usize {
     let query = head.uri.query().unwrap_or_default();
     let target = head.uri.path().len() + query.len();
     let headers = head.headers.iter();
     let headers: usize =
         headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum();
-    target + headers + weight_of_form(query.as_bytes())
+    target + headers + form_weight(query.as_bytes())
 }
 
 /// What a header takes beside its bytes.
 const HEADER_OVERHEAD: usize = 64;
 
-fn weight_of_form(form: &[u8]) -> usize {
+fn form_weight(form: &[u8]) -> usize {
     if form.is_empty() {
         return 0;
     }
@@ -234,16 +241,16 @@ fn weight_of_form(form: &[u8]) -> usize {
     form.len().saturating_add(fields.saturating_mul(FIELD_OVERHEAD))
 }
 
-fn bad(error: &impl std::fmt::Display) -> Refusal {
-    Refusal::saying(StatusCode::BAD_REQUEST, error.to_string())
+fn bad_request(error: &impl std::fmt::Display) -> HttpRefusal {
+    HttpRefusal::with_text(StatusCode::BAD_REQUEST, error.to_string())
 }
 
-fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal> {
+fn parse_verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, HttpRefusal> {
     let help = query.remove("help").is_some_and(|raw| raw.get() != "\"\"");
     let list = match query.text("list") {
         Some(text) => {
             query.remove("list");
-            parse_bool(&text).ok_or_else(|| Refusal::silent(StatusCode::BAD_REQUEST))?
+            parse_bool(&text).ok_or_else(|| HttpRefusal::without_text(StatusCode::BAD_REQUEST))?
         }
         None => false,
     };
@@ -257,67 +264,67 @@ fn verb(method: &Method, path: &str, query: &mut Fields) -> Result<Verb, Refusal
         "PATCH" => Ok(Verb::Patch),
         "DELETE" => Ok(Verb::Delete),
         "HEAD" if path == "sys/health" => Ok(Verb::Read),
-        "OPTIONS" => Err(Refusal::saying(
+        "OPTIONS" => Err(HttpRefusal::with_text(
             StatusCode::BAD_REQUEST,
             "cannot handle internal-only request operation",
         )),
-        _ => Err(Refusal::silent(StatusCode::METHOD_NOT_ALLOWED)),
+        _ => Err(HttpRefusal::without_text(StatusCode::METHOD_NOT_ALLOWED)),
     }
 }
 
-async fn whole_body<B, P>(
+async fn read_whole_body<B, P>(
     head: &Parts,
     body: B,
     is_form: bool,
-    bounds: &Bounds,
-    limits: &Limits,
-    claim: &mut Claim<'_, P>,
-) -> Result<Bytes, Refusal>
+    bounds: &InputLimits,
+    limits: &HttpLimits,
+    claim: &mut BodyClaim<'_, P>,
+) -> Result<Bytes, HttpRefusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
     P: Future<Output = Result<(), Error>> + Send,
 {
     let form_bytes = is_form.then_some(bounds.form_bytes);
-    let allowed = Allowed { bytes: bounds.bytes, form_bytes };
+    let allowed = BodyLimits { bytes: bounds.bytes, form_bytes };
     let late = tokio::time::Instant::now() + limits.timeouts.body;
     let mut body = pin!(body);
-    let reading = collect(body.as_mut(), allowed, claim);
+    let reading = read_body(body.as_mut(), allowed, claim);
     let unread = match tokio::time::timeout_at(late, reading).await {
         Ok(Ok(read)) => return Ok(read),
         Ok(Err(unread)) => unread,
         Err(_) => {
             let text = "the request's body came too slowly";
-            return Err(Refusal::saying(StatusCode::REQUEST_TIMEOUT, text));
+            return Err(HttpRefusal::with_text(StatusCode::REQUEST_TIMEOUT, text));
         }
     };
-    if goes_on_sending(head, unread) {
-        let rest = discard(body, limits.max_request_bytes.saturating_mul(2));
+    if client_keeps_sending(head, unread) {
+        let rest = discard_body(body, limits.max_request_bytes.saturating_mul(2));
         let _ = tokio::time::timeout_at(late, rest).await;
     }
-    Err(refusal_of(unread, claim))
+    Err(refusal_for(unread, claim))
 }
 
-fn refusal_of<P>(unread: Unread, claim: &mut Claim<'_, P>) -> Refusal
+fn refusal_for<P>(unread: BodyError, claim: &mut BodyClaim<'_, P>) -> HttpRefusal
 where
     P: Future<Output = Result<(), Error>> + Send,
 {
     match unread {
-        Unread::Announced | Unread::TooLarge => {
-            Refusal::saying(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
+        BodyError::DeclaredTooLarge | BodyError::TooLarge => {
+            HttpRefusal::with_text(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
         }
-        Unread::CutOff => {
-            Refusal::saying(StatusCode::BAD_REQUEST, "the request's body was cut off")
+        BodyError::Truncated => {
+            HttpRefusal::with_text(StatusCode::BAD_REQUEST, "the request's body was cut off")
         }
-        Unread::Crowded => {
+        BodyError::OverBudget => {
             let text = "too many large request bodies at the same time: try again later";
-            let refusal = Refusal::saying(StatusCode::SERVICE_UNAVAILABLE, text);
-            Refusal { retry_after_secs: Some(1), ..refusal }
+            let refusal = HttpRefusal::with_text(StatusCode::SERVICE_UNAVAILABLE, text);
+            HttpRefusal { retry_after_secs: Some(1), ..refusal }
         }
-        Unread::Refused => {
-            let error = claim.take_refusal().unwrap_or_else(Error::no_token);
-            Refusal {
+        BodyError::TokenRefused => {
+            let error = claim.take_refusal().unwrap_or_else(Error::invalid_token);
+            HttpRefusal {
                 status: error::status_of(&error),
-                texts: error.texts(),
+                texts: error.messages(),
                 location: None,
                 retry_after_secs: error.retry_after_secs(),
             }
@@ -327,113 +334,115 @@ where
 
 /// Whether a client sends what is left before it listens to its answer. One that asks first was
 /// told to go on once anything was read. Over HTTP/2 an answer may come at any time.
-fn goes_on_sending(head: &Parts, unread: Unread) -> bool {
+fn client_keeps_sending(head: &Parts, unread: BodyError) -> bool {
     head.version != Version::HTTP_2
         && match unread {
-            Unread::Announced => !head.headers.contains_key(header::EXPECT),
-            Unread::TooLarge | Unread::Crowded | Unread::Refused => true,
-            Unread::CutOff => false,
+            BodyError::DeclaredTooLarge => !head.headers.contains_key(header::EXPECT),
+            BodyError::TooLarge | BodyError::OverBudget | BodyError::TokenRefused => true,
+            BodyError::Truncated => false,
         }
 }
 
 /// Claims what the fields will take before they are built; then the body itself is let go.
-async fn parsed<P>(
+async fn parse_body<P>(
     body: Bytes,
     head_bytes: usize,
-    mut claim: Claim<'_, P>,
+    mut claim: BodyClaim<'_, P>,
     is_form: bool,
-    bounds: Bounds,
-) -> Result<(Fields, Share), Refusal>
+    bounds: InputLimits,
+) -> Result<(Fields, BodyBudget), HttpRefusal>
 where
     P: Future<Output = Result<(), Error>> + Send,
 {
-    let unparsed = Unparsed { body, is_form, bounds };
-    let (unparsed, weight) = weighed(unparsed, &mut claim).await?;
+    let unparsed = RawBody { body, is_form, bounds };
+    let (unparsed, weight) = weigh_body(unparsed, &mut claim).await?;
     let weight = head_bytes.saturating_add(weight);
     let claimed = claim.grow(unparsed.body.len() + weight).await;
-    claimed.map_err(|unread| refusal_of(unread, &mut claim))?;
-    if unparsed.body.len() <= LARGE {
-        return Ok((unparsed.fields()?, claim.settle(weight)));
+    claimed.map_err(|unread| refusal_for(unread, &mut claim))?;
+    if unparsed.body.len() <= LARGE_BODY_BYTES {
+        return Ok((unparsed.parse_fields()?, claim.finish(weight)));
     }
     // A large body keeps its thread for a while; other requests wait for the runtime's. The share
     // goes along: a client that leaves doesn't free what is still being read.
-    let share = claim.settle(unparsed.body.len() + weight);
-    match tokio::task::spawn_blocking(move || (unparsed.fields(), share)).await {
+    let share = claim.finish(unparsed.body.len() + weight);
+    match tokio::task::spawn_blocking(move || (unparsed.parse_fields(), share)).await {
         Ok((fields, share)) => Ok((fields?, share)),
-        Err(_) => Err(Refusal::silent(StatusCode::INTERNAL_SERVER_ERROR)),
+        Err(_) => Err(HttpRefusal::without_text(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
 /// What the fields of a body will take. A large one is looked through where it keeps no other request
 /// waiting.
-async fn weighed<P>(
-    unparsed: Unparsed,
-    claim: &mut Claim<'_, P>,
-) -> Result<(Unparsed, usize), Refusal>
+async fn weigh_body<P>(
+    unparsed: RawBody,
+    claim: &mut BodyClaim<'_, P>,
+) -> Result<(RawBody, usize), HttpRefusal>
 where
     P: Future<Output = Result<(), Error>> + Send,
 {
-    if unparsed.body.len() <= LARGE {
-        let weight = unparsed.weight()?;
+    if unparsed.body.len() <= LARGE_BODY_BYTES {
+        let weight = unparsed.memory_weight()?;
         return Ok((unparsed, weight));
     }
-    let share = claim.lend();
+    let share = claim.detach_budget();
     let work = move || {
-        let weight = unparsed.weight();
+        let weight = unparsed.memory_weight();
         (unparsed, weight, share)
     };
     let Ok((unparsed, weight, share)) = tokio::task::spawn_blocking(work).await else {
-        return Err(Refusal::silent(StatusCode::INTERNAL_SERVER_ERROR));
+        return Err(HttpRefusal::without_text(StatusCode::INTERNAL_SERVER_ERROR));
     };
-    claim.take_back(share);
+    claim.reattach_budget(share);
     Ok((unparsed, weight?))
 }
 
 /// JSON, whatever the content type says; a form only if it says so and doesn't look like JSON.
-struct Unparsed {
+struct RawBody {
     body: Bytes,
     is_form: bool,
-    bounds: Bounds,
+    bounds: InputLimits,
 }
 
-impl Unparsed {
+impl RawBody {
     fn is_json(&self) -> bool {
         let first = self.body.trim_ascii_start().first();
         !self.is_form || first.is_some_and(|first| begins_json(*first))
     }
 
     /// What its fields will take. Refused are those that pass a limit.
-    fn weight(&self) -> Result<usize, Refusal> {
+    fn memory_weight(&self) -> Result<usize, HttpRefusal> {
         if !self.is_json() {
-            return Ok(weight_of_form(&self.body));
+            return Ok(form_weight(&self.body));
         }
-        let checked = Fields::check(&self.body, &self.bounds.json).map_err(|error| bad(&error))?;
-        if checked.fields() > self.bounds.fields {
+        let checked = Fields::check_body(&self.body, &self.bounds.json)
+            .map_err(|error| bad_request(&error))?;
+        if checked.field_count() > self.bounds.fields {
             let most = self.bounds.fields;
-            return Err(bad(&format!(
+            return Err(bad_request(&format!(
                 "refused JSON input due to high complexity: exceeded maximum number of fields \
                  ({most}) of a path that needs no token"
             )));
         }
-        Ok(checked.weight())
+        Ok(checked.estimated_bytes())
     }
 
-    fn fields(&self) -> Result<Fields, Refusal> {
+    fn parse_fields(&self) -> Result<Fields, HttpRefusal> {
         if self.is_json() {
-            return Fields::parse(&self.body, &self.bounds.json).map_err(|error| bad(&error));
+            return Fields::parse(&self.body, &self.bounds.json)
+                .map_err(|error| bad_request(&error));
         }
-        form_fields(&self.body, self.bounds.form_fields).map_err(|error| bad(&error))
+        form_fields(&self.body, self.bounds.form_fields).map_err(|error| bad_request(&error))
     }
 }
 
-fn check_patch_type(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_patch_type(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     const WANTED: &str = "application/merge-patch+json";
     let given = content_type(headers);
     if given == WANTED {
         return Ok(());
     }
     let text = format!("PATCH requires Content-Type of {WANTED}, provided {given}");
-    Err(Refusal::saying(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+    Err(HttpRefusal::with_text(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
 /// Without parameters, in lower case.
@@ -443,53 +452,58 @@ fn content_type(headers: &HeaderMap) -> String {
     plain.trim().to_ascii_lowercase()
 }
 
-static TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");
 
 /// `X-Vault-Token`, else a bearer.
-fn token(headers: &HeaderMap) -> Option<Secret<String>> {
+fn token_from_headers(headers: &HeaderMap) -> Option<Secret<String>> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    text(&TOKEN)
+    text(&TOKEN_HEADER)
         .or_else(|| text(&header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")))
         .map(|token| Secret::from_text(token.trim()))
 }
 
 /// The headers of the API. One that isn't plainly a value is refused: left out, it would make
 /// another request of this one. So is such an `authorization`.
-fn of_the_api(headers: &HeaderMap) -> Result<Vec<(String, String)>, Refusal> {
+fn vault_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, HttpRefusal> {
     let mut kept = Vec::new();
     for name in headers.keys() {
         // `x-vault-index` says what state a client has seen, once for each server; here is one.
         if name.as_str().starts_with("x-vault-") && name != "x-vault-index" {
-            let text = plain_value(headers, name)?;
-            if name != TOKEN {
+            let text = single_ascii_value(headers, name)?;
+            if name != TOKEN_HEADER {
                 kept.push((name.to_string(), text.to_owned()));
             }
         } else if name == header::AUTHORIZATION {
-            plain_value(headers, name)?;
+            single_ascii_value(headers, name)?;
         }
     }
     Ok(kept)
 }
 
-fn plain_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Refusal> {
+fn single_ascii_value<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<&'h str, HttpRefusal> {
     let mut values = headers.get_all(name).iter();
     let text = values.next().and_then(|value| value.to_str().ok());
     let Some(text) = text else {
-        return Err(bad(&format!("the value of the header {name} must be plain ASCII text")));
+        return Err(bad_request(&format!(
+            "the value of the header {name} must be plain ASCII text"
+        )));
     };
     if values.next().is_some() {
-        return Err(bad(&format!("the header {name} must not be given more than once")));
+        return Err(bad_request(&format!("the header {name} must not be given more than once")));
     }
     Ok(text)
 }
 
 /// The headers as they came, for mounts that let some through: without that of the token and those
 /// of the connection.
-struct Kept(HeaderMap);
+struct PassthroughHeaders(HeaderMap);
 
-impl PassedOn for Kept {
+impl HeaderSource for PassthroughHeaders {
     fn values(&self, name: &str) -> Vec<String> {
-        if is_the_token(&self.0, name) || is_of_the_connection(&self.0, name) {
+        if is_token_header(&self.0, name) || is_connection_header(&self.0, name) {
             return Vec::new();
         }
         let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
@@ -500,17 +514,18 @@ impl PassedOn for Kept {
 }
 
 /// Whether this is the header the token was taken from.
-fn is_the_token(headers: &HeaderMap, name: &str) -> bool {
+fn is_token_header(headers: &HeaderMap, name: &str) -> bool {
     if name == header::AUTHORIZATION.as_str() {
         let values = headers.get_all(name).iter();
         let mut texts = values.filter_map(|value| value.to_str().ok());
-        return !headers.contains_key(&TOKEN) && texts.any(|text| text.starts_with("Bearer "));
+        return !headers.contains_key(&TOKEN_HEADER)
+            && texts.any(|text| text.starts_with("Bearer "));
     }
-    name == TOKEN.as_str()
+    name == TOKEN_HEADER.as_str()
 }
 
-/// Whether `Connection` names it, or it is that header: then it belongs to this connection.
-fn is_of_the_connection(headers: &HeaderMap, name: &str) -> bool {
+/// Whether `ConnectionInfo` names it, or it is that header: then it belongs to this connection.
+fn is_connection_header(headers: &HeaderMap, name: &str) -> bool {
     let values = headers.get_all(header::CONNECTION).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     let mut named = texts.flat_map(|text| text.split(','));
@@ -523,55 +538,56 @@ mod tests {
 
     use super::*;
 
-    fn block<T>(future: impl Future<Output = T>) -> T {
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(future)
     }
 
     /// Reads a request with a valid token, past admission.
-    async fn read<B>(
+    async fn read_authenticated<B>(
         request: http::Request<B>,
-        limits: &Limits,
-        connection: Option<Connection>,
-    ) -> Result<(Request, Share), Refusal>
+        limits: &HttpLimits,
+        connection: Option<ConnectionInfo>,
+    ) -> Result<(CoreRequest, BodyBudget), HttpRefusal>
     where
         B: hyper::body::Body<Data = Bytes> + Send,
     {
         let (head, body) = request.into_parts();
-        let begun = Begun::new(head)?;
+        let begun = ParsedHead::new(head)?;
         let class = match begun.path() {
-            path if strongroom_core::admission::is_exempt(path) => BodyClass::Exempt,
-            "sys/init" | "auth/any/login" => BodyClass::Unauthenticated,
-            _ => BodyClass::Authenticated,
+            path if strongroom_core::admission::is_exempt(path) => MemoryClass::Exempt,
+            "sys/init" | "auth/any/login" => MemoryClass::Unauthenticated,
+            _ => MemoryClass::Authenticated,
         };
-        let token = begun.token();
+        let token = begun.sent_token();
         let valid = pin!(std::future::ready(Ok(())));
-        let (request, share) = super::read(begun, body, class, valid, limits, connection).await?;
-        Ok((Request { token, ..request }, share))
+        let (request, share) =
+            read_request(begun, body, class, valid, limits, connection).await?;
+        Ok((CoreRequest { token, ..request }, share))
     }
 
-    fn send(
+    fn send_request(
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
         body: &str,
-    ) -> Result<Request, Refusal> {
+    ) -> Result<CoreRequest, HttpRefusal> {
         let mut request = http::Request::builder().method(method).uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
-        let limits = Limits { max_request_bytes: 64, ..Limits::default() };
-        block(read(request, &limits, None)).map(|(request, _)| request)
+        let limits = HttpLimits { max_request_bytes: 64, ..HttpLimits::default() };
+        block_on(read_authenticated(request, &limits, None)).map(|(request, _)| request)
     }
 
-    fn refused(
+    fn refusal_of_request(
         method: &str,
         target: &str,
         headers: &[(&str, &str)],
         body: &str,
     ) -> (u16, Vec<String>) {
-        match send(method, target, headers, body) {
+        match send_request(method, target, headers, body) {
             Err(refusal) => (refusal.status.as_u16(), refusal.texts),
             Ok(_) => panic!("{method} {target} must be refused"),
         }
@@ -579,7 +595,7 @@ mod tests {
 
     #[test]
     fn methods_become_verbs() {
-        let verb = |method, target| send(method, target, &[], "").unwrap().verb;
+        let verb = |method, target| send_request(method, target, &[], "").unwrap().verb;
         assert_eq!(verb("GET", "/v1/a"), Verb::Read);
         assert_eq!(verb("GET", "/v1/a?list=true"), Verb::List);
         assert_eq!(verb("GET", "/v1/a?list=0"), Verb::Read);
@@ -589,11 +605,14 @@ mod tests {
         assert_eq!(verb("GET", "/v1/a?help=1"), Verb::Help);
         assert_eq!(verb("DELETE", "/v1/a"), Verb::Delete);
         assert_eq!(verb("HEAD", "/v1/sys/health"), Verb::Read);
-        assert_eq!(refused("HEAD", "/v1/a", &[], ""), (405, vec![]));
-        assert_eq!(refused("TRACE", "/v1/a", &[], ""), (405, vec![]));
-        assert_eq!(refused("OPTIONS", "/v1/a", &[], "").0, 400);
-        assert_eq!(refused("GET", "/v1/a?list=maybe", &[], ""), (400, vec![]));
-        assert_eq!(refused("PATCH", "/v1/a", &[("content-type", "application/json")], "{}").0, 415);
+        assert_eq!(refusal_of_request("HEAD", "/v1/a", &[], ""), (405, vec![]));
+        assert_eq!(refusal_of_request("TRACE", "/v1/a", &[], ""), (405, vec![]));
+        assert_eq!(refusal_of_request("OPTIONS", "/v1/a", &[], "").0, 400);
+        assert_eq!(refusal_of_request("GET", "/v1/a?list=maybe", &[], ""), (400, vec![]));
+        assert_eq!(
+            refusal_of_request("PATCH", "/v1/a", &[("content-type", "application/json")], "{}").0,
+            415
+        );
     }
 
     /// No method, query or header asks for an operation that is the server's own.
@@ -603,18 +622,22 @@ mod tests {
             ["RENEW", "REVOKE", "ROLLBACK", "renew", "ALIAS-LOOKAHEAD", "CREATE", "UPDATE"]
         {
             for target in ["/v1/a", "/v1/a?list=true", "/v1/a?help=1", "/v1/sys/health"] {
-                assert_eq!(refused(method, target, &[], ""), (405, vec![]), "{method} {target}");
+                assert_eq!(
+                    refusal_of_request(method, target, &[], ""),
+                    (405, vec![]),
+                    "{method} {target}"
+                );
             }
         }
         let ordinary = [Verb::Read, Verb::List, Verb::Write, Verb::Delete, Verb::Patch, Verb::Help];
         for operation in ["renew", "revoke", "rollback"] {
             for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
-                let sent = send("POST", "/v1/a", &[(name, operation)], "").unwrap();
+                let sent = send_request("POST", "/v1/a", &[(name, operation)], "").unwrap();
                 assert_eq!(sent.verb, Verb::Write, "{name}");
             }
             for name in ["operation", "_method", "op", "method"] {
                 let target = format!("/v1/a?{name}={operation}");
-                let sent = send("GET", &target, &[], "").unwrap();
+                let sent = send_request("GET", &target, &[], "").unwrap();
                 assert!(sent.verb == Verb::Read && ordinary.contains(&sent.verb), "{target}");
             }
         }
@@ -623,12 +646,12 @@ mod tests {
     #[test]
     fn json_is_json_whatever_the_content_type() {
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        let fields = send("POST", "/v1/a?x=1", &form, r#" {"a":"b"}"#).unwrap().fields;
+        let fields = send_request("POST", "/v1/a?x=1", &form, r#" {"a":"b"}"#).unwrap().fields;
         assert_eq!(fields.text("a").as_deref(), Some("b"));
         assert!(!fields.contains("x"), "the query of a write doesn't count");
-        let fields = send("POST", "/v1/a", &form, "a=b&c=d").unwrap().fields;
+        let fields = send_request("POST", "/v1/a", &form, "a=b&c=d").unwrap().fields;
         assert_eq!(fields.text("c").as_deref(), Some("d"));
-        let (status, texts) = refused("POST", "/v1/a", &[], "[1]");
+        let (status, texts) = refusal_of_request("POST", "/v1/a", &[], "[1]");
         assert_eq!(status, 400);
         assert!(texts[0].starts_with("failed to decode JSON input"));
     }
@@ -637,7 +660,7 @@ mod tests {
     fn cve_2023_6337_large_bodies_are_refused_before_they_are_read() {
         let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
         assert_eq!(
-            refused("POST", "/v1/a", &[], &body),
+            refusal_of_request("POST", "/v1/a", &[], &body),
             (413, vec!["http: request body too large".to_owned()])
         );
     }
@@ -650,7 +673,7 @@ mod tests {
     ) -> Result<Fields, (u16, Vec<String>)> {
         let request = http::Request::post(path).header("content-type", content_type);
         let request = request.body(Full::new(body.into())).unwrap();
-        let read = read(request, &Limits::default(), None).await;
+        let read = read_authenticated(request, &HttpLimits::default(), None).await;
         read.map(|(request, _)| request.fields)
             .map_err(|refusal| (refusal.status.as_u16(), refusal.texts))
     }
@@ -674,7 +697,7 @@ mod tests {
 
     #[tokio::test]
     async fn cve_2023_6337_what_anybody_may_send_to_a_sealed_server_is_small() {
-        let json = format!(r#"{{"key":"{}"}}"#, "x".repeat(INIT_BYTES));
+        let json = format!(r#"{{"key":"{}"}}"#, "x".repeat(MAX_INIT_BYTES));
         for path in ["/v1/sys/unseal", "/v1/sys/init"] {
             assert_eq!(by_default(path, "", json.clone()).await.unwrap_err().0, 413, "{path}");
         }
@@ -683,11 +706,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn cve_2023_6337_a_body_without_a_share_is_asked_to_come_again() {
-        let limits = Limits { bodies: crate::Bodies::new(0, 250 << 10, 0), ..Limits::default() };
+        let limits = HttpLimits {
+            body_memory: crate::BodyMemoryPool::new(0, 250 << 10, 0),
+            ..HttpLimits::default()
+        };
         let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(150 << 10));
         let send = async || {
             let body = Full::new(Bytes::from(json.clone()));
-            let read = read(http::Request::post("/v1/a").body(body).unwrap(), &limits, None).await;
+            let read =
+                read_authenticated(http::Request::post("/v1/a").body(body).unwrap(), &limits, None)
+                    .await;
             read.map(|(_, share)| share).map_err(|refusal| refusal.status.as_u16())
         };
         let share = send().await.unwrap();
@@ -697,24 +725,25 @@ mod tests {
     }
 
     /// What a client hears that sends so much of its body before it listens.
-    async fn heard(head: &str, body: usize) -> std::io::Result<String> {
+    async fn response_before_body_end(head: &str, body: usize) -> std::io::Result<String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         let (max_request_bytes, max_form_bytes) = (64 << 10, 16 << 10);
-        let limits = Limits { max_request_bytes, max_form_bytes, ..Limits::default() };
+        let limits = HttpLimits { max_request_bytes, max_form_bytes, ..HttpLimits::default() };
         let timeouts = limits.timeouts;
         let answer = move |request: http::Request<hyper::body::Incoming>| {
             let limits = limits.clone();
             async move {
-                match read(request, &limits, None).await {
+                match read_authenticated(request, &limits, None).await {
                     Ok(_) => Response::new(Body::default()),
-                    Err(refusal) => refusal.write(),
+                    Err(refusal) => refusal.into_response(),
                 }
             }
         };
         let (ours, mut theirs) = tokio::io::duplex(16 << 10);
         let stop = tokio_util::sync::CancellationToken::new();
-        let serving = crate::connection::serve(ours, timeouts, stop.clone(), stop, answer);
+        let serving =
+            crate::connection::serve_connection(ours, timeouts, stop.clone(), stop, answer);
         let asking = async {
             theirs
                 .write_all(format!("POST /v1/a HTTP/1.1\r\nHost: a\r\n{head}\r\n").as_bytes())
@@ -739,9 +768,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sends_all_before_listening_hears_that_it_was_too_much() {
+    async fn a_client_that_sends_first_still_reads_413() {
         let length = |bytes: usize| format!("Content-Length: {bytes}\r\n");
-        let hears = async |bytes| heard(&length(bytes), bytes).await.map_err(|error| error.kind());
+        let hears = async |bytes| {
+            response_before_body_end(&length(bytes), bytes).await.map_err(|error| error.kind())
+        };
         assert_eq!(hears(64 << 10).await.unwrap(), "200");
         for bytes in [100 << 10, 128 << 10] {
             assert_eq!(hears(bytes).await.unwrap(), "413", "{bytes}");
@@ -749,12 +780,12 @@ mod tests {
         // There is an end to it.
         assert_eq!(hears(1 << 20).await.unwrap_err(), std::io::ErrorKind::BrokenPipe);
         // Who stops in the middle is waited for no longer than for any body, and is told.
-        assert_eq!(heard(&length(100 << 10), 80 << 10).await.unwrap(), "413");
+        assert_eq!(response_before_body_end(&length(100 << 10), 80 << 10).await.unwrap(), "413");
         // Who asks first sends nothing, unless it was told to go on.
         let asks = |bytes| length(bytes) + "Expect: 100-continue\r\n";
-        assert_eq!(heard(&asks(100 << 10), 0).await.unwrap(), "413");
+        assert_eq!(response_before_body_end(&asks(100 << 10), 0).await.unwrap(), "413");
         let form = asks(50 << 10) + "Content-Type: application/x-www-form-urlencoded\r\n";
-        assert_eq!(heard(&form, 50 << 10).await.unwrap(), "100, 413");
+        assert_eq!(response_before_body_end(&form, 50 << 10).await.unwrap(), "100, 413");
     }
 
     #[test]
@@ -766,18 +797,18 @@ mod tests {
         let (release, held) = std::sync::mpsc::channel::<()>();
         drop(runtime.spawn_blocking(move || held.recv()));
         runtime.block_on(async {
-            let mut large = Box::pin(by_default("/v1/a", "", json(LARGE)));
+            let mut large = Box::pin(by_default("/v1/a", "", json(LARGE_BODY_BYTES)));
             let patience = Duration::from_millis(1);
             assert!(tokio::time::timeout(patience, large.as_mut()).await.is_err());
             assert!(by_default("/v1/a", "", json(1000)).await.is_ok());
             // Nor is it looked through before.
-            let deep = format!("{}{}", "[".repeat(200), " ".repeat(LARGE));
+            let deep = format!("{}{}", "[".repeat(200), " ".repeat(LARGE_BODY_BYTES));
             let mut deep = Box::pin(by_default("/v1/a", "", deep));
             assert!(tokio::time::timeout(patience, deep.as_mut()).await.is_err());
             release.send(()).unwrap();
-            assert_eq!(large.await.unwrap().text("a").unwrap().len(), LARGE);
+            assert_eq!(large.await.unwrap().text("a").unwrap().len(), LARGE_BODY_BYTES);
             assert_eq!(deep.await.unwrap_err().0, 400);
-            let broken = format!(r#"{{"a":"{}"#, "x".repeat(LARGE));
+            let broken = format!(r#"{{"a":"{}"#, "x".repeat(LARGE_BODY_BYTES));
             assert_eq!(by_default("/v1/a", "", broken).await.unwrap_err().0, 400);
         });
     }
@@ -790,7 +821,7 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let request = request.body(Full::new(Bytes::new())).unwrap();
-            let read = block(read(request, &Limits::default(), None));
+            let read = block_on(read_authenticated(request, &HttpLimits::default(), None));
             read.map_err(|refusal| (refusal.status.as_u16(), refusal.texts)).map(|_| ())
         };
         let text = "the value of the header x-vault-namespace must be plain ASCII text".to_owned();
@@ -804,12 +835,12 @@ mod tests {
     }
 
     /// What an engine may be told under a name.
-    fn told(request: &Request, name: &str) -> Vec<String> {
-        request.headers.for_engines.as_ref().unwrap().values(name)
+    fn passed_values(request: &CoreRequest, name: &str) -> Vec<String> {
+        request.headers.passthrough.as_ref().unwrap().values(name)
     }
 
     #[test]
-    fn other_headers_are_for_engines_and_those_of_the_connection_for_nobody() {
+    fn hop_by_hop_headers_are_not_passed_through() {
         let request = http::Request::get("/v1/a")
             .header("X-Mine", "a")
             .header("X-Mine", "b")
@@ -817,43 +848,44 @@ mod tests {
             .header("Connection", "close, X-Hop")
             .header("X-Hop", "c");
         let request = request.body(Full::new(Bytes::new())).unwrap();
-        let (request, _) = block(read(request, &Limits::default(), None)).unwrap();
-        assert!(request.headers.of_the_api.is_empty());
-        assert_eq!(told(&request, "x-mine"), ["a", "b"]);
+        let (request, _) =
+            block_on(read_authenticated(request, &HttpLimits::default(), None)).unwrap();
+        assert!(request.headers.vault_headers.is_empty());
+        assert_eq!(passed_values(&request, "x-mine"), ["a", "b"]);
         for name in ["x-broken", "connection", "x-hop", "x-none"] {
-            assert!(told(&request, name).is_empty(), "{name}");
+            assert!(passed_values(&request, name).is_empty(), "{name}");
         }
         let twice = [("authorization", "Bearer a"), ("Authorization", "Bearer b")];
-        assert_eq!(refused("GET", "/v1/a", &twice, "").0, 400);
+        assert_eq!(refusal_of_request("GET", "/v1/a", &twice, "").0, 400);
     }
 
     #[test]
-    fn tokens_come_in_two_headers_and_go_no_further() {
+    fn tokens_come_in_two_headers_and_are_not_passed_through() {
         let both =
             [("x-vault-token", "one"), ("authorization", "Bearer two"), ("x-vault-namespace", "n")];
-        let request = send("GET", "/v1/a", &both, "").unwrap();
+        let request = send_request("GET", "/v1/a", &both, "").unwrap();
         assert!(request.token.as_ref().unwrap().ct_eq(b"one"));
         let namespace = ("x-vault-namespace".to_owned(), "n".to_owned());
-        assert_eq!(request.headers.of_the_api, [namespace]);
+        assert_eq!(request.headers.vault_headers, [namespace]);
         // The other one is judged where the mount's settings are known.
-        assert_eq!(told(&request, "authorization"), ["Bearer two"]);
-        assert!(told(&request, "x-vault-token").is_empty());
-        let request = send("GET", "/v1/a", &both[1..2], "").unwrap();
-        assert!(told(&request, "authorization").is_empty());
+        assert_eq!(passed_values(&request, "authorization"), ["Bearer two"]);
+        assert!(passed_values(&request, "x-vault-token").is_empty());
+        let request = send_request("GET", "/v1/a", &both[1..2], "").unwrap();
+        assert!(passed_values(&request, "authorization").is_empty());
         assert!(request.token.unwrap().ct_eq(b"two"));
-        let request = send("GET", "/v1/a", &[("authorization", "bearer two")], "").unwrap();
+        let request = send_request("GET", "/v1/a", &[("authorization", "bearer two")], "").unwrap();
         assert!(request.token.is_none());
     }
 
     /// What a request holds of the memory for all while it is answered.
-    async fn held(path: &str, body: String) -> usize {
-        let limits = Limits::default();
-        let before = limits.bodies.available();
+    async fn budget_held(path: &str, body: String) -> usize {
+        let limits = HttpLimits::default();
+        let before = limits.body_memory.available_bytes();
         let request = http::Request::post(path).body(Full::new(Bytes::from(body))).unwrap();
-        let (_, share) = read(request, &limits, None).await.unwrap();
-        let held = before - limits.bodies.available();
+        let (_, share) = read_authenticated(request, &limits, None).await.unwrap();
+        let held = before - limits.body_memory.available_bytes();
         drop(share);
-        assert_eq!(limits.bodies.available(), before);
+        assert_eq!(limits.body_memory.available_bytes(), before);
         held
     }
 
@@ -866,24 +898,27 @@ mod tests {
         let body = fields(1999);
         assert!(body.len() < 18 << 10);
         // In one frame, and 17 times its bytes.
-        assert!(held("/v1/a", body).await >= 1999 * FIELD_OVERHEAD);
-        assert_eq!(held("/v1/a", fields(10)).await, 0, "what is small is counted by number");
+        assert!(budget_held("/v1/a", body).await >= 1999 * FIELD_OVERHEAD);
+        assert_eq!(budget_held("/v1/a", fields(10)).await, 0, "what is small is counted by number");
         let query = format!("/v1/a?{}", "a=b&".repeat(1000));
-        assert!(held(&query, String::new()).await >= 1000 * FIELD_OVERHEAD);
+        assert!(budget_held(&query, String::new()).await >= 1000 * FIELD_OVERHEAD);
     }
 
     #[tokio::test(start_paused = true)]
     async fn cve_2023_6337_and_sr_2026_05_bodies_in_one_frame_share_a_bounded_memory() {
-        let limits = Limits { bodies: crate::Bodies::new(4 << 20, 0, 0), ..Limits::default() };
+        let limits = HttpLimits {
+            body_memory: crate::BodyMemoryPool::new(4 << 20, 0, 0),
+            ..HttpLimits::default()
+        };
         let fields: Vec<String> = (0..1999).map(|n| format!("\"{n}\":1")).collect();
         let body = Bytes::from(format!("{{{}}}", fields.join(",")));
         let (mut shares, mut refused) = (Vec::new(), 0);
         for _ in 0..100 {
             let request = http::Request::post("/v1/a").body(Full::new(body.clone())).unwrap();
-            match read(request, &limits, None).await {
+            match read_authenticated(request, &limits, None).await {
                 Ok((_, share)) => shares.push(share),
                 Err(refusal) => {
-                    let response = refusal.write();
+                    let response = refusal.into_response();
                     assert_eq!(response.status(), 503);
                     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
                     refused += 1;

@@ -1,38 +1,38 @@
-//! [`Socket`]: TCP, or a file in the file system.
+//! [`ListenerSocket`]: TCP, or a file in the file system.
 
 use std::io;
 use std::net::SocketAddr;
 
-use strongroom_sdk::engine::Connection;
+use strongroom_sdk::engine::ConnectionInfo;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A bound socket.
 #[derive(Debug)]
-pub enum Socket {
+pub enum ListenerSocket {
     /// Host and port.
     Tcp(TcpListener),
     /// A socket file. Its clients have no address.
     Unix(UnixListener),
 }
 
-pub(crate) enum Stream {
+pub(crate) enum AcceptedStream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-impl Socket {
+impl ListenerSocket {
     /// The next connection, and the client's end of it.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<Connection>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(AcceptedStream, Option<ConnectionInfo>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // Small answers should leave at once; failing to say so costs only time.
                 let _ = stream.set_nodelay(true);
-                Ok((Stream::Tcp(stream), Some(client_at(peer))))
+                Ok((AcceptedStream::Tcp(stream), Some(client_address(peer))))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), None))
+                Ok((AcceptedStream::Unix(stream), None))
             }
         }
     }
@@ -40,17 +40,17 @@ impl Socket {
 
 /// A socket for both families (`:8200`) shows IPv4 addresses as IPv6 ones. Logs and engines know them
 /// as they are.
-fn client_at(peer: SocketAddr) -> Connection {
-    Connection { address: peer.ip().to_canonical(), port: peer.port() }
+fn client_address(peer: SocketAddr) -> ConnectionInfo {
+    ConnectionInfo { address: peer.ip().to_canonical(), port: peer.port() }
 }
 
-impl From<TcpListener> for Socket {
+impl From<TcpListener> for ListenerSocket {
     fn from(listener: TcpListener) -> Self {
         Self::Tcp(listener)
     }
 }
 
-impl From<UnixListener> for Socket {
+impl From<UnixListener> for ListenerSocket {
     fn from(listener: UnixListener) -> Self {
         Self::Unix(listener)
     }
@@ -67,7 +67,7 @@ mod tests {
             ("10.0.0.1:7", "10.0.0.1"),
             ("[2001:db8::1]:7", "2001:db8::1"),
         ] {
-            let client = client_at(peer.parse().unwrap());
+            let client = client_address(peer.parse().unwrap());
             assert_eq!((client.address.to_string().as_str(), client.port), (address, 7));
         }
     }

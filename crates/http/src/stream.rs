@@ -1,4 +1,4 @@
-//! [`Watched`]: a stream that tells a [`Watch`] what goes through it. [`Rewound`]: a stream with
+//! [`TimedStream`]: a stream that tells a [`ConnectionDeadlines`] what goes through it. [`RewoundStream`]: a stream with
 //! bytes put back in front of it.
 
 use std::io::{IoSlice, Result};
@@ -8,29 +8,29 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::watch::Watch;
+use crate::connection_deadlines::ConnectionDeadlines;
 
-pub(crate) struct Watched<S> {
+pub(crate) struct TimedStream<S> {
     stream: S,
-    watch: Watch,
+    deadlines: ConnectionDeadlines,
 }
 
-impl<S> Watched<S> {
-    pub(crate) fn new(stream: S, watch: Watch) -> Self {
-        Self { stream, watch }
+impl<S> TimedStream<S> {
+    pub(crate) fn new(stream: S, watch: ConnectionDeadlines) -> Self {
+        Self { stream, deadlines: watch }
     }
 
-    fn wrote(&self, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
+    fn record_write(&self, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) => self.watch.took(*bytes),
+            Poll::Ready(Ok(bytes)) => self.deadlines.on_write(*bytes),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.watch.stuck(),
+            Poll::Pending => self.deadlines.on_blocked(),
         }
         written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -39,20 +39,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.watch.came();
+            self.deadlines.on_read();
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn poll_write_vectored(
@@ -61,7 +61,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -72,8 +72,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         match flushed {
-            Poll::Ready(_) => self.watch.caught_up(),
-            Poll::Pending => self.watch.stuck(),
+            Poll::Ready(_) => self.deadlines.on_flushed(),
+            Poll::Pending => self.deadlines.on_blocked(),
         }
         flushed
     }
@@ -81,19 +81,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let ended = Pin::new(&mut self.stream).poll_shutdown(cx);
         if ended.is_pending() {
-            self.watch.stuck();
+            self.deadlines.on_blocked();
         }
         ended
     }
 }
 
 /// A stream of which some bytes were read already.
-pub(crate) struct Rewound<S> {
+pub(crate) struct RewoundStream<S> {
     before: Bytes,
     stream: S,
 }
 
-impl<S> Rewound<S> {
+impl<S> RewoundStream<S> {
     pub(crate) fn new(before: Bytes, stream: S) -> Self {
         Self { before, stream }
     }
@@ -106,7 +106,7 @@ impl<S> Rewound<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RewoundStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -122,7 +122,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RewoundStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -8,7 +8,7 @@ use strongroom_types::Fields;
 
 /// What a path turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum RequestTarget {
     /// An API path below `/v1/`, decoded.
     Api(String),
     /// A path with empty, `.` or `..` segments: the client is sent to the clean one.
@@ -20,27 +20,29 @@ pub enum Target {
 }
 
 /// Looks at the path of a request. `query` is kept in a redirect.
-pub fn resolve(raw_path: &str, query: Option<&str>) -> Target {
+pub fn resolve_target(raw_path: &str, query: Option<&str>) -> RequestTarget {
     if !is_encoded(raw_path.as_bytes()) {
-        return Target::Malformed;
+        return RequestTarget::Malformed;
     }
-    let Ok(path) = percent_decode_str(raw_path).decode_utf8() else { return Target::Malformed };
-    if let Some(clean) = cleaned(&path) {
+    let Ok(path) = percent_decode_str(raw_path).decode_utf8() else {
+        return RequestTarget::Malformed;
+    };
+    if let Some(clean) = normalized_path(&path) {
         let mut location = percent_encode(&clean);
         if let Some(query) = query {
             location.push('?');
             location.push_str(query);
         }
-        return Target::Redirect(location);
+        return RequestTarget::Redirect(location);
     }
     match path.strip_prefix("/v1/") {
-        Some(below) => Target::Api(below.to_owned()),
-        None => Target::Unknown,
+        Some(below) => RequestTarget::Api(below.to_owned()),
+        None => RequestTarget::Unknown,
     }
 }
 
 /// The path without empty and relative segments, if it has any. A trailing slash stays.
-fn cleaned(path: &str) -> Option<String> {
+fn normalized_path(path: &str) -> Option<String> {
     let body = path.strip_prefix('/').unwrap_or(path);
     let untrailed = body.strip_suffix('/').unwrap_or(body);
     let dirty = |segment: &str| matches!(segment, "" | "." | "..");
@@ -157,19 +159,29 @@ mod tests {
 
     #[test]
     fn api_paths_are_decoded_once() {
-        assert_eq!(resolve("/v1/secret/a%20b", None), Target::Api("secret/a b".into()));
-        assert_eq!(resolve("/v1/secret/a%2Fb/", None), Target::Api("secret/a/b/".into()));
-        assert_eq!(resolve("/v1/a%252e", None), Target::Api("a%2e".into()));
-        assert_eq!(resolve("/v1/%ff", None), Target::Malformed);
+        assert_eq!(
+            resolve_target("/v1/secret/a%20b", None),
+            RequestTarget::Api("secret/a b".into())
+        );
+        assert_eq!(
+            resolve_target("/v1/secret/a%2Fb/", None),
+            RequestTarget::Api("secret/a/b/".into())
+        );
+        assert_eq!(resolve_target("/v1/a%252e", None), RequestTarget::Api("a%2e".into()));
+        assert_eq!(resolve_target("/v1/%ff", None), RequestTarget::Malformed);
         for other in ["/", "/ui", "/v2/x", "/v1"] {
-            assert_eq!(resolve(other, None), Target::Unknown, "{other}");
+            assert_eq!(resolve_target(other, None), RequestTarget::Unknown, "{other}");
         }
     }
 
     #[test]
-    fn an_encoding_that_is_none_is_refused_everywhere() {
+    fn malformed_percent_encoding_is_refused() {
         for bad in ["%", "a%", "%2", "%zz", "%2g", "%%20", "a%20%u0041", "%ff", "%c3%28"] {
-            assert_eq!(resolve(&format!("/v1/{bad}"), None), Target::Malformed, "{bad}");
+            assert_eq!(
+                resolve_target(&format!("/v1/{bad}"), None),
+                RequestTarget::Malformed,
+                "{bad}"
+            );
             for text in [bad.to_owned(), format!("a={bad}"), format!("{bad}=a&b=c")] {
                 let query = query_fields(&text, 9).unwrap_err();
                 assert_eq!(query, InvalidForm::Encoding { what: "query" }, "{text}");
@@ -182,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn unclean_paths_are_sent_to_the_clean_one() {
+    fn unnormalized_paths_are_redirected() {
         let redirects = [
             ("/v1//sys/mounts", "/v1/sys/mounts"),
             ("/v1/secret/../sys/seal", "/v1/sys/seal"),
@@ -192,9 +204,12 @@ mod tests {
             ("//v1/a b".replace(' ', "%20").leak() as &str, "/v1/a%20b"),
         ];
         for (path, clean) in redirects {
-            assert_eq!(resolve(path, None), Target::Redirect(clean.into()), "{path}");
+            assert_eq!(resolve_target(path, None), RequestTarget::Redirect(clean.into()), "{path}");
         }
-        assert_eq!(resolve("/v1//a", Some("x=1")), Target::Redirect("/v1/a?x=1".into()));
+        assert_eq!(
+            resolve_target("/v1//a", Some("x=1")),
+            RequestTarget::Redirect("/v1/a?x=1".into())
+        );
     }
 
     #[test]
@@ -217,7 +232,7 @@ mod tests {
     }
 
     /// A path with some of its bytes percent-encoded, in upper or lower case.
-    fn spelled(path: &str, choices: &[u8]) -> String {
+    fn percent_encode_some(path: &str, choices: &[u8]) -> String {
         let mut choices = choices.iter().cycle();
         let spell = |byte: u8| match (byte, choices.next().map_or(0, |choice| choice % 3)) {
             (b'%', _) | (0x80.., _) | (_, 1) => format!("%{byte:02x}"),
@@ -234,11 +249,11 @@ mod tests {
             path in "(/|\\.|\\.\\.|a|%2e|ü| |\u{200b}){1,10}",
             choices in proptest::collection::vec(0_u8..3, 1..40),
         ) {
-            let plain = resolve(&spelled(&format!("/v1/{path}"), &[0]), None);
+            let plain = resolve_target(&percent_encode_some(&format!("/v1/{path}"), &[0]), None);
             // The prefix is never encoded by a client; below it anything may be.
-            let spelled = resolve(&format!("/v1/{}", spelled(&path, &choices)), None);
+            let spelled = resolve_target(&format!("/v1/{}", percent_encode_some(&path, &choices)), None);
             proptest::prop_assert_eq!(&spelled, &plain);
-            if let Target::Api(below) = spelled {
+            if let RequestTarget::Api(below) = spelled {
                 proptest::prop_assert_eq!(below, path);
             }
         }
@@ -246,8 +261,8 @@ mod tests {
         #[test]
         fn a_redirect_never_leads_to_another(path in "(/|[.a%2e]){0,12}") {
             let path = format!("/{path}");
-            if let Target::Redirect(location) = resolve(&path, None) {
-                proptest::prop_assert!(!matches!(resolve(&location, None), Target::Redirect(_)));
+            if let RequestTarget::Redirect(location) = resolve_target(&path, None) {
+                proptest::prop_assert!(!matches!(resolve_target(&location, None), RequestTarget::Redirect(_)));
             }
         }
     }

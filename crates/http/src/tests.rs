@@ -9,12 +9,14 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame};
-use strongroom_core::plugins::{Kept, Needed, PluginError, PluginSpec, PluginType, Plugins};
-use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
-use strongroom_sdk::engine::{Engine, Mount};
-use strongroom_storage::memory::Memory;
-use strongroom_storage::{Batch, Entry, Error, Physical, Version};
-use strongroom_telemetry::Exporter;
+use strongroom_core::plugins::{
+    NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
+};
+use strongroom_core::{AdmissionLimits, Core, CoreDependencies, Settings};
+use strongroom_sdk::engine::{Engine, MountContext};
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
+use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -23,40 +25,42 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Bodies, Body, ConnectionContext, Limits, Listener, handle, unwiped};
+use crate::{
+    Body, BodyMemoryPool, ConnectionContext, HttpLimits, Listener, freed_memory_scan, handle,
+};
 
 /// There are none.
 #[derive(Debug)]
 struct NoPlugins;
 
 #[async_trait::async_trait]
-impl Plugins for NoPlugins {
-    fn builtin_version(&self, _: PluginType, _: &str) -> Option<String> {
+impl PluginLauncher for NoPlugins {
+    fn builtin_version(&self, _: PluginKind, _: &str) -> Option<String> {
         None
     }
-    fn builtins(&self, _: PluginType) -> Vec<String> {
+    fn builtin_names(&self, _: PluginKind) -> Vec<String> {
         Vec::new()
     }
     async fn open_builtin(
         &self,
-        _: PluginType,
+        _: PluginKind,
         _: &str,
-        _: Mount,
+        _: MountContext,
     ) -> Result<Arc<dyn Engine>, PluginError> {
         Err(PluginError::Start("there are none".to_owned()))
     }
     async fn probe(&self, _: &PluginSpec) -> Result<String, PluginError> {
         Err(PluginError::Start("there are none".to_owned()))
     }
-    fn renew(&self, _: PluginType, _: &str) {}
-    fn keep(&self, _: &PluginSpec) -> Kept {
+    fn start_fresh_process_next(&self, _: PluginKind, _: &str) {}
+    fn keep_copy(&self, _: &PluginSpec) -> PluginCopyGuard {
         Box::new(())
     }
-    async fn remove_copies_but(&self, _: &Needed<'_>) {}
-    async fn open(
+    async fn remove_copies_except(&self, _: &NeededPlugins<'_>) {}
+    async fn open_plugin(
         &self,
         _: &PluginSpec,
-        _: Mount,
+        _: MountContext,
         _: &str,
     ) -> Result<Arc<dyn Engine>, PluginError> {
         Err(PluginError::Start("there are none".to_owned()))
@@ -65,15 +69,15 @@ impl Plugins for NoPlugins {
 
 /// A store that answers no read until it is let go.
 #[derive(Debug, Default)]
-struct Hanging {
-    below: Memory,
-    let_go: CancellationToken,
+struct HangingPhysical {
+    below: MemoryStorage,
+    released: CancellationToken,
 }
 
 #[async_trait::async_trait]
-impl Physical for Hanging {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
-        self.let_go.cancelled().await;
+impl Physical for HangingPhysical {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
+        self.released.cancelled().await;
         self.below.get(key).await
     }
 
@@ -86,35 +90,35 @@ impl Physical for Hanging {
         self.below.scan(prefix, after, limit).await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
         self.below.commit(batch).await
     }
 }
 
 /// A sealed core, which works on as many requests as `admission` says.
-fn core(admission: AdmissionLimits) -> Core {
-    core_over(Arc::new(Memory::new()), admission)
+fn sealed_core(admission: AdmissionLimits) -> Core {
+    sealed_core_over(Arc::new(MemoryStorage::new()), admission)
 }
 
-fn core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> Core {
-    let parts = Parts {
+fn sealed_core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> Core {
+    let parts = CoreDependencies {
         physical,
-        plugins: Arc::new(NoPlugins),
+        plugin_launcher: Arc::new(NoPlugins),
         clock: Arc::new(ManualClock::default()),
         entropy: Arc::new(SeededEntropy::new(1)),
-        exporter: Exporter::detached(),
+        exporter: MetricsExporter::detached(),
     };
     Core::new(parts, Settings { admission, ..Settings::default() })
 }
 
 /// A body that counts how often it is asked for more.
 #[derive(Clone)]
-struct Counted {
+struct CountingBody {
     asked: Arc<AtomicUsize>,
     sends: Option<Bytes>,
 }
 
-impl HttpBody for Counted {
+impl HttpBody for CountingBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
     fn poll_frame(
@@ -130,15 +134,15 @@ impl HttpBody for Counted {
 }
 
 /// Posts a body to initialise the server, and says how often the body was asked for more.
-async fn post(
+async fn post_init(
     core: &Core,
     version: http::Version,
     sends: Option<&'static str>,
 ) -> (Response<Body>, usize) {
-    let body = Counted { asked: Arc::default(), sends: sends.map(Bytes::from) };
+    let body = CountingBody { asked: Arc::default(), sends: sends.map(Bytes::from) };
     let asked = body.asked.clone();
     let request = http::Request::post("/v1/sys/init").version(version).body(body).unwrap();
-    let answer = handle(core, &Limits::default(), request, ConnectionContext::new(None)).await;
+    let answer = handle(core, &HttpLimits::default(), request, ConnectionContext::new(None)).await;
     (answer, asked.load(Ordering::Relaxed))
 }
 
@@ -151,37 +155,37 @@ async fn cve_2025_12044_a_request_is_admitted_before_its_body_is_asked_for() {
         (AdmissionLimits { unauthenticated: 0, ..usual }, StatusCode::TOO_MANY_REQUESTS),
         (AdmissionLimits { unauthenticated_per_mount: 0, ..usual }, StatusCode::TOO_MANY_REQUESTS),
     ] {
-        let core = core(limits);
+        let core = sealed_core(limits);
         // A body that is no JSON, and one that never comes.
         for sends in [Some("{bad"), None] {
-            let (answer, asked) = post(&core, http::Version::HTTP_2, sends).await;
+            let (answer, asked) = post_init(&core, http::Version::HTTP_2, sends).await;
             assert_eq!((answer.status(), asked), (status, 0), "{limits:?} {sends:?}");
             assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
         }
         // Over HTTP/1.1 the body is read on for a while, and thrown away.
-        let (answer, _) = post(&core, http::Version::HTTP_11, Some("{bad")).await;
+        let (answer, _) = post_init(&core, http::Version::HTTP_11, Some("{bad")).await;
         assert_eq!(answer.status(), status);
     }
-    let (answer, asked) = post(&core(usual), http::Version::HTTP_2, Some("{bad")).await;
+    let (answer, asked) = post_init(&sealed_core(usual), http::Version::HTTP_2, Some("{bad")).await;
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
     assert!(asked > 0, "one that is admitted is read");
 }
 
 #[tokio::test]
 async fn cve_2025_12044_a_sealed_server_reads_no_body_that_it_can_do_nothing_with() {
-    let core = core(AdmissionLimits::default());
-    let body = Counted { asked: Arc::default(), sends: None };
+    let core = sealed_core(AdmissionLimits::default());
+    let body = CountingBody { asked: Arc::default(), sends: None };
     let asked = body.asked.clone();
     let request = http::Request::post("/v1/kv/a").version(http::Version::HTTP_2);
     let request = request.body(body).unwrap();
-    let answer = handle(&core, &Limits::default(), request, ConnectionContext::new(None)).await;
+    let answer = handle(&core, &HttpLimits::default(), request, ConnectionContext::new(None)).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn sr_2026_03_the_state_is_told_however_full_the_server_is() {
-    let core = core(AdmissionLimits {
+    let core = sealed_core(AdmissionLimits {
         requests: 0,
         per_mount: 0,
         unauthenticated: 0,
@@ -193,18 +197,19 @@ async fn sr_2026_03_the_state_is_told_however_full_the_server_is() {
         ("/v1/sys/leader", 200),
     ] {
         let request = http::Request::get(path).body(Body::default()).unwrap();
-        let answer = handle(&core, &Limits::default(), request, ConnectionContext::new(None)).await;
+        let answer =
+            handle(&core, &HttpLimits::default(), request, ConnectionContext::new(None)).await;
         assert_eq!(answer.status(), status, "{path}");
     }
 }
 
 #[tokio::test]
 async fn requests_at_exempt_paths_of_one_connection_wait_for_each_other() {
-    let core = core(AdmissionLimits::default());
-    let limits = Limits::default();
+    let core = sealed_core(AdmissionLimits::default());
+    let limits = HttpLimits::default();
     let context = ConnectionContext::new(None);
     let unseal = |context: &ConnectionContext| {
-        let body = Counted { asked: Arc::default(), sends: None };
+        let body = CountingBody { asked: Arc::default(), sends: None };
         let asked = body.asked.clone();
         let request = http::Request::post("/v1/sys/unseal").body(body).unwrap();
         let (core, limits, context) = (core.clone(), limits.clone(), context.clone());
@@ -216,7 +221,7 @@ async fn requests_at_exempt_paths_of_one_connection_wait_for_each_other() {
         assert!(futures_util::poll!(answer).is_pending());
     }
     let reading = waiting.iter().filter(|(_, asked)| asked.load(Ordering::Relaxed) > 0);
-    assert_eq!(reading.count(), crate::EXEMPT_AT_ONCE);
+    assert_eq!(reading.count(), crate::MAX_EXEMPT_IN_FLIGHT);
     // Another connection doesn't notice.
     let request = http::Request::get("/v1/sys/seal-status").body(Body::default()).unwrap();
     let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
@@ -225,11 +230,11 @@ async fn requests_at_exempt_paths_of_one_connection_wait_for_each_other() {
 
 #[tokio::test]
 async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
-    let core = core(AdmissionLimits::default());
-    let limits = Limits::default();
+    let core = sealed_core(AdmissionLimits::default());
+    let limits = HttpLimits::default();
     let context = ConnectionContext::new(None);
     let unseal = |header: String| {
-        let body = Counted { asked: Arc::default(), sends: None };
+        let body = CountingBody { asked: Arc::default(), sends: None };
         let request = http::Request::post("/v1/sys/unseal").header("x-filler", header);
         let request = request.version(http::Version::HTTP_2).body(body).unwrap();
         let (core, limits, context) = (core.clone(), limits.clone(), context.clone());
@@ -239,7 +244,7 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
     let large = unseal("x".repeat(60 << 10)).await;
     assert_eq!(large.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     let mut waiting: Vec<_> =
-        (0..crate::EXEMPT_OR_WAITING).map(|_| unseal(String::new())).collect();
+        (0..crate::MAX_EXEMPT_PENDING).map(|_| unseal(String::new())).collect();
     for answer in &mut waiting {
         assert!(futures_util::poll!(answer).is_pending());
     }
@@ -259,7 +264,7 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Sends a body as a client would; the status and the JSON of the answer.
-async fn send(
+async fn send_form(
     core: &Core,
     path: &str,
     token: &str,
@@ -271,7 +276,7 @@ async fn send(
         .header(header::CONTENT_TYPE, content_type)
         .body(Full::new(body.into()))
         .unwrap();
-    let answer = handle(core, &Limits::default(), request, ConnectionContext::new(None)).await;
+    let answer = handle(core, &HttpLimits::default(), request, ConnectionContext::new(None)).await;
     let status = answer.status();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap_or_default())
@@ -280,12 +285,12 @@ async fn send(
 /// A form names a field several times, and the handler gets one text of all values.
 #[tokio::test]
 async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
-    let core = core(AdmissionLimits::default());
+    let core = sealed_core(AdmissionLimits::default());
     let json = "application/json";
     let shares = r#"{"secret_shares":1,"secret_threshold":1}"#;
-    let (_, made) = send(&core, "sys/init", "", json, shares).await;
+    let (_, made) = send_form(&core, "sys/init", "", json, shares).await;
     let key = serde_json::json!({ "key": made["keys"][0] }).to_string();
-    let (_, state) = send(&core, "sys/unseal", "", json, key).await;
+    let (_, state) = send_form(&core, "sys/unseal", "", json, key).await;
     assert_eq!(state["sealed"], false, "{state}");
     let root = made["root_token"].as_str().unwrap();
     let policy = r#"
@@ -295,10 +300,10 @@ async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
             allowed_parameters = { "allowed_policies" = ["dev", "ops"] }
             required_parameters = ["allowed_policies"] }"#;
     let policy = serde_json::json!({ "policy": policy }).to_string();
-    let (status, _) = send(&core, "sys/policies/acl/some", root, json, policy).await;
+    let (status, _) = send_form(&core, "sys/policies/acl/some", root, json, policy).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     let policies = r#"{"policies":["some"]}"#;
-    let (_, made) = send(&core, "auth/token/create", root, json, policies).await;
+    let (_, made) = send_form(&core, "auth/token/create", root, json, policies).await;
     let token = made["auth"]["client_token"].as_str().unwrap();
     for (path, form, permitted) in [
         ("auth/token/create", "policies=admin", false),
@@ -315,7 +320,7 @@ async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
         ("auth/token/roles/r", "", false),
     ] {
         for content_type in [FORM, "application/x-www-form-urlencoded; charset=utf-8"] {
-            let (status, answer) = send(&core, path, token, content_type, form).await;
+            let (status, answer) = send_form(&core, path, token, content_type, form).await;
             let denied = status == StatusCode::FORBIDDEN;
             assert_eq!(denied, !permitted, "{path} {form}: {status} {answer}");
             assert_eq!(status.is_success(), permitted, "{path} {form}: {status} {answer}");
@@ -323,21 +328,21 @@ async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
     }
     // What is said to be a form and begins as JSON does is JSON.
     let body = r#"{"policies":["dev","admin"]}"#;
-    let (status, _) = send(&core, "auth/token/create", token, FORM, body).await;
+    let (status, _) = send_form(&core, "auth/token/create", token, FORM, body).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     // The handler gets what was judged.
     let form = "policies=dev&policies=ops";
-    let (_, made) = send(&core, "auth/token/create", token, FORM, form).await;
+    let (_, made) = send_form(&core, "auth/token/create", token, FORM, form).await;
     assert_eq!(made["auth"]["policies"], serde_json::json!(["default", "dev", "ops"]));
 }
 
 /// Whoever sends a large body and goes takes memory as long as the server works on it.
 #[tokio::test]
 async fn sr_2026_05_the_share_of_a_request_is_held_until_the_work_on_it_ends() {
-    let store = Arc::new(Hanging::default());
-    let core = core_over(store.clone(), AdmissionLimits::default());
-    let limits = Limits::default();
-    let free = limits.bodies.available();
+    let store = Arc::new(HangingPhysical::default());
+    let core = sealed_core_over(store.clone(), AdmissionLimits::default());
+    let limits = HttpLimits::default();
+    let free = limits.body_memory.available_bytes();
     for _ in 0..10 {
         let body =
             format!(r#"{{"secret_shares":1,"secret_threshold":1,"x":"{}"}}"#, "x".repeat(40_000));
@@ -349,30 +354,30 @@ async fn sr_2026_05_the_share_of_a_request_is_held_until_the_work_on_it_ends() {
         }
     }
     // All clients have gone.
-    let held = free - limits.bodies.available();
+    let held = free - limits.body_memory.available_bytes();
     assert!(held >= 10 * 40_000, "only {held} bytes are held");
-    store.let_go.cancel();
-    while limits.bodies.available() < free {
+    store.released.cancel();
+    while limits.body_memory.available_bytes() < free {
         tokio::task::yield_now().await;
     }
 }
 
 /// A server over sockets, unsealed, with its root token.
-struct Served {
+struct HttpTestServer {
     address: std::net::SocketAddr,
     root: String,
     core: Core,
-    bodies: Bodies,
+    body_memory: BodyMemoryPool,
     stop: CancellationToken,
 }
 
-impl Served {
+impl HttpTestServer {
     async fn new(max_connections: usize) -> Self {
-        let core = core(AdmissionLimits::default());
+        let core = sealed_core(AdmissionLimits::default());
         let post = async |path: &str, body: String| {
             let request = http::Request::post(path).body(Body::from(body)).unwrap();
             let context = ConnectionContext::new(None);
-            let answer = handle(&core, &Limits::default(), request, context).await;
+            let answer = handle(&core, &HttpLimits::default(), request, context).await;
             let bytes = answer.into_body().collect().await.unwrap().to_bytes();
             serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
         };
@@ -382,40 +387,40 @@ impl Served {
         let root = made["root_token"].as_str().unwrap().to_owned();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let limits = Limits { max_connections, ..Limits::default() };
-        let (bodies, stop) = (limits.bodies.clone(), CancellationToken::new());
+        let limits = HttpLimits { max_connections, ..HttpLimits::default() };
+        let (bodies, stop) = (limits.body_memory.clone(), CancellationToken::new());
         let listener = Listener::new(socket, None, None, limits);
         TaskTracker::new().spawn(listener.serve(core.clone(), stop.clone()));
-        Self { address, root, core, bodies, stop }
+        Self { address, root, core, body_memory: bodies, stop }
     }
 
-    async fn connect(&self) -> Client {
-        Client(BufReader::new(TcpStream::connect(self.address).await.unwrap()))
+    async fn connect(&self) -> HttpTestClient {
+        HttpTestClient(BufReader::new(TcpStream::connect(self.address).await.unwrap()))
     }
 }
 
-impl Drop for Served {
+impl Drop for HttpTestServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
 /// One connection of HTTP/1.1 that is kept alive.
-struct Client(BufReader<TcpStream>);
+struct HttpTestClient(BufReader<TcpStream>);
 
-impl Client {
+impl HttpTestClient {
     /// The status of the answer; none if the connection was closed.
-    async fn ask(&mut self, method: &str, path: &str, token: &str, body: &str) -> Option<u16> {
+    async fn request(&mut self, method: &str, path: &str, token: &str, body: &str) -> Option<u16> {
         let request = format!(
             "{method} /v1/{path} HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {token}\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         self.0.write_all(request.as_bytes()).await.ok()?;
-        self.answer().await
+        self.read_status().await
     }
 
-    async fn answer(&mut self) -> Option<u16> {
+    async fn read_status(&mut self) -> Option<u16> {
         let (mut status, mut body_bytes) = (None, 0);
         loop {
             let mut line = String::new();
@@ -436,8 +441,8 @@ impl Client {
         status
     }
 
-    async fn state(&mut self) -> Option<u16> {
-        self.ask("GET", "sys/seal-status", "", "").await
+    async fn seal_status(&mut self) -> Option<u16> {
+        self.request("GET", "sys/seal-status", "", "").await
     }
 
     /// Waits until the server closes the connection.
@@ -450,43 +455,43 @@ impl Client {
 
 #[tokio::test]
 async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
-    let served = Served::new(3).await;
+    let served = HttpTestServer::new(3).await;
     let mut strangers = Vec::new();
     for _ in 0..3 {
         let mut stranger = served.connect().await;
-        assert_eq!(stranger.state().await, Some(200));
+        assert_eq!(stranger.seal_status().await, Some(200));
         strangers.push(stranger);
     }
     // The first one is the one that has been heard of last.
-    assert_eq!(strangers[0].state().await, Some(200));
+    assert_eq!(strangers[0].seal_status().await, Some(200));
     let mut new = served.connect().await;
-    assert_eq!(new.state().await, Some(200));
+    assert_eq!(new.seal_status().await, Some(200));
     strangers.remove(1).until_closed().await;
     for stranger in &mut strangers {
-        assert_eq!(stranger.state().await, Some(200));
+        assert_eq!(stranger.seal_status().await, Some(200));
     }
     // One that is in the middle of a request stays longer than those that have none.
     let head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
     strangers[0].0.write_all(head).await.unwrap();
-    strangers[1].state().await.unwrap();
+    strangers[1].seal_status().await.unwrap();
     let mut busy = strangers.remove(0);
-    assert_eq!(new.state().await, Some(200));
+    assert_eq!(new.seal_status().await, Some(200));
     let mut newer = served.connect().await;
-    assert_eq!(newer.state().await, Some(200));
+    assert_eq!(newer.seal_status().await, Some(200));
     strangers.remove(0).until_closed().await;
     // That it is asked something doesn't help, if all are.
     for stranger in [&mut new, &mut newer] {
         stranger.0.write_all(head).await.unwrap();
     }
     let mut last = served.connect().await;
-    assert_eq!(last.state().await, Some(200));
-    assert_eq!(busy.answer().await, None);
+    assert_eq!(last.seal_status().await, Some(200));
+    assert_eq!(busy.read_status().await, None);
 }
 
 /// Of the body that its request is waiting for, some is in the buffer that HTTP reads into, and some was
 /// copied out of it.
 #[tokio::test]
-async fn a_connection_that_makes_room_leaves_nothing_of_its_body() {
+async fn an_evicted_connection_zeroizes_its_body() {
     const MARK: &[u8] = b"a value of one who makes room; ";
     static PART: [u8; 5000] = {
         let mut part = [0; 5000];
@@ -497,47 +502,47 @@ async fn a_connection_that_makes_room_leaves_nothing_of_its_body() {
         }
         part
     };
-    let served = Served::new(1).await;
+    let served = HttpTestServer::new(1).await;
     let mut stranger = served.connect().await;
     let head = b"POST /v1/sys/wrapping/lookup HTTP/1.1\r\nHost: a\r\nContent-Length: 6000\r\n\
         Expect: 100-continue\r\n\r\n";
     stranger.0.write_all(head).await.unwrap();
-    assert_eq!(stranger.answer().await, Some(100), "the head is read by itself");
-    let watched = unwiped::Watch::begin(MARK);
-    let free = served.bodies.available();
+    assert_eq!(stranger.read_status().await, Some(100), "the head is read by itself");
+    let watched = freed_memory_scan::FreedMemoryScan::start(MARK);
+    let free = served.body_memory.available_bytes();
     stranger.0.write_all(&PART).await.unwrap();
-    while served.bodies.available() == free {
+    while served.body_memory.available_bytes() == free {
         tokio::task::yield_now().await;
     }
-    assert_eq!(served.connect().await.state().await, Some(200));
+    assert_eq!(served.connect().await.seal_status().await, Some(200));
     stranger.until_closed().await;
-    assert_eq!(watched.found(), 0);
+    assert_eq!(watched.matches(), 0);
 }
 
 #[tokio::test]
 async fn sr_2026_02_a_connection_with_a_valid_token_keeps_its_place() {
-    let served = Served::new(2).await;
+    let served = HttpTestServer::new(2).await;
     let read_own = "auth/token/lookup-self";
     let mut operator = served.connect().await;
-    assert_eq!(operator.ask("GET", read_own, &served.root, "").await, Some(200));
+    assert_eq!(operator.request("GET", read_own, &served.root, "").await, Some(200));
     for _ in 0..5 {
         let mut stranger = served.connect().await;
         // A token that is none is no reason to stay, nor is one at a path that needs none.
-        assert_eq!(stranger.ask("GET", read_own, "hvs.none", "").await, Some(403));
-        assert_eq!(stranger.ask("GET", "sys/seal-status", &served.root, "").await, Some(200));
+        assert_eq!(stranger.request("GET", read_own, "hvs.none", "").await, Some(403));
+        assert_eq!(stranger.request("GET", "sys/seal-status", &served.root, "").await, Some(200));
         let mut next = served.connect().await;
-        assert_eq!(next.state().await, Some(200));
+        assert_eq!(next.seal_status().await, Some(200));
         stranger.until_closed().await;
     }
-    assert_eq!(operator.ask("GET", read_own, &served.root, "").await, Some(200));
+    assert_eq!(operator.request("GET", read_own, &served.root, "").await, Some(200));
     // With nobody to send away, who is new waits.
     let mut other = served.connect().await;
-    assert_eq!(other.ask("GET", read_own, &served.root, "").await, Some(200));
+    assert_eq!(other.request("GET", read_own, &served.root, "").await, Some(200));
     let mut waiting = served.connect().await;
-    let mut answer = Box::pin(waiting.state());
+    let mut answer = Box::pin(waiting.seal_status());
     assert!(futures_util::poll!(&mut answer).is_pending());
-    assert_eq!(other.ask("GET", read_own, &served.root, "").await, Some(200));
-    assert_eq!(operator.ask("GET", read_own, &served.root, "").await, Some(200));
+    assert_eq!(other.request("GET", read_own, &served.root, "").await, Some(200));
+    assert_eq!(operator.request("GET", read_own, &served.root, "").await, Some(200));
     drop(operator);
     assert_eq!(answer.await, Some(200));
 }
@@ -545,7 +550,7 @@ async fn sr_2026_02_a_connection_with_a_valid_token_keeps_its_place() {
 /// The flood goes on while the operator connects, asks and is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
-    let served = Arc::new(Served::new(64).await);
+    let served = Arc::new(HttpTestServer::new(64).await);
     let asked = Arc::new(AtomicUsize::new(0));
     let mut flood = JoinSet::new();
     for n in 0..128 {
@@ -556,7 +561,7 @@ async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
                 let mut client = served.connect().await;
                 // Half of them ask without end, the others never finish what they ask.
                 if n % 2 == 0 {
-                    while client.ask("POST", "sys/init", "", body).await.is_some() {
+                    while client.request("POST", "sys/init", "", body).await.is_some() {
                         asked.fetch_add(1, Ordering::Relaxed);
                     }
                 } else {
@@ -575,7 +580,7 @@ async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
     let mut sealed = None;
     while sealed.is_none() {
         let mut operator = served.connect().await;
-        sealed = operator.ask("POST", "sys/seal", &served.root, "").await;
+        sealed = operator.request("POST", "sys/seal", &served.root, "").await;
     }
     assert_eq!(sealed, Some(204));
     assert!(served.core.is_sealed());

@@ -11,7 +11,7 @@ pub struct Lease {
     /// The path it was issued at, a slash and an unguessable tail.
     pub id: LeaseId,
     /// What ends with it.
-    pub kind: Kind,
+    pub kind: LeaseKind,
     /// The name in storage of the token it was issued to; its end is the lease's end. None where
     /// it was issued without a token.
     pub token: Option<String>,
@@ -31,13 +31,13 @@ pub struct Lease {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
     /// Where it stands.
-    pub state: State,
+    pub state: LeaseState,
 }
 
 /// What a lease ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum LeaseKind {
     /// A credential of an engine.
     Credential {
         /// The mount's UUID.
@@ -63,7 +63,7 @@ pub enum Kind {
 /// Where a lease stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
-pub enum State {
+pub enum LeaseState {
     /// It lives until it expires.
     Active,
     /// It is being revoked: somebody asked for it, or an attempt at its end failed.
@@ -84,22 +84,22 @@ pub enum State {
 
 impl Lease {
     /// When the keeper has to look at it; never for an irrevocable one.
-    pub fn due(&self) -> Option<Timestamp> {
+    pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Active => Some(self.expires),
-            State::Revoking { next, .. } => Some(*next),
-            State::Irrevocable { .. } => None,
+            LeaseState::Active => Some(self.expires),
+            LeaseState::Revoking { next, .. } => Some(*next),
+            LeaseState::Irrevocable { .. } => None,
         }
     }
 
     /// Whether it is alive at this moment.
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        self.state == State::Active && self.expires > now
+        self.state == LeaseState::Active && self.expires > now
     }
 
     /// As it is after a renewal.
     #[must_use]
-    pub fn renewed(&self, now: Timestamp, ttl: Ttl) -> Self {
+    pub fn after_renewal(&self, now: Timestamp, ttl: Ttl) -> Self {
         let expires = now.plus(ttl.as_duration());
         Self { expires, last_renewal: Some(now), ttl, ..self.clone() }
     }
@@ -115,8 +115,8 @@ impl Lease {
         let id = self.id.as_str();
         let Some((issued_at, _)) = id.rsplit_once('/') else { return String::new() };
         let below = match &self.kind {
-            Kind::Credential { path, .. } => path.trim_end_matches('/'),
-            Kind::Token { .. } => "",
+            LeaseKind::Credential { path, .. } => path.trim_end_matches('/'),
+            LeaseKind::Token { .. } => "",
         };
         match issued_at.strip_suffix(below).filter(|mount| mount.ends_with('/')) {
             Some(mount) => mount.to_owned(),
@@ -125,7 +125,7 @@ impl Lease {
     }
 
     /// What is shown of an error: one line of bounded length.
-    pub(crate) fn shown_error(error: &str) -> String {
+    pub(crate) fn printable_error(error: &str) -> String {
         const MAX_BYTES: usize = 1000;
         strongroom_types::printable(error, MAX_BYTES).into_owned()
     }

@@ -5,21 +5,21 @@
 //!
 //! - [`lease`]: [`Lease`], one record
 //! - [`store`]: [`LeaseStore`], the table and its indexes: by due time, by token, by path
-//! - [`keeper`]: [`Keeper`], which revokes what is due, with bounds and backoff
+//! - [`expiration`]: [`ExpirationManager`], which revokes what is due, with bounds and backoff
 //! - `schedule`: how the keeper reads the due index, and who waits for whom
 //! - `lanes`: each mount's share of what is revoked at the same time
 //!
 //! The table is a database, not a heap of timers: a million leases cost disk, not memory, and
 //! start-up reads none. Formats and crash argument: `docs/src/design/leases.md`.
 
-pub mod keeper;
-mod lanes;
+pub mod expiration;
 pub mod lease;
+mod mount_limits;
 mod schedule;
 pub mod store;
 #[cfg(test)]
 mod tests;
 
-pub use keeper::{Keeper, KeeperOptions, RevokeError, Revoker};
-pub use lease::{Kind, Lease, State};
-pub use store::{DueEntry, Error, Found, Irrevocable, LeaseStore, NewLease};
+pub use expiration::{ExpirationManager, ExpirationOptions, RevokeError, Revoker};
+pub use lease::{Lease, LeaseKind, LeaseState};
+pub use store::{DueEntry, Error, IrrevocableLease, LeaseStore, NewLease, StoredLease};

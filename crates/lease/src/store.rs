@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_types::{ErrorKind, LeaseId, Timestamp, Ttl};
 
-use crate::lease::{Kind, Lease, State};
+use crate::lease::{Lease, LeaseKind, LeaseState};
 
 /// The leases of a server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct LeaseStore {
 
 /// A lease that was found, with what is needed to change it.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct StoredLease {
     /// The record.
     pub lease: Arc<Lease>,
     /// For changes on condition that it didn't change meanwhile.
@@ -35,7 +35,7 @@ pub struct Found {
 
 /// A lease nobody tries to revoke any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Irrevocable {
+pub struct IrrevocableLease {
     /// Its id.
     pub id: LeaseId,
     /// Why.
@@ -48,7 +48,7 @@ pub struct NewLease {
     /// Its id.
     pub id: LeaseId,
     /// What ends with it.
-    pub kind: Kind,
+    pub kind: LeaseKind,
     /// The name in storage of the token it is issued to.
     pub token: Option<String>,
     /// When it is issued.
@@ -100,9 +100,9 @@ impl Error {
     }
 }
 
-const ID: &str = "id/";
-const DUE: &str = "due/";
-const IRREVOCABLE: &str = "irrevocable/";
+const ID_PREFIX: &str = "id/";
+const DUE_PREFIX: &str = "due/";
+const IRREVOCABLE_PREFIX: &str = "irrevocable/";
 
 impl LeaseStore {
     /// Over its view. Reads nothing.
@@ -116,12 +116,12 @@ impl LeaseStore {
     }
 
     /// Adds a new lease to a batch.
-    pub fn add(&self, batch: &mut Batch, new: NewLease) -> Lease {
-        self.add_until(batch, new, None)
+    pub fn create(&self, batch: &mut Batch, new: NewLease) -> Lease {
+        self.create_until(batch, new, None)
     }
 
     /// The same, for a lease that no renewal carries beyond a moment.
-    pub fn add_until(
+    pub fn create_until(
         &self,
         batch: &mut Batch,
         new: NewLease,
@@ -139,7 +139,7 @@ impl LeaseStore {
             max_ttl: new.max_ttl,
             renewable: new.renewable,
             not_after,
-            state: State::Active,
+            state: LeaseState::Active,
         };
         let key = record_key(&lease.id);
         self.view.require_absent(batch, &key);
@@ -153,16 +153,16 @@ impl LeaseStore {
 
     /// The lease of this id. Leases are read once or twice in their life, so they take no room in
     /// the cache.
-    pub async fn get(&self, id: &LeaseId) -> Result<Option<Found>, Error> {
+    pub async fn get(&self, id: &LeaseId) -> Result<Option<StoredLease>, Error> {
         let key = record_key(id);
         let Some(entry) = self.view.get_uncached(&key).await? else { return Ok(None) };
-        let lease = Arc::new(self.view.decode(&key, &entry.value)?);
-        Ok(Some(Found { lease, version: entry.version }))
+        let lease = Arc::new(self.view.decode_json(&key, &entry.value)?);
+        Ok(Some(StoredLease { lease, version: entry.version }))
     }
 
     /// Adds a changed lease to a batch, on condition that nobody changed it meanwhile, and moves
     /// its index entries.
-    pub fn replace(&self, batch: &mut Batch, found: &Found, lease: &Lease) {
+    pub fn update(&self, batch: &mut Batch, found: &StoredLease, lease: &Lease) {
         let key = record_key(&lease.id);
         self.view.require_unchanged(batch, &key, found.version);
         self.delete_indexes(batch, &found.lease);
@@ -172,7 +172,7 @@ impl LeaseStore {
 
     /// Adds the removal of a lease and all its index entries, on condition that nobody changed it
     /// meanwhile.
-    pub fn remove(&self, batch: &mut Batch, found: &Found) {
+    pub fn remove(&self, batch: &mut Batch, found: &StoredLease) {
         let key = record_key(&found.lease.id);
         self.view.require_unchanged(batch, &key, found.version);
         self.delete_indexes(batch, &found.lease);
@@ -190,17 +190,21 @@ impl LeaseStore {
 
     /// Entries of the due index after a place in it, the earliest first. Fewer than `limit` are all
     /// there are.
-    pub async fn due(&self, after: Option<&str>, limit: usize) -> Result<Vec<DueEntry>, Error> {
-        self.parsed(DUE, after.map(str::to_owned), limit, DueEntry::parse).await
+    pub async fn due_entries(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DueEntry>, Error> {
+        self.list_parsed(DUE_PREFIX, after.map(str::to_owned), limit, DueEntry::parse).await
     }
 
     /// The lease an index entry speaks of, if it still says the same. An entry that doesn't is
     /// removed: left alone it would be due for ever. A lease whose record can't be read is set
     /// aside: tried again and again it would hold up all others.
-    pub async fn current(&self, entry: &DueEntry) -> Result<Option<Found>, Error> {
+    pub async fn resolve_due_entry(&self, entry: &DueEntry) -> Result<Option<StoredLease>, Error> {
         let found = match self.get(&entry.id).await {
             Err(error) if error.is_unreadable() => {
-                self.set_aside(&entry.id, Some(entry)).await?;
+                self.mark_unreadable_irrevocable(&entry.id, Some(entry)).await?;
                 return Ok(None);
             }
             found => found?,
@@ -208,7 +212,7 @@ impl LeaseStore {
         let mut batch = Batch::new();
         let key = record_key(&entry.id);
         match found {
-            Some(found) if found.lease.due() == Some(entry.due) => return Ok(Some(found)),
+            Some(found) if found.lease.due_at() == Some(entry.due) => return Ok(Some(found)),
             Some(found) => self.view.require_unchanged(&mut batch, &key, found.version),
             None => self.view.require_absent(&mut batch, &key),
         }
@@ -221,7 +225,7 @@ impl LeaseStore {
 
     /// Puts a lease whose record can't be read among the irrevocable ones, and takes its entry out
     /// of the due index. Where that entry isn't known, the keeper meets it when it is due.
-    pub(crate) async fn set_aside(
+    pub(crate) async fn mark_unreadable_irrevocable(
         &self,
         id: &LeaseId,
         entry: Option<&DueEntry>,
@@ -243,74 +247,74 @@ impl LeaseStore {
     }
 
     /// Ids of the leases of a token, after one of them.
-    pub async fn of_token(
+    pub async fn ids_by_token(
         &self,
         token: &str,
         after: Option<&LeaseId>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
         let after = after.map(|id| token_key(token, id));
-        self.ids(&format!("token/{token}/"), after, limit).await
+        self.list_ids(&format!("token/{token}/"), after, limit).await
     }
 
     /// Ids of the leases whose id starts with a prefix, after one of them.
-    pub async fn under(
+    pub async fn ids_by_prefix(
         &self,
         prefix: &str,
         after: Option<&LeaseId>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
-        let (folder, after) = (format!("{ID}{prefix}"), after.map(record_key));
-        let parse = |key: String| LeaseId::parse(key.get(ID.len()..)?).ok();
-        self.parsed(&folder, after, limit, parse).await
+        let (folder, after) = (format!("{ID_PREFIX}{prefix}"), after.map(record_key));
+        let parse = |key: String| LeaseId::parse(key.get(ID_PREFIX.len()..)?).ok();
+        self.list_parsed(&folder, after, limit, parse).await
     }
 
     /// Leases and folders of leases directly under a prefix.
-    pub async fn children(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Error> {
-        Ok(self.view.children(&format!("{ID}{prefix}"), None, limit).await?)
+    pub async fn list_children(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Error> {
+        Ok(self.view.list_children(&format!("{ID_PREFIX}{prefix}"), None, limit).await?)
     }
 
     /// Ids of irrevocable leases, after one of them.
-    pub async fn irrevocable(
+    pub async fn irrevocable_ids(
         &self,
         after: Option<&LeaseId>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
-        self.ids(IRREVOCABLE, after.map(irrevocable_key), limit).await
+        self.list_ids(IRREVOCABLE_PREFIX, after.map(irrevocable_key), limit).await
     }
 
     /// Irrevocable leases and why they are, also those whose record can't be read.
-    pub async fn irrevocable_with_errors(&self, limit: usize) -> Result<Vec<Irrevocable>, Error> {
-        let ids = self.irrevocable(None, limit).await?;
+    pub async fn irrevocable_leases(&self, limit: usize) -> Result<Vec<IrrevocableLease>, Error> {
+        let ids = self.irrevocable_ids(None, limit).await?;
         let mut all = Vec::with_capacity(ids.len());
         for id in ids {
             let error = match self.get(&id).await {
                 Ok(Some(found)) => match &found.lease.state {
-                    State::Irrevocable { error } => error.clone(),
+                    LeaseState::Irrevocable { error } => error.clone(),
                     _ => continue,
                 },
                 Ok(None) => continue,
                 Err(error) if error.is_unreadable() => UNREADABLE.to_owned(),
                 Err(error) => return Err(error),
             };
-            all.push(Irrevocable { id, error });
+            all.push(IrrevocableLease { id, error });
         }
         Ok(all)
     }
 
-    async fn ids(
+    async fn list_ids(
         &self,
         folder: &str,
         after: Option<String>,
         limit: usize,
     ) -> Result<Vec<LeaseId>, Error> {
         let parse = |key: String| LeaseId::parse(key.get(folder.len()..)?).ok();
-        self.parsed(folder, after, limit, parse).await
+        self.list_parsed(folder, after, limit, parse).await
     }
 
     /// What the keys under a prefix say, `limit` of them if there are as many. Keys that say nothing
     /// are passed over, and don't make a page look like the last one.
-    async fn parsed<T>(
+    async fn list_parsed<T>(
         &self,
         prefix: &str,
         mut after: Option<String>,
@@ -320,7 +324,7 @@ impl LeaseStore {
         let mut all = Vec::new();
         loop {
             let wanted = limit - all.len();
-            let keys = self.view.keys(prefix, after.as_deref(), wanted).await?;
+            let keys = self.view.list_keys(prefix, after.as_deref(), wanted).await?;
             let is_last = keys.len() < wanted;
             after = keys.last().cloned();
             let (read, known) = (keys.len(), all.len());
@@ -336,14 +340,14 @@ impl LeaseStore {
     }
 
     fn put_indexes(&self, batch: &mut Batch, lease: &Lease) {
-        match lease.due() {
+        match lease.due_at() {
             Some(due) => self.view.put(batch, &due_key(due, &lease.id), Vec::new()),
             None => self.view.put(batch, &irrevocable_key(&lease.id), Vec::new()),
         }
     }
 
     fn delete_indexes(&self, batch: &mut Batch, lease: &Lease) {
-        match lease.due() {
+        match lease.due_at() {
             Some(due) => self.view.delete(batch, &due_key(due, &lease.id)),
             None => self.view.delete(batch, &irrevocable_key(&lease.id)),
         }
@@ -363,7 +367,7 @@ pub struct DueEntry {
 
 impl DueEntry {
     fn parse(key: String) -> Option<Self> {
-        let (time, id) = key.strip_prefix(DUE)?.split_once('/')?;
+        let (time, id) = key.strip_prefix(DUE_PREFIX)?.split_once('/')?;
         let nanos = u64::from_str_radix(time, 16).ok()?;
         let due = Timestamp::from_nanos(i64::try_from(nanos).ok()?);
         let id = LeaseId::parse(id).ok()?;
@@ -372,11 +376,11 @@ impl DueEntry {
 }
 
 fn record_key(id: &LeaseId) -> String {
-    format!("{ID}{id}")
+    format!("{ID_PREFIX}{id}")
 }
 
 fn irrevocable_key(id: &LeaseId) -> String {
-    format!("{IRREVOCABLE}{id}")
+    format!("{IRREVOCABLE_PREFIX}{id}")
 }
 
 fn token_key(token: &str, id: &LeaseId) -> String {
@@ -385,5 +389,5 @@ fn token_key(token: &str, id: &LeaseId) -> String {
 
 /// Times before 1970 count as the epoch: they are all long due.
 pub(crate) fn due_key(due: Timestamp, id: &LeaseId) -> String {
-    format!("{DUE}{:016x}/{id}", due.as_nanos().max(0))
+    format!("{DUE_PREFIX}{:016x}/{id}", due.as_nanos().max(0))
 }

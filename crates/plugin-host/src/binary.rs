@@ -30,14 +30,14 @@ use subtle::ConstantTimeEq;
 
 use crate::elf;
 use crate::error::Error;
-use crate::kept_copies::{KeptCopies, Removal};
+use crate::kept_copies::{CopyRemoval, KeptCopies};
 use crate::launch_file::{LaunchFile, UNFINISHED};
-use crate::spec::Spec;
-use crate::system_words::words_of;
+use crate::spec::LaunchSpec;
+use crate::system_errors::system_error_text;
 
 /// The folder of plug-ins, and the private copies of what was run from it.
 #[derive(Debug)]
-pub struct Binaries {
+pub struct PluginBinaries {
     /// Where operators put plug-ins.
     pub directory: PathBuf,
     /// Where copies are kept. Made when it is needed.
@@ -50,12 +50,12 @@ pub struct Binaries {
     /// For the names of unfinished copies.
     pub entropy: Arc<dyn Entropy>,
     /// What is not to be removed.
-    pub kept: KeptCopies,
+    pub kept_copies: KeptCopies,
 }
 
 /// What to start: a file that was hashed.
 #[derive(Debug)]
-pub struct Program {
+pub struct VerifiedBinary {
     /// It.
     pub file: OwnedFd,
     /// Whether an interpreter must be able to read it.
@@ -64,54 +64,54 @@ pub struct Program {
 
 /// Whether a copy will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum BinarySource {
     /// The file in the plug-in folder must be there and be the one: it is being registered.
     Original,
     /// A copy of the file that was registered is as good.
     AnyCopy,
 }
 
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-const GROUP_WRITES: u32 = 0o020;
-const OPEN_TO_OTHERS: u32 = 0o077;
+const GROUP_OR_OTHERS_WRITE: u32 = 0o022;
+const GROUP_WRITE: u32 = 0o020;
+const GROUP_OR_OTHERS_ANY: u32 = 0o077;
 /// What a script begins with.
 const SHEBANG: &[u8] = b"#!";
 /// The name of a copy is that of the command and its digest.
-const LONGEST_COMMAND_BYTES: usize = 180;
+const MAX_COMMAND_BYTES: usize = 180;
 const CHUNK_BYTES: usize = 256 * 1024;
 
-impl Binaries {
+impl PluginBinaries {
     /// Makes sure that what the spec names is what was registered.
-    pub fn verify(&self, spec: &Spec, source: Source) -> Result<Program, Error> {
-        let expected = digest_of(spec)?;
+    pub fn verify(&self, spec: &LaunchSpec, source: BinarySource) -> Result<VerifiedBinary, Error> {
+        let expected = parse_digest(spec)?;
         let original = self.open_original(&spec.command)?;
-        let Copies::Usable = self.prepare_copies()? else {
-            return self.take_original(original, spec, &expected);
+        let CopyFolderState::Usable = self.prepare_copy_folder()? else {
+            return self.verify_without_copy(original, spec, &expected);
         };
-        if source == Source::AnyCopy
-            && let Some(program) = self.launch_copy(spec, &expected)?
+        if source == BinarySource::AnyCopy
+            && let Some(program) = self.launch_file_from_copy(spec, &expected)?
         {
             return Ok(program);
         }
-        self.launch_original(original, spec, &expected)
+        self.launch_file_from_original(original, spec, &expected)
     }
 
-    fn take_original(
+    fn verify_without_copy(
         &self,
         mut original: File,
-        spec: &Spec,
+        spec: &LaunchSpec,
         expected: &Sha256Digest,
-    ) -> Result<Program, Error> {
+    ) -> Result<VerifiedBinary, Error> {
         tracing::warn!(
             folder = %self.copies.display(),
             "programs can't be run from the folder of plug-in copies; the original is run, which \
              must not be written to while it runs, and other plug-ins can read the memory of its \
              process"
         );
-        let seen = read_through(&mut original, &mut io::sink())
-            .map_err(|error| unreadable(&spec.command, &error))?;
-        let is_script = self.judge(spec, &seen, expected, &original)?;
-        Ok(Program { file: original.into(), is_script })
+        let seen = copy_and_hash(&mut original, &mut io::sink())
+            .map_err(|error| command_error(&spec.command, &error))?;
+        let is_script = self.check_content(spec, &seen, expected, &original)?;
+        Ok(VerifiedBinary { file: original.into(), is_script })
     }
 
     /// Opens a file that lies directly in the plug-in folder and that nobody but root and we can
@@ -125,16 +125,19 @@ impl Binaries {
         let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else {
             return Err(refused("it must be the name of a file in the plug-in folder"));
         };
-        if command.len() > LONGEST_COMMAND_BYTES {
+        if command.len() > MAX_COMMAND_BYTES {
             return Err(refused("its name is longer than 180 bytes"));
         }
-        let folder = fs::canonicalize(&self.directory)
-            .map_err(|error| unfit(PLUGINS, &self.directory, &words_of(&error)))?;
-        let metadata =
-            fs::metadata(&folder).map_err(|error| unfit(PLUGINS, &folder, &words_of(&error)))?;
-        self.check_writers(&folder, &metadata).map_err(|reason| unfit(PLUGINS, &folder, reason))?;
-        let path =
-            fs::canonicalize(folder.join(command)).map_err(|error| unreadable(command, &error))?;
+        let folder = fs::canonicalize(&self.directory).map_err(|error| {
+            folder_error(PLUGIN_FOLDER_ROLE, &self.directory, &system_error_text(&error))
+        })?;
+        let metadata = fs::metadata(&folder).map_err(|error| {
+            folder_error(PLUGIN_FOLDER_ROLE, &folder, &system_error_text(&error))
+        })?;
+        self.check_writers(&folder, &metadata)
+            .map_err(|reason| folder_error(PLUGIN_FOLDER_ROLE, &folder, reason))?;
+        let path = fs::canonicalize(folder.join(command))
+            .map_err(|error| command_error(command, &error))?;
         if path.parent() != Some(&*folder) {
             return Err(refused("it points out of the plug-in folder"));
         }
@@ -144,8 +147,8 @@ impl Binaries {
             .read(true)
             .custom_flags(flags)
             .open(&path)
-            .map_err(|error| unreadable(command, &error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(command, &error))?;
+            .map_err(|error| command_error(command, &error))?;
+        let metadata = file.metadata().map_err(|error| command_error(command, &error))?;
         if !metadata.is_file() {
             return Err(refused("it is not a file"));
         }
@@ -163,7 +166,7 @@ impl Binaries {
         if !self.group_may_write || !is_of_our_group {
             return Err(refusal);
         }
-        check_owner_of(metadata.uid(), metadata.mode() & !GROUP_WRITES)?;
+        check_owner_of(metadata.uid(), metadata.mode() & !GROUP_WRITE)?;
         tracing::warn!(
             path = %path.display(),
             "the group may write to this, which only -dev-plugin-dir allows: chmod g-w"
@@ -173,18 +176,24 @@ impl Binaries {
 
     /// From the copy that was made when it was registered. `None` if there is none that is ours and
     /// what it should be; then it is made again.
-    fn launch_copy(&self, spec: &Spec, expected: &Sha256Digest) -> Result<Option<Program>, Error> {
+    fn launch_file_from_copy(
+        &self,
+        spec: &LaunchSpec,
+        expected: &Sha256Digest,
+    ) -> Result<Option<VerifiedBinary>, Error> {
         let path = self.copies.join(copy_name(spec));
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
         let flags = i32::try_from(flags).unwrap_or_default();
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path);
         // Whatever keeps it from being opened, the original will do.
         let Ok(mut copy) = opened else { return Ok(None) };
-        let failed = |error: io::Error| unfit(COPIES, &self.copies, &words_of(&error));
+        let failed = |error: io::Error| {
+            folder_error(COPY_FOLDER_ROLE, &self.copies, &system_error_text(&error))
+        };
         let metadata = copy.metadata().map_err(failed)?;
         let is_ours = metadata.is_file() && check_owner(&metadata).is_ok();
         let mut launch = LaunchFile::create(&self.copies, &*self.entropy).map_err(failed)?;
-        let seen = read_through(&mut copy, &mut launch).map_err(failed)?;
+        let seen = copy_and_hash(&mut copy, &mut launch).map_err(failed)?;
         if !is_ours || !bool::from(seen.digest.ct_eq(expected)) {
             tracing::error!(
                 copy = %path.display(),
@@ -192,19 +201,21 @@ impl Binaries {
             );
             return Ok(None);
         }
-        let is_script = self.judge(spec, &seen, expected, launch.file())?;
+        let is_script = self.check_content(spec, &seen, expected, launch.file())?;
         let file = launch.finish(is_script).map_err(failed)?;
-        Ok(Some(Program { file, is_script }))
+        Ok(Some(VerifiedBinary { file, is_script }))
     }
 
     /// Makes the copy that stays, and the file that is run.
-    fn launch_original(
+    fn launch_file_from_original(
         &self,
         mut original: File,
-        spec: &Spec,
+        spec: &LaunchSpec,
         expected: &Sha256Digest,
-    ) -> Result<Program, Error> {
-        let failed = |error: io::Error| unfit(COPIES, &self.copies, &words_of(&error));
+    ) -> Result<VerifiedBinary, Error> {
+        let failed = |error: io::Error| {
+            folder_error(COPY_FOLDER_ROLE, &self.copies, &system_error_text(&error))
+        };
         let mut launch = LaunchFile::create(&self.copies, &*self.entropy).map_err(failed)?;
         let unfinished = self.copies.join(format!("{}.{UNFINISHED}", self.entropy.base62(16)));
         let outcome = (|| {
@@ -214,9 +225,9 @@ impl Binaries {
                 .mode(0o500)
                 .open(&unfinished)
                 .map_err(failed)?;
-            let mut both = Both(&mut copy, &mut launch);
-            let seen = read_through(&mut original, &mut both).map_err(failed)?;
-            let is_script = self.judge(spec, &seen, expected, launch.file())?;
+            let mut both = TeeWriter(&mut copy, &mut launch);
+            let seen = copy_and_hash(&mut original, &mut both).map_err(failed)?;
+            let is_script = self.check_content(spec, &seen, expected, launch.file())?;
             // What has its name must have its content, also after the power fails: the original
             // may be another by then.
             copy.sync_all().map_err(failed)?;
@@ -231,14 +242,14 @@ impl Binaries {
         }
         let is_script = outcome?;
         let file = launch.finish(is_script).map_err(failed)?;
-        Ok(Program { file, is_script })
+        Ok(VerifiedBinary { file, is_script })
     }
 
     /// Judges content that is also in `file`; says whether it is a script.
-    fn judge(
+    fn check_content(
         &self,
-        spec: &Spec,
-        seen: &Seen,
+        spec: &LaunchSpec,
+        seen: &HashedContent,
         expected: &Sha256Digest,
         file: &File,
     ) -> Result<bool, Error> {
@@ -248,7 +259,7 @@ impl Binaries {
         }
         let refused = |reason: String| Err(Error::Command { command, reason });
         if seen.start.starts_with(elf::MAGIC) {
-            return elf::check(file)
+            return elf::check_executable(file)
                 .map_or_else(|error| refused(error.to_string()), |()| Ok(false));
         }
         if !self.allow_scripts {
@@ -262,8 +273,10 @@ impl Binaries {
         Ok(true)
     }
 
-    fn prepare_copies(&self) -> Result<Copies, Error> {
-        let failed = |error: io::Error| unfit(COPIES, &self.copies, &words_of(&error));
+    fn prepare_copy_folder(&self) -> Result<CopyFolderState, Error> {
+        let failed = |error: io::Error| {
+            folder_error(COPY_FOLDER_ROLE, &self.copies, &system_error_text(&error))
+        };
         match DirBuilder::new().mode(0o700).create(&self.copies) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -275,26 +288,30 @@ impl Binaries {
             OpenOptions::new().read(true).custom_flags(flags).open(&self.copies).map_err(failed)?;
         let metadata = folder.metadata().map_err(failed)?;
         if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(unfit(COPIES, &self.copies, "it belongs to another user"));
+            return Err(folder_error(COPY_FOLDER_ROLE, &self.copies, "it belongs to another user"));
         }
-        if metadata.mode() & OPEN_TO_OTHERS != 0 {
-            return Err(unfit(COPIES, &self.copies, "others than its owner may use it"));
+        if metadata.mode() & GROUP_OR_OTHERS_ANY != 0 {
+            return Err(folder_error(
+                COPY_FOLDER_ROLE,
+                &self.copies,
+                "others than its owner may use it",
+            ));
         }
         let mount = fstatvfs(&folder).map_err(|error| failed(error.into()))?;
         let runs = !mount.f_flag.contains(StatVfsMountFlags::NOEXEC);
-        Ok(if runs { Copies::Usable } else { Copies::NoPrograms })
+        Ok(if runs { CopyFolderState::Usable } else { CopyFolderState::NoExec })
     }
 
     /// Removes copies that were never finished. Nobody else may be making some.
     pub fn remove_unfinished(&self) {
         let is_unfinished =
             |name: &str| Path::new(name).extension().is_some_and(|it| it == UNFINISHED);
-        self.remove(&self.kept.begin_removal(), is_unfinished);
+        self.remove(&self.kept_copies.begin_removal(), is_unfinished);
     }
 
     /// Removes the copies that none of these needs, and nobody keeps. `removal` began before what
     /// is needed was found out.
-    pub fn remove_all_but(&self, needed: &BTreeSet<String>, removal: &Removal) {
+    pub fn remove_all_but(&self, needed: &BTreeSet<String>, removal: &CopyRemoval) {
         self.remove(removal, |name| {
             let is_copy = name.len() >= DIGEST_DIGITS
                 && name.bytes().rev().take(DIGEST_DIGITS).all(|byte| byte.is_ascii_hexdigit());
@@ -302,11 +319,11 @@ impl Binaries {
         });
     }
 
-    fn remove(&self, removal: &Removal, unneeded: impl Fn(&str) -> bool) {
+    fn remove(&self, removal: &CopyRemoval, unneeded: impl Fn(&str) -> bool) {
         let Ok(entries) = fs::read_dir(&self.copies) else { return };
         for entry in entries.flatten() {
             if let Some(name) = entry.file_name().to_str().filter(|name| unneeded(name)) {
-                removal.unless_kept(name, || {
+                removal.remove_unless_kept(name, || {
                     // It will be tried again.
                     let _ = fs::remove_file(entry.path());
                 });
@@ -316,16 +333,16 @@ impl Binaries {
 }
 
 /// The name of the copy of what was registered: a digest alone finds nothing.
-pub fn copy_name(spec: &Spec) -> String {
+pub fn copy_name(spec: &LaunchSpec) -> String {
     format!("{}-{}", spec.command, spec.sha256.to_ascii_lowercase())
 }
 
 const DIGEST_DIGITS: usize = 64;
 
 /// Writes to two.
-struct Both<'a>(&'a mut File, &'a mut LaunchFile);
+struct TeeWriter<'a>(&'a mut File, &'a mut LaunchFile);
 
-impl Write for Both<'_> {
+impl Write for TeeWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write_all(bytes)?;
         self.1.write_all(bytes)?;
@@ -337,26 +354,26 @@ impl Write for Both<'_> {
     }
 }
 
-const PLUGINS: &str = "plug-in folder";
-const COPIES: &str = "folder of plug-in copies";
+const PLUGIN_FOLDER_ROLE: &str = "plug-in folder";
+const COPY_FOLDER_ROLE: &str = "folder of plug-in copies";
 
-fn unfit(role: &'static str, folder: &Path, reason: &str) -> Error {
+fn folder_error(role: &'static str, folder: &Path, reason: &str) -> Error {
     Error::Folder { role, folder: folder.to_owned(), reason: reason.to_owned() }
 }
 
-enum Copies {
+enum CopyFolderState {
     Usable,
     /// The file system is mounted so that nothing on it runs.
-    NoPrograms,
+    NoExec,
 }
 
-struct Seen {
+struct HashedContent {
     digest: Sha256Digest,
     /// Its first few bytes.
     start: Vec<u8>,
 }
 
-fn read_through(from: &mut File, to: &mut dyn Write) -> io::Result<Seen> {
+fn copy_and_hash(from: &mut File, to: &mut dyn Write) -> io::Result<HashedContent> {
     let mut digest = Sha256::new();
     let mut start: Vec<u8> = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -374,7 +391,7 @@ fn read_through(from: &mut File, to: &mut dyn Write) -> io::Result<Seen> {
         digest.update(part);
         to.write_all(part)?;
     }
-    Ok(Seen { digest: digest.finish(), start })
+    Ok(HashedContent { digest: digest.finish(), start })
 }
 
 pub(crate) fn check_owner(metadata: &fs::Metadata) -> Result<(), &'static str> {
@@ -386,17 +403,17 @@ fn check_owner_of(user: u32, mode: u32) -> Result<(), &'static str> {
     if user != 0 && user != ours {
         return Err("it belongs to another user than root or the server's");
     }
-    if mode & WRITABLE_BY_OTHERS != 0 {
+    if mode & GROUP_OR_OTHERS_WRITE != 0 {
         return Err("its group or others may write to it (chmod go-w)");
     }
     Ok(())
 }
 
-fn unreadable(command: &str, error: &io::Error) -> Error {
-    Error::Command { command: command.to_owned(), reason: words_of(error) }
+fn command_error(command: &str, error: &io::Error) -> Error {
+    Error::Command { command: command.to_owned(), reason: system_error_text(error) }
 }
 
-fn digest_of(spec: &Spec) -> Result<Sha256Digest, Error> {
+fn parse_digest(spec: &LaunchSpec) -> Result<Sha256Digest, Error> {
     let decoded = HEXLOWER_PERMISSIVE.decode(spec.sha256.as_bytes()).ok();
     decoded.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| Error::Command {
         command: spec.command.clone(),

@@ -25,7 +25,7 @@ pub enum ElfError {
     #[error("it was built for {file} and this server runs on {server}; build it for {server}")]
     Architecture {
         /// What the file is for.
-        file: Architecture,
+        file: ElfArchitecture,
         /// What the server runs on.
         server: &'static str,
     },
@@ -45,7 +45,7 @@ pub enum ElfError {
 
 /// A processor as the ELF header names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Architecture {
+pub struct ElfArchitecture {
     machine: u16,
     bits: u8,
     is_little_endian: bool,
@@ -69,8 +69,8 @@ const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 const EM_RISCV: u16 = 243;
 
-impl Architecture {
-    fn name(self) -> Option<&'static str> {
+impl ElfArchitecture {
+    fn known_name(self) -> Option<&'static str> {
         MACHINES.iter().find(|(machine, _)| *machine == self.machine).map(|(_, name)| *name)
     }
 
@@ -85,9 +85,9 @@ impl Architecture {
     }
 }
 
-impl fmt::Display for Architecture {
+impl fmt::Display for ElfArchitecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
+        match self.known_name() {
             Some(name) => f.write_str(name)?,
             None => write!(f, "ELF machine {}", self.machine)?,
         }
@@ -97,8 +97,8 @@ impl fmt::Display for Architecture {
 }
 
 /// Judges a file that begins with [`MAGIC`].
-pub fn check(file: &impl FileExt) -> Result<(), ElfError> {
-    let header = Header::read(file)?;
+pub fn check_executable(file: &impl FileExt) -> Result<(), ElfError> {
+    let header = ElfHeader::read(file)?;
     let server = std::env::consts::ARCH;
     if !header.architecture.may_run_on(server) {
         return Err(ElfError::Architecture { file: header.architecture, server });
@@ -111,9 +111,9 @@ pub fn check(file: &impl FileExt) -> Result<(), ElfError> {
         ET_CORE => return Err(ElfError::Kind("a core dump")),
         _ => return Err(ElfError::Kind("an ELF file of an unknown type")),
     }
-    match header.loader(file)? {
+    match header.read_loader(file)? {
         Some(loader) if !loader.is_file() => {
-            Err(ElfError::Loader(shorten(&loader.to_string_lossy())))
+            Err(ElfError::Loader(truncate_for_display(&loader.to_string_lossy())))
         }
         _ => Ok(()),
     }
@@ -125,13 +125,13 @@ const ET_DYN: u16 = 3;
 const ET_CORE: u16 = 4;
 const PT_INTERP: u32 = 3;
 /// Bytes of the name of a loader that are shown.
-const LONGEST_SHOWN: usize = 200;
+const MAX_DISPLAYED_CHARS: usize = 200;
 /// The kernel takes no longer table of segments, and no longer name of a loader.
-const MOST_SEGMENT_BYTES: usize = 64 * 1024;
-const MOST_PATH_BYTES: u64 = 4096;
+const MAX_SEGMENT_BYTES: usize = 64 * 1024;
+const MAX_LOADER_PATH_BYTES: u64 = 4096;
 
-struct Header {
-    architecture: Architecture,
+struct ElfHeader {
+    architecture: ElfArchitecture,
     kind: u16,
     entry: u64,
     segments: u64,
@@ -139,7 +139,7 @@ struct Header {
     segment_count: u16,
 }
 
-impl Header {
+impl ElfHeader {
     fn read(file: &impl FileExt) -> Result<Self, ElfError> {
         let ident = read_at(file, 0, 16, "it is cut off")?;
         let bits = match ident.get(4) {
@@ -153,46 +153,47 @@ impl Header {
             _ => return Err(ElfError::Damaged("it names no order of bytes")),
         };
         let length = if bits == 64 { 64 } else { 52 };
-        let bytes = Bytes { bytes: read_at(file, 0, length, "it is cut off")?, is_little_endian };
+        let bytes =
+            HeaderBytes { bytes: read_at(file, 0, length, "it is cut off")?, is_little_endian };
         let (entry, segments, sizes) = if bits == 64 {
-            (bytes.u64(24), bytes.u64(32), 54)
+            (bytes.u64_at(24), bytes.u64_at(32), 54)
         } else {
-            (u64::from(bytes.u32(24)), u64::from(bytes.u32(28)), 42)
+            (u64::from(bytes.u32_at(24)), u64::from(bytes.u32_at(28)), 42)
         };
         Ok(Self {
-            architecture: Architecture { machine: bytes.u16(18), bits, is_little_endian },
-            kind: bytes.u16(16),
+            architecture: ElfArchitecture { machine: bytes.u16_at(18), bits, is_little_endian },
+            kind: bytes.u16_at(16),
             entry,
             segments,
-            segment_bytes: bytes.u16(sizes),
-            segment_count: bytes.u16(sizes + 2),
+            segment_bytes: bytes.u16_at(sizes),
+            segment_count: bytes.u16_at(sizes + 2),
         })
     }
 
     /// The loader it asks for, if it has one.
-    fn loader(&self, file: &impl FileExt) -> Result<Option<PathBuf>, ElfError> {
+    fn read_loader(&self, file: &impl FileExt) -> Result<Option<PathBuf>, ElfError> {
         let is_64 = self.architecture.bits == 64;
         let each = usize::from(self.segment_bytes);
         if each != if is_64 { 56 } else { 32 } {
             return Err(ElfError::Damaged("its segments have an unknown size"));
         }
         let total = each * usize::from(self.segment_count);
-        if total == 0 || total > MOST_SEGMENT_BYTES {
+        if total == 0 || total > MAX_SEGMENT_BYTES {
             return Err(ElfError::Damaged("it has no segments or too many"));
         }
         let table = read_at(file, self.segments, total, "its table of segments is cut off")?;
         for segment in table.chunks_exact(each) {
             let is_little_endian = self.architecture.is_little_endian;
-            let segment = Bytes { bytes: segment.to_vec(), is_little_endian };
-            if segment.u32(0) != PT_INTERP {
+            let segment = HeaderBytes { bytes: segment.to_vec(), is_little_endian };
+            if segment.u32_at(0) != PT_INTERP {
                 continue;
             }
             let (offset, length) = if is_64 {
-                (segment.u64(8), segment.u64(32))
+                (segment.u64_at(8), segment.u64_at(32))
             } else {
-                (u64::from(segment.u32(4)), u64::from(segment.u32(16)))
+                (u64::from(segment.u32_at(4)), u64::from(segment.u32_at(16)))
             };
-            if !(2..=MOST_PATH_BYTES).contains(&length) {
+            if !(2..=MAX_LOADER_PATH_BYTES).contains(&length) {
                 return Err(ElfError::Damaged("the name of its loader is empty or too long"));
             }
             let length = usize::try_from(length).unwrap_or_default();
@@ -227,18 +228,18 @@ fn read_at(
     }
 }
 
-fn shorten(text: &str) -> String {
-    text.chars().take(LONGEST_SHOWN).collect()
+fn truncate_for_display(text: &str) -> String {
+    text.chars().take(MAX_DISPLAYED_CHARS).collect()
 }
 
 /// Numbers in a header that was read in full.
-struct Bytes {
+struct HeaderBytes {
     bytes: Vec<u8>,
     is_little_endian: bool,
 }
 
-impl Bytes {
-    fn number<const N: usize>(&self, at: usize) -> [u8; N] {
+impl HeaderBytes {
+    fn bytes_at<const N: usize>(&self, at: usize) -> [u8; N] {
         let found = self.bytes.get(at..at + N).and_then(|part| part.try_into().ok());
         let mut number: [u8; N] = found.unwrap_or([0; N]);
         if !self.is_little_endian {
@@ -247,28 +248,28 @@ impl Bytes {
         number
     }
 
-    fn u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.number(at))
+    fn u16_at(&self, at: usize) -> u16 {
+        u16::from_le_bytes(self.bytes_at(at))
     }
 
-    fn u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.number(at))
+    fn u32_at(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.bytes_at(at))
     }
 
-    fn u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.number(at))
+    fn u64_at(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.bytes_at(at))
     }
 }
 
 /// A program for this machine, as far as its headers tell.
 #[cfg(test)]
-pub(crate) fn sample(rest: &[u8]) -> Vec<u8> {
+pub(crate) fn sample_elf(rest: &[u8]) -> Vec<u8> {
     let own = MACHINES.iter().find(|(_, name)| *name == std::env::consts::ARCH).unwrap().0;
-    sample_for(own, ET_EXEC, None, rest)
+    sample_elf_for(own, ET_EXEC, None, rest)
 }
 
 #[cfg(test)]
-fn sample_for(machine: u16, kind: u16, loader: Option<&str>, rest: &[u8]) -> Vec<u8> {
+fn sample_elf_for(machine: u16, kind: u16, loader: Option<&str>, rest: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend([2, 1, 1]);
     bytes.resize(16, 0);
@@ -301,51 +302,57 @@ mod tests {
 
     use super::*;
 
-    fn judge(content: &[u8]) -> Result<(), ElfError> {
+    fn check_content(content: &[u8]) -> Result<(), ElfError> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        check(&file)
+        check_executable(&file)
     }
 
-    fn own() -> u16 {
+    fn own_machine() -> u16 {
         MACHINES.iter().find(|(_, name)| *name == std::env::consts::ARCH).unwrap().0
     }
 
     #[test]
     fn programs_of_this_machine_pass() {
-        check(&File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
-        check(&File::open("/bin/sh").unwrap()).unwrap();
-        judge(&sample(b"")).unwrap();
+        check_executable(&File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
+        check_executable(&File::open("/bin/sh").unwrap()).unwrap();
+        check_content(&sample_elf(b"")).unwrap();
         assert!(
-            Architecture { machine: EM_386, bits: 32, is_little_endian: true }.may_run_on("x86_64")
+            ElfArchitecture { machine: EM_386, bits: 32, is_little_endian: true }
+                .may_run_on("x86_64")
         );
     }
 
     #[test]
     fn a_program_of_another_machine_names_both() {
-        let other = if own() == EM_AARCH64 { EM_X86_64 } else { EM_AARCH64 };
-        let said = judge(&sample_for(other, ET_EXEC, None, b"")).unwrap_err().to_string();
+        let other = if own_machine() == EM_AARCH64 { EM_X86_64 } else { EM_AARCH64 };
+        let said =
+            check_content(&sample_elf_for(other, ET_EXEC, None, b"")).unwrap_err().to_string();
         let expected = format!(
             "it was built for {} (64 bits, little-endian) and this server runs on {}",
             if other == EM_AARCH64 { "aarch64" } else { "x86_64" },
             std::env::consts::ARCH,
         );
         assert!(said.starts_with(&expected), "{said}");
-        let unknown = judge(&sample_for(9999, ET_EXEC, None, b"")).unwrap_err().to_string();
+        let unknown =
+            check_content(&sample_elf_for(9999, ET_EXEC, None, b"")).unwrap_err().to_string();
         assert!(unknown.contains("ELF machine 9999"), "{unknown}");
     }
 
     #[test]
     fn what_is_no_program_says_what_it_is() {
         for (kind, name) in [(ET_DYN, "shared library"), (ET_REL, "object file"), (9, "unknown")] {
-            let said = judge(&sample_for(own(), kind, None, b"")).unwrap_err().to_string();
+            let said = check_content(&sample_elf_for(own_machine(), kind, None, b""))
+                .unwrap_err()
+                .to_string();
             assert!(said.contains(name), "{said}");
         }
     }
 
     #[test]
     fn a_loader_that_is_missing_is_named() {
-        let with = |loader| judge(&sample_for(own(), ET_EXEC, Some(loader), b""));
+        let with =
+            |loader| check_content(&sample_elf_for(own_machine(), ET_EXEC, Some(loader), b""));
         with("/bin/sh").unwrap();
         let said = with("/lib/ld-musl-nowhere.so.1").unwrap_err().to_string();
         assert!(said.starts_with("its loader /lib/ld-musl-nowhere.so.1 is not on"), "{said}");
@@ -355,14 +362,14 @@ mod tests {
 
     #[test]
     fn a_damaged_header_is_no_program() {
-        let whole = sample_for(own(), ET_EXEC, Some("/bin/sh"), b"");
+        let whole = sample_elf_for(own_machine(), ET_EXEC, Some("/bin/sh"), b"");
         for length in 4..whole.len() {
-            assert!(judge(&whole[..length]).is_err(), "{length} bytes");
+            assert!(check_content(&whole[..length]).is_err(), "{length} bytes");
         }
         for at in [4, 5, 52 + 2, 52 + 4, 72 + 7, 96 + 7] {
             let mut damaged = whole.clone();
             damaged[at] = 0xff;
-            let error = judge(&damaged).unwrap_err();
+            let error = check_content(&damaged).unwrap_err();
             assert!(matches!(error, ElfError::Damaged(_)), "byte {at}: {error}");
         }
     }

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use strongroom_plugin_protocol::handshake::env as names;
-use strongroom_plugin_protocol::handshake::versions::{BACKEND_V5, Offer};
+use strongroom_plugin_protocol::handshake::versions::{BACKEND_V5, OfferedVersions};
 use strongroom_plugin_protocol::handshake::{MagicCookie, ServerVariable};
 
 use crate::error::Error;
 use crate::variable_rules::refused_class;
 
 /// Variables of the server that plug-ins get too. Everything else may be the server's secret.
-const PASSED_ON: &[&str] = &[
+const INHERITED_VARIABLES: &[&str] = &[
     "PATH",
     "HOME",
     "TMPDIR",
@@ -44,7 +44,7 @@ pub struct HostEnvironment {
 
 /// What one process is told.
 #[derive(Debug)]
-pub struct Told<'a> {
+pub struct ProcessVariables<'a> {
     /// PEM of our certificate.
     pub certificate: &'a str,
     /// Where its sockets go.
@@ -52,8 +52,8 @@ pub struct Told<'a> {
 }
 
 /// The versions of the protocol that are offered.
-pub fn offer() -> Offer {
-    Offer::of([BACKEND_V5])
+pub fn offered_versions() -> OfferedVersions {
+    OfferedVersions::from_versions([BACKEND_V5])
 }
 
 impl HostEnvironment {
@@ -65,7 +65,11 @@ impl HostEnvironment {
     ) -> Self {
         let passes = |name: &OsString| {
             name.to_str().map_or(inherit, |name| {
-                if inherit { !names::is_reserved(name) } else { PASSED_ON.contains(&name) }
+                if inherit {
+                    !names::is_reserved(name)
+                } else {
+                    INHERITED_VARIABLES.contains(&name)
+                }
             })
         };
         let variables = server.into_iter().filter(|(name, _)| passes(name)).collect();
@@ -73,8 +77,12 @@ impl HostEnvironment {
     }
 
     /// The whole environment of a process. `added` is what its registration holds, as
-    /// [`check`] lets it through.
-    pub fn of_process(&self, added: &[String], told: &Told<'_>) -> BTreeMap<OsString, OsString> {
+    /// [`check_variables`] lets it through.
+    pub fn for_process(
+        &self,
+        added: &[String],
+        told: &ProcessVariables<'_>,
+    ) -> BTreeMap<OsString, OsString> {
         let mut all = self.variables.clone();
         for (name, value) in added.iter().filter_map(|entry| entry.split_once('=')) {
             all.insert(name.into(), value.into());
@@ -94,7 +102,7 @@ impl HostEnvironment {
         }
         let (least, most) = names::PORT_RANGE;
         set(MagicCookie::BACKEND.variable, MagicCookie::BACKEND.value.into());
-        set(names::PROTOCOL_VERSIONS, offer().to_string().into());
+        set(names::PROTOCOL_VERSIONS, offered_versions().to_string().into());
         set(names::MIN_PORT, least.to_string().into());
         set(names::MAX_PORT, most.to_string().into());
         set(names::CLIENT_CERT, told.certificate.into());
@@ -106,7 +114,7 @@ impl HostEnvironment {
 /// Checks what a registration adds: `NAME=value` each, and no name that the host listens to or that
 /// [is refused](crate::variable_rules), unless `is_trusted` knows it where a trust file may allow
 /// it. Errors name the variable and never its value.
-pub fn check(added: &[String], is_trusted: impl Fn(&str) -> bool) -> Result<(), Error> {
+pub fn check_variables(added: &[String], is_trusted: impl Fn(&str) -> bool) -> Result<(), Error> {
     let refuse = |reason: String| Err(Error::Environment(reason));
     if added.len() > MOST_VARIABLES || added.iter().map(String::len).sum::<usize>() > LONGEST_BYTES
     {
@@ -115,7 +123,8 @@ pub fn check(added: &[String], is_trusted: impl Fn(&str) -> bool) -> Result<(), 
         ));
     }
     for (index, entry) in added.iter().enumerate() {
-        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| is_name(name)) else {
+        let Some((name, value)) = entry.split_once('=').filter(|(name, _)| is_variable_name(name))
+        else {
             return refuse(format!("entry {} is not of the form NAME=value", index + 1));
         };
         if value.contains('\0') {
@@ -141,7 +150,7 @@ pub fn check(added: &[String], is_trusted: impl Fn(&str) -> bool) -> Result<(), 
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
     !name.is_empty() && name.chars().all(fits)
 }
@@ -152,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    fn server() -> Vec<(OsString, OsString)> {
+    fn server_environment() -> Vec<(OsString, OsString)> {
         let pairs = [
             ("PATH", "/bin"),
             ("HTTPS_PROXY", "http://p"),
@@ -163,46 +172,46 @@ mod tests {
         pairs.map(|(name, value)| (name.into(), value.into())).to_vec()
     }
 
-    fn made(inherit: bool, added: &[&str]) -> BTreeMap<OsString, OsString> {
+    fn process_environment(inherit: bool, added: &[&str]) -> BTreeMap<OsString, OsString> {
         let added: Vec<_> = added.iter().map(|it| (*it).to_owned()).collect();
-        check(&added, |_| true).unwrap();
-        let told = Told { certificate: "PEM", socket_folder: Path::new("/s") };
-        HostEnvironment::new(server(), inherit, "2.4.0").of_process(&added, &told)
+        check_variables(&added, |_| true).unwrap();
+        let told = ProcessVariables { certificate: "PEM", socket_folder: Path::new("/s") };
+        HostEnvironment::new(server_environment(), inherit, "2.4.0").for_process(&added, &told)
     }
 
-    fn get<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {
+    fn value_of<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {
         all.get(&OsString::from(name)).and_then(|value| value.to_str())
     }
 
     #[test]
     fn the_servers_secrets_stay_with_it() {
-        let all = made(false, &["REGION=eu=1"]);
-        assert_eq!(get(&all, "PATH"), Some("/bin"));
-        assert_eq!(get(&all, "HTTPS_PROXY"), Some("http://p"));
-        assert_eq!(get(&all, "VAULT_TOKEN"), None);
-        assert_eq!(get(&all, "AWS_SECRET_ACCESS_KEY"), None);
-        assert_eq!(get(&all, "REGION"), Some("eu=1"));
-        assert_eq!(get(&all, "PLUGIN_CLIENT_CERT"), Some("PEM"));
+        let all = process_environment(false, &["REGION=eu=1"]);
+        assert_eq!(value_of(&all, "PATH"), Some("/bin"));
+        assert_eq!(value_of(&all, "HTTPS_PROXY"), Some("http://p"));
+        assert_eq!(value_of(&all, "VAULT_TOKEN"), None);
+        assert_eq!(value_of(&all, "AWS_SECRET_ACCESS_KEY"), None);
+        assert_eq!(value_of(&all, "REGION"), Some("eu=1"));
+        assert_eq!(value_of(&all, "PLUGIN_CLIENT_CERT"), Some("PEM"));
     }
 
     #[test]
     fn inheriting_passes_all_but_what_the_protocol_owns() {
-        let all = made(true, &["PATH=/mine"]);
-        assert_eq!(get(&all, "AWS_SECRET_ACCESS_KEY"), Some("x"));
-        assert_eq!(get(&all, "PATH"), Some("/mine"));
-        assert_eq!(get(&all, "PLUGIN_CLIENT_CERT"), Some("PEM"));
+        let all = process_environment(true, &["PATH=/mine"]);
+        assert_eq!(value_of(&all, "AWS_SECRET_ACCESS_KEY"), Some("x"));
+        assert_eq!(value_of(&all, "PATH"), Some("/mine"));
+        assert_eq!(value_of(&all, "PLUGIN_CLIENT_CERT"), Some("PEM"));
     }
 
     #[test]
     fn server_variables_come_in_both_spellings() {
-        let all = made(false, &[]);
+        let all = process_environment(false, &[]);
         for name in ["BAO_VERSION", "VAULT_VERSION"] {
-            assert_eq!(get(&all, name), Some("2.4.0"));
+            assert_eq!(value_of(&all, name), Some("2.4.0"));
         }
         for name in ["BAO_PLUGIN_AUTOMTLS_ENABLED", "VAULT_PLUGIN_AUTOMTLS_ENABLED"] {
-            assert_eq!(get(&all, name), Some("true"));
+            assert_eq!(value_of(&all, name), Some("true"));
         }
-        assert_eq!(get(&all, "PLUGIN_PROTOCOL_VERSIONS"), Some("5"));
+        assert_eq!(value_of(&all, "PLUGIN_PROTOCOL_VERSIONS"), Some("5"));
         assert!(all.contains_key(&OsString::from("VAULT_BACKEND_PLUGIN")));
     }
 
@@ -218,10 +227,10 @@ mod tests {
             "A B=hunter2",
             "A=hunter2\0",
         ] {
-            let error = check(&[entry.to_owned()], |_| true).unwrap_err().to_string();
+            let error = check_variables(&[entry.to_owned()], |_| true).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
-        assert!(check(&vec!["A=1".to_owned(); MOST_VARIABLES + 1], |_| true).is_err());
+        assert!(check_variables(&vec!["A=1".to_owned(); MOST_VARIABLES + 1], |_| true).is_err());
     }
 
     #[test]
@@ -246,16 +255,20 @@ mod tests {
             "GODEBUG",
             "HOSTALIASES",
         ] {
-            let error = check(&[format!("{name}=hunter2")], |_| true).unwrap_err().to_string();
+            let error =
+                check_variables(&[format!("{name}=hunter2")], |_| true).unwrap_err().to_string();
             assert!(error.contains(&format!("{name} configures")), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
         for name in ["SSL_CERT_FILE", "PATH"] {
             let added = [format!("{name}=/x")];
-            let error = check(&added, |_| false).unwrap_err().to_string();
+            let error = check_variables(&added, |_| false).unwrap_err().to_string();
             assert!(error.contains("allow it in the plugin_trust file"), "{error}");
-            check(&added, |asked| asked == name).unwrap();
+            check_variables(&added, |asked| asked == name).unwrap();
         }
-        check(&["HTTPS_PROXY=http://p".to_owned(), "AWS_REGION=eu".to_owned()], |_| false).unwrap();
+        check_variables(&["HTTPS_PROXY=http://p".to_owned(), "AWS_REGION=eu".to_owned()], |_| {
+            false
+        })
+        .unwrap();
     }
 }

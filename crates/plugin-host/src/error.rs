@@ -10,9 +10,9 @@ use rustix::io::Errno;
 use strongroom_plugin_protocol::handshake::HandshakeError;
 use strongroom_plugin_protocol::tls::IdentityError;
 use strongroom_plugin_protocol::transport::channel::ConnectError;
-use strongroom_sdk::wire::SetUpError;
+use strongroom_sdk::wire::InstanceSetupError;
 
-use crate::system_words::words_of;
+use crate::system_errors::system_error_text;
 
 /// Why a plug-in can't be run.
 ///
@@ -78,11 +78,11 @@ pub enum Error {
         /// What happened.
         reason: Arc<StartFailure>,
         /// What it wrote.
-        evidence: Evidence,
+        evidence: StartOutput,
     },
     /// It runs, and the instance could not be set up.
     #[error("{}", of_set_up(.0))]
-    SetUp(Arc<SetUpError>),
+    SetUp(Arc<InstanceSetupError>),
     /// The plug-in is there, and failed to initialise or to say what it is.
     #[error("the plug-in {plugin} failed: {reason}")]
     Failed {
@@ -99,15 +99,15 @@ pub enum Error {
 impl Error {
     /// Whether another registration, or another file, would help. What remains is the server's
     /// own trouble, or that of its machine.
-    pub fn is_of_the_plugin(&self) -> bool {
+    pub fn is_plugin_fault(&self) -> bool {
         match self {
             Self::Command { .. } | Self::Checksum { .. } => true,
             Self::Environment(_) | Self::Arguments(_) | Self::Untrusted { .. } => true,
             Self::SetUp(error) => {
-                !matches!(**error, SetUpError::Offer(_) | SetUpError::Instance(_))
+                !matches!(**error, InstanceSetupError::Offer(_) | InstanceSetupError::Instance(_))
             }
             Self::Failed { .. } => true,
-            Self::Start { reason, .. } => reason.is_of_the_plugin(),
+            Self::Start { reason, .. } => reason.is_plugin_fault(),
             Self::Folder { .. } | Self::TrustFile { .. } | Self::Closed => false,
         }
     }
@@ -148,40 +148,40 @@ impl Error {
 
 /// What a plug-in wrote before it failed to start, printable and bounded.
 #[derive(Clone, Default)]
-pub struct Evidence {
+pub struct StartOutput {
     /// Where a handshake should have been.
     pub first_line: String,
     /// The end of its standard error.
     pub last_lines: Vec<String>,
 }
 
-impl Evidence {
+impl StartOutput {
     fn where_it_is(&self) -> &'static str {
         let is_empty = self.first_line.is_empty() && self.last_lines.is_empty();
         if is_empty { "" } else { "; the server's log shows what it wrote" }
     }
 }
 
-impl std::fmt::Debug for Evidence {
+impl std::fmt::Debug for StartOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Evidence({} lines)", self.last_lines.len())
+        write!(f, "StartOutput({} lines)", self.last_lines.len())
     }
 }
 
 /// Without what the wire or the system says. A refusal is what the plug-in's author wants the
 /// caller to read.
-fn of_set_up(error: &SetUpError) -> String {
+fn of_set_up(error: &InstanceSetupError) -> String {
     match error {
-        SetUpError::Call { call, .. } => {
+        InstanceSetupError::Call { call, .. } => {
             format!("the plug-in failed while it was set up: {call}; the server's log says more")
         }
-        SetUpError::Offer(_) => "the plug-in can't be offered its services".to_owned(),
+        InstanceSetupError::Offer(_) => "the plug-in can't be offered its services".to_owned(),
         other => other.to_string(),
     }
 }
 
-impl From<SetUpError> for Error {
-    fn from(error: SetUpError) -> Self {
+impl From<InstanceSetupError> for Error {
+    fn from(error: InstanceSetupError) -> Self {
         Self::SetUp(Arc::new(error))
     }
 }
@@ -222,7 +222,7 @@ pub enum StartFailure {
     Connect(#[from] ConnectError),
     /// It doesn't say that it is well.
     #[error("it is not healthy")]
-    Health(#[source] Answer),
+    Health(#[source] PluginMessage),
     /// All of it together took too long.
     #[error("it was not ready within {0} s")]
     Slow(u64),
@@ -233,7 +233,7 @@ impl StartFailure {
     /// the system's.
     fn explanation(&self) -> String {
         match self {
-            Self::Connect(error) => format!("{self}: {}", of_connection(error)),
+            Self::Connect(error) => format!("{self}: {}", connect_error_text(error)),
             Self::Identity(_) | Self::Tls(_) => format!("{self}; the server's log says more"),
             other => other.details(),
         }
@@ -243,7 +243,7 @@ impl StartFailure {
     fn details(&self) -> String {
         match self {
             Self::Sockets { parent, cause } => {
-                format!("{self} in {}: {}", parent.display(), words_of(cause))
+                format!("{self} in {}: {}", parent.display(), system_error_text(cause))
             }
             Self::Handshake(error) => error.to_string(),
             other => match other.source() {
@@ -287,7 +287,7 @@ impl StartFailure {
         })
     }
 
-    fn is_of_the_plugin(&self) -> bool {
+    fn is_plugin_fault(&self) -> bool {
         match self {
             // Not built for this system, or no program; everything else is want of something.
             Self::Spawn(error) => matches!(
@@ -312,16 +312,21 @@ fn of_spawn(error: &io::Error) -> String {
              executable, or a security module forbids it"
         }
         Some(Errno::AGAIN | Errno::NOMEM) => {
-            return format!("the machine has no room for another process: {}", words_of(error));
+            return format!(
+                "the machine has no room for another process: {}",
+                system_error_text(error)
+            );
         }
-        _ => return format!("the system can't run it: {}", words_of(error)),
+        _ => return format!("the system can't run it: {}", system_error_text(error)),
     };
     known.to_owned()
 }
 
-fn of_connection(error: &ConnectError) -> String {
+fn connect_error_text(error: &ConnectError) -> String {
     match error {
-        ConnectError::Connect { address, cause } => format!("{address}: {}", words_of(cause)),
+        ConnectError::Connect { address, cause } => {
+            format!("{address}: {}", system_error_text(cause))
+        }
         ConnectError::Tls(_) => "mutual TLS with it failed; the server's log says more".to_owned(),
         ConnectError::Http(_) => "what listens there does not speak HTTP/2".to_owned(),
         other => other.to_string(),
@@ -341,22 +346,22 @@ fn of_handshake(error: &HandshakeError) -> String {
 /// What a plug-in said, in its own words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Answer(pub(crate) String);
+pub struct PluginMessage(pub(crate) String);
 
 #[cfg(test)]
 mod tests {
-    use strongroom_plugin_protocol::address::Address;
+    use strongroom_plugin_protocol::address::PeerAddress;
 
     use super::*;
 
-    fn start(reason: StartFailure) -> Error {
-        let evidence = Evidence::default();
+    fn start_error(reason: StartFailure) -> Error {
+        let evidence = StartOutput::default();
         Error::Start { plugin: "custom".to_owned(), reason: Arc::new(reason), evidence }
     }
 
     #[test]
     fn clients_are_told_our_reasons_alone() {
-        let error = start(StartFailure::Health(Answer("hunter2".to_owned())));
+        let error = start_error(StartFailure::Health(PluginMessage("hunter2".to_owned())));
         let shown = error.to_string();
         assert!(
             shown.starts_with("the plug-in custom did not start: it is not healthy"),
@@ -375,13 +380,13 @@ mod tests {
 
     #[test]
     fn no_reason_is_said_twice_and_the_log_is_named_only_where_it_has_more() {
-        let error = start(StartFailure::Handshake(HandshakeError::NotAHandshake));
+        let error = start_error(StartFailure::Handshake(HandshakeError::NotAHandshake));
         for text in [error.to_string(), error.details(), error.explanation()] {
             assert_eq!(text.matches("is not a handshake").count(), 1, "{text}");
             assert!(!text.contains("log shows"), "{text}");
         }
         let Error::Start { plugin, reason, .. } = error else { panic!("it is a start") };
-        let evidence = Evidence { first_line: "starting".to_owned(), last_lines: Vec::new() };
+        let evidence = StartOutput { first_line: "starting".to_owned(), last_lines: Vec::new() };
         let error = Error::Start { plugin, reason, evidence };
         assert!(error.to_string().ends_with("; the server's log shows what it wrote"));
         assert!(!error.to_string().contains("starting"));
@@ -393,7 +398,7 @@ mod tests {
     #[test]
     fn a_folder_that_can_not_be_made_is_named_to_the_operator() {
         let cause = io::Error::from(Errno::ROFS);
-        let error = start(StartFailure::Sockets { parent: "/tmp".into(), cause });
+        let error = start_error(StartFailure::Sockets { parent: "/tmp".into(), cause });
         assert!(!error.to_string().contains("/tmp"), "{error}");
         let told = error.explanation();
         assert!(
@@ -411,13 +416,13 @@ mod tests {
             ConnectError::Tls(io::Error::other(library)).into(),
             ConnectError::Http(h2::Reason::PROTOCOL_ERROR.into()).into(),
             ConnectError::Connect {
-                address: Address::unix("/run/x/socket").unwrap(),
+                address: PeerAddress::unix("/run/x/socket").unwrap(),
                 cause: Errno::CONNREFUSED.into(),
             }
             .into(),
         ];
         for failure in failures {
-            let error = start(failure);
+            let error = start_error(failure);
             for told in [error.to_string(), error.explanation()] {
                 for theirs in ["corrupt message", "unspecific protocol error", "os error"] {
                     assert!(!told.contains(theirs), "{told}");
@@ -428,11 +433,11 @@ mod tests {
 
     #[test]
     fn a_machine_in_trouble_is_not_the_plugins_fault() {
-        let spawn = |errno: Errno| start(StartFailure::Spawn(errno.into()));
-        assert!(spawn(Errno::NOEXEC).is_of_the_plugin());
-        assert!(!spawn(Errno::AGAIN).is_of_the_plugin());
-        assert!(!spawn(Errno::NOMEM).is_of_the_plugin());
-        assert!(start(StartFailure::Ended("status 1".to_owned())).is_of_the_plugin());
-        assert!(!Error::Closed.is_of_the_plugin());
+        let spawn = |errno: Errno| start_error(StartFailure::Spawn(errno.into()));
+        assert!(spawn(Errno::NOEXEC).is_plugin_fault());
+        assert!(!spawn(Errno::AGAIN).is_plugin_fault());
+        assert!(!spawn(Errno::NOMEM).is_plugin_fault());
+        assert!(start_error(StartFailure::Ended("status 1".to_owned())).is_plugin_fault());
+        assert!(!Error::Closed.is_plugin_fault());
     }
 }

@@ -4,7 +4,7 @@
 mod check;
 
 fn smoke(target: &str, pieces: &[&[u8]], check: fn(&[u8])) {
-    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), target, pieces, check);
+    strongroom_fuzzing::run_corpus_and_mutations(env!("CARGO_MANIFEST_DIR"), target, pieces, check);
 }
 
 #[test]

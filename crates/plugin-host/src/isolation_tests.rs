@@ -17,10 +17,10 @@ use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use crate::binary::{Binaries, Source};
+use crate::binary::{BinarySource, PluginBinaries};
 use crate::kept_copies::KeptCopies;
-use crate::spawn::{Execution, Pipes, Running, fork, spawn};
-use crate::spec::Spec;
+use crate::spawn::{ChildCommand, ChildProcess, OutputPipes, fork_and_exec, spawn};
+use crate::spec::LaunchSpec;
 
 const NOBODY: u32 = 65_534;
 
@@ -32,7 +32,7 @@ fn sr_2026_10_a_plugin_can_not_read_the_memory_of_another() {
         again.uid(NOBODY).gid(NOBODY);
     }
     again.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = fork(&mut again).unwrap().wait_with_output().unwrap();
+    let output = fork_and_exec(&mut again).unwrap().wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
@@ -47,15 +47,15 @@ async fn as_an_ordinary_user() {
     let shell = fs::read("/bin/sh").unwrap();
     fs::write(plugins.join("custom"), &shell).unwrap();
     set_mode(&plugins.join("custom"), 0o755);
-    let binaries = Binaries {
+    let binaries = PluginBinaries {
         directory: plugins,
         copies: root.path().join("copies"),
         allow_scripts: false,
         group_may_write: false,
         entropy: Arc::new(SystemEntropy),
-        kept: KeptCopies::default(),
+        kept_copies: KeptCopies::default(),
     };
-    let spec = Spec {
+    let spec = LaunchSpec {
         name: "custom".to_owned(),
         kind: "secret",
         version: String::new(),
@@ -64,26 +64,26 @@ async fn as_an_ordinary_user() {
         env: Vec::new(),
         sha256: HEXLOWER.encode(&sha256(&shell)),
     };
-    let launched = || binaries.verify(&spec, Source::AnyCopy).unwrap().file;
+    let launched = || binaries.verify(&spec, BinarySource::AnyCopy).unwrap().file;
     // The control: what is run from a readable file is open to its neighbours.
-    let open = victim(File::open("/bin/sh").unwrap().into()).await;
-    assert_eq!(attack(launched(), open.0.id()).await, "read\n".repeat(ATTEMPTS));
-    assert_eq!(taken_by_its_parent(open.0.id()), [true, true]);
-    let closed = victim(launched()).await;
-    assert_eq!(attack(launched(), closed.0.id()).await, "refused\n".repeat(ATTEMPTS));
-    assert_eq!(taken_by_its_parent(closed.0.id()), [false, false]);
+    let open = start_victim(File::open("/bin/sh").unwrap().into()).await;
+    assert_eq!(run_attack(launched(), open.0.pid()).await, "read\n".repeat(ATTEMPTS));
+    assert_eq!(readable_by_parent(open.0.pid()), [true, true]);
+    let closed = start_victim(launched()).await;
+    assert_eq!(run_attack(launched(), closed.0.pid()).await, "refused\n".repeat(ATTEMPTS));
+    assert_eq!(readable_by_parent(closed.0.pid()), [false, false]);
     // A hostile neighbour may change what has a name, and nothing of that is run.
     for entry in fs::read_dir(&binaries.copies).unwrap() {
         set_mode(&entry.unwrap().path(), 0o755);
     }
-    let closed = victim(launched()).await;
-    assert_eq!(attack(launched(), closed.0.id()).await, "refused\n".repeat(ATTEMPTS));
-    assert_eq!(taken_by_its_parent(closed.0.id()), [false, false]);
+    let closed = start_victim(launched()).await;
+    assert_eq!(run_attack(launched(), closed.0.pid()).await, "refused\n".repeat(ATTEMPTS));
+    assert_eq!(readable_by_parent(closed.0.pid()), [false, false]);
 }
 
 /// Whether the memory of a process can be opened, and one of its descriptors, which may be a socket,
 /// be had. Asked by its parent, to which the kernel allows more than to a neighbour.
-fn taken_by_its_parent(pid: u32) -> [bool; 2] {
+fn readable_by_parent(pid: u32) -> [bool; 2] {
     let memory = File::open(format!("/proc/{pid}/mem"));
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
@@ -91,23 +91,23 @@ fn taken_by_its_parent(pid: u32) -> [bool; 2] {
     [memory.is_ok(), socket.is_ok()]
 }
 
-async fn victim(file: OwnedFd) -> (Running, Pipes) {
+async fn start_victim(file: OwnedFd) -> (ChildProcess, OutputPipes) {
     // A file of its own, which has no name any more.
     let script =
         "f=$(mktemp); exec 3<>\"$f\"; rm \"$f\"; echo hunter2 >&3; echo up; sleep 1000 & wait";
-    let (running, mut pipes) = run(file, script).await;
+    let (running, mut pipes) = run_script(file, script).await;
     let mut line = String::new();
     BufReader::new(&mut pipes.stdout).read_line(&mut line).await.unwrap();
     assert_eq!(line, "up\n");
     (running, pipes)
 }
 
-/// How much [`attack`] tries.
+/// How much [`run_attack`] tries.
 const ATTEMPTS: usize = 6;
 
 /// What comes of reading the environment, the descriptors, the files, the folders and the map of the
 /// memory of another process.
-async fn attack(file: OwnedFd, pid: u32) -> String {
+async fn run_attack(file: OwnedFd, pid: u32) -> String {
     let attempt = |command: &str| {
         format!("if {command} >/dev/null 2>&1; then echo read; else echo refused; fi")
     };
@@ -120,15 +120,15 @@ async fn attack(file: OwnedFd, pid: u32) -> String {
         attempt(&format!("ls /proc/{pid}/root/")),
         attempt(&format!("cat /proc/{pid}/maps")),
     );
-    let (mut running, mut pipes) = run(file, &script).await;
+    let (mut running, mut pipes) = run_script(file, &script).await;
     let mut said = String::new();
     pipes.stdout.read_to_string(&mut said).await.unwrap();
-    running.ended().await.unwrap();
+    running.wait().await.unwrap();
     said
 }
 
-async fn run(file: OwnedFd, script: &str) -> (Running, Pipes) {
-    let execution = Execution {
+async fn run_script(file: OwnedFd, script: &str) -> (ChildProcess, OutputPipes) {
+    let execution = ChildCommand {
         file,
         keeps_file: false,
         arguments: ["sh", "-c", script].map(OsString::from).to_vec(),

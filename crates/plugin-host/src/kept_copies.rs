@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The names of the copies that must stay.
 #[derive(Clone, Debug, Default)]
-pub struct KeptCopies(Arc<Mutex<State>>);
+pub struct KeptCopies(Arc<Mutex<KeptCopiesState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct KeptCopiesState {
     /// How many keep each.
     kept: BTreeMap<String, usize>,
     removals: usize,
@@ -24,31 +24,31 @@ struct State {
 
 impl KeptCopies {
     /// Keeps a copy until the answer is dropped.
-    pub fn keep(&self, name: String) -> Keep {
+    pub fn guard(&self, name: String) -> CopyGuard {
         *self.lock().kept.entry(name.clone()).or_default() += 1;
-        Keep { copies: self.clone(), name }
+        CopyGuard { copies: self.clone(), name }
     }
 
     /// Begins a removal. What is needed is to be found out after this.
-    pub fn begin_removal(&self) -> Removal {
+    pub fn begin_removal(&self) -> CopyRemoval {
         self.lock().removals += 1;
-        Removal(self.clone())
+        CopyRemoval(self.clone())
     }
 
     /// Held for single steps only.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, KeptCopiesState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Somebody who keeps a copy.
 #[derive(Debug)]
-pub struct Keep {
+pub struct CopyGuard {
     copies: KeptCopies,
     name: String,
 }
 
-impl Drop for Keep {
+impl Drop for CopyGuard {
     fn drop(&mut self) {
         let state = &mut *self.copies.lock();
         if let Some(count) = state.kept.get_mut(&self.name) {
@@ -65,12 +65,12 @@ impl Drop for Keep {
 
 /// A removal that is under way.
 #[derive(Debug)]
-pub struct Removal(KeptCopies);
+pub struct CopyRemoval(KeptCopies);
 
-impl Removal {
+impl CopyRemoval {
     /// Removes the copy of this name, unless somebody keeps it or did since this began. Nobody
     /// begins to keep it meanwhile.
-    pub fn unless_kept(&self, name: &str, remove: impl FnOnce()) {
+    pub fn remove_unless_kept(&self, name: &str, remove: impl FnOnce()) {
         let state = self.0.lock();
         if !state.kept.contains_key(name) && !state.kept_before.contains(name) {
             remove();
@@ -78,7 +78,7 @@ impl Removal {
     }
 }
 
-impl Drop for Removal {
+impl Drop for CopyRemoval {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.removals -= 1;

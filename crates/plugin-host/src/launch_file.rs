@@ -32,13 +32,15 @@ impl LaunchFile {
         let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         match open(folder, flags, Mode::RUSR) {
             Ok(file) => Ok(Self(file.into())),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => Self::unlinked(folder, entropy),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => {
+                Self::create_then_unlink(folder, entropy)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     /// On file systems that have no files without names from the start.
-    fn unlinked(folder: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
+    fn create_then_unlink(folder: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
         let path = folder.join(format!("{}.{UNFINISHED}", entropy.base62(16)));
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
@@ -86,7 +88,7 @@ mod tests {
         let entropy = SeededEntropy::new(1);
         let made = [
             LaunchFile::create(folder.path(), &entropy),
-            LaunchFile::unlinked(folder.path(), &entropy),
+            LaunchFile::create_then_unlink(folder.path(), &entropy),
         ];
         for (made, is_script) in made.into_iter().zip([false, true]) {
             let mut made = made.unwrap();

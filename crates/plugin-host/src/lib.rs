@@ -7,7 +7,7 @@
 //! In reading order:
 //!
 //! - [`host`]: [`PluginHost`], the one thing others use
-//! - [`spec`]: [`Spec`], what is to be run
+//! - [`spec`]: [`LaunchSpec`], what is to be run
 //! - [`binary`]: the file that was hashed is the file that runs
 //! - [`kept_copies`]: copies that must not be removed now
 //! - [`elf`]: whether a file is a program for this machine
@@ -20,7 +20,7 @@
 //! - [`process`]: from a file to a connection
 //! - `keeper`: the watch over a process, to its end
 //! - [`output`]: what a plug-in prints, as lines of our log
-//! - [`pool`]: which instances share a process
+//! - [`process_pool`]: which instances share a process
 //! - `place`: a seat in a process, and the instance that may be there
 //! - [`engine`]: [`PluginEngine`](engine::PluginEngine), an instance that outlives its process
 #![deny(missing_docs)]
@@ -37,24 +37,24 @@ mod error;
 #[cfg(test)]
 mod fuzzed;
 pub mod host;
+mod instance_slot;
 #[cfg(test)]
 mod isolation_tests;
-mod keeper;
 pub mod kept_copies;
 pub mod launch_file;
-mod meter;
 pub mod output;
-mod place;
-pub mod pool;
 pub mod process;
+mod process_metrics;
+mod process_monitor;
+pub mod process_pool;
 pub mod spawn;
 pub mod spec;
-mod system_words;
+mod system_errors;
 #[cfg(test)]
 mod tests;
 pub mod trust;
 pub mod variable_rules;
 
-pub use error::{Answer, Error, StartFailure};
+pub use error::{Error, PluginMessage, StartFailure};
 pub use host::{Options, PluginHost};
-pub use spec::Spec;
+pub use spec::LaunchSpec;

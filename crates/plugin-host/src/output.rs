@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strongroom_plugin_protocol::log_line::{Level, LineReader, LogLine, MAX_LINE_BYTES};
+use strongroom_plugin_protocol::log_line::{LineReader, LogLine, MAX_LINE_BYTES, PluginLogLevel};
 use strongroom_telemetry::names;
 use strongroom_types::Clock;
 use strongroom_types::path::is_printable;
@@ -16,20 +16,20 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 /// Who speaks, as the log names it.
 #[derive(Debug)]
-pub struct Speaker {
+pub struct LogSource {
     /// Name and version of the plug-in.
     pub plugin: String,
     /// Its process.
     pub pid: u32,
     /// The mounts it serves.
-    pub mounts: Arc<Labels>,
+    pub mounts: Arc<MountLabels>,
 }
 
 /// The mounts that a process serves.
 #[derive(Debug, Default)]
-pub struct Labels(Mutex<Vec<String>>);
+pub struct MountLabels(Mutex<Vec<String>>);
 
-impl Labels {
+impl MountLabels {
     /// One more mount.
     pub fn add(&self, label: &str) {
         self.lock().push(label.to_owned());
@@ -43,7 +43,7 @@ impl Labels {
         }
     }
 
-    fn show(&self) -> String {
+    fn joined(&self) -> String {
         self.lock().join(",")
     }
 
@@ -55,10 +55,10 @@ impl Labels {
 /// What a plug-in wrote: its first line where that is no handshake, and how standard error ended.
 /// Kept to stand beside the failure of a start.
 #[derive(Clone, Debug, Default)]
-pub struct Tail(Arc<Mutex<Written>>);
+pub struct OutputTail(Arc<Mutex<OutputTailInner>>);
 
 #[derive(Debug, Default)]
-struct Written {
+struct OutputTailInner {
     first_line: String,
     lines: VecDeque<String>,
 }
@@ -66,10 +66,10 @@ struct Written {
 const TAIL_LINES: usize = 50;
 const TAIL_LINE_BYTES: usize = 500;
 /// Of the tail, what stands there.
-const LAST_WORDS: usize = 5;
+const REPORTED_TAIL_LINES: usize = 5;
 
-impl Tail {
-    fn push(&self, line: &LogLine) {
+impl OutputTail {
+    fn push_line(&self, line: &LogLine) {
         let mut text = line.message.clone();
         if text.len() > TAIL_LINE_BYTES {
             let end = (0..=TAIL_LINE_BYTES).rev().find(|at| text.is_char_boundary(*at));
@@ -84,7 +84,7 @@ impl Tail {
 
     /// Keeps what stood where the handshake should have been.
     pub fn keep_first_line(&self, line: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).first_line = printable(line);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first_line = printable_excerpt(line);
     }
 
     /// What stood where the handshake should have been; empty if that was one, or nothing.
@@ -96,20 +96,20 @@ impl Tail {
     /// whatever an author printed is in them.
     pub fn last_lines(&self) -> Vec<String> {
         let lines = &self.0.lock().unwrap_or_else(PoisonError::into_inner).lines;
-        let skipped = lines.len().saturating_sub(LAST_WORDS);
-        lines.iter().skip(skipped).map(|line| printable(line)).collect()
+        let skipped = lines.len().saturating_sub(REPORTED_TAIL_LINES);
+        lines.iter().skip(skipped).map(|line| printable_excerpt(line)).collect()
     }
 }
 
 /// Characters that are shown of a line.
-const SHOWN_CHARS: usize = 200;
+const EXCERPT_CHARS: usize = 200;
 
 /// The beginning of a text that a plug-in wrote, on one line.
-pub fn printable(text: &str) -> String {
+pub fn printable_excerpt(text: &str) -> String {
     let text = text.trim();
     let mut shown: String =
-        text.chars().take(SHOWN_CHARS).map(|c| if is_printable(c) { c } else { '?' }).collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() {
+        text.chars().take(EXCERPT_CHARS).map(|c| if is_printable(c) { c } else { '?' }).collect();
+    if text.chars().nth(EXCERPT_CHARS).is_some() {
         shown.push('…');
     }
     shown
@@ -118,34 +118,35 @@ pub fn printable(text: &str) -> String {
 /// Short lines a second that a plug-in may log in the long run.
 const RATE: u32 = 200;
 /// Short lines it may log at once after a silence.
-const BURST: u32 = 2000;
+const BURST_LINES: u32 = 2000;
 /// A line of more bytes than this counts as several.
-const SHORT_BYTES: usize = 256;
+const SHORT_LINE_BYTES: usize = 256;
 
 /// How much is let through.
 #[derive(Debug)]
-struct Allowance {
+struct LogRateLimit {
     left: u32,
     /// How long the clock had been running then.
     filled: Duration,
     dropped: u64,
 }
 
-impl Allowance {
+impl LogRateLimit {
     fn new(now: Duration) -> Self {
-        Self { left: BURST, filled: now, dropped: 0 }
+        Self { left: BURST_LINES, filled: now, dropped: 0 }
     }
 
     /// Whether a line of so many bytes may pass, and how many were dropped before it.
-    fn take(&mut self, now: Duration, bytes: usize) -> Option<u64> {
+    fn try_consume(&mut self, now: Duration, bytes: usize) -> Option<u64> {
         let since = now.saturating_sub(self.filled);
         let earned = since.as_millis() * u128::from(RATE) / 1000;
         if earned > 0 {
-            let earned = u32::try_from(earned).unwrap_or(BURST);
-            self.left = self.left.saturating_add(earned).min(BURST);
+            let earned = u32::try_from(earned).unwrap_or(BURST_LINES);
+            self.left = self.left.saturating_add(earned).min(BURST_LINES);
             self.filled = now;
         }
-        let cost = u32::try_from(1 + bytes / SHORT_BYTES).unwrap_or(BURST).min(BURST);
+        let cost =
+            u32::try_from(1 + bytes / SHORT_LINE_BYTES).unwrap_or(BURST_LINES).min(BURST_LINES);
         match self.left.checked_sub(cost) {
             Some(left) => {
                 self.left = left;
@@ -162,25 +163,25 @@ impl Allowance {
 /// Reads standard error to its end, line by line, into the log and the tail.
 pub async fn read_log(
     mut from: impl AsyncBufRead + Unpin,
-    speaker: Speaker,
-    tail: Tail,
+    speaker: LogSource,
+    tail: OutputTail,
     clock: Arc<dyn Clock>,
 ) {
     let mut reader = LineReader::new();
-    let mut allowance = Allowance::new(clock.running());
+    let mut allowance = LogRateLimit::new(clock.monotonic_time());
     let mut line = Vec::new();
     while let Ok(true) = next_line(&mut from, &mut line, MAX_LINE_BYTES).await {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         let read = reader.read(&line);
-        tail.push(&read);
-        match allowance.take(clock.running(), line.len()) {
-            Some(0) => log(&speaker, &read),
+        tail.push_line(&read);
+        match allowance.try_consume(clock.monotonic_time(), line.len()) {
+            Some(0) => emit_log_line(&speaker, &read),
             Some(dropped) => {
                 tracing::warn!(target: "plugin", plugin = speaker.plugin, dropped,
                     "the plug-in logs more than {RATE} short lines a second; lines were dropped");
-                log(&speaker, &read);
+                emit_log_line(&speaker, &read);
             }
             None => {
                 metrics::counter!(names::PLUGIN_LOG_DROPPED, "plugin" => speaker.plugin.clone())
@@ -191,7 +192,7 @@ pub async fn read_log(
 }
 
 /// Reads what comes on standard output after the handshake.
-pub async fn read_rest(mut from: impl AsyncBufRead + Unpin, speaker: Speaker) {
+pub async fn drain_stdout(mut from: impl AsyncBufRead + Unpin, speaker: LogSource) {
     let mut line = Vec::new();
     let mut bytes = 0_u64;
     while let Ok(true) = next_line(&mut from, &mut line, MAX_LINE_BYTES).await {
@@ -204,27 +205,27 @@ pub async fn read_rest(mut from: impl AsyncBufRead + Unpin, speaker: Speaker) {
 }
 
 /// What a line of a level that nobody asked for would show is not put together.
-fn log(speaker: &Speaker, line: &LogLine) {
+fn emit_log_line(speaker: &LogSource, line: &LogLine) {
     let fields = || {
         let pairs: Vec<String> = line.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
         pairs.join(" ")
     };
     let module = line.module.as_deref().unwrap_or_default();
-    let Speaker { plugin, pid, mounts } = speaker;
+    let LogSource { plugin, pid, mounts } = speaker;
     macro_rules! event {
         ($level:ident) => {
             tracing::$level!(
-                target: "plugin", mounts = mounts.show(), plugin, pid, module, fields = fields(),
+                target: "plugin", mounts = mounts.joined(), plugin, pid, module, fields = fields(),
                 "{}", line.message
             )
         };
     }
     match line.level {
-        Level::Trace => event!(trace),
-        Level::Debug => event!(debug),
-        Level::Info => event!(info),
-        Level::Warn => event!(warn),
-        Level::Error => event!(error),
+        PluginLogLevel::Trace => event!(trace),
+        PluginLogLevel::Debug => event!(debug),
+        PluginLogLevel::Info => event!(info),
+        PluginLogLevel::Warn => event!(warn),
+        PluginLogLevel::Error => event!(error),
     }
 }
 
@@ -254,7 +255,7 @@ pub async fn next_line(
 }
 
 /// How long the rest of the output may take once the process has ended.
-pub const AFTER_THE_END: Duration = Duration::from_millis(500);
+pub const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -277,33 +278,42 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_told_of() {
         let clock = ManualClock::default();
-        let mut allowance = Allowance::new(clock.running());
-        let passed =
-            (0..BURST + 10).filter(|_| allowance.take(clock.running(), 80).is_some()).count();
-        assert_eq!(passed, BURST as usize);
+        let mut allowance = LogRateLimit::new(clock.monotonic_time());
+        let passed = (0..BURST_LINES + 10)
+            .filter(|_| allowance.try_consume(clock.monotonic_time(), 80).is_some())
+            .count();
+        assert_eq!(passed, BURST_LINES as usize);
         clock.advance(Duration::from_millis(5));
-        assert_eq!(allowance.take(clock.running(), 80), Some(10));
-        assert_eq!(allowance.take(clock.running(), 80), None);
+        assert_eq!(allowance.try_consume(clock.monotonic_time(), 80), Some(10));
+        assert_eq!(allowance.try_consume(clock.monotonic_time(), 80), None);
     }
 
     #[test]
     fn long_lines_cost_more() {
         let clock = ManualClock::default();
-        let mut allowance = Allowance::new(clock.running());
-        let long = SHORT_BYTES * 100;
-        let passed = (0..BURST).filter(|_| allowance.take(clock.running(), long).is_some()).count();
-        assert_eq!(passed, BURST as usize / 101);
+        let mut allowance = LogRateLimit::new(clock.monotonic_time());
+        let long = SHORT_LINE_BYTES * 100;
+        let passed = (0..BURST_LINES)
+            .filter(|_| allowance.try_consume(clock.monotonic_time(), long).is_some())
+            .count();
+        assert_eq!(passed, BURST_LINES as usize / 101);
         clock.advance(Duration::from_secs(60));
-        assert!(allowance.take(clock.running(), usize::MAX).is_some(), "none is too long for ever");
+        assert!(
+            allowance.try_consume(clock.monotonic_time(), usize::MAX).is_some(),
+            "none is too long for ever"
+        );
     }
 
     #[tokio::test]
     async fn the_last_words_are_kept() {
-        let tail = Tail::default();
+        let tail = OutputTail::default();
         assert!(tail.last_lines().is_empty());
         let text: String = (0..60).map(|n| format!("line {n}\n")).collect();
-        let speaker =
-            Speaker { plugin: "custom".to_owned(), pid: 1, mounts: Arc::new(Labels::default()) };
+        let speaker = LogSource {
+            plugin: "custom".to_owned(),
+            pid: 1,
+            mounts: Arc::new(MountLabels::default()),
+        };
         let clock = Arc::new(ManualClock::default());
         read_log(text.as_bytes(), speaker, tail.clone(), clock).await;
         assert_eq!(tail.last_lines(), ["line 55", "line 56", "line 57", "line 58", "line 59"]);
@@ -311,8 +321,8 @@ mod tests {
 
     #[test]
     fn what_is_shown_of_a_line_is_short_and_on_one_line() {
-        assert_eq!(printable("  a\u{1b}[31m\nb\u{202e} "), "a?[31m?b?");
-        let long = printable(&"é".repeat(10_000));
-        assert_eq!(long.chars().count(), SHOWN_CHARS + 1);
+        assert_eq!(printable_excerpt("  a\u{1b}[31m\nb\u{202e} "), "a?[31m?b?");
+        let long = printable_excerpt(&"é".repeat(10_000));
+        assert_eq!(long.chars().count(), EXCERPT_CHARS + 1);
     }
 }

@@ -13,13 +13,13 @@ use strongroom_plugin_protocol::generated::multiplexing::MultiplexingSupportRequ
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_client::PluginMultiplexingClient;
 use strongroom_plugin_protocol::generated::plugin::grpc_stdio_client::GrpcStdioClient;
 use strongroom_plugin_protocol::handshake::line::MAX_LINE_BYTES;
-use strongroom_plugin_protocol::handshake::{HandshakeLine, Peer};
-use strongroom_plugin_protocol::tasks::Tasks;
-use strongroom_plugin_protocol::tls::{Identity, client_config, server_config};
+use strongroom_plugin_protocol::handshake::{HandshakeLine, HandshakePeer};
+use strongroom_plugin_protocol::tasks::TaskGroup;
+use strongroom_plugin_protocol::tls::{TlsIdentity, client_config, server_config};
 use strongroom_plugin_protocol::transport::{AnySize, Channel, SocketFolder};
-use strongroom_sdk::wire::words_of_peer;
+use strongroom_sdk::wire::peer_error_text;
 use strongroom_telemetry::names;
-use strongroom_types::clock::within;
+use strongroom_types::clock::with_timeout;
 use strongroom_types::{Clock, Entropy};
 use tokio::io::BufReader;
 use tokio::net::unix::pipe;
@@ -28,21 +28,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Request as Call, Status};
 
-use crate::binary::{Binaries, Program, Source};
-use crate::environment::{self, HostEnvironment, Told};
-use crate::error::{Answer, Error, Evidence, StartFailure};
-use crate::keeper::{Doubt, GRACE, Keeper, describe_end};
-use crate::meter::Meter;
-use crate::output::{AFTER_THE_END, Labels, Speaker, Tail, next_line, read_log, read_rest};
-use crate::spawn::{Execution, Running, spawn};
-use crate::spec::Spec;
+use crate::binary::{BinarySource, PluginBinaries, VerifiedBinary};
+use crate::environment::{self, HostEnvironment, ProcessVariables};
+use crate::error::{Error, PluginMessage, StartFailure, StartOutput};
+use crate::output::{
+    LogSource, MountLabels, OUTPUT_DRAIN_TIMEOUT, OutputTail, drain_stdout, next_line, read_log,
+};
+use crate::process_metrics::ProcessMetrics;
+use crate::process_monitor::{LivenessHints, ProcessMonitor, SHUTDOWN_TIMEOUT, describe_exit};
+use crate::spawn::{ChildCommand, ChildProcess, spawn};
+use crate::spec::LaunchSpec;
 use crate::trust::TrustFile;
 
 /// Starts processes.
 #[derive(Debug)]
-pub struct Launcher {
+pub struct ProcessLauncher {
     /// What may be run.
-    pub binaries: Arc<Binaries>,
+    pub binaries: Arc<PluginBinaries>,
     /// The operator's list of what may run, if there is one.
     pub trust: Option<TrustFile>,
     /// What is passed on.
@@ -60,14 +62,14 @@ pub struct Launcher {
     /// Ends all processes.
     pub closing: CancellationToken,
     /// Figures of running processes.
-    pub meter: Meter,
+    pub meter: ProcessMetrics,
     /// Files being read through; a file system that hangs must not take all threads.
-    pub reading: Arc<Semaphore>,
+    pub read_permits: Arc<Semaphore>,
 }
 
 /// A running process. It is shut down when [`stop`](Self::stop) is called, or this is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub struct PluginProcess {
     /// The connection.
     pub channel: Channel,
     /// Where services are offered to its instances.
@@ -75,43 +77,43 @@ pub struct Process {
     /// Whether it can serve more than one instance.
     pub multiplexes: bool,
     /// The mounts it serves.
-    pub mounts: Arc<Labels>,
+    pub mounts: Arc<MountLabels>,
     /// What its keeper should know of its calls.
-    pub doubt: Doubt,
+    pub liveness: LivenessHints,
     pid: u32,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
-    over: CancellationToken,
+    exited: CancellationToken,
 }
 
 /// Files read through at once.
-pub const READING: usize = 8;
+pub const MAX_CONCURRENT_READS: usize = 8;
 /// What a start may take beyond the limit of its handshake.
-pub const MARGIN: Duration = Duration::from_secs(10);
+pub const START_MARGIN: Duration = Duration::from_secs(10);
 /// How long the first questions may take.
-const QUESTION: Duration = Duration::from_secs(10);
+const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A longer one leaves no room for the names of the folder and of the socket in it: the system takes
 /// 107 bytes in all.
 const LONGEST_SOCKET_PARENT: usize = 60;
 /// How long the end of a process is waited for.
-const END: Duration = Duration::from_secs(6);
+const EXIT_WAIT: Duration = Duration::from_secs(6);
 
-impl Process {
+impl PluginProcess {
     /// Resolves when the process has ended, or can't be talked to any more.
-    pub async fn lost(&self) {
+    pub async fn wait_until_lost(&self) {
         tokio::select! {
-            () = self.over.cancelled() => {}
-            () = self.channel.lost() => {}
+            () = self.exited.cancelled() => {}
+            () = self.channel.wait_until_lost() => {}
         }
     }
 
     /// Whether there is no talking to it any more.
     pub fn is_lost(&self) -> bool {
-        self.stop.is_cancelled() || self.over.is_cancelled() || self.channel.is_lost()
+        self.stop.is_cancelled() || self.exited.is_cancelled() || self.channel.is_lost()
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
@@ -122,45 +124,51 @@ impl Process {
 
     /// Resolves when it has ended after [`stop`](Self::stop), and in any case within a few seconds:
     /// what can't be killed is not waited for.
-    pub async fn ended(&self) {
+    pub async fn wait_until_ended(&self) {
         // The keeper tells in the log of one that doesn't end.
-        let _ = within(&*self.clock, END, self.over.cancelled()).await;
+        let _ = with_timeout(&*self.clock, EXIT_WAIT, self.exited.cancelled()).await;
     }
 }
 
-impl Drop for Process {
+impl Drop for PluginProcess {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-impl Launcher {
+impl ProcessLauncher {
     /// Verifies, starts and connects. Why that fails is told in the log, with what the process
     /// wrote; the error says less, since clients see it.
     ///
     /// Cancel safety: when dropped, a process that was started is killed.
-    pub async fn start(&self, spec: &Spec, source: Source) -> Result<Process, Error> {
+    pub async fn start(
+        &self,
+        spec: &LaunchSpec,
+        source: BinarySource,
+    ) -> Result<PluginProcess, Error> {
         if self.closing.is_cancelled() {
             return Err(Error::Closed);
         }
-        let tail = Tail::default();
-        let limit = self.start_limit + MARGIN;
+        let tail = OutputTail::default();
+        let limit = self.start_limit + START_MARGIN;
         let mut outcome = tokio::select! {
-            outcome = within(&*self.clock, limit, self.try_start(spec, source, &tail)) => {
-                outcome.unwrap_or_else(|| Err(failed(spec, StartFailure::Slow(limit.as_secs()))))
+            outcome = with_timeout(&*self.clock, limit, self.try_start(spec, source, &tail)) => {
+                outcome.unwrap_or_else(|| Err(start_error(spec, StartFailure::Slow(limit.as_secs()))))
             }
             () = self.closing.cancelled() => return Err(Error::Closed),
         };
         if let Err(Error::Start { evidence, .. }) = &mut outcome {
-            *evidence = Evidence { first_line: tail.first_line(), last_lines: tail.last_lines() };
+            *evidence =
+                StartOutput { first_line: tail.first_line(), last_lines: tail.last_lines() };
         }
         match &outcome {
             Ok(_) => {
-                metrics::counter!(names::PLUGIN_STARTS, "plugin" => spec.title()).increment(1);
+                metrics::counter!(names::PLUGIN_STARTS, "plugin" => spec.display_name())
+                    .increment(1);
             }
             Err(error) => {
                 tracing::error!(
-                    plugin = spec.title(),
+                    plugin = spec.display_name(),
                     reason = error.details(),
                     first_line = tail.first_line(),
                     wrote = tail.last_lines().join(" / "),
@@ -171,21 +179,30 @@ impl Launcher {
         outcome
     }
 
-    async fn try_start(&self, spec: &Spec, source: Source, tail: &Tail) -> Result<Process, Error> {
-        spec.check()?;
-        let program = self.verify(spec, source).await?;
+    async fn try_start(
+        &self,
+        spec: &LaunchSpec,
+        source: BinarySource,
+        tail: &OutputTail,
+    ) -> Result<PluginProcess, Error> {
+        spec.check_arguments()?;
+        let program = self.verify_registration(spec, source).await?;
         self.launch(spec, program, tail).await
     }
 
     /// Judges all of a registration, whatever way it came into the catalog.
-    async fn verify(&self, spec: &Spec, source: Source) -> Result<Program, Error> {
-        let reading = self.reading.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+    async fn verify_registration(
+        &self,
+        spec: &LaunchSpec,
+        source: BinarySource,
+    ) -> Result<VerifiedBinary, Error> {
+        let reading = self.read_permits.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let (binaries, trust, asked) = (self.binaries.clone(), self.trust.clone(), spec.clone());
         let verifying = tokio::task::spawn_blocking(move || {
             let _reading = reading;
             let list = trust.map(|file| file.read()).transpose()?;
-            let trusted = list.as_ref().map(|list| list.check(&asked)).transpose()?;
-            environment::check(&asked.env, |name| {
+            let trusted = list.as_ref().map(|list| list.allowing_block(&asked)).transpose()?;
+            environment::check_variables(&asked.env, |name| {
                 trusted.is_some_and(|trusted| trusted.names_variable(name))
             })?;
             binaries.verify(&asked, source)
@@ -193,38 +210,49 @@ impl Launcher {
         verifying.await.map_err(|_| Error::Closed)?
     }
 
-    async fn launch(&self, spec: &Spec, program: Program, tail: &Tail) -> Result<Process, Error> {
-        let failed = |reason| failed(spec, reason);
-        let identity = Identity::generate(&*self.clock, &*self.entropy)
+    async fn launch(
+        &self,
+        spec: &LaunchSpec,
+        program: VerifiedBinary,
+        tail: &OutputTail,
+    ) -> Result<PluginProcess, Error> {
+        let failed = |reason| start_error(spec, reason);
+        let identity = TlsIdentity::generate(&*self.clock, &*self.entropy)
             .map_err(|error| failed(error.into()))?;
         let folder = self.socket_folder().map_err(|cause| {
             failed(StartFailure::Sockets { parent: self.sockets.clone(), cause })
         })?;
-        let told = Told { certificate: identity.certificate_pem(), socket_folder: folder.path() };
-        let Program { file, is_script: keeps_file } = program;
+        let told = ProcessVariables {
+            certificate: identity.certificate_pem(),
+            socket_folder: folder.path(),
+        };
+        let VerifiedBinary { file, is_script: keeps_file } = program;
         let words = std::iter::once(&spec.command).chain(&spec.args);
-        let execution = Execution {
+        let execution = ChildCommand {
             file,
             keeps_file,
             arguments: words.map(OsString::from).collect(),
-            environment: self.environment.of_process(&spec.env, &told),
+            environment: self.environment.for_process(&spec.env, &told),
         };
         let (mut child, pipes) =
             spawn(execution).await.map_err(|error| failed(StartFailure::Spawn(error)))?;
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
-        let mounts = Arc::new(Labels::default());
-        let speaker = || Speaker { plugin: spec.title(), pid: child.id(), mounts: mounts.clone() };
+        let mounts = Arc::new(MountLabels::default());
+        let speaker =
+            || LogSource { plugin: spec.display_name(), pid: child.pid(), mounts: mounts.clone() };
         let log =
             read_log(BufReader::new(pipes.stderr), speaker(), tail.clone(), self.clock.clone());
-        let logging = self.until_after(over.clone(), log);
+        let logging = self.until_shortly_after_exit(over.clone(), log);
         let log_ended = self.tracker.spawn(logging);
         let rest_speaker = speaker();
         let mut stdout = BufReader::new(pipes.stdout);
-        let tasks = Tasks::new(self.tracker.clone(), self.clock.clone());
-        let connected = match self.handshake(&mut child, &mut stdout, tail).await {
+        let tasks = TaskGroup::new(self.tracker.clone(), self.clock.clone());
+        let connected = match self.read_handshake(&mut child, &mut stdout, tail).await {
             Ok(peer) => {
-                self.tracker.spawn(self.until_after(over.clone(), read_rest(stdout, rest_speaker)));
+                self.tracker.spawn(
+                    self.until_shortly_after_exit(over.clone(), drain_stdout(stdout, rest_speaker)),
+                );
                 self.connect(&peer, &identity, folder, tasks.clone()).await
             }
             Err(reason) => Err(reason),
@@ -235,33 +263,33 @@ impl Launcher {
                 child.kill();
                 tasks.stop();
                 // What it still had to say explains more than we can.
-                let _ = within(&*self.clock, AFTER_THE_END, log_ended).await;
+                let _ = with_timeout(&*self.clock, OUTPUT_DRAIN_TIMEOUT, log_ended).await;
                 return Err(failed(reason));
             }
         };
-        let process = Process {
+        let process = PluginProcess {
             channel,
             broker,
             multiplexes,
             mounts,
-            doubt: Doubt::default(),
-            pid: child.id(),
+            liveness: LivenessHints::default(),
+            pid: child.pid(),
             clock: self.clock.clone(),
             stop: self.closing.child_token(),
-            over: guard.disarm(),
+            exited: guard.disarm(),
         };
-        let keeper = Keeper {
-            title: spec.title(),
+        let keeper = ProcessMonitor {
+            title: spec.display_name(),
             child,
             channel: process.channel.clone(),
-            doubt: process.doubt.clone(),
+            liveness: process.liveness.clone(),
             stop: process.stop.clone(),
-            over: process.over.clone(),
+            exited: process.exited.clone(),
             tasks,
             clock: self.clock.clone(),
             meter: self.meter.clone(),
         };
-        self.tracker.spawn(keeper.keep());
+        self.tracker.spawn(keeper.run());
         Ok(process)
     }
 
@@ -275,7 +303,7 @@ impl Launcher {
 
     /// Runs `reading` to its end, or until shortly after the process has ended: somebody else may
     /// hold its pipes open.
-    fn until_after(
+    fn until_shortly_after_exit(
         &self,
         over: CancellationToken,
         reading: impl Future<Output = ()> + Send + 'static,
@@ -286,23 +314,23 @@ impl Launcher {
                 () = reading => {}
                 () = async {
                     over.cancelled().await;
-                    clock.sleep(AFTER_THE_END).await;
+                    clock.sleep(OUTPUT_DRAIN_TIMEOUT).await;
                 } => {}
             }
         }
     }
 
-    async fn handshake(
+    async fn read_handshake(
         &self,
-        child: &mut Running,
+        child: &mut ChildProcess,
         stdout: &mut BufReader<pipe::Receiver>,
-        tail: &Tail,
-    ) -> Result<Peer, StartFailure> {
+        tail: &OutputTail,
+    ) -> Result<HandshakePeer, StartFailure> {
         let mut line = Vec::new();
         let limit = self.start_limit;
         // One byte more than is allowed, so that too much is seen as such.
         let reading = next_line(stdout, &mut line, MAX_LINE_BYTES + 1);
-        let read = within(&*self.clock, limit, reading).await;
+        let read = with_timeout(&*self.clock, limit, reading).await;
         match read {
             None => {
                 // It may have begun a line.
@@ -312,13 +340,13 @@ impl Launcher {
             Some(Ok(true)) => {}
             Some(Ok(false) | Err(_)) => {
                 // Its output ended, so it is ending.
-                let ended = within(&*self.clock, GRACE, child.ended()).await;
-                return Err(StartFailure::Ended(describe_end(ended.and_then(Result::ok))));
+                let ended = with_timeout(&*self.clock, SHUTDOWN_TIMEOUT, child.wait()).await;
+                return Err(StartFailure::Ended(describe_exit(ended.and_then(Result::ok))));
             }
         }
         let line = String::from_utf8_lossy(&line);
         let parsed = line.parse::<HandshakeLine>();
-        let judged = parsed.and_then(|line| line.under_auto_mtls(&environment::offer()));
+        let judged = parsed.and_then(|line| line.under_auto_mtls(&environment::offered_versions()));
         judged.map_err(|error| {
             tail.keep_first_line(&line);
             StartFailure::Handshake(error)
@@ -329,34 +357,34 @@ impl Launcher {
     /// questions.
     async fn connect(
         &self,
-        peer: &Peer,
-        identity: &Identity,
+        peer: &HandshakePeer,
+        identity: &TlsIdentity,
         folder: SocketFolder,
-        tasks: Tasks,
+        tasks: TaskGroup,
     ) -> Result<(Channel, HostBroker, bool), StartFailure> {
         let client = client_config(identity, peer.certificate.clone())?;
         let server = server_config(identity, peer.certificate.clone())?;
         let channel = Channel::connect(&peer.address, client, &tasks).await?;
         let broker = HostBroker::open(&channel, Arc::new(folder), server, &tasks);
-        self.tracker.spawn(drain_prints(channel.clone()));
-        match ask_health(&channel, QUESTION).await {
+        self.tracker.spawn(drain_stdio(channel.clone()));
+        match ask_health(&channel, FIRST_CALL_TIMEOUT).await {
             Ok(status) if status == ServingStatus::Serving as i32 => {}
-            Ok(status) => return Err(unwell(format!("it answers status {status}"))),
-            Err(status) => return Err(unwell(words_of_peer(&status))),
+            Ok(status) => return Err(unhealthy(format!("it answers status {status}"))),
+            Err(status) => return Err(unhealthy(peer_error_text(&status))),
         }
         let multiplexes = ask_multiplexing(&channel).await?;
         Ok((channel, broker, multiplexes))
     }
 }
 
-fn failed(spec: &Spec, reason: StartFailure) -> Error {
+fn start_error(spec: &LaunchSpec, reason: StartFailure) -> Error {
     // What it wrote is added when it has ended.
-    let evidence = Evidence::default();
-    Error::Start { plugin: spec.title(), reason: Arc::new(reason), evidence }
+    let evidence = StartOutput::default();
+    Error::Start { plugin: spec.display_name(), reason: Arc::new(reason), evidence }
 }
 
-fn unwell(answer: String) -> StartFailure {
-    StartFailure::Health(Answer(answer))
+fn unhealthy(answer: String) -> StartFailure {
+    StartFailure::Health(PluginMessage(answer))
 }
 
 /// What it says of its health, a number of [`ServingStatus`].
@@ -369,17 +397,17 @@ pub(crate) async fn ask_health(channel: &Channel, limit: Duration) -> Result<i32
 
 async fn ask_multiplexing(channel: &Channel) -> Result<bool, StartFailure> {
     let mut call = Call::new(MultiplexingSupportRequest {});
-    call.set_timeout(QUESTION);
+    call.set_timeout(FIRST_CALL_TIMEOUT);
     let client = PluginMultiplexingClient::new(channel.clone()).any_size();
     match { client }.multiplexing_support(call).await {
         Ok(reply) => Ok(reply.get_ref().supported),
         Err(status) if status.code() == Code::Unimplemented => Ok(false),
-        Err(status) => Err(unwell(words_of_peer(&status))),
+        Err(status) => Err(unhealthy(peer_error_text(&status))),
     }
 }
 
 /// Takes what the plug-in's code prints, so that it doesn't wait for us, and drops it.
-async fn drain_prints(channel: Channel) {
+async fn drain_stdio(channel: Channel) {
     let mut client = GrpcStdioClient::new(channel).any_size();
     // Old plug-ins don't have it; any end is an end.
     let Ok(stream) = client.stream_stdio(()).await else { return };
@@ -395,16 +423,16 @@ mod tests {
     use super::*;
     use crate::kept_copies::KeptCopies;
 
-    fn launcher(clock: &ManualClock, reading: usize) -> Launcher {
+    fn test_launcher(clock: &ManualClock, reading: usize) -> ProcessLauncher {
         let entropy = Arc::new(SeededEntropy::new(1));
-        Launcher {
-            binaries: Arc::new(Binaries {
+        ProcessLauncher {
+            binaries: Arc::new(PluginBinaries {
                 directory: "/nonexistent".into(),
                 copies: "/nonexistent/copies".into(),
                 allow_scripts: false,
                 group_may_write: false,
                 entropy: entropy.clone(),
-                kept: KeptCopies::default(),
+                kept_copies: KeptCopies::default(),
             }),
             trust: None,
             environment: HostEnvironment::default(),
@@ -414,13 +442,13 @@ mod tests {
             entropy,
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
-            meter: Meter::default(),
-            reading: Arc::new(Semaphore::new(reading)),
+            meter: ProcessMetrics::default(),
+            read_permits: Arc::new(Semaphore::new(reading)),
         }
     }
 
-    fn spec() -> Spec {
-        Spec {
+    fn test_spec() -> LaunchSpec {
+        LaunchSpec {
             name: "custom".to_owned(),
             kind: "secret",
             version: String::new(),
@@ -435,19 +463,19 @@ mod tests {
     #[tokio::test]
     async fn no_step_of_a_start_takes_for_ever() {
         let clock = ManualClock::default();
-        let (launcher, spec) = (launcher(&clock, 0), spec());
-        let starting = launcher.start(&spec, Source::AnyCopy);
+        let (launcher, spec) = (test_launcher(&clock, 0), test_spec());
+        let starting = launcher.start(&spec, BinarySource::AnyCopy);
         let (started, ()) = tokio::join!(starting, async {
-            clock.advance(Duration::from_secs(60) + MARGIN);
+            clock.advance(Duration::from_secs(60) + START_MARGIN);
         });
         let error = started.unwrap_err();
         assert!(error.to_string().contains("it was not ready within 70 s"), "{error}");
-        assert!(!error.is_of_the_plugin());
+        assert!(!error.is_plugin_fault());
     }
 
     #[test]
     fn a_folder_too_deep_for_sockets_says_so() {
-        let mut launcher = launcher(&ManualClock::default(), 1);
+        let mut launcher = test_launcher(&ManualClock::default(), 1);
         launcher.sockets = format!("/{}", "x".repeat(LONGEST_SOCKET_PARENT)).into();
         let error = launcher.socket_folder().unwrap_err().to_string();
         assert_eq!(error, "its path is longer than 60 bytes");
@@ -455,12 +483,12 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_started_while_the_host_closes() {
-        let launcher = launcher(&ManualClock::default(), 0);
-        let spec = spec();
-        let starting = launcher.start(&spec, Source::AnyCopy);
+        let launcher = test_launcher(&ManualClock::default(), 0);
+        let spec = test_spec();
+        let starting = launcher.start(&spec, BinarySource::AnyCopy);
         let (started, ()) = tokio::join!(starting, async { launcher.closing.cancel() });
         assert!(matches!(started, Err(Error::Closed)));
-        let again = launcher.start(&spec, Source::AnyCopy).await;
+        let again = launcher.start(&spec, BinarySource::AnyCopy).await;
         assert!(matches!(again, Err(Error::Closed)));
     }
 }

@@ -35,11 +35,11 @@ use tokio::sync::oneshot;
 /// A child, started as the leader of a process group of its own. Dropping it kills it and that
 /// group.
 #[derive(Debug)]
-pub struct Running(AsyncFd<Held>);
+pub struct ChildProcess(AsyncFd<ChildHandle>);
 
 /// What a child writes.
 #[derive(Debug)]
-pub struct Pipes {
+pub struct OutputPipes {
     /// Its standard output.
     pub stdout: pipe::Receiver,
     /// Its standard error.
@@ -48,7 +48,7 @@ pub struct Pipes {
 
 /// What a child executes.
 #[derive(Debug)]
-pub struct Execution {
+pub struct ChildCommand {
     /// The program. Nothing else is run in its place, whatever has its path meanwhile.
     pub file: OwnedFd,
     /// Whether the child keeps the file open, as the interpreter of a script must, which reads it.
@@ -59,33 +59,33 @@ pub struct Execution {
     pub environment: BTreeMap<OsString, OsString>,
 }
 
-struct Job {
+struct SpawnJob {
     command: Command,
-    answer: oneshot::Sender<io::Result<Held>>,
+    answer: oneshot::Sender<io::Result<ChildHandle>>,
 }
 
 /// Starts waiting at the same time; more are refused.
-const WAITING: usize = 64;
+const MAX_PENDING_STARTS: usize = 64;
 
 /// Starts a child in the root folder, with nothing on its standard input, and its output in pipes.
 ///
 /// Cancel safety: when dropped, a child that was started is killed.
-pub async fn spawn(execution: Execution) -> io::Result<(Running, Pipes)> {
+pub async fn spawn(execution: ChildCommand) -> io::Result<(ChildProcess, OutputPipes)> {
     // The name is never looked up: the child executes the file, or fails.
     let mut command = Command::new("plug-in");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).current_dir("/");
-    execute(&mut command, execution)?;
+    prepare_exec(&mut command, execution)?;
     let (answer, started) = oneshot::channel();
-    spawner()?
-        .try_send(Job { command, answer })
+    spawner_thread()?
+        .try_send(SpawnJob { command, answer })
         .map_err(|_| io::Error::other("too many processes are being started"))?;
     let mut held = started.await.map_err(io::Error::other)??;
     let pipes = held.child.as_mut().map(|child| (child.stdout.take(), child.stderr.take()));
     let Some((Some(stdout), Some(stderr))) = pipes else {
         return Err(io::Error::other("the child has no pipes"));
     };
-    let pipes = Pipes {
+    let pipes = OutputPipes {
         stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
         stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
     };
@@ -93,20 +93,20 @@ pub async fn spawn(execution: Execution) -> io::Result<(Running, Pipes)> {
     // SAFETY: the descriptor belongs to `held`, is open, and is neither replaced nor closed before
     // `held` is dropped; nothing outside of this module reaches it.
     let watched = unsafe { AsyncFd::register_with_interest(held, Interest::READABLE) };
-    Ok((Running(watched?), pipes))
+    Ok((ChildProcess(watched?), pipes))
 }
 
-impl Running {
+impl ChildProcess {
     /// The process id.
-    pub fn id(&self) -> u32 {
-        self.0.get_ref().id()
+    pub fn pid(&self) -> u32 {
+        self.0.get_ref().pid()
     }
 
     /// Resolves when the child has ended; whatever else is in its group is killed then. It may take
     /// for ever, also after a kill: the system may hold a process that waits for a disk.
     ///
     /// Cancel safety: may be called again.
-    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             // Readable once it has ended, and for ever after.
             let mut ready = self.0.readable_mut().await?;
@@ -124,35 +124,35 @@ impl Running {
 
 /// A child and the descriptor that tells of its end.
 #[derive(Debug)]
-struct Held {
+struct ChildHandle {
     /// Taken when it is dropped.
     child: Option<Child>,
     pid: Pid,
-    ends: OwnedFd,
+    pidfd: OwnedFd,
     /// From then on its id, and that of its group, may be another's.
     reaped: bool,
 }
 
-impl Held {
-    fn start(mut command: Command) -> io::Result<Self> {
-        let mut child = fork(&mut command)?;
+impl ChildHandle {
+    fn fork_child(mut command: Command) -> io::Result<Self> {
+        let mut child = fork_and_exec(&mut command)?;
         let raw = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // Before anybody could have waited for it, so it can't be another's.
         let opened = raw
             .ok_or(io::ErrorKind::InvalidData.into())
             .and_then(|pid| Ok((pid, rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?)));
         match opened {
-            Ok((pid, ends)) => Ok(Self { child: Some(child), pid, ends, reaped: false }),
+            Ok((pid, ends)) => Ok(Self { child: Some(child), pid, pidfd: ends, reaped: false }),
             Err(error) => {
                 // What can't be watched is not run; that it is gone already is fine.
                 let _ = child.kill();
-                bury(child);
+                reap_in_background(child);
                 Err(error)
             }
         }
     }
 
-    fn id(&self) -> u32 {
+    fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
@@ -162,14 +162,14 @@ impl Held {
         }
         // The group is gone: that is what was wanted. The child itself need not be in it any more.
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
-        let _ = rustix::process::pidfd_send_signal(&self.ends, Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
     /// How it ended; would block if it hasn't.
     fn reap(&mut self) -> io::Result<ExitStatus> {
         if !self.reaped {
             let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            if waitid(WaitId::PidFd(self.ends.as_fd()), look)?.is_none() {
+            if waitid(WaitId::PidFd(self.pidfd.as_fd()), look)?.is_none() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             // Not yet reaped, so the id of the group is still its own.
@@ -182,23 +182,23 @@ impl Held {
     }
 }
 
-impl AsRawFd for Held {
+impl AsRawFd for ChildHandle {
     fn as_raw_fd(&self) -> RawFd {
-        self.ends.as_raw_fd()
+        self.pidfd.as_raw_fd()
     }
 }
 
-impl AsFd for Held {
+impl AsFd for ChildHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ends.as_fd()
+        self.pidfd.as_fd()
     }
 }
 
-impl Drop for Held {
+impl Drop for ChildHandle {
     fn drop(&mut self) {
         self.kill();
         if let Some(child) = self.child.take().filter(|_| !self.reaped) {
-            bury(child);
+            reap_in_background(child);
         }
     }
 }
@@ -208,24 +208,24 @@ impl Drop for Held {
 /// Until it executes, a child has whatever the parent has open, also a launch file that is being
 /// written, and the kernel executes no file that is open for writing. In the server one thread does
 /// this; tests do on many, hence one after another.
-pub(crate) fn fork(command: &mut Command) -> io::Result<Child> {
+pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
     #[cfg(test)]
-    let _alone = tests::FORKING.lock();
+    let _alone = tests::FORK_LOCK.lock();
     command.spawn()
 }
 
 /// The thread that forks. It is started once and lives as long as the server.
-fn spawner() -> io::Result<&'static SyncSender<Job>> {
-    static SPAWNER: OnceLock<io::Result<SyncSender<Job>>> = OnceLock::new();
+fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
+    static SPAWNER: OnceLock<io::Result<SyncSender<SpawnJob>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
-        let (jobs, waiting) = sync_channel::<Job>(WAITING);
+        let (jobs, waiting) = sync_channel::<SpawnJob>(MAX_PENDING_STARTS);
         let run = move || {
-            for Job { command, answer } in waiting {
+            for SpawnJob { command, answer } in waiting {
                 if answer.is_closed() {
                     continue;
                 }
                 // Whoever wanted it may have gone meanwhile; then it is dropped, which kills it.
-                let _ = answer.send(Held::start(command));
+                let _ = answer.send(ChildHandle::fork_child(command));
             }
         };
         std::thread::Builder::new().name("plugin-spawner".to_owned()).spawn(run)?;
@@ -235,7 +235,7 @@ fn spawner() -> io::Result<&'static SyncSender<Job>> {
 }
 
 /// Has a killed child reaped, without waiting for it.
-fn bury(mut child: Child) {
+fn reap_in_background(mut child: Child) {
     static REAPER: OnceLock<Option<Sender<Child>>> = OnceLock::new();
     let reaper = REAPER.get_or_init(|| {
         let (dying, waiting) = channel();
@@ -252,10 +252,10 @@ fn bury(mut child: Child) {
 }
 
 /// How long to wait at first, and at most, before looking again at a child that doesn't die.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+const REAP_INTERVALS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 fn reap_all(waiting: &Receiver<Child>) {
-    let (soon, late) = LOOK_AGAIN;
+    let (soon, late) = REAP_INTERVALS;
     let mut dying: Vec<Child> = Vec::new();
     let mut pause = soon;
     loop {
@@ -278,11 +278,11 @@ fn reap_all(waiting: &Receiver<Child>) {
 }
 
 /// Has the child execute the file, after it was made ready for that.
-fn execute(command: &mut Command, execution: Execution) -> io::Result<()> {
+fn prepare_exec(command: &mut Command, execution: ChildCommand) -> io::Result<()> {
     let parent = rustix::process::getpid();
-    let Execution { file, keeps_file, arguments, environment } = execution;
-    let arguments = Strings::new(arguments.into_iter().map(OsString::into_vec))?;
-    let environment = Strings::new(environment.into_iter().map(|(name, value)| {
+    let ChildCommand { file, keeps_file, arguments, environment } = execution;
+    let arguments = CStringArray::new(arguments.into_iter().map(OsString::into_vec))?;
+    let environment = CStringArray::new(environment.into_iter().map(|(name, value)| {
         let mut entry = name.into_vec();
         entry.push(b'=');
         entry.extend(value.into_vec());
@@ -291,12 +291,12 @@ fn execute(command: &mut Command, execution: Execution) -> io::Result<()> {
     let run = move || {
         die_with_parent(parent)?;
         rustix::thread::set_no_new_privs(true)?;
-        let most = getrlimit(Resource::Nofile).current.unwrap_or(MOST_DESCRIPTORS);
-        close_at_execution(most.min(MOST_DESCRIPTORS));
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS);
+        set_cloexec_on_others(most.min(MAX_DESCRIPTORS));
         if keeps_file {
             fcntl_setfd(&file, FdFlags::empty())?;
         }
-        Err(execute_descriptor(&file, &arguments, &environment))
+        Err(exec_descriptor(&file, &arguments, &environment))
     };
     #[expect(unsafe_code, reason = "there is no safe way to run code between fork and exec")]
     // SAFETY: the closure runs in the child of a threaded process, where only async-signal-safe
@@ -321,30 +321,30 @@ fn die_with_parent(parent: Pid) -> io::Result<()> {
 }
 
 /// The first descriptor that isn't a standard stream.
-const FIRST_OTHER: c_uint = 3;
+const FIRST_NON_STDIO: c_uint = 3;
 /// Descriptors that are looked at one by one where the kernel can't be told of all at once.
-const MOST_DESCRIPTORS: u64 = 1 << 20;
+const MAX_DESCRIPTORS: u64 = 1 << 20;
 
 /// Marks all descriptors but the standard streams to be closed when another program is executed:
 /// the server may itself have inherited some that aren't.
-fn close_at_execution(most: u64) {
+fn set_cloexec_on_others(most: u64) {
     #[expect(unsafe_code, reason = "rustix has no close_range(2)")]
     // SAFETY: with this flag it closes nothing, and changes nothing but the mark.
     let marked = unsafe {
         libc::syscall(
             libc::SYS_close_range,
-            FIRST_OTHER,
+            FIRST_NON_STDIO,
             c_uint::MAX,
             c_long::from(libc::CLOSE_RANGE_CLOEXEC),
         )
     };
     if marked != 0 {
         // Before Linux 5.11, or under a filter that doesn't know the call.
-        mark_each(most);
+        set_cloexec_one_by_one(most);
     }
 }
 
-fn mark_each(most: u64) {
+fn set_cloexec_one_by_one(most: u64) {
     let most = c_int::try_from(most).unwrap_or(c_int::MAX);
     for descriptor in 3..most {
         #[expect(unsafe_code, reason = "these descriptors have no owner here")]
@@ -356,7 +356,11 @@ fn mark_each(most: u64) {
 }
 
 /// Returns only if it failed.
-fn execute_descriptor(file: &OwnedFd, arguments: &Strings, environment: &Strings) -> io::Error {
+fn exec_descriptor(
+    file: &OwnedFd,
+    arguments: &CStringArray,
+    environment: &CStringArray,
+) -> io::Error {
     #[expect(unsafe_code, reason = "rustix has no stable execveat(2)")]
     // SAFETY: the descriptor is open, and all pointers are to strings that end with NUL, or to
     // lists of such that end with a null pointer, which live until the call returns.
@@ -374,13 +378,13 @@ fn execute_descriptor(file: &OwnedFd, arguments: &Strings, environment: &Strings
 }
 
 /// Strings as execve(2) takes them: a list of pointers that ends with a null pointer.
-struct Strings {
+struct CStringArray {
     pointers: Vec<*const c_char>,
     /// What the pointers point to.
     _strings: Vec<CString>,
 }
 
-impl Strings {
+impl CStringArray {
     fn new(strings: impl Iterator<Item = Vec<u8>>) -> io::Result<Self> {
         let strings = strings.map(CString::new).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
@@ -396,10 +400,10 @@ impl Strings {
 #[expect(unsafe_code, reason = "pointers are neither by themselves")]
 // SAFETY: the pointers are to strings that this owns and that nothing changes; strings don't move
 // when their owner does.
-unsafe impl Send for Strings {}
+unsafe impl Send for CStringArray {}
 #[expect(unsafe_code, reason = "pointers are neither by themselves")]
 // SAFETY: as above; nothing can be changed through a shared reference.
-unsafe impl Sync for Strings {}
+unsafe impl Sync for CStringArray {}
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! [`Spec`]: what is to be run.
+//! [`LaunchSpec`]: what is to be run.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// A plug-in as it was registered. Two mounts whose specs are equal may share a process.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Spec {
+pub struct LaunchSpec {
     /// The plug-in's name in the catalog.
     pub name: String,
     /// `secret` or `auth`.
@@ -26,9 +26,9 @@ pub struct Spec {
 const MOST_ARGUMENTS: usize = 256;
 const MOST_ARGUMENT_BYTES: usize = 64 * 1024;
 
-impl Spec {
+impl LaunchSpec {
     /// Checks what needs no file: the arguments.
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn check_arguments(&self) -> Result<(), Error> {
         let refused = |reason: String| Err(Error::Arguments(reason));
         let bytes = self.args.iter().map(String::len).sum::<usize>();
         if self.args.len() > MOST_ARGUMENTS || bytes > MOST_ARGUMENT_BYTES {
@@ -43,7 +43,7 @@ impl Spec {
     }
 
     /// Name and version, for people.
-    pub fn title(&self) -> String {
+    pub fn display_name(&self) -> String {
         if self.version.is_empty() {
             self.name.clone()
         } else {
@@ -52,10 +52,10 @@ impl Spec {
     }
 }
 
-impl fmt::Debug for Spec {
+impl fmt::Debug for LaunchSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, command, sha256, .. } = self;
-        write!(f, "Spec({kind} {}: {command} {sha256})", self.title())
+        write!(f, "LaunchSpec({kind} {}: {command} {sha256})", self.display_name())
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn arguments_are_bounded_and_like_the_environment_not_shown() {
-        let spec = Spec {
+        let spec = LaunchSpec {
             name: "custom".to_owned(),
             kind: "secret",
             version: "v1.0.0".to_owned(),
@@ -74,11 +74,11 @@ mod tests {
             env: vec!["KEY=hunter2".to_owned()],
             sha256: "00".to_owned(),
         };
-        spec.check().unwrap();
-        let nul = Spec { args: vec!["hunter3\0".to_owned()], ..spec.clone() };
-        let many = Spec { args: vec![String::new(); MOST_ARGUMENTS + 1], ..spec.clone() };
+        spec.check_arguments().unwrap();
+        let nul = LaunchSpec { args: vec!["hunter3\0".to_owned()], ..spec.clone() };
+        let many = LaunchSpec { args: vec![String::new(); MOST_ARGUMENTS + 1], ..spec.clone() };
         for refused in [nul, many] {
-            let error = refused.check().unwrap_err().to_string();
+            let error = refused.check_arguments().unwrap_err().to_string();
             assert!(!error.contains("hunter3"), "{error}");
         }
         let shown = format!("{spec:?}");

@@ -14,30 +14,30 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
 use strongroom_sdk::engine::{
-    ClusterInfo, Description, Engine, EngineError, Existence, Factory, FoldedPaths, Kind,
-    Lifetimes, Mount, Request, Response, SpecialPaths, Storage, StorageBatch, StorageError, Stored,
-    System, SystemError,
+    ClusterInfo, Engine, EngineDescription, EngineError, EngineFactory, EngineRequest,
+    EngineResponse, Existence, FoldedPaths, MountContext, MountKind, MountLifetimes, SpecialPaths,
+    Storage, StorageBatch, StorageEntry, StorageError, SystemError, SystemView,
 };
-use strongroom_types::clock::{ManualClock, within};
+use strongroom_types::clock::{ManualClock, with_timeout};
 use strongroom_types::{Clock, SystemClock, Ttl};
 
-use crate::{Error, Options, PluginHost, Spec};
+use crate::{Error, LaunchSpec, Options, PluginHost};
 
 /// A host with a folder of plug-ins.
-struct Scene {
+struct HostFixture {
     root: tempfile::TempDir,
     clock: Arc<dyn Clock>,
     host: PluginHost,
 }
 
-const SOON: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-impl Scene {
+impl HostFixture {
     fn new(clock: impl Clock, start_limit: Duration) -> Self {
-        Self::trusting(clock, start_limit, None)
+        Self::with_trust_file(clock, start_limit, None)
     }
 
-    fn trusting(clock: impl Clock, start_limit: Duration, trust: Option<&str>) -> Self {
+    fn with_trust_file(clock: impl Clock, start_limit: Duration, trust: Option<&str>) -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("plugins")).unwrap();
         set_mode(&root.path().join("plugins"), 0o755);
@@ -66,34 +66,34 @@ impl Scene {
     }
 
     /// A file for what processes tell.
-    fn marks(&self) -> PathBuf {
+    fn marks_path(&self) -> PathBuf {
         self.root.path().join("marks")
     }
 
-    fn told(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.marks()).unwrap_or_default();
+    fn read_marks(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.marks_path()).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    fn script(&self, text: &str) -> Spec {
+    fn register_script(&self, text: &str) -> LaunchSpec {
         let path = self.root.path().join("plugins/odd");
         fs::write(&path, text).unwrap();
         set_mode(&path, 0o755);
-        Spec {
+        LaunchSpec {
             name: "odd".to_owned(),
             kind: "secret",
             version: String::new(),
             command: "odd".to_owned(),
             args: Vec::new(),
-            env: vec![format!("MARKS={}", self.marks().display())],
+            env: vec![format!("MARKS={}", self.marks_path().display())],
             sha256: HEXLOWER.encode(&sha256(text.as_bytes())),
         }
     }
 
-    /// A plug-in. It tells the id of its process, and what [`Odd`] tells.
-    fn plugin(&self) -> Spec {
+    /// A plug-in. It tells the id of its process, and what [`FakeEngine`] tells.
+    fn register_plugin(&self) -> LaunchSpec {
         let this = std::env::current_exe().unwrap();
-        self.script(&format!(
+        self.register_script(&format!(
             "#!/bin/sh\necho $$ >> \"$MARKS\"\n\
              '{}' --exact tests::plug_in --ignored --nocapture --test-threads=1 | \
              sed -un 's/^.*\\(1|5|unix\\)/\\1/p'\n",
@@ -101,20 +101,20 @@ impl Scene {
         ))
     }
 
-    fn mount(&self, config: &[(&str, &str)]) -> Mount {
+    fn mount_with(&self, config: &[(&str, &str)]) -> MountContext {
         let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Mount {
+        MountContext {
             uuid: "one".to_owned(),
             config,
-            storage: Arc::new(Nothing),
-            system: Arc::new(Nothing),
+            storage: Arc::new(EmptyBackend),
+            system: Arc::new(EmptyBackend),
             clock: self.clock.clone(),
             entropy: Arc::new(SystemEntropy),
         }
     }
 
-    async fn open(&self, spec: &Spec) -> Result<Arc<dyn Engine>, Error> {
-        self.host.open(spec, self.mount(&[]), "odd/").await
+    async fn open_engine(&self, spec: &LaunchSpec) -> Result<Arc<dyn Engine>, Error> {
+        self.host.open(spec, self.mount_with(&[]), "odd/").await
     }
 }
 
@@ -123,32 +123,32 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// Waits for what other processes do.
-async fn until(what: &str, condition: impl Fn() -> bool) {
+async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
             SystemClock.sleep(Duration::from_millis(5)).await;
         }
     };
-    within(&SystemClock, SOON, waiting).await.unwrap_or_else(|| panic!("no {what}"));
+    with_timeout(&SystemClock, WAIT_LIMIT, waiting).await.unwrap_or_else(|| panic!("no {what}"));
 }
 
-fn halt(group: &str) {
+fn stop_group(group: &str) {
     let group = Pid::from_raw(group.parse().unwrap()).unwrap();
     kill_process_group(group, Signal::STOP).unwrap();
 }
 
-fn is_there(pid: &str) -> bool {
+fn is_running(pid: &str) -> bool {
     // A zombie is not.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
 }
 
 #[derive(Debug)]
-struct Nothing;
+struct EmptyBackend;
 
 #[async_trait]
-impl Storage for Nothing {
-    async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+impl Storage for EmptyBackend {
+    async fn get(&self, _: &str) -> Result<Option<StorageEntry>, StorageError> {
         Ok(None)
     }
 
@@ -166,16 +166,16 @@ impl Storage for Nothing {
 }
 
 #[async_trait]
-impl System for Nothing {
-    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
-        Ok(Lifetimes { default: Ttl::from_secs(1), max: Ttl::from_secs(1) })
+impl SystemView for EmptyBackend {
+    async fn lifetimes(&self) -> Result<MountLifetimes, SystemError> {
+        Ok(MountLifetimes { default: Ttl::from_secs(1), max: Ttl::from_secs(1) })
     }
 
     async fn tainted(&self) -> Result<bool, SystemError> {
         Ok(false)
     }
 
-    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+    async fn cluster_info(&self) -> Result<ClusterInfo, SystemError> {
         Ok(ClusterInfo::default())
     }
 
@@ -186,9 +186,9 @@ impl System for Nothing {
 
 /// The engine of the process.
 #[derive(Debug)]
-struct Odd(Description);
+struct FakeEngine(EngineDescription);
 
-fn tell(what: &str) {
+fn write_mark(what: &str) {
     use std::io::Write;
     let marks = std::env::var_os("MARKS").unwrap();
     let mut file = fs::OpenOptions::new().append(true).create(true).open(marks).unwrap();
@@ -196,10 +196,10 @@ fn tell(what: &str) {
 }
 
 #[derive(Debug)]
-struct MakesOdd;
+struct FakeEngineFactory;
 
 #[async_trait]
-impl Factory for MakesOdd {
+impl EngineFactory for FakeEngineFactory {
     fn name(&self) -> &'static str {
         "odd"
     }
@@ -208,29 +208,29 @@ impl Factory for MakesOdd {
         "v1.0.0".to_owned()
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Secrets
+    fn kind(&self) -> MountKind {
+        MountKind::Secret
     }
 
-    async fn open(&self, _: Mount) -> Result<Arc<dyn Engine>, EngineError> {
-        tell("opened");
+    async fn open(&self, _: MountContext) -> Result<Arc<dyn Engine>, EngineError> {
+        write_mark("opened");
         if std::env::var_os("HANG").is_some() {
             std::future::pending::<()>().await;
         }
-        Ok(Arc::new(Odd(Description {
-            kind: Kind::Secrets,
+        Ok(Arc::new(FakeEngine(EngineDescription {
+            kind: MountKind::Secret,
             version: self.version(),
-            special: SpecialPaths::default(),
+            special_paths: SpecialPaths::default(),
             wants_token_hash: false,
-            folded: FoldedPaths::Unknown,
+            folded_paths: FoldedPaths::Unknown,
             exclusive: false,
         })))
     }
 }
 
 #[async_trait]
-impl Engine for Odd {
-    fn description(&self) -> &Description {
+impl Engine for FakeEngine {
+    fn description(&self) -> &EngineDescription {
         &self.0
     }
 
@@ -238,12 +238,12 @@ impl Engine for Odd {
         Ok(())
     }
 
-    async fn exists(&self, _: &Request) -> Result<Existence, EngineError> {
+    async fn exists(&self, _: &EngineRequest) -> Result<Existence, EngineError> {
         Ok(Existence::NoCheck)
     }
 
-    async fn handle(&self, _: Request) -> Result<Response, EngineError> {
-        Ok(Response::Nothing)
+    async fn handle(&self, _: EngineRequest) -> Result<EngineResponse, EngineError> {
+        Ok(EngineResponse::Nothing)
     }
 
     async fn invalidate(&self, _: &str) {}
@@ -253,31 +253,31 @@ impl Engine for Odd {
     }
 
     async fn close(&self) {
-        tell("closed");
+        write_mark("closed");
     }
 }
 
-/// No test: what the script of [`Scene::plugin`] runs.
+/// No test: what the script of [`HostFixture::register_plugin`] runs.
 #[test]
 #[ignore = "a part of other tests"]
 fn plug_in() {
     if std::env::var_os("MARKS").is_some() {
-        strongroom_sdk::serve(MakesOdd);
+        strongroom_sdk::serve(FakeEngineFactory);
     }
 }
 
 #[tokio::test]
 async fn a_probe_tells_the_version() {
-    let scene = Scene::new(SystemClock, SOON);
-    assert_eq!(scene.host.probe(&scene.plugin()).await.unwrap(), "v1.0.0");
-    assert!(!is_there(&scene.told()[0]));
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    assert_eq!(scene.host.probe(&scene.register_plugin()).await.unwrap(), "v1.0.0");
+    assert!(!is_running(&scene.read_marks()[0]));
 }
 
 /// It leaves its group, so that killing the group does nothing, and is silent.
 #[tokio::test]
-async fn one_that_left_its_group_holds_up_nobody() {
-    let scene = Scene::new(SystemClock, Duration::from_secs(1));
-    let spec = scene.script(
+async fn a_process_outside_its_group_delays_nothing() {
+    let scene = HostFixture::new(SystemClock, Duration::from_secs(1));
+    let spec = scene.register_script(
         "#!/usr/bin/env python3\n\
          import os, time\n\
          os.setpgid(0, os.getpgid(os.getppid()))\n\
@@ -286,24 +286,24 @@ async fn one_that_left_its_group_holds_up_nobody() {
     );
     let refused = scene.host.probe(&spec).await.unwrap_err().to_string();
     assert!(refused.contains("no handshake within 1 s"), "{refused}");
-    until("end of the silent one", || !is_there(&scene.told()[0])).await;
+    wait_until("end of the silent one", || !is_running(&scene.read_marks()[0])).await;
     scene.host.close().await;
 }
 
 #[tokio::test]
 async fn what_it_printed_is_in_the_log_and_told_to_who_registers_it() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.script("#!/bin/sh\necho 'the password is hunter2' >&2\nexit 3\n");
-    let log = Log::default();
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_script("#!/bin/sh\necho 'the password is hunter2' >&2\nexit 3\n");
+    let log = LogCapture::default();
     let errors = {
         let _log = tracing::subscriber::set_default(log.clone().subscriber());
-        [scene.host.probe(&spec).await.unwrap_err(), scene.open(&spec).await.unwrap_err()]
+        [scene.host.probe(&spec).await.unwrap_err(), scene.open_engine(&spec).await.unwrap_err()]
     };
     for error in errors {
         let shown = format!("{error}");
         assert!(shown.contains("it ended (exit status: 3) before it was ready"), "{shown}");
         assert!(!format!("{shown} {error:?}").contains("hunter2"), "{error:?}");
-        assert!(error.is_of_the_plugin());
+        assert!(error.is_plugin_fault());
         let told = error.explanation();
         assert!(told.contains("its last lines on standard error: the password is"), "{told}");
     }
@@ -313,9 +313,9 @@ async fn what_it_printed_is_in_the_log_and_told_to_who_registers_it() {
 }
 
 #[tokio::test]
-async fn what_stands_where_the_handshake_should_is_shown() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.script("#!/bin/sh\nprintf 'starting\\033[31m\\n'\nexec sleep 1000\n");
+async fn output_in_place_of_the_handshake_is_shown() {
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_script("#!/bin/sh\nprintf 'starting\\033[31m\\n'\nexec sleep 1000\n");
     let error = scene.host.probe(&spec).await.unwrap_err();
     let told = error.explanation();
     assert!(told.contains("the first line that it wrote: \"starting?[31m\""), "{told}");
@@ -326,29 +326,30 @@ async fn what_stands_where_the_handshake_should_is_shown() {
 /// The gate lets it through, since it begins as a script does.
 #[tokio::test]
 async fn what_the_kernel_refuses_is_not_started() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.script("#!/nonexistent/interpreter\necho run >> \"$MARKS\"\n");
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_script("#!/nonexistent/interpreter\necho run >> \"$MARKS\"\n");
     let told = scene.host.probe(&spec).await.unwrap_err().explanation();
     assert!(told.contains("the interpreter or loader that it names is not there"), "{told}");
-    assert!(scene.told().is_empty());
+    assert!(scene.read_marks().is_empty());
 }
 
 #[tokio::test]
 async fn sr_2026_12_the_environment_is_judged_at_each_launch() {
-    let scene = Scene::new(SystemClock, SOON);
-    let mut spec = scene.plugin();
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let mut spec = scene.register_plugin();
     spec.env.push("OPENSSL_CONF=/tmp/evil.cnf".to_owned());
-    for error in [scene.host.probe(&spec).await.unwrap_err(), scene.open(&spec).await.unwrap_err()]
+    for error in
+        [scene.host.probe(&spec).await.unwrap_err(), scene.open_engine(&spec).await.unwrap_err()]
     {
         assert!(error.to_string().contains("OPENSSL_CONF configures"), "{error}");
     }
-    assert!(scene.told().is_empty(), "nothing was started");
+    assert!(scene.read_marks().is_empty(), "nothing was started");
 }
 
 #[tokio::test]
 async fn with_a_trust_file_only_what_it_names_is_started() {
-    let scene = Scene::trusting(SystemClock, SOON, Some(""));
-    let spec = scene.plugin();
+    let scene = HostFixture::with_trust_file(SystemClock, WAIT_LIMIT, Some(""));
+    let spec = scene.register_plugin();
     let trust = scene.root.path().join("trust.hcl");
     let allow = |settings: &str| {
         fs::write(&trust, format!("plugin \"{}\" {{ {settings} }}", spec.sha256)).unwrap();
@@ -362,121 +363,123 @@ async fn with_a_trust_file_only_what_it_names_is_started() {
     allow("env = [\"MARKS\"]\n args = [\"-x\"]");
     let said = refusal().await;
     assert!(said.contains("other arguments"), "{said}");
-    assert!(scene.told().is_empty(), "nothing was started");
+    assert!(scene.read_marks().is_empty(), "nothing was started");
     allow("env = [\"MARKS\"]");
     scene.host.probe(&spec).await.unwrap();
     // What is taken out does not start again.
     fs::write(&trust, "").unwrap();
-    assert!(matches!(scene.open(&spec).await, Err(Error::Untrusted { .. })));
+    assert!(matches!(scene.open_engine(&spec).await, Err(Error::Untrusted { .. })));
     fs::write(&trust, "plugin {").unwrap();
-    assert!(matches!(scene.open(&spec).await, Err(Error::TrustFile { .. })));
+    assert!(matches!(scene.open_engine(&spec).await, Err(Error::TrustFile { .. })));
     assert!(scene.host.check_trust_file().is_err());
 }
 
 #[tokio::test]
 async fn paths_of_folders_stay_in_the_log() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.script("#!/bin/sh\n");
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_script("#!/bin/sh\n");
     set_mode(&scene.root.path().join("plugins"), 0o777);
-    let error = scene.open(&spec).await.unwrap_err();
+    let error = scene.open_engine(&spec).await.unwrap_err();
     let (shown, root) = (error.to_string(), scene.root.path().display().to_string());
     assert!(shown.contains("its group or others may write to it"), "{shown}");
     assert!(!shown.contains(&root), "{shown}");
-    assert!(!error.is_of_the_plugin() && error.details().contains(&root));
+    assert!(!error.is_plugin_fault() && error.details().contains(&root));
 }
 
 /// All mounts of a plug-in that doesn't start learn that from one attempt.
 #[tokio::test]
 async fn a_start_that_fails_fails_for_all_who_waited() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.script("#!/bin/sh\necho started >> \"$MARKS\"\nexit 3\n");
-    let (one, two, three) = tokio::join!(scene.open(&spec), scene.open(&spec), scene.open(&spec));
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_script("#!/bin/sh\necho started >> \"$MARKS\"\nexit 3\n");
+    let (one, two, three) =
+        tokio::join!(scene.open_engine(&spec), scene.open_engine(&spec), scene.open_engine(&spec));
     for outcome in [one, two, three] {
         assert!(outcome.unwrap_err().to_string().contains("before it was ready"));
     }
-    assert_eq!(scene.told(), ["started"]);
-    scene.open(&spec).await.unwrap_err();
-    assert_eq!(scene.told(), ["started", "started"], "who comes later tries again");
+    assert_eq!(scene.read_marks(), ["started"]);
+    scene.open_engine(&spec).await.unwrap_err();
+    assert_eq!(scene.read_marks(), ["started", "started"], "who comes later tries again");
 }
 
 /// Somebody who waits is not made to begin again by one who goes.
 #[tokio::test]
 async fn a_start_goes_on_when_the_first_who_wanted_it_goes() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.plugin();
-    let mut first = Box::pin(scene.open(&spec));
-    let mut second = Box::pin(scene.open(&spec));
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_plugin();
+    let mut first = Box::pin(scene.open_engine(&spec));
+    let mut second = Box::pin(scene.open_engine(&spec));
     tokio::select! {
         biased;
         _ = &mut first => panic!("it can't be ready yet"),
         _ = &mut second => panic!("it can't be ready yet"),
-        () = until("process", || !scene.told().is_empty()) => {}
+        () = wait_until("process", || !scene.read_marks().is_empty()) => {}
     }
     drop(first);
     let engine = second.await.unwrap();
     assert_eq!(engine.description().version, "v1.0.0");
-    let pids = scene.told().iter().filter(|line| line.parse::<u32>().is_ok()).count();
-    assert_eq!(pids, 1, "{:?}", scene.told());
+    let pids = scene.read_marks().iter().filter(|line| line.parse::<u32>().is_ok()).count();
+    assert_eq!(pids, 1, "{:?}", scene.read_marks());
 }
 
 #[tokio::test]
 async fn a_start_nobody_waits_for_is_given_up() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.script("#!/bin/sh\necho $$ >> \"$MARKS\"\nexec sleep 1000\n");
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_script("#!/bin/sh\necho $$ >> \"$MARKS\"\nexec sleep 1000\n");
     tokio::select! {
-        _ = scene.open(&spec) => panic!("it says nothing"),
-        () = until("process", || !scene.told().is_empty()) => {}
+        _ = scene.open_engine(&spec) => panic!("it says nothing"),
+        () = wait_until("process", || !scene.read_marks().is_empty()) => {}
     }
-    until("end", || !is_there(&scene.told()[0])).await;
+    wait_until("end", || !is_running(&scene.read_marks()[0])).await;
 }
 
 #[tokio::test]
 async fn a_probe_that_is_given_up_leaves_no_process() {
-    let scene = Scene::new(SystemClock, SOON);
-    let mut spec = scene.plugin();
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let mut spec = scene.register_plugin();
     spec.env.push("HANG=1".to_owned());
     tokio::select! {
         outcome = scene.host.probe(&spec) => panic!("{outcome:?}"),
         // It would end by itself when its connections end.
-        () = until("question", || {
-            let asked = scene.told().contains(&"opened".to_owned());
+        () = wait_until("question", || {
+            let asked = scene.read_marks().contains(&"opened".to_owned());
             if asked {
-                halt(&scene.told()[0]);
+                stop_group(&scene.read_marks()[0]);
             }
             asked
         }) => {}
     }
-    until("end", || !is_there(&scene.told()[0])).await;
+    wait_until("end", || !is_running(&scene.read_marks()[0])).await;
 }
 
 /// Its neighbour in the process lives on, so somebody must tell the process that it is gone.
 #[tokio::test]
 async fn an_instance_that_is_dropped_is_cleaned_up() {
-    let scene = Scene::new(SystemClock, SOON);
-    let spec = scene.plugin();
-    let (one, two) = (scene.open(&spec).await.unwrap(), scene.open(&spec).await.unwrap());
+    let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
+    let spec = scene.register_plugin();
+    let (one, two) =
+        (scene.open_engine(&spec).await.unwrap(), scene.open_engine(&spec).await.unwrap());
     drop(one);
-    let closed = || scene.told().iter().filter(|line| *line == "closed").count();
-    until("clean-up", || closed() == 1).await;
-    assert!(is_there(&scene.told()[0]));
+    let closed = || scene.read_marks().iter().filter(|line| *line == "closed").count();
+    wait_until("clean-up", || closed() == 1).await;
+    assert!(is_running(&scene.read_marks()[0]));
     two.periodic().await.unwrap();
     two.close().await;
     assert_eq!(closed(), 2);
-    assert!(!is_there(&scene.told()[0]));
+    assert!(!is_running(&scene.read_marks()[0]));
 }
 
 /// It neither ends nor answers: stopped, as by a debugger or a fault.
 #[tokio::test]
-async fn one_that_hangs_is_replaced() {
+async fn a_hanging_process_is_replaced() {
     let clock = ManualClock::default();
-    let scene = Scene::new(clock.clone(), SOON);
-    let engine = scene.open(&scene.plugin()).await.unwrap();
+    let scene = HostFixture::new(clock.clone(), WAIT_LIMIT);
+    let engine = scene.open_engine(&scene.register_plugin()).await.unwrap();
     engine.initialize().await.unwrap();
-    let pid = scene.told()[0].clone();
-    halt(&pid);
+    let pid = scene.read_marks()[0].clone();
+    stop_group(&pid);
     let seconds = AtomicU32::new(0);
-    until("end of the one that hangs", || {
-        let over = !is_there(&pid);
+    wait_until("end of the one that hangs", || {
+        let over = !is_running(&pid);
         if !over {
             clock.advance(Duration::from_secs(1));
             seconds.fetch_add(1, Ordering::Relaxed);
@@ -487,15 +490,16 @@ async fn one_that_hangs_is_replaced() {
     let seconds = seconds.into_inner();
     assert!(seconds > 90, "it is given some time to think: {seconds} s");
     engine.periodic().await.unwrap();
-    let pids: Vec<_> = scene.told().into_iter().filter(|it| it.parse::<u32>().is_ok()).collect();
+    let pids: Vec<_> =
+        scene.read_marks().into_iter().filter(|it| it.parse::<u32>().is_ok()).collect();
     assert_eq!(pids.len(), 2);
     scene.host.close().await;
 }
 
 #[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+struct LogCapture(Arc<std::sync::Mutex<Vec<u8>>>);
 
-impl Log {
+impl LogCapture {
     fn subscriber(self) -> impl tracing::Subscriber {
         tracing_subscriber::fmt().with_ansi(false).with_writer(move || self.clone()).finish()
     }
@@ -505,7 +509,7 @@ impl Log {
     }
 }
 
-impl std::io::Write for Log {
+impl std::io::Write for LogCapture {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend(bytes);
         Ok(bytes.len())

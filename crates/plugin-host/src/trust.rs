@@ -18,12 +18,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use strongroom_hcl::{Block, Limits, ParseError, Value, parse_bytes};
+use strongroom_hcl::{HclBlock, HclValue, ParseError, ParseLimits, parse_bytes};
 
 use crate::binary::check_owner;
 use crate::error::Error;
-use crate::spec::Spec;
-use crate::system_words::words_of;
+use crate::spec::LaunchSpec;
+use crate::system_errors::system_error_text;
 use crate::variable_rules::refused_class;
 
 /// Where the list is.
@@ -43,7 +43,7 @@ pub struct TrustedPlugin {
     env: Vec<String>,
 }
 
-const SETTINGS: [&str; 3] = ["command", "args", "env"];
+const TRUST_SETTINGS: [&str; 3] = ["command", "args", "env"];
 const DIGEST_DIGITS: usize = 64;
 
 impl TrustFile {
@@ -55,15 +55,15 @@ impl TrustFile {
     /// Reads it. It and its folder must belong to root or the server's user, and nobody else may
     /// write to them. This blocks.
     pub fn read(&self) -> Result<TrustList, Error> {
-        let bytes = self.bytes().map_err(|reason| self.unfit(&reason))?;
+        let bytes = self.read_bytes().map_err(|reason| self.trust_file_error(&reason))?;
         TrustList::parse(&bytes).map_err(|error| Error::TrustFile {
             file: self.0.clone(),
             reason: format!("{}:{error}", self.0.display()),
         })
     }
 
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        let text = |error: std::io::Error| words_of(&error);
+    fn read_bytes(&self) -> Result<Vec<u8>, String> {
+        let text = |error: std::io::Error| system_error_text(&error);
         let path = fs::canonicalize(&self.0).map_err(text)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         check_owner(&fs::metadata(folder).map_err(text)?)
@@ -79,13 +79,13 @@ impl TrustFile {
             return Err("it is not a file".to_owned());
         }
         check_owner(&metadata)?;
-        let most = Limits::default().max_bytes as u64;
+        let most = ParseLimits::default().max_bytes as u64;
         let mut bytes = Vec::new();
         file.take(most + 1).read_to_end(&mut bytes).map_err(text)?;
         Ok(bytes)
     }
 
-    fn unfit(&self, reason: &str) -> Error {
+    fn trust_file_error(&self, reason: &str) -> Error {
         let reason = format!("{}: {reason}", self.0.display());
         Error::TrustFile { file: self.0.clone(), reason }
     }
@@ -95,14 +95,14 @@ impl TrustList {
     /// Reads HCL or JSON. Errors begin with line and column.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = |error: ParseError| error.to_string();
-        let body = parse_bytes(bytes, &Limits::default()).map_err(text)?;
-        if let Some(item) = body.unknown(&["plugin"]).next() {
+        let body = parse_bytes(bytes, &ParseLimits::default()).map_err(text)?;
+        if let Some(item) = body.unknown_items(&["plugin"]).next() {
             return Err(format!(
                 "{}: {:?} is no setting of a trust file",
                 item.key.position, item.key.text
             ));
         }
-        if let Some(again) = body.duplicates().first() {
+        if let Some(again) = body.duplicate_keys().first() {
             return Err(format!("{}: {:?} is set twice", again.again, again.key));
         }
         let blocks = body.blocks::<1>("plugin").map_err(text)?;
@@ -110,11 +110,11 @@ impl TrustList {
     }
 
     /// The blocks that allow a plug-in to be run as it was registered: at least one.
-    pub fn check(&self, spec: &Spec) -> Result<&TrustedPlugin, Error> {
-        let refused = |reason: String| Error::Untrusted { plugin: spec.title(), reason };
+    pub fn allowing_block(&self, spec: &LaunchSpec) -> Result<&TrustedPlugin, Error> {
+        let refused = |reason: String| Error::Untrusted { plugin: spec.display_name(), reason };
         let mut reason = format!("it names no plugin {:?}", spec.sha256);
         for allowed in self.0.iter().filter(|it| it.sha256.eq_ignore_ascii_case(&spec.sha256)) {
-            match allowed.check(spec) {
+            match allowed.check_spec(spec) {
                 Ok(()) => return Ok(allowed),
                 Err(why) => reason = why,
             }
@@ -124,7 +124,7 @@ impl TrustList {
 }
 
 impl TrustedPlugin {
-    fn read(block: &Block<'_, 1>) -> Result<Self, String> {
+    fn read(block: &HclBlock<'_, 1>) -> Result<Self, String> {
         let [digest] = block.labels;
         if digest.text.len() != DIGEST_DIGITS
             || !digest.text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -135,7 +135,7 @@ impl TrustedPlugin {
             ));
         }
         let body = block.body;
-        if let Some(item) = body.unknown(&SETTINGS).next() {
+        if let Some(item) = body.unknown_items(&TRUST_SETTINGS).next() {
             return Err(format!(
                 "{}: {:?} is no setting of a plugin",
                 item.key.position, item.key.text
@@ -143,14 +143,15 @@ impl TrustedPlugin {
         }
         let text = |error: ParseError| error.to_string();
         let list = |name| {
-            let words = body.read(name, Value::as_str_list).map_err(text)?.unwrap_or_default();
+            let words = body.read(name, HclValue::as_str_list).map_err(text)?.unwrap_or_default();
             Ok::<_, String>(words.into_iter().map(str::to_owned).collect::<Vec<_>>())
         };
         let env = list("env")?;
         for entry in &env {
             let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
             if let Some(class) = refused_class(name).filter(|class| !class.trust_file_may_allow) {
-                let position = body.attr("env").map_or(digest.position, |item| item.key.position);
+                let position =
+                    body.last_item("env").map_or(digest.position, |item| item.key.position);
                 return Err(format!(
                     "{position}: env: {name} configures {} and can't be allowed",
                     class.configures
@@ -159,7 +160,7 @@ impl TrustedPlugin {
         }
         Ok(Self {
             sha256: digest.text.clone(),
-            command: body.read("command", Value::as_str).map_err(text)?.map(str::to_owned),
+            command: body.read("command", HclValue::as_str).map_err(text)?.map(str::to_owned),
             args: list("args")?,
             env,
         })
@@ -171,7 +172,7 @@ impl TrustedPlugin {
     }
 
     /// Values may be secrets and are not shown.
-    fn check(&self, spec: &Spec) -> Result<(), String> {
+    fn check_spec(&self, spec: &LaunchSpec) -> Result<(), String> {
         if self.command.as_ref().is_some_and(|command| *command != spec.command) {
             return Err(format!("it allows its file under another name than {:?}", spec.command));
         }
@@ -196,9 +197,9 @@ mod tests {
 
     use super::*;
 
-    fn spec(args: &[&str], env: &[&str]) -> Spec {
+    fn test_spec(args: &[&str], env: &[&str]) -> LaunchSpec {
         let owned = |list: &[&str]| list.iter().map(|it| (*it).to_owned()).collect();
-        Spec {
+        LaunchSpec {
             name: "custom".to_owned(),
             kind: "secret",
             version: String::new(),
@@ -209,13 +210,13 @@ mod tests {
         }
     }
 
-    fn list(text: &str) -> Result<TrustList, String> {
+    fn parse_list(text: &str) -> Result<TrustList, String> {
         TrustList::parse(text.replace("DIGEST", &"AB".repeat(32)).as_bytes())
     }
 
     #[test]
     fn only_what_is_named_is_allowed() {
-        let both = list(
+        let both = parse_list(
             r#"plugin "DIGEST" {
                  command = "custom"
                  args    = ["-region", "eu"]
@@ -230,7 +231,7 @@ mod tests {
             (&args[..], &[]),
             (&[], &[]),
         ] {
-            both.check(&spec(args, env)).unwrap();
+            both.allowing_block(&test_spec(args, env)).unwrap();
         }
         for (args, env, said) in [
             (&["-region"][..], &[][..], "other arguments"),
@@ -238,29 +239,34 @@ mod tests {
             (&args[..], &["LEVEL=hunter2"], "other arguments"),
             (&[], &["HTTPS_PROXY=hunter2"], "the variable HTTPS_PROXY"),
         ] {
-            let error = both.check(&spec(args, env)).unwrap_err().to_string();
+            let error = both.allowing_block(&test_spec(args, env)).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
         }
-        let mut other = spec(&args, &[]);
+        let mut other = test_spec(&args, &[]);
         other.sha256 = "00".repeat(32);
-        let error = both.check(&other).unwrap_err().to_string();
+        let error = both.allowing_block(&other).unwrap_err().to_string();
         assert!(error.contains(&format!("it names no plugin {:?}", other.sha256)), "{error}");
-        let one = list(r#"plugin "DIGEST" { command = "other" }"#).unwrap();
-        assert!(one.check(&spec(&[], &[])).unwrap_err().to_string().contains("another name"));
-        assert!(TrustList::default().check(&spec(&[], &[])).is_err());
+        let one = parse_list(r#"plugin "DIGEST" { command = "other" }"#).unwrap();
+        assert!(
+            one.allowing_block(&test_spec(&[], &[]))
+                .unwrap_err()
+                .to_string()
+                .contains("another name")
+        );
+        assert!(TrustList::default().allowing_block(&test_spec(&[], &[])).is_err());
     }
 
     #[test]
     fn the_example_of_the_documentation_is_read() {
         let page = include_str!("../../../docs/src/howto/plugins.md");
         let example = page.split("```hcl\n").nth(1).unwrap().split("```").next().unwrap();
-        assert_eq!(list(example).unwrap().0.len(), 1);
+        assert_eq!(parse_list(example).unwrap().0.len(), 1);
     }
 
     #[test]
     fn json_is_read_too() {
-        let json = list(r#"{"plugin": {"DIGEST": {"args": ["-x"]}}}"#).unwrap();
-        json.check(&spec(&["-x"], &[])).unwrap();
+        let json = parse_list(r#"{"plugin": {"DIGEST": {"args": ["-x"]}}}"#).unwrap();
+        json.allowing_block(&test_spec(&["-x"], &[])).unwrap();
     }
 
     #[test]
@@ -274,7 +280,7 @@ mod tests {
             ("plugin \"DIGEST\" {\n", "1:75: "),
             ("plugin \"DIGEST\" {\n args = []\n args = []\n}", "3:2: \"args\" is set twice"),
         ] {
-            let error = list(text).unwrap_err();
+            let error = parse_list(text).unwrap_err();
             assert!(error.starts_with(said), "{error}");
         }
     }

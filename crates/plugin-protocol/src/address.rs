@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 /// A unix socket, or a TCP port of this machine. A peer that names anything else is not believed:
 /// it could make us connect to where it can't.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address(Kind);
+pub struct PeerAddress(AddressKind);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum AddressKind {
     Unix(PathBuf),
     Tcp(SocketAddr),
 }
 
 /// What to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum DialTarget<'a> {
     /// A unix socket.
     Unix(&'a Path),
     /// A port of this machine.
@@ -27,7 +27,7 @@ pub enum Target<'a> {
 /// Why an address is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidAddress {
+pub enum InvalidPeerAddress {
     /// Neither `unix` nor `tcp`.
     #[error("the network is neither unix nor tcp")]
     Network,
@@ -45,64 +45,64 @@ pub enum InvalidAddress {
 /// The longest socket path; the system has room for 108 bytes, some systems for less.
 pub const MAX_PATH_BYTES: usize = 107;
 
-impl Address {
+impl PeerAddress {
     /// A unix socket.
-    pub fn unix(path: impl Into<PathBuf>) -> Result<Self, InvalidAddress> {
+    pub fn unix(path: impl Into<PathBuf>) -> Result<Self, InvalidPeerAddress> {
         let path = path.into();
-        let text = path.to_str().ok_or(InvalidAddress::Path)?;
+        let text = path.to_str().ok_or(InvalidPeerAddress::Path)?;
         if text.len() > MAX_PATH_BYTES {
-            return Err(InvalidAddress::TooLong);
+            return Err(InvalidPeerAddress::TooLong);
         }
         // A bar would split the handshake line, a control character would end or garble it.
         let printable = !text.chars().any(|c| c == '|' || c.is_control());
         if printable && path.is_absolute() {
-            Ok(Self(Kind::Unix(path)))
+            Ok(Self(AddressKind::Unix(path)))
         } else {
-            Err(InvalidAddress::Path)
+            Err(InvalidPeerAddress::Path)
         }
     }
 
     /// A port of this machine.
-    pub fn tcp(address: SocketAddr) -> Result<Self, InvalidAddress> {
+    pub fn tcp(address: SocketAddr) -> Result<Self, InvalidPeerAddress> {
         if address.ip().is_loopback() && address.port() != 0 {
-            Ok(Self(Kind::Tcp(address)))
+            Ok(Self(AddressKind::Tcp(address)))
         } else {
-            Err(InvalidAddress::Tcp)
+            Err(InvalidPeerAddress::Tcp)
         }
     }
 
     /// Reads what a peer wrote.
-    pub fn parse(network: &str, address: &str) -> Result<Self, InvalidAddress> {
+    pub fn parse(network: &str, address: &str) -> Result<Self, InvalidPeerAddress> {
         match network {
             "unix" => Self::unix(address),
-            "tcp" => Self::tcp(address.parse().map_err(|_| InvalidAddress::Tcp)?),
-            _ => Err(InvalidAddress::Network),
+            "tcp" => Self::tcp(address.parse().map_err(|_| InvalidPeerAddress::Tcp)?),
+            _ => Err(InvalidPeerAddress::Network),
         }
     }
 
     /// `unix` or `tcp`.
     pub fn network(&self) -> &'static str {
         match self.0 {
-            Kind::Unix(_) => "unix",
-            Kind::Tcp(_) => "tcp",
+            AddressKind::Unix(_) => "unix",
+            AddressKind::Tcp(_) => "tcp",
         }
     }
 
     /// What to connect to.
-    pub fn target(&self) -> Target<'_> {
+    pub fn dial_target(&self) -> DialTarget<'_> {
         match &self.0 {
-            Kind::Unix(path) => Target::Unix(path),
-            Kind::Tcp(address) => Target::Tcp(*address),
+            AddressKind::Unix(path) => DialTarget::Unix(path),
+            AddressKind::Tcp(address) => DialTarget::Tcp(*address),
         }
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for PeerAddress {
     /// The address without its network, as the wire carries it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Unix(path) => path.display().fmt(f),
-            Kind::Tcp(address) => address.fmt(f),
+            AddressKind::Unix(path) => path.display().fmt(f),
+            AddressKind::Tcp(address) => address.fmt(f),
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
             ("tcp", "127.8.0.1:1"),
             ("tcp", "[::1]:65535"),
         ] {
-            let parsed = Address::parse(network, address).unwrap();
+            let parsed = PeerAddress::parse(network, address).unwrap();
             assert_eq!((parsed.network(), &*parsed.to_string()), (network, address));
         }
     }
@@ -129,25 +129,25 @@ mod tests {
     fn others_are_refused() {
         let long = format!("/{}", "a".repeat(MAX_PATH_BYTES));
         for (network, address, error) in [
-            ("unix", "", InvalidAddress::Path),
-            ("unix", "plugin123", InvalidAddress::Path),
-            ("unix", "@abstract", InvalidAddress::Path),
-            ("unix", "/tmp/a|b", InvalidAddress::Path),
-            ("unix", "/tmp/a\0b", InvalidAddress::Path),
-            ("unix", "/tmp/a\nb", InvalidAddress::Path),
-            ("unix", &long, InvalidAddress::TooLong),
-            ("tcp", "10.0.0.1:80", InvalidAddress::Tcp),
-            ("tcp", "0.0.0.0:80", InvalidAddress::Tcp),
-            ("tcp", "localhost:80", InvalidAddress::Tcp),
-            ("tcp", "127.0.0.1", InvalidAddress::Tcp),
-            ("tcp", "127.0.0.1:0", InvalidAddress::Tcp),
-            ("tcp", "127.0.0.1:70000", InvalidAddress::Tcp),
-            ("tcp", "[::ffff:10.0.0.1]:80", InvalidAddress::Tcp),
-            ("udp", "127.0.0.1:80", InvalidAddress::Network),
-            ("", "", InvalidAddress::Network),
-            ("Unix", "/tmp/x", InvalidAddress::Network),
+            ("unix", "", InvalidPeerAddress::Path),
+            ("unix", "plugin123", InvalidPeerAddress::Path),
+            ("unix", "@abstract", InvalidPeerAddress::Path),
+            ("unix", "/tmp/a|b", InvalidPeerAddress::Path),
+            ("unix", "/tmp/a\0b", InvalidPeerAddress::Path),
+            ("unix", "/tmp/a\nb", InvalidPeerAddress::Path),
+            ("unix", &long, InvalidPeerAddress::TooLong),
+            ("tcp", "10.0.0.1:80", InvalidPeerAddress::Tcp),
+            ("tcp", "0.0.0.0:80", InvalidPeerAddress::Tcp),
+            ("tcp", "localhost:80", InvalidPeerAddress::Tcp),
+            ("tcp", "127.0.0.1", InvalidPeerAddress::Tcp),
+            ("tcp", "127.0.0.1:0", InvalidPeerAddress::Tcp),
+            ("tcp", "127.0.0.1:70000", InvalidPeerAddress::Tcp),
+            ("tcp", "[::ffff:10.0.0.1]:80", InvalidPeerAddress::Tcp),
+            ("udp", "127.0.0.1:80", InvalidPeerAddress::Network),
+            ("", "", InvalidPeerAddress::Network),
+            ("Unix", "/tmp/x", InvalidPeerAddress::Network),
         ] {
-            assert_eq!(Address::parse(network, address), Err(error), "{network} {address}");
+            assert_eq!(PeerAddress::parse(network, address), Err(error), "{network} {address}");
         }
     }
 }

@@ -17,9 +17,9 @@ impl<T, U> Default for WireCodec<T, U> {
 }
 
 /// Enough for most messages, and small enough to be had for nearly nothing.
-const SMALL: usize = 512;
+const INITIAL_BUFFER_BYTES: usize = 512;
 /// A message is handed on when there is this much of it, or all of it.
-const YIELD: usize = 32 << 10;
+const YIELD_THRESHOLD_BYTES: usize = 32 << 10;
 
 impl<T, U> Codec for WireCodec<T, U>
 where
@@ -28,22 +28,22 @@ where
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = Writer<T>;
-    type Decoder = Reader<U>;
+    type Encoder = MessageEncoder<T>;
+    type Decoder = MessageDecoder<U>;
 
-    fn encoder(&mut self) -> Writer<T> {
-        Writer(PhantomData)
+    fn encoder(&mut self) -> MessageEncoder<T> {
+        MessageEncoder(PhantomData)
     }
 
-    fn decoder(&mut self) -> Reader<U> {
-        Reader(PhantomData)
+    fn decoder(&mut self) -> MessageDecoder<U> {
+        MessageDecoder(PhantomData)
     }
 }
 
 /// Writes messages.
-pub struct Writer<T>(PhantomData<fn(T)>);
+pub struct MessageEncoder<T>(PhantomData<fn(T)>);
 
-impl<T: Message> Encoder for Writer<T> {
+impl<T: Message> Encoder for MessageEncoder<T> {
     type Item = T;
     type Error = Status;
 
@@ -53,14 +53,14 @@ impl<T: Message> Encoder for Writer<T> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(SMALL, YIELD)
+        BufferSettings::new(INITIAL_BUFFER_BYTES, YIELD_THRESHOLD_BYTES)
     }
 }
 
 /// Reads messages.
-pub struct Reader<U>(PhantomData<fn() -> U>);
+pub struct MessageDecoder<U>(PhantomData<fn() -> U>);
 
-impl<U: Message + Default> Decoder for Reader<U> {
+impl<U: Message + Default> Decoder for MessageDecoder<U> {
     type Item = U;
     type Error = Status;
 
@@ -70,6 +70,6 @@ impl<U: Message + Default> Decoder for Reader<U> {
 
     /// What arrives says how much room it needs.
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(0, YIELD)
+        BufferSettings::new(0, YIELD_THRESHOLD_BYTES)
     }
 }

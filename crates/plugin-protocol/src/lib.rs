@@ -11,9 +11,9 @@
 //! - [`handshake`]: cookies, variables, versions, and the line that a plug-in writes when it is
 //!   ready
 //! - [`address`]: where a peer listens
-//! - [`tls`]: an [`Identity`](tls::Identity) for each side, or one for both, and nothing else
+//! - [`tls`]: an [`TlsIdentity`](tls::TlsIdentity) for each side, or one for both, and nothing else
 //!   accepted
-//! - [`transport`]: [`Listener`](transport::Listener) and [`Channel`](transport::Channel), gRPC on
+//! - [`transport`]: [`PluginListener`](transport::PluginListener) and [`Channel`](transport::Channel), gRPC on
 //!   a socket of this machine
 //! - [`broker`]: the second connection, on which the host serves an instance
 //! - [`metadata`]: which instance a call is for

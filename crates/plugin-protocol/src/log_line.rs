@@ -14,7 +14,7 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
+pub enum PluginLogLevel {
     /// For those who look for something.
     Trace,
     /// For those who develop.
@@ -27,7 +27,7 @@ pub enum Level {
     Error,
 }
 
-impl Level {
+impl PluginLogLevel {
     /// As the wire spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Level {
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for PluginLogLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -66,7 +66,7 @@ const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 impl LineBuilder {
     /// A line with a message.
-    pub fn new(level: Level, message: &str, at: Timestamp) -> Self {
+    pub fn new(level: PluginLogLevel, message: &str, at: Timestamp) -> Self {
         let mut line = Self { object: Map::new(), bytes_left: MAX_LINE_BYTES - OVERHEAD_BYTES };
         line.insert("@level", level.as_str());
         line.insert("@message", message);
@@ -104,7 +104,8 @@ impl LineBuilder {
     }
 
     fn insert(&mut self, name: &str, value: &str) {
-        let (name, value) = (printable(cut(name)), printable(cut(value)));
+        let (name, value) =
+            (replace_unprintable(truncate(name)), replace_unprintable(truncate(value)));
         let worst = 2 * (name.len() + value.len()) + 6;
         if let Some(left) = self.bytes_left.checked_sub(worst) {
             self.bytes_left = left;
@@ -117,7 +118,7 @@ impl LineBuilder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// As the line says; debug where it says nothing.
-    pub level: Level,
+    pub level: PluginLogLevel,
     /// What happened.
     pub message: String,
     /// When the plug-in wrote it, if it says so.
@@ -149,18 +150,24 @@ impl LineReader {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => from_object(object).unwrap_or_else(|| self.plain(text)),
-            _ => self.plain(text),
+            Ok(Value::Object(object)) => {
+                from_object(object).unwrap_or_else(|| self.parse_plain(text))
+            }
+            _ => self.parse_plain(text),
         }
     }
 
-    fn plain(&mut self, text: &str) -> LogLine {
+    fn parse_plain(&mut self, text: &str) -> LogLine {
         let (level, text) = split_level(text);
         self.panicking |= text.starts_with("panic: ") || text.starts_with("fatal error: ");
-        let level = if self.panicking { Level::Error } else { level.unwrap_or(Level::Debug) };
+        let level = if self.panicking {
+            PluginLogLevel::Error
+        } else {
+            level.unwrap_or(PluginLogLevel::Debug)
+        };
         LogLine {
             level,
-            message: printable(text),
+            message: replace_unprintable(text),
             timestamp: None,
             module: None,
             caller: None,
@@ -176,7 +183,9 @@ fn from_object(mut object: Map<String, Value>) -> Option<LogLine> {
         _ => None,
     };
     let message = take("@message")?;
-    let level = take("@level").and_then(|text| Level::parse(&text)).unwrap_or(Level::Debug);
+    let level = take("@level")
+        .and_then(|text| PluginLogLevel::parse(&text))
+        .unwrap_or(PluginLogLevel::Debug);
     let timestamp = take("@timestamp").and_then(|text| Timestamp::parse_rfc3339(&text));
     let (module, caller) = (take("@module"), take("@caller"));
     let fields = object.into_iter().map(|(name, value)| {
@@ -184,33 +193,33 @@ fn from_object(mut object: Map<String, Value>) -> Option<LogLine> {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        (printable(&name), printable(&value))
+        (replace_unprintable(&name), replace_unprintable(&value))
     });
     Some(LogLine {
         level,
-        message: printable(&message),
+        message: replace_unprintable(&message),
         timestamp,
-        module: module.as_deref().map(printable),
-        caller: caller.as_deref().map(printable),
+        module: module.as_deref().map(replace_unprintable),
+        caller: caller.as_deref().map(replace_unprintable),
         fields: fields.collect(),
     })
 }
 
 /// `[INFO] text` is the other form in which Go code logs.
-fn split_level(text: &str) -> (Option<Level>, &str) {
+fn split_level(text: &str) -> (Option<PluginLogLevel>, &str) {
     let split = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    match split.and_then(|(name, rest)| Some((Level::parse(name)?, rest))) {
+    match split.and_then(|(name, rest)| Some((PluginLogLevel::parse(name)?, rest))) {
         Some((level, rest)) => (Some(level), rest.trim_start()),
         None => (None, text),
     }
 }
 
 /// What could end a line, colour a terminal or turn its text around becomes a space.
-fn printable(text: &str) -> String {
+fn replace_unprintable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect()
 }
 
-fn cut(text: &str) -> &str {
+fn truncate(text: &str) -> &str {
     let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
@@ -235,7 +244,7 @@ mod tests {
     #[test]
     fn writes_what_go_hosts_insist_on() {
         let at = Timestamp::from_nanos(1_795_299_674_000_999_999);
-        let line = LineBuilder::new(Level::Warn, "half \"full\"\n", at)
+        let line = LineBuilder::new(PluginLogLevel::Warn, "half \"full\"\n", at)
             .module("kv")
             .caller("kv.rs:7")
             .field("@level", "nonsense")
@@ -260,9 +269,10 @@ mod tests {
     #[test]
     fn a_line_reads_back() {
         let at = Timestamp::from_nanos(1_795_299_674_123_456_000);
-        let line = LineBuilder::new(Level::Error, "no", at).field("n", "1").module("m").finish();
+        let line =
+            LineBuilder::new(PluginLogLevel::Error, "no", at).field("n", "1").module("m").finish();
         let expected = LogLine {
-            level: Level::Error,
+            level: PluginLogLevel::Error,
             message: "no".to_owned(),
             timestamp: Some(at),
             module: Some("m".to_owned()),
@@ -277,7 +287,7 @@ mod tests {
         let line = read(
             r#"{"@caller":"x.go:1","@level":"info","@message":"up","@timestamp":"2026-11-21T22:21:14.123456+01:00","n":7,"list":[1,"a"]}"#,
         );
-        assert_eq!((line.level, &*line.message), (Level::Info, "up"));
+        assert_eq!((line.level, &*line.message), (PluginLogLevel::Info, "up"));
         assert_eq!(line.timestamp.unwrap().to_rfc3339(), "2026-11-21T21:21:14.123456Z");
         let fields: Vec<_> = line.fields.iter().map(|(k, v)| (&**k, &**v)).collect();
         assert_eq!(fields, [("list", r#"[1,"a"]"#), ("n", "7")]);
@@ -286,18 +296,18 @@ mod tests {
     #[test]
     fn whatever_else_comes_is_a_message() {
         for (text, level, message) in [
-            ("", Level::Debug, ""),
-            ("hello\r\n", Level::Debug, "hello"),
-            ("[INFO]  core: up", Level::Info, "core: up"),
-            ("[warn] x", Level::Warn, "x"),
-            ("[nothing] x", Level::Debug, "[nothing] x"),
-            ("[ERROR", Level::Debug, "[ERROR"),
-            ("{}", Level::Debug, "{}"),
-            (r#"{"@message":7}"#, Level::Debug, r#"{"@message":7}"#),
-            (r#"{"@message":"x","@level":7}"#, Level::Debug, "x"),
-            (r#"{"@message":"x","@level":"loud"}"#, Level::Debug, "x"),
-            ("a\u{1b}[31mb\u{202e}c", Level::Debug, "a [31mb c"),
-            (r#"{"@message":"a\u001b[31m\nb"}"#, Level::Debug, "a [31m b"),
+            ("", PluginLogLevel::Debug, ""),
+            ("hello\r\n", PluginLogLevel::Debug, "hello"),
+            ("[INFO]  core: up", PluginLogLevel::Info, "core: up"),
+            ("[warn] x", PluginLogLevel::Warn, "x"),
+            ("[nothing] x", PluginLogLevel::Debug, "[nothing] x"),
+            ("[ERROR", PluginLogLevel::Debug, "[ERROR"),
+            ("{}", PluginLogLevel::Debug, "{}"),
+            (r#"{"@message":7}"#, PluginLogLevel::Debug, r#"{"@message":7}"#),
+            (r#"{"@message":"x","@level":7}"#, PluginLogLevel::Debug, "x"),
+            (r#"{"@message":"x","@level":"loud"}"#, PluginLogLevel::Debug, "x"),
+            ("a\u{1b}[31mb\u{202e}c", PluginLogLevel::Debug, "a [31mb c"),
+            (r#"{"@message":"a\u001b[31m\nb"}"#, PluginLogLevel::Debug, "a [31m b"),
         ] {
             let line = read(text);
             assert_eq!((line.level, &*line.message), (level, message), "{text}");
@@ -309,16 +319,16 @@ mod tests {
     fn a_panic_and_what_follows_are_errors() {
         let mut reader = LineReader::new();
         let mut level = |text: &str| reader.read(text.as_bytes()).level;
-        assert_eq!(level("fine"), Level::Debug);
-        assert_eq!(level("panic: oh"), Level::Error);
-        assert_eq!(level("goroutine 1 [running]:"), Level::Error);
-        assert_eq!(level(r#"{"@message":"x","@level":"info"}"#), Level::Info);
+        assert_eq!(level("fine"), PluginLogLevel::Debug);
+        assert_eq!(level("panic: oh"), PluginLogLevel::Error);
+        assert_eq!(level("goroutine 1 [running]:"), PluginLogLevel::Error);
+        assert_eq!(level(r#"{"@message":"x","@level":"info"}"#), PluginLogLevel::Info);
     }
 
     #[test]
     fn lines_are_bounded() {
         let long = "\\".repeat(MAX_LINE_BYTES);
-        let mut line = LineBuilder::new(Level::Info, &long, Timestamp::EPOCH);
+        let mut line = LineBuilder::new(PluginLogLevel::Info, &long, Timestamp::EPOCH);
         for index in 0..100 {
             line = line.field(&format!("f{index}"), &long);
         }
@@ -335,12 +345,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_written_as_one_line(message in "\\PC*|.{0,40}", name: String, value: String) {
-            let line = LineBuilder::new(Level::Info, &message, Timestamp::EPOCH)
+            let line = LineBuilder::new(PluginLogLevel::Info, &message, Timestamp::EPOCH)
                 .field(&name, &value)
                 .finish();
             prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
             let read = LineReader::new().read(&line);
-            prop_assert_eq!(read.level, Level::Info);
+            prop_assert_eq!(read.level, PluginLogLevel::Info);
             prop_assert_eq!(read.message.chars().count(), message.chars().count());
         }
 

@@ -54,7 +54,7 @@ impl<C> ForInstance<C> {
     }
 
     /// Calls through `channel` to a process of one instance, as those of versions 3 and 4 are.
-    pub fn the_only(channel: C) -> Self {
+    pub fn single_instance(channel: C) -> Self {
         Self { channel, id: HeaderValue::from_static("only") }
     }
 }
@@ -70,7 +70,7 @@ impl<C: Service<Request<B>>, B> Service<Request<B>> for ForInstance<C> {
 
     fn call(&mut self, mut request: Request<B>) -> C::Future {
         // Inserting replaces: the caller can't speak for another instance.
-        request.headers_mut().insert(KEY, self.id.clone());
+        request.headers_mut().insert(MULTIPLEX_HEADER, self.id.clone());
         self.channel.call(request)
     }
 }
@@ -85,7 +85,7 @@ impl<C: AnySize> AnySize for ForInstance<C> {
     }
 }
 
-const KEY: HeaderName = HeaderName::from_static(MULTIPLEX_ID);
+const MULTIPLEX_HEADER: HeaderName = HeaderName::from_static(MULTIPLEX_ID);
 
 #[cfg(test)]
 mod tests {
@@ -94,9 +94,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone)]
-    struct Headers;
+    struct HeaderEcho;
 
-    impl Service<Request<()>> for Headers {
+    impl Service<Request<()>> for HeaderEcho {
         type Response = http::HeaderMap;
         type Error = ();
         type Future = Ready<Result<http::HeaderMap, ()>>;
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    fn metadata(values: &[&'static str]) -> MetadataMap {
+    fn metadata_with_ids(values: &[&'static str]) -> MetadataMap {
         let mut map = MetadataMap::new();
         for value in values {
             map.append(MULTIPLEX_ID, value.parse().unwrap());
@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn exactly_one_id_counts() {
-        assert_eq!(instance_id(&metadata(&["abc"])), Ok("abc"));
+        assert_eq!(instance_id(&metadata_with_ids(&["abc"])), Ok("abc"));
         for values in [&[][..], &[""], &["a", "b"], &["a", "a"]] {
-            assert_eq!(instance_id(&metadata(values)), Err(NoInstanceId), "{values:?}");
+            assert_eq!(instance_id(&metadata_with_ids(values)), Err(NoInstanceId), "{values:?}");
         }
         let status = tonic::Status::from(NoInstanceId);
         assert_eq!(status.message(), "no multiplexing ID found");
@@ -130,20 +130,21 @@ mod tests {
 
     #[tokio::test]
     async fn every_call_is_for_the_instance() {
-        let mut channel = ForInstance::new(Headers, "abc").unwrap();
+        let mut channel = ForInstance::new(HeaderEcho, "abc").unwrap();
         let request = Request::builder().header(MULTIPLEX_ID, "other").header(MULTIPLEX_ID, "x");
         let headers = channel.call(request.body(()).unwrap()).await.unwrap();
         let ids: Vec<_> = headers.get_all(MULTIPLEX_ID).iter().collect();
         assert_eq!(ids, ["abc"]);
 
-        let headers = ForInstance::the_only(Headers).call(Request::new(())).await.unwrap();
+        let headers =
+            ForInstance::single_instance(HeaderEcho).call(Request::new(())).await.unwrap();
         assert_eq!(headers.get_all(MULTIPLEX_ID).iter().count(), 1);
     }
 
     #[test]
     fn ids_that_no_header_can_carry_are_refused() {
         for id in ["", "a\nb", "ü"] {
-            assert!(ForInstance::new(Headers, id).is_err(), "{id:?}");
+            assert!(ForInstance::new(HeaderEcho, id).is_err(), "{id:?}");
         }
     }
 }

@@ -13,14 +13,14 @@ use tokio_util::task::TaskTracker;
 /// There are two ways to end. [`drain`](Self::drain) asks: nothing new is begun, what runs may
 /// finish. [`stop`](Self::stop) doesn't ask: everything is dropped where it waits.
 #[derive(Clone, Debug)]
-pub struct Tasks {
+pub struct TaskGroup {
     tracker: TaskTracker,
     draining: CancellationToken,
     stopped: CancellationToken,
     clock: Arc<dyn Clock>,
 }
 
-impl Tasks {
+impl TaskGroup {
     /// Tasks counted by `tracker`, with the time of `clock`.
     pub fn new(tracker: TaskTracker, clock: Arc<dyn Clock>) -> Self {
         let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
@@ -30,7 +30,7 @@ impl Tasks {
     /// A part of these tasks that can be ended on its own. It ends with the whole at the latest,
     /// and the whole isn't finished before it.
     #[must_use]
-    pub fn part(&self) -> Self {
+    pub fn child(&self) -> Self {
         let (draining, stopped) = (self.draining.child_token(), self.stopped.child_token());
         Self { tracker: self.tracker.clone(), draining, stopped, clock: self.clock.clone() }
     }
@@ -47,7 +47,7 @@ impl Tasks {
     }
 
     /// Resolves when nothing new is to be begun.
-    pub async fn draining(&self) {
+    pub async fn wait_for_drain(&self) {
         self.draining.cancelled().await;
     }
 
@@ -75,10 +75,14 @@ impl Tasks {
     }
 
     /// What `future` gives, or nothing if it takes longer than `limit` or everything is stopped.
-    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+    pub(crate) async fn with_timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Option<F::Output> {
         tokio::select! {
             biased;
-            output = clock::within(&*self.clock, limit, future) => output,
+            output = clock::with_timeout(&*self.clock, limit, future) => output,
             () = self.stopped.cancelled() => None,
         }
     }
@@ -93,8 +97,8 @@ mod tests {
     #[tokio::test]
     async fn a_part_ends_alone_and_with_the_whole() {
         let tracker = TaskTracker::new();
-        let whole = Tasks::new(tracker.clone(), Arc::new(ManualClock::default()));
-        let (one, two) = (whole.part(), whole.part());
+        let whole = TaskGroup::new(tracker.clone(), Arc::new(ManualClock::default()));
+        let (one, two) = (whole.child(), whole.child());
         one.spawn(std::future::pending());
         two.spawn(std::future::pending());
         one.stop();
@@ -108,13 +112,13 @@ mod tests {
     #[tokio::test]
     async fn waiting_ends_with_the_deadline_or_the_end() {
         let clock = ManualClock::default();
-        let tasks = Tasks::new(TaskTracker::new(), Arc::new(clock.clone()));
-        assert_eq!(tasks.within(Duration::from_secs(1), async { 7 }).await, Some(7));
+        let tasks = TaskGroup::new(TaskTracker::new(), Arc::new(clock.clone()));
+        assert_eq!(tasks.with_timeout(Duration::from_secs(1), async { 7 }).await, Some(7));
         let never = std::future::pending::<()>;
-        let late = tasks.within(Duration::from_secs(1), never());
+        let late = tasks.with_timeout(Duration::from_secs(1), never());
         let (late, ()) = tokio::join!(late, async { clock.advance(Duration::from_secs(1)) });
         assert_eq!(late, None);
         tasks.stop();
-        assert_eq!(tasks.within(Duration::from_secs(1), never()).await, None);
+        assert_eq!(tasks.with_timeout(Duration::from_secs(1), never()).await, None);
     }
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use strongroom_types::{Fields, Ttl};
 
 use crate::capability::{Capabilities, Capability};
-use crate::conditions::Grant;
-use crate::language::{Policy, Rule};
+use crate::conditions::PathGrant;
+use crate::field_reading::{FieldReadings, case_folded};
+use crate::language::{PathRule, Policy};
 use crate::pattern::PathPattern;
-use crate::reading::{FieldReadings, case_folded};
 
 /// What a set of policies allows. Of all patterns that match a path, the most specific one alone
 /// decides; the same pattern in several policies is merged.
@@ -37,7 +37,7 @@ pub enum PathCase {
 
 /// A request, as far as policies ask for it.
 #[derive(Clone, Copy)]
-pub struct Asked<'r> {
+pub struct AclRequest<'r> {
     /// The path in the form that its backend uses.
     pub path: &'r str,
     /// What the backend makes of case.
@@ -77,7 +77,8 @@ impl Acl {
 
     /// What is granted on a path.
     pub fn capabilities(&self, path: &str, case: PathCase) -> Capabilities {
-        self.decide(Target::path(path), case).map_or(Capabilities::NONE, |it| it.capabilities())
+        self.decide_path(AclTarget::for_path(path), case)
+            .map_or(Capabilities::NONE, |it| it.capabilities())
     }
 
     /// Whether the rules grant `capability` at `path` at all, whatever they ask of a request beside
@@ -85,62 +86,65 @@ impl Acl {
     pub fn allows(&self, path: &str, capability: Capability, sudo: bool) -> bool {
         self.root
             || self
-                .granted(path, PathCase::Distinct, capability, sudo)
+                .decision_for(path, PathCase::Distinct, capability, sudo)
                 .is_some_and(|decision| decision.capabilities().allows(capability))
     }
 
     /// Whether a request may be made: what [`Acl::allows`] asks, and that its fields and the lifetime
     /// of its wrapped answer are what the rule wants.
-    pub fn permits(&self, asked: &Asked<'_>) -> bool {
-        let Asked { path, case, capability, sudo, fields, readings, wrap } = *asked;
+    pub fn permits_request(&self, asked: &AclRequest<'_>) -> bool {
+        let AclRequest { path, case, capability, sudo, fields, readings, wrap } = *asked;
         self.root
-            || self.granted(path, case, capability, sudo).is_some_and(|decision| {
-                let mut grants = decision.grants();
-                grants.all(|grant| grant.permits(capability, fields, readings, wrap))
+            || self.decision_for(path, case, capability, sudo).is_some_and(|decision| {
+                let mut grants = decision.all_grants();
+                grants.all(|grant| grant.permits_request(capability, fields, readings, wrap))
             })
     }
 
     /// The decision; none if `sudo` is needed and not granted.
-    fn granted(
+    fn decision_for(
         &self,
         path: &str,
         case: PathCase,
         capability: Capability,
         sudo: bool,
-    ) -> Option<Decision<'_>> {
+    ) -> Option<AclDecision<'_>> {
         let lists = matches!(capability, Capability::List | Capability::Scan);
-        let target = if lists { Target::folder(path) } else { Target::path(path) };
-        self.decide(target, case)
+        let target = if lists { AclTarget::for_folder(path) } else { AclTarget::for_path(path) };
+        self.decide_path(target, case)
             .filter(|decision| !sudo || decision.capabilities().allows(Capability::Sudo))
     }
 
     /// Whether anything is granted at or below a folder (which ends in a slash).
-    pub fn reaches(&self, folder: &str) -> bool {
+    pub fn grants_anything_below(&self, folder: &str) -> bool {
         // What is less specific than a rule for all of the folder decides nowhere in it.
-        let patterns = self.rules().map(|rule| &rule.pattern);
-        let whole = patterns.filter(|pattern| pattern.covers(folder)).max();
+        let patterns = self.all_rules().map(|rule| &rule.pattern);
+        let whole = patterns.filter(|pattern| pattern.covers_folder(folder)).max();
         let speaks_of = |pattern: &PathPattern| {
             if pattern.is_exact() {
                 pattern.as_str().starts_with(folder)
             } else {
-                whole.is_none_or(|whole| pattern >= whole) && pattern.reaches(folder)
+                whole.is_none_or(|whole| pattern >= whole) && pattern.may_match_below(folder)
             }
         };
         self.root
-            || self.rules().any(|rule| {
-                speaks_of(&rule.pattern) && !self.merged(&rule.pattern).capabilities.is_empty()
+            || self.all_rules().any(|rule| {
+                speaks_of(&rule.pattern)
+                    && !self.merged_grant(&rule.pattern).capabilities.is_empty()
             })
     }
 
     /// The rules for one path each.
     pub fn exact_rules(&self) -> BTreeMap<&str, Capabilities> {
-        let exact = self.rules().filter(|rule| rule.pattern.is_exact());
-        merged_by(exact.map(|rule| (rule.pattern.as_str(), rule)))
+        let exact = self.all_rules().filter(|rule| rule.pattern.is_exact());
+        merge_capabilities(exact.map(|rule| (rule.pattern.as_str(), rule)))
     }
 
     /// The rules for all paths with a prefix. Those with `+` are neither these nor exact.
     pub fn prefix_rules(&self) -> BTreeMap<&str, Capabilities> {
-        merged_by(self.rules().filter_map(|rule| Some((rule.pattern.as_prefix()?, rule))))
+        merge_capabilities(
+            self.all_rules().filter_map(|rule| Some((rule.pattern.as_prefix()?, rule))),
+        )
     }
 
     /// What is granted on a path, where a path with a slash at its end is a folder: lists of it are
@@ -148,7 +152,7 @@ impl Acl {
     pub fn folder_capabilities(&self, path: &str, case: PathCase) -> Capabilities {
         use Capability::{List, Scan, Sudo};
         let own = self.capabilities(path, case);
-        let folder = self.decide(Target::folder(path), case);
+        let folder = self.decide_path(AclTarget::for_folder(path), case);
         let listed = folder.map_or(Capabilities::NONE, |it| it.capabilities());
         if own.is_empty() {
             let lists = [List, Scan, Sudo].into_iter().filter(|it| listed.allows(*it));
@@ -165,30 +169,31 @@ impl Acl {
     }
 
     /// The deciding rule, and those that restrict it where case may not count.
-    fn decide(&self, target: Target<'_>, case: PathCase) -> Option<Decision<'_>> {
-        let mut decision = self.decide_exactly(target)?;
+    fn decide_path(&self, target: AclTarget<'_>, case: PathCase) -> Option<AclDecision<'_>> {
+        let mut decision = self.decide_as_spelled(target)?;
         // What nothing grants needs no restriction, so only a path that a rule decides comes here.
-        if case == PathCase::MayFold && !decision.grant.capabilities.denies() {
-            decision.restrictions = self.restrictions(target, &decision);
+        if case == PathCase::MayFold && !decision.grant.capabilities.is_denied() {
+            decision.restrictions = self.case_restrictions(target, &decision);
         }
         Some(decision)
     }
 
     /// The most specific rule that matches the path as it is spelled.
-    fn decide_exactly(&self, target: Target<'_>) -> Option<Decision<'_>> {
-        let bare = target.bare.and_then(|bare| self.exact(bare));
-        let bare_denies = bare.as_ref().is_some_and(|bare| bare.grant.capabilities.denies());
-        let whole = if bare_denies { None } else { self.exact(target.path) };
+    fn decide_as_spelled(&self, target: AclTarget<'_>) -> Option<AclDecision<'_>> {
+        let bare = target.without_slash.and_then(|bare| self.exact_decision(bare));
+        let bare_denies = bare.as_ref().is_some_and(|bare| bare.grant.capabilities.is_denied());
+        let whole = if bare_denies { None } else { self.exact_decision(target.path) };
         if whole.is_some() {
             return whole;
         }
         if let Some(bare) = bare {
-            return Some(Decision { rank: Rank::WithoutSlash, ..bare });
+            return Some(AclDecision { rank: RulePrecedence::WithoutSlash, ..bare });
         }
-        let mut best: Option<&Rule> = None;
+        let mut best: Option<&PathRule> = None;
         let mut shared = false;
         for policy in &self.policies {
-            let matching = policy.globs().iter().find(|rule| target.fits(&rule.pattern));
+            let matching =
+                policy.glob_rules().iter().find(|rule| target.matches_pattern(&rule.pattern));
             let Some(rule) = matching else { continue };
             match best.map_or(Ordering::Less, |best| best.pattern.cmp(&rule.pattern)) {
                 Ordering::Less => (best, shared) = (Some(rule), false),
@@ -197,52 +202,60 @@ impl Acl {
             }
         }
         let best = best?;
-        let rank = Rank::Glob(Cow::Borrowed(&best.pattern));
-        let grant = if shared { self.merged(&best.pattern) } else { Cow::Borrowed(&best.grant) };
-        Some(Decision { rank, grant, restrictions: Vec::new() })
+        let rank = RulePrecedence::Glob(Cow::Borrowed(&best.pattern));
+        let grant =
+            if shared { self.merged_grant(&best.pattern) } else { Cow::Borrowed(&best.grant) };
+        Some(AclDecision { rank, grant, restrictions: Vec::new() })
     }
 
     /// What the rules for this one path say.
-    fn exact(&self, path: &str) -> Option<Decision<'_>> {
+    fn exact_decision(&self, path: &str) -> Option<AclDecision<'_>> {
         let rules = self.policies.iter().filter_map(|policy| policy.exact_rule(path));
-        let grant = merge(rules.map(|rule| &rule.grant))?;
-        Some(Decision { rank: Rank::Exact, grant, restrictions: Vec::new() })
+        let grant = merge_grants(rules.map(|rule| &rule.grant))?;
+        Some(AclDecision { rank: RulePrecedence::Exact, grant, restrictions: Vec::new() })
     }
 
     /// What the rules say that match the path in another case only and are at least as specific as the
     /// one that decides. The backend may take the path for one that such a rule is about, so nothing is
     /// granted that it doesn't grant as well.
-    fn restrictions(&self, spelled: Target<'_>, decision: &Decision<'_>) -> Vec<Cow<'_, Grant>> {
+    fn case_restrictions(
+        &self,
+        spelled: AclTarget<'_>,
+        decision: &AclDecision<'_>,
+    ) -> Vec<Cow<'_, PathGrant>> {
         let path = case_folded(spelled.path);
-        let target =
-            if spelled.bare.is_some() { Target::folder(&path) } else { Target::path(&path) };
+        let target = if spelled.without_slash.is_some() {
+            AclTarget::for_folder(&path)
+        } else {
+            AclTarget::for_path(&path)
+        };
         let has_capitals = path != spelled.path;
         let deciding = decision.rank.case_folded();
         let mut patterns: Vec<&PathPattern> = Vec::new();
         for policy in &self.policies {
-            let exact = |path, rank: Rank<'static>| {
+            let exact = |path, rank: RulePrecedence<'static>| {
                 let rules = policy.exact_rules_in_any_case(path, has_capitals);
                 let counts = rank >= deciding;
-                rules.filter(move |rule| counts || rule.grant.capabilities.denies())
+                rules.filter(move |rule| counts || rule.grant.capabilities.is_denied())
             };
-            patterns.extend(exact(target.path, Rank::Exact).map(|rule| &rule.pattern));
-            let bare = target.bare.map(|bare| exact(bare, Rank::WithoutSlash));
+            patterns.extend(exact(target.path, RulePrecedence::Exact).map(|rule| &rule.pattern));
+            let bare = target.without_slash.map(|bare| exact(bare, RulePrecedence::WithoutSlash));
             patterns.extend(bare.into_iter().flatten().map(|rule| &rule.pattern));
-            let Rank::Glob(least) = &deciding else { continue };
+            let RulePrecedence::Glob(least) = &deciding else { continue };
             let globs = policy
                 .globs_in_any_case(has_capitals)
-                .filter(|(folded, _)| **folded >= **least && target.fits(folded));
+                .filter(|(folded, _)| **folded >= **least && target.matches_pattern(folded));
             patterns.extend(globs.map(|(_, rule)| &rule.pattern));
         }
         patterns.sort_unstable();
         patterns.dedup();
         let decides = |pattern: &PathPattern| match &decision.rank {
-            Rank::Glob(own) => **own == *pattern,
-            Rank::WithoutSlash => spelled.bare == Some(pattern.as_str()),
-            Rank::Exact => spelled.path == pattern.as_str(),
+            RulePrecedence::Glob(own) => **own == *pattern,
+            RulePrecedence::WithoutSlash => spelled.without_slash == Some(pattern.as_str()),
+            RulePrecedence::Exact => spelled.path == pattern.as_str(),
         };
         let others = patterns.into_iter().filter(|pattern| !decides(pattern));
-        others.map(|pattern| self.merged(pattern)).collect()
+        others.map(|pattern| self.merged_grant(pattern)).collect()
     }
 
     /// The memory that it holds beside the policies it refers to.
@@ -251,27 +264,28 @@ impl Acl {
         self.policies.capacity() * size_of::<Arc<Policy>>()
     }
 
-    fn rules(&self) -> impl Iterator<Item = &Rule> {
+    fn all_rules(&self) -> impl Iterator<Item = &PathRule> {
         self.policies.iter().flat_map(|policy| &policy.rules)
     }
 
     /// What all policies say under one pattern.
-    fn merged(&self, pattern: &PathPattern) -> Cow<'_, Grant> {
-        merge(self.policies.iter().filter_map(|policy| policy.rule(pattern))).unwrap_or_default()
+    fn merged_grant(&self, pattern: &PathPattern) -> Cow<'_, PathGrant> {
+        merge_grants(self.policies.iter().filter_map(|policy| policy.grant_for_pattern(pattern)))
+            .unwrap_or_default()
     }
 }
 
 /// The grants of one pattern as one grant; none if there are none.
-fn merge<'g>(mut grants: impl Iterator<Item = &'g Grant>) -> Option<Cow<'g, Grant>> {
+fn merge_grants<'g>(mut grants: impl Iterator<Item = &'g PathGrant>) -> Option<Cow<'g, PathGrant>> {
     let mut merged = Cow::Borrowed(grants.next()?);
     for grant in grants {
-        merged.to_mut().add(grant);
+        merged.to_mut().merge_grant(grant);
     }
     Some(merged)
 }
 
-fn merged_by<'r>(
-    rules: impl Iterator<Item = (&'r str, &'r Rule)>,
+fn merge_capabilities<'r>(
+    rules: impl Iterator<Item = (&'r str, &'r PathRule)>,
 ) -> BTreeMap<&'r str, Capabilities> {
     let mut merged: BTreeMap<&str, Capabilities> = BTreeMap::new();
     for (text, rule) in rules {
@@ -283,62 +297,62 @@ fn merged_by<'r>(
 
 /// A path that a decision is wanted on.
 #[derive(Clone, Copy)]
-struct Target<'t> {
+struct AclTarget<'t> {
     path: &'t str,
     /// Of a folder that is listed: the path without its slash. Rules for either speak of the folder.
     /// The more specific decides, and of two exact ones that with the slash, unless the other denies: a
     /// denial can't be passed with a slash (GHSA-xp3c-3jw3-4vcr).
-    bare: Option<&'t str>,
+    without_slash: Option<&'t str>,
 }
 
-impl<'t> Target<'t> {
-    fn path(path: &'t str) -> Self {
-        Self { path, bare: None }
+impl<'t> AclTarget<'t> {
+    fn for_path(path: &'t str) -> Self {
+        Self { path, without_slash: None }
     }
 
-    fn folder(path: &'t str) -> Self {
-        Self { path, bare: path.strip_suffix('/') }
+    fn for_folder(path: &'t str) -> Self {
+        Self { path, without_slash: path.strip_suffix('/') }
     }
 
-    fn fits(self, pattern: &PathPattern) -> bool {
-        pattern.matches(self.path) || self.bare.is_some_and(|bare| pattern.matches(bare))
+    fn matches_pattern(self, pattern: &PathPattern) -> bool {
+        pattern.matches(self.path) || self.without_slash.is_some_and(|bare| pattern.matches(bare))
     }
 }
 
 /// What decides on a path.
-struct Decision<'a> {
-    rank: Rank<'a>,
-    grant: Cow<'a, Grant>,
+struct AclDecision<'a> {
+    rank: RulePrecedence<'a>,
+    grant: Cow<'a, PathGrant>,
     /// What has to grant it as well.
-    restrictions: Vec<Cow<'a, Grant>>,
+    restrictions: Vec<Cow<'a, PathGrant>>,
 }
 
-impl Decision<'_> {
-    fn grants(&self) -> impl Iterator<Item = &Grant> {
+impl AclDecision<'_> {
+    fn all_grants(&self) -> impl Iterator<Item = &PathGrant> {
         std::iter::once(&self.grant).chain(&self.restrictions).map(|grant| &**grant)
     }
 
     fn capabilities(&self) -> Capabilities {
         let own = self.grant.capabilities;
-        self.grants().fold(own, |all, grant| all.intersection(grant.capabilities))
+        self.all_grants().fold(own, |all, grant| all.intersection(grant.capabilities))
     }
 }
 
 /// How specific the deciding rule is. An exact rule ranks above every glob.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Rank<'a> {
+enum RulePrecedence<'a> {
     Glob(Cow<'a, PathPattern>),
     /// For a folder, an exact rule for its path without the slash.
     WithoutSlash,
     Exact,
 }
 
-impl Rank<'_> {
-    fn case_folded(&self) -> Rank<'static> {
+impl RulePrecedence<'_> {
+    fn case_folded(&self) -> RulePrecedence<'static> {
         match self {
-            Self::Glob(pattern) => Rank::Glob(Cow::Owned(pattern.case_folded())),
-            Self::WithoutSlash => Rank::WithoutSlash,
-            Self::Exact => Rank::Exact,
+            Self::Glob(pattern) => RulePrecedence::Glob(Cow::Owned(pattern.case_folded())),
+            Self::WithoutSlash => RulePrecedence::WithoutSlash,
+            Self::Exact => RulePrecedence::Exact,
         }
     }
 }
@@ -347,13 +361,13 @@ impl Rank<'_> {
 mod tests {
     use super::*;
 
-    fn acl(texts: &[&str]) -> Acl {
+    fn parse_acl(texts: &[&str]) -> Acl {
         Acl::new(texts.iter().map(|text| Arc::new(Policy::parse(text).unwrap())))
     }
 
     #[test]
     fn the_most_specific_pattern_alone_decides() {
-        let acl = acl(&[r#"
+        let acl = parse_acl(&[r#"
             path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }
             path "secret/restricted" { capabilities = ["deny"] }
             path "secret/+/ro" { capabilities = ["read"] }
@@ -373,18 +387,18 @@ mod tests {
         let list = r#"path "a/*" { capabilities = ["list"] }"#;
         let deny = r#"path "a/*" { capabilities = ["deny"] }"#;
         assert_eq!(
-            acl(&[read, list]).capabilities("a/b", PathCase::Distinct).names(),
+            parse_acl(&[read, list]).capabilities("a/b", PathCase::Distinct).names(),
             ["list", "read"]
         );
         assert_eq!(
-            acl(&[read, list, deny]).capabilities("a/b", PathCase::Distinct).names(),
+            parse_acl(&[read, list, deny]).capabilities("a/b", PathCase::Distinct).names(),
             ["deny"]
         );
     }
 
     #[test]
     fn sudo_is_needed_beside_the_capability_and_grants_nothing_alone() {
-        let acl = acl(&[r#"
+        let acl = parse_acl(&[r#"
             path "a" { capabilities = ["update"] }
             path "b" { capabilities = ["sudo"] }
             path "c" { capabilities = ["update", "sudo"] }
@@ -401,7 +415,7 @@ mod tests {
                 "path \"secret/*\" {{ capabilities = [\"list\"] }}\n\
                  path \"{denial}\" {{ capabilities = [\"deny\"] }}"
             );
-            let acl = acl(&[&text]);
+            let acl = parse_acl(&[&text]);
             assert!(!acl.allows("secret/hidden/", Capability::List, false), "{denial}");
             assert!(acl.allows("secret/", Capability::List, false) || denial == "secret/+");
         }
@@ -409,7 +423,7 @@ mod tests {
 
     #[test]
     fn cve_2026_93335_a_denial_matches_whatever_the_case() {
-        let acl = acl(&[
+        let acl = parse_acl(&[
             r#"path "secret/*" { capabilities = ["read", "list", "sudo"] }
                path "secret/data/hidden" { capabilities = ["deny"] }
                path "secret/Team/*" { capabilities = ["deny"] }
@@ -428,7 +442,7 @@ mod tests {
         ] {
             assert!(reads(path, PathCase::Distinct), "{path}");
             assert!(!reads(path, PathCase::MayFold), "{path}");
-            assert!(acl.capabilities(path, PathCase::MayFold).denies(), "{path}");
+            assert!(acl.capabilities(path, PathCase::MayFold).is_denied(), "{path}");
         }
         for path in ["secret/data/other", "secret/Team/open", "secret/data/hidden2"] {
             assert!(reads(path, PathCase::MayFold), "{path}");
@@ -445,7 +459,7 @@ mod tests {
 
     #[test]
     fn cve_2026_93335_a_denial_and_a_grant_of_one_path_in_two_cases_deny() {
-        let acl = acl(&[r#"
+        let acl = parse_acl(&[r#"
             path "a/Foo*" { capabilities = ["deny"] }
             path "a/foo*" { capabilities = ["read"] }
             path "a/foobar" { capabilities = ["read"] }"#]);
@@ -458,7 +472,7 @@ mod tests {
     /// The wide rule matches `p/ADMIN`, which the backend may take for `p/admin`.
     #[test]
     fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case() {
-        let acl = acl(&[r#"
+        let acl = parse_acl(&[r#"
             path "p/*" { capabilities = ["read", "update", "list", "sudo"] }
             path "p/admin" { capabilities = ["read", "delete"] }
             path "p/Team/*" { capabilities = ["read"] }
@@ -485,7 +499,7 @@ mod tests {
         }
         assert!(acl.allows("p/ADMIN", Capability::Update, false), "the backend tells them apart");
         let may = |path: &str, capability, sudo| {
-            acl.granted(path, PathCase::MayFold, capability, sudo)
+            acl.decision_for(path, PathCase::MayFold, capability, sudo)
                 .is_some_and(|decision| decision.capabilities().allows(capability))
         };
         assert!(
@@ -499,7 +513,7 @@ mod tests {
 
     #[test]
     fn cve_2026_93335_conditions_hold_whatever_the_case() {
-        let acl = acl(&[r#"
+        let acl = parse_acl(&[r#"
             path "p/*" { capabilities = ["update"] denied_parameters = { "wide" = [] } }
             path "p/denied" { capabilities = ["update"] denied_parameters = { "f" = [] } }
             path "p/required" { capabilities = ["update"] required_parameters = ["f"] }
@@ -510,7 +524,15 @@ mod tests {
             fields.set(field, &"x");
             let (capability, readings) = (Capability::Update, &FieldReadings::unknown);
             let (fields, wrap) = (&fields, None);
-            acl.permits(&Asked { path, case, capability, sudo: false, fields, readings, wrap })
+            acl.permits_request(&AclRequest {
+                path,
+                case,
+                capability,
+                sudo: false,
+                fields,
+                readings,
+                wrap,
+            })
         };
         for (path, field) in [
             ("p/DENIED", "f"),
@@ -534,8 +556,8 @@ mod tests {
         let admin = r#"path "p/Admin" { capabilities = ["read", "update"] }"#;
         let other = r#"path "p/admin" { capabilities = ["read", "delete"] }"#;
         let again = r#"path "p/admin" { capabilities = ["update"] }"#;
-        let both = acl(&[admin, other]);
-        let merged = acl(&[admin, other, again]);
+        let both = parse_acl(&[admin, other]);
+        let merged = parse_acl(&[admin, other, again]);
         for path in ["p/Admin", "p/admin"] {
             assert_eq!(both.capabilities(path, PathCase::MayFold).names(), ["read"], "{path}");
             let names = merged.capabilities(path, PathCase::MayFold).names();
@@ -546,7 +568,7 @@ mod tests {
 
     #[test]
     fn an_exact_rule_without_slash_counts_for_lists() {
-        let acl = acl(&[r#"path "secret/team" { capabilities = ["list"] }"#]);
+        let acl = parse_acl(&[r#"path "secret/team" { capabilities = ["list"] }"#]);
         assert!(acl.allows("secret/team/", Capability::List, false));
         assert!(!acl.allows("secret/team/", Capability::Read, false));
     }
@@ -554,7 +576,7 @@ mod tests {
     #[test]
     fn of_two_exact_rules_the_one_with_the_slash_decides_on_lists() {
         let both = |with: &str, without: &str| {
-            acl(&[&format!(
+            parse_acl(&[&format!(
                 "path \"a/\" {{ capabilities = [\"{with}\"] }}\n\
                  path \"a\" {{ capabilities = [\"{without}\"] }}"
             )])
@@ -568,7 +590,7 @@ mod tests {
     #[test]
     fn ghsa_hr5j_3j78_4vh2_a_policy_that_cannot_be_read_refuses_everything() {
         let all = Arc::new(Policy::parse(r#"path "*" { capabilities = ["read"] }"#).unwrap());
-        let lost = Arc::new(Policy::unreadable("path".to_owned()));
+        let lost = Arc::new(Policy::from_unreadable("path".to_owned()));
         assert!(Acl::new([all.clone()]).allows("a", Capability::Read, false));
         assert!(!Acl::new([all, lost]).allows("a", Capability::Read, false));
     }
@@ -581,22 +603,28 @@ mod tests {
 
     /// The documented priority, over all rules at once: an exact rule, then of the globs that match
     /// the one that no other beats.
-    fn naive<'r>(rules: &'r [(String, Capabilities)], path: &str) -> Option<&'r Capabilities> {
-        let exact =
-            rules.iter().find(|(p, _)| p == path && !p.ends_with('*') && !plus(p).any(|_| true));
+    fn model_decision<'r>(
+        rules: &'r [(String, Capabilities)],
+        path: &str,
+    ) -> Option<&'r Capabilities> {
+        let exact = rules
+            .iter()
+            .find(|(p, _)| p == path && !p.ends_with('*') && !plus_segments(p).any(|_| true));
         let mut globs: Vec<_> = rules
             .iter()
-            .filter(|(p, _)| (p.ends_with('*') || plus(p).any(|_| true)) && glob(p, path))
+            .filter(|(p, _)| {
+                (p.ends_with('*') || plus_segments(p).any(|_| true)) && model_glob(p, path)
+            })
             .collect();
         globs.sort_by(|(a, _), (b, _)| {
             let wild = |p: &str| {
                 let star = p.ends_with('*').then(|| p.len() - 1);
-                plus(p).chain(star).min().unwrap_or(p.len())
+                plus_segments(p).chain(star).min().unwrap_or(p.len())
             };
             wild(a)
                 .cmp(&wild(b))
                 .then(b.ends_with('*').cmp(&a.ends_with('*')))
-                .then(plus(b).count().cmp(&plus(a).count()))
+                .then(plus_segments(b).count().cmp(&plus_segments(a).count()))
                 .then(a.len().cmp(&b.len()))
                 .then(a.cmp(b))
         });
@@ -604,7 +632,7 @@ mod tests {
     }
 
     /// Where the segments `+` stand.
-    fn plus(pattern: &str) -> impl Iterator<Item = usize> {
+    fn plus_segments(pattern: &str) -> impl Iterator<Item = usize> {
         let bytes = pattern.as_bytes();
         let edge = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_none_or(|b| *b == b'/');
         pattern
@@ -616,7 +644,7 @@ mod tests {
     }
 
     /// A pattern as a walk over both texts.
-    fn glob(pattern: &str, path: &str) -> bool {
+    fn model_glob(pattern: &str, path: &str) -> bool {
         if pattern == "*" {
             return true;
         }
@@ -624,7 +652,7 @@ mod tests {
             && (rest.is_empty() || rest.starts_with('/'))
         {
             let after = path.find('/').unwrap_or(path.len());
-            return glob_tail(rest, &path[after..]);
+            return model_glob_tail(rest, &path[after..]);
         }
         let (p, q) = (pattern.find('/'), path.find('/'));
         let (first, rest) = pattern.split_at(p.unwrap_or(pattern.len()));
@@ -632,18 +660,18 @@ mod tests {
             return path.starts_with(&first[..first.len() - 1]);
         }
         let (have, left) = path.split_at(q.unwrap_or(path.len()));
-        first == have && glob_tail(rest, left)
+        first == have && model_glob_tail(rest, left)
     }
 
-    fn glob_tail(pattern: &str, path: &str) -> bool {
+    fn model_glob_tail(pattern: &str, path: &str) -> bool {
         match (pattern.strip_prefix('/'), path.strip_prefix('/')) {
-            (Some(pattern), Some(path)) => glob(pattern, path),
+            (Some(pattern), Some(path)) => model_glob(pattern, path),
             _ => pattern == path,
         }
     }
 
     /// Rules for the patterns that can be read, each with the capabilities of a few bits.
-    fn rules(patterns: &[(String, u16)]) -> (String, Vec<(String, Capabilities)>) {
+    fn build_rules(patterns: &[(String, u16)]) -> (String, Vec<(String, Capabilities)>) {
         let mut text = String::new();
         let mut rules: Vec<(String, Capabilities)> = Vec::new();
         for (pattern, bits) in patterns {
@@ -655,8 +683,9 @@ mod tests {
             let chosen = chosen.into_iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
             let granted: Capabilities = chosen.map(|(_, capability)| capability).collect();
             let names = Capability::ALL.into_iter();
-            let names = names
-                .filter(|it| granted.allows(*it) || (granted.denies() && *it == Capability::Deny));
+            let names = names.filter(|it| {
+                granted.allows(*it) || (granted.is_denied() && *it == Capability::Deny)
+            });
             let names: Vec<_> = names.map(Capability::name).collect();
             text.push_str(&format!("path \"{pattern}\" {{ capabilities = {names:?} }}\n"));
             match rules.iter_mut().find(|(known, _)| *known == pattern) {
@@ -668,7 +697,7 @@ mod tests {
     }
 
     /// The text with the letters in upper case that `capitals` has a bit for.
-    fn respelled(text: &str, capitals: u32) -> String {
+    fn with_capitals(text: &str, capitals: u32) -> String {
         let letter = |(at, c): (usize, char)| {
             if capitals >> (at % 32) & 1 == 1 { c.to_ascii_uppercase() } else { c }
         };
@@ -696,8 +725,8 @@ mod tests {
                     None => rules.push((pattern, granted)),
                 }
             }
-            let expected = naive(&rules, &path).copied().unwrap_or_default();
-            proptest::prop_assert_eq!(acl(&[&text]).capabilities(&path, PathCase::Distinct), expected, "{} {}", text, path);
+            let expected = model_decision(&rules, &path).copied().unwrap_or_default();
+            proptest::prop_assert_eq!(parse_acl(&[&text]).capabilities(&path, PathCase::Distinct), expected, "{} {}", text, path);
         }
 
         /// Of the rules that match in any case, those that none beats: what they don't grant, no
@@ -708,9 +737,9 @@ mod tests {
             path in "([ab]/)?[ab]{1,2}/?",
             capitals in proptest::prelude::any::<u32>(),
         ) {
-            let (text, rules) = rules(&patterns);
-            let acl = acl(&[&text]);
-            let spelled = respelled(&path, capitals);
+            let (text, rules) = build_rules(&patterns);
+            let acl = parse_acl(&[&text]);
+            let spelled = with_capitals(&path, capitals);
             let granted = acl.capabilities(&spelled, PathCase::MayFold);
             let exact = acl.capabilities(&spelled, PathCase::Distinct);
             let folded = |pattern: &str| PathPattern::parse(&pattern.to_lowercase()).unwrap();
@@ -737,18 +766,18 @@ mod tests {
         ) {
             let conditions = ["", "denied_parameters = { \"f\" = [] }", "required_parameters = [\"g\"]", "min_wrapping_ttl = \"2s\""];
             let text: String = patterns.iter().map(|(pattern, bits, at)| {
-                let (text, _) = rules(&[(pattern.clone(), *bits)]);
+                let (text, _) = build_rules(&[(pattern.clone(), *bits)]);
                 text.replace(" }\n", &format!(" {} }}\n", conditions[*at]))
             }).collect();
-            let acl = acl(&[&text]);
+            let acl = parse_acl(&[&text]);
             let mut fields = Fields::new();
             for name in given {
                 fields.set(name, &1);
             }
-            let spelled = respelled(&path, capitals);
+            let spelled = with_capitals(&path, capitals);
             for capability in [Capability::Read, Capability::List] {
                 for sudo in [false, true] {
-                    let permits = |path: &str| acl.permits(&Asked {
+                    let permits = |path: &str| acl.permits_request(&AclRequest {
                         path,
                         case: PathCase::MayFold,
                         capability,

@@ -69,4 +69,4 @@ path "sys/wrapping/unwrap" {
 "#;
 
 /// Names that can't be written or deleted because the server gives them their meaning.
-pub const RESERVED: [&str; 3] = ["root", "response-wrapping", "control-group"];
+pub const RESERVED_POLICIES: [&str; 3] = ["root", "response-wrapping", "control-group"];

@@ -87,28 +87,28 @@ impl Capabilities {
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         let both = Self(self.0 | other.0);
-        if both.denies() { Self::NONE.with(Capability::Deny) } else { both }
+        if both.is_denied() { Self::NONE.with(Capability::Deny) } else { both }
     }
 
     /// Those that both have. A denial in one of them denies.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
-        let denies = self.denies() || other.denies();
+        let denies = self.is_denied() || other.is_denied();
         if denies { Self::NONE.with(Capability::Deny) } else { Self(self.0 & other.0) }
     }
 
     /// Whether `capability` is granted. A denial grants nothing.
     pub fn allows(self, capability: Capability) -> bool {
-        !self.denies() && self.0 & capability as u16 != 0
+        !self.is_denied() && self.0 & capability as u16 != 0
     }
 
     /// Whether nothing is granted.
     pub fn is_empty(self) -> bool {
-        self.0 == 0 || self.denies()
+        self.0 == 0 || self.is_denied()
     }
 
     /// Whether everything is refused.
-    pub fn denies(self) -> bool {
+    pub fn is_denied(self) -> bool {
         self.0 & Capability::Deny as u16 != 0
     }
 

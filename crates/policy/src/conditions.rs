@@ -1,4 +1,4 @@
-//! [`Conditions`]: what a rule asks of a request beside a capability, its fields and its wrapping.
+//! [`RequestConditions`]: what a rule asks of a request beside a capability, its fields and its wrapping.
 //! Documented at <https://developer.hashicorp.com/vault/docs/concepts/policies>.
 
 mod matching;
@@ -13,20 +13,20 @@ use serde_json::value::RawValue;
 use strongroom_types::{Fields, Ttl};
 
 use crate::capability::{Capabilities, Capability};
-use crate::reading::{DerivedField, FieldReading, FieldReadings};
+use crate::field_reading::{DerivedField, FieldReading, FieldReadings};
 
 /// What a rule grants, and on which conditions.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Grant {
+pub struct PathGrant {
     /// What may be done.
     pub capabilities: Capabilities,
     /// None for a rule that has no conditions, which is nearly every rule.
-    pub conditions: Option<Box<Conditions>>,
+    pub conditions: Option<Box<RequestConditions>>,
 }
 
 /// The conditions of one rule, or of all rules for one pattern. Names of fields are in lower case.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Conditions {
+pub struct RequestConditions {
     /// Where there are any, a request may have no other fields.
     pub(crate) allowed: Parameters,
     /// A request may not have these.
@@ -42,23 +42,23 @@ pub struct Conditions {
 /// Names of fields, or `*` for any, and the values meant; none for every value.
 pub(crate) type Parameters = BTreeMap<String, Vec<Value>>;
 
-const ANY: &str = "*";
+const ANY_FIELD: &str = "*";
 
-impl Grant {
+impl PathGrant {
     /// Grants capabilities without conditions.
-    pub fn plain(capabilities: Capabilities) -> Self {
+    pub fn unconditional(capabilities: Capabilities) -> Self {
         Self { capabilities, conditions: None }
     }
 
     /// Adds what another rule for the same pattern says. A denial leaves nothing but itself.
-    pub fn add(&mut self, other: &Self) {
+    pub fn merge_grant(&mut self, other: &Self) {
         self.capabilities = self.capabilities.union(other.capabilities);
-        if self.capabilities.denies() {
+        if self.capabilities.is_denied() {
             self.conditions = None;
             return;
         }
         match (&mut self.conditions, &other.conditions) {
-            (Some(own), Some(other)) => own.add(other),
+            (Some(own), Some(other)) => own.merge_conditions(other),
             (own @ None, Some(other)) => *own = Some(other.clone()),
             (_, None) => {}
         }
@@ -66,7 +66,7 @@ impl Grant {
 
     /// Whether a request with this capability may be made: these are its fields and how its handler
     /// reads them, and this is how long the wrapped answer is to live, if it is to be wrapped.
-    pub fn permits(
+    pub fn permits_request(
         &self,
         capability: Capability,
         fields: &Fields,
@@ -75,12 +75,13 @@ impl Grant {
     ) -> bool {
         let conditions = self.conditions.as_deref();
         self.capabilities.allows(capability)
-            && conditions
-                .is_none_or(|it| it.wrapping_fits(wrap) && it.fit(capability, fields, readings))
+            && conditions.is_none_or(|it| {
+                it.matches_wrapping(wrap) && it.matches_fields(capability, fields, readings)
+            })
     }
 }
 
-impl Conditions {
+impl RequestConditions {
     /// Whether nothing is asked.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -93,16 +94,18 @@ impl Conditions {
 
     /// The same pattern in another rule: values are joined, and no values at all stand for every
     /// value; of two bounds on wrapping the shorter one counts.
-    fn add(&mut self, other: &Self) {
+    fn merge_conditions(&mut self, other: &Self) {
         add_parameters(&mut self.allowed, &other.allowed);
         add_parameters(&mut self.denied, &other.denied);
         self.required.extend(other.required.iter().cloned());
-        self.min_wrapping = self.min_wrapping.or(other.min_wrapping).capped_by(other.min_wrapping);
-        self.max_wrapping = self.max_wrapping.or(other.max_wrapping).capped_by(other.max_wrapping);
+        self.min_wrapping =
+            self.min_wrapping.nonzero_or(other.min_wrapping).capped_by(other.min_wrapping);
+        self.max_wrapping =
+            self.max_wrapping.nonzero_or(other.max_wrapping).capped_by(other.max_wrapping);
     }
 
     /// An answer that isn't wrapped fits no bound.
-    fn wrapping_fits(&self, wrap: Option<Ttl>) -> bool {
+    fn matches_wrapping(&self, wrap: Option<Ttl>) -> bool {
         if self.min_wrapping.is_zero() && self.max_wrapping.is_zero() {
             return true;
         }
@@ -111,7 +114,7 @@ impl Conditions {
     }
 
     /// Only requests that hand fields on are looked at.
-    fn fit(
+    fn matches_fields(
         &self,
         capability: Capability,
         fields: &Fields,
@@ -123,19 +126,20 @@ impl Conditions {
             return true;
         }
         let readings = readings();
-        self.required.iter().all(|name| is_given(name, fields, &readings))
+        self.required.iter().all(|name| has_value(name, fields, &readings))
             && (fields.is_empty()
-                || (self.none_denied(fields, &readings) && self.all_allowed(fields, &readings)))
+                || (self.no_field_denied(fields, &readings)
+                    && self.all_fields_allowed(fields, &readings)))
     }
 
     /// A field is denied under each of its names.
-    fn none_denied(&self, fields: &Fields, readings: &FieldReadings) -> bool {
+    fn no_field_denied(&self, fields: &Fields, readings: &FieldReadings) -> bool {
         if self.denied.is_empty() {
             return true;
         }
         let derived = readings.derived_fields(fields);
         let derived = derived.iter().map(|it| (it.name, &*it.value, it.reading));
-        let sent = fields.iter().map(|(name, value)| (name, value, readings.reading(name)));
+        let sent = fields.iter().map(|(name, value)| (name, value, readings.reading_of(name)));
         let denied = |(name, value, reading): (&str, &RawValue, FieldReading)| {
             let folded = name.to_lowercase();
             let current = readings.current_name(&folded);
@@ -145,28 +149,28 @@ impl Conditions {
                 .filter(|(known, _)| **known == folded || readings.current_name(known) == current);
             named.any(|(_, values)| {
                 values.is_empty()
-                    || matching::is_denied(values, &parsed(value), reading)
-                    || matching::is_denied(values, &with_digits(value), reading)
+                    || matching::is_denied(values, &parse_value(value), reading)
+                    || matching::is_denied(values, &parse_numbers_as_text(value), reading)
             })
         };
-        !self.denied.contains_key(ANY) && !sent.chain(derived).any(denied)
+        !self.denied.contains_key(ANY_FIELD) && !sent.chain(derived).any(denied)
     }
 
     /// A field must be allowed under the name it has. What is said of another of its names bounds its
     /// values as well.
-    fn all_allowed(&self, fields: &Fields, readings: &FieldReadings) -> bool {
+    fn all_fields_allowed(&self, fields: &Fields, readings: &FieldReadings) -> bool {
         if self.allowed.is_empty() {
             return true;
         }
-        let any = self.allowed.get(ANY);
+        let any = self.allowed.get(ANY_FIELD);
         let fits_as = |reading: FieldReading, value: &RawValue, values: &Vec<Value>| {
             values.is_empty()
-                || (matching::is_allowed(values, &parsed(value), reading)
-                    && (!reading.makes_texts_of_entries()
-                        || matching::is_allowed(values, &with_digits(value), reading)))
+                || (matching::is_allowed(values, &parse_value(value), reading)
+                    && (!reading.converts_entries_to_text()
+                        || matching::is_allowed(values, &parse_numbers_as_text(value), reading)))
         };
         let fits = |name: &str, value: &RawValue, values: &Vec<Value>| {
-            fits_as(readings.reading(name), value, values)
+            fits_as(readings.reading_of(name), value, values)
         };
         // What is made of another field is allowed with that, within what is said of it elsewhere.
         let derived = readings.derived_fields(fields);
@@ -193,10 +197,10 @@ impl Conditions {
 }
 
 /// Whether the handler gets a value for this field, be it under its legacy name.
-fn is_given(name: &str, fields: &Fields, readings: &FieldReadings) -> bool {
+fn has_value(name: &str, fields: &Fields, readings: &FieldReadings) -> bool {
     let has = |name: &str| {
         let given = fields.get(name);
-        given.is_some_and(|raw| raw.get() != "null" || !readings.null_is_nothing(name))
+        given.is_some_and(|raw| raw.get() != "null" || !readings.null_means_absent(name))
     };
     has(name) || readings.all_names(name).any(has)
 }
@@ -224,13 +228,13 @@ fn add_parameters(own: &mut Parameters, other: &Parameters) {
 }
 
 /// What came through `Fields` is JSON, and bounded in depth.
-fn parsed(raw: &RawValue) -> Value {
+fn parse_value(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or(Value::Null)
 }
 
 /// The same with each number as the text that was sent: a handler that takes it for text gets its
 /// digits, such as `1.10`, and not its worth.
-fn with_digits(raw: &RawValue) -> Value {
+fn parse_numbers_as_text(raw: &RawValue) -> Value {
     let mut quoted = String::with_capacity(raw.get().len() + 2);
     let (mut in_text, mut escaped, mut in_number) = (false, false, false);
     for c in raw.get().chars() {

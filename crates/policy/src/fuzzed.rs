@@ -4,7 +4,7 @@
 mod check;
 
 fn smoke(target: &str, pieces: &[&[u8]], check: fn(&[u8])) {
-    strongroom_fuzzing::smoke(env!("CARGO_MANIFEST_DIR"), target, pieces, check);
+    strongroom_fuzzing::run_corpus_and_mutations(env!("CARGO_MANIFEST_DIR"), target, pieces, check);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn any_pattern_matches_what_it_reaches() {
 }
 
 #[test]
-fn what_a_condition_allows_its_denial_stops() {
+fn a_value_an_allow_matches_is_stopped_by_the_same_deny() {
     const PIECES: &[&[u8]] = &[
         b"[",
         b"]",

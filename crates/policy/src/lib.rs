@@ -4,9 +4,9 @@
 //!
 //! - [`capability`]: [`Capabilities`], what can be granted
 //! - [`pattern`]: [`PathPattern`], the globs `*` and `+`, and which of two is more specific
-//! - [`reading`]: how the handler of a request reads its fields
+//! - [`field_reading`]: how the handler of a request reads its fields
 //! - [`conditions`]: what a rule asks of a request's fields and of its wrapping
-//! - [`language`]: a policy's text, in HCL or JSON, as [`Rule`]s
+//! - [`language`]: a policy's text, in HCL or JSON, as [`PathRule`]s
 //! - [`acl`]: [`Acl`], several policies compiled to answer one question quickly
 //! - [`store`]: [`PolicyStore`], the policies of a server
 //! - [`password`]: [`PasswordPolicy`], another kind: what generated passwords are made of
@@ -22,24 +22,24 @@ pub mod acl;
 pub mod built_in;
 pub mod capability;
 pub mod conditions;
+pub mod field_reading;
 pub mod language;
 pub mod password;
 pub mod password_store;
 pub mod pattern;
-pub mod reading;
 pub mod store;
 
 #[cfg(test)]
 mod fuzzed;
 
-pub use acl::{Acl, Asked, PathCase};
+pub use acl::{Acl, AclRequest, PathCase};
 pub use capability::{Capabilities, Capability};
-pub use conditions::{Conditions, Grant};
-pub use language::{Policy, PolicyError, Rule, from_base64};
+pub use conditions::{PathGrant, RequestConditions};
+pub use field_reading::{
+    DerivedField, FieldDeclaration, FieldReading, FieldReadings, InnerField, case_folded,
+};
+pub use language::{PathRule, Policy, PolicyError, from_base64};
 pub use password::{PasswordError, PasswordPolicy};
 pub use password_store::PasswordPolicies;
 pub use pattern::PathPattern;
-pub use reading::{
-    DerivedField, FieldDeclaration, FieldReading, FieldReadings, InnerField, case_folded,
-};
-pub use store::{PolicyStore, StoreError};
+pub use store::{PolicyStore, PolicyStoreError};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use strongroom_hcl::{Block, Limits, ParseError, Value};
+use strongroom_hcl::{HclBlock, HclValue, ParseError, ParseLimits};
 use strongroom_types::path::is_printable;
 use strongroom_types::{Entropy, Secret};
 
@@ -59,45 +59,45 @@ const MAX_CHARSET: usize = 256;
 const MAX_RULES: usize = 64;
 const MAX_BYTES: usize = 64 << 10;
 /// Candidates looked at for one password.
-const CANDIDATES: usize = 10_000;
+const MAX_CANDIDATES: usize = 10_000;
 /// A new policy must give this many within that: then one password is nearly sure to be found.
-const TRIALS: usize = 10;
+const REQUIRED_PASSWORDS: usize = 10;
 
 impl PasswordPolicy {
     /// Reads a policy: HCL 1, its JSON form, or either in base64. Whether it can be met is tried.
     pub fn parse(text: &str, entropy: &dyn Entropy) -> Result<Self, PasswordError> {
-        let policy = Self::read(text)?;
-        let mut budget = CANDIDATES;
-        for _ in 0..TRIALS {
-            policy.draw(entropy, &mut budget)?;
+        let policy = Self::parse_stored(text)?;
+        let mut budget = MAX_CANDIDATES;
+        for _ in 0..REQUIRED_PASSWORDS {
+            policy.generate_within(entropy, &mut budget)?;
         }
         Ok(policy)
     }
 
     /// Reads a policy that was accepted before.
-    pub(crate) fn read(text: &str) -> Result<Self, PasswordError> {
+    pub(crate) fn parse_stored(text: &str) -> Result<Self, PasswordError> {
         let decoded = from_base64(text);
         let source = decoded.as_deref().unwrap_or(text);
-        let limits = Limits { max_bytes: MAX_BYTES, ..Limits::default() };
+        let limits = ParseLimits { max_bytes: MAX_BYTES, ..ParseLimits::default() };
         let body = strongroom_hcl::parse(source, &limits)?;
-        if let Some(item) = body.unknown(&["length", "rule"]).next() {
+        if let Some(item) = body.unknown_items(&["length", "rule"]).next() {
             let (key, line) = (&item.key.text, item.key.position.line);
             return Err(PasswordError::Unknown(format!("invalid key {key:?} on line {line}")));
         }
-        if let Some(twice) = body.duplicates().first() {
+        if let Some(twice) = body.duplicate_keys().first() {
             let (key, line) = (twice.key, twice.again.line);
             return Err(PasswordError::Unknown(format!("{key:?} is set twice, on line {line}")));
         }
-        let length = body.read("length", Value::as_int)?.unwrap_or(0);
+        let length = body.read("length", HclValue::as_int)?.unwrap_or(0);
         let rules = body.blocks::<1>("rule")?;
         if rules.len() > MAX_RULES {
             return Err(PasswordError::Rules(format!("there are more than {MAX_RULES} rules")));
         }
         let rules = rules.iter().map(read_rule).collect::<Result<Vec<_>, _>>()?;
-        Self::check(source, length, rules)
+        Self::from_parts(source, length, rules)
     }
 
-    fn check(text: &str, length: i64, rules: Vec<CharsetRule>) -> Result<Self, PasswordError> {
+    fn from_parts(text: &str, length: i64, rules: Vec<CharsetRule>) -> Result<Self, PasswordError> {
         let bad = |problem: &str| Err(PasswordError::Rules(problem.to_owned()));
         let needed: usize = rules.iter().map(|rule| rule.min_chars).sum();
         let Some(length) = usize::try_from(length).ok().filter(|length| *length > 0) else {
@@ -127,22 +127,22 @@ impl PasswordPolicy {
 
     /// A password. Of all that meet the rules each is as likely as every other.
     pub fn generate(&self, entropy: &dyn Entropy) -> Result<Secret<String>, PasswordError> {
-        self.draw(entropy, &mut CANDIDATES.clone())
+        self.generate_within(entropy, &mut MAX_CANDIDATES.clone())
     }
 
     /// Draws whole candidates until one meets the rules: mending one would favour some.
-    fn draw(
+    fn generate_within(
         &self,
         entropy: &dyn Entropy,
         budget: &mut usize,
     ) -> Result<Secret<String>, PasswordError> {
-        let mut draws = Draws { entropy, pool: Secret::new(Vec::new()) };
+        let mut draws = CharacterPicker { entropy, pool: Secret::new(Vec::new()) };
         while let Some(left) = budget.checked_sub(1) {
             *budget = left;
             let mut candidate =
                 Secret::new(String::with_capacity(self.length * char::MAX.len_utf8()));
             for _ in 0..self.length {
-                candidate.expose_secret_mut().extend(draws.one_of(&self.charset));
+                candidate.expose_secret_mut().extend(draws.pick(&self.charset));
             }
             if self.rules.iter().all(|rule| rule.is_met(candidate.expose_secret())) {
                 return Ok(candidate);
@@ -159,7 +159,7 @@ impl CharsetRule {
     }
 }
 
-fn read_rule(block: &Block<'_, 1>) -> Result<CharsetRule, PasswordError> {
+fn read_rule(block: &HclBlock<'_, 1>) -> Result<CharsetRule, PasswordError> {
     let [kind] = block.labels;
     if kind.text != "charset" {
         return Err(PasswordError::Unknown(format!(
@@ -167,12 +167,12 @@ fn read_rule(block: &Block<'_, 1>) -> Result<CharsetRule, PasswordError> {
             kind.text
         )));
     }
-    if let Some(item) = block.body.unknown(&["charset", "min-chars"]).next() {
+    if let Some(item) = block.body.unknown_items(&["charset", "min-chars"]).next() {
         let (key, line) = (&item.key.text, item.key.position.line);
         return Err(PasswordError::Unknown(format!("invalid key {key:?} on line {line}")));
     }
-    let charset = block.body.read("charset", Value::as_str)?.unwrap_or_default();
-    let min_chars = block.body.read("min-chars", Value::as_int)?.unwrap_or(0);
+    let charset = block.body.read("charset", HclValue::as_str)?.unwrap_or_default();
+    let min_chars = block.body.read("min-chars", HclValue::as_int)?.unwrap_or(0);
     let min_chars = usize::try_from(min_chars).ok().filter(|min| *min <= 1 << 20);
     let min_chars = min_chars.ok_or_else(|| {
         PasswordError::Rules("min-chars must be at least 0 and at most the length".to_owned())
@@ -181,25 +181,25 @@ fn read_rule(block: &Block<'_, 1>) -> Result<CharsetRule, PasswordError> {
 }
 
 /// Bytes drawn in advance, and wiped.
-struct Draws<'e> {
+struct CharacterPicker<'e> {
     entropy: &'e dyn Entropy,
     pool: Secret<Vec<u8>>,
 }
 
-impl Draws<'_> {
+impl CharacterPicker<'_> {
     /// One of at most 256 characters. A byte beyond the last whole multiple of their number would
     /// favour the first ones, and is drawn again.
-    fn one_of(&mut self, charset: &[char]) -> Option<char> {
+    fn pick(&mut self, charset: &[char]) -> Option<char> {
         let fair = MAX_CHARSET - MAX_CHARSET.checked_rem(charset.len())?;
         loop {
-            let byte = usize::from(self.byte());
+            let byte = usize::from(self.next_byte());
             if byte < fair {
                 return charset.get(byte % charset.len()).copied();
             }
         }
     }
 
-    fn byte(&mut self) -> u8 {
+    fn next_byte(&mut self) -> u8 {
         if let Some(byte) = self.pool.expose_secret_mut().pop() {
             return byte;
         }
@@ -223,11 +223,11 @@ mod tests {
         PasswordPolicy::parse(text, &SeededEntropy::new(1))
     }
 
-    fn refusal(text: &str) -> String {
+    fn parse_error(text: &str) -> String {
         parse(text).unwrap_err().to_string()
     }
 
-    fn generate(policy: &PasswordPolicy, seed: u64) -> String {
+    fn generate_password(policy: &PasswordPolicy, seed: u64) -> String {
         policy.generate(&SeededEntropy::new(seed)).unwrap().expose_secret().clone()
     }
 
@@ -241,13 +241,13 @@ mod tests {
         "#;
         let policy = parse(hcl).unwrap();
         for seed in 0..200 {
-            let password = generate(&policy, seed);
+            let password = generate_password(&policy, seed);
             assert_eq!(password.chars().count(), 20);
             assert!(password.chars().any(|c| "abc".contains(c)));
             assert!(password.chars().filter(|c| "ABC".contains(*c)).count() >= 9);
             assert!(password.chars().all(|c| "abcABCé日".contains(c)));
         }
-        assert_ne!(generate(&policy, 1), generate(&policy, 2));
+        assert_ne!(generate_password(&policy, 1), generate_password(&policy, 2));
     }
 
     #[test]
@@ -299,11 +299,11 @@ mod tests {
             ),
         ];
         for (text, wanted) in cases {
-            assert_eq!(refusal(&text), wanted, "{text}");
+            assert_eq!(parse_error(&text), wanted, "{text}");
         }
         let long: String = ('\u{4e00}'..='\u{4f00}').collect();
         assert!(
-            refusal(&format!("length = 9\nrule \"charset\" {{ charset = \"{long}\" }}"))
+            parse_error(&format!("length = 9\nrule \"charset\" {{ charset = \"{long}\" }}"))
                 .contains("limited to 256")
         );
         for text in [
@@ -314,7 +314,7 @@ mod tests {
             "length = 10\nrule \"charset\" { charset = \"abc\" min_chars = 2 }",
             "length = 10\nrule \"charset\" { charset = \"abc\" min-chars = -1 }",
         ] {
-            assert!(refusal(text).starts_with("invalid password policy: "), "{text}");
+            assert!(parse_error(text).starts_with("invalid password policy: "), "{text}");
         }
     }
 
@@ -349,7 +349,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(text in "[lengthrucas=\"{}\\[\\] 0-9\n-]{0,80}") {
-            let _ = PasswordPolicy::read(&text);
+            let _ = PasswordPolicy::parse_stored(&text);
         }
     }
 }

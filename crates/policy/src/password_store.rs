@@ -12,7 +12,7 @@ pub struct PasswordPolicies(View);
 
 /// What is stored of one.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct PasswordPolicyRecord {
     v: u8,
     text: String,
 }
@@ -20,7 +20,7 @@ struct Record {
 /// Why a password policy can't be used or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum PasswordStoreError {
     /// There is none of this name.
     #[error("policy does not exist")]
     Missing,
@@ -35,7 +35,7 @@ pub enum Error {
     Barrier(#[from] strongroom_barrier::Error),
 }
 
-impl Error {
+impl PasswordStoreError {
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -59,31 +59,31 @@ impl PasswordPolicies {
     }
 
     /// Writes a policy, once it has shown that it gives passwords.
-    pub async fn put(&self, name: &str, text: &str) -> Result<(), Error> {
+    pub async fn put(&self, name: &str, text: &str) -> Result<(), PasswordStoreError> {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
-            return Err(Error::Name);
+            return Err(PasswordStoreError::Name);
         }
         let policy = PasswordPolicy::parse(text, &**self.0.barrier().entropy())?;
         let mut batch = Batch::new();
-        self.0.put_json(&mut batch, name, &Record { v: 1, text: policy.text });
+        self.0.put_json(&mut batch, name, &PasswordPolicyRecord { v: 1, text: policy.text });
         self.0.commit(batch).await?;
         Ok(())
     }
 
     /// The text of a policy.
-    pub async fn get(&self, name: &str) -> Result<String, Error> {
-        let record: Option<Record> = self.0.get_json(name).await?;
-        Ok(record.ok_or(Error::Missing)?.text)
+    pub async fn get(&self, name: &str) -> Result<String, PasswordStoreError> {
+        let record: Option<PasswordPolicyRecord> = self.0.get_json(name).await?;
+        Ok(record.ok_or(PasswordStoreError::Missing)?.text)
     }
 
     /// A password after the rules of a policy.
-    pub async fn generate(&self, name: &str) -> Result<Secret<String>, Error> {
-        let policy = PasswordPolicy::read(&self.get(name).await?)?;
+    pub async fn generate(&self, name: &str) -> Result<Secret<String>, PasswordStoreError> {
+        let policy = PasswordPolicy::parse_stored(&self.get(name).await?)?;
         Ok(policy.generate(&**self.0.barrier().entropy())?)
     }
 
     /// Removes a policy, if it is there.
-    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+    pub async fn delete(&self, name: &str) -> Result<(), PasswordStoreError> {
         let mut batch = Batch::new();
         self.0.delete(&mut batch, name);
         self.0.commit(batch).await?;
@@ -91,10 +91,10 @@ impl PasswordPolicies {
     }
 
     /// All names, sorted.
-    pub async fn names(&self) -> Result<Vec<String>, Error> {
+    pub async fn names(&self) -> Result<Vec<String>, PasswordStoreError> {
         let mut names: Vec<String> = Vec::new();
         loop {
-            let page = self.0.keys("", names.last().map(String::as_str), PAGE).await?;
+            let page = self.0.list_keys("", names.last().map(String::as_str), PAGE).await?;
             let last = page.len() < PAGE;
             names.extend(page);
             if last {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::reading::case_folded;
+use crate::field_reading::case_folded;
 
 /// A path or glob from a policy. Two patterns are ordered by how specific they are: the greater one
 /// decides.
@@ -35,7 +35,8 @@ impl PathPattern {
         }
         let is_prefix = text.ends_with('*');
         let wildcard_segments = text.split('/').filter(|segment| *segment == "+").count();
-        let plus_at = segments(text).find(|(_, segment)| *segment == "+").map(|(at, _)| at);
+        let plus_at =
+            segments_with_offsets(text).find(|(_, segment)| *segment == "+").map(|(at, _)| at);
         let star_at = is_prefix.then(|| text.len() - 1);
         let literal_bytes = plus_at.into_iter().chain(star_at).min().unwrap_or(text.len());
         Ok(Self { text: text.to_owned(), literal_bytes, is_prefix, wildcard_segments })
@@ -78,12 +79,12 @@ impl PathPattern {
     }
 
     /// Whether it matches everything at or below a folder (which ends in a slash).
-    pub fn covers(&self, folder: &str) -> bool {
+    pub fn covers_folder(&self, folder: &str) -> bool {
         self.is_prefix && self.matches(folder)
     }
 
     /// Whether it matches anything at or below a folder (which ends in a slash).
-    pub fn reaches(&self, folder: &str) -> bool {
+    pub fn may_match_below(&self, folder: &str) -> bool {
         let pattern = self.text.strip_suffix('*').filter(|_| self.is_prefix).unwrap_or(&self.text);
         let mut wanted = pattern.split('/').peekable();
         for have in folder.trim_end_matches('/').split('/') {
@@ -124,7 +125,7 @@ impl PathPattern {
 }
 
 /// Segments and where they begin.
-fn segments(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn segments_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     text.split('/').map(move |segment| {
         let start = at;
@@ -158,7 +159,7 @@ impl PartialOrd for PathPattern {
 mod tests {
     use super::*;
 
-    fn pattern(text: &str) -> PathPattern {
+    fn parse_pattern(text: &str) -> PathPattern {
         PathPattern::parse(text).unwrap()
     }
 
@@ -183,7 +184,7 @@ mod tests {
             ("/a", &["a"], &["/a"]),
         ];
         for (text, yes, no) in cases {
-            let pattern = pattern(text);
+            let pattern = parse_pattern(text);
             for path in *yes {
                 assert!(pattern.matches(path), "{text} must match {path}");
             }
@@ -210,7 +211,7 @@ mod tests {
             ("secret/a/b", "secret/a/b/", false),
         ];
         for (text, folder, reached) in cases {
-            assert_eq!(pattern(text).reaches(folder), reached, "{text} {folder}");
+            assert_eq!(parse_pattern(text).may_match_below(folder), reached, "{text} {folder}");
         }
     }
 
@@ -229,10 +230,10 @@ mod tests {
             ("+/+/*", "secret/", false),
         ];
         for (text, folder, covered) in cases {
-            assert_eq!(pattern(text).covers(folder), covered, "{text} {folder}");
+            assert_eq!(parse_pattern(text).covers_folder(folder), covered, "{text} {folder}");
             for below in ["", "x", "x/", "x/y"] {
                 let path = format!("{folder}{below}");
-                assert!(!covered || pattern(text).matches(&path), "{text} {path}");
+                assert!(!covered || parse_pattern(text).matches(&path), "{text} {path}");
             }
         }
     }
@@ -251,7 +252,7 @@ mod tests {
             ["secret/longer*", "secret/a"],
         ];
         for [low, high] in rising {
-            assert!(pattern(low) < pattern(high), "{low} < {high}");
+            assert!(parse_pattern(low) < parse_pattern(high), "{low} < {high}");
         }
     }
 
@@ -269,17 +270,19 @@ mod tests {
         #[test]
         fn agrees_with_a_naive_model(text in "[ab/+*]{0,6}", path in "[ab/]{0,8}") {
             if let Ok(pattern) = PathPattern::parse(&text) {
-                proptest::prop_assert_eq!(pattern.matches(&path), naive(pattern.as_str(), &path), "{} {}", pattern.as_str(), path);
+                proptest::prop_assert_eq!(pattern.matches(&path), model_matches(pattern.as_str(), &path), "{} {}", pattern.as_str(), path);
             }
         }
     }
 
-    fn naive(pattern: &str, path: &str) -> bool {
-        fn walk(want: &[&str], have: &[&str], open: bool) -> bool {
+    fn model_matches(pattern: &str, path: &str) -> bool {
+        fn match_segments(want: &[&str], have: &[&str], open: bool) -> bool {
             match (want, have) {
                 ([], []) => true,
                 ([last], [first, ..]) if open => first.starts_with(last),
-                ([w, want @ ..], [h, have @ ..]) => (*w == "+" || w == h) && walk(want, have, open),
+                ([w, want @ ..], [h, have @ ..]) => {
+                    (*w == "+" || w == h) && match_segments(want, have, open)
+                }
                 _ => false,
             }
         }
@@ -287,6 +290,10 @@ mod tests {
             Some(body) => (body, true),
             None => (pattern, false),
         };
-        walk(&body.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>(), open)
+        match_segments(
+            &body.split('/').collect::<Vec<_>>(),
+            &path.split('/').collect::<Vec<_>>(),
+            open,
+        )
     }
 }

@@ -7,33 +7,33 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, View};
-use strongroom_types::turns::{NoTurn, Turns};
+use strongroom_types::serial_queue::{SerialQueue, SerialQueueError};
 use strongroom_types::{ErrorKind, PolicyName};
 
 use crate::acl::Acl;
-use crate::built_in::{DEFAULT_POLICY, RESERVED, RESPONSE_WRAPPING_POLICY};
+use crate::built_in::{DEFAULT_POLICY, RESERVED_POLICIES, RESPONSE_WRAPPING_POLICY};
 use crate::language::{Policy, PolicyError};
 
 /// The policies of a server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct PolicyStore(Arc<Shared>);
+pub struct PolicyStore(Arc<PolicyStoreInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct PolicyStoreInner {
     view: View,
-    table: ArcSwap<Table>,
-    turns: Turns,
+    table: ArcSwap<PolicyTable>,
+    queue: SerialQueue,
 }
 
 /// An immutable table of policies. Each change makes a new one.
 #[derive(Debug, Default)]
-struct Table {
+struct PolicyTable {
     policies: BTreeMap<PolicyName, Arc<Policy>>,
 }
 
 /// What is stored of a policy.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct PolicyRecord {
     v: u8,
     text: String,
 }
@@ -41,7 +41,7 @@ struct Record {
 /// Why a policy can't be changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StoreError {
+pub enum PolicyStoreError {
     /// The text is no policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -50,57 +50,57 @@ pub enum StoreError {
     Reserved(&'static str, String),
     /// The default policy can be changed, but not removed.
     #[error("cannot delete default policy")]
-    Default,
+    DefaultPolicy,
     /// Too many changes at once, or the process is going down.
     #[error(transparent)]
-    NoTurn(#[from] NoTurn),
+    Queue(#[from] SerialQueueError),
     /// The barrier.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
 }
 
-impl StoreError {
+impl PolicyStoreError {
     /// The sort of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Policy(PolicyError::Syntax(strongroom_hcl::ParseError::TooLong { .. })) => {
                 ErrorKind::TooLarge
             }
-            Self::Policy(_) | Self::Reserved(..) | Self::Default => ErrorKind::Invalid,
-            Self::NoTurn(_) => ErrorKind::Unavailable,
+            Self::Policy(_) | Self::Reserved(..) | Self::DefaultPolicy => ErrorKind::Invalid,
+            Self::Queue(_) => ErrorKind::Unavailable,
             Self::Barrier(error) => error.kind(),
         }
     }
 }
 
 /// Changes that may wait for each other.
-const WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 const PAGE: usize = 256;
 
 impl PolicyStore {
     /// Adds the policies of a new server to the batch that initialises it.
-    pub fn prepare(view: &View, batch: &mut Batch) {
-        let record = Record { v: 1, text: DEFAULT_POLICY.to_owned() };
+    pub fn add_initial_policies(view: &View, batch: &mut Batch) {
+        let record = PolicyRecord { v: 1, text: DEFAULT_POLICY.to_owned() };
         view.put_json(batch, PolicyName::default_policy().as_str(), &record);
     }
 
     /// Loads all policies.
-    pub async fn load(view: View) -> Result<Self, StoreError> {
+    pub async fn load(view: View) -> Result<Self, PolicyStoreError> {
         let mut policies = BTreeMap::new();
         let mut after: Option<String> = None;
         loop {
-            let names = view.keys("", after.as_deref(), PAGE).await?;
+            let names = view.list_keys("", after.as_deref(), PAGE).await?;
             let full = names.len() == PAGE;
             after = names.last().cloned();
             for key in names {
-                let Some(record) = view.get_json::<Record>(&key).await? else { continue };
-                let Some(name) = PolicyName::stored(&key) else {
+                let Some(record) = view.get_json::<PolicyRecord>(&key).await? else { continue };
+                let Some(name) = PolicyName::from_stored(&key) else {
                     tracing::error!(policy = ?key, "a stored policy has a name that no policy can have; it is ignored");
                     continue;
                 };
                 let policy = Policy::parse(&record.text).unwrap_or_else(|error| {
                     tracing::error!(policy = %name, %error, "a stored policy can't be read; its tokens may do nothing");
-                    Policy::unreadable(record.text)
+                    Policy::from_unreadable(record.text)
                 });
                 policies.insert(name, Arc::new(policy));
             }
@@ -111,10 +111,10 @@ impl PolicyStore {
         // Of the server's making, and not stored.
         let wrapping = Policy::parse(RESPONSE_WRAPPING_POLICY)?;
         policies.insert(PolicyName::response_wrapping(), Arc::new(wrapping));
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(PolicyStoreInner {
             view,
-            table: ArcSwap::from_pointee(Table { policies }),
-            turns: Turns::new(WAITING),
+            table: ArcSwap::from_pointee(PolicyTable { policies }),
+            queue: SerialQueue::new(MAX_WAITING),
         })))
     }
 
@@ -124,7 +124,7 @@ impl PolicyStore {
     }
 
     /// Whether a token may name it: it is there, or is `root`.
-    pub fn knows(&self, name: &PolicyName) -> bool {
+    pub fn contains(&self, name: &PolicyName) -> bool {
         name.is_root() || self.0.table.load().policies.contains_key(name)
     }
 
@@ -139,13 +139,13 @@ impl PolicyStore {
     }
 
     /// Writes a policy.
-    pub async fn put(&self, name: PolicyName, text: &str) -> Result<(), StoreError> {
-        if RESERVED.contains(&name.as_str()) {
-            return Err(StoreError::Reserved("update", name.to_string()));
+    pub async fn put(&self, name: PolicyName, text: &str) -> Result<(), PolicyStoreError> {
+        if RESERVED_POLICIES.contains(&name.as_str()) {
+            return Err(PolicyStoreError::Reserved("update", name.to_string()));
         }
         let policy = Arc::new(Policy::parse(text)?);
-        self.change(move |view, batch, policies| {
-            let record = Record { v: 1, text: policy.text.clone() };
+        self.commit_change(move |view, batch, policies| {
+            let record = PolicyRecord { v: 1, text: policy.text.clone() };
             view.put_json(batch, name.as_str(), &record);
             policies.insert(name, policy);
         })
@@ -153,14 +153,14 @@ impl PolicyStore {
     }
 
     /// Removes a policy, if it is there.
-    pub async fn delete(&self, name: PolicyName) -> Result<(), StoreError> {
-        if RESERVED.contains(&name.as_str()) {
-            return Err(StoreError::Reserved("delete", name.to_string()));
+    pub async fn delete(&self, name: PolicyName) -> Result<(), PolicyStoreError> {
+        if RESERVED_POLICIES.contains(&name.as_str()) {
+            return Err(PolicyStoreError::Reserved("delete", name.to_string()));
         }
         if name == PolicyName::default_policy() {
-            return Err(StoreError::Default);
+            return Err(PolicyStoreError::DefaultPolicy);
         }
-        self.change(move |view, batch, policies| {
+        self.commit_change(move |view, batch, policies| {
             view.delete(batch, name.as_str());
             policies.remove(&name);
         })
@@ -171,7 +171,7 @@ impl PolicyStore {
     ///
     /// The answer refers to the policies in the table and is made anew for each request: nothing is
     /// kept by the names that a caller chose.
-    pub fn acl(&self, names: &[PolicyName]) -> Acl {
+    pub fn acl_for(&self, names: &[PolicyName]) -> Acl {
         if names.iter().any(PolicyName::is_root) {
             return Acl::root();
         }
@@ -179,10 +179,10 @@ impl PolicyStore {
         Acl::new(names.iter().filter_map(|name| table.policies.get(name).cloned()))
     }
 
-    async fn change(
+    async fn commit_change(
         &self,
         change: impl FnOnce(&View, &mut Batch, &mut BTreeMap<PolicyName, Arc<Policy>>) + Send + 'static,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), PolicyStoreError> {
         let shared = self.0.clone();
         let work = async move {
             let table = shared.table.load_full();
@@ -190,32 +190,33 @@ impl PolicyStore {
             let mut batch = Batch::new();
             change(&shared.view, &mut batch, &mut policies);
             shared.view.commit(batch).await?;
-            shared.table.store(Arc::new(Table { policies }));
+            shared.table.store(Arc::new(PolicyTable { policies }));
             Ok(())
         };
-        self.0.turns.take(work).await?
+        self.0.queue.run(work).await?
     }
 }
 
 #[cfg(test)]
 mod tests {
     use strongroom_barrier::{Barrier, testing};
-    use strongroom_storage::memory::Memory;
+    use strongroom_storage::memory::MemoryStorage;
     use strongroom_types::clock::ManualClock;
 
     use super::*;
     use crate::{Capability, PathCase};
 
-    async fn store() -> (PolicyStore, Barrier) {
+    async fn new_store() -> (PolicyStore, Barrier) {
         let clock = Arc::new(ManualClock::default());
-        let barrier = testing::open(Arc::new(Memory::new()), clock, |barrier, batch| {
-            PolicyStore::prepare(&barrier.view("p/"), batch);
-        })
-        .await;
+        let barrier =
+            testing::open_barrier(Arc::new(MemoryStorage::new()), clock, |barrier, batch| {
+                PolicyStore::add_initial_policies(&barrier.view("p/"), batch);
+            })
+            .await;
         (PolicyStore::load(barrier.view("p/")).await.unwrap(), barrier)
     }
 
-    fn name(text: &str) -> PolicyName {
+    fn policy_name(text: &str) -> PolicyName {
         PolicyName::parse(text).unwrap()
     }
 
@@ -223,15 +224,19 @@ mod tests {
     /// All sets of a table refer to one and the same copy of its rules.
     #[tokio::test]
     async fn sr_2026_08_sets_of_policies_copy_no_rules_and_none_is_kept() {
-        let (store, _barrier) = store().await;
+        let (store, _barrier) = new_store().await;
         let rule = |n: usize| format!("path \"secret/{n}\" {{ capabilities = [\"read\"] }}\n");
         let text: String = (0..20_000).map(rule).collect();
-        store.put(name("large"), &text).await.unwrap();
-        let large = store.get(&name("large")).unwrap();
+        store.put(policy_name("large"), &text).await.unwrap();
+        let large = store.get(&policy_name("large")).unwrap();
         let at_rest = Arc::strong_count(&large);
         let mut sets = Vec::new();
         for n in 0..10_000 {
-            let acl = store.acl(&[name("large"), name(&format!("unknown-{n}")), name("default")]);
+            let acl = store.acl_for(&[
+                policy_name("large"),
+                policy_name(&format!("unknown-{n}")),
+                policy_name("default"),
+            ]);
             assert!(acl.allows("secret/19999", Capability::Read, false));
             assert_eq!(acl.bytes_held(), acl_bytes(2), "unknown names cost nothing");
             sets.push(acl);
@@ -243,13 +248,13 @@ mod tests {
 
     #[tokio::test]
     async fn cve_2023_5954_checking_policies_keeps_memory_flat() {
-        let (store, _barrier) = store().await;
+        let (store, _barrier) = new_store().await;
         let default = store.get(&PolicyName::default_policy()).unwrap();
         let at_rest = Arc::strong_count(&default);
         for n in 0..1_000_000_u32 {
             // A caller chooses these names by the tokens that it makes.
             let known = PolicyName::default_policy();
-            let acl = store.acl(&[name(&format!("p{n}")), known]);
+            let acl = store.acl_for(&[policy_name(&format!("p{n}")), known]);
             assert!(acl.allows("auth/token/lookup-self", Capability::Read, false));
         }
         assert_eq!(Arc::strong_count(&default), at_rest);
@@ -262,49 +267,52 @@ mod tests {
 
     #[tokio::test]
     async fn changes_are_durable_and_seen_at_once() {
-        let (store, barrier) = store().await;
-        let names = [name("dev"), name("default")];
-        assert!(!store.acl(&names).allows("a", Capability::Read, false));
-        store.put(name("dev"), r#"path "a" { capabilities = ["read"] }"#).await.unwrap();
-        assert!(store.acl(&names).allows("a", Capability::Read, false));
-        assert!(store.acl(&names).allows("auth/token/lookup-self", Capability::Read, false));
+        let (store, barrier) = new_store().await;
+        let names = [policy_name("dev"), policy_name("default")];
+        assert!(!store.acl_for(&names).allows("a", Capability::Read, false));
+        store.put(policy_name("dev"), r#"path "a" { capabilities = ["read"] }"#).await.unwrap();
+        assert!(store.acl_for(&names).allows("a", Capability::Read, false));
+        assert!(store.acl_for(&names).allows("auth/token/lookup-self", Capability::Read, false));
         let again = PolicyStore::load(barrier.view("p/")).await.unwrap();
-        assert!(again.acl(&names).allows("a", Capability::Read, false));
-        assert_eq!(again.names(), [name("default"), name("dev"), name("root")]);
-        store.delete(name("dev")).await.unwrap();
-        assert!(!store.acl(&names).allows("a", Capability::Read, false));
-        store.delete(name("dev")).await.unwrap();
+        assert!(again.acl_for(&names).allows("a", Capability::Read, false));
+        assert_eq!(
+            again.names(),
+            [policy_name("default"), policy_name("dev"), policy_name("root")]
+        );
+        store.delete(policy_name("dev")).await.unwrap();
+        assert!(!store.acl_for(&names).allows("a", Capability::Read, false));
+        store.delete(policy_name("dev")).await.unwrap();
     }
 
     #[tokio::test]
     async fn cve_2025_5999_policy_name_is_normalised() {
-        let (store, _) = store().await;
+        let (store, _) = new_store().await;
         for text in ["root", "ROOT", " Root"] {
-            let error = store.put(name(text), "").await.unwrap_err();
+            let error = store.put(policy_name(text), "").await.unwrap_err();
             assert_eq!(error.to_string(), "cannot update \"root\" policy", "{text:?}");
-            assert!(store.acl(&[name(text)]).is_root());
+            assert!(store.acl_for(&[policy_name(text)]).is_root());
         }
         assert_eq!(
-            store.delete(name("Root")).await.unwrap_err().to_string(),
+            store.delete(policy_name("Root")).await.unwrap_err().to_string(),
             "cannot delete \"root\" policy"
         );
         assert_eq!(
-            store.delete(name("Default")).await.unwrap_err().to_string(),
+            store.delete(policy_name("Default")).await.unwrap_err().to_string(),
             "cannot delete default policy"
         );
     }
 
     #[tokio::test]
     async fn the_policy_of_wrapping_tokens_is_hidden_and_fixed() {
-        let (store, _) = store().await;
+        let (store, _) = new_store().await;
         for text in ["response-wrapping", " Response-Wrapping"] {
-            let error = store.put(name(text), "").await.unwrap_err();
+            let error = store.put(policy_name(text), "").await.unwrap_err();
             assert_eq!(error.to_string(), "cannot update \"response-wrapping\" policy");
-            let error = store.delete(name(text)).await.unwrap_err();
+            let error = store.delete(policy_name(text)).await.unwrap_err();
             assert_eq!(error.to_string(), "cannot delete \"response-wrapping\" policy");
         }
-        assert_eq!(store.names(), [name("default"), name("root")]);
-        let acl = store.acl(&[PolicyName::response_wrapping()]);
+        assert_eq!(store.names(), [policy_name("default"), policy_name("root")]);
+        let acl = store.acl_for(&[PolicyName::response_wrapping()]);
         assert_eq!(
             acl.capabilities("cubbyhole/response", PathCase::Distinct).names(),
             ["create", "read"]
@@ -315,15 +323,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_policy_changes_nothing() {
-        let (store, _) = store().await;
-        store.put(name("dev"), r#"path "a" { capabilities = ["read"] }"#).await.unwrap();
-        assert!(store.put(name("dev"), r#"path "a" { capabilities = ["fly"] }"#).await.is_err());
-        assert!(store.acl(&[name("dev")]).allows("a", Capability::Read, false));
+        let (store, _) = new_store().await;
+        store.put(policy_name("dev"), r#"path "a" { capabilities = ["read"] }"#).await.unwrap();
+        assert!(
+            store.put(policy_name("dev"), r#"path "a" { capabilities = ["fly"] }"#).await.is_err()
+        );
+        assert!(store.acl_for(&[policy_name("dev")]).allows("a", Capability::Read, false));
     }
 
     #[tokio::test]
     async fn the_default_policy_can_be_read_by_its_own_parser() {
-        let (store, _) = store().await;
+        let (store, _) = new_store().await;
         assert!(Policy::parse(DEFAULT_POLICY).unwrap().rules.len() > 10);
         assert!(!store.get(&PolicyName::default_policy()).unwrap().unreadable);
     }
@@ -331,62 +341,75 @@ mod tests {
     /// Names are keys of a map and of the store, never paths: `..` and slashes reach nothing else.
     #[tokio::test]
     async fn cve_2026_105820_and_cve_2026_115365_policy_names_are_opaque() {
-        let (store, barrier) = store().await;
+        let (store, barrier) = new_store().await;
         let grants = |path: &str| format!("path \"{path}\" {{ capabilities = [\"read\"] }}");
-        store.put(name("a"), &grants("a")).await.unwrap();
+        store.put(policy_name("a"), &grants("a")).await.unwrap();
         let odd = ["..", ".", "../a", "a/..", "./a", "a/", "/a", "x/../a", "a/./b", "../../core/x"];
         for text in odd {
-            assert!(!store.acl(&[name(text)]).allows("a", Capability::Read, false), "{text:?}");
-            assert!(store.get(&name(text)).is_none(), "{text:?}");
+            assert!(
+                !store.acl_for(&[policy_name(text)]).allows("a", Capability::Read, false),
+                "{text:?}"
+            );
+            assert!(store.get(&policy_name(text)).is_none(), "{text:?}");
         }
         for (n, text) in odd.into_iter().enumerate() {
-            store.put(name(text), &grants(&format!("own/{n}"))).await.unwrap();
+            store.put(policy_name(text), &grants(&format!("own/{n}"))).await.unwrap();
         }
         let again = PolicyStore::load(barrier.view("p/")).await.unwrap();
         for store in [&store, &again] {
             for (n, text) in odd.into_iter().enumerate() {
-                let acl = store.acl(&[name(text)]);
+                let acl = store.acl_for(&[policy_name(text)]);
                 assert!(acl.allows(&format!("own/{n}"), Capability::Read, false), "{text:?}");
                 assert!(!acl.allows("a", Capability::Read, false), "{text:?}");
                 assert_eq!(acl.exact_rules().len(), 1, "{text:?} is a policy of its own");
             }
-            assert_eq!(store.acl(&[name("a")]).exact_rules().len(), 1);
+            assert_eq!(store.acl_for(&[policy_name("a")]).exact_rules().len(), 1);
         }
         for text in odd {
-            store.delete(name(text)).await.unwrap();
+            store.delete(policy_name(text)).await.unwrap();
         }
-        assert!(store.acl(&[name("a")]).allows("a", Capability::Read, false), "untouched");
-        assert_eq!(store.names(), [name("a"), name("default"), name("root")]);
+        assert!(
+            store.acl_for(&[policy_name("a")]).allows("a", Capability::Read, false),
+            "untouched"
+        );
+        assert_eq!(store.names(), [policy_name("a"), policy_name("default"), policy_name("root")]);
     }
 
     /// What came into the store by another way isn't made a name by being normalised.
     #[tokio::test]
     async fn cve_2026_105820_malformed_names_in_the_store_are_ignored() {
-        let (_, barrier) = store().await;
+        let (_, barrier) = new_store().await;
         let view = barrier.view("p/");
         let mut batch = Batch::new();
         let text = r#"path "*" { capabilities = ["read", "sudo"] }"#.to_owned();
         for key in ["Default", "DEV", "dev\u{200b}", "root ", "Root"] {
-            view.put_json(&mut batch, key, &Record { v: 1, text: text.clone() });
+            view.put_json(&mut batch, key, &PolicyRecord { v: 1, text: text.clone() });
         }
         barrier.commit(batch).await.unwrap();
         let store = PolicyStore::load(view).await.unwrap();
-        assert_eq!(store.names(), [name("default"), name("root")]);
+        assert_eq!(store.names(), [policy_name("default"), policy_name("root")]);
         for known in ["default", "dev"] {
-            assert!(!store.acl(&[name(known)]).allows("x", Capability::Read, false), "{known}");
+            assert!(
+                !store.acl_for(&[policy_name(known)]).allows("x", Capability::Read, false),
+                "{known}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_stored_policy_that_cannot_be_read_doesnt_stop_the_others() {
-        let (store, barrier) = store().await;
-        store.put(name("all"), r#"path "*" { capabilities = ["read"] }"#).await.unwrap();
+        let (store, barrier) = new_store().await;
+        store.put(policy_name("all"), r#"path "*" { capabilities = ["read"] }"#).await.unwrap();
         let view = barrier.view("p/");
         let mut batch = Batch::new();
-        view.put_json(&mut batch, "broken", &Record { v: 1, text: "path {".to_owned() });
+        view.put_json(&mut batch, "broken", &PolicyRecord { v: 1, text: "path {".to_owned() });
         barrier.commit(batch).await.unwrap();
         let store = PolicyStore::load(view).await.unwrap();
-        assert!(store.acl(&[name("all")]).allows("a", Capability::Read, false));
-        assert!(!store.acl(&[name("all"), name("broken")]).allows("a", Capability::Read, false));
+        assert!(store.acl_for(&[policy_name("all")]).allows("a", Capability::Read, false));
+        assert!(!store.acl_for(&[policy_name("all"), policy_name("broken")]).allows(
+            "a",
+            Capability::Read,
+            false
+        ));
     }
 }

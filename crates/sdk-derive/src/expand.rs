@@ -5,9 +5,9 @@ use quote::{quote, quote_spanned};
 use syn::LitStr;
 use syn::spanned::Spanned;
 
-use crate::model::{Field, Model};
+use crate::model::{FieldModel, StructModel};
 
-pub(crate) fn document(model: &Model) -> TokenStream {
+pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let Some(path) = &model.document.path else {
         return syn::Error::new(
             model.name.span(),
@@ -15,16 +15,16 @@ pub(crate) fn document(model: &Model) -> TokenStream {
         )
         .into_compile_error();
     };
-    if let Err(error) = check_path(path).and_then(|()| check_shown(model)) {
+    if let Err(error) = check_path(path).and_then(|()| check_response_fields(model)) {
         return error.into_compile_error();
     }
     let (name, help) = (&model.name, &model.help);
-    let specs = specs(model);
-    let read = read(model);
+    let specs = field_specs(model);
+    let read = read_fields(model);
     let seal_wrap = model.document.seal_wrap;
     let local = model.document.local;
     let root = model.document.root;
-    let apart = model.document.apart;
+    let internal_key = model.document.internal_key;
     let stored = model.fields.iter().map(write_field);
     let shown = model.fields.iter().map(|field| {
         let (ident, ty, name) = (&field.ident, &field.ty, &field.name);
@@ -34,7 +34,7 @@ pub(crate) fn document(model: &Model) -> TokenStream {
             }
         }
     });
-    let defaults = defaults(model);
+    let defaults = check_defaults_fn(model);
     let validate = model.document.validate.as_ref().map(|function| {
         quote! {
             fn validate(&self) -> ::core::result::Result<(), ::std::string::String> {
@@ -49,7 +49,7 @@ pub(crate) fn document(model: &Model) -> TokenStream {
             const SEAL_WRAP: bool = #seal_wrap;
             const LOCAL: bool = #local;
             const ROOT: bool = #root;
-            const APART: bool = #apart;
+            const INTERNAL_KEY: bool = #internal_key;
             const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
 
             fn from_fields(
@@ -73,9 +73,9 @@ pub(crate) fn document(model: &Model) -> TokenStream {
     }
 }
 
-pub(crate) fn input(model: &Model) -> TokenStream {
-    let (name, specs, read) = (&model.name, specs(model), read(model));
-    let defaults = defaults(model);
+pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
+    let (name, specs, read) = (&model.name, field_specs(model), read_fields(model));
+    let defaults = check_defaults_fn(model);
     quote! {
         impl ::strongroom_sdk::action::Input for #name {
             const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
@@ -91,14 +91,14 @@ pub(crate) fn input(model: &Model) -> TokenStream {
     }
 }
 
-pub(crate) fn answer(model: &Model) -> TokenStream {
-    if let Err(error) = check_shown(model) {
+pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
+    if let Err(error) = check_response_fields(model) {
         return error.into_compile_error();
     }
-    let (name, specs) = (&model.name, specs(model));
+    let (name, specs) = (&model.name, field_specs(model));
     let write = model.fields.iter().map(write_field);
     quote! {
-        impl ::strongroom_sdk::action::Answer for #name {
+        impl ::strongroom_sdk::action::ResponseData for #name {
             const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
 
             fn write(&self, out: &mut ::strongroom_sdk::field::ObjectWriter) {
@@ -109,15 +109,16 @@ pub(crate) fn answer(model: &Model) -> TokenStream {
 }
 
 /// Names the SDK itself writes beside a receipt's fields.
-const RESERVED: [&str; 4] = ["secret_type", "role", "strongroom_intent", "strongroom_ends_within"];
+const RESERVED_FIELDS: [&str; 4] =
+    ["secret_type", "role", "strongroom_intent", "strongroom_ends_within"];
 
-pub(crate) fn receipt(model: &Model) -> TokenStream {
-    if let Some(field) = model.fields.iter().find(|f| RESERVED.contains(&f.name.as_str())) {
+pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
+    if let Some(field) = model.fields.iter().find(|f| RESERVED_FIELDS.contains(&f.name.as_str())) {
         let message =
             format!("`{}` is kept with every lease already; choose another name", field.name);
         return syn::Error::new(field.ident.span(), message).into_compile_error();
     }
-    let (name, read) = (&model.name, read(model));
+    let (name, read) = (&model.name, read_fields(model));
     let write = model.fields.iter().map(write_field);
     quote! {
         impl ::strongroom_sdk::credential::Receipt for #name {
@@ -135,7 +136,7 @@ pub(crate) fn receipt(model: &Model) -> TokenStream {
 }
 
 /// Folders of storage in which the SDK keeps what is its own.
-const OWN_FOLDERS: [&str; 3] = ["intent", "undo", "wal"];
+const RESERVED_FOLDERS: [&str; 3] = ["intent", "undo", "wal"];
 
 /// A document's path is its storage key: names, and captures of one segment each.
 fn check_path(path: &LitStr) -> syn::Result<()> {
@@ -153,7 +154,7 @@ fn check_path(path: &LitStr) -> syn::Result<()> {
         return Err(syn::Error::new(path.span(), message));
     }
     let first = text.split('/').next().unwrap_or_default();
-    if OWN_FOLDERS.contains(&first) {
+    if RESERVED_FOLDERS.contains(&first) {
         let message = format!("`{first}/` is where intents are kept; choose another path");
         return Err(syn::Error::new(path.span(), message));
     }
@@ -161,7 +162,7 @@ fn check_path(path: &LitStr) -> syn::Result<()> {
 }
 
 /// The plug-in wire tells raw answers and errors from data by the names of fields.
-fn check_shown(model: &Model) -> syn::Result<()> {
+fn check_response_fields(model: &StructModel) -> syn::Result<()> {
     let named = |name: &str| model.fields.iter().find(|field| field.name == name);
     if let Some(field) = named("http_status_code") {
         let message =
@@ -179,9 +180,9 @@ fn check_shown(model: &Model) -> syn::Result<()> {
     }
 }
 
-fn specs(model: &Model) -> TokenStream {
+fn field_specs(model: &StructModel) -> TokenStream {
     let specs = model.fields.iter().map(|field| {
-        let Field { ty, name, help, required, .. } = field;
+        let FieldModel { ty, name, help, required, .. } = field;
         let default = match &field.default {
             Some(text) => quote!(::core::option::Option::Some(#text)),
             None => quote!(::core::option::Option::None),
@@ -202,9 +203,9 @@ fn specs(model: &Model) -> TokenStream {
 
 /// What reads each default, as a request without the field would. What can be seen of it at compile
 /// time doesn't compile.
-fn defaults(model: &Model) -> TokenStream {
+fn check_defaults_fn(model: &StructModel) -> TokenStream {
     let read = model.fields.iter().filter_map(|field| {
-        let (Field { ty, name, .. }, text) = (field, field.default.as_ref()?);
+        let (FieldModel { ty, name, .. }, text) = (field, field.default.as_ref()?);
         Some(quote_spanned! { text.span() =>
             const _: () = ::strongroom_sdk::field::check_default::<#ty>(#text);
             ::strongroom_sdk::field::with_default::<#ty>(
@@ -222,9 +223,9 @@ fn defaults(model: &Model) -> TokenStream {
     }
 }
 
-fn read(model: &Model) -> TokenStream {
+fn read_fields(model: &StructModel) -> TokenStream {
     let fields = model.fields.iter().map(|field| {
-        let Field { ident, ty, name, required, .. } = field;
+        let FieldModel { ident, ty, name, required, .. } = field;
         let span = ty.span();
         let reader = match &field.default {
             Some(text) => quote_spanned!(span => with_default::<#ty>(fields, #name, #text)),
@@ -240,7 +241,7 @@ fn read(model: &Model) -> TokenStream {
     }
 }
 
-fn write_field(field: &Field) -> TokenStream {
+fn write_field(field: &FieldModel) -> TokenStream {
     let (ident, name) = (&field.ident, &field.name);
     quote_spanned! { field.ty.span() => out.field(#name, &self.#ident); }
 }

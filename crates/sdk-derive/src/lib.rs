@@ -18,29 +18,32 @@ use syn::{DeriveInput, parse_macro_input};
 /// Implements `Document`: something the operator writes and the engine keeps.
 #[proc_macro_derive(Document, attributes(document, field))]
 pub fn derive_document(input: TokenStream) -> TokenStream {
-    run(parse_macro_input!(input), expand::document)
+    expand_derive(parse_macro_input!(input), expand::derive_document)
 }
 
 /// Implements `Input`: what a client sends to an action.
 #[proc_macro_derive(Input, attributes(field))]
 pub fn derive_input(input: TokenStream) -> TokenStream {
-    run(parse_macro_input!(input), expand::input)
+    expand_derive(parse_macro_input!(input), expand::derive_input)
 }
 
-/// Implements `Answer`: what a client gets. The only way by which a secret is written to one.
-#[proc_macro_derive(Answer, attributes(field))]
+/// Implements `ResponseData`: what a client gets. The only way by which a secret is written to one.
+#[proc_macro_derive(ResponseData, attributes(field))]
 pub fn derive_answer(input: TokenStream) -> TokenStream {
-    run(parse_macro_input!(input), expand::answer)
+    expand_derive(parse_macro_input!(input), expand::derive_response_data)
 }
 
 /// Implements `Receipt`: what is kept with a lease. Its fields must be lease-safe.
 #[proc_macro_derive(Receipt, attributes(field))]
 pub fn derive_receipt(input: TokenStream) -> TokenStream {
-    run(parse_macro_input!(input), expand::receipt)
+    expand_derive(parse_macro_input!(input), expand::derive_receipt)
 }
 
-fn run(input: DeriveInput, expand: fn(&model::Model) -> proc_macro2::TokenStream) -> TokenStream {
-    match model::Model::read(input) {
+fn expand_derive(
+    input: DeriveInput,
+    expand: fn(&model::StructModel) -> proc_macro2::TokenStream,
+) -> TokenStream {
+    match model::StructModel::parse(input) {
         Ok(model) => expand(&model).into(),
         Err(error) => error.into_compile_error().into(),
     }

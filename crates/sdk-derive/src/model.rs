@@ -4,11 +4,11 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
 
 /// A struct with named fields and its attributes.
-pub(crate) struct Model {
+pub(crate) struct StructModel {
     pub(crate) name: Ident,
     pub(crate) help: String,
     pub(crate) document: DocumentAttributes,
-    pub(crate) fields: Vec<Field>,
+    pub(crate) fields: Vec<FieldModel>,
 }
 
 /// `#[document(…)]`.
@@ -18,12 +18,12 @@ pub(crate) struct DocumentAttributes {
     pub(crate) seal_wrap: bool,
     pub(crate) local: bool,
     pub(crate) root: bool,
-    pub(crate) apart: bool,
+    pub(crate) internal_key: bool,
     pub(crate) validate: Option<syn::Path>,
 }
 
 /// One field and its `#[field(…)]`.
-pub(crate) struct Field {
+pub(crate) struct FieldModel {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
     pub(crate) name: String,
@@ -32,8 +32,8 @@ pub(crate) struct Field {
     pub(crate) required: bool,
 }
 
-impl Model {
-    pub(crate) fn read(input: DeriveInput) -> syn::Result<Self> {
+impl StructModel {
+    pub(crate) fn parse(input: DeriveInput) -> syn::Result<Self> {
         let span = input.span();
         if !input.generics.params.is_empty() {
             return Err(syn::Error::new(
@@ -46,19 +46,19 @@ impl Model {
         };
         let fields = match data.fields {
             Fields::Named(named) => {
-                named.named.into_iter().map(Field::read).collect::<Result<_, _>>()?
+                named.named.into_iter().map(FieldModel::parse_field).collect::<Result<_, _>>()?
             }
             Fields::Unit => Vec::new(),
             Fields::Unnamed(_) => return Err(syn::Error::new(span, "the fields need names")),
         };
-        check_names(&fields)?;
-        let document = DocumentAttributes::read(&input.attrs)?;
-        Ok(Self { name: input.ident, help: help_of(&input.attrs), document, fields })
+        check_unique_names(&fields)?;
+        let document = DocumentAttributes::parse_attributes(&input.attrs)?;
+        Ok(Self { name: input.ident, help: doc_comment(&input.attrs), document, fields })
     }
 }
 
 /// Two fields of one name, which `rename` can make, would overwrite each other.
-fn check_names(fields: &[Field]) -> syn::Result<()> {
+fn check_unique_names(fields: &[FieldModel]) -> syn::Result<()> {
     for (index, field) in fields.iter().enumerate() {
         if fields.iter().take(index).any(|before| before.name == field.name) {
             let message = format!("another field has the name `{}` already", field.name);
@@ -69,7 +69,7 @@ fn check_names(fields: &[Field]) -> syn::Result<()> {
 }
 
 impl DocumentAttributes {
-    fn read(attributes: &[Attribute]) -> syn::Result<Self> {
+    fn parse_attributes(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut found = Self::default();
         for attribute in attributes.iter().filter(|a| a.path().is_ident("document")) {
             attribute.parse_nested_meta(|meta| {
@@ -81,13 +81,13 @@ impl DocumentAttributes {
                     found.local = true;
                 } else if meta.path.is_ident("root") {
                     found.root = true;
-                } else if meta.path.is_ident("apart") {
-                    found.apart = true;
+                } else if meta.path.is_ident("internal_key") {
+                    found.internal_key = true;
                 } else if meta.path.is_ident("validate") {
                     found.validate = Some(meta.value()?.parse()?);
                 } else {
                     return Err(meta.error(
-                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, apart and validate = function",
+                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key and validate = function",
                     ));
                 }
                 Ok(())
@@ -97,8 +97,8 @@ impl DocumentAttributes {
     }
 }
 
-impl Field {
-    fn read(field: syn::Field) -> syn::Result<Self> {
+impl FieldModel {
+    fn parse_field(field: syn::Field) -> syn::Result<Self> {
         let span = field.span();
         let Some(ident) = field.ident else {
             return Err(syn::Error::new(span, "the fields need names"));
@@ -125,13 +125,13 @@ impl Field {
         if required && default.is_some() {
             return Err(syn::Error::new(span, "a required field can't have a default"));
         }
-        let help = help_of(&field.attrs);
+        let help = doc_comment(&field.attrs);
         Ok(Self { ident, ty: field.ty, name, help, default, required })
     }
 }
 
 /// The documentation comment, its lines joined.
-fn help_of(attributes: &[Attribute]) -> String {
+fn doc_comment(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),

@@ -1,7 +1,7 @@
 //! Actions: paths that do something else than keep a document or issue a credential.
 //!
 //! ```
-//! use strongroom_sdk::{Answer, Blueprint, Context, Error, Input, Reply};
+//! use strongroom_sdk::{ResponseData, Blueprint, Context, Error, Input, Response};
 //!
 //! /// What to greet.
 //! #[derive(Input)]
@@ -10,13 +10,13 @@
 //!     name: String,
 //! }
 //!
-//! #[derive(Answer)]
+//! #[derive(ResponseData)]
 //! struct Greeting {
 //!     greeting: String,
 //! }
 //!
-//! async fn greet(_: Context, who: Who) -> Result<Reply, Error> {
-//!     Ok(Reply::data(&Greeting { greeting: format!("hello, {}", who.name) }))
+//! async fn greet(_: Context, who: Who) -> Result<Response, Error> {
+//!     Ok(Response::data(&Greeting { greeting: format!("hello, {}", who.name) }))
 //! }
 //!
 //! let blueprint = Blueprint::new("greeter", "1.0.0").read("greet/{name}", "Greets.", greet);
@@ -28,7 +28,7 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use strongroom_types::{Fields, RawObject};
 
-use crate::engine::{Data, EngineError, Operation, Raw, Response};
+use crate::engine::{DataResponse, EngineError, EngineResponse, Operation, RawResponse};
 use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
 use crate::{Context, Error};
 
@@ -57,7 +57,7 @@ impl Input for () {
 }
 
 /// What a client gets. Derive it.
-pub trait Answer: Send + 'static {
+pub trait ResponseData: Send + 'static {
     /// Its fields.
     const FIELDS: &'static [FieldSpec];
 
@@ -68,40 +68,40 @@ pub trait Answer: Send + 'static {
 /// How an action ends when nothing went wrong. A credential can't be given this way: it needs a
 /// [`crate::Credential`], which knows how to take it back.
 #[derive(Debug)]
-pub struct Reply(ReplyKind);
+pub struct Response(ResponseKind);
 
 #[derive(Debug)]
-enum ReplyKind {
+enum ResponseKind {
     NotFound,
     NoContent,
     Data(RawObject, Vec<String>),
-    Missing(RawObject, Vec<String>),
-    Raw(Raw),
+    NotFoundWithData(RawObject, Vec<String>),
+    Raw(RawResponse),
 }
 
-impl Reply {
+impl Response {
     /// What the path names isn't there (404).
     pub fn not_found() -> Self {
-        Self(ReplyKind::NotFound)
+        Self(ResponseKind::NotFound)
     }
 
     /// Done, with nothing to say (204).
     pub fn no_content() -> Self {
-        Self(ReplyKind::NoContent)
+        Self(ResponseKind::NoContent)
     }
 
     /// Data (200).
-    pub fn data(answer: &impl Answer) -> Self {
+    pub fn data(answer: &impl ResponseData) -> Self {
         let mut out = ObjectWriter::new();
         answer.write(&mut out);
-        Self(ReplyKind::Data(out.finish(), Vec::new()))
+        Self(ResponseKind::Data(out.into_object(), Vec::new()))
     }
 
     /// What the path names isn't there any more, and this is known of it (404, with data).
-    pub fn gone(answer: &impl Answer) -> Self {
+    pub fn not_found_with_data(answer: &impl ResponseData) -> Self {
         let mut out = ObjectWriter::new();
         answer.write(&mut out);
-        Self(ReplyKind::Missing(out.finish(), Vec::new()))
+        Self(ResponseKind::NotFoundWithData(out.into_object(), Vec::new()))
     }
 
     /// Names, sorted by the caller, as lists answer them. None is "not found", as in Vault.
@@ -111,43 +111,45 @@ impl Reply {
         }
         let mut fields = Fields::new();
         fields.set("keys", &names);
-        Self(ReplyKind::Data(fields.to_object(), Vec::new()))
+        Self(ResponseKind::Data(fields.to_object(), Vec::new()))
     }
 
     /// A complete HTTP answer outside the usual envelope.
-    pub fn raw(raw: Raw) -> Self {
-        Self(ReplyKind::Raw(raw))
+    pub fn raw(raw: RawResponse) -> Self {
+        Self(ResponseKind::Raw(raw))
     }
 
     /// Adds a warning for the client to an answer with data.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
-        if let ReplyKind::Data(_, warnings) | ReplyKind::Missing(_, warnings) = &mut self.0 {
+        if let ResponseKind::Data(_, warnings) | ResponseKind::NotFoundWithData(_, warnings) =
+            &mut self.0
+        {
             warnings.push(warning.into());
         }
         self
     }
 
-    pub(crate) fn into_response(self, operation: Operation) -> Response {
+    pub(crate) fn into_engine_response(self, operation: Operation) -> EngineResponse {
         match self.0 {
-            ReplyKind::NoContent if operation.is_read() => status_only(204),
-            ReplyKind::NotFound if !operation.is_read() => status_only(404),
-            ReplyKind::NoContent | ReplyKind::NotFound => Response::Nothing,
-            ReplyKind::Data(object, warnings) => {
-                Response::Data(Data { warnings, ..Data::new(object) })
+            ResponseKind::NoContent if operation.is_read() => empty_response(204),
+            ResponseKind::NotFound if !operation.is_read() => empty_response(404),
+            ResponseKind::NoContent | ResponseKind::NotFound => EngineResponse::Nothing,
+            ResponseKind::Data(object, warnings) => {
+                EngineResponse::Data(DataResponse { warnings, ..DataResponse::new(object) })
             }
-            ReplyKind::Missing(object, warnings) => {
-                Response::Missing(Data { warnings, ..Data::new(object) })
+            ResponseKind::NotFoundWithData(object, warnings) => {
+                EngineResponse::NotFound(DataResponse { warnings, ..DataResponse::new(object) })
             }
-            ReplyKind::Raw(raw) => Response::Raw(raw),
+            ResponseKind::Raw(raw) => EngineResponse::Raw(raw),
         }
     }
 }
 
 /// An answer that the plain "nothing" would not say for this operation.
-fn status_only(status: u16) -> Response {
+fn empty_response(status: u16) -> EngineResponse {
     let content_type = if status == 204 { "" } else { "application/json" };
-    Response::Raw(Raw {
+    EngineResponse::Raw(RawResponse {
         status,
         content_type: content_type.to_owned(),
         body: Vec::new(),
@@ -157,35 +159,35 @@ fn status_only(status: u16) -> Response {
 
 /// An action behind a path, its types forgotten.
 #[async_trait]
-pub(crate) trait ActionPath: Send + Sync {
+pub(crate) trait ErasedAction: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
     fn check_defaults(&self) -> Result<(), InvalidInput>;
-    async fn run(
+    async fn handle(
         &self,
         context: Context,
         operation: Operation,
         fields: &Fields,
-    ) -> Result<Response, EngineError>;
+    ) -> Result<EngineResponse, EngineError>;
 }
 
 /// An async function with its input type.
-pub(crate) struct Handler<I, F> {
+pub(crate) struct ActionHandler<I, F> {
     function: F,
     input: PhantomData<fn() -> I>,
 }
 
-impl<I, F> Handler<I, F> {
+impl<I, F> ActionHandler<I, F> {
     pub(crate) fn new(function: F) -> Self {
         Self { function, input: PhantomData }
     }
 }
 
 #[async_trait]
-impl<I, F, Fut> ActionPath for Handler<I, F>
+impl<I, F, Fut> ErasedAction for ActionHandler<I, F>
 where
     I: Input,
     F: Fn(Context, I) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Reply, Error>> + Send,
+    Fut: Future<Output = Result<Response, Error>> + Send,
 {
     fn fields(&self) -> &'static [FieldSpec] {
         I::FIELDS
@@ -195,13 +197,13 @@ where
         I::check_defaults()
     }
 
-    async fn run(
+    async fn handle(
         &self,
         context: Context,
         operation: Operation,
         fields: &Fields,
-    ) -> Result<Response, EngineError> {
+    ) -> Result<EngineResponse, EngineError> {
         let input = I::from_fields(fields).map_err(|error| EngineError::user(error.to_string()))?;
-        Ok((self.function)(context, input).await?.into_response(operation))
+        Ok((self.function)(context, input).await?.into_engine_response(operation))
     }
 }

@@ -7,23 +7,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::action::{ActionPath, Handler, Input, Reply};
-use crate::backend::Backend;
-use crate::credential::{Credential, NeededDocument};
+use crate::action::{ActionHandler, ErasedAction, Input, Response};
+use crate::credential::{Credential, RequiredDocumentSpec};
 use crate::document::Document;
 use crate::engine::{
-    Description, Engine, EngineError, Factory, FoldedPaths, Kind, Mount, Operation, SpecialPaths,
+    Engine, EngineDescription, EngineError, EngineFactory, FoldedPaths, MountContext, MountKind,
+    Operation, SpecialPaths,
 };
+use crate::engine_instance::EngineInstance;
 use crate::field::{FieldSpec, InvalidInput};
 use crate::free_form::FreeForm;
 use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
-use crate::leased::{LeasedKind, LeasedPath};
-use crate::openapi::{PathDoc, Verbs};
-use crate::pattern::Pattern;
-use crate::records::Key;
-use crate::resource::{Actions, ListPath, Lister, Listing, Resource};
-use crate::stored::{StoredDocument, StoredPath};
-use crate::takeover::Takeover;
+use crate::leased_credential::{ErasedCredential, LeasedCredential};
+use crate::migration::Migration;
+use crate::openapi::{PathDoc, PathVerbs};
+use crate::pattern::RoutePattern;
+use crate::records::RecordKey;
+use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
+use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};
 
 /// An engine, declared. Everything else follows: routing, existence checks, lists, special paths,
@@ -34,36 +35,36 @@ pub struct Blueprint {
     version: &'static str,
     help: &'static str,
     exclusive: bool,
-    takeover: Option<Takeover>,
-    refuses_records: Option<&'static str>,
-    elsewhere: Option<Elsewhere>,
+    migration: Option<Migration>,
+    migrated_rejection: Option<&'static str>,
+    unknown_path_hint: Option<UnknownPathHint>,
     routes: Vec<Route>,
     /// Which of them was declared last: a write joins the read of its path.
-    last: usize,
+    last_declared: usize,
 }
 
 /// What is said to those who ask for a path that isn't declared.
-pub(crate) type Elsewhere = fn(Operation, &str) -> Option<String>;
+pub(crate) type UnknownPathHint = fn(Operation, &str) -> Option<String>;
 
 /// One declared path.
 #[derive(Clone)]
 pub(crate) struct Route {
-    pub(crate) pattern: Pattern,
+    pub(crate) pattern: RoutePattern,
     pub(crate) help: &'static str,
     pub(crate) root: bool,
     pub(crate) unauthenticated: bool,
     /// Its captures are taken in lower case, whatever their case in the request.
     pub(crate) folds_case: bool,
-    pub(crate) target: Target,
+    pub(crate) target: RouteTarget,
 }
 
 /// What stands behind a path.
 #[derive(Clone)]
-pub(crate) enum Target {
-    Document(Arc<dyn StoredPath>),
+pub(crate) enum RouteTarget {
+    Document(Arc<dyn ErasedDocument>),
     FreeForm(Arc<FreeForm>),
-    Credential(Arc<dyn LeasedPath>),
-    Actions(Box<Actions>),
+    Credential(Arc<dyn ErasedCredential>),
+    Actions(Box<RouteActions>),
 }
 
 impl Blueprint {
@@ -74,11 +75,11 @@ impl Blueprint {
             version,
             help: "",
             exclusive: false,
-            takeover: None,
-            refuses_records: None,
-            elsewhere: None,
+            migration: None,
+            migrated_rejection: None,
+            unknown_path_hint: None,
             routes: Vec::new(),
-            last: 0,
+            last_declared: 0,
         }
     }
 
@@ -106,20 +107,20 @@ impl Blueprint {
     /// A document, or a collection of documents: create, read, update, delete and list.
     #[must_use]
     pub fn document<D: Document>(self) -> Self {
-        let target = Target::Document(Arc::new(StoredDocument::<D>::new()));
-        self.route(D::PATH, D::HELP, D::ROOT, target)
+        let target = RouteTarget::Document(Arc::new(TypedDocument::<D>::new()));
+        self.push_route(D::PATH, D::HELP, D::ROOT, target)
     }
 
     /// Documents of any form: the client's JSON objects, kept and given back as they are.
     #[must_use]
     pub fn free_form(self, path: &'static str, help: &'static str, form: FreeForm) -> Self {
-        self.route(path, help, false, Target::FreeForm(Arc::new(form)))
+        self.push_route(path, help, false, RouteTarget::FreeForm(Arc::new(form)))
     }
 
     /// Things that the engine keeps in its own way.
     #[must_use]
     pub fn resource(self, path: &'static str, help: &'static str, resource: Resource) -> Self {
-        self.route(path, help, false, Target::Actions(Box::new(resource.0)))
+        self.push_route(path, help, false, RouteTarget::Actions(Box::new(resource.0)))
     }
 
     /// A folder that can be listed, and nothing else.
@@ -127,11 +128,11 @@ impl Blueprint {
     pub fn list<F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
     where
         F: Fn(Context, Listing) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        let list: Arc<dyn ListPath> = Arc::new(Lister(action));
-        let actions = Actions { list: Some(list), ..Actions::default() };
-        self.route(path, help, false, Target::Actions(Box::new(actions)))
+        let list: Arc<dyn ErasedListAction> = Arc::new(ListHandler(action));
+        let actions = RouteActions { list: Some(list), ..RouteActions::default() };
+        self.push_route(path, help, false, RouteTarget::Actions(Box::new(actions)))
     }
 
     /// Takes over mounts that kept free-form documents: when one is opened, `convert` says for each
@@ -141,36 +142,37 @@ impl Blueprint {
     /// with the first of them or with the next periodic call. A document that is damaged stays where it
     /// is, and the mount serves without it. No other instance runs beside this one.
     #[must_use]
-    pub fn takes_over_free_form<F>(mut self, meanwhile: &'static str, convert: F) -> Self
+    pub fn migrates_free_form<F>(mut self, meanwhile: &'static str, convert: F) -> Self
     where
-        F: Fn(&Context, &str, Bytes) -> Vec<(Key, Bytes)> + Send + Sync + 'static,
+        F: Fn(&Context, &str, Bytes) -> Vec<(RecordKey, Bytes)> + Send + Sync + 'static,
     {
         self.exclusive = true;
-        self.takeover = Some(Takeover { meanwhile, convert: Arc::new(convert) });
+        self.migration =
+            Some(Migration { unavailable_message: meanwhile, convert: Arc::new(convert) });
         self
     }
 
     /// Not to be opened on a mount that keeps records: another edition took it over, and this one
     /// would hide what is there. The operator is told `why`.
     #[must_use]
-    pub fn refuses_records(mut self, why: &'static str) -> Self {
-        self.refuses_records = Some(why);
+    pub fn reject_if_migrated(mut self, why: &'static str) -> Self {
+        self.migrated_rejection = Some(why);
         self
     }
 
     /// What to tell those who ask for a path that isn't declared, if anything: they get "not found",
     /// with that as a warning.
     #[must_use]
-    pub fn elsewhere(mut self, hint: fn(Operation, &str) -> Option<String>) -> Self {
-        self.elsewhere = Some(hint);
+    pub fn on_unknown_path(mut self, hint: fn(Operation, &str) -> Option<String>) -> Self {
+        self.unknown_path_hint = Some(hint);
         self
     }
 
     /// A leased credential.
     #[must_use]
     pub fn credential<C: Credential>(self, credential: C) -> Self {
-        let target = Target::Credential(Arc::new(LeasedKind::new(credential)));
-        self.route(C::PATH, C::HELP, false, target)
+        let target = RouteTarget::Credential(Arc::new(LeasedCredential::new(credential)));
+        self.push_route(C::PATH, C::HELP, false, target)
     }
 
     /// An action that answers a read.
@@ -179,10 +181,10 @@ impl Blueprint {
     where
         I: Input,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        let action: Arc<dyn ActionPath> = Arc::new(Handler::new(action));
-        self.action(path, help, Some(action), None)
+        let action: Arc<dyn ErasedAction> = Arc::new(ActionHandler::new(action));
+        self.push_action(path, help, Some(action), None)
     }
 
     /// An action that answers a write. It needs the `update` capability; what can be *created* is a
@@ -192,16 +194,16 @@ impl Blueprint {
     where
         I: Input,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        let action: Arc<dyn ActionPath> = Arc::new(Handler::new(action));
-        self.action(path, help, None, Some(action))
+        let action: Arc<dyn ErasedAction> = Arc::new(ActionHandler::new(action));
+        self.push_action(path, help, None, Some(action))
     }
 
     /// The path declared last needs no token.
     #[must_use]
     pub fn unauthenticated(mut self) -> Self {
-        if let Some(route) = self.routes.get_mut(self.last) {
+        if let Some(route) = self.routes.get_mut(self.last_declared) {
             route.unauthenticated = true;
         }
         self
@@ -210,7 +212,7 @@ impl Blueprint {
     /// The path declared last needs the `sudo` capability as well.
     #[must_use]
     pub fn root(mut self) -> Self {
-        if let Some(route) = self.routes.get_mut(self.last) {
+        if let Some(route) = self.routes.get_mut(self.last_declared) {
             route.root = true;
         }
         self
@@ -220,37 +222,43 @@ impl Blueprint {
     /// engine in lower case, and policies are judged on that form.
     #[must_use]
     pub fn folds_case(mut self) -> Self {
-        if let Some(route) = self.routes.get_mut(self.last) {
+        if let Some(route) = self.routes.get_mut(self.last_declared) {
             route.folds_case = true;
         }
         self
     }
 
-    fn action(
+    fn push_action(
         mut self,
         path: &'static str,
         help: &'static str,
-        new_read: Option<Arc<dyn ActionPath>>,
-        new_write: Option<Arc<dyn ActionPath>>,
+        new_read: Option<Arc<dyn ErasedAction>>,
+        new_write: Option<Arc<dyn ErasedAction>>,
     ) -> Self {
         // A read and a write of one path are one route.
-        let same = self.routes.iter_mut().enumerate().find(|(_, r)| r.pattern.text() == path);
-        if let Some((index, Route { target: Target::Actions(actions), .. })) = same
+        let same = self.routes.iter_mut().enumerate().find(|(_, r)| r.pattern.as_str() == path);
+        if let Some((index, Route { target: RouteTarget::Actions(actions), .. })) = same
             && actions.exists.is_none()
             && actions.list.is_none()
         {
             actions.read = new_read.or(actions.read.take());
             actions.write = new_write.or(actions.write.take());
-            self.last = index;
+            self.last_declared = index;
             return self;
         }
-        let actions = Actions { read: new_read, write: new_write, ..Actions::default() };
-        self.route(path, help, false, Target::Actions(Box::new(actions)))
+        let actions = RouteActions { read: new_read, write: new_write, ..RouteActions::default() };
+        self.push_route(path, help, false, RouteTarget::Actions(Box::new(actions)))
     }
 
-    fn route(mut self, path: &'static str, help: &'static str, root: bool, target: Target) -> Self {
-        let pattern = Pattern::new(path);
-        self.last = self.routes.len();
+    fn push_route(
+        mut self,
+        path: &'static str,
+        help: &'static str,
+        root: bool,
+        target: RouteTarget,
+    ) -> Self {
+        let pattern = RoutePattern::new(path);
+        self.last_declared = self.routes.len();
         let (unauthenticated, folds_case) = (false, false);
         self.routes.push(Route { pattern, help, root, unauthenticated, folds_case, target });
         self
@@ -258,7 +266,7 @@ impl Blueprint {
 
     /// Adds a path before all others.
     #[cfg(feature = "testing")]
-    pub(crate) fn front_read<F, Fut>(
+    pub(crate) fn prepend_read<F, Fut>(
         self,
         path: &'static str,
         help: &'static str,
@@ -266,7 +274,7 @@ impl Blueprint {
     ) -> Self
     where
         F: Fn(Context, ()) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
         let mut with = self.read(path, help, action);
         with.routes.rotate_right(1);
@@ -290,25 +298,25 @@ impl Blueprint {
         self.help
     }
 
-    pub(crate) fn takeover(&self) -> Option<&Takeover> {
-        self.takeover.as_ref()
+    pub(crate) fn migration(&self) -> Option<&Migration> {
+        self.migration.as_ref()
     }
 
-    pub(crate) fn records_refused(&self) -> Option<&'static str> {
-        self.refuses_records
+    pub(crate) fn migrated_rejection(&self) -> Option<&'static str> {
+        self.migrated_rejection
     }
 
-    pub(crate) fn hint(&self, operation: Operation, path: &str) -> Option<String> {
-        self.elsewhere.and_then(|hint| hint(operation, path))
+    pub(crate) fn unknown_path_hint(&self, operation: Operation, path: &str) -> Option<String> {
+        self.unknown_path_hint.and_then(|hint| hint(operation, path))
     }
 
     pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    pub(crate) fn credential_of_kind(&self, kind: &str) -> Option<&Arc<dyn LeasedPath>> {
+    pub(crate) fn credential_of_kind(&self, kind: &str) -> Option<&Arc<dyn ErasedCredential>> {
         self.routes.iter().find_map(|route| match &route.target {
-            Target::Credential(credential) if credential.kind() == kind => Some(credential),
+            RouteTarget::Credential(credential) if credential.kind() == kind => Some(credential),
             _ => None,
         })
     }
@@ -323,37 +331,38 @@ impl Blueprint {
     }
 
     /// Declarations that hide each other, or take what is the SDK's own, are refused.
-    fn check(&self) -> Result<(), EngineError> {
+    fn check_declarations(&self) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
         for (index, route) in self.routes.iter().enumerate() {
-            let (path, special) = (route.pattern.text(), route.pattern.as_special());
+            let (path, special) = (route.pattern.as_str(), route.pattern.to_special_path());
             let (before, after) =
                 (self.routes.iter().take(index), self.routes.iter().skip(index + 1));
-            if after.clone().any(|other| other.pattern.as_special() == special) {
+            if after.clone().any(|other| other.pattern.to_special_path() == special) {
                 return refused(format!("the path {path:?} is declared twice"));
             }
-            let example = route.pattern.example();
-            if let Some(hiding) = before.clone().find(|b| b.pattern.matches(&example).is_some()) {
-                let hiding = hiding.pattern.text();
+            let example = route.pattern.example_path();
+            if let Some(hiding) = before.clone().find(|b| b.pattern.match_path(&example).is_some())
+            {
+                let hiding = hiding.pattern.as_str();
                 return refused(format!("the path {path:?} is hidden by {hiding:?} before it"));
             }
-            if let Target::Credential(credential) = &route.target
+            if let RouteTarget::Credential(credential) = &route.target
                 && before.clone().any(|before| before.is_of_kind(credential.kind()))
             {
                 let kind = credential.kind();
                 return refused(format!("two credentials are of the kind {kind:?}"));
             }
-            if self.has_credentials() && route.stores_into_own_folders() {
+            if self.has_credentials() && route.reaches_reserved_folders() {
                 return refused(format!("documents at {path:?} could lie where intents are kept"));
             }
-            if let Some(fault) = route.pattern.fault() {
+            if let Some(fault) = route.pattern.declaration_error() {
                 return refused(format!("the path {path:?} is none: {fault}"));
             }
             if let Err(error) = route.check_defaults() {
                 return refused(format!("a default at {path:?} can't be read: {error}"));
             }
-            if let Target::Credential(credential) = &route.target {
-                self.check_needed(route, &**credential)?;
+            if let RouteTarget::Credential(credential) = &route.target {
+                self.check_required_documents(route, &**credential)?;
             }
         }
         Ok(())
@@ -361,10 +370,14 @@ impl Blueprint {
 
     /// A credential's documents can be written, and its role can be named: else every request for it
     /// would be told to write something that has no path.
-    fn check_needed(&self, of: &Route, credential: &dyn LeasedPath) -> Result<(), EngineError> {
+    fn check_required_documents(
+        &self,
+        of: &Route,
+        credential: &dyn ErasedCredential,
+    ) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
-        let at = of.pattern.text();
-        let [config, role] = credential.needed();
+        let at = of.pattern.as_str();
+        let [config, role] = credential.required_documents();
         if let Some(config) = config.filter(|config| config.path.contains('{')) {
             let path = config.path;
             return refused(format!("the configuration of {at:?} is a collection: {path:?}"));
@@ -375,13 +388,14 @@ impl Blueprint {
             let path = role.path;
             return refused(format!("the path {at:?} doesn't name which of {path:?} is its role"));
         }
-        for NeededDocument { path, type_id } in [config, role].into_iter().flatten() {
-            let special = Pattern::new(path).as_special();
-            let declared = self.routes.iter().find(|route| route.pattern.as_special() == special);
+        for RequiredDocumentSpec { path, type_id } in [config, role].into_iter().flatten() {
+            let special = RoutePattern::new(path).to_special_path();
+            let declared =
+                self.routes.iter().find(|route| route.pattern.to_special_path() == special);
             let fits = declared.is_some_and(|route| match &route.target {
-                Target::Document(document) => document.type_id() == type_id,
-                Target::Actions(actions) => actions.write.is_some(),
-                Target::FreeForm(_) | Target::Credential(_) => false,
+                RouteTarget::Document(document) => document.type_id() == type_id,
+                RouteTarget::Actions(actions) => actions.write.is_some(),
+                RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => false,
             });
             if !fits {
                 return refused(format!(
@@ -394,26 +408,26 @@ impl Blueprint {
     }
 
     pub(crate) fn has_credentials(&self) -> bool {
-        self.routes.iter().any(|route| matches!(route.target, Target::Credential(_)))
+        self.routes.iter().any(|route| matches!(route.target, RouteTarget::Credential(_)))
     }
 
     pub(crate) fn folded_paths(&self) -> FoldedPaths {
         let folding = self.routes.iter().filter(|route| route.folds_case);
-        FoldedPaths::Declared(folding.map(|route| route.pattern.as_special()).collect())
+        FoldedPaths::Declared(folding.map(|route| route.pattern.to_special_path()).collect())
     }
 
-    fn description(&self) -> Description {
+    fn description(&self) -> EngineDescription {
         let mut special = SpecialPaths::default();
         for route in &self.routes {
-            let path = route.pattern.as_special();
+            let path = route.pattern.to_special_path();
             if route.root {
                 special.root.push(path.clone());
             }
             if route.unauthenticated {
                 special.unauthenticated.push(path);
             }
-            if let Target::Document(document) = &route.target {
-                let key = document.key(&storage_prefix(&route.pattern));
+            if let RouteTarget::Document(document) = &route.target {
+                let key = document.storage_key(&storage_prefix(&route.pattern));
                 if document.seal_wrap() {
                     special.seal_wrap_storage.push(key.clone());
                 }
@@ -425,27 +439,27 @@ impl Blueprint {
         if self.has_credentials() {
             special.local_storage.push(WAL_FOLDER.to_owned());
         }
-        Description {
-            kind: Kind::Secrets,
+        EngineDescription {
+            kind: MountKind::Secret,
             version: self.tagged_version(),
-            special,
+            special_paths: special,
             wants_token_hash: false,
-            folded: self.folded_paths(),
+            folded_paths: self.folded_paths(),
             exclusive: self.exclusive,
         }
     }
 }
 
 /// The storage key of a single document, or the folder of a collection.
-fn storage_prefix(pattern: &Pattern) -> String {
-    match pattern.folder() {
+fn storage_prefix(pattern: &RoutePattern) -> String {
+    match pattern.list_folder() {
         Some(folder) => folder.to_owned(),
-        None => pattern.text().to_owned(),
+        None => pattern.as_str().to_owned(),
     }
 }
 
 #[async_trait]
-impl Factory for Blueprint {
+impl EngineFactory for Blueprint {
     fn name(&self) -> &str {
         self.name
     }
@@ -454,19 +468,19 @@ impl Factory for Blueprint {
         self.tagged_version()
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Secrets
+    fn kind(&self) -> MountKind {
+        MountKind::Secret
     }
 
-    async fn open(&self, mount: Mount) -> Result<Arc<dyn Engine>, EngineError> {
-        self.check()?;
-        Ok(Arc::new(Backend::new(self.clone(), self.description(), mount)))
+    async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError> {
+        self.check_declarations()?;
+        Ok(Arc::new(EngineInstance::new(self.clone(), self.description(), mount)))
     }
 }
 
 impl fmt::Debug for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths: Vec<_> = self.routes.iter().map(|route| route.pattern.text()).collect();
+        let paths: Vec<_> = self.routes.iter().map(|route| route.pattern.as_str()).collect();
         f.debug_struct("Blueprint").field("name", &self.name).field("paths", &paths).finish()
     }
 }
@@ -475,21 +489,21 @@ impl Route {
     /// The fields a client may send here.
     pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
         match &self.target {
-            Target::Document(document) => document.fields().iter().collect(),
-            Target::FreeForm(_) | Target::Credential(_) => Vec::new(),
-            Target::Actions(actions) => actions.fields(),
+            RouteTarget::Document(document) => document.fields().iter().collect(),
+            RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Vec::new(),
+            RouteTarget::Actions(actions) => actions.all_fields(),
         }
     }
 
     /// The path, and the folder that lists what lies at it, for OpenAPI.
-    pub(crate) fn docs(&self) -> Vec<PathDoc<'static>> {
-        let all = Verbs { read: true, write: true, delete: true, ..Verbs::default() };
+    pub(crate) fn path_docs(&self) -> Vec<PathDoc<'static>> {
+        let all = PathVerbs { read: true, write: true, delete: true, ..PathVerbs::default() };
         let (verbs, creates) = match &self.target {
-            Target::Document(_) => (all, true),
-            Target::FreeForm(_) => (Verbs { list: true, ..all }, true),
-            Target::Credential(_) => (Verbs { read: true, ..Verbs::default() }, false),
-            Target::Actions(actions) => {
-                let verbs = Verbs {
+            RouteTarget::Document(_) => (all, true),
+            RouteTarget::FreeForm(_) => (PathVerbs { list: true, ..all }, true),
+            RouteTarget::Credential(_) => (PathVerbs { read: true, ..PathVerbs::default() }, false),
+            RouteTarget::Actions(actions) => {
+                let verbs = PathVerbs {
                     read: actions.read.is_some(),
                     list: actions.list.is_some(),
                     write: actions.write.is_some(),
@@ -500,21 +514,22 @@ impl Route {
             }
         };
         let path = PathDoc {
-            pattern: self.pattern.text(),
+            pattern: self.pattern.as_str(),
             help: self.help,
             fields: self.fields(),
             verbs,
-            free_form: self.takes_any_field(),
+            free_form: self.accepts_any_field(),
             creates,
             root: self.root,
             unauthenticated: self.unauthenticated,
         };
-        let folder = self.pattern.folder().filter(|_| matches!(self.target, Target::Document(_)));
+        let folder =
+            self.pattern.list_folder().filter(|_| matches!(self.target, RouteTarget::Document(_)));
         let list = folder.map(|folder| PathDoc {
             pattern: folder.trim_end_matches('/'),
             help: "Lists what there is.",
             fields: Vec::new(),
-            verbs: Verbs { list: true, ..Verbs::default() },
+            verbs: PathVerbs { list: true, ..PathVerbs::default() },
             creates: false,
             ..path.clone()
         });
@@ -523,26 +538,26 @@ impl Route {
 
     fn check_defaults(&self) -> Result<(), InvalidInput> {
         match &self.target {
-            Target::Document(document) => document.check_defaults(),
-            Target::Actions(actions) => actions.check_defaults(),
-            Target::FreeForm(_) | Target::Credential(_) => Ok(()),
+            RouteTarget::Document(document) => document.check_defaults(),
+            RouteTarget::Actions(actions) => actions.check_defaults(),
+            RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Ok(()),
         }
     }
 
     fn is_of_kind(&self, kind: &str) -> bool {
-        matches!(&self.target, Target::Credential(credential) if credential.kind() == kind)
+        matches!(&self.target, RouteTarget::Credential(credential) if credential.kind() == kind)
     }
 
     /// Whether documents of this path can lie where the SDK keeps intents.
-    fn stores_into_own_folders(&self) -> bool {
-        let stores = matches!(self.target, Target::Document(_) | Target::FreeForm(_));
+    fn reaches_reserved_folders(&self) -> bool {
+        let stores = matches!(self.target, RouteTarget::Document(_) | RouteTarget::FreeForm(_));
         let own = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
         stores && own.iter().any(|folder| self.pattern.reaches_into(folder.trim_end_matches('/')))
     }
 
     /// Whether any field name is acceptable.
-    pub(crate) fn takes_any_field(&self) -> bool {
-        matches!(self.target, Target::FreeForm(_))
+    pub(crate) fn accepts_any_field(&self) -> bool {
+        matches!(self.target, RouteTarget::FreeForm(_))
     }
 }
 
@@ -550,31 +565,46 @@ impl Route {
 mod tests {
     use super::*;
 
-    async fn nothing(_: Context, (): ()) -> Result<Reply, Error> {
-        Ok(Reply::no_content())
+    async fn no_content_action(_: Context, (): ()) -> Result<Response, Error> {
+        Ok(Response::no_content())
     }
 
-    fn why_not(blueprint: &Blueprint) -> String {
-        blueprint.check().map_or_else(|error| error.to_string(), |()| String::new())
+    fn declaration_error(blueprint: &Blueprint) -> String {
+        blueprint.check_declarations().map_or_else(|error| error.to_string(), |()| String::new())
     }
 
     #[test]
     fn declarations_that_hide_each_other_are_refused() {
         let new = || Blueprint::new("test", "1.0.0");
-        let twice = new().read("a/{x}", "", nothing).write("a/{y}", "", nothing);
-        assert_eq!(why_not(&twice), "the path \"a/{x}\" is declared twice");
-        let hidden = new().read("a/{x}", "", nothing).read("a/special", "", nothing);
-        assert_eq!(why_not(&hidden), "the path \"a/special\" is hidden by \"a/{x}\" before it");
-        let fine = new().read("a/special", "", nothing).read("a/{x}", "", nothing);
-        assert_eq!(why_not(&fine), "");
-        let both = new().read("a", "", nothing).write("a", "", nothing);
-        assert_eq!(why_not(&both), "");
+        let twice =
+            new().read("a/{x}", "", no_content_action).write("a/{y}", "", no_content_action);
+        assert_eq!(declaration_error(&twice), "the path \"a/{x}\" is declared twice");
+        let hidden =
+            new().read("a/{x}", "", no_content_action).read("a/special", "", no_content_action);
+        assert_eq!(
+            declaration_error(&hidden),
+            "the path \"a/special\" is hidden by \"a/{x}\" before it"
+        );
+        let fine =
+            new().read("a/special", "", no_content_action).read("a/{x}", "", no_content_action);
+        assert_eq!(declaration_error(&fine), "");
+        let both = new().read("a", "", no_content_action).write("a", "", no_content_action);
+        assert_eq!(declaration_error(&both), "");
     }
 
     #[test]
     fn attributes_are_of_the_path_declared_last_also_when_it_joins_another() {
-        let engine = Blueprint::new("test", "1.0.0").read("a", "", nothing).read("b", "", nothing);
-        let special = engine.write("a", "", nothing).root().unauthenticated().description().special;
+        let engine = Blueprint::new("test", "1.0.0").read("a", "", no_content_action).read(
+            "b",
+            "",
+            no_content_action,
+        );
+        let special = engine
+            .write("a", "", no_content_action)
+            .root()
+            .unauthenticated()
+            .description()
+            .special_paths;
         assert_eq!((special.root, special.unauthenticated), (vec!["a".into()], vec!["a".into()]));
     }
 }

@@ -5,29 +5,29 @@ use std::sync::Arc;
 use strongroom_types::{Clock, Entropy, RequestId, Timestamp};
 
 use crate::Error;
-use crate::document::{Document, Documents};
-use crate::engine::{Lifetimes, Mount, Request, System};
-use crate::pattern::Pattern;
-use crate::records::Records;
+use crate::document::{Document, DocumentStore};
+use crate::engine::{EngineRequest, MountContext, MountLifetimes, SystemView};
+use crate::pattern::RoutePattern;
+use crate::records::RecordStore;
 
 /// The instance's services, and who asks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
-    services: Arc<Services>,
-    request: Option<Arc<Asked>>,
+    services: Arc<InstanceServices>,
+    request: Option<Arc<RequestInfo>>,
 }
 
 /// What belongs to the instance.
 #[derive(Debug)]
-pub(crate) struct Services {
-    pub(crate) mount: Mount,
-    pub(crate) documents: Documents,
-    pub(crate) records: Records,
+pub(crate) struct InstanceServices {
+    pub(crate) mount: MountContext,
+    pub(crate) documents: DocumentStore,
+    pub(crate) records: RecordStore,
 }
 
 /// What belongs to the request.
 #[derive(Debug)]
-struct Asked {
+struct RequestInfo {
     id: RequestId,
     mount_path: String,
     display_name: String,
@@ -36,12 +36,12 @@ struct Asked {
 
 impl Context {
     /// For work that nobody asked for, such as undoing stale intents.
-    pub(crate) fn background(services: Arc<Services>) -> Self {
+    pub(crate) fn background(services: Arc<InstanceServices>) -> Self {
         Self { services, request: None }
     }
 
-    pub(crate) fn of_request(services: Arc<Services>, request: &Request) -> Self {
-        let asked = Asked {
+    pub(crate) fn for_request(services: Arc<InstanceServices>, request: &EngineRequest) -> Self {
+        let asked = RequestInfo {
             id: request.id.clone(),
             mount_path: request.mount.path.clone(),
             display_name: request.caller.display_name.clone(),
@@ -51,12 +51,12 @@ impl Context {
     }
 
     /// The documents of this mount.
-    pub fn documents(&self) -> &Documents {
+    pub fn documents(&self) -> &DocumentStore {
         &self.services.documents
     }
 
     /// What this mount keeps beside documents.
-    pub fn records(&self) -> &Records {
+    pub fn records(&self) -> &RecordStore {
         &self.services.records
     }
 
@@ -78,7 +78,7 @@ impl Context {
         match self.documents().get::<D>(&[name]).await? {
             Some(document) => Ok(document),
             None => {
-                let capture = Pattern::new(D::PATH).folder().unwrap_or_default();
+                let capture = RoutePattern::new(D::PATH).list_folder().unwrap_or_default();
                 let what = capture.trim_end_matches('/').trim_end_matches('s');
                 let what = if what.is_empty() { "document" } else { what };
                 Err(Error::user(format!("{what} {name:?} not found")))
@@ -87,12 +87,12 @@ impl Context {
     }
 
     /// The lifetimes of leases of this mount.
-    pub async fn lifetimes(&self) -> Result<Lifetimes, Error> {
+    pub async fn lifetimes(&self) -> Result<MountLifetimes, Error> {
         Ok(self.services.mount.system.lifetimes().await?)
     }
 
     /// Other questions to the server.
-    pub fn system(&self) -> &dyn System {
+    pub fn system(&self) -> &dyn SystemView {
         &*self.services.mount.system
     }
 

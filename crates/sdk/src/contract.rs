@@ -18,12 +18,12 @@
 
 use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
 
-use crate::blueprint::{Blueprint, Route, Target};
-use crate::engine::{Description, Existence, Factory, Operation, StatusKind};
+use crate::blueprint::{Blueprint, Route, RouteTarget};
+use crate::engine::{EngineDescription, EngineFactory, Existence, Operation, StatusKind};
 use crate::field::FieldSpec;
-use crate::panics::PANICKED;
-use crate::testing::{Harness, Host, Lease, Refused, Way};
-use crate::{Context, Error, Reply};
+use crate::panics::PANIC_MESSAGE;
+use crate::testing::{Harness, TestError, TestHost, TestLease, Transport};
+use crate::{Context, Error, Response};
 
 /// Checks an engine, linked in and over the wire.
 ///
@@ -31,8 +31,8 @@ use crate::{Context, Error, Reply};
 /// When the engine doesn't keep to the contract, or a document has no sample.
 pub async fn check(engine: Blueprint, samples: &[(&str, &str)]) {
     name_and_help_are_complete(&engine);
-    for way in [Way::Linked, Way::Wire] {
-        let tested = engine.clone().front_read(PANICS, "Panics.", panics);
+    for way in [Transport::Linked, Transport::Wire] {
+        let tested = engine.clone().prepend_read(PANIC_PATH, "Panics.", panicking_action);
         let engine = &engine;
         Harness::run_one(tested, way, |host| async move {
             description_is_what_was_declared(&host, engine);
@@ -49,13 +49,13 @@ pub async fn check(engine: Blueprint, samples: &[(&str, &str)]) {
 }
 
 /// The path that is added, and whose handler panics.
-const PANICS: &str = "contract-check/panic";
+const PANIC_PATH: &str = "contract-check/panic";
 /// What no message may repeat.
 const MARKER: &str = "odd-Marker-4711";
 
 /// Unwinds as a panic does, without telling the process's panic hook: a check that passes prints
 /// nothing.
-async fn panics(_: Context, (): ()) -> Result<Reply, Error> {
+async fn panicking_action(_: Context, (): ()) -> Result<Response, Error> {
     std::panic::resume_unwind(Box::new(MARKER))
 }
 
@@ -81,7 +81,7 @@ fn name_and_help_are_complete(engine: &Blueprint) {
     ensure!(is_version, "{version:?} is no semantic version");
     ensure!(!engine.engine_help().is_empty(), "the engine has no help: see Blueprint::help");
     for route in engine.routes() {
-        let path = route.pattern.text();
+        let path = route.pattern.as_str();
         ensure!(!route.help.is_empty(), "{path} has no help: write a documentation comment");
         for FieldSpec { name, help, .. } in route.fields() {
             ensure!(!help.is_empty(), "the field {name:?} of {path} has no documentation comment");
@@ -89,19 +89,26 @@ fn name_and_help_are_complete(engine: &Blueprint) {
     }
 }
 
-fn description_is_what_was_declared(host: &Host, engine: &Blueprint) {
-    let Description { kind, version, special, folded, exclusive, .. } = host.description();
+fn description_is_what_was_declared(host: &TestHost, engine: &Blueprint) {
+    let EngineDescription {
+        kind,
+        version,
+        special_paths: special,
+        folded_paths: folded,
+        exclusive,
+        ..
+    } = host.description();
     ensure!((kind, &version) == (engine.kind(), &engine.version()), "kind or version is another");
     ensure!(exclusive == engine.is_exclusive(), "`exclusive` got lost on the way");
     ensure!(folded == engine.folded_paths(), "the folded paths got lost on the way: {folded:?}");
     for route in engine.routes() {
-        let (path, example) = (route.pattern.text(), route.pattern.example());
+        let (path, example) = (route.pattern.as_str(), route.pattern.example_path());
         let lists = [
             ("unauthenticated", route.unauthenticated, &special.unauthenticated),
             ("root", route.root, &special.root),
         ];
         for (name, declared, list) in lists {
-            let is_special = list.iter().any(|special| covers(special, &example));
+            let is_special = list.iter().any(|special| special_path_covers(special, &example));
             ensure!(
                 declared == is_special,
                 "{path} is declared {name}: {declared}, said: {list:?}"
@@ -110,12 +117,12 @@ fn description_is_what_was_declared(host: &Host, engine: &Blueprint) {
     }
 }
 
-async fn help_covers_every_path(host: &Host, engine: &Blueprint) {
-    let whole = help(host, "").await;
+async fn help_covers_every_path(host: &TestHost, engine: &Blueprint) {
+    let whole = fetch_help(host, "").await;
     for route in engine.routes() {
-        let path = route.pattern.text();
+        let path = route.pattern.as_str();
         ensure!(whole.contains(path), "the engine's help doesn't name {path}");
-        let help = help(host, &route.pattern.example()).await;
+        let help = fetch_help(host, &route.pattern.example_path()).await;
         ensure!(
             help.contains(path) && help.contains(route.help),
             "the help of {path} is another's"
@@ -126,22 +133,23 @@ async fn help_covers_every_path(host: &Host, engine: &Blueprint) {
     }
 }
 
-async fn help(host: &Host, path: &str) -> String {
+async fn fetch_help(host: &TestHost, path: &str) -> String {
     match host.help(path).await {
         Ok(help) => help,
         Err(error) => panic!("no help for {path:?}: {error}"),
     }
 }
 
-async fn unknown_paths_are_unsupported(host: &Host, engine: &Blueprint) {
-    let unknown = |path: &&str| engine.routes().iter().all(|r| r.pattern.matches(path).is_none());
+async fn unknown_paths_are_unsupported(host: &TestHost, engine: &Blueprint) {
+    let unknown =
+        |path: &&str| engine.routes().iter().all(|r| r.pattern.match_path(path).is_none());
     let candidates = ["no-such-path", "no-such/path", "no/such/path/at-all"];
     // An engine that takes any path has none that is unknown.
     let Some(path) = candidates.into_iter().find(unknown) else { return };
-    let text = StatusKind::UnsupportedPath.text();
-    for operation in OPERATIONS.into_iter().filter(|operation| goes_by_path(*operation)) {
+    let text = StatusKind::UnsupportedPath.as_str();
+    for operation in OPERATIONS.into_iter().filter(|operation| is_routed_by_path(*operation)) {
         let refused = host.send(operation, path, "{}").await.err();
-        if let Some(hint) = engine.hint(operation, path) {
+        if let Some(hint) = engine.unknown_path_hint(operation, path) {
             let is_so = refused.as_ref().is_some_and(|refused| {
                 refused.kind == ErrorKind::NotFound && refused.warnings == [hint.clone()]
             });
@@ -156,30 +164,30 @@ async fn unknown_paths_are_unsupported(host: &Host, engine: &Blueprint) {
 }
 
 async fn documents_exist_when_they_are_there(
-    host: &Host,
+    host: &TestHost,
     engine: &Blueprint,
     samples: &[(&str, &str)],
 ) {
     for route in engine.routes() {
-        let stores = matches!(route.target, Target::Document(_) | Target::FreeForm(_));
-        let has_sample = samples.iter().any(|(path, _)| route.pattern.matches(path).is_some());
-        ensure!(!stores || has_sample, "there is no sample for {}", route.pattern.text());
+        let stores = matches!(route.target, RouteTarget::Document(_) | RouteTarget::FreeForm(_));
+        let has_sample = samples.iter().any(|(path, _)| route.pattern.match_path(path).is_some());
+        ensure!(!stores || has_sample, "there is no sample for {}", route.pattern.as_str());
     }
     let of_documents =
         |(path, _): &&(&str, &str)| !engine.routes().iter().any(|r| is_resource(r, path));
     for (path, body) in samples.iter().filter(of_documents) {
-        is_absent(host, path).await;
+        assert_absent(host, path).await;
         for round in ["create", "update"] {
             let written = host.write(path, body).await;
             ensure!(written.is_ok(), "the {round} of {path} failed: {:?}", written.err());
         }
         ensure!(host.exists(path).await == Ok(Existence::Exists), "{path} was written, and isn't");
         let Ok(got) = host.read(path).await else { panic!("{path} exists, and can't be read") };
-        let route = engine.routes().iter().find(|route| route.pattern.matches(path).is_some());
+        let route = engine.routes().iter().find(|route| route.pattern.match_path(path).is_some());
         let Some(route) = route else { panic!("the sample {path} is of no declared path") };
-        secrets_stay_inside(host, route, path, body, &got.all());
+        secrets_are_not_exposed(host, route, path, body, &got.data_json());
         if let Some((folder, name)) = path.rsplit_once('/')
-            && route.pattern.folder().is_some()
+            && route.pattern.list_folder().is_some()
         {
             let names = host.list(folder).await.unwrap_or_default();
             ensure!(names.iter().any(|listed| listed == name), "{folder} doesn't list {name:?}");
@@ -187,7 +195,7 @@ async fn documents_exist_when_they_are_there(
     }
     for (path, _) in samples.iter().rev().filter(of_documents) {
         ensure!(host.delete(path).await.is_ok(), "{path} can't be deleted");
-        is_absent(host, path).await;
+        assert_absent(host, path).await;
         ensure!(host.delete(path).await.is_ok(), "{path} can't be deleted twice");
     }
     ensure!(host.stored_keys().is_empty(), "something stays stored: {:?}", host.stored_keys());
@@ -196,13 +204,13 @@ async fn documents_exist_when_they_are_there(
 /// A resource keeps what it likes, also when it is deleted; its existence check must know all the
 /// same what was written.
 async fn resources_exist_when_they_are_there(
-    host: &Host,
+    host: &TestHost,
     engine: &Blueprint,
     samples: &[(&str, &str)],
 ) {
     for route in engine.routes() {
-        let path = route.pattern.text();
-        let creates = matches!(&route.target, Target::Actions(it) if it.exists.is_some() && it.write.is_some());
+        let path = route.pattern.as_str();
+        let creates = matches!(&route.target, RouteTarget::Actions(it) if it.exists.is_some() && it.write.is_some());
         let sample = samples.iter().find(|(path, _)| is_resource(route, path));
         ensure!(!creates || sample.is_some(), "there is no sample for {path}");
         let Some((path, body)) = sample.filter(|_| creates) else { continue };
@@ -217,29 +225,30 @@ async fn resources_exist_when_they_are_there(
 }
 
 fn is_resource(route: &Route, path: &str) -> bool {
-    let is = matches!(&route.target, Target::Actions(actions) if actions.exists.is_some());
-    is && route.pattern.matches(path).is_some()
+    let is = matches!(&route.target, RouteTarget::Actions(actions) if actions.exists.is_some());
+    is && route.pattern.match_path(path).is_some()
 }
 
-async fn is_absent(host: &Host, path: &str) {
+async fn assert_absent(host: &TestHost, path: &str) {
     ensure!(host.exists(path).await == Ok(Existence::Absent), "{path} exists without being there");
     let read = host.read(path).await;
     let not_found = read.as_ref().err().map(|refused| refused.kind);
     ensure!(not_found == Some(ErrorKind::NotFound), "{path} isn't there, and reads as {read:?}");
 }
 
-fn secrets_stay_inside(host: &Host, route: &Route, path: &str, body: &str, shown: &str) {
+fn secrets_are_not_exposed(host: &TestHost, route: &Route, path: &str, body: &str, shown: &str) {
     let sent = Fields::from_trusted(body.as_bytes()).unwrap_or_default();
     for spec in route.fields().into_iter().filter(|spec| spec.secret) {
         let secret = sent.text(spec.name).unwrap_or_default();
         let leaks = !secret.is_empty() && shown.contains(&secret);
         ensure!(!leaks, "{path} shows the secret {:?}", spec.name);
     }
-    if let Target::Document(document) = &route.target
+    if let RouteTarget::Document(document) = &route.target
         && document.seal_wrap()
     {
-        let (special, key) = (host.description().special.seal_wrap_storage, document.key(path));
-        let stored = host.stored(&key);
+        let (special, key) =
+            (host.description().special_paths.seal_wrap_storage, document.storage_key(path));
+        let stored = host.stored_entry(&key);
         ensure!(stored.is_some_and(|s| s.seal_wrap), "{path} isn't stored under the seal");
         let said = special.iter().any(|special| key.starts_with(special.as_str()));
         ensure!(said, "{path} is under the seal, and not among {special:?}");
@@ -247,27 +256,28 @@ fn secrets_stay_inside(host: &Host, route: &Route, path: &str, body: &str, shown
 }
 
 async fn odd_input_is_refused_and_not_repeated(
-    host: &Host,
+    host: &TestHost,
     engine: &Blueprint,
     samples: &[(&str, &str)],
 ) {
-    let declared = engine.routes().iter().map(|route| route.pattern.example());
+    let declared = engine.routes().iter().map(|route| route.pattern.example_path());
     let written = samples.iter().flat_map(|(path, _)| [(*path).to_owned(), format!("{path}/")]);
     let odd = ODD_PATHS.iter().map(|path| (*path).to_owned());
     let paths = declared.chain(written).chain(odd).chain(["a".repeat(5000)]);
     for path in paths {
-        let route = engine.routes().iter().find(|route| route.pattern.matches(&path).is_some());
+        let route = engine.routes().iter().find(|route| route.pattern.match_path(&path).is_some());
         // Whoever reads it wants a credential, from outside.
-        let issues = route.is_some_and(|route| matches!(route.target, Target::Credential(_)));
+        let issues = route.is_some_and(|route| matches!(route.target, RouteTarget::Credential(_)));
         for body in odd_bodies(route) {
             for operation in OPERATIONS {
                 if issues && operation == Operation::Read {
                     continue;
                 }
                 let outcome = host.send(operation, &path, &body).await;
-                let Err(Refused { message, .. }) = outcome else { continue };
-                let asked = format!("{operation} of {:?} with {:?}", cut(&path), cut(&body));
-                ensure!(message != PANICKED, "{asked}: the engine panicked");
+                let Err(TestError { message, .. }) = outcome else { continue };
+                let asked =
+                    format!("{operation} of {:?} with {:?}", truncate(&path), truncate(&body));
+                ensure!(message != PANIC_MESSAGE, "{asked}: the engine panicked");
                 ensure!(!message.contains(MARKER), "{asked}: the error repeats a value");
             }
         }
@@ -345,9 +355,9 @@ fn odd_bodies(route: Option<&Route>) -> Vec<String> {
     bodies
 }
 
-async fn leases_of_others_are_refused(host: &Host) {
+async fn leases_of_others_are_refused(host: &TestHost) {
     for kept in ["{}", "{\"secret_type\":1}", "{\"secret_type\":\"of-nobody\",\"role\":[]}"] {
-        let lease = Lease {
+        let lease = TestLease {
             id: "a-lease".to_owned(),
             path: "creds/an-example".to_owned(),
             ttl: Ttl::ZERO,
@@ -358,27 +368,27 @@ async fn leases_of_others_are_refused(host: &Host) {
             internal: RawObject::from_own_json(kept),
             data: None,
         };
-        let refused = host.give_back(&lease).await.err();
-        let is_so = refused.as_ref().is_some_and(|refused| refused.message != PANICKED);
+        let refused = host.revoke_credential(&lease).await.err();
+        let is_so = refused.as_ref().is_some_and(|refused| refused.message != PANIC_MESSAGE);
         ensure!(is_so, "the lease {kept} is of nobody, and was revoked: {refused:?}");
     }
 }
 
-async fn a_panic_harms_nobody_else(host: &Host) {
-    let (panicked, other) = tokio::join!(host.read(PANICS), host.help(""));
+async fn a_panic_harms_nobody_else(host: &TestHost) {
+    let (panicked, other) = tokio::join!(host.read(PANIC_PATH), host.help(""));
     let message = panicked.err().map(|refused| refused.message);
-    ensure!(message.as_deref() == Some(PANICKED), "a panic in a handler became {message:?}");
+    ensure!(message.as_deref() == Some(PANIC_MESSAGE), "a panic in a handler became {message:?}");
     ensure!(other.is_ok(), "a panic in a handler took another request with it: {other:?}");
-    help(host, "").await;
+    fetch_help(host, "").await;
 }
 
 /// Help of an unknown path is "not found", and the operations of leases go by the lease.
-fn goes_by_path(operation: Operation) -> bool {
+fn is_routed_by_path(operation: Operation) -> bool {
     !matches!(operation, Operation::Help | Operation::Renew | Operation::Revoke)
 }
 
 /// Whether a special path covers a path.
-fn covers(special: &str, path: &str) -> bool {
+fn special_path_covers(special: &str, path: &str) -> bool {
     let (body, open) = match special.strip_suffix('*') {
         Some(body) => (body, true),
         None => (special, false),
@@ -395,7 +405,7 @@ fn covers(special: &str, path: &str) -> bool {
     })
 }
 
-fn cut(text: &str) -> String {
+fn truncate(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
@@ -408,10 +418,10 @@ mod tests {
         for (special, path) in
             [("a", "a"), ("a/+", "a/b"), ("a/*", "a/b/c"), ("a*", "abc"), ("+/b/*", "x/b/c")]
         {
-            assert!(covers(special, path), "{special} {path}");
+            assert!(special_path_covers(special, path), "{special} {path}");
         }
         for (special, path) in [("a", "a/b"), ("a/+", "a/b/c"), ("a/*", "b/c"), ("+", "a/b")] {
-            assert!(!covers(special, path), "{special} {path}");
+            assert!(!special_path_covers(special, path), "{special} {path}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! `undo` by name when nobody knows whether issuing worked, and whether the credential can be
 //! renewed. Leaving one out doesn't compile.
 //!
-//! The receipt is not the credential. The client gets the [`Credential::Answer`], once; the server
+//! The receipt is not the credential. The client gets the [`Credential::Response`], once; the server
 //! keeps the [`Credential::Receipt`], whose fields can't be secrets. The best secret is the one
 //! you don't know about.
 
@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use strongroom_types::{Entropy, Fields, RawObject, Timestamp, Ttl};
 
-use crate::action::Answer;
+use crate::action::ResponseData;
 use crate::document::Document;
 use crate::field::{InvalidInput, LeaseSafe, ObjectWriter};
 use crate::{Context, Error};
@@ -36,11 +36,11 @@ pub trait Credential: Sized + Send + Sync + 'static {
     const SYSTEM: &'static str = "outside system";
 
     /// The document that says how to reach the outside system, or `()`.
-    type Config: Needed;
+    type Config: RequiredDocument;
     /// The document that says what the credential may do, or `()`.
-    type Role: Needed;
+    type Role: RequiredDocument;
     /// What the client gets.
-    type Answer: Answer;
+    type Response: ResponseData;
     /// What is kept with the lease.
     type Receipt: Receipt;
     /// [`Renewable`] or [`NotRenewable`].
@@ -78,22 +78,22 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// dies meanwhile, [`Credential::undo`] is called with the same name.
     fn issue(
         &self,
-        order: &Order<'_, Self>,
-    ) -> impl Future<Output = Result<Issued<Self>, Error>> + Send;
+        order: &IssueRequest<'_, Self>,
+    ) -> impl Future<Output = Result<IssuedCredential<Self>, Error>> + Send;
 
     /// Takes a credential back. Must be repeatable: one that is gone already is fine.
     fn revoke(
         &self,
-        outside: &Outside<'_, Self>,
+        outside: &RevokeContext<'_, Self>,
         receipt: &Self::Receipt,
-    ) -> impl Future<Output = Result<Revoked, Error>> + Send;
+    ) -> impl Future<Output = Result<RevokeOutcome, Error>> + Send;
 
     /// Finds a credential by the name it was to get, and takes it back. Nothing found is fine.
     fn undo(
         &self,
-        outside: &Outside<'_, Self>,
+        outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
-    ) -> impl Future<Output = Result<Undone, Error>> + Send;
+    ) -> impl Future<Output = Result<UndoOutcome, Error>> + Send;
 }
 
 /// A credential that can be extended outside as well.
@@ -105,7 +105,7 @@ pub trait Renew: Credential {
     /// Extends the credential outside, or at least checks that it is still there.
     fn renew(
         &self,
-        order: &Extension<'_, Self>,
+        order: &RenewRequest<'_, Self>,
         receipt: &Self::Receipt,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
@@ -119,7 +119,7 @@ pub trait Renewal<C: Credential>: Send + Sync + 'static {
     #[doc(hidden)]
     fn renew(
         credential: &C,
-        order: &Extension<'_, C>,
+        order: &RenewRequest<'_, C>,
         receipt: &C::Receipt,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
@@ -137,7 +137,7 @@ impl<C: Renew> Renewal<C> for Renewable {
 
     async fn renew(
         credential: &C,
-        order: &Extension<'_, C>,
+        order: &RenewRequest<'_, C>,
         receipt: &C::Receipt,
     ) -> Result<(), Error> {
         credential.renew(order, receipt).await
@@ -147,7 +147,7 @@ impl<C: Renew> Renewal<C> for Renewable {
 impl<C: Credential> Renewal<C> for NotRenewable {
     const RENEWABLE: bool = false;
 
-    async fn renew(_: &C, _: &Extension<'_, C>, _: &C::Receipt) -> Result<(), Error> {
+    async fn renew(_: &C, _: &RenewRequest<'_, C>, _: &C::Receipt) -> Result<(), Error> {
         Err(Error::user("lease is not renewable"))
     }
 }
@@ -177,10 +177,10 @@ pub struct ReceiptWriter(ObjectWriter);
 
 impl ReceiptWriter {
     /// What a receipt writes.
-    pub(crate) fn written(receipt: &impl Receipt) -> RawObject {
+    pub(crate) fn write_to_object(receipt: &impl Receipt) -> RawObject {
         let mut out = Self(ObjectWriter::new());
         receipt.write(&mut out);
-        out.0.finish()
+        out.0.into_object()
     }
 
     /// Adds a field.
@@ -202,14 +202,17 @@ pub struct Lifetime {
 impl Lifetime {
     /// This, and the other where this is not set.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self { ttl: self.ttl.or(other.ttl), max_ttl: self.max_ttl.or(other.max_ttl) }
+    pub fn with_fallback(self, other: Self) -> Self {
+        Self {
+            ttl: self.ttl.nonzero_or(other.ttl),
+            max_ttl: self.max_ttl.nonzero_or(other.max_ttl),
+        }
     }
 }
 
 /// Everything that is known when a credential is to be issued.
 #[derive(Debug)]
-pub struct Order<'a, C: Credential> {
+pub struct IssueRequest<'a, C: Credential> {
     /// The configuration.
     pub config: &'a C::Config,
     /// The role.
@@ -226,8 +229,8 @@ pub struct Order<'a, C: Credential> {
     pub context: &'a Context,
 }
 
-impl<C: Credential> Order<'_, C> {
-    /// From now until [`Order::lasts_until`].
+impl<C: Credential> IssueRequest<'_, C> {
+    /// From now until [`IssueRequest::lasts_until`].
     pub fn lasts_for(&self) -> Duration {
         self.lasts_until.since(self.context.now())
     }
@@ -235,19 +238,19 @@ impl<C: Credential> Order<'_, C> {
 
 /// Everything that is known when a credential is to be extended.
 #[derive(Debug)]
-pub struct Extension<'a, C: Credential> {
+pub struct RenewRequest<'a, C: Credential> {
     /// The configuration.
     pub config: &'a C::Config,
     /// The role, as it is now.
     pub role: &'a C::Role,
-    /// As in [`Order::lasts_until`].
+    /// As in [`IssueRequest::lasts_until`].
     pub lasts_until: Timestamp,
     /// Services and caller.
     pub context: &'a Context,
 }
 
-impl<C: Credential> Extension<'_, C> {
-    /// From now until [`Extension::lasts_until`].
+impl<C: Credential> RenewRequest<'_, C> {
+    /// From now until [`RenewRequest::lasts_until`].
     pub fn lasts_for(&self) -> Duration {
         self.lasts_until.since(self.context.now())
     }
@@ -255,7 +258,7 @@ impl<C: Credential> Extension<'_, C> {
 
 /// What is needed to reach the outside system.
 #[derive(Debug)]
-pub struct Outside<'a, C: Credential> {
+pub struct RevokeContext<'a, C: Credential> {
     /// The configuration.
     pub config: &'a C::Config,
     /// Services.
@@ -264,9 +267,9 @@ pub struct Outside<'a, C: Credential> {
 
 /// A credential that was issued.
 #[derive(Debug)]
-pub struct Issued<C: Credential> {
+pub struct IssuedCredential<C: Credential> {
     /// For the client.
-    pub answer: C::Answer,
+    pub response: C::Response,
     /// For the lease.
     pub receipt: C::Receipt,
     /// Zero for no end of its own.
@@ -274,15 +277,15 @@ pub struct Issued<C: Credential> {
     pub(crate) warnings: Vec<String>,
 }
 
-impl<C: Credential> Issued<C> {
+impl<C: Credential> IssuedCredential<C> {
     /// A credential, and what is kept of it.
-    pub fn new(answer: C::Answer, receipt: C::Receipt) -> Self {
-        Self { answer, receipt, ends_within: Ttl::ZERO, warnings: Vec::new() }
+    pub fn new(answer: C::Response, receipt: C::Receipt) -> Self {
+        Self { response: answer, receipt, ends_within: Ttl::ZERO, warnings: Vec::new() }
     }
 
     /// The outside system ends it by itself after this time, counted from when it was ordered, and
     /// a renewal can't move that. No lease or renewal goes further, whatever becomes of the role
-    /// and the mount. An outside system that grants less than [`Order::lasts_for`] is heard here;
+    /// and the mount. An outside system that grants less than [`IssueRequest::lasts_for`] is heard here;
     /// [warn](Self::warn) the client then. Zero says nothing.
     #[must_use]
     pub fn ends_within(mut self, time: Ttl) -> Self {
@@ -300,7 +303,7 @@ impl<C: Credential> Issued<C> {
 
 /// How a revocation ended. Both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revoked {
+pub enum RevokeOutcome {
     /// It was there, and is gone.
     Now,
     /// It was gone already.
@@ -309,11 +312,11 @@ pub enum Revoked {
 
 /// How undoing ended. Both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undone {
+pub enum UndoOutcome {
     /// Something of that name was there, and is gone.
     Removed,
     /// Nothing of that name was there.
-    NothingFound,
+    NotFound,
 }
 
 /// The name a credential gets outside: a part for people, and a part nobody can guess. It is known
@@ -358,43 +361,43 @@ impl fmt::Display for CredentialName {
 
 /// A document that a credential can't do without, or `()` for none.
 #[async_trait]
-pub trait Needed: Send + Sync + 'static {
+pub trait RequiredDocument: Send + Sync + 'static {
     /// Loads it, or tells the user what to write first.
     #[doc(hidden)]
-    async fn load(context: &Context, name: &str) -> Result<Arc<Self>, Error>;
+    async fn load_required(context: &Context, name: &str) -> Result<Arc<Self>, Error>;
 
     /// Which document it is and where it lies; none for `()`.
     #[doc(hidden)]
-    fn document() -> Option<NeededDocument>;
+    fn document_spec() -> Option<RequiredDocumentSpec>;
 }
 
 /// A document that a credential can't do without.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct NeededDocument {
+pub struct RequiredDocumentSpec {
     pub(crate) path: &'static str,
     pub(crate) type_id: TypeId,
 }
 
 #[async_trait]
-impl Needed for () {
-    async fn load(_: &Context, _: &str) -> Result<Arc<Self>, Error> {
+impl RequiredDocument for () {
+    async fn load_required(_: &Context, _: &str) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(()))
     }
 
-    fn document() -> Option<NeededDocument> {
+    fn document_spec() -> Option<RequiredDocumentSpec> {
         None
     }
 }
 
 #[async_trait]
-impl<D: Document> Needed for D {
-    async fn load(context: &Context, name: &str) -> Result<Arc<Self>, Error> {
+impl<D: Document> RequiredDocument for D {
+    async fn load_required(context: &Context, name: &str) -> Result<Arc<Self>, Error> {
         if D::PATH.contains('{') { context.named(name).await } else { context.config().await }
     }
 
-    fn document() -> Option<NeededDocument> {
-        Some(NeededDocument { path: D::PATH, type_id: TypeId::of::<D>() })
+    fn document_spec() -> Option<RequiredDocumentSpec> {
+        Some(RequiredDocumentSpec { path: D::PATH, type_id: TypeId::of::<D>() })
     }
 }
 

@@ -14,10 +14,10 @@ use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::engine::{Storage, StorageBatch, StorageError, Stored};
+use crate::engine::{Storage, StorageBatch, StorageEntry, StorageError};
 use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
-use crate::pattern::Pattern;
-use crate::records::{Key, unchanged};
+use crate::pattern::RoutePattern;
+use crate::records::{RecordKey, unchanged_precondition};
 
 /// A stored document. Derive it:
 ///
@@ -65,7 +65,7 @@ pub trait Document: Sized + Send + Sync + 'static {
     /// Whether its path needs `sudo`.
     const ROOT: bool;
     /// Whether it is kept under a key that no client can name.
-    const APART: bool;
+    const INTERNAL_KEY: bool;
     /// Its fields.
     const FIELDS: &'static [FieldSpec];
 
@@ -93,9 +93,9 @@ pub trait Document: Sized + Send + Sync + 'static {
 
 /// The documents of one mount: storage, typed, with a small cache. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Documents {
+pub struct DocumentStore {
     storage: Arc<dyn Storage>,
-    cache: Arc<ReadCache<Cached, Error>>,
+    cache: Arc<ReadCache<CachedDocument, Error>>,
     /// Writes under way. They run to their end even when their request is dropped, else the cache
     /// could keep what they replaced.
     writes: TaskTracker,
@@ -103,7 +103,7 @@ pub struct Documents {
 
 /// A document as it was read, and the bytes it was read from.
 #[derive(Clone)]
-struct Cached {
+struct CachedDocument {
     document: Arc<dyn Any + Send + Sync>,
     stored_bytes: usize,
 }
@@ -112,34 +112,37 @@ struct Cached {
 /// in memory. Beside them names that have no document get an eighth of that.
 pub const CACHED_BYTES_CONFIG_KEY: &str = "strongroom_cached_document_bytes";
 /// As many where the host says nothing.
-pub const CACHED_BYTES: u64 = 1 << 20;
+pub const DEFAULT_CACHED_BYTES: u64 = 1 << 20;
 /// How often a merge is tried again when someone else writes the same document.
-const MERGES: usize = 5;
+const MAX_MERGE_ATTEMPTS: usize = 5;
 
-impl Documents {
+impl DocumentStore {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         writes: TaskTracker,
         config: &BTreeMap<String, String>,
     ) -> Self {
         let told = config.get(CACHED_BYTES_CONFIG_KEY).and_then(|bytes| bytes.parse().ok());
-        let cache_bytes = told.unwrap_or(CACHED_BYTES);
+        let cache_bytes = told.unwrap_or(DEFAULT_CACHED_BYTES);
         // In memory a document is about as large again as it is stored.
-        let weigh = |cached: &Cached| cached.stored_bytes.saturating_mul(2);
+        let weigh = |cached: &CachedDocument| cached.stored_bytes.saturating_mul(2);
         Self { storage, cache: Arc::new(ReadCache::new(cache_bytes, weigh)), writes }
     }
 
     /// The document at the captures of its path: none for `config`, the name for `roles/{name}`.
     pub async fn get<D: Document>(&self, captures: &[&str]) -> Result<Option<Arc<D>>, Error> {
-        let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
-        self.find::<D>(&key).await
+        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        self.get_by_key::<D>(&key).await
     }
 
     /// Stores a document, replacing what was there.
     pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
-        let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
-        self.write(key.clone(), StorageBatch::put(key, stored_form(document), D::SEAL_WRAP))
-            .await?;
+        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        self.commit_and_invalidate(
+            key.clone(),
+            StorageBatch::put(key, encode_document(document), D::SEAL_WRAP),
+        )
+        .await?;
         Ok(())
     }
 
@@ -150,42 +153,48 @@ impl Documents {
         captures: &[&str],
         edit: impl Fn(Option<D>) -> Result<D, Error>,
     ) -> Result<(), Error> {
-        let key = storage_key::<D>(&Pattern::new(D::PATH).key(captures));
-        for _ in 0..MERGES {
+        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        for _ in 0..MAX_MERGE_ATTEMPTS {
             let stored = self.storage.get(&key).await?;
-            let read = |stored: &Stored| {
-                let fields = Fields::from_trusted(&stored.value).map_err(|_| unreadable(&key))?;
-                D::from_fields(&fields).map_err(|_| unreadable(&key))
+            let read = |stored: &StorageEntry| {
+                let fields = Fields::from_trusted(&stored.value)
+                    .map_err(|_| unreadable_document_error(&key))?;
+                D::from_fields(&fields).map_err(|_| unreadable_document_error(&key))
             };
             let document = edit(stored.as_ref().map(read).transpose()?)?;
-            let mut batch = StorageBatch::put(&key, stored_form(&document), D::SEAL_WRAP);
+            let mut batch = StorageBatch::put(&key, encode_document(&document), D::SEAL_WRAP);
             if self.storage.is_atomic() {
-                batch.preconditions.push(unchanged(&key, stored.as_ref()));
+                batch.preconditions.push(unchanged_precondition(&key, stored.as_ref()));
             }
-            match self.write(key.clone(), batch).await {
+            match self.commit_and_invalidate(key.clone(), batch).await {
                 Err(StorageError::Precondition(_)) => {}
                 done => return Ok(done?),
             }
         }
-        Err(Error::contended())
+        Err(Error::write_conflict())
     }
 
     /// Removes a document, if it is there.
     pub async fn delete<D: Document>(&self, captures: &[&str]) -> Result<(), Error> {
-        self.remove(&storage_key::<D>(&Pattern::new(D::PATH).key(captures))).await
+        self.delete_key(&storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures))).await
     }
 
-    pub(crate) async fn remove(&self, key: &str) -> Result<(), Error> {
-        Ok(self.write(key.to_owned(), StorageBatch::delete(key)).await?)
+    pub(crate) async fn delete_key(&self, key: &str) -> Result<(), Error> {
+        Ok(self.commit_and_invalidate(key.to_owned(), StorageBatch::delete(key)).await?)
     }
 
     /// Merges fields into the document at `key`, or makes it. Where the host can, a write that
     /// came in between is not lost: the merge is done again over it.
-    pub(crate) async fn merge<D: Document>(&self, key: &str, given: &Fields) -> Result<(), Error> {
-        for _ in 0..MERGES {
+    pub(crate) async fn merge_fields<D: Document>(
+        &self,
+        key: &str,
+        given: &Fields,
+    ) -> Result<(), Error> {
+        for _ in 0..MAX_MERGE_ATTEMPTS {
             let stored = self.storage.get(key).await?;
             let mut fields = match &stored {
-                Some(stored) => Fields::from_trusted(&stored.value).map_err(|_| unreadable(key))?,
+                Some(stored) => Fields::from_trusted(&stored.value)
+                    .map_err(|_| unreadable_document_error(key))?,
                 None => Fields::new(),
             };
             for spec in D::FIELDS {
@@ -197,31 +206,35 @@ impl Documents {
             }
             let document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
             document.validate().map_err(Error::user)?;
-            let mut batch = StorageBatch::put(key, stored_form(&document), D::SEAL_WRAP);
+            let mut batch = StorageBatch::put(key, encode_document(&document), D::SEAL_WRAP);
             if self.storage.is_atomic() {
-                batch.preconditions.push(unchanged(key, stored.as_ref()));
+                batch.preconditions.push(unchanged_precondition(key, stored.as_ref()));
             }
-            match self.write(key.to_owned(), batch).await {
+            match self.commit_and_invalidate(key.to_owned(), batch).await {
                 Err(StorageError::Precondition(_)) => {}
                 done => return Ok(done?),
             }
         }
-        Err(Error::contended())
+        Err(Error::write_conflict())
     }
 
-    pub(crate) async fn find<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
-        let cached = self.cache.get_or_load(key, self.load::<D>(key)).await?;
-        cached.map(|cached| typed(cached, key)).transpose()
+    pub(crate) async fn get_by_key<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
+        let cached = self.cache.get_or_load(key, self.load_from_storage::<D>(key)).await?;
+        cached.map(|cached| downcast_document(cached, key)).transpose()
     }
 
-    async fn load<D: Document>(&self, key: &str) -> Result<Option<Cached>, Error> {
+    async fn load_from_storage<D: Document>(
+        &self,
+        key: &str,
+    ) -> Result<Option<CachedDocument>, Error> {
         let Some(stored) = self.storage.get(key).await? else { return Ok(None) };
-        let fields = Fields::from_trusted(&stored.value).map_err(|_| unreadable(key))?;
-        let document = D::from_fields(&fields).map_err(|_| unreadable(key))?;
-        Ok(Some(Cached { document: Arc::new(document), stored_bytes: stored.value.len() }))
+        let fields =
+            Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?;
+        let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
+        Ok(Some(CachedDocument { document: Arc::new(document), stored_bytes: stored.value.len() }))
     }
 
-    pub(crate) async fn list(
+    pub(crate) async fn list_names(
         &self,
         folder: &str,
         after: Option<&str>,
@@ -230,53 +243,57 @@ impl Documents {
         Ok(self.storage.list(folder, after, limit).await?)
     }
 
-    pub(crate) fn forget(&self, key: &str) {
-        self.cache.forget(key);
+    pub(crate) fn invalidate_key(&self, key: &str) {
+        self.cache.invalidate(key);
     }
 
     /// Takes all documents out of memory.
-    pub(crate) fn forget_all(&self) {
+    pub(crate) fn clear_cache(&self) {
         self.cache.clear();
     }
 
-    async fn write(&self, key: String, batch: StorageBatch) -> Result<(), StorageError> {
+    async fn commit_and_invalidate(
+        &self,
+        key: String,
+        batch: StorageBatch,
+    ) -> Result<(), StorageError> {
         let (storage, cache) = (self.storage.clone(), self.cache.clone());
         let write = self.writes.spawn(async move {
             let outcome = storage.commit(batch).await;
             // Also when it failed, which may leave open whether it was applied.
-            cache.forget(&key);
+            cache.invalidate(&key);
             outcome
         });
         write.await.unwrap_or(Err(StorageError::Closed))
     }
 }
 
-impl std::fmt::Debug for Cached {
+impl std::fmt::Debug for CachedDocument {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Cached")
+        f.write_str("CachedDocument")
     }
 }
 
-fn typed<D: Document>(cached: Cached, key: &str) -> Result<Arc<D>, Error> {
+fn downcast_document<D: Document>(cached: CachedDocument, key: &str) -> Result<Arc<D>, Error> {
     // Two document types at one key are refused when the engine is built, so this can't differ.
-    cached.document.downcast::<D>().map_err(|_| unreadable(key))
+    cached.document.downcast::<D>().map_err(|_| unreadable_document_error(key))
 }
 
 /// Where the document at a path lies.
 pub(crate) fn storage_key<D: Document>(path: &str) -> String {
-    match D::APART {
-        true => Key::new("document", path).as_str().to_owned(),
+    match D::INTERNAL_KEY {
+        true => RecordKey::new("document", path).as_str().to_owned(),
         false => path.to_owned(),
     }
 }
 
-fn stored_form<D: Document>(document: &D) -> bytes::Bytes {
+fn encode_document<D: Document>(document: &D) -> bytes::Bytes {
     let mut out = ObjectWriter::new();
     document.write_stored(&mut out);
-    out.finish().into_bytes()
+    out.into_object().into_bytes()
 }
 
-fn unreadable(key: &str) -> Error {
+fn unreadable_document_error(key: &str) -> Error {
     Error::internal(format!("the document stored at {key} can't be read by this version"))
 }
 
@@ -299,13 +316,17 @@ mod tests {
 
     /// Has a large note under each name.
     #[derive(Debug)]
-    struct Notes;
+    struct LargeNoteStorage;
 
     #[async_trait]
-    impl Storage for Notes {
-        async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+    impl Storage for LargeNoteStorage {
+        async fn get(&self, _: &str) -> Result<Option<StorageEntry>, StorageError> {
             let value = format!(r#"{{"text":"{}"}}"#, "x".repeat(TEXT_BYTES));
-            Ok(Some(Stored { value: value.into_bytes().into(), version: 1, seal_wrap: false }))
+            Ok(Some(StorageEntry {
+                value: value.into_bytes().into(),
+                version: 1,
+                seal_wrap: false,
+            }))
         }
 
         async fn list(
@@ -330,12 +351,13 @@ mod tests {
     async fn sr_2026_08_the_documents_kept_in_memory_are_bounded_in_bytes() {
         let told = |bytes: &str| [(CACHED_BYTES_CONFIG_KEY.to_owned(), bytes.to_owned())].into();
         let cases = [
-            (BTreeMap::new(), CACHED_BYTES),
+            (BTreeMap::new(), DEFAULT_CACHED_BYTES),
             (told("131072"), 128 << 10),
-            (told("not a number"), CACHED_BYTES),
+            (told("not a number"), DEFAULT_CACHED_BYTES),
         ];
         for (config, bound) in cases {
-            let documents = Documents::new(Arc::new(Notes), TaskTracker::new(), &config);
+            let documents =
+                DocumentStore::new(Arc::new(LargeNoteStorage), TaskTracker::new(), &config);
             for n in 0..2000 {
                 let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();
                 assert_eq!(note.text.len(), TEXT_BYTES);

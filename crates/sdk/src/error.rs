@@ -2,23 +2,23 @@
 //! look into; there is no third kind, and nothing converts into it by accident.
 
 use strongroom_types::RawObject;
-use strongroom_types::turns::NoTurn;
+use strongroom_types::serial_queue::SerialQueueError;
 
 use crate::engine::{EngineError, StatusKind, StorageError, SystemError};
 
 /// The HTTP status of a request that asks to keep more than the store takes.
-pub(crate) const TOO_LARGE: u16 = 413;
+pub(crate) const TOO_LARGE_STATUS: u16 = 413;
 
 /// The HTTP status of a request that has to be tried again.
-const BUSY: u16 = 503;
+const BUSY_STATUS: u16 = 503;
 
 /// An error of an engine's own code.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Error(Kind);
+pub struct Error(ErrorRepr);
 
 #[derive(Clone, Debug, thiserror::Error)]
-enum Kind {
+enum ErrorRepr {
     #[error("{0}")]
     User(String),
     #[error("{0}")]
@@ -39,18 +39,18 @@ enum Kind {
 impl Error {
     /// The request is wrong; say what to do about it. The client gets it with status 400.
     pub fn user(message: impl Into<String>) -> Self {
-        Self(Kind::User(message.into()))
+        Self(ErrorRepr::User(message.into()))
     }
 
     /// Something failed that isn't the user's fault. Put no secret into the message.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self(Kind::Internal(message.into()))
+        Self(ErrorRepr::Internal(message.into()))
     }
 
     /// An outside system answered a call with a status that means failure. Status 429 is passed on
     /// as "upstream rate limited".
     pub fn answered(system: &'static str, call: impl Into<String>, status: u16) -> Self {
-        Self(Kind::Answered { system, call: call.into(), status })
+        Self(ErrorRepr::Answered { system, call: call.into(), status })
     }
 
     /// An outside system did not answer, so what was asked may have been done or not. The
@@ -60,19 +60,19 @@ impl Error {
         call: impl Into<String>,
         reason: impl Into<String>,
     ) -> Self {
-        Self(Kind::Unanswered { system, call: call.into(), reason: reason.into() })
+        Self(ErrorRepr::Unanswered { system, call: call.into(), reason: reason.into() })
     }
 
     /// An outside system answered a call with a status that means failure, and may have done what
     /// was asked all the same: a cluster that lost its leader meanwhile, say. Treated as
     /// [`Error::unanswered`].
     pub fn in_doubt(system: &'static str, call: impl Into<String>, status: u16) -> Self {
-        Self(Kind::InDoubt { system, call: call.into(), status })
+        Self(ErrorRepr::InDoubt { system, call: call.into(), status })
     }
 
     /// Nothing was changed, since others change the same at the moment. The client is told to try again.
-    pub(crate) fn contended() -> Self {
-        Self(Kind::Busy("others keep changing this; try again"))
+    pub(crate) fn write_conflict() -> Self {
+        Self(ErrorRepr::Busy("others keep changing this; try again"))
     }
 
     /// Whether the outside system may have done what was asked all the same, or may be about to.
@@ -80,26 +80,28 @@ impl Error {
     /// that lost patience.
     pub fn is_uncertain(&self) -> bool {
         match &self.0 {
-            Kind::User(_) | Kind::Busy(_) => false,
-            Kind::Answered { status, .. } => matches!(status, 408 | 502..=504),
-            Kind::InDoubt { .. }
-            | Kind::Internal(_)
-            | Kind::Unanswered { .. }
-            | Kind::Storage(_) => true,
+            ErrorRepr::User(_) | ErrorRepr::Busy(_) => false,
+            ErrorRepr::Answered { status, .. } => matches!(status, 408 | 502..=504),
+            ErrorRepr::InDoubt { .. }
+            | ErrorRepr::Internal(_)
+            | ErrorRepr::Unanswered { .. }
+            | ErrorRepr::Storage(_) => true,
         }
     }
 }
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
-        Self(Kind::Storage(error))
+        Self(ErrorRepr::Storage(error))
     }
 }
 
-impl From<NoTurn> for Error {
-    fn from(error: NoTurn) -> Self {
+impl From<SerialQueueError> for Error {
+    fn from(error: SerialQueueError) -> Self {
         match error {
-            NoTurn::Full => Self(Kind::Busy("too many changes are waiting; try again")),
+            SerialQueueError::Full => {
+                Self(ErrorRepr::Busy("too many changes are waiting; try again"))
+            }
             other => Self::internal(other.to_string()),
         }
     }
@@ -114,13 +116,17 @@ impl From<SystemError> for Error {
 impl From<Error> for EngineError {
     fn from(error: Error) -> Self {
         match error.0 {
-            Kind::User(message) => Self::User { message, data: None::<RawObject> },
-            Kind::Busy(message) => Self::Coded { status: BUSY, message: message.to_owned() },
-            Kind::Answered { status: 429, .. } => Self::Status(StatusKind::UpstreamRateLimited),
+            ErrorRepr::User(message) => Self::User { message, data: None::<RawObject> },
+            ErrorRepr::Busy(message) => {
+                Self::Coded { status: BUSY_STATUS, message: message.to_owned() }
+            }
+            ErrorRepr::Answered { status: 429, .. } => {
+                Self::Status(StatusKind::UpstreamRateLimited)
+            }
             // Servers recognise this one by its text, so it has to arrive as it is.
-            Kind::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
-            Kind::Storage(StorageError::TooLarge(message)) => {
-                Self::Coded { status: TOO_LARGE, message }
+            ErrorRepr::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
+            ErrorRepr::Storage(StorageError::TooLarge(message)) => {
+                Self::Coded { status: TOO_LARGE_STATUS, message }
             }
             other => Self::Internal { message: other.to_string() },
         }
@@ -151,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_does_not_take_is_the_callers_fault() {
+    fn too_large_writes_are_the_callers_fault() {
         let text = "the value is larger than the store takes (10 bytes)";
-        let error = StorageError::too_large_from(text).unwrap();
+        let error = StorageError::too_large_from_text(text).unwrap();
         let error = EngineError::from(Error::from(error));
         assert!(matches!(error, EngineError::Coded { status: 413, message } if message == text));
-        assert!(StorageError::too_large_from("the storage device is full").is_none());
+        assert!(StorageError::too_large_from_text("the storage device is full").is_none());
     }
 
     #[test]

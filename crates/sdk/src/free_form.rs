@@ -5,8 +5,10 @@ use memchr::memmem::Finder;
 use strongroom_types::{Fields, RawObject, Ttl};
 
 use crate::Error;
-use crate::context::Services;
-use crate::engine::{Data, EngineError, Operation, Request, Response, StatusKind, StorageBatch};
+use crate::context::InstanceServices;
+use crate::engine::{
+    DataResponse, EngineError, EngineRequest, EngineResponse, Operation, StatusKind, StorageBatch,
+};
 use crate::field::{DurationSecs, Field};
 use crate::records::check_name;
 
@@ -14,7 +16,7 @@ use crate::records::check_name;
 #[derive(Clone, Debug, Default)]
 pub struct FreeForm {
     /// Each with what finds its name in a document.
-    refresh: Vec<(&'static str, Finder<'static>)>,
+    refresh_fields: Vec<(&'static str, Finder<'static>)>,
 }
 
 impl FreeForm {
@@ -27,11 +29,15 @@ impl FreeForm {
     /// or after the mount's default lifetime.
     #[must_use]
     pub fn refresh_from(mut self, fields: &'static [&'static str]) -> Self {
-        self.refresh = fields.iter().map(|name| (*name, Finder::new(name))).collect();
+        self.refresh_fields = fields.iter().map(|name| (*name, Finder::new(name))).collect();
         self
     }
 
-    pub(crate) async fn exists(&self, services: &Services, key: &str) -> Result<bool, EngineError> {
+    pub(crate) async fn exists(
+        &self,
+        services: &InstanceServices,
+        key: &str,
+    ) -> Result<bool, EngineError> {
         if check_name(key).is_err() {
             // The write says so.
             return Ok(false);
@@ -42,10 +48,10 @@ impl FreeForm {
 
     pub(crate) async fn handle(
         &self,
-        services: &Services,
+        services: &InstanceServices,
         key: &str,
-        request: &Request,
-    ) -> Result<Response, EngineError> {
+        request: &EngineRequest,
+    ) -> Result<EngineResponse, EngineError> {
         let storage = &services.mount.storage;
         match request.operation {
             Operation::Create | Operation::Update => {
@@ -56,32 +62,36 @@ impl FreeForm {
                 let object = request.fields.to_object().into_bytes();
                 let write = StorageBatch::put(key, object, false);
                 storage.commit(write).await.map_err(Error::from)?;
-                Ok(Response::Nothing)
+                Ok(EngineResponse::Nothing)
             }
             Operation::Read | Operation::Delete if check_name(key).is_err() => {
-                Ok(Response::Nothing)
+                Ok(EngineResponse::Nothing)
             }
             Operation::Read => {
                 let Some(stored) = storage.get(key).await.map_err(Error::from)? else {
-                    return Ok(Response::Nothing);
+                    return Ok(EngineResponse::Nothing);
                 };
                 let object = RawObject::from_own_json(stored.value);
-                let refresh = Some(self.refresh(services, &object).await?);
-                Ok(Response::Data(Data { refresh, ..Data::new(object) }))
+                let refresh = Some(self.refresh_ttl(services, &object).await?);
+                Ok(EngineResponse::Data(DataResponse { refresh, ..DataResponse::new(object) }))
             }
             Operation::Delete => {
                 storage.commit(StorageBatch::delete(key)).await.map_err(Error::from)?;
-                Ok(Response::Nothing)
+                Ok(EngineResponse::Nothing)
             }
             _ => Err(EngineError::Status(StatusKind::UnsupportedOperation)),
         }
     }
 
-    async fn refresh(&self, services: &Services, object: &RawObject) -> Result<Ttl, EngineError> {
+    async fn refresh_ttl(
+        &self,
+        services: &InstanceServices,
+        object: &RawObject,
+    ) -> Result<Ttl, EngineError> {
         // Only a document that holds one of the names at all is worth reading.
-        if self.refresh.iter().any(|(_, finder)| finder.find(object.as_bytes()).is_some()) {
+        if self.refresh_fields.iter().any(|(_, finder)| finder.find(object.as_bytes()).is_some()) {
             let fields: Fields = object.fields();
-            let given = self.refresh.iter().find_map(|(name, _)| fields.get(name));
+            let given = self.refresh_fields.iter().find_map(|(name, _)| fields.get(name));
             if let Some(ttl) = given.and_then(|raw| DurationSecs::read(raw).ok()) {
                 return Ok(ttl.0);
             }

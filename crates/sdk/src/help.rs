@@ -4,43 +4,43 @@ use serde_json::Map;
 use strongroom_types::{Fields, RawObject};
 
 use crate::blueprint::{Blueprint, Route};
-use crate::engine::{Data, Response};
+use crate::engine::{DataResponse, EngineResponse};
 use crate::openapi;
 
 /// The help of one path, or of the whole engine for the empty path.
-pub(crate) fn of(blueprint: &Blueprint, path: &str) -> Response {
-    let route = blueprint.routes().iter().find(|route| route.pattern.matches(path).is_some());
+pub(crate) fn help_response(blueprint: &Blueprint, path: &str) -> EngineResponse {
+    let route = blueprint.routes().iter().find(|route| route.pattern.match_path(path).is_some());
     let text = match route {
         Some(route) => path_help(route),
         None if path.is_empty() => engine_help(blueprint),
-        None => return Response::Nothing,
+        None => return EngineResponse::Nothing,
     };
-    let docs = blueprint.routes().iter().flat_map(Route::docs);
+    let docs = blueprint.routes().iter().flat_map(Route::path_docs);
     let docs: Vec<_> = match route {
-        Some(route) => route.docs(),
+        Some(route) => route.path_docs(),
         None => docs.collect(),
     };
-    let paths = openapi::paths(docs, "secrets");
+    let paths = openapi::build_paths(docs, "secrets");
     let (name, version) = (blueprint.own_name(), blueprint.own_version());
-    let document = openapi::document(name, version, &paths, &Map::new());
+    let document = openapi::build_document(name, version, &paths, &Map::new());
     let mut fields = Fields::new();
     fields.set("help", &text);
     fields.set("openapi", &document);
     fields.set("see_also", &None::<String>);
     let object: RawObject = fields.to_object();
-    Response::Data(Data::new(object))
+    EngineResponse::Data(DataResponse::new(object))
 }
 
 fn engine_help(blueprint: &Blueprint) -> String {
     let mut text = format!("## DESCRIPTION\n\n{}\n\n## PATHS\n", blueprint.engine_help());
     for route in blueprint.routes() {
-        text.push_str(&format!("\n    {}\n        {}\n", route.pattern.text(), route.help));
+        text.push_str(&format!("\n    {}\n        {}\n", route.pattern.as_str(), route.help));
     }
     text
 }
 
 fn path_help(route: &Route) -> String {
-    let mut text = format!("Path:  {}\n\n{}\n", route.pattern.text(), route.help);
+    let mut text = format!("Path:  {}\n\n{}\n", route.pattern.as_str(), route.help);
     let fields = route.fields();
     if !fields.is_empty() {
         text.push_str("\n## PARAMETERS\n");

@@ -19,7 +19,7 @@ use strongroom_types::Timestamp;
 
 use crate::Error;
 use crate::credential::CredentialName;
-use crate::engine::{Change, Mount, Precondition, StorageBatch, StorageError};
+use crate::engine::{MountContext, StorageBatch, StorageChange, StorageError, StoragePrecondition};
 
 /// The key of the set-up configuration with which a host says that it honours intents.
 pub const HOST_CONFIG_KEY: &str = "strongroom_host";
@@ -33,7 +33,7 @@ pub const UNDO_FOLDER: &str = "undo/";
 /// Where Vault and OpenBao keep such entries.
 pub(crate) const WAL_FOLDER: &str = "wal/";
 /// Names asked for at once.
-const PAGE: usize = 1000;
+const PAGE_SIZE: usize = 1000;
 
 /// A credential that is about to exist.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ fn epoch() -> Timestamp {
 }
 
 /// How many looks find nothing before an intent is dropped.
-const LOOKS: u32 = 2;
+const MAX_UNDO_ATTEMPTS: u32 = 2;
 
 impl Intent {
     pub(crate) fn new(
@@ -86,7 +86,7 @@ impl Intent {
         Self { kind: kind.to_owned(), created_at: now.as_secs(), data }
     }
 
-    fn timeout(&self) -> std::time::Duration {
+    fn call_timeout(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.data.timeout_secs)
     }
 
@@ -97,79 +97,79 @@ impl Intent {
 
     /// When nobody can be using this intent any more.
     pub(crate) fn stale_at(&self) -> Timestamp {
-        self.data.deadline.plus(self.timeout())
+        self.data.deadline.plus(self.call_timeout())
     }
 }
 
 /// The intents of one mount.
 #[derive(Clone, Debug)]
-pub(crate) struct Intents {
-    mount: Mount,
+pub(crate) struct IntentStore {
+    mount: MountContext,
     /// Whether the host deletes an intent together with writing its lease.
-    pub(crate) hosted: bool,
+    pub(crate) host_deletes_intents: bool,
 }
 
 /// An intent to be undone now.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct DueIntent {
     pub(crate) uuid: String,
     pub(crate) intent: Intent,
 }
 
-impl Intents {
-    pub(crate) fn new(mount: Mount) -> Self {
+impl IntentStore {
+    pub(crate) fn new(mount: MountContext) -> Self {
         let offered = mount.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
         let hosted = offered && mount.storage.is_atomic();
-        Self { mount, hosted }
+        Self { mount, host_deletes_intents: hosted }
     }
 
-    fn folder(&self) -> &'static str {
-        if self.hosted { INTENT_FOLDER } else { WAL_FOLDER }
+    fn intent_folder(&self) -> &'static str {
+        if self.host_deletes_intents { INTENT_FOLDER } else { WAL_FOLDER }
     }
 
     /// Stores an intent and gives its uuid. Nothing may be done outside before this has answered.
-    pub(crate) async fn open(&self, intent: &Intent) -> Result<String, Error> {
+    pub(crate) async fn create(&self, intent: &Intent) -> Result<String, Error> {
         let uuid = self.mount.entropy.uuid();
-        self.put_back(&uuid, intent).await?;
+        self.restore(&uuid, intent).await?;
         Ok(uuid)
     }
 
     /// Stores an intent under the uuid it has.
-    pub(crate) async fn put_back(&self, uuid: &str, intent: &Intent) -> Result<(), Error> {
-        let key = format!("{}{uuid}", self.folder());
-        Ok(self.mount.storage.commit(StorageBatch::put(key, encode(intent), false)).await?)
+    pub(crate) async fn restore(&self, uuid: &str, intent: &Intent) -> Result<(), Error> {
+        let key = format!("{}{uuid}", self.intent_folder());
+        Ok(self.mount.storage.commit(StorageBatch::put(key, encode_intent(intent), false)).await?)
     }
 
     /// Removes an intent whose credential is known not to exist, or is leased by a host that
     /// doesn't know intents.
-    pub(crate) async fn close(&self, uuid: &str) -> Result<(), Error> {
-        let key = format!("{}{uuid}", self.folder());
+    pub(crate) async fn delete(&self, uuid: &str) -> Result<(), Error> {
+        let key = format!("{}{uuid}", self.intent_folder());
         Ok(self.mount.storage.commit(StorageBatch::delete(key)).await?)
     }
 
     /// Claims what is stale and gives what is to be undone now, and when to look again.
-    pub(crate) async fn due(&self) -> Result<(Vec<Due>, Option<Timestamp>), Error> {
+    pub(crate) async fn claim_due(&self) -> Result<(Vec<DueIntent>, Option<Timestamp>), Error> {
         let mut due = Vec::new();
         let mut next: Option<Timestamp> = None;
         let mut earlier = |at: Timestamp| next = Some(next.map_or(at, |n: Timestamp| n.min(at)));
         let now = self.mount.clock.now();
-        for uuid in self.names(self.folder()).await? {
-            match self.claim(&uuid, now).await? {
-                Claim::Ours(intent) => due.push(Due { uuid, intent }),
-                Claim::Wait(until) => earlier(until),
-                Claim::Gone => {}
+        for uuid in self.all_names(self.intent_folder()).await? {
+            match self.claim_if_stale(&uuid, now).await? {
+                IntentClaim::Ours(intent) => due.push(DueIntent { uuid, intent }),
+                IntentClaim::Wait(until) => earlier(until),
+                IntentClaim::Gone => {}
             }
         }
-        if self.hosted {
-            for uuid in self.names(UNDO_FOLDER).await? {
+        if self.host_deletes_intents {
+            for uuid in self.all_names(UNDO_FOLDER).await? {
                 if due.iter().any(|known| known.uuid == uuid) {
                     continue;
                 }
                 let key = format!("{UNDO_FOLDER}{uuid}");
                 let Some(stored) = self.mount.storage.get(&key).await? else { continue };
-                let Some(intent) = decode(&key, &stored.value) else { continue };
+                let Some(intent) = decode_intent(&key, &stored.value) else { continue };
                 if intent.data.next_look <= now {
-                    due.push(Due { uuid, intent });
+                    due.push(DueIntent { uuid, intent });
                 } else {
                     earlier(intent.data.next_look);
                 }
@@ -180,28 +180,31 @@ impl Intents {
 
     /// Notes that a name was looked for. After enough looks the matter rests; until then this says
     /// when to look again.
-    pub(crate) async fn looked(&self, due: Due) -> Result<Option<Timestamp>, Error> {
-        let Due { uuid, mut intent } = due;
-        let folder = if self.hosted { UNDO_FOLDER } else { WAL_FOLDER };
+    pub(crate) async fn record_undo_attempt(
+        &self,
+        due: DueIntent,
+    ) -> Result<Option<Timestamp>, Error> {
+        let DueIntent { uuid, mut intent } = due;
+        let folder = if self.host_deletes_intents { UNDO_FOLDER } else { WAL_FOLDER };
         let key = format!("{folder}{uuid}");
         intent.data.looks += 1;
-        if intent.data.looks >= LOOKS {
+        if intent.data.looks >= MAX_UNDO_ATTEMPTS {
             self.mount.storage.commit(StorageBatch::delete(key)).await?;
             return Ok(None);
         }
-        let next = self.mount.clock.now().plus(intent.timeout());
+        let next = self.mount.clock.now().plus(intent.call_timeout());
         intent.data.next_look = next;
-        self.mount.storage.commit(StorageBatch::put(key, encode(&intent), false)).await?;
+        self.mount.storage.commit(StorageBatch::put(key, encode_intent(&intent), false)).await?;
         Ok(Some(next))
     }
 
     /// All names in a folder: entries that stay must not hide those behind them.
-    async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
+    async fn all_names(&self, folder: &str) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = Vec::new();
         loop {
             let after = names.last().map(String::as_str);
-            let page = self.mount.storage.list(folder, after, PAGE).await?;
-            let is_last = page.len() < PAGE;
+            let page = self.mount.storage.list(folder, after, PAGE_SIZE).await?;
+            let is_last = page.len() < PAGE_SIZE;
             names.extend(page);
             if is_last {
                 return Ok(names);
@@ -209,52 +212,54 @@ impl Intents {
         }
     }
 
-    async fn claim(&self, uuid: &str, now: Timestamp) -> Result<Claim, Error> {
-        let key = format!("{}{uuid}", self.folder());
-        let Some(stored) = self.mount.storage.get(&key).await? else { return Ok(Claim::Gone) };
-        let Some(intent) = decode(&key, &stored.value) else { return Ok(Claim::Gone) };
+    async fn claim_if_stale(&self, uuid: &str, now: Timestamp) -> Result<IntentClaim, Error> {
+        let key = format!("{}{uuid}", self.intent_folder());
+        let Some(stored) = self.mount.storage.get(&key).await? else {
+            return Ok(IntentClaim::Gone);
+        };
+        let Some(intent) = decode_intent(&key, &stored.value) else { return Ok(IntentClaim::Gone) };
         if intent.stale_at() > now {
-            return Ok(Claim::Wait(intent.stale_at()));
+            return Ok(IntentClaim::Wait(intent.stale_at()));
         }
-        if !self.hosted {
+        if !self.host_deletes_intents {
             let ready = intent.data.next_look <= now;
             return Ok(if ready {
-                Claim::Ours(intent)
+                IntentClaim::Ours(intent)
             } else {
-                Claim::Wait(intent.data.next_look)
+                IntentClaim::Wait(intent.data.next_look)
             });
         }
         let undo = format!("{UNDO_FOLDER}{uuid}");
         let batch = StorageBatch {
-            preconditions: vec![Precondition::Unchanged(key.clone(), stored.version)],
+            preconditions: vec![StoragePrecondition::Unchanged(key.clone(), stored.version)],
             changes: vec![
-                Change::Delete { key },
-                Change::Put { key: undo, value: encode(&intent), seal_wrap: false },
+                StorageChange::Delete { key },
+                StorageChange::Put { key: undo, value: encode_intent(&intent), seal_wrap: false },
             ],
         };
         match self.mount.storage.commit(batch).await {
-            Ok(()) => Ok(Claim::Ours(intent)),
+            Ok(()) => Ok(IntentClaim::Ours(intent)),
             // The lease was written just now.
-            Err(StorageError::Precondition(_)) => Ok(Claim::Gone),
+            Err(StorageError::Precondition(_)) => Ok(IntentClaim::Gone),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-enum Claim {
+enum IntentClaim {
     Ours(Intent),
     Wait(Timestamp),
     Gone,
 }
 
-fn encode(intent: &Intent) -> bytes::Bytes {
+fn encode_intent(intent: &Intent) -> bytes::Bytes {
     // Plain data; it can't fail to serialise.
     serde_json::to_vec(intent).unwrap_or_default().into()
 }
 
 /// An entry that can't be read was left by an engine this one replaces: not ours to judge, and no
 /// reason to leave the others undone.
-fn decode(key: &str, value: &[u8]) -> Option<Intent> {
+fn decode_intent(key: &str, value: &[u8]) -> Option<Intent> {
     let intent = serde_json::from_slice(value);
     if intent.is_err() {
         tracing::warn!(key, "skipping an entry that is no intent of this engine");

@@ -29,7 +29,7 @@
 //! }
 //!
 //! /// What the client gets, once.
-//! #[derive(Answer)]
+//! #[derive(ResponseData)]
 //! struct Token {
 //!     token: Secret<String>,
 //! }
@@ -48,7 +48,7 @@
 //!     const HELP: &'static str = "A new token with the permissions of the role.";
 //!     type Config = Config;
 //!     type Role = Role;
-//!     type Answer = Token;
+//!     type Response = Token;
 //!     type Receipt = TokenId;
 //!     type Renewal = NotRenewable;
 //!
@@ -56,19 +56,19 @@
 //!         Lifetime { ttl: role.ttl.0, ..Lifetime::default() }
 //!     }
 //!
-//!     async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+//!     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
 //!         let (id, token) = service::create(order.config, &order.name.fit(64), order.role).await?;
-//!         Ok(Issued::new(Token { token }, TokenId { id }))
+//!         Ok(IssuedCredential::new(Token { token }, TokenId { id }))
 //!     }
 //!
-//!     async fn revoke(&self, to: &Outside<'_, Self>, kept: &TokenId) -> Result<Revoked, Error> {
+//!     async fn revoke(&self, to: &RevokeContext<'_, Self>, kept: &TokenId) -> Result<RevokeOutcome, Error> {
 //!         let there = service::delete(to.config, kept.id.as_str()).await?;
-//!         Ok(if there { Revoked::Now } else { Revoked::AlreadyGone })
+//!         Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
 //!     }
 //!
-//!     async fn undo(&self, to: &Outside<'_, Self>, name: &CredentialName) -> Result<Undone, Error> {
+//!     async fn undo(&self, to: &RevokeContext<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
 //!         let there = service::delete_by_name(to.config, &name.fit(64)).await?;
-//!         Ok(if there { Undone::Removed } else { Undone::NothingFound })
+//!         Ok(if there { UndoOutcome::Removed } else { UndoOutcome::NotFound })
 //!     }
 //! }
 //!
@@ -99,7 +99,7 @@
 //!
 //! # The modules, in reading order
 //!
-//! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`Editions`], several of them
+//! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`VersionedEngine`], several of them
 //!   of which a mount chooses
 //! - [`document`]: [`Document`], what operators write and the engine keeps
 //! - [`credential`]: [`Credential`], what an outside system issues and takes back
@@ -118,12 +118,12 @@
 //! | mistake | why |
 //! |---|---|
 //! | a create without an existence check | there is no free create: what can be created is a document, free-form, or a [`Resource`], which is made from its existence check |
-//! | an update that gets lost | records have no plain write: [`records::Records::change`] shows what is there and commits on the condition that it still is |
+//! | an update that gets lost | records have no plain write: [`records::RecordStore::change`] shows what is there and commits on the condition that it still is |
 //! | a map of anything, a number taken for another | fields are of [kinds](field::Field) |
 //! | a secret printed, copied, compared or serialised | [`Secret`] has no such trait; only derived answers and documents write one |
 //! | a secret in the lease | a [`Receipt`]'s fields are [`LeaseSafe`](field::LeaseSafe) |
 //! | a credential without `revoke` or `undo`, or without a word on renewal | [`Credential`] asks for all three |
-//! | a lease given by hand | an action answers a [`Reply`], which has none |
+//! | a lease given by hand | an action answers a [`Response`], which has none |
 //! | a guessable name | [`CredentialName`] is made by the SDK only |
 //! | somebody else's error passed on as one's own | nothing converts into [`Error`]: say whether it is the user's or ours |
 //!
@@ -137,7 +137,7 @@
 //!    Documentation comments become the help; each field needs one.
 //! 3. Its credential ([`Credential`]). Give the outside thing the [`CredentialName`] of the order, keep
 //!    in the receipt what finds it again, and let the outside system's own expiry, where it has one, be
-//!    [`Order::lasts_for`], and said in [`Issued::ends_within`]. Say [`Error::unanswered`] whenever it
+//!    [`IssueRequest::lasts_for`], and said in [`IssuedCredential::ends_within`]. Say [`Error::unanswered`] whenever it
 //!    may have done what was asked.
 //! 4. `pub fn blueprint() -> Blueprint`, and a `main` of one line around it.
 //! 5. Tests: `contract::check` in a few lines, then `testing::Harness` against something that
@@ -151,22 +151,22 @@
 extern crate self as strongroom_sdk;
 
 pub mod action;
-mod backend;
 pub mod blueprint;
 mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod credential;
 pub mod document;
-mod editions;
 pub mod engine;
+mod engine_instance;
 mod error;
 pub mod field;
 mod free_form;
 mod help;
 pub mod intent;
-mod leased;
-mod moved_keys;
+mod key_migration;
+mod leased_credential;
+mod migration;
 pub mod openapi;
 mod panics;
 pub mod pattern;
@@ -174,29 +174,29 @@ pub mod records;
 pub mod resource;
 #[cfg(feature = "serve")]
 mod serve;
-mod stored;
+mod stored_document;
 mod stored_entries;
-mod takeover;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod versioned_engine;
 #[cfg(feature = "serve")]
 pub mod wire;
 
-pub use action::{Answer, Input, Reply};
+pub use action::{Input, Response, ResponseData};
 pub use blueprint::Blueprint;
 pub use context::Context;
 pub use credential::{
-    Credential, CredentialName, Extension, Issued, Lifetime, NotRenewable, Order, Outside, Receipt,
-    Renew, Renewable, Revoked, Undone,
+    Credential, CredentialName, IssueRequest, IssuedCredential, Lifetime, NotRenewable, Receipt,
+    Renew, RenewRequest, Renewable, RevokeContext, RevokeOutcome, UndoOutcome,
 };
 pub use document::Document;
-pub use editions::Editions;
 pub use error::Error;
-pub use field::{BaseUrl, CommaList, DurationSecs, Given, Identifier, KeyValues, Verbatim};
+pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues, NullableField, Verbatim};
 pub use free_form::FreeForm;
 pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
-pub use strongroom_sdk_derive::{Answer, Document, Input, Receipt};
+pub use strongroom_sdk_derive::{Document, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
+pub use versioned_engine::VersionedEngine;

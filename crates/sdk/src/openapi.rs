@@ -21,7 +21,7 @@ pub struct PathDoc<'a> {
     /// What its writes take, and its reads from the query.
     pub fields: Vec<&'a FieldSpec>,
     /// Which verbs it has.
-    pub verbs: Verbs,
+    pub verbs: PathVerbs,
     /// Fields of any name are taken.
     pub free_form: bool,
     /// A write may create what isn't there.
@@ -34,7 +34,7 @@ pub struct PathDoc<'a> {
 
 /// Which verbs a path has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verbs {
+pub struct PathVerbs {
     /// GET.
     pub read: bool,
     /// LIST.
@@ -48,7 +48,7 @@ pub struct Verbs {
 }
 
 /// A whole document around paths, and the schemas that they refer to.
-pub fn document(
+pub fn build_document(
     title: &str,
     version: &str,
     paths: &Map<String, Value>,
@@ -68,11 +68,14 @@ pub fn document(
 
 /// The `paths` object. `tag` groups them: `secrets`, `auth`, `system`. Declarations of one pattern are
 /// one path; where two have a verb, the first one's counts, as in routing.
-pub fn paths<'a>(docs: impl IntoIterator<Item = PathDoc<'a>>, tag: &str) -> Map<String, Value> {
+pub fn build_paths<'a>(
+    docs: impl IntoIterator<Item = PathDoc<'a>>,
+    tag: &str,
+) -> Map<String, Value> {
     let mut all = Map::new();
     for doc in docs {
         let path = format!("/{}", doc.pattern.replace("..}", "}"));
-        let new = item(&doc, &path, tag);
+        let new = path_item(&doc, &path, tag);
         let known = all.entry(path).or_insert_with(|| Value::Object(Map::new()));
         if let (Value::Object(known), Value::Object(new)) = (known, new) {
             for (key, value) in new {
@@ -83,10 +86,10 @@ pub fn paths<'a>(docs: impl IntoIterator<Item = PathDoc<'a>>, tag: &str) -> Map<
     all
 }
 
-fn item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
+fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
     let mut item = Map::new();
     item.insert("description".to_owned(), doc.help.into());
-    let captured: Vec<&str> = captures(path).collect();
+    let captured: Vec<&str> = capture_names(path).collect();
     if !captured.is_empty() {
         let parameter = |name: &&str| {
             let spec = doc.fields.iter().find(|spec| spec.name == *name);
@@ -113,15 +116,16 @@ fn item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
     if verbs.read || verbs.list {
         // What a path that is written takes is written; only a path that isn't is asked with it.
         let asked: &[&FieldSpec] = if verbs.write || verbs.patch { &[] } else { &of_body };
-        item.insert("get".to_owned(), get(verbs, asked, path, tag));
+        item.insert("get".to_owned(), get_operation(verbs, asked, path, tag));
     }
     for (applies, method, prefix, content_type) in [
         (verbs.write, "post", "write", "application/json"),
         (verbs.patch, "patch", "patch", "application/merge-patch+json"),
     ] {
         if applies {
-            let mut operation = operation(prefix, path, tag, "The answer, or 204 without one.");
-            let schema = body(&of_body, doc.free_form, method == "post");
+            let mut operation =
+                operation_object(prefix, path, tag, "The answer, or 204 without one.");
+            let schema = request_body_schema(&of_body, doc.free_form, method == "post");
             if let Some(schema) = schema {
                 let content = json!({ content_type: { "schema": schema } });
                 operation.insert(
@@ -133,19 +137,19 @@ fn item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
         }
     }
     if verbs.delete {
-        let mut operation = operation("delete", path, tag, "");
+        let mut operation = operation_object("delete", path, tag, "");
         operation.insert("responses".to_owned(), json!({ "204": { "description": "Done." } }));
         item.insert("delete".to_owned(), operation.into());
     }
     item.into()
 }
 
-fn get(verbs: Verbs, asked: &[&FieldSpec], path: &str, tag: &str) -> Value {
+fn get_operation(verbs: PathVerbs, asked: &[&FieldSpec], path: &str, tag: &str) -> Value {
     let prefix = if verbs.read { "read" } else { "list" };
-    let mut operation = operation(prefix, path, tag, "The answer.");
+    let mut operation = operation_object(prefix, path, tag, "The answer.");
     let query = |spec: &&FieldSpec| {
         json!({
-            "name": spec.name, "in": "query", "description": spec.help, "schema": schema(spec),
+            "name": spec.name, "in": "query", "description": spec.help, "schema": field_schema(spec),
         })
     };
     let mut parameters: Vec<Value> = asked.iter().map(query).collect();
@@ -166,7 +170,7 @@ fn get(verbs: Verbs, asked: &[&FieldSpec], path: &str, tag: &str) -> Value {
     operation.into()
 }
 
-fn operation(prefix: &str, path: &str, tag: &str, answer: &str) -> Map<String, Value> {
+fn operation_object(prefix: &str, path: &str, tag: &str, answer: &str) -> Map<String, Value> {
     let mut operation = Map::new();
     operation.insert("operationId".to_owned(), operation_id(prefix, path).into());
     operation.insert("tags".to_owned(), json!([tag]));
@@ -185,11 +189,11 @@ pub fn operation_id(prefix: &str, path: &str) -> String {
 }
 
 /// The names in braces.
-pub fn captures(path: &str) -> impl Iterator<Item = &str> {
+pub fn capture_names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn body(fields: &[&FieldSpec], free_form: bool, whole: bool) -> Option<Value> {
+fn request_body_schema(fields: &[&FieldSpec], free_form: bool, whole: bool) -> Option<Value> {
     if free_form {
         return Some(json!({ "type": "object", "additionalProperties": true }));
     }
@@ -199,7 +203,7 @@ fn body(fields: &[&FieldSpec], free_form: bool, whole: bool) -> Option<Value> {
     let mut properties = Map::new();
     for spec in fields {
         properties.entry(spec.name).or_insert_with(|| {
-            let mut schema = schema(spec);
+            let mut schema = field_schema(spec);
             if let Value::Object(schema) = &mut schema {
                 schema.insert("description".to_owned(), spec.help.into());
             }
@@ -216,7 +220,7 @@ fn body(fields: &[&FieldSpec], free_form: bool, whole: bool) -> Option<Value> {
     Some(object)
 }
 
-fn schema(spec: &FieldSpec) -> Value {
+fn field_schema(spec: &FieldSpec) -> Value {
     let mut schema = match spec.kind {
         FieldKind::String => json!({ "type": "string" }),
         FieldKind::Integer => json!({ "type": "integer" }),
@@ -270,7 +274,7 @@ mod tests {
         ..NAME
     };
 
-    fn doc(pattern: &str, verbs: Verbs) -> PathDoc<'_> {
+    fn path_doc(pattern: &str, verbs: PathVerbs) -> PathDoc<'_> {
         PathDoc {
             pattern,
             help: "A path.",
@@ -284,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn a_path_says_what_it_takes() {
-        let verbs = Verbs { read: true, write: true, delete: true, ..Verbs::default() };
-        let paths = paths([doc("roles/{name}", verbs)], "secrets");
+    fn path_items_describe_parameters_and_bodies() {
+        let verbs = PathVerbs { read: true, write: true, delete: true, ..PathVerbs::default() };
+        let paths = build_paths([path_doc("roles/{name}", verbs)], "secrets");
         let item = &paths["/roles/{name}"];
         assert_eq!(item["parameters"][0]["name"], "name");
         assert_eq!(item["parameters"][0]["description"], "Which.");
@@ -304,19 +308,23 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_only_lists_must_be_asked_to() {
-        let list = Verbs { list: true, ..Verbs::default() };
-        let paths = paths([PathDoc { fields: Vec::new(), ..doc("roles", list) }], "secrets");
+    fn a_list_only_path_requires_the_list_parameter() {
+        let list = PathVerbs { list: true, ..PathVerbs::default() };
+        let paths =
+            build_paths([PathDoc { fields: Vec::new(), ..path_doc("roles", list) }], "secrets");
         let parameter = &paths["/roles"]["get"]["parameters"][0];
         assert_eq!((&parameter["name"], &parameter["required"]), (&json!("list"), &json!(true)));
     }
 
     #[test]
     fn declarations_of_one_pattern_are_one_path_and_the_first_wins() {
-        let read = Verbs { read: true, ..Verbs::default() };
-        let write = Verbs { read: true, write: true, ..Verbs::default() };
-        let paths = paths(
-            [doc("a/{path..}", read), PathDoc { help: "Another.", ..doc("a/{path..}", write) }],
+        let read = PathVerbs { read: true, ..PathVerbs::default() };
+        let write = PathVerbs { read: true, write: true, ..PathVerbs::default() };
+        let paths = build_paths(
+            [
+                path_doc("a/{path..}", read),
+                PathDoc { help: "Another.", ..path_doc("a/{path..}", write) },
+            ],
             "secrets",
         );
         assert_eq!(paths.len(), 1);

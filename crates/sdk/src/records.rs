@@ -1,15 +1,15 @@
-//! [`Records`]: what an engine keeps in a form of its own, beside documents.
+//! [`RecordStore`]: what an engine keeps in a form of its own, beside documents.
 //!
-//! A record is bytes under a [`Key`] that no request path can name, so it never meets a document
-//! whose name a client chose. There is no plain write: records change through [`Records::change`],
+//! A record is bytes under a [`RecordKey`] that no request path can name, so it never meets a document
+//! whose name a client chose. There is no plain write: records change through [`RecordStore::change`],
 //! which shows the record that all hangs on, and commits what follows from it in one batch, on the
 //! condition that it is still what was shown. So an update can't get lost, and what belongs together
 //! is on disk together or not at all.
 //!
 //! ```
-//! # use strongroom_sdk::{Context, Error, records::{Change, Key}};
+//! # use strongroom_sdk::{Context, Error, records::{RecordChange, RecordKey}};
 //! async fn count(context: &Context, name: &str) -> Result<u64, Error> {
-//!     let (head, log) = (Key::new("head", name), Key::new("log", name));
+//!     let (head, log) = (RecordKey::new("head", name), RecordKey::new("log", name));
 //!     context
 //!         .records()
 //!         .change(head.clone(), move |seen| {
@@ -17,7 +17,7 @@
 //!             async move {
 //!                 let before = seen.as_deref().map_or(0, |bytes| bytes.len() as u64);
 //!                 let grown = vec![0; usize::try_from(before + 1).unwrap_or_default()];
-//!                 Ok(Change::to(before + 1).put(log, "counted").put(head, grown))
+//!                 Ok(RecordChange::to(before + 1).put(log, "counted").put(head, grown))
 //!             }
 //!         })
 //!         .await
@@ -37,24 +37,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strongroom_types::KeyedTurns;
+use strongroom_types::KeyedSerialQueue;
 use strongroom_types::path::check_segments;
 
 use crate::Error;
 use crate::engine::{
-    self, APART, Precondition, Storage, StorageBatch, StorageError, Stored, is_shelf,
+    self, RECORD_PREFIX, Storage, StorageBatch, StorageEntry, StorageError, StoragePrecondition,
+    is_bucket_name,
 };
 
 /// Where a record lies: a name on a shelf.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(String);
+pub struct RecordKey(String);
 
-impl Key {
+impl RecordKey {
     /// The key of `name` on a shelf. A shelf is named by letters and digits, 32 at most; what else
     /// it has is left out.
     pub fn new(shelf: &str, name: &str) -> Self {
-        let shelf = plain(shelf);
-        Self(format!("{APART}{shelf}/{name}"))
+        let shelf = to_bucket_name(shelf);
+        Self(format!("{RECORD_PREFIX}{shelf}/{name}"))
     }
 }
 
@@ -73,8 +74,8 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     check_segments(name).map_err(|error| Error::user(error.to_string()))
 }
 
-fn plain(shelf: &str) -> String {
-    if is_shelf(shelf) {
+fn to_bucket_name(shelf: &str) -> String {
+    if is_bucket_name(shelf) {
         return shelf.to_owned();
     }
     let plain = shelf.chars().filter(char::is_ascii_alphanumeric).take(32);
@@ -83,21 +84,21 @@ fn plain(shelf: &str) -> String {
 }
 
 /// What is to be written, and what is answered when it is.
-pub struct Change<T> {
-    answer: T,
-    changes: Vec<engine::Change>,
+pub struct RecordChange<T> {
+    result: T,
+    changes: Vec<engine::StorageChange>,
 }
 
-impl<T> Change<T> {
+impl<T> RecordChange<T> {
     /// Nothing yet, to be answered so.
-    pub fn to(answer: T) -> Self {
-        Self { answer, changes: Vec::new() }
+    pub fn returning(answer: T) -> Self {
+        Self { result: answer, changes: Vec::new() }
     }
 
     /// Also writes a record.
     #[must_use]
-    pub fn put(mut self, key: Key, value: impl Into<Bytes>) -> Self {
-        self.changes.push(engine::Change::Put {
+    pub fn put(mut self, key: RecordKey, value: impl Into<Bytes>) -> Self {
+        self.changes.push(engine::StorageChange::Put {
             key: key.0,
             value: value.into(),
             seal_wrap: false,
@@ -107,39 +108,39 @@ impl<T> Change<T> {
 
     /// Also removes a record, if it is there.
     #[must_use]
-    pub fn delete(mut self, key: Key) -> Self {
-        self.changes.push(engine::Change::Delete { key: key.0 });
+    pub fn delete(mut self, key: RecordKey) -> Self {
+        self.changes.push(engine::StorageChange::Delete { key: key.0 });
         self
     }
 }
 
-impl<T> fmt::Debug for Change<T> {
+impl<T> fmt::Debug for RecordChange<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Change").field(&self.changes).finish()
+        f.debug_tuple("RecordChange").field(&self.changes).finish()
     }
 }
 
 /// The records of one mount. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Records {
+pub struct RecordStore {
     pub(crate) storage: Arc<dyn Storage>,
     /// Changes of one record have turns. It is the conditions that keep updates from getting lost;
     /// with turns they rarely fail, and hosts without conditions are served as well.
-    turns: Arc<KeyedTurns<Key>>,
+    turns: Arc<KeyedSerialQueue<RecordKey>>,
 }
 
 /// Changes that may wait at one mount.
-const WAITING: usize = 16384;
+const MAX_WAITING_CHANGES: usize = 16384;
 /// How often a change is tried again when somebody outside this process comes in between.
-const TRIES: usize = 16;
+const MAX_CHANGE_ATTEMPTS: usize = 16;
 
-impl Records {
+impl RecordStore {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, turns: Arc::new(KeyedTurns::new(WAITING)) }
+        Self { storage, turns: Arc::new(KeyedSerialQueue::new(MAX_WAITING_CHANGES)) }
     }
 
     /// The record at a key.
-    pub async fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
+    pub async fn get(&self, key: &RecordKey) -> Result<Option<Bytes>, Error> {
         Ok(self.storage.get(&key.0).await?.map(|stored| stored.value))
     }
 
@@ -152,7 +153,7 @@ impl Records {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, Error> {
-        let at = Key::new(shelf, folder);
+        let at = RecordKey::new(shelf, folder);
         Ok(self.storage.list(&at.0, after, limit).await?)
     }
 
@@ -161,33 +162,37 @@ impl Records {
     /// them, as long as only changes of this record do that. An error changes nothing.
     ///
     /// Dropping the future doesn't stop a change that has begun.
-    pub async fn change<T, F, Fut>(&self, key: Key, decide: F) -> Result<T, Error>
+    pub async fn change<T, F, Fut>(&self, key: RecordKey, decide: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Fn(Option<Bytes>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Change<T>, Error>> + Send + 'static,
+        Fut: Future<Output = Result<RecordChange<T>, Error>> + Send + 'static,
     {
         let (storage, record) = (self.storage.clone(), key.clone());
-        let work = async move { changed(&*storage, &record, &decide).await };
-        let turn = self.turns.take(&key, work);
+        let work = async move { apply_change(&*storage, &record, &decide).await };
+        let turn = self.turns.run(&key, work);
         turn.await?
     }
 }
 
-async fn changed<T, F, Fut>(storage: &dyn Storage, key: &Key, decide: &F) -> Result<T, Error>
+async fn apply_change<T, F, Fut>(
+    storage: &dyn Storage,
+    key: &RecordKey,
+    decide: &F,
+) -> Result<T, Error>
 where
     F: Fn(Option<Bytes>) -> Fut,
-    Fut: Future<Output = Result<Change<T>, Error>>,
+    Fut: Future<Output = Result<RecordChange<T>, Error>>,
 {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_CHANGE_ATTEMPTS {
         let stored = storage.get(&key.0).await?;
         let seen = stored.as_ref().map(|stored| stored.value.clone());
-        let Change { answer, changes } = decide(seen).await?;
+        let RecordChange { result: answer, changes } = decide(seen).await?;
         if changes.is_empty() {
             return Ok(answer);
         }
         let preconditions = match storage.is_atomic() {
-            true => vec![unchanged(&key.0, stored.as_ref())],
+            true => vec![unchanged_precondition(&key.0, stored.as_ref())],
             false => Vec::new(),
         };
         match storage.commit(StorageBatch { preconditions, changes }).await {
@@ -196,17 +201,20 @@ where
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::contended())
+    Err(Error::write_conflict())
 }
 
-pub(crate) fn unchanged(key: &str, stored: Option<&Stored>) -> Precondition {
+pub(crate) fn unchanged_precondition(
+    key: &str,
+    stored: Option<&StorageEntry>,
+) -> StoragePrecondition {
     match stored {
-        Some(stored) => Precondition::Unchanged(key.to_owned(), stored.version),
-        None => Precondition::Absent(key.to_owned()),
+        Some(stored) => StoragePrecondition::Unchanged(key.to_owned(), stored.version),
+        None => StoragePrecondition::Absent(key.to_owned()),
     }
 }
 
-impl Key {
+impl RecordKey {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -221,16 +229,16 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::document::Documents;
+    use crate::document::DocumentStore;
     use crate::engine::{EngineError, check_key};
 
     /// What is read here has changed before it is written.
     #[derive(Debug)]
-    struct Overtaken;
+    struct ConflictingStorage;
 
     #[async_trait::async_trait]
-    impl Storage for Overtaken {
-        async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+    impl Storage for ConflictingStorage {
+        async fn get(&self, _: &str) -> Result<Option<StorageEntry>, StorageError> {
             Ok(None)
         }
 
@@ -256,24 +264,26 @@ mod tests {
     /// Settings.
     #[derive(Document)]
     #[document(path = "settings")]
-    struct Settings {
+    struct OwnerSettings {
         /// Whose they are.
         owner: String,
     }
 
     #[tokio::test]
-    async fn who_is_overtaken_again_and_again_is_told_to_try_again() {
-        let records = Records::new(Arc::new(Overtaken));
-        let key = Key::new("head", "a");
-        let put = |_| async { Ok(Change::to(()).put(Key::new("head", "a"), "mine")) };
-        let documents = Documents::new(Arc::new(Overtaken), TaskTracker::new(), &BTreeMap::new());
-        let settings = |_| Ok(Settings { owner: "me".to_owned() });
+    async fn repeated_write_conflicts_ask_to_try_again() {
+        let records = RecordStore::new(Arc::new(ConflictingStorage));
+        let key = RecordKey::new("head", "a");
+        let put =
+            |_| async { Ok(RecordChange::returning(()).put(RecordKey::new("head", "a"), "mine")) };
+        let documents =
+            DocumentStore::new(Arc::new(ConflictingStorage), TaskTracker::new(), &BTreeMap::new());
+        let settings = |_| Ok(OwnerSettings { owner: "me".to_owned() });
         let mut given = Fields::new();
         given.set("owner", &"me");
         let errors = [
             records.change(key, put).await,
-            documents.change::<Settings>(&[], settings).await,
-            documents.merge::<Settings>("settings", &given).await,
+            documents.change::<OwnerSettings>(&[], settings).await,
+            documents.merge_fields::<OwnerSettings>("settings", &given).await,
         ];
         for error in errors {
             let error = error.unwrap_err();
@@ -285,11 +295,11 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_apart_whatever_its_shelf() {
+    fn record_keys_never_collide_with_client_keys() {
         for shelf in ["m", "v12", "a.b/../c", "", "\u{1}", &"x".repeat(99)] {
-            let key = Key::new(shelf, "a/b");
+            let key = RecordKey::new(shelf, "a/b");
             assert_eq!(check_key(key.as_str()), Ok(()), "{shelf:?}");
-            assert!(key.as_str().starts_with(APART));
+            assert!(key.as_str().starts_with(RECORD_PREFIX));
         }
     }
 }

@@ -5,8 +5,8 @@
 //! can't be forgotten:
 //!
 //! ```
-//! # use strongroom_sdk::{Blueprint, Context, Error, Input, Listing, Reply, Resource};
-//! # use strongroom_sdk::records::Key;
+//! # use strongroom_sdk::{Blueprint, Context, Error, Input, Listing, Response, Resource};
+//! # use strongroom_sdk::records::RecordKey;
 //! /// Which note.
 //! #[derive(Input)]
 //! struct Named {
@@ -15,15 +15,15 @@
 //! }
 //!
 //! async fn exists(context: Context, name: String) -> Result<bool, Error> {
-//!     Ok(context.records().get(&Key::new("note", &name)).await?.is_some())
+//!     Ok(context.records().get(&RecordKey::new("note", &name)).await?.is_some())
 //! }
 //!
-//! async fn list(context: Context, listing: Listing) -> Result<Reply, Error> {
+//! async fn list(context: Context, listing: Listing) -> Result<Response, Error> {
 //!     let Listing { folder, after, limit } = listing;
 //!     let names = context.records().list("note", &folder, after.as_deref(), limit).await?;
-//!     Ok(Reply::keys(&names))
+//!     Ok(Response::keys(&names))
 //! }
-//! # async fn write(_: Context, _: Named) -> Result<Reply, Error> { Ok(Reply::no_content()) }
+//! # async fn write(_: Context, _: Named) -> Result<Response, Error> { Ok(Response::no_content()) }
 //!
 //! let notes = Resource::new(exists).write(write).list(list);
 //! let blueprint = Blueprint::new("notes", "1.0.0").resource("notes/{name..}", "A note.", notes);
@@ -36,24 +36,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use strongroom_types::Fields;
 
-use crate::action::{ActionPath, Handler, Input, Reply};
-use crate::engine::{EngineError, Operation, Response};
+use crate::action::{ActionHandler, ErasedAction, Input, Response};
+use crate::engine::{EngineError, EngineResponse, Operation};
 use crate::field::{Field, FieldSpec, InvalidInput};
 use crate::{Context, Error};
 
 /// What can be asked of a path, and an existence check. Without the check nothing can be created.
 #[derive(Clone)]
-pub struct Resource(pub(crate) Actions);
+pub struct Resource(pub(crate) RouteActions);
 
 /// The actions of one path.
 #[derive(Clone, Default)]
-pub(crate) struct Actions {
-    pub(crate) exists: Option<Arc<dyn ExistsPath>>,
-    pub(crate) read: Option<Arc<dyn ActionPath>>,
-    pub(crate) write: Option<Arc<dyn ActionPath>>,
-    pub(crate) patch: Option<Arc<dyn ActionPath>>,
-    pub(crate) delete: Option<Arc<dyn ActionPath>>,
-    pub(crate) list: Option<Arc<dyn ListPath>>,
+pub(crate) struct RouteActions {
+    pub(crate) exists: Option<Arc<dyn ErasedExistenceCheck>>,
+    pub(crate) read: Option<Arc<dyn ErasedAction>>,
+    pub(crate) write: Option<Arc<dyn ErasedAction>>,
+    pub(crate) patch: Option<Arc<dyn ErasedAction>>,
+    pub(crate) delete: Option<Arc<dyn ErasedAction>>,
+    pub(crate) list: Option<Arc<dyn ErasedListAction>>,
 }
 
 /// What a client wants listed.
@@ -77,7 +77,7 @@ impl Listing {
             None => 0,
             Some(raw) => i64::read(raw).map_err(|reason| {
                 let field = "limit";
-                EngineError::user(InvalidInput::Bad { field, reason }.to_string())
+                EngineError::user(InvalidInput::Invalid { field, reason }.to_string())
             })?,
         };
         let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
@@ -97,7 +97,10 @@ impl Resource {
         F: Fn(Context, String) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<bool, Error>> + Send + 'static,
     {
-        Self(Actions { exists: Some(Arc::new(Exists(exists))), ..Actions::default() })
+        Self(RouteActions {
+            exists: Some(Arc::new(ExistenceHandler(exists))),
+            ..RouteActions::default()
+        })
     }
 
     /// Answers a read.
@@ -106,9 +109,9 @@ impl Resource {
     where
         I: Input,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        self.0.read = Some(Arc::new(Handler::new(action)));
+        self.0.read = Some(Arc::new(ActionHandler::new(action)));
         self
     }
 
@@ -118,21 +121,21 @@ impl Resource {
     where
         I: Input,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        self.0.write = Some(Arc::new(Handler::new(action)));
+        self.0.write = Some(Arc::new(ActionHandler::new(action)));
         self
     }
 
-    /// Answers a patch: what is given replaces, `null` removes ([`Given`](crate::Given)).
+    /// Answers a patch: what is given replaces, `null` removes ([`NullableField`](crate::NullableField)).
     #[must_use]
     pub fn patch<I, F, Fut>(mut self, action: F) -> Self
     where
         I: Input,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        self.0.patch = Some(Arc::new(Handler::new(action)));
+        self.0.patch = Some(Arc::new(ActionHandler::new(action)));
         self
     }
 
@@ -142,9 +145,9 @@ impl Resource {
     where
         I: Input,
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        self.0.delete = Some(Arc::new(Handler::new(action)));
+        self.0.delete = Some(Arc::new(ActionHandler::new(action)));
         self
     }
 
@@ -153,16 +156,16 @@ impl Resource {
     pub fn list<F, Fut>(mut self, action: F) -> Self
     where
         F: Fn(Context, Listing) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, Error>> + Send + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
-        self.0.list = Some(Arc::new(Lister(action)));
+        self.0.list = Some(Arc::new(ListHandler(action)));
         self
     }
 }
 
-impl Actions {
+impl RouteActions {
     /// All fields a client may send, whatever it asks.
-    pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
+    pub(crate) fn all_fields(&self) -> Vec<&'static FieldSpec> {
         let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
         let mut fields: Vec<&'static FieldSpec> = Vec::new();
         for spec in all.flat_map(|action| action.fields()) {
@@ -180,7 +183,7 @@ impl Actions {
     }
 
     /// What answers an operation.
-    pub(crate) fn of(&self, operation: Operation) -> Option<&Arc<dyn ActionPath>> {
+    pub(crate) fn for_operation(&self, operation: Operation) -> Option<&Arc<dyn ErasedAction>> {
         match operation {
             Operation::Read => self.read.as_ref(),
             Operation::Create | Operation::Update => self.write.as_ref(),
@@ -193,14 +196,14 @@ impl Actions {
 
 /// An existence check, its type forgotten.
 #[async_trait]
-pub(crate) trait ExistsPath: Send + Sync {
+pub(crate) trait ErasedExistenceCheck: Send + Sync {
     async fn exists(&self, context: Context, name: String) -> Result<bool, EngineError>;
 }
 
-struct Exists<F>(F);
+struct ExistenceHandler<F>(F);
 
 #[async_trait]
-impl<F, Fut> ExistsPath for Exists<F>
+impl<F, Fut> ErasedExistenceCheck for ExistenceHandler<F>
 where
     F: Fn(Context, String) -> Fut + Send + Sync,
     Fut: Future<Output = Result<bool, Error>> + Send,
@@ -212,19 +215,24 @@ where
 
 /// What answers a list, its type forgotten.
 #[async_trait]
-pub(crate) trait ListPath: Send + Sync {
-    async fn list(&self, context: Context, listing: Listing) -> Result<Response, EngineError>;
+pub(crate) trait ErasedListAction: Send + Sync {
+    async fn list(&self, context: Context, listing: Listing)
+    -> Result<EngineResponse, EngineError>;
 }
 
-pub(crate) struct Lister<F>(pub(crate) F);
+pub(crate) struct ListHandler<F>(pub(crate) F);
 
 #[async_trait]
-impl<F, Fut> ListPath for Lister<F>
+impl<F, Fut> ErasedListAction for ListHandler<F>
 where
     F: Fn(Context, Listing) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<Reply, Error>> + Send,
+    Fut: Future<Output = Result<Response, Error>> + Send,
 {
-    async fn list(&self, context: Context, listing: Listing) -> Result<Response, EngineError> {
-        Ok((self.0)(context, listing).await?.into_response(Operation::List))
+    async fn list(
+        &self,
+        context: Context,
+        listing: Listing,
+    ) -> Result<EngineResponse, EngineError> {
+        Ok((self.0)(context, listing).await?.into_engine_response(Operation::List))
     }
 }

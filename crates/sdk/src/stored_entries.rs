@@ -5,50 +5,50 @@ use std::sync::{Mutex, PoisonError};
 
 use strongroom_types::path::is_printable;
 
-use crate::engine::{APART, APART_BEFORE, Storage, StorageError, Stored};
+use crate::engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageEntry, StorageError};
 
 /// Entries in one batch, and their bytes.
-const BATCH: usize = 64;
+const BATCH_ENTRIES: usize = 64;
 const BATCH_BYTES: usize = 512 << 10;
 /// Names in one look at a folder.
-const PAGE: usize = 256;
+const PAGE_SIZE: usize = 256;
 /// Sorts behind every key that is apart. No document's name begins with it.
-pub(crate) const BEHIND_APART: &str = "\u{fffd}";
+pub(crate) const AFTER_RECORDS: &str = "\u{fffd}";
 
 /// A walk through the entries below a folder, some at a time.
-pub(crate) struct Walk<'a> {
+pub(crate) struct EntryScanner<'a> {
     storage: &'a dyn Storage,
     /// Folders that were begun, each with the last name that was looked at.
-    path: Vec<(String, String)>,
+    open_folders: Vec<(String, String)>,
 }
 
 /// What a walk came by. Nothing at all: it is over.
 #[derive(Default)]
-pub(crate) struct Entries {
-    pub(crate) found: Vec<(String, Stored)>,
+pub(crate) struct EntryBatch {
+    pub(crate) entries: Vec<(String, StorageEntry)>,
     /// Entries that are damaged. Any other error ends the walk: it may be gone at the next attempt.
     pub(crate) unreadable: Vec<(String, StorageError)>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> EntryScanner<'a> {
     /// Below a folder, whose name is empty or ends in a slash. Of the root those that are apart are
     /// left out.
-    pub(crate) fn below(storage: &'a dyn Storage, folder: &str) -> Self {
-        Self { storage, path: vec![(folder.to_owned(), String::new())] }
+    pub(crate) fn new(storage: &'a dyn Storage, folder: &str) -> Self {
+        Self { storage, open_folders: vec![(folder.to_owned(), String::new())] }
     }
 
     /// Goes on, to the next few entries.
-    pub(crate) async fn next(&mut self) -> Result<Entries, StorageError> {
-        let (mut entries, mut bytes) = (Entries::default(), 0);
-        while let Some((folder, after)) = self.path.pop() {
-            let names = self.storage.list(&folder, Some(&after), PAGE).await?;
-            let full = names.len() == PAGE;
+    pub(crate) async fn next_batch(&mut self) -> Result<EntryBatch, StorageError> {
+        let (mut entries, mut bytes) = (EntryBatch::default(), 0);
+        while let Some((folder, after)) = self.open_folders.pop() {
+            let names = self.storage.list(&folder, Some(&after), PAGE_SIZE).await?;
+            let full = names.len() == PAGE_SIZE;
             let (mut inner, mut is_apart, mut is_enough) = (None, false, false);
             let mut last = after;
             for name in names {
-                if folder.is_empty() && name.starts_with(APART) {
+                if folder.is_empty() && name.starts_with(RECORD_PREFIX) {
                     // There may be many of these folders.
-                    BEHIND_APART.clone_into(&mut last);
+                    AFTER_RECORDS.clone_into(&mut last);
                     is_apart = true;
                     break;
                 }
@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
                     Ok(None) => continue,
                     Ok(Some(stored)) => {
                         bytes += stored.value.len();
-                        entries.found.push((key, stored));
+                        entries.entries.push((key, stored));
                     }
                     Err(error @ StorageError::Damaged(_)) => entries.unreadable.push((key, error)),
                     Err(error) if entries.is_empty() => return Err(error),
@@ -73,16 +73,16 @@ impl<'a> Walk<'a> {
                         break;
                     }
                 }
-                is_enough = entries.len() >= BATCH || bytes >= BATCH_BYTES;
+                is_enough = entries.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES;
                 if is_enough {
                     break;
                 }
             }
             if full || is_apart || is_enough || inner.is_some() {
-                self.path.push((folder, last));
+                self.open_folders.push((folder, last));
             }
             if let Some(inner) = inner {
-                self.path.push((inner, String::new()));
+                self.open_folders.push((inner, String::new()));
             }
             if is_enough {
                 break;
@@ -92,9 +92,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Entries {
+impl EntryBatch {
     fn len(&self) -> usize {
-        self.found.len() + self.unreadable.len()
+        self.entries.len() + self.unreadable.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -104,26 +104,26 @@ impl Entries {
 
 /// The entries that could not be moved, each of which is named in the log once.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
-    named: Mutex<BTreeSet<String>>,
+pub(crate) struct UnmovableEntries {
+    logged: Mutex<BTreeSet<String>>,
 }
 
 /// Entries that can't be moved, of which an instance writes in the log.
-pub(crate) const MAX_NAMED: usize = 16;
+pub(crate) const MAX_LOGGED: usize = 16;
 /// The longest name that is written in the log.
-pub(crate) const MAX_SHOWN_BYTES: usize = 256;
+pub(crate) const MAX_LOGGED_KEY_BYTES: usize = 256;
 
-impl Left {
+impl UnmovableEntries {
     /// Says in the log why an entry stays where it is.
-    pub(crate) fn name(&self, key: &str, why: &str) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.len() >= MAX_NAMED || named.contains(key) {
+    pub(crate) fn log_once(&self, key: &str, why: &str) {
+        let mut named = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() >= MAX_LOGGED || named.contains(key) {
             return;
         }
         named.insert(key.to_owned());
-        let is_last = named.len() == MAX_NAMED;
+        let is_last = named.len() == MAX_LOGGED;
         drop(named);
-        let key = shown(key);
+        let key = printable_key(key);
         tracing::warn!(key, why, "an entry could not be moved and stays where it is");
         if is_last {
             tracing::warn!("further entries that can't be moved are not named");
@@ -131,16 +131,16 @@ impl Left {
     }
 
     /// Names those that can't be read.
-    pub(crate) fn name_unreadable(&self, unreadable: &[(String, StorageError)]) {
+    pub(crate) fn log_unreadable(&self, unreadable: &[(String, StorageError)]) {
         for (key, error) in unreadable {
-            self.name(key, &format!("it can't be read: {error}"));
+            self.log_once(key, &format!("it can't be read: {error}"));
         }
     }
 }
 
 /// The name of an entry for the log. A client chose a part of it.
-fn shown(key: &str) -> &str {
-    let name = key.trim_start_matches(APART_BEFORE);
-    let fits = name.len() <= MAX_SHOWN_BYTES && name.chars().all(is_printable);
+fn printable_key(key: &str) -> &str {
+    let name = key.trim_start_matches(LEGACY_RECORD_PREFIX);
+    let fits = name.len() <= MAX_LOGGED_KEY_BYTES && name.chars().all(is_printable);
     if fits { name } else { "(a name that can't be shown)" }
 }

@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use strongroom_barrier::SealConfig;
-use strongroom_core::{Error, Request, RequestHead, Verb};
+use strongroom_core::{CoreRequest, Error, RequestHead, Verb};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, Secret};
 
-use crate::Running;
+use crate::RunningServer;
 
 /// What a developer needs to know.
 pub struct DevKeys {
@@ -25,7 +25,7 @@ pub struct DevKeys {
 
 /// What is mounted at `secret/`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DevKv {
+pub enum DevKvVersion {
     /// KV with versions.
     #[default]
     Version2,
@@ -39,18 +39,18 @@ pub enum DevKv {
 /// `plugin_dir` under its own name. What is no program is told of in the log and left out; a program
 /// that can't be registered is an error.
 pub fn set_up<'a>(
-    running: &'a Running,
+    running: &'a RunningServer,
     root_token: Option<Secret<String>>,
-    kv: DevKv,
+    kv: DevKvVersion,
     plugin_dir: Option<&'a Path>,
 ) -> BoxFuture<'a, Result<DevKeys, Error>> {
     Box::pin(set_up_now(running, root_token, kv, plugin_dir))
 }
 
 async fn set_up_now(
-    running: &Running,
+    running: &RunningServer,
     root_token: Option<Secret<String>>,
-    kv: DevKv,
+    kv: DevKvVersion,
     plugin_dir: Option<&Path>,
 ) -> Result<DevKeys, Error> {
     let core = running.core();
@@ -61,27 +61,27 @@ async fn set_up_now(
     core.unseal(Secret::new(unseal_key.expose_secret().clone())).await?;
     let root = &made.root_token;
     let version = match kv {
-        DevKv::Version2 => Some("2"),
-        DevKv::Version1 => Some("1"),
-        DevKv::None => None,
+        DevKvVersion::Version2 => Some("2"),
+        DevKvVersion::Version1 => Some("1"),
+        DevKvVersion::None => None,
     };
     if let Some(version) = version {
         let mut mount = Fields::new();
         mount.set("type", &"kv");
         mount.set("description", &"key/value secret storage");
         mount.set("options", &std::collections::BTreeMap::from([("version", version)]));
-        write(running, root, "sys/mounts/secret", mount).await?;
+        write_as_root(running, root, "sys/mounts/secret", mount).await?;
     }
     let mut plugins = Vec::new();
     if let Some(folder) = plugin_dir {
-        for (name, sha256) in programs(folder, running.allows_scripts())? {
+        for (name, sha256) in list_programs(folder, running.allows_scripts())? {
             let mut plugin = Fields::new();
             plugin.set("command", &name);
             plugin.set("sha256", &sha256);
             let path = format!("sys/plugins/catalog/secret/{name}");
-            write(running, root, &path, plugin).await.map_err(|error| {
+            write_as_root(running, root, &path, plugin).await.map_err(|error| {
                 let text = format!("the plug-in {name:?} can't be registered: {error}");
-                Error::plain(error.kind(), text)
+                Error::with_message(error.kind(), text)
             })?;
             plugins.push(name);
         }
@@ -89,18 +89,18 @@ async fn set_up_now(
     Ok(DevKeys { unseal_key, root_token: made.root_token, plugins })
 }
 
-async fn write(
-    running: &Running,
+async fn write_as_root(
+    running: &RunningServer,
     token: &Secret<String>,
     path: &str,
     fields: Fields,
 ) -> Result<(), Error> {
-    let request = Request {
+    let request = CoreRequest {
         verb: Verb::Write,
         path: path.to_owned(),
         fields,
         token: Some(Secret::from_text(token.expose_secret())),
-        headers: strongroom_core::Headers::default(),
+        headers: strongroom_core::RequestHeaders::default(),
         connection: None,
     };
     let head = RequestHead { path: &request.path, token: request.token.as_ref(), connection: None };
@@ -109,7 +109,7 @@ async fn write(
 }
 
 /// The programs of a folder with their SHA-256, by name.
-fn programs(folder: &Path, allow_scripts: bool) -> Result<Vec<(String, String)>, Error> {
+fn list_programs(folder: &Path, allow_scripts: bool) -> Result<Vec<(String, String)>, Error> {
     let unreadable =
         |error: io::Error| Error::invalid(format!("the plug-in folder can't be read: {error}"));
     let mut found = Vec::new();
@@ -121,7 +121,7 @@ fn programs(folder: &Path, allow_scripts: bool) -> Result<Vec<(String, String)>,
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let unreadable =
             |error| Error::invalid(format!("the file {name:?} can't be read: {error}"));
-        let Some(bytes) = program(&path, allow_scripts).map_err(unreadable)? else {
+        let Some(bytes) = read_program(&path, allow_scripts).map_err(unreadable)? else {
             tracing::warn!(name, "no executable program: it is not registered as a plug-in");
             continue;
         };
@@ -133,19 +133,19 @@ fn programs(folder: &Path, allow_scripts: bool) -> Result<Vec<(String, String)>,
     Ok(found)
 }
 
-const ANYBODY_RUNS: u32 = 0o111;
-const ELF: &[u8] = b"\x7fELF";
-const SCRIPT: &[u8] = b"#!";
+const EXECUTABLE_BITS: u32 = 0o111;
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+const SCRIPT_MAGIC: &[u8] = b"#!";
 
 /// The content of a file that can be run; nothing if it can't.
-fn program(path: &Path, allow_scripts: bool) -> io::Result<Option<Vec<u8>>> {
+fn read_program(path: &Path, allow_scripts: bool) -> io::Result<Option<Vec<u8>>> {
     let mut file = File::open(path)?;
-    if file.metadata()?.permissions().mode() & ANYBODY_RUNS == 0 {
+    if file.metadata()?.permissions().mode() & EXECUTABLE_BITS == 0 {
         return Ok(None);
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let runs = bytes.starts_with(ELF) || (allow_scripts && bytes.starts_with(SCRIPT));
+    let runs = bytes.starts_with(ELF_MAGIC) || (allow_scripts && bytes.starts_with(SCRIPT_MAGIC));
     Ok(runs.then_some(bytes))
 }
 
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_program_is_left_out() {
+    fn only_executables_are_listed() {
         let folder = tempfile::tempdir().unwrap();
         let put = |name: &str, content: &[u8], mode| {
             let path = folder.path().join(name);
@@ -168,7 +168,7 @@ mod tests {
         put("script", b"#!/bin/sh\n", 0o755);
         fs::create_dir(folder.path().join("folder")).unwrap();
         let names = |allow_scripts| -> Vec<String> {
-            let all = programs(folder.path(), allow_scripts).unwrap();
+            let all = list_programs(folder.path(), allow_scripts).unwrap();
             all.into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(false), ["engine"]);

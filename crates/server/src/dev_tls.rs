@@ -11,7 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use strongroom_config::{TlsConfig, TlsVersion};
+use strongroom_config::{ListenerTlsConfig, TlsVersion};
 use strongroom_types::{Clock, Secret, Timestamp};
 
 /// The files. They are removed with this value.
@@ -23,28 +23,30 @@ pub struct DevTls {
 }
 
 /// Named as Vault names them.
-const CA: &str = "vault-ca.pem";
-const CERT: &str = "vault-cert.pem";
-const KEY: &str = "vault-key.pem";
+const CA_FILE: &str = "vault-ca.pem";
+const CERT_FILE: &str = "vault-cert.pem";
+const KEY_FILE: &str = "vault-key.pem";
 /// The client's clock may be behind ours.
-const VALID_SINCE: Duration = Duration::from_secs(60);
-const VALID_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+const VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl DevTls {
     /// Makes them, in a folder that is there or in a temporary one. They are for this machine, and
     /// for the host that the server listens on.
-    pub fn make(folder: Option<&Path>, host: &str, clock: &dyn Clock) -> io::Result<Self> {
+    pub fn generate(folder: Option<&Path>, host: &str, clock: &dyn Clock) -> io::Result<Self> {
         let temporary = match folder {
             Some(_) => None,
             None => Some(tempfile::Builder::new().prefix("strongroom-tls").tempdir()?),
         };
         let folder = temporary.as_ref().map(tempfile::TempDir::path).or(folder);
         let folder = std::path::absolute(folder.unwrap_or(Path::new(".")))?;
-        let made =
-            Self { files: [CA, CERT, KEY].map(|name| folder.join(name)), _folder: temporary };
-        let pems = certificates(host, clock.now()).map_err(io::Error::other)?;
+        let made = Self {
+            files: [CA_FILE, CERT_FILE, KEY_FILE].map(|name| folder.join(name)),
+            _folder: temporary,
+        };
+        let pems = generate_certificates(host, clock.now()).map_err(io::Error::other)?;
         for (file, pem) in made.files.iter().zip(pems) {
-            write(file, &pem)?;
+            write_private(file, &pem)?;
         }
         Ok(made)
     }
@@ -56,9 +58,9 @@ impl DevTls {
     }
 
     /// The listener's settings.
-    pub fn config(&self) -> TlsConfig {
+    pub fn listener_config(&self) -> ListenerTlsConfig {
         let [_, cert, key] = &self.files;
-        TlsConfig {
+        ListenerTlsConfig {
             cert_file: cert.clone(),
             key_file: key.clone(),
             min_version: TlsVersion::Tls12,
@@ -79,7 +81,7 @@ impl Drop for DevTls {
 }
 
 /// For its owner alone, and in the place of whatever had the name: a link is not followed.
-fn write(file: &Path, pem: &Secret<String>) -> io::Result<()> {
+fn write_private(file: &Path, pem: &Secret<String>) -> io::Result<()> {
     let folder = file.parent().unwrap_or(file);
     let mut written = tempfile::NamedTempFile::new_in(folder)?;
     written.write_all(pem.expose_secret().as_bytes())?;
@@ -88,11 +90,11 @@ fn write(file: &Path, pem: &Secret<String>) -> io::Result<()> {
 }
 
 /// Authority, certificate and key, in PEM.
-fn certificates(host: &str, now: Timestamp) -> Result<[Secret<String>; 3], rcgen::Error> {
+fn generate_certificates(host: &str, now: Timestamp) -> Result<[Secret<String>; 3], rcgen::Error> {
     let mut authority = CertificateParams::new([])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    name(&mut authority, "Strongroom dev authority", now);
+    set_name_and_validity(&mut authority, "Strongroom dev authority", now);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
 
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
@@ -104,18 +106,18 @@ fn certificates(host: &str, now: Timestamp) -> Result<[Secret<String>; 3], rcgen
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.use_authority_key_identifier_extension = true;
-    name(&mut server, "localhost", now);
+    set_name_and_validity(&mut server, "localhost", now);
     let key = KeyPair::generate()?;
     let certificate = server.signed_by(&key, &authority)?;
     Ok([authority.pem(), certificate.pem(), key.serialize_pem()].map(Secret::new))
 }
 
-fn name(params: &mut CertificateParams, name: &str, now: Timestamp) {
+fn set_name_and_validity(params: &mut CertificateParams, name: &str, now: Timestamp) {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     let now = date_time_ymd(1970, 1, 1) + now.since(Timestamp::EPOCH);
-    params.not_before = now - VALID_SINCE;
-    params.not_after = now + VALID_FOR;
+    params.not_before = now - CLOCK_SKEW;
+    params.not_after = now + VALIDITY;
 }
 
 #[cfg(test)]
@@ -131,19 +133,19 @@ mod tests {
     fn files_are_usable_private_and_gone_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         for place in [None, Some(folder.path())] {
-            let made = DevTls::make(place, "127.0.0.1", &SystemClock).unwrap();
-            TlsFromFiles::load(made.config()).unwrap();
+            let made = DevTls::generate(place, "127.0.0.1", &SystemClock).unwrap();
+            TlsFromFiles::load(made.listener_config()).unwrap();
             let files = made.files.clone();
             for file in &files {
                 let mode = fs::metadata(file).unwrap().permissions().mode() & 0o777;
                 assert_eq!(mode, 0o600, "{}", file.display());
             }
-            assert_eq!(made.ca_file().file_name().unwrap(), CA);
+            assert_eq!(made.ca_file().file_name().unwrap(), CA_FILE);
             drop(made);
             assert!(files.iter().all(|file| !file.exists()));
         }
         assert!(folder.path().exists());
-        assert!(DevTls::make(Some(Path::new("/nowhere")), "", &SystemClock).is_err());
+        assert!(DevTls::generate(Some(Path::new("/nowhere")), "", &SystemClock).is_err());
     }
 
     #[test]
@@ -151,8 +153,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let precious = folder.path().join("precious");
         fs::write(&precious, "precious").unwrap();
-        std::os::unix::fs::symlink(&precious, folder.path().join(KEY)).unwrap();
-        let made = DevTls::make(Some(folder.path()), "host.example", &SystemClock).unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join(KEY_FILE)).unwrap();
+        let made = DevTls::generate(Some(folder.path()), "host.example", &SystemClock).unwrap();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
         drop(made);
     }

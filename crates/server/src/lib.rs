@@ -1,6 +1,6 @@
 //! The composition root: it alone sees core, HTTP, plug-in host, engines and stores, and wires them.
 //!
-//! - [`Server::start`]: from a configuration to a running server; [`Running`] is its handle
+//! - [`Server::start`]: from a configuration to a running server; [`RunningServer`] is its handle
 //! - [`store`]: the physical store, measured
 //! - [`plugins`]: linked-in engines and plug-in processes, as the core wants them
 //! - `idle`: gives memory back once the store has little to do
@@ -13,7 +13,7 @@
 
 pub mod dev;
 pub mod dev_tls;
-mod idle;
+mod idle_maintenance;
 pub mod plugins;
 #[cfg(test)]
 mod restored_catalog_tests;
@@ -28,24 +28,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_config::{
-    Answers, Config, DEFAULT_LEASE_TTL, Endpoint, HeaderConfig, ListenerConfig,
+    Config, DEFAULT_LEASE_TTL, HeaderConfig, ListenerConfig, ListenerEndpoint, StatusMatcher,
 };
-use strongroom_core::{AdmissionLimits, Core, Parts, Settings};
+use strongroom_core::{AdmissionLimits, Core, CoreDependencies, Settings};
 use strongroom_http::{
-    Bodies, CustomHeader, Forwarding, Limits, Listener, MetricsAccess, Outgoing, Socket, Statuses,
-    Timeouts, TlsSource, descriptors, heaviest,
+    BodyMemoryPool, ConnectionTimeouts, CustomHeader, ForwardedForRules, HttpLimits, Listener,
+    ListenerSocket, MetricsAccess, ResponseRules, StatusSelector, TlsSource, descriptors,
+    max_request_memory,
 };
-use strongroom_sdk::engine::Lifetimes;
-use strongroom_telemetry::Exporter;
-use strongroom_types::clock::{BoxFuture, within};
+use strongroom_sdk::engine::MountLifetimes;
+use strongroom_telemetry::MetricsExporter;
+use strongroom_types::clock::{BoxFuture, with_timeout};
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Clock, Entropy, Ttl};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::plugins::Engines;
-use crate::store::Store;
+use crate::plugins::EngineLauncher;
+use crate::store::ServerStore;
 use crate::tls::TlsFromFiles;
 
 /// What a server is made with.
@@ -62,7 +63,7 @@ pub struct Options {
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
     /// Where metrics are rendered.
-    pub exporter: Exporter,
+    pub exporter: MetricsExporter,
 }
 
 /// Why a server doesn't start. The message is for the operator.
@@ -98,13 +99,13 @@ pub enum StartError {
 pub struct Server;
 
 /// A running server.
-pub struct Running {
+pub struct RunningServer {
     core: Core,
-    addresses: Vec<Address>,
+    addresses: Vec<ListenAddress>,
     certificates: Vec<Arc<TlsFromFiles>>,
-    sockets: Vec<socket::Bound>,
-    store: Store,
-    engines: Arc<Engines>,
+    sockets: Vec<socket::SocketFileGuard>,
+    store: ServerStore,
+    engines: Arc<EngineLauncher>,
     allows_scripts: bool,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
@@ -113,14 +114,14 @@ pub struct Running {
 
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ListenAddress {
     /// With the port it got.
     Tcp(SocketAddr),
     /// A socket file.
     Unix(PathBuf),
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
@@ -131,13 +132,13 @@ impl fmt::Display for Address {
 
 /// How often metrics are folded. Until then each measurement takes 8 bytes, of which there are a few
 /// hundred thousand a second under load.
-const FOLD: Duration = Duration::from_secs(1);
+const METRICS_FOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// How long requests, the seal and engines may take at the end, and how long the store beside that.
 /// Together less than the 30 s after which service managers kill.
-const STOPPING: Duration = Duration::from_secs(24);
-const CLOSING_THE_STORE: Duration = Duration::from_secs(4);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(24);
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How much of that listeners and other tasks may take, so that the seal begins whatever hangs.
-const ENDING_TASKS: Duration = Duration::from_secs(12);
+const TASKS_TIMEOUT: Duration = Duration::from_secs(12);
 /// What a timeout of zero stands for.
 const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
 
@@ -147,42 +148,45 @@ impl Server {
     ///
     /// Opens the store, binds all listeners and serves. The server is sealed; a listener that can't
     /// be bound, or a store that can't be opened, stops the start before anything is served.
-    pub fn start(options: Options) -> BoxFuture<'static, Result<Running, StartError>> {
+    pub fn start(options: Options) -> BoxFuture<'static, Result<RunningServer, StartError>> {
         Box::pin(Self::start_now(options))
     }
 
-    async fn start_now(options: Options) -> Result<Running, StartError> {
+    async fn start_now(options: Options) -> Result<RunningServer, StartError> {
         keep_memory_private();
-        let store = Store::open(&options.config.storage)?;
-        Self::start_over(store, options).await
+        let store = ServerStore::open(&options.config.storage)?;
+        Self::start_with_store(store, options).await
     }
 
-    async fn start_over(store: Store, options: Options) -> Result<Running, StartError> {
+    async fn start_with_store(
+        store: ServerStore,
+        options: Options,
+    ) -> Result<RunningServer, StartError> {
         let config = &options.config;
-        let files = descriptors::raise();
+        let files = descriptors::raise_file_limit();
         let mut bound = Vec::new();
         let (mut addresses, mut certificates, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
         for listener in &config.listeners {
-            let tls = tls_of(listener)?;
+            let tls = load_tls(listener)?;
             certificates.extend(tls.clone());
-            let (socket, address) = bind(&listener.endpoint, &mut sockets).await?;
+            let (socket, address) = bind_listener(&listener.endpoint, &mut sockets).await?;
             addresses.push(address);
             let tls = tls.map(|source| source as Arc<dyn TlsSource>);
-            let limits = limits(listener, files, config.listeners.len());
-            let listening = Listener::new(socket, tls, forwarding(listener), limits);
+            let limits = listener_limits(listener, files, config.listeners.len());
+            let listening = Listener::new(socket, tls, forwarding_settings(listener), limits);
             let listening = listening.with_metrics_access(metrics_access(listener));
-            bound.push(listening.with_outgoing(outgoing(listener)));
+            bound.push(listening.with_response_rules(response_settings(listener)));
         }
-        let engines = Engines::new(&options);
+        let engines = EngineLauncher::new(&options);
         let engines = Arc::new(engines.map_err(|error| StartError::Plugins(error.details()))?);
-        let parts = Parts {
-            physical: store.measured(),
-            plugins: engines.clone(),
+        let parts = CoreDependencies {
+            physical: store.instrumented(),
+            plugin_launcher: engines.clone(),
             clock: options.clock.clone(),
             entropy: options.entropy.clone(),
             exporter: options.exporter.clone(),
         };
-        let core = Core::new(parts, settings(&options));
+        let core = Core::new(parts, core_settings(&options));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         for listener in bound {
             tasks.spawn(listener.serve(core.clone(), stop.clone()));
@@ -191,15 +195,19 @@ impl Server {
         tasks.spawn(async move {
             loop {
                 tokio::select! {
-                    () = clock.sleep(FOLD) => exporter.fold(clock.now()),
+                    () = clock.sleep(METRICS_FOLD_INTERVAL) => exporter.run_upkeep(clock.now()),
                     () = folding.cancelled() => return,
                 }
             }
         });
-        tasks.spawn(idle::run(store.clone(), options.clock.clone(), stop.clone()));
+        tasks.spawn(idle_maintenance::run_maintenance(
+            store.clone(),
+            options.clock.clone(),
+            stop.clone(),
+        ));
         tasks.close();
         let allows_scripts = options.config.plugin.allow_scripts;
-        Ok(Running {
+        Ok(RunningServer {
             core,
             addresses,
             certificates,
@@ -214,14 +222,14 @@ impl Server {
     }
 }
 
-impl Running {
+impl RunningServer {
     /// The core, for what has no HTTP form.
     pub fn core(&self) -> &Core {
         &self.core
     }
 
     /// Where it listens, in the order of the configuration.
-    pub fn addresses(&self) -> &[Address] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
@@ -254,7 +262,7 @@ impl Running {
         self.stop.cancel();
         drop(self.sockets);
         let in_order = async {
-            if within(&*self.clock, ENDING_TASKS, self.tasks.wait()).await.is_none() {
+            if with_timeout(&*self.clock, TASKS_TIMEOUT, self.tasks.wait()).await.is_none() {
                 tracing::warn!("some tasks did not end in time; the server is sealed without them");
             }
             if let Err(error) = self.core.shut_down().await {
@@ -262,9 +270,9 @@ impl Running {
             }
             self.engines.close().await;
         };
-        let ended = within(&*self.clock, STOPPING, in_order).await;
+        let ended = with_timeout(&*self.clock, SHUTDOWN_TIMEOUT, in_order).await;
         // Begun in any case: what was acknowledged is on disk, and what is in memory gets there.
-        let closed = within(&*self.clock, CLOSING_THE_STORE, self.store.close()).await;
+        let closed = with_timeout(&*self.clock, STORE_CLOSE_TIMEOUT, self.store.close()).await;
         if ended.is_none() || closed.is_none() {
             let what = if ended.is_none() { "requests or engines" } else { "the store" };
             tracing::error!("{what} did not end in time and are cut off by the end of the server");
@@ -273,9 +281,9 @@ impl Running {
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for RunningServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("RunningServer").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -289,7 +297,7 @@ fn keep_memory_private() {
     }
 }
 
-fn tls_of(config: &ListenerConfig) -> Result<Option<Arc<TlsFromFiles>>, StartError> {
+fn load_tls(config: &ListenerConfig) -> Result<Option<Arc<TlsFromFiles>>, StartError> {
     let load = |files| TlsFromFiles::load(files).map(Arc::new);
     config.tls.clone().map(load).transpose().map_err(|reason| {
         let address = config.endpoint.to_string();
@@ -297,13 +305,13 @@ fn tls_of(config: &ListenerConfig) -> Result<Option<Arc<TlsFromFiles>>, StartErr
     })
 }
 
-async fn bind(
-    endpoint: &Endpoint,
-    sockets: &mut Vec<socket::Bound>,
-) -> Result<(Socket, Address), StartError> {
+async fn bind_listener(
+    endpoint: &ListenerEndpoint,
+    sockets: &mut Vec<socket::SocketFileGuard>,
+) -> Result<(ListenerSocket, ListenAddress), StartError> {
     let failed = |reason| StartError::Listen { address: endpoint.to_string(), reason };
     match endpoint {
-        Endpoint::Tcp(address) => {
+        ListenerEndpoint::Tcp(address) => {
             let socket = match address.strip_prefix(':') {
                 // As in Go: on all addresses of the machine, in both families if it has both.
                 Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
@@ -314,12 +322,12 @@ async fn bind(
             };
             let socket = socket.map_err(failed)?;
             let address = socket.local_addr().map_err(failed)?;
-            Ok((socket.into(), Address::Tcp(address)))
+            Ok((socket.into(), ListenAddress::Tcp(address)))
         }
-        Endpoint::Unix(file) => {
-            let (socket, bound) = socket::open(file).map_err(failed)?;
+        ListenerEndpoint::Unix(file) => {
+            let (socket, bound) = socket::bind_socket_file(file).map_err(failed)?;
             sockets.push(bound);
-            Ok((socket.into(), Address::Unix(file.path.clone())))
+            Ok((socket.into(), ListenAddress::Unix(file.path.clone())))
         }
     }
 }
@@ -334,18 +342,18 @@ fn metrics_access(listener: &ListenerConfig) -> MetricsAccess {
     }
 }
 
-fn outgoing(listener: &ListenerConfig) -> Outgoing {
+fn response_settings(listener: &ListenerConfig) -> ResponseRules {
     let header = |header: &HeaderConfig| {
-        let of = match header.of {
-            Answers::All => Statuses::All,
-            Answers::Class(class) => Statuses::Class(class),
-            Answers::Status(only) => Statuses::Only(only),
+        let of = match header.statuses {
+            StatusMatcher::All => StatusSelector::All,
+            StatusMatcher::Class(class) => StatusSelector::Class(class),
+            StatusMatcher::Status(only) => StatusSelector::Exact(only),
         };
         // The configuration is checked, so that none is left out.
         let (name, value) = (header.name.parse().ok()?, header.value.parse().ok()?);
-        Some(CustomHeader { of, name, value })
+        Some(CustomHeader { statuses: of, name, value })
     };
-    Outgoing {
+    ResponseRules {
         headers: listener.headers.iter().filter_map(header).collect(),
         redact_addresses: listener.redact.addresses,
         redact_cluster_name: listener.redact.cluster_name,
@@ -353,9 +361,9 @@ fn outgoing(listener: &ListenerConfig) -> Outgoing {
     }
 }
 
-fn forwarding(config: &ListenerConfig) -> Option<Forwarding> {
+fn forwarding_settings(config: &ListenerConfig) -> Option<ForwardedForRules> {
     let config = config.forwarding.clone()?;
-    Some(Forwarding {
+    Some(ForwardedForRules {
         authorized: config.authorized,
         hop_skips: config.hop_skips,
         reject_not_authorized: config.reject_not_authorized,
@@ -364,13 +372,13 @@ fn forwarding(config: &ListenerConfig) -> Option<Forwarding> {
 }
 
 /// What is set to zero gets as long as is as good as for ever, and every clock can count it.
-fn bound(ttl: Ttl) -> Duration {
-    ttl.or(NO_TIMEOUT).min(NO_TIMEOUT).as_duration()
+fn to_timeout(ttl: Ttl) -> Duration {
+    ttl.nonzero_or(NO_TIMEOUT).min(NO_TIMEOUT).as_duration()
 }
 
-fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
-    let usual = Limits::default();
-    Limits {
+fn listener_limits(config: &ListenerConfig, files: usize, listeners: usize) -> HttpLimits {
+    let usual = HttpLimits::default();
+    HttpLimits {
         max_request_bytes: config.max_request_size,
         max_unauthenticated_bytes: config.max_unauthenticated_request_size,
         max_unauthenticated_fields: config.max_unauthenticated_request_fields,
@@ -379,20 +387,20 @@ fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
             strings: config.max_request_json_strings,
             ..usual.json
         },
-        bodies: Bodies::new(
+        body_memory: BodyMemoryPool::new(
             config.max_request_bytes_in_flight,
-            heaviest(config.max_request_size, config.max_request_json_strings),
-            heaviest(
+            max_request_memory(config.max_request_size, config.max_request_json_strings),
+            max_request_memory(
                 config.max_unauthenticated_request_size.min(config.max_request_size),
                 config.max_unauthenticated_request_fields.min(config.max_request_json_strings),
             ),
         ),
-        max_connections: descriptors::connections(files, listeners, config.max_connections),
-        timeouts: Timeouts {
-            header: bound(config.http_read_header_timeout),
-            body: bound(config.http_read_timeout),
-            write: bound(config.http_write_timeout),
-            idle: bound(config.http_idle_timeout),
+        max_connections: descriptors::max_connections(files, listeners, config.max_connections),
+        timeouts: ConnectionTimeouts {
+            header: to_timeout(config.http_read_header_timeout),
+            body: to_timeout(config.http_read_timeout),
+            write: to_timeout(config.http_write_timeout),
+            idle: to_timeout(config.http_idle_timeout),
             ..usual.timeouts
         },
         ..usual
@@ -400,25 +408,25 @@ fn limits(config: &ListenerConfig, files: usize, listeners: usize) -> Limits {
 }
 
 /// As the core counts them.
-fn bytes(configured: usize) -> u64 {
+fn to_u64(configured: usize) -> u64 {
     u64::try_from(configured).unwrap_or(u64::MAX)
 }
 
-fn settings(options: &Options) -> Settings {
+fn core_settings(options: &Options) -> Settings {
     let config = &options.config;
-    let max = config.max_lease_ttl.or(DEFAULT_LEASE_TTL);
+    let max = config.max_lease_ttl.nonzero_or(DEFAULT_LEASE_TTL);
     let longest =
-        config.listeners.iter().map(|listener| bound(listener.max_request_duration)).max();
+        config.listeners.iter().map(|listener| to_timeout(listener.max_request_duration)).max();
     let usual = Settings::default();
     Settings {
-        lifetimes: Lifetimes {
+        lifetimes: MountLifetimes {
             // Only a default that nobody set is above the maximum: the configuration is checked.
-            default: config.default_lease_ttl.or(DEFAULT_LEASE_TTL).min(max),
+            default: config.default_lease_ttl.nonzero_or(DEFAULT_LEASE_TTL).min(max),
             max,
         },
         version: options.version.clone(),
         build_date: options.build_date.clone(),
-        storage_type: config.storage.name().to_owned(),
+        storage_type: config.storage.storage_type().to_owned(),
         cluster_name: (!config.cluster_name.is_empty()).then(|| config.cluster_name.clone()),
         admission: AdmissionLimits {
             requests: config.requests.all,
@@ -426,9 +434,9 @@ fn settings(options: &Options) -> Settings {
             unauthenticated: config.requests.unauthenticated,
             unauthenticated_per_mount: config.requests.unauthenticated_per_mount,
         },
-        cache_bytes: bytes(config.caches.entries),
-        token_cache_bytes: bytes(config.caches.tokens),
-        document_cache_bytes: bytes(config.caches.documents_per_mount),
+        cache_bytes: to_u64(config.caches.entries),
+        token_cache_bytes: to_u64(config.caches.tokens),
+        document_cache_bytes: to_u64(config.caches.documents_per_mount),
         request_timeout: longest.unwrap_or(usual.request_timeout),
         ..usual
     }

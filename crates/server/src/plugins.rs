@@ -6,45 +6,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_config::{Config, PLUGIN_COPIES, PluginConfig, StorageConfig};
-use strongroom_core::plugins::{Kept, Needed, PluginError, PluginSpec, PluginType, Plugins};
-use strongroom_plugin_host::host::START_LIMIT;
-use strongroom_plugin_host::{Error, PluginHost, Spec};
-use strongroom_sdk::engine::{Engine, Factory, Kind, Mount};
+use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig, StorageConfig};
+use strongroom_core::plugins::{
+    NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
+};
+use strongroom_plugin_host::host::DEFAULT_START_LIMIT;
+use strongroom_plugin_host::{Error, LaunchSpec, PluginHost};
+use strongroom_sdk::engine::{Engine, EngineFactory, MountContext, MountKind};
 
 use crate::Options;
 
 /// All engines this server can run.
 #[derive(Debug)]
-pub struct Engines {
-    linked_in: BTreeMap<(PluginType, String), Arc<dyn Factory>>,
+pub struct EngineLauncher {
+    linked_in: BTreeMap<(PluginKind, String), Arc<dyn EngineFactory>>,
     host: Option<PluginHost>,
     /// A folder of copies that nobody needs after this server.
-    passing: Option<PathBuf>,
+    temporary_copies: Option<PathBuf>,
 }
 
-impl Engines {
+impl EngineLauncher {
     /// The linked-in engines, and plug-ins if the configuration has a folder for them.
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        let factories: [Arc<dyn Factory>; 2] = [
+        let factories: [Arc<dyn EngineFactory>; 2] = [
             Arc::new(strongroom_engine_kv::engine()),
             Arc::new(strongroom_engine_nomad::blueprint()),
         ];
-        let place = |factory: &Arc<dyn Factory>| {
+        let place = |factory: &Arc<dyn EngineFactory>| {
             let kind = match factory.kind() {
-                Kind::Auth => PluginType::Auth,
-                Kind::Secrets => PluginType::Secret,
+                MountKind::Auth => PluginKind::Auth,
+                MountKind::Secret => PluginKind::Secret,
             };
             (kind, factory.name().to_owned())
         };
         let linked_in = factories.into_iter().map(|factory| (place(&factory), factory)).collect();
         let Some(directory) = options.config.plugin.directory.clone() else {
-            return Ok(Self { linked_in, host: None, passing: None });
+            return Ok(Self { linked_in, host: None, temporary_copies: None });
         };
-        let (copies, passing) = copies(&options.config, options);
-        let PluginConfig { tmpdir, trust, start_timeout, .. } = options.config.plugin.clone();
+        let (copies, passing) = copies_folder(&options.config, options);
+        let PluginConfig { tmpdir, trust_file: trust, start_timeout, .. } =
+            options.config.plugin.clone();
         let start_limit = if start_timeout.is_zero() {
-            START_LIMIT
+            DEFAULT_START_LIMIT
         } else {
             Duration::from_secs(start_timeout.as_secs())
         };
@@ -63,7 +66,7 @@ impl Engines {
             entropy: options.entropy.clone(),
         });
         host.check_trust_file()?;
-        Ok(Self { linked_in, host: Some(host), passing })
+        Ok(Self { linked_in, host: Some(host), temporary_copies: passing })
     }
 
     /// Ends all plug-in processes.
@@ -71,7 +74,7 @@ impl Engines {
         if let Some(host) = &self.host {
             host.close().await;
         }
-        if let Some(folder) = &self.passing
+        if let Some(folder) = &self.temporary_copies
             && let Err(error) = tokio::fs::remove_dir_all(folder).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -79,7 +82,7 @@ impl Engines {
         }
     }
 
-    fn host(&self) -> Result<&PluginHost, PluginError> {
+    fn require_host(&self) -> Result<&PluginHost, PluginError> {
         self.host.as_ref().ok_or_else(|| {
             PluginError::Invalid(
                 "could not set plugin, plugin directory is not configured".to_owned(),
@@ -90,9 +93,9 @@ impl Engines {
 
 /// Where copies are kept: where the configuration says, beside the data, or for a server without
 /// data in a folder of its own that goes with it.
-fn copies(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf>) {
+fn copies_folder(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf>) {
     if let Some(folder) = &config.plugin.tmpdir {
-        return (folder.join(PLUGIN_COPIES), None);
+        return (folder.join(PLUGIN_COPIES_FOLDER), None);
     }
     match &config.storage {
         StorageConfig::Embedded { path, .. } => (path.join("plugins"), None),
@@ -105,22 +108,22 @@ fn copies(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf>) {
 }
 
 #[async_trait]
-impl Plugins for Engines {
-    fn builtin_version(&self, kind: PluginType, name: &str) -> Option<String> {
+impl PluginLauncher for EngineLauncher {
+    fn builtin_version(&self, kind: PluginKind, name: &str) -> Option<String> {
         let factory = self.linked_in.get(&(kind, name.to_owned()))?;
         Some(format!("{}+builtin", factory.version()))
     }
 
-    fn builtins(&self, kind: PluginType) -> Vec<String> {
+    fn builtin_names(&self, kind: PluginKind) -> Vec<String> {
         let same = self.linked_in.keys().filter(|(k, _)| *k == kind);
         same.map(|(_, name)| name.clone()).collect()
     }
 
     async fn open_builtin(
         &self,
-        kind: PluginType,
+        kind: PluginKind,
         name: &str,
-        mount: Mount,
+        mount: MountContext,
     ) -> Result<Arc<dyn Engine>, PluginError> {
         let factory = self.linked_in.get(&(kind, name.to_owned()));
         let missing = || PluginError::Invalid(format!("plugin not found in the catalog: {name}"));
@@ -129,38 +132,41 @@ impl Plugins for Engines {
 
     async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError> {
         // Whoever registers a plug-in may know what it printed and where its files are.
-        let explained = |error: Error| with_text(&error, error.explanation());
-        self.host()?.probe(&to_host(spec)).await.map_err(explained)
+        let explained = |error: Error| plugin_error_with_text(&error, error.explanation());
+        self.require_host()?.probe(&to_host_spec(spec)).await.map_err(explained)
     }
 
-    async fn open(
+    async fn open_plugin(
         &self,
         spec: &PluginSpec,
-        mount: Mount,
+        mount: MountContext,
         label: &str,
     ) -> Result<Arc<dyn Engine>, PluginError> {
-        self.host()?.open(&to_host(spec), mount, label).await.map_err(|error| from_host(&error))
+        self.require_host()?
+            .open(&to_host_spec(spec), mount, label)
+            .await
+            .map_err(|error| plugin_error_from(&error))
     }
 
-    fn renew(&self, kind: PluginType, name: &str) {
+    fn start_fresh_process_next(&self, kind: PluginKind, name: &str) {
         if let Some(host) = &self.host {
-            host.renew(kind.as_str(), name);
+            host.start_fresh_process_next(kind.as_str(), name);
         }
     }
 
-    fn keep(&self, spec: &PluginSpec) -> Kept {
-        Box::new(self.host.as_ref().map(|host| host.keep_copy(&to_host(spec))))
+    fn keep_copy(&self, spec: &PluginSpec) -> PluginCopyGuard {
+        Box::new(self.host.as_ref().map(|host| host.keep_copy(&to_host_spec(spec))))
     }
 
-    async fn remove_copies_but(&self, needed: &Needed<'_>) {
+    async fn remove_copies_except(&self, needed: &NeededPlugins<'_>) {
         if let Some(host) = &self.host {
-            host.remove_copies_but(|| needed().iter().map(to_host).collect()).await;
+            host.remove_copies_but(|| needed().iter().map(to_host_spec).collect()).await;
         }
     }
 }
 
-fn to_host(spec: &PluginSpec) -> Spec {
-    Spec {
+fn to_host_spec(spec: &PluginSpec) -> LaunchSpec {
+    LaunchSpec {
         name: spec.name.clone(),
         kind: spec.kind.as_str(),
         version: spec.version.clone(),
@@ -173,27 +179,28 @@ fn to_host(spec: &PluginSpec) -> Spec {
 
 /// What another registration or another file would mend is the caller's to mend. Whatever else the
 /// host meets, a folder, a lack of processes, its own end, is the server's.
-fn from_host(error: &Error) -> PluginError {
-    with_text(error, error.to_string())
+fn plugin_error_from(error: &Error) -> PluginError {
+    plugin_error_with_text(error, error.to_string())
 }
 
-fn with_text(error: &Error, text: String) -> PluginError {
-    if error.is_of_the_plugin() { PluginError::Invalid(text) } else { PluginError::Start(text) }
+fn plugin_error_with_text(error: &Error, text: String) -> PluginError {
+    if error.is_plugin_fault() { PluginError::Invalid(text) } else { PluginError::Start(text) }
 }
 
 #[cfg(test)]
 mod tests {
-    use strongroom_plugin_host::process::MARGIN;
+    use strongroom_plugin_host::process::START_MARGIN;
 
     use super::*;
 
     /// An entry of the catalog may have come with a restored store.
     #[tokio::test]
     async fn cve_2026_105816_without_a_plugin_folder_nothing_is_started() {
-        let engines = Engines { linked_in: BTreeMap::new(), host: None, passing: None };
+        let engines =
+            EngineLauncher { linked_in: BTreeMap::new(), host: None, temporary_copies: None };
         let restored = PluginSpec {
             name: "custom".to_owned(),
-            kind: PluginType::Secret,
+            kind: PluginKind::Secret,
             version: String::new(),
             command: "../../bin/busybox".to_owned(),
             args: vec!["true".to_owned()],
@@ -202,31 +209,34 @@ mod tests {
         };
         let refused = engines.probe(&restored).await.unwrap_err().to_string();
         assert!(refused.contains("plugin directory is not configured"), "{refused}");
-        assert!(engines.host().is_err(), "opening an instance asks for the same");
+        assert!(engines.require_host().is_err(), "opening an instance asks for the same");
     }
 
     /// Else whoever mounts it is not told why it doesn't start.
     #[test]
-    fn a_start_is_given_up_before_clients_are_gone() {
-        use strongroom_config::plugin::{CLIENT_TIMEOUT, REST_OF_START};
+    fn start_limit_is_below_timeout() {
+        use strongroom_config::plugin::{CLIENT_TIMEOUT, START_TIME_BESIDE_HANDSHAKE};
         let longest = CLIENT_TIMEOUT.as_duration();
-        assert!(START_LIMIT + MARGIN < longest, "{START_LIMIT:?} of {longest:?}");
-        assert_eq!(MARGIN, REST_OF_START.as_duration());
+        assert!(
+            DEFAULT_START_LIMIT + START_MARGIN < longest,
+            "{DEFAULT_START_LIMIT:?} of {longest:?}"
+        );
+        assert_eq!(START_MARGIN, START_TIME_BESIDE_HANDSHAKE.as_duration());
     }
 
     #[test]
-    fn the_caller_is_blamed_for_the_plugin_alone() {
+    fn only_plugin_faults_are_invalid() {
         let command =
             Error::Command { command: "x".to_owned(), reason: "it is not a file".to_owned() };
-        assert!(matches!(from_host(&command), PluginError::Invalid(_)));
+        assert!(matches!(plugin_error_from(&command), PluginError::Invalid(_)));
         let folder = Error::Folder {
             role: "plug-in folder",
             folder: "/srv/somewhere".into(),
             reason: "it belongs to another user".to_owned(),
         };
-        let blamed = from_host(&folder);
+        let blamed = plugin_error_from(&folder);
         assert!(matches!(blamed, PluginError::Start(_)), "{blamed:?}");
         assert!(!blamed.to_string().contains("/srv"), "{blamed}");
-        assert!(matches!(from_host(&Error::Closed), PluginError::Start(_)));
+        assert!(matches!(plugin_error_from(&Error::Closed), PluginError::Start(_)));
     }
 }

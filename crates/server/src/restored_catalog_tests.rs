@@ -6,38 +6,40 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, Batch, SealConfig, Unsealing};
+use strongroom_barrier::{Barrier, Batch, SealConfig, UnsealAttempt};
 use strongroom_config::Config;
 use strongroom_core::mounts::entry::MountEntry;
-use strongroom_core::plugins::{PluginSpec, PluginType, Running};
-use strongroom_core::{Core, Error, Headers, Parts, Request, RequestHead, Settings, Verb};
+use strongroom_core::plugins::{PluginKind, PluginSpec, RunningPlugin};
+use strongroom_core::{
+    Core, CoreDependencies, CoreRequest, Error, RequestHead, RequestHeaders, Settings, Verb,
+};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
-use strongroom_storage::memory::Memory;
-use strongroom_telemetry::Exporter;
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::SystemClock;
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Fields, Secret};
 
 use crate::Options;
-use crate::plugins::Engines;
+use crate::plugins::EngineLauncher;
 
 /// What is stored of a registration.
 #[derive(serde::Serialize)]
-struct Record<'a> {
+struct StoredPluginSpec<'a> {
     v: u8,
     #[serde(flatten)]
     spec: &'a PluginSpec,
 }
 
-struct Scene {
+struct RestoreFixture {
     root: tempfile::TempDir,
-    physical: Arc<Memory>,
+    physical: Arc<MemoryStorage>,
     share: Secret<Vec<u8>>,
     token: Secret<String>,
 }
 
-impl Scene {
+impl RestoreFixture {
     /// A server with a mount, and a program beside its plug-in folder that leaves a mark.
     async fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
@@ -50,18 +52,18 @@ impl Scene {
             set_mode(&root.path().join(name), 0o755);
         }
         set_mode(&root.path().join("etc/plugins"), 0o755);
-        let physical = Arc::new(Memory::new());
-        let core = Self::core_of(root.path(), &physical);
+        let physical = Arc::new(MemoryStorage::new());
+        let core = Self::new_core(root.path(), &physical);
         let mut made = core.initialise(SealConfig::new(1, 1).unwrap(), None).await.unwrap();
         let (share, token) = (made.shares.pop().unwrap(), made.root_token);
         let scene = Self { root, physical, share, token };
-        core.unseal(scene.share()).await.unwrap();
+        core.unseal(scene.key_share()).await.unwrap();
         scene.write(&core, "sys/mounts/stored", r#"{"type":"kv"}"#).await.unwrap();
         core.seal().await.unwrap();
         scene
     }
 
-    fn core_of(root: &Path, physical: &Arc<Memory>) -> Core {
+    fn new_core(root: &Path, physical: &Arc<MemoryStorage>) -> Core {
         let text = format!(
             "storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n\
              plugin_directory = {:?}\nplugin_tmpdir = {:?}",
@@ -74,11 +76,11 @@ impl Scene {
             build_date: String::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            exporter: Exporter::detached(),
+            exporter: MetricsExporter::detached(),
         };
-        let parts = Parts {
+        let parts = CoreDependencies {
             physical: physical.clone(),
-            plugins: Arc::new(Engines::new(&options).unwrap()),
+            plugin_launcher: Arc::new(EngineLauncher::new(&options).unwrap()),
             clock: options.clock,
             entropy: options.entropy,
             exporter: options.exporter,
@@ -86,24 +88,24 @@ impl Scene {
         Core::new(parts, Settings::default())
     }
 
-    fn share(&self) -> Secret<Vec<u8>> {
+    fn key_share(&self) -> Secret<Vec<u8>> {
         Secret::new(self.share.expose_secret().clone())
     }
 
-    fn mark(&self) -> PathBuf {
+    fn marker_file(&self) -> PathBuf {
         self.root.path().join("mark")
     }
 
     /// What would leave the mark, were it run.
-    fn spec(&self, command: &str) -> PluginSpec {
+    fn plugin_spec(&self, command: &str) -> PluginSpec {
         let file = fs::read(self.root.path().join("etc/plugins").join(command)).unwrap();
         let digest = sha256(&file);
         PluginSpec {
             name: "restored".to_owned(),
-            kind: PluginType::Secret,
+            kind: PluginKind::Secret,
             version: String::new(),
             command: command.to_owned(),
-            args: vec![self.mark().to_str().unwrap().to_owned()],
+            args: vec![self.marker_file().to_str().unwrap().to_owned()],
             env: Vec::new(),
             sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         }
@@ -111,33 +113,34 @@ impl Scene {
 
     /// Writes it into the catalog and as what the mount runs, and starts a server from that. Gives
     /// what it says of the mount, and of another that is made of the catalog's entry.
-    async fn restored(&self, spec: &PluginSpec) -> [String; 2] {
-        let options = strongroom_barrier::Options {
+    async fn mount_errors_after_restore(&self, spec: &PluginSpec) -> [String; 2] {
+        let options = strongroom_barrier::BarrierOptions {
             physical: self.physical.clone(),
             entropy: Arc::new(SystemEntropy),
             clock: Arc::new(SystemClock),
             cache_bytes: 1 << 20,
         };
-        let mut unsealing = Unsealing::new(SealConfig::new(1, 1).unwrap());
-        let shares = unsealing.add(self.share(), &SystemEntropy).unwrap();
-        let barrier: Barrier = shares.open(options).await.unwrap().unwrap_or_else(|_| panic!());
+        let mut unsealing = UnsealAttempt::new(SealConfig::new(1, 1).unwrap());
+        let shares = unsealing.add_share(self.key_share(), &SystemEntropy).unwrap();
+        let barrier: Barrier =
+            shares.open_barrier(options).await.unwrap().unwrap_or_else(|_| panic!());
         let (catalog, mounts) =
             (barrier.view("core/plugin-catalog/"), barrier.view("core/mounts/"));
         let mut batch = Batch::new();
-        catalog.put_json(&mut batch, "secret/restored/-", &Record { v: 1, spec });
-        for key in mounts.keys("", None, 100).await.unwrap() {
+        catalog.put_json(&mut batch, "secret/restored/-", &StoredPluginSpec { v: 1, spec });
+        for key in mounts.list_keys("", None, 100).await.unwrap() {
             let mut entry: MountEntry = mounts.get_json(&key).await.unwrap().unwrap();
             if entry.path == "stored/" {
                 entry.mount_type = "restored".to_owned();
                 entry.running =
-                    Some(Running { version: String::new(), plugin: Some(spec.clone()) });
+                    Some(RunningPlugin { version: String::new(), plugin: Some(spec.clone()) });
                 mounts.put_json(&mut batch, &key, &entry);
             }
         }
         barrier.commit(batch).await.unwrap();
         drop(barrier);
-        let core = Self::core_of(self.root.path(), &self.physical);
-        core.unseal(self.share()).await.unwrap();
+        let core = Self::new_core(self.root.path(), &self.physical);
+        core.unseal(self.key_share()).await.unwrap();
         let stored = self.write(&core, "stored/a", "{}").await.unwrap_err().to_string();
         let mounted = self.write(&core, "sys/mounts/new", r#"{"type":"restored"}"#).await;
         core.seal().await.unwrap();
@@ -148,12 +151,12 @@ impl Scene {
         let token = Secret::from_text(self.token.expose_secret());
         let permit =
             core.admit(RequestHead { path, token: Some(&token), connection: None }).await?;
-        let request = Request {
+        let request = CoreRequest {
             verb: Verb::Write,
             path: path.to_owned(),
             fields: Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap(),
             token: Some(token),
-            headers: Headers::default(),
+            headers: RequestHeaders::default(),
             connection: None,
         };
         core.handle(permit, request).await.map(drop)
@@ -166,31 +169,34 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[tokio::test]
 async fn cve_2026_105816_what_a_restored_store_names_is_judged_before_it_is_run() {
-    let scene = Scene::new().await;
-    let fit = scene.spec("fit");
+    let scene = RestoreFixture::new().await;
+    let fit = scene.plugin_spec("fit");
     let variable = |text: &str| PluginSpec { env: vec![text.to_owned()], ..fit.clone() };
     for (hostile, said) in [
-        (scene.spec("../../bin/x"), "it must be the name of a file in the plug-in folder"),
-        (scene.spec("../plugins/fit"), "it must be the name of a file in the plug-in folder"),
+        (scene.plugin_spec("../../bin/x"), "it must be the name of a file in the plug-in folder"),
+        (
+            scene.plugin_spec("../plugins/fit"),
+            "it must be the name of a file in the plug-in folder",
+        ),
         (variable("LD_PRELOAD=/tmp/x.so"), "LD_PRELOAD"),
         (variable("BASH_ENV=/tmp/x"), "BASH_ENV"),
         (
             PluginSpec {
-                args: vec![scene.mark().to_str().unwrap().to_owned(), "a\0b".to_owned()],
+                args: vec![scene.marker_file().to_str().unwrap().to_owned(), "a\0b".to_owned()],
                 ..fit.clone()
             },
             "contains a NUL character",
         ),
         (PluginSpec { sha256: "00".repeat(32), ..fit.clone() }, "checksums did not match"),
     ] {
-        for told in scene.restored(&hostile).await {
+        for told in scene.mount_errors_after_restore(&hostile).await {
             assert!(told.contains(said), "{hostile:?}: {told}");
         }
-        assert!(!scene.mark().exists(), "{hostile:?} was run");
+        assert!(!scene.marker_file().exists(), "{hostile:?} was run");
     }
     // The control: what is fit is run, and is no plug-in.
-    for told in scene.restored(&fit).await {
+    for told in scene.mount_errors_after_restore(&fit).await {
         assert!(told.contains("before it was ready"), "{told}");
     }
-    assert!(scene.mark().exists(), "nothing can leave the mark");
+    assert!(scene.marker_file().exists(), "nothing can leave the mark");
 }

@@ -15,12 +15,12 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
-use strongroom_config::SocketFile;
+use strongroom_config::UnixSocketConfig;
 use tokio::net::UnixListener;
 
 /// A socket file of ours. It is removed with this value.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct SocketFileGuard {
     path: PathBuf,
     /// Device and number of the file, so that another's is never removed.
     identity: (u64, u64),
@@ -30,24 +30,26 @@ pub(crate) struct Bound {
 const BACKLOG: i32 = 1024;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-const OWN_USER: Mode = Mode::RUSR.union(Mode::WUSR);
+const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Makes the file and listens on it.
-pub(crate) fn open(config: &SocketFile) -> io::Result<(UnixListener, Bound)> {
+pub(crate) fn bind_socket_file(
+    config: &UnixSocketConfig,
+) -> io::Result<(UnixListener, SocketFileGuard)> {
     let path = &config.path;
-    let owner = config.user.as_deref().map(user).transpose()?;
-    let group = config.group.as_deref().map(group).transpose()?;
+    let owner = config.user.as_deref().map(resolve_user).transpose()?;
+    let group = config.group.as_deref().map(resolve_group).transpose()?;
     check_folder(path)?;
-    remove_stale(path)?;
+    remove_stale_socket(path)?;
     let socket = bind_privately(path)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(CWD, path, flags, Mode::empty())?;
     let stat = fstat(&file)?;
-    let bound = Bound { path: path.clone(), identity: (stat.st_dev, stat.st_ino) };
-    if stat.st_mode & WHAT_IT_IS != SOCKET {
+    let bound = SocketFileGuard { path: path.clone(), identity: (stat.st_dev, stat.st_ino) };
+    if stat.st_mode & FILE_TYPE_MASK != SOCKET_FILE_TYPE {
         return Err(io::Error::other("somebody has put something else in its place"));
     }
-    hand_over(&file, owner, group, config.mode)?;
+    set_ownership(&file, owner, group, config.mode)?;
     listen(&socket, BACKLOG)?;
     let listener = std::os::unix::net::UnixListener::from(socket);
     Ok((UnixListener::from_std(listener)?, bound))
@@ -56,19 +58,24 @@ pub(crate) fn open(config: &SocketFile) -> io::Result<(UnixListener, Bound)> {
 /// The file gets no more permissions than its socket has: none but we can connect until it is given
 /// to whom it is for.
 fn bind_privately(path: &Path) -> io::Result<OwnedFd> {
-    let socket = unconnected()?;
-    fchmod(&socket, OWN_USER)?;
+    let socket = new_socket()?;
+    fchmod(&socket, OWNER_ONLY)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
 }
 
 /// The part of a file's mode that says what it is.
-const WHAT_IT_IS: u32 = 0o170_000;
-const SOCKET: u32 = 0o140_000;
+const FILE_TYPE_MASK: u32 = 0o170_000;
+const SOCKET_FILE_TYPE: u32 = 0o140_000;
 
 /// Owner first, since a change of it may take permissions away. All through the open file: by its
 /// name it might be another by now.
-fn hand_over(file: &OwnedFd, owner: Option<Uid>, group: Option<Gid>, mode: u32) -> io::Result<()> {
+fn set_ownership(
+    file: &OwnedFd,
+    owner: Option<Uid>,
+    group: Option<Gid>,
+    mode: u32,
+) -> io::Result<()> {
     if owner.is_some() || group.is_some() {
         chownat(file, "", owner, group, AtFlags::EMPTY_PATH)?;
     }
@@ -76,7 +83,7 @@ fn hand_over(file: &OwnedFd, owner: Option<Uid>, group: Option<Gid>, mode: u32) 
     fs::set_permissions(itself, fs::Permissions::from_mode(mode))
 }
 
-fn unconnected() -> io::Result<OwnedFd> {
+fn new_socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
@@ -93,7 +100,7 @@ fn check_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a socket that was left behind by a server that was killed.
-fn remove_stale(path: &Path) -> io::Result<()> {
+fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
@@ -101,28 +108,28 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !found.file_type().is_socket() {
         return Err(io::Error::other("there is something that is no socket; it is left alone"));
     }
-    match connect(unconnected()?, &SocketAddrUnix::new(path)?) {
+    match connect(new_socket()?, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED) => {}
         Ok(()) | Err(Errno::AGAIN) => {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
         }
         Err(error) => return Err(error.into()),
     }
-    remove_if_same(path, identity(&found))
+    remove_if_same(path, file_identity(&found))
 }
 
-fn identity(of: &Metadata) -> (u64, u64) {
+fn file_identity(of: &Metadata) -> (u64, u64) {
     (of.dev(), of.ino())
 }
 
 fn remove_if_same(path: &Path, expected: (u64, u64)) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if identity(&found) == expected => fs::remove_file(path),
+        Ok(found) if file_identity(&found) == expected => fs::remove_file(path),
         _ => Ok(()),
     }
 }
 
-impl Drop for Bound {
+impl Drop for SocketFileGuard {
     fn drop(&mut self) {
         if let Err(error) = remove_if_same(&self.path, self.identity) {
             tracing::warn!(%error, path = %self.path.display(), "a socket file is left behind");
@@ -130,28 +137,28 @@ impl Drop for Bound {
     }
 }
 
-fn user(text: &str) -> io::Result<Uid> {
+fn resolve_user(text: &str) -> io::Result<Uid> {
     let found = match text.parse::<u32>() {
         Ok(number) => Some(number),
         Err(_) => User::from_name(text)?.map(|user| user.uid.as_raw()),
     };
-    found.and_then(valid).map(Uid::from_raw).ok_or_else(|| nobody("user", text))
+    found.and_then(valid_id).map(Uid::from_raw).ok_or_else(|| unknown_name("user", text))
 }
 
-fn group(text: &str) -> io::Result<Gid> {
+fn resolve_group(text: &str) -> io::Result<Gid> {
     let found = match text.parse::<u32>() {
         Ok(number) => Some(number),
         Err(_) => Group::from_name(text)?.map(|group| group.gid.as_raw()),
     };
-    found.and_then(valid).map(Gid::from_raw).ok_or_else(|| nobody("group", text))
+    found.and_then(valid_id).map(Gid::from_raw).ok_or_else(|| unknown_name("group", text))
 }
 
 /// The last number means that nothing is to be changed.
-fn valid(number: u32) -> Option<u32> {
+fn valid_id(number: u32) -> Option<u32> {
     (number != u32::MAX).then_some(number)
 }
 
-fn nobody(what: &str, name: &str) -> io::Error {
+fn unknown_name(what: &str, name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("there is no {what} {name:?}"))
 }
 
@@ -162,58 +169,58 @@ mod tests {
 
     use super::*;
 
-    fn at(path: &Path) -> SocketFile {
-        SocketFile { path: path.to_owned(), mode: 0o600, user: None, group: None }
+    fn config_at(path: &Path) -> UnixSocketConfig {
+        UnixSocketConfig { path: path.to_owned(), mode: 0o600, user: None, group: None }
     }
 
-    fn mode(path: &Path) -> u32 {
+    fn mode_of(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
     }
 
     #[tokio::test]
-    async fn a_socket_is_for_whom_it_says_and_goes_with_its_listener() {
+    async fn sets_socket_mode_and_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         for permissions in [0o600, 0o660, 0o666] {
-            let config = SocketFile { mode: permissions, ..at(&path) };
-            let (listener, bound) = open(&config).unwrap();
-            assert_eq!(mode(&path), permissions);
+            let config = UnixSocketConfig { mode: permissions, ..config_at(&path) };
+            let (listener, bound) = bind_socket_file(&config).unwrap();
+            assert_eq!(mode_of(&path), permissions);
             let _client = UnixStream::connect(&path).unwrap();
             listener.accept().await.unwrap();
             drop((listener, bound));
             assert!(!path.exists());
         }
-        let own = |text: &str| SocketFile { user: Some(text.to_owned()), ..at(&path) };
+        let own = |text: &str| UnixSocketConfig { user: Some(text.to_owned()), ..config_at(&path) };
         let number = rustix::process::geteuid().as_raw().to_string();
-        drop(open(&own(&number)).unwrap());
-        let error = open(&own("nobody-has-this-name")).unwrap_err();
+        drop(bind_socket_file(&own(&number)).unwrap());
+        let error = bind_socket_file(&own("nobody-has-this-name")).unwrap_err();
         assert!(error.to_string().contains("no user \"nobody-has-this-name\""), "{error}");
         assert!(!path.exists(), "nothing is made before everything is known");
     }
 
     #[test]
-    fn nobody_else_gets_in_before_the_socket_is_handed_over() {
+    fn socket_is_private_until_chown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let _socket = bind_privately(&path).unwrap();
-        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode_of(&path), 0o600);
     }
 
     #[tokio::test]
-    async fn what_a_killed_server_left_is_replaced_and_nothing_else() {
+    async fn only_stale_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         // Dropped, the file stays: as after a kill.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let (listener, bound) = open(&at(&path)).unwrap();
+        let (listener, bound) = bind_socket_file(&config_at(&path)).unwrap();
 
-        let second = open(&at(&path)).unwrap_err();
+        let second = bind_socket_file(&config_at(&path)).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         assert!(UnixStream::connect(&path).is_ok(), "the first one lost its socket");
         drop((listener, bound));
 
         fs::write(&path, "precious").unwrap();
-        assert!(open(&at(&path)).unwrap_err().to_string().contains("no socket"));
+        assert!(bind_socket_file(&config_at(&path)).unwrap_err().to_string().contains("no socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -224,7 +231,9 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&target).unwrap());
         for target in [target.clone(), folder.path().join("nothing")] {
             symlink(&target, &path).unwrap();
-            assert!(open(&at(&path)).unwrap_err().to_string().contains("no socket"));
+            assert!(
+                bind_socket_file(&config_at(&path)).unwrap_err().to_string().contains("no socket")
+            );
             assert!(path.is_symlink());
             fs::remove_file(&path).unwrap();
         }
@@ -232,10 +241,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_of_somebody_else_is_not_removed_at_the_end() {
+    async fn another_file_is_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
-        let (listener, bound) = open(&at(&path)).unwrap();
+        let (listener, bound) = bind_socket_file(&config_at(&path)).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "another's").unwrap();
         drop((listener, bound));
@@ -247,8 +256,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(open(&at(&path)).unwrap_err().to_string().contains("everybody may write"));
+        assert!(
+            bind_socket_file(&config_at(&path))
+                .unwrap_err()
+                .to_string()
+                .contains("everybody may write")
+        );
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
-        assert!(open(&at(&path)).is_ok());
+        assert!(bind_socket_file(&config_at(&path)).is_ok());
     }
 }

@@ -5,44 +5,44 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use metrics::Histogram;
 use strongroom_config::StorageConfig;
-use strongroom_storage::embedded::{self, Embedded};
-use strongroom_storage::memory::Memory;
-use strongroom_storage::{Batch, Entry, Error, Physical, Version};
+use strongroom_storage::embedded::{self, EmbeddedStorage};
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 use strongroom_telemetry::{Stopwatch, names};
 
 /// The store of a server.
 #[derive(Clone, Debug)]
-pub(crate) enum Store {
-    Memory(Arc<Memory>),
-    Embedded(Arc<Embedded>),
+pub(crate) enum ServerStore {
+    Memory(Arc<MemoryStorage>),
+    Embedded(Arc<EmbeddedStorage>),
     /// One that a test wants.
     #[cfg(test)]
     Given(Arc<dyn Physical>),
 }
 
-impl Store {
+impl ServerStore {
     pub(crate) fn open(config: &StorageConfig) -> Result<Self, Error> {
         match config {
-            StorageConfig::Inmem => Ok(Self::Memory(Arc::new(Memory::new()))),
-            StorageConfig::Embedded { path, named, cache_bytes } => {
+            StorageConfig::Inmem => Ok(Self::Memory(Arc::new(MemoryStorage::new()))),
+            StorageConfig::Embedded { path, configured_type: named, cache_bytes } => {
                 if named != "embedded" {
                     let folder = path.display();
                     tracing::info!("storage {named:?} is the embedded store in {folder}");
                 }
-                let mut options = embedded::Options::default();
+                let mut options = embedded::EmbeddedOptions::default();
                 if *cache_bytes > 0 {
                     options.cache_bytes = *cache_bytes;
                 }
-                Ok(Self::Embedded(Arc::new(Embedded::open(path, options)?)))
+                Ok(Self::Embedded(Arc::new(EmbeddedStorage::open(path, options)?)))
             }
         }
     }
 
     /// The store as the core gets it.
-    pub(crate) fn measured(&self) -> Arc<dyn Physical> {
+    pub(crate) fn instrumented(&self) -> Arc<dyn Physical> {
         match self {
-            Self::Memory(store) => Arc::new(Measured::new(store.clone())),
-            Self::Embedded(store) => Arc::new(Measured::new(store.clone())),
+            Self::Memory(store) => Arc::new(InstrumentedStorage::new(store.clone())),
+            Self::Embedded(store) => Arc::new(InstrumentedStorage::new(store.clone())),
             #[cfg(test)]
             Self::Given(store) => store.clone(),
         }
@@ -62,9 +62,9 @@ impl Store {
     }
 
     /// Moves what the log holds into the tree, if that is at least so many bytes.
-    pub(crate) async fn carry_over(&self, at_least: u64) {
+    pub(crate) async fn checkpoint(&self, at_least: u64) {
         if let Self::Embedded(store) = self
-            && let Err(error) = store.carry_over(at_least).await
+            && let Err(error) = store.start_checkpoint(at_least).await
         {
             tracing::debug!(%error, "the log could not be carried over early");
         }
@@ -79,7 +79,7 @@ impl Store {
 
 /// Times what passes through.
 #[derive(Debug)]
-struct Measured<P> {
+struct InstrumentedStorage<P> {
     store: Arc<P>,
     /// Looked up once: a lookup takes longer than recording a value.
     get: Histogram,
@@ -87,7 +87,7 @@ struct Measured<P> {
     commit: Histogram,
 }
 
-impl<P> Measured<P> {
+impl<P> InstrumentedStorage<P> {
     fn new(store: Arc<P>) -> Self {
         Self {
             store,
@@ -99,12 +99,12 @@ impl<P> Measured<P> {
 }
 
 #[async_trait]
-impl<P: Physical> Physical for Measured<P> {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+impl<P: Physical> Physical for InstrumentedStorage<P> {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         let watch = Stopwatch::start();
         let outcome = self.store.get(key).await;
         self.get.record(watch.elapsed_ms());
-        counted("get", outcome)
+        count_error("get", outcome)
     }
 
     async fn scan(
@@ -116,19 +116,19 @@ impl<P: Physical> Physical for Measured<P> {
         let watch = Stopwatch::start();
         let outcome = self.store.scan(prefix, after, limit).await;
         self.scan.record(watch.elapsed_ms());
-        counted("scan", outcome)
+        count_error("scan", outcome)
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
         let watch = Stopwatch::start();
         let outcome = self.store.commit(batch).await;
         self.commit.record(watch.elapsed_ms());
-        counted("commit", outcome)
+        count_error("commit", outcome)
     }
 }
 
 /// A precondition that doesn't hold is an answer, not an error.
-fn counted<T>(operation: &'static str, outcome: Result<T, Error>) -> Result<T, Error> {
+fn count_error<T>(operation: &'static str, outcome: Result<T, Error>) -> Result<T, Error> {
     if let Err(error) = &outcome
         && !matches!(error, Error::Precondition { .. })
     {

@@ -7,8 +7,8 @@ use std::task::Poll;
 use rustix::process::{DumpableBehavior, dumpable_behavior};
 use strongroom_barrier::SealConfig;
 use strongroom_crypto::SystemEntropy;
-use strongroom_storage::memory::Memory;
-use strongroom_storage::{Batch, Entry, Error, Physical, Version};
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 use strongroom_types::clock::ManualClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,28 +16,28 @@ use tokio::sync::Notify;
 
 use super::*;
 
-fn options(config: &str, clock: &ManualClock) -> Options {
+fn test_options(config: &str, clock: &ManualClock) -> Options {
     Options {
         config: Config::parse(config, "t.hcl").unwrap(),
         version: String::new(),
         build_date: String::new(),
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SystemEntropy),
-        exporter: Exporter::detached(),
+        exporter: MetricsExporter::detached(),
     }
 }
 
 /// A store that answers no reads of the cluster's names once it is told so.
 #[derive(Debug, Default)]
-struct Hanging {
-    below: Memory,
+struct StallingStorage {
+    below: MemoryStorage,
     hangs: AtomicBool,
     asked: Notify,
 }
 
 #[async_trait::async_trait]
-impl Physical for Hanging {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+impl Physical for StallingStorage {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         if key.contains("cluster") && self.hangs.load(Ordering::Relaxed) {
             self.asked.notify_one();
             std::future::pending::<()>().await;
@@ -54,7 +54,7 @@ impl Physical for Hanging {
         self.below.scan(prefix, after, limit).await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
         self.below.commit(batch).await
     }
 }
@@ -63,10 +63,10 @@ const ANY_PORT: &str = "storage \"inmem\" {}\n\
     listener \"tcp\" {\n tls_disable = true\n address = \"127.0.0.1:0\"\n}";
 
 #[tokio::test]
-async fn a_server_that_is_told_to_end_waits_for_no_store_that_hangs() {
-    let (clock, store) = (ManualClock::default(), Arc::new(Hanging::default()));
-    let given = Store::Given(store.clone());
-    let running = Server::start_over(given, options(ANY_PORT, &clock)).await.unwrap();
+async fn stop_ignores_hanging_store() {
+    let (clock, store) = (ManualClock::default(), Arc::new(StallingStorage::default()));
+    let given = ServerStore::Given(store.clone());
+    let running = Server::start_with_store(given, test_options(ANY_PORT, &clock)).await.unwrap();
     let config = SealConfig::new(1, 1).unwrap();
     let mut made = running.core().initialise(config, None).await.unwrap();
     store.hangs.store(true, Ordering::Relaxed);
@@ -79,15 +79,15 @@ async fn a_server_that_is_told_to_end_waits_for_no_store_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_told_to_end_ends_whatever_hangs() {
+async fn stop_ends_hanging_requests() {
     let clock = ManualClock::default();
-    let store = Store::Given(Arc::new(Memory::new()));
-    let running = Server::start_over(store, options(ANY_PORT, &clock)).await.unwrap();
+    let store = ServerStore::Given(Arc::new(MemoryStorage::new()));
+    let running = Server::start_with_store(store, test_options(ANY_PORT, &clock)).await.unwrap();
     let hanging = running.tasks.spawn(std::future::pending::<()>());
     let mut stopping = running.stop();
     let begun = std::future::poll_fn(|cx| Poll::Ready(stopping.as_mut().poll(cx))).await;
     assert!(begun.is_pending());
-    clock.advance(STOPPING);
+    clock.advance(SHUTDOWN_TIMEOUT);
     assert!(!stopping.await, "nothing was cut off");
     hanging.abort();
 }
@@ -100,9 +100,9 @@ async fn a_listener_answers_with_its_headers_and_without_what_it_redacts() {
          custom_response_headers {{ \"2xx\" = {{ \"X-Kept-By\" = [\"us\"] }} }}\n}}"
     );
     let clock = ManualClock::default();
-    let store = Store::Given(Arc::new(Memory::new()));
-    let options = Options { version: "2.0.0".to_owned(), ..options(&text, &clock) };
-    let running = Server::start_over(store, options).await.unwrap();
+    let store = ServerStore::Given(Arc::new(MemoryStorage::new()));
+    let options = Options { version: "2.0.0".to_owned(), ..test_options(&text, &clock) };
+    let running = Server::start_with_store(store, options).await.unwrap();
     let ask = async |path: &str| {
         let mut answers = Vec::new();
         for address in running.addresses() {
@@ -153,25 +153,25 @@ fn the_core_keeps_in_memory_what_the_configuration_says() {
     let text = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n\
         max_cached_entry_bytes = 1001\nmax_cached_token_bytes = 1002\n\
         max_cached_document_bytes_per_mount = 1003";
-    let options = |text| options(text, &ManualClock::default());
+    let options = |text| test_options(text, &ManualClock::default());
     let caches = |settings: &Settings| {
         (settings.cache_bytes, settings.token_cache_bytes, settings.document_cache_bytes)
     };
-    assert_eq!(caches(&settings(&options(text))), (1001, 1002, 1003));
+    assert_eq!(caches(&core_settings(&options(text))), (1001, 1002, 1003));
     // What is documented as the default is that of the crates below.
     let minimal = text.split("max_").next().unwrap();
-    assert_eq!(caches(&settings(&options(minimal))), caches(&Settings::default()));
+    assert_eq!(caches(&core_settings(&options(minimal))), caches(&Settings::default()));
 }
 
 #[test]
 fn a_duration_of_zero_is_a_day_and_not_none() {
-    assert_eq!(bound(Ttl::from_secs(0)), Duration::from_secs(24 * 3600));
-    assert_eq!(bound(Ttl::from_secs(5)), Duration::from_secs(5));
+    assert_eq!(to_timeout(Ttl::from_secs(0)), Duration::from_secs(24 * 3600));
+    assert_eq!(to_timeout(Ttl::from_secs(5)), Duration::from_secs(5));
 }
 
 /// Figures are read by others, and read of children, all the same.
 #[test]
-fn the_memory_is_closed_and_what_is_public_is_not() {
+fn process_memory_is_private() {
     assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
     keep_memory_private();
     assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);

@@ -25,7 +25,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::{Batch, Change, Entry, Error, Physical, Precondition, Version};
+use crate::{Error, Physical, PhysicalBatch, PhysicalChange, PhysicalEntry, Precondition, Version};
 
 /// Checks every promise of the trait. `make` gives an empty store at each call.
 pub async fn run(make: impl AsyncFn() -> Arc<dyn Physical>) {
@@ -38,12 +38,12 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Physical>) {
     scans_page_through(&*make().await).await;
     odd_keys_are_refused_or_kept(&*make().await).await;
     no_update_is_lost(make().await).await;
-    no_batch_is_seen_half(make().await).await;
+    no_batch_is_seen_in_part(make().await).await;
     a_dropped_commit_is_whole_or_nothing(&*make().await).await;
 }
 
 async fn values_come_back(store: &dyn Physical) {
-    assert_eq!(get(store, "nothing").await, None, "an empty store has nothing");
+    assert_eq!(get_entry(store, "nothing").await, None, "an empty store has nothing");
     let large: Bytes = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
     assert_eq!(large.len(), 1 << 20);
     for (key, value) in [
@@ -52,60 +52,73 @@ async fn values_come_back(store: &dyn Physical) {
         ("zeros", Bytes::from_static(&[0; 9])),
         ("large", large),
     ] {
-        let version = put(store, key, value.clone()).await;
-        assert_eq!(get(store, key).await, Some(Entry { value, version }), "{key} comes back");
+        let version = put_value(store, key, value.clone()).await;
+        assert_eq!(
+            get_entry(store, key).await,
+            Some(PhysicalEntry { value, version }),
+            "{key} comes back"
+        );
     }
-    let version = put(store, "text", "other").await;
-    let entry = Entry { value: Bytes::from_static(b"other"), version };
-    assert_eq!(get(store, "text").await, Some(entry), "a second put replaces the first");
-    commit(store, Batch::delete("text")).await;
-    assert_eq!(get(store, "text").await, None, "a deleted key is gone");
-    commit(store, Batch::delete("text")).await;
-    assert!(get(store, "empty").await.is_some(), "an empty value is there");
-    assert_eq!(get(store, "tex").await, None, "a prefix of a key is not the key");
+    let version = put_value(store, "text", "other").await;
+    let entry = PhysicalEntry { value: Bytes::from_static(b"other"), version };
+    assert_eq!(get_entry(store, "text").await, Some(entry), "a second put replaces the first");
+    commit_batch(store, PhysicalBatch::delete("text")).await;
+    assert_eq!(get_entry(store, "text").await, None, "a deleted key is gone");
+    commit_batch(store, PhysicalBatch::delete("text")).await;
+    assert!(get_entry(store, "empty").await.is_some(), "an empty value is there");
+    assert_eq!(get_entry(store, "tex").await, None, "a prefix of a key is not the key");
 }
 
 async fn versions_rise_and_never_repeat(store: &dyn Physical) {
-    let mut last = put(store, "other", "").await;
+    let mut last = put_value(store, "other", "").await;
     for _ in 0..3 {
-        for batch in [Batch::put("key", "same"), Batch::put("key", "same"), Batch::delete("key")] {
-            let version = commit(store, batch).await;
+        for batch in [
+            PhysicalBatch::put("key", "same"),
+            PhysicalBatch::put("key", "same"),
+            PhysicalBatch::delete("key"),
+        ] {
+            let version = commit_batch(store, batch).await;
             assert!(version > last, "a batch applied later has a higher version");
             last = version;
         }
-        assert_eq!(get(store, "key").await, None);
+        assert_eq!(get_entry(store, "key").await, None);
     }
-    let both = Batch::put("one", "").and(Change::put("two", ""));
-    let version = commit(store, both).await;
-    let versions = [get(store, "one").await, get(store, "two").await].map(|e| e.map(|e| e.version));
+    let both = PhysicalBatch::put("one", "").with_change(PhysicalChange::put("two", ""));
+    let version = commit_batch(store, both).await;
+    let versions = [get_entry(store, "one").await, get_entry(store, "two").await]
+        .map(|e| e.map(|e| e.version));
     assert_eq!(versions, [Some(version); 2], "one batch, one version");
-    let other = get(store, "other").await.map(|entry| entry.version);
+    let other = get_entry(store, "other").await.map(|entry| entry.version);
     assert!(other < Some(version), "a key that was not put keeps its version");
-    let nothing = commit(store, Batch::default()).await;
+    let nothing = commit_batch(store, PhysicalBatch::default()).await;
     assert!(nothing > version, "a batch without changes is applied like any other");
 }
 
 async fn changes_apply_in_order(store: &dyn Physical) {
-    let batch = Batch::put("key", "first").and(Change::delete("key")).and(Change::put("key", "2"));
-    commit(store, batch).await;
-    assert_eq!(value(store, "key").await.as_deref(), Some(&b"2"[..]), "the last change wins");
-    commit(store, Batch::put("key", "3").and(Change::delete("key"))).await;
-    assert_eq!(get(store, "key").await, None, "the last change wins, a delete too");
+    let batch = PhysicalBatch::put("key", "first")
+        .with_change(PhysicalChange::delete("key"))
+        .with_change(PhysicalChange::put("key", "2"));
+    commit_batch(store, batch).await;
+    assert_eq!(get_value(store, "key").await.as_deref(), Some(&b"2"[..]), "the last change wins");
+    commit_batch(store, PhysicalBatch::put("key", "3").with_change(PhysicalChange::delete("key")))
+        .await;
+    assert_eq!(get_entry(store, "key").await, None, "the last change wins, a delete too");
 }
 
 async fn batches_are_whole(store: &dyn Physical) {
-    put(store, "there", "old").await;
-    let batch = Batch::put("new", "")
-        .and(Change::put("there", "changed"))
-        .and(Change::delete("there"))
-        .on(Precondition::Exists("there".to_owned()))
-        .on(Precondition::Absent("there".to_owned()));
+    put_value(store, "there", "old").await;
+    let batch = PhysicalBatch::put("new", "")
+        .with_change(PhysicalChange::put("there", "changed"))
+        .with_change(PhysicalChange::delete("there"))
+        .with_precondition(Precondition::Exists("there".to_owned()))
+        .with_precondition(Precondition::Absent("there".to_owned()));
     assert_refused(store.commit(batch).await, "there");
-    assert_eq!(get(store, "new").await, None, "a refused batch changes nothing");
-    assert_eq!(value(store, "there").await.as_deref(), Some(&b"old"[..]));
-    let many = (0..100).map(|n| Change::put(format!("many/{n:03}"), vec![n; 100])).collect();
-    commit(store, Batch { preconditions: Vec::new(), changes: many }).await;
-    assert_eq!(scan(store, "many/", None, 1000).await.len(), 100);
+    assert_eq!(get_entry(store, "new").await, None, "a refused batch changes nothing");
+    assert_eq!(get_value(store, "there").await.as_deref(), Some(&b"old"[..]));
+    let many =
+        (0..100).map(|n| PhysicalChange::put(format!("many/{n:03}"), vec![n; 100])).collect();
+    commit_batch(store, PhysicalBatch { preconditions: Vec::new(), changes: many }).await;
+    assert_eq!(scan_keys(store, "many/", None, 1000).await.len(), 100);
 }
 
 async fn preconditions_are_judged(store: &dyn Physical) {
@@ -113,48 +126,79 @@ async fn preconditions_are_judged(store: &dyn Physical) {
     let absent = || Precondition::Absent("key".to_owned());
     let at = |version| Precondition::Unchanged("key".to_owned(), version);
 
-    assert_refused(store.commit(Batch::default().on(exists())).await, "key");
-    assert_refused(store.commit(Batch::default().on(at(Version(1)))).await, "key");
-    let first = commit(store, Batch::put("key", "same").on(absent())).await;
-    assert_refused(store.commit(Batch::put("key", "x").on(absent())).await, "key");
-    let second = commit(store, Batch::put("key", "same").on(at(first)).on(exists())).await;
-    assert_refused(store.commit(Batch::put("key", "x").on(at(first))).await, "key");
-    assert_refused(store.commit(Batch::delete("key").on(at(first))).await, "key");
-    commit(store, Batch::delete("key").on(at(second))).await;
-    assert_refused(store.commit(Batch::put("key", "x").on(exists())).await, "key");
-    assert_refused(store.commit(Batch::put("key", "x").on(at(second))).await, "key");
+    assert_refused(store.commit(PhysicalBatch::default().with_precondition(exists())).await, "key");
+    assert_refused(
+        store.commit(PhysicalBatch::default().with_precondition(at(Version(1)))).await,
+        "key",
+    );
+    let first =
+        commit_batch(store, PhysicalBatch::put("key", "same").with_precondition(absent())).await;
+    assert_refused(
+        store.commit(PhysicalBatch::put("key", "x").with_precondition(absent())).await,
+        "key",
+    );
+    let second = commit_batch(
+        store,
+        PhysicalBatch::put("key", "same").with_precondition(at(first)).with_precondition(exists()),
+    )
+    .await;
+    assert_refused(
+        store.commit(PhysicalBatch::put("key", "x").with_precondition(at(first))).await,
+        "key",
+    );
+    assert_refused(
+        store.commit(PhysicalBatch::delete("key").with_precondition(at(first))).await,
+        "key",
+    );
+    commit_batch(store, PhysicalBatch::delete("key").with_precondition(at(second))).await;
+    assert_refused(
+        store.commit(PhysicalBatch::put("key", "x").with_precondition(exists())).await,
+        "key",
+    );
+    assert_refused(
+        store.commit(PhysicalBatch::put("key", "x").with_precondition(at(second))).await,
+        "key",
+    );
     // They speak of the state before the batch, not of what the batch itself changes.
-    commit(store, Batch::put("key", "").on(absent())).await;
-    commit(store, Batch::delete("key").on(exists())).await;
+    commit_batch(store, PhysicalBatch::put("key", "").with_precondition(absent())).await;
+    commit_batch(store, PhysicalBatch::delete("key").with_precondition(exists())).await;
     // The first that fails is named, and other keys' conditions are judged as well.
-    put(store, "other", "").await;
-    let two = Batch::default().on(Precondition::Exists("other".to_owned())).on(exists());
+    put_value(store, "other", "").await;
+    let two = PhysicalBatch::default()
+        .with_precondition(Precondition::Exists("other".to_owned()))
+        .with_precondition(exists());
     assert_refused(store.commit(two).await, "key");
-    let two = Batch::default().on(Precondition::Absent("other".to_owned())).on(exists());
+    let two = PhysicalBatch::default()
+        .with_precondition(Precondition::Absent("other".to_owned()))
+        .with_precondition(exists());
     assert_refused(store.commit(two).await, "other");
 }
 
 async fn scans_are_ordered_and_bounded(store: &dyn Physical) {
-    assert_eq!(scan(store, "", None, 10).await, [""; 0], "an empty store has no keys");
+    assert_eq!(scan_keys(store, "", None, 10).await, [""; 0], "an empty store has no keys");
     // Around "a/": what sorts just before and behind it, and letters of several bytes.
     let before = ["a", "a."];
     let under_a = ["a/", "a/b", "a/b/c", "a/é", "a/\u{10ffff}"];
     let behind = ["a0", "b", "é", "ü/x"];
     let all = [&before[..], &under_a, &behind].concat();
     for key in all.iter().rev() {
-        put(store, key, *key).await;
+        put_value(store, key, *key).await;
     }
-    put(store, "a/gone", "").await;
-    commit(store, Batch::delete("a/gone")).await;
-    assert_eq!(scan(store, "", None, 100).await, all, "all keys in byte order");
-    assert_eq!(scan(store, "a/", None, 100).await, under_a, "a key that is the prefix matches");
-    assert_eq!(scan(store, "a/", None, 2).await, ["a/", "a/b"], "no more than the limit");
-    assert_eq!(scan(store, "a/", None, 0).await, [""; 0]);
-    assert_eq!(scan(store, "a/", None, usize::MAX).await, under_a);
-    assert_eq!(scan(store, "a/b", None, 9).await, ["a/b", "a/b/c"]);
-    assert_eq!(scan(store, "é", None, 9).await, ["é"], "no key is cut inside a letter");
-    assert_eq!(scan(store, "c", None, 9).await, [""; 0]);
-    let after = |after| scan(store, "a/", Some(after), 100);
+    put_value(store, "a/gone", "").await;
+    commit_batch(store, PhysicalBatch::delete("a/gone")).await;
+    assert_eq!(scan_keys(store, "", None, 100).await, all, "all keys in byte order");
+    assert_eq!(
+        scan_keys(store, "a/", None, 100).await,
+        under_a,
+        "a key that is the prefix matches"
+    );
+    assert_eq!(scan_keys(store, "a/", None, 2).await, ["a/", "a/b"], "no more than the limit");
+    assert_eq!(scan_keys(store, "a/", None, 0).await, [""; 0]);
+    assert_eq!(scan_keys(store, "a/", None, usize::MAX).await, under_a);
+    assert_eq!(scan_keys(store, "a/b", None, 9).await, ["a/b", "a/b/c"]);
+    assert_eq!(scan_keys(store, "é", None, 9).await, ["é"], "no key is cut inside a letter");
+    assert_eq!(scan_keys(store, "c", None, 9).await, [""; 0]);
+    let after = |after| scan_keys(store, "a/", Some(after), 100);
     let last = ["a/é", "a/\u{10ffff}"];
     assert_eq!(after("a/b/c").await, last, "`after` itself is left out");
     assert_eq!(after("a/ba").await, last, "`after` need not be there");
@@ -167,12 +211,13 @@ async fn scans_are_ordered_and_bounded(store: &dyn Physical) {
 async fn scans_page_through(store: &dyn Physical) {
     let all: Vec<String> = (0..257).map(|n| format!("page/{n:04}")).collect();
     for keys in all.chunks(50) {
-        let changes = keys.iter().map(|key| Change::put(key.clone(), key.clone())).collect();
-        commit(store, Batch { preconditions: Vec::new(), changes }).await;
+        let changes =
+            keys.iter().map(|key| PhysicalChange::put(key.clone(), key.clone())).collect();
+        commit_batch(store, PhysicalBatch { preconditions: Vec::new(), changes }).await;
     }
     let mut found: Vec<String> = Vec::new();
     loop {
-        let page = scan(store, "page/", found.last().map(String::as_str), 100).await;
+        let page = scan_keys(store, "page/", found.last().map(String::as_str), 100).await;
         if page.is_empty() {
             break;
         }
@@ -182,35 +227,38 @@ async fn scans_page_through(store: &dyn Physical) {
 }
 
 async fn odd_keys_are_refused_or_kept(store: &dyn Physical) {
-    let refused = store.commit(Batch::put("fine", "").and(Change::put("", ""))).await;
+    let refused =
+        store.commit(PhysicalBatch::put("fine", "").with_change(PhysicalChange::put("", ""))).await;
     assert!(matches!(refused, Err(Error::EmptyKey)), "an empty key is refused");
-    assert_eq!(get(store, "fine").await, None, "and the whole batch with it");
-    assert_eq!(get(store, "").await, None);
+    assert_eq!(get_entry(store, "fine").await, None, "and the whole batch with it");
+    assert_eq!(get_entry(store, "").await, None);
     let long = "k".repeat(1024);
     for key in [" ", "/", "a//b", "\u{0}", "null\u{0}inside", "ünïcödé/日本", &long] {
-        put(store, key, key.to_owned()).await;
-        assert_eq!(value(store, key).await.as_deref(), Some(key.as_bytes()), "{key:?} is kept");
+        put_value(store, key, key.to_owned()).await;
+        assert_eq!(get_value(store, key).await.as_deref(), Some(key.as_bytes()), "{key:?} is kept");
     }
-    let huge = store.commit(Batch::put("huge", vec![0; 256 << 20])).await;
+    let huge = store.commit(PhysicalBatch::put("huge", vec![0; 256 << 20])).await;
     assert!(matches!(huge, Err(Error::TooLarge { what: "value", .. })), "256 MiB is too large");
-    assert_eq!(get(store, "huge").await, None);
+    assert_eq!(get_entry(store, "huge").await, None);
 }
 
 /// 16 writers count on one key, each on the condition that nobody else has in the meantime.
 async fn no_update_is_lost(store: Arc<dyn Physical>) {
     const WRITERS: u64 = 16;
     const EACH: u64 = 25;
-    put(&*store, "counter", 0_u64.to_le_bytes().to_vec()).await;
+    put_value(&*store, "counter", 0_u64.to_le_bytes().to_vec()).await;
     let mut writers = JoinSet::new();
     for _ in 0..WRITERS {
         let store = Arc::clone(&store);
         writers.spawn(async move {
             let mut versions = Vec::new();
             while versions.len() < usize::try_from(EACH).unwrap_or(0) {
-                let entry = get(&*store, "counter").await.expect("the counter is there");
-                let next = count(&entry) + 1;
-                let batch = Batch::put("counter", next.to_le_bytes().to_vec())
-                    .on(Precondition::Unchanged("counter".to_owned(), entry.version));
+                let entry = get_entry(&*store, "counter").await.expect("the counter is there");
+                let next = counter_value(&entry) + 1;
+                let batch =
+                    PhysicalBatch::put("counter", next.to_le_bytes().to_vec()).with_precondition(
+                        Precondition::Unchanged("counter".to_owned(), entry.version),
+                    );
                 match store.commit(batch).await {
                     Ok(version) => versions.push(version),
                     Err(Error::Precondition { .. }) => {}
@@ -222,31 +270,35 @@ async fn no_update_is_lost(store: Arc<dyn Physical>) {
     }
     let versions = writers.join_all().await;
     let distinct: BTreeSet<Version> = versions.into_iter().flatten().collect();
-    let entry = get(&*store, "counter").await.expect("the counter is there");
-    assert_eq!(count(&entry), WRITERS * EACH, "no update is lost");
+    let entry = get_entry(&*store, "counter").await.expect("the counter is there");
+    assert_eq!(counter_value(&entry), WRITERS * EACH, "no update is lost");
     assert_eq!(distinct.len(), usize::try_from(WRITERS * EACH).unwrap_or(0), "no version repeats");
     assert_eq!(distinct.last(), Some(&entry.version));
 }
 
-fn count(entry: &Entry) -> u64 {
+fn counter_value(entry: &PhysicalEntry) -> u64 {
     let bytes: Result<[u8; 8], _> = entry.value.as_ref().try_into();
     bytes.map(u64::from_le_bytes).expect("a counter has 8 bytes")
 }
 
 /// Writers move a token between two keys; a scan sees it at exactly one of them.
-async fn no_batch_is_seen_half(store: Arc<dyn Physical>) {
-    put(&*store, "hop/left", "").await;
+async fn no_batch_is_seen_in_part(store: Arc<dyn Physical>) {
+    put_value(&*store, "hop/left", "").await;
     let mut movers = JoinSet::new();
     let moving = Arc::clone(&store);
     movers.spawn(async move {
         for n in 0..200 {
             let (from, to) =
                 if n % 2 == 0 { ("hop/left", "hop/right") } else { ("hop/right", "hop/left") };
-            commit(&*moving, Batch::delete(from).and(Change::put(to, ""))).await;
+            commit_batch(
+                &*moving,
+                PhysicalBatch::delete(from).with_change(PhysicalChange::put(to, "")),
+            )
+            .await;
         }
     });
     while !movers.is_empty() {
-        let found = scan(&*store, "hop/", None, 10).await;
+        let found = scan_keys(&*store, "hop/", None, 10).await;
         assert_eq!(found.len(), 1, "a scan sees one state: {found:?}");
         let _ = movers.try_join_next();
         tokio::task::yield_now().await;
@@ -256,36 +308,38 @@ async fn no_batch_is_seen_half(store: Arc<dyn Physical>) {
 async fn a_dropped_commit_is_whole_or_nothing(store: &dyn Physical) {
     for n in 0..100 {
         let (left, right) = (format!("drop/{n}/left"), format!("drop/{n}/right"));
-        let batch = Batch::put(left.clone(), "").and(Change::put(right.clone(), ""));
+        let batch = PhysicalBatch::put(left.clone(), "")
+            .with_change(PhysicalChange::put(right.clone(), ""));
         {
             let mut committing = pin!(store.commit(batch));
             // Polled once, and dropped.
             let _ = committing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }
         // A later commit by the same caller comes behind it.
-        put(store, "drop/last", n.to_string()).await;
-        let found = [get(store, &left).await, get(store, &right).await].map(|e| e.is_some());
+        put_value(store, "drop/last", n.to_string()).await;
+        let found =
+            [get_entry(store, &left).await, get_entry(store, &right).await].map(|e| e.is_some());
         assert!(found == [true; 2] || found == [false; 2], "whole or nothing: {found:?}");
     }
 }
 
-async fn commit(store: &dyn Physical, batch: Batch) -> Version {
+async fn commit_batch(store: &dyn Physical, batch: PhysicalBatch) -> Version {
     store.commit(batch).await.expect("the batch is applied")
 }
 
-async fn put(store: &dyn Physical, key: &str, value: impl Into<Bytes>) -> Version {
-    commit(store, Batch::put(key, value)).await
+async fn put_value(store: &dyn Physical, key: &str, value: impl Into<Bytes>) -> Version {
+    commit_batch(store, PhysicalBatch::put(key, value)).await
 }
 
-async fn get(store: &dyn Physical, key: &str) -> Option<Entry> {
+async fn get_entry(store: &dyn Physical, key: &str) -> Option<PhysicalEntry> {
     store.get(key).await.expect("the key is read")
 }
 
-async fn value(store: &dyn Physical, key: &str) -> Option<Bytes> {
-    get(store, key).await.map(|entry| entry.value)
+async fn get_value(store: &dyn Physical, key: &str) -> Option<Bytes> {
+    get_entry(store, key).await.map(|entry| entry.value)
 }
 
-async fn scan(
+async fn scan_keys(
     store: &dyn Physical,
     prefix: &str,
     after: Option<&str>,

@@ -3,7 +3,7 @@
 //!
 //! In reading order:
 //!
-//! - [`Physical`]: the trait; [`Batch`]: what one commit does and under which conditions
+//! - [`Physical`]: the trait; [`PhysicalBatch`]: what one commit does and under which conditions
 //! - [`memory`]: in memory, for `-dev` and tests
 //! - [`embedded`]: one folder on the local disk
 //! - `contract` (feature `testing`): the suite every implementation passes
@@ -32,13 +32,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom_types::ErrorKind;
 
-pub use limits::Limits;
+pub use limits::StorageLimits;
 
 /// A store of keys and values. Keys are non-empty UTF-8 in byte order; values are opaque.
 #[async_trait]
 pub trait Physical: Send + Sync + fmt::Debug + 'static {
     /// The entry at `key`, as the last commit that was acknowledged left it (or a later one).
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error>;
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error>;
 
     /// The keys that start with `prefix` and sort after `after` (a whole key), in byte order, at
     /// most `limit` of them. All as they were at one moment: no batch is seen in part.
@@ -56,12 +56,12 @@ pub trait Physical: Send + Sync + fmt::Debug + 'static {
     /// disturbs no other batch.
     ///
     /// Cancel safety: dropping the future does not undo anything; the batch may still be applied.
-    async fn commit(&self, batch: Batch) -> Result<Version, Error>;
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error>;
 }
 
 #[async_trait]
 impl<P: Physical + ?Sized> Physical for Arc<P> {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         (**self).get(key).await
     }
 
@@ -74,14 +74,14 @@ impl<P: Physical + ?Sized> Physical for Arc<P> {
         (**self).scan(prefix, after, limit).await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
         (**self).commit(batch).await
     }
 }
 
 /// A value and the version it got when it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct PhysicalEntry {
     /// The bytes as they were put.
     pub value: Bytes,
     /// Changes with every put of this key, and is never used again in the life of the store.
@@ -102,34 +102,34 @@ impl Version {
 
 /// What one commit does. Changes are applied in order, so of two for one key the last wins.
 #[derive(Clone, Debug, Default)]
-pub struct Batch {
+pub struct PhysicalBatch {
     /// All must hold, else the batch is dropped with [`Error::Precondition`].
     pub preconditions: Vec<Precondition>,
     /// What to write.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PhysicalChange>,
 }
 
-impl Batch {
+impl PhysicalBatch {
     /// A batch that puts one value.
     pub fn put(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        Self { preconditions: Vec::new(), changes: vec![Change::put(key, value)] }
+        Self { preconditions: Vec::new(), changes: vec![PhysicalChange::put(key, value)] }
     }
 
     /// A batch that deletes one key.
     pub fn delete(key: impl Into<String>) -> Self {
-        Self { preconditions: Vec::new(), changes: vec![Change::delete(key)] }
+        Self { preconditions: Vec::new(), changes: vec![PhysicalChange::delete(key)] }
     }
 
     /// The same batch on one more condition.
     #[must_use]
-    pub fn on(mut self, precondition: Precondition) -> Self {
+    pub fn with_precondition(mut self, precondition: Precondition) -> Self {
         self.preconditions.push(precondition);
         self
     }
 
     /// The same batch with one more change.
     #[must_use]
-    pub fn and(mut self, change: Change) -> Self {
+    pub fn with_change(mut self, change: PhysicalChange) -> Self {
         self.changes.push(change);
         self
     }
@@ -137,7 +137,7 @@ impl Batch {
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum PhysicalChange {
     /// Writes `value` at `key`, whether or not it was there.
     Put {
         /// Where.
@@ -152,7 +152,7 @@ pub enum Change {
     },
 }
 
-impl Change {
+impl PhysicalChange {
     /// Writes `value` at `key`.
     pub fn put(key: impl Into<String>, value: impl Into<Bytes>) -> Self {
         Self::Put { key: key.into(), value: value.into() }
@@ -191,7 +191,7 @@ impl Precondition {
     }
 
     /// Whether it holds when its key is at `found`, or isn't there.
-    pub fn holds(&self, found: Option<Version>) -> bool {
+    pub fn holds_for(&self, found: Option<Version>) -> bool {
         match self {
             Self::Exists(_) => found.is_some(),
             Self::Absent(_) => found.is_none(),

@@ -7,48 +7,50 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::{Batch, Change, Entry, Error, Limits, Physical, Version};
+use crate::{
+    Error, Physical, PhysicalBatch, PhysicalChange, PhysicalEntry, StorageLimits, Version,
+};
 
 /// A store that forgets everything when it is dropped.
 #[derive(Default)]
-pub struct Memory {
-    limits: Limits,
-    state: Mutex<State>,
+pub struct MemoryStorage {
+    limits: StorageLimits,
+    state: Mutex<MemoryStorageState>,
 }
 
 #[derive(Default)]
-struct State {
-    entries: BTreeMap<String, Entry>,
+struct MemoryStorageState {
+    entries: BTreeMap<String, PhysicalEntry>,
     last: Version,
 }
 
-impl Memory {
+impl MemoryStorage {
     /// An empty store with the default limits.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// An empty store with these limits.
-    pub fn with_limits(limits: Limits) -> Self {
+    pub fn with_limits(limits: StorageLimits) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
     /// Held for map operations only, never over an await.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, MemoryStorageState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for MemoryStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("entries", &self.state().entries.len()).finish()
+        f.debug_struct("MemoryStorage").field("entries", &self.lock_state().entries.len()).finish()
     }
 }
 
 #[async_trait]
-impl Physical for Memory {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
-        Ok(self.state().entries.get(key).cloned())
+impl Physical for MemoryStorage {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
+        Ok(self.lock_state().entries.get(key).cloned())
     }
 
     async fn scan(
@@ -57,18 +59,18 @@ impl Physical for Memory {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, Error> {
-        let state = self.state();
+        let state = self.lock_state();
         let keys = state.entries.range::<str, _>((scan_start(prefix, after), Bound::Unbounded));
         let matching = keys.map(|(key, _)| key).take_while(|key| key.starts_with(prefix));
         Ok(matching.take(limit).cloned().collect())
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
-        self.limits.check(&batch)?;
-        let mut state = self.state();
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
+        self.limits.check_batch(&batch)?;
+        let mut state = self.lock_state();
         for precondition in &batch.preconditions {
             let found = state.entries.get(precondition.key()).map(|entry| entry.version);
-            if !precondition.holds(found) {
+            if !precondition.holds_for(found) {
                 return Err(Error::Precondition { key: precondition.key().to_owned() });
             }
         }
@@ -76,10 +78,10 @@ impl Physical for Memory {
         state.last = version;
         for change in batch.changes {
             match change {
-                Change::Put { key, value } => {
-                    state.entries.insert(key, Entry { value, version });
+                PhysicalChange::Put { key, value } => {
+                    state.entries.insert(key, PhysicalEntry { value, version });
                 }
-                Change::Delete { key } => {
+                PhysicalChange::Delete { key } => {
                     state.entries.remove(&key);
                 }
             }
@@ -104,6 +106,6 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn keeps_the_contract() {
-        crate::contract::run(async || Arc::new(Memory::new()) as Arc<dyn Physical>).await;
+        crate::contract::run(async || Arc::new(MemoryStorage::new()) as Arc<dyn Physical>).await;
     }
 }

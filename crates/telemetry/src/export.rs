@@ -1,17 +1,17 @@
-//! [`Exporter`]: the process's metrics, as Prometheus text and as the JSON of an interval.
+//! [`MetricsExporter`]: the process's metrics, as Prometheus text and as the JSON of an interval.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use strongroom_types::Timestamp;
 
-use crate::intervals::Intervals;
+use crate::intervals::IntervalMetrics;
 use crate::names::{ALL, MetricKind};
 
 /// Renders metrics. Cheap to clone.
 #[derive(Clone)]
-pub struct Exporter {
+pub struct MetricsExporter {
     prometheus: PrometheusHandle,
-    intervals: Intervals,
+    intervals: IntervalMetrics,
 }
 
 /// The exporter could not be set up.
@@ -19,12 +19,12 @@ pub struct Exporter {
 #[error("metrics can't be set up: this process has an exporter already")]
 pub struct SetupError;
 
-impl Exporter {
+impl MetricsExporter {
     /// Makes this process's metrics go here. Once per process.
     pub fn install(now: Timestamp) -> Result<Self, SetupError> {
         let (exporter, recorder) = Self::new(now);
         metrics::set_global_recorder(recorder).map_err(|_| SetupError)?;
-        describe();
+        describe_metrics();
         Ok(exporter)
     }
 
@@ -35,13 +35,13 @@ impl Exporter {
 
     fn new(now: Timestamp) -> (Self, BothRecorders) {
         let prometheus = PrometheusBuilder::new().build_recorder();
-        let intervals = Intervals::new(now);
+        let intervals = IntervalMetrics::new(now);
         let exporter = Self { prometheus: prometheus.handle(), intervals: intervals.clone() };
         (exporter, BothRecorders { prometheus, intervals })
     }
 
     /// All metrics, in text format version 0.0.4.
-    pub fn render(&self) -> String {
+    pub fn render_prometheus(&self) -> String {
         self.prometheus.render()
     }
 
@@ -52,22 +52,22 @@ impl Exporter {
 
     /// Folds what was measured since into the summaries, so that it takes no more room, and ends the
     /// current interval if its time is over. Call it every few seconds.
-    pub fn fold(&self, now: Timestamp) {
+    pub fn run_upkeep(&self, now: Timestamp) {
         self.prometheus.run_upkeep();
-        self.intervals.turn(now);
+        self.intervals.rotate_if_due(now);
     }
 }
 
-impl std::fmt::Debug for Exporter {
+impl std::fmt::Debug for MetricsExporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Exporter")
+        f.write_str("MetricsExporter")
     }
 }
 
 /// Records everything for both forms.
 struct BothRecorders {
     prometheus: PrometheusRecorder,
-    intervals: Intervals,
+    intervals: IntervalMetrics,
 }
 
 impl Recorder for BothRecorders {
@@ -96,7 +96,7 @@ impl Recorder for BothRecorders {
     }
 }
 
-fn describe() {
+fn describe_metrics() {
     for metric in ALL {
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, metric.help),

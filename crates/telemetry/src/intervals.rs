@@ -1,4 +1,4 @@
-//! [`Intervals`]: what was measured in the last ten seconds, as `sys/metrics` answers it in JSON.
+//! [`IntervalMetrics`]: what was measured in the last ten seconds, as `sys/metrics` answers it in JSON.
 //!
 //! Vault keeps its figures in intervals, and answers with the last one that is over. So does this:
 //! counters and timers say how often and how much in that interval, gauges what they were set to
@@ -15,15 +15,15 @@ use serde::{Serialize, Serializer};
 use strongroom_types::Timestamp;
 
 /// How long an interval is.
-pub const LENGTH: Duration = Duration::from_secs(10);
+pub const INTERVAL_LENGTH: Duration = Duration::from_secs(10);
 
 /// The figures of this process by interval. Clones are the same ones.
 #[derive(Clone)]
-pub struct Intervals(Arc<RwLock<Tables>>);
+pub struct IntervalMetrics(Arc<RwLock<IntervalTables>>);
 
-struct Tables {
+struct IntervalTables {
     counters: HashMap<Key, Arc<CounterSamples>>,
-    timers: HashMap<Key, Arc<Samples>>,
+    timers: HashMap<Key, Arc<MetricSamples>>,
     gauges: HashMap<Key, Arc<AtomicU64>>,
     /// When the current interval began, and the one before it.
     current: Timestamp,
@@ -32,16 +32,16 @@ struct Tables {
 
 /// What was recorded under one name and its labels.
 #[derive(Default)]
-struct Samples(Mutex<Window>);
+struct MetricSamples(Mutex<SampleWindow>);
 
 #[derive(Default)]
-struct Window {
-    current: Aggregate,
-    finished: Aggregate,
+struct SampleWindow {
+    current: AggregateSample,
+    finished: AggregateSample,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Aggregate {
+struct AggregateSample {
     count: u64,
     sum: f64,
     squares: f64,
@@ -51,15 +51,15 @@ struct Aggregate {
 
 #[derive(Default)]
 struct CounterSamples {
-    samples: Samples,
+    samples: MetricSamples,
     /// For counters that are set from outside.
-    highest: AtomicU64,
+    last_absolute: AtomicU64,
 }
 
-impl Intervals {
+impl IntervalMetrics {
     /// The first interval begins at `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self(Arc::new(RwLock::new(Tables {
+        Self(Arc::new(RwLock::new(IntervalTables {
             counters: HashMap::new(),
             timers: HashMap::new(),
             gauges: HashMap::new(),
@@ -69,39 +69,39 @@ impl Intervals {
     }
 
     /// Ends the current interval if its time is over.
-    pub fn turn(&self, now: Timestamp) {
+    pub fn rotate_if_due(&self, now: Timestamp) {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if now.since(tables.current) < LENGTH {
+        if now.since(tables.current) < INTERVAL_LENGTH {
             return;
         }
         tables.finished = Some(tables.current);
         tables.current = now;
-        tables.timers.values().for_each(|samples| samples.turn());
-        tables.counters.values().for_each(|counter| counter.samples.turn());
+        tables.timers.values().for_each(|samples| samples.rotate());
+        tables.counters.values().for_each(|counter| counter.samples.rotate());
     }
 
     /// The last interval that is over, or the first one while it isn't, as a JSON object.
     pub fn to_json(&self) -> String {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let is_first = tables.finished.is_none();
-        let seconds = LENGTH.as_secs_f64();
-        let shown = |key: &Key, samples: &Samples| {
-            let aggregate = samples.read(is_first);
-            (aggregate.count > 0).then(|| ShownSamples::of(key, aggregate, seconds))
+        let seconds = INTERVAL_LENGTH.as_secs_f64();
+        let shown = |key: &Key, samples: &MetricSamples| {
+            let aggregate = samples.aggregate(is_first);
+            (aggregate.count > 0).then(|| SampledValue::from_aggregate(key, aggregate, seconds))
         };
         let counters = tables.counters.iter();
         let counters = counters.filter_map(|(key, counter)| shown(key, &counter.samples));
         let timers = tables.timers.iter().filter_map(|(key, samples)| shown(key, samples));
-        let gauges = tables.gauges.iter().map(|(key, level)| ShownGauge {
-            value: Number(f64::from_bits(level.load(Ordering::Acquire))),
-            named: Named::of(key),
+        let gauges = tables.gauges.iter().map(|(key, level)| GaugeValue {
+            value: GoNumber(f64::from_bits(level.load(Ordering::Acquire))),
+            named: MetricName::from_key(key),
         });
-        let summary = Summary {
-            timestamp: as_go_prints(tables.finished.unwrap_or(tables.current)),
-            gauges: sorted(gauges, |gauge| &gauge.named),
+        let summary = MetricsSummary {
+            timestamp: format_go_time(tables.finished.unwrap_or(tables.current)),
+            gauges: sort_by_name(gauges, |gauge| &gauge.named),
             points: [],
-            counters: sorted(counters, |samples| &samples.named),
-            samples: sorted(timers, |samples| &samples.named),
+            counters: sort_by_name(counters, |samples| &samples.named),
+            samples: sort_by_name(timers, |samples| &samples.named),
         };
         // Texts and finite numbers: there is nothing JSON has no form for.
         serde_json::to_string(&summary).unwrap_or_default()
@@ -109,27 +109,28 @@ impl Intervals {
 
     /// A counter that counts here and in `other`.
     pub(crate) fn counter(&self, key: &Key, other: Counter) -> Counter {
-        let own = self.kept(key, |tables| &tables.counters, |tables| &mut tables.counters);
+        let own =
+            self.get_or_register(key, |tables| &tables.counters, |tables| &mut tables.counters);
         Counter::from_arc(Arc::new(BothCounters { own, other }))
     }
 
     /// A gauge that is set here and in `other`.
     pub(crate) fn gauge(&self, key: &Key, other: Gauge) -> Gauge {
-        let own = self.kept(key, |tables| &tables.gauges, |tables| &mut tables.gauges);
+        let own = self.get_or_register(key, |tables| &tables.gauges, |tables| &mut tables.gauges);
         Gauge::from_arc(Arc::new(BothGauges { own, other }))
     }
 
     /// A timer that records here and in `other`.
     pub(crate) fn timer(&self, key: &Key, other: Histogram) -> Histogram {
-        let own = self.kept(key, |tables| &tables.timers, |tables| &mut tables.timers);
+        let own = self.get_or_register(key, |tables| &tables.timers, |tables| &mut tables.timers);
         Histogram::from_arc(Arc::new(BothTimers { own, other }))
     }
 
-    fn kept<T: Default>(
+    fn get_or_register<T: Default>(
         &self,
         key: &Key,
-        table: impl Fn(&Tables) -> &HashMap<Key, Arc<T>>,
-        table_mut: impl Fn(&mut Tables) -> &mut HashMap<Key, Arc<T>>,
+        table: impl Fn(&IntervalTables) -> &HashMap<Key, Arc<T>>,
+        table_mut: impl Fn(&mut IntervalTables) -> &mut HashMap<Key, Arc<T>>,
     ) -> Arc<T> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = table(&known).get(key) {
@@ -141,29 +142,29 @@ impl Intervals {
     }
 }
 
-impl std::fmt::Debug for Intervals {
+impl std::fmt::Debug for IntervalMetrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Intervals")
+        f.write_str("IntervalMetrics")
     }
 }
 
-impl Samples {
+impl MetricSamples {
     fn add(&self, value: f64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).current.add(value);
     }
 
-    fn turn(&self) {
+    fn rotate(&self) {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         window.finished = std::mem::take(&mut window.current);
     }
 
-    fn read(&self, current: bool) -> Aggregate {
+    fn aggregate(&self, current: bool) -> AggregateSample {
         let window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current { window.current } else { window.finished }
     }
 }
 
-impl Aggregate {
+impl AggregateSample {
     fn add(&mut self, value: f64) {
         if !value.is_finite() {
             return;
@@ -205,7 +206,7 @@ impl CounterFn for BothCounters {
 
     fn absolute(&self, value: u64) {
         self.other.absolute(value);
-        let before = self.own.highest.fetch_max(value, Ordering::AcqRel);
+        let before = self.own.last_absolute.fetch_max(value, Ordering::AcqRel);
         if value > before {
             self.own.samples.add((value - before) as f64);
         }
@@ -235,7 +236,7 @@ impl metrics::GaugeFn for BothGauges {
 }
 
 struct BothTimers {
-    own: Arc<Samples>,
+    own: Arc<MetricSamples>,
     other: Histogram,
 }
 
@@ -249,69 +250,69 @@ impl HistogramFn for BothTimers {
 /// The names are those of go-metrics' summary of an interval.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Summary {
+struct MetricsSummary {
     timestamp: String,
-    gauges: Vec<ShownGauge>,
+    gauges: Vec<GaugeValue>,
     points: [(); 0],
-    counters: Vec<ShownSamples>,
-    samples: Vec<ShownSamples>,
+    counters: Vec<SampledValue>,
+    samples: Vec<SampledValue>,
 }
 
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "PascalCase")]
-struct Named {
+struct MetricName {
     name: String,
     labels: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ShownGauge {
-    value: Number,
+struct GaugeValue {
+    value: GoNumber,
     #[serde(flatten)]
-    named: Named,
+    named: MetricName,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ShownSamples {
+struct SampledValue {
     count: u64,
-    rate: Number,
-    sum: Number,
-    min: Number,
-    max: Number,
-    mean: Number,
-    stddev: Number,
+    rate: GoNumber,
+    sum: GoNumber,
+    min: GoNumber,
+    max: GoNumber,
+    mean: GoNumber,
+    stddev: GoNumber,
     #[serde(flatten)]
-    named: Named,
+    named: MetricName,
 }
 
-impl Named {
-    fn of(key: &Key) -> Self {
+impl MetricName {
+    fn from_key(key: &Key) -> Self {
         let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned()));
         Self { name: key.name().to_owned(), labels: labels.collect() }
     }
 }
 
-impl ShownSamples {
-    fn of(key: &Key, aggregate: Aggregate, seconds: f64) -> Self {
+impl SampledValue {
+    fn from_aggregate(key: &Key, aggregate: AggregateSample, seconds: f64) -> Self {
         Self {
             count: aggregate.count,
-            rate: Number(aggregate.sum / seconds),
-            sum: Number(aggregate.sum),
-            min: Number(aggregate.min),
-            max: Number(aggregate.max),
-            mean: Number(aggregate.mean()),
-            stddev: Number(aggregate.standard_deviation()),
-            named: Named::of(key),
+            rate: GoNumber(aggregate.sum / seconds),
+            sum: GoNumber(aggregate.sum),
+            min: GoNumber(aggregate.min),
+            max: GoNumber(aggregate.max),
+            mean: GoNumber(aggregate.mean()),
+            stddev: GoNumber(aggregate.standard_deviation()),
+            named: MetricName::from_key(key),
         }
     }
 }
 
 /// A number as Go writes it: without a fraction where it has none.
-struct Number(f64);
+struct GoNumber(f64);
 
-impl Serialize for Number {
+impl Serialize for GoNumber {
     #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within what is exact")]
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         /// Up to here every whole number has a form of its own.
@@ -325,14 +326,14 @@ impl Serialize for Number {
     }
 }
 
-fn sorted<T>(shown: impl Iterator<Item = T>, named: impl Fn(&T) -> &Named) -> Vec<T> {
+fn sort_by_name<T>(shown: impl Iterator<Item = T>, named: impl Fn(&T) -> &MetricName) -> Vec<T> {
     let mut all: Vec<T> = shown.collect();
     all.sort_by(|one, other| named(one).cmp(named(other)));
     all
 }
 
 /// `2026-11-29 13:40:00 +0000 UTC`.
-fn as_go_prints(at: Timestamp) -> String {
+fn format_go_time(at: Timestamp) -> String {
     let whole = Timestamp::from_secs(at.as_secs()).to_rfc3339();
     whole.replace('T', " ").replace('Z', " +0000 UTC")
 }
@@ -343,29 +344,30 @@ mod tests {
 
     use super::*;
 
-    fn key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
+    fn metric_key(name: &'static str, labels: &[(&'static str, &'static str)]) -> Key {
         let labels = labels.iter().map(|(key, value)| metrics::Label::new(*key, *value));
         Key::from_parts(name, labels.collect::<Vec<_>>())
     }
 
-    fn shown(intervals: &Intervals) -> Value {
+    fn to_value(intervals: &IntervalMetrics) -> Value {
         serde_json::from_str(&intervals.to_json()).unwrap()
     }
 
     #[test]
     fn the_last_interval_that_is_over_is_shown() {
         let start = Timestamp::from_secs(1_800_000_000);
-        let intervals = Intervals::new(start);
-        let counter = intervals.counter(&key("vault.count", &[]), Counter::noop());
-        let timer = intervals.timer(&key("vault.route", &[("type", "kv")]), Histogram::noop());
-        let gauge = intervals.gauge(&key("vault.core.unsealed", &[]), Gauge::noop());
+        let intervals = IntervalMetrics::new(start);
+        let counter = intervals.counter(&metric_key("vault.count", &[]), Counter::noop());
+        let timer =
+            intervals.timer(&metric_key("vault.route", &[("type", "kv")]), Histogram::noop());
+        let gauge = intervals.gauge(&metric_key("vault.core.unsealed", &[]), Gauge::noop());
         counter.increment(3);
         counter.increment(1);
         timer.record(1.5);
         timer.record(2.5);
         timer.record(f64::NAN);
         gauge.set(1.0);
-        let first = shown(&intervals);
+        let first = to_value(&intervals);
         assert_eq!(
             first,
             json!({
@@ -384,15 +386,15 @@ mod tests {
             })
         );
         // Too early: the interval goes on.
-        intervals.turn(start.plus(LENGTH - Duration::from_nanos(1)));
+        intervals.rotate_if_due(start.plus(INTERVAL_LENGTH - Duration::from_nanos(1)));
         counter.increment(1);
-        let second = start.plus(LENGTH);
-        intervals.turn(second);
+        let second = start.plus(INTERVAL_LENGTH);
+        intervals.rotate_if_due(second);
         counter.increment(40);
-        assert_eq!(shown(&intervals)["Counters"][0]["Sum"], 5);
-        assert_eq!(shown(&intervals)["Timestamp"], "2027-01-15 08:00:00 +0000 UTC");
-        intervals.turn(second.plus(LENGTH));
-        let last = shown(&intervals);
+        assert_eq!(to_value(&intervals)["Counters"][0]["Sum"], 5);
+        assert_eq!(to_value(&intervals)["Timestamp"], "2027-01-15 08:00:00 +0000 UTC");
+        intervals.rotate_if_due(second.plus(INTERVAL_LENGTH));
+        let last = to_value(&intervals);
         assert_eq!(last["Timestamp"], "2027-01-15 08:00:10 +0000 UTC");
         assert_eq!(
             (&last["Counters"][0]["Sum"], &last["Counters"][0]["Count"]),
@@ -404,13 +406,13 @@ mod tests {
 
     #[test]
     fn whole_numbers_have_no_fraction_and_names_are_in_order() {
-        let intervals = Intervals::new(Timestamp::from_secs(0));
+        let intervals = IntervalMetrics::new(Timestamp::from_secs(0));
         for name in ["vault.z", "vault.a"] {
-            intervals.counter(&key(name, &[]), Counter::noop()).increment(2);
+            intervals.counter(&metric_key(name, &[]), Counter::noop()).increment(2);
         }
-        intervals.gauge(&key("vault.g", &[("type", "b")]), Gauge::noop()).set(-3.0);
-        intervals.gauge(&key("vault.g", &[("type", "a")]), Gauge::noop()).increment(0.5);
-        intervals.counter(&key("vault.set", &[]), Counter::noop()).absolute(7);
+        intervals.gauge(&metric_key("vault.g", &[("type", "b")]), Gauge::noop()).set(-3.0);
+        intervals.gauge(&metric_key("vault.g", &[("type", "a")]), Gauge::noop()).increment(0.5);
+        intervals.counter(&metric_key("vault.set", &[]), Counter::noop()).absolute(7);
         let text = intervals.to_json();
         assert!(!text.contains(".0"), "{text}");
         assert!(text.find("vault.a").unwrap() < text.find("vault.z").unwrap());
@@ -421,13 +423,13 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_is_set_counts_what_is_new() {
-        let intervals = Intervals::new(Timestamp::from_secs(0));
-        let counter = intervals.counter(&key("c", &[]), Counter::noop());
+    fn absolute_counter_adds_delta() {
+        let intervals = IntervalMetrics::new(Timestamp::from_secs(0));
+        let counter = intervals.counter(&metric_key("c", &[]), Counter::noop());
         counter.absolute(5);
         counter.absolute(4);
         counter.absolute(8);
-        let shown = shown(&intervals);
+        let shown = to_value(&intervals);
         assert_eq!(
             (&shown["Counters"][0]["Sum"], &shown["Counters"][0]["Count"]),
             (&json!(8), &json!(2))

@@ -14,7 +14,7 @@ pub mod names;
 mod printable_fields;
 mod printable_json;
 
-pub use export::Exporter;
+pub use export::MetricsExporter;
 
 use std::time::Duration;
 

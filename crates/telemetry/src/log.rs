@@ -15,7 +15,7 @@ use crate::printable_json::PrintableJson;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Level {
+pub enum ServerLogLevel {
     /// Everything.
     Trace,
     /// What developers want.
@@ -29,24 +29,24 @@ pub enum Level {
     Error,
 }
 
-impl FromStr for Level {
-    type Err = UnknownSetting;
+impl FromStr for ServerLogLevel {
+    type Err = UnknownLogSetting;
 
-    fn from_str(text: &str) -> Result<Self, UnknownSetting> {
+    fn from_str(text: &str) -> Result<Self, UnknownLogSetting> {
         match text.trim().to_lowercase().as_str() {
             "trace" => Ok(Self::Trace),
             "debug" => Ok(Self::Debug),
             "" | "info" | "notice" => Ok(Self::Info),
             "warn" | "warning" => Ok(Self::Warn),
             "err" | "error" => Ok(Self::Error),
-            _ => Err(UnknownSetting("log_level must be trace, debug, info, warn or error")),
+            _ => Err(UnknownLogSetting("log_level must be trace, debug, info, warn or error")),
         }
     }
 }
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     #[default]
     Standard,
@@ -54,14 +54,14 @@ pub enum Format {
     Json,
 }
 
-impl FromStr for Format {
-    type Err = UnknownSetting;
+impl FromStr for LogFormat {
+    type Err = UnknownLogSetting;
 
-    fn from_str(text: &str) -> Result<Self, UnknownSetting> {
+    fn from_str(text: &str) -> Result<Self, UnknownLogSetting> {
         match text.trim().to_lowercase().as_str() {
             "" | "standard" => Ok(Self::Standard),
             "json" => Ok(Self::Json),
-            _ => Err(UnknownSetting("log_format must be standard or json")),
+            _ => Err(UnknownLogSetting("log_format must be standard or json")),
         }
     }
 }
@@ -69,57 +69,57 @@ impl FromStr for Format {
 /// A setting with a value that doesn't exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct UnknownSetting(&'static str);
+pub struct UnknownLogSetting(&'static str);
 
 /// Changes the level of a running process.
 #[derive(Clone, Debug)]
-pub struct LevelHandle(reload::Handle<Targets, Registry>);
+pub struct LogLevelHandle(reload::Handle<Targets, Registry>);
 
-impl LevelHandle {
+impl LogLevelHandle {
     /// From now on.
-    pub fn set(&self, level: Level) {
+    pub fn set_level(&self, level: ServerLogLevel) {
         // Fails only when logging is gone, and then there is nothing to set.
-        let _ = self.0.reload(filter(level));
+        let _ = self.0.reload(level_filter(level));
     }
 }
 
 /// Makes this process log. Once per process.
 pub fn install(
-    level: Level,
-    format: Format,
+    level: ServerLogLevel,
+    format: LogFormat,
     file: Option<LogFile>,
-) -> Result<LevelHandle, TryInitError> {
-    let (level, handle) = reload::Layer::new(filter(level));
+) -> Result<LogLevelHandle, TryInitError> {
+    let (level, handle) = reload::Layer::new(level_filter(level));
     let registry = tracing_subscriber::registry().with(level);
     let stderr = std::io::stderr;
     match file {
-        None => registry.with(lines(format, stderr().is_terminal(), stderr)).try_init()?,
-        Some(file) => registry.with(lines(format, false, stderr.and(file))).try_init()?,
+        None => registry.with(log_layer(format, stderr().is_terminal(), stderr)).try_init()?,
+        Some(file) => registry.with(log_layer(format, false, stderr.and(file))).try_init()?,
     }
-    Ok(LevelHandle(handle))
+    Ok(LogLevelHandle(handle))
 }
 
-fn lines<S, W>(format: Format, colours: bool, to: W) -> Box<dyn Layer<S> + Send + Sync>
+fn log_layer<S, W>(format: LogFormat, colours: bool, to: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
     W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = fmt::layer().with_ansi(colours);
     match format {
-        Format::Standard => lines.with_writer(to).fmt_fields(PrintableFields).boxed(),
-        Format::Json => lines.with_writer(PrintableJson(to)).json().flatten_event(true).boxed(),
+        LogFormat::Standard => lines.with_writer(to).fmt_fields(PrintableFields).boxed(),
+        LogFormat::Json => lines.with_writer(PrintableJson(to)).json().flatten_event(true).boxed(),
     }
 }
 
 /// Only what this project logs follows the level. The libraries below it would show requests and
 /// headers, and with them tokens.
-fn filter(level: Level) -> Targets {
+fn level_filter(level: ServerLogLevel) -> Targets {
     let level = match level {
-        Level::Trace => LevelFilter::TRACE,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
+        ServerLogLevel::Trace => LevelFilter::TRACE,
+        ServerLogLevel::Debug => LevelFilter::DEBUG,
+        ServerLogLevel::Info => LevelFilter::INFO,
+        ServerLogLevel::Warn => LevelFilter::WARN,
+        ServerLogLevel::Error => LevelFilter::ERROR,
     };
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
@@ -134,17 +134,17 @@ mod tests {
     use super::*;
 
     /// What is written of one event.
-    fn written(format: Format, colours: bool, event: impl FnOnce()) -> String {
+    fn log_output(format: LogFormat, colours: bool, event: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(Vec::new()));
         let to = written.clone();
-        let layer = lines(format, colours, move || Kept(to.clone()));
+        let layer = log_layer(format, colours, move || SharedBuffer(to.clone()));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), event);
         String::from_utf8(written.lock().unwrap().clone()).unwrap()
     }
 
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for Kept {
+    impl std::io::Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn sr_2026_06_no_value_breaks_a_line_or_reaches_a_terminal() {
         let error = std::io::Error::other(FORGED);
-        let line = written(Format::Standard, false, || {
+        let line = log_output(LogFormat::Standard, false, || {
             let span = tracing::info_span!("span", of = %FORGED);
             let _inside = span.enter();
             tracing::error!(%error, text = FORGED, debug = ?FORGED, "{FORGED}");
@@ -176,15 +176,18 @@ mod tests {
     #[test]
     fn sr_2026_06_a_value_has_a_bounded_length() {
         let long = "x".repeat(1 << 20);
-        let line =
-            written(Format::Standard, false, || tracing::error!(error = %long, more = 7, "no"));
+        let line = log_output(
+            LogFormat::Standard,
+            false,
+            || tracing::error!(error = %long, more = 7, "no"),
+        );
         assert!(line.len() < 10_000, "{}", line.len());
         assert!(line.contains(" more=7"), "the fields behind it are there");
     }
 
     #[test]
-    fn lines_for_people_look_as_before() {
-        let line = written(Format::Standard, false, || {
+    fn standard_format_is_stable() {
+        let line = log_output(LogFormat::Standard, false, || {
             tracing::warn!(mount = "kv/", r#type = true, "it is {}", "so");
         });
         let (_, after_time) = line.split_once("  WARN ").unwrap();
@@ -193,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn lines_for_machines_are_json_whatever_is_in_them() {
-        let line = written(Format::Json, false, || tracing::error!(error = %FORGED, "no"));
+    fn json_lines_are_always_valid() {
+        let line = log_output(LogFormat::Json, false, || tracing::error!(error = %FORGED, "no"));
         assert_eq!(line.matches('\n').count(), 1, "{line:?}");
         assert!(line.contains(r"boom\n2026") && line.contains(r"\u001b[31m"), "{line}");
         assert!(line.contains(r"\u2028next\u009b0m"), "{line}");
@@ -206,13 +209,13 @@ mod tests {
 
     #[test]
     fn libraries_are_never_asked_for_more_than_warnings() {
-        let verbose = filter(Level::Trace);
+        let verbose = level_filter(ServerLogLevel::Trace);
         assert!(verbose.would_enable("strongroom_core::core", &tracing::Level::TRACE));
         assert!(verbose.would_enable("plugin", &tracing::Level::DEBUG));
         for library in ["h2::codec", "hyper::proto", "rustls::client", "reqwest"] {
             assert!(!verbose.would_enable(library, &tracing::Level::INFO), "{library}");
             assert!(verbose.would_enable(library, &tracing::Level::WARN), "{library}");
         }
-        assert!(!filter(Level::Error).would_enable("h2", &tracing::Level::WARN));
+        assert!(!level_filter(ServerLogLevel::Error).would_enable("h2", &tracing::Level::WARN));
     }
 }

@@ -13,42 +13,46 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Clone, Debug)]
 pub struct LogFile {
     path: Arc<Path>,
-    open: Arc<Mutex<File>>,
+    file: Arc<Mutex<File>>,
 }
 
 /// Where Vault's folders of logs get theirs.
-const NAME: &str = "strongroom.log";
+const DEFAULT_NAME: &str = "strongroom.log";
 /// The log names mounts, roles and addresses.
-const OWN_USER: u32 = 0o600;
+const OWNER_ONLY_MODE: u32 = 0o600;
 
 impl LogFile {
     /// Opens it to write at its end; a new one is its owner's alone. Of a folder, it is
     /// `strongroom.log` in it. A link in the last part of the path is refused.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let path: PathBuf = if path.is_dir() { path.join(NAME) } else { path.to_owned() };
-        let open = Arc::new(Mutex::new(at_end(&path)?));
-        Ok(Self { path: path.into(), open })
+        let path: PathBuf = if path.is_dir() { path.join(DEFAULT_NAME) } else { path.to_owned() };
+        let open = Arc::new(Mutex::new(open_for_append(&path)?));
+        Ok(Self { path: path.into(), file: open })
     }
 
     /// Goes on in the file that has the name now. If there is an error, in the old one.
     pub fn reopen(&self) -> io::Result<()> {
-        let fresh = at_end(&self.path)?;
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let fresh = open_for_append(&self.path)?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 }
 
-fn at_end(path: &Path) -> io::Result<File> {
+fn open_for_append(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let opened =
-        OpenOptions::new().append(true).create(true).mode(OWN_USER).custom_flags(flags).open(path);
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(OWNER_ONLY_MODE)
+        .custom_flags(flags)
+        .open(path);
     opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 impl Write for LogFile {
     /// A line, whole: it is one call of the system.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -72,12 +76,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_and_goes_on_in_a_new_file_when_told() {
+    fn reopen_continues_in_a_new_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = LogFile::open(folder.path()).unwrap();
-        let (file, old) = (folder.path().join(NAME), folder.path().join("old"));
+        let (file, old) = (folder.path().join(DEFAULT_NAME), folder.path().join("old"));
         log.write_all(b"one\n").unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, OWN_USER);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, OWNER_ONLY_MODE);
         fs::rename(&file, &old).unwrap();
         log.write_all(b"two\n").unwrap();
         log.reopen().unwrap();

@@ -16,22 +16,22 @@ const MAX_VALUE_BYTES: usize = 8 << 10;
 pub(crate) struct PrintableFields;
 
 /// Writes `message name=value name=value`.
-pub(crate) struct Line<'a> {
+pub(crate) struct FieldsVisitor<'a> {
     writer: Writer<'a>,
     is_first: bool,
     outcome: fmt::Result,
 }
 
 impl<'a> MakeVisitor<Writer<'a>> for PrintableFields {
-    type Visitor = Line<'a>;
+    type Visitor = FieldsVisitor<'a>;
 
-    fn make_visitor(&self, writer: Writer<'a>) -> Line<'a> {
-        Line { writer, is_first: true, outcome: Ok(()) }
+    fn make_visitor(&self, writer: Writer<'a>) -> FieldsVisitor<'a> {
+        FieldsVisitor { writer, is_first: true, outcome: Ok(()) }
     }
 }
 
-impl Line<'_> {
-    fn write(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+impl FieldsVisitor<'_> {
+    fn write_field(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         if !std::mem::replace(&mut self.is_first, false) {
             self.writer.write_char(' ')?;
         }
@@ -42,7 +42,7 @@ impl Line<'_> {
     }
 }
 
-impl Visit for Line<'_> {
+impl Visit for FieldsVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.record_debug(field, &format_args!("{value}")),
@@ -52,18 +52,18 @@ impl Visit for Line<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if self.outcome.is_ok() {
-            self.outcome = self.write(field.name(), format_args!("{value:?}"));
+            self.outcome = self.write_field(field.name(), format_args!("{value:?}"));
         }
     }
 }
 
-impl VisitOutput<fmt::Result> for Line<'_> {
+impl VisitOutput<fmt::Result> for FieldsVisitor<'_> {
     fn finish(self) -> fmt::Result {
         self.outcome
     }
 }
 
-impl VisitFmt for Line<'_> {
+impl VisitFmt for FieldsVisitor<'_> {
     fn writer(&mut self) -> &mut dyn Write {
         &mut self.writer
     }

@@ -12,25 +12,25 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) struct PrintableJson<M>(pub(crate) M);
 
 /// Writes lines of JSON, which come whole.
-pub(crate) struct Escaped<W>(W);
+pub(crate) struct EscapingWriter<W>(W);
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for PrintableJson<M> {
-    type Writer = Escaped<M::Writer>;
+    type Writer = EscapingWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Escaped(self.0.make_writer())
+        EscapingWriter(self.0.make_writer())
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
-        Escaped(self.0.make_writer_for(meta))
+        EscapingWriter(self.0.make_writer_for(meta))
     }
 }
 
-impl<W: Write> Write for Escaped<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(line) {
             Ok(text) if text.chars().any(is_hidden) => {
-                self.0.write_all(escaped(text).as_bytes())?;
+                self.0.write_all(escape_hidden(text).as_bytes())?;
             }
             _ => self.0.write_all(line)?,
         }
@@ -47,7 +47,7 @@ fn is_hidden(c: char) -> bool {
 }
 
 /// Outside of its strings JSON has none of these characters, so that each is an escape of a string.
-fn escaped(line: &str) -> String {
+fn escape_hidden(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len() + 32);
     for c in line.chars() {
         if is_hidden(c) {
@@ -70,7 +70,7 @@ mod tests {
     fn what_does_not_show_is_escaped_as_json_has_it() {
         let hidden = "a\u{9b}b\u{202e}c\u{7f}\u{e0001}";
         let line = format!("{{\"x\":\"{hidden}\"}}\n");
-        let shown = escaped(&line);
+        let shown = escape_hidden(&line);
         assert_eq!(shown, "{\"x\":\"a\\u009bb\\u202ec\\u007f\\udb40\\udc01\"}\n");
         let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(read["x"], hidden);

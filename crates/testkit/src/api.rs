@@ -1,10 +1,10 @@
-//! [`Api`]: requests in JSON.
+//! [`ApiClient`]: requests in JSON.
 
 use serde_json::Value;
 
 /// A server as one token sees it.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct ApiClient {
     http: reqwest::Client,
     address: String,
     token: String,
@@ -13,39 +13,39 @@ pub struct Api {
 
 /// Status and body. A body that isn't JSON is null.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     /// The HTTP status.
     pub status: u16,
     /// The whole body.
     pub body: Value,
 }
 
-impl Answer {
+impl ApiResponse {
     /// The envelope's `data`.
-    pub fn data(&self, name: &str) -> &Value {
+    pub fn data_field(&self, name: &str) -> &Value {
         self.body.pointer(&format!("/data/{name}")).unwrap_or(&Value::Null)
     }
 
     /// A text at the top or in `data`, `/`-separated.
-    pub fn text(&self, pointer: &str) -> String {
+    pub fn text_at(&self, pointer: &str) -> String {
         let found = self.body.pointer(&format!("/{pointer}")).and_then(Value::as_str);
         found.unwrap_or_else(|| panic!("no {pointer} in {self:?}")).to_owned()
     }
 
     /// The answer of a request that must not fail.
-    pub fn ok(self) -> Self {
+    pub fn assert_ok(self) -> Self {
         assert!(self.status < 300, "the request failed: {self:?}");
         self
     }
 
     /// The names of a list; none for 404.
-    pub fn keys(&self) -> Vec<String> {
-        let names = self.data("keys").as_array().map(Vec::as_slice).unwrap_or_default();
+    pub fn list_keys(&self) -> Vec<String> {
+        let names = self.data_field("keys").as_array().map(Vec::as_slice).unwrap_or_default();
         names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 }
 
-impl Api {
+impl ApiClient {
     /// A server at `http://host:port`.
     pub fn new(address: &str, token: &str) -> Self {
         // A server of this machine is asked directly, whatever the environment says of proxies.
@@ -81,7 +81,7 @@ impl Api {
         method: &str,
         path: &str,
         body: Option<Value>,
-    ) -> Result<Answer, reqwest::Error> {
+    ) -> Result<ApiResponse, reqwest::Error> {
         let method = method.parse().unwrap();
         let mut call = self.http.request(method, format!("{}/v1/{path}", self.address));
         if !self.token.is_empty() {
@@ -96,26 +96,26 @@ impl Api {
         let answer = call.send().await?;
         let status = answer.status().as_u16();
         let body = serde_json::from_slice(&answer.bytes().await?).unwrap_or(Value::Null);
-        Ok(Answer { status, body })
+        Ok(ApiResponse { status, body })
     }
 
     /// `GET`.
-    pub async fn read(&self, path: &str) -> Answer {
+    pub async fn read(&self, path: &str) -> ApiResponse {
         self.send("GET", path, None).await.unwrap()
     }
 
     /// `LIST`.
-    pub async fn list(&self, path: &str) -> Answer {
+    pub async fn list(&self, path: &str) -> ApiResponse {
         self.send("LIST", path, None).await.unwrap()
     }
 
     /// `DELETE`.
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> ApiResponse {
         self.send("DELETE", path, None).await.unwrap()
     }
 
     /// `PUT`.
-    pub async fn write(&self, path: &str, body: Value) -> Answer {
+    pub async fn write(&self, path: &str, body: Value) -> ApiResponse {
         self.send("PUT", path, Some(body)).await.unwrap()
     }
 }

@@ -5,26 +5,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::programs::{folder, repository, skip};
+use crate::programs::{binaries_folder, repository_root, skip_test};
 
 /// A Python program. None, with a line that says so, where there is no Python; with
 /// `STRONGROOM_REQUIRE_INTEROP=1` that fails the test.
-pub fn python_program(test: &str, name: &str) -> Option<Command> {
+pub fn python_interop_command(test: &str, name: &str) -> Option<Command> {
     // Some systems split these two from the interpreter.
     let modules = Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
     if !modules.is_ok_and(|it| it.status.success()) {
-        skip(test, "Python 3 with venv is not installed");
+        skip_test(test, "Python 3 with venv is not installed");
         return None;
     }
-    let source = repository().join("tests/interop").join(name);
+    let source = repository_root().join("tests/interop").join(name);
     let lock = source.join("requirements.txt");
-    let home = folder().join("interop").join(format!("{name}-env"));
+    let home = binaries_folder().join("interop").join(format!("{name}-env"));
     let python = home.join("bin/python");
-    prepare(&home, &lock, || {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&home));
+    prepare_environment(&home, &lock, || {
+        run_to_success(Command::new("python3").args(["-m", "venv"]).arg(&home));
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]);
-        run(pip.args(["--disable-pip-version-check", "--requirement"]).arg(&lock));
+        run_to_success(pip.args(["--disable-pip-version-check", "--requirement"]).arg(&lock));
     });
     let mut program = Command::new(python);
     // Nothing is written beside the source.
@@ -32,22 +32,24 @@ pub fn python_program(test: &str, name: &str) -> Option<Command> {
     Some(program)
 }
 
-/// A Node program. As [`python_program`].
-pub fn node_program(test: &str, name: &str) -> Option<Command> {
+/// A Node program. As [`python_interop_command`].
+pub fn node_interop_command(test: &str, name: &str) -> Option<Command> {
     let has =
         |tool| Command::new(tool).arg("--version").output().is_ok_and(|it| it.status.success());
     if !has("node") || !has("npm") {
-        skip(test, "Node with npm is not installed");
+        skip_test(test, "Node with npm is not installed");
         return None;
     }
-    let source = repository().join("tests/interop").join(name);
-    let home = folder().join("interop").join(format!("{name}-env"));
+    let source = repository_root().join("tests/interop").join(name);
+    let home = binaries_folder().join("interop").join(format!("{name}-env"));
     let lock = source.join("package-lock.json");
-    prepare(&home, &lock, || {
+    prepare_environment(&home, &lock, || {
         for file in ["package.json", "package-lock.json", ".npmrc"] {
             fs::copy(source.join(file), home.join(file)).unwrap();
         }
-        run(Command::new("npm").args(["ci", "--ignore-scripts", "--silent"]).current_dir(&home));
+        run_to_success(
+            Command::new("npm").args(["ci", "--ignore-scripts", "--silent"]).current_dir(&home),
+        );
     });
     // Node looks for packages beside the program.
     for entry in fs::read_dir(&source).unwrap().flatten() {
@@ -61,7 +63,7 @@ pub fn node_program(test: &str, name: &str) -> Option<Command> {
 }
 
 /// Makes an environment anew, unless it was made whole from the same lock.
-fn prepare(home: &Path, lock: &Path, make: impl FnOnce()) {
+fn prepare_environment(home: &Path, lock: &Path, make: impl FnOnce()) {
     let made_from: PathBuf = home.join("made-from");
     let lock = fs::read(lock).unwrap();
     if fs::read(&made_from).is_ok_and(|made| made == lock) {
@@ -73,7 +75,7 @@ fn prepare(home: &Path, lock: &Path, make: impl FnOnce()) {
     fs::write(made_from, lock).unwrap();
 }
 
-fn run(command: &mut Command) {
+fn run_to_success(command: &mut Command) {
     let output = command.output().unwrap();
     let wrong = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {wrong}");

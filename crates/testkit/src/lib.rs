@@ -3,10 +3,10 @@
 //!
 //! - [`programs`]: the binaries of this build, and those made of Go
 //! - [`server`]: [`ServerProcess`], a server over a folder that outlives it
-//! - [`api`]: [`Api`], requests in JSON
+//! - [`api`]: [`ApiClient`], requests in JSON
 //! - [`features`]: what is built, and what tests wait for
 //! - [`interpreted`]: programs in Python and Node
-//! - [`outside`]: the token service with a count of its own
+//! - [`external_service`]: the token service with a count of its own
 //! - [`wait`]: waiting for what must come true
 //!
 //! It is for tests alone, so it panics where something else than the tested thing fails.
@@ -20,13 +20,13 @@
 )]
 
 pub mod api;
+pub mod external_service;
 pub mod features;
 pub mod interpreted;
-pub mod outside;
 pub mod programs;
 pub mod server;
 pub mod wait;
 
-pub use api::{Answer, Api};
-pub use outside::Outside;
-pub use server::{ServerProcess, Site};
+pub use api::{ApiClient, ApiResponse};
+pub use external_service::ExternalTokenService;
+pub use server::{ServerFolder, ServerProcess};

@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use strongroom_crypto::digest::sha256;
 
 /// The folder with the programs of this repository, built the way the running test was.
-pub fn folder() -> &'static Path {
+pub fn binaries_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
@@ -22,44 +22,44 @@ pub fn folder() -> &'static Path {
             cargo.arg("--release");
         }
         cargo.arg("--target-dir").arg(folder.parent().unwrap());
-        let status = cargo.current_dir(repository()).status().expect("cargo runs");
+        let status = cargo.current_dir(repository_root()).status().expect("cargo runs");
         assert!(status.success(), "the programs can't be built");
         folder
     })
 }
 
 /// One of them.
-pub fn program(name: &str) -> PathBuf {
-    folder().join(name)
+pub fn program_path(name: &str) -> PathBuf {
+    binaries_folder().join(name)
 }
 
 /// The top of the repository.
-pub fn repository() -> &'static Path {
+pub fn repository_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
 /// SHA-256 of a file, in hex.
-pub fn digest(file: &Path) -> String {
+pub fn sha256_hex(file: &Path) -> String {
     HEXLOWER.encode(&sha256(&fs::read(file).unwrap()))
 }
 
 /// Builds a Go program below `tests/interop`. None, with a line that says so, where there is no Go;
 /// with `STRONGROOM_REQUIRE_INTEROP=1` that fails the test.
-pub fn go_program(test: &str, name: &str) -> Option<PathBuf> {
-    has_go(test).then(|| go_build(&interop().join(name), name))
+pub fn build_go_program(test: &str, name: &str) -> Option<PathBuf> {
+    has_go(test).then(|| go_build(&interop_folder().join(name), name))
 }
 
-/// Builds `tests/interop/go-host` with the SDK of `vault` or of `openbao`. As [`go_program`].
-pub fn go_host(test: &str, family: &str) -> Option<PathBuf> {
+/// Builds `tests/interop/go-host` with the SDK of `vault` or of `openbao`. As [`build_go_program`].
+pub fn build_go_host(test: &str, family: &str) -> Option<PathBuf> {
     if !has_go(test) {
         return None;
     }
     let name = format!("go-host-{family}");
-    let source = folder().join("interop").join(format!("{name}-source"));
+    let source = binaries_folder().join("interop").join(format!("{name}-source"));
     // What was left by an older state of the source must not be built in.
     let _ = fs::remove_dir_all(&source);
     fs::create_dir_all(&source).unwrap();
-    let from = interop().join("go-host");
+    let from = interop_folder().join("go-host");
     for entry in fs::read_dir(&from).unwrap().flatten() {
         if entry.path().extension().is_some_and(|it| it == "go") {
             let mut text = fs::read_to_string(entry.path()).unwrap();
@@ -78,20 +78,20 @@ pub fn go_host(test: &str, family: &str) -> Option<PathBuf> {
     Some(go_build(&source, &name))
 }
 
-fn interop() -> PathBuf {
-    repository().join("tests/interop")
+fn interop_folder() -> PathBuf {
+    repository_root().join("tests/interop")
 }
 
 fn has_go(test: &str) -> bool {
     let has = Command::new("go").arg("version").output().is_ok_and(|it| it.status.success());
     if !has {
-        skip(test, "Go is not installed");
+        skip_test(test, "Go is not installed");
     }
     has
 }
 
 fn go_build(source: &Path, name: &str) -> PathBuf {
-    let into = folder().join("interop");
+    let into = binaries_folder().join("interop");
     fs::create_dir_all(&into).unwrap();
     let built = into.join(name);
     let mut go = Command::new("go");
@@ -103,15 +103,15 @@ fn go_build(source: &Path, name: &str) -> PathBuf {
 }
 
 /// Says that a test is skipped, unless nothing may be.
-pub fn skip(test: &str, why: &str) {
+pub fn skip_test(test: &str, why: &str) {
     let required = std::env::var("STRONGROOM_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
     assert!(!required, "{test}: {why}, and STRONGROOM_REQUIRE_INTEROP=1 forbids skipping");
-    report(&format!("SKIPPED {test}: {why}"));
+    print_to_stderr(&format!("SKIPPED {test}: {why}"));
 }
 
 /// A line for whoever runs the tests, also when they pass: what is printed otherwise is kept back
 /// from them then.
-pub fn report(line: &str) {
+pub fn print_to_stderr(line: &str) {
     // Where nobody reads it, nothing is lost.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

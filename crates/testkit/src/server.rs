@@ -10,17 +10,17 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::api::Api;
-use crate::programs::{digest, program};
+use crate::api::ApiClient;
+use crate::programs::{program_path, sha256_hex};
 
 /// A folder with a configuration, data and plug-ins; what is in it survives servers.
-pub struct Site {
+pub struct ServerFolder {
     folder: tempfile::TempDir,
-    keys: Option<Keys>,
+    keys: Option<InitKeys>,
 }
 
 #[derive(Clone)]
-struct Keys {
+struct InitKeys {
     share: String,
     root: String,
 }
@@ -32,10 +32,10 @@ pub struct ServerProcess {
 }
 
 /// The server's first lines come within this time.
-const START: Duration = Duration::from_secs(30);
-const LISTENER: &str = "(addr: \"";
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const LISTENER_PREFIX: &str = "(addr: \"";
 
-impl Site {
+impl ServerFolder {
     /// An empty site. `settings` are added to the listener, such as `max_request_duration = "5s"`.
     pub fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -55,31 +55,31 @@ impl Site {
     }
 
     /// The folder of plug-ins.
-    pub fn plugins(&self) -> PathBuf {
+    pub fn plugins_folder(&self) -> PathBuf {
         self.folder.path().join("plugins")
     }
 
     /// The whole folder.
-    pub fn path(&self) -> &Path {
+    pub fn root_path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Puts a plug-in into the folder of plug-ins and gives its digest.
-    pub fn install(&self, binary: &Path) -> String {
-        let to = self.plugins().join(binary.file_name().unwrap());
+    pub fn install_plugin(&self, binary: &Path) -> String {
+        let to = self.plugins_folder().join(binary.file_name().unwrap());
         fs::copy(binary, &to).unwrap();
         fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
-        digest(&to)
+        sha256_hex(&to)
     }
 
     /// Starts a server on the site; it is sealed.
-    pub async fn start(&self) -> ServerProcess {
+    pub async fn start_sealed(&self) -> ServerProcess {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))
             .unwrap();
-        let mut child = Command::new(program("strongroom"))
+        let mut child = Command::new(program_path("strongroom"))
             .arg("server")
             .arg(format!("-config={}", self.folder.path().join("server.json").display()))
             .arg(format!("-config={}", self.folder.path().join("listener.hcl").display()))
@@ -92,37 +92,37 @@ impl Site {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let reading = async {
             while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some((_, rest)) = line.split_once(LISTENER) {
+                if let Some((_, rest)) = line.split_once(LISTENER_PREFIX) {
                     return Some(rest.split('"').next().unwrap_or_default().to_owned());
                 }
             }
             None
         };
         let address =
-            tokio::time::timeout(START, reading).await.expect("the server starts in time");
-        let address = address.unwrap_or_else(|| panic!("the server ended: {}", self.log()));
+            tokio::time::timeout(START_TIMEOUT, reading).await.expect("the server starts in time");
+        let address = address.unwrap_or_else(|| panic!("the server ended: {}", self.read_log()));
         ServerProcess { child, address: format!("http://{address}") }
     }
 
     /// Starts a server, initialises it if it is new, and unseals it. Gives it with the root token.
-    pub async fn open(&mut self) -> (ServerProcess, Api) {
-        let server = self.start().await;
-        let sealed = server.api("");
+    pub async fn start_unsealed(&mut self) -> (ServerProcess, ApiClient) {
+        let server = self.start_sealed().await;
+        let sealed = server.api_with_token("");
         if self.keys.is_none() {
             let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
-            let answer = sealed.write("sys/init", shares).await.ok();
-            let share = answer.text("keys/0");
-            self.keys = Some(Keys { share, root: answer.text("root_token") });
+            let answer = sealed.write("sys/init", shares).await.assert_ok();
+            let share = answer.text_at("keys/0");
+            self.keys = Some(InitKeys { share, root: answer.text_at("root_token") });
         }
         self.unseal(&server).await;
-        let api = server.api(&self.keys.as_ref().unwrap().root);
+        let api = server.api_with_token(&self.keys.as_ref().unwrap().root);
         (server, api)
     }
 
     /// Unseals a server on a site that was opened before.
     pub async fn unseal(&self, server: &ServerProcess) {
         let share = json!({ "key": self.key_share() });
-        let answer = server.api("").write("sys/unseal", share).await.ok();
+        let answer = server.api_with_token("").write("sys/unseal", share).await.assert_ok();
         assert_eq!(answer.body.get("sealed"), Some(&false.into()));
     }
 
@@ -132,19 +132,19 @@ impl Site {
     }
 
     /// What all servers on this site have logged.
-    pub fn log(&self) -> String {
+    pub fn read_log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
 impl ServerProcess {
     /// Requests with a token; empty for none.
-    pub fn api(&self, token: &str) -> Api {
-        Api::new(&self.address, token)
+    pub fn api_with_token(&self, token: &str) -> ApiClient {
+        ApiClient::new(&self.address, token)
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub fn process_id(&self) -> u32 {
         self.child.id().expect("the server runs")
     }
 
@@ -155,16 +155,17 @@ impl ServerProcess {
 
     /// Asks it to end and waits for that. Gives its exit code.
     pub async fn stop(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        let pid =
+            rustix::process::Pid::from_raw(i32::try_from(self.process_id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let ended = tokio::time::timeout(START, self.child.wait()).await;
+        let ended = tokio::time::timeout(START_TIMEOUT, self.child.wait()).await;
         ended.expect("the server ends in time").unwrap().code()
     }
 
     /// The process ids of its children.
-    pub fn children(&self) -> Vec<u32> {
+    pub fn child_processes(&self) -> Vec<u32> {
         let mut all = Vec::new();
-        for entry in fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().flatten() {
+        for entry in fs::read_dir(format!("/proc/{}/task", self.process_id())).unwrap().flatten() {
             // A thread may end while we look.
             let children = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
             all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
@@ -174,21 +175,21 @@ impl ServerProcess {
 }
 
 /// Kills a process that isn't ours to wait for.
-pub fn kill(pid: u32) {
-    signal(pid, rustix::process::Signal::KILL);
+pub fn kill_process(pid: u32) {
+    send_signal(pid, rustix::process::Signal::KILL);
 }
 
-/// Suspends a process: it takes nothing and answers nothing until [`resume`].
-pub fn suspend(pid: u32) {
-    signal(pid, rustix::process::Signal::STOP);
+/// Suspends a process: it takes nothing and answers nothing until [`resume_process`].
+pub fn suspend_process(pid: u32) {
+    send_signal(pid, rustix::process::Signal::STOP);
 }
 
 /// Lets a suspended process go on.
-pub fn resume(pid: u32) {
-    signal(pid, rustix::process::Signal::CONT);
+pub fn resume_process(pid: u32) {
+    send_signal(pid, rustix::process::Signal::CONT);
 }
 
-fn signal(pid: u32, signal: rustix::process::Signal) {
+fn send_signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     // It may be gone already.
     let _ = rustix::process::kill_process(pid, signal);

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-const STEP: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Asks again and again until `probe` gives something; fails the test after `limit`.
 #[expect(clippy::disallowed_methods, reason = "other processes live in the machine's time")]
-pub async fn until<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> T
+pub async fn wait_until<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
@@ -16,7 +16,7 @@ where
             if let Some(found) = probe().await {
                 return found;
             }
-            tokio::time::sleep(STEP).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     match tokio::time::timeout(limit, asking).await {
@@ -27,6 +27,6 @@ where
 
 /// Lets another process go on for a while: where a test cuts it off at some moment.
 #[expect(clippy::disallowed_methods, reason = "other processes live in the machine's time")]
-pub async fn let_run(time: Duration) {
+pub async fn let_others_run(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -20,21 +20,21 @@ use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
 
 use crate::cidr::Cidr;
 use crate::error::Error;
-use crate::store::{Created, Found, NewToken, TokenStore};
+use crate::store::{IssuedToken, NewToken, StoredToken, TokenStore};
 use crate::token::{Token, TokenKey, TokenKind};
 
 /// The prefix by which scanners and people know a batch token.
-const PREFIX: &str = "hvb.";
+const BATCH_TOKEN_PREFIX: &str = "hvb.";
 /// The longest batch token. Longer ones are neither made nor looked at: a token is a header.
 pub const MAX_BATCH_CHARS: usize = 8 << 10;
-const KEY: &str = "batch-key";
+const BATCH_KEY: &str = "batch-key";
 const FORMAT: u8 = 1;
 const SALT_BYTES: usize = 16;
-const PURPOSE: &[u8] = b"strongroom batch token";
+const MAC_PURPOSE: &[u8] = b"strongroom batch token";
 
 /// What is sealed. The field names are the format, and short because they travel.
 #[derive(Serialize, Deserialize)]
-struct Sealed {
+struct BatchTokenPayload {
     #[serde(rename = "up", default, skip_serializing_if = "Option::is_none")]
     parent: Option<TokenKey>,
     #[serde(rename = "po")]
@@ -58,13 +58,13 @@ struct Sealed {
 
 /// What seals them.
 #[derive(Debug)]
-pub(crate) struct Sealer(ArcSwap<MacKey>);
+pub(crate) struct BatchTokenCipher(ArcSwap<MacKey>);
 
-impl Sealer {
+impl BatchTokenCipher {
     /// Makes the key of a new server and adds it to a batch.
     pub(crate) fn initialise(view: &View, batch: &mut Batch) -> Self {
-        let key = AeadKey::generate(&**view.barrier().entropy());
-        view.put(batch, KEY, key.expose_secret().clone());
+        let key = AeadKey::generate_material(&**view.barrier().entropy());
+        view.put(batch, BATCH_KEY, key.expose_secret().clone());
         Self::new(key.expose_secret())
     }
 
@@ -73,18 +73,18 @@ impl Sealer {
     }
 
     /// Takes the key out of memory; nothing sealed opens any more.
-    pub(crate) fn forget(&self, entropy: &dyn Entropy) {
+    pub(crate) fn erase_key(&self, entropy: &dyn Entropy) {
         self.0.store(Arc::new(MacKey::generate(entropy)));
     }
 
     /// Reads the key; a server from before there were batch tokens gets one.
     pub(crate) async fn load(view: &View) -> Result<Self, Error> {
-        if let Some(key) = view.get_uncached(KEY).await? {
+        if let Some(key) = view.get_uncached(BATCH_KEY).await? {
             return Ok(Self::new(&key.value));
         }
         let mut batch = Batch::new();
         // The key of whoever comes first is everybody's.
-        view.require_absent(&mut batch, KEY);
+        view.require_absent(&mut batch, BATCH_KEY);
         let sealer = Self::initialise(view, &mut batch);
         view.commit(batch).await?;
         Ok(sealer)
@@ -96,9 +96,9 @@ impl Sealer {
         if let Some(format) = sealed.first_mut() {
             *format = FORMAT;
         }
-        let (key, associated) = self.key_for(&sealed)?;
+        let (key, associated) = self.derive_key(&sealed)?;
         key.seal_into(&mut sealed, plain, &associated, entropy).ok()?;
-        Some(Secret::new(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&sealed))))
+        Some(Secret::new(format!("{BATCH_TOKEN_PREFIX}{}", BASE64URL_NOPAD.encode(&sealed))))
     }
 
     /// Only what this server sealed opens, and only in the one spelling it was given out in.
@@ -106,18 +106,19 @@ impl Sealer {
         if id.len() > MAX_BATCH_CHARS {
             return None;
         }
-        let sealed = BASE64URL_NOPAD.decode(id.strip_prefix(PREFIX)?.as_bytes()).ok()?;
+        let sealed =
+            BASE64URL_NOPAD.decode(id.strip_prefix(BATCH_TOKEN_PREFIX)?.as_bytes()).ok()?;
         let (head, body) = sealed.split_at_checked(1 + SALT_BYTES)?;
         if head.first() != Some(&FORMAT) {
             return None;
         }
-        let (key, associated) = self.key_for(head)?;
+        let (key, associated) = self.derive_key(head)?;
         key.open(body, &associated).ok()
     }
 
     /// The key of the token with this head, and what is authenticated beside its contents.
-    fn key_for(&self, head: &[u8]) -> Option<(AeadKey, Vec<u8>)> {
-        let associated = [PURPOSE, head].concat();
+    fn derive_key(&self, head: &[u8]) -> Option<(AeadKey, Vec<u8>)> {
+        let associated = [MAC_PURPOSE, head].concat();
         let material = Secret::new(self.0.load().sign(&associated).to_vec());
         Some((AeadKey::new(material.expose_secret())?, associated))
     }
@@ -126,8 +127,8 @@ impl Sealer {
 impl TokenStore {
     /// Makes a batch token. Nothing is stored: its parent must be alive whenever it is used. With the
     /// barrier closed none is made.
-    pub fn seal_batch(&self, new: NewToken, now: Timestamp) -> Result<Created, Error> {
-        let sealed = Sealed {
+    pub fn create_batch_token(&self, new: NewToken, now: Timestamp) -> Result<IssuedToken, Error> {
+        let sealed = BatchTokenPayload {
             parent: new.parent,
             policies: new.policies,
             path: new.path,
@@ -141,17 +142,17 @@ impl TokenStore {
         let plain = Secret::new(serde_json::to_vec(&sealed).unwrap_or_default());
         let entropy = &**self.view().barrier().entropy();
         let fits = plain.expose_secret().len() < MAX_BATCH_CHARS;
-        let id = fits.then(|| self.sealer().seal(plain.expose_secret(), entropy)).flatten();
+        let id = fits.then(|| self.batch_cipher().seal(plain.expose_secret(), entropy)).flatten();
         let id = id.filter(|id| id.expose_secret().len() <= MAX_BATCH_CHARS);
         let id = id.ok_or(Error::BatchTooLarge)?;
-        self.check_open()?;
+        self.check_not_closed()?;
         let key = self.key_of(id.expose_secret());
-        Ok(Created { id, key, token: sealed.into_token() })
+        Ok(IssuedToken { id, key, token: sealed.into_token() })
     }
 
     /// Whether an id is that of a batch token, genuine or not.
     pub fn is_batch_id(id: &str) -> bool {
-        id.starts_with(PREFIX)
+        id.starts_with(BATCH_TOKEN_PREFIX)
     }
 
     /// The batch token with this id, if it may be used: genuine, not expired, and the token it was
@@ -160,13 +161,13 @@ impl TokenStore {
         &self,
         id: &str,
         now: Timestamp,
-    ) -> Result<Option<Found>, Error> {
-        let Some(plain) = self.sealer().open(id) else {
+    ) -> Result<Option<StoredToken>, Error> {
+        let Some(plain) = self.batch_cipher().open(id) else {
             // With the key out of memory every token looks forged.
-            self.check_open()?;
+            self.check_not_closed()?;
             return Ok(None);
         };
-        let Ok(sealed) = serde_json::from_slice::<Sealed>(plain.expose_secret()) else {
+        let Ok(sealed) = serde_json::from_slice::<BatchTokenPayload>(plain.expose_secret()) else {
             return Ok(None);
         };
         let token = sealed.into_token();
@@ -175,18 +176,18 @@ impl TokenStore {
             return Ok(None);
         }
         if let Some(parent) = &token.parent {
-            let Some(parent) = self.find(parent).await? else { return Ok(None) };
+            let Some(parent) = self.find_by_key(parent).await? else { return Ok(None) };
             if !self.is_usable(&parent, now).await? {
                 return Ok(None);
             }
         }
         let key = self.key_of(id);
-        Ok(Some(Found { key, token: Arc::new(token), version: Version(0) }))
+        Ok(Some(StoredToken { key, token: Arc::new(token), version: Version(0) }))
     }
 
     /// Batch tokens meet the barrier nowhere else. To be asked after the key was used: it leaves the
     /// memory after the barrier was closed.
-    fn check_open(&self) -> Result<(), Error> {
+    fn check_not_closed(&self) -> Result<(), Error> {
         match self.view().barrier().is_closed() {
             true => Err(strongroom_barrier::Error::Sealed.into()),
             false => Ok(()),
@@ -194,12 +195,12 @@ impl TokenStore {
     }
 }
 
-impl Sealed {
+impl BatchTokenPayload {
     fn into_token(self) -> Token {
         Token {
             v: 1,
             kind: TokenKind::Batch,
-            accessor: Accessor::none(),
+            accessor: Accessor::empty(),
             parent: self.parent,
             policies: self.policies,
             path: self.path,

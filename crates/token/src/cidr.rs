@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Cidr {
     /// As it was given: bits of the host may be set.
     address: IpAddr,
-    bits: u8,
+    prefix_bits: u8,
 }
 
 impl Cidr {
@@ -25,11 +25,12 @@ impl Cidr {
         let bits = match bits {
             Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse().ok()?,
             Some(_) => return None,
-            None => width(given),
+            None => address_bits(given),
         };
         let address = given.to_canonical();
-        let bits = if width(address) == width(given) { bits } else { bits.checked_sub(96)? };
-        (bits <= width(address)).then_some(Self { address, bits })
+        let bits =
+            if address_bits(address) == address_bits(given) { bits } else { bits.checked_sub(96)? };
+        (bits <= address_bits(address)).then_some(Self { address, prefix_bits: bits })
     }
 
     /// Whether an address lies in it.
@@ -37,28 +38,28 @@ impl Cidr {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 let differ = own.to_bits() ^ other.to_bits();
-                differ.leading_zeros() >= u32::from(self.bits)
+                differ.leading_zeros() >= u32::from(self.prefix_bits)
             }
             (IpAddr::V6(own), IpAddr::V6(other)) => {
                 let differ = own.to_bits() ^ other.to_bits();
-                differ.leading_zeros() >= u32::from(self.bits)
+                differ.leading_zeros() >= u32::from(self.prefix_bits)
             }
             _ => false,
         }
     }
 }
 
-fn width(address: IpAddr) -> u8 {
+fn address_bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl fmt::Display for Cidr {
     /// A single address stands alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bits == width(self.address) {
+        if self.prefix_bits == address_bits(self.address) {
             return self.address.fmt(f);
         }
-        write!(f, "{}/{}", self.address, self.bits)
+        write!(f, "{}/{}", self.address, self.prefix_bits)
     }
 }
 

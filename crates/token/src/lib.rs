@@ -9,7 +9,7 @@
 //! - [`cidr`]: [`Cidr`], where a token may be used from
 //! - [`roles`]: [`TokenRole`], rules after which tokens are made
 //! - [`tidy`]: removes what points to tokens that are gone
-//! - [`marks`]: which tokens are being revoked; a token below a marked one is refused at once
+//! - [`revocation_marks`]: which tokens are being revoked; a token below a marked one is refused at once
 //!
 //! Formats, and why a revocation survives a crash in its middle: `docs/src/design/tokens.md`.
 
@@ -22,7 +22,7 @@ pub mod cidr;
 pub mod error;
 #[cfg(test)]
 mod fuzzed;
-pub mod marks;
+pub mod revocation_marks;
 pub mod roles;
 pub mod store;
 #[cfg(test)]
@@ -33,8 +33,8 @@ pub mod token;
 pub use batch::MAX_BATCH_CHARS;
 pub use cidr::Cidr;
 pub use error::Error;
-pub use marks::Mark;
-pub use roles::{Legacy, RoleStore, RoleTokenType, TokenRole};
-pub use store::{Created, Found, MAX_DEPTH, NewToken, Spent, TokenStore};
-pub use tidy::{Tidied, TidyTurn};
+pub use revocation_marks::RevocationMark;
+pub use roles::{LegacyFieldNames, TokenRole, TokenRoleStore, TokenTypePolicy};
+pub use store::{IssuedToken, MAX_DEPTH, NewToken, StoredToken, TokenStore, UseOutcome};
+pub use tidy::{TidyGuard, TidyReport};
 pub use token::{Token, TokenKey, TokenKind};

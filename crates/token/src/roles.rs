@@ -1,4 +1,4 @@
-//! [`TokenRole`]: rules after which tokens are made, and [`RoleStore`], where they are kept.
+//! [`TokenRole`]: rules after which tokens are made, and [`TokenRoleStore`], where they are kept.
 
 use std::collections::BTreeSet;
 
@@ -38,15 +38,15 @@ pub struct TokenRole {
     /// Requests that its tokens may make; zero for any number.
     pub num_uses: u32,
     /// What sort of tokens it makes.
-    pub token_type: RoleTokenType,
+    pub token_type: TokenTypePolicy,
     /// Which values came by their older names, and are shown under both.
     #[serde(default)]
-    pub legacy: Legacy,
+    pub legacy: LegacyFieldNames,
 }
 
 /// Values that were set by the names fields had before they began with `token_`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Legacy {
+pub struct LegacyFieldNames {
     /// `period`.
     pub period: bool,
     /// `explicit_max_ttl`.
@@ -58,7 +58,7 @@ pub struct Legacy {
 /// What sort of tokens a role makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RoleTokenType {
+pub enum TokenTypePolicy {
     /// Service tokens only.
     Service,
     /// Batch tokens only.
@@ -69,7 +69,7 @@ pub enum RoleTokenType {
     DefaultBatch,
 }
 
-impl RoleTokenType {
+impl TokenTypePolicy {
     /// Its name in the API.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,15 +105,15 @@ impl Default for TokenRole {
             period: Ttl::ZERO,
             no_default_policy: false,
             num_uses: 0,
-            token_type: RoleTokenType::DefaultService,
-            legacy: Legacy::default(),
+            token_type: TokenTypePolicy::DefaultService,
+            legacy: LegacyFieldNames::default(),
         }
     }
 }
 
 impl TokenRole {
     /// Whether the role itself says which policies its tokens may have.
-    pub fn rules_policies(&self) -> bool {
+    pub fn restricts_policies(&self) -> bool {
         !self.allowed_policies.is_empty()
             || !self.allowed_policies_glob.is_empty()
             || !self.disallowed_policies.is_empty()
@@ -121,13 +121,13 @@ impl TokenRole {
     }
 
     /// Whether it forbids a policy.
-    pub fn disallows(&self, policy: &PolicyName) -> bool {
+    pub fn disallows_policy(&self, policy: &PolicyName) -> bool {
         self.disallowed_policies.contains(policy)
             || matches_any(&self.disallowed_policies_glob, policy)
     }
 
     /// Whether one of its globs allows a policy.
-    pub fn glob_allows(&self, policy: &PolicyName) -> bool {
+    pub fn glob_allows_policy(&self, policy: &PolicyName) -> bool {
         matches_any(&self.allowed_policies_glob, policy)
     }
 }
@@ -151,11 +151,11 @@ fn glob_matches(glob: &str, text: &str) -> bool {
 
 /// The token roles of a server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct RoleStore(View);
+pub struct TokenRoleStore(View);
 
 const PAGE: usize = 256;
 
-impl RoleStore {
+impl TokenRoleStore {
     /// Over its view. Reads nothing.
     pub fn new(view: View) -> Self {
         Self(view)
@@ -167,7 +167,7 @@ impl RoleStore {
         name: &str,
     ) -> Result<Option<(TokenRole, Version)>, strongroom_barrier::Error> {
         let Some(entry) = self.0.get(name).await? else { return Ok(None) };
-        Ok(Some((self.0.decode(name, &entry.value)?, entry.version)))
+        Ok(Some((self.0.decode_json(name, &entry.value)?, entry.version)))
     }
 
     /// Writes a role, on condition that it is still at the version it was read at, or still not
@@ -198,7 +198,7 @@ impl RoleStore {
     pub async fn names(&self) -> Result<Vec<String>, strongroom_barrier::Error> {
         let mut names: Vec<String> = Vec::new();
         loop {
-            let page = self.0.keys("", names.last().map(String::as_str), PAGE).await?;
+            let page = self.0.list_keys("", names.last().map(String::as_str), PAGE).await?;
             let last = page.len() < PAGE;
             names.extend(page);
             if last {
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn globs_match_as_a_walk_through_both_texts_does() {
+    fn globs_match_as_documented() {
         for (glob, text, fits) in [
             ("*", "root", true),
             ("p*", "p", true),

@@ -14,33 +14,33 @@ use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::batch::Sealer;
+use crate::batch::BatchTokenCipher;
 use crate::cidr::Cidr;
 use crate::error::Error;
-use crate::marks::{Mark, Marks};
+use crate::revocation_marks::{RevocationMark, RevocationMarks};
 use crate::token::{Token, TokenKey, TokenKind};
 
 /// The tokens of a server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct TokenStore(Arc<Shared>);
+pub struct TokenStore(Arc<TokenStoreInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct TokenStoreInner {
     view: View,
     hash: ArcSwap<MacKey>,
-    sealer: Sealer,
-    marks: Marks,
+    batch_cipher: BatchTokenCipher,
+    marks: RevocationMarks,
     /// Held while a mark is carried from disk to memory, so that the later one is carried last.
-    carrying: Mutex<()>,
-    cache: Cache<TokenKey, Known, ByBytes>,
+    mark_reload: Mutex<()>,
+    cache: Cache<TokenKey, CachedToken, TokenRecordWeigher>,
     /// Changes of marks under way. They run to their end even when their caller has gone.
     tasks: TaskTracker,
-    tidying: AtomicBool,
+    tidy_running: AtomicBool,
 }
 
 /// A token as it was at some version of its record, so that the record need not be read again.
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedToken {
     token: Arc<Token>,
     version: Version,
     /// Of the record.
@@ -49,10 +49,10 @@ struct Known {
 
 /// Weighs known tokens by their records: what is in memory is about as large again.
 #[derive(Clone, Debug)]
-struct ByBytes;
+struct TokenRecordWeigher;
 
-impl Weighter<TokenKey, Known> for ByBytes {
-    fn weight(&self, _: &TokenKey, known: &Known) -> u64 {
+impl Weighter<TokenKey, CachedToken> for TokenRecordWeigher {
+    fn weight(&self, _: &TokenKey, known: &CachedToken) -> u64 {
         const OVERHEAD: usize = 512;
         u64::try_from(known.bytes.saturating_mul(2) + OVERHEAD).unwrap_or(u64::MAX)
     }
@@ -60,7 +60,7 @@ impl Weighter<TokenKey, Known> for ByBytes {
 
 /// A token that was found, with what is needed to change it.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct StoredToken {
     /// Its name in storage.
     pub key: TokenKey,
     /// What is known of it.
@@ -100,7 +100,7 @@ pub struct NewToken {
 }
 
 /// A token that a batch will create.
-pub struct Created {
+pub struct IssuedToken {
     /// The token's id: the only copy there will ever be.
     pub id: Secret<String>,
     /// Its name in storage.
@@ -111,11 +111,11 @@ pub struct Created {
 
 /// How spending a use went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spent {
+pub enum UseOutcome {
     /// It isn't counted, or there are more.
-    More,
+    Remaining,
     /// It was the last: the token is marked, and is to be revoked after this request.
-    Last,
+    LastUse,
 }
 
 /// What an accessor leads to.
@@ -129,20 +129,20 @@ pub(crate) struct AccessorRecord {
 #[derive(Serialize, Deserialize)]
 struct MarkRecord {
     v: u8,
-    children: Mark,
+    children: RevocationMark,
 }
 
-const SALT: &str = "salt";
+const SALT_KEY: &str = "salt";
 /// The prefix by which scanners and people know a service token.
-const PREFIX: &str = "hvs.";
+const SERVICE_TOKEN_PREFIX: &str = "hvs.";
 const ID_CHARS: usize = 24;
 /// Tokens that room is made for at once; the cache grows beyond.
-const KNOWN_TOKENS: usize = 4096;
+const INITIAL_CACHE_TOKENS: usize = 4096;
 /// The most tokens above one. A look-up climbs past all of them while anything is being revoked.
 pub const MAX_DEPTH: usize = 128;
 const PAGE: usize = 256;
 /// Attempts to count a use against others who count at the same time.
-const SPENDING: usize = 64;
+const MAX_COMMIT_ATTEMPTS: usize = 64;
 
 impl TokenStore {
     /// Bytes of tokens that are kept in memory where nobody says otherwise.
@@ -150,9 +150,9 @@ impl TokenStore {
 
     /// Makes the store of a new server; its salt is added to the batch that initialises it.
     pub fn initialise(view: View, batch: &mut Batch) -> Self {
-        let salt = strongroom_crypto::AeadKey::generate(&**view.barrier().entropy());
-        view.put(batch, SALT, salt.expose_secret().clone());
-        let sealer = Sealer::initialise(&view, batch);
+        let salt = strongroom_crypto::AeadKey::generate_material(&**view.barrier().entropy());
+        view.put(batch, SALT_KEY, salt.expose_secret().clone());
+        let sealer = BatchTokenCipher::initialise(&view, batch);
         Self::new(view, &salt, sealer, HashMap::new(), Self::CACHE_BYTES)
     }
 
@@ -163,11 +163,11 @@ impl TokenStore {
             key: "token/salt".to_owned(),
             reason: "the salt of token ids is missing",
         };
-        let salt = view.get(SALT).await?.ok_or_else(missing)?;
+        let salt = view.get(SALT_KEY).await?.ok_or_else(missing)?;
         let mut marks = HashMap::new();
         let mut after: Option<String> = None;
         loop {
-            let keys = view.keys("revoking/", after.as_deref(), PAGE).await?;
+            let keys = view.list_keys("revoking/", after.as_deref(), PAGE).await?;
             let full = keys.len() == PAGE;
             after = keys.last().cloned();
             for key in keys {
@@ -181,26 +181,26 @@ impl TokenStore {
                 break;
             }
         }
-        let sealer = Sealer::load(&view).await?;
+        let sealer = BatchTokenCipher::load(&view).await?;
         Ok(Self::new(view, &Secret::new(salt.value.to_vec()), sealer, marks, cache_bytes))
     }
 
     fn new(
         view: View,
         salt: &Secret<Vec<u8>>,
-        sealer: Sealer,
-        marks: HashMap<TokenKey, Mark>,
+        sealer: BatchTokenCipher,
+        marks: HashMap<TokenKey, RevocationMark>,
         cache_bytes: u64,
     ) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(TokenStoreInner {
             view,
             hash: ArcSwap::from_pointee(MacKey::new(salt.expose_secret())),
-            sealer,
-            marks: Marks::new(marks),
-            carrying: Mutex::default(),
-            cache: Cache::with_weighter(KNOWN_TOKENS, cache_bytes, ByBytes),
+            batch_cipher: sealer,
+            marks: RevocationMarks::new(marks),
+            mark_reload: Mutex::default(),
+            cache: Cache::with_weighter(INITIAL_CACHE_TOKENS, cache_bytes, TokenRecordWeigher),
             tasks: TaskTracker::new(),
-            tidying: AtomicBool::new(false),
+            tidy_running: AtomicBool::new(false),
         }))
     }
 
@@ -210,7 +210,7 @@ impl TokenStore {
         let entropy = &**self.0.view.barrier().entropy();
         // In their place are keys that nothing was ever made with.
         self.0.hash.store(Arc::new(MacKey::generate(entropy)));
-        self.0.sealer.forget(entropy);
+        self.0.batch_cipher.erase_key(entropy);
         self.0.cache.clear();
     }
 
@@ -218,26 +218,27 @@ impl TokenStore {
         &self.0.view
     }
 
-    pub(crate) fn tidying(&self) -> &AtomicBool {
-        &self.0.tidying
+    pub(crate) fn tidy_flag(&self) -> &AtomicBool {
+        &self.0.tidy_running
     }
 
-    pub(crate) fn sealer(&self) -> &Sealer {
-        &self.0.sealer
+    pub(crate) fn batch_cipher(&self) -> &BatchTokenCipher {
+        &self.0.batch_cipher
     }
 
     /// The name in storage of the token with this id; of a batch token, which has none, its name
     /// for engines.
     pub fn key_of(&self, id: &str) -> TokenKey {
-        TokenKey(hex(&self.0.hash.load().sign(id.as_bytes())))
+        TokenKey(to_hex(&self.0.hash.load().sign(id.as_bytes())))
     }
 
     /// Adds a new token to a batch, on condition that its parent isn't being revoked and that its
-    /// id isn't taken; see [`TokenStore::is_dead`], and [`TokenStore::check_depth`] before it.
-    pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> Created {
+    /// id isn't taken; see [`TokenStore::is_gone_or_revoking`], and [`TokenStore::check_depth`] before it.
+    pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> IssuedToken {
         let entropy: &dyn Entropy = &**self.0.view.barrier().entropy();
-        let id =
-            new.id.unwrap_or_else(|| Secret::new(format!("{PREFIX}{}", entropy.base62(ID_CHARS))));
+        let id = new.id.unwrap_or_else(|| {
+            Secret::new(format!("{SERVICE_TOKEN_PREFIX}{}", entropy.base62(ID_CHARS)))
+        });
         let key = self.key_of(id.expose_secret());
         let accessor = self.new_accessor(entropy);
         let token = Token {
@@ -266,10 +267,10 @@ impl TokenStore {
         let led = AccessorRecord { accessor: token.accessor.clone(), token: key.clone() };
         view.put_json(batch, &self.accessor_key(&token.accessor), &led);
         if let Some(parent) = &token.parent {
-            self.require_alive(batch, parent);
+            self.require_not_revoking(batch, parent);
             view.put(batch, &child_key(parent, &key), Vec::new());
         }
-        Created { id, key, token }
+        IssuedToken { id, key, token }
     }
 
     /// Refuses to go deeper than [`MAX_DEPTH`]: for whoever makes a child of this token, before
@@ -278,80 +279,80 @@ impl TokenStore {
         let mut above = Some(parent.clone());
         for _ in 0..MAX_DEPTH {
             let Some(key) = above else { return Ok(()) };
-            above = self.find(&key).await?.and_then(|found| found.token.parent.clone());
+            above = self.find_by_key(&key).await?.and_then(|found| found.token.parent.clone());
         }
         if above.is_some() { Err(Error::TooDeep) } else { Ok(()) }
     }
 
     /// Adds the condition that a token is there and isn't being revoked: for whatever is made from
     /// it.
-    pub fn require_alive(&self, batch: &mut Batch, key: &TokenKey) {
+    pub fn require_not_revoking(&self, batch: &mut Batch, key: &TokenKey) {
         self.0.view.require_exists(batch, &record_key(key));
         self.0.view.require_absent(batch, &mark_key(key));
     }
 
     /// Whether a failed batch failed because this token is gone or being revoked.
-    pub fn is_dead(&self, key: &TokenKey, error: &strongroom_barrier::Error) -> bool {
-        self.0.view.failed_on(&record_key(key), error)
-            || self.0.view.failed_on(&mark_key(key), error)
+    pub fn is_gone_or_revoking(&self, key: &TokenKey, error: &strongroom_barrier::Error) -> bool {
+        self.0.view.precondition_failed_on(&record_key(key), error)
+            || self.0.view.precondition_failed_on(&mark_key(key), error)
     }
 
     /// The token with this id, if it may be used: not expired, not spent, and neither it nor any
     /// token above it being revoked.
-    pub async fn look_up(&self, id: &str, now: Timestamp) -> Result<Option<Found>, Error> {
+    pub async fn look_up(&self, id: &str, now: Timestamp) -> Result<Option<StoredToken>, Error> {
         if Self::is_batch_id(id) {
             return self.look_up_batch(id, now).await;
         }
-        let Some(found) = self.find(&self.key_of(id)).await? else { return Ok(None) };
+        let Some(found) = self.find_by_key(&self.key_of(id)).await? else { return Ok(None) };
         Ok(self.is_usable(&found, now).await?.then_some(found))
     }
 
     /// The token this accessor names, if it may be used.
-    pub async fn by_accessor(
+    pub async fn look_up_by_accessor(
         &self,
         accessor: &Accessor,
         now: Timestamp,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Option<StoredToken>, Error> {
         let record: Option<AccessorRecord> =
             self.0.view.get_json(&self.accessor_key(accessor)).await?;
         let Some(record) = record else { return Ok(None) };
-        let Some(found) = self.find(&record.token).await? else { return Ok(None) };
+        let Some(found) = self.find_by_key(&record.token).await? else { return Ok(None) };
         Ok(self.is_usable(&found, now).await?.then_some(found))
     }
 
     /// A token by its name in storage, usable or not.
-    pub async fn find(&self, key: &TokenKey) -> Result<Option<Found>, Error> {
+    pub async fn find_by_key(&self, key: &TokenKey) -> Result<Option<StoredToken>, Error> {
         let record = record_key(key);
         let Some(entry) = self.0.view.get(&record).await? else { return Ok(None) };
         let version = entry.version;
         if let Some(known) = self.0.cache.get(key)
             && known.version == version
         {
-            return Ok(Some(Found { key: key.clone(), token: known.token, version }));
+            return Ok(Some(StoredToken { key: key.clone(), token: known.token, version }));
         }
-        let token: Arc<Token> = Arc::new(self.0.view.decode(&record, &entry.value)?);
-        let known = Known { token: token.clone(), version, bytes: entry.value.len() };
+        let token: Arc<Token> = Arc::new(self.0.view.decode_json(&record, &entry.value)?);
+        let known = CachedToken { token: token.clone(), version, bytes: entry.value.len() };
         self.0.cache.insert(key.clone(), known);
         // Closed meanwhile: what is known was emptied before this came in.
         if self.0.view.barrier().is_closed() {
             self.0.cache.remove(key);
         }
-        Ok(Some(Found { key: key.clone(), token, version }))
+        Ok(Some(StoredToken { key: key.clone(), token, version }))
     }
 
     /// The accessors of all tokens, in no useful order, after a place that an earlier call gave.
-    pub async fn accessors(
+    pub async fn list_accessors(
         &self,
         after: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<Accessor>, Option<String>), Error> {
-        let keys = self.0.view.keys("accessor/", after, limit).await?;
+        let keys = self.0.view.list_keys("accessor/", after, limit).await?;
         let next = (keys.len() == limit).then(|| keys.last().cloned()).flatten();
         let mut accessors = Vec::with_capacity(keys.len());
         for key in keys {
             let entry = self.0.view.get_uncached(&key).await?;
             if let Some(entry) = entry {
-                let record: AccessorRecord = self.0.view.decode(&key, &entry.value)?;
+                let record: AccessorRecord = self.0.view.decode_json(&key, &entry.value)?;
                 accessors.push(record.accessor);
             }
         }
@@ -359,33 +360,33 @@ impl TokenStore {
     }
 
     /// Counts one use, durably. The last one marks the token.
-    pub async fn spend(&self, found: &Found) -> Result<Spent, Error> {
+    pub async fn count_use(&self, found: &StoredToken) -> Result<UseOutcome, Error> {
         if found.token.uses_left.is_none() {
-            return Ok(Spent::More);
+            return Ok(UseOutcome::Remaining);
         }
         let mut found = found.clone();
-        for _ in 0..SPENDING {
+        for _ in 0..MAX_COMMIT_ATTEMPTS {
             let Some(left) = found.token.uses_left.and_then(|left| left.checked_sub(1)) else {
                 return Err(Error::Revoked);
             };
             let mut batch = Batch::new();
             let spent = Token { uses_left: Some(left), ..Token::clone(&found.token) };
-            self.replace(&mut batch, &found, &spent);
+            self.update(&mut batch, &found, &spent);
             if left == 0 {
-                self.add_mark(&mut batch, &found.key, Mark::Tree);
+                self.add_mark(&mut batch, &found.key, RevocationMark::Tree);
             }
             let done = if left == 0 {
-                self.commit_marks(batch, vec![found.key.clone()], Some(Mark::Tree)).await
+                self.commit_marks(batch, vec![found.key.clone()], Some(RevocationMark::Tree)).await
             } else {
                 self.0.view.commit(batch).await.map(|_| ())
             };
             match done {
-                Ok(()) if left == 0 => return Ok(Spent::Last),
-                Ok(()) => return Ok(Spent::More),
+                Ok(()) if left == 0 => return Ok(UseOutcome::LastUse),
+                Ok(()) => return Ok(UseOutcome::Remaining),
                 Err(error) if error.is_precondition() => {}
                 Err(error) => return Err(error.into()),
             }
-            found = self.find(&found.key).await?.ok_or(Error::Revoked)?;
+            found = self.find_by_key(&found.key).await?.ok_or(Error::Revoked)?;
         }
         Err(Error::Contended)
     }
@@ -395,14 +396,18 @@ impl TokenStore {
     /// and is to be revoked.
     ///
     /// Cancel safety: a use that was begun is counted, on disk and in memory.
-    pub async fn use_up(&self, found: &Found, mut batch: Batch) -> Result<(), Error> {
+    pub async fn consume_last_use(
+        &self,
+        found: &StoredToken,
+        mut batch: Batch,
+    ) -> Result<(), Error> {
         if found.token.uses_left != Some(1) {
             return Err(Error::Revoked);
         }
         let spent = Token { uses_left: Some(0), ..Token::clone(&found.token) };
-        self.replace(&mut batch, found, &spent);
-        self.add_mark(&mut batch, &found.key, Mark::Tree);
-        match self.commit_marks(batch, vec![found.key.clone()], Some(Mark::Tree)).await {
+        self.update(&mut batch, found, &spent);
+        self.add_mark(&mut batch, &found.key, RevocationMark::Tree);
+        match self.commit_marks(batch, vec![found.key.clone()], Some(RevocationMark::Tree)).await {
             Ok(()) => Ok(()),
             Err(error) if error.is_precondition() => Err(Error::Revoked),
             Err(error) => Err(error.into()),
@@ -411,7 +416,7 @@ impl TokenStore {
 
     /// Adds a changed token to a batch, on condition that nobody changed it meanwhile and that it
     /// isn't being revoked.
-    pub fn replace(&self, batch: &mut Batch, found: &Found, token: &Token) {
+    pub fn update(&self, batch: &mut Batch, found: &StoredToken, token: &Token) {
         let key = record_key(&found.key);
         self.0.view.require_unchanged(batch, &key, found.version);
         self.0.view.require_absent(batch, &mark_key(&found.key));
@@ -423,42 +428,47 @@ impl TokenStore {
     /// new one takes the children as well.
     ///
     /// Cancel safety: a mark that was begun is made, on disk and in memory.
-    pub async fn mark(&self, key: &TokenKey, mark: Mark) -> Result<bool, Error> {
-        if self.0.marks.get(key).is_some_and(|known| known == Mark::Tree || known == mark) {
+    pub async fn mark_for_revocation(
+        &self,
+        key: &TokenKey,
+        mark: RevocationMark,
+    ) -> Result<bool, Error> {
+        if self.0.marks.get(key).is_some_and(|known| known == RevocationMark::Tree || known == mark)
+        {
             return Ok(true);
         }
         let mut batch = Batch::new();
         self.0.view.require_exists(&mut batch, &record_key(key));
-        if mark == Mark::Orphan {
+        if mark == RevocationMark::Orphan {
             // The children of a token that is revoked with its tree must not be cut loose.
             self.0.view.require_absent(&mut batch, &mark_key(key));
         }
         self.add_mark(&mut batch, key, mark);
         match self.commit_marks(batch, vec![key.clone()], Some(mark)).await {
             Ok(()) => Ok(true),
-            Err(error) if self.0.view.failed_on(&mark_key(key), &error) => Ok(true),
+            Err(error) if self.0.view.precondition_failed_on(&mark_key(key), &error) => Ok(true),
             Err(error) if error.is_precondition() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Marks tokens whose parent is being revoked.
-    pub async fn mark_children(&self, keys: &[TokenKey]) -> Result<(), Error> {
+    pub async fn mark_children_for_revocation(&self, keys: &[TokenKey]) -> Result<(), Error> {
         let mut batch = Batch::new();
         for key in keys {
-            self.add_mark(&mut batch, key, Mark::Tree);
+            self.add_mark(&mut batch, key, RevocationMark::Tree);
         }
-        Ok(self.commit_marks(batch, keys.to_vec(), Some(Mark::Tree)).await?)
+        Ok(self.commit_marks(batch, keys.to_vec(), Some(RevocationMark::Tree)).await?)
     }
 
     /// Tokens whose revocation is under way.
-    pub fn marked(&self) -> Vec<(TokenKey, Mark)> {
-        self.0.marks.all()
+    pub fn marked_tokens(&self) -> Vec<(TokenKey, RevocationMark)> {
+        self.0.marks.snapshot()
     }
 
     /// How many tokens are known in memory.
     #[cfg(test)]
-    pub(crate) fn known_len(&self) -> usize {
+    pub(crate) fn cached_len(&self) -> usize {
         self.0.cache.len()
     }
 
@@ -468,12 +478,12 @@ impl TokenStore {
     }
 
     /// What a mark on this token says.
-    pub fn mark_of(&self, key: &TokenKey) -> Option<Mark> {
+    pub fn mark_of(&self, key: &TokenKey) -> Option<RevocationMark> {
         self.0.marks.get(key)
     }
 
     /// The tokens made with this one, after one of them.
-    pub async fn children(
+    pub async fn list_children(
         &self,
         key: &TokenKey,
         after: Option<&TokenKey>,
@@ -481,17 +491,17 @@ impl TokenStore {
     ) -> Result<Vec<TokenKey>, Error> {
         let prefix = format!("parent/{key}/");
         let after = after.map(|child| child_key(key, child));
-        let keys = self.0.view.keys(&prefix, after.as_deref(), limit).await?;
+        let keys = self.0.view.list_keys(&prefix, after.as_deref(), limit).await?;
         let child = |key: &String| key.get(prefix.len()..).and_then(TokenKey::from_stored);
         Ok(keys.iter().filter_map(child).collect())
     }
 
     /// Cuts a child off its parent, so that it lives on without it.
-    pub async fn orphan(&self, parent: &TokenKey, child: &TokenKey) -> Result<(), Error> {
-        for _ in 0..SPENDING {
+    pub async fn orphan_child(&self, parent: &TokenKey, child: &TokenKey) -> Result<(), Error> {
+        for _ in 0..MAX_COMMIT_ATTEMPTS {
             let mut batch = Batch::new();
             self.0.view.delete(&mut batch, &child_key(parent, child));
-            if let Some(found) = self.find(child).await? {
+            if let Some(found) = self.find_by_key(child).await? {
                 let key = record_key(child);
                 let orphan = Token { parent: None, ..Token::clone(&found.token) };
                 self.0.view.require_unchanged(&mut batch, &key, found.version);
@@ -510,7 +520,7 @@ impl TokenStore {
     /// children must have been dealt with.
     pub async fn remove(&self, key: &TokenKey, mut batch: Batch) -> Result<(), Error> {
         let view = &self.0.view;
-        if let Some(found) = self.find(key).await? {
+        if let Some(found) = self.find_by_key(key).await? {
             view.delete(&mut batch, &record_key(key));
             view.delete(&mut batch, &self.accessor_key(&found.token.accessor));
             if let Some(parent) = &found.token.parent {
@@ -523,7 +533,11 @@ impl TokenStore {
         Ok(())
     }
 
-    pub(crate) async fn is_usable(&self, found: &Found, now: Timestamp) -> Result<bool, Error> {
+    pub(crate) async fn is_usable(
+        &self,
+        found: &StoredToken,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         if found.token.is_expired(now) || found.token.uses_left == Some(0) {
             return Ok(false);
         }
@@ -536,12 +550,12 @@ impl TokenStore {
         let mut parent = found.token.parent.clone();
         while let Some(key) = parent {
             match self.0.marks.get(&key) {
-                Some(Mark::Tree) => return Ok(false),
+                Some(RevocationMark::Tree) => return Ok(false),
                 // Its children live on: nothing above it reaches them.
-                Some(Mark::Orphan) => return Ok(true),
+                Some(RevocationMark::Orphan) => return Ok(true),
                 None => {}
             }
-            parent = self.find(&key).await?.and_then(|found| found.token.parent.clone());
+            parent = self.find_by_key(&key).await?.and_then(|found| found.token.parent.clone());
         }
         Ok(true)
     }
@@ -552,14 +566,14 @@ impl TokenStore {
         &self,
         batch: Batch,
         keys: Vec<TokenKey>,
-        mark: Option<Mark>,
+        mark: Option<RevocationMark>,
     ) -> Result<(), strongroom_barrier::Error> {
         let store = self.clone();
         let work = self.0.tasks.spawn(async move {
             let done = store.0.view.commit(batch).await;
-            let _carrying = store.0.carrying.lock().await;
+            let _carrying = store.0.mark_reload.lock().await;
             for key in &keys {
-                store.carry(key, mark.filter(|_| done.is_ok())).await;
+                store.reload_mark(key, mark.filter(|_| done.is_ok())).await;
             }
             done.map(|_| ())
         });
@@ -569,11 +583,11 @@ impl TokenStore {
     /// Makes memory say of a mark what the disk says. Others may have changed it meanwhile, and a
     /// commit that failed may have been applied, so the disk is asked. Where it doesn't answer, a
     /// mark that was made counts.
-    async fn carry(&self, key: &TokenKey, made: Option<Mark>) {
+    async fn reload_mark(&self, key: &TokenKey, made: Option<RevocationMark>) {
         let stored = mark_key(key);
         let read = match self.0.view.get_uncached(&stored).await {
             Ok(None) => Ok(None),
-            Ok(Some(entry)) => self.0.view.decode(&stored, &entry.value).map(Some),
+            Ok(Some(entry)) => self.0.view.decode_json(&stored, &entry.value).map(Some),
             Err(error) => Err(error),
         };
         let mark = match read {
@@ -587,12 +601,12 @@ impl TokenStore {
             }
         };
         match mark {
-            Some(mark) => self.0.marks.set(key, mark),
+            Some(mark) => self.0.marks.insert(key, mark),
             None => self.0.marks.remove(key),
         }
     }
 
-    fn add_mark(&self, batch: &mut Batch, key: &TokenKey, mark: Mark) {
+    fn add_mark(&self, batch: &mut Batch, key: &TokenKey, mark: RevocationMark) {
         let record = MarkRecord { v: 1, children: mark };
         self.0.view.put_json(batch, &mark_key(key), &record);
     }
@@ -603,7 +617,7 @@ impl TokenStore {
     }
 
     fn accessor_key(&self, accessor: &Accessor) -> String {
-        format!("accessor/{}", hex(&self.0.hash.load().sign(accessor.as_str().as_bytes())))
+        format!("accessor/{}", to_hex(&self.0.hash.load().sign(accessor.as_str().as_bytes())))
     }
 }
 
@@ -619,6 +633,6 @@ fn child_key(parent: &TokenKey, child: &TokenKey) -> String {
     ["parent/", parent.as_str(), "/", child.as_str()].concat()
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn to_hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }

@@ -8,50 +8,54 @@ use std::task::Poll;
 use std::time::Duration;
 
 use strongroom_barrier::{Barrier, Batch, testing};
-use strongroom_storage::memory::Memory;
+use strongroom_storage::memory::MemoryStorage;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
 
 use crate::{
-    Created, Error, MAX_DEPTH, Mark, NewToken, Spent, Tidied, Token, TokenKey, TokenStore,
+    Error, IssuedToken, MAX_DEPTH, NewToken, RevocationMark, TidyReport, Token, TokenKey,
+    TokenStore, UseOutcome,
 };
 
-struct Bench {
+struct TokenFixture {
     barrier: Barrier,
     tokens: TokenStore,
     clock: ManualClock,
 }
 
-impl Bench {
+impl TokenFixture {
     async fn new() -> Self {
         let clock = ManualClock::default();
         let time: Arc<dyn Clock> = Arc::new(clock.clone());
-        let barrier = testing::open(Arc::new(Memory::new()), time, |barrier, batch| {
-            TokenStore::initialise(barrier.view("token/"), batch);
-        })
-        .await;
+        let barrier =
+            testing::open_barrier(Arc::new(MemoryStorage::new()), time, |barrier, batch| {
+                TokenStore::initialise(barrier.view("token/"), batch);
+            })
+            .await;
         let tokens =
             TokenStore::load(barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
         Self { barrier, tokens, clock }
     }
 
-    async fn make(&self, new: NewToken) -> Result<Created, strongroom_barrier::Error> {
+    async fn create(&self, new: NewToken) -> Result<IssuedToken, strongroom_barrier::Error> {
         let mut batch = Batch::new();
         let created = self.tokens.create(&mut batch, new, self.clock.now());
         self.barrier.commit(batch).await.map(|_| created)
     }
 
-    async fn child(&self, parent: Option<&Created>) -> Created {
-        self.make(NewToken { parent: parent.map(|p| p.key.clone()), ..plain() }).await.unwrap()
+    async fn create_child(&self, parent: Option<&IssuedToken>) -> IssuedToken {
+        self.create(NewToken { parent: parent.map(|p| p.key.clone()), ..default_params() })
+            .await
+            .unwrap()
     }
 
-    async fn works(&self, token: &Created) -> bool {
+    async fn is_usable(&self, token: &IssuedToken) -> bool {
         let found = self.tokens.look_up(token.id.expose_secret(), self.clock.now()).await.unwrap();
         found.is_some()
     }
 }
 
-fn plain() -> NewToken {
+fn default_params() -> NewToken {
     NewToken {
         id: None,
         parent: None,
@@ -71,12 +75,12 @@ fn plain() -> NewToken {
 
 #[tokio::test]
 async fn the_id_is_nowhere_in_what_is_stored() {
-    let bench = Bench::new().await;
-    let token = bench.child(None).await;
+    let bench = TokenFixture::new().await;
+    let token = bench.create_child(None).await;
     let id = token.id.expose_secret();
     assert!(id.starts_with("hvs.") && id.len() == 28);
     let view = bench.barrier.view("token/");
-    for key in view.keys("", None, 100).await.unwrap() {
+    for key in view.list_keys("", None, 100).await.unwrap() {
         let value = view.get(&key).await.unwrap().unwrap().value;
         assert!(!key.contains(id));
         assert!(!String::from_utf8_lossy(&value).contains(id), "{key}");
@@ -86,50 +90,50 @@ async fn the_id_is_nowhere_in_what_is_stored() {
 
 #[tokio::test]
 async fn cve_2026_115362_tokens_are_found_by_id_and_accessor_until_they_expire() {
-    let bench = Bench::new().await;
-    let token = bench.child(None).await;
-    assert!(bench.works(&token).await);
+    let bench = TokenFixture::new().await;
+    let token = bench.create_child(None).await;
+    assert!(bench.is_usable(&token).await);
     let now = bench.clock.now();
-    let by_accessor = bench.tokens.by_accessor(&token.token.accessor, now).await.unwrap();
+    let by_accessor = bench.tokens.look_up_by_accessor(&token.token.accessor, now).await.unwrap();
     assert_eq!(by_accessor.unwrap().key, token.key);
     assert!(bench.tokens.look_up("hvs.unknown", now).await.unwrap().is_none());
     bench.clock.advance(Duration::from_secs(60));
-    assert!(!bench.works(&token).await);
+    assert!(!bench.is_usable(&token).await);
     let now = bench.clock.now();
-    assert!(bench.tokens.by_accessor(&token.token.accessor, now).await.unwrap().is_none());
+    assert!(bench.tokens.look_up_by_accessor(&token.token.accessor, now).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_chosen_id_is_taken_once() {
-    let bench = Bench::new().await;
-    let chosen = || NewToken { id: Some(Secret::from_text("root")), ..plain() };
-    bench.make(chosen()).await.unwrap();
-    assert!(bench.make(chosen()).await.err().unwrap().is_precondition());
+    let bench = TokenFixture::new().await;
+    let chosen = || NewToken { id: Some(Secret::from_text("root")), ..default_params() };
+    bench.create(chosen()).await.unwrap();
+    assert!(bench.create(chosen()).await.err().unwrap().is_precondition());
 }
 
 #[tokio::test]
-async fn uses_are_counted_durably_and_the_last_one_marks() {
-    let bench = Bench::new().await;
-    let token = bench.make(NewToken { num_uses: 2, ..plain() }).await.unwrap();
-    let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
-    assert_eq!(bench.tokens.spend(&found).await.unwrap(), Spent::More);
+async fn uses_are_durable_and_the_last_one_marks_for_revocation() {
+    let bench = TokenFixture::new().await;
+    let token = bench.create(NewToken { num_uses: 2, ..default_params() }).await.unwrap();
+    let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
+    assert_eq!(bench.tokens.count_use(&found).await.unwrap(), UseOutcome::Remaining);
     // A stale copy doesn't give uses back.
-    assert_eq!(bench.tokens.spend(&found).await.unwrap(), Spent::Last);
-    assert!(matches!(bench.tokens.spend(&found).await, Err(Error::Revoked)));
-    assert!(!bench.works(&token).await);
+    assert_eq!(bench.tokens.count_use(&found).await.unwrap(), UseOutcome::LastUse);
+    assert!(matches!(bench.tokens.count_use(&found).await, Err(Error::Revoked)));
+    assert!(!bench.is_usable(&token).await);
     let reloaded =
         TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
-    assert_eq!(reloaded.marked(), [(token.key.clone(), Mark::Tree)]);
+    assert_eq!(reloaded.marked_tokens(), [(token.key.clone(), RevocationMark::Tree)]);
 }
 
 #[tokio::test]
 async fn uses_are_never_counted_too_often_under_a_race() {
-    let bench = Bench::new().await;
-    let token = bench.make(NewToken { num_uses: 20, ..plain() }).await.unwrap();
-    let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
+    let bench = TokenFixture::new().await;
+    let token = bench.create(NewToken { num_uses: 20, ..default_params() }).await.unwrap();
+    let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
     let mut tasks = Vec::new();
     for _ in 0..30 {
-        tasks.push(bench.tokens.spend(&found));
+        tasks.push(bench.tokens.count_use(&found));
     }
     let mut spent = 0;
     for task in tasks {
@@ -139,32 +143,32 @@ async fn uses_are_never_counted_too_often_under_a_race() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_counted_once_with_all_that_goes_along() {
-    let bench = Bench::new().await;
-    let one_use = || NewToken { num_uses: 1, ..plain() };
+async fn the_last_use_commits_once_with_its_batch() {
+    let bench = TokenFixture::new().await;
+    let one_use = || NewToken { num_uses: 1, ..default_params() };
     for by_spending in [false, true] {
-        let token = bench.make(one_use()).await.unwrap();
+        let token = bench.create(one_use()).await.unwrap();
         // Both saw the token before either used it.
-        let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
+        let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
         if by_spending {
-            assert_eq!(bench.tokens.spend(&found).await.unwrap(), Spent::Last);
+            assert_eq!(bench.tokens.count_use(&found).await.unwrap(), UseOutcome::LastUse);
         } else {
-            bench.tokens.use_up(&found, Batch::new()).await.unwrap();
+            bench.tokens.consume_last_use(&found, Batch::new()).await.unwrap();
         }
-        assert!(bench.tokens.mark_of(&token.key).is_some() && !bench.works(&token).await);
+        assert!(bench.tokens.mark_of(&token.key).is_some() && !bench.is_usable(&token).await);
         let mut batch = Batch::new();
-        let other = bench.tokens.create(&mut batch, plain(), bench.clock.now());
-        let late = bench.tokens.use_up(&found, batch).await;
+        let other = bench.tokens.create(&mut batch, default_params(), bench.clock.now());
+        let late = bench.tokens.consume_last_use(&found, batch).await;
         assert!(matches!(late, Err(Error::Revoked)), "{late:?}");
-        assert!(!bench.works(&other).await, "nothing of the late one's batch happens");
-        assert!(matches!(bench.tokens.spend(&found).await, Err(Error::Revoked)));
+        assert!(!bench.is_usable(&other).await, "nothing of the late one's batch happens");
+        assert!(matches!(bench.tokens.count_use(&found).await, Err(Error::Revoked)));
     }
     // Only the last use, and only a counted one.
     for num_uses in [0, 2] {
-        let token = bench.make(NewToken { num_uses, ..plain() }).await.unwrap();
-        let found = bench.tokens.find(&token.key).await.unwrap().unwrap();
-        assert!(bench.tokens.use_up(&found, Batch::new()).await.is_err());
-        assert!(bench.works(&token).await);
+        let token = bench.create(NewToken { num_uses, ..default_params() }).await.unwrap();
+        let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
+        assert!(bench.tokens.consume_last_use(&found, Batch::new()).await.is_err());
+        assert!(bench.is_usable(&token).await);
     }
 }
 
@@ -200,81 +204,81 @@ fn a_token_is_a_wrapping_token_by_that_policy_alone() {
 }
 
 #[tokio::test]
-async fn a_mark_refuses_the_whole_tree_at_once_and_nothing_new_grows() {
-    let bench = Bench::new().await;
-    let root = bench.child(None).await;
-    let child = bench.child(Some(&root)).await;
-    let grandchild = bench.child(Some(&child)).await;
-    let stranger = bench.child(None).await;
-    assert!(bench.tokens.mark(&child.key, Mark::Tree).await.unwrap());
-    assert!(bench.works(&root).await && bench.works(&stranger).await);
-    assert!(!bench.works(&child).await && !bench.works(&grandchild).await);
-    let late = bench.make(NewToken { parent: Some(child.key.clone()), ..plain() }).await;
+async fn a_mark_refuses_the_tree_and_new_children_at_once() {
+    let bench = TokenFixture::new().await;
+    let root = bench.create_child(None).await;
+    let child = bench.create_child(Some(&root)).await;
+    let grandchild = bench.create_child(Some(&child)).await;
+    let stranger = bench.create_child(None).await;
+    assert!(bench.tokens.mark_for_revocation(&child.key, RevocationMark::Tree).await.unwrap());
+    assert!(bench.is_usable(&root).await && bench.is_usable(&stranger).await);
+    assert!(!bench.is_usable(&child).await && !bench.is_usable(&grandchild).await);
+    let late = bench.create(NewToken { parent: Some(child.key.clone()), ..default_params() }).await;
     let error = late.err().unwrap();
-    assert!(error.is_precondition() && bench.tokens.is_dead(&child.key, &error));
+    assert!(error.is_precondition() && bench.tokens.is_gone_or_revoking(&child.key, &error));
     // Whatever is made from it carries the same condition.
     let mut batch = Batch::new();
-    bench.tokens.require_alive(&mut batch, &child.key);
+    bench.tokens.require_not_revoking(&mut batch, &child.key);
     bench.barrier.view("x/").put(&mut batch, "lease", Vec::new());
     assert!(bench.barrier.commit(batch).await.unwrap_err().is_precondition());
 }
 
 #[tokio::test]
 async fn marks_survive_and_unknown_tokens_have_none() {
-    let bench = Bench::new().await;
-    let token = bench.child(None).await;
-    bench.tokens.mark(&token.key, Mark::Tree).await.unwrap();
+    let bench = TokenFixture::new().await;
+    let token = bench.create_child(None).await;
+    bench.tokens.mark_for_revocation(&token.key, RevocationMark::Tree).await.unwrap();
     let reloaded =
         TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
-    assert_eq!(reloaded.mark_of(&token.key), Some(Mark::Tree));
+    assert_eq!(reloaded.mark_of(&token.key), Some(RevocationMark::Tree));
     let now = bench.clock.now();
     assert!(reloaded.look_up(token.id.expose_secret(), now).await.unwrap().is_none());
     let unknown = bench.tokens.key_of("hvs.unknown");
-    assert!(!bench.tokens.mark(&unknown, Mark::Tree).await.unwrap());
+    assert!(!bench.tokens.mark_for_revocation(&unknown, RevocationMark::Tree).await.unwrap());
     assert_eq!(bench.tokens.marked_count(), 1);
 }
 
 #[tokio::test]
 async fn orphans_live_on() {
-    let bench = Bench::new().await;
-    let parent = bench.child(None).await;
-    let child = bench.child(Some(&parent)).await;
-    bench.tokens.mark(&parent.key, Mark::Orphan).await.unwrap();
-    assert!(!bench.works(&parent).await);
-    assert!(bench.works(&child).await, "also while the parent goes");
-    let children = bench.tokens.children(&parent.key, None, 10).await.unwrap();
+    let bench = TokenFixture::new().await;
+    let parent = bench.create_child(None).await;
+    let child = bench.create_child(Some(&parent)).await;
+    bench.tokens.mark_for_revocation(&parent.key, RevocationMark::Orphan).await.unwrap();
+    assert!(!bench.is_usable(&parent).await);
+    assert!(bench.is_usable(&child).await, "also while the parent goes");
+    let children = bench.tokens.list_children(&parent.key, None, 10).await.unwrap();
     assert_eq!(children, std::slice::from_ref(&child.key));
-    bench.tokens.orphan(&parent.key, &child.key).await.unwrap();
-    assert!(bench.tokens.children(&parent.key, None, 10).await.unwrap().is_empty());
+    bench.tokens.orphan_child(&parent.key, &child.key).await.unwrap();
+    assert!(bench.tokens.list_children(&parent.key, None, 10).await.unwrap().is_empty());
     bench.tokens.remove(&parent.key, Batch::new()).await.unwrap();
-    let child = bench.tokens.find(&child.key).await.unwrap().unwrap();
+    let child = bench.tokens.find_by_key(&child.key).await.unwrap().unwrap();
     assert_eq!(child.token.parent, None);
 }
 
 #[tokio::test]
 async fn a_removed_token_leaves_nothing_behind() {
-    let bench = Bench::new().await;
-    let before = bench.barrier.view("token/").keys("", None, 100).await.unwrap();
-    let parent = bench.child(None).await;
-    let child = bench.child(Some(&parent)).await;
+    let bench = TokenFixture::new().await;
+    let before = bench.barrier.view("token/").list_keys("", None, 100).await.unwrap();
+    let parent = bench.create_child(None).await;
+    let child = bench.create_child(Some(&parent)).await;
     for key in [&child.key, &parent.key] {
-        bench.tokens.mark(key, Mark::Tree).await.unwrap();
+        bench.tokens.mark_for_revocation(key, RevocationMark::Tree).await.unwrap();
         bench.tokens.remove(key, Batch::new()).await.unwrap();
     }
-    assert_eq!(bench.barrier.view("token/").keys("", None, 100).await.unwrap(), before);
+    assert_eq!(bench.barrier.view("token/").list_keys("", None, 100).await.unwrap(), before);
     assert_eq!(bench.tokens.marked_count(), 0);
 }
 
 #[tokio::test]
 async fn accessors_are_listed_in_pages() {
-    let bench = Bench::new().await;
+    let bench = TokenFixture::new().await;
     let mut all = Vec::new();
     for _ in 0..5 {
-        all.push(bench.child(None).await.token.accessor);
+        all.push(bench.create_child(None).await.token.accessor);
     }
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
-        let (page, next) = bench.tokens.accessors(after.as_deref(), 2).await.unwrap();
+        let (page, next) = bench.tokens.list_accessors(after.as_deref(), 2).await.unwrap();
         listed.extend(page);
         after = next;
         if after.is_none() {
@@ -287,7 +291,7 @@ async fn accessors_are_listed_in_pages() {
 }
 
 /// Begins some work, and drops it at its first wait.
-async fn begin(work: impl Future) {
+async fn start_and_drop(work: impl Future) {
     let mut work = Box::pin(work);
     let first = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await;
     assert!(first, "it must wait for the store");
@@ -298,88 +302,95 @@ async fn begin(work: impl Future) {
 }
 
 #[tokio::test]
-async fn a_mark_that_was_begun_is_made_in_memory_too() {
-    let bench = Bench::new().await;
-    let (token, child) = (bench.child(None).await, bench.child(None).await);
-    begin(bench.tokens.mark(&token.key, Mark::Tree)).await;
-    assert!(!bench.works(&token).await);
-    begin(bench.tokens.mark_children(std::slice::from_ref(&child.key))).await;
-    assert!(!bench.works(&child).await);
-    let once = bench.make(NewToken { num_uses: 1, ..plain() }).await.unwrap();
-    let below = bench.make(NewToken { parent: Some(once.key.clone()), ..plain() }).await.unwrap();
-    let found = bench.tokens.find(&once.key).await.unwrap().unwrap();
-    begin(bench.tokens.spend(&found)).await;
-    assert!(!bench.works(&below).await);
+async fn a_dropped_mark_still_reaches_memory() {
+    let bench = TokenFixture::new().await;
+    let (token, child) = (bench.create_child(None).await, bench.create_child(None).await);
+    start_and_drop(bench.tokens.mark_for_revocation(&token.key, RevocationMark::Tree)).await;
+    assert!(!bench.is_usable(&token).await);
+    start_and_drop(bench.tokens.mark_children_for_revocation(std::slice::from_ref(&child.key)))
+        .await;
+    assert!(!bench.is_usable(&child).await);
+    let once = bench.create(NewToken { num_uses: 1, ..default_params() }).await.unwrap();
+    let below = bench
+        .create(NewToken { parent: Some(once.key.clone()), ..default_params() })
+        .await
+        .unwrap();
+    let found = bench.tokens.find_by_key(&once.key).await.unwrap().unwrap();
+    start_and_drop(bench.tokens.count_use(&found)).await;
+    assert!(!bench.is_usable(&below).await);
     let marked = bench.tokens.marked_count();
-    begin(bench.tokens.remove(&token.key, Batch::new())).await;
+    start_and_drop(bench.tokens.remove(&token.key, Batch::new())).await;
     assert_eq!(bench.tokens.marked_count(), marked - 1);
 }
 
 #[tokio::test]
 async fn revoking_as_orphan_does_not_cut_loose_the_children_of_a_revoked_tree() {
-    let bench = Bench::new().await;
-    let parent = bench.child(None).await;
-    let child = bench.child(Some(&parent)).await;
+    let bench = TokenFixture::new().await;
+    let parent = bench.create_child(None).await;
+    let child = bench.create_child(Some(&parent)).await;
     // Both come at once, and neither knows of the other: a second store knows what is on disk only.
     let racing =
         TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
-    assert!(bench.tokens.mark(&parent.key, Mark::Tree).await.unwrap());
-    assert!(racing.mark(&parent.key, Mark::Orphan).await.unwrap(), "it is being revoked");
-    assert_eq!(racing.mark_of(&parent.key), Some(Mark::Tree));
+    assert!(bench.tokens.mark_for_revocation(&parent.key, RevocationMark::Tree).await.unwrap());
+    assert!(
+        racing.mark_for_revocation(&parent.key, RevocationMark::Orphan).await.unwrap(),
+        "it is being revoked"
+    );
+    assert_eq!(racing.mark_of(&parent.key), Some(RevocationMark::Tree));
     let reloaded =
         TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
-    assert_eq!(reloaded.marked(), [(parent.key.clone(), Mark::Tree)]);
-    assert!(!bench.works(&child).await);
-    assert!(bench.tokens.mark(&parent.key, Mark::Orphan).await.unwrap());
-    assert_eq!(bench.tokens.mark_of(&parent.key), Some(Mark::Tree));
+    assert_eq!(reloaded.marked_tokens(), [(parent.key.clone(), RevocationMark::Tree)]);
+    assert!(!bench.is_usable(&child).await);
+    assert!(bench.tokens.mark_for_revocation(&parent.key, RevocationMark::Orphan).await.unwrap());
+    assert_eq!(bench.tokens.mark_of(&parent.key), Some(RevocationMark::Tree));
     // The other way round the tree goes.
-    let other = bench.child(None).await;
-    assert!(bench.tokens.mark(&other.key, Mark::Orphan).await.unwrap());
-    assert!(bench.tokens.mark(&other.key, Mark::Tree).await.unwrap());
-    assert_eq!(bench.tokens.mark_of(&other.key), Some(Mark::Tree));
+    let other = bench.create_child(None).await;
+    assert!(bench.tokens.mark_for_revocation(&other.key, RevocationMark::Orphan).await.unwrap());
+    assert!(bench.tokens.mark_for_revocation(&other.key, RevocationMark::Tree).await.unwrap());
+    assert_eq!(bench.tokens.mark_of(&other.key), Some(RevocationMark::Tree));
 }
 
 #[tokio::test]
 async fn a_tree_of_tokens_has_a_depth_it_cannot_pass() {
-    let bench = Bench::new().await;
-    let top = bench.child(None).await;
-    let mut last = bench.child(Some(&top)).await;
+    let bench = TokenFixture::new().await;
+    let top = bench.create_child(None).await;
+    let mut last = bench.create_child(Some(&top)).await;
     for _ in 1..MAX_DEPTH {
         bench.tokens.check_depth(&last.key).await.unwrap();
-        last = bench.child(Some(&last)).await;
+        last = bench.create_child(Some(&last)).await;
     }
     let error = bench.tokens.check_depth(&last.key).await.unwrap_err();
     assert_eq!((error.kind(), matches!(error, Error::TooDeep)), (ErrorKind::Invalid, true));
     // Whose parent has gone is an orphan.
-    bench.tokens.mark(&top.key, Mark::Orphan).await.unwrap();
-    for child in bench.tokens.children(&top.key, None, 10).await.unwrap() {
-        bench.tokens.orphan(&top.key, &child).await.unwrap();
+    bench.tokens.mark_for_revocation(&top.key, RevocationMark::Orphan).await.unwrap();
+    for child in bench.tokens.list_children(&top.key, None, 10).await.unwrap() {
+        bench.tokens.orphan_child(&top.key, &child).await.unwrap();
     }
     bench.tokens.check_depth(&last.key).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_known_of_tokens_is_bounded_in_bytes() {
+async fn the_token_cache_is_bounded_in_bytes() {
     const META_BYTES: usize = 4 << 10;
-    let mut bench = Bench::new().await;
+    let mut bench = TokenFixture::new().await;
     let meta = Some([("k".to_owned(), "x".repeat(META_BYTES))].into());
     for bound in [256 << 10, 1 << 20] {
         let view = bench.barrier.view("token/");
         bench.tokens = TokenStore::load(view, bound as u64).await.unwrap();
         for _ in 0..500 {
-            let new = NewToken { meta: Clone::clone(&meta), ..plain() };
-            let token = bench.make(new).await.unwrap();
-            assert!(bench.works(&token).await);
+            let new = NewToken { meta: Clone::clone(&meta), ..default_params() };
+            let token = bench.create(new).await.unwrap();
+            assert!(bench.is_usable(&token).await);
         }
         // A token has its metadata in memory, whatever else.
-        let bytes = bench.tokens.known_len() * META_BYTES;
+        let bytes = bench.tokens.cached_len() * META_BYTES;
         assert!(bytes <= bound, "{bytes} bytes of metadata are known, of {bound}");
         assert!(bytes > bound / 8, "only {bytes} bytes of {bound} are used");
     }
 }
 
 #[test]
-fn keys_read_back_and_nothing_else_does() {
+fn only_stored_keys_parse() {
     let text = "ab".repeat(32);
     assert_eq!(TokenKey::from_stored(&text).unwrap().as_str(), text);
     for bad in ["", "ab", &"zz".repeat(32), &"ab".repeat(33)] {
@@ -388,13 +399,16 @@ fn keys_read_back_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn tidying_removes_what_points_to_nothing_and_nothing_else() {
-    let bench = Bench::new().await;
-    let (parent, token) = (bench.child(None).await, bench.child(None).await);
-    let child = bench.child(Some(&parent)).await;
+async fn tidying_removes_only_dangling_entries() {
+    let bench = TokenFixture::new().await;
+    let (parent, token) = (bench.create_child(None).await, bench.create_child(None).await);
+    let child = bench.create_child(Some(&parent)).await;
     let view = bench.barrier.view("token/");
-    let before = view.keys("", None, 100).await.unwrap();
-    assert_eq!(bench.tokens.tidy().await.unwrap(), Tidied { seen: 4, accessors: 0, children: 0 });
+    let before = view.list_keys("", None, 100).await.unwrap();
+    assert_eq!(
+        bench.tokens.tidy().await.unwrap(),
+        TidyReport { seen: 4, accessors: 0, children: 0 }
+    );
     let gone = bench.tokens.key_of("hvs.gone");
     let mut batch = Batch::new();
     for n in 0..600 {
@@ -407,41 +421,45 @@ async fn tidying_removes_what_points_to_nothing_and_nothing_else() {
     view.commit(batch).await.unwrap();
     assert_eq!(
         bench.tokens.tidy().await.unwrap(),
-        Tidied { seen: 606, accessors: 600, children: 2 }
+        TidyReport { seen: 606, accessors: 600, children: 2 }
     );
-    assert_eq!(view.keys("", None, 100).await.unwrap(), before);
-    assert!(bench.works(&parent).await && bench.works(&token).await && bench.works(&child).await);
+    assert_eq!(view.list_keys("", None, 100).await.unwrap(), before);
+    assert!(
+        bench.is_usable(&parent).await
+            && bench.is_usable(&token).await
+            && bench.is_usable(&child).await
+    );
 }
 
 #[tokio::test]
-async fn one_tidies_at_a_time() {
-    let bench = Bench::new().await;
-    let turn = bench.tokens.begin_tidying().unwrap();
-    assert!(bench.tokens.begin_tidying().is_none());
+async fn only_one_tidy_runs_at_a_time() {
+    let bench = TokenFixture::new().await;
+    let turn = bench.tokens.try_start_tidy().unwrap();
+    assert!(bench.tokens.try_start_tidy().is_none());
     turn.run().await.unwrap();
     // Also one that is dropped in its middle gives the turn back.
-    drop(bench.tokens.begin_tidying().unwrap());
-    assert!(bench.tokens.begin_tidying().is_some());
+    drop(bench.tokens.try_start_tidy().unwrap());
+    assert!(bench.tokens.try_start_tidy().is_some());
 }
 
 #[tokio::test]
-async fn a_bound_token_is_nowhere_without_an_address() {
-    let bench = Bench::new().await;
+async fn a_cidr_bound_token_is_refused_without_an_address() {
+    let bench = TokenFixture::new().await;
     let bound_cidrs = vec![crate::Cidr::parse("10.0.0.0/8").unwrap()];
-    let token = bench.make(NewToken { bound_cidrs, ..plain() }).await.unwrap();
-    let found = bench.tokens.find(&token.key).await.unwrap().unwrap().token;
+    let token = bench.create(NewToken { bound_cidrs, ..default_params() }).await.unwrap();
+    let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap().token;
     let from = |text: &str| found.may_be_used_from(Some(text.parse().unwrap()));
     assert!(from("10.1.1.1") && from("::ffff:10.1.1.1"));
     assert!(!from("11.1.1.1") && !from("::1") && !found.may_be_used_from(None));
-    let free = bench.child(None).await.token;
+    let free = bench.create_child(None).await.token;
     assert!(free.may_be_used_from(None) && free.may_be_used_from("11.1.1.1".parse().ok()));
 }
 
 /// What came into a record by another way isn't made the name of a policy by being normalised.
 #[tokio::test]
 async fn cve_2026_105820_malformed_policy_names_on_a_token_are_ignored() {
-    let bench = Bench::new().await;
-    let token = bench.child(None).await.token;
+    let bench = TokenFixture::new().await;
+    let token = bench.create_child(None).await.token;
     let mut record = serde_json::to_value(&token).unwrap();
     record["policies"] = serde_json::json!([
         "dev",

@@ -11,7 +11,7 @@ use crate::token::TokenKey;
 
 /// What a round of tidying did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tidied {
+pub struct TidyReport {
     /// Entries looked at.
     pub seen: usize,
     /// Accessors removed whose token is gone.
@@ -26,17 +26,17 @@ impl TokenStore {
     /// Removes accessors and entries of children whose token is gone, a page at a time.
     ///
     /// Cancel safety: each removal is a batch of its own, on condition that the token is still gone.
-    pub async fn tidy(&self) -> Result<Tidied, Error> {
-        let mut tidied = Tidied::default();
+    pub async fn tidy(&self) -> Result<TidyReport, Error> {
+        let mut tidied = TidyReport::default();
         for prefix in ["accessor/", "parent/"] {
             let mut after: Option<String> = None;
             loop {
-                let keys = self.view().keys(prefix, after.as_deref(), PAGE).await?;
+                let keys = self.view().list_keys(prefix, after.as_deref(), PAGE).await?;
                 after = keys.last().cloned();
                 let last = keys.len() < PAGE;
                 for key in keys {
                     tidied.seen += 1;
-                    let Some(token) = self.pointed_at(&key).await? else { continue };
+                    let Some(token) = self.token_of_pointer(&key).await? else { continue };
                     if !self.remove_pointer(&key, &token).await? {
                         continue;
                     }
@@ -57,12 +57,16 @@ impl TokenStore {
 
     /// The token an accessor or an entry of a child points at. None for what says nothing: that is
     /// left to whoever can read it.
-    async fn pointed_at(&self, key: &str) -> Result<Option<TokenKey>, Error> {
+    async fn token_of_pointer(&self, key: &str) -> Result<Option<TokenKey>, Error> {
         if key.starts_with("parent/") {
             return Ok(key.rsplit_once('/').and_then(|(_, child)| TokenKey::from_stored(child)));
         }
         let Some(entry) = self.view().get_uncached(key).await? else { return Ok(None) };
-        Ok(self.view().decode(key, &entry.value).ok().map(|record: AccessorRecord| record.token))
+        Ok(self
+            .view()
+            .decode_json(key, &entry.value)
+            .ok()
+            .map(|record: AccessorRecord| record.token))
     }
 
     /// `false` if the token is there after all.
@@ -84,25 +88,25 @@ impl TokenStore {
 
 /// The right to tidy: there is one.
 #[derive(Debug)]
-pub struct TidyTurn(TokenStore);
+pub struct TidyGuard(TokenStore);
 
 impl TokenStore {
     /// None while somebody else is tidying.
-    pub fn begin_tidying(&self) -> Option<TidyTurn> {
-        let taken = self.tidying().swap(true, Ordering::AcqRel);
-        (!taken).then(|| TidyTurn(self.clone()))
+    pub fn try_start_tidy(&self) -> Option<TidyGuard> {
+        let taken = self.tidy_flag().swap(true, Ordering::AcqRel);
+        (!taken).then(|| TidyGuard(self.clone()))
     }
 }
 
-impl TidyTurn {
+impl TidyGuard {
     /// See [`TokenStore::tidy`].
-    pub async fn run(self) -> Result<Tidied, Error> {
+    pub async fn run(self) -> Result<TidyReport, Error> {
         self.0.tidy().await
     }
 }
 
-impl Drop for TidyTurn {
+impl Drop for TidyGuard {
     fn drop(&mut self) {
-        self.0.tidying().store(false, Ordering::Release);
+        self.0.tidy_flag().store(false, Ordering::Release);
     }
 }

@@ -122,7 +122,7 @@ impl Token {
 
     /// As it is after a renewal.
     #[must_use]
-    pub fn renewed(&self, now: Timestamp, expires: Timestamp) -> Self {
+    pub fn after_renewal(&self, now: Timestamp, expires: Timestamp) -> Self {
         Self { expires: Some(expires), last_renewal: Some(now), ..self.clone() }
     }
 

@@ -99,14 +99,14 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
 
     /// How long this clock has been running. Nobody sets that, so limits are measured by it: only
     /// the difference of two of these means something.
-    fn running(&self) -> Duration {
+    fn monotonic_time(&self) -> Duration {
         self.now().since(Timestamp::EPOCH)
     }
 }
 
 /// Resolves at `at`, or once as much time has passed as there is until then, should the clock be set
 /// back: for waits that must end.
-pub async fn deadline(clock: &dyn Clock, at: Timestamp) {
+pub async fn wait_for_deadline(clock: &dyn Clock, at: Timestamp) {
     tokio::select! {
         () = clock.sleep_until(at) => {}
         () = clock.sleep(at.since(clock.now())) => {}
@@ -114,7 +114,11 @@ pub async fn deadline(clock: &dyn Clock, at: Timestamp) {
 }
 
 /// What `future` gives, or nothing if it takes longer than `limit`.
-pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
+pub async fn with_timeout<F: Future>(
+    clock: &dyn Clock,
+    limit: Duration,
+    future: F,
+) -> Option<F::Output> {
     tokio::select! {
         biased;
         output = future => Some(output),
@@ -127,7 +131,7 @@ pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) ->
 pub struct SystemClock;
 
 /// The wall clock may be set while we wait, so no single wait is longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
@@ -150,7 +154,7 @@ impl Clock for SystemClock {
                 if left.is_zero() {
                     return;
                 }
-                tokio::time::sleep(left.min(LONGEST_WAIT)).await;
+                tokio::time::sleep(left.min(MAX_WAIT)).await;
             }
         })
     }
@@ -165,7 +169,7 @@ impl Clock for SystemClock {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-    fn running(&self) -> Duration {
+    fn monotonic_time(&self) -> Duration {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         BEGAN.get_or_init(Instant::now).elapsed()
     }
@@ -174,21 +178,21 @@ impl Clock for SystemClock {
 /// A clock that stands still until a test moves it.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone, Debug)]
-pub struct ManualClock(std::sync::Arc<tokio::sync::watch::Sender<Hands>>);
+pub struct ManualClock(std::sync::Arc<tokio::sync::watch::Sender<ManualTime>>);
 
 /// Where a [`ManualClock`] stands.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone, Copy, Debug)]
-struct Hands {
+struct ManualTime {
     now: Timestamp,
-    running: Duration,
+    elapsed: Duration,
 }
 
 #[cfg(any(test, feature = "testing"))]
 impl ManualClock {
     /// Starts at the given moment.
-    pub fn at(start: Timestamp) -> Self {
-        let hands = Hands { now: start, running: Duration::ZERO };
+    pub fn starting_at(start: Timestamp) -> Self {
+        let hands = ManualTime { now: start, elapsed: Duration::ZERO };
         Self(std::sync::Arc::new(tokio::sync::watch::Sender::new(hands)))
     }
 
@@ -196,19 +200,19 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|hands| {
             hands.now = hands.now.plus(by);
-            hands.running = hands.running.saturating_add(by);
+            hands.elapsed = hands.elapsed.saturating_add(by);
         });
     }
 
     /// Sets the clock, as an administrator does. No time passes.
-    pub fn set(&self, to: Timestamp) {
+    pub fn set_time(&self, to: Timestamp) {
         self.0.send_modify(|hands| hands.now = to);
     }
 
     /// Waits until it stands so.
-    fn wait(
+    fn wait_until(
         &self,
-        reached: impl Fn(&Hands) -> bool + Send + Sync + 'static,
+        reached: impl Fn(&ManualTime) -> bool + Send + Sync + 'static,
     ) -> BoxFuture<'static, ()> {
         let mut time = self.0.subscribe();
         Box::pin(async move {
@@ -224,7 +228,7 @@ impl ManualClock {
 impl Default for ManualClock {
     /// Starts at 2030-01-01T00:00:00Z.
     fn default() -> Self {
-        Self::at(Timestamp::from_secs(1_893_456_000))
+        Self::starting_at(Timestamp::from_secs(1_893_456_000))
     }
 }
 
@@ -235,16 +239,16 @@ impl Clock for ManualClock {
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
-        self.wait(move |hands| hands.now >= at)
+        self.wait_until(move |hands| hands.now >= at)
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        let until = self.running().saturating_add(time);
-        self.wait(move |hands| hands.running >= until)
+        let until = self.monotonic_time().saturating_add(time);
+        self.wait_until(move |hands| hands.elapsed >= until)
     }
 
-    fn running(&self) -> Duration {
-        self.0.borrow().running
+    fn monotonic_time(&self) -> Duration {
+        self.0.borrow().elapsed
     }
 }
 
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn saturates() {
+    fn arithmetic_saturates() {
         assert_eq!(Timestamp::FAR_FUTURE.plus(Duration::from_secs(1)), Timestamp::FAR_FUTURE);
         let (early, late) = (Timestamp::from_secs(1), Timestamp::from_secs(3));
         assert_eq!(late.since(early), Duration::from_secs(2));
@@ -284,23 +288,23 @@ mod tests {
     #[tokio::test]
     async fn limits_hold_when_the_clock_is_set_back() {
         let (clock, second) = (ManualClock::default(), Duration::from_secs(1));
-        let begun = clock.running();
+        let begun = clock.monotonic_time();
         let mut sleep = clock.sleep(second);
-        let mut limited = Box::pin(within(&clock, second, std::future::pending::<()>()));
-        let mut until = Box::pin(deadline(&clock, clock.now().plus(second)));
+        let mut limited = Box::pin(with_timeout(&clock, second, std::future::pending::<()>()));
+        let mut until = Box::pin(wait_for_deadline(&clock, clock.now().plus(second)));
         assert!(futures_poll(&mut sleep).await.is_none());
         assert!(futures_poll(&mut limited).await.is_none());
         assert!(futures_poll(&mut until).await.is_none());
-        clock.set(clock.now().minus(Duration::from_secs(3600)));
-        assert_eq!(clock.running(), begun);
+        clock.set_time(clock.now().minus(Duration::from_secs(3600)));
+        assert_eq!(clock.monotonic_time(), begun);
         clock.advance(second);
         assert!(futures_poll(&mut sleep).await.is_some());
         assert_eq!(futures_poll(&mut limited).await, Some(None));
         assert!(futures_poll(&mut until).await.is_some());
         // One that is set forward has reached the moment.
-        let mut until = Box::pin(deadline(&clock, clock.now().plus(second)));
+        let mut until = Box::pin(wait_for_deadline(&clock, clock.now().plus(second)));
         assert!(futures_poll(&mut until).await.is_none());
-        clock.set(clock.now().plus(second));
+        clock.set_time(clock.now().plus(second));
         assert!(futures_poll(&mut until).await.is_some());
     }
 

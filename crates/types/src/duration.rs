@@ -77,13 +77,13 @@ impl Ttl {
 
     /// This, or `default` where this is not set.
     #[must_use]
-    pub fn or(self, default: Self) -> Self {
+    pub fn nonzero_or(self, default: Self) -> Self {
         if self.is_zero() { default } else { self }
     }
 
     /// As [`fmt::Display`] writes it, without the units of zero at its end: `1h`, `1h30m`, `45s`.
     /// Warnings about lifetimes are written so.
-    pub fn brief(self) -> String {
+    pub fn to_short_string(self) -> String {
         let whole = self.to_string();
         let brief = whole.strip_suffix("m0s").map(|rest| format!("{rest}m")).unwrap_or(whole);
         brief.strip_suffix("h0m").map(|rest| format!("{rest}h")).unwrap_or(brief)
@@ -136,7 +136,7 @@ pub fn parse_nanos(text: &str) -> Result<i64, InvalidDuration> {
         let days: i64 = parse_digits(days).ok_or_else(bad)?;
         days.checked_mul(86_400_000_000_000).ok_or_else(bad)?
     } else if magnitude.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        scaled(magnitude, 1_000_000_000).ok_or_else(bad)?
+        scale_number(magnitude, 1_000_000_000).ok_or_else(bad)?
     } else {
         parse_units(magnitude).ok_or_else(bad)?
     };
@@ -163,7 +163,7 @@ fn parse_units(text: &str) -> Option<i64> {
         let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_len);
         let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(scaled(number, *scale)?)?;
+        total = total.checked_add(scale_number(number, *scale)?)?;
         rest = tail;
     }
     Some(total)
@@ -171,7 +171,7 @@ fn parse_units(text: &str) -> Option<i64> {
 
 /// `number` with an optional fraction, times `scale`. Digits beyond the nanosecond count as one
 /// nanosecond, so that only zero is read as zero.
-fn scaled(number: &str, scale: i64) -> Option<i64> {
+fn scale_number(number: &str, scale: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
@@ -203,8 +203,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brief_durations_end_with_what_counts() {
-        let brief = |secs| Ttl::from_secs(secs).brief();
+    fn short_durations_omit_trailing_zero_units() {
+        let brief = |secs| Ttl::from_secs(secs).to_short_string();
         assert_eq!(brief(0), "0s");
         assert_eq!(brief(45), "45s");
         assert_eq!(brief(600), "10m");

@@ -32,7 +32,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether the message is meant for the caller. An internal error's message goes to the log.
-    pub fn is_users(self) -> bool {
+    pub fn is_user_error(self) -> bool {
         !matches!(self, Self::Internal)
     }
 }

@@ -58,11 +58,11 @@ pub enum InvalidJson {
 /// A JSON object as its top-level fields, each a piece of raw JSON. Of duplicate keys the last
 /// wins, as in Go. A clone shares the values until one of the two is changed.
 #[derive(Clone, Default)]
-pub struct Fields(Option<Arc<Map>>);
+pub struct Fields(Option<Arc<FieldMap>>);
 
-type Map = BTreeMap<String, Box<RawValue>>;
+type FieldMap = BTreeMap<String, Box<RawValue>>;
 
-static NONE: Map = BTreeMap::new();
+static EMPTY_FIELDS: FieldMap = BTreeMap::new();
 
 /// What a field takes in memory beside the bytes of its name and value: two allocations and its
 /// part of a node of the map. Rounded up.
@@ -72,18 +72,18 @@ pub const FIELD_OVERHEAD: usize = 160;
 #[derive(Clone, Copy)]
 pub struct CheckedBody<'b> {
     body: &'b [u8],
-    fields: usize,
+    field_count: usize,
 }
 
 impl CheckedBody<'_> {
     /// Fields at the top, duplicates included.
-    pub fn fields(&self) -> usize {
-        self.fields
+    pub fn field_count(&self) -> usize {
+        self.field_count
     }
 
     /// Bytes that its fields will take in memory at most.
-    pub fn weight(&self) -> usize {
-        self.body.len().saturating_add(self.fields.saturating_mul(FIELD_OVERHEAD))
+    pub fn estimated_bytes(&self) -> usize {
+        self.body.len().saturating_add(self.field_count.saturating_mul(FIELD_OVERHEAD))
     }
 
     /// Reads the fields. An empty body (or only white space, or `null`) has none.
@@ -99,10 +99,10 @@ impl CheckedBody<'_> {
         if text.first() != Some(&b'{') {
             return match serde_json::from_slice::<&RawValue>(text) {
                 Ok(_) => Err(InvalidJson::NotAnObject),
-                Err(error) => Err(syntax(&error)),
+                Err(error) => Err(syntax_error(&error)),
             };
         }
-        Fields::read(text).map_err(|error| syntax(&error))
+        Fields::read(text).map_err(|error| syntax_error(&error))
     }
 }
 
@@ -114,7 +114,7 @@ impl Fields {
 
     /// Reads a body. An empty one (or only white space, or `null`) has no fields.
     pub fn parse(body: &[u8], limits: &JsonLimits) -> Result<Self, InvalidJson> {
-        Self::check(body, limits)?.parse()
+        Self::check_body(body, limits)?.parse()
     }
 
     /// Checks the limits of a body, and finds out what its fields will take, before anything is
@@ -123,9 +123,12 @@ impl Fields {
     /// # Errors
     ///
     /// If a limit is passed, or a string holds half of a character.
-    pub fn check<'b>(body: &'b [u8], limits: &JsonLimits) -> Result<CheckedBody<'b>, InvalidJson> {
+    pub fn check_body<'b>(
+        body: &'b [u8],
+        limits: &JsonLimits,
+    ) -> Result<CheckedBody<'b>, InvalidJson> {
         let fields = check_limits(body, limits)?;
-        Ok(CheckedBody { body, fields })
+        Ok(CheckedBody { body, field_count: fields })
     }
 
     /// Reads an object that this server or its engine wrote, without the limits for strangers.
@@ -148,7 +151,7 @@ impl Fields {
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     fields.insert(key, value);
                 }
-                Ok(Fields::of(fields))
+                Ok(Fields::from_map(fields))
             }
         }
         let mut reader = serde_json::Deserializer::from_slice(text);
@@ -157,31 +160,31 @@ impl Fields {
         Ok(fields)
     }
 
-    fn of(map: Map) -> Self {
+    fn from_map(map: FieldMap) -> Self {
         Self(if map.is_empty() { None } else { Some(Arc::new(map)) })
     }
 
-    fn map(&self) -> &Map {
-        self.0.as_deref().unwrap_or(&NONE)
+    fn as_map(&self) -> &FieldMap {
+        self.0.as_deref().unwrap_or(&EMPTY_FIELDS)
     }
 
-    fn map_mut(&mut self) -> &mut Map {
+    fn as_map_mut(&mut self) -> &mut FieldMap {
         Arc::make_mut(self.0.get_or_insert_default())
     }
 
     /// The raw JSON of one field.
     pub fn get(&self, name: &str) -> Option<&RawValue> {
-        self.map().get(name).map(|raw| &**raw)
+        self.as_map().get(name).map(|raw| &**raw)
     }
 
     /// Whether the field is there, whatever its value.
     pub fn contains(&self, name: &str) -> bool {
-        self.map().contains_key(name)
+        self.as_map().contains_key(name)
     }
 
     /// Sets a field to raw JSON.
     pub fn set_raw(&mut self, name: impl Into<String>, value: Box<RawValue>) {
-        self.map_mut().insert(name.into(), value);
+        self.as_map_mut().insert(name.into(), value);
     }
 
     /// Sets a field to whatever serialises.
@@ -189,13 +192,13 @@ impl Fields {
         // Values given here are plain data; where one can't be JSON, the field says null.
         let raw =
             serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        self.map_mut().insert(name.into(), raw);
+        self.as_map_mut().insert(name.into(), raw);
     }
 
     /// Takes a field out.
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
         // What isn't there is no reason to copy the rest.
-        if self.contains(name) { self.map_mut().remove(name) } else { None }
+        if self.contains(name) { self.as_map_mut().remove(name) } else { None }
     }
 
     /// Overwrites the values: for fields that held a secret and aren't needed any more. What a clone
@@ -208,17 +211,17 @@ impl Fields {
 
     /// Names and values in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.map().iter().map(|(name, raw)| (name.as_str(), &**raw))
+        self.as_map().iter().map(|(name, raw)| (name.as_str(), &**raw))
     }
 
     /// How many fields there are.
     pub fn len(&self) -> usize {
-        self.map().len()
+        self.as_map().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.map().is_empty()
+        self.as_map().is_empty()
     }
 
     /// A field as text, if it is a JSON string.
@@ -228,10 +231,10 @@ impl Fields {
 
     /// The object as one piece of JSON.
     pub fn to_object(&self) -> RawObject {
-        let size: usize = self.map().iter().map(|(k, v)| k.len() + v.get().len() + 4).sum();
+        let size: usize = self.as_map().iter().map(|(k, v)| k.len() + v.get().len() + 4).sum();
         let mut json = Vec::with_capacity(size + 2);
         json.push(b'{');
-        for (index, (name, raw)) in self.map().iter().enumerate() {
+        for (index, (name, raw)) in self.as_map().iter().enumerate() {
             if index > 0 {
                 json.push(b',');
             }
@@ -247,13 +250,13 @@ impl Fields {
 impl fmt::Debug for Fields {
     /// Names only: values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.map().keys()).finish()
+        f.debug_set().entries(self.as_map().keys()).finish()
     }
 }
 
 impl FromIterator<(String, Box<RawValue>)> for Fields {
     fn from_iter<I: IntoIterator<Item = (String, Box<RawValue>)>>(pairs: I) -> Self {
-        Self::of(pairs.into_iter().collect())
+        Self::from_map(pairs.into_iter().collect())
     }
 }
 
@@ -290,7 +293,7 @@ impl RawObject {
     }
 
     /// Serialises a value that is an object: a struct or a map with string keys.
-    pub fn of(value: &impl serde::Serialize) -> Result<Self, InvalidJson> {
+    pub fn from_serialize(value: &impl serde::Serialize) -> Result<Self, InvalidJson> {
         match serde_json::to_vec(value) {
             Ok(json) if json.first() == Some(&b'{') => Ok(Self(json.into())),
             _ => Err(InvalidJson::NotAnObject),
@@ -355,7 +358,8 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> 
                     }
                     if bytes.next() == Some(&b'u') {
                         let rest = bytes.as_slice();
-                        let skipped = escaped(rest).ok_or_else(|| not_a_character(body, rest))?;
+                        let skipped =
+                            escape_len(rest).ok_or_else(|| lone_surrogate_error(body, rest))?;
                         bytes = rest.get(skipped..).unwrap_or_default().iter();
                     }
                 }
@@ -399,7 +403,7 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> 
 /// How many bytes after `\u` belong to one character: none where they are no hex digits, which the
 /// parser refuses. `None` for half of a pair. The parser keeps raw values as they are and wouldn't
 /// look; whoever reads them later would find no text there.
-fn escaped(rest: &[u8]) -> Option<usize> {
+fn escape_len(rest: &[u8]) -> Option<usize> {
     let code = |at: usize| {
         let digits = std::str::from_utf8(rest.get(at..at + 4)?).ok()?;
         u16::from_str_radix(digits, 16).ok()
@@ -415,7 +419,7 @@ fn escaped(rest: &[u8]) -> Option<usize> {
     }
 }
 
-fn not_a_character(body: &[u8], rest: &[u8]) -> InvalidJson {
+fn lone_surrogate_error(body: &[u8], rest: &[u8]) -> InvalidJson {
     let read = body.get(..body.len().saturating_sub(rest.len())).unwrap_or_default();
     let line = read.iter().filter(|byte| **byte == b'\n').count() + 1;
     let column = read.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
@@ -424,7 +428,7 @@ fn not_a_character(body: &[u8], rest: &[u8]) -> InvalidJson {
 
 /// What serde_json says may quote the input ("invalid type: string \"hunter2\""), so only the
 /// category and the place are passed on.
-fn syntax(error: &serde_json::Error) -> InvalidJson {
+fn syntax_error(error: &serde_json::Error) -> InvalidJson {
     use serde_json::error::Category;
     let what = match error.classify() {
         Category::Eof => "unexpected end of JSON input",
@@ -474,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_is_refused() {
+    fn a_lone_surrogate_is_refused() {
         for body in [
             r#"{"a":"\ud800"}"#,
             r#"{"a":"\udc00"}"#,
@@ -493,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_fields() {
+    fn an_empty_body_has_no_fields() {
         for body in ["", "  \n", "null", "{}"] {
             assert!(parse(body).unwrap().is_empty());
         }

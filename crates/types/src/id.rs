@@ -64,14 +64,14 @@ text_id! {
 impl Accessor {
     /// Accepts printable text without slashes.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if !is_plain(text, 256) {
+        if !is_plain_segment(text, 256) {
             return Err(InvalidId("invalid accessor"));
         }
         Ok(Self(text.to_owned()))
     }
 
     /// Of a batch token, which has none: empty, and names nothing.
-    pub fn none() -> Self {
+    pub fn empty() -> Self {
         Self(String::new())
     }
 }
@@ -95,7 +95,7 @@ impl PolicyName {
     /// A name as this server stores it; none for any other text. What is stored was normalised when
     /// it came in: a text that isn't normal came by another way, and must not become the name of a
     /// policy by being normalised now.
-    pub fn stored(text: &str) -> Option<Self> {
+    pub fn from_stored(text: &str) -> Option<Self> {
         Self::parse(text).ok().filter(|name| name.as_str() == text)
     }
 
@@ -108,7 +108,7 @@ impl PolicyName {
         from: D,
     ) -> Result<Vec<Self>, D::Error> {
         let texts = Vec::<String>::deserialize(from)?;
-        Ok(texts.iter().filter_map(|text| Self::stored(text)).collect())
+        Ok(texts.iter().filter_map(|text| Self::from_stored(text)).collect())
     }
 
     /// The policy that allows everything.
@@ -161,7 +161,7 @@ text_id! {
 impl RequestId {
     /// Accepts printable text without slashes.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        if !is_plain(text, 64) {
+        if !is_plain_segment(text, 64) {
             return Err(InvalidId("invalid request id"));
         }
         Ok(Self(text.to_owned()))
@@ -188,7 +188,7 @@ pub enum Namespace {
     Root,
 }
 
-fn is_plain(text: &str, max: usize) -> bool {
+fn is_plain_segment(text: &str, max: usize) -> bool {
     !text.is_empty()
         && text.len() <= max
         && text.chars().all(|c| is_printable(c) && c != '/' && !c.is_whitespace())

@@ -12,9 +12,9 @@
 //! - [`id`]: names and identifiers, built by `parse` only
 //! - [`fields`]: the top-level JSON object of a request or an answer, read once
 //! - [`mod@printable`]: text of others, on one line and of bounded length
-//! - [`turns`]: [`Turns`] and [`turns::KeyedTurns`], changes that must not overlap
+//! - [`serial_queue`]: [`SerialQueue`] and [`serial_queue::KeyedSerialQueue`], changes that must not overlap
 //! - [`read_cache`]: [`ReadCache`], what was read from a store, and what was found not to be there
-//! - [`to_the_end`]: [`ToTheEnd`], work that goes on when whoever began it has gone
+//! - [`run_to_completion`]: [`RunToCompletion`], work that goes on when whoever began it has gone
 //! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
 #![deny(missing_docs)]
 
@@ -32,9 +32,9 @@ pub mod id;
 pub mod path;
 pub mod printable;
 pub mod read_cache;
+pub mod run_to_completion;
 pub mod secret;
-pub mod to_the_end;
-pub mod turns;
+pub mod serial_queue;
 
 #[cfg(test)]
 mod fuzzed;
@@ -49,6 +49,6 @@ pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
 pub use path::{MountPath, RequestPath};
 pub use printable::printable;
 pub use read_cache::ReadCache;
+pub use run_to_completion::RunToCompletion;
 pub use secret::{Secret, Wipe};
-pub use to_the_end::ToTheEnd;
-pub use turns::{KeyedTurns, Turns};
+pub use serial_queue::{KeyedSerialQueue, SerialQueue};

@@ -186,7 +186,7 @@ mod tests {
 
         /// Two mounts overlap exactly if a path could lie under both.
         #[test]
-        fn overlapping_is_lying_below(a in "[ab](/[ab]){0,3}", b in "[ab](/[ab]){0,3}") {
+        fn mounts_overlap_when_one_lies_below_the_other(a in "[ab](/[ab]){0,3}", b in "[ab](/[ab]){0,3}") {
             let (one, other) = (MountPath::parse(&a).unwrap(), MountPath::parse(&b).unwrap());
             let below = |x: &str, y: &str| format!("{x}/").starts_with(&format!("{y}/"));
             proptest::prop_assert_eq!(one.overlaps(&other), below(&a, &b) || below(&b, &a));

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::path::is_printable;
 
 /// What stands at the end of text that was cut.
-const CUT: &str = "…";
+const CUT_MARK: &str = "…";
 
 /// The text on one line, with a blank for each character that doesn't show, and cut after
 /// `max_bytes`.
@@ -16,7 +16,7 @@ pub fn printable(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes && text.chars().all(is_printable) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len().min(max_bytes) + CUT.len());
+    let mut shown = String::with_capacity(text.len().min(max_bytes) + CUT_MARK.len());
     let mut writer = PrintableWriter::new(&mut shown, max_bytes);
     // A string takes everything.
     let _ = fmt::Write::write_str(&mut writer, text);
@@ -27,13 +27,13 @@ pub fn printable(text: &str, max_bytes: usize) -> Cow<'_, str> {
 pub struct PrintableWriter<'a> {
     to: &'a mut dyn fmt::Write,
     bytes_left: usize,
-    cut: bool,
+    is_cut: bool,
 }
 
 impl<'a> PrintableWriter<'a> {
     /// At most `max_bytes`, and a mark where text was cut.
     pub fn new(to: &'a mut dyn fmt::Write, max_bytes: usize) -> Self {
-        Self { to, bytes_left: max_bytes, cut: false }
+        Self { to, bytes_left: max_bytes, is_cut: false }
     }
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for PrintableWriter<'_> {
 impl fmt::Write for PrintableWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
-            if self.cut {
+            if self.is_cut {
                 return Ok(());
             }
             let c = if is_printable(c) { c } else { ' ' };
@@ -56,8 +56,8 @@ impl fmt::Write for PrintableWriter<'_> {
                     self.to.write_char(c)?;
                 }
                 None => {
-                    self.cut = true;
-                    self.to.write_str(CUT)?;
+                    self.is_cut = true;
+                    self.to.write_str(CUT_MARK)?;
                 }
             }
         }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stays_on_one_line_and_moves_nothing() {
+    fn text_stays_on_one_line_without_control_characters() {
         for (text, shown) in [
             ("plain ü", "plain ü"),
             ("a\nb\r\n\tc", "a b   c"),
@@ -90,11 +90,11 @@ mod tests {
         assert_eq!(printable("äöü", 5), "äö…");
         assert_eq!(printable("abc", 0), "…");
         let shown = printable(&"x".repeat(1 << 20), 4096).into_owned();
-        assert_eq!(shown.len(), 4096 + CUT.len());
+        assert_eq!(shown.len(), 4096 + CUT_MARK.len());
     }
 
     #[test]
-    fn pieces_are_bounded_together() {
+    fn consecutive_writes_share_the_bound() {
         let mut shown = String::new();
         let mut writer = PrintableWriter::new(&mut shown, 4);
         for piece in ["ab", "\n", "cd", "ef"] {

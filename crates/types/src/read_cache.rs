@@ -4,7 +4,7 @@
 //!   that do not exist pushes out other absent keys, never a present one.
 //! - **One load per key.** Whoever asks for a key while it is being loaded waits for that load and
 //!   gets its result, also when it is "not there" or an error. All waiters wake together.
-//! - **Never older than a change.** [`ReadCache::forget`] drops what is known of a key and keeps a
+//! - **Never older than a change.** [`ReadCache::invalidate`] drops what is known of a key and keeps a
 //!   load that is under way from being kept: its result goes only to those who already wait for it.
 //!   Who asks afterwards starts a new load.
 
@@ -21,31 +21,31 @@ use tokio::sync::OnceCell;
 
 /// Values of type `V` by key, loaded with errors of type `E`.
 pub struct ReadCache<V, E> {
-    present: Cache<String, V, Weigh<V>>,
-    absent: Cache<String, (), Weigh<()>>,
+    present: Cache<String, V, EntryWeigher<V>>,
+    absent: Cache<String, (), EntryWeigher<()>>,
     /// Loads under way, in parts so that few callers meet at one lock. Held for map operations
     /// only. There are never more loads than callers that wait.
-    loads: Vec<Mutex<Loads<V, E>>>,
+    loads: Vec<Mutex<PendingLoads<V, E>>>,
     hasher: RandomState,
 }
 
 /// Loads by key.
-type Loads<V, E> = HashMap<String, Load<V, E>, RandomState>;
+type PendingLoads<V, E> = HashMap<String, PendingLoad<V, E>, RandomState>;
 
 /// What a load came to, once it did.
-type Outcome<V, E> = OnceCell<Result<Option<V>, E>>;
+type LoadOutcome<V, E> = OnceCell<Result<Option<V>, E>>;
 
-struct Load<V, E> {
-    outcome: Arc<Outcome<V, E>>,
+struct PendingLoad<V, E> {
+    outcome: Arc<LoadOutcome<V, E>>,
     /// Callers that run it or wait for it. The last one to go removes it.
     callers: usize,
 }
 
 /// Weighs an entry by the bytes of its key, its value and what the cache needs for it.
 #[derive(Clone)]
-struct Weigh<V>(fn(&V) -> usize);
+struct EntryWeigher<V>(fn(&V) -> usize);
 
-impl<V> Weighter<String, V> for Weigh<V> {
+impl<V> Weighter<String, V> for EntryWeigher<V> {
     fn weight(&self, key: &String, value: &V) -> u64 {
         const OVERHEAD: usize = 160;
         let bytes = key.len().saturating_add((self.0)(value)).saturating_add(OVERHEAD);
@@ -53,26 +53,30 @@ impl<V> Weighter<String, V> for Weigh<V> {
     }
 }
 
-const PARTS: usize = 16;
+const LOAD_SHARDS: usize = 16;
 /// Entries that room is made for at once; the caches grow beyond.
-const EXPECTED: usize = 256;
+const INITIAL_CAPACITY: usize = 256;
 /// Absent keys get this part of the bytes of the present ones, beside them.
-const ABSENT_PART: u64 = 8;
+const ABSENT_DIVISOR: u64 = 8;
 
 impl<V: Clone, E: Clone> ReadCache<V, E> {
     /// An empty cache. Present keys may take `bytes`, absent ones an eighth of that beside them;
     /// `weigh` gives the bytes of a value.
     pub fn new(bytes: u64, weigh: fn(&V) -> usize) -> Self {
         Self {
-            present: Cache::with_weighter(EXPECTED, bytes, Weigh(weigh)),
-            absent: Cache::with_weighter(EXPECTED, bytes / ABSENT_PART, Weigh(|()| 0)),
-            loads: (0..PARTS).map(|_| Mutex::default()).collect(),
+            present: Cache::with_weighter(INITIAL_CAPACITY, bytes, EntryWeigher(weigh)),
+            absent: Cache::with_weighter(
+                INITIAL_CAPACITY,
+                bytes / ABSENT_DIVISOR,
+                EntryWeigher(|()| 0),
+            ),
+            loads: (0..LOAD_SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::default(),
         }
     }
 
     /// What is known of a key: `None` for nothing, `Some(None)` that it is not there.
-    pub fn known(&self, key: &str) -> Option<Option<V>> {
+    pub fn get_cached(&self, key: &str) -> Option<Option<V>> {
         match self.present.get(key) {
             Some(value) => Some(Some(value)),
             None => self.absent.get(key).map(|()| None),
@@ -89,16 +93,16 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         key: &str,
         load: impl Future<Output = Result<Option<V>, E>>,
     ) -> Result<Option<V>, E> {
-        if let Some(known) = self.known(key) {
+        if let Some(known) = self.get_cached(key) {
             return Ok(known);
         }
-        let place = match self.join(key) {
+        let place = match self.join_load(key) {
             Ok(place) => place,
             Err(known) => return Ok(known),
         };
         let run = async {
             let result = load.await;
-            self.finish(&place, &result);
+            self.finish_load(&place, &result);
             result
         };
         place.outcome.get_or_init(|| run).await.clone()
@@ -106,8 +110,8 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
 
     /// Drops what is known of a key. Call it after each change of the key, whatever came of the
     /// change, before anybody is told of it.
-    pub fn forget(&self, key: &str) {
-        let mut loads = self.part(key);
+    pub fn invalidate(&self, key: &str) {
+        let mut loads = self.load_shard(key);
         loads.remove(key);
         self.present.remove(key);
         self.absent.remove(key);
@@ -128,23 +132,23 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
     }
 
     /// A place at the load of a key, or what became known of it meanwhile.
-    fn join<'a>(&'a self, key: &'a str) -> Result<Place<'a, V, E>, Option<V>> {
-        let mut loads = self.part(key);
-        if let Some(known) = self.known(key) {
+    fn join_load<'a>(&'a self, key: &'a str) -> Result<LoadParticipant<'a, V, E>, Option<V>> {
+        let mut loads = self.load_shard(key);
+        if let Some(known) = self.get_cached(key) {
             return Err(known);
         }
         if let Some(load) = loads.get_mut(key) {
             load.callers += 1;
-            return Ok(Place { cache: self, key, outcome: load.outcome.clone() });
+            return Ok(LoadParticipant { cache: self, key, outcome: load.outcome.clone() });
         }
         let outcome = Arc::new(OnceCell::new());
-        loads.insert(key.to_owned(), Load { outcome: outcome.clone(), callers: 1 });
-        Ok(Place { cache: self, key, outcome })
+        loads.insert(key.to_owned(), PendingLoad { outcome: outcome.clone(), callers: 1 });
+        Ok(LoadParticipant { cache: self, key, outcome })
     }
 
     /// Keeps what was loaded, unless the key was forgotten meanwhile.
-    fn finish(&self, place: &Place<'_, V, E>, result: &Result<Option<V>, E>) {
-        let mut loads = self.part(place.key);
+    fn finish_load(&self, place: &LoadParticipant<'_, V, E>, result: &Result<Option<V>, E>) {
+        let mut loads = self.load_shard(place.key);
         if !loads.get(place.key).is_some_and(|load| Arc::ptr_eq(&load.outcome, &place.outcome)) {
             return;
         }
@@ -158,8 +162,8 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
 }
 
 impl<V, E> ReadCache<V, E> {
-    fn part(&self, key: &str) -> MutexGuard<'_, Loads<V, E>> {
-        let hash = self.hasher.hash_one(key) % PARTS as u64;
+    fn load_shard(&self, key: &str) -> MutexGuard<'_, PendingLoads<V, E>> {
+        let hash = self.hasher.hash_one(key) % LOAD_SHARDS as u64;
         let index = usize::try_from(hash).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "there are PARTS of them")]
         self.loads[index].lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,15 +171,15 @@ impl<V, E> ReadCache<V, E> {
 }
 
 /// A caller's place at a load.
-struct Place<'a, V, E> {
+struct LoadParticipant<'a, V, E> {
     cache: &'a ReadCache<V, E>,
     key: &'a str,
-    outcome: Arc<Outcome<V, E>>,
+    outcome: Arc<LoadOutcome<V, E>>,
 }
 
-impl<V, E> Drop for Place<'_, V, E> {
+impl<V, E> Drop for LoadParticipant<'_, V, E> {
     fn drop(&mut self) {
-        let mut loads = self.cache.part(self.key);
+        let mut loads = self.cache.load_shard(self.key);
         let Some(load) = loads.get_mut(self.key) else { return };
         if Arc::ptr_eq(&load.outcome, &self.outcome) {
             load.callers -= 1;
@@ -205,19 +209,19 @@ mod tests {
 
     use super::*;
 
-    type Texts = ReadCache<String, &'static str>;
+    type TextCache = ReadCache<String, &'static str>;
 
-    fn cache() -> Arc<Texts> {
+    fn small_cache() -> Arc<TextCache> {
         Arc::new(ReadCache::new(64 << 10, String::len))
     }
 
-    fn waiting(cache: &Texts) -> usize {
+    fn pending_load_count(cache: &TextCache) -> usize {
         cache.loads.iter().map(|part| part.lock().unwrap().len()).sum()
     }
 
     /// Starts `callers` of one key whose loads wait for `gate`, counts loads, collects what they got.
-    fn ask(
-        cache: &Arc<Texts>,
+    fn spawn_callers(
+        cache: &Arc<TextCache>,
         callers: usize,
         gate: &Arc<Semaphore>,
         loads: &Arc<AtomicUsize>,
@@ -240,11 +244,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_of_one_key_share_a_load_and_whatever_it_finds() {
+    async fn callers_of_one_key_share_a_load_and_its_result() {
         for result in [Ok(Some("value".to_owned())), Ok(None), Err("failed")] {
-            let (cache, gate) = (cache(), Arc::new(Semaphore::new(0)));
+            let (cache, gate) = (small_cache(), Arc::new(Semaphore::new(0)));
             let loads = Arc::new(AtomicUsize::new(0));
-            let asked = ask(&cache, 64, &gate, &loads, &result);
+            let asked = spawn_callers(&cache, 64, &gate, &loads, &result);
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
@@ -252,16 +256,16 @@ mod tests {
             let got = asked.join_all().await;
             assert!(got.len() == 64 && got.iter().all(|got| *got == result), "{got:?}");
             assert_eq!(loads.load(Ordering::Relaxed), 1, "{result:?}");
-            assert_eq!(waiting(&cache), 0);
+            assert_eq!(pending_load_count(&cache), 0);
             // What was found is known from now on, also that there is nothing; an error isn't.
-            assert_eq!(cache.known("key"), result.ok());
+            assert_eq!(cache.get_cached("key"), result.ok());
         }
     }
 
     #[tokio::test]
-    async fn what_was_forgotten_during_a_load_is_not_kept() {
+    async fn a_key_invalidated_during_a_load_is_not_cached() {
         for found in [Some("old".to_owned()), None] {
-            let cache = cache();
+            let cache = small_cache();
             let (go, gate) = oneshot::channel::<()>();
             let old = found.clone();
             let first = async {
@@ -272,7 +276,7 @@ mod tests {
                 cache.get_or_load("key", load).await
             };
             let change = async {
-                cache.forget("key");
+                cache.invalidate("key");
                 // Asked after the change: it must not get what the load before it found.
                 let after = cache.get_or_load("key", async { Ok(Some("new".to_owned())) }).await;
                 go.send(()).unwrap();
@@ -280,14 +284,14 @@ mod tests {
             };
             let (first, after) = tokio::join!(first, change);
             assert_eq!((first, after), (Ok(found), Ok(Some("new".to_owned()))));
-            assert_eq!(cache.known("key"), Some(Some("new".to_owned())));
-            assert_eq!(waiting(&cache), 0);
+            assert_eq!(cache.get_cached("key"), Some(Some("new".to_owned())));
+            assert_eq!(pending_load_count(&cache), 0);
         }
     }
 
     #[tokio::test]
-    async fn a_caller_that_goes_away_leaves_its_load_to_the_next() {
-        let cache = cache();
+    async fn a_dropped_caller_leaves_its_load_to_the_next() {
+        let cache = small_cache();
         let never = std::future::pending::<Result<Option<String>, &'static str>>();
         let mut first = Box::pin(cache.get_or_load("key", never));
         let poll_once = std::future::poll_fn(|cx| {
@@ -298,20 +302,20 @@ mod tests {
         let second = cache.get_or_load("key", async { Ok(None) });
         let leave = async { drop(first) };
         let (second, ()) = tokio::join!(second, leave);
-        assert_eq!((second, waiting(&cache)), (Ok(None), 0));
+        assert_eq!((second, pending_load_count(&cache)), (Ok(None), 0));
         // Nobody waits for this one any more.
         let never = std::future::pending::<Result<Option<String>, &'static str>>();
         let mut alone = Box::pin(cache.get_or_load("other", never));
         let poll_once = std::future::poll_fn(|cx| std::task::Poll::Ready(alone.as_mut().poll(cx)));
-        assert!(poll_once.await.is_pending() && waiting(&cache) == 1);
+        assert!(poll_once.await.is_pending() && pending_load_count(&cache) == 1);
         drop(alone);
-        assert_eq!(waiting(&cache), 0);
+        assert_eq!(pending_load_count(&cache), 0);
     }
 
     #[tokio::test]
     async fn present_keys_are_bounded_in_bytes() {
         const BOUND: usize = 64 << 10;
-        let cache = cache();
+        let cache = small_cache();
         // Large values, then small ones under large keys: whoever asks may choose either.
         for (key_bytes, value_bytes) in [(10, 1000), (1000, 10)] {
             for n in 0..1000 {
@@ -325,12 +329,12 @@ mod tests {
         }
         // What is larger than all the room there is isn't kept.
         cache.get_or_load("large", async { Ok(Some("v".repeat(2 * BOUND))) }).await.unwrap();
-        assert_eq!(cache.known("large"), None);
+        assert_eq!(cache.get_cached("large"), None);
     }
 
     #[tokio::test]
-    async fn absent_keys_are_bounded_in_bytes_and_push_out_no_present_one() {
-        let cache = cache();
+    async fn absent_keys_are_bounded_and_evict_no_present_one() {
+        let cache = small_cache();
         let present = |n: usize| format!("present/{n}");
         for n in 0..20 {
             cache.get_or_load(&present(n), async { Ok(Some("v".repeat(100))) }).await.unwrap();
@@ -339,8 +343,8 @@ mod tests {
             let key = format!("absent/{n:0>200}");
             assert_eq!(cache.get_or_load(&key, async { Ok(None) }).await, Ok(None));
         }
-        assert!(cache.absent.weight() <= (64 << 10) / ABSENT_PART, "{cache:?}");
-        assert!((0..20).all(|n| cache.known(&present(n)).is_some()), "{cache:?}");
+        assert!(cache.absent.weight() <= (64 << 10) / ABSENT_DIVISOR, "{cache:?}");
+        assert!((0..20).all(|n| cache.get_cached(&present(n)).is_some()), "{cache:?}");
         cache.clear();
         assert_eq!((cache.present.len(), cache.absent.len()), (0, 0));
     }

@@ -105,14 +105,14 @@ mod tests {
         use std::cell::Cell;
         use std::rc::Rc;
 
-        struct Watched(Rc<Cell<bool>>);
-        impl Wipe for Watched {
+        struct WipeProbe(Rc<Cell<bool>>);
+        impl Wipe for WipeProbe {
             fn wipe(&mut self) {
                 self.0.set(true);
             }
         }
         let wiped = Rc::new(Cell::new(false));
-        drop(Secret::new(Watched(wiped.clone())));
+        drop(Secret::new(WipeProbe(wiped.clone())));
         assert!(wiped.get());
     }
 }

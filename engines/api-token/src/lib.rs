@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use service::{SYSTEM, TokenService};
 use strongroom_sdk::{
-    Answer, BaseUrl, Blueprint, CommaList, Credential, CredentialName, Document, DurationSecs,
-    Error, Extension, Identifier, Issued, Lifetime, Order, Outside, Receipt, Renew, Renewable,
-    Revoked, Secret, Undone,
+    BaseUrl, Blueprint, CommaList, Credential, CredentialName, Document, DurationSecs, Error,
+    Identifier, IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable,
+    ResponseData, RevokeContext, RevokeOutcome, Secret, UndoOutcome,
 };
 
 /// The engine.
@@ -26,7 +26,7 @@ pub fn blueprint() -> Blueprint {
 
 /// Where the token service is, and the key to it.
 #[derive(Document)]
-#[document(path = "config", seal_wrap, validate = patience_fits)]
+#[document(path = "config", seal_wrap, validate = validate_config)]
 struct Config {
     /// Base URL of the token service.
     #[field(required)]
@@ -41,7 +41,7 @@ struct Config {
 
 /// No time at all would let every call fail; a token whose making got no answer waits this long, and
 /// longer, until it is looked for and deleted.
-fn patience_fits(config: &Config) -> Result<(), String> {
+fn validate_config(config: &Config) -> Result<(), String> {
     if (1..=300).contains(&config.request_timeout.0.as_secs()) {
         Ok(())
     } else {
@@ -51,7 +51,7 @@ fn patience_fits(config: &Config) -> Result<(), String> {
 
 /// What a token may do, and for how long.
 #[derive(Document)]
-#[document(path = "roles/{name}", validate = lifetimes_fit)]
+#[document(path = "roles/{name}", validate = validate_role)]
 struct Role {
     /// Permissions of the token.
     permissions: CommaList,
@@ -62,7 +62,7 @@ struct Role {
     max_ttl: DurationSecs,
 }
 
-fn lifetimes_fit(role: &Role) -> Result<(), String> {
+fn validate_role(role: &Role) -> Result<(), String> {
     let (ttl, max) = (role.ttl.0, role.max_ttl.0);
     if !max.is_zero() && ttl > max {
         return Err("ttl must not be longer than max_ttl".to_owned());
@@ -71,8 +71,8 @@ fn lifetimes_fit(role: &Role) -> Result<(), String> {
 }
 
 /// What the client gets.
-#[derive(Answer)]
-struct Token {
+#[derive(ResponseData)]
+struct ApiTokenResponse {
     /// The token.
     token: Secret<String>,
     /// What it may do.
@@ -81,7 +81,7 @@ struct Token {
 
 /// What is kept: the token's id. The token itself is known to the client alone.
 #[derive(Receipt)]
-struct TokenReceipt {
+struct ApiTokenReceipt {
     id: Identifier,
 }
 
@@ -92,7 +92,7 @@ struct ApiToken {
 }
 
 /// The longest name the token service takes.
-const MAX_NAME: usize = 128;
+const MAX_NAME_BYTES: usize = 128;
 
 impl Credential for ApiToken {
     const KIND: &'static str = "token";
@@ -102,8 +102,8 @@ impl Credential for ApiToken {
 
     type Config = Config;
     type Role = Role;
-    type Answer = Token;
-    type Receipt = TokenReceipt;
+    type Response = ApiTokenResponse;
+    type Receipt = ApiTokenReceipt;
     type Renewal = Renewable;
 
     fn lifetime(role: &Role) -> Lifetime {
@@ -114,43 +114,43 @@ impl Credential for ApiToken {
         config.request_timeout.0.as_duration()
     }
 
-    async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
-        let name = order.name.fit(MAX_NAME);
+    async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
+        let name = order.name.fit(MAX_NAME_BYTES);
         let permissions = &order.role.permissions;
         let lasts_for = order.lasts_for();
-        let made = self.service.create(order.config, &name, permissions, lasts_for).await?;
-        let answer = Token { token: made.token, permissions: permissions.clone() };
-        Ok(Issued::new(answer, TokenReceipt { id: made.id }))
+        let made = self.service.create_token(order.config, &name, permissions, lasts_for).await?;
+        let answer = ApiTokenResponse { token: made.token, permissions: permissions.clone() };
+        Ok(IssuedCredential::new(answer, ApiTokenReceipt { id: made.id }))
     }
 
     async fn revoke(
         &self,
-        outside: &Outside<'_, Self>,
-        receipt: &TokenReceipt,
-    ) -> Result<Revoked, Error> {
-        let there = self.service.delete(outside.config, &receipt.id).await?;
-        Ok(if there { Revoked::Now } else { Revoked::AlreadyGone })
+        outside: &RevokeContext<'_, Self>,
+        receipt: &ApiTokenReceipt,
+    ) -> Result<RevokeOutcome, Error> {
+        let there = self.service.delete_token(outside.config, &receipt.id).await?;
+        Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
     }
 
     async fn undo(
         &self,
-        outside: &Outside<'_, Self>,
+        outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
-    ) -> Result<Undone, Error> {
-        let ids = self.service.find(outside.config, &name.fit(MAX_NAME)).await?;
+    ) -> Result<UndoOutcome, Error> {
+        let ids = self.service.find_by_name(outside.config, &name.fit(MAX_NAME_BYTES)).await?;
         for id in &ids {
-            self.service.delete(outside.config, id).await?;
+            self.service.delete_token(outside.config, id).await?;
         }
-        Ok(if ids.is_empty() { Undone::NothingFound } else { Undone::Removed })
+        Ok(if ids.is_empty() { UndoOutcome::NotFound } else { UndoOutcome::Removed })
     }
 }
 
 impl Renew for ApiToken {
     async fn renew(
         &self,
-        order: &Extension<'_, Self>,
-        receipt: &TokenReceipt,
+        order: &RenewRequest<'_, Self>,
+        receipt: &ApiTokenReceipt,
     ) -> Result<(), Error> {
-        self.service.renew(order.config, &receipt.id, order.lasts_for()).await
+        self.service.renew_token(order.config, &receipt.id, order.lasts_for()).await
     }
 }

@@ -25,123 +25,147 @@ pub(crate) struct TokenService {
 }
 
 /// A token that was made.
-pub(crate) struct Made {
+pub(crate) struct ServiceToken {
     pub(crate) id: Identifier,
     pub(crate) token: Secret<String>,
 }
 
 #[derive(Serialize)]
-struct NewToken<'a> {
+struct CreateApiTokenRequest<'a> {
     name: &'a str,
     permissions: &'a [String],
     ttl: u64,
 }
 
 #[derive(Serialize)]
-struct Renewal {
+struct RenewApiTokenRequest {
     ttl: u64,
 }
 
 #[derive(Deserialize)]
-struct CreatedToken {
+struct CreateApiTokenResponse {
     id: String,
     token: String,
 }
 
 #[derive(Deserialize)]
-struct TokenList {
-    tokens: Vec<ListedToken>,
+struct ListApiTokensResponse {
+    tokens: Vec<ApiTokenListItem>,
 }
 
 #[derive(Deserialize)]
-struct ListedToken {
+struct ApiTokenListItem {
     id: String,
     name: String,
 }
 
 impl TokenService {
     /// Makes a token that the service itself will drop after `lasts_for`.
-    pub(crate) async fn create(
+    pub(crate) async fn create_token(
         &self,
         config: &Config,
         name: &str,
         permissions: &CommaList,
         lasts_for: Duration,
-    ) -> Result<Made, Error> {
+    ) -> Result<ServiceToken, Error> {
         const CALL: &str = "POST /tokens";
-        let body = NewToken { name, permissions: &permissions.0, ttl: whole_secs(lasts_for) };
-        let answer = send(self.call(config, Method::POST, "/tokens")?.json(&body), CALL).await?;
+        let body =
+            CreateApiTokenRequest { name, permissions: &permissions.0, ttl: whole_secs(lasts_for) };
+        let answer = send_request(
+            self.authorized_request(config, Method::POST, "/tokens")?.json(&body),
+            CALL,
+        )
+        .await?;
         if !answer.status().is_success() {
-            return Err(unexpected(CALL, &answer));
+            return Err(unexpected_status(CALL, &answer));
         }
         // From here on the token exists: an answer that can't be read is an uncertain end.
-        let made: CreatedToken = read(answer, CALL, TOKEN_BYTES).await?;
+        let made: CreateApiTokenResponse =
+            read_json(answer, CALL, MAX_TOKEN_RESPONSE_BYTES).await?;
         let token = Secret::new(made.token);
-        match plain_id(&made.id) {
-            Some(id) if !token.expose_secret().is_empty() => Ok(Made { id, token }),
-            _ => Err(unreadable(CALL)),
+        match parse_plain_id(&made.id) {
+            Some(id) if !token.expose_secret().is_empty() => Ok(ServiceToken { id, token }),
+            _ => Err(unreadable_response(CALL)),
         }
     }
 
     /// Sets the token's end to `lasts_for` from now.
-    pub(crate) async fn renew(
+    pub(crate) async fn renew_token(
         &self,
         config: &Config,
         id: &Identifier,
         lasts_for: Duration,
     ) -> Result<(), Error> {
         const CALL: &str = "POST /tokens/:id/renew";
-        let body = Renewal { ttl: whole_secs(lasts_for) };
-        let path = format!("/tokens/{}/renew", in_path(id)?);
-        let answer = send(self.call(config, Method::POST, &path)?.json(&body), CALL).await?;
+        let body = RenewApiTokenRequest { ttl: whole_secs(lasts_for) };
+        let path = format!("/tokens/{}/renew", path_segment(id)?);
+        let answer =
+            send_request(self.authorized_request(config, Method::POST, &path)?.json(&body), CALL)
+                .await?;
         match answer.status().as_u16() {
             200..=299 => Ok(()),
             404 => Err(Error::user("the token is gone from the token service; revoke the lease")),
-            _ => Err(unexpected(CALL, &answer)),
+            _ => Err(unexpected_status(CALL, &answer)),
         }
     }
 
     /// Deletes a token. Says whether it was there.
-    pub(crate) async fn delete(&self, config: &Config, id: &Identifier) -> Result<bool, Error> {
+    pub(crate) async fn delete_token(
+        &self,
+        config: &Config,
+        id: &Identifier,
+    ) -> Result<bool, Error> {
         const CALL: &str = "DELETE /tokens/:id";
-        let path = format!("/tokens/{}", in_path(id)?);
-        let answer = send(self.call(config, Method::DELETE, &path)?, CALL).await?;
+        let path = format!("/tokens/{}", path_segment(id)?);
+        let answer =
+            send_request(self.authorized_request(config, Method::DELETE, &path)?, CALL).await?;
         match answer.status().as_u16() {
             200..=299 => Ok(true),
             404 => Ok(false),
-            _ => Err(unexpected(CALL, &answer)),
+            _ => Err(unexpected_status(CALL, &answer)),
         }
     }
 
     /// The ids of the tokens with this name.
-    pub(crate) async fn find(&self, config: &Config, name: &str) -> Result<Vec<Identifier>, Error> {
+    pub(crate) async fn find_by_name(
+        &self,
+        config: &Config,
+        name: &str,
+    ) -> Result<Vec<Identifier>, Error> {
         const CALL: &str = "GET /tokens";
         // Names are letters, digits and dashes: nothing to escape.
         let path = format!("/tokens?name={name}");
-        let answer = send(self.call(config, Method::GET, &path)?, CALL).await?;
+        let answer =
+            send_request(self.authorized_request(config, Method::GET, &path)?, CALL).await?;
         if !answer.status().is_success() {
-            return Err(unexpected(CALL, &answer));
+            return Err(unexpected_status(CALL, &answer));
         }
-        let list: TokenList = read(answer, CALL, LIST_BYTES).await?;
+        let list: ListApiTokensResponse = read_json(answer, CALL, MAX_LIST_RESPONSE_BYTES).await?;
         // What is found is deleted, so the service's own filter isn't enough: one that ignores it
         // answers with everybody's tokens.
         let ours = list.tokens.iter().filter(|token| token.name == name);
-        ours.map(|token| plain_id(&token.id).ok_or_else(|| unreadable(CALL))).collect()
+        ours.map(|token| parse_plain_id(&token.id).ok_or_else(|| unreadable_response(CALL)))
+            .collect()
     }
 
-    fn call(&self, config: &Config, method: Method, path: &str) -> Result<RequestBuilder, Error> {
+    fn authorized_request(
+        &self,
+        config: &Config,
+        method: Method,
+        path: &str,
+    ) -> Result<RequestBuilder, Error> {
         let url = config.api_endpoint.join(path);
-        let call = self.client()?.request(method, url);
+        let call = self.http_client()?.request(method, url);
         let timeout = config.request_timeout.0.as_duration();
         Ok(call.timeout(timeout).bearer_auth(config.api_key.expose_secret()))
     }
 
-    fn client(&self) -> Result<&Client, Error> {
+    fn http_client(&self) -> Result<&Client, Error> {
         if let Some(client) = self.http.get() {
             return Ok(client);
         }
         let made = Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
             .user_agent(concat!("strongroom-engine-api-token/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -151,18 +175,18 @@ impl TokenService {
 }
 
 /// How long connecting alone may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer with one token in it.
-const TOKEN_BYTES: usize = 16 << 10;
+const MAX_TOKEN_RESPONSE_BYTES: usize = 16 << 10;
 /// The longest list.
-const LIST_BYTES: usize = 1 << 20;
+const MAX_LIST_RESPONSE_BYTES: usize = 1 << 20;
 
 /// The service takes whole seconds, and 0 for "an hour".
 fn whole_secs(lasts_for: Duration) -> u64 {
     lasts_for.as_secs().max(1)
 }
 
-async fn send(call: RequestBuilder, name: &str) -> Result<Response, Error> {
+async fn send_request(call: RequestBuilder, name: &str) -> Result<Response, Error> {
     call.send().await.map_err(|error| {
         // Its own words name the address, which the caller may not know.
         let reason = match () {
@@ -176,7 +200,7 @@ async fn send(call: RequestBuilder, name: &str) -> Result<Response, Error> {
 
 /// Reads an answer of at most `limit` bytes. The decoder's own words may quote it, and with it a
 /// token, so they are dropped.
-async fn read<T: for<'de> Deserialize<'de>>(
+async fn read_json<T: for<'de> Deserialize<'de>>(
     mut answer: Response,
     name: &str,
     limit: usize,
@@ -184,7 +208,7 @@ async fn read<T: for<'de> Deserialize<'de>>(
     let broken = |_| Error::unanswered(SYSTEM, name, "the answer broke off");
     // Wiped when dropped; with room for a token from the start, so that none is left behind by
     // growing.
-    let mut body = Secret::new(Vec::with_capacity(limit.min(TOKEN_BYTES)));
+    let mut body = Secret::new(Vec::with_capacity(limit.min(MAX_TOKEN_RESPONSE_BYTES)));
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         let body = body.expose_secret_mut();
         if body.len() + chunk.len() > limit {
@@ -192,25 +216,25 @@ async fn read<T: for<'de> Deserialize<'de>>(
         }
         body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable(name))
+    serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable_response(name))
 }
 
 /// An id that can stand in a path as it is.
-fn plain_id(id: &str) -> Option<Identifier> {
+fn parse_plain_id(id: &str) -> Option<Identifier> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     Identifier::parse(id).filter(|id| id.as_str().len() <= 128 && id.as_str().chars().all(plain))
 }
 
 /// The id of a receipt, looked at again: a lease may be older than this version.
-fn in_path(id: &Identifier) -> Result<&str, Error> {
+fn path_segment(id: &Identifier) -> Result<&str, Error> {
     let unusable = || Error::internal("the lease's receipt names no token");
-    plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
+    parse_plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
 }
 
-fn unreadable(name: &str) -> Error {
+fn unreadable_response(name: &str) -> Error {
     Error::unanswered(SYSTEM, name, "the answer can't be read")
 }
 
-fn unexpected(name: &str, answer: &Response) -> Error {
+fn unexpected_status(name: &str, answer: &Response) -> Error {
     Error::answered(SYSTEM, name, answer.status().as_u16())
 }

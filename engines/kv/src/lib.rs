@@ -13,12 +13,12 @@
 
 mod versioned;
 
-use strongroom_sdk::{Blueprint, Editions, FreeForm};
+use strongroom_sdk::{Blueprint, FreeForm, VersionedEngine};
 pub use versioned::versioned_blueprint;
 
 /// Both versions, as mounts choose by the option `version`.
-pub fn engine() -> Editions {
-    Editions::by_option("version", "1", blueprint()).or("2", versioned_blueprint())
+pub fn engine() -> VersionedEngine {
+    VersionedEngine::by_option("version", "1", blueprint()).add_version("2", versioned_blueprint())
 }
 
 /// Version 1.
@@ -31,5 +31,5 @@ pub fn blueprint() -> Blueprint {
              again.",
             FreeForm::new().refresh_from(&["ttl", "lease"]),
         )
-        .refuses_records("this mount keeps versions: set its option version to 2")
+        .reject_if_migrated("this mount keeps versions: set its option version to 2")
 }

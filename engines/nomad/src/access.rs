@@ -1,14 +1,14 @@
-//! [`Access`]: how to reach Nomad.
+//! [`NomadAccessConfig`]: how to reach Nomad.
 
 use reqwest::header::HeaderValue;
 use strongroom_sdk::{BaseUrl, Document, Error, Secret};
 
-use crate::connect;
+use crate::http_client;
 
 /// Where Nomad is, and the token with which tokens are made.
 #[derive(Document)]
-#[document(path = "config/access", seal_wrap, validate = can_work)]
-pub(crate) struct Access {
+#[document(path = "config/access", seal_wrap, validate = validate_access)]
+pub(crate) struct NomadAccessConfig {
     /// Base URL of Nomad's HTTP API, such as https://nomad.example.com:4646.
     #[field(required)]
     pub(crate) address: BaseUrl,
@@ -25,15 +25,15 @@ pub(crate) struct Access {
 }
 
 /// The longest name that Nomad takes.
-const MAX_NAME: u32 = 256;
+const MAX_NAME_LENGTH: u32 = 256;
 /// The part of a name that nobody can guess, which is never cut.
-const MIN_NAME: u32 = 26;
+const MIN_NAME_LENGTH: u32 = 26;
 
-impl Access {
+impl NomadAccessConfig {
     /// The characters there are for a token's name.
-    pub(crate) fn name_length(&self) -> usize {
+    pub(crate) fn max_name_length(&self) -> usize {
         let chosen = match self.max_token_name_length {
-            0 => MAX_NAME,
+            0 => MAX_NAME_LENGTH,
             chosen => chosen,
         };
         usize::try_from(chosen).unwrap_or(usize::MAX)
@@ -41,18 +41,18 @@ impl Access {
 
     /// The management token as a header.
     pub(crate) fn token_header(&self) -> Result<HeaderValue, Error> {
-        let header = self.token.as_ref().and_then(as_header);
+        let header = self.token.as_ref().and_then(token_to_header);
         header.ok_or_else(|| Error::internal("the stored management token can't be used"))
     }
 }
 
-fn as_header(token: &Secret<String>) -> Option<HeaderValue> {
+fn token_to_header(token: &Secret<String>) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(token.expose_secret()).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
 
-fn can_work(access: &Access) -> Result<(), String> {
+fn validate_access(access: &NomadAccessConfig) -> Result<(), String> {
     let refuse = |why: &str| Err(why.to_owned());
     let Some(token) = &access.token else {
         return refuse(
@@ -61,13 +61,13 @@ fn can_work(access: &Access) -> Result<(), String> {
              acl token create -type=management\", and write it here",
         );
     };
-    if as_header(token).is_none() {
+    if token_to_header(token).is_none() {
         return refuse("token has characters that no token of Nomad's has");
     }
-    if !matches!(access.max_token_name_length, 0 | MIN_NAME..=MAX_NAME) {
+    if !matches!(access.max_token_name_length, 0 | MIN_NAME_LENGTH..=MAX_NAME_LENGTH) {
         return refuse("max_token_name_length must be 0, or from 26 to 256");
     }
-    let Access { ca_cert, client_cert, client_key, .. } = access;
+    let NomadAccessConfig { ca_cert, client_cert, client_key, .. } = access;
     if client_cert.is_empty() != client_key.is_none() {
         return refuse("client_cert and client_key need each other");
     }
@@ -76,5 +76,5 @@ fn can_work(access: &Access) -> Result<(), String> {
         return refuse("ca_cert, client_cert and client_key need an https address");
     }
     // A client is made here only to see that it can be.
-    connect::client(access).map(drop).map_err(str::to_owned)
+    http_client::build_client(access).map(drop).map_err(str::to_owned)
 }

@@ -4,19 +4,19 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use strongroom_sdk::{Error, Identifier, Secret, Ttl};
 
-use crate::access::Access;
-use crate::connect::Clients;
-use crate::exchange::{Call, Reply, SYSTEM};
+use crate::access::NomadAccessConfig;
+use crate::exchange::{NomadRequest, NomadResponse, SYSTEM};
+use crate::http_client::HttpClientCache;
 use crate::role::Role;
 
 /// Nomad.
 #[derive(Default)]
-pub(crate) struct Nomad {
-    clients: Clients,
+pub(crate) struct NomadClient {
+    clients: HttpClientCache,
 }
 
 /// A token that is wanted.
-pub(crate) struct Wish<'a> {
+pub(crate) struct NomadTokenSpec<'a> {
     pub(crate) name: &'a str,
     pub(crate) role: &'a Role,
     /// After how long Nomad is to end it by itself; zero for never.
@@ -24,7 +24,7 @@ pub(crate) struct Wish<'a> {
 }
 
 /// A token that was made.
-pub(crate) struct Made {
+pub(crate) struct CreatedNomadToken {
     pub(crate) accessor: Identifier,
     pub(crate) secret: Secret<String>,
     /// Whether Nomad will end it by itself.
@@ -32,27 +32,29 @@ pub(crate) struct Made {
 }
 
 /// What came of a wish.
-pub(crate) enum Outcome {
-    Made(Made),
+pub(crate) enum CreateTokenOutcome {
+    Created(CreatedNomadToken),
     /// Refused: Nomad lets tokens live this long at most.
-    TooLong(Ttl),
+    ExpirationTooLong(Ttl),
     /// Refused: Nomad's shortest expiry is longer.
-    TooShort,
+    ExpirationTooShort,
 }
 
-impl Outcome {
+impl CreateTokenOutcome {
     /// The token. A second refusal is one for good.
-    pub(crate) fn made(self) -> Result<Made, Error> {
+    pub(crate) fn into_created(self) -> Result<CreatedNomadToken, Error> {
         match self {
-            Self::Made(made) => Ok(made),
-            Self::TooLong(_) | Self::TooShort => Err(Error::answered(SYSTEM, CREATE, 400)),
+            Self::Created(made) => Ok(made),
+            Self::ExpirationTooLong(_) | Self::ExpirationTooShort => {
+                Err(Error::answered(SYSTEM, CREATE, 400))
+            }
         }
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct NewToken<'a> {
+struct CreateAclTokenRequest<'a> {
     name: &'a str,
     r#type: &'a str,
     policies: &'a [String],
@@ -62,7 +64,7 @@ struct NewToken<'a> {
 }
 
 #[derive(Deserialize)]
-struct CreatedToken {
+struct CreateAclTokenResponse {
     #[serde(rename = "AccessorID")]
     accessor_id: String,
     #[serde(rename = "SecretID")]
@@ -72,7 +74,7 @@ struct CreatedToken {
 }
 
 #[derive(Deserialize)]
-struct ListedToken {
+struct AclTokenStub {
     #[serde(rename = "AccessorID")]
     accessor_id: String,
     #[serde(rename = "Name")]
@@ -83,17 +85,21 @@ const CREATE: &str = "POST /v1/acl/token";
 const DELETE: &str = "DELETE /v1/acl/token/:accessor";
 const LIST: &str = "GET /v1/acl/tokens";
 /// The longest answer with one token in it: it repeats the policies' names.
-const TOKEN_BYTES: usize = 512 << 10;
+const MAX_TOKEN_RESPONSE_BYTES: usize = 512 << 10;
 /// The longest page of a list.
-const PAGE_BYTES: usize = 8 << 20;
+const MAX_PAGE_BYTES: usize = 8 << 20;
 /// Tokens on a page, and pages that are read. The call's deadline ends a list before that.
-const PAGE: usize = 500;
+const TOKENS_PER_PAGE: usize = 500;
 const MAX_PAGES: usize = 10_000;
 
-impl Nomad {
+impl NomadClient {
     /// Makes a token.
-    pub(crate) async fn create(&self, access: &Access, wish: &Wish<'_>) -> Result<Outcome, Error> {
-        let body = NewToken {
+    pub(crate) async fn create_token(
+        &self,
+        access: &NomadAccessConfig,
+        wish: &NomadTokenSpec<'_>,
+    ) -> Result<CreateTokenOutcome, Error> {
+        let body = CreateAclTokenRequest {
             name: wish.name,
             r#type: &wish.role.token_type,
             policies: &wish.role.policies.0,
@@ -101,44 +107,46 @@ impl Nomad {
             expiration_ttl: (!wish.expires.is_zero())
                 .then(|| format!("{}s", wish.expires.as_secs())),
         };
-        let call = self.call(access, Method::POST, "/v1/acl/token", CREATE)?;
-        let answer = call.json(&body).send().await?;
+        let call = self.authorized_request(access, Method::POST, "/v1/acl/token", CREATE)?;
+        let answer = call.with_json(&body).send().await?;
         match answer.status() {
             200..=299 => {}
-            400 => return refusal(&answer.text().await, wish.expires),
+            400 => return classify_refusal(&answer.refusal_text().await, wish.expires),
             // A cluster that lost its leader over it may still have done it.
             status @ 500.. => return Err(Error::in_doubt(SYSTEM, CREATE, status)),
             status => return Err(Error::answered(SYSTEM, CREATE, status)),
         }
         // From here on the token exists: an answer that can't be read is an uncertain end.
-        let unreadable = answer.unreadable();
-        let made: CreatedToken = answer.json(TOKEN_BYTES).await?;
+        let unreadable = answer.unreadable_error();
+        let made: CreateAclTokenResponse = answer.read_json(MAX_TOKEN_RESPONSE_BYTES).await?;
         let secret = Secret::new(made.secret_id);
-        match plain_id(&made.accessor_id) {
-            Some(accessor) if !secret.expose_secret().is_empty() => Ok(Outcome::Made(Made {
-                accessor,
-                secret,
-                expires: made.expiration_time.is_some(),
-            })),
+        match parse_plain_id(&made.accessor_id) {
+            Some(accessor) if !secret.expose_secret().is_empty() => {
+                Ok(CreateTokenOutcome::Created(CreatedNomadToken {
+                    accessor,
+                    secret,
+                    expires: made.expiration_time.is_some(),
+                }))
+            }
             _ => Err(unreadable),
         }
     }
 
     /// Deletes a token. Says whether it was there.
-    pub(crate) async fn delete(
+    pub(crate) async fn delete_token(
         &self,
-        access: &Access,
+        access: &NomadAccessConfig,
         accessor: &Identifier,
     ) -> Result<bool, Error> {
-        let accessor = in_path(accessor)?;
+        let accessor = path_segment(accessor)?;
         let path = format!("/v1/acl/token/{accessor}");
-        let answer = self.call(access, Method::DELETE, &path, DELETE)?.send().await?;
+        let answer = self.authorized_request(access, Method::DELETE, &path, DELETE)?.send().await?;
         match answer.status() {
             200..=299 => Ok(true),
             // Its own words, since another 400, and any 404, says nothing about the token.
             status @ (400 | 500) => {
                 let gone = format!("Cannot delete nonexistent tokens: {accessor}");
-                if answer.text().await.contains(&gone) {
+                if answer.refusal_text().await.contains(&gone) {
                     return Ok(false);
                 }
                 Err(Error::answered(SYSTEM, DELETE, status))
@@ -148,99 +156,108 @@ impl Nomad {
     }
 
     /// Whether a token is there. Asked of the list, which doesn't repeat the token itself.
-    pub(crate) async fn has(&self, access: &Access, accessor: &Identifier) -> Result<bool, Error> {
-        let accessor = in_path(accessor)?;
+    pub(crate) async fn token_exists(
+        &self,
+        access: &NomadAccessConfig,
+        accessor: &Identifier,
+    ) -> Result<bool, Error> {
+        let accessor = path_segment(accessor)?;
         let path = format!("/v1/acl/tokens?prefix={accessor}");
-        let answer = self.call(access, Method::GET, &path, LIST)?.send().await?;
-        let tokens: Vec<ListedToken> = list(answer).await?;
+        let answer = self.authorized_request(access, Method::GET, &path, LIST)?.send().await?;
+        let tokens: Vec<AclTokenStub> = read_token_list(answer).await?;
         Ok(tokens.iter().any(|token| token.accessor_id == accessor))
     }
 
     /// The accessors of the tokens whose name ends with this one: letters and digits that nobody can
     /// guess.
-    pub(crate) async fn find(&self, access: &Access, end: &str) -> Result<Vec<Identifier>, Error> {
-        let filter = format!("filter=Name%20contains%20%22{end}%22&per_page={PAGE}");
+    pub(crate) async fn find_by_name_suffix(
+        &self,
+        access: &NomadAccessConfig,
+        end: &str,
+    ) -> Result<Vec<Identifier>, Error> {
+        let filter = format!("filter=Name%20contains%20%22{end}%22&per_page={TOKENS_PER_PAGE}");
         let mut found = Vec::new();
         let mut next = String::new();
         for _ in 0..MAX_PAGES {
             let path = format!("/v1/acl/tokens?{filter}{next}");
-            let answer = self.call(access, Method::GET, &path, LIST)?.send().await?;
-            let unreadable = answer.unreadable();
+            let answer = self.authorized_request(access, Method::GET, &path, LIST)?.send().await?;
+            let unreadable = answer.unreadable_error();
             let more = answer.header("x-nomad-nexttoken");
-            let tokens: Vec<ListedToken> = list(answer).await?;
+            let tokens: Vec<AclTokenStub> = read_token_list(answer).await?;
             // What is found is deleted, so Nomad's own filter isn't enough: a version that ignores
             // it answers with everybody's tokens.
             for token in tokens.iter().filter(|token| token.name.ends_with(end)) {
-                match plain_id(&token.accessor_id) {
+                match parse_plain_id(&token.accessor_id) {
                     Some(accessor) => found.push(accessor),
                     None => return Err(unreadable),
                 }
             }
             match more.as_deref() {
                 None | Some("") => return Ok(found),
-                Some(more) if is_plain(more) => next = format!("&next_token={more}"),
+                Some(more) if is_url_safe(more) => next = format!("&next_token={more}"),
                 Some(_) => return Err(unreadable),
             }
         }
         Err(Error::unanswered(SYSTEM, LIST, "the list has no end"))
     }
 
-    fn call(
+    fn authorized_request(
         &self,
-        access: &Access,
+        access: &NomadAccessConfig,
         method: Method,
         path: &str,
         name: &'static str,
-    ) -> Result<Call, Error> {
-        let client = self.clients.of(access).map_err(Error::internal)?;
+    ) -> Result<NomadRequest, Error> {
+        let client = self.clients.client_for(access).map_err(Error::internal)?;
         let request = client.request(method, access.address.join(path));
-        Ok(Call::new(request.header("x-nomad-token", access.token_header()?), name))
+        Ok(NomadRequest::new(request.header("x-nomad-token", access.token_header()?), name))
     }
 }
 
-async fn list(answer: Reply) -> Result<Vec<ListedToken>, Error> {
+async fn read_token_list(answer: NomadResponse) -> Result<Vec<AclTokenStub>, Error> {
     match answer.status() {
-        200..=299 => answer.json(PAGE_BYTES).await,
+        200..=299 => answer.read_json(MAX_PAGE_BYTES).await,
         status => Err(Error::answered(SYSTEM, LIST, status)),
     }
 }
 
 /// Why Nomad refused to make a token. Only its refusal of an expiry is of use to us.
-fn refusal(text: &str, asked: Ttl) -> Result<Outcome, Error> {
+fn classify_refusal(text: &str, asked: Ttl) -> Result<CreateTokenOutcome, Error> {
     if !asked.is_zero() {
-        if let Some(limit) = between(text, "expiration time cannot be more than ", " in the future")
+        if let Some(limit) =
+            text_between(text, "expiration time cannot be more than ", " in the future")
             && let Ok(limit) = Ttl::parse_rounded_down(limit)
             && !limit.is_zero()
             && limit < asked
         {
-            return Ok(Outcome::TooLong(limit));
+            return Ok(CreateTokenOutcome::ExpirationTooLong(limit));
         }
         if text.contains("expiration time cannot be less than ") {
-            return Ok(Outcome::TooShort);
+            return Ok(CreateTokenOutcome::ExpirationTooShort);
         }
     }
     Err(Error::answered(SYSTEM, CREATE, 400))
 }
 
-fn between<'t>(text: &'t str, before: &str, behind: &str) -> Option<&'t str> {
+fn text_between<'t>(text: &'t str, before: &str, behind: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(behind).map(|(inner, _)| inner)
 }
 
 /// An id that can stand in a path as it is.
-fn plain_id(id: &str) -> Option<Identifier> {
-    Identifier::parse(id).filter(|id| is_plain(id.as_str()))
+fn parse_plain_id(id: &str) -> Option<Identifier> {
+    Identifier::parse(id).filter(|id| is_url_safe(id.as_str()))
 }
 
-fn is_plain(text: &str) -> bool {
+fn is_url_safe(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     text.len() <= 128 && text.chars().all(plain) && !text.starts_with('.')
 }
 
 /// The accessor of a receipt, looked at again: a lease may be older than this version.
-fn in_path(id: &Identifier) -> Result<&str, Error> {
+fn path_segment(id: &Identifier) -> Result<&str, Error> {
     let unusable = || Error::internal("the lease's receipt names no token");
-    plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
+    parse_plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
 }
 
 #[cfg(test)]
@@ -250,10 +267,10 @@ mod tests {
     #[test]
     fn a_refused_expiry_says_what_is_allowed() {
         let asked = Ttl::from_secs(768 * 3600);
-        let told = |text: &str| match refusal(text, asked) {
-            Ok(Outcome::TooLong(limit)) => limit.to_string(),
-            Ok(Outcome::TooShort) => "short".to_owned(),
-            Ok(Outcome::Made(_)) => "made".to_owned(),
+        let told = |text: &str| match classify_refusal(text, asked) {
+            Ok(CreateTokenOutcome::ExpirationTooLong(limit)) => limit.to_string(),
+            Ok(CreateTokenOutcome::ExpirationTooShort) => "short".to_owned(),
+            Ok(CreateTokenOutcome::Created(_)) => "made".to_owned(),
             Err(error) => error.to_string(),
         };
         let refused = "nomad: POST /v1/acl/token answered 400";
@@ -278,14 +295,14 @@ mod tests {
         ] {
             assert_eq!(told(text), outcome, "{text}");
         }
-        assert!(refusal("expiration time cannot be less than 1m0s", Ttl::ZERO).is_err());
+        assert!(classify_refusal("expiration time cannot be less than 1m0s", Ttl::ZERO).is_err());
     }
 
     #[test]
     fn ids_stand_in_a_path_as_they_are() {
-        assert!(plain_id("56344737-2b4c-7a56-94fe-38549de0504a").is_some());
+        assert!(parse_plain_id("56344737-2b4c-7a56-94fe-38549de0504a").is_some());
         for bad in ["", "..", "../jobs", "a/b", "a?b=c", "a%2fb", "ü", &"a".repeat(129)] {
-            assert!(plain_id(bad).is_none(), "{bad}");
+            assert!(parse_plain_id(bad).is_none(), "{bad}");
         }
     }
 }

@@ -10,34 +10,34 @@ use strongroom_sdk::{Error, Secret};
 /// What Nomad is called in errors.
 pub(crate) const SYSTEM: &str = "nomad";
 /// How long one request may take.
-const LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of a refusal as is looked at.
-const REFUSAL_BYTES: usize = 4 << 10;
+const MAX_REFUSAL_BYTES: usize = 4 << 10;
 /// Room for an answer with a token in it, from the start: a buffer that grows leaves copies.
-const ROOM: usize = 16 << 10;
+const INITIAL_CAPACITY: usize = 16 << 10;
 
 /// A request under its name.
-pub(crate) struct Call {
+pub(crate) struct NomadRequest {
     request: RequestBuilder,
     name: &'static str,
 }
 
 /// An answer.
-pub(crate) struct Reply {
+pub(crate) struct NomadResponse {
     response: Response,
     name: &'static str,
 }
 
-impl Call {
+impl NomadRequest {
     pub(crate) fn new(request: RequestBuilder, name: &'static str) -> Self {
-        Self { request: request.timeout(LIMIT), name }
+        Self { request: request.timeout(REQUEST_TIMEOUT), name }
     }
 
-    pub(crate) fn json(self, body: &impl Serialize) -> Self {
+    pub(crate) fn with_json(self, body: &impl Serialize) -> Self {
         Self { request: self.request.json(body), ..self }
     }
 
-    pub(crate) async fn send(self) -> Result<Reply, Error> {
+    pub(crate) async fn send(self) -> Result<NomadResponse, Error> {
         let name = self.name;
         let response = self.request.send().await.map_err(|error| {
             // Its own words name the address, which the caller may not know.
@@ -48,11 +48,11 @@ impl Call {
             };
             Error::unanswered(SYSTEM, name, reason)
         })?;
-        Ok(Reply { response, name })
+        Ok(NomadResponse { response, name })
     }
 }
 
-impl Reply {
+impl NomadResponse {
     pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
@@ -62,31 +62,34 @@ impl Reply {
     }
 
     /// What to say of it when it makes no sense.
-    pub(crate) fn unreadable(&self) -> Error {
-        unreadable(self.name)
+    pub(crate) fn unreadable_error(&self) -> Error {
+        unreadable_response(self.name)
     }
 
     /// The body as JSON, of at most `limit` bytes. The decoder's own words may quote it, and with it
     /// a token, so they are dropped.
-    pub(crate) async fn json<T: for<'de> Deserialize<'de>>(self, limit: usize) -> Result<T, Error> {
+    pub(crate) async fn read_json<T: for<'de> Deserialize<'de>>(
+        self,
+        limit: usize,
+    ) -> Result<T, Error> {
         let name = self.name;
-        let body = self.body(limit).await?;
-        serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable(name))
+        let body = self.read_body(limit).await?;
+        serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable_response(name))
     }
 
     /// The text of a refusal; nothing if there is none to be had.
-    pub(crate) async fn text(self) -> String {
-        let body = self.body(REFUSAL_BYTES).await;
+    pub(crate) async fn refusal_text(self) -> String {
+        let body = self.read_body(MAX_REFUSAL_BYTES).await;
         body.map_or_else(
             |_| String::new(),
             |body| String::from_utf8_lossy(body.expose_secret()).into_owned(),
         )
     }
 
-    async fn body(mut self, limit: usize) -> Result<Secret<Vec<u8>>, Error> {
+    async fn read_body(mut self, limit: usize) -> Result<Secret<Vec<u8>>, Error> {
         let broken = |_| Error::unanswered(SYSTEM, self.name, "the answer broke off");
         // Wiped when dropped.
-        let mut body = Secret::new(Vec::with_capacity(limit.min(ROOM)));
+        let mut body = Secret::new(Vec::with_capacity(limit.min(INITIAL_CAPACITY)));
         while let Some(chunk) = self.response.chunk().await.map_err(broken)? {
             let body = body.expose_secret_mut();
             if body.len() + chunk.len() > limit {
@@ -98,6 +101,6 @@ impl Reply {
     }
 }
 
-fn unreadable(name: &'static str) -> Error {
+fn unreadable_response(name: &'static str) -> Error {
     Error::unanswered(SYSTEM, name, "the answer can't be read")
 }

@@ -14,23 +14,23 @@
 
 mod access;
 mod api;
-mod connect;
 mod exchange;
+mod http_client;
 mod role;
 mod token;
 
 use strongroom_sdk::Blueprint;
 
-use crate::access::Access;
-use crate::role::{Lease, Role};
+use crate::access::NomadAccessConfig;
+use crate::role::{NomadLeaseConfig, Role};
 use crate::token::NomadToken;
 
 /// The engine.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("nomad", env!("CARGO_PKG_VERSION"))
         .help("Issues ACL tokens of HashiCorp Nomad and deletes them when their leases end.")
-        .document::<Access>()
-        .document::<Lease>()
+        .document::<NomadAccessConfig>()
+        .document::<NomadLeaseConfig>()
         .document::<Role>()
         .credential(NomadToken::default())
 }

@@ -4,8 +4,8 @@ use strongroom_sdk::{CommaList, Context, Document, DurationSecs, Error, Lifetime
 
 /// Lifetimes of leases where roles name none.
 #[derive(Document)]
-#[document(path = "config/lease", validate = lease_fits)]
-pub(crate) struct Lease {
+#[document(path = "config/lease", validate = validate_lease)]
+pub(crate) struct NomadLeaseConfig {
     /// Lifetime of a lease until it is renewed; 0 leaves it to the mount.
     ttl: DurationSecs,
     /// Lifetime beyond which a lease can't be renewed; 0 leaves it to the mount.
@@ -14,7 +14,7 @@ pub(crate) struct Lease {
 
 /// What a token may do, and for how long.
 #[derive(Document)]
-#[document(path = "role/{name}", validate = role_fits)]
+#[document(path = "role/{name}", validate = validate_role)]
 pub(crate) struct Role {
     /// Nomad's policies for the token. A client token needs some, a management token has none.
     pub(crate) policies: CommaList,
@@ -29,9 +29,9 @@ pub(crate) struct Role {
     max_ttl: DurationSecs,
 }
 
-impl Lease {
+impl NomadLeaseConfig {
     /// The lifetimes that are configured for all roles.
-    pub(crate) async fn of_mount(context: &Context) -> Result<Lifetime, Error> {
+    pub(crate) async fn load_lifetime(context: &Context) -> Result<Lifetime, Error> {
         let lease = context.documents().get::<Self>(&[]).await?;
         let lifetime = |lease: &Self| Lifetime { ttl: lease.ttl.0, max_ttl: lease.max_ttl.0 };
         Ok(lease.as_deref().map(lifetime).unwrap_or_default())
@@ -45,14 +45,14 @@ impl Role {
     }
 }
 
-fn lease_fits(lease: &Lease) -> Result<(), String> {
-    lifetimes_fit(lease.ttl, lease.max_ttl)
+fn validate_lease(lease: &NomadLeaseConfig) -> Result<(), String> {
+    check_lifetimes(lease.ttl, lease.max_ttl)
 }
 
 /// The texts are those that Vault's clients know.
-fn role_fits(role: &Role) -> Result<(), String> {
+fn validate_role(role: &Role) -> Result<(), String> {
     let wrong = match (role.token_type.as_str(), role.policies.0.is_empty()) {
-        ("client", false) | ("management", true) => return lifetimes_fit(role.ttl, role.max_ttl),
+        ("client", false) | ("management", true) => return check_lifetimes(role.ttl, role.max_ttl),
         ("client", true) => "policies cannot be empty when using client tokens",
         ("management", false) => "policies should be empty when using management tokens",
         _ => "type must be \"client\" or \"management\"",
@@ -60,7 +60,7 @@ fn role_fits(role: &Role) -> Result<(), String> {
     Err(wrong.to_owned())
 }
 
-fn lifetimes_fit(ttl: DurationSecs, max_ttl: DurationSecs) -> Result<(), String> {
+fn check_lifetimes(ttl: DurationSecs, max_ttl: DurationSecs) -> Result<(), String> {
     if !max_ttl.0.is_zero() && ttl > max_ttl {
         return Err("ttl must not be longer than max_ttl".to_owned());
     }

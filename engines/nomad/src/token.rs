@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use strongroom_sdk::{
-    Answer, Context, Credential, CredentialName, Error, Extension, Identifier, Issued, Lifetime,
-    Order, Outside, Receipt, Renew, Renewable, Revoked, Secret, Ttl, Undone,
+    Context, Credential, CredentialName, Error, Identifier, IssueRequest, IssuedCredential,
+    Lifetime, Receipt, Renew, RenewRequest, Renewable, ResponseData, RevokeContext, RevokeOutcome,
+    Secret, Ttl, UndoOutcome,
 };
 
-use crate::access::Access;
-use crate::api::{Made, Nomad, Outcome, Wish};
+use crate::access::NomadAccessConfig;
+use crate::api::{CreateTokenOutcome, CreatedNomadToken, NomadClient, NomadTokenSpec};
 use crate::exchange::SYSTEM;
-use crate::role::{Lease, Role};
+use crate::role::{NomadLeaseConfig, Role};
 
 /// What the client gets.
-#[derive(Answer)]
-pub(crate) struct Token {
+#[derive(ResponseData)]
+pub(crate) struct NomadTokenResponse {
     /// Names the token without opening anything.
     accessor_id: Identifier,
     /// The token.
@@ -24,14 +25,14 @@ pub(crate) struct Token {
 /// What is kept: the accessor, by which the token can be deleted. The token itself is known to the
 /// client alone.
 #[derive(Receipt)]
-pub(crate) struct TokenReceipt {
+pub(crate) struct NomadTokenReceipt {
     accessor_id: Identifier,
 }
 
 /// ACL tokens of Nomad.
 #[derive(Default)]
 pub(crate) struct NomadToken {
-    nomad: Nomad,
+    nomad: NomadClient,
 }
 
 impl Credential for NomadToken {
@@ -42,10 +43,10 @@ impl Credential for NomadToken {
     /// Nomad may refuse the expiry that was asked for first.
     const CALLS: u32 = 2;
 
-    type Config = Access;
+    type Config = NomadAccessConfig;
     type Role = Role;
-    type Answer = Token;
-    type Receipt = TokenReceipt;
+    type Response = NomadTokenResponse;
+    type Receipt = NomadTokenReceipt;
     type Renewal = Renewable;
 
     fn lifetime(role: &Role) -> Lifetime {
@@ -53,49 +54,51 @@ impl Credential for NomadToken {
     }
 
     async fn usual_lifetime(context: &Context) -> Result<Lifetime, Error> {
-        Lease::of_mount(context).await
+        NomadLeaseConfig::load_lifetime(context).await
     }
 
-    async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+    async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         // A renewal can't move Nomad's own expiry, so that is the lease's end of ends.
-        let longest = whole_secs(order.lasts_for());
-        let name = order.name.fit(order.config.name_length());
-        let wish = |expires| Wish { name: &name, role: order.role, expires };
-        let nomad = async |expires| self.nomad.create(order.config, &wish(expires)).await;
+        let longest = round_up_to_secs(order.lasts_for());
+        let name = order.name.fit(order.config.max_name_length());
+        let wish = |expires| NomadTokenSpec { name: &name, role: order.role, expires };
+        let nomad = async |expires| self.nomad.create_token(order.config, &wish(expires)).await;
         match nomad(longest).await? {
-            Outcome::Made(made) => Ok(issued(made, longest)),
+            CreateTokenOutcome::Created(made) => Ok(issued_token(made, longest)),
             // What Nomad allows, only Nomad knows; and of a token for all regions another one.
-            Outcome::TooLong(limit) => {
-                let made = nomad(limit).await?.made()?;
-                Ok(issued(made, limit).warn(format!(
+            CreateTokenOutcome::ExpirationTooLong(limit) => {
+                let made = nomad(limit).await?.into_created()?;
+                Ok(issued_token(made, limit).warn(format!(
                     "Nomad lets no token live longer than {limit} (its acl.token_max_expiration_ttl): \
                      the lease's longest lifetime is that and not {longest}"
                 )))
             }
-            Outcome::TooShort => Ok(issued(nomad(Ttl::ZERO).await?.made()?, Ttl::ZERO)),
+            CreateTokenOutcome::ExpirationTooShort => {
+                Ok(issued_token(nomad(Ttl::ZERO).await?.into_created()?, Ttl::ZERO))
+            }
         }
     }
 
     async fn revoke(
         &self,
-        outside: &Outside<'_, Self>,
-        receipt: &TokenReceipt,
-    ) -> Result<Revoked, Error> {
-        let there = self.nomad.delete(outside.config, &receipt.accessor_id).await?;
-        Ok(if there { Revoked::Now } else { Revoked::AlreadyGone })
+        outside: &RevokeContext<'_, Self>,
+        receipt: &NomadTokenReceipt,
+    ) -> Result<RevokeOutcome, Error> {
+        let there = self.nomad.delete_token(outside.config, &receipt.accessor_id).await?;
+        Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
     }
 
     async fn undo(
         &self,
-        outside: &Outside<'_, Self>,
+        outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
-    ) -> Result<Undone, Error> {
+    ) -> Result<UndoOutcome, Error> {
         // By the part that is never cut: the limit may have been another when the name was given.
-        let accessors = self.nomad.find(outside.config, &name.fit(0)).await?;
+        let accessors = self.nomad.find_by_name_suffix(outside.config, &name.fit(0)).await?;
         for accessor in &accessors {
-            self.nomad.delete(outside.config, accessor).await?;
+            self.nomad.delete_token(outside.config, accessor).await?;
         }
-        Ok(if accessors.is_empty() { Undone::NothingFound } else { Undone::Removed })
+        Ok(if accessors.is_empty() { UndoOutcome::NotFound } else { UndoOutcome::Removed })
     }
 }
 
@@ -104,10 +107,10 @@ impl Renew for NomadToken {
     /// on a token that somebody deleted would be a lie.
     async fn renew(
         &self,
-        order: &Extension<'_, Self>,
-        receipt: &TokenReceipt,
+        order: &RenewRequest<'_, Self>,
+        receipt: &NomadTokenReceipt,
     ) -> Result<(), Error> {
-        if self.nomad.has(order.config, &receipt.accessor_id).await? {
+        if self.nomad.token_exists(order.config, &receipt.accessor_id).await? {
             return Ok(());
         }
         Err(Error::user("the token is gone from Nomad; revoke the lease"))
@@ -116,15 +119,15 @@ impl Renew for NomadToken {
 
 /// Up to the whole second: what little time has passed since the order is no reason for a lease that
 /// is a second shorter than the role says.
-fn whole_secs(time: Duration) -> Ttl {
+fn round_up_to_secs(time: Duration) -> Ttl {
     let rounded = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     Ttl::from_secs(rounded.max(1))
 }
 
 /// `expires` is what was asked of Nomad; zero if nothing was.
-fn issued(made: Made, expires: Ttl) -> Issued<NomadToken> {
-    let answer = Token { accessor_id: made.accessor.clone(), secret_id: made.secret };
-    let issued = Issued::new(answer, TokenReceipt { accessor_id: made.accessor });
+fn issued_token(made: CreatedNomadToken, expires: Ttl) -> IssuedCredential<NomadToken> {
+    let answer = NomadTokenResponse { accessor_id: made.accessor.clone(), secret_id: made.secret };
+    let issued = IssuedCredential::new(answer, NomadTokenReceipt { accessor_id: made.accessor });
     if expires.is_zero() {
         return issued;
     }

@@ -15,88 +15,93 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::Service;
-use crate::store::{Stats, StoreError, Token, Wish};
+use crate::store::{CreateTokenBody, ServiceStats, StoreError, TokenDetails};
 
 pub(crate) fn router(service: Arc<Service>) -> Router {
     let with_key = Router::new()
-        .route("/tokens", post(create).get(list))
-        .route("/tokens/{id}", get(read).delete(delete))
-        .route("/tokens/{id}/renew", post(renew))
-        .route("/stats", get(stats))
+        .route("/tokens", post(create_token).get(list_tokens))
+        .route("/tokens/{id}", get(read_token).delete(delete_token))
+        .route("/tokens/{id}/renew", post(renew_token))
+        .route("/stats", get(read_stats))
         .route_layer(middleware::from_fn_with_state(service.clone(), require_key));
     Router::new()
         .route("/self", get(whoami))
         .merge(with_key)
-        .fallback(|| async { refused(StatusCode::NOT_FOUND, "no such path") })
+        .fallback(|| async { api_error(StatusCode::NOT_FOUND, "no such path") })
         .method_not_allowed_fallback(|| async {
-            refused(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
+            api_error(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
         })
         .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(service)
 }
 
-type Answer<T> = Result<Json<T>, Refusal>;
+type ApiResult<T> = Result<Json<T>, TokenServiceError>;
 
 /// `POST /tokens {name, permissions, ttl}`
-async fn create(
+async fn create_token(
     State(service): State<Arc<Service>>,
-    Body(wish): Body<Wish>,
-) -> Result<Response, Refusal> {
-    let (shown, plain) = service.change(move |store, now| store.create(wish, now)).await?;
-    let made = Json(Made { shown, token: plain.expose_secret() });
+    JsonObjectBody(wish): JsonObjectBody<CreateTokenBody>,
+) -> Result<Response, TokenServiceError> {
+    let (shown, plain) = service.commit_change(move |store, now| store.create(wish, now)).await?;
+    let made = Json(NewTokenBody { shown, token: plain.expose_secret() });
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], made).into_response())
 }
 
 /// `GET /tokens`, `GET /tokens?name=`
-async fn list(
+async fn list_tokens(
     State(service): State<Arc<Service>>,
-    filter: Result<Query<Filter>, QueryRejection>,
-) -> Answer<List> {
-    let Query(Filter { name }) =
-        filter.map_err(|error| refused(error.status(), error.body_text()))?;
+    filter: Result<Query<TokenListQuery>, QueryRejection>,
+) -> ApiResult<TokenListBody> {
+    let Query(TokenListQuery { name }) =
+        filter.map_err(|error| api_error(error.status(), error.body_text()))?;
     let store = service.store.lock().await;
     let now = service.now();
     let tokens = match name {
-        Some(name) => store.named(&name, now).into_iter().cloned().collect(),
-        None => store.live(now).cloned().collect(),
+        Some(name) => store.find_by_name(&name, now).into_iter().cloned().collect(),
+        None => store.live_tokens(now).cloned().collect(),
     };
-    Ok(Json(List { tokens }))
+    Ok(Json(TokenListBody { tokens }))
 }
 
 /// `GET /tokens/{id}`
-async fn read(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer<Token> {
+async fn read_token(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> ApiResult<TokenDetails> {
     Ok(Json(service.store.lock().await.get(&id, service.now())?.clone()))
 }
 
 /// `POST /tokens/{id}/renew {ttl}`
-async fn renew(
+async fn renew_token(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
-    Body(Renewal { ttl }): Body<Renewal>,
-) -> Answer<Token> {
-    Ok(Json(service.change(move |store, now| store.renew(&id, ttl, now)).await?))
+    JsonObjectBody(RenewTokenBody { ttl }): JsonObjectBody<RenewTokenBody>,
+) -> ApiResult<TokenDetails> {
+    Ok(Json(service.commit_change(move |store, now| store.renew(&id, ttl, now)).await?))
 }
 
 /// `DELETE /tokens/{id}`
-async fn delete(
+async fn delete_token(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    service.change(move |store, now| store.delete(&id, now)).await?;
+) -> Result<StatusCode, TokenServiceError> {
+    service.commit_change(move |store, now| store.delete(&id, now)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /stats`
-async fn stats(State(service): State<Arc<Service>>) -> Json<Stats> {
+async fn read_stats(State(service): State<Arc<Service>>) -> Json<ServiceStats> {
     Json(service.stats().await)
 }
 
 /// `GET /self`
-async fn whoami(State(service): State<Arc<Service>>, headers: HeaderMap) -> Answer<Value> {
+async fn whoami(State(service): State<Arc<Service>>, headers: HeaderMap) -> ApiResult<Value> {
     let store = service.store.lock().await;
-    let token = bearer(&headers).and_then(|plain| store.find(plain, service.now()));
-    let token = token
-        .ok_or_else(|| refused(StatusCode::UNAUTHORIZED, "a valid token is required as bearer"))?;
+    let token =
+        bearer_credential(&headers).and_then(|plain| store.find_by_secret(plain, service.now()));
+    let token = token.ok_or_else(|| {
+        api_error(StatusCode::UNAUTHORIZED, "a valid token is required as bearer")
+    })?;
     Ok(Json(json!({
         "id": token.id,
         "name": token.name,
@@ -109,15 +114,15 @@ async fn require_key(
     State(service): State<Arc<Service>>,
     request: Request,
     next: Next,
-) -> Result<Response, Refusal> {
-    match bearer(request.headers()) {
+) -> Result<Response, TokenServiceError> {
+    match bearer_credential(request.headers()) {
         Some(key) if service.api_key.ct_eq(key.as_bytes()) => Ok(next.run(request).await),
-        _ => Err(refused(StatusCode::UNAUTHORIZED, "the API key is required as bearer")),
+        _ => Err(api_error(StatusCode::UNAUTHORIZED, "the API key is required as bearer")),
     }
 }
 
 /// The credential of `Authorization: Bearer …`; the scheme is spelt in any case (RFC 9110, 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer_credential(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credential) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(credential.trim())
@@ -125,59 +130,59 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The answer to a token's making, and the only one that holds the token itself.
 #[derive(Serialize)]
-struct Made<'a> {
+struct NewTokenBody<'a> {
     #[serde(flatten)]
-    shown: Token,
+    shown: TokenDetails,
     token: &'a str,
 }
 
 #[derive(Serialize)]
-struct List {
-    tokens: Vec<Token>,
+struct TokenListBody {
+    tokens: Vec<TokenDetails>,
 }
 
 /// `GET /tokens` takes nothing else: a misspelt filter that lists everything is a trap for callers
 /// who delete what they find.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+struct TokenListQuery {
     name: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Renewal {
+struct RenewTokenBody {
     #[serde(default)]
     ttl: u64,
 }
 
 /// A JSON object, whatever the content type says. No body is an empty object.
-struct Body<T>(T);
+struct JsonObjectBody<T>(T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Refusal;
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonObjectBody<T> {
+    type Rejection = TokenServiceError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, TokenServiceError> {
         let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|error| refused(error.status(), error.body_text()))?;
+        let bytes = bytes.map_err(|error| api_error(error.status(), error.body_text()))?;
         let json = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
         // Through a map, since a struct would be read from an array too.
         let body = serde_json::from_slice::<Map<String, Value>>(json)
             .and_then(|object| serde_json::from_value(object.into()));
         // The error may quote the body, which holds no secret.
         body.map(Self)
-            .map_err(|error| refused(StatusCode::BAD_REQUEST, format!("invalid body: {error}")))
+            .map_err(|error| api_error(StatusCode::BAD_REQUEST, format!("invalid body: {error}")))
     }
 }
 
 /// What a caller is told when something can't be done: `{"error": "…"}`.
-pub(crate) struct Refusal(StatusCode, String);
+pub(crate) struct TokenServiceError(StatusCode, String);
 
-fn refused(status: StatusCode, reason: impl Into<String>) -> Refusal {
-    Refusal(status, reason.into())
+fn api_error(status: StatusCode, reason: impl Into<String>) -> TokenServiceError {
+    TokenServiceError(status, reason.into())
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for TokenServiceError {
     fn into_response(self) -> Response {
         let Self(status, reason) = self;
         let mut response = (status, Json(json!({ "error": reason }))).into_response();
@@ -189,7 +194,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for TokenServiceError {
     fn from(error: StoreError) -> Self {
         let status = match error {
             StoreError::Invalid(_) => StatusCode::BAD_REQUEST,

@@ -42,8 +42,8 @@ use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-pub use crate::store::Stats;
-use crate::store::{Store, StoreError};
+pub use crate::store::ServiceStats;
+use crate::store::{StoreError, TokenRegistry};
 
 /// What a service needs to know before it starts.
 pub struct Config {
@@ -126,17 +126,18 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     delay_before: Duration,
     delay_after: Duration,
-    store: Arc<Mutex<Store>>,
+    store: Arc<Mutex<TokenRegistry>>,
     tasks: TaskTracker,
 }
 
 impl Service {
     /// Starts it; requests are answered from now on.
-    pub async fn start(config: Config) -> Result<Running, StartError> {
+    pub async fn start(config: Config) -> Result<RunningService, StartError> {
         if config.api_key.expose_secret().is_empty() {
             return Err(StartError::NoKey);
         }
-        let store = Store::open(config.state, config.max_tokens).map_err(StartError::State)?;
+        let store =
+            TokenRegistry::open(config.state, config.max_tokens).map_err(StartError::State)?;
         let listener = TcpListener::bind(config.addr).await.map_err(StartError::Listen)?;
         let addr = listener.local_addr().map_err(StartError::Listen)?;
         let service = Arc::new(Self {
@@ -151,36 +152,36 @@ impl Service {
         let server = axum::serve(listener, api::router(service.clone()))
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         service.tasks.spawn(server.into_future());
-        Ok(Running { addr, service, stop: stop.drop_guard() })
+        Ok(RunningService { addr, service, stop: stop.drop_guard() })
     }
 
     /// Carries out one change in a task of its own, so that it is not left undone, or done without
     /// its delays, when the caller hangs up and the request is dropped.
-    async fn change<T: Send + 'static>(
+    async fn commit_change<T: Send + 'static>(
         self: Arc<Self>,
-        change: impl FnOnce(&mut Store, Timestamp) -> Result<T, StoreError> + Send + 'static,
+        change: impl FnOnce(&mut TokenRegistry, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let tasks = self.tasks.clone();
         let task = tasks.spawn(async move {
-            self.delay(self.delay_before).await;
+            self.sleep_for(self.delay_before).await;
             let mut store = self.store.clone().lock_owned().await;
             let now = self.now();
             // Writing the state file blocks.
             let done = tokio::task::spawn_blocking(move || change(&mut store, now)).await;
-            self.delay(self.delay_after).await;
+            self.sleep_for(self.delay_after).await;
             done
         });
         // Either error is a panic in the change, or the runtime's end.
         task.await.and_then(|done| done).map_err(io::Error::other)?
     }
 
-    async fn delay(&self, delay: Duration) {
+    async fn sleep_for(&self, delay: Duration) {
         if !delay.is_zero() {
             self.clock.sleep_until(self.now().plus(delay)).await;
         }
     }
 
-    async fn stats(&self) -> Stats {
+    async fn stats(&self) -> ServiceStats {
         self.store.lock().await.stats(self.now())
     }
 
@@ -190,21 +191,21 @@ impl Service {
 }
 
 /// A service that has started. Dropped, it takes no more requests.
-pub struct Running {
+pub struct RunningService {
     /// Where it listens.
     pub addr: SocketAddr,
     service: Arc<Service>,
     stop: DropGuard,
 }
 
-impl Running {
+impl RunningService {
     /// The address as clients want it.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
     /// What `GET /stats` says.
-    pub async fn stats(&self) -> Stats {
+    pub async fn stats(&self) -> ServiceStats {
         self.service.stats().await
     }
 

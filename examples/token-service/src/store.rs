@@ -17,7 +17,7 @@ use crate::tokens::TokenTable;
 
 /// What everybody with the key may know of a token.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Token {
+pub(crate) struct TokenDetails {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) permissions: Vec<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Token {
 /// token that lives longer than its owner believes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wish {
+pub(crate) struct CreateTokenBody {
     name: String,
     permissions: Vec<String>,
     #[serde(default)]
@@ -40,7 +40,7 @@ pub(crate) struct Wish {
 
 /// What the service has done since its first start, and how many tokens live now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
+pub struct ServiceStats {
     /// Tokens made.
     pub created: u64,
     /// Tokens deleted; those that expired are not among them.
@@ -72,14 +72,14 @@ pub(crate) enum StoreError {
 ///
 /// Without a state file no operation but a list takes longer as the service fills. With one, each
 /// change writes the whole file, which is simple and holds at most `max_tokens`.
-pub(crate) struct Store {
-    stats: Stats,
+pub(crate) struct TokenRegistry {
+    stats: ServiceStats,
     tokens: TokenTable,
     file: Option<PathBuf>,
     max_tokens: usize,
 }
 
-impl Store {
+impl TokenRegistry {
     /// Reads the state file, if one is named and there, and writes it: a file that can't be
     /// written is found out now and not with the first token.
     pub(crate) fn open(file: Option<PathBuf>, max_tokens: usize) -> io::Result<Self> {
@@ -93,7 +93,7 @@ impl Store {
         }
         let StoredState { stats, tokens } = stored;
         let store = Self { stats, tokens: tokens.into_owned().into(), file, max_tokens };
-        store.save(stats)?;
+        store.save_state(stats)?;
         Ok(store)
     }
 
@@ -103,27 +103,27 @@ impl Store {
     /// the name it chose, and finds one token, not several.
     pub(crate) fn create(
         &mut self,
-        wish: Wish,
+        wish: CreateTokenBody,
         now: Timestamp,
-    ) -> Result<(Token, Secret<String>), StoreError> {
-        check(&wish)?;
-        let expires_at = expiry(wish.ttl, now)?;
-        if self.tokens.by_name(&wish.name, now).is_some() {
+    ) -> Result<(TokenDetails, Secret<String>), StoreError> {
+        check_request(&wish)?;
+        let expires_at = expires_at(wish.ttl, now)?;
+        if self.tokens.find_by_name(&wish.name, now).is_some() {
             return Err(StoreError::NameTaken);
         }
         if self.tokens.live_count(now) >= self.max_tokens {
             return Err(StoreError::Full);
         }
-        let plain = Secret::new(format!("tok_{}", BASE64URL_NOPAD.encode(&random::<32>()?)));
-        let token = Token {
-            id: HEXLOWER.encode(&random::<16>()?),
+        let plain = Secret::new(format!("tok_{}", BASE64URL_NOPAD.encode(&random_bytes::<32>()?)));
+        let token = TokenDetails {
+            id: HEXLOWER.encode(&random_bytes::<16>()?),
             name: wish.name,
             permissions: wish.permissions,
             created_at: now,
             expires_at,
         };
-        let stats = Stats { created: self.stats.created + 1, ..self.stats };
-        self.commit(now, stats, sha256(plain.expose_secret()), Some(token.clone()))?;
+        let stats = ServiceStats { created: self.stats.created + 1, ..self.stats };
+        self.commit(now, stats, sha256_hex(plain.expose_secret()), Some(token.clone()))?;
         Ok((token, plain))
     }
 
@@ -133,41 +133,41 @@ impl Store {
         id: &str,
         ttl: u64,
         now: Timestamp,
-    ) -> Result<Token, StoreError> {
-        let expires_at = expiry(ttl, now)?;
-        let (hash, token) = self.tokens.by_id(id, now).ok_or(StoreError::NotFound)?;
-        let (hash, token) = (hash.to_owned(), Token { expires_at, ..token.clone() });
-        let stats = Stats { renewed: self.stats.renewed + 1, ..self.stats };
+    ) -> Result<TokenDetails, StoreError> {
+        let expires_at = expires_at(ttl, now)?;
+        let (hash, token) = self.tokens.find_by_id(id, now).ok_or(StoreError::NotFound)?;
+        let (hash, token) = (hash.to_owned(), TokenDetails { expires_at, ..token.clone() });
+        let stats = ServiceStats { renewed: self.stats.renewed + 1, ..self.stats };
         self.commit(now, stats, hash, Some(token.clone()))?;
         Ok(token)
     }
 
     /// Ends a token.
     pub(crate) fn delete(&mut self, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        let (hash, _) = self.tokens.by_id(id, now).ok_or(StoreError::NotFound)?;
-        let stats = Stats { deleted: self.stats.deleted + 1, ..self.stats };
+        let (hash, _) = self.tokens.find_by_id(id, now).ok_or(StoreError::NotFound)?;
+        let stats = ServiceStats { deleted: self.stats.deleted + 1, ..self.stats };
         self.commit(now, stats, hash.to_owned(), None)
     }
 
-    pub(crate) fn get(&self, id: &str, now: Timestamp) -> Result<&Token, StoreError> {
-        self.tokens.by_id(id, now).map(|(_, token)| token).ok_or(StoreError::NotFound)
+    pub(crate) fn get(&self, id: &str, now: Timestamp) -> Result<&TokenDetails, StoreError> {
+        self.tokens.find_by_id(id, now).map(|(_, token)| token).ok_or(StoreError::NotFound)
     }
 
     /// Whose token this is. The look-up needs no constant time: nobody can choose a hash.
-    pub(crate) fn find(&self, plain: &str, now: Timestamp) -> Option<&Token> {
-        self.tokens.by_hash(&sha256(plain), now)
+    pub(crate) fn find_by_secret(&self, plain: &str, now: Timestamp) -> Option<&TokenDetails> {
+        self.tokens.find_by_hash(&sha256_hex(plain), now)
     }
 
-    pub(crate) fn named(&self, name: &str, now: Timestamp) -> Option<&Token> {
-        self.tokens.by_name(name, now)
+    pub(crate) fn find_by_name(&self, name: &str, now: Timestamp) -> Option<&TokenDetails> {
+        self.tokens.find_by_name(name, now)
     }
 
-    pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = &Token> {
-        self.tokens.live(now)
+    pub(crate) fn live_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenDetails> {
+        self.tokens.live_tokens(now)
     }
 
-    pub(crate) fn stats(&self, now: Timestamp) -> Stats {
-        Stats { live: self.tokens.live_count(now), ..self.stats }
+    pub(crate) fn stats(&self, now: Timestamp) -> ServiceStats {
+        ServiceStats { live: self.tokens.live_count(now), ..self.stats }
     }
 
     /// Sets or removes one token, and returns once the change would survive a power cut. If the
@@ -175,17 +175,17 @@ impl Store {
     fn commit(
         &mut self,
         now: Timestamp,
-        stats: Stats,
+        stats: ServiceStats,
         hash: String,
-        token: Option<Token>,
+        token: Option<TokenDetails>,
     ) -> Result<(), StoreError> {
         self.tokens.remove_expired(now);
         let before = match token {
             Some(token) => self.tokens.insert(hash.clone(), token),
             None => self.tokens.remove(&hash),
         };
-        let stats = Stats { live: self.tokens.live_count(now), ..stats };
-        if let Err(error) = self.save(stats) {
+        let stats = ServiceStats { live: self.tokens.live_count(now), ..stats };
+        if let Err(error) = self.save_state(stats) {
             match before {
                 Some(before) => self.tokens.insert(hash, before),
                 None => self.tokens.remove(&hash),
@@ -197,9 +197,9 @@ impl Store {
     }
 
     /// Writes the state file, if there is one.
-    fn save(&self, stats: Stats) -> io::Result<()> {
+    fn save_state(&self, stats: ServiceStats) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        save(file, &StoredState { stats, tokens: Cow::Borrowed(self.tokens.as_map()) })
+        write_state_file(file, &StoredState { stats, tokens: Cow::Borrowed(self.tokens.as_map()) })
     }
 }
 
@@ -207,12 +207,12 @@ impl Store {
 /// can't use them.
 #[derive(Default, Serialize, Deserialize)]
 struct StoredState<'a> {
-    stats: Stats,
-    tokens: Cow<'a, BTreeMap<String, Token>>,
+    stats: ServiceStats,
+    tokens: Cow<'a, BTreeMap<String, TokenDetails>>,
 }
 
 /// Replaces the file as a whole: after a crash it holds the old state or the new, never half.
-fn save(file: &Path, state: &StoredState<'_>) -> io::Result<()> {
+fn write_state_file(file: &Path, state: &StoredState<'_>) -> io::Result<()> {
     let mut next = file.as_os_str().to_owned();
     next.push(".new");
     // One that is still here was left by a crash. Made anew, it has the mode asked for below.
@@ -229,7 +229,7 @@ fn save(file: &Path, state: &StoredState<'_>) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn check(wish: &Wish) -> Result<(), StoreError> {
+fn check_request(wish: &CreateTokenBody) -> Result<(), StoreError> {
     let fits =
         |text: &str, max| (1..=max).contains(&text.len()) && !text.contains(char::is_control);
     if !fits(&wish.name, 256) {
@@ -243,7 +243,7 @@ fn check(wish: &Wish) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn expiry(ttl: u64, now: Timestamp) -> Result<Timestamp, StoreError> {
+fn expires_at(ttl: u64, now: Timestamp) -> Result<Timestamp, StoreError> {
     match ttl {
         0 => Ok(now.plus(Duration::from_secs(3600))),
         1..=315_360_000 => Ok(now.plus(Duration::from_secs(ttl))),
@@ -251,13 +251,13 @@ fn expiry(ttl: u64, now: Timestamp) -> Result<Timestamp, StoreError> {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+fn random_bytes<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| StoreError::NoEntropy)?;
     Ok(bytes)
 }
 
-fn sha256(text: &str) -> String {
+fn sha256_hex(text: &str) -> String {
     HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_types::Timestamp;
 
-use crate::store::Token;
+use crate::store::TokenDetails;
 
 /// All tokens, each under the SHA-256 of itself.
 ///
 /// Expired tokens stay until [`remove_expired`](Self::remove_expired) and are never returned.
 #[derive(Default)]
 pub(crate) struct TokenTable {
-    by_hash: BTreeMap<String, Token>,
+    by_hash: BTreeMap<String, TokenDetails>,
     hash_by_id: BTreeMap<String, String>,
     hash_by_name: BTreeMap<String, String>,
     hash_by_expiry: BTreeSet<(Timestamp, String)>,
@@ -20,7 +20,7 @@ pub(crate) struct TokenTable {
 
 impl TokenTable {
     /// Adds a token, or replaces the one with this hash, which is returned.
-    pub(crate) fn insert(&mut self, hash: String, token: Token) -> Option<Token> {
+    pub(crate) fn insert(&mut self, hash: String, token: TokenDetails) -> Option<TokenDetails> {
         let replaced = self.remove(&hash);
         self.hash_by_id.insert(token.id.clone(), hash.clone());
         self.hash_by_name.insert(token.name.clone(), hash.clone());
@@ -30,7 +30,7 @@ impl TokenTable {
     }
 
     /// Removes a token, expired or not.
-    pub(crate) fn remove(&mut self, hash: &str) -> Option<Token> {
+    pub(crate) fn remove(&mut self, hash: &str) -> Option<TokenDetails> {
         let token = self.by_hash.remove(hash)?;
         self.hash_by_id.remove(&token.id);
         // The name may have passed to a newer token, if this one had expired.
@@ -51,22 +51,22 @@ impl TokenTable {
         }
     }
 
-    pub(crate) fn by_hash(&self, hash: &str, now: Timestamp) -> Option<&Token> {
+    pub(crate) fn find_by_hash(&self, hash: &str, now: Timestamp) -> Option<&TokenDetails> {
         self.by_hash.get(hash).filter(|token| token.expires_at > now)
     }
 
     /// The token with this id, and its hash.
-    pub(crate) fn by_id(&self, id: &str, now: Timestamp) -> Option<(&str, &Token)> {
+    pub(crate) fn find_by_id(&self, id: &str, now: Timestamp) -> Option<(&str, &TokenDetails)> {
         let hash = self.hash_by_id.get(id)?;
-        Some((hash, self.by_hash(hash, now)?))
+        Some((hash, self.find_by_hash(hash, now)?))
     }
 
-    pub(crate) fn by_name(&self, name: &str, now: Timestamp) -> Option<&Token> {
-        self.by_hash(self.hash_by_name.get(name)?, now)
+    pub(crate) fn find_by_name(&self, name: &str, now: Timestamp) -> Option<&TokenDetails> {
+        self.find_by_hash(self.hash_by_name.get(name)?, now)
     }
 
     /// All live tokens, in the order of their hashes.
-    pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = &Token> {
+    pub(crate) fn live_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenDetails> {
         self.by_hash.values().filter(move |token| token.expires_at > now)
     }
 
@@ -78,13 +78,13 @@ impl TokenTable {
     }
 
     /// What the state file holds.
-    pub(crate) fn as_map(&self) -> &BTreeMap<String, Token> {
+    pub(crate) fn as_map(&self) -> &BTreeMap<String, TokenDetails> {
         &self.by_hash
     }
 }
 
-impl From<BTreeMap<String, Token>> for TokenTable {
-    fn from(tokens: BTreeMap<String, Token>) -> Self {
+impl From<BTreeMap<String, TokenDetails>> for TokenTable {
+    fn from(tokens: BTreeMap<String, TokenDetails>) -> Self {
         let mut table = Self::default();
         for (hash, token) in tokens {
             table.insert(hash, token);
@@ -99,16 +99,16 @@ mod tests {
 
     use super::*;
 
-    fn at(seconds: u64) -> Timestamp {
+    fn timestamp(seconds: u64) -> Timestamp {
         Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap().plus(Duration::from_secs(seconds))
     }
 
-    fn token(id: &str, name: &str, expires_at: Timestamp) -> Token {
-        Token {
+    fn sample_token(id: &str, name: &str, expires_at: Timestamp) -> TokenDetails {
+        TokenDetails {
             id: id.to_owned(),
             name: name.to_owned(),
             permissions: Vec::new(),
-            created_at: at(0),
+            created_at: timestamp(0),
             expires_at,
         }
     }
@@ -116,16 +116,16 @@ mod tests {
     #[test]
     fn every_index_follows_a_renewal_and_a_removal() {
         let mut table = TokenTable::default();
-        table.insert("h1".to_owned(), token("1", "a", at(10)));
-        table.insert("h2".to_owned(), token("2", "b", at(20)));
-        table.insert("h1".to_owned(), token("1", "a", at(30)));
+        table.insert("h1".to_owned(), sample_token("1", "a", timestamp(10)));
+        table.insert("h2".to_owned(), sample_token("2", "b", timestamp(20)));
+        table.insert("h1".to_owned(), sample_token("1", "a", timestamp(30)));
 
         // Under the old expiry it would be gone.
-        table.remove_expired(at(15));
-        assert_eq!(table.by_id("1", at(15)).unwrap().0, "h1");
-        assert_eq!(table.live_count(at(25)), 1);
-        table.remove_expired(at(25));
-        assert!(table.by_name("b", at(0)).is_none(), "removed, not only hidden");
+        table.remove_expired(timestamp(15));
+        assert_eq!(table.find_by_id("1", timestamp(15)).unwrap().0, "h1");
+        assert_eq!(table.live_count(timestamp(25)), 1);
+        table.remove_expired(timestamp(25));
+        assert!(table.find_by_name("b", timestamp(0)).is_none(), "removed, not only hidden");
 
         table.remove("h1");
         assert!(table.by_hash.is_empty() && table.hash_by_id.is_empty());
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn an_expired_token_does_not_take_its_name_from_a_newer_one() {
         let mut table = TokenTable::default();
-        table.insert("old".to_owned(), token("1", "a", at(10)));
-        table.insert("new".to_owned(), token("2", "a", at(30)));
-        table.remove_expired(at(20));
-        assert_eq!(table.by_name("a", at(20)).unwrap().id, "2");
+        table.insert("old".to_owned(), sample_token("1", "a", timestamp(10)));
+        table.insert("new".to_owned(), sample_token("2", "a", timestamp(30)));
+        table.remove_expired(timestamp(20));
+        assert_eq!(table.find_by_name("a", timestamp(20)).unwrap().id, "2");
     }
 }

@@ -10,17 +10,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom_types::clock::{BoxFuture, ManualClock};
 use strongroom_types::{Clock, Secret, Timestamp};
-use token_service::{Config, Running, Service, StartError};
+use token_service::{Config, RunningService, Service, StartError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
-const KEY: &str = "the-key";
+const API_KEY: &str = "the-key";
 
 #[tokio::test]
-async fn a_token_from_making_to_deleting() {
-    let (running, clock) = start(|_| {}).await;
+async fn a_token_is_created_renewed_and_deleted() {
+    let (running, clock) = start_service(|_| {}).await;
     let (status, made) = running
         .post("/tokens", &json!({ "name": "ci", "permissions": ["read", "write"], "ttl": 60 }))
         .await;
@@ -70,8 +70,8 @@ async fn a_token_from_making_to_deleting() {
 
 #[tokio::test]
 async fn tokens_differ_and_are_long() {
-    let (running, _) = start(|_| {}).await;
-    let (one, two) = (running.make("one").await, running.make("two").await);
+    let (running, _) = start_service(|_| {}).await;
+    let (one, two) = (running.create_token("one").await, running.create_token("two").await);
     for field in ["token", "id"] {
         let (one, two) = (one[field].as_str().unwrap(), two[field].as_str().unwrap());
         // 32 random bytes in base64 and 16 in hex; "tok_" comes on top.
@@ -83,8 +83,8 @@ async fn tokens_differ_and_are_long() {
 
 #[tokio::test]
 async fn an_expired_token_is_gone() {
-    let (running, clock) = start(|_| {}).await;
-    let made = running.make("ci").await;
+    let (running, clock) = start_service(|_| {}).await;
+    let made = running.create_token("ci").await;
     let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str());
     // No ttl was given: an hour.
     clock.advance(Duration::from_secs(3599));
@@ -98,14 +98,14 @@ async fn an_expired_token_is_gone() {
     let stats = running.stats().await;
     assert_eq!((stats.created, stats.deleted, stats.renewed, stats.live), (1, 0, 0, 0));
     // Its name is free again.
-    running.make("ci").await;
+    running.create_token("ci").await;
 }
 
 #[tokio::test]
 async fn names_find_tokens_and_are_used_once() {
-    let (running, _) = start(|_| {}).await;
-    let made = running.make("ci one").await;
-    running.make("other").await;
+    let (running, _) = start_service(|_| {}).await;
+    let made = running.create_token("ci one").await;
+    running.create_token("other").await;
     let (status, refused) =
         running.post("/tokens", &json!({ "name": "ci one", "permissions": [] })).await;
     assert_eq!((status, refused), (409, json!({ "error": "the name is in use" })));
@@ -124,8 +124,8 @@ async fn names_find_tokens_and_are_used_once() {
 
 #[tokio::test]
 async fn without_the_key_nothing_is_told_or_done() {
-    let (running, _) = start(|_| {}).await;
-    let made = running.make("ci").await;
+    let (running, _) = start_service(|_| {}).await;
+    let made = running.create_token("ci").await;
     let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
     let body = json!({ "name": "x", "permissions": [] }).to_string();
     for key in [None, Some("the-kez"), Some("the-key2"), Some("the-ke"), Some(""), Some(token)] {
@@ -144,7 +144,7 @@ async fn without_the_key_nothing_is_told_or_done() {
         }
     }
     // Nor is the key a token.
-    for token in [None, Some(KEY), Some("tok_")] {
+    for token in [None, Some(API_KEY), Some("tok_")] {
         assert_eq!(running.call("GET", "/self", token, "").await.0, 401);
     }
     let stats = running.stats().await;
@@ -153,7 +153,7 @@ async fn without_the_key_nothing_is_told_or_done() {
 
 #[tokio::test]
 async fn bad_requests_are_refused_with_a_reason() {
-    let (running, _) = start(|_| {}).await;
+    let (running, _) = start_service(|_| {}).await;
     let long = "x".repeat(257);
     let many = vec!["p"; 65];
     for (body, reason) in [
@@ -174,30 +174,30 @@ async fn bad_requests_are_refused_with_a_reason() {
         (json!({ "name": "a", "permissions": [long] }).to_string(), "permissions must be"),
         (json!({ "name": "a", "permissions": many }).to_string(), "permissions must be"),
     ] {
-        let (status, answer) = running.call("POST", "/tokens", Some(KEY), &body).await;
+        let (status, answer) = running.call("POST", "/tokens", Some(API_KEY), &body).await;
         assert_eq!(status, 400, "{body}");
         assert!(answer["error"].as_str().unwrap().contains(reason), "{body}: {answer}");
     }
-    let kept = running.make("kept").await;
+    let kept = running.create_token("kept").await;
     let renewal = format!("/tokens/{}/renew", kept["id"].as_str().unwrap());
     for body in [json!({ "tll": 1 }), json!({ "ttl": "1h" }), json!({ "ttl": 315_360_001 })] {
         assert_eq!(running.post(&renewal, &body).await.0, 400, "{body}");
     }
     let huge = json!({ "name": "a", "permissions": [], "ttl": "9".repeat(16 * 1024) }).to_string();
-    assert_eq!(running.call("POST", "/tokens", Some(KEY), &huge).await.0, 413);
+    assert_eq!(running.call("POST", "/tokens", Some(API_KEY), &huge).await.0, 413);
     let (status, answer) = running.get("/nowhere").await;
     assert_eq!((status, answer), (404, json!({ "error": "no such path" })));
-    let (status, answer) = running.call("PUT", "/tokens", Some(KEY), "").await;
+    let (status, answer) = running.call("PUT", "/tokens", Some(API_KEY), "").await;
     assert_eq!((status, answer), (405, json!({ "error": "no such method here" })));
     let stats = running.stats().await;
     assert_eq!((stats.created, stats.renewed), (1, 0));
 }
 
 #[tokio::test]
-async fn there_is_room_for_so_many_tokens() {
-    let (running, clock) = start(|config| config.max_tokens = 2).await;
-    let first = running.make("one").await;
-    running.make("two").await;
+async fn the_number_of_tokens_is_limited() {
+    let (running, clock) = start_service(|config| config.max_tokens = 2).await;
+    let first = running.create_token("one").await;
+    running.create_token("two").await;
     let body = json!({ "name": "three", "permissions": [] });
     let (status, answer) = running.post("/tokens", &body).await;
     assert_eq!((status, answer), (507, json!({ "error": "no room for another token" })));
@@ -214,8 +214,9 @@ async fn the_state_file_survives_and_holds_no_token() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state.json");
-    let (running, clock) = start(|config| config.state = Some(file.clone())).await;
-    let (kept, deleted) = (running.make("kept").await, running.make("deleted").await);
+    let (running, clock) = start_service(|config| config.state = Some(file.clone())).await;
+    let (kept, deleted) =
+        (running.create_token("kept").await, running.create_token("deleted").await);
     running.delete(&format!("/tokens/{}", deleted["id"].as_str().unwrap())).await;
     let token = kept["token"].as_str().unwrap();
     let written = std::fs::read_to_string(&file).unwrap();
@@ -225,26 +226,26 @@ async fn the_state_file_survives_and_holds_no_token() {
 
     // A crash may leave its unfinished file behind.
     std::fs::write(folder.path().join("state.json.new"), "{").unwrap();
-    let (running, _) = start(|config| {
+    let (running, _) = start_service(|config| {
         config.state = Some(file.clone());
         config.clock = Arc::new(clock.clone());
     })
     .await;
     assert_eq!(running.call("GET", "/self", Some(token), "").await.0, 200);
     assert_eq!(running.post("/tokens", &json!({ "name": "kept", "permissions": [] })).await.0, 409);
-    running.make("after").await;
+    running.create_token("after").await;
     let stats = running.stats().await;
     assert_eq!((stats.created, stats.deleted, stats.live), (3, 1, 2));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]
-async fn what_can_not_be_saved_is_not_done() {
+async fn a_change_that_cannot_be_saved_is_undone() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     std::fs::create_dir(&inner).unwrap();
-    let (running, _) = start(|config| config.state = Some(inner.join("state.json"))).await;
-    let made = running.make("kept").await;
+    let (running, _) = start_service(|config| config.state = Some(inner.join("state.json"))).await;
+    let made = running.create_token("kept").await;
     let id = made["id"].as_str().unwrap();
     std::fs::remove_dir_all(&inner).unwrap();
 
@@ -262,12 +263,12 @@ async fn what_can_not_be_saved_is_not_done() {
 }
 
 #[tokio::test]
-async fn a_state_file_that_is_none_is_left_alone() {
+async fn an_invalid_state_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state.json");
     for content in ["", "not JSON", "{}"] {
         std::fs::write(&file, content).unwrap();
-        let mut config = Config::new(Secret::from_text(KEY));
+        let mut config = Config::new(Secret::from_text(API_KEY));
         config.state = Some(file.clone());
         assert!(matches!(Service::start(config).await, Err(StartError::State(_))), "{content}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
@@ -277,7 +278,7 @@ async fn a_state_file_that_is_none_is_left_alone() {
 #[tokio::test]
 async fn a_state_file_that_can_not_be_written_is_found_out_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = Config::new(Secret::from_text(KEY));
+    let mut config = Config::new(Secret::from_text(API_KEY));
     config.state = Some(folder.path().join("missing").join("state.json"));
     assert!(matches!(Service::start(config).await, Err(StartError::State(_))));
 }
@@ -286,19 +287,19 @@ async fn a_state_file_that_can_not_be_written_is_found_out_at_the_start() {
 async fn a_change_is_carried_out_when_the_caller_is_gone_before() {
     let (waits, mut waiting) = mpsc::unbounded_channel();
     let clock = WatchedClock { clock: ManualClock::default(), waits };
-    let (running, _) = start(|config| {
+    let (running, _) = start_service(|config| {
         config.clock = Arc::new(clock.clone());
         config.delay_before = Duration::from_secs(5);
     })
     .await;
     let caller = running.send_create("ci").await;
-    in_time(waiting.recv()).await.unwrap();
+    within_timeout(waiting.recv()).await.unwrap();
     assert_eq!(running.stats().await.created, 0);
     drop(caller);
     // An answer to somebody else: the hang-up has been seen as well.
     assert_eq!(running.get("/tokens").await, (200, json!({ "tokens": [] })));
     clock.clock.advance(Duration::from_secs(5));
-    until_created(&running).await;
+    wait_until_created(&running).await;
 }
 
 #[tokio::test]
@@ -307,14 +308,14 @@ async fn a_token_exists_before_its_caller_hears_of_it() {
     let file = folder.path().join("state.json");
     let (waits, mut waiting) = mpsc::unbounded_channel();
     let clock = WatchedClock { clock: ManualClock::default(), waits };
-    let (running, _) = start(|config| {
+    let (running, _) = start_service(|config| {
         config.clock = Arc::new(clock.clone());
         config.delay_after = Duration::from_secs(5);
         config.state = Some(file.clone());
     })
     .await;
     let mut caller = running.send_create("ci").await;
-    in_time(waiting.recv()).await.unwrap();
+    within_timeout(waiting.recv()).await.unwrap();
     assert_eq!(running.stats().await.live, 1);
     assert!(std::fs::read_to_string(&file).unwrap().contains("ci"));
     let mut heard = [0];
@@ -332,12 +333,12 @@ fn the_environment_is_checked() {
     };
     assert!(matches!(config(&[]), Err(StartError::NoKey)));
     assert!(matches!(config(&[("TOKEN_SERVICE_API_KEY", "")]), Err(StartError::NoKey)));
-    let least = config(&[("TOKEN_SERVICE_API_KEY", KEY)]).ok().unwrap();
-    assert_eq!(least.api_key.expose_secret(), KEY);
+    let least = config(&[("TOKEN_SERVICE_API_KEY", API_KEY)]).ok().unwrap();
+    assert_eq!(least.api_key.expose_secret(), API_KEY);
     assert_eq!(least.addr, SocketAddr::from(([127, 0, 0, 1], 8090)));
     assert!(least.state.is_none() && least.delay_before.is_zero() && least.delay_after.is_zero());
     let all = config(&[
-        ("TOKEN_SERVICE_API_KEY", KEY),
+        ("TOKEN_SERVICE_API_KEY", API_KEY),
         ("TOKEN_SERVICE_ADDR", "[::1]:80"),
         ("TOKEN_SERVICE_STATE", "a/b"),
         ("TOKEN_SERVICE_DELAY_BEFORE_MS", "7"),
@@ -354,7 +355,7 @@ fn the_environment_is_checked() {
         ("TOKEN_SERVICE_DELAY_BEFORE_MS", "1s"),
         ("TOKEN_SERVICE_DELAY_AFTER_MS", "-1"),
     ] {
-        let refused = config(&[("TOKEN_SERVICE_API_KEY", KEY), (name, value)]);
+        let refused = config(&[("TOKEN_SERVICE_API_KEY", API_KEY), (name, value)]);
         assert!(matches!(refused, Err(StartError::Invalid(which)) if which == name));
     }
 }
@@ -367,20 +368,21 @@ async fn without_a_key_nothing_starts() {
 
 #[tokio::test]
 async fn what_is_stopped_or_dropped_takes_no_more_requests() {
-    let (running, _) = start(|_| {}).await;
+    let (running, _) = start_service(|_| {}).await;
     let addr = running.addr;
     running.stop().await;
     assert!(TcpStream::connect(addr).await.is_err());
 
-    let (running, _) = start(|_| {}).await;
+    let (running, _) = start_service(|_| {}).await;
     let addr = running.addr;
     drop(running);
-    in_time(async { while TcpStream::connect(addr).await.is_ok() {} }).await;
+    within_timeout(async { while TcpStream::connect(addr).await.is_ok() {} }).await;
 }
 
 #[tokio::test]
 async fn the_program_refuses_to_start_without_a_key() {
-    let Output { status, stdout, stderr } = in_time(program().output()).await.unwrap();
+    let Output { status, stdout, stderr } =
+        within_timeout(service_command().output()).await.unwrap();
     assert!(!status.success() && stdout.is_empty());
     assert_eq!(
         String::from_utf8(stderr).unwrap(),
@@ -391,9 +393,9 @@ async fn the_program_refuses_to_start_without_a_key() {
 #[tokio::test]
 async fn the_program_says_where_it_listens_stops_when_told_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = program();
+    let mut command = service_command();
     command
-        .env("TOKEN_SERVICE_API_KEY", KEY)
+        .env("TOKEN_SERVICE_API_KEY", API_KEY)
         .env("TOKEN_SERVICE_ADDR", "127.0.0.1:0")
         .env("TOKEN_SERVICE_STATE", folder.path().join("state.json"));
     let mut token = None;
@@ -401,13 +403,13 @@ async fn the_program_says_where_it_listens_stops_when_told_and_comes_back() {
         let mut program = command.spawn().unwrap();
         let mut stdout = BufReader::new(program.stdout.take().unwrap());
         let mut line = String::new();
-        in_time(stdout.read_line(&mut line)).await.unwrap();
+        within_timeout(stdout.read_line(&mut line)).await.unwrap();
         let addr = line.trim_end().strip_prefix("token-service listening on http://").unwrap();
         let addr: SocketAddr = addr.parse().unwrap();
         match &token {
             None => {
                 let body = r#"{"name":"ci","permissions":[]}"#;
-                let (status, made) = call(addr, "POST", "/tokens", Some(KEY), body).await;
+                let (status, made) = call(addr, "POST", "/tokens", Some(API_KEY), body).await;
                 assert_eq!(status, 201);
                 token = Some(made["token"].as_str().unwrap().to_owned());
             }
@@ -416,9 +418,9 @@ async fn the_program_says_where_it_listens_stops_when_told_and_comes_back() {
         let pid = i32::try_from(program.id().unwrap()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal)
             .unwrap();
-        assert!(in_time(program.wait()).await.unwrap().success(), "{signal:?}");
+        assert!(within_timeout(program.wait()).await.unwrap().success(), "{signal:?}");
         let mut rest = String::new();
-        in_time(stdout.read_to_string(&mut rest)).await.unwrap();
+        within_timeout(stdout.read_to_string(&mut rest)).await.unwrap();
         assert_eq!(rest, "");
     }
 }
@@ -442,22 +444,22 @@ impl Clock for WatchedClock {
     }
 }
 
-fn program() -> Command {
+fn service_command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_token-service"));
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.kill_on_drop(true);
     command
 }
 
-async fn start(change: impl FnOnce(&mut Config)) -> (Running, ManualClock) {
+async fn start_service(change: impl FnOnce(&mut Config)) -> (RunningService, ManualClock) {
     let clock = ManualClock::default();
-    let mut config = Config::new(Secret::from_text(KEY));
+    let mut config = Config::new(Secret::from_text(API_KEY));
     config.clock = Arc::new(clock.clone());
     change(&mut config);
     (Service::start(config).await.unwrap(), clock)
 }
 
-trait Caller {
+trait ServiceTestExt {
     async fn call(
         &self,
         method: &str,
@@ -468,11 +470,11 @@ trait Caller {
     async fn get(&self, path: &str) -> (u16, Value);
     async fn delete(&self, path: &str) -> (u16, Value);
     async fn post(&self, path: &str, body: &Value) -> (u16, Value);
-    async fn make(&self, name: &str) -> Value;
+    async fn create_token(&self, name: &str) -> Value;
     async fn send_create(&self, name: &str) -> TcpStream;
 }
 
-impl Caller for Running {
+impl ServiceTestExt for RunningService {
     async fn call(
         &self,
         method: &str,
@@ -484,18 +486,18 @@ impl Caller for Running {
     }
 
     async fn get(&self, path: &str) -> (u16, Value) {
-        self.call("GET", path, Some(KEY), "").await
+        self.call("GET", path, Some(API_KEY), "").await
     }
 
     async fn delete(&self, path: &str) -> (u16, Value) {
-        self.call("DELETE", path, Some(KEY), "").await
+        self.call("DELETE", path, Some(API_KEY), "").await
     }
 
     async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        self.call("POST", path, Some(KEY), &body.to_string()).await
+        self.call("POST", path, Some(API_KEY), &body.to_string()).await
     }
 
-    async fn make(&self, name: &str) -> Value {
+    async fn create_token(&self, name: &str) -> Value {
         let (status, made) =
             self.post("/tokens", &json!({ "name": name, "permissions": [] })).await;
         assert_eq!(status, 201, "{made}");
@@ -504,7 +506,7 @@ impl Caller for Running {
 
     async fn send_create(&self, name: &str) -> TcpStream {
         let body = json!({ "name": name, "permissions": [] }).to_string();
-        send(self.addr, "POST", "/tokens", Some(KEY), &body).await
+        send_request(self.addr, "POST", "/tokens", Some(API_KEY), &body).await
     }
 }
 
@@ -515,10 +517,10 @@ async fn call(
     bearer: Option<&str>,
     body: &str,
 ) -> (u16, Value) {
-    read_answer(&mut send(addr, method, path, bearer, body).await).await
+    read_answer(&mut send_request(addr, method, path, bearer, body).await).await
 }
 
-async fn send(
+async fn send_request(
     addr: SocketAddr,
     method: &str,
     path: &str,
@@ -546,8 +548,8 @@ async fn read_answer(stream: &mut TcpStream) -> (u16, Value) {
 }
 
 /// The change runs on a thread of its own; this waits for it.
-async fn until_created(running: &Running) {
-    in_time(async {
+async fn wait_until_created(running: &RunningService) {
+    within_timeout(async {
         while running.stats().await.created == 0 {
             tokio::task::yield_now().await;
         }
@@ -556,6 +558,6 @@ async fn until_created(running: &Running) {
 }
 
 /// What never happens fails the test instead of hanging it.
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
+async fn within_timeout<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.unwrap()
 }

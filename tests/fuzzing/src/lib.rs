@@ -49,21 +49,26 @@ pub const MESSAGE_PIECES: &[&[u8]] = &[
 /// Runs a check over the corpus of a target of the crate at `manifest`, then over mutations of it.
 /// `pieces` are what the format is made of: they get into inputs more often than chance would put
 /// them there.
-pub fn smoke(manifest: &str, target: &str, pieces: &[&[u8]], check: impl Fn(&[u8])) {
-    let corpus = corpus(manifest, target);
+pub fn run_corpus_and_mutations(
+    manifest: &str,
+    target: &str,
+    pieces: &[&[u8]],
+    check: impl Fn(&[u8]),
+) {
+    let corpus = read_corpus(manifest, target);
     corpus.iter().for_each(|bytes| check(bytes));
-    let mut random = Random(0x5eed);
-    for _ in 0..rounds() {
-        let mut bytes = random.pick(&corpus).clone();
-        for _ in 0..=random.below(3) {
-            mutate(&mut bytes, &mut random, &corpus, pieces);
+    let mut random = SplitMix64(0x5eed);
+    for _ in 0..mutation_rounds() {
+        let mut bytes = random.pick_from(&corpus).clone();
+        for _ in 0..=random.next_below(3) {
+            mutate_bytes(&mut bytes, &mut random, &corpus, pieces);
         }
         check(&bytes);
     }
 }
 
 /// The corpus of a target, in the order of its names, so that a seed always gives the same inputs.
-pub fn corpus(manifest: &str, target: &str) -> Vec<Vec<u8>> {
+pub fn read_corpus(manifest: &str, target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(manifest).join("fuzz/corpus").join(target);
     let mut paths: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -72,36 +77,41 @@ pub fn corpus(manifest: &str, target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-fn rounds() -> usize {
+fn mutation_rounds() -> usize {
     std::env::var("STRONGROOM_FUZZ_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap())
 }
 
-fn mutate(bytes: &mut Vec<u8>, random: &mut Random, corpus: &[Vec<u8>], pieces: &[&[u8]]) {
-    let at = random.below(bytes.len() + 1);
-    match random.below(5) {
+fn mutate_bytes(
+    bytes: &mut Vec<u8>,
+    random: &mut SplitMix64,
+    corpus: &[Vec<u8>],
+    pieces: &[&[u8]],
+) {
+    let at = random.next_below(bytes.len() + 1);
+    match random.next_below(5) {
         0 => bytes.truncate(at),
         1 if !pieces.is_empty() => {
-            bytes.splice(at..at, random.pick(pieces).iter().copied());
+            bytes.splice(at..at, random.pick_from(pieces).iter().copied());
         }
-        2 => drop(bytes.drain(at..(at + 1 + random.below(8)).min(bytes.len()).max(at))),
+        2 => drop(bytes.drain(at..(at + 1 + random.next_below(8)).min(bytes.len()).max(at))),
         3 => {
-            let other = random.pick(corpus);
-            let from = random.below(other.len() + 1);
-            let to = (from + random.below(40)).min(other.len());
+            let other = random.pick_from(corpus);
+            let from = random.next_below(other.len() + 1);
+            let to = (from + random.next_below(40)).min(other.len());
             bytes.splice(at..at, other[from..to].iter().copied());
         }
         _ => {
             if let Some(byte) = bytes.get_mut(at) {
-                *byte = u8::try_from(random.below(256)).unwrap();
+                *byte = u8::try_from(random.next_below(256)).unwrap();
             }
         }
     }
 }
 
 /// SplitMix64: repeatable, and good enough to choose bytes.
-struct Random(u64);
+struct SplitMix64(u64);
 
-impl Random {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -110,11 +120,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    fn next_below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
-        &from[self.below(from.len())]
+    fn pick_from<'t, T>(&mut self, from: &'t [T]) -> &'t T {
+        &from[self.next_below(from.len())]
     }
 }

@@ -2,21 +2,25 @@
 //! says what both do; and what the reference says of features that are its alone. This is the one
 //! list of such rules, each with its reason.
 
-struct Rule {
+struct AllowedDifference {
     /// What is asked: method and path, `*` for any rest.
-    ask: &'static str,
+    request: &'static str,
     /// Where in the body: JSON pointers, `*` for one name.
-    at: &'static [&'static str],
+    pointers: &'static [&'static str],
     #[expect(dead_code, reason = "it is read by people")]
     because: &'static str,
 }
 
 /// What our answer may have and the reference's not.
-const EXTRA: &[Rule] = &[
-    Rule { ask: "*", at: &["/mount_type"], because: "HashiCorp's envelope since 1.17" },
-    Rule {
-        ask: "GET sys/health*",
-        at: &[
+const ALLOWED_EXTRA: &[AllowedDifference] = &[
+    AllowedDifference {
+        request: "*",
+        pointers: &["/mount_type"],
+        because: "HashiCorp's envelope since 1.17",
+    },
+    AllowedDifference {
+        request: "GET sys/health*",
+        pointers: &[
             "/performance_standby",
             "/enterprise",
             "/echo_duration_ms",
@@ -25,11 +29,19 @@ const EXTRA: &[Rule] = &[
         ],
         because: "HashiCorp's health; strict clients fail without them",
     },
-    Rule { ask: "GET sys/seal-status", at: &["/build_date"], because: "HashiCorp's name of it" },
-    Rule { ask: "PUT sys/unseal", at: &["/build_date"], because: "HashiCorp's name of it" },
-    Rule {
-        ask: "GET sys/leader",
-        at: &[
+    AllowedDifference {
+        request: "GET sys/seal-status",
+        pointers: &["/build_date"],
+        because: "HashiCorp's name of it",
+    },
+    AllowedDifference {
+        request: "PUT sys/unseal",
+        pointers: &["/build_date"],
+        because: "HashiCorp's name of it",
+    },
+    AllowedDifference {
+        request: "GET sys/leader",
+        pointers: &[
             "/is_self",
             "/active_time",
             "/leader_address",
@@ -42,20 +54,20 @@ const EXTRA: &[Rule] = &[
 ];
 
 /// What the reference's answer may have and ours not.
-const MISSING: &[Rule] = &[
-    Rule {
-        ask: "*",
-        at: &["/openapi"],
+const ALLOWED_MISSING: &[AllowedDifference] = &[
+    AllowedDifference {
+        request: "*",
+        pointers: &["/openapi"],
         because: "help comes without a description for machines as yet",
     },
-    Rule {
-        ask: "GET sys/mounts",
-        at: &["/~1data~1sys~01~1config/passthrough_request_headers"],
+    AllowedDifference {
+        request: "GET sys/mounts",
+        pointers: &["/~1data~1sys~01~1config/passthrough_request_headers"],
         because: "which headers the core itself sees is its own affair",
     },
-    Rule {
-        ask: "GET sys/polic*",
-        at: &[
+    AllowedDifference {
+        request: "GET sys/polic*",
+        pointers: &[
             "/data/allow_slashes_in_identity_templates",
             "/data/allow_wildcards_in_identity_templates",
             "/data/cas_required",
@@ -72,24 +84,27 @@ const MISSING: &[Rule] = &[
 ];
 
 /// Whether our answer may have something of its own there.
-pub fn extra(ask: &str, at: &str) -> bool {
-    any(EXTRA, ask, at)
+pub fn may_have_extra(ask: &str, at: &str) -> bool {
+    any_rule_matches(ALLOWED_EXTRA, ask, at)
 }
 
 /// Whether our answer may lack what the reference has there.
-pub fn missing(ask: &str, at: &str) -> bool {
-    any(MISSING, ask, at)
+pub fn may_be_missing(ask: &str, at: &str) -> bool {
+    any_rule_matches(ALLOWED_MISSING, ask, at)
 }
 
-fn any(rules: &[Rule], ask: &str, at: &str) -> bool {
-    let asked = |rule: &&Rule| match rule.ask.strip_suffix('*') {
+fn any_rule_matches(rules: &[AllowedDifference], ask: &str, at: &str) -> bool {
+    let asked = |rule: &&AllowedDifference| match rule.request.strip_suffix('*') {
         Some(prefix) => ask.starts_with(prefix),
-        None => ask == rule.ask,
+        None => ask == rule.request,
     };
-    rules.iter().filter(asked).any(|rule| rule.at.iter().any(|pattern| fits(pattern, at)))
+    rules
+        .iter()
+        .filter(asked)
+        .any(|rule| rule.pointers.iter().any(|pattern| pointer_matches(pattern, at)))
 }
 
-fn fits(pattern: &str, at: &str) -> bool {
+fn pointer_matches(pattern: &str, at: &str) -> bool {
     let (want, have): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), at.split('/').collect());
     want.len() == have.len()
         && want.iter().zip(have).all(|(want, have)| *want == "*" || *want == have)

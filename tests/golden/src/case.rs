@@ -1,4 +1,4 @@
-//! [`Case`]: what a file holds.
+//! [`GoldenCase`]: what a file holds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::format;
 /// A story of requests. Names are chosen so that their alphabetical order reads well.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub struct GoldenCase {
     /// What it is about.
     pub about: String,
     /// The feature without which it can't be played; one of `tests/features.json`.
@@ -23,12 +23,12 @@ pub struct Case {
     pub server: Server,
     /// Requests that must succeed and whose answers don't matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub setup: Vec<Step>,
+    pub setup: Vec<CaseStep>,
     /// The requests with their answers.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CaseStep>,
     /// Requests at the end, however the case ended, and whatever they answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub teardown: Vec<Step>,
+    pub teardown: Vec<CaseStep>,
 }
 
 /// Which server a case needs.
@@ -51,7 +51,7 @@ impl Server {
 /// One request and its answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct CaseStep {
     /// The token: the root token if not given, none if empty. May be a captured `{{name}}`.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -68,10 +68,10 @@ pub struct Step {
     pub headers: BTreeMap<String, String>,
     /// What the reference answered; written by the recorder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
+    pub reply: Option<GoldenResponse>,
     /// What we answer instead, on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strongroom: Option<Ours>,
+    pub strongroom: Option<IntendedDifference>,
     /// Values of the answer for later requests: a name and a JSON pointer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub take: BTreeMap<String, String>,
@@ -86,7 +86,7 @@ pub struct Step {
 /// An answer, redacted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reply {
+pub struct GoldenResponse {
     /// A JSON body, if it isn't the usual envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
@@ -109,7 +109,7 @@ pub const ENVELOPE: &str = r#"{
     "request_id": "<uuid>", "warnings": null, "wrap_info": null
 }"#;
 
-impl Reply {
+impl GoldenResponse {
     /// Takes a redacted body.
     pub fn set_body(&mut self, body: Value) {
         let usual: Map<String, Value> = serde_json::from_str(ENVELOPE).unwrap();
@@ -134,52 +134,52 @@ impl Reply {
 /// An answer that differs on purpose.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ours {
+pub struct IntendedDifference {
     /// Why.
     pub because: String,
     /// Ours.
-    pub reply: Reply,
+    pub reply: GoldenResponse,
 }
 
 /// A case and its file.
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct CaseFile {
     /// Where it is.
     pub path: PathBuf,
     /// `<group>/<case>`.
     pub name: String,
     /// What is in it.
-    pub case: Case,
+    pub case: GoldenCase,
 }
 
-impl File {
+impl CaseFile {
     /// Writes the file again.
     pub fn save(&self) {
         let value = serde_json::to_value(&self.case).unwrap();
-        fs::write(&self.path, format::pretty(&value)).unwrap();
+        fs::write(&self.path, format::to_pretty_json(&value)).unwrap();
     }
 }
 
 /// The cases of this repository whose names begin with `prefix`, by name.
-pub fn load(prefix: &str) -> Vec<File> {
-    let top = strongroom_testkit::programs::repository().join("tests/golden/cases");
+pub fn load_cases(prefix: &str) -> Vec<CaseFile> {
+    let top = strongroom_testkit::programs::repository_root().join("tests/golden/cases");
     let mut files = Vec::new();
-    for group in folder(&top) {
-        for path in folder(&group) {
+    for group in sorted_entries(&top) {
+        for path in sorted_entries(&group) {
             let name = path.strip_prefix(&top).unwrap().with_extension("");
             let name = name.to_str().unwrap().to_owned();
             if name.starts_with(prefix) {
                 let text = fs::read_to_string(&path).unwrap();
                 let case = serde_json::from_str(&text)
                     .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                files.push(File { path, name, case });
+                files.push(CaseFile { path, name, case });
             }
         }
     }
     files
 }
 
-fn folder(path: &Path) -> Vec<PathBuf> {
+fn sorted_entries(path: &Path) -> Vec<PathBuf> {
     let mut all: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
     all.sort();
     all

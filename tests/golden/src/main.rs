@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use strongroom_golden::case::{File, Ours, Reply, Server, load};
+use strongroom_golden::case::{CaseFile, GoldenResponse, IntendedDifference, Server, load_cases};
 use strongroom_golden::compare::differences;
-use strongroom_golden::play::play;
+use strongroom_golden::play::play_case;
 
 /// Records and checks the answers of the API.
 #[derive(Parser)]
@@ -19,17 +19,17 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Writes a server's answers into the cases.
-    Record(Target),
+    Record(TargetArgs),
     /// Shows where a server answers otherwise than the cases say.
-    Check(Target),
+    Check(TargetArgs),
     /// Writes a server's answer to one step beside the reference's: a difference on purpose.
-    Note(Note),
+    Note(NoteArgs),
 }
 
 #[derive(Args)]
-struct Note {
+struct NoteArgs {
     #[command(flatten)]
-    target: Target,
+    target: TargetArgs,
     /// Which step, from 0.
     #[arg(long)]
     step: usize,
@@ -39,7 +39,7 @@ struct Note {
 }
 
 #[derive(Args)]
-struct Target {
+struct TargetArgs {
     /// An unsealed server: http://127.0.0.1:8200.
     #[arg(long, default_value = "")]
     address: String,
@@ -57,16 +57,16 @@ struct Target {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let (mode, target) = match Arguments::parse().command {
-        Command::Record(target) => (Mode::Record, target),
-        Command::Check(target) => (Mode::Check, target),
-        Command::Note(note) => (Mode::Note(note.step, note.because), note.target),
+        Command::Record(target) => (RunMode::Record, target),
+        Command::Check(target) => (RunMode::Check, target),
+        Command::Note(note) => (RunMode::Note(note.step, note.because), note.target),
     };
     if !target.address.is_empty() && target.token.len() < 12 {
         println!("the root token must have at least 12 characters");
         return ExitCode::FAILURE;
     }
     let mut wrong = 0;
-    for mut file in load(&target.prefix) {
+    for mut file in load_cases(&target.prefix) {
         let (address, token) = match file.case.server {
             Server::Open => (&target.address, &*target.token),
             Server::New => (&target.new_address, ""),
@@ -75,25 +75,25 @@ async fn main() -> ExitCode {
             println!("skipped {}: no address for it", file.name);
             continue;
         }
-        let played = play(address, token, &file.case).await;
-        if let Some(why) = &played.stopped {
+        let played = play_case(address, token, &file.case).await;
+        if let Some(why) = &played.error {
             println!("STOPPED {}: {why}", file.name);
             wrong += 1;
         }
-        wrong += mode.finish(&mut file, played.replies);
+        wrong += mode.apply(&mut file, played.replies);
     }
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-enum Mode {
+enum RunMode {
     Record,
     Check,
     Note(usize, String),
 }
 
-impl Mode {
+impl RunMode {
     /// Writes or shows the answers to a case. Gives how many differ.
-    fn finish(&self, file: &mut File, replies: Vec<Reply>) -> usize {
+    fn apply(&self, file: &mut CaseFile, replies: Vec<GoldenResponse>) -> usize {
         match self {
             Self::Record => {
                 for (step, reply) in file.case.steps.iter_mut().zip(replies) {
@@ -103,14 +103,14 @@ impl Mode {
                 println!("recorded {}", file.name);
                 0
             }
-            Self::Check => show(file, &replies),
+            Self::Check => print_differences(file, &replies),
             Self::Note(index, because) => {
                 let step = file.case.steps.get_mut(*index);
                 let (Some(step), Some(reply)) = (step, replies.into_iter().nth(*index)) else {
                     println!("{} has no answer to step {index}", file.name);
                     return 1;
                 };
-                step.strongroom = Some(Ours { because: because.clone(), reply });
+                step.strongroom = Some(IntendedDifference { because: because.clone(), reply });
                 file.save();
                 println!("noted {} {index}", file.name);
                 0
@@ -121,7 +121,7 @@ impl Mode {
 
 /// Prints what differs from the reference's answers, or from ours where they are noted, and counts
 /// it.
-fn show(file: &File, replies: &[Reply]) -> usize {
+fn print_differences(file: &CaseFile, replies: &[GoldenResponse]) -> usize {
     let mut wrong = 0;
     for (index, (step, reply)) in file.case.steps.iter().zip(replies).enumerate() {
         let ours = step.strongroom.as_ref().map(|noted| &noted.reply);

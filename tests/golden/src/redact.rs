@@ -8,11 +8,11 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 /// Values by name: what was captured so far, and `root`.
-pub type Known = BTreeMap<String, String>;
+pub type CapturedValues = BTreeMap<String, String>;
 
 /// Shapes of texts that differ from run to run, wherever they stand in a text, and what is written
 /// in their place.
-const SHAPES: &[(&str, &str)] = &[
+const VOLATILE_PATTERNS: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uuid>"),
     (r"\b[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
     (r"\b(hvs|s)\.[A-Za-z0-9_-]{20,}", "<service token>"),
@@ -28,7 +28,7 @@ const SHAPES: &[(&str, &str)] = &[
 
 /// Texts of the reference's own libraries, and ours in their place. A client may match on what is
 /// in front.
-const REASONS: &[(&str, &str)] = &[
+const LIBRARY_MESSAGES: &[(&str, &str)] = &[
     (r"^failed to decode JSON input: (?s:.*)", "failed to decode JSON input: <why>"),
     (
         r#"^(?:Field validation failed: )?error converting input for field "([^"]*)": (?s:.*)"#,
@@ -37,33 +37,34 @@ const REASONS: &[(&str, &str)] = &[
 ];
 
 /// Keys whose value is the server's own, in the answers to these paths.
-const OWN: &[(&str, &[&str])] = &[
+const SERVER_SPECIFIC_KEYS: &[(&str, &[&str])] = &[
     ("sys/health", &["version", "server_time_utc"]),
     ("sys/seal-status", &["version", "build_date", "commit_date", "storage_type"]),
     ("sys/unseal", &["version", "build_date", "commit_date", "storage_type"]),
 ];
 
 /// Keys of texts that are for people.
-const PROSE: &[&str] = &["help", "openapi"];
+const HUMAN_TEXT_KEYS: &[&str] = &["help", "openapi"];
 
 /// Keys of seconds that pass while a case is played.
-const PASSING: &[&str] = &["ttl", "lease_duration"];
+const DURATION_KEYS: &[&str] = &["ttl", "lease_duration"];
 
 /// Keys of seconds since 1970.
-const SINCE_1970: &[&str] = &["creation_time", "last_renewal_time"];
+const UNIX_TIME_KEYS: &[&str] = &["creation_time", "last_renewal_time"];
 
 /// A body without what says nothing. `path` is what was asked, below `/v1/`.
-pub fn body(value: &Value, path: &str, known: &Known) -> Value {
+pub fn redact_body(value: &Value, path: &str, known: &CapturedValues) -> Value {
     let path = path.split('?').next().unwrap_or_default();
-    let own = OWN.iter().find(|(of, _)| *of == path).map_or(&[][..], |(_, keys)| *keys);
-    redacted(value, "", own, known)
+    let own =
+        SERVER_SPECIFIC_KEYS.iter().find(|(of, _)| *of == path).map_or(&[][..], |(_, keys)| *keys);
+    redact_value(value, "", own, known)
 }
 
 /// A text without what says nothing.
-pub fn text(text: &str, known: &Known) -> String {
+pub fn redact_text(text: &str, known: &CapturedValues) -> String {
     static PATTERNS: OnceLock<Vec<(Regex, &'static str)>> = OnceLock::new();
     let patterns = PATTERNS.get_or_init(|| {
-        let all = SHAPES.iter().chain(REASONS);
+        let all = VOLATILE_PATTERNS.iter().chain(LIBRARY_MESSAGES);
         all.map(|(shape, name)| (Regex::new(shape).unwrap(), *name)).collect()
     });
     let mut text = text.to_owned();
@@ -78,22 +79,25 @@ pub fn text(text: &str, known: &Known) -> String {
     text
 }
 
-fn redacted(value: &Value, key: &str, own: &[&str], known: &Known) -> Value {
+fn redact_value(value: &Value, key: &str, own: &[&str], known: &CapturedValues) -> Value {
     // Where only parts are looked at, their pointers are the keys.
     let key = key.rsplit('/').next().unwrap_or_default();
     match value {
         Value::String(_) if own.contains(&key) => "<its own>".into(),
         Value::Number(_) if own.contains(&key) => "<its own number>".into(),
-        Value::String(_) | Value::Object(_) if PROSE.contains(&key) => "<for people>".into(),
-        Value::Number(it) if SINCE_1970.contains(&key) && it.as_i64() > Some(1_600_000_000) => {
+        Value::String(_) | Value::Object(_) if HUMAN_TEXT_KEYS.contains(&key) => {
+            "<for people>".into()
+        }
+        Value::Number(it) if UNIX_TIME_KEYS.contains(&key) && it.as_i64() > Some(1_600_000_000) => {
             "<unix time>".into()
         }
-        Value::Number(it) if PASSING.contains(&key) => rounded(it.as_i64(), value),
-        Value::String(it) => text(it, known).into(),
-        Value::Array(list) => list.iter().map(|it| redacted(it, "", own, known)).collect(),
+        Value::Number(it) if DURATION_KEYS.contains(&key) => round_up_to_minute(it.as_i64(), value),
+        Value::String(it) => redact_text(it, known).into(),
+        Value::Array(list) => list.iter().map(|it| redact_value(it, "", own, known)).collect(),
         Value::Object(map) => {
-            let items =
-                map.iter().map(|(key, it)| (text(key, known), redacted(it, key, own, known)));
+            let items = map
+                .iter()
+                .map(|(key, it)| (redact_text(key, known), redact_value(it, key, own, known)));
             Value::Object(items.collect::<Map<_, _>>())
         }
         other => other.clone(),
@@ -101,7 +105,7 @@ fn redacted(value: &Value, key: &str, own: &[&str], known: &Known) -> Value {
 }
 
 /// A few seconds may have passed of a number of whole minutes.
-fn rounded(seconds: Option<i64>, value: &Value) -> Value {
+fn round_up_to_minute(seconds: Option<i64>, value: &Value) -> Value {
     match seconds {
         Some(seconds) if seconds % 60 >= 50 => (seconds + 60 - seconds % 60).into(),
         _ => value.clone(),

@@ -4,42 +4,42 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use strongroom_testkit::Site;
-use strongroom_testkit::features::Features;
-use strongroom_testkit::programs::report;
+use strongroom_testkit::ServerFolder;
+use strongroom_testkit::features::FeatureList;
+use strongroom_testkit::programs::print_to_stderr;
 
-use crate::case::{ENVELOPE, File, Reply, Server, load};
+use crate::case::{CaseFile, ENVELOPE, GoldenResponse, Server, load_cases};
 use crate::compare::differences;
-use crate::format::pretty;
-use crate::play::{Played, play};
+use crate::format::to_pretty_json;
+use crate::play::{CaseResult, play_case};
 use crate::redact;
 
 #[tokio::test]
 async fn our_answers_are_those_of_the_reference() {
-    let features = Features::load();
-    let files = load("");
-    let mut site = Site::new("");
-    let (server, api) = site.open().await;
+    let features = FeatureList::load();
+    let files = load_cases("");
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
     let (mut waiting, mut wrong, mut held) = (BTreeMap::<&str, usize>::new(), String::new(), 0);
     for file in &files {
-        if let Some(feature) = file.case.awaits.as_deref().filter(|name| !features.has(name)) {
+        if let Some(feature) = file.case.awaits.as_deref().filter(|name| !features.is_built(name)) {
             *waiting.entry(feature).or_default() += 1;
             continue;
         }
         let played = match file.case.server {
-            Server::Open => play(api.address(), api.token(), &file.case).await,
+            Server::Open => play_case(api.address(), api.token(), &file.case).await,
             Server::New => {
-                let site = Site::new("");
-                let server = site.start().await;
-                play(server.api("").address(), "", &file.case).await
+                let site = ServerFolder::new("");
+                let server = site.start_sealed().await;
+                play_case(server.api_with_token("").address(), "", &file.case).await
             }
         };
-        let problems = problems(file, &played);
+        let problems = describe_problems(file, &played);
         held += usize::from(problems.is_empty());
         wrong.push_str(&problems);
     }
     for (feature, cases) in waiting {
-        report(&format!("awaits {feature}: {cases} golden cases are not played"));
+        print_to_stderr(&format!("awaits {feature}: {cases} golden cases are not played"));
     }
     assert!(wrong.is_empty(), "\n{wrong}");
     assert!(held > 20, "only {held} cases were played");
@@ -47,7 +47,7 @@ async fn our_answers_are_those_of_the_reference() {
 }
 
 /// What is wrong with a case's answers, a line each.
-fn problems(file: &File, played: &Played) -> String {
+fn describe_problems(file: &CaseFile, played: &CaseResult) -> String {
     let mut found = String::new();
     let name = &file.name;
     for (index, (step, ours)) in file.case.steps.iter().zip(&played.replies).enumerate() {
@@ -66,20 +66,20 @@ fn problems(file: &File, played: &Played) -> String {
             let _ = writeln!(found, "{name} {index} {}: {line}", step.ask);
         }
     }
-    if let Some(why) = &played.stopped {
+    if let Some(why) = &played.error {
         let _ = writeln!(found, "{name} stopped: {why}");
     }
     found
 }
 
 /// A reply with this body.
-fn reply(body: Value) -> Reply {
-    let mut reply = Reply { status: 200, ..Reply::default() };
+fn golden_response(body: Value) -> GoldenResponse {
+    let mut reply = GoldenResponse { status: 200, ..GoldenResponse::default() };
     reply.set_body(body);
     reply
 }
 
-fn envelope(data: &Value) -> Value {
+fn envelope_with_data(data: &Value) -> Value {
     let mut body: Value = serde_json::from_str(ENVELOPE).unwrap();
     body["data"] = data.clone();
     body
@@ -87,9 +87,10 @@ fn envelope(data: &Value) -> Value {
 
 #[test]
 fn every_difference_is_seen() {
-    let wanted = reply(envelope(&json!({ "n": 1, "list": ["a"], "none": null })));
+    let wanted =
+        golden_response(envelope_with_data(&json!({ "n": 1, "list": ["a"], "none": null })));
     assert_eq!(wanted.body, None, "an envelope is known as one");
-    let seen = |ask: &str, ours: &Reply| differences(ask, &wanted, ours);
+    let seen = |ask: &str, ours: &GoldenResponse| differences(ask, &wanted, ours);
     assert!(seen("GET a", &wanted).is_empty());
     for data in [
         json!({ "n": "1", "list": ["a"], "none": null }),
@@ -98,23 +99,23 @@ fn every_difference_is_seen() {
         json!({ "n": 1, "list": ["a"], "none": null, "more": 1 }),
         Value::Null,
     ] {
-        assert_eq!(seen("GET a", &reply(envelope(&data))).len(), 1, "{data}");
+        assert_eq!(seen("GET a", &golden_response(envelope_with_data(&data))).len(), 1, "{data}");
     }
-    let mut bare = envelope(&json!({ "n": 1, "list": ["a"], "none": null }));
+    let mut bare = envelope_with_data(&json!({ "n": 1, "list": ["a"], "none": null }));
     bare.as_object_mut().unwrap().remove("wrap_info");
-    assert_eq!(seen("GET a", &reply(bare)), ["/wrap_info is missing, wanted null"]);
-    assert_eq!(seen("GET a", &Reply { status: 201, ..wanted.clone() }).len(), 1);
+    assert_eq!(seen("GET a", &golden_response(bare)), ["/wrap_info is missing, wanted null"]);
+    assert_eq!(seen("GET a", &GoldenResponse { status: 201, ..wanted.clone() }).len(), 1);
     let headers = [("content-type".to_owned(), None)].into();
-    assert_eq!(seen("GET a", &Reply { headers, ..wanted.clone() }).len(), 1);
-    let mut more = envelope(&json!({ "n": 1, "list": ["a"], "none": null }));
+    assert_eq!(seen("GET a", &GoldenResponse { headers, ..wanted.clone() }).len(), 1);
+    let mut more = envelope_with_data(&json!({ "n": 1, "list": ["a"], "none": null }));
     more["mount_type"] = "kv".into();
-    assert!(seen("GET a", &reply(more)).is_empty(), "allowed by rule");
+    assert!(seen("GET a", &golden_response(more)).is_empty(), "allowed by rule");
 }
 
 #[test]
-fn what_says_nothing_is_redacted_and_nothing_else() {
+fn only_volatile_text_is_redacted() {
     let known = [("token".to_owned(), "hvs.abcdefghijklmnopqrstuvwx".to_owned())].into();
-    let redacted = redact::body(
+    let redacted = redact::redact_body(
         &json!({
             "id": "hvs.abcdefghijklmnopqrstuvwx",
             "other": "s.abcdefghijklmnopqrstuvwx",
@@ -142,10 +143,10 @@ fn what_says_nothing_is_redacted_and_nothing_else() {
 }
 
 #[test]
-fn files_are_laid_out_as_the_recorder_does_it() {
-    for file in load("") {
+fn files_have_recorder_format() {
+    for file in load_cases("") {
         let value = serde_json::to_value(&file.case).unwrap();
         let text = std::fs::read_to_string(&file.path).unwrap();
-        assert_eq!(text, pretty(&value), "{}", file.name);
+        assert_eq!(text, to_pretty_json(&value), "{}", file.name);
     }
 }

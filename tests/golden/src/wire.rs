@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 /// An answer as it came.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct RawExchange {
     /// The HTTP status.
     pub status: u16,
     /// All headers.
@@ -20,21 +20,21 @@ pub struct Exchange {
     pub body: Bytes,
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks a server at `http://host:port`.
-pub async fn send(address: &str, request: Request<Full<Bytes>>) -> Result<Exchange, String> {
-    match tokio::time::timeout(PATIENCE, exchange(address, request)).await {
+pub async fn send(address: &str, request: Request<Full<Bytes>>) -> Result<RawExchange, String> {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, exchange(address, request)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(format!("no whole answer came from {address}: {error}")),
-        Err(_) => Err(format!("no answer came from {address} in {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer came from {address} in {} s", RESPONSE_TIMEOUT.as_secs())),
     }
 }
 
 async fn exchange(
     address: &str,
     mut request: Request<Full<Bytes>>,
-) -> Result<Exchange, Box<dyn std::error::Error>> {
+) -> Result<RawExchange, Box<dyn std::error::Error>> {
     let host = address.strip_prefix("http://").ok_or("the address must be http://host:port")?;
     request.headers_mut().insert("host", host.parse()?);
     let stream = TcpStream::connect(host).await?;
@@ -43,7 +43,7 @@ async fn exchange(
     let asking = async move {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok::<_, hyper::Error>(Exchange {
+        Ok::<_, hyper::Error>(RawExchange {
             status: head.status.as_u16(),
             headers: head.headers,
             body,

@@ -5,8 +5,9 @@
 #![deny(missing_docs)]
 
 use strongroom_sdk::{
-    Answer, Blueprint, Credential, CredentialName, Error, FreeForm, Identifier, Issued, Lifetime,
-    NotRenewable, Order, Outside, Receipt, Revoked, Secret, Undone,
+    Blueprint, Credential, CredentialName, Error, FreeForm, Identifier, IssueRequest,
+    IssuedCredential, Lifetime, NotRenewable, Receipt, ResponseData, RevokeContext, RevokeOutcome,
+    Secret, UndoOutcome,
 };
 
 /// The engine.
@@ -14,53 +15,61 @@ pub fn blueprint() -> Blueprint {
     Blueprint::new("bench-noop", env!("CARGO_PKG_VERSION"))
         .help("Does as little as an engine can. For benchmarks.")
         .free_form("static/{path..}", "A JSON object, kept as the KV engine does.", FreeForm::new())
-        .credential(Nothing)
+        .credential(NoopBackend)
 }
 
 /// What the client gets.
-#[derive(Answer)]
-struct Word {
+#[derive(ResponseData)]
+struct NoopCredential {
     /// Worth nothing.
     secret: Secret<String>,
 }
 
 /// What is kept with the lease.
 #[derive(Receipt)]
-struct Kept {
+struct NoopReceipt {
     /// The credential's name.
     name: Identifier,
 }
 
 /// Credentials of no system at all.
-struct Nothing;
+struct NoopBackend;
 
-impl Credential for Nothing {
+impl Credential for NoopBackend {
     const KIND: &'static str = "nothing";
     const PATH: &'static str = "leased";
     const HELP: &'static str = "A credential that opens nothing, with a lease.";
 
     type Config = ();
     type Role = ();
-    type Answer = Word;
-    type Receipt = Kept;
+    type Response = NoopCredential;
+    type Receipt = NoopReceipt;
     type Renewal = NotRenewable;
 
     fn lifetime((): &()) -> Lifetime {
         Lifetime::default()
     }
 
-    async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+    async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         let name = Identifier::parse(&order.name.to_string())
             .ok_or_else(|| Error::internal("the credential's name is not printable"))?;
-        let answer = Word { secret: Secret::new("not much of one".to_owned()) };
-        Ok(Issued::new(answer, Kept { name }))
+        let answer = NoopCredential { secret: Secret::new("not much of one".to_owned()) };
+        Ok(IssuedCredential::new(answer, NoopReceipt { name }))
     }
 
-    async fn revoke(&self, _: &Outside<'_, Self>, _: &Kept) -> Result<Revoked, Error> {
-        Ok(Revoked::Now)
+    async fn revoke(
+        &self,
+        _: &RevokeContext<'_, Self>,
+        _: &NoopReceipt,
+    ) -> Result<RevokeOutcome, Error> {
+        Ok(RevokeOutcome::Now)
     }
 
-    async fn undo(&self, _: &Outside<'_, Self>, _: &CredentialName) -> Result<Undone, Error> {
-        Ok(Undone::NothingFound)
+    async fn undo(
+        &self,
+        _: &RevokeContext<'_, Self>,
+        _: &CredentialName,
+    ) -> Result<UndoOutcome, Error> {
+        Ok(UndoOutcome::NotFound)
     }
 }

@@ -15,10 +15,10 @@ async fn a_credential_has_a_lease_that_ends_and_holds_no_secret() {
         let got = host.read("leased").await.unwrap();
         assert_eq!(got.text("secret"), "not much of one");
         let lease = got.lease().clone();
-        assert!(!lease.kept().contains("not much of one"));
+        assert!(!lease.stored_data().contains("not much of one"));
         host.revoke(&lease.id).await.unwrap();
         assert!(host.leases().is_empty());
-        assert!(host.intents().is_empty());
+        assert!(host.open_intents().is_empty());
     })
     .await;
 }

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use strongroom_storage::testing::Faulty;
-use strongroom_storage::{Entry, Version};
+use strongroom_storage::testing::FaultyStorage;
+use strongroom_storage::{PhysicalEntry, Version};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -12,18 +12,18 @@ use super::*;
 
 /// A store that notes which keys are read, and lets reads through while its gate is open.
 #[derive(Debug)]
-struct WatchedStore {
-    below: Memory,
+struct CountingStorage {
+    below: MemoryStorage,
     reads: Mutex<Vec<String>>,
     gate: Semaphore,
 }
 
 const OPEN: usize = 1 << 20;
 
-impl WatchedStore {
+impl CountingStorage {
     fn new() -> Arc<Self> {
         let gate = Semaphore::new(OPEN);
-        Arc::new(Self { below: Memory::new(), reads: Mutex::default(), gate })
+        Arc::new(Self { below: MemoryStorage::new(), reads: Mutex::default(), gate })
     }
 
     fn reads_of(&self, key: &str) -> usize {
@@ -32,8 +32,8 @@ impl WatchedStore {
 }
 
 #[async_trait]
-impl Physical for WatchedStore {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, strongroom_storage::Error> {
+impl Physical for CountingStorage {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, strongroom_storage::Error> {
         self.reads.lock().unwrap().push(key.to_owned());
         let _open = self.gate.acquire().await;
         self.below.get(key).await
@@ -50,17 +50,17 @@ impl Physical for WatchedStore {
 
     async fn commit(
         &self,
-        batch: strongroom_storage::Batch,
+        batch: strongroom_storage::PhysicalBatch,
     ) -> Result<Version, strongroom_storage::Error> {
         self.below.commit(batch).await
     }
 }
 
-async fn open_watched() -> (Barrier, Arc<WatchedStore>) {
-    let watched = WatchedStore::new();
+async fn open_watched() -> (Barrier, Arc<CountingStorage>) {
+    let watched = CountingStorage::new();
     let physical: Arc<dyn Physical> = watched.clone();
-    let shares = initialise(&physical, 1, 1).await;
-    (unseal(&physical, &shares).await.unwrap(), watched)
+    let shares = initialise_store(&physical, 1, 1).await;
+    (unseal_store(&physical, &shares).await.unwrap(), watched)
 }
 
 #[tokio::test]
@@ -85,12 +85,12 @@ async fn many_readers_of_an_absent_key_make_one_read_and_later_ones_none() {
 }
 
 #[tokio::test]
-async fn a_write_ends_what_was_known_of_an_absent_key() {
+async fn a_write_invalidates_a_cached_absence() {
     let (barrier, watched) = open_watched().await;
     let view = barrier.view("x/");
     for round in 0..3_usize {
         assert!(view.get("a").await.unwrap().is_none());
-        put(&view, "a", b"1").await;
+        put_value(&view, "a", b"1").await;
         assert_eq!(&view.get("a").await.unwrap().unwrap().value[..], b"1");
         let mut batch = Batch::new();
         view.delete(&mut batch, "a");
@@ -101,7 +101,7 @@ async fn a_write_ends_what_was_known_of_an_absent_key() {
 
 /// A reader that was sent to the store before a write, and comes back after it.
 #[tokio::test]
-async fn a_slow_read_from_before_a_write_is_not_remembered() {
+async fn a_read_that_began_before_a_write_is_not_cached() {
     let (barrier, watched) = open_watched().await;
     let view = barrier.view("x/");
     watched.gate.forget_permits(OPEN);
@@ -109,19 +109,19 @@ async fn a_slow_read_from_before_a_write_is_not_remembered() {
     slow.spawn(async move { reader.get("a").await });
     tokio::task::yield_now().await;
     assert_eq!(watched.reads_of("x/a"), 1);
-    put(&view, "a", b"1").await;
+    put_value(&view, "a", b"1").await;
     watched.gate.add_permits(OPEN);
     assert!(slow.join_all().await.iter().all(Result::is_ok), "what it gets is either");
     assert_eq!(&view.get("a").await.unwrap().unwrap().value[..], b"1");
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_leaves_nothing_known_of_its_keys() {
-    let faulty = Faulty::new(Memory::new());
-    let plan = faulty.plan();
+async fn a_failed_commit_invalidates_its_keys() {
+    let faulty = FaultyStorage::new(MemoryStorage::new());
+    let plan = faulty.fault_plan();
     let physical: Arc<dyn Physical> = Arc::new(faulty);
-    let shares = initialise(&physical, 1, 1).await;
-    let barrier = unseal(&physical, &shares).await.unwrap();
+    let shares = initialise_store(&physical, 1, 1).await;
+    let barrier = unseal_store(&physical, &shares).await.unwrap();
     let view = barrier.view("x/");
     assert!(view.get("a").await.unwrap().is_none());
     // In doubt: it was applied, and says that it failed.
@@ -134,13 +134,13 @@ async fn a_commit_that_fails_leaves_nothing_known_of_its_keys() {
 
 /// The commit that made the key may not have come so far as to say so.
 #[tokio::test]
-async fn who_fails_on_a_condition_sees_what_is_there_when_trying_again() {
-    let (barrier, physical) = open().await;
+async fn a_failed_precondition_invalidates_the_key() {
+    let (barrier, physical) = open_barrier().await;
     let view = barrier.view("x/");
     assert!(view.get("a").await.unwrap().is_none());
-    put(&view, "other", b"1").await;
+    put_value(&view, "other", b"1").await;
     let record = physical.get("x/other").await.unwrap().unwrap().value;
-    overwrite(&physical, "x/a", record.to_vec()).await;
+    overwrite_raw(&physical, "x/a", record.to_vec()).await;
     assert!(view.get("a").await.unwrap().is_none(), "known, as the store was changed below");
     let mut batch = Batch::new();
     view.require_absent(&mut batch, "a");
@@ -151,8 +151,8 @@ async fn who_fails_on_a_condition_sees_what_is_there_when_trying_again() {
 }
 
 #[tokio::test]
-async fn a_closed_barrier_does_not_even_say_what_is_absent() {
-    let (barrier, _) = open().await;
+async fn a_closed_barrier_does_not_report_absence() {
+    let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");
     assert!(view.get("a").await.unwrap().is_none());
     barrier.close();

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::completion::Shell;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
 
 /// Print what makes a shell complete commands and flags, or write it where the shell reads it
 #[derive(Args)]
@@ -18,7 +18,7 @@ Examples:
   strongroom completion zsh >> ~/.zshrc
   strongroom completion fish > ~/.config/fish/completions/strongroom.fish
   strongroom completion -install")]
-pub(crate) struct Completion {
+pub(crate) struct CompletionCommand {
     /// Write it into ~/.bashrc, ~/.zshrc and fish's folder, those that are there
     #[arg(long)]
     install: bool,
@@ -29,21 +29,21 @@ pub(crate) struct Completion {
     arguments: Vec<String>,
 }
 
-impl Completion {
-    pub(super) fn run(self, context: &mut Context) -> Outcome {
+impl CompletionCommand {
+    pub(super) fn run(self, context: &mut CommandContext) -> CliResult {
         if self.install || self.uninstall {
-            expect_count(&self.arguments, 0, 0)?;
+            check_argument_count(&self.arguments, 0, 0)?;
             if self.install && self.uninstall {
                 let text = "-install and -uninstall cannot be used together";
-                return Err(Failure::usage(text));
+                return Err(CliError::usage(text));
             }
-            return everywhere(context, self.install);
+            return update_all_shells(context, self.install);
         }
-        expect_count(&self.arguments, 1, 1)?;
+        check_argument_count(&self.arguments, 1, 1)?;
         let name = self.arguments.concat();
         let Some((_, shell)) = Shell::ALL.into_iter().find(|(known, _)| *known == name) else {
             let text = format!("there is no completion for {name:?}: name bash, zsh or fish");
-            return Err(Failure::usage(text));
+            return Err(CliError::usage(text));
         };
         context.printer.line(shell.script());
         Ok(())
@@ -51,16 +51,16 @@ impl Completion {
 }
 
 /// Writes the scripts where shells read them, or takes them out.
-fn everywhere(context: &mut Context, install: bool) -> Outcome {
-    let home = context.environment.home();
-    let home = home.ok_or_else(|| Failure::local("there is no home folder: HOME is not set"))?;
+fn update_all_shells(context: &mut CommandContext, install: bool) -> CliResult {
+    let home = context.environment.home_dir();
+    let home = home.ok_or_else(|| CliError::local("there is no home folder: HOME is not set"))?;
     let mut found = false;
     for (_, shell) in Shell::ALL {
-        let Some(path) = place(shell, Path::new(&home)) else { continue };
+        let Some(path) = script_path(shell, Path::new(&home)) else { continue };
         found = true;
-        let changed = change(shell, &path, install);
+        let changed = update_script_file(shell, &path, install);
         let changed =
-            changed.map_err(|error| Failure::local(format!("{}: {error}", path.display())))?;
+            changed.map_err(|error| CliError::local(format!("{}: {error}", path.display())))?;
         let done = match (install, changed) {
             (true, true) => "Success! Completion begins with the next shell:",
             (true, false) => "Completion is there already:",
@@ -72,14 +72,14 @@ fn everywhere(context: &mut Context, install: bool) -> Outcome {
     if found {
         return Ok(());
     }
-    Err(Failure::local(
+    Err(CliError::local(
         "there is neither ~/.bashrc nor ~/.zshrc nor ~/.config/fish: make the one that your shell \
          reads, or use \"strongroom completion bash\"",
     ))
 }
 
 /// The file that a shell reads, if somebody uses the shell.
-fn place(shell: Shell, home: &Path) -> Option<PathBuf> {
+fn script_path(shell: Shell, home: &Path) -> Option<PathBuf> {
     match shell {
         Shell::Bash => Some(home.join(".bashrc")).filter(|path| path.exists()),
         Shell::Zsh => Some(home.join(".zshrc")).filter(|path| path.exists()),
@@ -92,7 +92,7 @@ fn place(shell: Shell, home: &Path) -> Option<PathBuf> {
 
 /// Whether anything had to change. Fish's file is this program's own; to the others lines are added
 /// at the end, in place, so that links and permissions stay as they are.
-fn change(shell: Shell, path: &Path, install: bool) -> io::Result<bool> {
+fn update_script_file(shell: Shell, path: &Path, install: bool) -> io::Result<bool> {
     let script = format!("{}\n", shell.script());
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -117,22 +117,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn installing_twice_is_once_and_can_be_taken_back() {
+    fn installing_is_idempotent_and_reversible() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join(".bashrc");
         fs::write(&file, "alias x=y").unwrap();
-        assert_eq!(place(Shell::Zsh, home.path()), None);
-        assert!(change(Shell::Bash, &file, true).unwrap());
-        assert!(!change(Shell::Bash, &file, true).unwrap());
+        assert_eq!(script_path(Shell::Zsh, home.path()), None);
+        assert!(update_script_file(Shell::Bash, &file, true).unwrap());
+        assert!(!update_script_file(Shell::Bash, &file, true).unwrap());
         let expected = format!("alias x=y\n{}\n", Shell::Bash.script());
         assert_eq!(fs::read_to_string(&file).unwrap(), expected);
-        assert!(change(Shell::Bash, &file, false).unwrap());
-        assert!(!change(Shell::Bash, &file, false).unwrap());
+        assert!(update_script_file(Shell::Bash, &file, false).unwrap());
+        assert!(!update_script_file(Shell::Bash, &file, false).unwrap());
         assert_eq!(fs::read_to_string(&file).unwrap(), "alias x=y\n");
 
         fs::create_dir_all(home.path().join(".config/fish")).unwrap();
-        let fish = place(Shell::Fish, home.path()).unwrap();
-        assert!(change(Shell::Fish, &fish, true).unwrap());
+        let fish = script_path(Shell::Fish, home.path()).unwrap();
+        assert!(update_script_file(Shell::Fish, &fish, true).unwrap());
         assert!(fish.exists());
     }
 }

@@ -3,47 +3,47 @@
 use clap::Args;
 
 use super::clean_path;
-use crate::context::Context;
+use crate::context::CommandContext;
 use crate::data;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 
 /// Delete what is at a path
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom delete secret/my-app")]
-pub(crate) struct Delete {
+pub(crate) struct DeleteCommand {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "PATH [K=V]", help = "What to delete, and parameters")]
     arguments: Vec<String>,
 }
 
-impl Delete {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl DeleteCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let [path, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::usage("Not enough arguments (expected at least 1, got 0)"));
+            return Err(CliError::usage("Not enough arguments (expected at least 1, got 0)"));
         };
         let path = clean_path(path);
         let client = context.client(&self.http)?;
-        let query =
-            data::parameters(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
+        let query = data::parse_query_parameters(data, &mut *context.stdin(&self.http))
+            .map_err(CliError::local)?;
         match client.delete(&path, &query).await {
-            Ok(Some(answer)) => context.printer.secret_or_field(&answer, self.field.name()),
+            Ok(Some(answer)) => context.printer.print_response_or_field(&answer, self.field.name()),
             Ok(None) => {
                 let text = format!("Success! Data deleted (if it existed) at: {path}");
-                context.printer.line_for_people(&text);
+                context.printer.success_for_people(&text);
                 Ok(())
             }
             Err(error) => {
-                if let Some(answer) = error.answer() {
-                    context.printer.secret(answer)?;
+                if let Some(answer) = error.response() {
+                    context.printer.print_response(answer)?;
                 }
-                Err(Failure::call(&format!("Error deleting {path}"))(error))
+                Err(CliError::from_api(&format!("Error deleting {path}"))(error))
             }
         }
     }

@@ -3,10 +3,10 @@
 //! # Add a command
 //!
 //! 1. A file here, or in its group's folder: a struct of flags that derives [`clap::Args`], with
-//!    [`Http`](crate::flags::Http) flattened into it, and `async fn run(self, &mut Context)`.
+//!    [`HttpFlags`](crate::flags::HttpFlags) flattened into it, and `async fn run(self, &mut Context)`.
 //! 2. Positional arguments are one `Vec<String>`, counted with
-//!    [`expect_count`](crate::failure::expect_count), so that messages read as Vault's.
-//! 3. A variant and a line in [`Command`] or in the group's enum.
+//!    [`check_argument_count`](crate::error::check_argument_count), so that messages read as Vault's.
+//! 3. A variant and a line in [`CliCommand`] or in the group's enum.
 //! 4. `STRONGROOM_BLESS=1 cargo test -p strongroom-cli` writes it into `docs/src/reference/cli.md`.
 //! 5. Cases in `crates/strongroom/tests/cmd/`: what it prints, what it says when something is
 //!    missing, its exit codes.
@@ -38,9 +38,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::context::Context;
+use crate::context::CommandContext;
 use crate::environment::Environment;
-use crate::failure::Outcome;
+use crate::error::CliResult;
 
 /// The whole command line. No part of it is `Debug`: arguments may be secrets.
 #[derive(Parser)]
@@ -54,57 +54,57 @@ use crate::failure::Outcome;
 )]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// A command, with its flags.
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Command {
-    Read(Box<read::Read>),
-    Write(Box<write::Write>),
-    Patch(Box<patch::Patch>),
-    Delete(Box<delete::Delete>),
-    List(Box<list::List>),
-    Login(Box<login::Login>),
-    Unwrap(Box<unwrap::Unwrap>),
-    Server(Box<server::Server>),
-    Status(Box<status::Status>),
+pub(crate) enum CliCommand {
+    Read(Box<read::ReadCommand>),
+    Write(Box<write::WriteCommand>),
+    Patch(Box<patch::PatchCommand>),
+    Delete(Box<delete::DeleteCommand>),
+    List(Box<list::ListCommand>),
+    Login(Box<login::LoginCommand>),
+    Unwrap(Box<unwrap::UnwrapCommand>),
+    Server(Box<server::ServerCommand>),
+    Status(Box<status::StatusCommand>),
     /// Manage auth methods
     #[command(subcommand)]
-    Auth(Box<auth::Auth>),
-    Completion(Box<completion::Completion>),
+    Auth(Box<auth::AuthCommand>),
+    Completion(Box<completion::CompletionCommand>),
     /// Read and write secrets of the key/value engine
     #[command(subcommand)]
-    Kv(Box<kv::Kv>),
+    Kv(Box<kv::KvCommand>),
     /// Look up, renew and revoke leases
     #[command(subcommand)]
-    Lease(Box<lease::Lease>),
+    Lease(Box<lease::LeaseCommand>),
     /// Initialise, unseal and seal the server
     #[command(subcommand)]
-    Operator(Box<operator::Operator>),
-    PathHelp(Box<path_help::PathHelp>),
+    Operator(Box<operator::OperatorCommand>),
+    PathHelp(Box<path_help::PathHelpCommand>),
     /// Manage the plug-in catalog
     #[command(subcommand)]
-    Plugin(Box<plugin::Plugin>),
+    Plugin(Box<plugin::PluginCommand>),
     /// Manage policies
     #[command(subcommand)]
-    Policy(Box<policy::Policy>),
+    Policy(Box<policy::PolicyCommand>),
     /// Print the token that commands use
     #[command(subcommand)]
-    Print(Box<print::Print>),
+    Print(Box<print::PrintCommand>),
     /// Manage secrets engines
     #[command(subcommand)]
-    Secrets(Box<secrets::Secrets>),
+    Secrets(Box<secrets::SecretsCommand>),
     /// Create, look up, renew and revoke tokens
     #[command(subcommand)]
-    Token(Box<token::Token>),
-    Version(Box<version::Version>),
+    Token(Box<token::TokenCommand>),
+    Version(Box<version::VersionCommand>),
 }
 
-impl Command {
+impl CliCommand {
     /// Runs a command that talks to a server.
-    pub(crate) async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Read(command) => command.run(context).await,
             Self::Write(command) => command.run(context).await,
@@ -136,12 +136,12 @@ impl Command {
 
 /// The kinds of auth methods that `login` knows.
 pub(crate) fn login_methods() -> Vec<String> {
-    login::methods::METHODS.iter().map(|method| method.name.to_owned()).collect()
+    login::methods::LOGIN_METHODS.iter().map(|method| method.name.to_owned()).collect()
 }
 
 /// A file's path, with `~/` as the person's folder.
 fn expand_home(path: &str, environment: &Environment) -> PathBuf {
-    match (path.strip_prefix("~/"), environment.home()) {
+    match (path.strip_prefix("~/"), environment.home_dir()) {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => PathBuf::from(path),
     }

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::clean_path;
-use crate::context::Context;
+use crate::context::CommandContext;
 use crate::data;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Change part of what is at a path, where the engine can
@@ -17,44 +17,45 @@ What is sent is a JSON merge patch: a field that is null is removed. Values are 
 
 Example:
   strongroom patch pki/issuer/default usage=read-only")]
-pub(crate) struct Patch {
+pub(crate) struct PatchCommand {
     /// Patch without data
     #[arg(long, short)]
     force: bool,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "PATH [K=V]", help = "Where to change, and what")]
     arguments: Vec<String>,
 }
 
-impl Patch {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl PatchCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let [path, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::usage("Not enough arguments (expected 1, got 0)"));
+            return Err(CliError::usage("Not enough arguments (expected 1, got 0)"));
         };
         if data.is_empty() && !self.force {
-            return Err(Failure::usage("Must supply data or use -force"));
+            return Err(CliError::usage("Must supply data or use -force"));
         }
         let path = clean_path(path);
-        let fields = data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
+        let fields =
+            data::parse_fields(data, &mut *context.stdin(&self.http)).map_err(CliError::local)?;
         let client = context.client(&self.http)?;
         let printer = &mut context.printer;
         match client.patch(&path, &fields).await {
-            Ok(Some(answer)) => printer.made_or_field(&answer, self.field.name()),
+            Ok(Some(answer)) => printer.print_created_or_field(&answer, self.field.name()),
             Ok(None) => {
-                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
+                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
             Err(error) => {
-                if let Some(answer) = error.answer() {
-                    printer.secret(answer)?;
+                if let Some(answer) = error.response() {
+                    printer.print_response(answer)?;
                 }
-                Err(Failure::call(&format!("Error writing data to {path}"))(error))
+                Err(CliError::from_api(&format!("Error writing data to {path}"))(error))
             }
         }
     }

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::clean_path;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http};
-use crate::output::Format;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
+use crate::output::OutputFormat;
 
 /// Print the server's help on a path
 #[derive(Args)]
@@ -16,28 +16,29 @@ With -format=json it is an OpenAPI document.
 Examples:
   strongroom path-help kv/
   strongroom path-help sys/mounts")]
-pub(crate) struct PathHelp {
+pub(crate) struct PathHelpCommand {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "PATH", help = "The path")]
     arguments: Vec<String>,
 }
 
-impl PathHelp {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 1, 1)?;
+impl PathHelpCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 1, 1)?;
         let path = clean_path(&self.arguments.concat());
         let client = context.client(&self.http)?;
-        let help = client.help(&path).await.map_err(Failure::call("Error retrieving help"))?;
-        if context.printer.format != Format::Json {
+        let help =
+            client.path_help(&path).await.map_err(CliError::from_api("Error retrieving help"))?;
+        if context.printer.format != OutputFormat::Json {
             context.printer.line(help.help.trim_end_matches('\n'));
             return Ok(());
         }
         let Some(openapi) = help.openapi.filter(|document| document.get() != "null") else {
-            return Err(Failure::remote(format!(
+            return Err(CliError::remote(format!(
                 "the server has no document about {path}: leave -format=json out for its words"
             )));
         };

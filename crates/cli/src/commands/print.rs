@@ -2,20 +2,20 @@
 
 use clap::{Args, Subcommand};
 
-use crate::context::Context;
-use crate::failure::Outcome;
-use crate::flags::Http;
-use crate::output::unsent::nothing_to_show;
+use crate::context::CommandContext;
+use crate::error::CliResult;
+use crate::flags::HttpFlags;
+use crate::output::dry_run::refuse_dry_run_flags;
 
 /// Print the token that commands use
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Print {
-    Token(Box<Token>),
+pub(crate) enum PrintCommand {
+    Token(Box<PrintToken>),
 }
 
-impl Print {
-    pub(super) fn run(&self, context: &mut Context) -> Outcome {
+impl PrintCommand {
+    pub(super) fn run(&self, context: &mut CommandContext) -> CliResult {
         let Self::Token(command) = self;
         command.run(context)
     }
@@ -23,16 +23,16 @@ impl Print {
 
 /// Print the token that commands use, from the environment or the token helper
 #[derive(Args)]
-pub(crate) struct Token {
+pub(crate) struct PrintToken {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Token {
-    fn run(&self, context: &mut Context) -> Outcome {
-        nothing_to_show(&self.http)?;
+impl PrintToken {
+    fn run(&self, context: &mut CommandContext) -> CliResult {
+        refuse_dry_run_flags(&self.http)?;
         let token = context.token(&self.http)?;
         let token = token.as_ref().map(|token| token.expose_secret().as_str());
         context.printer.line(token.unwrap_or_default());

@@ -2,46 +2,46 @@
 
 use clap::Args;
 
-use super::operator::whole_status;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http, OneField};
-use crate::output::value::Value;
+use super::operator::status_with_leader;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
+use crate::output::value::OutputValue;
 
 /// Print whether the server is sealed, and who leads
 #[derive(Args)]
 #[command(
     after_help = "The exit code is 0 if the server is unsealed, 2 if it is sealed, 1 if that isn't known."
 )]
-pub(crate) struct Status {
+pub(crate) struct StatusCommand {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Status {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 0, 0)?;
+impl StatusCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
         // 2 means "sealed" here, so whatever fails is 1.
-        let as_1 = |failure: Failure| Failure { code: 1, ..failure };
+        let as_1 = |failure: CliError| CliError { code: 1, ..failure };
         let client = context.client(&self.http).map_err(as_1)?;
         let seal = client.seal_status().await;
-        let seal = seal.map_err(Failure::call("Error checking seal status")).map_err(as_1)?;
+        let seal = seal.map_err(CliError::from_api("Error checking seal status")).map_err(as_1)?;
         let sealed = seal.sealed;
-        let status = whole_status(&client, seal).await.map_err(as_1)?;
+        let status = status_with_leader(&client, seal).await.map_err(as_1)?;
         match self.field.name() {
             Some(name) => {
-                let all = Value::of(&status);
-                context.printer.field(status.field(name).as_ref(), name, &all)?;
+                let all = OutputValue::from_serialize(&status);
+                context.printer.print_field(status.field_value(name).as_ref(), name, &all)?;
             }
             None => status.print(&mut context.printer)?,
         }
-        if sealed { Err(Failure::silent(2)) } else { Ok(()) }
+        if sealed { Err(CliError::silent(2)) } else { Ok(()) }
     }
 }

@@ -3,11 +3,11 @@
 use clap::Args;
 use strongroom_types::Secret;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::secret;
-use crate::output::value::Value;
+use crate::output::value::OutputValue;
 
 /// Unwrap an answer that was wrapped; it can be done once
 #[derive(Args)]
@@ -20,23 +20,23 @@ Examples:
   strongroom unwrap s.7nf0…
   strongroom unwrap - < wrapping-token
   VAULT_TOKEN=s.7nf0… strongroom unwrap")]
-pub(crate) struct Unwrap {
+pub(crate) struct UnwrapCommand {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "TOKEN", help = "The token that wraps the answer, or -")]
     arguments: Vec<String>,
 }
 
-impl Unwrap {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl UnwrapCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         if self.arguments.len() > 1 {
             let got = self.arguments.len();
-            return Err(Failure::usage(format!("Too many arguments (expected 0-1, got {got})")));
+            return Err(CliError::usage(format!("Too many arguments (expected 0-1, got {got})")));
         }
         let token = match self.arguments.first().map(|token| token.trim()) {
             None | Some("") => None,
@@ -44,18 +44,21 @@ impl Unwrap {
             Some(token) => Some(Secret::from_text(token)),
         };
         let client = context.client(&self.http)?;
-        let answer = client.unwrap_answer(token.as_ref()).await;
-        let answer = answer.map_err(Failure::call("Error unwrapping"))?;
-        let answer = answer.ok_or_else(|| Failure::remote("the server answered with nothing: the wrapping token is unknown, expired, or was used before"))?;
-        let Some(field) = self.field.name() else { return context.printer.secret(&answer) };
+        let answer = client.unwrap_response(token.as_ref()).await;
+        let answer = answer.map_err(CliError::from_api("Error unwrapping"))?;
+        let answer = answer.ok_or_else(|| CliError::remote("the server answered with nothing: the wrapping token is unknown, expired, or was used before"))?;
+        let Some(field) = self.field.name() else { return context.printer.print_response(&answer) };
         let printer = &mut context.printer;
         // The data of a KV version 2 secret stands one level deeper.
         let inner = answer.data.as_ref().and_then(|data| data.get("data"));
-        let inner = inner.map(|raw| Value::parse(raw.get()));
-        let value = secret::field(&answer, field).filter(|value| *value != Value::Null);
+        let inner = inner.map(|raw| OutputValue::parse(raw.get()));
+        let value =
+            secret::response_field(&answer, field).filter(|value| *value != OutputValue::Null);
         match value.as_ref().or_else(|| inner.as_ref()?.get(field)) {
-            Some(value) if *value != Value::Null => printer.field(Some(value), field, value),
-            _ => Err(printer.without_field(&answer, field, true)),
+            Some(value) if *value != OutputValue::Null => {
+                printer.print_field(Some(value), field, value)
+            }
+            _ => Err(printer.missing_field(&answer, field, true)),
         }
     }
 }

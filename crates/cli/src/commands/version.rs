@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::context::Context;
-use crate::version::PACKAGE;
+use crate::context::CommandContext;
+use crate::version::PACKAGE_VERSION;
 
 /// Print this program's version
 #[derive(Args)]
-pub(crate) struct Version {
+pub(crate) struct VersionCommand {
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Version {
-    pub(super) fn run(&self, context: &mut Context) {
-        context.printer.line(&format!("Strongroom v{PACKAGE}"));
+impl VersionCommand {
+    pub(super) fn run(&self, context: &mut CommandContext) {
+        context.printer.line(&format!("Strongroom v{PACKAGE_VERSION}"));
     }
 }

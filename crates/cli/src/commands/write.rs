@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::clean_path;
-use crate::context::Context;
+use crate::context::CommandContext;
 use crate::data;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField, duration};
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags, parse_duration};
 use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Write to a path: a secret, a setting, or what an engine is to do
@@ -19,51 +19,52 @@ Examples:
   strongroom write secret/my-app password=hunter2
   strongroom write database/roles/readonly @role.json
   strongroom write -force transit/keys/my-key")]
-pub(crate) struct Write {
+pub(crate) struct WriteCommand {
     /// Write without data
     #[arg(long, short)]
     force: bool,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "PATH [K=V]", help = "Where to write, and what")]
     arguments: Vec<String>,
 }
 
-impl Write {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl WriteCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let [path, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::usage("Not enough arguments (expected 1, got 0)"));
+            return Err(CliError::usage("Not enough arguments (expected 1, got 0)"));
         };
         if data.is_empty() && !self.force {
-            return Err(Failure::usage("Must supply data or use -force"));
+            return Err(CliError::usage("Must supply data or use -force"));
         }
         let path = clean_path(path);
-        let fields = data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
+        let fields =
+            data::parse_fields(data, &mut *context.stdin(&self.http)).map_err(CliError::local)?;
         let mut http = self.http;
         let says_nothing =
             http.wrap_ttl.is_none() && context.environment.setting("WRAP_TTL").is_none();
         if path == "sys/wrapping/wrap" && says_nothing {
             // As other clients ask there.
-            http.wrap_ttl = Some(duration("5m").map_err(Failure::local)?);
+            http.wrap_ttl = Some(parse_duration("5m").map_err(CliError::local)?);
         }
         let client = context.client(&http)?;
         match client.write(&path, &fields).await {
-            Ok(Some(answer)) => context.printer.made_or_field(&answer, self.field.name()),
+            Ok(Some(answer)) => context.printer.print_created_or_field(&answer, self.field.name()),
             Ok(None) => {
                 let text = format!("{DATA_WRITTEN}{path}");
-                context.printer.line_for_people(&text);
+                context.printer.success_for_people(&text);
                 Ok(())
             }
             Err(error) => {
-                if let Some(answer) = error.answer() {
-                    context.printer.secret(answer)?;
+                if let Some(answer) = error.response() {
+                    context.printer.print_response(answer)?;
                 }
-                Err(Failure::call(&format!("Error writing data to {path}"))(error))
+                Err(CliError::from_api(&format!("Error writing data to {path}"))(error))
             }
         }
     }

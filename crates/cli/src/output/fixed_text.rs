@@ -1,7 +1,7 @@
 //! Texts that other programs search for, word for word as the `vault` command prints them.
 //!
 //! Every other text of the command line is our own and may change in any release. A text belongs
-//! here only if a tool that searches for it can be named; [`ALL`] names it, and makes the list in
+//! here only if a tool that searches for it can be named; [`FIXED_TEXTS`] names it, and makes the list in
 //! `docs/src/reference/cli.md`. Error texts of the API are not here: the golden answers hold them.
 
 /// Ends the start of `server`. Requests are answered from this line on.
@@ -56,8 +56,8 @@ pub(crate) struct FixedText {
 
 /// Every text of this file, in its order.
 #[cfg(test)]
-pub(crate) const ALL: [FixedText; 13] = {
-    const fn fixed(
+pub(crate) const FIXED_TEXTS: [FixedText; 13] = {
+    const fn fixed_text(
         text: &'static str,
         printed_by: &'static str,
         searched_by: &'static str,
@@ -65,53 +65,61 @@ pub(crate) const ALL: [FixedText; 13] = {
         FixedText { text, printed_by, searched_by }
     }
     [
-        fixed(
+        fixed_text(
             SERVER_STARTED,
             "server",
             "golovnin/embedded-vault (`VaultServerProcess`); testcontainers set-ups such as \
              cosmicrocks/merka-vault (`tests/common.rs`)",
         ),
-        fixed(SHUTDOWN_TRIGGERED, "server", "vault-log-handler, a log watcher that raises alerts"),
-        fixed(DEV_ROOT_TOKEN, "server -dev", "4xxi/vault-bundle (`Tests/travis/vault-run.sh`)"),
-        fixed(
+        fixed_text(
+            SHUTDOWN_TRIGGERED,
+            "server",
+            "vault-log-handler, a log watcher that raises alerts",
+        ),
+        fixed_text(
+            DEV_ROOT_TOKEN,
+            "server -dev",
+            "4xxi/vault-bundle (`Tests/travis/vault-run.sh`)",
+        ),
+        fixed_text(
             DEV_UNSEAL_KEY,
             "server -dev",
             "Kubernetes guides that unseal with `kubectl logs … \\| grep 'Unseal Key:'`",
         ),
-        fixed(
+        fixed_text(
             DEVELOPMENT_MODE_SHOULD,
             "server -dev",
             "TNB, the test framework of Apache Camel (`HashicorpVaultContainer`)",
         ),
-        fixed(
+        fixed_text(
             UNSEAL_KEY,
             "operator init",
             "traktorist3872548/vault (`unseal.sh`), jjenkins70/vagrant-vault-consul \
              (`v2/unseal.sh`)",
         ),
-        fixed(
+        fixed_text(
             RECOVERY_KEY,
             "operator init",
             "provisioning templates that `grep \"^Recovery Key\"` on Enterprise servers",
         ),
-        fixed(
+        fixed_text(
             INITIAL_ROOT_TOKEN,
             "operator init",
             "jjenkins70/vagrant-vault-consul (`v2/unseal.sh`)",
         ),
-        fixed(
+        fixed_text(
             IS_INITIALIZED,
             "operator init -status",
             "Kubernetes jobs that initialise a server once (`grep -q \"Vault is initialized\"`)",
         ),
-        fixed(IS_NOT_INITIALIZED, "operator init -status", "the same jobs"),
-        fixed(
+        fixed_text(IS_NOT_INITIALIZED, "operator init -status", "the same jobs"),
+        fixed_text(
             NO_VALUE_FOUND,
             "read, kv get, list",
             "shell scripts that make a secret only where there is none",
         ),
-        fixed(DATA_WRITTEN, "write, kv put", "pytest suites that drive the `vault` command"),
-        fixed(
+        fixed_text(DATA_WRITTEN, "write, kv put", "pytest suites that drive the `vault` command"),
+        fixed_text(
             ENABLED,
             "secrets enable, auth enable",
             "pytest suites that drive the `vault` command",

@@ -1,57 +1,57 @@
 //! JSON as Go writes it with two spaces: what scripts compare with.
 
-use super::value::Value;
+use super::value::OutputValue;
 
 /// The value over several lines, without a line end.
-pub(crate) fn pretty(value: &Value) -> String {
+pub(crate) fn to_pretty_json(value: &OutputValue) -> String {
     let mut out = String::new();
-    write(&mut out, value, 0);
+    write_value(&mut out, value, 0);
     out
 }
 
-fn write(out: &mut String, value: &Value, depth: usize) {
+fn write_value(out: &mut String, value: &OutputValue, depth: usize) {
     match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(digits) => out.push_str(digits),
-        Value::Text(text) => out.push_str(&quoted(text)),
-        Value::List(items) if items.is_empty() => out.push_str("[]"),
-        Value::List(items) => {
+        OutputValue::Null => out.push_str("null"),
+        OutputValue::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        OutputValue::Number(digits) => out.push_str(digits),
+        OutputValue::Text(text) => out.push_str(&quote_json(text)),
+        OutputValue::List(items) if items.is_empty() => out.push_str("[]"),
+        OutputValue::List(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
-                next_line(out, index, depth + 1);
-                write(out, item, depth + 1);
+                start_item(out, index, depth + 1);
+                write_value(out, item, depth + 1);
             }
-            last_line(out, depth);
+            end_items(out, depth);
             out.push(']');
         }
-        Value::Object(pairs) if pairs.is_empty() => out.push_str("{}"),
-        Value::Object(pairs) => {
+        OutputValue::Object(pairs) if pairs.is_empty() => out.push_str("{}"),
+        OutputValue::Object(pairs) => {
             out.push('{');
             for (index, (key, value)) in pairs.iter().enumerate() {
-                next_line(out, index, depth + 1);
-                out.push_str(&quoted(key));
+                start_item(out, index, depth + 1);
+                out.push_str(&quote_json(key));
                 out.push_str(": ");
-                write(out, value, depth + 1);
+                write_value(out, value, depth + 1);
             }
-            last_line(out, depth);
+            end_items(out, depth);
             out.push('}');
         }
     }
 }
 
-fn next_line(out: &mut String, index: usize, depth: usize) {
+fn start_item(out: &mut String, index: usize, depth: usize) {
     out.push_str(if index > 0 { ",\n" } else { "\n" });
     out.push_str(&"  ".repeat(depth));
 }
 
-fn last_line(out: &mut String, depth: usize) {
+fn end_items(out: &mut String, depth: usize) {
     out.push('\n');
     out.push_str(&"  ".repeat(depth));
 }
 
 /// A JSON string. What could end a script element or a line of JavaScript is escaped, as in Go.
-fn quoted(text: &str) -> String {
+fn quote_json(text: &str) -> String {
     let plain = serde_json::to_string(text).unwrap_or_default();
     if !plain.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
         return plain;
@@ -73,9 +73,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_as_go_does() {
-        let value =
-            Value::parse(r#"{"o":{"b":1.10,"a":[1,"x",{}]},"e":[],"h":"<a&b>\u0001\"","n":null}"#);
+    fn json_matches_gos_encoding() {
+        let value = OutputValue::parse(
+            r#"{"o":{"b":1.10,"a":[1,"x",{}]},"e":[],"h":"<a&b>\u0001\"","n":null}"#,
+        );
         let expected = r#"{
   "e": [],
   "h": "\u003ca\u0026b\u003e\u0001\"",
@@ -89,6 +90,6 @@ mod tests {
     "b": 1.10
   }
 }"#;
-        assert_eq!(pretty(&value), expected);
+        assert_eq!(to_pretty_json(&value), expected);
     }
 }

@@ -4,34 +4,34 @@
 //! - [`json`], [`yaml`], [`table`]: the formats
 //! - [`secret`]: the envelope of the API
 //! - [`seal_status`]: how the server is
-//! - [`unsent`]: a call that is shown instead of being sent
+//! - [`dry_run`]: a call that is shown instead of being sent
 //! - [`text`]: prose and durations
 //! - [`fixed_text`]: the texts that other programs search for
 //!
 //! Results go to standard output; warnings and errors go to standard error, so that pipes get
 //! results only.
 
+pub(crate) mod dry_run;
 pub(crate) mod fixed_text;
 pub(crate) mod json;
 pub(crate) mod seal_status;
 pub(crate) mod secret;
 pub(crate) mod table;
 pub(crate) mod text;
-pub(crate) mod unsent;
 pub(crate) mod value;
 pub(crate) mod yaml;
 
 use std::io::{self, IsTerminal, Write};
 
-use strongroom_client::SecretAnswer;
+use strongroom_client::SecretResponse;
 
 use crate::environment::Environment;
-use crate::failure::{Failure, Outcome};
-use value::Value;
+use crate::error::{CliError, CliResult};
+use value::OutputValue;
 
 /// How results look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     #[default]
     Table,
     Json,
@@ -42,15 +42,15 @@ pub(crate) enum Format {
     Raw,
 }
 
-impl Format {
-    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+impl OutputFormat {
+    pub(crate) fn parse(text: &str) -> Result<Self, CliError> {
         match text.to_lowercase().as_str() {
             "" | "table" => Ok(Self::Table),
             "json" => Ok(Self::Json),
             "yaml" | "yml" => Ok(Self::Yaml),
             "pretty" => Ok(Self::Pretty),
             "raw" => Ok(Self::Raw),
-            other => Err(Failure::local(format!(
+            other => Err(CliError::local(format!(
                 "there is no format {other:?}: use table, json, yaml or raw"
             ))),
         }
@@ -59,22 +59,22 @@ impl Format {
 
 /// Where results and messages go.
 pub(crate) struct Printer {
-    pub(crate) format: Format,
+    pub(crate) format: OutputFormat,
     /// Whether lists show what is known of each key.
     pub(crate) detailed: bool,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     /// Whether a person reads the results.
-    to_person: bool,
+    stdout_is_terminal: bool,
     /// Whether a person reads the messages.
-    warns_person: bool,
+    stderr_is_terminal: bool,
     /// Whether what a person reads may have colours.
     colour: bool,
 }
 
 /// How a terminal shows a line (ECMA-48).
 #[derive(Clone, Copy)]
-enum Style {
+enum TextStyle {
     Bold,
     Faint,
     Green,
@@ -82,8 +82,8 @@ enum Style {
     Yellow,
 }
 
-impl Style {
-    fn dress(self, text: &str) -> String {
+impl TextStyle {
+    fn apply_to(self, text: &str) -> String {
         let code = match self {
             Self::Bold => 1,
             Self::Faint => 2,
@@ -97,13 +97,13 @@ impl Style {
 
 impl Printer {
     /// Prints to the process's own output.
-    pub(crate) fn of_process(environment: &Environment) -> Self {
+    pub(crate) fn from_process(environment: &Environment) -> Self {
         let (out, err) = (io::stdout(), io::stderr());
         Self {
-            format: Format::Table,
+            format: OutputFormat::Table,
             detailed: false,
-            to_person: out.is_terminal(),
-            warns_person: err.is_terminal(),
+            stdout_is_terminal: out.is_terminal(),
+            stderr_is_terminal: err.is_terminal(),
             out: Box::new(out),
             err: Box::new(err),
             colour: environment.wants_colour(),
@@ -118,19 +118,19 @@ impl Printer {
 
     /// A line that says that something is done.
     pub(crate) fn success(&mut self, text: &str) {
-        let text = self.dressed(text, Style::Green);
+        let text = self.styled(text, TextStyle::Green);
         self.line(&text);
     }
 
     /// A table: its first two lines are headers.
     pub(crate) fn table(&mut self, table: &str) {
-        if !(self.colour && self.to_person) {
+        if !(self.colour && self.stdout_is_terminal) {
             return self.line(table);
         }
         let mut lines = table.splitn(3, '\n');
-        for style in [Style::Bold, Style::Faint] {
+        for style in [TextStyle::Bold, TextStyle::Faint] {
             if let Some(line) = lines.next() {
-                let line = style.dress(line);
+                let line = style.apply_to(line);
                 self.line(&line);
             }
         }
@@ -141,89 +141,89 @@ impl Printer {
 
     /// A line above a table.
     pub(crate) fn heading(&mut self, text: &str) {
-        let text = self.dressed(text, Style::Bold);
+        let text = self.styled(text, TextStyle::Bold);
         self.line(&text);
     }
 
-    fn dressed(&self, text: &str, style: Style) -> String {
-        if self.colour && self.to_person { style.dress(text) } else { text.to_owned() }
+    fn styled(&self, text: &str, style: TextStyle) -> String {
+        if self.colour && self.stdout_is_terminal { style.apply_to(text) } else { text.to_owned() }
     }
 
     /// A line for the person, not for the pipe.
     pub(crate) fn warn(&mut self, text: &str) {
-        self.message(text, Style::Yellow);
+        self.write_message(text, TextStyle::Yellow);
     }
 
     /// Why a command failed.
-    pub(crate) fn fail(&mut self, text: &str) {
-        self.message(text, Style::Red);
+    pub(crate) fn error(&mut self, text: &str) {
+        self.write_message(text, TextStyle::Red);
     }
 
     /// What to do about it. A program that reads messages isn't told.
     pub(crate) fn next_step(&mut self, text: &str) {
-        if self.warns_person {
+        if self.stderr_is_terminal {
             let _ = writeln!(self.err, "\n{text}");
         }
     }
 
-    fn message(&mut self, text: &str, style: Style) {
-        let _ = if self.colour && self.warns_person && !text.is_empty() {
-            writeln!(self.err, "{}", style.dress(text))
+    fn write_message(&mut self, text: &str, style: TextStyle) {
+        let _ = if self.colour && self.stderr_is_terminal && !text.is_empty() {
+            writeln!(self.err, "{}", style.apply_to(text))
         } else {
             writeln!(self.err, "{text}")
         };
     }
 
     /// A question, answered on the same line.
-    pub(crate) fn ask(&mut self, text: &str) {
+    pub(crate) fn prompt(&mut self, text: &str) {
         let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
     }
 
     /// A line of results that only people want.
-    pub(crate) fn line_for_people(&mut self, text: &str) {
-        if self.format == Format::Table {
+    pub(crate) fn success_for_people(&mut self, text: &str) {
+        if self.format == OutputFormat::Table {
             self.success(text);
         }
     }
 
     /// A value, as JSON or YAML, or as a table of its fields.
-    pub(crate) fn data(&mut self, value: &Value) -> Outcome {
+    pub(crate) fn print_value(&mut self, value: &OutputValue) -> CliResult {
         match (self.format, value) {
-            (Format::Table, Value::Object(_)) => {
+            (OutputFormat::Table, OutputValue::Object(_)) => {
                 if let Some(table) = secret::map_table(value) {
                     self.table(&table);
                 }
                 Ok(())
             }
-            (Format::Table, Value::List(items)) => {
+            (OutputFormat::Table, OutputValue::List(items)) => {
                 let rows: Vec<_> = items.iter().map(|item| vec![item.to_string()]).collect();
-                self.table(&table::table(&["Keys"], &rows));
+                self.table(&table::format_table(&["Keys"], &rows));
                 Ok(())
             }
-            (Format::Table, _) => Err(no_form("table")),
-            _ => self.machine_data(value),
+            (OutputFormat::Table, _) => Err(unsupported_format("table")),
+            _ => self.print_machine_value(value),
         }
     }
 
     /// A value in a format for machines.
-    fn machine_data(&mut self, value: &Value) -> Outcome {
+    fn print_machine_value(&mut self, value: &OutputValue) -> CliResult {
         let text = match self.format {
-            Format::Json => json::pretty(value),
-            Format::Yaml => yaml::pretty(value),
-            Format::Pretty => return Err(no_form("pretty")),
-            Format::Raw | Format::Table => return Err(no_raw()),
+            OutputFormat::Json => json::to_pretty_json(value),
+            OutputFormat::Yaml => yaml::to_yaml(value),
+            OutputFormat::Pretty => return Err(unsupported_format("pretty")),
+            OutputFormat::Raw | OutputFormat::Table => return Err(raw_not_supported()),
         };
         self.line(&text);
         Ok(())
     }
 
     /// An answer of the API.
-    pub(crate) fn secret(&mut self, answer: &SecretAnswer) -> Outcome {
-        if self.format != Format::Table {
-            return self.machine_data(&secret::document(answer));
+    pub(crate) fn print_response(&mut self, answer: &SecretResponse) -> CliResult {
+        if self.format != OutputFormat::Table {
+            return self.print_machine_value(&secret::response_document(answer));
         }
-        self.warnings(answer);
-        if let Some(table) = secret::secret_table(answer) {
+        self.print_warnings(answer);
+        if let Some(table) = secret::response_table(answer) {
             self.table(&table);
         }
         Ok(())
@@ -233,90 +233,100 @@ impl Printer {
     ///
     /// An answer that can't be had again, because it holds a new token, a lease or something
     /// unwrapped, is printed whole if it hasn't the field.
-    pub(crate) fn secret_or_field(
+    pub(crate) fn print_response_or_field(
         &mut self,
-        answer: &SecretAnswer,
+        answer: &SecretResponse,
         field: Option<&str>,
-    ) -> Outcome {
-        self.one_field(answer, field, secret::is_new(answer))
+    ) -> CliResult {
+        self.print_field_of(answer, field, secret::is_unrepeatable(answer))
     }
 
     /// The same for the answer to a write, which may hold what was made by it: a key, a certificate.
-    pub(crate) fn made_or_field(&mut self, answer: &SecretAnswer, field: Option<&str>) -> Outcome {
-        self.one_field(answer, field, true)
+    pub(crate) fn print_created_or_field(
+        &mut self,
+        answer: &SecretResponse,
+        field: Option<&str>,
+    ) -> CliResult {
+        self.print_field_of(answer, field, true)
     }
 
-    fn one_field(
+    fn print_field_of(
         &mut self,
-        answer: &SecretAnswer,
+        answer: &SecretResponse,
         field: Option<&str>,
         would_be_lost: bool,
-    ) -> Outcome {
-        let Some(field) = field else { return self.secret(answer) };
-        let value = secret::field(answer, field).filter(|value| *value != Value::Null);
+    ) -> CliResult {
+        let Some(field) = field else { return self.print_response(answer) };
+        let value =
+            secret::response_field(answer, field).filter(|value| *value != OutputValue::Null);
         let Some(value) = value else {
-            return Err(self.without_field(answer, field, would_be_lost));
+            return Err(self.missing_field(answer, field, would_be_lost));
         };
-        if self.format == Format::Table {
-            self.warnings(answer);
+        if self.format == OutputFormat::Table {
+            self.print_warnings(answer);
         }
-        self.value(&value)
+        self.print_field_value(&value)
     }
 
     /// Says that an answer hasn't a field; prints the answer if it would be lost otherwise.
-    pub(crate) fn without_field(
+    pub(crate) fn missing_field(
         &mut self,
-        answer: &SecretAnswer,
+        answer: &SecretResponse,
         field: &str,
         would_be_lost: bool,
-    ) -> Failure {
+    ) -> CliError {
         if !would_be_lost {
-            let data = answer.data.as_ref().map_or(Value::Null, Value::fields);
-            return no_field(field, &data);
+            let data = answer.data.as_ref().map_or(OutputValue::Null, OutputValue::from_fields);
+            return unknown_field(field, &data);
         }
         let text = format!(
             "there is no field {field:?}; all of the answer was printed, since it can't be had again"
         );
-        match self.secret(answer) {
-            Ok(()) => Failure::local(text),
+        match self.print_response(answer) {
+            Ok(()) => CliError::local(text),
             Err(failure) => failure,
         }
     }
 
     /// One field of an object and nothing else: without a line end, unless a person reads it.
-    pub(crate) fn field(&mut self, value: Option<&Value>, name: &str, of: &Value) -> Outcome {
-        match value.filter(|value| **value != Value::Null) {
-            Some(value) => self.value(value),
-            None => Err(no_field(name, of)),
+    pub(crate) fn print_field(
+        &mut self,
+        value: Option<&OutputValue>,
+        name: &str,
+        of: &OutputValue,
+    ) -> CliResult {
+        match value.filter(|value| **value != OutputValue::Null) {
+            Some(value) => self.print_field_value(value),
+            None => Err(unknown_field(name, of)),
         }
     }
 
-    fn value(&mut self, value: &Value) -> Outcome {
+    fn print_field_value(&mut self, value: &OutputValue) -> CliResult {
         let text = match self.format {
-            Format::Json => json::pretty(value),
-            Format::Yaml => yaml::pretty(value),
-            Format::Pretty => return Err(no_form("pretty")),
-            Format::Table | Format::Raw => value.to_string(),
+            OutputFormat::Json => json::to_pretty_json(value),
+            OutputFormat::Yaml => yaml::to_yaml(value),
+            OutputFormat::Pretty => return Err(unsupported_format("pretty")),
+            OutputFormat::Table | OutputFormat::Raw => value.to_string(),
         };
         self.raw(text.as_bytes());
         Ok(())
     }
 
     /// Bytes as they are, and a line end.
-    pub(crate) fn whole(&mut self, bytes: &[u8]) {
+    pub(crate) fn raw_line(&mut self, bytes: &[u8]) {
         let _ = self.out.write_all(bytes).and_then(|()| self.out.write_all(b"\n"));
         let _ = self.out.flush();
     }
 
     /// Bytes as they are; a line end only if a person reads them.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        let end: &[u8] = if self.to_person { b"\n" } else { b"" };
+        let end: &[u8] = if self.stdout_is_terminal { b"\n" } else { b"" };
         let _ = self.out.write_all(bytes).and_then(|()| self.out.write_all(end));
         let _ = self.out.flush();
     }
 
     /// What the server wants to be known.
-    pub(crate) fn warnings(&mut self, answer: &SecretAnswer) {
+    pub(crate) fn print_warnings(&mut self, answer: &SecretResponse) {
         let warnings = answer.warnings.as_deref().unwrap_or_default();
         if warnings.is_empty() {
             return;
@@ -330,26 +340,26 @@ impl Printer {
 }
 
 /// A field that isn't there, with the names of those that are.
-fn no_field(name: &str, of: &Value) -> Failure {
+fn unknown_field(name: &str, of: &OutputValue) -> CliError {
     let names = match of {
-        Value::Object(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
+        OutputValue::Object(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
         _ => Vec::new(),
     };
     let others = match names.as_slice() {
         [] => "there are no fields".to_owned(),
         names => format!("there are: {}", names.join(", ")),
     };
-    Failure::local(format!("there is no field {name:?}; {others}"))
+    CliError::local(format!("there is no field {name:?}; {others}"))
 }
 
 /// A format that a result has no form in.
-fn no_form(format: &str) -> Failure {
-    Failure::local(format!("this result can't be shown as {format}: use json or yaml"))
+fn unsupported_format(format: &str) -> CliError {
+    CliError::local(format!("this result can't be shown as {format}: use json or yaml"))
 }
 
 /// A result that isn't kept as it was received.
-pub(crate) fn no_raw() -> Failure {
-    Failure::local("-format=raw is for the command \"read\" only")
+pub(crate) fn raw_not_supported() -> CliError {
+    CliError::local("-format=raw is for the command \"read\" only")
 }
 
 #[cfg(test)]
@@ -360,15 +370,15 @@ pub(crate) mod testing {
 
     /// What was printed.
     #[derive(Clone, Default)]
-    pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
-    impl Page {
+    impl CapturedOutput {
         pub(crate) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
     }
 
-    impl Write for Page {
+    impl Write for CapturedOutput {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -380,15 +390,15 @@ pub(crate) mod testing {
     }
 
     /// A printer, and what it prints as results and as messages.
-    pub(crate) fn printer(format: Format) -> (Printer, Page, Page) {
-        let (out, err) = (Page::default(), Page::default());
+    pub(crate) fn test_printer(format: OutputFormat) -> (Printer, CapturedOutput, CapturedOutput) {
+        let (out, err) = (CapturedOutput::default(), CapturedOutput::default());
         let printer = Printer {
             format,
             detailed: false,
             out: Box::new(out.clone()),
             err: Box::new(err.clone()),
-            to_person: false,
-            warns_person: false,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
             colour: true,
         };
         (printer, out, err)
@@ -397,11 +407,12 @@ pub(crate) mod testing {
     #[test]
     fn a_terminal_gets_colours_and_advice_and_a_pipe_gets_neither() {
         let show = |person: bool, colour: bool| {
-            let (mut printer, out, err) = printer(Format::Table);
-            (printer.to_person, printer.warns_person, printer.colour) = (person, person, colour);
+            let (mut printer, out, err) = test_printer(OutputFormat::Table);
+            (printer.stdout_is_terminal, printer.stderr_is_terminal, printer.colour) =
+                (person, person, colour);
             printer.table("Key\n---\na");
             printer.success("Success!");
-            printer.fail("no");
+            printer.error("no");
             printer.next_step("try");
             (out.text(), err.text())
         };

@@ -1,16 +1,16 @@
 //! How the server is: its seal, and who leads.
 
 use serde::Serialize;
-use strongroom_client::sys::seal::{Leader, SealStatus};
+use strongroom_client::sys::seal::{LeaderStatus, SealStatus};
 
-use super::table::key_value;
-use super::value::Value;
-use super::{Format, Printer};
-use crate::failure::Outcome;
+use super::table::key_value_table;
+use super::value::OutputValue;
+use super::{OutputFormat, Printer};
+use crate::error::CliResult;
 
 /// What `status` and `operator unseal` show.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Status {
+pub(crate) struct ServerStatus {
     #[serde(flatten)]
     pub(crate) seal: SealStatus,
     ha_enabled: bool,
@@ -33,8 +33,8 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl Status {
-    pub(crate) fn new(seal: SealStatus, leader: Leader) -> Self {
+impl ServerStatus {
+    pub(crate) fn new(seal: SealStatus, leader: LeaderStatus) -> Self {
         // Go's zero time means "never".
         let never = leader.active_time.starts_with("0001-");
         Self {
@@ -50,27 +50,27 @@ impl Status {
     }
 
     /// Prints all of it.
-    pub(crate) fn print(&self, printer: &mut Printer) -> Outcome {
-        if printer.format == Format::Table {
-            printer.table(&key_value(&self.rows()));
+    pub(crate) fn print(&self, printer: &mut Printer) -> CliResult {
+        if printer.format == OutputFormat::Table {
+            printer.table(&key_value_table(&self.table_rows()));
             return Ok(());
         }
-        printer.data(&Value::of(self))
+        printer.print_value(&OutputValue::from_serialize(self))
     }
 
     /// One field, by the name that JSON has.
-    pub(crate) fn field(&self, name: &str) -> Option<Value> {
+    pub(crate) fn field_value(&self, name: &str) -> Option<OutputValue> {
         match name {
-            "ha_mode" => Some(Value::text(self.mode())),
-            _ => Value::of(self).get(name).cloned(),
+            "ha_mode" => Some(OutputValue::from_text(self.ha_mode())),
+            _ => OutputValue::from_serialize(self).get(name).cloned(),
         }
     }
 
-    fn mode(&self) -> &'static str {
+    fn ha_mode(&self) -> &'static str {
         if self.is_self { "active" } else { "standby" }
     }
 
-    fn rows(&self) -> Vec<(String, String)> {
+    fn table_rows(&self) -> Vec<(String, String)> {
         let seal = &self.seal;
         let mut rows = Vec::new();
         let mut add = |key: &str, value: String| rows.push((key.to_owned(), value));
@@ -113,7 +113,7 @@ impl Status {
         let mut add = |key: &str, value: String| rows.push((key.to_owned(), value));
         if self.ha_enabled && !self.seal.sealed {
             add("HA Cluster", self.leader_cluster_address.clone());
-            add("HA Mode", self.mode().to_owned());
+            add("HA Mode", self.ha_mode().to_owned());
             if self.is_self && !self.active_time.is_empty() {
                 add("Active Since", self.active_time.clone());
             }
@@ -136,7 +136,7 @@ mod tests {
     use super::super::json;
     use super::*;
 
-    fn status() -> Status {
+    fn sample_status() -> ServerStatus {
         let seal = SealStatus {
             seal_type: "shamir".to_owned(),
             initialized: true,
@@ -148,40 +148,40 @@ mod tests {
             cluster_id: "id".to_owned(),
             ..SealStatus::default()
         };
-        Status::new(seal, Leader::default())
+        ServerStatus::new(seal, LeaderStatus::default())
     }
 
     #[test]
-    fn rows_as_vault_shows_them() {
-        let keys = |status: &Status| {
-            let rows = status.rows().into_iter().map(|(key, _)| key);
+    fn rows_match_vaults_output() {
+        let keys = |status: &ServerStatus| {
+            let rows = status.table_rows().into_iter().map(|(key, _)| key);
             rows.collect::<Vec<_>>().join(", ")
         };
         assert_eq!(
-            keys(&status()),
+            keys(&sample_status()),
             "Seal Type, Initialized, Sealed, Total Shares, Threshold, Version, Storage Type, \
              Cluster Name, Cluster ID, HA Enabled"
         );
-        let mut sealed = status();
+        let mut sealed = sample_status();
         sealed.seal.sealed = true;
         sealed.seal.cluster_id.clear();
         assert!(keys(&sealed).contains("Threshold, Unseal Progress, Unseal Nonce, Version"));
         assert!(!keys(&sealed).contains("Cluster"));
-        let leader = Leader {
+        let leader = LeaderStatus {
             ha_enabled: true,
             leader_address: "https://a".to_owned(),
-            ..Leader::default()
+            ..LeaderStatus::default()
         };
-        let standby = Status::new(status().seal, leader);
+        let standby = ServerStatus::new(sample_status().seal, leader);
         assert!(keys(&standby).ends_with("HA Cluster, HA Mode, Active Node Address"));
-        assert_eq!(standby.field("ha_mode"), Some(Value::text("standby")));
-        assert_eq!(standby.field("sealed"), Some(Value::Bool(false)));
-        assert_eq!(standby.field("nope"), None);
+        assert_eq!(standby.field_value("ha_mode"), Some(OutputValue::from_text("standby")));
+        assert_eq!(standby.field_value("sealed"), Some(OutputValue::Bool(false)));
+        assert_eq!(standby.field_value("nope"), None);
     }
 
     #[test]
-    fn json_has_vaults_order() {
-        let text = json::pretty(&Value::of(&status()));
+    fn json_fields_keep_vaults_order() {
+        let text = json::to_pretty_json(&OutputValue::from_serialize(&sample_status()));
         let names = [
             "\"type\"",
             "initialized",

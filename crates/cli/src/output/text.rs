@@ -1,10 +1,10 @@
 //! Prose: wrapped lines, and durations for people.
 
 /// The widest line of prose.
-const WIDTH: usize = 78;
+const MAX_LINE_WIDTH: usize = 78;
 
 /// Breaks prose into lines.
-pub(crate) fn wrap(text: &str) -> String {
+pub(crate) fn wrap_text(text: &str) -> String {
     wrap_indented(text, 0)
 }
 
@@ -13,7 +13,9 @@ pub(crate) fn wrap_indented(text: &str, indent: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH - indent => {
+            Some(line)
+                if line.chars().count() + 1 + word.chars().count() <= MAX_LINE_WIDTH - indent =>
+            {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -25,7 +27,7 @@ pub(crate) fn wrap_indented(text: &str, indent: usize) -> String {
 }
 
 /// Seconds as `768h`, `1h30m` or `45s`.
-pub(crate) fn duration(seconds: i64) -> String {
+pub(crate) fn format_duration(seconds: i64) -> String {
     let sign = if seconds < 0 { "-" } else { "" };
     let all = seconds.unsigned_abs();
     let (hours, minutes, rest) = (all / 3600, all / 60 % 60, all % 60);
@@ -39,7 +41,7 @@ pub(crate) fn duration(seconds: i64) -> String {
 }
 
 /// Whether a field is shown as a duration, going by its name.
-pub(crate) fn is_duration(name: &str) -> bool {
+pub(crate) fn is_duration_field(name: &str) -> bool {
     ["period", "ttl", "duration"].iter().any(|word| {
         name == *word || name.strip_suffix(word).is_some_and(|rest| rest.ends_with('_'))
     }) || matches!(name, "lease_max" | "ttl_max")
@@ -50,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_for_people() {
+    fn durations_are_human_readable() {
         for (seconds, shown) in [
             (0, "0s"),
             (45, "45s"),
@@ -62,17 +64,17 @@ mod tests {
             (2_764_800, "768h"),
             (-60, "-1m"),
         ] {
-            assert_eq!(duration(seconds), shown);
+            assert_eq!(format_duration(seconds), shown);
         }
     }
 
     #[test]
-    fn names_of_durations() {
+    fn duration_fields_are_recognised() {
         for name in ["ttl", "max_ttl", "token_period", "lease_duration", "lease_max"] {
-            assert!(is_duration(name), "{name}");
+            assert!(is_duration_field(name), "{name}");
         }
         for name in ["battle", "throttl", "ttls", "maxttl"] {
-            assert!(!is_duration(name), "{name}");
+            assert!(!is_duration_field(name), "{name}");
         }
     }
 
@@ -82,6 +84,6 @@ mod tests {
         assert!(
             wrap_indented(&text, 2).lines().all(|line| line.starts_with("  w") && line.len() <= 78)
         );
-        assert_eq!(wrap("a\n b"), "a b");
+        assert_eq!(wrap_text("a\n b"), "a b");
     }
 }

@@ -9,43 +9,43 @@ use strongroom_types::Fields;
 
 /// A JSON value whose numbers keep their digits and whose objects keep an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum OutputValue {
     Null,
     Bool(bool),
     Number(String),
     Text(String),
-    List(Vec<Value>),
-    Object(Vec<(String, Value)>),
+    List(Vec<OutputValue>),
+    Object(Vec<(String, OutputValue)>),
 }
 
-impl Value {
+impl OutputValue {
     /// Reads JSON; objects are in the order of their names. What isn't JSON is `Null`.
     pub(crate) fn parse(json: &str) -> Self {
-        read(json.trim(), true)
+        parse_json(json.trim(), true)
     }
 
     /// Whatever serialises; structs keep the order of their fields.
-    pub(crate) fn of(document: &impl serde::Serialize) -> Self {
-        read(&serde_json::to_string(document).unwrap_or_default(), false)
+    pub(crate) fn from_serialize(document: &impl serde::Serialize) -> Self {
+        parse_json(&serde_json::to_string(document).unwrap_or_default(), false)
     }
 
     /// An object from raw fields.
-    pub(crate) fn fields(fields: &Fields) -> Self {
+    pub(crate) fn from_fields(fields: &Fields) -> Self {
         let pairs = fields.iter().map(|(name, raw)| (name.to_owned(), Self::parse(raw.get())));
         Self::Object(pairs.collect())
     }
 
-    pub(crate) fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn from_text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
-    pub(crate) fn number(number: impl fmt::Display) -> Self {
+    pub(crate) fn from_number(number: impl fmt::Display) -> Self {
         Self::Number(number.to_string())
     }
 
     /// A list of strings, `Null` if there is none.
-    pub(crate) fn texts(texts: Option<&[String]>) -> Self {
-        texts.map_or(Self::Null, |texts| Self::List(texts.iter().map(Self::text).collect()))
+    pub(crate) fn from_texts(texts: Option<&[String]>) -> Self {
+        texts.map_or(Self::Null, |texts| Self::List(texts.iter().map(Self::from_text).collect()))
     }
 
     /// A field of an object.
@@ -73,7 +73,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for OutputValue {
     /// As Go prints values with `%v`, which is what tables and `-field` show: `map[a:1 b:[x y]]`,
     /// `<nil>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,36 +106,36 @@ impl fmt::Display for Value {
     }
 }
 
-fn read(json: &str, sort: bool) -> Value {
+fn parse_json(json: &str, sort: bool) -> OutputValue {
     match json.as_bytes().first() {
         Some(b'{') => {
-            let mut pairs: Vec<_> = pairs(json)
+            let mut pairs: Vec<_> = parse_pairs(json)
                 .unwrap_or_default()
                 .into_iter()
-                .map(|(key, raw)| (key, read(raw.get(), sort)))
+                .map(|(key, raw)| (key, parse_json(raw.get(), sort)))
                 .collect();
             if sort {
                 pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
             }
-            Value::Object(pairs)
+            OutputValue::Object(pairs)
         }
         Some(b'[') => {
             let items: Vec<Box<RawValue>> = serde_json::from_str(json).unwrap_or_default();
-            Value::List(items.iter().map(|raw| read(raw.get(), sort)).collect())
+            OutputValue::List(items.iter().map(|raw| parse_json(raw.get(), sort)).collect())
         }
-        Some(b'"') => serde_json::from_str(json).map_or(Value::Null, Value::Text),
-        Some(b't') => Value::Bool(true),
-        Some(b'f') => Value::Bool(false),
-        Some(b'-' | b'0'..=b'9') => Value::Number(json.to_owned()),
-        _ => Value::Null,
+        Some(b'"') => serde_json::from_str(json).map_or(OutputValue::Null, OutputValue::Text),
+        Some(b't') => OutputValue::Bool(true),
+        Some(b'f') => OutputValue::Bool(false),
+        Some(b'-' | b'0'..=b'9') => OutputValue::Number(json.to_owned()),
+        _ => OutputValue::Null,
     }
 }
 
 /// An object's pairs in their order; of a name that is there twice, the last value.
-fn pairs(json: &str) -> Result<Vec<(String, Box<RawValue>)>, serde_json::Error> {
-    struct Pairs;
+fn parse_pairs(json: &str) -> Result<Vec<(String, Box<RawValue>)>, serde_json::Error> {
+    struct PairsVisitor;
 
-    impl<'de> Visitor<'de> for Pairs {
+    impl<'de> Visitor<'de> for PairsVisitor {
         type Value = Vec<(String, Box<RawValue>)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,7 +157,7 @@ fn pairs(json: &str) -> Result<Vec<(String, Box<RawValue>)>, serde_json::Error> 
             Ok(pairs)
         }
     }
-    serde_json::Deserializer::from_str(json).deserialize_map(Pairs)
+    serde_json::Deserializer::from_str(json).deserialize_map(PairsVisitor)
 }
 
 #[cfg(test)]
@@ -178,26 +178,26 @@ mod tests {
             (r#""a\nb""#, "a\nb"),
         ];
         for (json, shown) in cases {
-            assert_eq!(Value::parse(json).to_string(), shown, "{json}");
+            assert_eq!(OutputValue::parse(json).to_string(), shown, "{json}");
         }
     }
 
     #[test]
-    fn keeps_order_where_it_means_something() {
+    fn structs_keep_their_field_order() {
         #[derive(serde::Serialize)]
-        struct Document {
+        struct SampleDocument {
             z: u8,
             a: u8,
         }
-        let value = Value::of(&Document { z: 1, a: 2 });
-        let Value::Object(pairs) = &value else { panic!("no object") };
+        let value = OutputValue::from_serialize(&SampleDocument { z: 1, a: 2 });
+        let OutputValue::Object(pairs) = &value else { panic!("no object") };
         assert_eq!(pairs[0].0, "z");
-        let Value::Object(pairs) = value.sorted() else { panic!("no object") };
+        let OutputValue::Object(pairs) = value.sorted() else { panic!("no object") };
         assert_eq!(pairs[0].0, "a");
     }
 
     #[test]
-    fn the_last_of_two_wins() {
-        assert_eq!(Value::parse(r#"{"a":1,"a":2}"#).to_string(), "map[a:2]");
+    fn last_duplicate_key_wins() {
+        assert_eq!(OutputValue::parse(r#"{"a":1,"a":2}"#).to_string(), "map[a:2]");
     }
 }

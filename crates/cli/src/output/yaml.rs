@@ -3,86 +3,86 @@
 //!
 //! Strings that some reader could take for something else are quoted (YAML 1.1 has many such).
 
-use super::value::Value;
+use super::value::OutputValue;
 
 /// The value over several lines, without a line end. Objects are in the order of their names.
-pub(crate) fn pretty(value: &Value) -> String {
+pub(crate) fn to_yaml(value: &OutputValue) -> String {
     let mut out = String::new();
-    block(&mut out, &value.sorted(), 0);
+    write_block(&mut out, &value.sorted(), 0);
     out.trim_end().to_owned()
 }
 
 /// Writes a value that begins at the place where the text is, and a line end.
-fn block(out: &mut String, value: &Value, depth: usize) {
+fn write_block(out: &mut String, value: &OutputValue, depth: usize) {
     match value {
-        Value::List(items) if !items.is_empty() => {
+        OutputValue::List(items) if !items.is_empty() => {
             for (index, item) in items.iter().enumerate() {
-                indent(out, if index > 0 { depth } else { 0 });
+                write_indent(out, if index > 0 { depth } else { 0 });
                 out.push_str("- ");
-                block(out, item, depth + 1);
+                write_block(out, item, depth + 1);
             }
         }
-        Value::Object(pairs) if !pairs.is_empty() => {
+        OutputValue::Object(pairs) if !pairs.is_empty() => {
             for (index, (key, value)) in pairs.iter().enumerate() {
-                indent(out, if index > 0 { depth } else { 0 });
-                out.push_str(&scalar(key, None));
+                write_indent(out, if index > 0 { depth } else { 0 });
+                out.push_str(&format_string(key, None));
                 out.push(':');
-                below(out, value, depth);
+                write_mapping_value(out, value, depth);
             }
         }
         plain => {
-            out.push_str(&flat(plain, depth));
+            out.push_str(&format_leaf(plain, depth));
             out.push('\n');
         }
     }
 }
 
 /// Writes the value of a key: on its line if it fits there, else below it.
-fn below(out: &mut String, value: &Value, depth: usize) {
+fn write_mapping_value(out: &mut String, value: &OutputValue, depth: usize) {
     match value {
-        Value::List(items) if !items.is_empty() => {
+        OutputValue::List(items) if !items.is_empty() => {
             out.push('\n');
-            indent(out, depth);
-            block(out, value, depth);
+            write_indent(out, depth);
+            write_block(out, value, depth);
         }
-        Value::Object(pairs) if !pairs.is_empty() => {
+        OutputValue::Object(pairs) if !pairs.is_empty() => {
             out.push('\n');
-            indent(out, depth + 1);
-            block(out, value, depth + 1);
+            write_indent(out, depth + 1);
+            write_block(out, value, depth + 1);
         }
         plain => {
             out.push(' ');
-            block(out, plain, depth + 1);
+            write_block(out, plain, depth + 1);
         }
     }
 }
 
-fn indent(out: &mut String, depth: usize) {
+fn write_indent(out: &mut String, depth: usize) {
     out.push_str(&"  ".repeat(depth));
 }
 
-fn flat(value: &Value, depth: usize) -> String {
+fn format_leaf(value: &OutputValue, depth: usize) -> String {
     match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(digits) => digits.clone(),
-        Value::Text(text) => scalar(text, Some(depth)),
-        Value::List(_) => "[]".to_owned(),
-        Value::Object(_) => "{}".to_owned(),
+        OutputValue::Null => "null".to_owned(),
+        OutputValue::Bool(value) => value.to_string(),
+        OutputValue::Number(digits) => digits.clone(),
+        OutputValue::Text(text) => format_string(text, Some(depth)),
+        OutputValue::List(_) => "[]".to_owned(),
+        OutputValue::Object(_) => "{}".to_owned(),
     }
 }
 
 /// A string, in the plainest style that reads back as it. `depth` is where further lines of it may
 /// stand, if it may have several.
-fn scalar(text: &str, depth: Option<usize>) -> String {
+fn format_string(text: &str, depth: Option<usize>) -> String {
     if !text.chars().all(|c| c == '\n' || !is_special(c)) {
-        return quoted(text);
+        return double_quote(text);
     }
     if text.contains('\n') {
-        return depth.map_or_else(|| quoted(text), |depth| literal(text, depth));
+        return depth.map_or_else(|| double_quote(text), |depth| literal_block(text, depth));
     }
-    if text.is_empty() || is_something_else(text) {
-        return quoted(text);
+    if text.is_empty() || is_ambiguous(text) {
+        return double_quote(text);
     }
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
@@ -93,7 +93,7 @@ fn is_special(c: char) -> bool {
 }
 
 /// Double quotes: JSON's strings are YAML's.
-fn quoted(text: &str) -> String {
+fn double_quote(text: &str) -> String {
     let json = serde_json::to_string(text).unwrap_or_default();
     let escaped = |c: char| match c {
         c if is_special(c) => format!("\\u{:04x}", u32::from(c)),
@@ -103,11 +103,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// Several lines as they are, each indented.
-fn literal(text: &str, depth: usize) -> String {
+fn literal_block(text: &str, depth: usize) -> String {
     let simple = text.starts_with(|c: char| !c.is_whitespace())
         && text.lines().all(|line| !line.ends_with(' '));
     if !simple {
-        return quoted(text);
+        return double_quote(text);
     }
     let body = text.trim_end_matches('\n');
     let style = match text.len() - body.len() {
@@ -119,7 +119,7 @@ fn literal(text: &str, depth: usize) -> String {
     for line in body.split('\n') {
         out.push('\n');
         if !line.is_empty() {
-            indent(&mut out, depth);
+            write_indent(&mut out, depth);
             out.push_str(line);
         }
     }
@@ -145,7 +145,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Whether some reader would take the string for a null, a boolean, a number or a time.
-fn is_something_else(text: &str) -> bool {
+fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 9] = ["~", "null", "true", "false", "yes", "no", "on", "off", "="];
     let lower = text.to_lowercase();
     let is_word = WORDS.contains(&lower.as_str()) || lower == "y" || lower == "n";
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn writes_blocks() {
-        let value = Value::parse(
+        let value = OutputValue::parse(
             r#"{"o":{"b":1.10,"a":[1,"x",null,{"z":1,"y":[2,[3]]}]},"e":[],"eo":{},"t":true,
             "big":12345678901234567890}"#,
         );
@@ -207,13 +207,13 @@ o:
     z: 1
   b: 1.10
 t: true";
-        assert_eq!(pretty(&value), expected);
-        assert_eq!(pretty(&Value::parse(r#"["b","a"]"#)), "- b\n- a");
-        assert_eq!(pretty(&Value::parse("3")), "3");
+        assert_eq!(to_yaml(&value), expected);
+        assert_eq!(to_yaml(&OutputValue::parse(r#"["b","a"]"#)), "- b\n- a");
+        assert_eq!(to_yaml(&OutputValue::parse("3")), "3");
     }
 
     #[test]
-    fn quotes_what_could_be_something_else() {
+    fn ambiguous_strings_are_quoted() {
         for text in [
             "",
             "~",
@@ -245,14 +245,14 @@ t: true";
             " \n x",
             "trail \nx",
         ] {
-            let shown = scalar(text, Some(1));
+            let shown = format_string(text, Some(1));
             assert!(shown.starts_with('"'), "{text:?} as {shown}");
             assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
         }
     }
 
     #[test]
-    fn quotes_what_has_a_meaning_and_nothing_else() {
+    fn only_special_characters_are_quoted() {
         for text in [
             "&x",
             "*x",
@@ -272,7 +272,11 @@ t: true";
             "---",
             "it's: 'so'",
         ] {
-            assert_eq!(scalar(text, None), format!("'{}'", text.replace('\'', "''")), "{text}");
+            assert_eq!(
+                format_string(text, None),
+                format!("'{}'", text.replace('\'', "''")),
+                "{text}"
+            );
         }
         for text in [
             "x",
@@ -289,13 +293,13 @@ t: true";
             "127.0.0.1:8200",
             "1.2.3",
         ] {
-            assert_eq!(scalar(text, None), text, "{text}");
+            assert_eq!(format_string(text, None), text, "{text}");
         }
     }
 
     #[test]
-    fn several_lines_stand_as_they_are() {
-        let value = Value::parse(r#"{"a":"x\ny\n","b":["x\n\ny"],"c":"x\n\n"}"#);
-        assert_eq!(pretty(&value), "a: |\n  x\n  y\nb:\n- |-\n  x\n\n  y\nc: |+\n  x");
+    fn multiline_text_uses_literal_blocks() {
+        let value = OutputValue::parse(r#"{"a":"x\ny\n","b":["x\n\ny"],"c":"x\n\n"}"#);
+        assert_eq!(to_yaml(&value), "a: |\n  x\n  y\nb:\n- |-\n  x\n\n  y\nc: |+\n  x");
     }
 }

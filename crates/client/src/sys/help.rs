@@ -10,7 +10,7 @@ use crate::error::Error;
 /// What the server says about a path.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct PathHelp {
+pub struct PathHelpResponse {
     /// For people.
     pub help: String,
     /// For machines: an OpenAPI document.
@@ -19,9 +19,9 @@ pub struct PathHelp {
 
 impl Client {
     /// What the server says about a path.
-    pub async fn help(&self, path: &str) -> Result<PathHelp, Error> {
+    pub async fn path_help(&self, path: &str) -> Result<PathHelpResponse, Error> {
         let query = [("help".to_owned(), "1".to_owned())];
         let reply = self.without_wrapping().send(Method::GET, path, &query, None).await?;
-        serde_json::from_slice(&reply.body).map_err(|_| Error::Answer("it isn't help"))
+        serde_json::from_slice(&reply.body).map_err(|_| Error::InvalidResponse("it isn't help"))
     }
 }

@@ -24,7 +24,7 @@ impl Client {
     /// What is known of the key that encrypts new entries.
     pub async fn key_status(&self) -> Result<KeyStatus, Error> {
         // The fields stand at the top as well as in `data`.
-        self.get_bare("sys/key-status").await
+        self.get_document("sys/key-status").await
     }
 
     /// Asks the node that leads to let another one lead.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 use strongroom_types::Ttl;
 
-use crate::answer::SecretAnswer;
 use crate::client::Client;
 use crate::error::Error;
+use crate::response::SecretResponse;
 
 /// What to revoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revoke<'a> {
+pub enum RevokeTarget<'a> {
     /// One lease.
     Lease(&'a str),
     /// All leases below a path.
@@ -24,12 +24,12 @@ pub enum Revoke<'a> {
 
 impl Client {
     /// A lease's times.
-    pub async fn look_up_lease(&self, lease_id: &str) -> Result<SecretAnswer, Error> {
+    pub async fn look_up_lease(&self, lease_id: &str) -> Result<SecretResponse, Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct LeaseLookupBody<'a> {
             lease_id: &'a str,
         }
-        self.put_for_answer("sys/leases/lookup", &Body { lease_id }).await
+        self.put_for_response("sys/leases/lookup", &LeaseLookupBody { lease_id }).await
     }
 
     /// Renews a lease, from now; zero for its usual time.
@@ -37,27 +37,27 @@ impl Client {
         &self,
         lease_id: &str,
         increment: Duration,
-    ) -> Result<SecretAnswer, Error> {
+    ) -> Result<SecretResponse, Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct LeaseRenewBody<'a> {
             lease_id: &'a str,
             increment: u64,
         }
         let increment = Ttl::rounded_up(increment).as_secs();
-        self.put_for_answer("sys/leases/renew", &Body { lease_id, increment }).await
+        self.put_for_response("sys/leases/renew", &LeaseRenewBody { lease_id, increment }).await
     }
 
     /// Revokes leases: waits until it is done, or has it queued.
-    pub async fn revoke(&self, what: Revoke<'_>, wait: bool) -> Result<(), Error> {
+    pub async fn revoke_leases(&self, what: RevokeTarget<'_>, wait: bool) -> Result<(), Error> {
         #[derive(Serialize)]
-        struct Body {
+        struct RevokeBody {
             sync: bool,
         }
         let path = match what {
-            Revoke::Lease(id) => format!("sys/leases/revoke/{id}"),
-            Revoke::Prefix(prefix) => format!("sys/leases/revoke-prefix/{prefix}"),
-            Revoke::Force(prefix) => format!("sys/leases/revoke-force/{prefix}"),
+            RevokeTarget::Lease(id) => format!("sys/leases/revoke/{id}"),
+            RevokeTarget::Prefix(prefix) => format!("sys/leases/revoke-prefix/{prefix}"),
+            RevokeTarget::Force(prefix) => format!("sys/leases/revoke-force/{prefix}"),
         };
-        self.put(&path, &Body { sync: wait }).await.map(drop)
+        self.put_json(&path, &RevokeBody { sync: wait }).await.map(drop)
     }
 }

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::SecretAnswer;
-use crate::client::{Client, json};
+use crate::client::{Client, to_json};
 use crate::error::Error;
+use crate::response::SecretResponse;
 
 /// A mounted engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Mount {
+pub struct MountOutput {
     /// Its id, which it keeps when it is moved.
     pub uuid: String,
     /// The engine.
@@ -26,7 +26,7 @@ pub struct Mount {
     /// Its accessor.
     pub accessor: String,
     /// Settings.
-    pub config: MountConfig,
+    pub config: MountConfigOutput,
     /// Settings of the engine's own.
     pub options: Option<BTreeMap<String, String>>,
     /// Whether it stays on this cluster.
@@ -48,7 +48,7 @@ pub struct Mount {
 /// A mount's settings as the server shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct MountConfig {
+pub struct MountConfigOutput {
     /// Seconds; zero for the server's.
     pub default_lease_ttl: i64,
     /// Seconds; zero for the server's.
@@ -85,7 +85,7 @@ pub struct MountRequest {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Settings.
-    pub config: MountSettings,
+    pub config: MountConfigInput,
     /// Settings of the engine's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
@@ -102,7 +102,7 @@ pub struct MountRequest {
 
 /// A mount's settings as they are given. What is `None` isn't touched.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct MountSettings {
+pub struct MountConfigInput {
     /// A duration, or `system` for the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_lease_ttl: Option<String>,
@@ -141,12 +141,12 @@ pub struct MountSettings {
     pub token_type: Option<String>,
     /// When an auth method locks users out. Only when tuning.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_lockout_config: Option<UserLockout>,
+    pub user_lockout_config: Option<UserLockoutConfigInput>,
 }
 
 /// When an auth method locks users out. What is `None` isn't touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct UserLockout {
+pub struct UserLockoutConfigInput {
     /// Failed logins, as the API takes them: in a string.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockout_threshold: Option<String>,
@@ -163,15 +163,15 @@ pub struct UserLockout {
 
 /// One of the two tables of mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub enum MountTableKind {
     /// Secrets engines, `sys/mounts`.
     Secrets,
     /// Auth methods, `sys/auth`.
     Auth,
 }
 
-impl Table {
-    fn path(self) -> &'static str {
+impl MountTableKind {
+    fn api_path(self) -> &'static str {
         match self {
             Self::Secrets => "sys/mounts",
             Self::Auth => "sys/auth",
@@ -181,10 +181,13 @@ impl Table {
 
 impl Client {
     /// All mounted engines of a table, by path.
-    pub async fn mounts(&self, table: Table) -> Result<BTreeMap<String, Mount>, Error> {
-        let reply = self.send(Method::GET, table.path(), &[], None).await?;
-        let unclear = Error::Answer("it isn't a list of mounts");
-        let data = SecretAnswer::parse(&reply.body)?.and_then(|answer| answer.data);
+    pub async fn list_mounts(
+        &self,
+        table: MountTableKind,
+    ) -> Result<BTreeMap<String, MountOutput>, Error> {
+        let reply = self.send(Method::GET, table.api_path(), &[], None).await?;
+        let unclear = Error::InvalidResponse("it isn't a list of mounts");
+        let data = SecretResponse::parse(&reply.body)?.and_then(|answer| answer.data);
         let Some(data) = data else { return Err(unclear) };
         let mounts = data.iter().map(|(path, raw)| {
             serde_json::from_str(raw.get()).map(|mount| (path.to_owned(), mount))
@@ -195,33 +198,33 @@ impl Client {
     /// Mounts an engine.
     pub async fn mount(
         &self,
-        table: Table,
+        table: MountTableKind,
         path: &str,
         request: &MountRequest,
     ) -> Result<(), Error> {
-        let path = format!("{}/{path}", table.path());
-        self.send(Method::POST, &path, &[], Some(json(request)?)).await.map(drop)
+        let path = format!("{}/{path}", table.api_path());
+        self.send(Method::POST, &path, &[], Some(to_json(request)?)).await.map(drop)
     }
 
     /// Unmounts an engine: its leases or tokens are revoked and its data is gone.
-    pub async fn unmount(&self, table: Table, path: &str) -> Result<(), Error> {
-        let path = format!("{}/{path}", table.path());
+    pub async fn unmount(&self, table: MountTableKind, path: &str) -> Result<(), Error> {
+        let path = format!("{}/{path}", table.api_path());
         self.send(Method::DELETE, &path, &[], None).await.map(drop)
     }
 
     /// Changes a mount's settings. The answer has warnings, if any.
     pub async fn tune_mount(
         &self,
-        table: Table,
+        table: MountTableKind,
         path: &str,
-        settings: &MountSettings,
-    ) -> Result<Option<SecretAnswer>, Error> {
+        settings: &MountConfigInput,
+    ) -> Result<Option<SecretResponse>, Error> {
         let below = match table {
-            Table::Secrets => "",
-            Table::Auth => "auth/",
+            MountTableKind::Secrets => "",
+            MountTableKind::Auth => "auth/",
         };
         let path = format!("sys/mounts/{below}{path}/tune");
-        let reply = self.send(Method::POST, &path, &[], Some(json(settings)?)).await?;
-        SecretAnswer::parse(&reply.body)
+        let reply = self.send(Method::POST, &path, &[], Some(to_json(settings)?)).await?;
+        SecretResponse::parse(&reply.body)
     }
 }

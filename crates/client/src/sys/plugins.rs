@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::SecretAnswer;
 use crate::client::Client;
 use crate::error::Error;
+use crate::response::SecretResponse;
 
 /// All plug-ins.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ pub struct PluginDetails {
 
 /// How to register a plug-in. No `Debug`: its environment may hold secrets.
 #[derive(Clone, Default, Serialize)]
-pub struct PluginRequest {
+pub struct RegisterPluginRequest {
     /// `auth`, `database` or `secret`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -62,7 +62,7 @@ pub struct PluginRequest {
 
 /// What to reload.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct ReloadRequest {
+pub struct ReloadPluginsRequest {
     /// All mounts of a plug-in; or
     #[serde(skip_serializing_if = "String::is_empty")]
     pub plugin: String,
@@ -76,11 +76,11 @@ pub struct ReloadRequest {
 
 impl Client {
     /// All plug-ins.
-    pub async fn plugins(&self) -> Result<PluginCatalog, Error> {
+    pub async fn list_plugins(&self) -> Result<PluginCatalog, Error> {
         let reply = self.send(Method::GET, "sys/plugins/catalog", &[], None).await?;
-        let data = SecretAnswer::parse(&reply.body)?.and_then(|answer| answer.data);
-        let mut data = data.ok_or(Error::Answer("data from server response is empty"))?;
-        let unclear = |_| Error::Answer("it isn't a list of plug-ins");
+        let data = SecretResponse::parse(&reply.body)?.and_then(|answer| answer.data);
+        let mut data = data.ok_or(Error::InvalidResponse("data from server response is empty"))?;
+        let unclear = |_| Error::InvalidResponse("it isn't a list of plug-ins");
         let detailed = match data.remove("detailed") {
             Some(raw) => serde_json::from_str::<Option<_>>(raw.get()).map_err(unclear)?,
             None => None,
@@ -95,25 +95,25 @@ impl Client {
 
     /// A plug-in, in the version that is asked for or the one that would run. One that isn't there
     /// is an error of status 404.
-    pub async fn plugin(
+    pub async fn read_plugin(
         &self,
         kind: &str,
         name: &str,
         version: Option<&str>,
-    ) -> Result<Option<SecretAnswer>, Error> {
-        let query = of_version(version);
-        let reply = self.send(Method::GET, &place(kind, name), &query, None).await?;
-        SecretAnswer::parse(&reply.body)
+    ) -> Result<Option<SecretResponse>, Error> {
+        let query = version_query(version);
+        let reply = self.send(Method::GET, &catalog_path(kind, name), &query, None).await?;
+        SecretResponse::parse(&reply.body)
     }
 
     /// Registers a plug-in. The answer has warnings, if any.
     pub async fn register_plugin(
         &self,
         name: &str,
-        request: &PluginRequest,
-    ) -> Result<Option<SecretAnswer>, Error> {
-        let reply = self.put(&place(&request.kind, name), request).await?;
-        SecretAnswer::parse(&reply.body)
+        request: &RegisterPluginRequest,
+    ) -> Result<Option<SecretResponse>, Error> {
+        let reply = self.put_json(&catalog_path(&request.kind, name), request).await?;
+        SecretResponse::parse(&reply.body)
     }
 
     /// Takes a plug-in out of the catalog; one that isn't there is no error.
@@ -123,28 +123,28 @@ impl Client {
         name: &str,
         version: Option<&str>,
     ) -> Result<(), Error> {
-        let query = of_version(version);
-        self.send(Method::DELETE, &place(kind, name), &query, None).await.map(drop)
+        let query = version_query(version);
+        self.send(Method::DELETE, &catalog_path(kind, name), &query, None).await.map(drop)
     }
 
     /// Starts plug-ins anew.
     pub async fn reload_plugins(
         &self,
-        request: &ReloadRequest,
-    ) -> Result<Option<SecretAnswer>, Error> {
-        let reply = self.put("sys/plugins/reload/backend", request).await?;
-        SecretAnswer::parse(&reply.body)
+        request: &ReloadPluginsRequest,
+    ) -> Result<Option<SecretResponse>, Error> {
+        let reply = self.put_json("sys/plugins/reload/backend", request).await?;
+        SecretResponse::parse(&reply.body)
     }
 }
 
 /// Where a plug-in is in the catalog. Without a type, the server finds it by its name.
-fn place(kind: &str, name: &str) -> String {
+fn catalog_path(kind: &str, name: &str) -> String {
     match kind {
         "" | "unknown" => format!("sys/plugins/catalog/{name}"),
         kind => format!("sys/plugins/catalog/{kind}/{name}"),
     }
 }
 
-fn of_version(version: Option<&str>) -> Vec<(String, String)> {
+fn version_query(version: Option<&str>) -> Vec<(String, String)> {
     version.map(|version| ("version".to_owned(), version.to_owned())).into_iter().collect()
 }

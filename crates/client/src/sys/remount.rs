@@ -5,13 +5,13 @@
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::SecretAnswer;
-use crate::client::{Client, json};
+use crate::client::{Client, to_json};
 use crate::error::Error;
+use crate::response::SecretResponse;
 
 /// How far a move is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum MigrationStatus {
     /// It goes on.
     Running,
     /// It is done.
@@ -22,32 +22,33 @@ pub enum Move {
 
 impl Client {
     /// Begins to move a mount; auth methods are below `auth/`. Gives the move's id.
-    pub async fn start_move(&self, from: &str, to: &str) -> Result<String, Error> {
+    pub async fn start_remount(&self, from: &str, to: &str) -> Result<String, Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct RemountBody<'a> {
             from: &'a str,
             to: &'a str,
         }
-        let body = json(&Body { from, to })?;
+        let body = to_json(&RemountBody { from, to })?;
         let reply = self.send(Method::POST, "sys/remount", &[], Some(body)).await?;
-        let answer = SecretAnswer::parse(&reply.body)?;
-        let id = answer.and_then(|answer| answer.field("migration_id"));
-        id.ok_or(Error::Answer("it doesn't name the move"))
+        let answer = SecretResponse::parse(&reply.body)?;
+        let id = answer.and_then(|answer| answer.data_field("migration_id"));
+        id.ok_or(Error::InvalidResponse("it doesn't name the move"))
     }
 
     /// How far a move is.
-    pub async fn move_status(&self, id: &str) -> Result<Move, Error> {
+    pub async fn remount_status(&self, id: &str) -> Result<MigrationStatus, Error> {
         #[derive(Deserialize)]
-        struct Info {
+        struct MigrationInfo {
             status: String,
         }
         let answer = self.read(&format!("sys/remount/status/{id}"), &[]).await?;
-        let info: Option<Info> = answer.and_then(|answer| answer.field("migration_info"));
+        let info: Option<MigrationInfo> =
+            answer.and_then(|answer| answer.data_field("migration_info"));
         match info.as_ref().map(|info| info.status.as_str()) {
-            Some("success") => Ok(Move::Done),
-            Some("failure") => Ok(Move::Failed),
-            Some(_) => Ok(Move::Running),
-            None => Err(Error::Answer("it doesn't say how far the move is")),
+            Some("success") => Ok(MigrationStatus::Done),
+            Some("failure") => Ok(MigrationStatus::Failed),
+            Some(_) => Ok(MigrationStatus::Running),
+            None => Err(Error::InvalidResponse("it doesn't say how far the move is")),
         }
     }
 }

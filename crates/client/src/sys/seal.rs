@@ -56,7 +56,7 @@ pub struct SealStatus {
 /// Who leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Leader {
+pub struct LeaderStatus {
     /// Whether there can be more than one node.
     pub ha_enabled: bool,
     /// Whether the node that was asked leads.
@@ -83,7 +83,7 @@ pub struct InitRequest {
 }
 
 /// What initialising gives, once and never again.
-pub struct InitAnswer {
+pub struct InitOutput {
     /// Key shares, hexadecimal.
     pub keys: Vec<Secret<String>>,
     /// The same, base64.
@@ -99,7 +99,7 @@ pub struct InitAnswer {
 /// Whether a server takes requests.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Health {
+pub struct HealthStatus {
     /// Whether it was ever initialised.
     pub initialized: bool,
     /// Whether it is sealed.
@@ -119,40 +119,41 @@ pub struct Health {
 impl Client {
     /// How far the server is from being unsealed. Needs no token.
     pub async fn seal_status(&self) -> Result<SealStatus, Error> {
-        self.without_namespace().get_bare("sys/seal-status").await
+        self.without_namespace().get_document("sys/seal-status").await
     }
 
     /// Who leads. Needs no token.
-    pub async fn leader(&self) -> Result<Leader, Error> {
-        self.get_bare("sys/leader").await
+    pub async fn leader(&self) -> Result<LeaderStatus, Error> {
+        self.get_document("sys/leader").await
     }
 
     /// Whether a server takes requests. Needs no token, and is no error while it doesn't.
-    pub async fn health(&self) -> Result<Health, Error> {
+    pub async fn health(&self) -> Result<HealthStatus, Error> {
         let as_success = ["uninitcode", "sealedcode", "standbycode", "drsecondarycode"]
             .into_iter()
             .chain(["performancestandbycode", "removedcode", "haunhealthycode"])
             .map(|name| (name.to_owned(), "299".to_owned()));
         let query: Vec<_> = as_success.collect();
         let body = self.read_raw("sys/health", &query).await?;
-        serde_json::from_slice(&body).map_err(|_| Error::Answer("it isn't a health document"))
+        serde_json::from_slice(&body)
+            .map_err(|_| Error::InvalidResponse("it isn't a health document"))
     }
 
     /// Whether the server was ever initialised. Needs no token.
     pub async fn is_initialised(&self) -> Result<bool, Error> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct InitStatusBody {
             initialized: bool,
         }
-        let answer: Answer = self.get_bare("sys/init").await?;
+        let answer: InitStatusBody = self.get_document("sys/init").await?;
         Ok(answer.initialized)
     }
 
     /// Initialises the server. Needs no token; works once.
-    pub async fn init(&self, request: &InitRequest) -> Result<InitAnswer, Error> {
+    pub async fn init(&self, request: &InitRequest) -> Result<InitOutput, Error> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
-        struct Answer {
+        struct InitResponseBody {
             keys: Vec<String>,
             keys_base64: Vec<String>,
             recovery_keys: Option<Vec<String>>,
@@ -160,8 +161,8 @@ impl Client {
             root_token: String,
         }
         let secrets = |texts: Vec<String>| texts.into_iter().map(Secret::new).collect();
-        let answer: Answer = self.put_for_bare("sys/init", request).await?;
-        Ok(InitAnswer {
+        let answer: InitResponseBody = self.put_for_document("sys/init", request).await?;
+        Ok(InitOutput {
             keys: secrets(answer.keys),
             keys_base64: secrets(answer.keys_base64),
             recovery_keys: secrets(answer.recovery_keys.unwrap_or_default()),
@@ -173,20 +174,21 @@ impl Client {
     /// Gives a key share. Needs no token.
     pub async fn unseal(&self, share: &Secret<String>, migrate: bool) -> Result<SealStatus, Error> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct UnsealBody<'a> {
             key: &'a str,
             migrate: bool,
         }
-        self.put_for_bare("sys/unseal", &Body { key: share.expose_secret(), migrate }).await
+        self.put_for_document("sys/unseal", &UnsealBody { key: share.expose_secret(), migrate })
+            .await
     }
 
     /// Forgets the key shares given so far. Needs no token.
     pub async fn reset_unseal(&self) -> Result<SealStatus, Error> {
         #[derive(Serialize)]
-        struct Body {
+        struct ResetUnsealBody {
             reset: bool,
         }
-        self.put_for_bare("sys/unseal", &Body { reset: true }).await
+        self.put_for_document("sys/unseal", &ResetUnsealBody { reset: true }).await
     }
 
     /// Seals the server.

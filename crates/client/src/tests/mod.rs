@@ -5,49 +5,49 @@ mod scripted;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use self::scripted::{Script, Scripted, answer, tls};
-use crate::sys::leases::Revoke;
-use crate::token::{TokenRequest, Which};
-use crate::{Client, ClientConfig, Error, Page, Pem, TlsConfig, UnreachableReason};
+use self::scripted::{ScriptedResponse, ScriptedServer, response, start_tls};
+use crate::sys::leases::RevokeTarget;
+use crate::token::{TokenRequest, TokenSelector};
+use crate::{Client, ClientConfig, ClientTlsConfig, Error, ListPage, PemSource, UnreachableReason};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::{Clock, Fields, Secret, Timestamp};
 
-fn client(server: &Scripted) -> Client {
-    Client::new(config(server)).unwrap()
+fn client_for(server: &ScriptedServer) -> Client {
+    Client::new(config_for(server)).unwrap()
 }
 
-fn config(server: &Scripted) -> ClientConfig {
+fn config_for(server: &ScriptedServer) -> ClientConfig {
     ClientConfig { address: server.address(), max_retries: 0, ..ClientConfig::default() }
 }
 
-fn text(pem: &str) -> Pem {
-    Pem::Text(Secret::from_text(pem))
+fn pem_text(pem: &str) -> PemSource {
+    PemSource::Text(Secret::from_text(pem))
 }
 
 /// A client that repeats, and the clock it waits on.
-fn persistent(server: &Scripted) -> (Client, Arc<Hurried>) {
-    let clock = Arc::new(Hurried::default());
+fn client_with_retries(server: &ScriptedServer) -> (Client, Arc<SkippingClock>) {
+    let clock = Arc::new(SkippingClock::default());
     let config = ClientConfig {
         max_retries: 2,
         clock: clock.clone(),
         entropy: Arc::new(SeededEntropy::new(1)),
-        ..config(server)
+        ..config_for(server)
     };
     (Client::new(config).unwrap(), clock)
 }
 
 /// A clock on which no wait takes any time, and which remembers them.
 #[derive(Debug, Default)]
-struct Hurried(Mutex<Vec<Duration>>);
+struct SkippingClock(Mutex<Vec<Duration>>);
 
-impl Hurried {
-    fn waits(&self) -> Vec<Duration> {
+impl SkippingClock {
+    fn recorded_waits(&self) -> Vec<Duration> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Clock for Hurried {
+impl Clock for SkippingClock {
     fn now(&self) -> Timestamp {
         Timestamp::EPOCH
     }
@@ -59,14 +59,16 @@ impl Clock for Hurried {
 }
 
 #[tokio::test]
-async fn sends_who_asks_and_what() {
-    let server = Scripted::start(vec![answer(200, "{}"), answer(204, ""), answer(204, "")]).await;
+async fn sends_token_namespace_and_body() {
+    let server =
+        ScriptedServer::start(vec![response(200, "{}"), response(204, ""), response(204, "")])
+            .await;
     let config = ClientConfig {
         token: Some(Secret::from_text("hunter2")),
         namespace: Some("ns/".to_owned()),
         wrap_ttl: Some("60s".to_owned()),
         headers: vec![("X-Own".to_owned(), "1".to_owned())],
-        ..config(&server)
+        ..config_for(&server)
     };
     let client = Client::new(config).unwrap();
     client.read("kv/a b", &[("x".to_owned(), "1".to_owned())]).await.unwrap();
@@ -75,7 +77,7 @@ async fn sends_who_asks_and_what() {
     let plain = client.without_wrapping().without_namespace().with_token(None).unwrap();
     plain.write("kv/a", &fields).await.unwrap();
     client.delete("kv/a", &[]).await.unwrap();
-    let asked = server.asked();
+    let asked = server.received_requests();
     assert!(asked[0].starts_with("GET /v1/kv/a%20b?x=1 HTTP/1.1\r\n"), "{}", asked[0]);
     for header in ["x-vault-token: hunter2", "x-vault-request: true", "x-vault-namespace: ns/"] {
         assert!(asked[0].contains(header), "{header} in {}", asked[0]);
@@ -91,28 +93,28 @@ async fn sends_who_asks_and_what() {
 #[tokio::test]
 async fn lists_with_a_query() {
     let keys = r#"{"request_id":"r","data":{"keys":["b","a"]}}"#;
-    let server = Scripted::start(vec![answer(200, keys), answer(200, keys)]).await;
-    let client = client(&server);
-    let found = client.list("kv", &Page::default()).await.unwrap().unwrap();
-    assert_eq!(found.keys().unwrap(), ["b", "a"]);
-    client.list("kv", &Page { after: "a".to_owned(), limit: Some(7) }).await.unwrap();
-    let asked = server.asked();
+    let server = ScriptedServer::start(vec![response(200, keys), response(200, keys)]).await;
+    let client = client_for(&server);
+    let found = client.list("kv", &ListPage::default()).await.unwrap().unwrap();
+    assert_eq!(found.list_keys().unwrap(), ["b", "a"]);
+    client.list("kv", &ListPage { after: "a".to_owned(), limit: Some(7) }).await.unwrap();
+    let asked = server.received_requests();
     assert!(asked[0].starts_with("GET /v1/kv?list=true HTTP"), "{}", asked[0]);
     assert!(asked[1].starts_with("GET /v1/kv?after=a&limit=7&list=true HTTP"), "{}", asked[1]);
 }
 
 #[tokio::test]
-async fn a_404_is_nothing_unless_it_says_something() {
+async fn empty_404_is_none() {
     let deleted = r#"{"request_id":"r","data":{"metadata":{"deletion_time":"x"}},"warnings":null}"#;
-    let server = Scripted::start(vec![
-        answer(404, r#"{"errors":[]}"#),
-        answer(404, ""),
-        answer(404, deleted),
-        answer(404, "<html>no such page</html>"),
-        answer(404, r#"{"errors":["no handler for route"]}"#),
+    let server = ScriptedServer::start(vec![
+        response(404, r#"{"errors":[]}"#),
+        response(404, ""),
+        response(404, deleted),
+        response(404, "<html>no such page</html>"),
+        response(404, r#"{"errors":["no handler for route"]}"#),
     ])
     .await;
-    let client = client(&server);
+    let client = client_for(&server);
     assert!(client.read("kv/a", &[]).await.unwrap().is_none());
     assert!(client.read("kv/a", &[]).await.unwrap().is_none());
     assert!(client.read("kv/a", &[]).await.unwrap().unwrap().data.unwrap().contains("metadata"));
@@ -123,10 +125,10 @@ async fn a_404_is_nothing_unless_it_says_something() {
 }
 
 #[tokio::test]
-async fn a_refusal_reads_as_vault_prints_it() {
+async fn api_errors_print_as_vault_does() {
     let body = r#"{"errors":["permission denied"]}"#;
-    let server = Scripted::start(vec![answer(403, body)]).await;
-    let error = client(&server).read("kv/a", &[]).await.unwrap_err();
+    let server = ScriptedServer::start(vec![response(403, body)]).await;
+    let error = client_for(&server).read("kv/a", &[]).await.unwrap_err();
     let expected = format!(
         "Error making API request.\n\nURL: GET {}/v1/kv/a\nCode: 403. Errors:\n\n* permission denied",
         server.address()
@@ -135,16 +137,16 @@ async fn a_refusal_reads_as_vault_prints_it() {
 }
 
 #[tokio::test]
-async fn tries_again_what_may_pass() {
+async fn retries_transient_failures() {
     for (status, attempts) in [(500, 3), (502, 3), (503, 3), (412, 3), (429, 3), (501, 1), (403, 1)]
     {
-        let replies = (0..attempts).map(|_| answer(status, r#"{"errors":["later"]}"#)).collect();
-        let server = Scripted::start(replies).await;
-        let (client, clock) = persistent(&server);
+        let replies = (0..attempts).map(|_| response(status, r#"{"errors":["later"]}"#)).collect();
+        let server = ScriptedServer::start(replies).await;
+        let (client, clock) = client_with_retries(&server);
         let error = client.read("kv/a", &[]).await.unwrap_err();
         assert_eq!(error.status(), Some(status));
-        assert_eq!(server.asked().len(), attempts, "{status}");
-        let waits = clock.waits();
+        assert_eq!(server.received_requests().len(), attempts, "{status}");
+        let waits = clock.recorded_waits();
         assert_eq!(waits.len(), attempts - 1, "{status}");
         for (wait, least) in waits.iter().zip([1000, 2000]) {
             assert!((least..=least + 1000).contains(&wait.as_millis()), "{wait:?}");
@@ -153,30 +155,31 @@ async fn tries_again_what_may_pass() {
 }
 
 #[tokio::test]
-async fn waits_as_long_as_the_server_asks() {
-    let mut busy = answer(503, r#"{"errors":[]}"#);
+async fn honours_retry_after() {
+    let mut busy = response(503, r#"{"errors":[]}"#);
     busy.headers.push("retry-after: 9".to_owned());
-    let server = Scripted::start(vec![busy, answer(200, "{}")]).await;
-    let (client, clock) = persistent(&server);
+    let server = ScriptedServer::start(vec![busy, response(200, "{}")]).await;
+    let (client, clock) = client_with_retries(&server);
     client.read("kv/a", &[]).await.unwrap();
-    assert_eq!(clock.waits(), [Duration::from_secs(9)]);
+    assert_eq!(clock.recorded_waits(), [Duration::from_secs(9)]);
 }
 
 #[tokio::test]
-async fn what_may_have_been_done_is_not_sent_twice() {
-    let server = Scripted::start(vec![Script::hang_up(), answer(204, "")]).await;
-    let (client, _) = persistent(&server);
+async fn unsafe_requests_not_retried() {
+    let server = ScriptedServer::start(vec![ScriptedResponse::hang_up(), response(204, "")]).await;
+    let (client, _) = client_with_retries(&server);
     let error = client.write("kv/a", &Fields::new()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.received_requests().len(), 1);
 
-    let server = Scripted::start(vec![Script::hang_up(), answer(200, "{}")]).await;
-    persistent(&server).0.read("kv/a", &[]).await.unwrap();
-    assert_eq!(server.asked().len(), 2);
+    let server =
+        ScriptedServer::start(vec![ScriptedResponse::hang_up(), response(200, "{}")]).await;
+    client_with_retries(&server).0.read("kv/a", &[]).await.unwrap();
+    assert_eq!(server.received_requests().len(), 2);
 }
 
 #[tokio::test]
-async fn a_closed_port_is_named() {
+async fn closed_port_is_reported() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let place = listener.local_addr().unwrap();
     drop(listener);
@@ -189,88 +192,92 @@ async fn a_closed_port_is_named() {
 
 #[tokio::test]
 async fn follows_one_redirect_with_body_and_token() {
-    let mut moved = answer(307, "");
+    let mut moved = response(307, "");
     moved.headers.push("location: /v1/kv/b?x=1".to_owned());
-    let server = Scripted::start(vec![moved, answer(204, "")]).await;
-    let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config(&server) };
+    let server = ScriptedServer::start(vec![moved, response(204, "")]).await;
+    let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config_for(&server) };
     let mut fields = Fields::new();
     fields.set("a", &1);
     Client::new(config).unwrap().write("kv/a", &fields).await.unwrap();
-    let asked = server.asked();
+    let asked = server.received_requests();
     assert!(asked[1].starts_with("PUT /v1/kv/b?x=1 HTTP"), "{}", asked[1]);
     assert!(asked[1].contains("x-vault-token: tok") && asked[1].ends_with("{\"a\":1}"));
 }
 
 #[tokio::test]
 async fn sends_nothing_to_another_server() {
-    let other = Scripted::start(vec![answer(204, "")]).await;
+    let other = ScriptedServer::start(vec![response(204, "")]).await;
     for location in [format!("{}/v1/kv/a", other.address()), "//127.0.0.1:1/v1/kv/a".to_owned()] {
-        let mut moved = answer(307, "");
+        let mut moved = response(307, "");
         moved.headers.push(format!("location: {location}"));
-        let server = Scripted::start(vec![moved]).await;
-        let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config(&server) };
+        let server = ScriptedServer::start(vec![moved]).await;
+        let config = ClientConfig { token: Some(Secret::from_text("tok")), ..config_for(&server) };
         let client = Client::new(config).unwrap();
         let error = client.write("kv/a", &Fields::new()).await.unwrap_err();
-        assert!(matches!(error, Error::OtherServer(_)), "{error}");
-        assert_eq!(server.asked().len(), 1);
+        assert!(matches!(error, Error::RedirectToOtherServer(_)), "{error}");
+        assert_eq!(server.received_requests().len(), 1);
     }
-    assert!(other.asked().is_empty());
+    assert!(other.received_requests().is_empty());
 }
 
 #[tokio::test]
 async fn does_not_follow_a_second_redirect_nor_one_when_told_not_to() {
-    let mut moved = answer(307, "");
+    let mut moved = response(307, "");
     moved.headers.push("location: /v1/kv/b".to_owned());
-    let server = Scripted::start(vec![moved.clone(), moved.clone()]).await;
-    assert!(client(&server).read("kv/a", &[]).await.unwrap().is_none());
-    assert_eq!(server.asked().len(), 2);
+    let server = ScriptedServer::start(vec![moved.clone(), moved.clone()]).await;
+    assert!(client_for(&server).read("kv/a", &[]).await.unwrap().is_none());
+    assert_eq!(server.received_requests().len(), 2);
 
-    let server = Scripted::start(vec![moved]).await;
-    let config = ClientConfig { follow_redirect: false, ..config(&server) };
+    let server = ScriptedServer::start(vec![moved]).await;
+    let config = ClientConfig { follow_redirect: false, ..config_for(&server) };
     Client::new(config).unwrap().read("kv/a", &[]).await.unwrap();
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.received_requests().len(), 1);
 }
 
 #[tokio::test]
 async fn never_follows_from_tls_to_plain() {
-    let plain = Scripted::start(vec![answer(200, "{}")]).await;
-    let mut moved = answer(307, "");
+    let plain = ScriptedServer::start(vec![response(200, "{}")]).await;
+    let mut moved = response(307, "");
     moved.headers.push(format!("location: {}/v1/kv/a", plain.address()));
-    let (server, ca) = tls(&["localhost"], vec![moved]).await;
-    let tls = TlsConfig { ca: Some(text(&ca)), ..TlsConfig::default() };
-    let config = ClientConfig { tls, ..config(&server) };
+    let (server, ca) = start_tls(&["localhost"], vec![moved]).await;
+    let tls = ClientTlsConfig { ca: Some(pem_text(&ca)), ..ClientTlsConfig::default() };
+    let config = ClientConfig { tls, ..config_for(&server) };
     let error = Client::new(config).unwrap().read("kv/a", &[]).await.unwrap_err();
-    assert!(matches!(error, Error::Downgrade), "{error}");
-    assert!(plain.asked().is_empty());
+    assert!(matches!(error, Error::TlsDowngrade), "{error}");
+    assert!(plain.received_requests().is_empty());
 }
 
 #[tokio::test]
-async fn answers_are_bounded() {
+async fn response_size_is_limited() {
     let long = "x".repeat(5000);
-    let mut unannounced = answer(200, &long);
-    unannounced.announce = false;
+    let mut unannounced = response(200, &long);
+    unannounced.send_content_length = false;
     // What is announced as too long isn't waited for.
-    let mut announced = answer(200, "");
-    announced.announce = false;
+    let mut announced = response(200, "");
+    announced.send_content_length = false;
     announced.headers.push("content-length: 5000".to_owned());
-    let server = Scripted::start(vec![answer(200, &long), unannounced, announced]).await;
-    let client = Client::new(ClientConfig { max_answer_bytes: 4096, ..config(&server) }).unwrap();
+    let server = ScriptedServer::start(vec![response(200, &long), unannounced, announced]).await;
+    let client =
+        Client::new(ClientConfig { max_response_bytes: 4096, ..config_for(&server) }).unwrap();
     for _ in 0..3 {
         let error = client.read("kv/a", &[]).await.unwrap_err();
-        assert!(matches!(error, Error::TooLarge(4096)), "{error}");
+        assert!(matches!(error, Error::ResponseTooLarge(4096)), "{error}");
     }
 }
 
 #[tokio::test]
-async fn trusts_whom_it_is_told_to() {
+async fn trusts_only_the_given_ca() {
     let with = |tls| async move {
-        let (server, ca) = scripted::tls(&["localhost"], vec![answer(200, "{}")]).await;
-        let tls: TlsConfig = match tls {
-            "ca" => TlsConfig { ca: Some(text(&ca)), ..TlsConfig::default() },
-            "skip" => TlsConfig { skip_verify: true, ..TlsConfig::default() },
-            _ => TlsConfig { ca: Some(text(&scripted::other_ca())), ..TlsConfig::default() },
+        let (server, ca) = start_tls(&["localhost"], vec![response(200, "{}")]).await;
+        let tls: ClientTlsConfig = match tls {
+            "ca" => ClientTlsConfig { ca: Some(pem_text(&ca)), ..ClientTlsConfig::default() },
+            "skip" => ClientTlsConfig { skip_verify: true, ..ClientTlsConfig::default() },
+            _ => ClientTlsConfig {
+                ca: Some(pem_text(&scripted::other_ca())),
+                ..ClientTlsConfig::default()
+            },
         };
-        let client = Client::new(ClientConfig { tls, ..config(&server) }).unwrap();
+        let client = Client::new(ClientConfig { tls, ..config_for(&server) }).unwrap();
         client.read("kv/a", &[]).await.map(drop)
     };
     with("ca").await.unwrap();
@@ -281,20 +288,20 @@ async fn trusts_whom_it_is_told_to() {
 
 #[test]
 fn a_client_certificate_goes_with_its_own_key() {
-    let mine = scripted::certificate();
-    let pem = |text: &str| Some(Pem::Text(Secret::from_text(text)));
+    let mine = scripted::client_certificate();
+    let pem = |text: &str| Some(PemSource::Text(Secret::from_text(text)));
     for ca in [None, Some(scripted::other_ca())] {
         let with = |key: &str| {
-            let tls = TlsConfig {
+            let tls = ClientTlsConfig {
                 ca: ca.as_deref().and_then(pem),
                 client_cert: pem(&mine.0),
                 client_key: pem(key),
-                ..TlsConfig::default()
+                ..ClientTlsConfig::default()
             };
             Client::new(ClientConfig { tls, ..ClientConfig::default() })
         };
         with(&mine.1).unwrap();
-        let error = with(&scripted::certificate().1).unwrap_err().to_string();
+        let error = with(&scripted::client_certificate().1).unwrap_err().to_string();
         assert!(!error.contains("PRIVATE"), "{error}");
         assert!(with("no key").unwrap_err().to_string().contains("can't be used together"));
     }
@@ -305,36 +312,36 @@ async fn a_ca_can_be_a_file_or_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     for as_folder in [true, false] {
-        let (server, pem) = tls(&["localhost"], vec![answer(200, "{}")]).await;
+        let (server, pem) = start_tls(&["localhost"], vec![response(200, "{}")]).await;
         std::fs::write(&file, pem).unwrap();
         let (ca, ca_folder) = match as_folder {
             true => (None, Some(folder.path().to_owned())),
-            false => (Some(Pem::File(file.clone())), None),
+            false => (Some(PemSource::File(file.clone())), None),
         };
-        let tls = TlsConfig { ca, ca_folder, ..TlsConfig::default() };
-        let client = Client::new(ClientConfig { tls, ..config(&server) }).unwrap();
+        let tls = ClientTlsConfig { ca, ca_folder, ..ClientTlsConfig::default() };
+        let client = Client::new(ClientConfig { tls, ..config_for(&server) }).unwrap();
         client.read("kv/a", &[]).await.unwrap();
     }
     std::fs::write(&file, "no certificate").unwrap();
-    let tls = TlsConfig { ca: Some(Pem::File(file)), ..TlsConfig::default() };
+    let tls = ClientTlsConfig { ca: Some(PemSource::File(file)), ..ClientTlsConfig::default() };
     let error = Client::new(ClientConfig { tls, ..ClientConfig::default() }).unwrap_err();
     assert!(error.to_string().contains("no certificate in PEM"), "{error}");
 }
 
 #[tokio::test]
-async fn a_server_may_go_by_another_name() {
-    let (server, ca) = tls(&["vault.example"], vec![answer(200, "{}")]).await;
+async fn tls_server_name_replaces_host() {
+    let (server, ca) = start_tls(&["vault.example"], vec![response(200, "{}")]).await;
     let place = server.address().trim_start_matches("https://").to_owned();
     let named = |name: &str| {
-        let tls = TlsConfig {
-            ca: Some(text(&ca)),
+        let tls = ClientTlsConfig {
+            ca: Some(pem_text(&ca)),
             server_name: Some(name.to_owned()),
-            ..TlsConfig::default()
+            ..ClientTlsConfig::default()
         };
-        Client::new(ClientConfig { tls, ..config(&server) })
+        Client::new(ClientConfig { tls, ..config_for(&server) })
     };
     named("vault.example").unwrap().read("kv/a", &[]).await.unwrap();
-    let asked = server.asked();
+    let asked = server.received_requests();
     assert!(asked[0].contains(&format!("host: {place}\r\n")), "{}", asked[0]);
     assert!(named("other.example").unwrap().read("kv/a", &[]).await.is_err());
     assert!(named("127.0.0.1").unwrap_err().to_string().contains("DNS name"));
@@ -342,23 +349,26 @@ async fn a_server_may_go_by_another_name() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_named_as_such() {
-    let server = Scripted::start(vec![Script::raw("HTTP/1.1 400 Bad Request\r\n\r\n")]).await;
+    let server = ScriptedServer::start(vec![ScriptedResponse::raw_bytes(
+        "HTTP/1.1 400 Bad Request\r\n\r\n",
+    )])
+    .await;
     let address = server.address().replace("http://", "https://");
-    let client = Client::new(ClientConfig { address, ..config(&server) }).unwrap();
+    let client = Client::new(ClientConfig { address, ..config_for(&server) }).unwrap();
     let error = client.seal_status().await.unwrap_err().to_string();
     assert!(error.contains("the server does not speak TLS at this address"), "{error}");
 }
 
 #[tokio::test]
 async fn a_certificate_needs_its_key() {
-    let tls = TlsConfig { client_cert: Some(text("c")), ..TlsConfig::default() };
+    let tls = ClientTlsConfig { client_cert: Some(pem_text("c")), ..ClientTlsConfig::default() };
     let error = Client::new(ClientConfig { tls, ..ClientConfig::default() }).unwrap_err();
     assert!(error.to_string().contains("a client certificate needs its key"), "{error}");
 }
 
 /// Libraries change their words, and name what a user never typed.
 #[tokio::test]
-async fn no_failure_speaks_in_a_librarys_words() {
+async fn errors_quote_no_library_text() {
     let reason = |address: String| async {
         let timeout = Duration::from_millis(500);
         let config = ClientConfig { address, max_retries: 0, timeout, ..ClientConfig::default() };
@@ -376,31 +386,33 @@ async fn no_failure_speaks_in_a_librarys_words() {
         "{unknown}"
     );
 
-    let hung_up = Scripted::start(vec![Script::hang_up()]).await;
+    let hung_up = ScriptedServer::start(vec![ScriptedResponse::hang_up()]).await;
     assert_eq!(reason(hung_up.address()).await, UnreachableReason::Interrupted);
-    let not_http = Scripted::start(vec![Script::reply("SSH-2.0-x\r\n\r\n")]).await;
+    let not_http =
+        ScriptedServer::start(vec![ScriptedResponse::full_response("SSH-2.0-x\r\n\r\n")]).await;
     assert_eq!(reason(not_http.address()).await, UnreachableReason::NotHttp);
 
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
     assert_eq!(reason(address).await, timed_out);
 
-    let expired = scripted::tls_until(2020, vec![answer(200, "{}")]).await;
-    let tls = TlsConfig { ca: Some(text(&expired.1)), ..TlsConfig::default() };
-    let client = Client::new(ClientConfig { tls, ..config(&expired.0) }).unwrap();
+    let expired = scripted::start_tls_valid_until(2020, vec![response(200, "{}")]).await;
+    let tls = ClientTlsConfig { ca: Some(pem_text(&expired.1)), ..ClientTlsConfig::default() };
+    let client = Client::new(ClientConfig { tls, ..config_for(&expired.0) }).unwrap();
     let error = client.seal_status().await.unwrap_err().to_string();
     assert!(error.ends_with("the server's certificate has expired"), "{error}");
 }
 
 #[tokio::test]
-async fn speaks_over_a_socket() {
+async fn connects_over_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vault.sock");
-    let server = Scripted::start_on(&path, vec![answer(200, r#"{"initialized":true}"#)]).await;
+    let server =
+        ScriptedServer::start_on(&path, vec![response(200, r#"{"initialized":true}"#)]).await;
     let address = format!("unix://{}", path.display());
     let config = ClientConfig { address, max_retries: 0, ..ClientConfig::default() };
     assert!(Client::new(config).unwrap().is_initialised().await.unwrap());
-    assert!(server.asked()[0].starts_with("GET /v1/sys/init HTTP"));
+    assert!(server.received_requests()[0].starts_with("GET /v1/sys/init HTTP"));
     let address = format!("unix://{}", folder.path().join("none").display());
     let config = ClientConfig { address, max_retries: 0, ..ClientConfig::default() };
     let error = Client::new(config).unwrap().is_initialised().await.unwrap_err().to_string();
@@ -408,23 +420,23 @@ async fn speaks_over_a_socket() {
 }
 
 #[tokio::test]
-async fn calls_go_where_vaults_tools_send_them() {
+async fn request_urls_match_vaults_cli() {
     let reply = r#"{"request_id":"r","data":{"kv/":["read"],"keys":["default"],"policy":"x"}}"#;
-    let server = Scripted::start((0..16).map(|_| answer(200, reply)).collect()).await;
-    let client = client(&server);
+    let server = ScriptedServer::start((0..16).map(|_| response(200, reply)).collect()).await;
+    let client = client_for(&server);
     let token = Secret::from_text("t");
     client.create_token(&TokenRequest::default(), Some("r")).await.unwrap();
-    client.look_up_token(Which::Own).await.unwrap();
-    client.look_up_token(Which::Token(&token)).await.unwrap();
-    client.renew_token(Which::Accessor("a"), Duration::from_secs(5)).await.unwrap();
-    client.revoke_token(Which::Token(&token)).await.unwrap();
-    client.revoke_token_only(&token).await.unwrap();
+    client.look_up_token(TokenSelector::OwnToken).await.unwrap();
+    client.look_up_token(TokenSelector::Token(&token)).await.unwrap();
+    client.renew_token(TokenSelector::Accessor("a"), Duration::from_secs(5)).await.unwrap();
+    client.revoke_token(TokenSelector::Token(&token)).await.unwrap();
+    client.revoke_token_orphan(&token).await.unwrap();
     client.renew_lease("l", Duration::ZERO).await.unwrap();
-    client.revoke(Revoke::Force("kv/creds"), true).await.unwrap();
-    assert_eq!(client.policies().await.unwrap(), ["default"]);
-    assert_eq!(client.policy("p").await.unwrap().unwrap(), "x");
+    client.revoke_leases(RevokeTarget::Force("kv/creds"), true).await.unwrap();
+    assert_eq!(client.list_policies().await.unwrap(), ["default"]);
+    assert_eq!(client.read_policy("p").await.unwrap().unwrap(), "x");
     assert_eq!(client.capabilities(None, "kv/").await.unwrap(), ["read"]);
-    client.plugin("secret", "p", Some("v1.0.0")).await.unwrap();
+    client.read_plugin("secret", "p", Some("v1.0.0")).await.unwrap();
     let expected = [
         ("POST /v1/auth/token/create/r ", r#"{"num_uses":0}"#),
         ("GET /v1/auth/token/lookup-self ", ""),
@@ -439,7 +451,7 @@ async fn calls_go_where_vaults_tools_send_them() {
         ("POST /v1/sys/capabilities-self ", r#"{"path":"kv/"}"#),
         ("GET /v1/sys/plugins/catalog/secret/p?version=v1.0.0 ", ""),
     ];
-    let asked = server.asked();
+    let asked = server.received_requests();
     assert_eq!(asked.len(), expected.len());
     for (asked, (line, body)) in asked.iter().zip(expected) {
         assert!(asked.starts_with(line), "{line} in {asked}");

@@ -13,47 +13,52 @@ use tokio_rustls::TlsAcceptor;
 
 /// One reply.
 #[derive(Clone, Default)]
-pub(crate) struct Script {
+pub(crate) struct ScriptedResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<String>,
     pub(crate) body: String,
     /// Whether its length is said beforehand.
-    pub(crate) announce: bool,
+    pub(crate) send_content_length: bool,
     hang_up: bool,
-    raw: Option<&'static str>,
+    raw_bytes: Option<&'static str>,
     /// Replies so to a request that was read.
-    reply: Option<&'static str>,
+    full_response: Option<&'static str>,
 }
 
-pub(crate) fn answer(status: u16, body: &str) -> Script {
-    Script { status, body: body.to_owned(), announce: true, ..Script::default() }
+pub(crate) fn response(status: u16, body: &str) -> ScriptedResponse {
+    ScriptedResponse {
+        status,
+        body: body.to_owned(),
+        send_content_length: true,
+        ..ScriptedResponse::default()
+    }
 }
 
-impl Script {
+impl ScriptedResponse {
     /// Closes the connection instead of replying.
     pub(crate) fn hang_up() -> Self {
         Self { hang_up: true, ..Self::default() }
     }
 
     /// Says this, whatever is asked.
-    pub(crate) fn raw(text: &'static str) -> Self {
-        Self { raw: Some(text), ..Self::default() }
+    pub(crate) fn raw_bytes(text: &'static str) -> Self {
+        Self { raw_bytes: Some(text), ..Self::default() }
     }
 
     /// Replies with this, which needn't be HTTP.
-    pub(crate) fn reply(text: &'static str) -> Self {
-        Self { reply: Some(text), ..Self::default() }
+    pub(crate) fn full_response(text: &'static str) -> Self {
+        Self { full_response: Some(text), ..Self::default() }
     }
 
-    fn text(&self) -> String {
-        if let Some(reply) = self.reply {
+    fn to_http_text(&self) -> String {
+        if let Some(reply) = self.full_response {
             return reply.to_owned();
         }
         let mut text = format!("HTTP/1.1 {} X\r\n", self.status);
         for header in &self.headers {
             text.push_str(&format!("{header}\r\n"));
         }
-        if self.announce {
+        if self.send_content_length {
             text.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
         format!("{text}connection: close\r\n\r\n{}", self.body)
@@ -61,33 +66,33 @@ impl Script {
 }
 
 /// The server. It ends with this value.
-pub(crate) struct Scripted {
+pub(crate) struct ScriptedServer {
     address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    received_requests: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
-impl Scripted {
-    pub(crate) async fn start(replies: Vec<Script>) -> Self {
+impl ScriptedServer {
+    pub(crate) async fn start(replies: Vec<ScriptedResponse>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        Self::run(address, Socket::Tcp(listener), replies)
+        Self::run(address, ServerSocket::Tcp(listener), replies)
     }
 
-    pub(crate) async fn start_on(socket: &Path, replies: Vec<Script>) -> Self {
-        Self::run(String::new(), Socket::Unix(UnixListener::bind(socket).unwrap()), replies)
+    pub(crate) async fn start_on(socket: &Path, replies: Vec<ScriptedResponse>) -> Self {
+        Self::run(String::new(), ServerSocket::Unix(UnixListener::bind(socket).unwrap()), replies)
     }
 
-    fn run(address: String, socket: Socket, replies: Vec<Script>) -> Self {
+    fn run(address: String, socket: ServerSocket, replies: Vec<ScriptedResponse>) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = asked.clone();
         #[expect(clippy::disallowed_methods, reason = "the test's own task, ended with the server")]
         let task = tokio::spawn(async move {
             for reply in replies {
-                serve(socket.accept().await, &kept, reply).await;
+                serve_connection(socket.accept().await, &kept, reply).await;
             }
         });
-        Self { address, asked, task }
+        Self { address, received_requests: asked, task }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -95,23 +100,23 @@ impl Scripted {
     }
 
     /// What was asked, whole requests.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn received_requests(&self) -> Vec<String> {
+        self.received_requests.lock().unwrap().clone()
     }
 }
 
 /// What it listens on.
-enum Socket {
+enum ServerSocket {
     Tcp(TcpListener),
     Unix(UnixListener),
     Tls(TcpListener, TlsAcceptor),
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+trait IoStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> IoStream for S {}
 
-impl Socket {
-    async fn accept(&self) -> Box<dyn Stream> {
+impl ServerSocket {
+    async fn accept(&self) -> Box<dyn IoStream> {
         match self {
             Self::Tcp(listener) => Box::new(listener.accept().await.unwrap().0),
             Self::Unix(listener) => Box::new(listener.accept().await.unwrap().0),
@@ -126,7 +131,7 @@ impl Socket {
     }
 }
 
-impl Drop for Scripted {
+impl Drop for ScriptedServer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -134,21 +139,30 @@ impl Drop for Scripted {
 
 /// A server with a certificate for these names, and the CA's certificate as PEM. Its address names
 /// `localhost`.
-pub(crate) async fn tls(names: &[&str], replies: Vec<Script>) -> (Scripted, String) {
+pub(crate) async fn start_tls(
+    names: &[&str],
+    replies: Vec<ScriptedResponse>,
+) -> (ScriptedServer, String) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     serve_tls(CertificateParams::new(names).unwrap(), replies).await
 }
 
 /// The same for `localhost`, with a certificate that ended with the year before this one.
-pub(crate) async fn tls_until(year: i32, replies: Vec<Script>) -> (Scripted, String) {
+pub(crate) async fn start_tls_valid_until(
+    year: i32,
+    replies: Vec<ScriptedResponse>,
+) -> (ScriptedServer, String) {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
     params.not_after = rcgen::date_time_ymd(year, 1, 1);
     serve_tls(params, replies).await
 }
 
-async fn serve_tls(params: CertificateParams, replies: Vec<Script>) -> (Scripted, String) {
-    let ca = authority("the servers' CA");
+async fn serve_tls(
+    params: CertificateParams,
+    replies: Vec<ScriptedResponse>,
+) -> (ScriptedServer, String) {
+    let ca = issue_ca("the servers' CA");
     let key = KeyPair::generate().unwrap();
     let cert = params.signed_by(&key, &ca).unwrap();
     let chain = vec![CertificateDer::from(cert.der().to_vec())];
@@ -163,44 +177,48 @@ async fn serve_tls(params: CertificateParams, replies: Vec<Script>) -> (Scripted
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let server = Scripted::run(address, Socket::Tls(listener, acceptor), replies);
+    let server = ScriptedServer::run(address, ServerSocket::Tls(listener, acceptor), replies);
     (server, ca.pem())
 }
 
 /// A CA that signed nothing.
 pub(crate) fn other_ca() -> String {
-    authority("another CA").pem()
+    issue_ca("another CA").pem()
 }
 
 /// A certificate and its key, in PEM.
-pub(crate) fn certificate() -> (String, String) {
+pub(crate) fn client_certificate() -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+fn issue_ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-async fn serve(mut stream: Box<dyn Stream>, asked: &Mutex<Vec<String>>, reply: Script) {
-    if let Some(raw) = reply.raw {
+async fn serve_connection(
+    mut stream: Box<dyn IoStream>,
+    asked: &Mutex<Vec<String>>,
+    reply: ScriptedResponse,
+) {
+    if let Some(raw) = reply.raw_bytes {
         stream.write_all(raw.as_bytes()).await.ok();
         return;
     }
-    let request = read(&mut *stream).await;
+    let request = read_request(&mut *stream).await;
     asked.lock().unwrap().push(request);
     if !reply.hang_up {
-        stream.write_all(reply.text().as_bytes()).await.ok();
+        stream.write_all(reply.to_http_text().as_bytes()).await.ok();
     }
     stream.shutdown().await.ok();
 }
 
 /// A whole request: head, and as much body as it announces.
-async fn read(stream: &mut dyn Stream) -> String {
+async fn read_request(stream: &mut dyn IoStream) -> String {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -1,7 +1,7 @@
 //! `listener`, with the blocks in it.
 
-use super::Origin::{Both, OpenBao, Own, Vault};
-use super::{Setting, SettingTable, honoured, ignored, refused};
+use super::SettingOrigin::{Both, OpenBao, Own, Vault};
+use super::{SettingSpec, SettingTable, honoured, ignored, refused};
 
 const OF_THE_AGENT: &str = "it is for the agent and the proxy";
 const NO_CORS: &str = "no CORS headers are sent: pages of other origins are kept out by browsers";
@@ -80,7 +80,7 @@ macro_rules! shared {
     };
 }
 
-const TCP_SETTINGS: &[Setting] = shared![
+const TCP_SETTINGS: &[SettingSpec] = shared![
     honoured(Both, "address", "address = \"127.0.0.1:1\""),
     honoured(Both, "tls_disable", "tls_disable = false"),
     honoured(Both, "tls_cert_file", "tls_cert_file = \"c\""),
@@ -142,7 +142,7 @@ const TCP_SETTINGS: &[Setting] = shared![
     refused(Both, "socket_group", "socket_group = \"vault\"", "only a listener \"unix\" has one"),
 ];
 
-const UNIX_SETTINGS: &[Setting] = shared![
+const UNIX_SETTINGS: &[SettingSpec] = shared![
     honoured(Both, "address", "address = \"/run/y.sock\""),
     honoured(Both, "socket_mode", "socket_mode = \"0660\""),
     honoured(Both, "socket_user", "socket_user = \"vault\""),
@@ -203,7 +203,7 @@ const UNIX_SETTINGS: &[Setting] = shared![
 
 pub const TCP_LISTENER: SettingTable = SettingTable {
     title: "`listener \"tcp\"`",
-    around: [
+    example_context: [
         "storage \"inmem\" {}\nlistener \"tcp\" {\naddress = \"127.0.0.1:1\"\n\
          tls_cert_file = \"c\"\ntls_key_file = \"k\"\n",
         "\n}",
@@ -213,13 +213,16 @@ pub const TCP_LISTENER: SettingTable = SettingTable {
 
 pub const UNIX_LISTENER: SettingTable = SettingTable {
     title: "`listener \"unix\"`",
-    around: ["storage \"inmem\" {}\nlistener \"unix\" {\naddress = \"/run/x.sock\"\n", "\n}"],
+    example_context: [
+        "storage \"inmem\" {}\nlistener \"unix\" {\naddress = \"/run/x.sock\"\n",
+        "\n}",
+    ],
     settings: UNIX_SETTINGS,
 };
 
 pub const LISTENER_TELEMETRY: SettingTable = SettingTable {
     title: "`telemetry` in a `listener`",
-    around: [
+    example_context: [
         "storage \"inmem\" {}\nlistener \"tcp\" {\ntls_disable = true\ntelemetry {\n",
         "\n}\n}",
     ],
@@ -233,7 +236,7 @@ pub const LISTENER_TELEMETRY: SettingTable = SettingTable {
 
 pub const PROFILING: SettingTable = SettingTable {
     title: "`profiling` in a `listener`",
-    around: [
+    example_context: [
         "storage \"inmem\" {}\nlistener \"tcp\" {\ntls_disable = true\nprofiling {\n",
         "\n}\n}",
     ],
@@ -255,7 +258,7 @@ pub const PROFILING: SettingTable = SettingTable {
 
 pub const INFLIGHT_REQUESTS: SettingTable = SettingTable {
     title: "`inflight_requests_logging` in a `listener`",
-    around: [
+    example_context: [
         "storage \"inmem\" {}\nlistener \"tcp\" {\ntls_disable = true\ninflight_requests_logging {\n",
         "\n}\n}",
     ],

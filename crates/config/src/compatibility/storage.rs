@@ -1,7 +1,7 @@
 //! `storage`, and the kinds of `storage`, `seal` and `service_registration`.
 
-use super::Origin::{Both, OpenBao, Own, Vault};
-use super::{Origin, SettingTable, honoured, ignored, refused};
+use super::SettingOrigin::{Both, OpenBao, Own, Vault};
+use super::{SettingOrigin, SettingTable, honoured, ignored, refused};
 
 const SINGLE_NODE: &str = "this server runs as a single node";
 const CLUSTER: &str = "this server runs as a single node and can't join others";
@@ -12,7 +12,10 @@ const AT_THE_TOP: &str = "it is api_addr, at the top of the file";
 /// `embedded`, `file`, and `raft` with one node.
 pub const EMBEDDED_STORAGE: SettingTable = SettingTable {
     title: "`storage \"raft\"`, `storage \"file\"` and `storage \"embedded\"`",
-    around: ["listener \"tcp\" { tls_disable = true }\nstorage \"raft\" {\npath = \"/d\"\n", "\n}"],
+    example_context: [
+        "listener \"tcp\" { tls_disable = true }\nstorage \"raft\" {\npath = \"/d\"\n",
+        "\n}",
+    ],
     settings: &[
         honoured(Both, "path", "path = \"/d\""),
         honoured(Own, "cache_bytes", "cache_bytes = 1048576"),
@@ -79,7 +82,7 @@ pub const EMBEDDED_STORAGE: SettingTable = SettingTable {
 
 pub const INMEM_STORAGE: SettingTable = SettingTable {
     title: "`storage \"inmem\"`",
-    around: ["listener \"tcp\" { tls_disable = true }\nstorage \"inmem\" {\n", "\n}"],
+    example_context: ["listener \"tcp\" { tls_disable = true }\nstorage \"inmem\" {\n", "\n}"],
     settings: &[
         ignored(Both, "redirect_addr", "redirect_addr = \"https://x\"", AT_THE_TOP),
         ignored(Both, "advertise_addr", "advertise_addr = \"https://x\"", AT_THE_TOP),
@@ -93,64 +96,64 @@ pub const INMEM_STORAGE: SettingTable = SettingTable {
 /// A kind of a block, and what becomes of it.
 pub struct BlockKind {
     pub name: &'static str,
-    pub origin: Origin,
-    pub is_built: bool,
+    pub origin: SettingOrigin,
+    pub is_supported: bool,
 }
 
-const fn built(origin: Origin, name: &'static str) -> BlockKind {
-    BlockKind { name, origin, is_built: true }
+const fn supported(origin: SettingOrigin, name: &'static str) -> BlockKind {
+    BlockKind { name, origin, is_supported: true }
 }
 
-const fn unbuilt(origin: Origin, name: &'static str) -> BlockKind {
-    BlockKind { name, origin, is_built: false }
+const fn unsupported(origin: SettingOrigin, name: &'static str) -> BlockKind {
+    BlockKind { name, origin, is_supported: false }
 }
 
 /// What can stand behind `storage`.
 pub const STORAGE_KINDS: &[BlockKind] = &[
-    built(Own, "embedded"),
-    built(Both, "raft"),
-    built(Both, "file"),
-    built(Both, "inmem"),
-    unbuilt(Both, "inmem_ha"),
-    unbuilt(Both, "inmem_transactional"),
-    unbuilt(Both, "inmem_transactional_ha"),
-    unbuilt(Both, "file_transactional"),
-    unbuilt(Both, "postgresql"),
-    unbuilt(Vault, "aerospike"),
-    unbuilt(Vault, "alicloudoss"),
-    unbuilt(Vault, "azure"),
-    unbuilt(Vault, "cassandra"),
-    unbuilt(Vault, "cockroachdb"),
-    unbuilt(Vault, "consul"),
-    unbuilt(Vault, "couchdb"),
-    unbuilt(Vault, "dynamodb"),
-    unbuilt(Vault, "etcd"),
-    unbuilt(Vault, "foundationdb"),
-    unbuilt(Vault, "gcs"),
-    unbuilt(Vault, "manta"),
-    unbuilt(Vault, "mssql"),
-    unbuilt(Vault, "mysql"),
-    unbuilt(Vault, "oci"),
-    unbuilt(Vault, "s3"),
-    unbuilt(Vault, "spanner"),
-    unbuilt(Vault, "swift"),
-    unbuilt(Vault, "zookeeper"),
+    supported(Own, "embedded"),
+    supported(Both, "raft"),
+    supported(Both, "file"),
+    supported(Both, "inmem"),
+    unsupported(Both, "inmem_ha"),
+    unsupported(Both, "inmem_transactional"),
+    unsupported(Both, "inmem_transactional_ha"),
+    unsupported(Both, "file_transactional"),
+    unsupported(Both, "postgresql"),
+    unsupported(Vault, "aerospike"),
+    unsupported(Vault, "alicloudoss"),
+    unsupported(Vault, "azure"),
+    unsupported(Vault, "cassandra"),
+    unsupported(Vault, "cockroachdb"),
+    unsupported(Vault, "consul"),
+    unsupported(Vault, "couchdb"),
+    unsupported(Vault, "dynamodb"),
+    unsupported(Vault, "etcd"),
+    unsupported(Vault, "foundationdb"),
+    unsupported(Vault, "gcs"),
+    unsupported(Vault, "manta"),
+    unsupported(Vault, "mssql"),
+    unsupported(Vault, "mysql"),
+    unsupported(Vault, "oci"),
+    unsupported(Vault, "s3"),
+    unsupported(Vault, "spanner"),
+    unsupported(Vault, "swift"),
+    unsupported(Vault, "zookeeper"),
 ];
 
 /// What can stand behind `seal`.
 pub const SEAL_KINDS: &[BlockKind] = &[
-    built(Both, "shamir"),
-    unbuilt(Both, "alicloudkms"),
-    unbuilt(Both, "awskms"),
-    unbuilt(Both, "azurekeyvault"),
-    unbuilt(Both, "gcpckms"),
-    unbuilt(OpenBao, "kmip"),
-    unbuilt(Both, "ocikms"),
-    unbuilt(OpenBao, "ovhcloud"),
-    unbuilt(Both, "pkcs11"),
-    unbuilt(OpenBao, "static"),
-    unbuilt(OpenBao, "tcloudpublic"),
-    unbuilt(Both, "transit"),
+    supported(Both, "shamir"),
+    unsupported(Both, "alicloudkms"),
+    unsupported(Both, "awskms"),
+    unsupported(Both, "azurekeyvault"),
+    unsupported(Both, "gcpckms"),
+    unsupported(OpenBao, "kmip"),
+    unsupported(Both, "ocikms"),
+    unsupported(OpenBao, "ovhcloud"),
+    unsupported(Both, "pkcs11"),
+    unsupported(OpenBao, "static"),
+    unsupported(OpenBao, "tcloudpublic"),
+    unsupported(Both, "transit"),
 ];
 
 /// What can stand behind `service_registration`. None is built, and none is needed to start.

@@ -18,28 +18,28 @@ const TABLES: [&SettingTable; 9] = [
 ];
 
 /// The example in its block, and the line that is judged.
-fn played(table: &SettingTable, setting: &Setting) -> (String, usize) {
-    let [before, after] = table.around;
+fn render_example(table: &SettingTable, setting: &SettingSpec) -> (String, usize) {
+    let [before, after] = table.example_context;
     let line = before.matches('\n').count() + 1 + setting.example.matches('\n').count();
     (format!("{before}{}{after}", setting.example), line)
 }
 
 /// What the configuration makes of a row, or how it differs from what the table says.
-fn differs(table: &SettingTable, setting: &Setting) -> Option<String> {
-    let (text, line) = played(table, setting);
+fn check_setting(table: &SettingTable, setting: &SettingSpec) -> Option<String> {
+    let (text, line) = render_example(table, setting);
     let read = Config::parse(&text, "t.hcl").map_err(|error| error.to_string());
     let place = format!("t.hcl:{line}:");
     let wrong = match (setting.treatment, &read) {
-        (Treatment::Honoured, Ok(config)) => {
+        (SettingTreatment::Honoured, Ok(config)) => {
             let about = format!("{} has no effect", setting.name);
             let unknown = format!("field {} ", setting.name);
             config.warnings.iter().any(|it| it.contains(&about) || it.contains(&unknown))
         }
-        (Treatment::Ignored(why), Ok(config)) => {
+        (SettingTreatment::Ignored(why), Ok(config)) => {
             let text = format!("the setting {} has no effect at {place}", setting.name);
             !config.warnings.iter().any(|it| it.starts_with(&text) && it.ends_with(why))
         }
-        (Treatment::Refused(why), Err(error)) => {
+        (SettingTreatment::Refused(why), Err(error)) => {
             !(error.starts_with(&place) && error.contains(setting.name) && error.ends_with(why))
         }
         _ => true,
@@ -54,7 +54,7 @@ fn every_setting_of_both_servers_is_treated_as_the_table_says() {
     for table in TABLES {
         for setting in table.settings.iter().filter(|it| !it.example.is_empty()) {
             count += 1;
-            wrong.extend(differs(table, setting));
+            wrong.extend(check_setting(table, setting));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -62,17 +62,18 @@ fn every_setting_of_both_servers_is_treated_as_the_table_says() {
 }
 
 #[test]
-fn what_asks_for_what_happens_anyway_is_taken_without_a_word() {
+fn no_warning_if_nothing_changes() {
     for table in TABLES {
         for setting in table.settings {
             let (name, example) = (setting.name, setting.example);
             let is_block = example.contains('{') && !example.starts_with(&format!("{name} ="));
-            if is_block || matches!(setting.treatment, Treatment::Honoured) {
+            if is_block || matches!(setting.treatment, SettingTreatment::Honoured) {
                 continue;
             }
             for value in setting.as_is {
                 let example = format!("{name} = \"{value}\"");
-                let text = format!("{}{example}{}", table.around[0], table.around[1]);
+                let text =
+                    format!("{}{example}{}", table.example_context[0], table.example_context[1]);
                 let read = Config::parse(&text, "t.hcl");
                 let config = read.unwrap_or_else(|error| panic!("{example}: {error}"));
                 let about = config.warnings.iter().filter(|it| it.contains(name)).count();
@@ -85,7 +86,7 @@ fn what_asks_for_what_happens_anyway_is_taken_without_a_word() {
 /// Vault honours a name in any case. As one that is unknown it would be a warning, and what it
 /// protects would not be.
 #[test]
-fn a_name_in_another_case_is_not_left_out() {
+fn setting_names_ignore_case() {
     let listener = |setting: &str| {
         format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\ntls_disable = true\n{setting}\n}}")
     };
@@ -98,7 +99,7 @@ fn a_name_in_another_case_is_not_left_out() {
 }
 
 #[test]
-fn no_name_stands_twice_in_a_table() {
+fn setting_names_are_unique() {
     for table in TABLES {
         let mut names: Vec<_> = table.settings.iter().map(|setting| setting.name).collect();
         let all = names.len();
@@ -109,7 +110,7 @@ fn no_name_stands_twice_in_a_table() {
 }
 
 #[test]
-fn json_is_judged_as_hcl_is() {
+fn json_is_checked_like_hcl() {
     let text = r#"{
         "storage": {"inmem": {"max_value_size": 1}},
         "listener": [{"tcp": {
@@ -177,20 +178,20 @@ fn a_template_in_an_address_is_refused_with_its_line() {
     }
 }
 
-fn cell(text: &str) -> String {
+fn escape_table_cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn page() -> String {
+fn render_page() -> String {
     let mut page = String::from(PREFACE);
     for table in TABLES {
         page.push_str(&format!("\n## {}\n\n| setting | of | here |\n|---|---|---|\n", table.title));
         for setting in table.settings {
             let origin = match setting.origin {
-                Origin::Both => "both",
-                Origin::Vault => "Vault",
-                Origin::OpenBao => "OpenBao",
-                Origin::Own => "Strongroom",
+                SettingOrigin::Both => "both",
+                SettingOrigin::Vault => "Vault",
+                SettingOrigin::OpenBao => "OpenBao",
+                SettingOrigin::Own => "Strongroom",
             };
             let as_is: Vec<_> =
                 setting.as_is.iter().filter(|value| !matches!(**value, "" | "0")).collect();
@@ -199,16 +200,20 @@ fn page() -> String {
                 _ => String::new(),
             };
             let here = match setting.treatment {
-                Treatment::Honoured => "honoured".to_owned(),
-                Treatment::Ignored(why) => format!("warning: {why}{unless}"),
-                Treatment::Refused(why) => format!("refused: {why}"),
+                SettingTreatment::Honoured => "honoured".to_owned(),
+                SettingTreatment::Ignored(why) => format!("warning: {why}{unless}"),
+                SettingTreatment::Refused(why) => format!("refused: {why}"),
             };
-            page.push_str(&format!("| `{}` | {origin} | {} |\n", setting.name, cell(&here)));
+            page.push_str(&format!(
+                "| `{}` | {origin} | {} |\n",
+                setting.name,
+                escape_table_cell(&here)
+            ));
         }
     }
     for (title, kinds) in [("storage", STORAGE_KINDS), ("seal", SEAL_KINDS)] {
         let named = |built: bool| {
-            let names = kinds.iter().filter(|kind| kind.is_built == built);
+            let names = kinds.iter().filter(|kind| kind.is_supported == built);
             names.map(|kind| format!("`{}`", kind.name)).collect::<Vec<_>>().join(", ")
         };
         let (built, unbuilt) = (named(true), named(false));
@@ -240,7 +245,7 @@ table is a warning, too.
 fn the_page_of_the_book_is_current() {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../docs/src/reference/configuration-compatibility.md");
-    let page = page();
+    let page = render_page();
     if std::env::var_os("STRONGROOM_BLESS").is_some() {
         std::fs::write(&file, &page).unwrap();
     }

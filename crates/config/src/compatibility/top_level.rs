@@ -1,6 +1,6 @@
 //! The file itself, and `telemetry`.
 
-use super::Origin::{Both, OpenBao, Own, Vault};
+use super::SettingOrigin::{Both, OpenBao, Own, Vault};
 use super::{SettingTable, honoured, ignored, refused};
 
 const SINGLE_NODE: &str = "this server runs as a single node";
@@ -16,7 +16,7 @@ const NO_TRACE: &str = "there are no such traces";
 
 pub const TOP_LEVEL: SettingTable = SettingTable {
     title: "Top level",
-    around: ["storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n", ""],
+    example_context: ["storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n", ""],
     settings: &[
         honoured(Both, "storage", ""),
         honoured(Vault, "backend", ""),
@@ -308,7 +308,10 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
 /// The block at the top of the file. What it names is scraped, never pushed.
 pub const TELEMETRY: SettingTable = SettingTable {
     title: "`telemetry`",
-    around: ["storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\ntelemetry {\n", "\n}"],
+    example_context: [
+        "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\ntelemetry {\n",
+        "\n}",
+    ],
     settings: &[
         honoured(Both, "prometheus_retention_time", "prometheus_retention_time = \"24h\""),
         ignored(

@@ -21,22 +21,22 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use strongroom_hcl::Value;
+use strongroom_hcl::HclValue;
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum ListenerEndpoint {
     /// Host and port.
     Tcp(String),
     /// A socket in the file system.
-    Unix(SocketFile),
+    Unix(UnixSocketConfig),
 }
 
 /// A socket in the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketFile {
+pub struct UnixSocketConfig {
     /// Where; absolute.
     pub path: PathBuf,
     /// Its permissions. Whoever may write to it may connect.
@@ -48,10 +48,10 @@ pub struct SocketFile {
 }
 
 /// Only the server's own user connects, until somebody says otherwise.
-const OWN_USER: u32 = 0o600;
-const ALL_PERMISSIONS: u32 = 0o777;
+const OWNER_ONLY_MODE: u32 = 0o600;
+const MAX_SOCKET_MODE: u32 = 0o777;
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for ListenerEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => f.write_str(address),
@@ -60,38 +60,43 @@ impl fmt::Display for Endpoint {
     }
 }
 
-pub(super) fn tcp(section: &Section<'_>) -> Result<Endpoint, ConfigError> {
+pub(super) fn read_tcp_endpoint(
+    section: &ConfigSection<'_>,
+) -> Result<ListenerEndpoint, ConfigError> {
     let mut address = "127.0.0.1:8200".to_owned();
-    section.address("address", &mut address)?;
+    section.read_address("address", &mut address)?;
     let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
     if !matches!(port, Some(Ok(_))) {
         let text = "must be host and port, such as \"127.0.0.1:8200\"";
-        return Err(section.wrong("address", text));
+        return Err(section.invalid_setting("address", text));
     }
-    Ok(Endpoint::Tcp(address))
+    Ok(ListenerEndpoint::Tcp(address))
 }
 
 /// None if there is no address.
-pub(super) fn unix(section: &Section<'_>) -> Result<Option<Endpoint>, ConfigError> {
+pub(super) fn read_unix_endpoint(
+    section: &ConfigSection<'_>,
+) -> Result<Option<ListenerEndpoint>, ConfigError> {
     let mut address = String::new();
-    section.address("address", &mut address)?;
+    section.read_address("address", &mut address)?;
     if address.is_empty() {
         return Ok(None);
     }
     if !address.starts_with('/') {
-        return Err(section.wrong("address", "must be the absolute path of a socket"));
+        return Err(section.invalid_setting("address", "must be the absolute path of a socket"));
     }
-    let mode = match section.read("socket_mode", Value::as_text)? {
-        None | Some("") => OWN_USER,
-        Some(text) => u32::from_str_radix(text, 8)
-            .ok()
-            .filter(|mode| *mode <= ALL_PERMISSIONS)
-            .ok_or_else(|| section.wrong("socket_mode", "must be octal, such as \"0660\""))?,
+    let mode = match section.read("socket_mode", HclValue::as_text)? {
+        None | Some("") => OWNER_ONLY_MODE,
+        Some(text) => {
+            u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= MAX_SOCKET_MODE).ok_or_else(
+                || section.invalid_setting("socket_mode", "must be octal, such as \"0660\""),
+            )?
+        }
     };
     let named = |name: &str| -> Result<Option<String>, ConfigError> {
-        let text = section.read(name, Value::as_text)?;
+        let text = section.read(name, HclValue::as_text)?;
         Ok(text.filter(|text| !text.is_empty()).map(ToOwned::to_owned))
     };
     let (user, group) = (named("socket_user")?, named("socket_group")?);
-    Ok(Some(Endpoint::Unix(SocketFile { path: address.into(), mode, user, group })))
+    Ok(Some(ListenerEndpoint::Unix(UnixSocketConfig { path: address.into(), mode, user, group })))
 }

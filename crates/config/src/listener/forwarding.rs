@@ -22,9 +22,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use strongroom_hcl::{Kind, Value};
+use strongroom_hcl::{HclValue, ValueKind};
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Proxies whose word on a client's address is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,17 +39,17 @@ pub struct ForwardingConfig {
     pub reject_not_present: bool,
 }
 
-const ADDRESSES: &str = "x_forwarded_for_authorized_addrs";
-const SKIPS: &str = "x_forwarded_for_hop_skips";
-const NOT_AUTHORIZED: &str = "x_forwarded_for_reject_not_authorized";
-const NOT_PRESENT: &str = "x_forwarded_for_reject_not_present";
+const AUTHORIZED_ADDRS: &str = "x_forwarded_for_authorized_addrs";
+const HOP_SKIPS: &str = "x_forwarded_for_hop_skips";
+const REJECT_NOT_AUTHORIZED: &str = "x_forwarded_for_reject_not_authorized";
+const REJECT_NOT_PRESENT: &str = "x_forwarded_for_reject_not_present";
 
-pub(super) fn read(section: &Section<'_>) -> Result<Option<ForwardingConfig>, ConfigError> {
-    let authorized = networks(section)?;
+pub(super) fn read(section: &ConfigSection<'_>) -> Result<Option<ForwardingConfig>, ConfigError> {
+    let authorized = read_networks(section)?;
     if authorized.is_empty() {
-        section.refuse(&[SKIPS], &format!("needs {ADDRESSES}"))?;
-        section.refuse_flag(NOT_AUTHORIZED, &format!("needs {ADDRESSES}"))?;
-        section.refuse_flag(NOT_PRESENT, &format!("needs {ADDRESSES}"))?;
+        section.refuse_settings(&[HOP_SKIPS], &format!("needs {AUTHORIZED_ADDRS}"))?;
+        section.refuse_flag(REJECT_NOT_AUTHORIZED, &format!("needs {AUTHORIZED_ADDRS}"))?;
+        section.refuse_flag(REJECT_NOT_PRESENT, &format!("needs {AUTHORIZED_ADDRS}"))?;
         return Ok(None);
     }
     let mut read = ForwardingConfig {
@@ -58,19 +58,20 @@ pub(super) fn read(section: &Section<'_>) -> Result<Option<ForwardingConfig>, Co
         reject_not_authorized: true,
         reject_not_present: true,
     };
-    if let Some(number) = section.read(SKIPS, Value::as_int)? {
-        read.hop_skips = usize::try_from(number)
-            .map_err(|_| section.wrong(SKIPS, "must be a whole number, zero or above"))?;
+    if let Some(number) = section.read(HOP_SKIPS, HclValue::as_int)? {
+        read.hop_skips = usize::try_from(number).map_err(|_| {
+            section.invalid_setting(HOP_SKIPS, "must be a whole number, zero or above")
+        })?;
     }
-    section.flag(NOT_AUTHORIZED, &mut read.reject_not_authorized)?;
-    section.flag(NOT_PRESENT, &mut read.reject_not_present)?;
+    section.read_flag(REJECT_NOT_AUTHORIZED, &mut read.reject_not_authorized)?;
+    section.read_flag(REJECT_NOT_PRESENT, &mut read.reject_not_present)?;
     Ok(Some(read))
 }
 
 /// A list, or one text with commas; addresses and networks.
-fn networks(section: &Section<'_>) -> Result<Vec<IpNet>, ConfigError> {
-    let texts = section.read(ADDRESSES, |value| match value.kind {
-        Kind::List(_) => value.as_str_list(),
+fn read_networks(section: &ConfigSection<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let texts = section.read(AUTHORIZED_ADDRS, |value| match value.kind {
+        ValueKind::List(_) => value.as_str_list(),
         _ => value.as_str().map(|text| vec![text]),
     })?;
     let parts = texts.unwrap_or_default().into_iter().flat_map(|text| text.split(','));
@@ -79,7 +80,7 @@ fn networks(section: &Section<'_>) -> Result<Vec<IpNet>, ConfigError> {
         let address = part.parse::<IpAddr>().map(IpNet::from);
         address.or_else(|_| part.parse::<IpNet>()).map_err(|_| {
             let text = format!("{part:?} is neither an address nor a network such as 10.0.0.0/8");
-            section.wrong(ADDRESSES, text)
+            section.invalid_setting(AUTHORIZED_ADDRS, text)
         })
     };
     parts.map(network).collect()
@@ -101,28 +102,30 @@ mod tests {
     #[test]
     fn addresses_come_as_text_or_list() {
         for text in ["\"10.0.0.0/8,::1\"", "[\"10.0.0.0/8\", \"::1\"]", "[\"10.0.0.0/8, ::1\"]"] {
-            let read = read(&format!("{ADDRESSES} = {text}")).unwrap().unwrap();
+            let read = read(&format!("{AUTHORIZED_ADDRS} = {text}")).unwrap().unwrap();
             let texts: Vec<String> = read.authorized.iter().map(ToString::to_string).collect();
             assert_eq!(texts, ["10.0.0.0/8", "::1/128"]);
             assert!(read.reject_not_authorized && read.reject_not_present);
             assert_eq!(read.hop_skips, 0);
         }
         assert!(read("").unwrap().is_none());
-        assert!(read(&format!("{ADDRESSES} = \"proxy\"")).unwrap_err().contains("t.hcl:4:1"));
-        let negative = format!("{ADDRESSES} = \"::1\"\n{SKIPS} = -1");
+        assert!(
+            read(&format!("{AUTHORIZED_ADDRS} = \"proxy\"")).unwrap_err().contains("t.hcl:4:1")
+        );
+        let negative = format!("{AUTHORIZED_ADDRS} = \"::1\"\n{HOP_SKIPS} = -1");
         assert!(read(&negative).unwrap_err().contains("t.hcl:5:1"));
     }
 
     #[test]
-    fn what_refuses_requests_is_nothing_without_addresses() {
+    fn reject_settings_need_addresses() {
         for text in [
-            format!("{SKIPS} = 1"),
-            format!("{NOT_PRESENT} = true"),
-            format!("{NOT_AUTHORIZED} = true"),
+            format!("{HOP_SKIPS} = 1"),
+            format!("{REJECT_NOT_PRESENT} = true"),
+            format!("{REJECT_NOT_AUTHORIZED} = true"),
         ] {
             let error = read(&text).unwrap_err();
-            assert!(error.contains("t.hcl:4:1") && error.contains(ADDRESSES), "{error}");
+            assert!(error.contains("t.hcl:4:1") && error.contains(AUTHORIZED_ADDRS), "{error}");
         }
-        assert!(read(&format!("{NOT_PRESENT} = false")).unwrap().is_none());
+        assert!(read(&format!("{REJECT_NOT_PRESENT} = false")).unwrap().is_none());
     }
 }

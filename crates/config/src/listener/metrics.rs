@@ -22,7 +22,7 @@
 //! ```
 
 use crate::compatibility::LISTENER_TELEMETRY;
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// Who gets metrics on a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,32 +38,34 @@ pub struct MetricsConfig {
 }
 
 pub(super) fn read(
-    listener: &Section<'_>,
+    listener: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<MetricsConfig, ConfigError> {
     let mut metrics = MetricsConfig::default();
     for block in listener.blocks::<0>("telemetry")? {
-        let section = listener.below(block.body);
-        LISTENER_TELEMETRY.judge(&section, warnings)?;
-        section.flag("unauthenticated_metrics_access", &mut metrics.unauthenticated_access)?;
-        section.flag("disallow_metrics", &mut metrics.disallow_metrics)?;
-        section.flag("metrics_only", &mut metrics.metrics_only)?;
+        let section = listener.nested(block.body);
+        LISTENER_TELEMETRY.check_section(&section, warnings)?;
+        section.read_flag("unauthenticated_metrics_access", &mut metrics.unauthenticated_access)?;
+        section.read_flag("disallow_metrics", &mut metrics.disallow_metrics)?;
+        section.read_flag("metrics_only", &mut metrics.metrics_only)?;
         if metrics.disallow_metrics && metrics.metrics_only {
             let text = "excludes disallow_metrics: the listener would answer nothing";
-            return Err(section.wrong("metrics_only", text));
+            return Err(section.invalid_setting("metrics_only", text));
         }
         let mut path = String::new();
-        section.text("metrics_path", &mut path)?;
+        section.read_text("metrics_path", &mut path)?;
         if path.is_empty() {
             continue;
         }
         if !path.starts_with('/') || path.contains(['?', '#', ' ', '%']) {
-            return Err(section.wrong("metrics_path", "must be a path such as \"/metrics\""));
+            return Err(
+                section.invalid_setting("metrics_path", "must be a path such as \"/metrics\"")
+            );
         }
         if metrics.metrics_only {
             metrics.metrics_path = Some(path);
         } else {
-            let place = section.place_of("metrics_path");
+            let place = section.location_of("metrics_path");
             warnings.push(format!(
                 "the setting metrics_path has no effect at {place}: it is for metrics_only = true"
             ));
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_the_block_is_swallowed() {
+    fn unknown_settings_warn() {
         let (_, warnings) = read("unauthenticated_metric_access = true").unwrap();
         let text = "unknown or unsupported field unauthenticated_metric_access found in \
                     configuration at t.hcl:5:1";

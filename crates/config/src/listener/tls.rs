@@ -23,13 +23,13 @@
 
 use std::path::PathBuf;
 
-use strongroom_hcl::Value;
+use strongroom_hcl::HclValue;
 
-use crate::reading::{ConfigError, Section};
+use crate::reading::{ConfigError, ConfigSection};
 
 /// How a listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConfig {
+pub struct ListenerTlsConfig {
     /// Certificate and chain, PEM.
     pub cert_file: PathBuf,
     /// Private key, PEM.
@@ -66,7 +66,7 @@ pub const CIPHER_SUITES: [&str; 9] = [
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
 /// The ChaCha suites by their first names, from before they were registered.
-const OLDER_NAMES: [(&str, &str); 2] = [
+const FORMER_SUITE_NAMES: [(&str, &str); 2] = [
     ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
     ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
 ];
@@ -90,7 +90,7 @@ const WEAK_SUITES: [&str; 15] = [
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
 /// What says nothing without TLS.
-const OF_TLS: [&str; 6] = [
+const TLS_SETTINGS: [&str; 6] = [
     "tls_cert_file",
     "tls_key_file",
     "tls_min_version",
@@ -98,18 +98,19 @@ const OF_TLS: [&str; 6] = [
     "tls_cipher_suites",
     "tls_client_ca_file",
 ];
-const VERSIONS: &str = "must be \"tls12\" or \"tls13\"; older versions are broken and not spoken";
+const VERSION_PROBLEM: &str =
+    "must be \"tls12\" or \"tls13\"; older versions are broken and not spoken";
 
 /// None only if `tls_disable` says so, or no certificate is named.
 pub(super) fn read(
-    section: &Section<'_>,
+    section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
-) -> Result<Option<TlsConfig>, ConfigError> {
+) -> Result<Option<ListenerTlsConfig>, ConfigError> {
     if is_disabled(section)? {
         let text = "can't be honoured without TLS, and tls_disable is set";
         section.refuse_flag("tls_require_and_verify_client_cert", text)?;
-        for name in OF_TLS {
-            if let Some(place) = section.place_if_set(name) {
+        for name in TLS_SETTINGS {
+            if let Some(place) = section.location_if_set(name) {
                 let text =
                     format!("the setting {name} has no effect at {place}: tls_disable is set");
                 warnings.push(text);
@@ -118,77 +119,81 @@ pub(super) fn read(
         return Ok(None);
     }
     let (mut cert, mut key) = (String::new(), String::new());
-    section.text("tls_cert_file", &mut cert)?;
-    section.text("tls_key_file", &mut key)?;
+    section.read_text("tls_cert_file", &mut cert)?;
+    section.read_text("tls_key_file", &mut key)?;
     match (cert.is_empty(), key.is_empty()) {
         (true, true) => return Ok(None),
         (false, false) => {}
-        (true, false) => return Err(section.wrong("tls_key_file", "needs tls_cert_file as well")),
-        (false, true) => return Err(section.wrong("tls_cert_file", "needs tls_key_file as well")),
+        (true, false) => {
+            return Err(section.invalid_setting("tls_key_file", "needs tls_cert_file as well"));
+        }
+        (false, true) => {
+            return Err(section.invalid_setting("tls_cert_file", "needs tls_key_file as well"));
+        }
     }
-    let min_version = min_version(section, warnings)?;
-    let max_version = version(section, "tls_max_version", TlsVersion::Tls13)?;
+    let min_version = read_min_version(section, warnings)?;
+    let max_version = read_version(section, "tls_max_version", TlsVersion::Tls13)?;
     if max_version < min_version {
-        return Err(section.wrong("tls_max_version", "must not be below tls_min_version"));
+        return Err(section.invalid_setting("tls_max_version", "must not be below tls_min_version"));
     }
-    Ok(Some(TlsConfig {
+    Ok(Some(ListenerTlsConfig {
         cert_file: cert.into(),
         key_file: key.into(),
         min_version,
         max_version,
-        cipher_suites: cipher_suites(section, max_version, warnings)?,
-        client_ca_file: client_ca(section, warnings)?,
+        cipher_suites: read_cipher_suites(section, max_version, warnings)?,
+        client_ca_file: read_client_ca(section, warnings)?,
     }))
 }
 
-pub(super) fn is_disabled(section: &Section<'_>) -> Result<bool, ConfigError> {
+pub(super) fn is_disabled(section: &ConfigSection<'_>) -> Result<bool, ConfigError> {
     let mut disabled = false;
-    section.flag("tls_disable", &mut disabled)?;
+    section.read_flag("tls_disable", &mut disabled)?;
     Ok(disabled)
 }
 
 /// An older one than is spoken keeps out nobody who gets in here.
-fn min_version(
-    section: &Section<'_>,
+fn read_min_version(
+    section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<TlsVersion, ConfigError> {
     const NAME: &str = "tls_min_version";
-    if matches!(section.read(NAME, Value::as_str)?, Some("tls10" | "tls11")) {
-        let place = section.place_of(NAME);
+    if matches!(section.read(NAME, HclValue::as_str)?, Some("tls10" | "tls11")) {
+        let place = section.location_of(NAME);
         warnings.push(format!(
             "the setting {NAME} has no effect at {place}: versions before 1.2 are broken and not \
              spoken"
         ));
         return Ok(TlsVersion::Tls12);
     }
-    version(section, NAME, TlsVersion::Tls12)
+    read_version(section, NAME, TlsVersion::Tls12)
 }
 
-fn version(
-    section: &Section<'_>,
+fn read_version(
+    section: &ConfigSection<'_>,
     name: &str,
     usual: TlsVersion,
 ) -> Result<TlsVersion, ConfigError> {
-    match section.read(name, Value::as_str)? {
+    match section.read(name, HclValue::as_str)? {
         None | Some("") => Ok(usual),
         Some("tls12") => Ok(TlsVersion::Tls12),
         Some("tls13") => Ok(TlsVersion::Tls13),
-        Some(_) => Err(section.wrong(name, VERSIONS)),
+        Some(_) => Err(section.invalid_setting(name, VERSION_PROBLEM)),
     }
 }
 
 /// Names with commas between them. As in Go, TLS 1.3 keeps all of its suites if none of them is
 /// named.
-fn cipher_suites(
-    section: &Section<'_>,
+fn read_cipher_suites(
+    section: &ConfigSection<'_>,
     max: TlsVersion,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<String>, ConfigError> {
     const NAME: &str = "tls_cipher_suites";
-    let text = section.read(NAME, Value::as_str)?.unwrap_or_default();
+    let text = section.read(NAME, HclValue::as_str)?.unwrap_or_default();
     let (mut suites, mut weak) = (Vec::new(), Vec::new());
     for given in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let older = OLDER_NAMES.iter().find(|(older, _)| *older == given);
+        let older = FORMER_SUITE_NAMES.iter().find(|(older, _)| *older == given);
         let name = older.map_or(given, |(_, name)| *name);
         if WEAK_SUITES.contains(&name) {
             weak.push(name);
@@ -197,48 +202,50 @@ fn cipher_suites(
         } else {
             let all = CIPHER_SUITES.join(", ");
             let text = format!("there is no cipher suite {given:?} here; there are {all}");
-            return Err(section.wrong(NAME, text));
+            return Err(section.invalid_setting(NAME, text));
         }
     }
     if !weak.is_empty() {
         let weak = weak.join(", ");
         if suites.is_empty() {
             let text = format!("all of them are weak and not spoken: {weak}");
-            return Err(section.wrong(NAME, text));
+            return Err(section.invalid_setting(NAME, text));
         }
-        let place = section.place_of(NAME);
+        let place = section.location_of(NAME);
         warnings.push(format!(
             "parts of the setting {NAME} have no effect at {place}: weak suites are not spoken: {weak}"
         ));
     }
     let has_older = suites.iter().any(|name| name.starts_with("TLS_ECDHE_"));
     if !suites.is_empty() && !has_older && max == TlsVersion::Tls12 {
-        return Err(section.wrong(NAME, "none of them is for TLS 1.2, the only version allowed"));
+        return Err(
+            section.invalid_setting(NAME, "none of them is for TLS 1.2, the only version allowed")
+        );
     }
     Ok(suites)
 }
 
-fn client_ca(
-    section: &Section<'_>,
+fn read_client_ca(
+    section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<PathBuf>, ConfigError> {
     const REQUIRE: &str = "tls_require_and_verify_client_cert";
     const FILE: &str = "tls_client_ca_file";
-    let required = section.read(REQUIRE, Value::as_bool_loose)?;
+    let required = section.read(REQUIRE, HclValue::as_bool_loose)?;
     let mut disabled = false;
-    section.flag("tls_disable_client_certs", &mut disabled)?;
+    section.read_flag("tls_disable_client_certs", &mut disabled)?;
     let mut file = String::new();
-    section.text(FILE, &mut file)?;
+    section.read_text(FILE, &mut file)?;
     match (required, file.is_empty()) {
         (Some(true), _) if disabled => {
             let text = format!("excludes {REQUIRE}");
-            Err(section.wrong("tls_disable_client_certs", text))
+            Err(section.invalid_setting("tls_disable_client_certs", text))
         }
         // The machine's own authorities vouch for servers: any of them would let anybody in.
-        (Some(true), true) => Err(section.wrong(REQUIRE, format!("needs {FILE}"))),
+        (Some(true), true) => Err(section.invalid_setting(REQUIRE, format!("needs {FILE}"))),
         (Some(true), false) => Ok(Some(file.into())),
         (None | Some(false), false) => {
-            let place = section.place_of(FILE);
+            let place = section.location_of(FILE);
             warnings.push(format!(
                 "the setting {FILE} has no effect at {place}: clients are asked for a certificate \
                  only with {REQUIRE} = true"
@@ -256,13 +263,13 @@ mod tests {
 
     const CERT: &str = "tls_cert_file = \"c\"\ntls_key_file = \"k\"\n";
 
-    fn read(more: &str) -> Result<(TlsConfig, Vec<String>), String> {
+    fn read(more: &str) -> Result<(ListenerTlsConfig, Vec<String>), String> {
         let text = format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\n{CERT}{more}\n}}");
         let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
         Ok((config.listeners[0].tls.clone().unwrap(), config.warnings))
     }
 
-    fn refused(more: &str, line: u32, text: &str) {
+    fn assert_refused(more: &str, line: u32, text: &str) {
         let error = read(more).unwrap_err();
         assert!(error.starts_with(&format!("t.hcl:{line}:1: ")) && error.contains(text), "{error}");
     }
@@ -280,32 +287,36 @@ mod tests {
             let (tls, warnings) = read(&format!("tls_min_version = \"{old}\"")).unwrap();
             assert_eq!(tls.min_version, TlsVersion::Tls12);
             assert!(warnings[0].contains("tls_min_version has no effect at t.hcl:5:1"));
-            refused(&format!("tls_max_version = \"{old}\""), 5, "older versions are broken");
+            assert_refused(&format!("tls_max_version = \"{old}\""), 5, "older versions are broken");
         }
         let upside_down = "tls_min_version = \"tls13\"\ntls_max_version = \"tls12\"";
-        refused(upside_down, 6, "must not be below tls_min_version");
+        assert_refused(upside_down, 6, "must not be below tls_min_version");
     }
 
     #[test]
-    fn cipher_suites_are_those_there_are() {
+    fn refuses_unknown_cipher_suites() {
         let two = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384,";
         let read_two = read(&format!("tls_cipher_suites = \"{two}\"")).unwrap().0;
         assert_eq!(read_two.cipher_suites.len(), 2);
         assert!(read("tls_cipher_suites = \"\"").unwrap().0.cipher_suites.is_empty());
-        refused("tls_cipher_suites = \"TLS_X\"", 5, "no cipher suite \"TLS_X\"");
+        assert_refused("tls_cipher_suites = \"TLS_X\"", 5, "no cipher suite \"TLS_X\"");
         let weak = "tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\"";
-        refused(weak, 5, "all of them are weak and not spoken: TLS_RSA_WITH_AES_128_CBC_SHA");
+        assert_refused(
+            weak,
+            5,
+            "all of them are weak and not spoken: TLS_RSA_WITH_AES_128_CBC_SHA",
+        );
         let some = "TLS_RSA_WITH_AES_128_CBC_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
         let (tls, warnings) = read(&format!("tls_cipher_suites = \"{some}\"")).unwrap();
         assert_eq!(tls.cipher_suites, ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]);
         assert!(warnings[0].contains("t.hcl:5:1: weak suites are not spoken: TLS_RSA_"));
         let useless = "tls_cipher_suites = \"TLS_AES_128_GCM_SHA256\"\ntls_max_version = \"tls12\"";
-        refused(useless, 5, "none of them is for TLS 1.2");
+        assert_refused(useless, 5, "none of them is for TLS 1.2");
     }
 
     /// As in the file of vault#4368.
     #[test]
-    fn suites_may_be_named_as_they_were_before_they_were_registered() {
+    fn accepts_former_suite_names() {
         let older = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305";
         let (tls, warnings) = read(&format!("tls_cipher_suites = \"{older}\"")).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -316,7 +327,7 @@ mod tests {
                 "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
             ]
         );
-        for (_, name) in OLDER_NAMES {
+        for (_, name) in FORMER_SUITE_NAMES {
             assert!(CIPHER_SUITES.contains(&name), "{name}");
         }
         assert!(WEAK_SUITES.iter().all(|name| !CIPHER_SUITES.contains(name)));
@@ -324,7 +335,7 @@ mod tests {
 
     /// Many posted files have it so: clients may have certificates there, and need none.
     #[test]
-    fn an_authority_for_certificates_that_nobody_asks_for_is_a_warning() {
+    fn unused_client_ca_is_a_warning() {
         for more in ["", "tls_require_and_verify_client_cert = false\n"] {
             let (tls, warnings) = read(&format!("{more}tls_client_ca_file = \"ca.pem\"")).unwrap();
             assert_eq!(tls.client_ca_file, None);
@@ -335,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_without_tls_is_a_warning() {
+    fn tls_settings_without_tls_warn() {
         let text =
             format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{\n{CERT}tls_disable = \"1\"\n}}");
         let config = Config::parse(&text, "t.hcl").unwrap();
@@ -345,11 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn certificates_of_clients_are_asked_for_only_with_authorities_of_their_own() {
+    fn client_certs_need_a_client_ca() {
         let both = "tls_require_and_verify_client_cert = true\ntls_client_ca_file = \"a\"\n";
         assert_eq!(read(both).unwrap().0.client_ca_file, Some(PathBuf::from("a")));
-        refused("tls_require_and_verify_client_cert = true", 5, "needs tls_client_ca_file");
-        refused(&format!("{both}tls_disable_client_certs = true"), 7, "excludes");
+        assert_refused("tls_require_and_verify_client_cert = true", 5, "needs tls_client_ca_file");
+        assert_refused(&format!("{both}tls_disable_client_certs = true"), 7, "excludes");
         let never = "tls_require_and_verify_client_cert = false\ntls_client_ca_file = \"a\"";
         let (tls, warnings) = read(never).unwrap();
         assert_eq!(tls.client_ca_file, None);

@@ -4,39 +4,39 @@ use std::collections::BTreeSet;
 
 use strongroom_sdk::{CommaList, Input, KeyValues};
 use strongroom_telemetry::names;
-use strongroom_token::{NewToken, RoleTokenType, TokenKind, TokenRole};
+use strongroom_token::{NewToken, TokenKind, TokenRole, TokenTypePolicy};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::{PolicyName, Secret, Ttl};
 
-use super::lifetime::Terms;
-use super::policies::Asked;
-use super::{auth_answer, write};
-use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
+use super::lifetime::TokenLimits;
+use super::policies::PolicyRequest;
+use super::{auth_response, create_service_token};
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
-use crate::leases::lifetimes::Granted;
-use crate::request::{Answer, Issued};
+use crate::leases::lifetimes::GrantedTtl;
+use crate::request::{CoreResponse, IssuedSecret};
 
-pub(super) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "create",
         help: "A new token, child of the caller's.",
         fields: &[CreateInput::FIELDS],
-        handlers: Handlers { write: handler!(create), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(create_token), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "create-orphan",
         help: "A new token without parent.",
         fields: &[CreateInput::FIELDS],
-        handlers: Handlers { write: handler!(create_orphan), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(create_orphan_token), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "create/{role_name}",
         help: "A new token after the rules of a role.",
         fields: &[CreateInput::FIELDS],
-        handlers: Handlers { write: handler!(create_by_role), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(create_token_by_role), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
 ];
 
@@ -76,14 +76,14 @@ struct CreateInput {
 }
 
 /// Where a token is made, and by which rules.
-struct Making {
+struct CreateMode {
     /// The path of the request.
     path: String,
     orphan: bool,
     role: Option<(String, TokenRole)>,
 }
 
-impl Making {
+impl CreateMode {
     fn role(&self) -> Option<&TokenRole> {
         self.role.as_ref().map(|(_, role)| role)
     }
@@ -97,75 +97,90 @@ impl Making {
     }
 }
 
-async fn create(call: &Call) -> Result<Answer, Error> {
-    let input: CreateInput = call.input()?;
+async fn create_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: CreateInput = call.parse_input()?;
     let orphan = input.no_parent;
-    make(call, input, Making { path: "auth/token/create".to_owned(), orphan, role: None }).await
+    create_with_mode(
+        call,
+        input,
+        CreateMode { path: "auth/token/create".to_owned(), orphan, role: None },
+    )
+    .await
 }
 
-async fn create_orphan(call: &Call) -> Result<Answer, Error> {
-    let mut input: CreateInput = call.input()?;
+async fn create_orphan_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let mut input: CreateInput = call.parse_input()?;
     // The right to this path is the right to make orphans.
     input.no_parent = false;
     let path = "auth/token/create-orphan".to_owned();
-    make(call, input, Making { path, orphan: true, role: None }).await
+    create_with_mode(call, input, CreateMode { path, orphan: true, role: None }).await
 }
 
-async fn create_by_role(call: &Call) -> Result<Answer, Error> {
-    let name = call.captured();
-    let role = call.open.stores.roles.get(name).await?;
+async fn create_token_by_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let name = call.first_capture();
+    let role = call.core.stores.roles.get(name).await?;
     let Some((role, _)) = role else {
         return Err(Error::invalid(format!("unknown role {name}")));
     };
-    let mut input: CreateInput = call.input()?;
+    let mut input: CreateInput = call.parse_input()?;
     // The right to make tokens by a role is the right to make them as it says.
     input.no_parent = false;
     let orphan = role.orphan;
     let role = Some((name.to_owned(), role));
-    make(call, input, Making { path: format!("auth/token/create/{name}"), orphan, role }).await
+    create_with_mode(
+        call,
+        input,
+        CreateMode { path: format!("auth/token/create/{name}"), orphan, role },
+    )
+    .await
 }
 
-async fn make(call: &Call, input: CreateInput, making: Making) -> Result<Answer, Error> {
-    let caller = call.caller()?;
-    let parent = &caller.found;
+async fn create_with_mode(
+    call: &EndpointCall,
+    input: CreateInput,
+    making: CreateMode,
+) -> Result<CoreResponse, Error> {
+    let caller = call.require_caller()?;
+    let parent = &caller.stored_token;
     if parent.token.is_batch() {
         return Err(Error::invalid("batch tokens cannot create more tokens"));
     }
     if parent.token.uses_left.is_some() || caller.last_use {
         return Err(Error::invalid("restricted use token cannot generate child tokens"));
     }
-    let kind = kind(&input.token_type, making.role())?;
-    let times = Times::read(&input)?;
-    let num_uses = num_uses(&input, making.role())?;
-    check_kind(kind, &times, num_uses)?;
-    check_alias(&input.entity_alias, making.role())?;
+    let kind = resolve_token_type(&input.token_type, making.role())?;
+    let times = RequestedDurations::from_input(&input)?;
+    let num_uses = effective_num_uses(&input, making.role())?;
+    check_batch_restrictions(kind, &times, num_uses)?;
+    check_entity_alias(&input.entity_alias, making.role())?;
     let sudo = caller.acl.allows(&making.path, strongroom_policy::Capability::Update, true);
     check_privileges(&input, &times, sudo)?;
-    let policies = Asked {
-        own: &parent.token.policies,
-        policies: asked_policies(call, &input.policies)?,
+    let policies = PolicyRequest {
+        parent_policies: &parent.token.policies,
+        requested: requested_policies(call, &input.policies)?,
         no_default: input.no_default_policy,
         sudo,
         role: making.role(),
     };
-    let policies = policies.decide()?;
+    let policies = policies.resolve()?;
     let is_root = policies.iter().any(PolicyName::is_root);
     if is_root && kind == TokenKind::Batch {
         return Err(Error::invalid("batch tokens cannot be root tokens"));
     }
     let expiring = parent.token.expires.is_some();
-    let Granted { ttl, mut warnings } = lifetime(call, &times, making.role(), is_root, expiring)?;
-    warnings.extend(unknown(call, &policies));
+    let GrantedTtl { ttl, mut warnings } =
+        compute_lifetime(call, &times, making.role(), is_root, expiring)?;
+    warnings.extend(unknown_policy_warnings(call, &policies));
     let renewable = input.renewable
         && making.role().is_none_or(|role| role.renewable)
         && !ttl.is_zero()
         && kind == TokenKind::Service;
     let new = NewToken {
-        id: chosen_id(input.id, kind)?,
+        id: validate_custom_id(input.id, kind)?,
         parent: (!making.orphan).then(|| parent.key.clone()),
         policies,
         path: making.token_path(),
-        display_name: display_name(&input.display_name),
+        display_name: token_display_name(&input.display_name),
         meta: input.meta.map(|meta| meta.0),
         ttl,
         renewable,
@@ -176,47 +191,48 @@ async fn make(call: &Call, input: CreateInput, making: Making) -> Result<Answer,
         role: making.role.map(|(name, _)| name),
     };
     let created = match kind {
-        TokenKind::Service => write(&call.open, new).await?,
+        TokenKind::Service => create_service_token(&call.core, new).await?,
         TokenKind::Batch => {
-            let sealed = call.open.stores.tokens.seal_batch(new, call.open.clock().now())?;
+            let sealed =
+                call.core.stores.tokens.create_batch_token(new, call.core.clock().now())?;
             metrics::counter!(names::TOKEN_CREATED).increment(1);
             sealed
         }
     };
     let id = created.id.expose_secret();
-    let answer = auth_answer(id, &created.token, ttl.as_secs(), warnings)?;
+    let answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
     Ok(match kind {
-        TokenKind::Service => answer.issuing(Issued::Token(created.key)),
+        TokenKind::Service => answer.with_issued_secret(IssuedSecret::Token(created.key)),
         // Nothing is kept of it that could be taken back.
         TokenKind::Batch => answer,
     })
 }
 
 /// What sort of token is made: the caller's wish counts where the role has only a default.
-fn kind(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind, Error> {
+fn resolve_token_type(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind, Error> {
     let asked = match asked {
         "" => None,
         "service" => Some(TokenKind::Service),
         "batch" => Some(TokenKind::Batch),
         _ => return Err(Error::invalid("invalid 'token_type' value")),
     };
-    Ok(match role.map_or(RoleTokenType::DefaultService, |role| role.token_type) {
-        RoleTokenType::Service => TokenKind::Service,
-        RoleTokenType::Batch => TokenKind::Batch,
-        RoleTokenType::DefaultService => asked.unwrap_or(TokenKind::Service),
-        RoleTokenType::DefaultBatch => asked.unwrap_or(TokenKind::Batch),
+    Ok(match role.map_or(TokenTypePolicy::DefaultService, |role| role.token_type) {
+        TokenTypePolicy::Service => TokenKind::Service,
+        TokenTypePolicy::Batch => TokenKind::Batch,
+        TokenTypePolicy::DefaultService => asked.unwrap_or(TokenKind::Service),
+        TokenTypePolicy::DefaultBatch => asked.unwrap_or(TokenKind::Batch),
     })
 }
 
 /// The durations of the request, in the words of their refusals that clients know.
-struct Times {
+struct RequestedDurations {
     ttl: Ttl,
     period: Ttl,
     explicit_max: Ttl,
 }
 
-impl Times {
-    fn read(input: &CreateInput) -> Result<Self, Error> {
+impl RequestedDurations {
+    fn from_input(input: &CreateInput) -> Result<Self, Error> {
         let read = |name: &str, text: &str| {
             let nanos = parse_nanos(text).map_err(|error| Error::invalid(error.to_string()))?;
             let ttl = Ttl::from_nanos(nanos);
@@ -224,7 +240,7 @@ impl Times {
         };
         let (ttl, lease) = (read("ttl", &input.ttl)?, read("lease", &input.lease)?);
         Ok(Self {
-            ttl: ttl.or(lease),
+            ttl: ttl.nonzero_or(lease),
             period: read("period", &input.period)?,
             explicit_max: read("explicit_max_ttl", &input.explicit_max_ttl)?,
         })
@@ -232,7 +248,7 @@ impl Times {
 }
 
 /// Of the request's number and the role's the lower one.
-fn num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u32, Error> {
+fn effective_num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u32, Error> {
     if input.num_uses < 0 {
         return Err(Error::invalid("number of uses cannot be negative"));
     }
@@ -243,7 +259,11 @@ fn num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u32, Error>
 }
 
 /// What needs a record can't be asked of a token that has none.
-fn check_kind(kind: TokenKind, times: &Times, num_uses: u32) -> Result<(), Error> {
+fn check_batch_restrictions(
+    kind: TokenKind,
+    times: &RequestedDurations,
+    num_uses: u32,
+) -> Result<(), Error> {
     let asked = [
         (num_uses > 0, "num_uses"),
         (!times.period.is_zero(), "period"),
@@ -256,7 +276,7 @@ fn check_kind(kind: TokenKind, times: &Times, num_uses: u32) -> Result<(), Error
 }
 
 /// No role allows any alias yet.
-fn check_alias(alias: &str, role: Option<&TokenRole>) -> Result<(), Error> {
+fn check_entity_alias(alias: &str, role: Option<&TokenRole>) -> Result<(), Error> {
     match (alias, role) {
         ("", _) => Ok(()),
         (_, Some(_)) => Err(Error::invalid("invalid 'entity_alias' value")),
@@ -266,7 +286,11 @@ fn check_alias(alias: &str, role: Option<&TokenRole>) -> Result<(), Error> {
     }
 }
 
-fn check_privileges(input: &CreateInput, times: &Times, sudo: bool) -> Result<(), Error> {
+fn check_privileges(
+    input: &CreateInput,
+    times: &RequestedDurations,
+    sudo: bool,
+) -> Result<(), Error> {
     let needs = [
         (input.id.is_some(), "specify token id"),
         (input.no_parent, "create orphan token"),
@@ -282,7 +306,10 @@ fn check_privileges(input: &CreateInput, times: &Times, sudo: bool) -> Result<()
 
 /// None where nothing was asked. A list of blanks asks for no policies, and must not be taken for
 /// the wish to have all of the caller's.
-fn asked_policies(call: &Call, given: &CommaList) -> Result<Option<BTreeSet<PolicyName>>, Error> {
+fn requested_policies(
+    call: &EndpointCall,
+    given: &CommaList,
+) -> Result<Option<BTreeSet<PolicyName>>, Error> {
     let mut asked = BTreeSet::new();
     for text in &given.0 {
         asked.insert(PolicyName::parse(text).map_err(|error| Error::invalid(error.to_string()))?);
@@ -293,23 +320,23 @@ fn asked_policies(call: &Call, given: &CommaList) -> Result<Option<BTreeSet<Poli
     Ok((!nothing).then_some(asked))
 }
 
-fn unknown(call: &Call, policies: &[PolicyName]) -> Vec<String> {
-    let missing = policies.iter().filter(|name| !call.open.stores.policies.knows(name));
+fn unknown_policy_warnings(call: &EndpointCall, policies: &[PolicyName]) -> Vec<String> {
+    let missing = policies.iter().filter(|name| !call.core.stores.policies.contains(name));
     missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect()
 }
 
 /// A root token lives for ever unless it asks for less, and one that expires can't make one that
 /// doesn't.
-fn lifetime(
-    call: &Call,
-    times: &Times,
+fn compute_lifetime(
+    call: &EndpointCall,
+    times: &RequestedDurations,
     role: Option<&TokenRole>,
     is_root: bool,
     expiring: bool,
-) -> Result<Granted, Error> {
+) -> Result<GrantedTtl, Error> {
     let mut warnings = Vec::new();
     let mut lesser = |asked: Ttl, given: Ttl, what: &str| {
-        let lesser = asked.or(given).capped_by(given);
+        let lesser = asked.nonzero_or(given).capped_by(given);
         if !asked.is_zero() && !given.is_zero() {
             warnings.push(format!(
                 "{what} specified both during creation call and in role; using the lesser value of {} seconds",
@@ -328,19 +355,23 @@ fn lifetime(
                 "expiring root tokens cannot create non-expiring root tokens",
             ));
         }
-        return Ok(Granted { ttl: Ttl::ZERO, warnings });
+        return Ok(GrantedTtl { ttl: Ttl::ZERO, warnings });
     }
-    let terms = Terms { mount: call.open.token_lifetimes(), period, explicit_max };
+    let terms = TokenLimits { mount_lifetimes: call.core.token_lifetimes(), period, explicit_max };
     // Root that asks for nothing but an end lives up to it.
-    let asked = if is_root && period.is_zero() { times.ttl.or(explicit_max) } else { times.ttl };
-    let now = call.open.clock().now();
-    let life = terms.life(asked, Ttl::ZERO, now, now);
+    let asked =
+        if is_root && period.is_zero() { times.ttl.nonzero_or(explicit_max) } else { times.ttl };
+    let now = call.core.clock().now();
+    let life = terms.grant_lifetime(asked, Ttl::ZERO, now, now);
     let life = life.ok_or_else(|| Error::internal("the longest lifetime of tokens is zero"))?;
     warnings.extend(life.granted.warnings);
-    Ok(Granted { ttl: life.granted.ttl, warnings })
+    Ok(GrantedTtl { ttl: life.granted.ttl, warnings })
 }
 
-fn chosen_id(id: Option<Secret<String>>, kind: TokenKind) -> Result<Option<Secret<String>>, Error> {
+fn validate_custom_id(
+    id: Option<Secret<String>>,
+    kind: TokenKind,
+) -> Result<Option<Secret<String>>, Error> {
     let Some(id) = id else { return Ok(None) };
     if kind == TokenKind::Batch {
         return Err(Error::invalid("batch tokens cannot have \"id\" set"));
@@ -360,7 +391,7 @@ fn chosen_id(id: Option<Secret<String>>, kind: TokenKind) -> Result<Option<Secre
 }
 
 /// Letters, digits and dashes; everything else becomes a dash.
-fn display_name(given: &str) -> String {
+fn token_display_name(given: &str) -> String {
     if given == "token" || given.is_empty() {
         return "token".to_owned();
     }

@@ -1,15 +1,15 @@
 //! How long a token lives. Pure arithmetic; see <https://developer.hashicorp.com/vault/docs/concepts/tokens>.
 
-use strongroom_sdk::engine::Lifetimes;
+use strongroom_sdk::engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
 
-use crate::leases::lifetimes::{Granted, capped};
+use crate::leases::lifetimes::{GrantedTtl, cap_warning};
 
 /// What bounds the life of a token.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct TokenLimits {
     /// Of the mount.
-    pub(super) mount: Lifetimes,
+    pub(super) mount_lifetimes: MountLifetimes,
     /// What each renewal gives, without end; zero for a token that isn't periodic.
     pub(super) period: Ttl,
     /// The age beyond which nothing goes, counted from its making; zero for none.
@@ -18,40 +18,43 @@ pub(super) struct Terms {
 
 /// A lifetime, and the moment it ends at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Life {
-    pub(super) granted: Granted,
+pub(super) struct GrantedLifetime {
+    pub(super) granted: GrantedTtl,
     pub(super) expires: Timestamp,
 }
 
-impl Terms {
+impl TokenLimits {
     /// The life from `now` on of a token made at `issued`: what is asked, else what is usual, else
     /// the mount's default, and no longer than the bounds leave. None where they leave nothing.
-    pub(super) fn life(
+    pub(super) fn grant_lifetime(
         &self,
         asked: Ttl,
         usual: Ttl,
         issued: Timestamp,
         now: Timestamp,
-    ) -> Option<Life> {
-        let longest = self.mount.max.capped_by(self.explicit_max);
+    ) -> Option<GrantedLifetime> {
+        let longest = self.mount_lifetimes.max.capped_by(self.explicit_max);
         let mut warnings = Vec::new();
         let periodic = !self.period.is_zero();
         let wanted = if periodic {
             if self.period > longest {
                 warnings.push(format!(
                     "period of \"{}\" exceeded the effective max_ttl of \"{}\"; period value is capped accordingly",
-                    self.period.brief(),
-                    longest.brief()
+                    self.period.to_short_string(),
+                    longest.to_short_string()
                 ));
             }
             self.period.min(longest)
         } else {
-            asked.or(usual).or(self.mount.default)
+            asked.nonzero_or(usual).nonzero_or(self.mount_lifetimes.default)
         };
         let age = if periodic { self.explicit_max } else { longest };
         if age.is_zero() {
             let expires = now.plus(wanted.as_duration());
-            return Some(Life { granted: Granted { ttl: wanted, warnings }, expires });
+            return Some(GrantedLifetime {
+                granted: GrantedTtl { ttl: wanted, warnings },
+                expires,
+            });
         }
         let end = issued.plus(age.as_duration());
         // Up to the whole second: what has just been made isn't capped.
@@ -61,12 +64,12 @@ impl Terms {
             return None;
         }
         if wanted > left {
-            warnings.push(capped(wanted, left));
+            warnings.push(cap_warning(wanted, left));
         }
         let ttl = wanted.min(left);
         // The end itself is kept to the moment.
         let expires = now.plus(ttl.as_duration()).min(end);
-        Some(Life { granted: Granted { ttl, warnings }, expires })
+        Some(GrantedLifetime { granted: GrantedTtl { ttl, warnings }, expires })
     }
 }
 
@@ -80,18 +83,20 @@ mod tests {
         Ttl::from_secs(secs)
     }
 
-    fn terms(default: u64, max: u64, period: u64, explicit: u64) -> Terms {
-        let mount = Lifetimes { default: secs(default), max: secs(max) };
-        Terms { mount, period: secs(period), explicit_max: secs(explicit) }
+    fn limits(default: u64, max: u64, period: u64, explicit: u64) -> TokenLimits {
+        let mount = MountLifetimes { default: secs(default), max: secs(max) };
+        TokenLimits { mount_lifetimes: mount, period: secs(period), explicit_max: secs(explicit) }
     }
 
     #[test]
     fn a_new_token_gets_what_it_asks_within_bounds() {
         let at = Timestamp::from_secs(1000);
-        let new = |terms: Terms, asked| terms.life(secs(asked), Ttl::ZERO, at, at).unwrap().granted;
-        assert_eq!(new(terms(60, 600, 0, 0), 0).ttl, secs(60));
-        assert_eq!(new(terms(60, 600, 0, 0), 90).ttl, secs(90));
-        let capped = new(terms(60, 7200, 0, 3600), 18_000);
+        let new = |terms: TokenLimits, asked| {
+            terms.grant_lifetime(secs(asked), Ttl::ZERO, at, at).unwrap().granted
+        };
+        assert_eq!(new(limits(60, 600, 0, 0), 0).ttl, secs(60));
+        assert_eq!(new(limits(60, 600, 0, 0), 90).ttl, secs(90));
+        let capped = new(limits(60, 7200, 0, 3600), 18_000);
         assert_eq!(
             (capped.ttl, capped.warnings.join("")),
             (
@@ -99,7 +104,7 @@ mod tests {
                 "TTL of \"5h\" exceeded the effective max_ttl of \"1h\"; TTL value is capped accordingly".to_owned()
             )
         );
-        let periodic = new(terms(60, 7200, 18_000, 3600), 0);
+        let periodic = new(limits(60, 7200, 18_000, 3600), 0);
         assert_eq!(
             (periodic.ttl, periodic.warnings.join("")),
             (
@@ -108,7 +113,7 @@ mod tests {
             )
         );
         assert_eq!(
-            new(terms(60, 600, 90, 9000), 30).ttl,
+            new(limits(60, 600, 90, 9000), 30).ttl,
             secs(90),
             "the period, whatever is asked"
         );
@@ -121,9 +126,9 @@ mod tests {
             default in 1_u64..500, max in 1_u64..500, period in 0_u64..300, explicit in 0_u64..800,
             first in 0_u64..900, steps in proptest::collection::vec((0_u64..900, 0_u64..400_000), 0..12),
         ) {
-            let terms = terms(default, max, period, explicit);
+            let terms = limits(default, max, period, explicit);
             let issued = Timestamp::from_secs(50);
-            let mut life = terms.life(secs(first), Ttl::ZERO, issued, issued).unwrap();
+            let mut life = terms.grant_lifetime(secs(first), Ttl::ZERO, issued, issued).unwrap();
             let mut now = issued;
             for (asked, millis) in steps {
                 proptest::prop_assert!(life.granted.ttl.as_secs() > 0);
@@ -145,7 +150,7 @@ mod tests {
                 if now >= life.expires {
                     break;
                 }
-                match terms.life(secs(asked), life.granted.ttl, issued, now) {
+                match terms.grant_lifetime(secs(asked), life.granted.ttl, issued, now) {
                     Some(next) => life = next,
                     // A token that is alive always has something left.
                     None => proptest::prop_assert!(false, "{now} {life:?}"),

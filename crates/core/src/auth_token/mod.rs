@@ -3,29 +3,29 @@
 
 mod create;
 mod lifetime;
-mod look_up;
+mod lookup;
 mod policies;
 mod renew;
 mod revoke;
 mod roles;
+mod service_token;
 mod tidy;
-mod write;
 
 use serde::Serialize;
 use strongroom_sdk::Input;
-use strongroom_token::{Found, Token};
+use strongroom_token::{StoredToken, Token};
 use strongroom_types::{Accessor, ErrorKind, PolicyName, RawObject, Secret};
 
-use crate::endpoint::{Call, Endpoint};
+use crate::endpoint::{ApiEndpoint, EndpointCall};
 use crate::error::Error;
-use crate::request::{Answer, Envelope};
-use write::write;
-pub(crate) use write::write_login;
+use crate::request::{CoreResponse, ResponseEnvelope};
+pub(crate) use service_token::create_login_token;
+use service_token::create_service_token;
 
 /// All groups.
-pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
+pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     create::ENDPOINTS,
-    look_up::ENDPOINTS,
+    lookup::ENDPOINTS,
     renew::ENDPOINTS,
     revoke::ENDPOINTS,
     roles::ENDPOINTS,
@@ -34,7 +34,7 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
 
 /// The body field by which a token or accessor is named.
 #[derive(Input)]
-struct NamedInput {
+struct TokenOrAccessorInput {
     /// The token.
     token: Option<Secret<String>>,
     /// The accessor of the token.
@@ -61,12 +61,12 @@ struct AuthBlock<'a> {
 }
 
 /// An answer with a token in it.
-pub(crate) fn auth_answer(
+pub(crate) fn auth_response(
     id: &str,
     token: &Token,
     lease_duration: u64,
     warnings: Vec<String>,
-) -> Result<Answer, Error> {
+) -> Result<CoreResponse, Error> {
     let block = AuthBlock {
         client_token: id,
         accessor: &token.accessor,
@@ -81,29 +81,30 @@ pub(crate) fn auth_answer(
         mfa_requirement: None,
         num_uses: token.uses_left.unwrap_or(0),
     };
-    let auth = RawObject::of(&block).map_err(|error| Error::internal(error.to_string()))?;
-    let envelope = Envelope { auth: Some(auth), warnings, ..Envelope::default() };
-    Ok(Answer::Envelope(Box::new(envelope)))
+    let auth =
+        RawObject::from_serialize(&block).map_err(|error| Error::internal(error.to_string()))?;
+    let envelope = ResponseEnvelope { auth: Some(auth), warnings, ..ResponseEnvelope::default() };
+    Ok(CoreResponse::Envelope(Box::new(envelope)))
 }
 
 /// The caller's token as it is now: a use was counted since it was looked up. A batch token never
 /// changes.
-async fn callers_token(call: &Call) -> Result<Found, Error> {
-    let found = &call.caller()?.found;
+async fn reload_caller_token(call: &EndpointCall) -> Result<StoredToken, Error> {
+    let found = &call.require_caller()?.stored_token;
     if found.token.is_batch() {
         return Ok(found.clone());
     }
-    call.open.stores.tokens.find(&found.key).await?.ok_or_else(Error::no_token)
+    call.core.stores.tokens.find_by_key(&found.key).await?.ok_or_else(Error::invalid_token)
 }
 
 /// The token an accessor in the body names.
-async fn by_accessor(call: &Call) -> Result<Found, Error> {
-    let input: NamedInput = call.input_with_token()?;
+async fn token_by_accessor(call: &EndpointCall) -> Result<StoredToken, Error> {
+    let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     if input.accessor.is_empty() {
-        return Err(Error::listed(ErrorKind::Invalid, "missing accessor"));
+        return Err(Error::with_message_list(ErrorKind::Invalid, "missing accessor"));
     }
-    let unknown = || Error::listed(ErrorKind::Invalid, "invalid accessor");
+    let unknown = || Error::with_message_list(ErrorKind::Invalid, "invalid accessor");
     let accessor = Accessor::parse(&input.accessor).map_err(|_| unknown())?;
-    let now = call.open.clock().now();
-    call.open.stores.tokens.by_accessor(&accessor, now).await?.ok_or_else(unknown)
+    let now = call.core.clock().now();
+    call.core.stores.tokens.look_up_by_accessor(&accessor, now).await?.ok_or_else(unknown)
 }

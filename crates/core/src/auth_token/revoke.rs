@@ -1,116 +1,131 @@
 //! `revoke` in all its forms.
 
 use strongroom_sdk::Input;
-use strongroom_token::{Mark, TokenKey, TokenStore};
+use strongroom_token::{RevocationMark, TokenKey, TokenStore};
 
-use super::{NamedInput, by_accessor};
-use crate::endpoint::{Access, Call, Endpoint, Handlers, handler, nothing_or};
+use super::{TokenOrAccessorInput, token_by_accessor};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, empty_or_warnings_response, handler,
+};
 use crate::error::Error;
-use crate::request::Answer;
-use crate::sys::PATIENCE;
+use crate::request::CoreResponse;
+use crate::sys::REVOKE_WAIT;
 
-pub(super) const ENDPOINTS: &[Endpoint] = &[
-    endpoint("revoke", "Ends a token and all below it.", handler!(revoke), Access::Policy),
-    endpoint(
+pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
+    revoke_endpoint(
+        "revoke",
+        "Ends a token and all below it.",
+        handler!(revoke_token),
+        EndpointAccess::Policy,
+    ),
+    revoke_endpoint(
         "revoke-self",
         "Ends the caller's token and all below it.",
         handler!(revoke_self),
-        Access::Policy,
+        EndpointAccess::Policy,
     ),
-    endpoint(
+    revoke_endpoint(
         "revoke-accessor",
         "Ends the token of an accessor and all below it.",
         handler!(revoke_accessor),
-        Access::Policy,
+        EndpointAccess::Policy,
     ),
-    endpoint(
+    revoke_endpoint(
         "revoke-orphan",
         "Ends a token; its children live on without parent.",
         handler!(revoke_orphan),
-        Access::Policy,
+        EndpointAccess::Policy,
     ),
 ];
 
-const fn endpoint(
+const fn revoke_endpoint(
     pattern: &'static str,
     help: &'static str,
-    write: Option<crate::endpoint::Handler>,
-    access: Access,
-) -> Endpoint {
-    let handlers = Handlers { read: None, list: None, write, delete: None };
-    Endpoint { pattern, help, fields: &[NamedInput::FIELDS], handlers, access }
+    write: Option<crate::endpoint::EndpointHandler>,
+    access: EndpointAccess,
+) -> ApiEndpoint {
+    let handlers = VerbHandlers { read: None, list: None, write, delete: None };
+    ApiEndpoint { pattern, help, fields: &[TokenOrAccessorInput::FIELDS], handlers, access }
 }
 
-async fn revoke(call: &Call) -> Result<Answer, Error> {
-    let input: NamedInput = call.input_with_token()?;
+async fn revoke_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
-    refuse_batch(call, id.expose_secret()).await?;
-    let key = call.open.stores.tokens.key_of(id.expose_secret());
-    end(call, &key, Mark::Tree).await?;
-    Ok(Answer::Nothing)
+    reject_batch_token(call, id.expose_secret()).await?;
+    let key = call.core.stores.tokens.key_of(id.expose_secret());
+    revoke_and_wait(call, &key, RevocationMark::Tree).await?;
+    Ok(CoreResponse::Nothing)
 }
 
 /// A batch token that works can't be ended; one that doesn't is as good as none.
-async fn refuse_batch(call: &Call, id: &str) -> Result<(), Error> {
-    let now = call.open.clock().now();
-    if TokenStore::is_batch_id(id) && call.open.stores.tokens.look_up(id, now).await?.is_some() {
-        return Err(Error::invalid(BATCH));
+async fn reject_batch_token(call: &EndpointCall, id: &str) -> Result<(), Error> {
+    let now = call.core.clock().now();
+    if TokenStore::is_batch_id(id) && call.core.stores.tokens.look_up(id, now).await?.is_some() {
+        return Err(Error::invalid(BATCH_NOT_REVOCABLE));
     }
     Ok(())
 }
 
-const BATCH: &str = "batch tokens cannot be revoked";
+const BATCH_NOT_REVOCABLE: &str = "batch tokens cannot be revoked";
 
-async fn revoke_self(call: &Call) -> Result<Answer, Error> {
-    let found = &call.caller()?.found;
+async fn revoke_self(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let found = &call.require_caller()?.stored_token;
     if found.token.is_batch() {
-        return Err(Error::invalid(BATCH));
+        return Err(Error::invalid(BATCH_NOT_REVOCABLE));
     }
     let key = found.key.clone();
-    end(call, &key, Mark::Tree).await?;
-    Ok(Answer::Nothing)
+    revoke_and_wait(call, &key, RevocationMark::Tree).await?;
+    Ok(CoreResponse::Nothing)
 }
 
-async fn revoke_accessor(call: &Call) -> Result<Answer, Error> {
-    let found = match by_accessor(call).await {
+async fn revoke_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let found = match token_by_accessor(call).await {
         Ok(found) => found,
         Err(error) if error.to_string() == "invalid accessor" => {
-            return Ok(nothing_or(vec!["No token found with this accessor".to_owned()]));
+            return Ok(empty_or_warnings_response(vec![
+                "No token found with this accessor".to_owned(),
+            ]));
         }
         Err(error) => return Err(error),
     };
-    end(call, &found.key, Mark::Tree).await?;
-    Ok(Answer::Nothing)
+    revoke_and_wait(call, &found.key, RevocationMark::Tree).await?;
+    Ok(CoreResponse::Nothing)
 }
 
 /// Needs `sudo`, and says so with a 400 rather than a plain denial.
-async fn revoke_orphan(call: &Call) -> Result<Answer, Error> {
+async fn revoke_orphan(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let path = "auth/token/revoke-orphan";
-    if !call.caller()?.acl.allows(path, strongroom_policy::Capability::Update, true) {
+    if !call.require_caller()?.acl.allows(path, strongroom_policy::Capability::Update, true) {
         return Err(Error::invalid("root or sudo privileges required to revoke and orphan"));
     }
-    let input: NamedInput = call.input_with_token()?;
+    let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
-    refuse_batch(call, id.expose_secret()).await?;
+    reject_batch_token(call, id.expose_secret()).await?;
     // One that is refused already goes with its tree: its children must not be cut loose.
-    let now = call.open.clock().now();
-    let found = call.open.stores.tokens.look_up(id.expose_secret(), now).await?;
+    let now = call.core.clock().now();
+    let found = call.core.stores.tokens.look_up(id.expose_secret(), now).await?;
     let missing = || Error::invalid("token to revoke not found");
     let key = found.ok_or_else(missing)?.key;
-    if !end(call, &key, Mark::Orphan).await? {
+    if !revoke_and_wait(call, &key, RevocationMark::Orphan).await? {
         return Err(missing());
     }
-    Ok(Answer::Nothing)
+    Ok(CoreResponse::Nothing)
 }
 
 /// Marks the token, which refuses it and all below it at once, and waits a while for the walk that
 /// ends leases and children. `false` if there is no such token.
-async fn end(call: &Call, key: &TokenKey, mark: Mark) -> Result<bool, Error> {
-    let Some(mut done) = call.open.trees.mark(key, mark).await? else { return Ok(false) };
-    let clock = call.open.clock();
+async fn revoke_and_wait(
+    call: &EndpointCall,
+    key: &TokenKey,
+    mark: RevocationMark,
+) -> Result<bool, Error> {
+    let Some(mut done) = call.core.token_revoker.begin_revocation(key, mark).await? else {
+        return Ok(false);
+    };
+    let clock = call.core.clock();
     tokio::select! {
         _ = done.wait_for(|done| *done) => {}
-        () = clock.sleep(PATIENCE) => {
+        () = clock.sleep(REVOKE_WAIT) => {
             tracing::info!("a token's revocation goes on in the background");
         }
     }

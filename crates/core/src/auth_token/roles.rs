@@ -4,38 +4,39 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use strongroom_sdk::{CommaList, DurationSecs, Input};
-use strongroom_token::{Cidr, RoleTokenType, TokenRole};
+use strongroom_token::{Cidr, TokenRole, TokenTypePolicy};
 use strongroom_types::{ErrorKind, PolicyName, RawObject, Ttl};
 
 use crate::endpoint::{
-    Access, Call, Endpoint, Handlers, data, handler, keys, not_found, nothing_or,
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
+    empty_or_warnings_response, handler, keys_response, not_found,
 };
 use crate::error::Error;
-use crate::request::Answer;
+use crate::request::CoreResponse;
 
-pub(super) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "roles",
         help: "The names of all token roles.",
         fields: &[],
-        handlers: Handlers { list: handler!(list), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { list: handler!(list_roles), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "roles/{role_name}",
         help: "A token role: what the tokens made by it are and may do.",
         fields: &[RoleInput::FIELDS],
-        handlers: Handlers {
-            read: handler!(read),
-            write: handler!(write),
-            delete: handler!(delete),
+        handlers: VerbHandlers {
+            read: handler!(read_role),
+            write: handler!(write_role),
+            delete: handler!(delete_role),
             list: None,
         },
-        access: Access::Policy,
+        access: EndpointAccess::Policy,
     },
 ];
 
-const MAX_NAME_BYTES: usize = 512;
+const MAX_ROLE_NAME_BYTES: usize = 512;
 const MAX_CIDRS: usize = 256;
 
 /// What isn't given stays as it is.
@@ -79,7 +80,7 @@ struct RoleInput {
 
 /// As existing servers show a role: some fields only where they say something.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct TokenRoleResponse<'a> {
     allowed_entity_aliases: Option<()>,
     allowed_policies: &'a BTreeSet<PolicyName>,
     allowed_policies_glob: &'a BTreeSet<PolicyName>,
@@ -103,16 +104,16 @@ struct Shown<'a> {
     token_type: &'static str,
 }
 
-async fn list(call: &Call) -> Result<Answer, Error> {
-    keys(&call.open.stores.roles.names().await?)
+async fn list_roles(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    keys_response(&call.core.stores.roles.names().await?)
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    let name = call.captured();
-    let (role, _) = call.open.stores.roles.get(name).await?.ok_or_else(not_found)?;
+async fn read_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let name = call.first_capture();
+    let (role, _) = call.core.stores.roles.get(name).await?.ok_or_else(not_found)?;
     let legacy = |is: bool, ttl: Ttl| if is { ttl.as_secs() } else { 0 };
     let cidrs = Some(role.bound_cidrs.as_slice()).filter(|cidrs| !cidrs.is_empty());
-    let shown = Shown {
+    let shown = TokenRoleResponse {
         allowed_entity_aliases: None,
         allowed_policies: &role.allowed_policies,
         allowed_policies_glob: &role.allowed_policies_glob,
@@ -132,24 +133,28 @@ async fn read(call: &Call) -> Result<Answer, Error> {
         token_period: role.period.as_secs(),
         token_type: role.token_type.name(),
     };
-    Ok(data(RawObject::of(&shown).map_err(|error| Error::internal(error.to_string()))?))
+    Ok(data_response(
+        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
+    ))
 }
 
-async fn write(call: &Call) -> Result<Answer, Error> {
-    let input: RoleInput = call.input()?;
-    let name = call.captured();
-    if name.len() > MAX_NAME_BYTES {
-        return Err(Error::invalid(format!("a role's name has at most {MAX_NAME_BYTES} bytes")));
+async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: RoleInput = call.parse_input()?;
+    let name = call.first_capture();
+    if name.len() > MAX_ROLE_NAME_BYTES {
+        return Err(Error::invalid(format!(
+            "a role's name has at most {MAX_ROLE_NAME_BYTES} bytes"
+        )));
     }
-    let known = call.open.stores.roles.get(name).await?;
+    let known = call.core.stores.roles.get(name).await?;
     let (mut role, version) = match known {
         Some((role, version)) => (role, Some(version)),
         None => (TokenRole::default(), None),
     };
     let mut warnings = Vec::new();
-    change(&mut role, input, &mut warnings)?;
-    check_batch(&role)?;
-    let longest = call.open.server.lifetimes.max;
+    apply_input(&mut role, input, &mut warnings)?;
+    check_batch_role(&role)?;
+    let longest = call.core.server_info.lifetimes.max;
     if role.explicit_max_ttl > longest {
         warnings.push(format!(
             "Given explicit max TTL of {} is greater than system/mount allowed value of {} seconds; \
@@ -158,9 +163,9 @@ async fn write(call: &Call) -> Result<Answer, Error> {
             longest.as_secs()
         ));
     }
-    match call.open.stores.roles.put(name, &role, version).await {
-        Ok(()) => Ok(nothing_or(warnings)),
-        Err(error) if error.is_precondition() => Err(Error::plain(
+    match call.core.stores.roles.put(name, &role, version).await {
+        Ok(()) => Ok(empty_or_warnings_response(warnings)),
+        Err(error) if error.is_precondition() => Err(Error::with_message(
             ErrorKind::Unavailable,
             "the role was changed at the same time; try again",
         )),
@@ -168,32 +173,42 @@ async fn write(call: &Call) -> Result<Answer, Error> {
     }
 }
 
-async fn delete(call: &Call) -> Result<Answer, Error> {
-    call.open.stores.roles.delete(call.captured()).await?;
-    Ok(Answer::Nothing)
+async fn delete_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    call.core.stores.roles.delete(call.first_capture()).await?;
+    Ok(CoreResponse::Nothing)
 }
 
-fn change(role: &mut TokenRole, input: RoleInput, warnings: &mut Vec<String>) -> Result<(), Error> {
+fn apply_input(
+    role: &mut TokenRole,
+    input: RoleInput,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
     if input.allowed_entity_aliases.is_some_and(|aliases| !aliases.0.is_empty()) {
-        return Err(Error::unbuilt("\"allowed_entity_aliases\""));
+        return Err(Error::not_implemented("\"allowed_entity_aliases\""));
     }
-    set(&mut role.allowed_policies, input.allowed_policies.as_ref().map(policies).transpose()?);
-    set(
+    set_if_given(
+        &mut role.allowed_policies,
+        input.allowed_policies.as_ref().map(parse_policies).transpose()?,
+    );
+    set_if_given(
         &mut role.allowed_policies_glob,
-        input.allowed_policies_glob.as_ref().map(policies).transpose()?,
+        input.allowed_policies_glob.as_ref().map(parse_policies).transpose()?,
     );
-    set(
+    set_if_given(
         &mut role.disallowed_policies,
-        input.disallowed_policies.as_ref().map(policies).transpose()?,
+        input.disallowed_policies.as_ref().map(parse_policies).transpose()?,
     );
-    let globs = input.disallowed_policies_glob.as_ref().map(policies).transpose()?;
-    set(&mut role.disallowed_policies_glob, globs);
-    set(&mut role.orphan, input.orphan);
-    set(&mut role.renewable, input.renewable);
-    set(&mut role.no_default_policy, input.token_no_default_policy);
-    set(&mut role.path_suffix, input.path_suffix.map(path_suffix).transpose()?);
-    set(&mut role.num_uses, input.token_num_uses.map(num_uses).transpose()?);
-    set(&mut role.token_type, input.token_type.as_deref().map(token_type).transpose()?);
+    let globs = input.disallowed_policies_glob.as_ref().map(parse_policies).transpose()?;
+    set_if_given(&mut role.disallowed_policies_glob, globs);
+    set_if_given(&mut role.orphan, input.orphan);
+    set_if_given(&mut role.renewable, input.renewable);
+    set_if_given(&mut role.no_default_policy, input.token_no_default_policy);
+    set_if_given(&mut role.path_suffix, input.path_suffix.map(parse_path_suffix).transpose()?);
+    set_if_given(&mut role.num_uses, input.token_num_uses.map(parse_num_uses).transpose()?);
+    set_if_given(
+        &mut role.token_type,
+        input.token_type.as_deref().map(parse_token_type).transpose()?,
+    );
     let mut newer = |new: &'static str, old: &str, both: bool| {
         if both {
             warnings.push(format!(
@@ -213,36 +228,40 @@ fn change(role: &mut TokenRole, input: RoleInput, warnings: &mut Vec<String>) ->
     );
     newer("token_period", "period", input.token_period.is_some() && input.period.is_some());
     let legacy = &mut role.legacy;
-    let given = either(input.token_bound_cidrs, input.bound_cidrs, &mut legacy.bound_cidrs);
-    set(&mut role.bound_cidrs, given.as_ref().map(cidrs).transpose()?);
     let given =
-        either(input.token_explicit_max_ttl, input.explicit_max_ttl, &mut legacy.explicit_max_ttl);
-    set(&mut role.explicit_max_ttl, given.map(|ttl| ttl.0));
-    let given = either(input.token_period, input.period, &mut legacy.period);
-    set(&mut role.period, given.map(|ttl| ttl.0));
+        newer_or_deprecated(input.token_bound_cidrs, input.bound_cidrs, &mut legacy.bound_cidrs);
+    set_if_given(&mut role.bound_cidrs, given.as_ref().map(parse_cidrs).transpose()?);
+    let given = newer_or_deprecated(
+        input.token_explicit_max_ttl,
+        input.explicit_max_ttl,
+        &mut legacy.explicit_max_ttl,
+    );
+    set_if_given(&mut role.explicit_max_ttl, given.map(|ttl| ttl.0));
+    let given = newer_or_deprecated(input.token_period, input.period, &mut legacy.period);
+    set_if_given(&mut role.period, given.map(|ttl| ttl.0));
     Ok(())
 }
 
-fn set<T>(field: &mut T, given: Option<T>) {
+fn set_if_given<T>(field: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *field = given;
     }
 }
 
 /// The newer name wins; which one counted is remembered.
-fn either<T>(newer: Option<T>, older: Option<T>, was_older: &mut bool) -> Option<T> {
+fn newer_or_deprecated<T>(newer: Option<T>, older: Option<T>, was_older: &mut bool) -> Option<T> {
     if newer.is_some() || older.is_some() {
         *was_older = newer.is_none();
     }
     newer.or(older)
 }
 
-fn policies(list: &CommaList) -> Result<BTreeSet<PolicyName>, Error> {
+fn parse_policies(list: &CommaList) -> Result<BTreeSet<PolicyName>, Error> {
     let names = list.0.iter().map(|text| PolicyName::parse(text));
     names.collect::<Result<_, _>>().map_err(|error| Error::invalid(error.to_string()))
 }
 
-fn cidrs(list: &CommaList) -> Result<Vec<Cidr>, Error> {
+fn parse_cidrs(list: &CommaList) -> Result<Vec<Cidr>, Error> {
     if list.0.len() > MAX_CIDRS {
         let text = format!("a role has at most {MAX_CIDRS} networks");
         return Err(Error::invalid(text));
@@ -259,7 +278,7 @@ fn cidrs(list: &CommaList) -> Result<Vec<Cidr>, Error> {
 }
 
 /// One segment of a path, and a normal one: it begins and ends with a letter or digit.
-fn path_suffix(text: String) -> Result<String, Error> {
+fn parse_path_suffix(text: String) -> Result<String, Error> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let inner = |c: char| word(c) || c == '-' || c == '.';
     let fits = (3..=256).contains(&text.len())
@@ -274,7 +293,7 @@ fn path_suffix(text: String) -> Result<String, Error> {
     ))
 }
 
-fn num_uses(given: i64) -> Result<u32, Error> {
+fn parse_num_uses(given: i64) -> Result<u32, Error> {
     if given < 0 {
         let text = "error parsing role fields: 'token_num_uses' cannot be negative";
         return Err(Error::invalid(text));
@@ -282,18 +301,18 @@ fn num_uses(given: i64) -> Result<u32, Error> {
     u32::try_from(given).map_err(|_| Error::invalid("number of uses is too large"))
 }
 
-fn token_type(name: &str) -> Result<RoleTokenType, Error> {
+fn parse_token_type(name: &str) -> Result<TokenTypePolicy, Error> {
     if name.is_empty() {
-        return Ok(RoleTokenType::DefaultService);
+        return Ok(TokenTypePolicy::DefaultService);
     }
     let unknown =
         "invalid 'token_type' value: use service, batch, default-service or default-batch";
-    RoleTokenType::parse(name).ok_or_else(|| Error::invalid(unknown))
+    TokenTypePolicy::parse(name).ok_or_else(|| Error::invalid(unknown))
 }
 
 /// A batch token has no record in which any of this could be kept.
-fn check_batch(role: &TokenRole) -> Result<(), Error> {
-    if role.token_type != RoleTokenType::Batch {
+fn check_batch_role(role: &TokenRole) -> Result<(), Error> {
+    if role.token_type != TokenTypePolicy::Batch {
         return Ok(());
     }
     let asks = [

@@ -1,22 +1,22 @@
 //! `tidy`.
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
-use crate::request::{Answer, Envelope};
+use crate::request::{CoreResponse, ResponseEnvelope};
 
-pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
+pub(super) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "tidy",
     help: "Removes what is left of tokens that are gone, in the background.",
     fields: &[],
-    handlers: Handlers { write: handler!(tidy), ..Handlers::NONE },
-    access: Access::Policy,
+    handlers: VerbHandlers { write: handler!(tidy_tokens), ..VerbHandlers::NONE },
+    access: EndpointAccess::Policy,
 }];
 
-async fn tidy(call: &Call) -> Result<Answer, Error> {
-    let warning = match call.open.stores.tokens.begin_tidying() {
+async fn tidy_tokens(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let warning = match call.core.stores.tokens.try_start_tidy() {
         None => "tokens are being tidied already",
         Some(turn) => {
-            call.open.in_background(async move {
+            call.core.spawn_background(async move {
                 match turn.run().await {
                     Ok(done) => tracing::info!(
                         seen = done.seen,
@@ -31,5 +31,9 @@ async fn tidy(call: &Call) -> Result<Answer, Error> {
         }
     };
     let warnings = vec![warning.to_owned()];
-    Ok(Answer::Envelope(Box::new(Envelope { warnings, accepted: true, ..Envelope::default() })))
+    Ok(CoreResponse::Envelope(Box::new(ResponseEnvelope {
+        warnings,
+        accepted: true,
+        ..ResponseEnvelope::default()
+    })))
 }

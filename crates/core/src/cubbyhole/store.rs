@@ -1,4 +1,4 @@
-//! [`Cubbyholes`]: what is kept for tokens, and ends with them.
+//! [`CubbyholeStore`]: what is kept for tokens, and ends with them.
 //!
 //! ```text
 //! <token key>/own/<path>       an object the token wrote
@@ -14,14 +14,14 @@ use strongroom_types::RawObject;
 
 /// The cubbyholes of a server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Cubbyholes {
+pub struct CubbyholeStore {
     view: View,
 }
 
 /// Entries deleted in one batch.
-const PAGE: usize = 128;
+const PAGE_SIZE: usize = 128;
 
-impl Cubbyholes {
+impl CubbyholeStore {
     /// Over its view. Reads nothing.
     pub fn new(view: View) -> Self {
         Self { view }
@@ -29,7 +29,7 @@ impl Cubbyholes {
 
     /// What a token wrote at a path.
     pub async fn read(&self, owner: &TokenKey, path: &str) -> Result<Option<RawObject>, Error> {
-        let entry = self.view.get(&own(owner, path)).await?;
+        let entry = self.view.get(&storage_key(owner, path)).await?;
         Ok(entry.map(|entry| RawObject::from_own_json(entry.value)))
     }
 
@@ -41,33 +41,33 @@ impl Cubbyholes {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, Error> {
-        self.view.children(&own(owner, folder), after, limit).await
+        self.view.list_children(&storage_key(owner, folder), after, limit).await
     }
 
     /// Adds a write to a batch, which must require that the token isn't being revoked.
     pub fn put(&self, batch: &mut Batch, owner: &TokenKey, path: &str, object: &RawObject) {
-        self.view.put(batch, &own(owner, path), object.as_bytes().to_vec());
+        self.view.put(batch, &storage_key(owner, path), object.as_bytes().to_vec());
     }
 
     /// The batch applies only if the path is empty.
     pub fn require_absent(&self, batch: &mut Batch, owner: &TokenKey, path: &str) {
-        self.view.require_absent(batch, &own(owner, path));
+        self.view.require_absent(batch, &storage_key(owner, path));
     }
 
     /// Deletes what is at a path, if anything is.
     pub async fn delete(&self, owner: &TokenKey, path: &str) -> Result<(), Error> {
         let mut batch = Batch::new();
-        self.view.delete(&mut batch, &own(owner, path));
+        self.view.delete(&mut batch, &storage_key(owner, path));
         self.view.commit(batch).await?;
         Ok(())
     }
 
     /// Deletes all that is kept for a token, a page at a time. The token must be marked, so that
     /// nothing is put there meanwhile; cut off in its middle, it is begun again.
-    pub async fn empty(&self, owner: &TokenKey) -> Result<(), Error> {
+    pub async fn delete_all(&self, owner: &TokenKey) -> Result<(), Error> {
         let all = format!("{owner}/");
         loop {
-            let keys = self.view.keys(&all, None, PAGE).await?;
+            let keys = self.view.list_keys(&all, None, PAGE_SIZE).await?;
             if keys.is_empty() {
                 return Ok(());
             }
@@ -80,11 +80,11 @@ impl Cubbyholes {
     }
 
     /// Where the parts of what a wrapping token unwraps lie.
-    pub(crate) fn wrapped(&self, owner: &TokenKey) -> View {
-        self.view.sub(&format!("{owner}/wrapped/"))
+    pub(crate) fn wrapped_view(&self, owner: &TokenKey) -> View {
+        self.view.sub_view(&format!("{owner}/wrapped/"))
     }
 }
 
-fn own(owner: &TokenKey, path: &str) -> String {
+fn storage_key(owner: &TokenKey, path: &str) -> String {
     format!("{owner}/own/{path}")
 }

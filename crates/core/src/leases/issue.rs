@@ -8,55 +8,55 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
-use strongroom_lease::{Kind, Lease, NewLease, RevokeError};
-use strongroom_sdk::engine::{LeaseContext, Leased};
+use strongroom_lease::{Lease, LeaseKind, NewLease, RevokeError};
+use strongroom_sdk::engine::{LeaseContext, LeasedResponse};
 use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_telemetry::names;
-use strongroom_token::{Found, TokenKey};
+use strongroom_token::{StoredToken, TokenKey};
 use strongroom_types::{RawObject, Timestamp, Ttl};
 
-use super::ending::{ENGINE_CALL, GivenBack, lease_id};
-use super::lifetimes::{Bounds, at_issue, until};
+use super::lifetimes::{TtlBounds, bounded_by, ttl_at_issue};
+use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, random_lease_id};
 use crate::error::Error;
-use crate::mounts::Mounted;
-use crate::mounts::handle::Visit;
-use crate::unsealed::Unsealed;
+use crate::mounts::ActiveMount;
+use crate::mounts::handle::InFlight;
+use crate::unsealed::UnsealedCore;
 
 /// A lease that was written, and what the client is told.
 #[derive(Debug)]
-pub struct Issued {
+pub struct IssuedLease {
     /// The lease.
     pub lease: Lease,
     /// Warnings about its lifetime.
     pub warnings: Vec<String>,
 }
 
-impl Unsealed {
+impl UnsealedCore {
     /// Registers a credential that an engine issued at `path` (whole, with the mount).
     ///
     /// Cancel safety: the credential gets its lease or is taken back, also when this is dropped.
-    pub(crate) async fn register(
+    pub(crate) async fn create_lease(
         self: &Arc<Self>,
-        mounted: &Arc<Mounted>,
+        mounted: &Arc<ActiveMount>,
         path: &str,
-        token: &Found,
-        leased: &Leased,
-        inside: Visit,
-    ) -> Result<Issued, Error> {
+        token: &StoredToken,
+        leased: &LeasedResponse,
+        inside: InFlight,
+    ) -> Result<IssuedLease, Error> {
         let (open, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
         let (token, leased) = (token.clone(), leased.clone());
-        self.to_the_end(async move {
+        self.run_detached(async move {
             // A mount that goes or moves waits for this lease, and ends it.
             let _inside = inside;
             let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
             match open.write_lease(&mounted, &path, below, &token, &leased).await {
                 Ok(issued) => {
                     metrics::counter!(names::LEASES_CREATED).increment(1);
-                    open.keeper.expect(issued.lease.expires);
+                    open.expiration.notify_due(issued.lease.expires);
                     Ok(issued)
                 }
                 Err(failure) => {
-                    open.take_back(&mounted, below, &leased).await;
+                    open.revoke_unleased(&mounted, below, &leased).await;
                     Err(failure)
                 }
             }
@@ -67,12 +67,12 @@ impl Unsealed {
     /// Takes back a credential that can have no lease: nobody asked for it who could own one.
     ///
     /// Cancel safety: it is taken back also when this is dropped.
-    pub(crate) async fn refuse_lease(
+    pub(crate) async fn revoke_unowned(
         self: &Arc<Self>,
-        mounted: &Arc<Mounted>,
+        mounted: &Arc<ActiveMount>,
         below: &str,
-        leased: Leased,
-        inside: Visit,
+        leased: LeasedResponse,
+        inside: InFlight,
     ) -> Result<(), Error> {
         let (open, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
         let mount = &mounted.info.path;
@@ -80,9 +80,9 @@ impl Unsealed {
             mount,
             "a path that needs no token issues credentials; they are taken back"
         );
-        self.to_the_end(async move {
+        self.run_detached(async move {
             let _inside = inside;
-            open.take_back(&mounted, &below, &leased).await;
+            open.revoke_unleased(&mounted, &below, &leased).await;
             Ok(())
         })
         .await
@@ -90,32 +90,32 @@ impl Unsealed {
 
     async fn write_lease(
         &self,
-        mounted: &Mounted,
+        mounted: &ActiveMount,
         path: &str,
         below: &str,
-        token: &Found,
-        leased: &Leased,
-    ) -> Result<Issued, Error> {
+        token: &StoredToken,
+        leased: &LeasedResponse,
+    ) -> Result<IssuedLease, Error> {
         let now = self.clock().now();
-        let mount = mounted.entry.lifetimes(self.server.lifetimes);
-        let bounds = Bounds { max: leased.max_ttl, ..Bounds::of(mount) };
-        let mut granted = at_issue(leased.ttl, bounds);
-        let (owner, not_after) = owner(token);
+        let mount = mounted.entry.effective_lifetimes(self.server_info.lifetimes);
+        let bounds = TtlBounds { max: leased.max_ttl, ..TtlBounds::from_mount(mount) };
+        let mut granted = ttl_at_issue(leased.ttl, bounds);
+        let (owner, not_after) = lease_owner(token);
         if let Some(end) = not_after {
-            granted = until(granted, end, now).ok_or_else(Error::no_token)?;
+            granted = bounded_by(granted, end, now).ok_or_else(Error::invalid_token)?;
         }
-        let id = lease_id(path, &**self.barrier.entropy())
+        let id = random_lease_id(path, &**self.barrier.entropy())
             .ok_or_else(|| Error::internal("the path makes no lease id"))?;
         let mut batch = Batch::new();
-        let lease = self.stores.leases.add_until(
+        let lease = self.stores.leases.create_until(
             &mut batch,
             NewLease {
                 id,
-                kind: Kind::Credential {
+                kind: LeaseKind::Credential {
                     mount: mounted.entry.uuid.to_string(),
                     path: below.to_owned(),
-                    internal: raw(&leased.internal),
-                    data: leased.keep_data.then(|| raw(&leased.data.object)),
+                    internal: raw_value(&leased.internal),
+                    data: leased.keep_data.then(|| raw_value(&leased.data.object)),
                 },
                 token: owner.as_ref().map(|owner| owner.as_str().to_owned()),
                 issued: now,
@@ -126,7 +126,7 @@ impl Unsealed {
             not_after,
         );
         if let Some(owner) = &owner {
-            self.stores.tokens.require_alive(&mut batch, owner);
+            self.stores.tokens.require_not_revoking(&mut batch, owner);
         }
         if let Some(intent) = &leased.intent {
             let storage = self.barrier.view(&mounted.entry.storage_prefix());
@@ -135,24 +135,24 @@ impl Unsealed {
             storage.delete(&mut batch, &key);
         }
         match self.barrier.commit(batch).await {
-            Ok(_) => Ok(Issued { lease, warnings: granted.warnings }),
+            Ok(_) => Ok(IssuedLease { lease, warnings: granted.warnings }),
             Err(error)
                 if token.token.is_batch()
-                    && owner
-                        .as_ref()
-                        .is_some_and(|owner| self.stores.tokens.is_dead(owner, &error)) =>
+                    && owner.as_ref().is_some_and(|owner| {
+                        self.stores.tokens.is_gone_or_revoking(owner, &error)
+                    }) =>
             {
-                Err(Error::no_token())
+                Err(Error::invalid_token())
             }
-            Err(error) => Err(self.why_not(&error, &token.key)),
+            Err(error) => Err(self.explain_commit_failure(&error, &token.key)),
         }
     }
 
-    fn why_not(&self, error: &strongroom_barrier::Error, token: &TokenKey) -> Error {
-        if self.stores.tokens.is_dead(token, error) {
+    fn explain_commit_failure(&self, error: &strongroom_barrier::Error, token: &TokenKey) -> Error {
+        if self.stores.tokens.is_gone_or_revoking(token, error) {
             let spent = "Secret cannot be returned; token had one use left, so leased credentials \
                          were immediately revoked.";
-            return Error::plain(strongroom_types::ErrorKind::Denied, spent);
+            return Error::with_message(strongroom_types::ErrorKind::Denied, spent);
         }
         if error.is_precondition() {
             return Error::internal(
@@ -164,10 +164,10 @@ impl Unsealed {
 
     /// Revokes a credential that gets no lease. An engine of ours keeps its intent until that has
     /// worked; another one gets a lease that is due at once, so that the keeper goes on trying.
-    async fn take_back(&self, mounted: &Mounted, below: &str, leased: &Leased) {
+    async fn revoke_unleased(&self, mounted: &ActiveMount, below: &str, leased: &LeasedResponse) {
         let now = self.clock().now();
-        let data = leased.keep_data.then(|| raw(&leased.data.object));
-        let given_back = GivenBack {
+        let data = leased.keep_data.then(|| raw_value(&leased.data.object));
+        let given_back = CredentialRef {
             mount: mounted.entry.uuid.as_str(),
             path: below,
             data: data.as_deref(),
@@ -181,9 +181,9 @@ impl Unsealed {
             },
         };
         let revoked = tokio::select! {
-            revoked = self.ending.revoke_credential(given_back) => revoked,
-            () = self.clock().sleep(ENGINE_CALL) => {
-                Err(RevokeError::Later("the engine did not answer in time".to_owned()))
+            revoked = self.lease_revoker.revoke_credential(given_back) => revoked,
+            () = self.clock().sleep(ENGINE_CALL_TIMEOUT) => {
+                Err(RevokeError::Transient("the engine did not answer in time".to_owned()))
             }
         };
         let Err(error) = revoked else { return };
@@ -193,12 +193,12 @@ impl Unsealed {
             return;
         }
         let path = format!("{mount}{below}");
-        let Some(id) = lease_id(&path, &**self.barrier.entropy()) else { return };
+        let Some(id) = random_lease_id(&path, &**self.barrier.entropy()) else { return };
         let mut batch = Batch::new();
-        let kind = Kind::Credential {
+        let kind = LeaseKind::Credential {
             mount: mounted.entry.uuid.to_string(),
             path: below.to_owned(),
-            internal: raw(&leased.internal),
+            internal: raw_value(&leased.internal),
             data,
         };
         let lease = NewLease {
@@ -210,9 +210,9 @@ impl Unsealed {
             max_ttl: Ttl::ZERO,
             renewable: false,
         };
-        self.stores.leases.add(&mut batch, lease);
+        self.stores.leases.create(&mut batch, lease);
         match self.barrier.commit(batch).await {
-            Ok(_) => self.keeper.expect(now),
+            Ok(_) => self.expiration.notify_due(now),
             Err(unwritten) => {
                 tracing::error!(mount, %error, %unwritten, "a credential could be neither leased nor revoked");
             }
@@ -222,7 +222,7 @@ impl Unsealed {
 
 /// With which token a lease ends, and when at the latest. A batch token can't be revoked: what is
 /// issued to it ends with the token it was made with, and with its time.
-fn owner(token: &Found) -> (Option<TokenKey>, Option<Timestamp>) {
+fn lease_owner(token: &StoredToken) -> (Option<TokenKey>, Option<Timestamp>) {
     if token.token.is_batch() {
         (token.token.parent.clone(), token.token.expires)
     } else {
@@ -230,7 +230,7 @@ fn owner(token: &Found) -> (Option<TokenKey>, Option<Timestamp>) {
     }
 }
 
-fn raw(object: &RawObject) -> Box<RawValue> {
+fn raw_value(object: &RawObject) -> Box<RawValue> {
     // An object that came through `RawObject` is JSON.
     serde_json::from_slice(object.as_bytes()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

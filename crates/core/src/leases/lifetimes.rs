@@ -1,11 +1,11 @@
 //! How long something may live. Pure arithmetic, the same for credentials and tokens.
 
-use strongroom_sdk::engine::Lifetimes;
+use strongroom_sdk::engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
 
 /// A lifetime, and what the client is to be told about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Granted {
+pub struct GrantedTtl {
     /// What it is.
     pub ttl: Ttl,
     /// Warnings, where less was granted than was asked for.
@@ -14,50 +14,50 @@ pub struct Granted {
 
 /// What bounds a lifetime. Zero is no bound, except for the mount's.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct TtlBounds {
     /// Of the mount, or the server.
-    pub mount: Lifetimes,
+    pub mount: MountLifetimes,
     /// The engine's or role's longest lifetime.
     pub max: Ttl,
     /// An age that nothing extends.
     pub explicit_max: Ttl,
 }
 
-impl Bounds {
+impl TtlBounds {
     /// Of the mount alone.
-    pub fn of(mount: Lifetimes) -> Self {
+    pub fn from_mount(mount: MountLifetimes) -> Self {
         Self { mount, max: Ttl::ZERO, explicit_max: Ttl::ZERO }
     }
 
-    fn longest(&self) -> Ttl {
+    fn effective_max_ttl(&self) -> Ttl {
         self.mount.max.capped_by(self.max).capped_by(self.explicit_max)
     }
 }
 
 /// The lifetime of something new: what is asked, else the mount's default, and never more than the
 /// bounds.
-pub fn at_issue(asked: Ttl, bounds: Bounds) -> Granted {
-    let wanted = asked.or(bounds.mount.default);
-    let longest = bounds.longest();
+pub fn ttl_at_issue(asked: Ttl, bounds: TtlBounds) -> GrantedTtl {
+    let wanted = asked.nonzero_or(bounds.mount.default);
+    let longest = bounds.effective_max_ttl();
     let mut warnings = Vec::new();
     if wanted > longest && !asked.is_zero() {
-        warnings.push(capped(asked, longest));
+        warnings.push(cap_warning(asked, longest));
     }
-    Granted { ttl: wanted.min(longest), warnings }
+    GrantedTtl { ttl: wanted.min(longest), warnings }
 }
 
 /// The lifetime after a renewal at `now` of something issued at `issued`: what is asked, else
 /// `usual`, from now, and never beyond the bounds counted from `issued`. `None` when they have
 /// passed.
-pub fn at_renewal(
+pub fn ttl_at_renewal(
     asked: Ttl,
     usual: Ttl,
     issued: Timestamp,
     now: Timestamp,
-    bounds: Bounds,
-) -> Option<Granted> {
-    let wanted = asked.or(usual).or(bounds.mount.default);
-    let end = issued.plus(bounds.longest().as_duration());
+    bounds: TtlBounds,
+) -> Option<GrantedTtl> {
+    let wanted = asked.nonzero_or(usual).nonzero_or(bounds.mount.default);
+    let end = issued.plus(bounds.effective_max_ttl().as_duration());
     // Up to the whole second: what has just been issued isn't capped.
     let left = end.since(now);
     let whole = u64::from(left.subsec_nanos() > 0).saturating_add(left.as_secs());
@@ -67,55 +67,59 @@ pub fn at_renewal(
     }
     let mut warnings = Vec::new();
     if wanted > left {
-        warnings.push(capped(wanted, left));
+        warnings.push(cap_warning(wanted, left));
     }
-    Some(Granted { ttl: wanted.min(left), warnings })
+    Some(GrantedTtl { ttl: wanted.min(left), warnings })
 }
 
 /// The lifetime of something periodic when it is made: its period, within the bounds.
-pub fn of_period(period: Ttl, mount: Lifetimes, explicit_max: Ttl) -> Granted {
+pub fn periodic_at_issue(period: Ttl, mount: MountLifetimes, explicit_max: Ttl) -> GrantedTtl {
     let ttl = period.capped_by(mount.max).capped_by(explicit_max);
     let mut warnings = Vec::new();
     if ttl < period {
         warnings.push(format!(
             "period of \"{}\" exceeded the effective max_ttl of \"{}\"; period value is capped accordingly",
-            period.brief(),
-            ttl.brief(),
+            period.to_short_string(),
+            ttl.to_short_string(),
         ));
     }
-    Granted { ttl, warnings }
+    GrantedTtl { ttl, warnings }
 }
 
 /// The lifetime of something periodic after a renewal: its period from now, whatever was asked. It
 /// ends at its explicit maximum only; `None` when that has passed.
-pub fn of_period_again(
+pub fn periodic_at_renewal(
     period: Ttl,
     issued: Timestamp,
     now: Timestamp,
-    mount: Lifetimes,
+    mount: MountLifetimes,
     explicit_max: Ttl,
-) -> Option<Granted> {
+) -> Option<GrantedTtl> {
     let period = period.capped_by(mount.max);
     if explicit_max.is_zero() {
-        return Some(Granted { ttl: period, warnings: Vec::new() });
+        return Some(GrantedTtl { ttl: period, warnings: Vec::new() });
     }
-    let only = Bounds::of(Lifetimes { default: period, max: explicit_max });
-    at_renewal(period, period, issued, now, only)
+    let only = TtlBounds::from_mount(MountLifetimes { default: period, max: explicit_max });
+    ttl_at_renewal(period, period, issued, now, only)
 }
 
 /// A lifetime that doesn't go beyond a moment. None where nothing is left.
-pub(crate) fn until(granted: Granted, end: Timestamp, now: Timestamp) -> Option<Granted> {
+pub(crate) fn bounded_by(
+    granted: GrantedTtl,
+    end: Timestamp,
+    now: Timestamp,
+) -> Option<GrantedTtl> {
     let left = Ttl::from_duration(end.since(now));
     let ttl = granted.ttl.min(left);
-    (!left.is_zero()).then_some(Granted { ttl, ..granted })
+    (!left.is_zero()).then_some(GrantedTtl { ttl, ..granted })
 }
 
 /// The text clients know.
-pub(crate) fn capped(asked: Ttl, longest: Ttl) -> String {
+pub(crate) fn cap_warning(asked: Ttl, longest: Ttl) -> String {
     format!(
         "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
-        asked.brief(),
-        longest.brief(),
+        asked.to_short_string(),
+        longest.to_short_string(),
     )
 }
 
@@ -127,20 +131,20 @@ mod tests {
         Ttl::from_secs(secs)
     }
 
-    fn bounds(default: u64, max: u64, role: u64, explicit: u64) -> Bounds {
-        let mount = Lifetimes { default: secs(default), max: secs(max) };
-        Bounds { mount, max: secs(role), explicit_max: secs(explicit) }
+    fn bounds(default: u64, max: u64, role: u64, explicit: u64) -> TtlBounds {
+        let mount = MountLifetimes { default: secs(default), max: secs(max) };
+        TtlBounds { mount, max: secs(role), explicit_max: secs(explicit) }
     }
 
     #[test]
-    fn new_things_get_what_they_ask_within_bounds() {
-        assert_eq!(at_issue(secs(0), bounds(60, 600, 0, 0)).ttl, secs(60));
-        assert_eq!(at_issue(secs(90), bounds(60, 600, 0, 0)).ttl, secs(90));
+    fn issue_grants_the_requested_ttl_within_bounds() {
+        assert_eq!(ttl_at_issue(secs(0), bounds(60, 600, 0, 0)).ttl, secs(60));
+        assert_eq!(ttl_at_issue(secs(90), bounds(60, 600, 0, 0)).ttl, secs(90));
         assert_eq!(
-            at_issue(secs(0), bounds(60, 600, 30, 0)),
-            Granted { ttl: secs(30), warnings: vec![] }
+            ttl_at_issue(secs(0), bounds(60, 600, 30, 0)),
+            GrantedTtl { ttl: secs(30), warnings: vec![] }
         );
-        let capped = at_issue(secs(3600), bounds(60, 600, 0, 0));
+        let capped = ttl_at_issue(secs(3600), bounds(60, 600, 0, 0));
         assert_eq!(capped.ttl, secs(600));
         assert_eq!(
             capped.warnings,
@@ -154,7 +158,7 @@ mod tests {
     fn renewals_count_from_now_and_end_at_the_bound() {
         let at = Timestamp::from_secs;
         let renew = |asked, now| {
-            at_renewal(secs(asked), secs(60), at(1000), at(now), bounds(30, 600, 0, 0))
+            ttl_at_renewal(secs(asked), secs(60), at(1000), at(now), bounds(30, 600, 0, 0))
         };
         assert_eq!(renew(0, 1500).unwrap().ttl, secs(60));
         assert_eq!(renew(10, 1500).unwrap().ttl, secs(10), "a smaller increment shortens");
@@ -166,15 +170,15 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_outlives_its_bounds(
+        fn no_ttl_exceeds_its_bounds(
             asked in 0_u64..10_000, default in 1_u64..5_000, max in 1_u64..5_000,
             role in 0_u64..5_000, explicit in 0_u64..5_000, age in 0_u64..10_000,
         ) {
             let bounds = bounds(default, max, role, explicit);
             let limit = [max, role, explicit].into_iter().filter(|l| *l > 0).min().unwrap();
-            proptest::prop_assert!(at_issue(secs(asked), bounds).ttl.as_secs() <= limit);
+            proptest::prop_assert!(ttl_at_issue(secs(asked), bounds).ttl.as_secs() <= limit);
             let (issued, now) = (Timestamp::from_secs(50), Timestamp::from_secs(50 + age as i64));
-            match at_renewal(secs(asked), secs(0), issued, now, bounds) {
+            match ttl_at_renewal(secs(asked), secs(0), issued, now, bounds) {
                 Some(granted) => {
                     proptest::prop_assert!(granted.ttl.as_secs() > 0);
                     proptest::prop_assert!(age + granted.ttl.as_secs() <= limit);

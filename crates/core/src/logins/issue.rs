@@ -5,70 +5,81 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_sdk::engine::{Auth, TokenType};
+use strongroom_sdk::engine::{EngineAuth, TokenType};
 use strongroom_token::{Cidr, NewToken};
 use strongroom_types::path::is_printable;
 use strongroom_types::{ErrorKind, PolicyName};
 
 use super::record::LoginRecord;
-use crate::auth_token::{auth_answer, write_login};
-use crate::error::{Error, shown_warnings};
+use crate::auth_token::{auth_response, create_login_token};
+use crate::error::{Error, sanitise_warnings};
 use crate::headers;
-use crate::leases::lifetimes::{Bounds, Granted, at_issue, of_period};
-use crate::mounts::handle::Visit;
-use crate::mounts::{Class, MountEntry, Mounted, TokenKind};
-use crate::request::{Answer, Issued};
-use crate::unsealed::Unsealed;
+use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_issue, ttl_at_issue};
+use crate::mounts::handle::InFlight;
+use crate::mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
+use crate::request::{CoreResponse, IssuedSecret};
+use crate::unsealed::UnsealedCore;
 
 /// Somebody an auth method has let in.
-pub(crate) struct LoggedIn<'a> {
+pub(crate) struct LoginContext<'a> {
     /// The method.
-    pub(crate) mounted: &'a Arc<Mounted>,
+    pub(crate) mounted: &'a Arc<ActiveMount>,
     /// The request's whole path.
     pub(crate) path: &'a str,
     /// The path below the mount.
-    pub(crate) below: &'a str,
+    pub(crate) relative_path: &'a str,
     /// Whether the path needs no token: others are no logins.
-    pub(crate) open_to_all: bool,
+    pub(crate) unauthenticated: bool,
     /// Whom the request comes from; none on a Unix socket.
     pub(crate) address: Option<IpAddr>,
     /// What the method says.
-    pub(crate) auth: Auth,
+    pub(crate) auth: EngineAuth,
     /// The request's stay in the method. The removal of a mount waits for it, and ends what was
     /// written until then.
-    pub(crate) inside: Visit,
+    pub(crate) in_flight: InFlight,
 }
 
 /// The longest display name that is kept, in characters.
-const NAME_CHARS: usize = 512;
+const MAX_DISPLAY_NAME_CHARS: usize = 512;
 
-impl Unsealed {
+impl UnsealedCore {
     /// Makes the token of a login.
     ///
     /// Cancel safety: the token is written with its lease, or not at all.
-    pub(crate) async fn log_in(self: &Arc<Self>, login: LoggedIn<'_>) -> Result<Answer, Error> {
-        let LoggedIn { mounted, path, below, open_to_all, address, auth, inside } = login;
+    pub(crate) async fn issue_login_token(
+        self: &Arc<Self>,
+        login: LoginContext<'_>,
+    ) -> Result<CoreResponse, Error> {
+        let LoginContext {
+            mounted,
+            path,
+            relative_path: below,
+            unauthenticated: open_to_all,
+            address,
+            auth,
+            in_flight: inside,
+        } = login;
         let entry = &mounted.entry;
-        if entry.class != Class::Auth || !open_to_all {
+        if entry.class != MountClass::Auth || !open_to_all {
             let text = "the engine answered with a login where none can be";
             return Err(Error::internal(text));
         }
-        let batch = is_batch(entry, &auth);
-        check(&auth, batch)?;
-        let bound_cidrs = networks(&auth)?;
+        let batch = issues_batch_token(entry, &auth);
+        check_batch_and_alias(&auth, batch)?;
+        let bound_cidrs = parse_bound_cidrs(&auth)?;
         let inside_them = |address| bound_cidrs.iter().any(|cidr| cidr.contains(address));
         if !bound_cidrs.is_empty() && !address.is_some_and(inside_them) {
-            return Err(Error::no_token());
+            return Err(Error::invalid_token());
         }
-        let policies = policies(&auth)?;
-        let Granted { ttl, mut warnings } = self.lifetime(entry, &auth);
+        let policies = token_policies(&auth)?;
+        let GrantedTtl { ttl, mut warnings } = self.login_ttl(entry, &auth);
         let path = path.trim_end_matches('/').to_owned();
         let new = NewToken {
             id: None,
             parent: None,
             policies,
             path,
-            display_name: display_name(entry, &auth.display_name),
+            display_name: login_display_name(entry, &auth.display_name),
             meta: (!auth.metadata.is_empty()).then(|| auth.metadata.clone()),
             ttl,
             renewable: auth.renewable && !batch,
@@ -84,47 +95,47 @@ impl Unsealed {
         let writing = async move {
             let _inside = inside;
             if batch {
-                return Ok(open.stores.tokens.seal_batch(new, open.clock().now())?);
+                return Ok(open.stores.tokens.create_batch_token(new, open.clock().now())?);
             }
-            write_login(&open, new, Some(record)).await
+            create_login_token(&open, new, Some(record)).await
         };
-        let created = self.to_the_end(writing).await?;
-        warnings.extend(shown_warnings(&auth.data.warnings));
+        let created = self.run_detached(writing).await?;
+        warnings.extend(sanitise_warnings(&auth.data.warnings));
         let id = created.id.expose_secret();
-        let mut answer = auth_answer(id, &created.token, ttl.as_secs(), warnings)?;
-        if let Answer::Envelope(envelope) = &mut answer {
+        let mut answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
+        if let CoreResponse::Envelope(envelope) = &mut answer {
             let data = auth.data.object;
             envelope.data = (data.as_bytes() != b"null").then_some(data);
-            envelope.headers = headers::allowed(&entry.config, auth.data.headers);
+            envelope.headers = headers::allowed_response_headers(&entry.config, auth.data.headers);
         }
         // Of a batch token nothing is kept that could be taken back.
-        Ok(if batch { answer } else { answer.issuing(Issued::Token(created.key)) })
+        Ok(if batch { answer } else { answer.with_issued_secret(IssuedSecret::Token(created.key)) })
     }
 
-    fn lifetime(&self, entry: &MountEntry, auth: &Auth) -> Granted {
-        let mount = entry.lifetimes(self.server.lifetimes);
+    fn login_ttl(&self, entry: &MountEntry, auth: &EngineAuth) -> GrantedTtl {
+        let mount = entry.effective_lifetimes(self.server_info.lifetimes);
         if !auth.period.is_zero() {
-            return of_period(auth.period, mount, auth.explicit_max_ttl);
+            return periodic_at_issue(auth.period, mount, auth.explicit_max_ttl);
         }
         let explicit_max = auth.explicit_max_ttl;
-        at_issue(auth.ttl, Bounds { mount, max: auth.max_ttl, explicit_max })
+        ttl_at_issue(auth.ttl, TtlBounds { mount, max: auth.max_ttl, explicit_max })
     }
 }
 
 /// Whether the token is to be one that isn't stored.
-fn is_batch(entry: &MountEntry, auth: &Auth) -> bool {
+fn issues_batch_token(entry: &MountEntry, auth: &EngineAuth) -> bool {
     match entry.config.token_type {
-        TokenKind::Service => false,
-        TokenKind::Batch => true,
-        TokenKind::DefaultService => {
+        MountTokenType::Service => false,
+        MountTokenType::Batch => true,
+        MountTokenType::DefaultService => {
             matches!(auth.token_type, TokenType::Batch | TokenType::DefaultBatch)
         }
-        TokenKind::DefaultBatch => !matches!(auth.token_type, TokenType::Service),
+        MountTokenType::DefaultBatch => !matches!(auth.token_type, TokenType::Service),
     }
 }
 
 /// Where the token may be used from. What isn't a network can't be kept to, so nobody gets in.
-fn networks(auth: &Auth) -> Result<Vec<Cidr>, Error> {
+fn parse_bound_cidrs(auth: &EngineAuth) -> Result<Vec<Cidr>, Error> {
     let read = |text: &String| {
         Cidr::parse(text)
             .ok_or_else(|| Error::internal("the auth method bound a token to what is no network"))
@@ -133,7 +144,7 @@ fn networks(auth: &Auth) -> Result<Vec<Cidr>, Error> {
 }
 
 /// Refuses terms that can't be kept.
-fn check(auth: &Auth, batch: bool) -> Result<(), Error> {
+fn check_batch_and_alias(auth: &EngineAuth, batch: bool) -> Result<(), Error> {
     if batch && auth.num_uses > 0 {
         return Err(Error::invalid("batch tokens cannot have \"num_uses\" set"));
     }
@@ -144,12 +155,12 @@ fn check(auth: &Auth, batch: bool) -> Result<(), Error> {
 }
 
 /// Sorted, each once, in the one spelling names have. Never `root`.
-fn policies(auth: &Auth) -> Result<Vec<PolicyName>, Error> {
+fn token_policies(auth: &EngineAuth) -> Result<Vec<PolicyName>, Error> {
     let mut all = BTreeSet::new();
     for text in auth.policies.iter().filter(|text| !text.trim().is_empty()) {
         let name = PolicyName::parse(text);
         all.insert(name.map_err(|_| {
-            Error::plain(ErrorKind::Internal, "the auth method named an invalid policy")
+            Error::with_message(ErrorKind::Internal, "the auth method named an invalid policy")
         })?);
     }
     if all.iter().any(PolicyName::is_root) {
@@ -165,8 +176,8 @@ fn policies(auth: &Auth) -> Result<Vec<PolicyName>, Error> {
 }
 
 /// The mount's name and the method's: `userpass-bob`.
-fn display_name(entry: &MountEntry, name: &str) -> String {
+fn login_display_name(entry: &MountEntry, name: &str) -> String {
     let mount = entry.path.trim_end_matches('/').replace('/', "-");
     let whole = if name.is_empty() { mount } else { format!("{mount}-{name}") };
-    whole.chars().filter(|c| is_printable(*c)).take(NAME_CHARS).collect()
+    whole.chars().filter(|c| is_printable(*c)).take(MAX_DISPLAY_NAME_CHARS).collect()
 }

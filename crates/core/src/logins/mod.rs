@@ -12,6 +12,6 @@ pub(crate) mod renew;
 use crate::error::Error;
 
 /// A token that has reached its longest lifetime.
-pub(crate) fn past_the_max() -> Error {
+pub(crate) fn past_max_ttl() -> Error {
     Error::invalid("past the max TTL, cannot renew")
 }

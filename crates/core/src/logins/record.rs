@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use strongroom_sdk::engine::{Alias, Auth, Data, TokenType};
+use strongroom_sdk::engine::{DataResponse, EngineAuth, IdentityAlias, TokenType};
 use strongroom_types::{MountUuid, PolicyName, RawObject, Ttl};
 
 /// A login as stored. The field names are the format; `v` is its version.
@@ -45,9 +45,9 @@ impl LoginRecord {
         mount: MountUuid,
         path: String,
         policies: &[PolicyName],
-        auth: &Auth,
+        auth: &EngineAuth,
     ) -> Self {
-        let alias = |alias: &Alias| AliasRecord {
+        let alias = |alias: &IdentityAlias| AliasRecord {
             name: alias.name.clone(),
             metadata: alias.metadata.clone(),
             local: alias.local,
@@ -70,26 +70,26 @@ impl LoginRecord {
             renewable: auth.renewable,
             num_uses: auth.num_uses,
             bound_cidrs: auth.bound_cidrs.clone(),
-            token_type: auth.token_type.number(),
+            token_type: auth.token_type.to_wire_number(),
             alias: auth.alias.as_ref().map(alias),
             group_aliases: auth.group_aliases.iter().map(alias).collect(),
         }
     }
 
     /// What a method says at a renewal. The token keeps its policies.
-    pub(crate) fn renewed(self, auth: &Auth) -> Self {
+    pub(crate) fn after_renewal(self, auth: &EngineAuth) -> Self {
         Self::new(self.mount, self.path, &self.policies, auth)
     }
 
     /// What the method is given back.
-    pub(crate) fn auth(&self) -> Auth {
-        let alias = |alias: &AliasRecord| Alias {
+    pub(crate) fn to_auth(&self) -> EngineAuth {
+        let alias = |alias: &AliasRecord| IdentityAlias {
             name: alias.name.clone(),
             metadata: alias.metadata.clone(),
             local: alias.local,
         };
-        Auth {
-            data: Data::new(RawObject::null()),
+        EngineAuth {
+            data: DataResponse::new(RawObject::null()),
             internal: RawObject::from_own_json(self.internal.get().as_bytes().to_vec()),
             display_name: self.display_name.clone(),
             policies: self.policies.iter().map(ToString::to_string).collect(),
@@ -102,7 +102,7 @@ impl LoginRecord {
             renewable: self.renewable,
             num_uses: self.num_uses,
             bound_cidrs: self.bound_cidrs.clone(),
-            token_type: TokenType::from_number(self.token_type).unwrap_or_default(),
+            token_type: TokenType::from_wire_number(self.token_type).unwrap_or_default(),
             alias: self.alias.as_ref().map(alias),
             group_aliases: self.group_aliases.iter().map(alias).collect(),
         }

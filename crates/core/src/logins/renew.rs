@@ -2,52 +2,52 @@
 //! terms. What nothing extends stays as it was at the login.
 
 use serde_json::value::RawValue;
-use strongroom_lease::{Kind, Lease};
-use strongroom_sdk::engine::{Auth, EngineError, LeaseContext, Operation, Response};
+use strongroom_lease::{Lease, LeaseKind};
+use strongroom_sdk::engine::{EngineAuth, EngineError, EngineResponse, LeaseContext, Operation};
 use strongroom_token::Token;
 use strongroom_types::Ttl;
 
-use super::past_the_max;
+use super::past_max_ttl;
 use super::record::LoginRecord;
 use crate::error::Error;
-use crate::leases::ending::{ENGINE_CALL, GivenBack};
-use crate::leases::lifetimes::{Bounds, Granted, at_renewal, of_period_again};
-use crate::unsealed::Unsealed;
+use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_renewal, ttl_at_renewal};
+use crate::leases::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT};
+use crate::unsealed::UnsealedCore;
 
 /// What a renewal changes beside the times.
-pub(crate) struct Renewed {
+pub(crate) struct LoginRenewal {
     record: Box<RawValue>,
     period: Ttl,
     renewable: bool,
 }
 
-impl Renewed {
+impl LoginRenewal {
     /// Puts the new terms into the token and its lease.
-    pub(crate) fn carry_into(self, token: &mut Token, lease: &mut Lease) {
+    pub(crate) fn apply_to(self, token: &mut Token, lease: &mut Lease) {
         token.period = self.period;
         token.renewable = self.renewable;
         lease.renewable = self.renewable;
-        if let Kind::Token { login, .. } = &mut lease.kind {
+        if let LeaseKind::Token { login, .. } = &mut lease.kind {
             *login = Some(self.record);
         }
     }
 }
 
-impl Unsealed {
+impl UnsealedCore {
     /// Asks the method. `None` if it has nothing to say, so that nothing changes.
     pub(crate) async fn renew_login(
         &self,
         login: &RawValue,
         lease: &Lease,
         increment: Ttl,
-    ) -> Result<Option<(Granted, Renewed)>, Error> {
+    ) -> Result<Option<(GrantedTtl, LoginRenewal)>, Error> {
         let record: LoginRecord = serde_json::from_str(login.get())
             .map_err(|_| Error::internal("what is kept of the login can't be read"))?;
-        let mounted = self.mounts.table().by_uuid(record.mount.as_str()).cloned();
+        let mounted = self.mounts.table().find_by_uuid(record.mount.as_str()).cloned();
         let gone = || Error::invalid("the auth method of this token is gone");
         let mounted = mounted.ok_or_else(gone)?;
-        let visit = mounted.engine().ok_or_else(gone)?.enter().await?;
-        let before = record.auth();
+        let visit = mounted.engine_handle().ok_or_else(gone)?.acquire().await?;
+        let before = record.to_auth();
         let context = LeaseContext {
             internal: before.internal.clone(),
             issued: lease.issued,
@@ -57,42 +57,43 @@ impl Unsealed {
             increment,
         };
         let (mount, path) = (record.mount.as_str(), record.path.as_str());
-        let given_back = GivenBack { mount, path, data: None, lease: context };
-        let mut request = self.ending.request(&mounted, Operation::Renew, given_back);
+        let given_back = CredentialRef { mount, path, data: None, lease: context };
+        let mut request = self.lease_revoker.engine_request(&mounted, Operation::Renew, given_back);
         let explicit_max = before.explicit_max_ttl;
         request.auth = Some(Box::new(before));
-        let late = self.clock().sleep(ENGINE_CALL);
+        let late = self.clock().sleep(ENGINE_CALL_TIMEOUT);
         let answer = tokio::select! {
-            answer = visit.engine.handle(request) => answer.map_err(failed)?,
+            answer = visit.engine.handle(request) => answer.map_err(renewal_error)?,
             () = late => return Err(Error::internal("the auth method did not answer in time")),
         };
         let auth = match answer {
-            Response::Auth(auth) => *auth,
-            Response::Nothing | Response::Data(_) => return Ok(None),
+            EngineResponse::Auth(auth) => *auth,
+            EngineResponse::Nothing | EngineResponse::Data(_) => return Ok(None),
             _ => return Err(Error::internal("the auth method answered with something else")),
         };
         // Whatever the method says now: an age that nothing extends is none that it extends.
-        let explicit_max = explicit_max.or(auth.explicit_max_ttl).capped_by(auth.explicit_max_ttl);
-        let auth = Auth { explicit_max_ttl: explicit_max, ..auth };
-        let mount = mounted.entry.lifetimes(self.server.lifetimes);
+        let explicit_max =
+            explicit_max.nonzero_or(auth.explicit_max_ttl).capped_by(auth.explicit_max_ttl);
+        let auth = EngineAuth { explicit_max_ttl: explicit_max, ..auth };
+        let mount = mounted.entry.effective_lifetimes(self.server_info.lifetimes);
         let (issued, now) = (lease.issued, self.clock().now());
         let granted = if auth.period.is_zero() {
-            let bounds = Bounds { mount, max: auth.max_ttl, explicit_max };
-            at_renewal(increment, auth.ttl, issued, now, bounds)
+            let bounds = TtlBounds { mount, max: auth.max_ttl, explicit_max };
+            ttl_at_renewal(increment, auth.ttl, issued, now, bounds)
         } else {
-            of_period_again(auth.period, issued, now, mount, explicit_max)
+            periodic_at_renewal(auth.period, issued, now, mount, explicit_max)
         };
-        let mut granted = granted.ok_or_else(past_the_max)?;
+        let mut granted = granted.ok_or_else(past_max_ttl)?;
         granted.warnings.extend(auth.data.warnings.iter().cloned());
         let (period, renewable) = (auth.period, auth.renewable);
-        let record = record.renewed(&auth);
+        let record = record.after_renewal(&auth);
         let record = record.to_json().map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Some((granted, Renewed { record, period, renewable })))
+        Ok(Some((granted, LoginRenewal { record, period, renewable })))
     }
 }
 
 /// In the words clients know. What the method says to the user stays as it is.
-fn failed(error: EngineError) -> Error {
+fn renewal_error(error: EngineError) -> Error {
     match error {
         EngineError::Internal { message } => {
             Error::internal(format!("failed to renew entry: {message}"))

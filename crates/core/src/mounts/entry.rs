@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strongroom_sdk::engine::{Kind, Lifetimes, MountInfo};
+use strongroom_sdk::engine::{MountInfo, MountKind, MountLifetimes};
 use strongroom_types::{MountPath, MountUuid, Timestamp, Ttl};
 
-use crate::plugins::{PluginType, Running};
+use crate::plugins::{PluginKind, RunningPlugin};
 
 /// A mount as stored. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountEntry {
     pub(crate) v: u8,
     /// Secrets engine or auth method.
-    pub class: Class,
+    pub class: MountClass,
     /// Where, without the `auth/` in front of auth methods; with a trailing slash.
     pub path: String,
     /// The type, which is the name of its plug-in.
@@ -35,12 +35,12 @@ pub struct MountEntry {
     /// The version asked for; empty to follow the catalog at each reload.
     pub plugin_version: String,
     /// What runs. None before the first start, and for the system's own mounts.
-    pub running: Option<Running>,
+    pub running: Option<RunningPlugin>,
     /// It is being removed: only revocations pass.
     pub tainted: bool,
     /// The last time it was moved, or is being moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moved: Option<Move>,
+    pub moved: Option<RemountRecord>,
     /// When it was mounted.
     pub created: Timestamp,
 }
@@ -66,13 +66,13 @@ pub struct MountConfig {
     /// Answer headers the engine may set.
     pub allowed_response_headers: Vec<String>,
     /// What kind of tokens its logins give. For auth methods.
-    pub token_type: TokenKind,
+    pub token_type: MountTokenType,
 }
 
 /// What kind of tokens the logins of an auth method give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TokenKind {
+pub enum MountTokenType {
     /// Stored tokens, unless the method says otherwise.
     #[default]
     DefaultService,
@@ -84,7 +84,7 @@ pub enum TokenKind {
     Batch,
 }
 
-impl TokenKind {
+impl MountTokenType {
     /// Its name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ impl TokenKind {
 
 /// A mount's way to another path. The paths are those of entries, without `auth/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Move {
+pub struct RemountRecord {
     /// Names it for whoever asks how far it is.
     pub id: String,
     /// From where.
@@ -113,13 +113,13 @@ pub struct Move {
     /// To where.
     pub to: String,
     /// How far it is.
-    pub status: MoveStatus,
+    pub status: RemountProgress,
 }
 
 /// How far a move is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum MoveStatus {
+pub enum RemountProgress {
     /// Leases are being ended; no request gets in.
     InProgress,
     /// It is there.
@@ -131,16 +131,16 @@ pub enum MoveStatus {
 /// The two classes of mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Class {
+pub enum MountClass {
     /// Below `sys/auth`.
     Auth,
     /// Below `sys/mounts`.
     Secret,
 }
 
-impl Class {
+impl MountClass {
     /// The class's name in messages: "No secret engine mount at …".
-    pub fn noun(self) -> &'static str {
+    pub fn noun_in_messages(self) -> &'static str {
         match self {
             Self::Auth => "auth engine",
             Self::Secret => "secret engine mount",
@@ -148,7 +148,7 @@ impl Class {
     }
 
     /// Where requests find a mount of this class: `auth/` in front of auth methods.
-    pub fn route(self, path: &str) -> String {
+    pub fn route_to(self, path: &str) -> String {
         match self {
             Self::Auth => format!("auth/{path}"),
             Self::Secret => path.to_owned(),
@@ -156,18 +156,18 @@ impl Class {
     }
 
     /// The type of plug-ins that can be mounted so.
-    pub fn plugin_type(self) -> PluginType {
+    pub fn plugin_kind(self) -> PluginKind {
         match self {
-            Self::Auth => PluginType::Auth,
-            Self::Secret => PluginType::Secret,
+            Self::Auth => PluginKind::Auth,
+            Self::Secret => PluginKind::Secret,
         }
     }
 
     /// The kind an engine must have to be mounted so.
-    pub fn engine_kind(self) -> Kind {
+    pub fn engine_kind(self) -> MountKind {
         match self {
-            Self::Auth => Kind::Auth,
-            Self::Secret => Kind::Secrets,
+            Self::Auth => MountKind::Auth,
+            Self::Secret => MountKind::Secret,
         }
     }
 }
@@ -175,31 +175,34 @@ impl Class {
 impl MountEntry {
     /// Where requests find it: `auth/` in front of auth methods.
     pub fn route(&self) -> String {
-        self.class.route(&self.path)
+        self.class.route_to(&self.path)
     }
 
     /// The move under way, if there is one.
-    pub fn moving(&self) -> Option<&Move> {
-        self.moved.as_ref().filter(|moved| moved.status == MoveStatus::InProgress)
+    pub fn remount_in_progress(&self) -> Option<&RemountRecord> {
+        self.moved.as_ref().filter(|moved| moved.status == RemountProgress::InProgress)
     }
 
     /// The prefix of its storage in the barrier.
     pub fn storage_prefix(&self) -> String {
         match self.class {
-            Class::Auth => format!("auth/{}/", self.uuid),
-            Class::Secret => format!("logical/{}/", self.uuid),
+            MountClass::Auth => format!("auth/{}/", self.uuid),
+            MountClass::Secret => format!("logical/{}/", self.uuid),
         }
     }
 
     /// Its lifetimes, with the server's where it has none of its own. The default is never above
     /// the longest.
-    pub fn lifetimes(&self, server: Lifetimes) -> Lifetimes {
-        let max = self.config.max_lease_ttl.or(server.max);
-        Lifetimes { default: self.config.default_lease_ttl.or(server.default).min(max), max }
+    pub fn effective_lifetimes(&self, server: MountLifetimes) -> MountLifetimes {
+        let max = self.config.max_lease_ttl.nonzero_or(server.max);
+        MountLifetimes {
+            default: self.config.default_lease_ttl.nonzero_or(server.default).min(max),
+            max,
+        }
     }
 
     /// What its engine may know of it.
-    pub fn info(&self) -> MountInfo {
+    pub fn mount_info(&self) -> MountInfo {
         MountInfo {
             path: self.route(),
             mount_type: self.mount_type.clone(),
@@ -208,13 +211,13 @@ impl MountEntry {
     }
 
     /// Its place in the stored table.
-    pub(crate) fn key(&self) -> String {
+    pub(crate) fn storage_key(&self) -> String {
         format!("{}", self.uuid)
     }
 
     /// Whether another mount can't be beside it, where it is or where it is going.
-    pub fn overlaps(&self, class: Class, path: &MountPath) -> bool {
-        let on_its_way = self.moving().map(|moving| &moving.to);
+    pub fn overlaps(&self, class: MountClass, path: &MountPath) -> bool {
+        let on_its_way = self.remount_in_progress().map(|moving| &moving.to);
         let mut own = std::iter::once(&self.path).chain(on_its_way);
         let overlaps = |own: &String| MountPath::parse(own).is_ok_and(|own| own.overlaps(path));
         self.class == class && own.any(overlaps)

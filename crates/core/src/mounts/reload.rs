@@ -8,39 +8,42 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::changes::{Mounts, failed_to_open};
-use super::entry::{Class, MountEntry};
-use super::handle::{EngineHandle, Instance};
-use super::table::{Backend, Mounted};
+use super::entry::{MountClass, MountEntry};
+use super::handle::{EngineHandle, MountInstance};
+use super::registry::{MountRegistry, engine_open_error};
+use super::table::{ActiveMount, MountBackend};
 use crate::error::Error;
-use crate::plugins::Running;
+use crate::plugins::RunningPlugin;
 
 /// How long new requests wait for running ones before the two instances may overlap.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an engine that must never run twice is given to finish its requests.
-const DRAIN_EXCLUSIVE: Duration = Duration::from_secs(90);
+const EXCLUSIVE_DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
 
-impl Mounts {
+impl MountRegistry {
     /// Replaces the engine of a mount by what the catalog says should run.
-    pub async fn reload(&self, class: Class, path: &str) -> Result<(), Error> {
+    pub async fn reload(&self, class: MountClass, path: &str) -> Result<(), Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else {
-                return Err(Error::invalid(format!("No {} at {path}", class.noun())));
+                return Err(Error::invalid(format!("No {} at {path}", class.noun_in_messages())));
             };
             let entry = mounted.entry.clone();
-            let running = mounts.opener.choose(&entry).map_err(|error| failed_to_open(&error))?;
-            mounts.reopen(mounted, entry, running).await
+            let running = mounts
+                .engine_loader
+                .resolve_plugin(&entry)
+                .map_err(|error| engine_open_error(&error))?;
+            mounts.replace_engine(mounted, entry, running).await
         };
-        self.turns.take(work).await?
+        self.change_queue.run(work).await?
     }
 
     /// Changes a mount in a way that its engine learns when it is opened, and opens it anew, as it
     /// runs: the change is on disk when the new instance is in place, or not at all.
-    pub async fn tune_and_reopen(
+    pub async fn tune_and_reload(
         &self,
-        class: Class,
+        class: MountClass,
         path: &str,
         change: impl FnOnce(&mut MountEntry) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
@@ -55,10 +58,14 @@ impl Mounts {
             change(&mut entry)?;
             let running = match &entry.running {
                 Some(running) => running.clone(),
-                None => mounts.opener.choose(&entry).map_err(|error| failed_to_open(&error))?,
+                None => mounts
+                    .engine_loader
+                    .resolve_plugin(&entry)
+                    .map_err(|error| engine_open_error(&error))?,
             };
-            mounts.reopen(mounted, entry, running).await?;
-            if let Some(instance) = mounted.engine().and_then(EngineHandle::instance) {
+            mounts.replace_engine(mounted, entry, running).await?;
+            if let Some(instance) = mounted.engine_handle().and_then(EngineHandle::current_instance)
+            {
                 // What the new instance has to make of the old one's storage need not wait for the
                 // next tick.
                 mounts.background.spawn(async move {
@@ -69,53 +76,56 @@ impl Mounts {
             }
             Ok(())
         };
-        self.turns.take(work).await?
+        self.change_queue.run(work).await?
     }
 
     /// Puts a new instance in place of the one that runs.
-    async fn reopen(
+    async fn replace_engine(
         &self,
-        mounted: &Mounted,
+        mounted: &ActiveMount,
         mut entry: MountEntry,
-        running: Running,
+        running: RunningPlugin,
     ) -> Result<(), Error> {
         let path = &mounted.entry.path;
-        let Some(handle) = mounted.engine() else {
+        let Some(handle) = mounted.engine_handle() else {
             return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
         };
         // Nobody else starts it meanwhile.
-        let now = self.opener.barrier.clock().running();
-        let _attempt = match handle.instance() {
+        let now = self.engine_loader.barrier.clock().monotonic_time();
+        let _attempt = match handle.current_instance() {
             Some(_) => None,
-            None => Some(handle.attempt_now(now).ok_or_else(|| {
+            None => Some(handle.begin_start_now(now).ok_or_else(|| {
                 let text = "the engine is being started; try again";
-                Error::plain(strongroom_types::ErrorKind::Unavailable, text)
+                Error::with_message(strongroom_types::ErrorKind::Unavailable, text)
             })?),
         };
-        let opened =
-            self.opener.open(&entry, running).await.map_err(|error| failed_to_open(&error))?;
-        let old = handle.instance();
+        let opened = self
+            .engine_loader
+            .load_engine(&entry, running)
+            .await
+            .map_err(|error| engine_open_error(&error))?;
+        let old = handle.current_instance();
         let swapped = {
             let _gate = handle.close_gate();
             let prepared = match &old {
-                Some(old) => self.drain(old, &opened.instance).await,
+                Some(old) => self.drain_before_swap(old, &opened.instance).await,
                 None => Ok(()),
             };
             match prepared {
-                Ok(()) => self.make_live(&mut entry, &opened).await,
+                Ok(()) => self.activate(&mut entry, &opened).await,
                 Err(error) => Err(error),
             }
-            .and_then(|()| self.still_open())
+            .and_then(|()| self.check_not_closing())
             .map(|()| {
-                handle.replace(opened.instance.clone());
-                let backend = Backend::Engine(handle.clone());
-                self.swap(|table| table.with(Mounted::new(entry, backend)));
+                handle.replace_instance(opened.instance.clone());
+                let backend = MountBackend::Engine(handle.clone());
+                self.update_table(|table| table.with_mount(ActiveMount::new(entry, backend)));
             })
         };
         match swapped {
             Ok(()) => {
                 if let Some(old) = old {
-                    self.retire(old, opened.instance);
+                    self.close_after_drain(old, opened.instance);
                 }
                 Ok(())
             }
@@ -123,7 +133,7 @@ impl Mounts {
                 opened.instance.storage.close();
                 opened.instance.engine.close().await;
                 if let Some(old) = old {
-                    old.storage.run_beside(None);
+                    old.storage.notify_peer(None);
                 }
                 Err(error)
             }
@@ -132,13 +142,17 @@ impl Mounts {
 
     /// Waits for the requests inside the old instance. If they take too long the two overlap, each
     /// told of the other's writes, unless one of them says that it must run alone.
-    async fn drain(&self, old: &Arc<Instance>, new: &Arc<Instance>) -> Result<(), Error> {
-        let alone = |instance: &Instance| instance.engine.description().exclusive;
+    async fn drain_before_swap(
+        &self,
+        old: &Arc<MountInstance>,
+        new: &Arc<MountInstance>,
+    ) -> Result<(), Error> {
+        let alone = |instance: &MountInstance| instance.engine.description().exclusive;
         let exclusive = alone(old) || alone(new);
-        let clock = self.opener.barrier.clock();
-        let patience = if exclusive { DRAIN_EXCLUSIVE } else { DRAIN };
+        let clock = self.engine_loader.barrier.clock();
+        let patience = if exclusive { EXCLUSIVE_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         tokio::select! {
-            () = old.drained() => return Ok(()),
+            () = old.wait_until_drained() => return Ok(()),
             () = clock.sleep(patience) => {}
         }
         if exclusive {
@@ -146,24 +160,24 @@ impl Mounts {
                 "the running requests did not finish in time, and the engine must run alone",
             ));
         }
-        old.storage.run_beside(Some(Arc::downgrade(&new.engine)));
-        new.storage.run_beside(Some(Arc::downgrade(&old.engine)));
+        old.storage.notify_peer(Some(Arc::downgrade(&new.engine)));
+        new.storage.notify_peer(Some(Arc::downgrade(&old.engine)));
         Ok(())
     }
 
     /// Lets the requests inside the old instance finish, then ends it.
-    fn retire(&self, old: Arc<Instance>, new: Arc<Instance>) {
-        let clock = self.opener.barrier.clock().clone();
+    fn close_after_drain(&self, old: Arc<MountInstance>, new: Arc<MountInstance>) {
+        let clock = self.engine_loader.barrier.clock().clone();
         let closing = self.closing.clone();
         self.background.spawn(async move {
             tokio::select! {
-                () = old.drained() => {}
+                () = old.wait_until_drained() => {}
                 () = closing.cancelled() => {}
-                () = clock.sleep(DRAIN_EXCLUSIVE) => {
+                () = clock.sleep(EXCLUSIVE_DRAIN_TIMEOUT) => {
                     tracing::warn!("requests in a replaced engine did not end; it is closed on them");
                 }
             }
-            new.storage.run_beside(None);
+            new.storage.notify_peer(None);
             old.engine.close().await;
             old.storage.close();
         });

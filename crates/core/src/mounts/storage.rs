@@ -12,35 +12,35 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_sdk::engine::{
-    Change, Engine, Precondition, Storage, StorageBatch, StorageError, Stored, check_folder,
-    check_key,
+    Engine, Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
+    check_folder, check_key,
 };
 use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_types::ErrorKind;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::error::told_of_store;
+use crate::error::storage_error_message;
 
 /// Storage of one instance.
 #[derive(Debug)]
 pub struct InstanceStorage {
     view: View,
-    phase: Mutex<Phase>,
+    phase: Mutex<StoragePhase>,
     phase_changed: Notify,
     /// An instance beside which this one runs for the moment of a reload: it is told of writes.
-    beside: ArcSwapOption<Weak<dyn Engine>>,
+    peer: ArcSwapOption<Weak<dyn Engine>>,
     /// Bounds what a plug-in can have under way.
-    under_way: Semaphore,
+    write_permits: Semaphore,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum StoragePhase {
     /// Reads only.
     Setup,
     /// Writes are held aside.
-    Held(Held),
+    Buffering(WriteBuffer),
     /// What was held is being committed; writes wait for the outcome.
-    Releasing(Held),
+    Flushing(WriteBuffer),
     /// Writes go to the store.
     Live,
     /// Nothing works.
@@ -49,132 +49,134 @@ enum Phase {
 
 /// Writes that are held aside, and the conditions they were made under.
 #[derive(Debug, Default)]
-struct Held {
-    values: BTreeMap<String, Option<HeldValue>>,
-    conditions: Vec<Precondition>,
+struct WriteBuffer {
+    values: BTreeMap<String, Option<BufferedValue>>,
+    conditions: Vec<StoragePrecondition>,
 }
 
 #[derive(Clone)]
-struct HeldValue {
+struct BufferedValue {
     value: Bytes,
     seal_wrap: bool,
 }
 
-impl std::fmt::Debug for HeldValue {
+impl std::fmt::Debug for BufferedValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HeldValue({} bytes)", self.value.len())
+        write!(f, "BufferedValue({} bytes)", self.value.len())
     }
 }
 
 /// Operations one instance may have under way at the same time; more wait.
-const UNDER_WAY: usize = 1024;
+const MAX_CONCURRENT_WRITES: usize = 1024;
 /// Versions shown for values that are held and have none yet.
-const HELD_VERSION: u64 = u64::MAX;
+const BUFFERED_VERSION: u64 = u64::MAX;
 
 impl InstanceStorage {
     /// For an instance that is being set up.
     pub fn new(view: View) -> Arc<Self> {
         Arc::new(Self {
             view,
-            phase: Mutex::new(Phase::Setup),
+            phase: Mutex::new(StoragePhase::Setup),
             phase_changed: Notify::new(),
-            beside: ArcSwapOption::empty(),
-            under_way: Semaphore::new(UNDER_WAY),
+            peer: ArcSwapOption::empty(),
+            write_permits: Semaphore::new(MAX_CONCURRENT_WRITES),
         })
     }
 
     /// From now on writes are held aside.
-    pub fn hold(&self) {
-        self.enter(Phase::Held(Held::default()));
+    pub fn buffer_writes(&self) {
+        self.set_phase(StoragePhase::Buffering(WriteBuffer::default()));
     }
 
-    /// Adds what is held to a batch, with its conditions. Until [`InstanceStorage::go_live`] or
+    /// Adds what is held to a batch, with its conditions. Until [`InstanceStorage::activate`] or
     /// [`InstanceStorage::close`] says how that went, further writes wait.
-    pub fn release_into(&self, batch: &mut Batch) {
-        let mut phase = self.lock();
-        let Phase::Held(held) = &mut *phase else { return };
+    pub fn flush_into(&self, batch: &mut Batch) {
+        let mut phase = self.lock_phase();
+        let StoragePhase::Buffering(held) = &mut *phase else { return };
         let held = std::mem::take(held);
         for condition in &held.conditions {
-            self.require(batch, condition);
+            self.add_precondition(batch, condition);
         }
         for (key, value) in &held.values {
             match value {
-                Some(HeldValue { value, seal_wrap }) => {
-                    self.put(batch, key, value, *seal_wrap);
+                Some(BufferedValue { value, seal_wrap }) => {
+                    self.add_put(batch, key, value, *seal_wrap);
                 }
                 None => self.view.delete(batch, key),
             }
         }
-        *phase = Phase::Releasing(held);
+        *phase = StoragePhase::Flushing(held);
     }
 
     /// From now on writes go to the store; what was held has been committed.
-    pub fn go_live(&self) {
-        self.enter(Phase::Live);
+    pub fn activate(&self) {
+        self.set_phase(StoragePhase::Live);
     }
 
     /// From now on nothing works any more.
     pub fn close(&self) {
-        self.enter(Phase::Closed);
+        self.set_phase(StoragePhase::Closed);
     }
 
     /// Resolves once no write is under way. After [`InstanceStorage::close`] that stays so.
-    pub async fn settled(&self) {
-        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
+    pub async fn wait_for_writes(&self) {
+        let all = u32::try_from(MAX_CONCURRENT_WRITES).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        let _ = self.under_way.acquire_many(all).await;
+        let _ = self.write_permits.acquire_many(all).await;
     }
 
     /// Tells another instance of this one's writes from now on; `None` to stop.
-    pub fn run_beside(&self, other: Option<Weak<dyn Engine>>) {
-        self.beside.store(other.map(Arc::new));
+    pub fn notify_peer(&self, other: Option<Weak<dyn Engine>>) {
+        self.peer.store(other.map(Arc::new));
     }
 
-    fn enter(&self, phase: Phase) {
-        *self.lock() = phase;
+    fn set_phase(&self, phase: StoragePhase) {
+        *self.lock_phase() = phase;
         self.phase_changed.notify_waiters();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Phase> {
+    fn lock_phase(&self) -> std::sync::MutexGuard<'_, StoragePhase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is held of a key, if this instance may read at all.
-    fn held(&self, key: &str) -> Result<Option<Option<HeldValue>>, StorageError> {
-        match &*self.lock() {
-            Phase::Closed => Err(StorageError::Closed),
-            Phase::Held(held) | Phase::Releasing(held) => Ok(held.values.get(key).cloned()),
-            Phase::Setup | Phase::Live => Ok(None),
+    fn buffered_value(&self, key: &str) -> Result<Option<Option<BufferedValue>>, StorageError> {
+        match &*self.lock_phase() {
+            StoragePhase::Closed => Err(StorageError::Closed),
+            StoragePhase::Buffering(held) | StoragePhase::Flushing(held) => {
+                Ok(held.values.get(key).cloned())
+            }
+            StoragePhase::Setup | StoragePhase::Live => Ok(None),
         }
     }
 
     /// Resolves once it is known whether writes go to the store (`true`) or are held aside.
-    async fn may_write(&self) -> Result<bool, StorageError> {
+    async fn wait_until_writable(&self) -> Result<bool, StorageError> {
         loop {
             let changed = self.phase_changed.notified();
             tokio::pin!(changed);
             // Registered before looking, or the change could be missed.
             changed.as_mut().enable();
-            match &*self.lock() {
-                Phase::Setup => return Err(StorageError::Setup),
-                Phase::Closed => return Err(StorageError::Closed),
-                Phase::Live => return Ok(true),
-                Phase::Held(_) => return Ok(false),
-                Phase::Releasing(_) => {}
+            match &*self.lock_phase() {
+                StoragePhase::Setup => return Err(StorageError::Setup),
+                StoragePhase::Closed => return Err(StorageError::Closed),
+                StoragePhase::Live => return Ok(true),
+                StoragePhase::Buffering(_) => return Ok(false),
+                StoragePhase::Flushing(_) => {}
             }
             changed.await;
         }
     }
 
     /// Takes a batch into what is held. `false` if that is no longer possible.
-    async fn hold_batch(&self, batch: &StorageBatch) -> Result<bool, StorageError> {
+    async fn buffer_batch(&self, batch: &StorageBatch) -> Result<bool, StorageError> {
         for condition in &batch.preconditions {
             let key = condition.key();
             let stored = self.get(key).await?;
             let holds = match condition {
-                Precondition::Exists(_) => stored.is_some(),
-                Precondition::Absent(_) => stored.is_none(),
-                Precondition::Unchanged(_, version) => {
+                StoragePrecondition::Exists(_) => stored.is_some(),
+                StoragePrecondition::Absent(_) => stored.is_none(),
+                StoragePrecondition::Unchanged(_, version) => {
                     stored.is_some_and(|stored| stored.version == *version)
                 }
             };
@@ -182,8 +184,8 @@ impl InstanceStorage {
                 return Err(StorageError::Precondition(key.to_owned()));
             }
         }
-        let mut phase = self.lock();
-        let Phase::Held(held) = &mut *phase else { return Ok(false) };
+        let mut phase = self.lock_phase();
+        let StoragePhase::Buffering(held) = &mut *phase else { return Ok(false) };
         for condition in &batch.preconditions {
             // A condition on something held was judged just now, for good.
             if !held.values.contains_key(condition.key()) {
@@ -192,30 +194,30 @@ impl InstanceStorage {
         }
         for change in batch.changes.clone() {
             match change {
-                Change::Put { key, value, seal_wrap } => {
-                    held.values.insert(key, Some(HeldValue { value, seal_wrap }));
+                StorageChange::Put { key, value, seal_wrap } => {
+                    held.values.insert(key, Some(BufferedValue { value, seal_wrap }));
                 }
-                Change::Delete { key } => _ = held.values.insert(key, None),
+                StorageChange::Delete { key } => _ = held.values.insert(key, None),
             }
         }
         Ok(true)
     }
 
-    async fn commit_now(&self, batch: &StorageBatch) -> Result<(), StorageError> {
+    async fn commit_to_store(&self, batch: &StorageBatch) -> Result<(), StorageError> {
         let mut plain = Batch::new();
         for condition in &batch.preconditions {
-            self.require(&mut plain, condition);
+            self.add_precondition(&mut plain, condition);
         }
         for change in &batch.changes {
             match change {
-                Change::Put { key, value, seal_wrap } => {
-                    self.put(&mut plain, key, value, *seal_wrap);
+                StorageChange::Put { key, value, seal_wrap } => {
+                    self.add_put(&mut plain, key, value, *seal_wrap);
                 }
-                Change::Delete { key } => self.view.delete(&mut plain, key),
+                StorageChange::Delete { key } => self.view.delete(&mut plain, key),
             }
         }
-        self.view.commit(plain).await.map_err(|error| self.told(&error))?;
-        if let Some(other) = self.beside.load().as_ref().and_then(|other| other.upgrade()) {
+        self.view.commit(plain).await.map_err(|error| self.storage_error_for_engine(&error))?;
+        if let Some(other) = self.peer.load().as_ref().and_then(|other| other.upgrade()) {
             for change in &batch.changes {
                 other.invalidate(change.key()).await;
             }
@@ -225,9 +227,12 @@ impl InstanceStorage {
 
     /// An error of the barrier's as the engine may know it: keys are those of its own view, and what
     /// lies outside of that has no name.
-    pub(crate) fn told(&self, error: &strongroom_barrier::Error) -> StorageError {
+    pub(crate) fn storage_error_for_engine(
+        &self,
+        error: &strongroom_barrier::Error,
+    ) -> StorageError {
         use strongroom_barrier::Error as Barrier;
-        let own = |key: &str| self.view.own_key(key).unwrap_or_default().to_owned();
+        let own = |key: &str| self.view.key_in_view(key).unwrap_or_default().to_owned();
         let error = match error {
             Barrier::Sealed => return StorageError::Closed,
             Barrier::Storage(strongroom_storage::Error::Precondition { key }) => {
@@ -242,22 +247,22 @@ impl InstanceStorage {
             other => other.clone(),
         };
         if error.kind() == ErrorKind::TooLarge {
-            return StorageError::TooLarge(error.for_clients());
+            return StorageError::TooLarge(error.client_message());
         }
-        StorageError::Failed(told_of_store(&error))
+        StorageError::Failed(storage_error_message(&error))
     }
 
-    fn require(&self, batch: &mut Batch, condition: &Precondition) {
+    fn add_precondition(&self, batch: &mut Batch, condition: &StoragePrecondition) {
         match condition {
-            Precondition::Exists(key) => self.view.require_exists(batch, key),
-            Precondition::Absent(key) => self.view.require_absent(batch, key),
-            Precondition::Unchanged(key, version) => {
+            StoragePrecondition::Exists(key) => self.view.require_exists(batch, key),
+            StoragePrecondition::Absent(key) => self.view.require_absent(batch, key),
+            StoragePrecondition::Unchanged(key, version) => {
                 self.view.require_unchanged(batch, key, Version(*version));
             }
         }
     }
 
-    fn put(&self, batch: &mut Batch, key: &str, value: &Bytes, seal_wrap: bool) {
+    fn add_put(&self, batch: &mut Batch, key: &str, value: &Bytes, seal_wrap: bool) {
         if seal_wrap {
             self.view.put_seal_wrapped(batch, key, value.to_vec());
         } else {
@@ -268,12 +273,12 @@ impl InstanceStorage {
 
 #[async_trait]
 impl Storage for InstanceStorage {
-    async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
+    async fn get(&self, key: &str) -> Result<Option<StorageEntry>, StorageError> {
         check_key(key)?;
-        if let Some(held) = self.held(key)? {
-            return Ok(held.map(|held| Stored {
+        if let Some(held) = self.buffered_value(key)? {
+            return Ok(held.map(|held| StorageEntry {
                 value: held.value,
-                version: HELD_VERSION,
+                version: BUFFERED_VERSION,
                 seal_wrap: held.seal_wrap,
             }));
         }
@@ -282,8 +287,8 @@ impl Storage for InstanceStorage {
         } else {
             self.view.get(key).await
         };
-        let found = found.map_err(|error| self.told(&error))?;
-        Ok(found.map(|entry| Stored {
+        let found = found.map_err(|error| self.storage_error_for_engine(&error))?;
+        Ok(found.map(|entry| StorageEntry {
             value: entry.value,
             version: entry.version.0,
             seal_wrap: entry.seal_wrap,
@@ -297,29 +302,31 @@ impl Storage for InstanceStorage {
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
         check_folder(prefix)?;
-        let held = match &*self.lock() {
-            Phase::Closed => return Err(StorageError::Closed),
-            Phase::Held(held) | Phase::Releasing(held) => Some(held.values.clone()),
-            Phase::Setup | Phase::Live => None,
+        let held = match &*self.lock_phase() {
+            StoragePhase::Closed => return Err(StorageError::Closed),
+            StoragePhase::Buffering(held) | StoragePhase::Flushing(held) => {
+                Some(held.values.clone())
+            }
+            StoragePhase::Setup | StoragePhase::Live => None,
         };
-        let found = self.view.children(prefix, after, limit).await;
-        let mut found = found.map_err(|error| self.told(&error))?;
+        let found = self.view.list_children(prefix, after, limit).await;
+        let mut found = found.map_err(|error| self.storage_error_for_engine(&error))?;
         if let Some(held) = held {
-            merge(&mut found, &held, prefix, after, limit);
+            merge_buffered_names(&mut found, &held, prefix, after, limit);
         }
         Ok(found)
     }
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
-        let conditions = batch.preconditions.iter().map(Precondition::key);
-        conditions.chain(batch.changes.iter().map(Change::key)).try_for_each(check_key)?;
+        let conditions = batch.preconditions.iter().map(StoragePrecondition::key);
+        conditions.chain(batch.changes.iter().map(StorageChange::key)).try_for_each(check_key)?;
         // The semaphore is never closed.
-        let _place = self.under_way.acquire().await;
+        let _place = self.write_permits.acquire().await;
         loop {
-            if self.may_write().await? {
-                return self.commit_now(&batch).await;
+            if self.wait_until_writable().await? {
+                return self.commit_to_store(&batch).await;
             }
-            if self.hold_batch(&batch).await? {
+            if self.buffer_batch(&batch).await? {
                 return Ok(());
             }
         }
@@ -332,9 +339,9 @@ impl Storage for InstanceStorage {
 
 /// Adds held names to a list. A held removal of the last entry of a folder leaves the folder shown:
 /// while an engine initialises, that does no harm.
-fn merge(
+fn merge_buffered_names(
     found: &mut Vec<String>,
-    held: &BTreeMap<String, Option<HeldValue>>,
+    held: &BTreeMap<String, Option<BufferedValue>>,
     prefix: &str,
     after: Option<&str>,
     limit: usize,

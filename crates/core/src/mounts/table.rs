@@ -7,32 +7,32 @@ use metrics::Histogram;
 use strongroom_sdk::engine::{MountInfo, Operation};
 use strongroom_telemetry::names;
 
-use super::entry::{Class, MountEntry};
+use super::entry::{MountClass, MountEntry};
 use super::handle::EngineHandle;
 use crate::admission::MountLoad;
 
 /// All mounts. A change makes a new table; readers take no lock.
 #[derive(Clone, Debug, Default)]
 pub struct MountTable {
-    by_route: HashMap<String, Arc<Mounted>>,
+    by_route: HashMap<String, Arc<ActiveMount>>,
 }
 
 /// A mount and what answers for it.
 #[derive(Debug)]
-pub struct Mounted {
+pub struct ActiveMount {
     /// What is stored of it.
     pub entry: MountEntry,
     /// What its engine may know of it.
     pub info: Arc<MountInfo>,
     /// What answers.
-    pub backend: Backend,
-    times: Times,
-    load: Arc<MountLoad>,
+    pub backend: MountBackend,
+    histograms: OperationHistograms,
+    mount_load: Arc<MountLoad>,
 }
 
 /// What answers below a mount.
 #[derive(Clone, Debug)]
-pub enum Backend {
+pub enum MountBackend {
     /// `sys/`.
     System,
     /// `auth/token/`.
@@ -43,48 +43,54 @@ pub enum Backend {
     Engine(EngineHandle),
 }
 
-impl Mounted {
+impl ActiveMount {
     /// Puts an entry and what answers for it together.
-    pub fn new(entry: MountEntry, backend: Backend) -> Arc<Self> {
-        let info = Arc::new(entry.info());
+    pub fn new(entry: MountEntry, backend: MountBackend) -> Arc<Self> {
+        let info = Arc::new(entry.mount_info());
         // Of an engine the handle's: that stays while the entry is changed.
         let load = match &backend {
-            Backend::Engine(engine) => engine.load().clone(),
-            Backend::System | Backend::Token | Backend::Cubbyhole => Arc::default(),
+            MountBackend::Engine(engine) => engine.mount_load().clone(),
+            MountBackend::System | MountBackend::Token | MountBackend::Cubbyhole => Arc::default(),
         };
-        Arc::new(Self { entry, info, backend, times: Times::default(), load })
+        Arc::new(Self {
+            entry,
+            info,
+            backend,
+            histograms: OperationHistograms::default(),
+            mount_load: load,
+        })
     }
 
     /// How many requests are being worked on under it.
-    pub(crate) fn load(&self) -> &Arc<MountLoad> {
-        &self.load
+    pub(crate) fn mount_load(&self) -> &Arc<MountLoad> {
+        &self.mount_load
     }
 
     /// The metric of how long its engine takes for an operation.
-    pub(crate) fn time(&self, operation: Operation) -> Histogram {
-        self.times.of(&self.entry.mount_type, operation)
+    pub(crate) fn operation_histogram(&self, operation: Operation) -> Histogram {
+        self.histograms.histogram_for(&self.entry.mount_type, operation)
     }
 
     /// Whether the server answers for itself: `sys/`.
     pub fn is_system(&self) -> bool {
-        matches!(self.backend, Backend::System)
+        matches!(self.backend, MountBackend::System)
     }
 
     /// The engine, unless the server itself answers.
-    pub fn engine(&self) -> Option<&EngineHandle> {
+    pub fn engine_handle(&self) -> Option<&EngineHandle> {
         match &self.backend {
-            Backend::Engine(engine) => Some(engine),
-            Backend::System | Backend::Token | Backend::Cubbyhole => None,
+            MountBackend::Engine(engine) => Some(engine),
+            MountBackend::System | MountBackend::Token | MountBackend::Cubbyhole => None,
         }
     }
 }
 
 /// Metrics by operation, each looked up once: a request finds its own without a search.
 #[derive(Default)]
-struct Times([OnceLock<Histogram>; 9]);
+struct OperationHistograms([OnceLock<Histogram>; 9]);
 
-impl Times {
-    fn of(&self, mount_type: &str, operation: Operation) -> Histogram {
+impl OperationHistograms {
+    fn histogram_for(&self, mount_type: &str, operation: Operation) -> Histogram {
         let look_up = || {
             let (of_type, operation) = (mount_type.to_owned(), operation.as_str());
             metrics::histogram!(names::ROUTE, "type" => of_type, "operation" => operation)
@@ -96,16 +102,16 @@ impl Times {
     }
 }
 
-impl std::fmt::Debug for Times {
+impl std::fmt::Debug for OperationHistograms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Times").finish_non_exhaustive()
+        f.debug_struct("OperationHistograms").finish_non_exhaustive()
     }
 }
 
 impl MountTable {
     /// With one more mount, or another in place of the one that was there.
     #[must_use]
-    pub fn with(&self, mounted: Arc<Mounted>) -> Self {
+    pub fn with_mount(&self, mounted: Arc<ActiveMount>) -> Self {
         let mut table = self.clone();
         table.by_route.insert(mounted.entry.route(), mounted);
         table
@@ -113,7 +119,7 @@ impl MountTable {
 
     /// Without the mount at a route.
     #[must_use]
-    pub fn without(&self, route: &str) -> Self {
+    pub fn without_mount(&self, route: &str) -> Self {
         let mut table = self.clone();
         table.by_route.remove(route);
         table
@@ -121,7 +127,7 @@ impl MountTable {
 
     /// The mount with the longest path that `path` lies under, and the rest of the path. The mount
     /// itself may be named without its slash.
-    pub fn route<'p>(&self, path: &'p str) -> Option<(&Arc<Mounted>, &'p str)> {
+    pub fn longest_match<'p>(&self, path: &'p str) -> Option<(&Arc<ActiveMount>, &'p str)> {
         let slashes = path.rmatch_indices('/').map(|(at, _)| at + 1);
         let below = slashes.into_iter().find_map(|end| {
             let (route, rest) = path.split_at_checked(end)?;
@@ -135,21 +141,21 @@ impl MountTable {
     }
 
     /// The mount at exactly this place.
-    pub fn get(&self, class: Class, path: &str) -> Option<&Arc<Mounted>> {
+    pub fn get(&self, class: MountClass, path: &str) -> Option<&Arc<ActiveMount>> {
         match class {
-            Class::Auth => self.by_route.get(&format!("auth/{path}")),
+            MountClass::Auth => self.by_route.get(&format!("auth/{path}")),
             // `auth/x/` as a secrets mount can't exist: the path is reserved.
-            Class::Secret => self.by_route.get(path).filter(|m| m.entry.class == class),
+            MountClass::Secret => self.by_route.get(path).filter(|m| m.entry.class == class),
         }
     }
 
     /// The mount of this UUID.
-    pub fn by_uuid(&self, uuid: &str) -> Option<&Arc<Mounted>> {
+    pub fn find_by_uuid(&self, uuid: &str) -> Option<&Arc<ActiveMount>> {
         self.by_route.values().find(|mounted| mounted.entry.uuid.as_str() == uuid)
     }
 
     /// The mounts of a class, by path.
-    pub fn of_class(&self, class: Class) -> Vec<&Arc<Mounted>> {
+    pub fn mounts_of_class(&self, class: MountClass) -> Vec<&Arc<ActiveMount>> {
         let mut mounts: Vec<_> =
             self.by_route.values().filter(|mounted| mounted.entry.class == class).collect();
         mounts.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
@@ -157,7 +163,7 @@ impl MountTable {
     }
 
     /// All mounts, in no order.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Mounted>> {
+    pub fn all_mounts(&self) -> impl Iterator<Item = &Arc<ActiveMount>> {
         self.by_route.values()
     }
 }

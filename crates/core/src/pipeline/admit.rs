@@ -3,19 +3,19 @@
 
 use std::net::IpAddr;
 
-use strongroom_sdk::engine::Connection;
+use strongroom_sdk::engine::ConnectionInfo;
 use strongroom_types::path::InvalidPath;
 use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::error::Error;
-use crate::pipeline::Caller;
-use crate::refusals::Origin;
-use crate::request::{Headers, Request, Verb};
+use crate::pipeline::AuthenticatedCaller;
+use crate::refusal_log::RequestOrigin;
+use crate::request::{CoreRequest, RequestHeaders, Verb};
 use crate::request_ids::RequestIds;
 use crate::wrapping;
 
 /// A request with a normal path and an id.
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedRequest {
     pub(crate) id: RequestId,
     pub(crate) verb: Verb,
     /// For lists with its trailing slash.
@@ -24,24 +24,32 @@ pub(crate) struct Admitted {
     pub(crate) token: Option<Secret<String>>,
     /// The lifetime its wrapped answer is to have; none if the answer isn't to be wrapped.
     pub(crate) wrap_ttl: Option<Ttl>,
-    pub(crate) headers: Headers,
-    pub(crate) connection: Option<Connection>,
+    pub(crate) headers: RequestHeaders,
+    pub(crate) connection: Option<ConnectionInfo>,
 }
 
-impl Admitted {
+impl AdmittedRequest {
     /// Where it comes from; none on a Unix socket.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
+    pub(crate) fn remote_address(&self) -> Option<IpAddr> {
         self.connection.map(|connection| connection.address)
     }
 
     /// Who sent it, for the log.
-    pub(crate) fn origin<'a>(&'a self, caller: Option<&'a Caller>) -> Origin<'a> {
-        Origin { id: &self.id, path: self.path.as_str(), address: self.address(), caller }
+    pub(crate) fn request_origin<'a>(
+        &'a self,
+        caller: Option<&'a AuthenticatedCaller>,
+    ) -> RequestOrigin<'a> {
+        RequestOrigin {
+            id: &self.id,
+            path: self.path.as_str(),
+            address: self.remote_address(),
+            caller,
+        }
     }
 }
 
 /// Headers that ask for something this server can't do yet, with what they ask for.
-pub(crate) const UNBUILT: [(&str, &str); 6] = [
+pub(crate) const UNSUPPORTED_HEADERS: [(&str, &str); 6] = [
     ("x-vault-namespace", "the namespace header"),
     ("x-vault-wrap-format", "the wrapping format \"jwt\""),
     ("x-vault-mfa", "the MFA header"),
@@ -50,22 +58,22 @@ pub(crate) const UNBUILT: [(&str, &str); 6] = [
     ("x-vault-recover-source-path", "recovery from snapshots"),
 ];
 
-pub(crate) fn admit(request: Request, ids: &RequestIds) -> Result<Admitted, Error> {
+pub(crate) fn admit(request: CoreRequest, ids: &RequestIds) -> Result<AdmittedRequest, Error> {
     let path = RequestPath::parse(&request.path).map_err(|error| match error {
-        InvalidPath::Unprintable => Error::silent(strongroom_types::ErrorKind::Invalid),
+        InvalidPath::Unprintable => Error::without_message(strongroom_types::ErrorKind::Invalid),
         other => other.into(),
     })?;
-    for (header, what) in UNBUILT {
-        let given = request.headers.of_the_api(header);
-        if given.is_some_and(|value| means_something(header, value)) {
-            return Err(Error::unbuilt(what));
+    for (header, what) in UNSUPPORTED_HEADERS {
+        let given = request.headers.vault_header(header);
+        if given.is_some_and(|value| is_set(header, value)) {
+            return Err(Error::not_implemented(what));
         }
     }
     let path = if request.verb == Verb::List { path.as_folder() } else { path };
-    let wrap_ttl = request.headers.of_the_api("x-vault-wrap-ttl");
-    let wrap_ttl = wrap_ttl.map_or(Ok(None), wrapping::asked_ttl)?;
-    Ok(Admitted {
-        id: ids.next(),
+    let wrap_ttl = request.headers.vault_header("x-vault-wrap-ttl");
+    let wrap_ttl = wrap_ttl.map_or(Ok(None), wrapping::parse_wrap_ttl)?;
+    Ok(AdmittedRequest {
+        id: ids.next_id(),
         verb: request.verb,
         path,
         fields: request.fields,
@@ -77,7 +85,7 @@ pub(crate) fn admit(request: Request, ids: &RequestIds) -> Result<Admitted, Erro
 }
 
 /// The root namespace may be named; of the formats of wrapping tokens one is another than ours.
-fn means_something(header: &str, value: &str) -> bool {
+fn is_set(header: &str, value: &str) -> bool {
     let value = value.trim();
     match header {
         "x-vault-namespace" => !matches!(value, "" | "/" | "root" | "root/"),
@@ -94,10 +102,11 @@ mod tests {
 
     use super::*;
 
-    fn request(path: &str, header: Option<(&str, &str)>) -> Request {
+    fn request(path: &str, header: Option<(&str, &str)>) -> CoreRequest {
         let header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let headers = Headers { of_the_api: header.into_iter().collect(), for_engines: None };
-        Request {
+        let headers =
+            RequestHeaders { vault_headers: header.into_iter().collect(), passthrough: None };
+        CoreRequest {
             verb: Verb::Read,
             path: path.to_owned(),
             fields: Fields::new(),
@@ -107,36 +116,36 @@ mod tests {
         }
     }
 
-    fn refusal(request: Request) -> Option<String> {
+    fn admission_error(request: CoreRequest) -> Option<String> {
         let ids = RequestIds::new(Arc::new(SeededEntropy::new(1)));
         admit(request, &ids).err().map(|error| error.to_string())
     }
 
     #[test]
-    fn cve_2026_3605_paths_are_normal_before_anyone_judges_them() {
+    fn cve_2026_3605_only_normal_paths_reach_policy_checks() {
         for path in ["secret/../sys/seal", "secret/./x", "secret//x", "secret/.."] {
-            assert!(refusal(request(path, None)).is_some(), "{path}");
+            assert!(admission_error(request(path, None)).is_some(), "{path}");
         }
         assert_eq!(
-            refusal(request("a/../b", None)).as_deref(),
+            admission_error(request("a/../b", None)).as_deref(),
             Some("relative paths not supported")
         );
-        assert_eq!(refusal(request("secret/x", None)), None);
+        assert_eq!(admission_error(request("secret/x", None)), None);
     }
 
     #[test]
-    fn headers_that_are_not_built_are_refused_not_ignored() {
+    fn unsupported_headers_are_rejected_not_ignored() {
         for (header, value) in [
             ("x-vault-namespace", "team"),
             ("x-vault-wrap-format", "jwt"),
             ("x-vault-mfa", "totp:123456"),
             ("x-vault-inline-auth-path", "auth/x/login"),
         ] {
-            let error = refusal(request("a", Some((header, value)))).unwrap();
+            let error = admission_error(request("a", Some((header, value)))).unwrap();
             assert!(error.ends_with("is not supported by this server"), "{error}");
         }
         for (header, value) in [("x-vault-namespace", "root"), ("x-vault-wrap-format", "")] {
-            assert_eq!(refusal(request("a", Some((header, value)))), None);
+            assert_eq!(admission_error(request("a", Some((header, value)))), None);
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use strongroom_policy::Acl;
-use strongroom_token::{Found, Spent};
+use strongroom_token::{StoredToken, UseOutcome};
 
-use super::route::Routed;
+use super::route::RoutedRequest;
 use crate::error::Error;
-use crate::refusals::Refusal;
-use crate::unsealed::Unsealed;
+use crate::refusal_log::RefusalKind;
+use crate::unsealed::UnsealedCore;
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) found: Found,
+pub(crate) struct AuthenticatedCaller {
+    pub(crate) stored_token: StoredToken,
     /// What the token's policies allow, as they are now.
     pub(crate) acl: Arc<Acl>,
     /// This request was the token's last.
@@ -24,11 +24,11 @@ pub(crate) struct Caller {
 /// a login must not use one up. One of the server's own still gets its caller if a valid token was
 /// sent, and an invalid one doesn't hurt there.
 pub(crate) async fn authenticate(
-    open: &Unsealed,
-    routed: &Routed,
-) -> Result<Option<Caller>, Error> {
-    let engines = routed.mounted.as_ref().is_some_and(|mounted| mounted.engine().is_some());
-    if routed.open_to_all && engines {
+    open: &UnsealedCore,
+    routed: &RoutedRequest,
+) -> Result<Option<AuthenticatedCaller>, Error> {
+    let engines = routed.mounted.as_ref().is_some_and(|mounted| mounted.engine_handle().is_some());
+    if routed.unauthenticated && engines {
         return Ok(None);
     }
     let found = match &routed.request.token {
@@ -41,19 +41,34 @@ pub(crate) async fn authenticate(
     let address = routed.request.connection.map(|connection| connection.address);
     let found = found.filter(|found| found.token.may_be_used_from(address));
     let Some(found) = found else {
-        return if routed.open_to_all { Ok(None) } else { Err(refused(open, routed)) };
+        return if routed.unauthenticated {
+            Ok(None)
+        } else {
+            Err(log_invalid_token(open, routed))
+        };
     };
     // Where no token is needed none is used up: least of all the wrapping token that is looked up.
-    let spent =
-        if routed.open_to_all { Spent::More } else { open.stores.tokens.spend(&found).await? };
-    let acl = Arc::new(open.stores.policies.acl(&found.token.policies));
-    Ok(Some(Caller { found, acl, last_use: spent == Spent::Last }))
+    let spent = if routed.unauthenticated {
+        UseOutcome::Remaining
+    } else {
+        open.stores.tokens.count_use(&found).await?
+    };
+    let acl = Arc::new(open.stores.policies.acl_for(&found.token.policies));
+    Ok(Some(AuthenticatedCaller {
+        stored_token: found,
+        acl,
+        last_use: spent == UseOutcome::LastUse,
+    }))
 }
 
 /// Logged, and answered with as much as clients may know.
-fn refused(open: &Unsealed, routed: &Routed) -> Error {
+fn log_invalid_token(open: &UnsealedCore, routed: &RoutedRequest) -> Error {
     let sent = routed.request.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
     let reason = if sent { "the token isn't valid here" } else { "no token was sent" };
-    open.refusals.note(Refusal::InvalidToken, &routed.request.origin(None), reason);
-    Error::no_token()
+    open.refusal_log.log_refusal(
+        RefusalKind::InvalidToken,
+        &routed.request.request_origin(None),
+        reason,
+    );
+    Error::invalid_token()
 }

@@ -1,36 +1,36 @@
 //! Policies. A write needs `create` or `update`, and which of the two the engine says; it is asked
 //! only if the rules grant one of them.
 
-use strongroom_policy::{Acl, Asked, Capability, PathCase};
+use strongroom_policy::{Acl, AclRequest, Capability, PathCase};
 use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
 
-use super::admit::Admitted;
-use super::authenticate::Caller;
+use super::admit::AdmittedRequest;
+use super::authenticate::AuthenticatedCaller;
 use super::dispatch::engine_request;
-use super::route::Routed;
+use super::route::RoutedRequest;
 use crate::cubbyhole;
 use crate::error::Error;
 use crate::field_readings;
-use crate::mounts::Backend;
-use crate::mounts::handle::Visit;
-use crate::refusals::Refusal;
+use crate::mounts::MountBackend;
+use crate::mounts::handle::InFlight;
+use crate::refusal_log::RefusalKind;
 use crate::request::Verb;
-use crate::unsealed::Unsealed;
+use crate::unsealed::UnsealedCore;
 
 /// A request that may be done.
-pub(crate) struct Allowed {
-    pub(crate) routed: Box<Routed>,
-    pub(crate) caller: Option<Caller>,
+pub(crate) struct AuthorizedRequest {
+    pub(crate) routed: Box<RoutedRequest>,
+    pub(crate) caller: Option<AuthenticatedCaller>,
     pub(crate) operation: Operation,
     /// The engine, entered already if it was asked something. The same one gets the request.
-    pub(crate) visit: Option<Visit>,
+    pub(crate) in_flight: Option<InFlight>,
 }
 
 pub(crate) async fn authorize(
-    open: &Unsealed,
-    routed: Box<Routed>,
-    caller: Option<Caller>,
-) -> Result<Allowed, Error> {
+    open: &UnsealedCore,
+    routed: Box<RoutedRequest>,
+    caller: Option<AuthenticatedCaller>,
+) -> Result<AuthorizedRequest, Error> {
     let operation = match routed.request.verb {
         Verb::Read => Operation::Read,
         Verb::List => Operation::List,
@@ -39,52 +39,57 @@ pub(crate) async fn authorize(
         Verb::Help => Operation::Help,
         Verb::Write => return authorize_write(open, routed, caller).await,
     };
-    if !routed.open_to_all {
-        let caller = caller.as_ref().ok_or_else(Error::no_token)?;
+    if !routed.unauthenticated {
+        let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         let needed = match operation {
             // Help needs any right at the path, or it would tell what is mounted.
-            Operation::Help => return helped(open, routed, caller.clone()),
+            Operation::Help => return authorize_help(open, routed, caller.clone()),
             Operation::Read => Capability::Read,
             Operation::List => Capability::List,
             Operation::Delete => Capability::Delete,
             _ => Capability::Patch,
         };
-        check(open, &routed, caller, needed)?;
+        require_capability(open, &routed, caller, needed)?;
     }
-    Ok(Allowed { routed, caller, operation, visit: None })
+    Ok(AuthorizedRequest { routed, caller, operation, in_flight: None })
 }
 
-fn helped(open: &Unsealed, routed: Box<Routed>, caller: Caller) -> Result<Allowed, Error> {
+fn authorize_help(
+    open: &UnsealedCore,
+    routed: Box<RoutedRequest>,
+    caller: AuthenticatedCaller,
+) -> Result<AuthorizedRequest, Error> {
     let path = routed.request.path.as_str();
-    let granted = routed.judged.capabilities(&caller.acl, path, Acl::capabilities);
+    let granted = routed.policy_path.capabilities(&caller.acl, path, Acl::capabilities);
     if !caller.acl.is_root() && granted.is_empty() {
-        return Err(denied(open, &routed, &caller));
+        return Err(log_permission_denied(open, &routed, &caller));
     }
     let (caller, operation) = (Some(caller), Operation::Help);
-    Ok(Allowed { routed, caller, operation, visit: None })
+    Ok(AuthorizedRequest { routed, caller, operation, in_flight: None })
 }
 
 async fn authorize_write(
-    open: &Unsealed,
-    routed: Box<Routed>,
-    caller: Option<Caller>,
-) -> Result<Allowed, Error> {
-    if !routed.open_to_all {
-        let caller = caller.as_ref().ok_or_else(Error::no_token)?;
-        if !grants(&routed, caller, Capability::Create) {
-            check(open, &routed, caller, Capability::Update)?;
+    open: &UnsealedCore,
+    routed: Box<RoutedRequest>,
+    caller: Option<AuthenticatedCaller>,
+) -> Result<AuthorizedRequest, Error> {
+    if !routed.unauthenticated {
+        let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
+        if !has_capability(&routed, caller, Capability::Create) {
+            require_capability(open, &routed, caller, Capability::Update)?;
         }
     }
-    if let (Some(Backend::Cubbyhole), Some(caller)) = (routed.backend(), &caller) {
-        let operation = Box::pin(cubbyhole::operation(open, caller, &routed.below)).await?;
-        return finish_write(open, routed, Some(caller.clone()), operation, None);
+    if let (Some(MountBackend::Cubbyhole), Some(caller)) = (routed.mount_backend(), &caller) {
+        let operation =
+            Box::pin(cubbyhole::create_or_update(open, caller, &routed.relative_path)).await?;
+        return authorize_write_as(open, routed, Some(caller.clone()), operation, None);
     }
-    let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine());
+    let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine_handle());
     let Some(engine) = engine else {
-        return finish_write(open, routed, caller, Operation::Update, None);
+        return authorize_write_as(open, routed, caller, Operation::Update, None);
     };
-    let visit = engine.enter().await?;
-    routed.confirm(&visit)?;
+    let visit = engine.acquire().await?;
+    routed.recheck_special_paths(&visit)?;
     let request = engine_request(open, &routed, caller.as_ref(), Operation::Update, &visit);
     let operation = match visit.engine.exists(&request).await {
         Ok(Existence::Absent) => Operation::Create,
@@ -92,52 +97,68 @@ async fn authorize_write(
         | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
         Err(error) => return Err(error.into()),
     };
-    finish_write(open, routed, caller, operation, Some(visit))
+    authorize_write_as(open, routed, caller, operation, Some(visit))
 }
 
-fn finish_write(
-    open: &Unsealed,
-    routed: Box<Routed>,
-    caller: Option<Caller>,
+fn authorize_write_as(
+    open: &UnsealedCore,
+    routed: Box<RoutedRequest>,
+    caller: Option<AuthenticatedCaller>,
     operation: Operation,
-    visit: Option<Visit>,
-) -> Result<Allowed, Error> {
-    if !routed.open_to_all {
-        let caller = caller.as_ref().ok_or_else(Error::no_token)?;
+    visit: Option<InFlight>,
+) -> Result<AuthorizedRequest, Error> {
+    if !routed.unauthenticated {
+        let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         let needed =
             if operation == Operation::Create { Capability::Create } else { Capability::Update };
-        check(open, &routed, caller, needed)?;
+        require_capability(open, &routed, caller, needed)?;
     }
-    Ok(Allowed { routed, caller, operation, visit })
+    Ok(AuthorizedRequest { routed, caller, operation, in_flight: visit })
 }
 
 /// Refuses, and logs that, what the policies don't grant.
-fn check(
-    open: &Unsealed,
-    routed: &Routed,
-    caller: &Caller,
+fn require_capability(
+    open: &UnsealedCore,
+    routed: &RoutedRequest,
+    caller: &AuthenticatedCaller,
     needed: Capability,
 ) -> Result<(), Error> {
-    if grants(routed, caller, needed) { Ok(()) } else { Err(denied(open, routed, caller)) }
+    if has_capability(routed, caller, needed) {
+        Ok(())
+    } else {
+        Err(log_permission_denied(open, routed, caller))
+    }
 }
 
-fn denied(open: &Unsealed, routed: &Routed, caller: &Caller) -> Error {
-    open.refusals.note(Refusal::PermissionDenied, &routed.request.origin(Some(caller)), "");
+fn log_permission_denied(
+    open: &UnsealedCore,
+    routed: &RoutedRequest,
+    caller: &AuthenticatedCaller,
+) -> Error {
+    open.refusal_log.log_refusal(
+        RefusalKind::PermissionDenied,
+        &routed.request.request_origin(Some(caller)),
+        "",
+    );
     Error::denied()
 }
 
 /// Whether the policies permit this request: judged on the form of its path that the backend uses, on
 /// the very fields that are handed on, and on the lifetime of its wrapped answer.
-fn grants(routed: &Routed, caller: &Caller, needed: Capability) -> bool {
-    let Admitted { path, fields, wrap_ttl, .. } = &routed.request;
-    let asked = Asked {
+fn has_capability(
+    routed: &RoutedRequest,
+    caller: &AuthenticatedCaller,
+    needed: Capability,
+) -> bool {
+    let AdmittedRequest { path, fields, wrap_ttl, .. } = &routed.request;
+    let asked = AclRequest {
         path: path.as_str(),
         case: PathCase::default(),
         capability: needed,
-        sudo: routed.root,
+        sudo: routed.requires_sudo,
         fields,
-        readings: &|| field_readings::of_request(routed),
+        readings: &|| field_readings::readings_for_request(routed),
         wrap: *wrap_ttl,
     };
-    routed.judged.permits(&caller.acl, &asked)
+    routed.policy_path.permits(&caller.acl, &asked)
 }

@@ -21,13 +21,13 @@ pub(crate) mod admit;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod dispatch;
+pub(crate) mod respond;
 pub(crate) mod route;
-pub(crate) mod settle;
 
 use std::sync::Arc;
 
-pub(crate) use authenticate::Caller;
-use route::Routed;
+pub(crate) use authenticate::AuthenticatedCaller;
+use route::RoutedRequest;
 use strongroom_telemetry::Stopwatch;
 use strongroom_token::TokenKey;
 use strongroom_types::ErrorKind;
@@ -36,38 +36,42 @@ use crate::admission::RequestPermit;
 use crate::core::Core;
 use crate::error::Error;
 use crate::headers;
-use crate::request::{Answer, Headers, Request, Verb};
+use crate::request::{CoreRequest, CoreResponse, RequestHeaders, Verb};
 use crate::status;
-use crate::unsealed::Unsealed;
+use crate::unsealed::UnsealedCore;
 use crate::wrapping;
 
 /// Answers a request.
 pub(crate) async fn handle(
     core: &Core,
     mut permit: RequestPermit,
-    request: Request,
-) -> Result<Answer, Error> {
+    request: CoreRequest,
+) -> Result<CoreResponse, Error> {
     let watch = Stopwatch::start();
-    let answer = steps(core, &mut permit, request).await;
-    core.meters().answered(answer.is_ok(), watch.elapsed_ms());
+    let answer = run(core, &mut permit, request).await;
+    core.request_metrics().record_request(answer.is_ok(), watch.elapsed_ms());
     answer
 }
 
-async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Result<Answer, Error> {
+async fn run(
+    core: &Core,
+    permit: &mut RequestPermit,
+    request: CoreRequest,
+) -> Result<CoreResponse, Error> {
     let admitted = admit::admit(request, core.request_ids())?;
-    if status::answers(&admitted) {
-        return Box::pin(status::handle(core, admitted)).await;
+    if status::is_status_request(&admitted) {
+        return Box::pin(status::handle_status_request(core, admitted)).await;
     }
-    let open = match core.open() {
+    let open = match core.unsealed() {
         Ok(open) => open,
         Err(_) if admitted.path.as_str() == "sys/seal" && admitted.verb == Verb::Write => {
             // Who may ask for the seal is known when the tokens can be read.
-            if core.is_opening() {
+            if core.is_unsealing() {
                 let text = "the server is being unsealed, and can be sealed after that; try again";
-                return Err(Error::plain(ErrorKind::Unavailable, text).retry_after(1));
+                return Err(Error::with_message(ErrorKind::Unavailable, text).retry_after(1));
             }
             // What is asked for is the case already.
-            return Ok(Answer::Nothing);
+            return Ok(CoreResponse::Nothing);
         }
         Err(sealed) => return Err(sealed),
     };
@@ -77,60 +81,62 @@ async fn steps(core: &Core, permit: &mut RequestPermit, request: Request) -> Res
     let late = async { clock.sleep(timeout).await };
     tokio::select! {
         biased;
-        answer = through(open, permit, admitted) => answer,
+        answer = run_unsealed(open, permit, admitted) => answer,
         () = late => Err(Error::internal("the request took too long and was given up")),
     }
 }
 
 /// The steps that need an open server. Dropping this leaves nothing half done.
-pub(crate) async fn through(
-    open: Arc<Unsealed>,
+pub(crate) async fn run_unsealed(
+    open: Arc<UnsealedCore>,
     permit: &mut RequestPermit,
-    admitted: admit::Admitted,
-) -> Result<Answer, Error> {
+    admitted: admit::AdmittedRequest,
+) -> Result<CoreResponse, Error> {
     let mut routed = route::route(&open, admitted);
-    wrapping::check_named(&open, &routed).await?;
-    routed.headers = headers::passed(&open, &routed).await?;
+    wrapping::validate_wrapping_token(&open, &routed).await?;
+    routed.headers = headers::passthrough_request_headers(&open, &routed).await?;
     // They hold the token, and what else came with them off the wire.
-    routed.request.headers = Headers::default();
+    routed.request.headers = RequestHeaders::default();
     // Held to the end with a valid token; with another only until that is known.
-    let awaited = routed.request.token.is_some().then(|| open.awaited.token());
+    let awaited = routed.request.token.is_some().then(|| open.awaited_by_seal.token());
     let caller = authenticate::authenticate(&open, &routed).await;
-    let caller = caller.map_err(|error| wrapping::spent_meanwhile(&routed, error))?;
-    if caller.is_some() && !routed.open_to_all {
-        permit.authenticated();
+    let caller = caller.map_err(|error| wrapping::explain_concurrent_use(&routed, error))?;
+    if caller.is_some() && !routed.unauthenticated {
+        permit.mark_authenticated();
     }
     let _awaited = awaited.filter(|_| caller.is_some());
     let last = caller.as_ref().filter(|caller| caller.last_use);
-    let _spent = last.map(|caller| Spent { open: open.clone(), token: caller.found.key.clone() });
-    let order = wrapping::Order::of(&routed, caller.as_ref());
-    let open_to_all = routed.open_to_all;
-    let answer = decide(&open, routed, caller).await;
-    let answer = answer.map_err(|error| if open_to_all { error.unlisted() } else { error })?;
+    let _spent = last
+        .map(|caller| RevokeOnDrop { core: open.clone(), token: caller.stored_token.key.clone() });
+    let order = wrapping::WrapRequest::from_request(&routed, caller.as_ref());
+    let open_to_all = routed.unauthenticated;
+    let answer = authorize_and_dispatch(&open, routed, caller).await;
+    let answer =
+        answer.map_err(|error| if open_to_all { error.into_plain_message() } else { error })?;
     match order {
-        Some(order) => Box::pin(order.wrap(&open, answer)).await,
+        Some(order) => Box::pin(order.wrap_response(&open, answer)).await,
         None => Ok(answer),
     }
 }
 
-async fn decide(
-    open: &Arc<Unsealed>,
-    routed: Box<Routed>,
-    caller: Option<Caller>,
-) -> Result<Answer, Error> {
+async fn authorize_and_dispatch(
+    open: &Arc<UnsealedCore>,
+    routed: Box<RoutedRequest>,
+    caller: Option<AuthenticatedCaller>,
+) -> Result<CoreResponse, Error> {
     let allowed = authorize::authorize(open, routed, caller).await?;
     dispatch::dispatch(open, allowed).await
 }
 
 /// A token whose last use this request is. It is marked already; however the request ends, what the
 /// token asked for ends with it.
-struct Spent {
-    open: Arc<Unsealed>,
+struct RevokeOnDrop {
+    core: Arc<UnsealedCore>,
     token: TokenKey,
 }
 
-impl Drop for Spent {
+impl Drop for RevokeOnDrop {
     fn drop(&mut self) {
-        self.open.trees.enqueue(&self.token);
+        self.core.token_revoker.enqueue(&self.token);
     }
 }

@@ -1,5 +1,5 @@
 //! Plug-ins as the core sees them: a catalog of what may be mounted, and somebody who can start it.
-//! How a process is started and spoken to is the business of whoever implements [`Plugins`].
+//! How a process is started and spoken to is the business of whoever implements [`PluginLauncher`].
 
 pub mod catalog;
 pub mod selection;
@@ -8,15 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-pub use catalog::{Catalog, CatalogError};
-use strongroom_sdk::engine::{Engine, EngineError, Mount};
+pub use catalog::{CatalogError, PluginCatalogStore};
+use strongroom_sdk::engine::{Engine, EngineError, MountContext};
 
 /// What a plug-in is for.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum PluginType {
+pub enum PluginKind {
     /// An auth method.
     Auth,
     /// A driver of the database engine.
@@ -25,7 +25,7 @@ pub enum PluginType {
     Secret,
 }
 
-impl PluginType {
+impl PluginKind {
     /// All, in the order of their names.
     pub const ALL: [Self; 3] = [Self::Auth, Self::Database, Self::Secret];
 
@@ -44,7 +44,7 @@ impl PluginType {
     }
 }
 
-impl fmt::Display for PluginType {
+impl fmt::Display for PluginKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -56,7 +56,7 @@ pub struct PluginSpec {
     /// Its name, which is the type of its mounts.
     pub name: String,
     /// What it is for.
-    pub kind: PluginType,
+    pub kind: PluginKind,
     /// Its semantic version with a leading `v`; empty for an unversioned one.
     pub version: String,
     /// The file's name in the plug-in folder.
@@ -80,14 +80,14 @@ impl fmt::Debug for PluginSpec {
 /// What a mount runs. It is kept with the mount: a restart runs exactly this, whatever was
 /// registered meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Running {
+pub struct RunningPlugin {
     /// The version it reports; empty if it has none.
     pub version: String,
     /// The plug-in; none for an engine that is linked in.
     pub plugin: Option<PluginSpec>,
 }
 
-impl Running {
+impl RunningPlugin {
     /// The SHA-256 of its file; empty for an engine that is linked in.
     pub fn sha256(&self) -> &str {
         self.plugin.as_ref().map_or("", |spec| &spec.sha256)
@@ -96,19 +96,19 @@ impl Running {
 
 /// Starts plug-ins and linked-in engines. Implemented outside the core.
 #[async_trait]
-pub trait Plugins: Send + Sync + fmt::Debug + 'static {
+pub trait PluginLauncher: Send + Sync + fmt::Debug + 'static {
     /// Versions of the linked-in engine of this name, if there is one.
-    fn builtin_version(&self, kind: PluginType, name: &str) -> Option<String>;
+    fn builtin_version(&self, kind: PluginKind, name: &str) -> Option<String>;
 
     /// Names of all linked-in engines of a type, sorted.
-    fn builtins(&self, kind: PluginType) -> Vec<String>;
+    fn builtin_names(&self, kind: PluginKind) -> Vec<String>;
 
     /// Opens an instance of a linked-in engine.
     async fn open_builtin(
         &self,
-        kind: PluginType,
+        kind: PluginKind,
         name: &str,
-        mount: Mount,
+        mount: MountContext,
     ) -> Result<Arc<dyn Engine>, PluginError>;
 
     /// Checks the file of a plug-in against its digest and runs it once. Gives the version it
@@ -117,30 +117,30 @@ pub trait Plugins: Send + Sync + fmt::Debug + 'static {
 
     /// Starts a plug-in, or shares a process that runs it already, and opens an instance. `label`
     /// names the mount in the log.
-    async fn open(
+    async fn open_plugin(
         &self,
         spec: &PluginSpec,
-        mount: Mount,
+        mount: MountContext,
         label: &str,
     ) -> Result<Arc<dyn Engine>, PluginError>;
 
     /// From now on instances of this plug-in are opened in fresh processes: it is being reloaded.
-    fn renew(&self, kind: PluginType, name: &str);
+    fn start_fresh_process_next(&self, kind: PluginKind, name: &str);
 
     /// Keeps the private copy of a plug-in until the answer is dropped. Whoever registers or mounts
     /// it keeps it until the catalog or the mount table has it.
-    fn keep(&self, spec: &PluginSpec) -> Kept;
+    fn keep_copy(&self, spec: &PluginSpec) -> PluginCopyGuard;
 
     /// Removes private copies of plug-ins but those of `needed`, and those that were kept when it was
     /// asked or later: what is neither registered nor run by a mount must not be there to be started.
-    async fn remove_copies_but(&self, needed: &Needed<'_>);
+    async fn remove_copies_except(&self, needed: &NeededPlugins<'_>);
 }
 
-/// What keeps a copy; see [`Plugins::keep`].
-pub type Kept = Box<dyn std::any::Any + Send + Sync>;
+/// What keeps a copy; see [`PluginLauncher::keep_copy`].
+pub type PluginCopyGuard = Box<dyn std::any::Any + Send + Sync>;
 
 /// Says what is registered or run by a mount at the moment.
-pub type Needed<'a> = dyn Fn() -> Vec<PluginSpec> + Send + Sync + 'a;
+pub type NeededPlugins<'a> = dyn Fn() -> Vec<PluginSpec> + Send + Sync + 'a;
 
 /// Why a plug-in can't be used. The text is for the operator.
 #[derive(Debug, thiserror::Error)]

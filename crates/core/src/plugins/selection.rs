@@ -4,7 +4,7 @@ use semver::Version;
 
 /// A registered version, or the linked-in engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum SelectedVersion {
     /// A registered plug-in of this version; empty for the unversioned one.
     Registered(String),
     /// The linked-in engine.
@@ -15,32 +15,36 @@ pub enum Choice {
 /// unversioned one, else the linked-in engine. `None` if there is nothing.
 ///
 /// `registered` holds the registered versions, `builtin` the version of the linked-in engine.
-pub fn select(asked: &str, registered: &[String], builtin: Option<&str>) -> Option<Choice> {
+pub fn select_version(
+    asked: &str,
+    registered: &[String],
+    builtin: Option<&str>,
+) -> Option<SelectedVersion> {
     if !asked.is_empty() {
         if builtin == Some(asked) {
-            return Some(Choice::Builtin);
+            return Some(SelectedVersion::Builtin);
         }
         return registered
             .iter()
             .find(|version| *version == asked)
-            .map(|version| Choice::Registered(version.clone()));
+            .map(|version| SelectedVersion::Registered(version.clone()));
     }
-    let versioned = registered.iter().filter_map(|text| Some((parse(text)?, text)));
+    let versioned = registered.iter().filter_map(|text| Some((parse_version(text)?, text)));
     if let Some((_, highest)) = versioned.max_by(|(a, _), (b, _)| a.cmp(b)) {
-        return Some(Choice::Registered(highest.clone()));
+        return Some(SelectedVersion::Registered(highest.clone()));
     }
     if registered.iter().any(String::is_empty) {
-        return Some(Choice::Registered(String::new()));
+        return Some(SelectedVersion::Registered(String::new()));
     }
-    builtin.map(|_| Choice::Builtin)
+    builtin.map(|_| SelectedVersion::Builtin)
 }
 
 /// A semantic version with or without its leading `v`, in the form with it.
-pub fn normalise(version: &str) -> Option<String> {
-    parse(version).map(|parsed| format!("v{parsed}"))
+pub fn normalise_version(version: &str) -> Option<String> {
+    parse_version(version).map(|parsed| format!("v{parsed}"))
 }
 
-fn parse(version: &str) -> Option<Version> {
+fn parse_version(version: &str) -> Option<Version> {
     Version::parse(version.strip_prefix('v').unwrap_or(version)).ok()
 }
 
@@ -48,27 +52,36 @@ fn parse(version: &str) -> Option<Version> {
 mod tests {
     use super::*;
 
-    fn registered(version: &str) -> Choice {
-        Choice::Registered(version.to_owned())
+    fn registered(version: &str) -> SelectedVersion {
+        SelectedVersion::Registered(version.to_owned())
     }
 
     #[test]
-    fn follows_the_highest_version_unless_told_otherwise() {
+    fn selects_the_highest_version_unless_one_is_requested() {
         let all = ["v1.2.0", "", "v1.10.0", "v2.0.0-rc1"].map(str::to_owned);
-        assert_eq!(select("", &all, Some("v0.1.0+builtin")), Some(registered("v2.0.0-rc1")));
-        assert_eq!(select("v1.2.0", &all, None), Some(registered("v1.2.0")));
-        assert_eq!(select("v3.0.0", &all, None), None);
-        assert_eq!(select("", &[String::new()], Some("v0.1.0+builtin")), Some(registered("")));
-        assert_eq!(select("", &[], Some("v0.1.0+builtin")), Some(Choice::Builtin));
-        assert_eq!(select("v0.1.0+builtin", &all, Some("v0.1.0+builtin")), Some(Choice::Builtin));
-        assert_eq!(select("", &[], None), None);
+        assert_eq!(
+            select_version("", &all, Some("v0.1.0+builtin")),
+            Some(registered("v2.0.0-rc1"))
+        );
+        assert_eq!(select_version("v1.2.0", &all, None), Some(registered("v1.2.0")));
+        assert_eq!(select_version("v3.0.0", &all, None), None);
+        assert_eq!(
+            select_version("", &[String::new()], Some("v0.1.0+builtin")),
+            Some(registered(""))
+        );
+        assert_eq!(select_version("", &[], Some("v0.1.0+builtin")), Some(SelectedVersion::Builtin));
+        assert_eq!(
+            select_version("v0.1.0+builtin", &all, Some("v0.1.0+builtin")),
+            Some(SelectedVersion::Builtin)
+        );
+        assert_eq!(select_version("", &[], None), None);
     }
 
     #[test]
-    fn versions_get_their_v() {
-        assert_eq!(normalise("1.2.3").as_deref(), Some("v1.2.3"));
-        assert_eq!(normalise("v1.2.3-rc1").as_deref(), Some("v1.2.3-rc1"));
-        assert_eq!(normalise("zz"), None);
-        assert_eq!(normalise("1.2"), None);
+    fn normalised_versions_start_with_v() {
+        assert_eq!(normalise_version("1.2.3").as_deref(), Some("v1.2.3"));
+        assert_eq!(normalise_version("v1.2.3-rc1").as_deref(), Some("v1.2.3-rc1"));
+        assert_eq!(normalise_version("zz"), None);
+        assert_eq!(normalise_version("1.2"), None);
     }
 }

@@ -3,40 +3,42 @@
 
 use strongroom_policy::{Acl, Capabilities};
 use strongroom_sdk::{CommaList, Input};
-use strongroom_token::Found;
+use strongroom_token::StoredToken;
 use strongroom_types::{Accessor, ErrorKind, Fields, RequestPath, Secret};
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
+};
 use crate::error::Error;
 use crate::pipeline::route;
-use crate::request::Answer;
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "capabilities-self",
         help: "What the caller's token may do to the given paths.",
-        fields: &[SelfInput::FIELDS],
-        handlers: Handlers { write: handler!(of_caller), ..Handlers::NONE },
-        access: Access::Policy,
+        fields: &[CapabilitiesSelfInput::FIELDS],
+        handlers: VerbHandlers { write: handler!(capabilities_of_caller), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "capabilities",
         help: "What a token may do to the given paths.",
-        fields: &[TokenInput::FIELDS],
-        handlers: Handlers { write: handler!(of_token), ..Handlers::NONE },
-        access: Access::Policy,
+        fields: &[CapabilitiesTokenInput::FIELDS],
+        handlers: VerbHandlers { write: handler!(capabilities_of_token), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "capabilities-accessor",
         help: "What the token of an accessor may do to the given paths.",
-        fields: &[AccessorInput::FIELDS],
-        handlers: Handlers { write: handler!(of_accessor), ..Handlers::NONE },
-        access: Access::Policy,
+        fields: &[CapabilitiesAccessorInput::FIELDS],
+        handlers: VerbHandlers { write: handler!(capabilities_of_accessor), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
 ];
 
 #[derive(Input)]
-struct SelfInput {
+struct CapabilitiesSelfInput {
     /// Paths to ask about.
     paths: CommaList,
     /// The older name of `paths`.
@@ -47,7 +49,7 @@ struct SelfInput {
 }
 
 #[derive(Input)]
-struct TokenInput {
+struct CapabilitiesTokenInput {
     /// Paths to ask about.
     paths: CommaList,
     /// The older name of `paths`.
@@ -57,7 +59,7 @@ struct TokenInput {
 }
 
 #[derive(Input)]
-struct AccessorInput {
+struct CapabilitiesAccessorInput {
     /// Paths to ask about.
     paths: CommaList,
     /// The older name of `paths`.
@@ -66,58 +68,63 @@ struct AccessorInput {
     accessor: String,
 }
 
-async fn of_caller(call: &Call) -> Result<Answer, Error> {
-    let SelfInput { paths, path, .. } = call.input_with_token()?;
-    answer(call, &call.caller()?.acl, paths, path)
+async fn capabilities_of_caller(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let CapabilitiesSelfInput { paths, path, .. } = call.parse_input_optional_token()?;
+    capabilities_response(call, &call.require_caller()?.acl, paths, path)
 }
 
-async fn of_token(call: &Call) -> Result<Answer, Error> {
-    let TokenInput { paths, path, token } = call.input_with_token()?;
-    let tokens = &call.open.stores.tokens;
+async fn capabilities_of_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let CapabilitiesTokenInput { paths, path, token } = call.parse_input_optional_token()?;
+    let tokens = &call.core.stores.tokens;
     let found = match &token {
-        Some(token) => tokens.look_up(token.expose_secret(), call.open.clock().now()).await?,
+        Some(token) => tokens.look_up(token.expose_secret(), call.core.clock().now()).await?,
         None => None,
     };
     let acl = acl_of(call, found, "invalid token")?;
-    answer(call, &acl, paths, path)
+    capabilities_response(call, &acl, paths, path)
 }
 
-async fn of_accessor(call: &Call) -> Result<Answer, Error> {
-    let AccessorInput { paths, path, accessor } = call.input_with_token()?;
+async fn capabilities_of_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let CapabilitiesAccessorInput { paths, path, accessor } = call.parse_input_optional_token()?;
     if accessor.is_empty() {
         return Err(Error::invalid("missing accessor"));
     }
-    let now = call.open.clock().now();
+    let now = call.core.clock().now();
     let found = match Accessor::parse(&accessor) {
-        Ok(accessor) => call.open.stores.tokens.by_accessor(&accessor, now).await?,
+        Ok(accessor) => call.core.stores.tokens.look_up_by_accessor(&accessor, now).await?,
         Err(_) => None,
     };
     let acl = acl_of(call, found, "invalid accessor")?;
-    answer(call, &acl, paths, path)
+    capabilities_response(call, &acl, paths, path)
 }
 
-fn acl_of(call: &Call, found: Option<Found>, unknown: &str) -> Result<Acl, Error> {
-    let found = found.ok_or_else(|| Error::listed(ErrorKind::Invalid, unknown))?;
-    Ok(call.open.stores.policies.acl(&found.token.policies))
+fn acl_of(call: &EndpointCall, found: Option<StoredToken>, unknown: &str) -> Result<Acl, Error> {
+    let found = found.ok_or_else(|| Error::with_message_list(ErrorKind::Invalid, unknown))?;
+    Ok(call.core.stores.policies.acl_for(&found.token.policies))
 }
 
-fn answer(call: &Call, acl: &Acl, paths: CommaList, path: CommaList) -> Result<Answer, Error> {
+fn capabilities_response(
+    call: &EndpointCall,
+    acl: &Acl,
+    paths: CommaList,
+    path: CommaList,
+) -> Result<CoreResponse, Error> {
     let paths = if paths.0.is_empty() { path.0 } else { paths.0 };
     if paths.is_empty() {
         return Err(Error::invalid("paths must be supplied"));
     }
     let mut answer = Fields::new();
     for path in &paths {
-        answer.set(path.as_str(), &names(call, acl, path));
+        answer.set(path.as_str(), &capability_names(call, acl, path));
     }
     if let [only] = paths.as_slice() {
-        answer.set("capabilities", &names(call, acl, only));
+        answer.set("capabilities", &capability_names(call, acl, only));
     }
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
 /// What a request to the path would get. None gets through to one that is refused unseen.
-fn names(call: &Call, acl: &Acl, path: &str) -> Vec<&'static str> {
+fn capability_names(call: &EndpointCall, acl: &Acl, path: &str) -> Vec<&'static str> {
     if acl.is_root() {
         return vec!["root"];
     }
@@ -125,6 +132,6 @@ fn names(call: &Call, acl: &Acl, path: &str) -> Vec<&'static str> {
     if RequestPath::parse(path).is_err() {
         return Capabilities::NONE.names();
     }
-    let judged = route::judged_path(&call.open, path);
+    let judged = route::policy_path_for(&call.core, path);
     judged.capabilities(acl, path, Acl::folder_capabilities).names()
 }

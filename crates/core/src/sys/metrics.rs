@@ -1,20 +1,20 @@
 //! `sys/metrics`.
 
 use strongroom_sdk::Input;
-use strongroom_telemetry::Exporter;
+use strongroom_telemetry::MetricsExporter;
 
 use crate::core::Core;
-use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
-use crate::headers::ACCEPT;
-use crate::request::Answer;
+use crate::headers::ACCEPT_HEADER;
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "metrics",
     help: "The server's figures: of the last ten seconds in JSON, or all in Prometheus' text format.",
     fields: &[MetricsInput::FIELDS],
-    handlers: Handlers { read: handler!(read), ..Handlers::NONE },
-    access: Access::Policy,
+    handlers: VerbHandlers { read: handler!(read_metrics), ..VerbHandlers::NONE },
+    access: EndpointAccess::Policy,
 }];
 
 #[derive(Input)]
@@ -23,17 +23,17 @@ struct MetricsInput {
     format: String,
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    let input: MetricsInput = call.input()?;
-    let accept = call.headers.get(ACCEPT).map(Vec::as_slice).unwrap_or_default();
-    Ok(figures(&call.open.exporter, &input.format, accept))
+async fn read_metrics(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: MetricsInput = call.parse_input()?;
+    let accept = call.headers.get(ACCEPT_HEADER).map(Vec::as_slice).unwrap_or_default();
+    Ok(metrics_response(&call.core.exporter, &input.format, accept))
 }
 
 impl Core {
     /// The answer of `sys/metrics`, sealed or not, for listeners that give it without a token.
     /// `accept` are the values of that header.
-    pub fn metrics(&self, format: &str, accept: &[String]) -> Answer {
-        figures(self.exporter(), format, accept)
+    pub fn metrics(&self, format: &str, accept: &[String]) -> CoreResponse {
+        metrics_response(self.metrics_exporter(), format, accept)
     }
 }
 
@@ -43,14 +43,14 @@ const UNKNOWN_FORMAT: &str =
 
 /// The figures in a format, else in the one that is accepted, else in JSON. An unknown format is
 /// refused as Vault refuses it, in plain text, but for the value, which is not repeated.
-fn figures(exporter: &Exporter, format: &str, accept: &[String]) -> Answer {
+fn metrics_response(exporter: &MetricsExporter, format: &str, accept: &[String]) -> CoreResponse {
     let format = if format.is_empty() && accepts_prometheus(accept) { PROMETHEUS } else { format };
     let (status, body, content_type) = match format {
         "" => (200, exporter.to_json(), "application/json"),
-        PROMETHEUS => (200, exporter.render(), "text/plain; version=0.0.4"),
+        PROMETHEUS => (200, exporter.render_prometheus(), "text/plain; version=0.0.4"),
         _ => (400, UNKNOWN_FORMAT.to_owned(), "text/plain"),
     };
-    Answer::Bare { status, body: body.into_bytes(), content_type }
+    CoreResponse::WithoutEnvelope { status, body: body.into_bytes(), content_type }
 }
 
 /// As Vault reads the header: the first value begins with OpenMetrics' type, or any names
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_format_is_the_parameters_then_the_headers_then_json() {
-        let exporter = Exporter::detached();
+        let exporter = MetricsExporter::detached();
         let scraper = "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
         let cases: [(&str, &[&str], u16, &str); 7] = [
             ("", &[], 200, "application/json"),
@@ -79,7 +79,8 @@ mod tests {
         ];
         for (format, accept, wanted_status, wanted_type) in cases {
             let accept: Vec<String> = accept.iter().map(|value| (*value).to_owned()).collect();
-            let Answer::Bare { status, body, content_type } = figures(&exporter, format, &accept)
+            let CoreResponse::WithoutEnvelope { status, body, content_type } =
+                metrics_response(&exporter, format, &accept)
             else {
                 panic!("another form of answer");
             };

@@ -3,7 +3,7 @@
 
 mod capabilities;
 pub(crate) mod help;
-mod keys;
+mod key_status;
 mod kv_versions;
 mod leases;
 mod metrics;
@@ -23,14 +23,14 @@ mod wrapping;
 use serde::Serialize;
 use strongroom_policy::{DerivedField, FieldReading};
 
-use crate::endpoint::Endpoint;
-pub(crate) use leases::PATIENCE;
-pub(crate) use mounts::fields_of_mount;
-pub(crate) use plugins::fields_of_plugin;
-pub(crate) use policies::fields_of_policy;
+use crate::endpoint::ApiEndpoint;
+pub(crate) use leases::REVOKE_WAIT;
+pub(crate) use mounts::derived_mount_fields;
+pub(crate) use plugins::derived_plugin_fields;
+pub(crate) use policies::derived_policy_fields;
 
 /// All groups. Of two patterns that match one path, the one that stands first and has the verb wins.
-pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
+pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     mounts::ENDPOINTS,
     remount::ENDPOINTS,
     policies::ENDPOINTS,
@@ -44,12 +44,12 @@ pub(crate) const ENDPOINTS: &[&[Endpoint]] = &[
     metrics::ENDPOINTS,
     seal::ENDPOINTS,
     openapi::ENDPOINTS,
-    keys::ENDPOINTS,
+    key_status::ENDPOINTS,
 ];
 
 /// The endpoints about leases.
 #[cfg(test)]
-pub(crate) fn lease_endpoints() -> &'static [Endpoint] {
+pub(crate) fn lease_endpoints() -> &'static [ApiEndpoint] {
     leases::ENDPOINTS
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn folds_case(path: &str) -> bool {
 
 /// The one spelling of a path whose handlers take several: names of policies in any case and with
 /// blanks around them, mounts with or without a slash at the end. None where the path is that.
-pub(crate) fn plain_spelling(path: &str) -> Option<String> {
+pub(crate) fn canonical_path(path: &str) -> Option<String> {
     for folder in POLICY_FOLDERS {
         if let Some(name) = path.strip_prefix(folder) {
             let plain = format!("{folder}{}", name.trim().to_lowercase());
@@ -77,13 +77,13 @@ pub(crate) fn plain_spelling(path: &str) -> Option<String> {
 
 /// The other path that reaches the same auth method's settings: what policies deny to it they deny
 /// here. Its grants don't count, nor does its `sudo`: clients tune auth methods here without.
-pub(crate) fn twin(path: &str) -> Option<String> {
+pub(crate) fn aliased_path(path: &str) -> Option<String> {
     let method = path.strip_prefix("sys/mounts/auth/")?;
     Some(format!("sys/auth/{}", method.trim_end_matches('/')))
 }
 
 /// A field for the conditions of policies that a handler makes of others.
-fn derived(
+fn derived_field(
     name: &'static str,
     reading: FieldReading,
     value: &impl Serialize,
@@ -94,7 +94,7 @@ fn derived(
 }
 
 /// Whether answers at this path show the keys of `data` at the top as well.
-pub(crate) fn is_injected(path: &str) -> bool {
+pub(crate) fn mirrors_data_at_top_level(path: &str) -> bool {
     const EXACT: [&str; 8] = [
         "sys/auth",
         "sys/capabilities",

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use strongroom_sdk::engine::Lifetimes;
+use strongroom_sdk::engine::MountLifetimes;
 
-use crate::mounts::{Class, MountConfig, MountEntry, Mounted};
+use crate::mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
 
 /// A mount as the API shows it.
 #[derive(Serialize)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct MountResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     accessor: Option<&'a str>,
     #[serde(rename = "type")]
@@ -17,16 +17,16 @@ pub(crate) struct Shown<'a> {
     description: &'a str,
     options: &'a Option<BTreeMap<String, String>>,
     #[serde(flatten)]
-    more: Option<ShownMore<'a>>,
+    more: Option<MountDetailsResponse<'a>>,
 }
 
 #[derive(Serialize)]
-struct ShownMore<'a> {
+struct MountDetailsResponse<'a> {
     uuid: &'a str,
     local: bool,
     seal_wrap: bool,
     external_entropy_access: bool,
-    config: ShownConfig<'a>,
+    config: MountConfigResponse<'a>,
     plugin_version: &'a str,
     running_plugin_version: &'a str,
     running_sha256: &'a str,
@@ -35,17 +35,17 @@ struct ShownMore<'a> {
 }
 
 #[derive(Serialize)]
-struct ShownConfig<'a> {
+struct MountConfigResponse<'a> {
     default_lease_ttl: u64,
     max_lease_ttl: u64,
     force_no_cache: bool,
     #[serde(flatten)]
-    more: ShownSettings<'a>,
+    more: MountSettingsResponse<'a>,
 }
 
 /// Settings that are shown only where they are set.
 #[derive(Serialize)]
-struct ShownSettings<'a> {
+struct MountSettingsResponse<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     listing_visibility: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -61,37 +61,38 @@ struct ShownSettings<'a> {
 }
 
 /// The whole entry.
-pub(crate) fn shown(mounted: &Mounted) -> Shown<'_> {
+pub(crate) fn mount_response(mounted: &ActiveMount) -> MountResponse<'_> {
     let entry = &mounted.entry;
     let running = entry.running.as_ref();
     let linked_in = running.is_none_or(|running| running.plugin.is_none());
-    Shown {
+    MountResponse {
         accessor: Some(&entry.accessor),
         mount_type: &entry.mount_type,
         description: &entry.description,
         options: &entry.options,
-        more: Some(ShownMore {
+        more: Some(MountDetailsResponse {
             uuid: entry.uuid.as_str(),
             local: entry.local,
             seal_wrap: entry.seal_wrap,
             external_entropy_access: false,
-            config: ShownConfig {
+            config: MountConfigResponse {
                 default_lease_ttl: entry.config.default_lease_ttl.as_secs(),
                 max_lease_ttl: entry.config.max_lease_ttl.as_secs(),
                 force_no_cache: entry.config.force_no_cache,
-                more: settings(entry),
+                more: settings_response(entry),
             },
             plugin_version: &entry.plugin_version,
             running_plugin_version: running.map_or("", |running| &running.version),
             running_sha256: running.map_or("", |running| running.sha256()),
-            deprecation_status: (linked_in && mounted.engine().is_some()).then_some("supported"),
+            deprecation_status: (linked_in && mounted.engine_handle().is_some())
+                .then_some("supported"),
         }),
     }
 }
 
-impl<'a> Shown<'a> {
+impl<'a> MountResponse<'a> {
     /// What callers without a token may see.
-    pub(crate) fn reduced(mounted: &'a Mounted) -> Self {
+    pub(crate) fn without_details(mounted: &'a ActiveMount) -> Self {
         let entry = &mounted.entry;
         Self {
             accessor: None,
@@ -105,7 +106,7 @@ impl<'a> Shown<'a> {
 
 /// What can be tuned, as it is.
 #[derive(Serialize)]
-pub(super) struct Tuned<'a> {
+pub(super) struct TuneResponse<'a> {
     default_lease_ttl: u64,
     max_lease_ttl: u64,
     description: &'a str,
@@ -113,34 +114,34 @@ pub(super) struct Tuned<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     options: Option<&'a BTreeMap<String, String>>,
     #[serde(flatten)]
-    more: ShownSettings<'a>,
+    more: MountSettingsResponse<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     plugin_version: &'a str,
 }
 
 /// The lifetimes are those in effect.
-pub(super) fn tuned(mounted: &Mounted, server: Lifetimes) -> Tuned<'_> {
+pub(super) fn tune_response(mounted: &ActiveMount, server: MountLifetimes) -> TuneResponse<'_> {
     let entry = &mounted.entry;
-    let lifetimes = entry.lifetimes(server);
-    Tuned {
+    let lifetimes = entry.effective_lifetimes(server);
+    TuneResponse {
         default_lease_ttl: lifetimes.default.as_secs(),
         max_lease_ttl: lifetimes.max.as_secs(),
         description: &entry.description,
         force_no_cache: entry.config.force_no_cache,
         options: entry.options.as_ref().filter(|options| !options.is_empty()),
-        more: settings(entry),
+        more: settings_response(entry),
         plugin_version: &entry.plugin_version,
     }
 }
 
-fn settings(entry: &MountEntry) -> ShownSettings<'_> {
+fn settings_response(entry: &MountEntry) -> MountSettingsResponse<'_> {
     let config: &MountConfig = &entry.config;
-    ShownSettings {
+    MountSettingsResponse {
         listing_visibility: &config.listing_visibility,
         audit_non_hmac_request_keys: &config.audit_non_hmac_request_keys,
         audit_non_hmac_response_keys: &config.audit_non_hmac_response_keys,
         passthrough_request_headers: &config.passthrough_request_headers,
         allowed_response_headers: &config.allowed_response_headers,
-        token_type: (entry.class == Class::Auth).then(|| config.token_type.as_str()),
+        token_type: (entry.class == MountClass::Auth).then(|| config.token_type.as_str()),
     }
 }

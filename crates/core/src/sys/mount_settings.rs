@@ -1,15 +1,15 @@
 //! What of a mount can be set: as `config` when it is enabled, and by tuning it.
 
-use strongroom_sdk::engine::Lifetimes;
+use strongroom_sdk::engine::MountLifetimes;
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{Fields, Ttl};
 
 use crate::error::Error;
 use crate::headers;
-use crate::mounts::{Class, MountConfig, TokenKind};
+use crate::mounts::{MountClass, MountConfig, MountTokenType};
 
 #[derive(Input, Default)]
-pub(super) struct SettingsInput {
+pub(super) struct MountSettingsInput {
     /// How long leases live that ask for no lifetime.
     default_lease_ttl: Option<String>,
     /// How long leases live at most.
@@ -29,7 +29,7 @@ pub(super) struct SettingsInput {
     /// What kind of tokens logins give: `service` or `default-service`. For auth methods.
     token_type: Option<String>,
     /// Not built.
-    user_lockout_config: Option<Object>,
+    user_lockout_config: Option<JsonObject>,
     /// Not built.
     allowed_managed_keys: Option<CommaList>,
     /// Not built.
@@ -40,7 +40,7 @@ pub(super) struct SettingsInput {
 
 /// Settings that can be had, as they were given: none where nothing was said.
 #[derive(Default)]
-pub(super) struct Settings {
+pub(super) struct MountConfigUpdate {
     default_lease_ttl: Option<String>,
     max_lease_ttl: Option<String>,
     force_no_cache: Option<bool>,
@@ -49,15 +49,19 @@ pub(super) struct Settings {
     audit_non_hmac_response_keys: Option<Vec<String>>,
     passthrough_request_headers: Option<Vec<String>>,
     allowed_response_headers: Option<Vec<String>>,
-    token_type: Option<TokenKind>,
+    token_type: Option<MountTokenType>,
 }
 
-impl SettingsInput {
+impl MountSettingsInput {
     /// Refuses what a mount of this type can't have, and what isn't built.
-    pub(super) fn checked(self, class: Class, mount_type: &str) -> Result<Settings, Error> {
-        self.refuse_unbuilt(class, mount_type)?;
+    pub(super) fn validate(
+        self,
+        class: MountClass,
+        mount_type: &str,
+    ) -> Result<MountConfigUpdate, Error> {
+        self.reject_unsupported(class, mount_type)?;
         let list = |list: Option<CommaList>| list.map(|list| list.0);
-        let settings = Settings {
+        let settings = MountConfigUpdate {
             default_lease_ttl: self.default_lease_ttl.filter(|text| !text.is_empty()),
             max_lease_ttl: self.max_lease_ttl.filter(|text| !text.is_empty()),
             force_no_cache: self.force_no_cache,
@@ -68,7 +72,7 @@ impl SettingsInput {
             allowed_response_headers: list(self.allowed_response_headers),
             token_type: self
                 .token_type
-                .map(|text| token_kind(&text, class, mount_type))
+                .map(|text| parse_token_type(&text, class, mount_type))
                 .transpose()?,
         };
         if let Some(text) = &settings.listing_visibility
@@ -78,19 +82,21 @@ impl SettingsInput {
                 "invalid listing_visibility: it is unauth, hidden or empty",
             ));
         }
-        headers::check_request(
+        headers::check_request_header_names(
             settings.passthrough_request_headers.as_deref().unwrap_or_default(),
         )?;
-        headers::check_response(settings.allowed_response_headers.as_deref().unwrap_or_default())?;
+        headers::check_response_header_names(
+            settings.allowed_response_headers.as_deref().unwrap_or_default(),
+        )?;
         Ok(settings)
     }
 
-    fn refuse_unbuilt(&self, class: Class, mount_type: &str) -> Result<(), Error> {
+    fn reject_unsupported(&self, class: MountClass, mount_type: &str) -> Result<(), Error> {
         let listed =
             |list: &Option<CommaList>| list.as_ref().is_some_and(|list| !list.0.is_empty());
         let lockout = self.user_lockout_config.as_ref().is_some_and(|it| !it.0.is_empty());
         let lockable =
-            class == Class::Auth && matches!(mount_type, "approle" | "ldap" | "userpass");
+            class == MountClass::Auth && matches!(mount_type, "approle" | "ldap" | "userpass");
         if lockout && !lockable {
             let text = format!(
                 "tuning of user lockout configuration for auth type {mount_type:?} not allowed"
@@ -105,39 +111,43 @@ impl SettingsInput {
             ("identity_token_key", key),
         ];
         match unbuilt.iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(Error::unbuilt(&format!("the mount setting {name:?}"))),
+            Some((name, _)) => Err(Error::not_implemented(&format!("the mount setting {name:?}"))),
             None => Ok(()),
         }
     }
 }
 
-fn token_kind(text: &str, class: Class, mount_type: &str) -> Result<TokenKind, Error> {
+fn parse_token_type(
+    text: &str,
+    class: MountClass,
+    mount_type: &str,
+) -> Result<MountTokenType, Error> {
     let given = !text.is_empty();
-    if given && class == Class::Secret {
+    if given && class == MountClass::Secret {
         return Err(Error::invalid("'token_type' can only be modified on auth mounts"));
     }
     if given && mount_type == "token" {
         let text = "'token_type' cannot be set for 'token' or 'ns_token' auth mounts";
         return Err(Error::invalid(text));
     }
-    TokenKind::parse(text).ok_or_else(|| Error::invalid("invalid value for 'token_type'"))
+    MountTokenType::parse(text).ok_or_else(|| Error::invalid("invalid value for 'token_type'"))
 }
 
-impl Settings {
+impl MountConfigUpdate {
     /// The settings of a new mount.
-    pub(super) fn of_new(self, server: Lifetimes) -> Result<MountConfig, Error> {
+    pub(super) fn into_new_config(self, server: MountLifetimes) -> Result<MountConfig, Error> {
         let mut config = MountConfig::default();
         let unreadable = |which: &str, error: &Error| {
             Error::invalid(format!("unable to parse {which} TTL: {error}"))
         };
         let (default, max) = (&self.default_lease_ttl, &self.max_lease_ttl);
-        if let Some(Err(error)) = default.as_deref().map(lease_ttl) {
+        if let Some(Err(error)) = default.as_deref().map(parse_lease_ttl) {
             return Err(unreadable("default", &error));
         }
-        if let Some(Err(error)) = max.as_deref().map(lease_ttl) {
+        if let Some(Err(error)) = max.as_deref().map(parse_lease_ttl) {
             return Err(unreadable("max", &error));
         }
-        self.apply(&mut config)?;
+        self.write_into(&mut config)?;
         let (default, max) = (config.default_lease_ttl, config.max_lease_ttl);
         if !max.is_zero() && default > max {
             return Err(Error::invalid("given default lease TTL greater than given max lease TTL"));
@@ -152,9 +162,14 @@ impl Settings {
     }
 
     /// Changes the settings of a mount.
-    pub(super) fn change(self, config: &mut MountConfig, server: Lifetimes) -> Result<(), Error> {
-        self.apply(config)?;
-        let (default, max) = (config.default_lease_ttl, config.max_lease_ttl.or(server.max));
+    pub(super) fn apply_tune(
+        self,
+        config: &mut MountConfig,
+        server: MountLifetimes,
+    ) -> Result<(), Error> {
+        self.write_into(config)?;
+        let (default, max) =
+            (config.default_lease_ttl, config.max_lease_ttl.nonzero_or(server.max));
         if default > max {
             let (max, default) = (max.as_secs(), default.as_secs());
             return Err(Error::invalid(format!(
@@ -164,33 +179,33 @@ impl Settings {
         Ok(())
     }
 
-    fn apply(self, config: &mut MountConfig) -> Result<(), Error> {
+    fn write_into(self, config: &mut MountConfig) -> Result<(), Error> {
         // Go's client sends what it doesn't set as an empty text, which says nothing.
         if let Some(text) = self.default_lease_ttl {
-            config.default_lease_ttl = lease_ttl(&text)?;
+            config.default_lease_ttl = parse_lease_ttl(&text)?;
         }
         if let Some(text) = self.max_lease_ttl {
-            config.max_lease_ttl = lease_ttl(&text)?;
+            config.max_lease_ttl = parse_lease_ttl(&text)?;
         }
-        set(&mut config.force_no_cache, self.force_no_cache);
-        set(&mut config.listing_visibility, self.listing_visibility);
-        set(&mut config.audit_non_hmac_request_keys, self.audit_non_hmac_request_keys);
-        set(&mut config.audit_non_hmac_response_keys, self.audit_non_hmac_response_keys);
-        set(&mut config.passthrough_request_headers, self.passthrough_request_headers);
-        set(&mut config.allowed_response_headers, self.allowed_response_headers);
-        set(&mut config.token_type, self.token_type);
+        set_if_given(&mut config.force_no_cache, self.force_no_cache);
+        set_if_given(&mut config.listing_visibility, self.listing_visibility);
+        set_if_given(&mut config.audit_non_hmac_request_keys, self.audit_non_hmac_request_keys);
+        set_if_given(&mut config.audit_non_hmac_response_keys, self.audit_non_hmac_response_keys);
+        set_if_given(&mut config.passthrough_request_headers, self.passthrough_request_headers);
+        set_if_given(&mut config.allowed_response_headers, self.allowed_response_headers);
+        set_if_given(&mut config.token_type, self.token_type);
         Ok(())
     }
 }
 
-fn set<T>(known: &mut T, given: Option<T>) {
+fn set_if_given<T>(known: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *known = given;
     }
 }
 
 /// `system` and `-1` mean the server's own.
-fn lease_ttl(text: &str) -> Result<Ttl, Error> {
+fn parse_lease_ttl(text: &str) -> Result<Ttl, Error> {
     if matches!(text, "system" | "-1") {
         return Ok(Ttl::ZERO);
     }
@@ -199,8 +214,8 @@ fn lease_ttl(text: &str) -> Result<Ttl, Error> {
 
 /// The `config` object of a new mount.
 #[derive(Default)]
-pub(super) struct NewConfig {
-    pub(super) settings: SettingsInput,
+pub(super) struct EnableConfigInput {
+    pub(super) settings: MountSettingsInput,
     pub(super) plugin_name: Option<String>,
     pub(super) plugin_version: Option<String>,
 }
@@ -211,42 +226,44 @@ struct PluginInput {
     plugin_version: String,
 }
 
-impl NewConfig {
-    pub(super) fn read(fields: &Fields) -> Result<Self, Error> {
-        let known = || SettingsInput::FIELDS.iter().chain(PluginInput::FIELDS);
+impl EnableConfigInput {
+    pub(super) fn from_fields(fields: &Fields) -> Result<Self, Error> {
+        let known = || MountSettingsInput::FIELDS.iter().chain(PluginInput::FIELDS);
         for (name, raw) in fields.iter() {
             // Clients send empty what they don't mean.
-            if known().all(|field| field.name != name) && !is_empty(raw.get()) {
-                return Err(Error::unbuilt(&format!("the mount setting {name:?}")));
+            if known().all(|field| field.name != name) && !is_empty_json(raw.get()) {
+                return Err(Error::not_implemented(&format!("the mount setting {name:?}")));
             }
         }
         let plugin = PluginInput::from_fields(fields)?;
         let named = |text: String| (!text.is_empty()).then_some(text);
         Ok(Self {
-            settings: SettingsInput::from_fields(fields)?,
+            settings: MountSettingsInput::from_fields(fields)?,
             plugin_name: named(plugin.plugin_name),
             plugin_version: named(plugin.plugin_version),
         })
     }
 }
 
-fn is_empty(json: &str) -> bool {
+fn is_empty_json(json: &str) -> bool {
     matches!(json.trim(), "null" | "\"\"" | "[]" | "{}" | "false" | "0")
 }
 
 /// A field that is an object of its own.
-pub(super) struct Object(pub(super) Fields);
+pub(super) struct JsonObject(pub(super) Fields);
 
-impl strongroom_sdk::field::Field for Object {
+impl strongroom_sdk::field::Field for JsonObject {
     const KIND: strongroom_sdk::field::FieldKind = strongroom_sdk::field::FieldKind::KeyValues;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         None
     }
 
-    fn read(raw: &serde_json::value::RawValue) -> Result<Self, strongroom_sdk::field::BadValue> {
+    fn read(
+        raw: &serde_json::value::RawValue,
+    ) -> Result<Self, strongroom_sdk::field::InvalidValue> {
         let fields = Fields::from_trusted(raw.get().as_bytes());
-        fields.map(Self).map_err(|_| strongroom_sdk::field::BadValue("an object"))
+        fields.map(Self).map_err(|_| strongroom_sdk::field::InvalidValue("an object"))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {

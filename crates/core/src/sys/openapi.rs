@@ -8,24 +8,28 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 use strongroom_sdk::Input;
-use strongroom_sdk::engine::{self, Operation, Response};
-use strongroom_sdk::openapi::{self, PathDoc, Verbs};
-use strongroom_types::clock::within;
+use strongroom_sdk::engine::{self, EngineResponse, Operation};
+use strongroom_sdk::openapi::{self, PathDoc, PathVerbs};
+use strongroom_types::clock::with_timeout;
 use strongroom_types::{Fields, Namespace};
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, handler};
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
-use crate::mounts::{Backend, Class, Mounted};
-use crate::request::Answer;
+use crate::mounts::{ActiveMount, MountBackend, MountClass};
+use crate::request::CoreResponse;
 use crate::root_paths::is_root_endpoint;
 use crate::{auth_token, cubbyhole, status, sys};
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "internal/specs/openapi",
     help: "An OpenAPI document of the paths below the mounts the caller can reach.",
     fields: &[SpecInput::FIELDS],
-    handlers: Handlers { read: handler!(read), write: handler!(read), ..Handlers::NONE },
-    access: Access::Anyone,
+    handlers: VerbHandlers {
+        read: handler!(read_openapi),
+        write: handler!(read_openapi),
+        ..VerbHandlers::NONE
+    },
+    access: EndpointAccess::Unauthenticated,
 }];
 
 #[derive(Input)]
@@ -35,108 +39,116 @@ struct SpecInput {
 }
 
 /// How long an engine may take to describe itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Engines asked at the same time.
-const ASKED: usize = 8;
+const MAX_CONCURRENT_ENGINES: usize = 8;
 /// The largest document an engine may answer.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 /// Where the document tells which mounts it lacks because their engines didn't answer.
-const MISSING: &str = "x-strongroom-missing";
+const MISSING_EXTENSION: &str = "x-strongroom-missing";
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    let input: SpecInput = call.input()?;
-    let mut whole = Whole { generic: input.generic_mount_paths, ..Whole::default() };
+async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: SpecInput = call.parse_input()?;
+    let mut whole =
+        CombinedDocument { generic: input.generic_mount_paths, ..CombinedDocument::default() };
     if let Some(caller) = &call.caller {
-        let table = call.open.mounts.table();
-        let mut mounts: Vec<Arc<Mounted>> =
-            table.all().filter(|it| caller.acl.reaches(&it.info.path)).cloned().collect();
+        let table = call.core.mounts.table();
+        let mut mounts: Vec<Arc<ActiveMount>> = table
+            .all_mounts()
+            .filter(|it| caller.acl.grants_anything_below(&it.info.path))
+            .cloned()
+            .collect();
         mounts.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
         let asked = mounts.into_iter().map(|mounted| async move {
-            let document = describe(call, &mounted).await;
+            let document = mount_document(call, &mounted).await;
             (mounted, document)
         });
-        let mut answers = futures_util::stream::iter(asked).buffered(ASKED);
+        let mut answers = futures_util::stream::iter(asked).buffered(MAX_CONCURRENT_ENGINES);
         while let Some((mounted, document)) = answers.next().await {
-            whole.add(&mounted, document);
+            whole.add_mount(&mounted, document);
         }
     }
-    Ok(Answer::bare(200, &whole.finish(&call.open.settings.version)))
+    Ok(CoreResponse::json(200, &whole.into_document(&call.core.settings.version)))
 }
 
 /// The document of one mount, with paths as the mount sees them.
-async fn describe(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
+async fn mount_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Option<Value> {
     match &mounted.backend {
-        Backend::System => Some(of_system()),
-        Backend::Token => Some(of_endpoints(auth_token::ENDPOINTS, "auth")),
-        Backend::Cubbyhole => Some(of_endpoints(&[cubbyhole::SHOWN], "secrets")),
-        Backend::Engine(_) => {
-            let clock = call.open.clock();
-            within(&**clock, PATIENCE, ask(call, mounted)).await.flatten()
+        MountBackend::System => Some(document_of_system()),
+        MountBackend::Token => Some(document_of_endpoints(auth_token::ENDPOINTS, "auth")),
+        MountBackend::Cubbyhole => {
+            Some(document_of_endpoints(&[cubbyhole::HELP_ENDPOINTS], "secrets"))
+        }
+        MountBackend::Engine(_) => {
+            let clock = call.core.clock();
+            with_timeout(&**clock, ENGINE_TIMEOUT, request_engine_document(call, mounted))
+                .await
+                .flatten()
         }
     }
 }
 
-async fn ask(call: &Call, mounted: &Arc<Mounted>) -> Option<Value> {
-    let visit = mounted.engine()?.enter().await.ok()?;
+async fn request_engine_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Option<Value> {
+    let visit = mounted.engine_handle()?.acquire().await.ok()?;
     let mut fields = Fields::new();
     // Go's SDK names its schemas after this.
     fields.set("requestResponsePrefix", &mounted.entry.mount_type);
-    let request = engine::Request {
+    let request = engine::EngineRequest {
         id: call.id.clone(),
         operation: Operation::Help,
         path: String::new(),
         fields,
         mount: mounted.info.clone(),
-        caller: engine::Caller { unauthenticated: true, ..engine::Caller::default() },
+        caller: engine::CallerInfo { unauthenticated: true, ..engine::CallerInfo::default() },
         connection: None,
         headers: BTreeMap::new(),
         wrap_ttl: None,
         lease: None,
         auth: None,
         namespace: Namespace::Root,
-        deadline: call.open.clock().now().plus(PATIENCE),
+        deadline: call.core.clock().now().plus(ENGINE_TIMEOUT),
     };
-    let Ok(Response::Data(data)) = visit.engine.handle(request).await else { return None };
+    let Ok(EngineResponse::Data(data)) = visit.engine.handle(request).await else { return None };
     let fields = data.object.fields();
     let text = fields.get("openapi")?.get();
-    if text.len() > MAX_BYTES {
+    if text.len() > MAX_DOCUMENT_BYTES {
         return None;
     }
     serde_json::from_str(text).ok()
 }
 
 /// The document of the server's own paths of one group.
-pub(crate) fn of_endpoints(endpoints: &[&'static [Endpoint]], tag: &str) -> Value {
+pub(crate) fn document_of_endpoints(endpoints: &[&'static [ApiEndpoint]], tag: &str) -> Value {
     let docs = endpoints.iter().flat_map(|group| group.iter());
-    of_docs(docs.map(|endpoint| doc(endpoint, tag)), tag)
+    document_of_paths(docs.map(|endpoint| path_doc(endpoint, tag)), tag)
 }
 
-fn of_system() -> Value {
-    let of_status = status::PATHS.iter().map(|path| PathDoc {
+fn document_of_system() -> Value {
+    let of_status = status::STATUS_PATHS.iter().map(|path| PathDoc {
         pattern: path.name,
         help: path.help,
         fields: path.fields.iter().collect(),
-        verbs: Verbs { read: path.reads, write: path.writes, ..Verbs::default() },
+        verbs: PathVerbs { read: path.reads, write: path.writes, ..PathVerbs::default() },
         free_form: false,
         creates: false,
         root: false,
         unauthenticated: true,
     });
     let others = sys::ENDPOINTS.iter().flat_map(|group| group.iter());
-    let others = others.map(|endpoint| doc(endpoint, "system"));
-    of_docs(of_status.chain(others), "system")
+    let others = others.map(|endpoint| path_doc(endpoint, "system"));
+    document_of_paths(of_status.chain(others), "system")
 }
 
-pub(crate) fn of_docs(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -> Value {
-    openapi::document("", "", &openapi::paths(docs, tag), &Map::new())
+pub(crate) fn document_of_paths(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -> Value {
+    openapi::build_document("", "", &openapi::build_paths(docs, tag), &Map::new())
 }
 
 /// One endpoint of a group, for the document.
-pub(crate) fn doc(endpoint: &Endpoint, tag: &str) -> PathDoc<'static> {
-    let Handlers { read, list, write, delete } = endpoint.handlers;
+pub(crate) fn path_doc(endpoint: &ApiEndpoint, tag: &str) -> PathDoc<'static> {
+    let VerbHandlers { read, list, write, delete } = endpoint.handlers;
     // One that is only shown stands for objects of any form.
     let free_form = !endpoint.handlers.has_any();
-    let verbs = Verbs {
+    let verbs = PathVerbs {
         read: read.is_some() || free_form,
         list: list.is_some() || free_form,
         write: write.is_some() || free_form,
@@ -151,13 +163,13 @@ pub(crate) fn doc(endpoint: &Endpoint, tag: &str) -> PathDoc<'static> {
         free_form,
         creates: free_form,
         root: is_root_endpoint(endpoint, tag),
-        unauthenticated: endpoint.access == Access::Anyone,
+        unauthenticated: endpoint.access == EndpointAccess::Unauthenticated,
     }
 }
 
 /// The document that grows mount by mount.
 #[derive(Default)]
-struct Whole {
+struct CombinedDocument {
     generic: bool,
     paths: Map<String, Value>,
     schemas: Map<String, Value>,
@@ -166,8 +178,8 @@ struct Whole {
     missing: Vec<String>,
 }
 
-impl Whole {
-    fn add(&mut self, mounted: &Mounted, document: Option<Value>) {
+impl CombinedDocument {
+    fn add_mount(&mut self, mounted: &ActiveMount, document: Option<Value>) {
         let Some(mut document) = document else {
             self.missing.push(mounted.info.path.clone());
             return;
@@ -179,7 +191,7 @@ impl Whole {
             return;
         };
         let renamed = match schemas {
-            Some(Value::Object(schemas)) => self.take_schemas(schemas),
+            Some(Value::Object(schemas)) => self.merge_schemas(schemas),
             _ => BTreeMap::new(),
         };
         let generic = self.generic && !mounted.is_system();
@@ -188,9 +200,9 @@ impl Whole {
         for (path, item) in &mut paths {
             let Some(below) = path.strip_prefix('/') else { continue };
             let whole = format!("/{prefix}{below}");
-            rename(item, &renamed);
-            mend_defaults(item);
-            self.name_operations(item, &whole);
+            rename_references(item, &renamed);
+            fix_string_defaults(item);
+            self.assign_operation_ids(item, &whole);
             if let (Some(parameter), Some(item)) = (&parameter, item.as_object_mut()) {
                 let parameters = item.entry("parameters").or_insert_with(|| json!([]));
                 if let Some(parameters) = parameters.as_array_mut() {
@@ -203,11 +215,11 @@ impl Whole {
 
     /// Takes the schemas of one document in. One whose name is taken by a different one gets another;
     /// gives the references that must follow.
-    fn take_schemas(&mut self, schemas: Map<String, Value>) -> BTreeMap<String, String> {
+    fn merge_schemas(&mut self, schemas: Map<String, Value>) -> BTreeMap<String, String> {
         let reference = |name: &str| format!("#/components/schemas/{name}");
         let mut renamed = BTreeMap::new();
         let mut schemas = schemas;
-        schemas.values_mut().for_each(mend_defaults);
+        schemas.values_mut().for_each(fix_string_defaults);
         for (name, schema) in &schemas {
             if self.schemas.get(name).is_none_or(|known| known == schema) {
                 continue;
@@ -219,7 +231,7 @@ impl Whole {
             renamed.extend(free.map(|new| (reference(name), reference(&new))));
         }
         for (name, mut schema) in schemas {
-            rename(&mut schema, &renamed);
+            rename_references(&mut schema, &renamed);
             let name = match renamed.get(&reference(&name)) {
                 Some(new) => new.rsplit('/').next().unwrap_or_default().to_owned(),
                 None => name,
@@ -231,7 +243,7 @@ impl Whole {
 
     /// Operations are named after their whole path, so that two mounts of one engine differ. Paths
     /// that differ in signs alone are numbered.
-    fn name_operations(&mut self, item: &mut Value, path: &str) {
+    fn assign_operation_ids(&mut self, item: &mut Value, path: &str) {
         let Some(item) = item.as_object_mut() else { return };
         for (method, operation) in item {
             let named = operation.as_object_mut().filter(|it| it.contains_key("operationId"));
@@ -250,17 +262,18 @@ impl Whole {
         }
     }
 
-    fn finish(self, version: &str) -> Value {
-        let mut document = openapi::document("Strongroom", version, &self.paths, &self.schemas);
+    fn into_document(self, version: &str) -> Value {
+        let mut document =
+            openapi::build_document("Strongroom", version, &self.paths, &self.schemas);
         if let (false, Some(document)) = (self.missing.is_empty(), document.as_object_mut()) {
-            document.insert(MISSING.to_owned(), json!(self.missing));
+            document.insert(MISSING_EXTENSION.to_owned(), json!(self.missing));
         }
         document
     }
 }
 
 /// `{secret_mount_path}/` and the parameter that says what it is.
-fn generic_prefix(mounted: &Mounted) -> (String, Option<Value>) {
+fn generic_prefix(mounted: &ActiveMount) -> (String, Option<Value>) {
     let path = mounted.entry.path.trim_end_matches('/');
     let name = format!("{}_mount_path", path.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
     let parameter = json!({
@@ -269,16 +282,16 @@ fn generic_prefix(mounted: &Mounted) -> (String, Option<Value>) {
         "schema": { "type": "string", "default": path },
     });
     let prefix = match mounted.entry.class {
-        Class::Auth => format!("auth/{{{name}}}/"),
-        Class::Secret => format!("{{{name}}}/"),
+        MountClass::Auth => format!("auth/{{{name}}}/"),
+        MountClass::Secret => format!("{{{name}}}/"),
     };
     (prefix, Some(parameter))
 }
 
 /// Go's SDK gives durations a number as default though their type is text; validators refuse that.
-fn mend_defaults(value: &mut Value) {
+fn fix_string_defaults(value: &mut Value) {
     match value {
-        Value::Array(values) => values.iter_mut().for_each(mend_defaults),
+        Value::Array(values) => values.iter_mut().for_each(fix_string_defaults),
         Value::Object(object) => {
             let is_text = object.get("type").is_some_and(|it| it == "string");
             if let (true, Some(default @ (Value::Number(_) | Value::Bool(_)))) =
@@ -286,19 +299,21 @@ fn mend_defaults(value: &mut Value) {
             {
                 *default = default.to_string().into();
             }
-            object.values_mut().for_each(mend_defaults);
+            object.values_mut().for_each(fix_string_defaults);
         }
         _ => {}
     }
 }
 
 /// Lets references follow schemas that got other names. The depth is bounded by the parser's.
-fn rename(value: &mut Value, renamed: &BTreeMap<String, String>) {
+fn rename_references(value: &mut Value, renamed: &BTreeMap<String, String>) {
     if renamed.is_empty() {
         return;
     }
     match value {
-        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, renamed)),
+        Value::Array(values) => {
+            values.iter_mut().for_each(|value| rename_references(value, renamed));
+        }
         Value::Object(object) => {
             for (key, value) in object {
                 match value {
@@ -307,7 +322,7 @@ fn rename(value: &mut Value, renamed: &BTreeMap<String, String>) {
                             to.clone_from(new);
                         }
                     }
-                    value => rename(value, renamed),
+                    value => rename_references(value, renamed),
                 }
             }
         }
@@ -319,20 +334,22 @@ fn rename(value: &mut Value, renamed: &BTreeMap<String, String>) {
 mod tests {
     use super::*;
     use crate::request::Verb;
-    use crate::tests::Bench;
+    use crate::tests::TestCore;
 
-    async fn document(bench: &Bench, token: &str, query: &str) -> Value {
+    async fn fetch_document(bench: &TestCore, token: &str, query: &str) -> Value {
         let answer = bench.send(Verb::Read, "sys/internal/specs/openapi", token, query).await;
-        let Ok(Answer::Bare { status: 200, body, .. }) = answer else { panic!("{answer:?}") };
+        let Ok(CoreResponse::WithoutEnvelope { status: 200, body, .. }) = answer else {
+            panic!("{answer:?}")
+        };
         serde_json::from_slice(&body).unwrap()
     }
 
     #[tokio::test]
     async fn all_that_is_mounted_is_in_one_document() {
-        let bench = Bench::new().await;
+        let bench = TestCore::new().await;
         bench.write("sys/mounts/a/kv", r#"{"type":"kv"}"#).await;
         bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
-        let whole = document(&bench, &bench.root, "{}").await;
+        let whole = fetch_document(&bench, &bench.root, "{}").await;
         assert_eq!(whole["openapi"], openapi::VERSION);
         let paths = whole["paths"].as_object().unwrap();
         for path in
@@ -350,7 +367,8 @@ mod tests {
             .collect();
         let different: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(ids.len(), different.len(), "operations have names of their own");
-        let generic = document(&bench, &bench.root, r#"{"generic_mount_paths":"true"}"#).await;
+        let generic =
+            fetch_document(&bench, &bench.root, r#"{"generic_mount_paths":"true"}"#).await;
         let item = &generic["paths"]["/{a_kv_mount_path}/{path}"];
         let mount = item["parameters"].as_array().unwrap().last().unwrap();
         assert_eq!(mount["schema"]["default"], "a/kv");
@@ -359,34 +377,35 @@ mod tests {
 
     #[tokio::test]
     async fn the_document_shows_nothing_of_mounts_out_of_reach() {
-        let bench = Bench::new().await;
+        let bench = TestCore::new().await;
         bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
         bench.write("sys/mounts/other", r#"{"type":"kv"}"#).await;
-        assert_eq!(document(&bench, "", "{}").await["paths"], json!({}));
-        let token = bench.token("path \"kv/x\" { capabilities = [\"read\"] }", "").await;
-        let whole = document(&bench, &token, "{}").await;
+        assert_eq!(fetch_document(&bench, "", "{}").await["paths"], json!({}));
+        let token =
+            bench.token_with_policy("path \"kv/x\" { capabilities = [\"read\"] }", "").await;
+        let whole = fetch_document(&bench, &token, "{}").await;
         assert!(whole["paths"].get("/kv/{path}").is_some());
         assert!(whole["paths"].get("/other/{path}").is_none());
     }
 
     #[tokio::test]
-    async fn what_an_engine_does_not_tell_is_named_as_missing() {
-        let bench = Bench::new().await;
+    async fn mounts_without_a_document_are_listed_as_missing() {
+        let bench = TestCore::new().await;
         bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
-        let table = bench.core.open().unwrap().mounts.table();
-        let mounted = table.get(Class::Secret, "kv/").unwrap();
-        let mut whole = Whole::default();
-        whole.add(mounted, None);
-        whole.add(mounted, Some(json!({ "paths": "nonsense" })));
-        assert_eq!(whole.finish("1")[MISSING], json!(["kv/", "kv/"]));
+        let table = bench.core.unsealed().unwrap().mounts.table();
+        let mounted = table.get(MountClass::Secret, "kv/").unwrap();
+        let mut whole = CombinedDocument::default();
+        whole.add_mount(mounted, None);
+        whole.add_mount(mounted, Some(json!({ "paths": "nonsense" })));
+        assert_eq!(whole.into_document("1")[MISSING_EXTENSION], json!(["kv/", "kv/"]));
     }
 
     #[tokio::test]
-    async fn schemas_of_one_name_and_two_meanings_are_kept_apart() {
-        let bench = Bench::new().await;
+    async fn schemas_with_equal_names_are_kept_apart() {
+        let bench = TestCore::new().await;
         bench.write("sys/mounts/a", r#"{"type":"kv"}"#).await;
         bench.write("sys/mounts/b", r#"{"type":"kv"}"#).await;
-        let table = bench.core.open().unwrap().mounts.table();
+        let table = bench.core.unsealed().unwrap().mounts.table();
         let of = |kind: &str| {
             let schema = json!({ "$ref": "#/components/schemas/Thing" });
             Some(json!({
@@ -394,11 +413,11 @@ mod tests {
                 "components": { "schemas": { "Thing": { "type": kind, "default": 3600 } } },
             }))
         };
-        let mut whole = Whole::default();
+        let mut whole = CombinedDocument::default();
         for (mount, kind) in [("a/", "string"), ("b/", "object"), ("a/", "string")] {
-            whole.add(table.get(Class::Secret, mount).unwrap(), of(kind));
+            whole.add_mount(table.get(MountClass::Secret, mount).unwrap(), of(kind));
         }
-        let whole = whole.finish("1");
+        let whole = whole.into_document("1");
         let schemas = whole["components"]["schemas"].as_object().unwrap();
         assert_eq!(schemas.len(), 2);
         assert_eq!(whole["paths"]["/a/x"]["post"]["schema"]["$ref"], "#/components/schemas/Thing");
@@ -408,15 +427,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn help_carries_the_document_of_its_path() {
-        let bench = Bench::new().await;
+    async fn help_includes_the_openapi_of_its_path() {
+        let bench = TestCore::new().await;
         bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
         for (path, inside) in [
             ("sys/mounts/x", "/mounts/{path}"),
             ("auth/token/create", "/create"),
             ("kv/some/secret", "/{path}"),
         ] {
-            let help = bench.ok(Verb::Help, path, "").await;
+            let help = bench.succeeds(Verb::Help, path, "").await;
             let document: Value = serde_json::from_str(help.json("openapi")).unwrap();
             let paths = document["paths"].as_object().unwrap();
             assert_eq!(paths.keys().collect::<Vec<_>>(), [inside], "{path}");

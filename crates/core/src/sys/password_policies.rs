@@ -3,81 +3,83 @@
 use strongroom_sdk::Input;
 use strongroom_types::{ErrorKind, Fields};
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, keys};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler, keys_response,
+};
 use crate::error::Error;
-use crate::request::Answer;
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "policies/password",
         help: "The names of all password policies.",
         fields: &[],
-        handlers: Handlers { list: handler!(list), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { list: handler!(list_password_policies), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "policies/password/{name..}/generate",
         help: "A password after the rules of a policy.",
         fields: &[],
-        handlers: Handlers { read: handler!(generate), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { read: handler!(generate_password), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "policies/password/{name..}",
         help: "A password policy: how long passwords are, and of which characters.",
-        fields: &[PasswordInput::FIELDS],
-        handlers: Handlers {
-            read: handler!(read),
-            write: handler!(write),
-            delete: handler!(delete),
+        fields: &[PasswordPolicyInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(read_password_policy),
+            write: handler!(write_password_policy),
+            delete: handler!(delete_password_policy),
             list: None,
         },
-        access: Access::Policy,
+        access: EndpointAccess::Policy,
     },
 ];
 
 #[derive(Input)]
-struct PasswordInput {
+struct PasswordPolicyInput {
     /// The policy in HCL or JSON, or either in base64.
     policy: String,
 }
 
 /// What ends like this is asked for passwords, never written.
-const GENERATE: &str = "/generate";
+const GENERATE_SUFFIX: &str = "/generate";
 
-async fn list(call: &Call) -> Result<Answer, Error> {
-    keys(&call.open.stores.passwords.names().await?)
+async fn list_password_policies(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    keys_response(&call.core.stores.password_policies.names().await?)
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
+async fn read_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let mut answer = Fields::new();
-    answer.set("policy", &call.open.stores.passwords.get(call.captured()).await?);
-    Ok(data(answer.to_object()))
+    answer.set("policy", &call.core.stores.password_policies.get(call.first_capture()).await?);
+    Ok(data_response(answer.to_object()))
 }
 
-async fn generate(call: &Call) -> Result<Answer, Error> {
-    let password = call.open.stores.passwords.generate(call.captured()).await?;
+async fn generate_password(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let password = call.core.stores.password_policies.generate(call.first_capture()).await?;
     let mut answer = Fields::new();
     answer.set("password", password.expose_secret());
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
-async fn write(call: &Call) -> Result<Answer, Error> {
-    let PasswordInput { policy } = call.input()?;
-    if call.captured().ends_with(GENERATE) {
+async fn write_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let PasswordPolicyInput { policy } = call.parse_input()?;
+    if call.first_capture().ends_with(GENERATE_SUFFIX) {
         return Err(Error::unsupported_operation());
     }
     if policy.is_empty() {
-        return Err(Error::listed(ErrorKind::Invalid, "missing policy"));
+        return Err(Error::with_message_list(ErrorKind::Invalid, "missing policy"));
     }
-    call.open.stores.passwords.put(call.captured(), &policy).await?;
-    Ok(Answer::Nothing)
+    call.core.stores.password_policies.put(call.first_capture(), &policy).await?;
+    Ok(CoreResponse::Nothing)
 }
 
-async fn delete(call: &Call) -> Result<Answer, Error> {
-    if call.captured().ends_with(GENERATE) {
+async fn delete_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    if call.first_capture().ends_with(GENERATE_SUFFIX) {
         return Err(Error::unsupported_operation());
     }
-    call.open.stores.passwords.delete(call.captured()).await?;
-    Ok(Answer::Nothing)
+    call.core.stores.password_policies.delete(call.first_capture()).await?;
+    Ok(CoreResponse::Nothing)
 }

@@ -7,57 +7,62 @@ use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_sdk::{CommaList, Input};
 use strongroom_types::{ErrorKind, Fields};
 
-use super::derived;
-use super::mounts::NO_VERSION;
+use super::derived_field;
+use super::mounts::INVALID_VERSION;
 use crate::endpoint::{
-    Access, Call, Endpoint, Handlers, data, handler, keys, not_found, with_warnings,
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
+    data_response_with_warnings, handler, keys_response, not_found,
 };
-use crate::error::{Error, shown};
-use crate::mounts::Class;
-use crate::plugins::selection::normalise;
-use crate::plugins::{PluginError, PluginSpec, PluginType};
-use crate::request::Answer;
+use crate::error::{Error, sanitise_message};
+use crate::mounts::MountClass;
+use crate::plugins::selection::normalise_version;
+use crate::plugins::{PluginError, PluginKind, PluginSpec};
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "plugins/catalog",
         help: "All plug-ins: those registered and those linked in.",
         fields: &[],
-        handlers: Handlers { read: handler!(overview), list: handler!(overview), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers {
+            read: handler!(read_catalog),
+            list: handler!(read_catalog),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "plugins/catalog/{type}",
         help: "The plug-ins of one type.",
         fields: &[],
-        handlers: Handlers { list: handler!(list), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { list: handler!(list_plugins_of_type), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "plugins/catalog/{type}/{name}",
         help: "A registered plug-in.",
         fields: &[RegisterInput::FIELDS],
-        handlers: Handlers {
-            read: handler!(read),
-            write: handler!(register),
-            delete: handler!(deregister),
+        handlers: VerbHandlers {
+            read: handler!(read_plugin),
+            write: handler!(register_plugin),
+            delete: handler!(deregister_plugin),
             list: None,
         },
-        access: Access::Policy,
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "plugins/reload/backend",
         help: "Replaces running plug-ins by what the catalog says should run.",
         fields: &[ReloadInput::FIELDS],
-        handlers: Handlers { write: handler!(reload), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(reload_plugin_or_mounts), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "plugins/reload/{type}/{name}",
         help: "Replaces all running instances of a plug-in.",
         fields: &[ReloadInput::FIELDS],
-        handlers: Handlers { write: handler!(reload_named), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(reload_plugin_by_name), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
 ];
 
@@ -99,10 +104,10 @@ struct ReloadInput {
 
 /// A plug-in in the overview.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Detail {
+struct PluginDetailResponse {
     name: String,
     #[serde(rename = "type")]
-    kind: PluginType,
+    kind: PluginKind,
     version: String,
     builtin: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -111,10 +116,10 @@ struct Detail {
     deprecation_status: &'static str,
 }
 
-fn details(call: &Call) -> Vec<Detail> {
-    let catalog = call.open.catalog();
-    let plugins = &call.open.mounts.opener.plugins;
-    let registered = catalog.all().into_iter().map(|spec| Detail {
+fn plugin_details(call: &EndpointCall) -> Vec<PluginDetailResponse> {
+    let catalog = call.core.plugin_catalog();
+    let plugins = &call.core.mounts.engine_loader.plugin_launcher;
+    let registered = catalog.all_registrations().into_iter().map(|spec| PluginDetailResponse {
         name: spec.name.clone(),
         kind: spec.kind,
         version: spec.version.clone(),
@@ -122,8 +127,8 @@ fn details(call: &Call) -> Vec<Detail> {
         sha256: spec.sha256.clone(),
         deprecation_status: "",
     });
-    let builtins = PluginType::ALL.into_iter().flat_map(|kind| {
-        plugins.builtins(kind).into_iter().map(move |name| Detail {
+    let builtins = PluginKind::ALL.into_iter().flat_map(|kind| {
+        plugins.builtin_names(kind).into_iter().map(move |name| PluginDetailResponse {
             version: plugins.builtin_version(kind, &name).unwrap_or_default(),
             name,
             kind,
@@ -132,45 +137,45 @@ fn details(call: &Call) -> Vec<Detail> {
             deprecation_status: "supported",
         })
     });
-    let mut all: Vec<Detail> = registered.chain(builtins).collect();
+    let mut all: Vec<PluginDetailResponse> = registered.chain(builtins).collect();
     all.sort_by(|a, b| (a.kind, &a.name, &a.version).cmp(&(b.kind, &b.name, &b.version)));
     all
 }
 
-fn names(details: &[Detail], kind: PluginType) -> Vec<&str> {
+fn plugin_names(details: &[PluginDetailResponse], kind: PluginKind) -> Vec<&str> {
     let mut names: Vec<&str> =
         details.iter().filter(|d| d.kind == kind).map(|d| d.name.as_str()).collect();
     names.dedup();
     names
 }
 
-async fn overview(call: &Call) -> Result<Answer, Error> {
-    let details = details(call);
+async fn read_catalog(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let details = plugin_details(call);
     let mut answer = Fields::new();
-    for kind in PluginType::ALL {
-        answer.set(kind.as_str(), &names(&details, kind));
+    for kind in PluginKind::ALL {
+        answer.set(kind.as_str(), &plugin_names(&details, kind));
     }
     answer.set("detailed", &details);
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
-async fn list(call: &Call) -> Result<Answer, Error> {
-    let kind = kind_of(call)?;
-    keys(&names(&details(call), kind))
+async fn list_plugins_of_type(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let kind = captured_plugin_type(call)?;
+    keys_response(&plugin_names(&plugin_details(call), kind))
 }
 
-fn kind_of(call: &Call) -> Result<PluginType, Error> {
+fn captured_plugin_type(call: &EndpointCall) -> Result<PluginKind, Error> {
     let text = call.fields.text("type").unwrap_or_default();
-    PluginType::parse(&text)
+    PluginKind::parse(&text)
         .ok_or_else(|| Error::invalid(format!("{text:?} is not a supported plugin type")))
 }
 
-fn name_of(call: &Call) -> String {
+fn captured_plugin_name(call: &EndpointCall) -> String {
     call.fields.text("name").unwrap_or_default()
 }
 
 #[derive(Serialize)]
-struct Registered<'a> {
+struct PluginResponse<'a> {
     name: &'a str,
     command: &'a str,
     args: &'a [String],
@@ -181,15 +186,15 @@ struct Registered<'a> {
     deprecation_status: &'a str,
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    let (kind, name) = (kind_of(call)?, name_of(call));
-    let version = version(&call.input::<VersionInput>()?.version)?;
-    let plugins = &call.open.mounts.opener.plugins;
+async fn read_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let (kind, name) = (captured_plugin_type(call)?, captured_plugin_name(call));
+    let version = parse_version(&call.parse_input::<VersionInput>()?.version)?;
+    let plugins = &call.core.mounts.engine_loader.plugin_launcher;
     let builtin = plugins.builtin_version(kind, &name);
-    let version = only_version(call, kind, &name, version, builtin.as_deref());
-    let spec = call.open.catalog().get(kind, &name, &version);
+    let version = default_to_only_version(call, kind, &name, version, builtin.as_deref());
+    let spec = call.core.plugin_catalog().get(kind, &name, &version);
     let shown = match (&spec, &builtin) {
-        (Some(spec), _) => Registered {
+        (Some(spec), _) => PluginResponse {
             name: &spec.name,
             command: &spec.command,
             args: &spec.args,
@@ -198,7 +203,7 @@ async fn read(call: &Call) -> Result<Answer, Error> {
             version: &spec.version,
             deprecation_status: "",
         },
-        (None, Some(own)) if version.is_empty() || version == *own => Registered {
+        (None, Some(own)) if version.is_empty() || version == *own => PluginResponse {
             name: &name,
             command: "",
             args: &[],
@@ -209,14 +214,14 @@ async fn read(call: &Call) -> Result<Answer, Error> {
         },
         _ => return Err(not_found()),
     };
-    let object = strongroom_types::RawObject::of(&shown);
-    Ok(data(object.map_err(|error| Error::internal(error.to_string()))?))
+    let object = strongroom_types::RawObject::from_serialize(&shown);
+    Ok(data_response(object.map_err(|error| Error::internal(error.to_string()))?))
 }
 
 /// Whoever names no version means the only one there is.
-fn only_version(
-    call: &Call,
-    kind: PluginType,
+fn default_to_only_version(
+    call: &EndpointCall,
+    kind: PluginKind,
     name: &str,
     asked: String,
     builtin: Option<&str>,
@@ -224,21 +229,21 @@ fn only_version(
     if !asked.is_empty() || builtin.is_some() {
         return asked;
     }
-    match <[String; 1]>::try_from(call.open.catalog().versions(kind, name)) {
+    match <[String; 1]>::try_from(call.core.plugin_catalog().versions(kind, name)) {
         Ok([only]) => only,
         Err(_) => asked,
     }
 }
 
 /// The file is checked and run once before anything is stored: what can't run isn't registered.
-async fn register(call: &Call) -> Result<Answer, Error> {
-    let input: RegisterInput = call.input()?;
+async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: RegisterInput = call.parse_input()?;
     if !input.oci_image.is_empty() || !input.runtime.is_empty() {
-        return Err(Error::unbuilt("running plug-ins in containers"));
+        return Err(Error::not_implemented("running plug-ins in containers"));
     }
-    let kind = kind_of(call)?;
-    if kind == PluginType::Database {
-        return Err(Error::unbuilt("the plug-in type \"database\""));
+    let kind = captured_plugin_type(call)?;
+    if kind == PluginKind::Database {
+        return Err(Error::not_implemented("the plug-in type \"database\""));
     }
     let given = if input.sha256.is_empty() { input.sha_256 } else { input.sha256 };
     if given.is_empty() {
@@ -247,24 +252,24 @@ async fn register(call: &Call) -> Result<Answer, Error> {
     if input.command.is_empty() {
         return Err(Error::invalid("missing command value"));
     }
-    let (command, args) = command_line(&input.command, input.args.0)?;
-    let asked = version(&input.version)?;
+    let (command, args) = split_command(&input.command, input.args.0)?;
+    let asked = parse_version(&input.version)?;
     let mut spec = PluginSpec {
-        name: name_of(call),
+        name: captured_plugin_name(call),
         kind,
         version: asked.clone(),
         command,
         args,
         env: input.env.0,
-        sha256: sha256(&given)?,
+        sha256: parse_sha256(&given)?,
     };
-    let plugins = &call.open.mounts.opener.plugins;
+    let plugins = &call.core.mounts.engine_loader.plugin_launcher;
     // Until the catalog has it.
-    let kept = plugins.keep(&spec);
-    let reported = plugins.probe(&spec).await.map_err(|error| refused(&error))?;
+    let kept = plugins.keep_copy(&spec);
+    let reported = plugins.probe(&spec).await.map_err(|error| plugin_error(&error))?;
     if !reported.is_empty() {
-        let reported = version(&reported).map_err(|error| {
-            let error = shown(&error.to_string());
+        let reported = parse_version(&reported).map_err(|error| {
+            let error = sanitise_message(&error.to_string());
             Error::invalid(format!("the plug-in reports a version that can't be used: {error}"))
         })?;
         if !asked.is_empty() && asked != reported {
@@ -274,28 +279,28 @@ async fn register(call: &Call) -> Result<Answer, Error> {
         }
         spec.version = reported;
     }
-    call.open.catalog().put(spec).await?;
+    call.core.plugin_catalog().register(spec).await?;
     drop(kept);
     remove_unneeded_copies(call).await;
-    Ok(Answer::Nothing)
+    Ok(CoreResponse::Nothing)
 }
 
 /// Arguments in the command are judged as `args`, and the other way round.
-pub(crate) fn fields_of_plugin(fields: &Fields) -> Vec<DerivedField> {
+pub(crate) fn derived_plugin_fields(fields: &Fields) -> Vec<DerivedField> {
     let Ok(input) = RegisterInput::from_fields(fields) else { return Vec::new() };
-    let Ok((command, args)) = command_line(&input.command, input.args.0) else {
+    let Ok((command, args)) = split_command(&input.command, input.args.0) else {
         return Vec::new();
     };
     if args.is_empty() {
         return Vec::new();
     }
     let line = format!("{command} {}", args.join(" "));
-    let args = derived("args", FieldReading::List, &args, false);
-    args.into_iter().chain(derived("command", FieldReading::Text, &line, true)).collect()
+    let args = derived_field("args", FieldReading::List, &args, false);
+    args.into_iter().chain(derived_field("command", FieldReading::Text, &line, true)).collect()
 }
 
 /// The older form has the arguments in the command.
-fn command_line(command: &str, args: Vec<String>) -> Result<(String, Vec<String>), Error> {
+fn split_command(command: &str, args: Vec<String>) -> Result<(String, Vec<String>), Error> {
     let mut words = command.split_whitespace();
     let first = words.next().unwrap_or_default().to_owned();
     let rest: Vec<String> = words.map(str::to_owned).collect();
@@ -308,7 +313,7 @@ fn command_line(command: &str, args: Vec<String>) -> Result<(String, Vec<String>
     }
 }
 
-fn sha256(text: &str) -> Result<String, Error> {
+fn parse_sha256(text: &str) -> Result<String, Error> {
     let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
     match decoded {
         Ok(bytes) if bytes.len() == 32 => Ok(data_encoding::HEXLOWER.encode(&bytes)),
@@ -316,115 +321,124 @@ fn sha256(text: &str) -> Result<String, Error> {
     }
 }
 
-fn version(text: &str) -> Result<String, Error> {
+fn parse_version(text: &str) -> Result<String, Error> {
     if text.is_empty() {
         return Ok(String::new());
     }
-    let version = normalise(text).ok_or_else(|| Error::invalid(NO_VERSION))?;
+    let version = normalise_version(text).ok_or_else(|| Error::invalid(INVALID_VERSION))?;
     if version.contains("+builtin") {
         return Err(Error::invalid("the metadata \"builtin\" is reserved for linked-in plug-ins"));
     }
     Ok(version)
 }
 
-fn refused(error: &PluginError) -> Error {
+fn plugin_error(error: &PluginError) -> Error {
     let kind = match error {
         PluginError::Start(_) => ErrorKind::Internal,
         PluginError::Invalid(_) | PluginError::Engine(_) => ErrorKind::Invalid,
     };
-    Error::plain(kind, shown(&error.to_string()))
+    Error::with_message(kind, sanitise_message(&error.to_string()))
 }
 
-async fn deregister(call: &Call) -> Result<Answer, Error> {
-    let (kind, name) = (kind_of(call)?, name_of(call));
-    let version = version(&call.input::<VersionInput>()?.version)?;
-    call.open.catalog().remove(kind, &name, &version).await?;
+async fn deregister_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let (kind, name) = (captured_plugin_type(call)?, captured_plugin_name(call));
+    let version = parse_version(&call.parse_input::<VersionInput>()?.version)?;
+    call.core.plugin_catalog().remove(kind, &name, &version).await?;
     remove_unneeded_copies(call).await;
-    Ok(Answer::Nothing)
+    Ok(CoreResponse::Nothing)
 }
 
 /// Leaves no copy of what is neither registered nor run by a mount. An entry that comes back with a
 /// restored store then finds none.
-pub(crate) async fn remove_unneeded_copies(call: &Call) {
+pub(crate) async fn remove_unneeded_copies(call: &EndpointCall) {
     let needed = || {
-        let registered = call.open.catalog().all().into_iter().map(|spec| (*spec).clone());
-        let table = call.open.mounts.table();
-        let run = table.all().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());
+        let registered =
+            call.core.plugin_catalog().all_registrations().into_iter().map(|spec| (*spec).clone());
+        let table = call.core.mounts.table();
+        let run =
+            table.all_mounts().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());
         registered.chain(run).collect()
     };
-    call.open.mounts.opener.plugins.remove_copies_but(&needed).await;
+    call.core.mounts.engine_loader.plugin_launcher.remove_copies_except(&needed).await;
 }
 
-async fn reload(call: &Call) -> Result<Answer, Error> {
-    let input: ReloadInput = call.input()?;
-    let mounts: Vec<(Class, String)> = match (input.plugin.is_empty(), input.mounts.0.is_empty()) {
-        (true, true) => return Err(Error::invalid("plugin or mounts must be provided")),
-        (false, false) => {
-            return Err(Error::invalid("plugin and mounts cannot be set at the same time"));
-        }
-        (false, true) => mounts_of(call, None, &input.plugin)?,
-        (true, false) => input.mounts.0.iter().map(|path| class_and_path(path)).collect(),
-    };
-    reload_all(call, mounts).await
+async fn reload_plugin_or_mounts(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let input: ReloadInput = call.parse_input()?;
+    let mounts: Vec<(MountClass, String)> =
+        match (input.plugin.is_empty(), input.mounts.0.is_empty()) {
+            (true, true) => return Err(Error::invalid("plugin or mounts must be provided")),
+            (false, false) => {
+                return Err(Error::invalid("plugin and mounts cannot be set at the same time"));
+            }
+            (false, true) => mounts_running_plugin(call, None, &input.plugin)?,
+            (true, false) => input.mounts.0.iter().map(|path| kind_and_path(path)).collect(),
+        };
+    reload_mounts(call, mounts).await
 }
 
-async fn reload_named(call: &Call) -> Result<Answer, Error> {
+async fn reload_plugin_by_name(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let kind = match call.fields.text("type").as_deref() {
         Some("unknown") => None,
-        _ => Some(kind_of(call)?),
+        _ => Some(captured_plugin_type(call)?),
     };
-    let mounts = mounts_of(call, kind, &name_of(call))?;
-    reload_all(call, mounts).await
+    let mounts = mounts_running_plugin(call, kind, &captured_plugin_name(call))?;
+    reload_mounts(call, mounts).await
 }
 
-fn class_and_path(path: &str) -> (Class, String) {
+fn kind_and_path(path: &str) -> (MountClass, String) {
     let path = format!("{}/", path.trim_matches('/'));
     match path.strip_prefix("auth/") {
-        Some(below) => (Class::Auth, below.to_owned()),
-        None => (Class::Secret, path),
+        Some(below) => (MountClass::Auth, below.to_owned()),
+        None => (MountClass::Secret, path),
     }
 }
 
-fn mounts_of(
-    call: &Call,
-    kind: Option<PluginType>,
+fn mounts_running_plugin(
+    call: &EndpointCall,
+    kind: Option<PluginKind>,
     plugin: &str,
-) -> Result<Vec<(Class, String)>, Error> {
-    let known = details(call);
-    let fits = |of: PluginType| kind.is_none_or(|kind| kind == of);
+) -> Result<Vec<(MountClass, String)>, Error> {
+    let known = plugin_details(call);
+    let fits = |of: PluginKind| kind.is_none_or(|kind| kind == of);
     if !known.iter().any(|detail| detail.name == plugin && fits(detail.kind)) {
         return Err(Error::invalid(format!("plugin not found in the catalog: {plugin:?}")));
     }
-    let table = call.open.mounts.table();
-    let runs = |mount: &&std::sync::Arc<crate::mounts::Mounted>| {
+    let table = call.core.mounts.table();
+    let runs = |mount: &&std::sync::Arc<crate::mounts::ActiveMount>| {
         let entry = &mount.entry;
-        entry.mount_type == plugin && kind.is_none_or(|kind| entry.class.plugin_type() == kind)
+        entry.mount_type == plugin && kind.is_none_or(|kind| entry.class.plugin_kind() == kind)
     };
-    let mounts = table.all().filter(runs);
+    let mounts = table.all_mounts().filter(runs);
     Ok(mounts.map(|mount| (mount.entry.class, mount.entry.path.clone())).collect())
 }
 
-async fn reload_all(call: &Call, mounts: Vec<(Class, String)>) -> Result<Answer, Error> {
+async fn reload_mounts(
+    call: &EndpointCall,
+    mounts: Vec<(MountClass, String)>,
+) -> Result<CoreResponse, Error> {
     // Once for all of them: mounts that shared a process share a fresh one.
-    let table = call.open.mounts.table();
+    let table = call.core.mounts.table();
     let reloaded = mounts.iter().filter_map(|(class, path)| table.get(*class, path));
     let plugins: BTreeSet<_> = reloaded
-        .map(|mount| (mount.entry.class.plugin_type(), mount.entry.mount_type.clone()))
+        .map(|mount| (mount.entry.class.plugin_kind(), mount.entry.mount_type.clone()))
         .collect();
     let warnings = match mounts.is_empty() {
         true => vec!["no mount runs this plug-in: nothing was reloaded".to_owned()],
         false => Vec::new(),
     };
     for (kind, name) in plugins {
-        call.open.mounts.opener.plugins.renew(kind, &name);
+        call.core.mounts.engine_loader.plugin_launcher.start_fresh_process_next(kind, &name);
     }
     for (class, path) in mounts {
-        call.open.mounts.reload(class, &path).await.map_err(|error| {
-            Error::plain(error.kind(), format!("cannot reload the plug-in at {path}: {error}"))
+        call.core.mounts.reload(class, &path).await.map_err(|error| {
+            Error::with_message(
+                error.kind(),
+                format!("cannot reload the plug-in at {path}: {error}"),
+            )
         })?;
     }
     remove_unneeded_copies(call).await;
     let mut answer = Fields::new();
     answer.set("reload_id", &call.id);
-    Ok(with_warnings(answer.to_object(), warnings))
+    Ok(data_response_with_warnings(answer.to_object(), warnings))
 }

@@ -4,55 +4,56 @@ use strongroom_policy::{DerivedField, FieldReading, from_base64};
 use strongroom_sdk::Input;
 use strongroom_types::{Fields, PolicyName};
 
-use super::derived;
+use super::derived_field;
 use crate::endpoint::{
-    Access, Call, Endpoint, Handlers, data, handler, keys, not_found, nothing_or,
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
+    empty_or_warnings_response, handler, keys_response, not_found,
 };
 use crate::error::Error;
-use crate::request::Answer;
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "policies/acl",
         help: "The names of all policies.",
         fields: &[],
-        handlers: Handlers { list: handler!(list), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { list: handler!(list_policies), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "policies/acl/{name..}",
         help: "A policy: what its tokens may do.",
         fields: &[PolicyInput::FIELDS],
-        handlers: Handlers {
-            read: handler!(read),
-            write: handler!(write),
-            delete: handler!(delete),
+        handlers: VerbHandlers {
+            read: handler!(read_policy),
+            write: handler!(write_policy),
+            delete: handler!(delete_policy),
             list: None,
         },
-        access: Access::Policy,
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "policy",
         help: "The names of all policies, in the older form.",
         fields: &[],
-        handlers: Handlers {
-            read: handler!(list_legacy),
-            list: handler!(list_legacy),
-            ..Handlers::NONE
+        handlers: VerbHandlers {
+            read: handler!(list_policies_legacy),
+            list: handler!(list_policies_legacy),
+            ..VerbHandlers::NONE
         },
-        access: Access::Policy,
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "policy/{name..}",
         help: "A policy, in the older form.",
         fields: &[PolicyInput::FIELDS],
-        handlers: Handlers {
-            read: handler!(read_legacy),
-            write: handler!(write),
-            delete: handler!(delete),
+        handlers: VerbHandlers {
+            read: handler!(read_policy_legacy),
+            write: handler!(write_policy),
+            delete: handler!(delete_policy),
             list: None,
         },
-        access: Access::Policy,
+        access: EndpointAccess::Policy,
     },
 ];
 
@@ -65,45 +66,45 @@ struct PolicyInput {
 }
 
 /// A policy in base64 is judged in plain text too.
-pub(crate) fn fields_of_policy(fields: &Fields) -> Vec<DerivedField> {
+pub(crate) fn derived_policy_fields(fields: &Fields) -> Vec<DerivedField> {
     let Ok(PolicyInput { policy, rules }) = PolicyInput::from_fields(fields) else {
         return Vec::new();
     };
     let plain = [policy, rules].into_iter().filter_map(|text| from_base64(&text));
-    plain.filter_map(|text| derived("policy", FieldReading::Text, &text, false)).collect()
+    plain.filter_map(|text| derived_field("policy", FieldReading::Text, &text, false)).collect()
 }
 
-fn names(call: &Call) -> Vec<String> {
-    call.open.stores.policies.names().iter().map(ToString::to_string).collect()
+fn policy_names(call: &EndpointCall) -> Vec<String> {
+    call.core.stores.policies.names().iter().map(ToString::to_string).collect()
 }
 
-fn name(call: &Call) -> Result<PolicyName, Error> {
-    PolicyName::parse(call.captured()).map_err(|error| Error::invalid(error.to_string()))
+fn captured_policy_name(call: &EndpointCall) -> Result<PolicyName, Error> {
+    PolicyName::parse(call.first_capture()).map_err(|error| Error::invalid(error.to_string()))
 }
 
-async fn list(call: &Call) -> Result<Answer, Error> {
-    keys(&names(call))
+async fn list_policies(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    keys_response(&policy_names(call))
 }
 
-async fn list_legacy(call: &Call) -> Result<Answer, Error> {
+async fn list_policies_legacy(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let mut answer = Fields::new();
-    let names = names(call);
+    let names = policy_names(call);
     answer.set("keys", &names);
     answer.set("policies", &names);
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    show(call, "policy")
+async fn read_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    policy_response(call, "policy")
 }
 
-async fn read_legacy(call: &Call) -> Result<Answer, Error> {
-    show(call, "rules")
+async fn read_policy_legacy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    policy_response(call, "rules")
 }
 
-fn show(call: &Call, field: &str) -> Result<Answer, Error> {
-    let name = name(call)?;
-    let text = match call.open.stores.policies.get(&name) {
+fn policy_response(call: &EndpointCall, field: &str) -> Result<CoreResponse, Error> {
+    let name = captured_policy_name(call)?;
+    let text = match call.core.stores.policies.get(&name) {
         Some(policy) => policy.text.clone(),
         None if name.is_root() => String::new(),
         None => return Err(not_found()),
@@ -111,11 +112,11 @@ fn show(call: &Call, field: &str) -> Result<Answer, Error> {
     let mut answer = Fields::new();
     answer.set("name", &name);
     answer.set(field, &text);
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
-async fn write(call: &Call) -> Result<Answer, Error> {
-    let PolicyInput { policy, rules } = call.input()?;
+async fn write_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let PolicyInput { policy, rules } = call.parse_input()?;
     let mut warnings = Vec::new();
     let text = match (policy.is_empty(), rules.is_empty()) {
         (false, _) => policy,
@@ -127,15 +128,15 @@ async fn write(call: &Call) -> Result<Answer, Error> {
             return Err(Error::invalid("'policy' parameter not supplied or empty"));
         }
     };
-    let name = name(call)?;
-    if name.as_str() != call.captured() {
+    let name = captured_policy_name(call)?;
+    if name.as_str() != call.first_capture() {
         warnings.push(format!("policy name was converted to {name}"));
     }
-    call.open.stores.policies.put(name, &text).await?;
-    Ok(nothing_or(warnings))
+    call.core.stores.policies.put(name, &text).await?;
+    Ok(empty_or_warnings_response(warnings))
 }
 
-async fn delete(call: &Call) -> Result<Answer, Error> {
-    call.open.stores.policies.delete(name(call)?).await?;
-    Ok(Answer::Nothing)
+async fn delete_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    call.core.stores.policies.delete(captured_policy_name(call)?).await?;
+    Ok(CoreResponse::Nothing)
 }

@@ -4,25 +4,28 @@ use serde::Serialize;
 use strongroom_sdk::Input;
 use strongroom_types::{Fields, MountPath, RawObject};
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler, not_found, with_warnings};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
+    data_response_with_warnings, handler, not_found,
+};
 use crate::error::Error;
-use crate::mounts::{Class, MoveStatus};
-use crate::request::Answer;
+use crate::mounts::{MountClass, RemountProgress};
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "remount",
         help: "Moves a mount to another path. Its leases are ended first.",
         fields: &[RemountInput::FIELDS],
-        handlers: Handlers { write: handler!(remount), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(start_remount), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "remount/status/{migration_id}",
         help: "How far a move is, until the mount is moved again.",
         fields: &[],
-        handlers: Handlers { read: handler!(status), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { read: handler!(read_remount_status), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
 ];
 
@@ -34,11 +37,11 @@ struct RemountInput {
     to: String,
 }
 
-const QUEUED: &str =
+const QUEUED_WARNING: &str =
     "the mount is being moved: sys/remount/status/<migration_id> tells how far it is";
 
-async fn remount(call: &Call) -> Result<Answer, Error> {
-    let RemountInput { from, to } = call.input()?;
+async fn start_remount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let RemountInput { from, to } = call.parse_input()?;
     if from.is_empty() || to.is_empty() {
         return Err(Error::invalid("both 'from' and 'to' path must be specified as a string"));
     }
@@ -49,51 +52,53 @@ async fn remount(call: &Call) -> Result<Answer, Error> {
             )));
         }
     }
-    let (class, from) = place(&from)?;
+    let (class, from) = parse_secret_or_auth_path(&from)?;
     let (target, to) = match class {
-        Class::Auth => place(&to)?,
+        MountClass::Auth => parse_secret_or_auth_path(&to)?,
         // `auth/x` is no place for a secrets engine, and is refused as one.
-        Class::Secret => (Class::Secret, MountPath::parse(&to)?),
+        MountClass::Secret => (MountClass::Secret, MountPath::parse(&to)?),
     };
     if class != target {
         let text = format!("cannot remount auth mount to non-auth mount {:?}", to.as_str());
         return Err(Error::invalid(text));
     }
-    let id = call.open.mounts.begin_move(class, from, to).await?;
+    let id = call.core.mounts.begin_remount(class, from, to).await?;
     let mut answer = Fields::new();
     answer.set("migration_id", &id);
-    Ok(with_warnings(answer.to_object(), vec![QUEUED.to_owned()]))
+    Ok(data_response_with_warnings(answer.to_object(), vec![QUEUED_WARNING.to_owned()]))
 }
 
-fn place(path: &str) -> Result<(Class, MountPath), Error> {
+fn parse_secret_or_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
     let path = MountPath::parse(path)?;
     match path.as_str().strip_prefix("auth/").filter(|below| !below.is_empty()) {
-        Some(below) => Ok((Class::Auth, MountPath::parse(below)?)),
-        None => Ok((Class::Secret, path)),
+        Some(below) => Ok((MountClass::Auth, MountPath::parse(below)?)),
+        None => Ok((MountClass::Secret, path)),
     }
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct RemountStatusResponse<'a> {
     migration_id: &'a str,
-    migration_info: Info,
+    migration_info: RemountInfo,
 }
 
 #[derive(Serialize)]
-struct Info {
+struct RemountInfo {
     source_mount: String,
     target_mount: String,
-    status: MoveStatus,
+    status: RemountProgress,
 }
 
-async fn status(call: &Call) -> Result<Answer, Error> {
-    let id = call.captured();
-    let (class, moved) = call.open.mounts.find_move(id).ok_or_else(not_found)?;
-    let migration_info = Info {
-        source_mount: class.route(&moved.from),
-        target_mount: class.route(&moved.to),
+async fn read_remount_status(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let id = call.first_capture();
+    let (class, moved) = call.core.mounts.find_remount(id).ok_or_else(not_found)?;
+    let migration_info = RemountInfo {
+        source_mount: class.route_to(&moved.from),
+        target_mount: class.route_to(&moved.to),
         status: moved.status,
     };
-    let shown = Shown { migration_id: id, migration_info };
-    Ok(data(RawObject::of(&shown).map_err(|error| Error::internal(error.to_string()))?))
+    let shown = RemountStatusResponse { migration_id: id, migration_info };
+    Ok(data_response(
+        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
+    ))
 }

@@ -6,51 +6,53 @@ use serde::Serialize;
 use strongroom_policy::Capabilities;
 use strongroom_types::Fields;
 
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
+};
 use crate::error::Error;
-use crate::request::Answer;
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "internal/ui/resultant-acl",
         help: "What the caller's policies come to. Rules with `+` are left out.",
         fields: &[],
-        handlers: Handlers { read: handler!(read), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { read: handler!(read_resultant_acl), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "internal/ui/namespaces",
         help: "Namespaces below this one. There are none.",
         fields: &[],
-        handlers: Handlers { read: handler!(namespaces), ..Handlers::NONE },
-        access: Access::Anyone,
+        handlers: VerbHandlers { read: handler!(list_namespaces), ..VerbHandlers::NONE },
+        access: EndpointAccess::Unauthenticated,
     },
 ];
 
 #[derive(Serialize)]
-struct Granted {
+struct PathCapabilities {
     capabilities: Vec<&'static str>,
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    let acl = &call.caller()?.acl;
+async fn read_resultant_acl(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let acl = &call.require_caller()?.acl;
     let mut answer = Fields::new();
     answer.set("root", &acl.is_root());
     if !acl.is_root() {
-        answer.set("exact_paths", &by_path(acl.exact_rules()));
-        answer.set("glob_paths", &by_path(acl.prefix_rules()));
+        answer.set("exact_paths", &capabilities_by_path(acl.exact_rules()));
+        answer.set("glob_paths", &capabilities_by_path(acl.prefix_rules()));
     }
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
-fn by_path(rules: BTreeMap<&str, Capabilities>) -> BTreeMap<&str, Granted> {
+fn capabilities_by_path(rules: BTreeMap<&str, Capabilities>) -> BTreeMap<&str, PathCapabilities> {
     rules
         .into_iter()
-        .map(|(path, granted)| (path, Granted { capabilities: granted.names() }))
+        .map(|(path, granted)| (path, PathCapabilities { capabilities: granted.names() }))
         .collect()
 }
 
-async fn namespaces(call: &Call) -> Result<Answer, Error> {
-    call.caller()?;
-    Ok(data(Fields::new().to_object()))
+async fn list_namespaces(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    call.require_caller()?;
+    Ok(data_response(Fields::new().to_object()))
 }

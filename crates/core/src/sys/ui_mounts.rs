@@ -3,45 +3,47 @@
 
 use strongroom_types::Fields;
 
-use super::mount_entry::{Shown, shown};
-use crate::endpoint::{Access, Call, Endpoint, Handlers, data, handler};
+use super::mount_entry::{MountResponse, mount_response};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
+};
 use crate::error::Error;
-use crate::mounts::Class;
-use crate::request::Answer;
+use crate::mounts::MountClass;
+use crate::request::CoreResponse;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "internal/ui/mounts",
         help: "The mounts the caller can reach; without a token, those that are listed for all.",
         fields: &[],
-        handlers: Handlers { read: handler!(list), ..Handlers::NONE },
-        access: Access::Anyone,
+        handlers: VerbHandlers { read: handler!(list_visible_mounts), ..VerbHandlers::NONE },
+        access: EndpointAccess::Unauthenticated,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "internal/ui/mounts/{path..}",
         help: "The mount a path lies under.",
         fields: &[],
-        handlers: Handlers { read: handler!(read), ..Handlers::NONE },
-        access: Access::Anyone,
+        handlers: VerbHandlers { read: handler!(read_visible_mount), ..VerbHandlers::NONE },
+        access: EndpointAccess::Unauthenticated,
     },
 ];
 
-async fn list(call: &Call) -> Result<Answer, Error> {
+async fn list_visible_mounts(call: &EndpointCall) -> Result<CoreResponse, Error> {
     if call.caller.is_none() && !call.token_id().is_empty() {
-        return Err(Error::no_token());
+        return Err(Error::invalid_token());
     }
-    let table = call.open.mounts.table();
+    let table = call.core.mounts.table();
     let of_class = |class| {
         let mut mounts = Fields::new();
-        for mounted in table.of_class(class) {
+        for mounted in table.mounts_of_class(class) {
             let entry = &mounted.entry;
             match &call.caller {
-                Some(caller) if caller.acl.reaches(&mounted.info.path) => {
-                    mounts.set(entry.path.clone(), &shown(mounted));
+                Some(caller) if caller.acl.grants_anything_below(&mounted.info.path) => {
+                    mounts.set(entry.path.clone(), &mount_response(mounted));
                 }
                 // Who can't reach it sees no more of it than everybody.
                 _ if entry.config.listing_visibility == "unauth" => {
-                    mounts.set(entry.path.clone(), &Shown::reduced(mounted));
+                    mounts.set(entry.path.clone(), &MountResponse::without_details(mounted));
                 }
                 _ => {}
             }
@@ -49,42 +51,42 @@ async fn list(call: &Call) -> Result<Answer, Error> {
         mounts
     };
     let mut answer = Fields::new();
-    answer.set("auth", &Raw(of_class(Class::Auth)));
-    answer.set("secret", &Raw(of_class(Class::Secret)));
-    Ok(data(answer.to_object()))
+    answer.set("auth", &RawFields(of_class(MountClass::Auth)));
+    answer.set("secret", &RawFields(of_class(MountClass::Secret)));
+    Ok(data_response(answer.to_object()))
 }
 
-async fn read(call: &Call) -> Result<Answer, Error> {
-    let path = call.captured();
+async fn read_visible_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let path = call.first_capture();
     let refused = || {
         let text = format!(
             "preflight capability check returned 403, please ensure client's policies grant access \
              to path {:?}",
             format!("{}/", path.trim_end_matches('/'))
         );
-        Error::plain(strongroom_types::ErrorKind::Denied, text)
+        Error::with_message(strongroom_types::ErrorKind::Denied, text)
     };
-    let caller = call.caller.as_ref().ok_or_else(Error::no_token)?;
-    let table = call.open.mounts.table();
+    let caller = call.caller.as_ref().ok_or_else(Error::invalid_token)?;
+    let table = call.core.mounts.table();
     let whole = format!("{}/", path.trim_end_matches('/'));
-    let Some((mounted, _)) = table.route(&whole) else { return Err(refused()) };
-    if !caller.acl.reaches(&mounted.info.path) {
+    let Some((mounted, _)) = table.longest_match(&whole) else { return Err(refused()) };
+    if !caller.acl.grants_anything_below(&mounted.info.path) {
         return Err(refused());
     }
-    let mut answer = to_fields(&shown(mounted))?;
+    let mut answer = to_fields(&mount_response(mounted))?;
     answer.set("path", &mounted.entry.path);
-    Ok(data(answer.to_object()))
+    Ok(data_response(answer.to_object()))
 }
 
-fn to_fields(shown: &Shown<'_>) -> Result<Fields, Error> {
-    let object = strongroom_types::RawObject::of(shown);
+fn to_fields(shown: &MountResponse<'_>) -> Result<Fields, Error> {
+    let object = strongroom_types::RawObject::from_serialize(shown);
     Ok(object.map_err(|error| Error::internal(error.to_string()))?.fields())
 }
 
 /// Fields as a JSON object inside another.
-struct Raw(Fields);
+struct RawFields(Fields);
 
-impl serde::Serialize for Raw {
+impl serde::Serialize for RawFields {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.0.iter())
     }

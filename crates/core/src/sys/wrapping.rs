@@ -4,82 +4,90 @@ use serde::Serialize;
 use strongroom_sdk::Input;
 use strongroom_types::{RawObject, Secret};
 
-use crate::endpoint::{ANY_FIELDS, Access, Call, Endpoint, Handlers, data, handler};
+use crate::endpoint::{
+    ANY_FIELDS, ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
+};
 use crate::error::Error;
-use crate::request::Answer;
-use crate::wrapping::taking;
+use crate::request::CoreResponse;
+use crate::wrapping::unwrap;
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
         pattern: "wrapping/wrap",
         help: "Wraps the body. The lifetime of the wrapping token is in the header X-Vault-Wrap-TTL.",
         fields: &[ANY_FIELDS],
-        handlers: Handlers { write: handler!(wrap), ..Handlers::NONE },
-        access: Access::Policy,
+        handlers: VerbHandlers { write: handler!(wrap_data), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "wrapping/lookup",
         help: "Where a wrapped answer came from. The wrapping token stays as it is.",
-        fields: &[NamedInput::FIELDS],
-        handlers: Handlers { read: handler!(look_up), write: handler!(look_up), ..Handlers::NONE },
-        access: Access::Anyone,
+        fields: &[WrappingTokenInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(lookup_wrapping_token),
+            write: handler!(lookup_wrapping_token),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Unauthenticated,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "wrapping/unwrap",
         help: "What a wrapping token wraps. The token ends with that.",
-        fields: &[NamedInput::FIELDS],
-        handlers: Handlers { write: handler!(unwrap), ..Handlers::NONE },
-        access: Access::Policy,
+        fields: &[WrappingTokenInput::FIELDS],
+        handlers: VerbHandlers { write: handler!(unwrap_token), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
-    Endpoint {
+    ApiEndpoint {
         pattern: "wrapping/rewrap",
         help: "A new wrapping token for what another one wraps. The old one ends.",
-        fields: &[NamedInput::FIELDS],
-        handlers: Handlers { write: handler!(rewrap), ..Handlers::NONE },
-        access: Access::Policy,
+        fields: &[WrappingTokenInput::FIELDS],
+        handlers: VerbHandlers { write: handler!(rewrap_token), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
     },
 ];
 
 #[derive(Input)]
 #[expect(dead_code, reason = "read by its own rules, which tell an empty token from none")]
-struct NamedInput {
+struct WrappingTokenInput {
     /// The wrapping token; the caller's own if not given.
     token: Option<Secret<String>>,
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct WrappingLookupResponse<'a> {
     creation_path: &'a str,
     creation_time: String,
     creation_ttl: u64,
 }
 
 /// The body as it is. It becomes a wrapped answer as every other does.
-async fn wrap(call: &Call) -> Result<Answer, Error> {
+async fn wrap_data(call: &EndpointCall) -> Result<CoreResponse, Error> {
     if call.wrap_ttl.is_none() {
         return Err(Error::invalid("endpoint requires response wrapping to be used"));
     }
-    Ok(data(call.fields.to_object()))
+    Ok(data_response(call.fields.to_object()))
 }
 
-async fn look_up(call: &Call) -> Result<Answer, Error> {
-    let (_, info) = taking::look_up(&call.open, &named(call)?).await?;
-    let shown = Shown {
+async fn lookup_wrapping_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    let (_, info) = unwrap::lookup_wrapping_token(&call.core, &requested_token(call)?).await?;
+    let shown = WrappingLookupResponse {
         creation_path: &info.creation_path,
         creation_time: info.creation_time.to_rfc3339(),
         creation_ttl: info.creation_ttl.as_secs(),
     };
-    Ok(data(RawObject::of(&shown).map_err(|error| Error::internal(error.to_string()))?))
+    Ok(data_response(
+        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
+    ))
 }
 
-async fn unwrap(call: &Call) -> Result<Answer, Error> {
-    taking::unwrap(&call.open, &named(call)?, call.caller()?).await
+async fn unwrap_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    unwrap::unwrap_response(&call.core, &requested_token(call)?, call.require_caller()?).await
 }
 
-async fn rewrap(call: &Call) -> Result<Answer, Error> {
-    taking::rewrap(&call.open, &named(call)?, call.caller()?).await
+async fn rewrap_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    unwrap::rewrap_response(&call.core, &requested_token(call)?, call.require_caller()?).await
 }
 
-fn named(call: &Call) -> Result<Secret<String>, Error> {
-    taking::named(&call.fields, call.token.as_ref())
+fn requested_token(call: &EndpointCall) -> Result<Secret<String>, Error> {
+    unwrap::token_in_request(&call.fields, call.token.as_ref())
 }

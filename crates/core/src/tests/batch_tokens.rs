@@ -1,20 +1,20 @@
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 const ALL: &str =
     r#"path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }"#;
 
-async fn batch(bench: &Bench, parent: &str, more: &str) -> String {
+async fn create_batch_token(bench: &TestCore, parent: &str, more: &str) -> String {
     let body = format!(r#"{{"type":"batch"{more}}}"#);
-    let got = bench.ok_as(parent, Verb::Write, "auth/token/create", &body).await;
+    let got = bench.succeeds_as(parent, Verb::Write, "auth/token/create", &body).await;
     got.auth.text("client_token").unwrap()
 }
 
 #[tokio::test]
 async fn a_batch_token_looks_as_clients_expect() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let body = r#"{"type":"batch","policies":["default"],"ttl":"1h","meta":{"a":"b"},"display_name":"bb"}"#;
     let made = bench.write("auth/token/create", body).await;
     for (field, wanted) in [
@@ -30,9 +30,9 @@ async fn a_batch_token_looks_as_clients_expect() {
     }
     let token = made.auth.text("client_token").unwrap();
     assert!(token.starts_with("hvb."));
-    bench.pass(1).await;
+    bench.advance_secs(1).await;
     for seen in [
-        bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await,
+        bench.succeeds_as(&token, Verb::Read, "auth/token/lookup-self", "").await,
         bench.write("auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await,
     ] {
         assert_eq!((seen.text("type"), seen.text("accessor")), ("batch".into(), String::new()));
@@ -51,9 +51,9 @@ async fn a_batch_token_looks_as_clients_expect() {
 
 #[tokio::test]
 async fn a_batch_token_is_neither_renewed_nor_revoked_nor_a_parent() {
-    let bench = Bench::new().await;
-    let parent = bench.token(ALL, "").await;
-    let token = batch(&bench, &parent, "").await;
+    let bench = TestCore::new().await;
+    let parent = bench.token_with_policy(ALL, "").await;
+    let token = create_batch_token(&bench, &parent, "").await;
     let named = format!(r#"{{"token":"{token}"}}"#);
     let cases = [
         ("renew", "batch tokens cannot be renewed"),
@@ -83,13 +83,13 @@ async fn a_batch_token_is_neither_renewed_nor_revoked_nor_a_parent() {
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
     // Its accessor is empty, and names nothing.
     let error = bench.fails(Verb::Write, "auth/token/lookup-accessor", r#"{"accessor":""}"#).await;
-    assert_eq!(error.texts(), ["1 error occurred:\n\t* missing accessor\n\n"]);
-    bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
+    assert_eq!(error.messages(), ["1 error occurred:\n\t* missing accessor\n\n"]);
+    bench.succeeds_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
 }
 
 #[tokio::test]
 async fn what_needs_a_record_is_refused_for_a_batch_token() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let cases = [
         (r#""num_uses":3"#, "batch tokens cannot have \"num_uses\" set"),
         (r#""period":"1h""#, "batch tokens cannot have \"period\" set"),
@@ -111,19 +111,19 @@ async fn what_needs_a_record_is_refused_for_a_batch_token() {
 
 #[tokio::test]
 async fn a_batch_token_and_what_it_leased_end_with_its_parent() {
-    let bench = Bench::new().await.with_credentials().await;
-    let top = bench.token(ALL, "").await;
-    let made = bench.ok_as(&top, Verb::Write, "auth/token/create", "{}").await;
+    let bench = TestCore::new().await.with_credential_engine().await;
+    let top = bench.token_with_policy(ALL, "").await;
+    let made = bench.succeeds_as(&top, Verb::Write, "auth/token/create", "{}").await;
     let parent = made.auth.text("client_token").unwrap();
-    let token = batch(&bench, &parent, "").await;
-    bench.ok_as(&token, Verb::Read, "out/creds/dev", "").await;
-    assert_eq!(bench.outside.alive(), 1);
+    let token = create_batch_token(&bench, &parent, "").await;
+    bench.succeeds_as(&token, Verb::Read, "out/creds/dev", "").await;
+    assert_eq!(bench.outside.live_credentials(), 1);
     bench.write("auth/token/revoke", &format!(r#"{{"token":"{top}"}}"#)).await;
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 0);
+    bench.run_until_idle().await;
+    assert_eq!(bench.outside.live_credentials(), 0);
     for verb in [Verb::Read, Verb::Write] {
         let error = bench.fails_as(&token, verb, "auth/token/lookup-self", "").await;
-        assert_eq!(error.texts(), ["permission denied"]);
+        assert_eq!(error.messages(), ["permission denied"]);
     }
     let error = bench.fails_as(&token, Verb::Read, "out/creds/dev", "").await;
     assert_eq!(error.kind(), ErrorKind::Denied);
@@ -131,21 +131,21 @@ async fn a_batch_token_and_what_it_leased_end_with_its_parent() {
 
 #[tokio::test]
 async fn a_lease_never_outlives_the_batch_token_it_was_made_by() {
-    let bench = Bench::new().await.with_credentials().await;
-    let parent = bench.token(ALL, "").await;
+    let bench = TestCore::new().await.with_credential_engine().await;
+    let parent = bench.token_with_policy(ALL, "").await;
     for orphan in ["", r#","no_parent":true"#] {
-        let token = batch(&bench, &parent, &format!(r#","ttl":"90s"{orphan}"#)).await;
-        bench.pass(50).await;
-        let leased = bench.ok_as(&token, Verb::Read, "out/creds/dev", "").await;
+        let token = create_batch_token(&bench, &parent, &format!(r#","ttl":"90s"{orphan}"#)).await;
+        bench.advance_secs(50).await;
+        let leased = bench.succeeds_as(&token, Verb::Read, "out/creds/dev", "").await;
         assert_eq!(leased.ttl, 40, "the role gives 60");
-        let body = format!(r#"{{"lease_id":"{}","increment":"10m"}}"#, leased.lease);
-        bench.pass(10).await;
+        let body = format!(r#"{{"lease_id":"{}","increment":"10m"}}"#, leased.lease_id);
+        bench.advance_secs(10).await;
         let renewed = bench.write("sys/leases/renew", &body).await;
         assert_eq!(renewed.ttl, 30);
-        assert_eq!(bench.outside.alive(), 1);
-        bench.pass(31).await;
-        bench.settle().await;
-        assert_eq!(bench.outside.alive(), 0, "{orphan}");
+        assert_eq!(bench.outside.live_credentials(), 1);
+        bench.advance_secs(31).await;
+        bench.run_until_idle().await;
+        assert_eq!(bench.outside.live_credentials(), 0, "{orphan}");
         assert_eq!(
             bench.fails(Verb::Write, "sys/leases/renew", &body).await.to_string(),
             "lease not found"
@@ -155,13 +155,13 @@ async fn a_lease_never_outlives_the_batch_token_it_was_made_by() {
 
 #[tokio::test]
 async fn a_batch_token_survives_the_restart_and_the_servers_own_are_refused_elsewhere() {
-    let mut bench = Bench::new().await;
-    let elsewhere = Bench::new().await;
+    let mut bench = TestCore::new().await;
+    let elsewhere = TestCore::new().await;
     let body = r#"{"type":"batch","policies":["default"]}"#;
     let made = bench.write("auth/token/create-orphan", body).await;
     let token = made.auth.text("client_token").unwrap();
     bench.restart().await;
-    bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
+    bench.succeeds_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
     let error = elsewhere.fails_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
     assert_eq!(error.kind(), ErrorKind::Denied);
 }

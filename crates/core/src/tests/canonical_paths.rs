@@ -2,12 +2,12 @@
 
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "delete", "list"]"#;
 
-async fn is_denied(bench: &Bench, token: &str, verb: Verb, path: &str) -> bool {
+async fn is_denied(bench: &TestCore, token: &str, verb: Verb, path: &str) -> bool {
     match bench.send(verb, path, token, "{}").await {
         Ok(_) => false,
         Err(error) => error.kind() == ErrorKind::Denied,
@@ -17,7 +17,7 @@ async fn is_denied(bench: &Bench, token: &str, verb: Verb, path: &str) -> bool {
 /// The engine `door-engine` says nothing of how it takes case, as hosted plug-ins do.
 #[tokio::test]
 async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fold() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     let rules = |mount: &str| {
@@ -28,7 +28,7 @@ async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fo
                path "{mount}/Teams/open" {{ {ALL} }}"#
         )
     };
-    let token = bench.token(&rules("plug"), "").await;
+    let token = bench.token_with_policy(&rules("plug"), "").await;
     for verb in [Verb::Read, Verb::Write, Verb::Delete, Verb::List] {
         for path in ["plug/roles/hidden", "plug/roles/Hidden", "plug/ROLES/HIDDEN", "plug/TEAMS/a"]
         {
@@ -42,13 +42,14 @@ async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fo
         let bench = &bench;
         async move {
             let body = format!(r#"{{"path":"{path}"}}"#);
-            let shown = bench.ok_as(&token, Verb::Write, "sys/capabilities-self", &body).await;
+            let shown =
+                bench.succeeds_as(&token, Verb::Write, "sys/capabilities-self", &body).await;
             shown.json("capabilities").to_owned()
         }
     };
     assert_eq!(shown("plug/roles/HIDDEN", token.clone()).await, r#"["deny"]"#);
     // This server's own engine tells its paths apart, and says so.
-    let token = bench.token(&rules("kv"), "").await;
+    let token = bench.token_with_policy(&rules("kv"), "").await;
     assert!(is_denied(&bench, &token, Verb::Read, "kv/roles/hidden").await);
     assert!(!is_denied(&bench, &token, Verb::Read, "kv/roles/Hidden").await);
     assert!(shown("kv/roles/Hidden", token).await.contains("read"));
@@ -57,7 +58,7 @@ async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fo
 /// A narrower rule isn't avoided by writing another case, whatever it restricts and whatever is asked.
 #[tokio::test]
 async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_in_may_fold() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     let rules = |mount: &str| {
@@ -76,8 +77,8 @@ async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_
             answer.is_err_and(|error| error.kind() == ErrorKind::Denied)
         }
     };
-    let of_plug = bench.token(&rules("plug"), "").await;
-    let of_kv = bench.token(&rules("kv"), "").await;
+    let of_plug = bench.token_with_policy(&rules("plug"), "").await;
+    let of_kv = bench.token_with_policy(&rules("kv"), "").await;
     for (verb, path, body) in [
         (Verb::Write, "READ", "{}"),
         (Verb::Delete, "Read", ""),
@@ -101,14 +102,14 @@ async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_
         assert!(!is_denied("plug", verb, path, body, &of_plug).await, "{verb:?} {path}");
     }
     let asked = r#"{"paths":["plug/READ","plug/teams/a","plug/Field","kv/READ"]}"#;
-    let shown = bench.ok_as(&of_plug, Verb::Write, "sys/capabilities-self", asked).await;
+    let shown = bench.succeeds_as(&of_plug, Verb::Write, "sys/capabilities-self", asked).await;
     assert_eq!(shown.json("plug/READ"), r#"["read"]"#);
     assert_eq!(shown.json("plug/teams/a"), r#"["read"]"#);
     assert!(shown.json("plug/Field").contains("update"));
     assert_eq!(shown.json("kv/READ"), r#"["deny"]"#);
     let sudo = r#"path "plug/*" { capabilities = ["read", "sudo"] }
         path "plug/admin/*" { capabilities = ["read"] }"#;
-    let sudo = bench.token(sudo, "").await;
+    let sudo = bench.token_with_policy(sudo, "").await;
     for path in ["admin/a", "ADMIN/a"] {
         assert!(is_denied("plug", Verb::Read, path, "", &sudo).await, "{path}");
     }
@@ -118,7 +119,7 @@ async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_
 /// The names of policies are folded by the server itself, and roles of `outside` by the engine.
 #[tokio::test]
 async fn cve_2026_89322_a_narrower_rule_in_another_case_than_the_backend_uses_restricts() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
     bench.write("out/config", r#"{"password":"p"}"#).await;
     let rules = format!(
@@ -127,7 +128,7 @@ async fn cve_2026_89322_a_narrower_rule_in_another_case_than_the_backend_uses_re
            path "out/folded/*" {{ {ALL} }}
            path "out/folded/Dev" {{ capabilities = ["read"] }}"#
     );
-    let token = bench.token(&rules, "").await;
+    let token = bench.token_with_policy(&rules, "").await;
     for path in ["sys/policies/acl/admin", "sys/policies/acl/ADMIN", "out/folded/dev"] {
         assert!(is_denied(&bench, &token, Verb::Write, path).await, "{path}");
         assert!(is_denied(&bench, &token, Verb::Delete, path).await, "{path}");
@@ -138,9 +139,9 @@ async fn cve_2026_89322_a_narrower_rule_in_another_case_than_the_backend_uses_re
 
 #[tokio::test]
 async fn cve_2026_93335_grants_stay_exact() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
-    let token = bench.token(&format!(r#"path "plug/roles/dev" {{ {ALL} }}"#), "").await;
+    let token = bench.token_with_policy(&format!(r#"path "plug/roles/dev" {{ {ALL} }}"#), "").await;
     assert!(!is_denied(&bench, &token, Verb::Read, "plug/roles/dev").await);
     assert!(is_denied(&bench, &token, Verb::Read, "plug/roles/DEV").await);
     assert!(is_denied(&bench, &token, Verb::Read, "PLUG/roles/dev").await);
@@ -148,9 +149,9 @@ async fn cve_2026_93335_grants_stay_exact() {
 
 #[tokio::test]
 async fn cve_2026_93335_root_paths_need_sudo_whatever_the_case() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
-    let ordinary = bench.token(&format!(r#"path "plug/*" {{ {ALL} }}"#), "").await;
+    let ordinary = bench.token_with_policy(&format!(r#"path "plug/*" {{ {ALL} }}"#), "").await;
     for path in ["plug/admin/echo", "plug/ADMIN/echo", "plug/Admin/x/y"] {
         for verb in [Verb::Read, Verb::Write, Verb::Delete, Verb::List] {
             assert!(is_denied(&bench, &ordinary, verb, path).await, "{verb:?} {path}");
@@ -163,12 +164,12 @@ async fn cve_2026_93335_root_paths_need_sudo_whatever_the_case() {
 /// The engine `outside` declares that the names of its roles are folded.
 #[tokio::test]
 async fn cve_2026_89322_and_ghsa_fg5x_7whg_6c28_the_form_that_the_engine_uses_is_judged() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
     bench.write("out/config", r#"{"password":"p"}"#).await;
     bench.write("out/folded/Dev", r#"{"note":"one"}"#).await;
     assert_eq!(bench.read("out/folded/DEV").await.text("note"), "one");
-    assert_eq!(bench.ok(Verb::List, "out/folded", "").await.json("keys"), r#"["dev"]"#);
+    assert_eq!(bench.succeeds(Verb::List, "out/folded", "").await.json("keys"), r#"["dev"]"#);
     let all_but = |name: &str| {
         format!(
             r#"path "out/folded/*" {{ {ALL} }}
@@ -176,7 +177,7 @@ async fn cve_2026_89322_and_ghsa_fg5x_7whg_6c28_the_form_that_the_engine_uses_is
         )
     };
     for denied in ["dev", "Dev"] {
-        let token = bench.token(&all_but(denied), "").await;
+        let token = bench.token_with_policy(&all_but(denied), "").await;
         for path in ["out/folded/dev", "out/folded/Dev", "out/folded/DEV"] {
             assert!(is_denied(&bench, &token, Verb::Read, path).await, "{denied} {path}");
             assert!(is_denied(&bench, &token, Verb::Write, path).await, "{denied} {path}");
@@ -184,14 +185,14 @@ async fn cve_2026_89322_and_ghsa_fg5x_7whg_6c28_the_form_that_the_engine_uses_is
         assert!(!is_denied(&bench, &token, Verb::Read, "out/folded/dev2").await);
     }
     // A grant of the canonical form holds for every spelling.
-    let token = bench.token(&format!(r#"path "out/folded/dev" {{ {ALL} }}"#), "").await;
+    let token = bench.token_with_policy(&format!(r#"path "out/folded/dev" {{ {ALL} }}"#), "").await;
     assert!(!is_denied(&bench, &token, Verb::Read, "out/folded/DEV").await);
     assert!(is_denied(&bench, &token, Verb::Read, "out/folded/ops").await);
 }
 
 #[tokio::test]
 async fn cve_2026_89322_a_denied_policy_cannot_be_assigned_or_changed_by_another_spelling() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rules = format!(
         r#"path "sys/policies/acl/*" {{ {ALL} }}
            path "sys/policy/*" {{ {ALL} }}
@@ -202,7 +203,7 @@ async fn cve_2026_89322_a_denied_policy_cannot_be_assigned_or_changed_by_another
              denied_parameters = {{ "policies" = ["Admin"] }}
            }}"#
     );
-    let token = bench.token(&rules, "").await;
+    let token = bench.token_with_policy(&rules, "").await;
     for name in ["admin", "ADMIN", "Admin", "admin ", " aDmin"] {
         for folder in ["sys/policies/acl", "sys/policy"] {
             let path = format!("{folder}/{name}");

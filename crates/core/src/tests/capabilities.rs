@@ -2,7 +2,7 @@
 
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "delete", "list"]"#;
@@ -11,7 +11,7 @@ const VERBS: [(Verb, &str); 4] =
     [(Verb::Read, "read"), (Verb::List, "list"), (Verb::Write, "update"), (Verb::Delete, "delete")];
 
 /// Whether policies let it through, or the request is refused for another reason that comes later.
-async fn passes(bench: &Bench, token: &str, verb: Verb, path: &str) -> bool {
+async fn is_permitted(bench: &TestCore, token: &str, verb: Verb, path: &str) -> bool {
     match bench.send(verb, path, token, "{}").await {
         Ok(_) => true,
         Err(error) => error.kind() != ErrorKind::Denied,
@@ -19,7 +19,7 @@ async fn passes(bench: &Bench, token: &str, verb: Verb, path: &str) -> bool {
 }
 
 /// `root` says that the path needs `sudo` as well.
-async fn assert_told(bench: &Bench, token: &str, path: &str, root: bool) {
+async fn assert_capabilities_match(bench: &TestCore, token: &str, path: &str, root: bool) {
     let accessor = bench.write("auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
     let accessor = accessor.text("accessor");
     for (verb, needed) in VERBS {
@@ -28,9 +28,9 @@ async fn assert_told(bench: &Bench, token: &str, path: &str, root: bool) {
         let own = format!(r#"{{"paths":["{asked}"]}}"#);
         let of_token = format!(r#"{{"paths":["{asked}"],"token":"{token}"}}"#);
         let of_accessor = format!(r#"{{"paths":["{asked}"],"accessor":"{accessor}"}}"#);
-        let gets = passes(bench, token, verb, path).await;
+        let gets = is_permitted(bench, token, verb, path).await;
         for shown in [
-            bench.ok_as(token, Verb::Write, "sys/capabilities-self", &own).await,
+            bench.succeeds_as(token, Verb::Write, "sys/capabilities-self", &own).await,
             bench.write("sys/capabilities", &of_token).await,
             bench.write("sys/capabilities-accessor", &of_accessor).await,
         ] {
@@ -42,8 +42,8 @@ async fn assert_told(bench: &Bench, token: &str, path: &str, root: bool) {
 }
 
 #[tokio::test]
-async fn what_a_token_may_is_told_as_its_requests_are_judged() {
-    let bench = Bench::new().await.with_credentials().await;
+async fn reported_capabilities_match_authorization() {
+    let bench = TestCore::new().await.with_credential_engine().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     let rules = format!(
@@ -72,7 +72,7 @@ async fn what_a_token_may_is_told_as_its_requests_are_judged() {
            path "kv/denied" {{ capabilities = ["deny"] }}
            path "kv/denied/" {{ {ALL} }}"#
     );
-    let token = bench.token(&rules, "").await;
+    let token = bench.token_with_policy(&rules, "").await;
     for path in [
         "sys/policies/acl/free",
         "sys/policies/acl/locked",
@@ -106,7 +106,7 @@ async fn what_a_token_may_is_told_as_its_requests_are_judged() {
         "kv/nothing",
         "nowhere/a",
     ] {
-        assert_told(&bench, &token, path, false).await;
+        assert_capabilities_match(&bench, &token, path, false).await;
     }
     for path in [
         "sys/auth/sudo",
@@ -117,20 +117,20 @@ async fn what_a_token_may_is_told_as_its_requests_are_judged() {
         "plug/admin/sudo",
         "plug/admin/SUDO",
     ] {
-        assert_told(&bench, &token, path, true).await;
+        assert_capabilities_match(&bench, &token, path, true).await;
     }
     // What is refused unseen is granted to nobody.
     for path in ["plug//free", "plug/./free", "plug/x/../free"] {
         let asked = format!(r#"{{"paths":["{path}"]}}"#);
-        let shown = bench.ok_as(&token, Verb::Write, "sys/capabilities-self", &asked).await;
+        let shown = bench.succeeds_as(&token, Verb::Write, "sys/capabilities-self", &asked).await;
         assert_eq!(shown.json("capabilities"), r#"["deny"]"#, "{path}");
         assert!(bench.send(Verb::Read, path, &token, "").await.is_err(), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_mount_is_shown_to_whom_a_request_below_it_could_get_through() {
-    let bench = Bench::new().await;
+async fn a_mount_is_listed_if_any_path_below_it_is_allowed() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     let rule = |(path, capability): &(&str, &str)| {
         format!("path \"{path}\" {{ capabilities = [\"{capability}\"] }}\n")
@@ -149,13 +149,13 @@ async fn a_mount_is_shown_to_whom_a_request_below_it_could_get_through() {
         &[("kv/*", "deny"), ("kv/+", "read")],
     ] {
         let text: String = rules.iter().map(rule).collect();
-        let token = bench.token(&text, "").await;
+        let token = bench.token_with_policy(&text, "").await;
         let mut gets = false;
         for path in ["kv/", "kv/a", "kv/a/b"] {
-            gets |= passes(&bench, &token, Verb::Read, path).await;
-            gets |= passes(&bench, &token, Verb::List, path).await;
+            gets |= is_permitted(&bench, &token, Verb::Read, path).await;
+            gets |= is_permitted(&bench, &token, Verb::List, path).await;
         }
-        let shown = bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
+        let shown = bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
         assert_eq!(shown.json("secret").contains("\"kv/\""), gets, "{text}");
         let one = bench.send(Verb::Read, "sys/internal/ui/mounts/kv/a", &token, "").await;
         assert_eq!(one.is_ok(), gets, "{text}");

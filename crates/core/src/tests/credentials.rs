@@ -3,26 +3,26 @@ use std::time::Duration;
 use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_types::{Clock, ErrorKind};
 
-use super::Bench;
-use super::door::Periodic;
-use super::outside::Mood;
-use crate::mounts::Class;
+use super::TestCore;
+use super::fake_auth_method::PeriodicBehavior;
+use super::fake_outside_system::OutsideBehavior;
+use crate::mounts::MountClass;
 use crate::request::Verb;
 
-async fn intents(bench: &Bench) -> usize {
+async fn intent_count(bench: &TestCore) -> usize {
     let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
     keys.iter().filter(|key| key.contains("/intent/") || key.contains("/undo/")).count()
 }
 
 #[tokio::test]
 async fn a_credential_is_issued_renewed_and_revoked() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     let got = bench.read("out/creds/dev").await;
-    assert!(got.lease.starts_with("out/creds/dev/"), "{}", got.lease);
+    assert!(got.lease_id.starts_with("out/creds/dev/"), "{}", got.lease_id);
     assert_eq!((got.text("key"), got.ttl), ("s3cr3t".to_owned(), 60));
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 0));
-    let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease);
-    bench.pass(30).await;
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (1, 0));
+    let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease_id);
+    bench.advance_secs(30).await;
     let seen = bench.write("sys/leases/lookup", &lease).await;
     assert_eq!(
         (seen.json("ttl"), seen.json("renewable"), seen.json("last_renewal")),
@@ -30,7 +30,7 @@ async fn a_credential_is_issued_renewed_and_revoked() {
     );
     assert_eq!(bench.write("sys/leases/renew", &lease).await.ttl, 60);
     bench.write("sys/leases/revoke", &lease).await;
-    assert_eq!(bench.outside.alive(), 0);
+    assert_eq!(bench.outside.live_credentials(), 0);
     assert_eq!(
         bench.fails(Verb::Write, "sys/leases/lookup", &lease).await.to_string(),
         "invalid lease"
@@ -43,11 +43,11 @@ async fn a_credential_is_issued_renewed_and_revoked() {
 }
 
 #[tokio::test]
-async fn the_secret_is_not_in_what_is_kept_of_a_lease() {
-    let bench = Bench::new().await.with_credentials().await;
+async fn the_secret_is_not_in_the_lease_record() {
+    let bench = TestCore::new().await.with_credential_engine().await;
     let got = bench.read("out/creds/dev").await;
-    let open = bench.core.open().unwrap();
-    let id = strongroom_types::LeaseId::parse(&got.lease).unwrap();
+    let open = bench.core.unsealed().unwrap();
+    let id = strongroom_types::LeaseId::parse(&got.lease_id).unwrap();
     let found = open.stores.leases.get(&id).await.unwrap().unwrap();
     let kept = format!("{:?}", found.lease);
     assert!(kept.contains("secret_type") && !kept.contains("s3cr3t"), "{kept}");
@@ -55,43 +55,43 @@ async fn the_secret_is_not_in_what_is_kept_of_a_lease() {
 
 #[tokio::test]
 async fn leases_end_on_time_also_after_a_restart() {
-    let mut bench = Bench::new().await.with_credentials().await;
+    let mut bench = TestCore::new().await.with_credential_engine().await;
     bench.read("out/creds/dev").await;
     bench.read("out/creds/dev").await;
-    bench.settle().await;
-    bench.pass(59).await;
-    assert_eq!(bench.outside.alive(), 2);
+    bench.run_until_idle().await;
+    bench.advance_secs(59).await;
+    assert_eq!(bench.outside.live_credentials(), 2);
     bench.restart().await;
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 2);
-    bench.pass(1).await;
-    assert_eq!(bench.outside.alive(), 0);
+    bench.run_until_idle().await;
+    assert_eq!(bench.outside.live_credentials(), 2);
+    bench.advance_secs(1).await;
+    assert_eq!(bench.outside.live_credentials(), 0);
 }
 
 #[tokio::test]
 async fn renewals_end_at_the_roles_maximum() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     let got = bench.read("out/creds/dev").await;
-    let lease = format!(r#"{{"lease_id":"{}","increment":"1h"}}"#, got.lease);
+    let lease = format!(r#"{{"lease_id":"{}","increment":"1h"}}"#, got.lease_id);
     let renewed = bench.write("sys/leases/renew", &lease).await;
     assert_eq!((renewed.ttl, renewed.warnings.len()), (600, 1));
-    bench.settle().await;
-    bench.pass(599).await;
+    bench.run_until_idle().await;
+    bench.advance_secs(599).await;
     assert_eq!(bench.write("sys/leases/renew", &lease).await.ttl, 1);
-    bench.pass(1).await;
-    assert_eq!(bench.outside.alive(), 0);
+    bench.advance_secs(1).await;
+    assert_eq!(bench.outside.live_credentials(), 0);
 }
 
 #[tokio::test]
-async fn missing_pieces_are_the_users_errors() {
-    let bench = Bench::new().await;
+async fn missing_config_and_roles_are_user_errors() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
     let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
-    assert_eq!(error.texts(), ["configure the engine first: write out/config"]);
+    assert_eq!(error.messages(), ["configure the engine first: write out/config"]);
     bench.write("out/config", r#"{"password":"p"}"#).await;
     let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
     assert_eq!(
-        (error.kind(), error.texts()),
+        (error.kind(), error.messages()),
         (ErrorKind::Invalid, vec!["role \"dev\" not found".to_owned()])
     );
     assert_eq!(
@@ -105,7 +105,7 @@ async fn missing_pieces_are_the_users_errors() {
     );
     assert_eq!(bench.read("out/config").await.json("password"), "");
     assert_eq!(
-        bench.fails(Verb::Read, "out/nope", "").await.texts(),
+        bench.fails(Verb::Read, "out/nope", "").await.messages(),
         ["1 error occurred:\n\t* unsupported path\n\n"]
     );
     assert_eq!(
@@ -115,96 +115,97 @@ async fn missing_pieces_are_the_users_errors() {
 }
 
 #[tokio::test]
-async fn what_the_outside_system_refuses_leaves_nothing() {
-    let bench = Bench::new().await.with_credentials().await;
-    bench.outside.set(Mood::Refuses);
+async fn a_refused_issue_leaves_no_intent() {
+    let bench = TestCore::new().await.with_credential_engine().await;
+    bench.outside.set_behavior(OutsideBehavior::RefusesIssue);
     let error = bench.fails(Verb::Read, "out/creds/dev", "").await;
     assert_eq!(error.to_string(), "outside: make answered 500");
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (0, 0));
 }
 
 #[tokio::test]
 async fn a_credential_whose_answer_was_lost_is_found_and_undone() {
-    let bench = Bench::new().await.with_credentials().await;
-    bench.outside.set(Mood::Mute);
+    let bench = TestCore::new().await.with_credential_engine().await;
+    bench.outside.set_behavior(OutsideBehavior::NoResponse);
     bench.fails(Verb::Read, "out/creds/dev", "").await;
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 1));
-    bench.outside.set(Mood::Well);
-    bench.settle().await;
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (1, 1));
+    bench.outside.set_behavior(OutsideBehavior::Works);
+    bench.run_until_idle().await;
     // Not while the call could still be under way: the engine's time-out, and the outside's.
-    bench.pass(19).await;
-    assert_eq!(bench.outside.alive(), 1);
-    bench.pass(41).await;
+    bench.advance_secs(19).await;
+    assert_eq!(bench.outside.live_credentials(), 1);
+    bench.advance_secs(41).await;
     assert_eq!(
-        (bench.outside.alive(), intents(&bench).await),
+        (bench.outside.live_credentials(), intent_count(&bench).await),
         (0, 1),
         "it is looked for once more"
     );
-    bench.pass(60).await;
-    assert_eq!(intents(&bench).await, 0);
+    bench.advance_secs(60).await;
+    assert_eq!(intent_count(&bench).await, 0);
 }
 
 #[tokio::test]
 async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
-    let mut bench = Bench::new().await.with_credentials().await;
-    bench.outside.set(Mood::Slow);
+    let mut bench = TestCore::new().await.with_credential_engine().await;
+    bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let core = bench.core.clone();
     let root = bench.root.clone();
     let tasks = tokio_util::task::TaskTracker::new();
     let request = tasks.spawn(async move {
         let token = Some(strongroom_types::Secret::from_text(&root));
-        let (path, headers) = ("out/creds/dev".to_owned(), crate::Headers::default());
+        let (path, headers) = ("out/creds/dev".to_owned(), crate::RequestHeaders::default());
         let fields = strongroom_types::Fields::new();
         let verb = Verb::Read;
-        let request = crate::Request { verb, path, fields, token, headers, connection: None };
-        super::bench::handle(&core, request).await
+        let request = crate::CoreRequest { verb, path, fields, token, headers, connection: None };
+        super::test_core::admit_and_handle(&core, request).await
     });
-    bench.settle().await;
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (1, 1));
+    bench.run_until_idle().await;
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (1, 1));
     // The process dies here: nothing of it goes on.
     request.abort();
-    bench.outside.set(Mood::Well);
+    bench.outside.set_behavior(OutsideBehavior::Works);
     bench.restart().await;
-    bench.pass(20).await;
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 0);
-    bench.pass(60).await;
-    assert_eq!(intents(&bench).await, 0);
+    bench.advance_secs(20).await;
+    bench.run_until_idle().await;
+    assert_eq!(bench.outside.live_credentials(), 0);
+    bench.advance_secs(60).await;
+    assert_eq!(intent_count(&bench).await, 0);
 }
 
 #[tokio::test]
 async fn an_answer_that_comes_after_the_intent_was_claimed_gets_no_lease() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     bench.read("out/creds/dev").await;
-    bench.outside.set(Mood::Slow);
+    bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let late = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
     let meanwhile = async {
-        bench.settle().await;
+        bench.run_until_idle().await;
         // Somebody claims the intent: here by deleting it below the barrier.
         let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
         let key = keys.into_iter().find(|key| key.contains("/intent/")).unwrap();
-        let change = strongroom_storage::Change::Delete { key };
-        let batch = strongroom_storage::Batch { changes: vec![change], ..Default::default() };
+        let change = strongroom_storage::PhysicalChange::Delete { key };
+        let batch =
+            strongroom_storage::PhysicalBatch { changes: vec![change], ..Default::default() };
         bench.physical.commit(batch).await.unwrap();
-        bench.outside.go_on();
+        bench.outside.unblock();
     };
     let (answer, ()) = tokio::join!(late, meanwhile);
     assert!(answer.unwrap_err().to_string().contains("taken back"));
-    assert_eq!(bench.outside.alive(), 1, "only the first one, which has its lease");
+    assert_eq!(bench.outside.live_credentials(), 1, "only the first one, which has its lease");
 }
 
 #[tokio::test]
-async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
-    let bench = Bench::new().await.with_credentials().await;
+async fn failed_revocations_are_retried_then_irrevocable() {
+    let bench = TestCore::new().await.with_credential_engine().await;
     let got = bench.read("out/creds/dev").await;
-    bench.outside.set(Mood::KeepsAll);
-    let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease);
+    bench.outside.set_behavior(OutsideBehavior::RefusesRevoke);
+    let lease = format!(r#"{{"lease_id":"{}"}}"#, got.lease_id);
     bench.write("sys/leases/revoke", &lease).await;
-    let sync = format!(r#"{{"lease_id":"{}","sync":true}}"#, got.lease);
+    let sync = format!(r#"{{"lease_id":"{}","sync":true}}"#, got.lease_id);
     let error = bench.fails(Verb::Write, "sys/leases/revoke", &sync).await;
     assert!(error.to_string().contains("outside: remove answered 503"), "{error}");
     for _ in 0..6 {
-        bench.pass(400).await;
+        bench.advance_secs(400).await;
     }
     let kept = bench.send_query("sys/leases", &[("type", "irrevocable")]).await;
     assert_eq!(kept.json("lease_count"), "1");
@@ -221,70 +222,70 @@ async fn what_cannot_be_revoked_is_tried_again_kept_and_shown() {
         bench.fails(Verb::List, "sys/leases/lookup/out", "").await.kind(),
         ErrorKind::NotFound
     );
-    bench.ok(Verb::Delete, "sys/mounts/out", "").await;
+    bench.succeeds(Verb::Delete, "sys/mounts/out", "").await;
 }
 
 #[tokio::test]
-async fn prefixes_end_at_their_slash() {
-    let bench = Bench::new().await.with_credentials().await;
+async fn lease_prefixes_match_whole_segments() {
+    let bench = TestCore::new().await.with_credential_engine().await;
     bench.write("out/roles/dev-b", "{}").await;
     bench.read("out/creds/dev").await;
     bench.read("out/creds/dev-b").await;
-    let listed = bench.ok(Verb::List, "sys/leases/lookup/out/creds", "").await;
+    let listed = bench.succeeds(Verb::List, "sys/leases/lookup/out/creds", "").await;
     assert_eq!(listed.json("keys"), r#"["dev-b/","dev/"]"#);
     bench.write("sys/leases/revoke-prefix/out/creds/dev", r#"{"sync":true}"#).await;
-    assert_eq!(bench.outside.alive(), 1);
+    assert_eq!(bench.outside.live_credentials(), 1);
     let error = bench.fails(Verb::Write, "sys/leases/revoke-prefix/out/", "").await;
     assert_eq!(error.to_string(), "cannot write to a path ending in '/'");
 }
 
 #[tokio::test]
-async fn cve_2026_42186_a_mount_that_goes_waits_for_credentials_being_issued() {
-    let bench = Bench::new().await.with_credentials().await;
-    bench.outside.set(Mood::Slow);
+async fn cve_2026_42186_unmounting_waits_for_credentials_being_issued() {
+    let bench = TestCore::new().await.with_credential_engine().await;
+    bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let issue = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
     let others = async {
-        bench.settle().await;
+        bench.run_until_idle().await;
         let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
         let meanwhile = async {
-            bench.settle().await;
+            bench.run_until_idle().await;
             let late = bench.fails(Verb::Read, "out/roles/dev", "").await;
             assert_eq!(late.to_string(), "the mount is being removed");
-            bench.outside.set(Mood::Well);
-            bench.outside.go_on();
+            bench.outside.set_behavior(OutsideBehavior::Works);
+            bench.outside.unblock();
         };
         tokio::join!(disable, meanwhile).0.unwrap();
     };
     let (issued, ()) = tokio::join!(issue, others);
     // It got its lease before the leases were ended, so it ended with them.
     assert!(issued.is_ok(), "{issued:?}");
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (0, 0));
     assert!(!bench.read("sys/mounts").await.data.contains("out/"));
 }
 
 #[tokio::test]
-async fn cve_2026_42186_a_mount_that_goes_undoes_first_what_has_no_lease() {
-    let bench = Bench::new().await.with_credentials().await;
-    bench.outside.set(Mood::Mute);
+async fn cve_2026_42186_unmounting_first_undoes_pending_intents() {
+    let bench = TestCore::new().await.with_credential_engine().await;
+    bench.outside.set_behavior(OutsideBehavior::NoResponse);
     bench.fails(Verb::Read, "out/creds/dev", "").await;
-    bench.outside.set(Mood::KeepsAll);
-    assert_eq!(bench.outside.alive(), 1);
+    bench.outside.set_behavior(OutsideBehavior::RefusesRevoke);
+    assert_eq!(bench.outside.live_credentials(), 1);
     let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
     let time = async {
         for _ in 0..40 {
-            bench.settle().await;
-            bench.pass(1).await;
+            bench.run_until_idle().await;
+            bench.advance_secs(1).await;
         }
     };
     let (answer, ()) = tokio::join!(disable, time);
     let told = answer.unwrap_err().to_string();
     assert!(told.contains("still being undone"), "{told}");
     assert!(bench.read("sys/mounts").await.data.contains("out/"), "it stays until then");
-    bench.outside.set(Mood::Well);
+    bench.outside.set_behavior(OutsideBehavior::Works);
     for _ in 0..300 {
-        bench.pass(1).await;
+        bench.advance_secs(1).await;
     }
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (0, 0));
     assert!(!bench.read("sys/mounts").await.data.contains("out/"));
 }
 
@@ -292,18 +293,18 @@ async fn cve_2026_42186_a_mount_that_goes_undoes_first_what_has_no_lease() {
 #[tokio::test]
 async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_left() {
     for (does, told_why) in [
-        (Periodic::Fails, "the administrator's password is wrong"),
-        (Periodic::Hangs, "it did not answer in time"),
+        (PeriodicBehavior::Fails, "the administrator's password is wrong"),
+        (PeriodicBehavior::Hangs, "it did not answer in time"),
     ] {
-        let bench = Bench::new().await;
+        let bench = TestCore::new().await;
         bench.write("sys/mounts/door", r#"{"type":"door-engine"}"#).await;
         leave_an_intent(&bench, "door").await;
-        bench.door().periodic(does);
+        bench.auth_method().set_periodic(does);
         let disable = bench.send(Verb::Delete, "sys/mounts/door", &bench.root, "");
         let time = async {
             for _ in 0..40 {
-                bench.settle().await;
-                bench.pass(1).await;
+                bench.run_until_idle().await;
+                bench.advance_secs(1).await;
             }
         };
         let error = tokio::join!(disable, time).0.unwrap_err();
@@ -311,14 +312,14 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{told}");
         assert!(told.contains("still being undone") && told.contains(told_why), "{told}");
         assert!(told.contains("\"lease revoke -force -prefix door\""), "{told}");
-        if does == Periodic::Fails {
-            assert!(bench.door().periodic_calls() > 20, "it goes on asking");
+        if does == PeriodicBehavior::Fails {
+            assert!(bench.auth_method().periodic_calls() > 20, "it goes on asking");
         }
         // It is given up while the periodic work still fails: that is no reason to stay.
         bench.write("sys/leases/revoke-force/door", "").await;
-        assert_eq!(intents(&bench).await, 0);
+        assert_eq!(intent_count(&bench).await, 0);
         for _ in 0..600 {
-            bench.pass(1).await;
+            bench.advance_secs(1).await;
         }
         assert!(!bench.read("sys/mounts").await.data.contains("door/"), "{told_why}");
     }
@@ -326,18 +327,18 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
 
 /// Limits are measured by what nobody sets.
 #[tokio::test]
-async fn a_clock_that_is_set_back_lets_nobody_wait_longer() {
-    let bench = Bench::new().await;
+async fn setting_the_clock_back_prolongs_no_wait() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/door", r#"{"type":"door-engine"}"#).await;
     leave_an_intent(&bench, "door").await;
-    bench.door().periodic(Periodic::Hangs);
+    bench.auth_method().set_periodic(PeriodicBehavior::Hangs);
     let disable = bench.send(Verb::Delete, "sys/mounts/door", &bench.root, "");
     let time = async {
-        bench.settle().await;
-        bench.clock.set(bench.clock.now().minus(Duration::from_secs(86_400)));
+        bench.run_until_idle().await;
+        bench.clock.set_time(bench.clock.now().minus(Duration::from_secs(86_400)));
         for _ in 0..40 {
-            bench.settle().await;
-            bench.pass(1).await;
+            bench.run_until_idle().await;
+            bench.advance_secs(1).await;
         }
     };
     let outcome = tokio::select! {
@@ -349,10 +350,10 @@ async fn a_clock_that_is_set_back_lets_nobody_wait_longer() {
 }
 
 /// What a request that failed leaves in an engine's storage.
-async fn leave_an_intent(bench: &Bench, mount: &str) {
-    let open = bench.core.open().unwrap();
+async fn leave_an_intent(bench: &TestCore, mount: &str) {
+    let open = bench.core.unsealed().unwrap();
     let table = open.mounts.table();
-    let mounted = table.get(Class::Secret, &format!("{mount}/")).unwrap();
+    let mounted = table.get(MountClass::Secret, &format!("{mount}/")).unwrap();
     let view = open.barrier.view(&mounted.entry.storage_prefix());
     let mut batch = strongroom_barrier::Batch::new();
     let key = format!("{INTENT_FOLDER}7f5c0d0e-0000-4000-8000-000000000001");
@@ -361,71 +362,78 @@ async fn leave_an_intent(bench: &Bench, mount: &str) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_undone_any_more_can_be_given_up() {
-    let bench = Bench::new().await.with_credentials().await;
-    bench.outside.set(Mood::Mute);
+async fn revoke_force_abandons_pending_intents() {
+    let bench = TestCore::new().await.with_credential_engine().await;
+    bench.outside.set_behavior(OutsideBehavior::NoResponse);
     bench.fails(Verb::Read, "out/creds/dev", "").await;
     // It never comes back.
-    bench.outside.set(Mood::KeepsAll);
+    bench.outside.set_behavior(OutsideBehavior::RefusesRevoke);
     let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
     let time = async {
         for _ in 0..40 {
-            bench.settle().await;
-            bench.pass(1).await;
+            bench.run_until_idle().await;
+            bench.advance_secs(1).await;
         }
     };
     let told = tokio::join!(disable, time).0.unwrap_err().to_string();
     assert!(told.contains("(sys/leases/revoke-force/out) gives them up"), "{told}");
-    assert_eq!(intents(&bench).await, 1);
+    assert_eq!(intent_count(&bench).await, 1);
     bench.write("sys/leases/revoke-force/other", "").await;
-    assert_eq!(intents(&bench).await, 1, "only those of the mount that was named");
+    assert_eq!(intent_count(&bench).await, 1, "only those of the mount that was named");
     bench.write("sys/leases/revoke-force/out", "").await;
     for _ in 0..300 {
-        bench.pass(1).await;
+        bench.advance_secs(1).await;
     }
-    assert_eq!(intents(&bench).await, 0);
+    assert_eq!(intent_count(&bench).await, 0);
     assert!(!bench.read("sys/mounts").await.data.contains("out/"));
 }
 
 #[tokio::test]
 async fn leases_are_listed_from_the_first_folder_on() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     bench.read("out/creds/dev").await;
-    assert_eq!(bench.ok(Verb::List, "sys/leases/lookup", "").await.json("keys"), r#"["out/"]"#);
+    assert_eq!(
+        bench.succeeds(Verb::List, "sys/leases/lookup", "").await.json("keys"),
+        r#"["out/"]"#
+    );
     let rules = r#"path "sys/leases/lookup" { capabilities = ["list", "update"] }
         path "sys/leases/lookup/" { capabilities = ["list", "update"] }"#;
-    let token = bench.token(rules, "").await;
+    let token = bench.token_with_policy(rules, "").await;
     let error = bench.fails_as(&token, Verb::List, "sys/leases/lookup", "").await;
     assert_eq!(error.kind(), ErrorKind::Denied, "it needs sudo");
 }
 
 #[tokio::test]
-async fn the_last_use_ends_the_token_even_if_its_request_is_given_up() {
-    let bench = Bench::new().await.with_credentials().await;
+async fn the_last_use_revokes_the_token_if_its_request_is_dropped() {
+    let bench = TestCore::new().await.with_credential_engine().await;
     let rules = r#"path "out/*" { capabilities = ["read"] }"#;
-    let token = bench.token(rules, r#","num_uses":2"#).await;
-    bench.ok_as(&token, Verb::Read, "out/creds/dev", "").await;
-    bench.outside.set(Mood::Slow);
-    let request = crate::Request {
+    let token = bench.token_with_policy(rules, r#","num_uses":2"#).await;
+    bench.succeeds_as(&token, Verb::Read, "out/creds/dev", "").await;
+    bench.outside.set_behavior(OutsideBehavior::SlowIssue);
+    let request = crate::CoreRequest {
         verb: Verb::Read,
         path: "out/creds/dev".to_owned(),
         fields: strongroom_types::Fields::new(),
         token: Some(strongroom_types::Secret::from_text(&token)),
-        headers: crate::Headers::default(),
+        headers: crate::RequestHeaders::default(),
         connection: None,
     };
     let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
-    let mut permit = bench.permit("out/creds/dev", &token).await.unwrap();
-    let last = crate::pipeline::through(bench.core.open().unwrap(), &mut permit, admitted);
+    let mut permit = bench.admit("out/creds/dev", &token).await.unwrap();
+    let last = crate::pipeline::run_unsealed(bench.core.unsealed().unwrap(), &mut permit, admitted);
     // Dropped in the engine, as when the server gives a request up.
     tokio::select! {
         answer = last => panic!("it can't have ended: {answer:?}"),
-        () = bench.settle() => assert_eq!(bench.outside.alive(), 2),
+        () = bench.run_until_idle() => assert_eq!(bench.outside.live_credentials(), 2),
     }
-    bench.outside.set(Mood::Well);
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 1, "only the one being issued is left, to its intent");
-    bench.pass(60).await;
-    bench.pass(60).await;
-    assert_eq!((bench.outside.alive(), intents(&bench).await), (0, 0));
+    bench.outside.set_behavior(OutsideBehavior::Works);
+    bench.run_until_idle().await;
+    assert_eq!(
+        bench.outside.live_credentials(),
+        1,
+        "only the one being issued is left, to its intent"
+    );
+    bench.advance_secs(60).await;
+    bench.advance_secs(60).await;
+    assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (0, 0));
 }

@@ -1,32 +1,32 @@
 use std::sync::Arc;
 
-use strongroom_storage::memory::Memory;
-use strongroom_storage::testing::Faulty;
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::testing::FaultyStorage;
 use strongroom_types::ErrorKind;
 
-use super::Bench;
-use super::interleaved::Interleaved;
+use super::TestCore;
+use super::interleaving_storage::InterleavingStorage;
 use crate::request::Verb;
 use crate::unsealed::CUBBYHOLE_VIEW;
 
 /// All that is kept in cubbyholes.
-pub(super) async fn kept(bench: &Bench) -> Vec<String> {
-    let open = bench.core.open().unwrap();
-    open.barrier.view(CUBBYHOLE_VIEW).keys("", None, 10_000).await.unwrap()
+pub(super) async fn stored_keys(bench: &TestCore) -> Vec<String> {
+    let open = bench.core.unsealed().unwrap();
+    open.barrier.view(CUBBYHOLE_VIEW).list_keys("", None, 10_000).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_cubbyhole_keeps_objects_as_they_are_written() {
-    let bench = Bench::new().await;
-    let token = bench.token(r#"path "nothing" { capabilities = ["read"] }"#, "").await;
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(r#"path "nothing" { capabilities = ["read"] }"#, "").await;
     let object = r#"{"n":1.10,"big":12345678901234567890,"path":"mine","token":"x","ttl":5}"#;
-    bench.ok_as(&token, Verb::Write, "cubbyhole/a", object).await;
-    bench.ok_as(&token, Verb::Write, "cubbyhole/d/e", r#"{"x":1}"#).await;
-    let got = bench.ok_as(&token, Verb::Read, "cubbyhole/a", "").await;
+    bench.succeeds_as(&token, Verb::Write, "cubbyhole/a", object).await;
+    bench.succeeds_as(&token, Verb::Write, "cubbyhole/d/e", r#"{"x":1}"#).await;
+    let got = bench.succeeds_as(&token, Verb::Read, "cubbyhole/a", "").await;
     assert_eq!((got.json("n"), got.json("big")), ("1.10", "12345678901234567890"));
     assert_eq!((got.text("path"), got.text("token"), got.ttl), ("mine".into(), "x".into(), 0));
     let list = async |path: &str, query: &str| {
-        let got = bench.ok_as(&token, Verb::List, path, query).await;
+        let got = bench.succeeds_as(&token, Verb::List, path, query).await;
         got.json("keys").to_owned()
     };
     assert_eq!(list("cubbyhole/", "").await, r#"["a","d/"]"#);
@@ -34,7 +34,7 @@ async fn a_cubbyhole_keeps_objects_as_they_are_written() {
     assert_eq!(list("cubbyhole/", r#"{"after":"a"}"#).await, r#"["d/"]"#);
     assert_eq!(list("cubbyhole/", r#"{"limit":"1"}"#).await, r#"["a"]"#);
     for _ in 0..2 {
-        bench.ok_as(&token, Verb::Delete, "cubbyhole/a", "").await;
+        bench.succeeds_as(&token, Verb::Delete, "cubbyhole/a", "").await;
     }
     for (verb, path) in [
         (Verb::Read, "cubbyhole/a"),
@@ -44,13 +44,13 @@ async fn a_cubbyhole_keeps_objects_as_they_are_written() {
         (Verb::List, "cubbyhole/none"),
     ] {
         let error = bench.fails_as(&token, verb, path, "").await;
-        assert_eq!((error.kind(), error.texts().len()), (ErrorKind::NotFound, 0), "{path}");
+        assert_eq!((error.kind(), error.messages().len()), (ErrorKind::NotFound, 0), "{path}");
     }
 }
 
 #[tokio::test]
 async fn bad_writes_are_refused() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     for body in ["", "{}"] {
         let error = bench.fails(Verb::Write, "cubbyhole/a", body).await;
         assert_eq!(
@@ -71,11 +71,11 @@ async fn bad_writes_are_refused() {
 
 #[tokio::test]
 async fn nobody_reaches_the_cubbyhole_of_another() {
-    let bench = Bench::new().await;
-    let one = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
-    let two = bench.token(r#"path "b" { capabilities = ["read"] }"#, "").await;
-    bench.ok_as(&one, Verb::Write, "cubbyhole/a", r#"{"x":"one"}"#).await;
-    let key = bench.core.open().unwrap().stores.tokens.key_of(&one);
+    let bench = TestCore::new().await;
+    let one = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
+    let two = bench.token_with_policy(r#"path "b" { capabilities = ["read"] }"#, "").await;
+    bench.succeeds_as(&one, Verb::Write, "cubbyhole/a", r#"{"x":"one"}"#).await;
+    let key = bench.core.unsealed().unwrap().stores.tokens.key_of(&one);
     for token in [&two, &bench.root] {
         for path in ["cubbyhole/a".to_owned(), format!("cubbyhole/{key}/own/a")] {
             let error = bench.fails_as(token, Verb::Read, &path, "").await;
@@ -85,20 +85,20 @@ async fn nobody_reaches_the_cubbyhole_of_another() {
             bench.fails_as(token, Verb::List, "cubbyhole/", "").await.kind(),
             ErrorKind::NotFound
         );
-        bench.ok_as(token, Verb::Delete, "cubbyhole/a", "").await;
+        bench.succeeds_as(token, Verb::Delete, "cubbyhole/a", "").await;
     }
-    bench.ok_as(&two, Verb::Write, "cubbyhole/a", r#"{"x":"two"}"#).await;
-    assert_eq!(bench.ok_as(&one, Verb::Read, "cubbyhole/a", "").await.text("x"), "one");
+    bench.succeeds_as(&two, Verb::Write, "cubbyhole/a", r#"{"x":"two"}"#).await;
+    assert_eq!(bench.succeeds_as(&one, Verb::Read, "cubbyhole/a", "").await.text("x"), "one");
     assert_eq!(bench.fails_as("", Verb::Read, "cubbyhole/a", "").await.kind(), ErrorKind::Denied);
 }
 
 #[tokio::test]
 async fn creating_and_updating_are_told_apart() {
-    let bench = Bench::over(Arc::new(Interleaved::default())).await;
+    let bench = TestCore::with_storage(Arc::new(InterleavingStorage::default())).await;
     let policy = |rights: &str| format!("path \"cubbyhole/*\" {{ capabilities = [{rights}] }}");
     let none = r#","no_default_policy":true"#;
-    let creates = bench.token(&policy(r#""create""#), none).await;
-    bench.ok_as(&creates, Verb::Write, "cubbyhole/a", r#"{"x":1}"#).await;
+    let creates = bench.token_with_policy(&policy(r#""create""#), none).await;
+    bench.succeeds_as(&creates, Verb::Write, "cubbyhole/a", r#"{"x":1}"#).await;
     let error = bench.fails_as(&creates, Verb::Write, "cubbyhole/a", r#"{"x":2}"#).await;
     assert_eq!(error.kind(), ErrorKind::Denied);
     // Not even by doing both at once.
@@ -108,22 +108,22 @@ async fn creating_and_updating_are_told_apart() {
     });
     let done = futures_util::future::join_all(twice).await;
     assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1, "{done:?}");
-    let updates = bench.token(&policy(r#""update", "read""#), none).await;
+    let updates = bench.token_with_policy(&policy(r#""update", "read""#), none).await;
     let error = bench.fails_as(&updates, Verb::Write, "cubbyhole/a", r#"{"x":2}"#).await;
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
 
 #[tokio::test]
 async fn the_mount_is_shown_and_stays() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let all = bench.read("sys/mounts").await;
     let shown = all.json("cubbyhole/");
     assert!(
         shown.contains(r#""local":true"#) && shown.contains(r#""type":"cubbyhole""#),
         "{shown}"
     );
-    let token = bench.token(r#"path "nothing" { capabilities = ["read"] }"#, "").await;
-    let reached = bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
+    let token = bench.token_with_policy(r#"path "nothing" { capabilities = ["read"] }"#, "").await;
+    let reached = bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
     assert!(reached.json("secret").contains("cubbyhole/"));
     let error = bench.fails(Verb::Delete, "sys/mounts/cubbyhole", "").await;
     assert_eq!(error.to_string(), "cannot unmount \"cubbyhole/\"");
@@ -134,61 +134,69 @@ async fn the_mount_is_shown_and_stays() {
         let error = bench.fails(Verb::Write, "sys/mounts/cubbyhole/tune", body).await;
         assert!(error.to_string().starts_with("cannot tune parameter de"), "{error}");
     }
-    let help = bench.ok(Verb::Help, "cubbyhole/a", "").await;
+    let help = bench.succeeds(Verb::Help, "cubbyhole/a", "").await;
     assert!(help.text("help").contains("ends with it"));
 }
 
 #[tokio::test]
-async fn it_ends_with_its_token_however_that_ends() {
-    let bench = Bench::new().await;
+async fn a_cubbyhole_is_deleted_with_its_token() {
+    let bench = TestCore::new().await;
     let write = async |token: &str| {
-        bench.ok_as(token, Verb::Write, "cubbyhole/a", r#"{"x":1}"#).await;
-        bench.ok_as(token, Verb::Write, "cubbyhole/b/c", r#"{"x":1}"#).await;
+        bench.succeeds_as(token, Verb::Write, "cubbyhole/a", r#"{"x":1}"#).await;
+        bench.succeeds_as(token, Verb::Write, "cubbyhole/b/c", r#"{"x":1}"#).await;
     };
-    let revoked = bench.token(r#"path "auth/*" { capabilities = ["update"] }"#, "").await;
+    let revoked =
+        bench.token_with_policy(r#"path "auth/*" { capabilities = ["update"] }"#, "").await;
     write(&revoked).await;
-    let child = bench.ok_as(&revoked, Verb::Write, "auth/token/create", "{}").await;
+    let child = bench.succeeds_as(&revoked, Verb::Write, "auth/token/create", "{}").await;
     write(&child.auth.text("client_token").unwrap()).await;
-    assert_eq!(kept(&bench).await.len(), 4);
+    assert_eq!(stored_keys(&bench).await.len(), 4);
     bench.write("auth/token/revoke", &format!(r#"{{"token":"{revoked}"}}"#)).await;
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 
-    let expired = bench.token(r#"path "b" { capabilities = ["read"] }"#, r#","ttl":"30s""#).await;
+    let expired =
+        bench.token_with_policy(r#"path "b" { capabilities = ["read"] }"#, r#","ttl":"30s""#).await;
     write(&expired).await;
-    bench.settle().await;
-    bench.pass(30).await;
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    bench.run_until_idle().await;
+    bench.advance_secs(30).await;
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 
-    let spent = bench.token(r#"path "c" { capabilities = ["read"] }"#, r#","num_uses":4"#).await;
+    let spent = bench
+        .token_with_policy(r#"path "c" { capabilities = ["read"] }"#, r#","num_uses":4"#)
+        .await;
     write(&spent).await;
-    assert_eq!(bench.ok_as(&spent, Verb::Read, "cubbyhole/a", "").await.json("x"), "1");
+    assert_eq!(bench.succeeds_as(&spent, Verb::Read, "cubbyhole/a", "").await.json("x"), "1");
     // The last use may read what is there, and puts nothing where it would be lost.
     let error = bench.fails_as(&spent, Verb::Write, "cubbyhole/d", r#"{"x":1}"#).await;
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    bench.settle().await;
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    bench.run_until_idle().await;
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 
-    let orphaning = bench.token(r#"path "d" { capabilities = ["read"] }"#, "").await;
+    let orphaning = bench.token_with_policy(r#"path "d" { capabilities = ["read"] }"#, "").await;
     write(&orphaning).await;
     bench.write("auth/token/revoke-orphan", &format!(r#"{{"token":"{orphaning}"}}"#)).await;
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn nothing_is_put_into_the_cubbyhole_of_a_token_that_is_being_revoked() {
-    let bench = Bench::new().await;
-    let token = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
-    let open = bench.core.open().unwrap();
+async fn writes_to_the_cubbyhole_of_a_token_being_revoked_fail() {
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
+    let open = bench.core.unsealed().unwrap();
     let found = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
     // A write that was let in before the mark, and comes to its batch after it.
     let mut batch = strongroom_barrier::Batch::new();
-    open.stores.tokens.require_alive(&mut batch, &found.key);
+    open.stores.tokens.require_not_revoking(&mut batch, &found.key);
     let object = strongroom_types::RawObject::empty();
     open.stores.cubbyholes.put(&mut batch, &found.key, "a", &object);
-    open.stores.tokens.mark(&found.key, strongroom_token::Mark::Tree).await.unwrap();
+    open.stores
+        .tokens
+        .mark_for_revocation(&found.key, strongroom_token::RevocationMark::Tree)
+        .await
+        .unwrap();
     let refused = open.barrier.commit(batch).await.unwrap_err();
-    assert!(open.stores.tokens.is_dead(&found.key, &refused));
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    assert!(open.stores.tokens.is_gone_or_revoking(&found.key, &refused));
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
 /// A revocation is cut off at every operation of the store in turn. After the restart it goes on,
@@ -197,16 +205,16 @@ async fn nothing_is_put_into_the_cubbyhole_of_a_token_that_is_being_revoked() {
 async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
     let mut steps = 0;
     for step in 1.. {
-        let store = Arc::new(Faulty::new(Memory::new()));
-        let plan = store.plan();
-        let mut bench = Bench::over(store).await;
-        let token = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
+        let store = Arc::new(FaultyStorage::new(MemoryStorage::new()));
+        let plan = store.fault_plan();
+        let mut bench = TestCore::with_storage(store).await;
+        let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
         // More than a page.
         for n in 0..130 {
-            bench.ok_as(&token, Verb::Write, &format!("cubbyhole/{n}"), r#"{"x":1}"#).await;
+            bench.succeeds_as(&token, Verb::Write, &format!("cubbyhole/{n}"), r#"{"x":1}"#).await;
         }
-        bench.settle().await;
-        let before = plan.operations();
+        bench.run_until_idle().await;
+        let before = plan.operation_count();
         plan.fail_from(step, strongroom_storage::Error::Io("the power is gone".to_owned()));
         let body = format!(r#"{{"token":"{token}"}}"#);
         let root = bench.root.clone();
@@ -220,16 +228,17 @@ async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
             tokio::task::yield_now().await;
         }
         drop(revoke);
-        bench.settle().await;
-        let all = plan.operations() - before < step;
+        bench.run_until_idle().await;
+        let all = plan.operation_count() - before < step;
         // The process is gone, and what it had in memory.
-        bench.core.open().unwrap().barrier.close();
-        plan.heal();
+        bench.core.unsealed().unwrap().barrier.close();
+        plan.clear_fault();
         bench.restart().await;
-        bench.settle().await;
-        let left = kept(&bench).await;
-        let open = bench.core.open().unwrap();
-        let found = open.stores.tokens.find(&open.stores.tokens.key_of(&token)).await.unwrap();
+        bench.run_until_idle().await;
+        let left = stored_keys(&bench).await;
+        let open = bench.core.unsealed().unwrap();
+        let found =
+            open.stores.tokens.find_by_key(&open.stores.tokens.key_of(&token)).await.unwrap();
         match found {
             // Nothing was ordered: token and cubbyhole are whole.
             Some(_) if open.stores.tokens.marked_count() == 0 => assert_eq!(left.len(), 130),

@@ -3,96 +3,104 @@
 
 use strongroom_types::Ttl;
 
-use super::Bench;
-use super::bench::Got;
+use super::TestCore;
+use super::test_core::TestResponse;
 use crate::request::Verb;
 
 /// Where a duration is given, and where it is seen afterwards.
-struct Place {
+struct DurationField {
     path: &'static str,
     /// `{}` stands for the value.
-    body: &'static str,
-    seen: Seen,
+    body_template: &'static str,
+    read_back: ReadBack,
 }
 
-enum Seen {
+enum ReadBack {
     /// A field of the token that was made.
     Token(&'static str),
     /// A field at a path.
-    At(&'static str, &'static str),
+    Path(&'static str, &'static str),
     /// The lifetime of the lease in the answer.
     Lease,
     /// The lifetime of the token in the answer.
     Auth,
 }
 
-const PLACES: [Place; 20] = [
-    at("auth/token/create", r#"{"ttl":{}}"#, Seen::Token("creation_ttl")),
-    at("auth/token/create", r#"{"lease":{}}"#, Seen::Token("creation_ttl")),
-    at("auth/token/create", r#"{"explicit_max_ttl":{}}"#, Seen::Token("explicit_max_ttl")),
-    at("auth/token/create", r#"{"period":{}}"#, Seen::Token("period")),
-    at("auth/token/create-orphan", r#"{"ttl":{}}"#, Seen::Token("creation_ttl")),
-    role(r#"{"token_explicit_max_ttl":{}}"#, "token_explicit_max_ttl"),
-    role(r#"{"explicit_max_ttl":{}}"#, "explicit_max_ttl"),
-    role(r#"{"token_period":{}}"#, "token_period"),
-    role(r#"{"period":{}}"#, "period"),
-    mount(r#"{"type":"kv","config":{"default_lease_ttl":{}}}"#, "default_lease_ttl"),
-    mount(r#"{"type":"kv","config":{"max_lease_ttl":{}}}"#, "max_lease_ttl"),
-    at(
+const DURATION_FIELDS: [DurationField; 20] = [
+    field_at("auth/token/create", r#"{"ttl":{}}"#, ReadBack::Token("creation_ttl")),
+    field_at("auth/token/create", r#"{"lease":{}}"#, ReadBack::Token("creation_ttl")),
+    field_at(
+        "auth/token/create",
+        r#"{"explicit_max_ttl":{}}"#,
+        ReadBack::Token("explicit_max_ttl"),
+    ),
+    field_at("auth/token/create", r#"{"period":{}}"#, ReadBack::Token("period")),
+    field_at("auth/token/create-orphan", r#"{"ttl":{}}"#, ReadBack::Token("creation_ttl")),
+    role_field(r#"{"token_explicit_max_ttl":{}}"#, "token_explicit_max_ttl"),
+    role_field(r#"{"explicit_max_ttl":{}}"#, "explicit_max_ttl"),
+    role_field(r#"{"token_period":{}}"#, "token_period"),
+    role_field(r#"{"period":{}}"#, "period"),
+    mount_field(r#"{"type":"kv","config":{"default_lease_ttl":{}}}"#, "default_lease_ttl"),
+    mount_field(r#"{"type":"kv","config":{"max_lease_ttl":{}}}"#, "max_lease_ttl"),
+    field_at(
         "sys/mounts/out/tune",
         r#"{"default_lease_ttl":{}}"#,
-        Seen::At("sys/mounts/out/tune", "default_lease_ttl"),
+        ReadBack::Path("sys/mounts/out/tune", "default_lease_ttl"),
     ),
-    at(
+    field_at(
         "sys/mounts/out/tune",
         r#"{"max_lease_ttl":{}}"#,
-        Seen::At("sys/mounts/out/tune", "max_lease_ttl"),
+        ReadBack::Path("sys/mounts/out/tune", "max_lease_ttl"),
     ),
-    at(
+    field_at(
         "sys/auth/token/tune",
         r#"{"max_lease_ttl":{}}"#,
-        Seen::At("sys/auth/token/tune", "max_lease_ttl"),
+        ReadBack::Path("sys/auth/token/tune", "max_lease_ttl"),
     ),
-    at("out/roles/other", r#"{"ttl":{}}"#, Seen::At("out/roles/other", "ttl")),
-    at("sys/leases/renew", r#"{"lease_id":"<lease>","increment":{}}"#, Seen::Lease),
-    at("auth/token/renew", r#"{"token":"<token>","increment":{}}"#, Seen::Auth),
-    at("auth/token/renew-accessor", r#"{"accessor":"<accessor>","increment":{}}"#, Seen::Auth),
-    at(
+    field_at("out/roles/other", r#"{"ttl":{}}"#, ReadBack::Path("out/roles/other", "ttl")),
+    field_at("sys/leases/renew", r#"{"lease_id":"<lease>","increment":{}}"#, ReadBack::Lease),
+    field_at("auth/token/renew", r#"{"token":"<token>","increment":{}}"#, ReadBack::Auth),
+    field_at(
+        "auth/token/renew-accessor",
+        r#"{"accessor":"<accessor>","increment":{}}"#,
+        ReadBack::Auth,
+    ),
+    field_at(
         "versioned/config",
         r#"{"delete_version_after":{}}"#,
-        Seen::At("versioned/config", "delete_version_after"),
+        ReadBack::Path("versioned/config", "delete_version_after"),
     ),
-    at(
+    field_at(
         "versioned/metadata/a",
         r#"{"delete_version_after":{}}"#,
-        Seen::At("versioned/metadata/a", "delete_version_after"),
+        ReadBack::Path("versioned/metadata/a", "delete_version_after"),
     ),
 ];
 
-const fn at(path: &'static str, body: &'static str, seen: Seen) -> Place {
-    Place { path, body, seen }
+const fn field_at(path: &'static str, body: &'static str, seen: ReadBack) -> DurationField {
+    DurationField { path, body_template: body, read_back: seen }
 }
 
-const fn role(body: &'static str, field: &'static str) -> Place {
-    at("auth/token/roles/r", body, Seen::At("auth/token/roles/r", field))
+const fn role_field(body: &'static str, field: &'static str) -> DurationField {
+    field_at("auth/token/roles/r", body, ReadBack::Path("auth/token/roles/r", field))
 }
 
-const fn mount(body: &'static str, field: &'static str) -> Place {
-    at("sys/mounts/new", body, Seen::At("sys/mounts/new/tune", field))
+const fn mount_field(body: &'static str, field: &'static str) -> DurationField {
+    field_at("sys/mounts/new", body, ReadBack::Path("sys/mounts/new/tune", field))
 }
 
 /// A core with a mount of each kind, and what can be renewed.
-struct Table {
-    bench: Bench,
+struct DurationFixture {
+    bench: TestCore,
     names: Vec<(&'static str, String)>,
 }
 
-impl Table {
+impl DurationFixture {
     async fn new() -> Self {
-        let bench = Bench::new().await.with_credentials().await;
+        let bench = TestCore::new().await.with_credential_engine().await;
         bench.write("sys/mounts/versioned", r#"{"type":"kv","options":{"version":"2"}}"#).await;
-        bench.settle().await;
-        let lease = bench.read("out/creds/dev").await.lease;
+        bench.run_until_idle().await;
+        let lease = bench.read("out/creds/dev").await.lease_id;
         let token =
             bench.write("auth/token/create", r#"{"policies":["default"],"ttl":"9h"}"#).await;
         let text = |field| token.auth.text(field).unwrap();
@@ -104,30 +112,30 @@ impl Table {
         Self { bench, names }
     }
 
-    fn body(&self, place: &Place, value: &str) -> String {
-        let body = place.body.replace("{}", value);
+    fn request_body(&self, place: &DurationField, value: &str) -> String {
+        let body = place.body_template.replace("{}", value);
         self.names.iter().fold(body, |body, (name, text)| body.replace(name, text))
     }
 
-    async fn seen(&self, place: &Place, got: Got) -> Ttl {
+    async fn read_back(&self, place: &DurationField, got: TestResponse) -> Ttl {
         let seconds = |json: &str| Ttl::parse(json.trim_matches('"')).unwrap();
-        match place.seen {
-            Seen::Token(field) => {
+        match place.read_back {
+            ReadBack::Token(field) => {
                 let token = got.auth.text("client_token").unwrap();
                 let body = format!(r#"{{"token":"{token}"}}"#);
                 seconds(self.bench.write("auth/token/lookup", &body).await.json(field))
             }
-            Seen::At(path, field) => seconds(self.bench.read(path).await.json(field)),
-            Seen::Lease => Ttl::from_secs(got.ttl),
-            Seen::Auth => seconds(got.auth.get("lease_duration").unwrap().get()),
+            ReadBack::Path(path, field) => seconds(self.bench.read(path).await.json(field)),
+            ReadBack::Lease => Ttl::from_secs(got.ttl),
+            ReadBack::Auth => seconds(got.auth.get("lease_duration").unwrap().get()),
         }
     }
 }
 
 #[tokio::test]
 async fn every_duration_is_rounded_up_to_whole_seconds() {
-    let table = Table::new().await;
-    for place in &PLACES {
+    let table = DurationFixture::new().await;
+    for place in &DURATION_FIELDS {
         for (value, secs) in [
             ("30", 30),
             ("\"30\"", 30),
@@ -142,15 +150,15 @@ async fn every_duration_is_rounded_up_to_whole_seconds() {
         ] {
             // A role without a role's other lifetimes, and a mount that is made anew.
             for path in ["auth/token/roles/r", "sys/mounts/new", "out/roles/other"] {
-                table.bench.ok(Verb::Delete, path, "").await;
+                table.bench.succeeds(Verb::Delete, path, "").await;
             }
             for path in ["sys/mounts/out/tune", "sys/auth/token/tune"] {
                 let own = r#"{"default_lease_ttl":"system","max_lease_ttl":"system"}"#;
                 table.bench.write(path, own).await;
             }
-            let body = table.body(place, value);
+            let body = table.request_body(place, value);
             let got = table.bench.write(place.path, &body).await;
-            let seen = table.seen(place, got).await;
+            let seen = table.read_back(place, got).await;
             assert_eq!(seen, Ttl::from_secs(secs), "{} {body}", place.path);
         }
     }
@@ -158,8 +166,8 @@ async fn every_duration_is_rounded_up_to_whole_seconds() {
 
 #[tokio::test]
 async fn what_is_no_duration_is_refused_everywhere() {
-    let table = Table::new().await;
-    for place in &PLACES {
+    let table = DurationFixture::new().await;
+    for place in &DURATION_FIELDS {
         for value in [
             "\"zz\"",
             "\"1e3\"",
@@ -170,18 +178,18 @@ async fn what_is_no_duration_is_refused_everywhere() {
             "\"9223372036854775807h\"",
             "[1]",
         ] {
-            let body = table.body(place, value);
+            let body = table.request_body(place, value);
             let error = table.bench.fails(Verb::Write, place.path, &body).await;
-            assert!(error.kind().is_users(), "{} {body}: {error}", place.path);
+            assert!(error.kind().is_user_error(), "{} {body}: {error}", place.path);
         }
         // For versions of KV it means "never", in the settings of the mount.
         if place.path == "versioned/config" {
             continue;
         }
         for value in ["\"-500ms\"", "-0.5", "\"-2s\""] {
-            let body = table.body(place, value);
+            let body = table.request_body(place, value);
             let error = table.bench.fails(Verb::Write, place.path, &body).await;
-            assert!(error.kind().is_users(), "{} {body}: {error}", place.path);
+            assert!(error.kind().is_user_error(), "{} {body}: {error}", place.path);
         }
     }
 }
@@ -189,7 +197,7 @@ async fn what_is_no_duration_is_refused_everywhere() {
 /// A default above its maximum is refused where both are known.
 #[tokio::test]
 async fn a_default_above_its_maximum_is_refused() {
-    let table = Table::new().await;
+    let table = DurationFixture::new().await;
     let months = "\"2160h\"";
     for (path, body) in [
         (
@@ -213,7 +221,7 @@ async fn a_default_above_its_maximum_is_refused() {
         let body = body.replace("<months>", months);
         let error = table.bench.fails(Verb::Write, path, &body).await;
         assert!(
-            error.kind().is_users() && error.to_string().contains("TTL"),
+            error.kind().is_user_error() && error.to_string().contains("TTL"),
             "{path} {body}: {error}"
         );
     }

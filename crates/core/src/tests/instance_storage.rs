@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use strongroom_sdk::engine::{Change, Precondition, Storage, StorageBatch, StorageError};
+use strongroom_sdk::engine::{
+    Storage, StorageBatch, StorageChange, StorageError, StoragePrecondition,
+};
 use strongroom_storage as physical;
 
-use super::Bench;
+use super::TestCore;
 use crate::mounts::InstanceStorage;
 
 const PREFIX: &str = "logical/7f5c0d0e-0000-4000-8000-000000000001/";
@@ -14,30 +16,30 @@ const OUTSIDE: [&str; 8] =
     ["../../core/seal-config", "..", "/a", "a//b", "./a", "a/../../b", "a\0b", "a/"];
 
 /// Storage in the two phases in which an engine may write.
-fn phases(bench: &Bench) -> [Arc<InstanceStorage>; 2] {
-    let new = || InstanceStorage::new(bench.core.open().unwrap().barrier.view(PREFIX));
+fn held_and_live_storage(bench: &TestCore) -> [Arc<InstanceStorage>; 2] {
+    let new = || InstanceStorage::new(bench.core.unsealed().unwrap().barrier.view(PREFIX));
     let (held, live) = (new(), new());
-    held.hold();
-    live.go_live();
+    held.buffer_writes();
+    live.activate();
     [held, live]
 }
 
-fn conditions(key: &str) -> [Precondition; 3] {
+fn preconditions_on(key: &str) -> [StoragePrecondition; 3] {
     let key = key.to_owned();
     [
-        Precondition::Exists(key.clone()),
-        Precondition::Absent(key.clone()),
-        Precondition::Unchanged(key, 1),
+        StoragePrecondition::Exists(key.clone()),
+        StoragePrecondition::Absent(key.clone()),
+        StoragePrecondition::Unchanged(key, 1),
     ]
 }
 
 #[tokio::test]
 async fn sr_2026_13_conditions_of_a_batch_are_checked_as_keys_like_its_changes() {
-    let bench = Bench::new().await;
-    for storage in phases(&bench) {
+    let bench = TestCore::new().await;
+    for storage in held_and_live_storage(&bench) {
         for key in OUTSIDE.into_iter().chain([""]) {
             let refused = Err(StorageError::InvalidKey);
-            for condition in conditions(key) {
+            for condition in preconditions_on(key) {
                 let preconditions = vec![condition];
                 let write = StorageBatch::put("a", "x", false);
                 let batch = StorageBatch { preconditions: preconditions.clone(), ..write };
@@ -61,26 +63,28 @@ async fn sr_2026_13_conditions_of_a_batch_are_checked_as_keys_like_its_changes()
 
 #[tokio::test]
 async fn sr_2026_13_errors_name_no_key_outside_the_view_of_the_instance() {
-    let bench = Bench::new().await;
-    for storage in phases(&bench) {
-        for condition in
-            [Precondition::Exists("gone".into()), Precondition::Unchanged("gone".into(), 9)]
-        {
-            let changes = vec![Change::Delete { key: "other".to_owned() }];
+    let bench = TestCore::new().await;
+    for storage in held_and_live_storage(&bench) {
+        for condition in [
+            StoragePrecondition::Exists("gone".into()),
+            StoragePrecondition::Unchanged("gone".into(), 9),
+        ] {
+            let changes = vec![StorageChange::Delete { key: "other".to_owned() }];
             let batch = StorageBatch { preconditions: vec![condition], changes };
             let failed = storage.commit(batch).await;
             assert_eq!(failed, Err(StorageError::Precondition("gone".to_owned())));
         }
     }
-    let [_, storage] = phases(&bench);
+    let [_, storage] = held_and_live_storage(&bench);
     storage.commit(StorageBatch::put("entry", "x", false)).await.unwrap();
     let key = format!("{PREFIX}entry");
-    let batch = physical::Batch::put(key, b"no ciphertext".to_vec());
+    let batch = physical::PhysicalBatch::put(key, b"no ciphertext".to_vec());
     bench.physical.commit(batch).await.unwrap();
     // Another instance, which has nothing in a cache of its own.
-    let open = bench.core.open().unwrap();
+    let open = bench.core.unsealed().unwrap();
     let found = open.barrier.view(PREFIX).get_uncached("entry").await;
-    let told = InstanceStorage::new(open.barrier.view(PREFIX)).told(&found.unwrap_err());
+    let told = InstanceStorage::new(open.barrier.view(PREFIX))
+        .storage_error_for_engine(&found.unwrap_err());
     assert!(told.to_string().contains("entry"), "{told}");
     assert!(!told.to_string().contains("logical"), "{told}");
 }
@@ -88,8 +92,8 @@ async fn sr_2026_13_errors_name_no_key_outside_the_view_of_the_instance() {
 /// Paths of the server's files, and the words of the system and of libraries, are for its log.
 #[tokio::test]
 async fn the_words_of_the_store_reach_neither_engines_nor_clients() {
-    let bench = Bench::new().await;
-    let [storage, _] = phases(&bench);
+    let bench = TestCore::new().await;
+    let [storage, _] = held_and_live_storage(&bench);
     for error in [
         physical::Error::Io("open /var/lib/x: Os { code: 5 }".to_owned()),
         physical::Error::Corrupt("/var/lib/x: Os".to_owned()),
@@ -97,10 +101,10 @@ async fn the_words_of_the_store_reach_neither_engines_nor_clients() {
         physical::Error::Refused("/var/lib/x: Os".to_owned()),
     ] {
         let error = strongroom_barrier::Error::from(error);
-        let told = storage.told(&error).to_string();
+        let told = storage.storage_error_for_engine(&error).to_string();
         assert_eq!(told, "the server's store failed; its log says more");
         assert_eq!(crate::Error::from(error).to_string(), told);
     }
     let full = strongroom_barrier::Error::from(physical::Error::Full);
-    assert_eq!(storage.told(&full).to_string(), "the storage device is full");
+    assert_eq!(storage.storage_error_for_engine(&full).to_string(), "the storage device is full");
 }

@@ -2,16 +2,21 @@
 
 use strongroom_types::ErrorKind;
 
-use super::Bench;
-use crate::request::{Answer, Verb};
+use super::TestCore;
+use crate::request::{CoreResponse, Verb};
 
-const UPGRADED: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
+const UPGRADE_WARNING: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
 
-impl Bench {
+impl TestCore {
     /// The warnings of an answer that says "not found" and keeps its envelope, and its data.
-    async fn missing(&self, verb: Verb, path: &str, body: &str) -> (String, Vec<String>) {
+    async fn not_found_with_data(
+        &self,
+        verb: Verb,
+        path: &str,
+        body: &str,
+    ) -> (String, Vec<String>) {
         match self.send(verb, path, &self.root, body).await {
-            Ok(Answer::Envelope(envelope)) if envelope.missing => {
+            Ok(CoreResponse::Envelope(envelope)) if envelope.not_found => {
                 assert!(!envelope.request_id.is_empty() && envelope.mount_type == "kv");
                 let data = envelope.data.unwrap();
                 (String::from_utf8(data.as_bytes().to_vec()).unwrap(), envelope.warnings)
@@ -21,7 +26,7 @@ impl Bench {
     }
 
     /// A mount that is being upgraded says so, until it isn't any more.
-    async fn upgraded(&self, path: &str) {
+    async fn wait_for_upgrade(&self, path: &str) {
         for _ in 0..1000 {
             match self.send(Verb::Read, path, &self.root, "").await {
                 Err(error) if error.to_string().starts_with("Upgrading from non-versioned") => {
@@ -36,7 +41,7 @@ impl Bench {
 
 #[tokio::test]
 async fn a_mount_chooses_its_version_by_an_option_or_an_old_name() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     for (path, body, version) in [
         ("v", r#"{"type":"kv"}"#, ""),
         ("v0", r#"{"type":"kv","options":{"version":""}}"#, ""),
@@ -64,30 +69,30 @@ async fn a_mount_chooses_its_version_by_an_option_or_an_old_name() {
 
 #[tokio::test]
 async fn not_found_keeps_its_envelope_where_there_is_something_to_say() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv-v2"}"#).await;
-    assert!(bench.fails(Verb::Read, "kv/data/a", "").await.texts().is_empty());
+    assert!(bench.fails(Verb::Read, "kv/data/a", "").await.messages().is_empty());
     let made = bench.write("kv/data/a", r#"{"data":{"n":1.10}}"#).await;
     assert_eq!(made.json("version"), "1");
     assert_eq!(bench.read("kv/data/a").await.json("data"), r#"{"n":1.10}"#);
-    bench.ok(Verb::Delete, "kv/data/a", "").await;
-    let (data, warnings) = bench.missing(Verb::Read, "kv/data/a", "").await;
+    bench.succeeds(Verb::Delete, "kv/data/a", "").await;
+    let (data, warnings) = bench.not_found_with_data(Verb::Read, "kv/data/a", "").await;
     assert!(data.starts_with(r#"{"data":null,"metadata":{"created_time":"#), "{data}");
     assert!(warnings.is_empty());
     for (verb, path) in
         [(Verb::Read, "kv/a"), (Verb::Write, "kv/a"), (Verb::List, "kv"), (Verb::Delete, "kv/a")]
     {
-        let (data, warnings) = bench.missing(verb, path, r#"{"x":"1"}"#).await;
+        let (data, warnings) = bench.not_found_with_data(verb, path, r#"{"x":"1"}"#).await;
         assert_eq!(data, "null");
         assert!(warnings[0].starts_with("Invalid path for a versioned K/V secrets engine:"));
     }
-    bench.ok(Verb::Patch, "kv/data/none", r#"{"data":{"x":1}}"#).await;
+    bench.succeeds(Verb::Patch, "kv/data/none", r#"{"data":{"x":1}}"#).await;
     assert_eq!(bench.fails(Verb::List, "kv/data", "").await.kind(), ErrorKind::Unsupported);
 }
 
 #[tokio::test]
-async fn tuning_makes_version_2_of_version_1_and_never_the_other_way() {
-    let mut bench = Bench::new().await;
+async fn tuning_upgrades_version_1_and_never_downgrades() {
+    let mut bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     for n in 0..200 {
         bench.write(&format!("kv/app/{n}"), &format!(r#"{{"n":{n}}}"#)).await;
@@ -107,8 +112,8 @@ async fn tuning_makes_version_2_of_version_1_and_never_the_other_way() {
     }
     let tuned =
         bench.write("sys/mounts/kv/tune", r#"{"options":{"version":"2"},"description":"d"}"#);
-    assert_eq!(tuned.await.warnings, [UPGRADED]);
-    bench.upgraded("kv/config").await;
+    assert_eq!(tuned.await.warnings, [UPGRADE_WARNING]);
+    bench.wait_for_upgrade("kv/config").await;
     for n in 0..200 {
         let got = bench.read(&format!("kv/data/app/{n}")).await;
         assert_eq!(got.json("data"), format!(r#"{{"n":{n}}}"#));
@@ -134,7 +139,7 @@ async fn tuning_makes_version_2_of_version_1_and_never_the_other_way() {
 
 #[tokio::test]
 async fn an_upgrade_that_was_cut_off_goes_on_after_a_restart() {
-    let mut bench = Bench::new().await;
+    let mut bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     for n in 0..300 {
         bench.write(&format!("kv/app/{n}"), &format!(r#"{{"n":{n}}}"#)).await;
@@ -142,8 +147,8 @@ async fn an_upgrade_that_was_cut_off_goes_on_after_a_restart() {
     bench.write("sys/mounts/kv/tune", r#"{"options":{"version":"2"}}"#).await;
     // Before it is done, the process dies.
     bench.restart().await;
-    bench.upgraded("kv/config").await;
-    let listed = bench.ok(Verb::List, "kv/metadata/app", "").await;
+    bench.wait_for_upgrade("kv/config").await;
+    let listed = bench.succeeds(Verb::List, "kv/metadata/app", "").await;
     let names: Vec<String> = serde_json::from_str(listed.json("keys")).unwrap();
     assert_eq!(names.len(), 300);
     for n in 0..300 {
@@ -153,8 +158,8 @@ async fn an_upgrade_that_was_cut_off_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
-async fn rights_are_those_of_each_path() {
-    let bench = Bench::new().await;
+async fn policies_apply_to_each_kv_v2_path() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv-v2"}"#).await;
     bench.write("kv/data/old", r#"{"data":{"x":"hunter2"}}"#).await;
     let denied = async |token: &str, verb, path: &str, body: &str| {
@@ -163,43 +168,43 @@ async fn rights_are_those_of_each_path() {
     };
     let only = async |path: &str, capability: &str| {
         let policy = format!("path \"{path}\" {{ capabilities = [\"{capability}\"] }}");
-        bench.token(&policy, "").await
+        bench.token_with_policy(&policy, "").await
     };
     let data = r#"{"data":{"x":"1"}}"#;
     let creator = only("kv/data/*", "create").await;
-    bench.ok_as(&creator, Verb::Write, "kv/data/new", data).await;
+    bench.succeeds_as(&creator, Verb::Write, "kv/data/new", data).await;
     denied(&creator, Verb::Write, "kv/data/old", data).await;
     denied(&creator, Verb::Patch, "kv/data/old", data).await;
     let updater = only("kv/data/*", "update").await;
-    bench.ok_as(&updater, Verb::Write, "kv/data/old", data).await;
+    bench.succeeds_as(&updater, Verb::Write, "kv/data/old", data).await;
     denied(&updater, Verb::Write, "kv/data/newer", data).await;
     let creator = only("kv/metadata/*", "create").await;
-    bench.ok_as(&creator, Verb::Write, "kv/metadata/noted", r#"{"max_versions":3}"#).await;
+    bench.succeeds_as(&creator, Verb::Write, "kv/metadata/noted", r#"{"max_versions":3}"#).await;
     denied(&creator, Verb::Write, "kv/metadata/old", r#"{"max_versions":3}"#).await;
     let patcher = only("kv/data/*", "patch").await;
-    bench.ok_as(&patcher, Verb::Patch, "kv/data/old", r#"{"data":{"y":"2"}}"#).await;
+    bench.succeeds_as(&patcher, Verb::Patch, "kv/data/old", r#"{"data":{"y":"2"}}"#).await;
     denied(&patcher, Verb::Write, "kv/data/old", data).await;
     denied(&patcher, Verb::Read, "kv/data/old", "").await;
     let outliner = only("kv/subkeys/*", "read").await;
-    let shown = bench.ok_as(&outliner, Verb::Read, "kv/subkeys/old", "").await;
+    let shown = bench.succeeds_as(&outliner, Verb::Read, "kv/subkeys/old", "").await;
     assert_eq!(shown.json("subkeys"), r#"{"x":null,"y":null}"#);
     denied(&outliner, Verb::Read, "kv/data/old", "").await;
 }
 
 #[tokio::test]
-async fn who_may_see_metadata_alone_sees_no_data() {
-    let bench = Bench::new().await;
+async fn metadata_policies_grant_no_access_to_data() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv-v2"}"#).await;
     bench.write("kv/data/a", r#"{"data":{"x":"hunter2"}}"#).await;
     let all = r#"["create", "read", "update", "patch", "delete", "list"]"#;
     let policy = format!(
         r#"path "kv/metadata/*" {{ capabilities = {all} }} path "kv/detailed-metadata/*" {{ capabilities = {all} }}"#
     );
-    let token = bench.token(&policy, "").await;
+    let token = bench.token_with_policy(&policy, "").await;
     let verbs = [Verb::Read, Verb::List, Verb::Write, Verb::Patch];
     for path in ["kv/metadata/a", "kv/metadata/", "kv/detailed-metadata/", "kv/metadata/a/"] {
         for verb in verbs {
-            if let Ok(Answer::Envelope(envelope)) =
+            if let Ok(CoreResponse::Envelope(envelope)) =
                 bench.send(verb, path, &token, r#"{"version":1}"#).await
             {
                 let data = envelope.data.unwrap();
@@ -219,11 +224,11 @@ async fn who_may_see_metadata_alone_sees_no_data() {
 
 #[tokio::test]
 async fn cve_2026_3605_dot_segments_reach_no_data_of_others() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv-v2"}"#).await;
     bench.write("kv/data/theirs", r#"{"data":{"x":"1"}}"#).await;
     let policy = r#"path "kv/+/mine/*" { capabilities = ["read", "update", "delete"] }"#;
-    let token = bench.token(policy, "").await;
+    let token = bench.token_with_policy(policy, "").await;
     for path in [
         "kv/data/mine/../theirs",
         "kv/metadata/mine/../theirs",
@@ -241,14 +246,14 @@ async fn cve_2026_3605_dot_segments_reach_no_data_of_others() {
 
 #[tokio::test]
 async fn ghsa_xp3c_3jw3_4vcr_a_slash_at_the_end_is_no_way_around_a_deny() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv-v2"}"#).await;
     bench.write("kv/data/a", r#"{"data":{"x":"1"}}"#).await;
     let policy = r#"
         path "kv/*" { capabilities = ["create", "read", "update", "delete", "list"] }
         path "kv/metadata/a" { capabilities = ["deny"] }
         path "kv/data/a" { capabilities = ["deny"] }"#;
-    let token = bench.token(policy, "").await;
+    let token = bench.token_with_policy(policy, "").await;
     // What is denied without the slash isn't done with it either.
     for (verb, path) in [
         (Verb::Read, "kv/data/a/"),

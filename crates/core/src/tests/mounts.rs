@@ -1,11 +1,11 @@
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 #[tokio::test]
-async fn kv_keeps_what_it_is_given_to_the_letter() {
-    let bench = Bench::new().await;
+async fn kv_returns_json_values_unchanged() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/team/kv/", r#"{"type":"kv","description":"d"}"#).await;
     let body = r#"{"n":12345678901234567890,"d":1.10,"e":1e3,"o":{"b":[1,null]},"s":"<&>"}"#;
     bench.write("team/kv/a/b", body).await;
@@ -14,15 +14,18 @@ async fn kv_keeps_what_it_is_given_to_the_letter() {
         (got.json("n"), got.json("d"), got.json("e")),
         ("12345678901234567890", "1.10", "1e3")
     );
-    assert_eq!((got.json("o"), got.ttl, got.lease.as_str()), (r#"{"b":[1,null]}"#, 2_764_800, ""));
+    assert_eq!(
+        (got.json("o"), got.ttl, got.lease_id.as_str()),
+        (r#"{"b":[1,null]}"#, 2_764_800, "")
+    );
     bench.write("team/kv/short", r#"{"x":"1","ttl":"30m"}"#).await;
     assert_eq!(bench.read("team/kv/short").await.ttl, 1800);
-    assert_eq!(bench.ok(Verb::List, "team/kv", "").await.json("keys"), r#"["a/","short"]"#);
-    assert_eq!(bench.ok(Verb::List, "team/kv/a", "").await.json("keys"), r#"["b"]"#);
+    assert_eq!(bench.succeeds(Verb::List, "team/kv", "").await.json("keys"), r#"["a/","short"]"#);
+    assert_eq!(bench.succeeds(Verb::List, "team/kv/a", "").await.json("keys"), r#"["b"]"#);
     assert_eq!(bench.fails(Verb::List, "team/kv/zz", "").await.kind(), ErrorKind::NotFound);
-    bench.ok(Verb::Delete, "team/kv/a/b", "").await;
-    bench.ok(Verb::Delete, "team/kv/a/b", "").await;
-    assert!(bench.fails(Verb::Read, "team/kv/a/b", "").await.texts().is_empty());
+    bench.succeeds(Verb::Delete, "team/kv/a/b", "").await;
+    bench.succeeds(Verb::Delete, "team/kv/a/b", "").await;
+    assert!(bench.fails(Verb::Read, "team/kv/a/b", "").await.messages().is_empty());
     assert_eq!(
         bench.fails(Verb::Write, "team/kv/x", "{}").await.to_string(),
         "missing data fields"
@@ -33,7 +36,7 @@ async fn kv_keeps_what_it_is_given_to_the_letter() {
 
 #[tokio::test]
 async fn mounts_are_shown_tuned_and_survive_a_restart() {
-    let mut bench = Bench::new().await;
+    let mut bench = TestCore::new().await;
     let body = r#"{"type":"kv","description":"mine","config":{"default_lease_ttl":"1h","max_lease_ttl":"2h","plugin_name":""}}"#;
     bench.write("sys/mounts/kv", body).await;
     let listed = bench.read("sys/mounts").await;
@@ -66,7 +69,7 @@ async fn mounts_are_shown_tuned_and_survive_a_restart() {
 
 #[tokio::test]
 async fn impossible_mounts_are_refused_in_the_words_clients_know() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/a/b", r#"{"type":"kv"}"#).await;
     let cases = [
         ("sys/mounts/a/b", r#"{"type":"kv"}"#, "path is already in use at a/b/"),
@@ -148,36 +151,37 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
 
 #[tokio::test]
 async fn removing_a_mount_removes_its_data_and_ends_its_leases() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     bench.read("out/creds/dev").await;
-    assert_eq!(bench.outside.alive(), 1);
-    bench.ok(Verb::Delete, "sys/mounts/out", "").await;
-    assert_eq!(bench.outside.alive(), 0);
+    assert_eq!(bench.outside.live_credentials(), 1);
+    bench.succeeds(Verb::Delete, "sys/mounts/out", "").await;
+    assert_eq!(bench.outside.live_credentials(), 0);
     assert_eq!(bench.fails(Verb::Read, "out/config", "").await.kind(), ErrorKind::NotFound);
     bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
     assert_eq!(bench.fails(Verb::Read, "out/config", "").await.kind(), ErrorKind::NotFound);
-    bench.ok(Verb::Delete, "sys/mounts/nothing", "").await;
+    bench.succeeds(Verb::Delete, "sys/mounts/nothing", "").await;
     let error = bench.fails(Verb::Delete, "sys/mounts/sys", "").await;
     assert_eq!(error.to_string(), "cannot unmount \"sys/\"");
 }
 
 #[tokio::test]
-async fn who_can_reach_a_mount_is_told_of_it() {
-    let bench = Bench::new().await;
+async fn internal_ui_mounts_lists_reachable_mounts() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench
         .write("sys/mounts/open", r#"{"type":"kv","config":{"listing_visibility":"unauth"}}"#)
         .await;
-    let token = bench.token(r#"path "kv/team/*" { capabilities = ["read"] }"#, "").await;
-    let one = bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts/kv/team/x", "").await;
+    let token =
+        bench.token_with_policy(r#"path "kv/team/*" { capabilities = ["read"] }"#, "").await;
+    let one = bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/mounts/kv/team/x", "").await;
     assert_eq!((one.text("path"), one.text("type")), ("kv/".to_owned(), "kv".to_owned()));
     let error = bench.fails_as(&token, Verb::Read, "sys/internal/ui/mounts/open/x", "").await;
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.to_string().starts_with("preflight capability check returned 403"), "{error}");
-    let all = bench.ok_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    let all = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
     assert!(all.json("secret").contains("open/") && !all.json("secret").contains("kv/"));
     assert!(!all.json("secret").contains("accessor"));
-    let mine = bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
+    let mine = bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
     let secret = mine.json("secret");
     assert!(secret.contains(r#""kv/":{"accessor""#), "{secret}");
     let reduced = r#""open/":{"type":"kv","description":"","options":{}},"#;
@@ -188,7 +192,7 @@ async fn who_can_reach_a_mount_is_told_of_it() {
 
 #[tokio::test]
 async fn unknown_fields_are_named_where_there_is_an_answer() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     // A document knows its fields, and its engine says so where the peers' engines say nothing.
     let got = bench.write("out/roles/x", r#"{"ttl":1,"junk":2}"#).await;
     assert_eq!(got.warnings, ["Endpoint ignored these unrecognized parameters: [junk]"]);
@@ -197,8 +201,8 @@ async fn unknown_fields_are_named_where_there_is_an_answer() {
 }
 
 #[tokio::test]
-async fn tuning_leaves_what_is_sent_empty() {
-    let bench = Bench::new().await;
+async fn tuning_ignores_empty_values() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench.write("sys/mounts/kv/tune", r#"{"default_lease_ttl":"30m"}"#).await;
     let body = r#"{"default_lease_ttl":"","max_lease_ttl":"","description":"new"}"#;
@@ -213,9 +217,10 @@ async fn tuning_leaves_what_is_sent_empty() {
 
 #[tokio::test]
 async fn every_setting_is_kept_and_shown_where_it_is_set() {
-    let mut bench = Bench::new().await;
+    let mut bench = TestCore::new().await;
     bench.write("sys/auth/gate", r#"{"type":"door","config":{"token_type":"service"}}"#).await;
-    let config = async |bench: &Bench| bench.read("sys/auth/gate").await.json("config").to_owned();
+    let config =
+        async |bench: &TestCore| bench.read("sys/auth/gate").await.json("config").to_owned();
     assert_eq!(
         config(&bench).await,
         r#"{"default_lease_ttl":0,"max_lease_ttl":0,"force_no_cache":false,"token_type":"service"}"#
@@ -240,7 +245,7 @@ async fn every_setting_is_kept_and_shown_where_it_is_set() {
         assert_eq!(tuned.json(name), value);
     }
     assert_eq!(tuned.json("options"), r#"{"a":"b","c":"d"}"#);
-    let open = bench.ok_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    let open = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
     assert!(open.json("auth").contains("gate/"));
     let body = r#"{"audit_non_hmac_request_keys":"","passthrough_request_headers":[],
         "listing_visibility":"hidden","options":{"a":""},"token_type":""}"#;
@@ -252,13 +257,13 @@ async fn every_setting_is_kept_and_shown_where_it_is_set() {
     );
     assert!(!tuned.data.contains("audit_non_hmac_request_keys"));
     assert!(!tuned.data.contains("passthrough_request_headers"));
-    let open = bench.ok_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    let open = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
     assert!(!open.json("auth").contains("gate/"));
 }
 
 #[tokio::test]
-async fn lifetimes_are_reset_by_a_word() {
-    let bench = Bench::new().await;
+async fn tuning_to_system_resets_a_ttl() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     let tune = async |body: &str| {
         bench.write("sys/mounts/kv/tune", body).await;
@@ -281,7 +286,7 @@ async fn lifetimes_are_reset_by_a_word() {
 
 #[tokio::test]
 async fn the_servers_own_mounts_are_tuned_and_stay_what_they_are() {
-    let mut bench = Bench::new().await;
+    let mut bench = TestCore::new().await;
     let body = r#"{"default_lease_ttl":"30m","max_lease_ttl":"1h","description":"ours"}"#;
     bench.write("sys/auth/token/tune", body).await;
     bench.restart().await;
@@ -311,7 +316,7 @@ async fn the_servers_own_mounts_are_tuned_and_stay_what_they_are() {
 
 #[tokio::test]
 async fn auth_methods_have_their_own_paths_and_need_sudo_there() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/auth/gate", r#"{"type":"door","description":"d"}"#).await;
     let listed = bench.read("sys/auth").await;
     assert!(listed.json("gate/").contains("\"accessor\":\"auth_door_"), "{}", listed.json("gate/"));
@@ -325,9 +330,9 @@ async fn auth_methods_have_their_own_paths_and_need_sudo_there() {
     }
     let error = bench.fails(Verb::Write, "sys/auth/zz/tune", "{}").await;
     assert_eq!(error.to_string(), "tune of path \"auth/zz/\" failed: no mount entry found");
-    bench.ok(Verb::Delete, "sys/auth/zz", "").await;
+    bench.succeeds(Verb::Delete, "sys/auth/zz", "").await;
     let all = r#"path "sys/*" { capabilities = ["create","read","update","delete"] }"#;
-    let token = bench.token(all, "").await;
+    let token = bench.token_with_policy(all, "").await;
     for verb in [Verb::Read, Verb::Write, Verb::Delete] {
         let error = bench.fails_as(&token, verb, "sys/auth/gate", "{}").await;
         assert_eq!(error.kind(), ErrorKind::Denied);
@@ -336,13 +341,13 @@ async fn auth_methods_have_their_own_paths_and_need_sudo_there() {
     let error = bench.fails_as(&token, Verb::Delete, "sys/mounts/auth/gate", "").await;
     assert_eq!(error.to_string(), "cannot unmount \"auth/gate/\"");
     assert_eq!(bench.read("sys/internal/ui/mounts/auth/gate/x").await.text("path"), "gate/");
-    bench.ok(Verb::Delete, "sys/auth/gate", "").await;
+    bench.succeeds(Verb::Delete, "sys/auth/gate", "").await;
     assert!(!bench.read("sys/auth").await.data.contains("gate/"));
 }
 
 #[tokio::test]
-async fn what_policies_come_to_is_shown_to_their_token() {
-    let bench = Bench::new().await;
+async fn resultant_acl_shows_the_tokens_rules() {
+    let bench = TestCore::new().await;
     assert_eq!(bench.read("sys/internal/ui/resultant-acl").await.json("root"), "true");
     let rules = r#"
         path "kv/a" { capabilities = ["read"] }
@@ -351,17 +356,17 @@ async fn what_policies_come_to_is_shown_to_their_token() {
         path "kv/+/c" { capabilities = ["update"] }
         path "kv/+/c*" { capabilities = ["update"] }
     "#;
-    let token = bench.token(rules, r#","no_default_policy":true"#).await;
+    let token = bench.token_with_policy(rules, r#","no_default_policy":true"#).await;
     let path = "sys/internal/ui/resultant-acl";
     assert_eq!(bench.fails_as(&token, Verb::Read, path, "").await.kind(), ErrorKind::Denied);
-    let token = bench.token(rules, "").await;
-    let got = bench.ok_as(&token, Verb::Read, path, "").await;
+    let token = bench.token_with_policy(rules, "").await;
+    let got = bench.succeeds_as(&token, Verb::Read, path, "").await;
     let (exact, globs) = (got.json("exact_paths"), got.json("glob_paths"));
     assert!(exact.contains(r#""kv/a":{"capabilities":["read"]}"#), "{exact}");
     assert!(exact.contains(r#""kv/d":{"capabilities":["deny"]}"#), "{exact}");
     assert!(globs.contains(r#""kv/b/":{"capabilities":["create","list"]}"#), "{globs}");
     assert!(!globs.contains('+') && !exact.contains('+'));
-    bench.ok_as(&token, Verb::Read, "sys/internal/ui/namespaces", "").await;
+    bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/namespaces", "").await;
     let error = bench.fails_as("", Verb::Read, "sys/internal/ui/namespaces", "").await;
     assert_eq!(error.kind(), ErrorKind::Denied);
 }

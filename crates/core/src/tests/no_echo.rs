@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::Bench;
-use crate::endpoint::Endpoint;
-use crate::request::{Answer, Verb};
+use super::TestCore;
+use crate::endpoint::ApiEndpoint;
+use crate::request::{CoreResponse, Verb};
 
 /// Stands for a secret that somebody put into the wrong field. In upper and lower case, since some
 /// fields are folded.
-const MARK: &str = "s3cr3tmark";
+const MARKER: &str = "s3cr3tmark";
 
 /// Fields whose values are names of things that exist on this server or could: an answer says which
 /// one it means, after it was checked that the text can be such a name.
-const NAMES: [(&str, &str); 12] = [
+const ECHOED_FIELDS: [(&str, &str); 12] = [
     ("policies", "names of policies, checked by `PolicyName`"),
     ("allowed_policies", "names of policies"),
     ("type", "the name of a plug-in"),
@@ -28,44 +28,44 @@ const NAMES: [(&str, &str); 12] = [
 ];
 
 /// Forms that no kind of field takes, and forms that some do.
-fn forms() -> Vec<String> {
-    let object = format!(r#"{{"zz":"{MARK}"}}"#);
+fn malformed_values() -> Vec<String> {
+    let object = format!(r#"{{"zz":"{MARKER}"}}"#);
     vec![
-        format!(r#""{MARK}""#),
-        format!(r#""{} ""#, MARK.to_uppercase()),
-        format!(r#"["{MARK}"]"#),
-        format!(r#""{MARK},{MARK}=1""#),
-        format!(r#"[["{MARK}"]]"#),
+        format!(r#""{MARKER}""#),
+        format!(r#""{} ""#, MARKER.to_uppercase()),
+        format!(r#"["{MARKER}"]"#),
+        format!(r#""{MARKER},{MARKER}=1""#),
+        format!(r#"[["{MARKER}"]]"#),
         format!(r#"[{object}]"#),
         object,
-        format!(r#""-{MARK}""#),
-        format!(r#""{MARK}h""#),
-        format!(r#""1{MARK}/8""#),
-        format!(r#""../{MARK}\n""#),
-        format!(r#""path \"x\" {{ capabilities = [\"{MARK}\"] }}""#),
-        format!(r#""path \"x\" {{ allowed_parameters = \"{MARK}\" }}""#),
-        format!(r#""path \"{MARK}/+*\" {{}}""#),
-        format!(r#""path \"{MARK}/{{{{identity.entity.id}}}}\" {{}}""#),
-        format!(r#""length = \"{MARK}\"""#),
-        format!(r#""rule \"charset\" {{ charset = 5 {MARK} }}""#),
+        format!(r#""-{MARKER}""#),
+        format!(r#""{MARKER}h""#),
+        format!(r#""1{MARKER}/8""#),
+        format!(r#""../{MARKER}\n""#),
+        format!(r#""path \"x\" {{ capabilities = [\"{MARKER}\"] }}""#),
+        format!(r#""path \"x\" {{ allowed_parameters = \"{MARKER}\" }}""#),
+        format!(r#""path \"{MARKER}/+*\" {{}}""#),
+        format!(r#""path \"{MARKER}/{{{{identity.entity.id}}}}\" {{}}""#),
+        format!(r#""length = \"{MARKER}\"""#),
+        format!(r#""rule \"charset\" {{ charset = 5 {MARKER} }}""#),
     ]
 }
 
-fn says_mark(text: &str) -> bool {
-    text.to_lowercase().contains(MARK)
+fn contains_marker(text: &str) -> bool {
+    text.to_lowercase().contains(MARKER)
 }
 
 /// One table over all fields of the core's own endpoints, whatever their kinds are.
 #[tokio::test]
 async fn cve_2025_4166_and_cve_2026_115358_no_value_is_repeated_by_the_servers_own_endpoints() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let groups = [("sys/", crate::sys::ENDPOINTS), ("auth/token/", crate::auth_token::ENDPOINTS)];
     let mut tried = BTreeSet::new();
     for (prefix, groups) in groups {
         for endpoint in groups.iter().flat_map(|group| group.iter()) {
             let ends_it = matches!(endpoint.pattern, "seal" | "step-down" | "revoke-self");
             if !ends_it {
-                ask(&bench, prefix, endpoint, &mut tried).await;
+                assert_no_echo(&bench, prefix, endpoint, &mut tried).await;
             }
         }
     }
@@ -75,7 +75,12 @@ async fn cve_2025_4166_and_cve_2026_115358_no_value_is_repeated_by_the_servers_o
     }
 }
 
-async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTreeSet<&'static str>) {
+async fn assert_no_echo(
+    bench: &TestCore,
+    prefix: &str,
+    endpoint: &ApiEndpoint,
+    tried: &mut BTreeSet<&'static str>,
+) {
     let captured = endpoint.pattern.split('/').map(|segment| match segment {
         "{type}" => "secret",
         capture if capture.starts_with('{') => "x",
@@ -91,14 +96,16 @@ async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTree
     ];
     for (verb, _) in verbs.iter().filter(|(_, handler)| handler.is_some()) {
         for spec in endpoint.fields.iter().flat_map(|specs| specs.iter()) {
-            let names_things = NAMES.iter().any(|(name, _)| *name == spec.name);
-            for form in forms() {
+            let names_things = ECHOED_FIELDS.iter().any(|(name, _)| *name == spec.name);
+            for form in malformed_values() {
                 tried.insert(spec.name);
                 let body = format!(r#"{{"{}":{form}}}"#, spec.name);
                 let said = match bench.send(*verb, &path, &bench.root, &body).await {
                     // Metrics, as text or JSON.
-                    Ok(Answer::Bare { body, .. }) => vec![String::from_utf8(body).unwrap()],
-                    Ok(answer) => super::bench::got(answer).warnings,
+                    Ok(CoreResponse::WithoutEnvelope { body, .. }) => {
+                        vec![String::from_utf8(body).unwrap()]
+                    }
+                    Ok(answer) => super::test_core::into_test_response(answer).warnings,
                     Err(error) => {
                         let kind = error.kind();
                         assert_ne!(
@@ -106,10 +113,10 @@ async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTree
                             strongroom_types::ErrorKind::Internal,
                             "{verb:?} {path} {body}: bad input is not an internal error: {error}"
                         );
-                        error.texts()
+                        error.messages()
                     }
                 };
-                let repeats = said.iter().any(|text| says_mark(text));
+                let repeats = said.iter().any(|text| contains_marker(text));
                 assert!(!repeats || names_things, "{verb:?} {path} {body}: {said:?}");
             }
         }
@@ -120,7 +127,7 @@ async fn ask(bench: &Bench, prefix: &str, endpoint: &Endpoint, tried: &mut BTree
 /// over all fields asks for mounts that aren't, and names no field within another.
 #[tokio::test]
 async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench.write("sys/auth/door", r#"{"type":"door"}"#).await;
     let endpoints = crate::sys::ENDPOINTS.iter().flat_map(|group| group.iter());
@@ -132,10 +139,10 @@ async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
             _ => continue,
         };
         let settings = endpoint.fields.iter().flat_map(|specs| specs.iter().map(|it| it.name));
-        let is_value = |name: &&str| NAMES.iter().all(|(named, _)| named != name);
+        let is_value = |name: &&str| ECHOED_FIELDS.iter().all(|(named, _)| named != name);
         for name in settings.filter(is_value).chain(["version"]) {
             tried.insert(name);
-            for form in forms() {
+            for form in malformed_values() {
                 let within = if name == "version" { "options" } else { "config" };
                 let new = format!(r#"{{"type":"{class}","{within}":{{"{name}":{form}}}}}"#);
                 let tuned = match within {
@@ -146,10 +153,13 @@ async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
                     [(format!("sys/{mount}-new"), new), (format!("sys/{mount}/tune"), tuned)]
                 {
                     let said = match bench.send(Verb::Write, &path, &bench.root, &body).await {
-                        Ok(answer) => super::bench::got(answer).warnings,
-                        Err(error) => error.texts(),
+                        Ok(answer) => super::test_core::into_test_response(answer).warnings,
+                        Err(error) => error.messages(),
                     };
-                    assert!(!said.iter().any(|text| says_mark(text)), "{path} {body}: {said:?}");
+                    assert!(
+                        !said.iter().any(|text| contains_marker(text)),
+                        "{path} {body}: {said:?}"
+                    );
                 }
             }
         }
@@ -161,13 +171,18 @@ async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
 
 #[tokio::test]
 async fn cve_2025_4166_no_header_is_repeated() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     for header in ["x-vault-wrap-ttl", "x-vault-namespace", "x-vault-mfa", "x-vault-wrap-format"] {
-        for value in [MARK.to_owned(), format!("-{MARK}"), format!("1{MARK}"), format!("{MARK}s")] {
+        for value in
+            [MARKER.to_owned(), format!("-{MARKER}"), format!("1{MARKER}"), format!("{MARKER}s")]
+        {
             let headers = [(header, value.as_str())];
             let asked = bench.send_with(Verb::Read, "sys/mounts", &bench.root, "", &headers).await;
             if let Err(error) = asked {
-                assert!(!error.texts().iter().any(|text| says_mark(text)), "{header}: {error}");
+                assert!(
+                    !error.messages().iter().any(|text| contains_marker(text)),
+                    "{header}: {error}"
+                );
             }
         }
     }

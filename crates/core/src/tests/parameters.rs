@@ -1,18 +1,18 @@
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
 
 /// A token with one rule, and whether it may.
-async fn may(bench: &Bench, token: &str, verb: Verb, path: &str, body: &str) -> bool {
+async fn is_allowed(bench: &TestCore, token: &str, verb: Verb, path: &str, body: &str) -> bool {
     match bench.send(verb, path, token, body).await {
         Ok(_) => true,
         Err(error) => {
             let denied = error.kind() == ErrorKind::Denied;
             if denied {
-                assert_eq!(error.texts(), ["1 error occurred:\n\t* permission denied\n\n"]);
+                assert_eq!(error.messages(), ["1 error occurred:\n\t* permission denied\n\n"]);
             }
             !denied
         }
@@ -21,16 +21,18 @@ async fn may(bench: &Bench, token: &str, verb: Verb, path: &str, body: &str) -> 
 
 #[tokio::test]
 async fn conditions_hold_for_engines_whether_they_create_or_update() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     let rule = format!(
         r#"path "kv/*" {{ {ALL} allowed_parameters = {{ "ttl" = ["1h", "2*"], "note" = [] }}
            denied_parameters = {{ "note" = ["bad*"] }} required_parameters = ["ttl"] }}"#
     );
-    let token = bench.token(&rule, "").await;
+    let token = bench.token_with_policy(&rule, "").await;
     for _ in 0..2 {
-        assert!(may(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"1h","note":"x"}"#).await);
-        assert!(may(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"2h"}"#).await);
+        assert!(
+            is_allowed(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"1h","note":"x"}"#).await
+        );
+        assert!(is_allowed(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"2h"}"#).await);
         for body in [
             r#"{"ttl":"3h"}"#,
             r#"{"note":"x"}"#,
@@ -40,28 +42,28 @@ async fn conditions_hold_for_engines_whether_they_create_or_update() {
             r#"{"ttl":"3h","ttl":"1h","ttl":"3h"}"#,
             "{}",
         ] {
-            assert!(!may(&bench, &token, Verb::Write, "kv/a", body).await, "{body}");
-            assert!(!may(&bench, &token, Verb::Write, "kv/new", body).await, "{body}");
+            assert!(!is_allowed(&bench, &token, Verb::Write, "kv/a", body).await, "{body}");
+            assert!(!is_allowed(&bench, &token, Verb::Write, "kv/new", body).await, "{body}");
         }
     }
     // Of a duplicate the last counts, for policies and engine alike.
-    assert!(may(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"3h","ttl":"1h"}"#).await);
+    assert!(is_allowed(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"3h","ttl":"1h"}"#).await);
     assert_eq!(bench.read("kv/a").await.text("ttl"), "1h");
-    assert!(!may(&bench, &token, Verb::Read, "kv/a", "").await);
-    assert!(may(&bench, &token, Verb::Read, "kv/a", r#"{"ttl":"1h"}"#).await);
-    assert!(may(&bench, &token, Verb::List, "kv/", "").await);
-    assert!(may(&bench, &token, Verb::Delete, "kv/a", "").await);
+    assert!(!is_allowed(&bench, &token, Verb::Read, "kv/a", "").await);
+    assert!(is_allowed(&bench, &token, Verb::Read, "kv/a", r#"{"ttl":"1h"}"#).await);
+    assert!(is_allowed(&bench, &token, Verb::List, "kv/", "").await);
+    assert!(is_allowed(&bench, &token, Verb::Delete, "kv/a", "").await);
 }
 
 #[tokio::test]
 async fn conditions_hold_for_the_servers_own_paths_however_they_are_spelled() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rule = format!(
         r#"path "auth/token/create" {{ {ALL} denied_parameters = {{ "policies" = ["root", "admin*"], "no_parent" = [] }} }}
            path "sys/policies/acl/*" {{ {ALL} }}
            path "sys/policies/acl/dev" {{ {ALL} required_parameters = ["reason"] }}"#
     );
-    let token = bench.token(&rule, "").await;
+    let token = bench.token_with_policy(&rule, "").await;
     for body in [
         r#"{"policies":["admin"]}"#,
         r#"{"policies":"administrators"}"#,
@@ -69,29 +71,33 @@ async fn conditions_hold_for_the_servers_own_paths_however_they_are_spelled() {
         r#"{"no_parent":false}"#,
         r#"{"NO_PARENT":true}"#,
     ] {
-        assert!(!may(&bench, &token, Verb::Write, "auth/token/create", body).await, "{body}");
+        assert!(
+            !is_allowed(&bench, &token, Verb::Write, "auth/token/create", body).await,
+            "{body}"
+        );
     }
-    assert!(may(&bench, &token, Verb::Write, "auth/token/create", r#"{"ttl":"1h"}"#).await);
+    assert!(is_allowed(&bench, &token, Verb::Write, "auth/token/create", r#"{"ttl":"1h"}"#).await);
     let text = r#"{"policy":"path \"x\" {}"}"#;
     for name in ["dev", "DEV", "dev ", " Dev"] {
         assert!(
-            !may(&bench, &token, Verb::Write, &format!("sys/policies/acl/{name}"), text).await,
+            !is_allowed(&bench, &token, Verb::Write, &format!("sys/policies/acl/{name}"), text)
+                .await,
             "{name:?}"
         );
     }
     let reasoned = r#"{"policy":"path \"x\" {}","reason":"because"}"#;
-    assert!(may(&bench, &token, Verb::Write, "sys/policies/acl/dev", reasoned).await);
-    assert!(may(&bench, &token, Verb::Write, "sys/policies/acl/other", text).await);
+    assert!(is_allowed(&bench, &token, Verb::Write, "sys/policies/acl/dev", reasoned).await);
+    assert!(is_allowed(&bench, &token, Verb::Write, "sys/policies/acl/other", text).await);
 }
 
 /// The values of `policies` are judged as the handler reads them: entries, parts between commas,
 /// without blanks, in one case. `sudo` lets the token choose any policy but those denied.
 #[tokio::test]
 async fn vault_1_21_a_denied_policy_is_found_in_every_spelling() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rule = r#"path "auth/token/create" { capabilities = ["create", "update", "sudo"]
         denied_parameters = { "policies" = ["admin*"] } }"#;
-    let token = bench.token(rule, "").await;
+    let token = bench.token_with_policy(rule, "").await;
     for policies in [
         r#""admin-x""#,
         r#""dev,admin-x""#,
@@ -104,13 +110,16 @@ async fn vault_1_21_a_denied_policy_is_found_in_every_spelling() {
         r#""dev, admin""#,
     ] {
         let body = format!(r#"{{"policies":{policies}}}"#);
-        assert!(!may(&bench, &token, Verb::Write, "auth/token/create", &body).await, "{body}");
+        assert!(
+            !is_allowed(&bench, &token, Verb::Write, "auth/token/create", &body).await,
+            "{body}"
+        );
     }
     for policies in [r#""dev""#, r#""dev,ops""#, r#"["dev","administer"]"#, r#""x-admin""#] {
         let body = format!(r#"{{"policies":{policies}}}"#);
         let allowed = !policies.contains("administer");
         assert_eq!(
-            may(&bench, &token, Verb::Write, "auth/token/create", &body).await,
+            is_allowed(&bench, &token, Verb::Write, "auth/token/create", &body).await,
             allowed,
             "{body}"
         );
@@ -119,7 +128,7 @@ async fn vault_1_21_a_denied_policy_is_found_in_every_spelling() {
 
 #[tokio::test]
 async fn vault_1_21_conditions_on_token_roles_hold_in_every_spelling() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let path = "auth/token/roles/r";
     let rule = |conditions: &str| {
         format!(
@@ -127,27 +136,29 @@ async fn vault_1_21_conditions_on_token_roles_hold_in_every_spelling() {
         )
     };
     let denied = rule(r#"denied_parameters = { "allowed_policies" = ["admin"] }"#);
-    let token = bench.token(&denied, "").await;
+    let token = bench.token_with_policy(&denied, "").await;
     for policies in [r#""dev,admin""#, r#"" admin""#, r#""ADMIN""#, r#"["dev","Admin "]"#] {
         let body = format!(r#"{{"allowed_policies":{policies}}}"#);
-        assert!(!may(&bench, &token, Verb::Write, path, &body).await, "{body}");
+        assert!(!is_allowed(&bench, &token, Verb::Write, path, &body).await, "{body}");
     }
-    assert!(may(&bench, &token, Verb::Write, path, r#"{"allowed_policies":"dev,ops"}"#).await);
+    assert!(
+        is_allowed(&bench, &token, Verb::Write, path, r#"{"allowed_policies":"dev,ops"}"#).await
+    );
     let allowed = rule(r#"allowed_parameters = { "allowed_policies" = ["team-*"] }"#);
-    let token = bench.token(&allowed, "").await;
+    let token = bench.token_with_policy(&allowed, "").await;
     for policies in [r#""team-a,admin""#, r#"["team-a","admin"]"#, r#""admin,team-a""#, r#""""#] {
         let body = format!(r#"{{"allowed_policies":{policies}}}"#);
-        assert!(!may(&bench, &token, Verb::Write, path, &body).await, "{body}");
+        assert!(!is_allowed(&bench, &token, Verb::Write, path, &body).await, "{body}");
     }
     for policies in [r#""team-a,team-b""#, r#"["TEAM-a"]"#, r#"" team-a ""#] {
         let body = format!(r#"{{"allowed_policies":{policies}}}"#);
-        assert!(may(&bench, &token, Verb::Write, path, &body).await, "{body}");
+        assert!(is_allowed(&bench, &token, Verb::Write, path, &body).await, "{body}");
     }
 }
 
 #[tokio::test]
 async fn conditions_hold_for_legacy_names_of_fields() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rules = r#"
         path "auth/token/roles/*" { capabilities = ["create", "update"]
             denied_parameters = { "token_period" = ["24h"], "token_bound_cidrs" = [] }
@@ -156,7 +167,7 @@ async fn conditions_hold_for_legacy_names_of_fields() {
             allowed_parameters = { "*" = [], "ttl" = ["1h"] } }
         path "sys/policies/acl/*" { capabilities = ["create", "update"]
             denied_parameters = { "policy" = [] } }"#;
-    let token = bench.token(rules, "").await;
+    let token = bench.token_with_policy(rules, "").await;
     for (path, body, wanted) in [
         ("auth/token/roles/r", r#"{"explicit_max_ttl":"1h"}"#, true),
         ("auth/token/roles/r", r#"{"explicit_max_ttl":null}"#, false),
@@ -171,7 +182,11 @@ async fn conditions_hold_for_legacy_names_of_fields() {
         ("auth/token/create", r#"{"ttl":"1h","lease":"2h"}"#, false),
         ("sys/policies/acl/x", r#"{"rules":"path \"a\" {}"}"#, false),
     ] {
-        assert_eq!(may(&bench, &token, Verb::Write, path, body).await, wanted, "{path} {body}");
+        assert_eq!(
+            is_allowed(&bench, &token, Verb::Write, path, body).await,
+            wanted,
+            "{path} {body}"
+        );
     }
 }
 
@@ -179,7 +194,7 @@ async fn conditions_hold_for_legacy_names_of_fields() {
 /// and the name and version of a new mount's plug-in from its `config` too.
 #[tokio::test]
 async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rules = r#"
         path "sys/mounts/denied" { capabilities = ["create", "update"]
             denied_parameters = { "type" = ["door-engine"], "plugin_version" = ["v9.9.9"] } }
@@ -187,7 +202,7 @@ async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text(
             allowed_parameters = { "type" = ["kv"], "*" = [] } }
         path "sys/plugins/catalog/*" { capabilities = ["create", "update", "sudo"]
             denied_parameters = { "sha256" = ["AB*"], "version" = ["v1.0.0"], "command" = ["evil"] } }"#;
-    let token = bench.token(rules, "").await;
+    let token = bench.token_with_policy(rules, "").await;
     let config = |inner: &str| format!(r#"{{"type":"plugin","config":{{{inner}}}}}"#);
     let door = r#""plugin_name":"door-engine""#;
     for (path, body, wanted) in [
@@ -205,14 +220,18 @@ async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text(
         ("sys/plugins/catalog/secret/x", r#"{"command":" evil"}"#.to_owned(), false),
         ("sys/plugins/catalog/secret/x", r#"{"command":"fine","sha256":"00"}"#.to_owned(), true),
     ] {
-        assert_eq!(may(&bench, &token, Verb::Write, path, &body).await, wanted, "{path} {body}");
+        assert_eq!(
+            is_allowed(&bench, &token, Verb::Write, path, &body).await,
+            wanted,
+            "{path} {body}"
+        );
     }
 }
 
 /// The types `kv`, `kv-v1`, `kv-v2` and `generic` are two kinds of mount, which `options` tell apart too.
 #[tokio::test]
 async fn vault_1_21_a_kv_mount_is_judged_under_each_name_of_its_type() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rule = |path: &str, conditions: &str| {
         format!(
             r#"path "sys/mounts/{path}" {{ capabilities = ["create", "update"] {conditions} }}
@@ -227,7 +246,7 @@ async fn vault_1_21_a_kv_mount_is_judged_under_each_name_of_its_type() {
         rule("only-1", r#"allowed_parameters = { "type" = [], "options" = ["version=1"] }"#),
         rule("only-v2", r#"allowed_parameters = { "type" = ["kv-v2"], "options" = [] }"#),
     ];
-    let token = bench.token(&rules.concat(), "").await;
+    let token = bench.token_with_policy(&rules.concat(), "").await;
     let kv = |version: &str| format!(r#"{{"type":"kv","options":{{"version":"{version}"}}}}"#);
     let plain = |name: &str| format!(r#"{{"type":"{name}"}}"#);
     let text = r#"{"type":"kv","options":"version=2"}"#.to_owned();
@@ -260,15 +279,19 @@ async fn vault_1_21_a_kv_mount_is_judged_under_each_name_of_its_type() {
         ("only-v2", kv("2"), false),
     ] {
         let whole = format!("sys/mounts/{path}");
-        assert_eq!(may(&bench, &token, Verb::Write, &whole, &body).await, wanted, "{path} {body}");
-        bench.ok(Verb::Delete, &whole, "").await;
+        assert_eq!(
+            is_allowed(&bench, &token, Verb::Write, &whole, &body).await,
+            wanted,
+            "{path} {body}"
+        );
+        bench.succeeds(Verb::Delete, &whole, "").await;
     }
 }
 
 /// A plug-in's arguments may stand in `command`, and the text of a policy may be in base64.
 #[tokio::test]
 async fn vault_1_21_arguments_in_a_command_and_policies_in_base64_are_judged() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rules = r#"
         path "sys/plugins/catalog/secret/args" { capabilities = ["create", "update", "sudo"]
             denied_parameters = { "args" = ["-evil"] } }
@@ -282,7 +305,7 @@ async fn vault_1_21_arguments_in_a_command_and_policies_in_base64_are_judged() {
             allowed_parameters = { "policy" = ["path*"], "rules" = ["path*", "c*"] } }
         path "sys/policies/password/*" { capabilities = ["create", "update"]
             denied_parameters = { "policy" = ["*length = 5*"] } }"#;
-    let token = bench.token(rules, "").await;
+    let token = bench.token_with_policy(rules, "").await;
     let encoded = |field: &str, text: &str| {
         let text = data_encoding::BASE64.encode(text.as_bytes());
         format!(r#"{{"{field}":"{text}"}}"#)
@@ -315,20 +338,26 @@ async fn vault_1_21_arguments_in_a_command_and_policies_in_base64_are_judged() {
         ("sys/policies/password/x", encoded("policy", "length = 5\nrule \"charset\" {}"), false),
         ("sys/policies/password/x", encoded("policy", "length = 9"), true),
     ] {
-        assert_eq!(may(&bench, &token, Verb::Write, path, &body).await, wanted, "{path} {body}");
+        assert_eq!(
+            is_allowed(&bench, &token, Verb::Write, path, &body).await,
+            wanted,
+            "{path} {body}"
+        );
     }
 }
 
 /// Of `door-engine` nothing is known: it may split and fold, or not.
 #[tokio::test]
 async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_read() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
     let rule = |conditions: &str| {
         format!(r#"path "plug/*" {{ capabilities = ["create", "update"] {conditions} }}"#)
     };
-    let denied = bench.token(&rule(r#"denied_parameters = { "p" = ["admin"] }"#), "").await;
-    let allowed = bench.token(&rule(r#"allowed_parameters = { "p" = ["team-*"] }"#), "").await;
+    let denied =
+        bench.token_with_policy(&rule(r#"denied_parameters = { "p" = ["admin"] }"#), "").await;
+    let allowed =
+        bench.token_with_policy(&rule(r#"allowed_parameters = { "p" = ["team-*"] }"#), "").await;
     for (value, by_denial, by_allowance) in [
         (r#""team-a""#, true, true),
         (r#"["team-a","team-b"]"#, true, true),
@@ -338,9 +367,13 @@ async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_rea
         (r#"{"x":[" ADMIN"]}"#, false, false),
     ] {
         let body = format!(r#"{{"p":{value}}}"#);
-        assert_eq!(may(&bench, &denied, Verb::Write, "plug/a", &body).await, by_denial, "{body}");
         assert_eq!(
-            may(&bench, &allowed, Verb::Write, "plug/a", &body).await,
+            is_allowed(&bench, &denied, Verb::Write, "plug/a", &body).await,
+            by_denial,
+            "{body}"
+        );
+        assert_eq!(
+            is_allowed(&bench, &allowed, Verb::Write, "plug/a", &body).await,
             by_allowance,
             "{body}"
         );
@@ -349,18 +382,18 @@ async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_rea
 
 #[tokio::test]
 async fn where_answers_must_be_wrapped_an_unwrapped_request_is_denied() {
-    let bench = Bench::new().await.with_credentials().await;
+    let bench = TestCore::new().await.with_credential_engine().await;
     let rule = format!(
         r#"path "out/creds/*" {{ {ALL} min_wrapping_ttl = "1m" max_wrapping_ttl = "5m" }}"#
     );
-    let token = bench.token(&rule, "").await;
-    assert!(!may(&bench, &token, Verb::Read, "out/creds/dev", "").await);
-    assert_eq!(bench.outside.alive(), 0, "the engine was never asked");
+    let token = bench.token_with_policy(&rule, "").await;
+    assert!(!is_allowed(&bench, &token, Verb::Read, "out/creds/dev", "").await);
+    assert_eq!(bench.outside.live_credentials(), 0, "the engine was never asked");
     for verb in [Verb::List, Verb::Delete, Verb::Write] {
-        assert!(!may(&bench, &token, verb, "out/creds/dev", "").await, "{verb:?}");
+        assert!(!is_allowed(&bench, &token, verb, "out/creds/dev", "").await, "{verb:?}");
     }
     let shown = bench
-        .ok_as(&token, Verb::Write, "sys/capabilities-self", r#"{"path":"out/creds/dev"}"#)
+        .succeeds_as(&token, Verb::Write, "sys/capabilities-self", r#"{"path":"out/creds/dev"}"#)
         .await;
     assert!(
         shown.json("capabilities").contains("read"),
@@ -370,7 +403,7 @@ async fn where_answers_must_be_wrapped_an_unwrapped_request_is_denied() {
 
 #[tokio::test]
 async fn capabilities_are_told_as_requests_are_judged() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let rules = r#"
         path "kv/team" { capabilities = ["list"] }
         path "kv/t2/" { capabilities = ["list"] }
@@ -378,7 +411,7 @@ async fn capabilities_are_told_as_requests_are_judged() {
         path "kv/deny" { capabilities = ["deny"] }
         path "kv/sudo" { capabilities = ["sudo"] }
         path "kv/none" { capabilities = [] }"#;
-    let token = bench.token(rules, "").await;
+    let token = bench.token_with_policy(rules, "").await;
     let paths = "kv/team,kv/team/,kv/t2,kv/t2/,kv/t3,kv/t3/,/kv/t3/a,kv/deny,kv/sudo,kv/none,zz";
     let named = format!(r#"{{"token":"{token}"}}"#);
     let accessor = bench.write("auth/token/lookup", &named).await.text("accessor");
@@ -388,7 +421,7 @@ async fn capabilities_are_told_as_requests_are_judged() {
             let of_token = format!(r#"{{"token":"{token}","{field}":{list}}}"#);
             let of_accessor = format!(r#"{{"accessor":"{accessor}","{field}":{list}}}"#);
             for shown in [
-                bench.ok_as(&token, Verb::Write, "sys/capabilities-self", &own).await,
+                bench.succeeds_as(&token, Verb::Write, "sys/capabilities-self", &own).await,
                 bench.write("sys/capabilities", &of_token).await,
                 bench.write("sys/capabilities-accessor", &of_accessor).await,
             ] {
@@ -412,5 +445,5 @@ async fn capabilities_are_told_as_requests_are_judged() {
         }
     }
     let error = bench.fails(Verb::Write, "sys/capabilities-accessor", r#"{"path":"a"}"#).await;
-    assert_eq!(error.texts(), ["missing accessor"]);
+    assert_eq!(error.messages(), ["missing accessor"]);
 }

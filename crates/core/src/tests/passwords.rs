@@ -1,25 +1,25 @@
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 const FOLDER: &str = "sys/policies/password";
 const HCL: &str = "length = 20\nrule \"charset\" { charset = \"abc\" min-chars = 1 }";
 
-fn body(policy: &str) -> String {
+fn policy_body(policy: &str) -> String {
     serde_json::json!({ "policy": policy }).to_string()
 }
 
 #[tokio::test]
 async fn password_policies_are_kept_listed_and_give_passwords() {
-    let mut bench = Bench::new().await;
+    let mut bench = TestCore::new().await;
     for name in ["a", "b", "UPPER", "team/a"] {
-        bench.write(&format!("{FOLDER}/{name}"), &body(HCL)).await;
+        bench.write(&format!("{FOLDER}/{name}"), &policy_body(HCL)).await;
     }
     bench.restart().await;
     assert_eq!(bench.read(&format!("{FOLDER}/a")).await.text("policy"), HCL);
     assert_eq!(
-        bench.ok(Verb::List, FOLDER, "").await.json("keys"),
+        bench.succeeds(Verb::List, FOLDER, "").await.json("keys"),
         r#"["UPPER","a","b","team/a"]"#
     );
     for name in ["a", "team/a"] {
@@ -29,56 +29,60 @@ async fn password_policies_are_kept_listed_and_give_passwords() {
         assert_ne!(first, bench.read(&path).await.text("password"));
     }
     for _ in 0..2 {
-        bench.ok(Verb::Delete, &format!("{FOLDER}/a"), "").await;
+        bench.succeeds(Verb::Delete, &format!("{FOLDER}/a"), "").await;
     }
     for path in ["a", "a/generate", "upper"] {
         let error = bench.fails(Verb::Read, &format!("{FOLDER}/{path}"), "").await;
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert_eq!(error.texts(), ["1 error occurred:\n\t* policy does not exist\n\n"]);
+        assert_eq!(error.messages(), ["1 error occurred:\n\t* policy does not exist\n\n"]);
     }
 }
 
 #[tokio::test]
 async fn password_policies_are_refused_in_the_words_clients_know() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let path = format!("{FOLDER}/x");
     let cases = [
         (r"{}".to_owned(), "missing policy"),
-        (body(""), "missing policy"),
+        (policy_body(""), "missing policy"),
         (
-            body("length = 3\nrule \"charset\" { charset = \"abc\" }"),
+            policy_body("length = 3\nrule \"charset\" { charset = \"abc\" }"),
             "passwords must be between 4 and 100 characters",
         ),
         (
-            body("length = 20"),
+            policy_body("length = 20"),
             "invalid password policy: 1 error occurred:\n\t* no charset specified\n\n",
         ),
     ];
     for (body, text) in cases {
         let error = bench.fails(Verb::Write, &path, &body).await;
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert_eq!(error.texts(), [format!("1 error occurred:\n\t* {text}\n\n")]);
+        assert_eq!(error.messages(), [format!("1 error occurred:\n\t* {text}\n\n")]);
     }
     let error = bench.fails(Verb::Read, FOLDER, "").await;
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     for verb in [Verb::Write, Verb::Delete] {
-        let error = bench.fails(verb, &format!("{FOLDER}/x/generate"), &body(HCL)).await;
+        let error = bench.fails(verb, &format!("{FOLDER}/x/generate"), &policy_body(HCL)).await;
         assert_eq!(
             error.kind(),
             ErrorKind::Unsupported,
             "what is asked for passwords is no policy"
         );
     }
-    let plain =
-        bench.token(r#"path "sys/policies/password/x" { capabilities = ["read"] }"#, "").await;
+    let plain = bench
+        .token_with_policy(r#"path "sys/policies/password/x" { capabilities = ["read"] }"#, "")
+        .await;
     let error = bench.fails_as(&plain, Verb::Read, &format!("{FOLDER}/x/generate"), "").await;
     assert_eq!(error.kind(), ErrorKind::Denied, "reading a policy isn't asking for a password");
 }
 
 #[tokio::test]
 async fn engines_may_ask_for_passwords() {
-    let bench = Bench::new().await;
-    bench.write(&format!("{FOLDER}/a"), &body(HCL)).await;
-    let open = bench.core.open().unwrap();
-    assert_eq!(open.stores.passwords.generate("a").await.unwrap().expose_secret().len(), 20);
+    let bench = TestCore::new().await;
+    bench.write(&format!("{FOLDER}/a"), &policy_body(HCL)).await;
+    let open = bench.core.unsealed().unwrap();
+    assert_eq!(
+        open.stores.password_policies.generate("a").await.unwrap().expose_secret().len(),
+        20
+    );
 }

@@ -3,7 +3,7 @@
 
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 use crate::{auth_token, status, sys};
 
@@ -15,10 +15,10 @@ const ALL: &str =
 
 /// Every path of the server's own, taken from the declarations, and one of each other kind: of engines,
 /// of logins, of cubbyholes, and of nothing. `plug` and `auth/door` are mounted.
-fn routes() -> Vec<String> {
-    let own = |folder: &'static str, groups: &[&'static [crate::endpoint::Endpoint]]| {
+fn all_routes() -> Vec<String> {
+    let own = |folder: &'static str, groups: &[&'static [crate::endpoint::ApiEndpoint]]| {
         let endpoints = groups.iter().flat_map(|group| group.iter());
-        let path = |endpoint: &crate::endpoint::Endpoint| {
+        let path = |endpoint: &crate::endpoint::ApiEndpoint| {
             let segments = endpoint.pattern.split('/');
             let plain =
                 segments.map(|segment| if segment.starts_with('{') { "x" } else { segment });
@@ -28,23 +28,23 @@ fn routes() -> Vec<String> {
     };
     let mut routes = own("sys/", sys::ENDPOINTS);
     routes.extend(own("auth/token/", auth_token::ENDPOINTS));
-    routes.extend(status::PATHS.iter().map(|path| format!("sys/{}", path.name)));
+    routes.extend(status::STATUS_PATHS.iter().map(|path| format!("sys/{}", path.name)));
     let others = ["plug/a", "plug/admin/a", "auth/door/login/bob", "cubbyhole/a", "nowhere/a"];
     routes.extend(others.map(str::to_owned));
     assert!(routes.len() > 60, "{routes:?}");
     routes
 }
 
-async fn bench() -> Bench {
-    let bench = Bench::new().await;
+async fn core_with_fake_mounts() -> TestCore {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/plug", r#"{"type":"door-engine"}"#).await;
     bench.write("sys/auth/door", r#"{"type":"door"}"#).await;
     bench
 }
 
 /// What would show that a request got through.
-async fn state(bench: &Bench) -> [String; 4] {
-    let policies = bench.ok(Verb::List, "sys/policies/acl", "").await.json("keys").to_owned();
+async fn visible_state(bench: &TestCore) -> [String; 4] {
+    let policies = bench.succeeds(Verb::List, "sys/policies/acl", "").await.json("keys").to_owned();
     let catalog = bench.read("sys/plugins/catalog").await.json("detailed").to_owned();
     let mounts = format!("{:?}", bench.read("sys/mounts").await.data);
     let methods = format!("{:?}", bench.read("sys/auth").await.data);
@@ -52,8 +52,8 @@ async fn state(bench: &Bench) -> [String; 4] {
 }
 
 /// Sends a request to every route with every verb, as root. Each must fail with this text.
-async fn assert_refused(bench: &Bench, headers: &[(&str, &str)], wanted: &str) {
-    for path in routes() {
+async fn assert_refused(bench: &TestCore, headers: &[(&str, &str)], wanted: &str) {
+    for path in all_routes() {
         for verb in VERBS {
             let asked = bench.send_with(verb, &path, &bench.root, "{}", headers).await;
             let error = asked.expect_err(&path).to_string();
@@ -66,10 +66,10 @@ async fn assert_refused(bench: &Bench, headers: &[(&str, &str)], wanted: &str) {
 /// another, by header or by path.
 #[tokio::test]
 async fn cve_2026_40264_no_route_serves_another_namespace() {
-    let bench = bench().await;
+    let bench = core_with_fake_mounts().await;
     let rules = format!(r#"path "sys/*" {{ {ALL} }} path "auth/*" {{ {ALL} }}"#);
-    let ordinary = bench.token(&rules, "").await;
-    let before = state(&bench).await;
+    let ordinary = bench.token_with_policy(&rules, "").await;
+    let before = visible_state(&bench).await;
     let made = bench.write("auth/token/create", r#"{"policies":["default"]}"#).await.auth;
     let accessor = made.text("accessor").unwrap();
     for namespace in ["team", "root/team/"] {
@@ -85,7 +85,7 @@ async fn cve_2026_40264_no_route_serves_another_namespace() {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{path}");
     }
     // A path with a namespace in front lies under no mount, and rules for the plain path don't grant it.
-    for path in routes() {
+    for path in all_routes() {
         let path = format!("team/{path}");
         for verb in [Verb::Read, Verb::Write, Verb::Delete, Verb::List] {
             let error = bench.fails(verb, &path, "{}").await;
@@ -101,16 +101,16 @@ async fn cve_2026_40264_no_route_serves_another_namespace() {
         }
     }
     let token = made.text("client_token").unwrap();
-    bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
-    assert!(bench.door().operations().is_empty(), "no engine was asked");
-    assert_eq!(state(&bench).await, before);
+    bench.succeeds_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
+    assert!(bench.auth_method().seen_operations().is_empty(), "no engine was asked");
+    assert_eq!(visible_state(&bench).await, before);
 }
 
 /// Only four spellings name the root namespace, and naming it gives no more than not naming it.
 #[tokio::test]
 async fn cve_2026_55775_no_spelling_of_the_root_namespace_gives_more() {
-    let bench = bench().await;
-    let token = bench.token(r#"path "plug/a" { capabilities = ["read"] }"#, "").await;
+    let bench = core_with_fake_mounts().await;
+    let token = bench.token_with_policy(r#"path "plug/a" { capabilities = ["read"] }"#, "").await;
     let asked = |namespace: &str, path: &str| {
         let (bench, token, path) = (&bench, &token, path.to_owned());
         let namespace = namespace.to_owned();
@@ -152,9 +152,9 @@ async fn cve_2026_55775_no_spelling_of_the_root_namespace_gives_more() {
 /// namespace nor a mount whose path looks like one leads to it.
 #[tokio::test]
 async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_namespace_only() {
-    let bench = bench().await;
+    let bench = core_with_fake_mounts().await;
     bench.write("sys/mounts/team", r#"{"type":"kv"}"#).await;
-    let before = state(&bench).await;
+    let before = visible_state(&bench).await;
     let registration = format!(r#"{{"sha256":"{}","command":"x","type":"kv"}}"#, "00".repeat(32));
     let policy = r#"{"policy":"path \"*\" { capabilities = [\"sudo\"] }"}"#;
     for (path, body) in [
@@ -178,7 +178,7 @@ async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_na
         bench.write(&below, body).await;
         assert!(!bench.read(&below).await.data.is_empty(), "{below}");
     }
-    assert_eq!(state(&bench).await, before);
+    assert_eq!(visible_state(&bench).await, before);
     assert_eq!(bench.read("sys/key-status").await.json("term"), "1", "nor was it sealed");
 }
 
@@ -186,8 +186,8 @@ async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_na
 /// request answered as if the headers weren't there, nor does a header of them reach an engine.
 #[tokio::test]
 async fn cve_2026_46358_inline_authentication_is_refused() {
-    let bench = bench().await;
-    let before = state(&bench).await;
+    let bench = core_with_fake_mounts().await;
+    let before = visible_state(&bench).await;
     let login = [
         ("x-vault-inline-auth-path", "auth/door/login/bob"),
         ("x-vault-inline-auth-operation", "update"),
@@ -202,8 +202,8 @@ async fn cve_2026_46358_inline_authentication_is_refused() {
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
-    assert!(bench.door().operations().is_empty(), "no login was made");
-    assert_eq!(state(&bench).await, before);
+    assert!(bench.auth_method().seen_operations().is_empty(), "no login was made");
+    assert_eq!(visible_state(&bench).await, before);
     for name in ["X-Vault-Inline-Auth-Path", "x_vault_inline_auth_parameter_password"] {
         let body = format!(r#"{{"passthrough_request_headers":"{name}"}}"#);
         let error = bench.fails(Verb::Write, "sys/mounts/plug/tune", &body).await;
@@ -214,6 +214,6 @@ async fn cve_2026_46358_inline_authentication_is_refused() {
     let headers = [("x-other", "kept"), login[2]];
     let asked = bench.send_with(Verb::Read, "plug/a", &bench.root, "", &headers).await;
     assert!(asked.is_ok(), "{asked:?}");
-    let seen = bench.door().seen().headers;
+    let seen = bench.auth_method().last_request().headers;
     assert_eq!(seen.keys().collect::<Vec<_>>(), ["x-other"]);
 }

@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use strongroom_barrier::SealConfig;
 use strongroom_sdk::engine;
-use strongroom_storage::memory::Memory;
+use strongroom_storage::memory::MemoryStorage;
 use strongroom_types::{ErrorKind, Namespace, RequestId, Secret};
 use tokio_util::task::TaskTracker;
 
-use super::Bench;
-use super::bench::make_core;
-use super::held::Held;
-use super::interleaved::Interleaved;
-use super::outside::Mood;
+use super::TestCore;
+use super::blocking_storage::BlockingStorage;
+use super::fake_outside_system::OutsideBehavior;
+use super::interleaving_storage::InterleavingStorage;
+use super::test_core::make_core;
 use crate::request::Verb;
 
 const ONE_SHARE: &str = r#"{"secret_shares":1,"secret_threshold":1}"#;
 
 /// Says of each part of the unsealed server of the moment whether it is still in memory.
-fn what_is_left(bench: &Bench) -> impl Fn() -> Vec<&'static str> + use<> {
-    let open = bench.core.open().unwrap();
+fn leaked_parts(bench: &TestCore) -> impl Fn() -> Vec<&'static str> + use<> {
+    let open = bench.core.unsealed().unwrap();
     let barrier = open.barrier.watch_dropped();
-    let (trees, table) = (open.trees.downgrade(), Arc::downgrade(&open.mounts.table));
-    let (ending, whole) = (Arc::downgrade(&open.ending), Arc::downgrade(&open));
+    let (trees, table) = (open.token_revoker.downgrade(), Arc::downgrade(&open.mounts.table));
+    let (ending, whole) = (Arc::downgrade(&open.lease_revoker), Arc::downgrade(&open));
     move || {
         let parts = [
             ("the barrier", !barrier()),
@@ -36,31 +36,31 @@ fn what_is_left(bench: &Bench) -> impl Fn() -> Vec<&'static str> + use<> {
 }
 
 /// A server with everything that could hold on to something: engines, credentials, tokens.
-async fn busy_server() -> Bench {
-    let bench = Bench::new().await.with_credentials().await;
+async fn busy_server() -> TestCore {
+    let bench = TestCore::new().await.with_credential_engine().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench.write("sys/auth/door", r#"{"type":"door"}"#).await;
-    use_it(&bench).await;
+    issue_and_revoke(&bench).await;
     bench
 }
 
-async fn use_it(bench: &Bench) {
+async fn issue_and_revoke(bench: &TestCore) {
     bench.write("kv/a", r#"{"x":"1"}"#).await;
     bench.read("kv/a").await;
     bench.read("out/creds/dev").await;
     let child = bench.write("auth/token/create", r#"{"ttl":"60s"}"#).await;
     let child = child.auth.text("client_token").unwrap();
-    bench.ok_as(&child, Verb::Read, "out/creds/dev", "").await;
-    bench.ok_as(&child, Verb::Write, "auth/token/revoke-self", "").await;
+    bench.succeeds_as(&child, Verb::Read, "out/creds/dev", "").await;
+    bench.succeeds_as(&child, Verb::Write, "auth/token/revoke-self", "").await;
 }
 
 #[tokio::test]
 async fn sr_2026_01_nothing_of_an_unsealed_server_outlives_the_seal() {
     let bench = busy_server().await;
-    let left = what_is_left(&bench);
+    let left = leaked_parts(&bench);
     assert_eq!(left().len(), 5, "all of it is there while unsealed");
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert_eq!(left(), [""; 0]);
 }
 
@@ -68,9 +68,9 @@ async fn sr_2026_01_nothing_of_an_unsealed_server_outlives_the_seal() {
 #[tokio::test]
 async fn sr_2026_01_nothing_outlives_a_seal_that_no_request_asked_for() {
     let bench = busy_server().await;
-    let left = what_is_left(&bench);
+    let left = leaked_parts(&bench);
     bench.core.seal().await.unwrap();
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert_eq!(left(), [""; 0]);
 }
 
@@ -79,10 +79,10 @@ async fn sr_2026_01_fifty_seals_leave_as_much_in_memory_as_one() {
     let bench = busy_server().await;
     let mut left = Vec::new();
     for _ in 0..50 {
-        left.push(what_is_left(&bench));
-        use_it(&bench).await;
+        left.push(leaked_parts(&bench));
+        issue_and_revoke(&bench).await;
         bench.write("sys/seal", "").await;
-        bench.settle().await;
+        bench.run_until_idle().await;
         bench.unseal().await;
     }
     let left: Vec<_> = left.iter().flat_map(|left| left()).collect();
@@ -93,33 +93,33 @@ async fn sr_2026_01_fifty_seals_leave_as_much_in_memory_as_one() {
 #[tokio::test]
 async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
     let bench = busy_server().await;
-    bench.outside.set(Mood::Slow);
+    bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let (core, root) = (bench.core.clone(), bench.root.clone());
     let hanging = TaskTracker::new().spawn(async move {
-        let request = crate::Request {
+        let request = crate::CoreRequest {
             verb: Verb::Read,
             path: "out/creds/dev".to_owned(),
             fields: strongroom_types::Fields::new(),
             token: Some(Secret::from_text(&root)),
-            headers: crate::Headers::default(),
+            headers: crate::RequestHeaders::default(),
             connection: None,
         };
-        super::bench::handle(&core, request).await
+        super::test_core::admit_and_handle(&core, request).await
     });
-    bench.settle().await;
-    let open = bench.core.open().unwrap();
+    bench.run_until_idle().await;
+    let open = bench.core.unsealed().unwrap();
     let root_token = open.stores.tokens.key_of(&bench.root);
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(!open.barrier.is_closed(), "it waits for the request");
-    bench.pass(11).await;
-    bench.pass(21).await;
+    bench.advance_secs(11).await;
+    bench.advance_secs(21).await;
     assert!(open.barrier.is_closed());
     assert_eq!(open.barrier.cached_entries(), 0);
-    assert_eq!(open.mounts.table().all().count(), 0);
+    assert_eq!(open.mounts.table().all_mounts().count(), 0);
     assert_ne!(open.stores.tokens.key_of(&bench.root), root_token, "the salt is still there");
     bench.unseal().await;
-    bench.outside.go_on();
+    bench.outside.unblock();
     assert!(hanging.await.unwrap().is_err());
     assert_eq!(bench.read("kv/a").await.text("x"), "1");
 }
@@ -128,18 +128,18 @@ async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
 #[tokio::test]
 async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
     let bench = busy_server().await;
-    let open = bench.core.open().unwrap();
+    let open = bench.core.unsealed().unwrap();
     let table = open.mounts.table();
-    let (mounted, _) = table.route("out/config").unwrap();
-    let held = mounted.engine().unwrap().instance().unwrap();
+    let (mounted, _) = table.longest_match("out/config").unwrap();
+    let held = mounted.engine_handle().unwrap().current_instance().unwrap();
     let read_config = || async {
-        let request = engine::Request {
+        let request = engine::EngineRequest {
             id: RequestId::parse("read").unwrap(),
             operation: engine::Operation::Read,
             path: "config".to_owned(),
             fields: strongroom_types::Fields::new(),
             mount: mounted.info.clone(),
-            caller: engine::Caller::default(),
+            caller: engine::CallerInfo::default(),
             connection: None,
             headers: std::collections::BTreeMap::new(),
             wrap_ttl: None,
@@ -152,7 +152,7 @@ async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
     };
     assert!(read_config().await.is_ok());
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(open.barrier.is_closed());
     let answer = read_config().await;
     assert!(answer.is_err(), "it still has the configuration: {answer:?}");
@@ -162,8 +162,8 @@ async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
 #[tokio::test]
 async fn sr_2026_01_the_keys_go_however_the_closing_ends() {
     let bench = busy_server().await;
-    let open = bench.core.open().unwrap();
-    drop(open.taken_away_at_the_end());
+    let open = bench.core.unsealed().unwrap();
+    drop(open.clear_keys_on_drop());
     assert!(open.barrier.is_closed());
     bench.core.seal().await.unwrap();
 }
@@ -171,10 +171,10 @@ async fn sr_2026_01_the_keys_go_however_the_closing_ends() {
 #[tokio::test]
 async fn cve_2026_55776_an_engine_that_panics_when_it_is_closed_stops_no_seal() {
     let bench = busy_server().await;
-    bench.door().panics_at_its_end();
-    let left = what_is_left(&bench);
+    bench.auth_method().panic_on_close();
+    let left = leaked_parts(&bench);
     bench.core.seal().await.unwrap();
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
     assert_eq!(left(), [""; 0]);
     bench.unseal().await;
@@ -184,15 +184,15 @@ async fn cve_2026_55776_an_engine_that_panics_when_it_is_closed_stops_no_seal() 
 /// Anybody may ask for the initialisation, as often as he likes.
 #[tokio::test]
 async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
-    let held = Held::default();
-    let bench = Bench::over(Arc::new(held.clone())).await;
+    let held = BlockingStorage::default();
+    let bench = TestCore::with_storage(Arc::new(held.clone())).await;
     // Were the store asked each time, each of them would hang with a turn taken.
-    held.hold_reads("core/seal-config");
+    held.block_reads("core/seal-config");
     let flood: Vec<_> =
         (0..64).map(|_| TaskTracker::new().spawn(anonymous_init(bench.core.clone()))).collect();
-    bench.settle().await;
+    bench.run_until_idle().await;
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
     assert!(
         flood.iter().all(tokio::task::JoinHandle::is_finished),
@@ -205,31 +205,31 @@ async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
 
 async fn anonymous_init(core: crate::Core) -> String {
     let fields = strongroom_types::fields::JsonLimits::default();
-    let request = crate::Request {
+    let request = crate::CoreRequest {
         verb: Verb::Write,
         path: "sys/init".to_owned(),
         fields: strongroom_types::Fields::parse(ONE_SHARE.as_bytes(), &fields).unwrap(),
         token: None,
-        headers: crate::Headers::default(),
+        headers: crate::RequestHeaders::default(),
         connection: None,
     };
-    super::bench::handle(&core, request).await.unwrap_err().to_string()
+    super::test_core::admit_and_handle(&core, request).await.unwrap_err().to_string()
 }
 
 #[tokio::test]
 async fn sr_2026_02_with_sixteen_turns_taken_sealing_and_unsealing_work() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let taken: Vec<_> = (0..16)
         .map(|_| {
-            let turns = bench.core.turns().clone();
-            TaskTracker::new().spawn(async move { turns.take(std::future::pending::<()>()).await })
+            let turns = bench.core.initialise_queue().clone();
+            TaskTracker::new().spawn(async move { turns.run(std::future::pending::<()>()).await })
         })
         .collect();
-    bench.settle().await;
-    assert!(bench.core.turns().take(async {}).await.is_err(), "the queue is full");
+    bench.run_until_idle().await;
+    assert!(bench.core.initialise_queue().run(async {}).await.is_err(), "the queue is full");
     let mut sealing = Box::pin(bench.core.seal());
     let _ = futures_util::poll!(&mut sealing);
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
     sealing.await.unwrap();
     bench.unseal().await;
@@ -240,9 +240,9 @@ async fn sr_2026_02_with_sixteen_turns_taken_sealing_and_unsealing_work() {
 /// Wrong shares come at any rate, and each is tried.
 #[tokio::test]
 async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
-    let bench = Bench::over(Arc::new(Interleaved::default())).await;
+    let bench = TestCore::with_storage(Arc::new(InterleavingStorage::default())).await;
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     let flood: Vec<_> = (0..200_u8)
         .map(|n| {
             let core = bench.core.clone();
@@ -259,7 +259,7 @@ async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
         }
     }
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
 }
 
@@ -267,27 +267,27 @@ async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
 #[tokio::test]
 async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
     let bench = busy_server().await;
-    bench.door().is_slow(true);
+    bench.auth_method().block_logins(true);
     let core = bench.core.clone();
     let hanging = TaskTracker::new().spawn(async move {
-        let request = crate::Request {
+        let request = crate::CoreRequest {
             verb: Verb::Write,
             path: "auth/door/login/x".to_owned(),
             fields: strongroom_types::Fields::new(),
             // One may be sent along, valid or not.
             token: Some(Secret::from_text("hvs.notAtoken")),
-            headers: crate::Headers::default(),
+            headers: crate::RequestHeaders::default(),
             connection: None,
         };
-        super::bench::handle(&core, request).await
+        super::test_core::admit_and_handle(&core, request).await
     });
-    bench.settle().await;
-    let open = bench.core.open().unwrap();
+    bench.run_until_idle().await;
+    let open = bench.core.unsealed().unwrap();
     assert_eq!(open.requests.len(), 1, "it hangs");
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(open.barrier.is_closed(), "the seal waits for the login");
-    bench.door().go_on();
+    bench.auth_method().unblock();
     assert!(hanging.await.unwrap().is_err());
 }
 
@@ -296,24 +296,24 @@ async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
 #[tokio::test]
 async fn a_seal_waits_for_what_a_dropped_request_left_to_be_finished() {
     let bench = busy_server().await;
-    let open = bench.core.open().unwrap();
+    let open = bench.core.unsealed().unwrap();
     let (go_on, held) = tokio::sync::oneshot::channel::<()>();
     {
         let work = async move {
             let _ = held.await;
             Ok(())
         };
-        let mut given_up = Box::pin(open.to_the_end(work));
+        let mut given_up = Box::pin(open.run_detached(work));
         let begun =
             std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
         assert!(begun.is_pending());
     }
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
     assert!(!open.barrier.is_closed(), "the seal does not wait for the work");
     go_on.send(()).unwrap();
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(open.barrier.is_closed());
 }
 
@@ -322,30 +322,30 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
     let mut bench = busy_server().await;
     bench.settings.admission.requests = 2;
     bench.restart().await;
-    bench.settle().await;
-    bench.outside.set(Mood::Slow);
+    bench.run_until_idle().await;
+    bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let hang = || {
         let (core, root) = (bench.core.clone(), bench.root.clone());
         TaskTracker::new().spawn(async move {
-            let request = crate::Request {
+            let request = crate::CoreRequest {
                 verb: Verb::Read,
                 path: "out/creds/dev".to_owned(),
                 fields: strongroom_types::Fields::new(),
                 token: Some(Secret::from_text(&root)),
-                headers: crate::Headers::default(),
+                headers: crate::RequestHeaders::default(),
                 connection: None,
             };
-            super::bench::handle(&core, request).await
+            super::test_core::admit_and_handle(&core, request).await
         })
     };
     let hanging = [hang(), hang()];
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert_eq!(bench.fails(Verb::Read, "kv/a", "").await.kind(), ErrorKind::Unavailable);
     for path in ["sys/health", "sys/seal-status", "sys/leader"] {
-        bench.ok_as("", Verb::Read, path, "").await;
+        bench.succeeds_as("", Verb::Read, path, "").await;
     }
     let key = format!(r#"{{"key":"{}"}}"#, "ab".repeat(32));
-    bench.ok_as("", Verb::Write, "sys/unseal", &key).await;
+    bench.succeeds_as("", Verb::Write, "sys/unseal", &key).await;
     bench.write("sys/step-down", "").await;
     bench.write("sys/seal", "").await;
     assert!(bench.core.is_sealed());
@@ -355,35 +355,35 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
 /// The keys are in memory by then, and nobody can be told that they are not.
 #[tokio::test]
 async fn a_seal_is_not_said_to_be_done_while_the_server_is_being_unsealed() {
-    let held = Held::default();
-    let bench = Bench::over(Arc::new(held.clone())).await;
+    let held = BlockingStorage::default();
+    let bench = TestCore::with_storage(Arc::new(held.clone())).await;
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     bench.write("sys/seal", "").await;
-    held.hold_reads("core/cluster");
-    let (core, share) = (bench.core.clone(), bench.share());
+    held.block_reads("core/cluster");
+    let (core, share) = (bench.core.clone(), bench.key_share());
     let unsealing = TaskTracker::new().spawn(async move { core.unseal(share).await });
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed(), "it is still being opened");
     let error = bench.fails(Verb::Write, "sys/seal", "").await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    held.let_go();
+    held.unblock();
     unsealing.await.unwrap().unwrap();
     bench.write("sys/seal", "").await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
 }
 
 /// An order that nobody waited for to the end is no reason not to hear the next one.
 #[tokio::test]
 async fn sr_2026_02_a_seal_that_was_asked_for_and_given_up_can_be_asked_for_again() {
-    let bench = Bench::new().await;
-    let open = bench.core.open().unwrap();
+    let bench = TestCore::new().await;
+    let open = bench.core.unsealed().unwrap();
     {
-        let mut given_up = Box::pin(open.order_seal());
+        let mut given_up = Box::pin(open.request_seal());
         let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
     }
-    open.order_seal().await;
+    open.request_seal().await;
     assert!(bench.core.is_sealed());
 }
 
@@ -391,34 +391,34 @@ async fn sr_2026_02_a_seal_that_was_asked_for_and_given_up_can_be_asked_for_agai
 #[tokio::test]
 async fn a_server_that_is_to_end_waits_for_no_unsealing() {
     for hangs_at in ["core/key-ring", "core/cluster", "core/mounts/"] {
-        let held = Held::default();
-        let bench = Bench::over(Arc::new(held.clone())).await;
+        let held = BlockingStorage::default();
+        let bench = TestCore::with_storage(Arc::new(held.clone())).await;
         bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
         bench.write("sys/seal", "").await;
-        bench.settle().await;
-        held.hold_reads(hangs_at);
-        let (core, share) = (bench.core.clone(), bench.share());
+        bench.run_until_idle().await;
+        held.block_reads(hangs_at);
+        let (core, share) = (bench.core.clone(), bench.key_share());
         let unsealing = TaskTracker::new().spawn(async move { core.unseal(share).await });
-        bench.settle().await;
+        bench.run_until_idle().await;
         assert!(!unsealing.is_finished(), "{hangs_at} is not read");
         let mut ending = Box::pin(bench.core.shut_down());
         assert!(futures_util::poll!(&mut ending).is_pending());
-        bench.settle().await;
+        bench.run_until_idle().await;
         assert!(futures_util::poll!(&mut ending).is_ready(), "{hangs_at}: it waits for the store");
         let error = unsealing.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Sealed);
         assert!(bench.core.is_sealed());
         // Nor does a share that comes later.
-        held.let_go();
-        assert!(bench.core.unseal(bench.share()).await.is_err());
+        held.unblock();
+        assert!(bench.core.unseal(bench.key_share()).await.is_err());
         assert!(bench.core.is_sealed());
     }
 }
 
 #[tokio::test]
 async fn cve_2026_55776_a_panic_in_the_servers_own_handlers_is_an_answer_and_nothing_more() {
-    let held = Held::default();
-    let bench = Bench::over(Arc::new(held.clone())).await;
+    let held = BlockingStorage::default();
+    let bench = TestCore::with_storage(Arc::new(held.clone())).await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     held.panic_at(Some("password-policy"));
     for _ in 0..20 {
@@ -439,10 +439,10 @@ async fn cve_2026_55776_a_panic_in_the_servers_own_handlers_is_an_answer_and_not
 
 #[tokio::test]
 async fn cve_2026_55776_a_panic_with_a_turn_taken_gives_the_turn_back() {
-    let bench = Bench::over(Arc::new(Memory::new())).await;
-    let held = Held::default();
+    let bench = TestCore::with_storage(Arc::new(MemoryStorage::new())).await;
+    let held = BlockingStorage::default();
     let physical: Arc<dyn strongroom_storage::Physical> = Arc::new(held.clone());
-    let core = make_core(&physical, &bench.clock, &bench.linked, &bench.settings);
+    let core = make_core(&physical, &bench.clock, &bench.plugins, &bench.settings);
     let config = SealConfig::new(1, 1).unwrap();
     // More often than there are turns. The commit is made with one taken.
     held.panic_at(Some("core/root-key"));

@@ -1,30 +1,30 @@
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::request::Verb;
 
 const ALL: &str = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
 
-impl Bench {
-    async fn role(&self, name: &str, body: &str) -> Vec<String> {
+impl TestCore {
+    async fn write_role(&self, name: &str, body: &str) -> Vec<String> {
         self.write(&format!("auth/token/roles/{name}"), body).await.warnings
     }
 
     /// The token a role makes.
-    async fn by_role(&self, name: &str, body: &str) -> String {
+    async fn token_by_role(&self, name: &str, body: &str) -> String {
         let path = format!("auth/token/create/{name}");
         self.write(&path, body).await.auth.text("client_token").unwrap()
     }
 
-    async fn seen(&self, token: &str) -> super::bench::Got {
+    async fn lookup_token(&self, token: &str) -> super::test_core::TestResponse {
         self.write("auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await
     }
 }
 
 #[tokio::test]
 async fn a_role_reads_back_as_clients_expect() {
-    let bench = Bench::new().await;
-    assert!(bench.role("plain", r#"{"allowed_policies":"p1,P2"}"#).await.is_empty());
+    let bench = TestCore::new().await;
+    assert!(bench.write_role("plain", r#"{"allowed_policies":"p1,P2"}"#).await.is_empty());
     let shown = bench.read("auth/token/roles/plain").await.data.to_object();
     assert_eq!(
         std::str::from_utf8(shown.as_bytes()).unwrap(),
@@ -37,22 +37,22 @@ async fn a_role_reads_back_as_clients_expect() {
     );
     let full = r#"{"orphan":true,"renewable":false,"path_suffix":"foo","token_bound_cidrs":["127.0.0.1/32","10.0.0.0/8"],
         "token_explicit_max_ttl":"2h","token_period":"1h","token_no_default_policy":true,"token_num_uses":5,"token_type":"service"}"#;
-    bench.role("full", full).await;
+    bench.write_role("full", full).await;
     let shown = bench.read("auth/token/roles/full").await;
     assert_eq!(shown.json("token_bound_cidrs"), r#"["127.0.0.1","10.0.0.0/8"]"#);
     assert_eq!((shown.json("token_num_uses"), shown.json("token_period")), ("5", "3600"));
     assert!(!shown.data.contains("bound_cidrs"));
     // What isn't given stays.
-    bench.role("full", r#"{"orphan":false,"token_bound_cidrs":[]}"#).await;
+    bench.write_role("full", r#"{"orphan":false,"token_bound_cidrs":[]}"#).await;
     let shown = bench.read("auth/token/roles/full").await;
     assert_eq!((shown.json("orphan"), shown.json("renewable")), ("false", "false"));
     assert!(!shown.data.contains("token_bound_cidrs"));
     assert_eq!(
-        bench.ok(Verb::List, "auth/token/roles", "").await.json("keys"),
+        bench.succeeds(Verb::List, "auth/token/roles", "").await.json("keys"),
         r#"["full","plain"]"#
     );
     for _ in 0..2 {
-        bench.ok(Verb::Delete, "auth/token/roles/full", "").await;
+        bench.succeeds(Verb::Delete, "auth/token/roles/full", "").await;
     }
     let missing = bench.fails(Verb::Read, "auth/token/roles/full", "").await;
     assert_eq!(missing.kind(), ErrorKind::NotFound);
@@ -62,9 +62,9 @@ async fn a_role_reads_back_as_clients_expect() {
 
 #[tokio::test]
 async fn older_names_of_a_roles_fields_are_taken_and_shown() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let old = r#"{"period":"1h","explicit_max_ttl":"3h","bound_cidrs":"127.0.0.1/32"}"#;
-    bench.role("old", old).await;
+    bench.write_role("old", old).await;
     let shown = bench.read("auth/token/roles/old").await;
     assert_eq!((shown.json("period"), shown.json("token_period")), ("3600", "3600"));
     assert_eq!(
@@ -75,13 +75,13 @@ async fn older_names_of_a_roles_fields_are_taken_and_shown() {
         (shown.json("bound_cidrs"), shown.json("token_bound_cidrs")),
         (r#"["127.0.0.1"]"#, r#"["127.0.0.1"]"#)
     );
-    bench.role("old", r#"{"token_explicit_max_ttl":"1h"}"#).await;
+    bench.write_role("old", r#"{"token_explicit_max_ttl":"1h"}"#).await;
     let shown = bench.read("auth/token/roles/old").await;
     assert_eq!(
         (shown.json("explicit_max_ttl"), shown.json("token_explicit_max_ttl")),
         ("0", "3600")
     );
-    let warned = bench.role("both", r#"{"period":"1h","token_period":"2h"}"#).await;
+    let warned = bench.write_role("both", r#"{"period":"1h","token_period":"2h"}"#).await;
     assert_eq!(
         warned,
         [
@@ -89,13 +89,13 @@ async fn older_names_of_a_roles_fields_are_taken_and_shown() {
         ]
     );
     assert_eq!(bench.read("auth/token/roles/both").await.json("token_period"), "7200");
-    let warned = bench.role("long", r#"{"token_explicit_max_ttl":"1000h"}"#).await.join("");
+    let warned = bench.write_role("long", r#"{"token_explicit_max_ttl":"1000h"}"#).await.join("");
     assert!(warned.starts_with("Given explicit max TTL of 3600000 is greater than system/mount allowed value of 2764800 seconds"));
 }
 
 #[tokio::test]
 async fn a_role_that_cannot_be_honoured_is_refused() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let suffix = "given role path suffix contains invalid characters; must match \\w[\\w-.]+\\w";
     let batch = "'token_type' cannot be 'batch' when role is set to generate ";
     let cases = [
@@ -136,46 +136,48 @@ async fn a_role_that_cannot_be_honoured_is_refused() {
         bench.fails(Verb::Read, "auth/token/roles/bad", "").await.kind(),
         ErrorKind::NotFound
     );
-    bench.role("fine", r#"{"allowed_entity_aliases":[],"path_suffix":"a..b"}"#).await;
+    bench.write_role("fine", r#"{"allowed_entity_aliases":[],"path_suffix":"a..b"}"#).await;
     let error = bench.fails(Verb::Write, "auth/token/create/fine", r#"{"entity_alias":"x"}"#).await;
     assert_eq!(error.to_string(), "invalid 'entity_alias' value");
 }
 
 #[tokio::test]
 async fn a_role_says_what_its_tokens_are() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let body = r#"{"orphan":true,"renewable":false,"path_suffix":"foo","token_num_uses":5,"token_no_default_policy":true}"#;
-    bench.role("strict", body).await;
-    let maker = bench.token(ALL, "").await;
-    let made =
-        bench.ok_as(&maker, Verb::Write, "auth/token/create/strict", r#"{"num_uses":9}"#).await;
+    bench.write_role("strict", body).await;
+    let maker = bench.token_with_policy(ALL, "").await;
+    let made = bench
+        .succeeds_as(&maker, Verb::Write, "auth/token/create/strict", r#"{"num_uses":9}"#)
+        .await;
     assert_eq!(made.auth.get("num_uses").unwrap().get(), "5", "the lesser");
     assert_eq!(
         (made.auth.get("orphan").unwrap().get(), made.auth.get("renewable").unwrap().get()),
         ("true", "false")
     );
-    let seen = bench.seen(&made.auth.text("client_token").unwrap()).await;
+    let seen = bench.lookup_token(&made.auth.text("client_token").unwrap()).await;
     assert_eq!(
         (seen.text("path"), seen.text("role")),
         ("auth/token/create/strict/foo".into(), "strict".into())
     );
     assert!(!seen.json("policies").contains("default"));
-    let leases = bench.ok(Verb::List, "sys/leases/lookup/auth/token/create/strict/foo", "").await;
+    let leases =
+        bench.succeeds(Verb::List, "sys/leases/lookup/auth/token/create/strict/foo", "").await;
     assert!(leases.json("keys").contains("\"h"));
     // By prefix they end, as operators end the tokens of one role.
     bench.write("sys/leases/revoke-prefix/auth/token/create/strict", r#"{"sync":true}"#).await;
-    bench.settle().await;
+    bench.run_until_idle().await;
     let gone = format!(r#"{{"token":"{}"}}"#, made.auth.text("client_token").unwrap());
     assert_eq!(bench.fails(Verb::Write, "auth/token/lookup", &gone).await.to_string(), "bad token");
 }
 
 #[tokio::test]
 async fn a_roles_type_counts_unless_it_is_a_default() {
-    let bench = Bench::new().await;
-    bench.role("service", r#"{"token_type":"service"}"#).await;
-    bench.role("batch", r#"{"token_type":"batch","orphan":true,"renewable":false}"#).await;
-    bench.role("dservice", r#"{"token_type":"default-service"}"#).await;
-    bench.role("dbatch", r#"{"token_type":"default-batch"}"#).await;
+    let bench = TestCore::new().await;
+    bench.write_role("service", r#"{"token_type":"service"}"#).await;
+    bench.write_role("batch", r#"{"token_type":"batch","orphan":true,"renewable":false}"#).await;
+    bench.write_role("dservice", r#"{"token_type":"default-service"}"#).await;
+    bench.write_role("dbatch", r#"{"token_type":"default-batch"}"#).await;
     let cases = [
         ("service", "", "hvs."),
         ("service", "batch", "hvs."),
@@ -188,26 +190,26 @@ async fn a_roles_type_counts_unless_it_is_a_default() {
     ];
     for (role, asked, prefix) in cases {
         let body = format!(r#"{{"policies":["p"],"type":"{asked}"}}"#);
-        assert!(bench.by_role(role, &body).await.starts_with(prefix), "{role} {asked}");
+        assert!(bench.token_by_role(role, &body).await.starts_with(prefix), "{role} {asked}");
     }
     // What a batch token can't keep, it is bound by all the same.
     bench
-        .role(
+        .write_role(
             "limits",
             r#"{"token_type":"default-batch","token_explicit_max_ttl":"1h","token_period":"2h"}"#,
         )
         .await;
     let made = bench.write("auth/token/create/limits", r#"{"policies":["p"]}"#).await;
     assert_eq!(made.auth.get("lease_duration").unwrap().get(), "3600");
-    bench.role("uses", r#"{"token_type":"default-batch","token_num_uses":3}"#).await;
+    bench.write_role("uses", r#"{"token_type":"default-batch","token_num_uses":3}"#).await;
     let error = bench.fails(Verb::Write, "auth/token/create/uses", r#"{"policies":["p"]}"#).await;
     assert_eq!(error.to_string(), "batch tokens cannot have \"num_uses\" set");
 }
 
 #[tokio::test]
 async fn a_role_gives_no_more_than_it_says_to_whoever_may_use_it() {
-    let bench = Bench::new().await;
-    let maker = bench.token(ALL, "").await;
+    let bench = TestCore::new().await;
+    let maker = bench.token_with_policy(ALL, "").await;
     let root = "root tokens may not be created without parent token being root";
     for role in [
         r#"{"allowed_policies":"root"}"#,
@@ -216,12 +218,12 @@ async fn a_role_gives_no_more_than_it_says_to_whoever_may_use_it() {
         r#"{"disallowed_policies":"p1"}"#,
     ] {
         bench
-            .role(
+            .write_role(
                 "wide",
                 r#"{"allowed_policies":[],"allowed_policies_glob":[],"disallowed_policies":[]}"#,
             )
             .await;
-        bench.role("wide", role).await;
+        bench.write_role("wide", role).await;
         for asked in ["root", "Root", " ROOT", "root\t"] {
             let body = serde_json::json!({ "policies": [asked] }).to_string();
             let error = bench.fails_as(&maker, Verb::Write, "auth/token/create/wide", &body).await;
@@ -248,14 +250,16 @@ async fn a_role_gives_no_more_than_it_says_to_whoever_may_use_it() {
 }
 
 #[tokio::test]
-async fn a_renewal_follows_the_role_of_today_and_what_was_asked_then() {
-    let bench = Bench::new().await;
+async fn renewals_follow_the_current_role_and_the_original_request() {
+    let bench = TestCore::new().await;
     let renew = async |token: &str| {
         let body = format!(r#"{{"token":"{token}","increment":"9h"}}"#);
         bench.write("auth/token/renew", &body).await
     };
-    let ttl = |got: &super::bench::Got| got.auth.get("lease_duration").unwrap().get().to_owned();
-    bench.role("r", r#"{"token_period":"30m","token_explicit_max_ttl":"2h"}"#).await;
+    let ttl = |got: &super::test_core::TestResponse| {
+        got.auth.get("lease_duration").unwrap().get().to_owned()
+    };
+    bench.write_role("r", r#"{"token_period":"30m","token_explicit_max_ttl":"2h"}"#).await;
     let body = r#"{"policies":["p"],"period":"20m","explicit_max_ttl":"1h"}"#;
     let made = bench.write("auth/token/create/r", body).await;
     assert_eq!(
@@ -266,30 +270,30 @@ async fn a_renewal_follows_the_role_of_today_and_what_was_asked_then() {
         ]
     );
     let asked = made.auth.text("client_token").unwrap();
-    let plain = bench.by_role("r", r#"{"policies":["p"]}"#).await;
+    let plain = bench.token_by_role("r", r#"{"policies":["p"]}"#).await;
     assert_eq!(
         (ttl(&renew(&asked).await), ttl(&renew(&plain).await)),
         ("1200".into(), "1800".into())
     );
-    bench.role("r", r#"{"token_period":"10m"}"#).await;
+    bench.write_role("r", r#"{"token_period":"10m"}"#).await;
     assert_eq!(
         (ttl(&renew(&asked).await), ttl(&renew(&plain).await)),
         ("600".into(), "600".into())
     );
     // Beyond what was asked for at first nothing goes, however generous the role becomes.
-    bench.role("r", r#"{"token_period":"0","token_explicit_max_ttl":"500h"}"#).await;
+    bench.write_role("r", r#"{"token_period":"0","token_explicit_max_ttl":"500h"}"#).await;
     renew(&asked).await;
     renew(&plain).await;
     for _ in 0..3 {
-        bench.pass(1190).await;
+        bench.advance_secs(1190).await;
         assert!(renew(&asked).await.auth.text("client_token").is_some());
         renew(&plain).await;
     }
-    bench.pass(31).await;
-    assert_eq!(bench.seen(&plain).await.text("role"), "r");
+    bench.advance_secs(31).await;
+    assert_eq!(bench.lookup_token(&plain).await.text("role"), "r");
     let gone = format!(r#"{{"token":"{asked}"}}"#);
     assert_eq!(bench.fails(Verb::Write, "auth/token/lookup", &gone).await.to_string(), "bad token");
-    bench.ok(Verb::Delete, "auth/token/roles/r", "").await;
+    bench.succeeds(Verb::Delete, "auth/token/roles/r", "").await;
     let error =
         bench.fails(Verb::Write, "auth/token/renew", &format!(r#"{{"token":"{plain}"}}"#)).await;
     assert_eq!(error.kind(), ErrorKind::Internal);
@@ -301,17 +305,20 @@ async fn a_renewal_follows_the_role_of_today_and_what_was_asked_then() {
 
 #[tokio::test]
 async fn a_bound_token_works_from_its_networks_only() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench
-        .role("bound", r#"{"token_bound_cidrs":["10.0.0.0/8","2001:db8::/32"],"token_num_uses":4}"#)
+        .write_role(
+            "bound",
+            r#"{"token_bound_cidrs":["10.0.0.0/8","2001:db8::/32"],"token_num_uses":4}"#,
+        )
         .await;
-    let token = bench.by_role("bound", r#"{"policies":["default"]}"#).await;
+    let token = bench.token_by_role("bound", r#"{"policies":["default"]}"#).await;
     let lookup = "auth/token/lookup-self";
     for address in ["11.0.0.1", "127.0.0.1", "::1", "::ffff:11.0.0.1", "2001:db9::1", "::10.0.0.1"]
     {
         let error = bench.send_from(address, Verb::Read, lookup, &token).await.unwrap_err();
         assert_eq!(
-            (error.kind(), error.texts()),
+            (error.kind(), error.messages()),
             (ErrorKind::Denied, vec!["permission denied".to_owned()])
         );
     }
@@ -321,23 +328,23 @@ async fn a_bound_token_works_from_its_networks_only() {
     assert!(
         bench.send_from("11.0.0.1", Verb::Read, "sys/internal/ui/mounts", &token).await.is_err()
     );
-    let seen = bench.seen(&token).await;
+    let seen = bench.lookup_token(&token).await;
     assert_eq!(seen.json("num_uses"), "4", "whoever is elsewhere uses nothing up");
     assert_eq!(seen.json("bound_cidrs"), r#"["10.0.0.0/8","2001:db8::/32"]"#);
     for address in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8:7::1"] {
         bench.send_from(address, Verb::Read, lookup, &token).await.unwrap();
     }
-    bench.role("bound", r#"{"token_num_uses":0,"token_type":"default-batch"}"#).await;
-    let batch = bench.by_role("bound", r#"{"policies":["default"]}"#).await;
+    bench.write_role("bound", r#"{"token_num_uses":0,"token_type":"default-batch"}"#).await;
+    let batch = bench.token_by_role("bound", r#"{"policies":["default"]}"#).await;
     bench.send_from("10.1.2.3", Verb::Read, lookup, &batch).await.unwrap();
     assert!(bench.send_from("11.1.2.3", Verb::Read, lookup, &batch).await.is_err());
     assert!(bench.send(Verb::Read, lookup, &batch, "").await.is_err());
 }
 
 #[tokio::test]
-async fn tidying_is_accepted_and_done_behind_the_answer() {
-    let bench = Bench::new().await;
-    let open = bench.core.open().unwrap();
+async fn tidy_is_accepted_and_runs_in_the_background() {
+    let bench = TestCore::new().await;
+    let open = bench.core.unsealed().unwrap();
     let view = open.barrier.view("sys/token/");
     let gone = open.stores.tokens.key_of("hvs.gone");
     let mut batch = strongroom_barrier::Batch::new();
@@ -348,33 +355,37 @@ async fn tidying_is_accepted_and_done_behind_the_answer() {
     );
     view.commit(batch).await.unwrap();
     let answer = bench.send(Verb::Write, "auth/token/tidy", &bench.root, "").await.unwrap();
-    let crate::request::Answer::Envelope(envelope) = answer else { panic!("no envelope") };
+    let crate::request::CoreResponse::Envelope(envelope) = answer else { panic!("no envelope") };
     assert!(envelope.accepted);
     assert!(envelope.warnings[0].starts_with("tokens are being tidied:"));
-    bench.settle().await;
+    bench.run_until_idle().await;
     assert!(view.get_uncached("accessor/left").await.unwrap().is_none());
-    let _turn = open.stores.tokens.begin_tidying().unwrap();
+    let _turn = open.stores.tokens.try_start_tidy().unwrap();
     let warnings = bench.write("auth/token/tidy", "").await.warnings;
     assert_eq!(warnings, ["tokens are being tidied already"]);
 }
 
 #[tokio::test]
-async fn revoking_as_orphan_does_not_bring_a_branch_of_a_revoked_tree_back() {
-    let bench = Bench::new().await;
-    let top = bench.token(ALL, "").await;
+async fn revoke_orphan_does_not_revive_children_of_a_revoked_token() {
+    let bench = TestCore::new().await;
+    let top = bench.token_with_policy(ALL, "").await;
     let child = |parent: String| {
         let bench = &bench;
         async move {
-            let made = bench.ok_as(&parent, Verb::Write, "auth/token/create", "{}").await;
+            let made = bench.succeeds_as(&parent, Verb::Write, "auth/token/create", "{}").await;
             made.auth.text("client_token").unwrap()
         }
     };
     let middle = child(top.clone()).await;
     let leaf = child(middle.clone()).await;
-    let open = bench.core.open().unwrap();
+    let open = bench.core.unsealed().unwrap();
     // Marked, and not walked yet.
     let key = open.stores.tokens.key_of(&top);
-    open.stores.tokens.mark(&key, strongroom_token::Mark::Tree).await.unwrap();
+    open.stores
+        .tokens
+        .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
+        .await
+        .unwrap();
     let body = format!(r#"{{"token":"{middle}"}}"#);
     let error = bench.fails(Verb::Write, "auth/token/revoke-orphan", &body).await;
     assert_eq!(error.to_string(), "token to revoke not found");

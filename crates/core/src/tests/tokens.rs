@@ -1,23 +1,23 @@
 use strongroom_types::{ErrorKind, LeaseId};
 
-use super::Bench;
-use super::held::Held;
+use super::TestCore;
+use super::blocking_storage::BlockingStorage;
 use crate::request::Verb;
 
 const ALL: &str = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
 
-async fn child(bench: &Bench, parent: &str, body: &str) -> (String, String) {
-    let got = bench.ok_as(parent, Verb::Write, "auth/token/create", body).await;
+async fn create_child(bench: &TestCore, parent: &str, body: &str) -> (String, String) {
+    let got = bench.succeeds_as(parent, Verb::Write, "auth/token/create", body).await;
     (got.auth.text("client_token").unwrap(), got.auth.text("accessor").unwrap())
 }
 
-async fn works(bench: &Bench, token: &str) -> bool {
+async fn is_valid(bench: &TestCore, token: &str) -> bool {
     bench.send(Verb::Read, "auth/token/lookup-self", token, "").await.is_ok()
 }
 
 #[tokio::test]
 async fn a_new_token_looks_as_clients_expect() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let body = r#"{"policies":["default","P9"],"ttl":"1h","display_name":"Foo Bar","meta":{"a":"b"},"num_uses":7}"#;
     let got = bench.write("auth/token/create", body).await;
     assert_eq!(got.warnings, ["Policy \"p9\" does not exist"]);
@@ -25,7 +25,7 @@ async fn a_new_token_looks_as_clients_expect() {
     assert_eq!(got.auth.get("lease_duration").unwrap().get(), "3600");
     let token = got.auth.text("client_token").unwrap();
     assert!(token.starts_with("hvs.") && token.len() == 28);
-    let seen = bench.ok_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
+    let seen = bench.succeeds_as(&token, Verb::Read, "auth/token/lookup-self", "").await;
     assert_eq!(seen.text("id"), token);
     assert_eq!(
         (seen.text("display_name"), seen.text("path")),
@@ -44,42 +44,47 @@ async fn a_new_token_looks_as_clients_expect() {
 
 #[tokio::test]
 async fn revoking_a_token_ends_its_tree_and_their_credentials() {
-    let bench = Bench::new().await.with_credentials().await;
-    let parent = bench.token(ALL, "").await;
-    let (child_token, _) = child(&bench, &parent, "{}").await;
-    let (grandchild, _) = child(&bench, &child_token, "{}").await;
+    let bench = TestCore::new().await.with_credential_engine().await;
+    let parent = bench.token_with_policy(ALL, "").await;
+    let (child_token, _) = create_child(&bench, &parent, "{}").await;
+    let (grandchild, _) = create_child(&bench, &child_token, "{}").await;
     let (orphan, _) = {
-        let got = bench.ok_as(&parent, Verb::Write, "auth/token/create-orphan", "{}").await;
+        let got = bench.succeeds_as(&parent, Verb::Write, "auth/token/create-orphan", "{}").await;
         (got.auth.text("client_token").unwrap(), ())
     };
     for token in [&parent, &child_token, &grandchild, &orphan] {
-        bench.ok_as(token, Verb::Read, "out/creds/dev", "").await;
+        bench.succeeds_as(token, Verb::Read, "out/creds/dev", "").await;
     }
-    assert_eq!(bench.outside.alive(), 4);
+    assert_eq!(bench.outside.live_credentials(), 4);
     bench.write("auth/token/revoke", &format!(r#"{{"token":"{parent}"}}"#)).await;
     for token in [&parent, &child_token, &grandchild] {
-        assert!(!works(&bench, token).await);
+        assert!(!is_valid(&bench, token).await);
     }
-    assert!(works(&bench, &orphan).await);
-    assert_eq!(bench.outside.alive(), 1);
+    assert!(is_valid(&bench, &orphan).await);
+    assert_eq!(bench.outside.live_credentials(), 1);
     // Nothing is left of them but the orphan and root.
     assert_eq!(
-        bench.ok(Verb::List, "auth/token/accessors", "").await.json("keys").matches(',').count(),
+        bench
+            .succeeds(Verb::List, "auth/token/accessors", "")
+            .await
+            .json("keys")
+            .matches(',')
+            .count(),
         1
     );
 }
 
 #[tokio::test]
 async fn children_of_an_orphaning_revocation_live_on() {
-    let bench = Bench::new().await;
-    let parent = bench.token(ALL, "").await;
-    let (child_token, _) = child(&bench, &parent, "{}").await;
+    let bench = TestCore::new().await;
+    let parent = bench.token_with_policy(ALL, "").await;
+    let (child_token, _) = create_child(&bench, &parent, "{}").await;
     let body = format!(r#"{{"token":"{parent}"}}"#);
     let plain = bench.fails_as(&child_token, Verb::Write, "auth/token/revoke-orphan", &body).await;
     assert_eq!(plain.to_string(), "root or sudo privileges required to revoke and orphan");
     bench.write("auth/token/revoke-orphan", &body).await;
-    assert!(!works(&bench, &parent).await && works(&bench, &child_token).await);
-    let seen = bench.ok_as(&child_token, Verb::Read, "auth/token/lookup-self", "").await;
+    assert!(!is_valid(&bench, &parent).await && is_valid(&bench, &child_token).await);
+    let seen = bench.succeeds_as(&child_token, Verb::Read, "auth/token/lookup-self", "").await;
     assert_eq!(seen.json("orphan"), "true");
     let error = bench.fails(Verb::Write, "auth/token/revoke-orphan", &body).await;
     assert_eq!(error.to_string(), "token to revoke not found");
@@ -87,91 +92,95 @@ async fn children_of_an_orphaning_revocation_live_on() {
 
 #[tokio::test]
 async fn a_revocation_cut_off_in_its_middle_goes_on_after_the_restart() {
-    let mut bench = Bench::new().await.with_credentials().await;
-    let parent = bench.token(ALL, "").await;
-    let (child_token, _) = child(&bench, &parent, "{}").await;
-    bench.ok_as(&child_token, Verb::Read, "out/creds/dev", "").await;
+    let mut bench = TestCore::new().await.with_credential_engine().await;
+    let parent = bench.token_with_policy(ALL, "").await;
+    let (child_token, _) = create_child(&bench, &parent, "{}").await;
+    bench.succeeds_as(&child_token, Verb::Read, "out/creds/dev", "").await;
     // The mark is all that a process managed to write before it died.
-    let open = bench.core.open().unwrap();
+    let open = bench.core.unsealed().unwrap();
     let key = open.stores.tokens.key_of(&parent);
-    open.stores.tokens.mark(&key, strongroom_token::Mark::Tree).await.unwrap();
+    open.stores
+        .tokens
+        .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
+        .await
+        .unwrap();
     drop(open);
-    assert!(!works(&bench, &child_token).await, "refused at once");
+    assert!(!is_valid(&bench, &child_token).await, "refused at once");
     bench.restart().await;
-    assert!(!works(&bench, &child_token).await, "and after the restart");
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 0);
-    assert_eq!(bench.core.open().unwrap().stores.tokens.marked_count(), 0);
+    assert!(!is_valid(&bench, &child_token).await, "and after the restart");
+    bench.run_until_idle().await;
+    assert_eq!(bench.outside.live_credentials(), 0);
+    assert_eq!(bench.core.unsealed().unwrap().stores.tokens.marked_count(), 0);
 }
 
 #[tokio::test]
 async fn tokens_expire_and_take_their_credentials_along() {
-    let bench = Bench::new().await.with_credentials().await;
-    let token = bench.token(ALL, r#","ttl":"30s""#).await;
-    bench.ok_as(&token, Verb::Read, "out/creds/dev", "").await;
-    bench.settle().await;
-    bench.pass(29).await;
-    assert!(works(&bench, &token).await);
-    bench.pass(1).await;
-    assert!(!works(&bench, &token).await);
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 0);
+    let bench = TestCore::new().await.with_credential_engine().await;
+    let token = bench.token_with_policy(ALL, r#","ttl":"30s""#).await;
+    bench.succeeds_as(&token, Verb::Read, "out/creds/dev", "").await;
+    bench.run_until_idle().await;
+    bench.advance_secs(29).await;
+    assert!(is_valid(&bench, &token).await);
+    bench.advance_secs(1).await;
+    assert!(!is_valid(&bench, &token).await);
+    bench.run_until_idle().await;
+    assert_eq!(bench.outside.live_credentials(), 0);
 }
 
 #[tokio::test]
 async fn renewals_follow_the_rules() {
-    let bench = Bench::new().await;
-    let token = bench.token(ALL, r#","ttl":"1m","explicit_max_ttl":"3m""#).await;
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(ALL, r#","ttl":"1m","explicit_max_ttl":"3m""#).await;
     let renew =
-        |body: &'static str| bench.ok_as(&token, Verb::Write, "auth/token/renew-self", body);
-    bench.pass(30).await;
+        |body: &'static str| bench.succeeds_as(&token, Verb::Write, "auth/token/renew-self", body);
+    bench.advance_secs(30).await;
     assert_eq!(renew("{}").await.auth.get("lease_duration").unwrap().get(), "60");
     assert_eq!(renew(r#"{"increment":10}"#).await.auth.get("lease_duration").unwrap().get(), "10");
     let capped = renew(r#"{"increment":"1h"}"#).await;
     assert_eq!(capped.auth.get("lease_duration").unwrap().get(), "150");
     assert_eq!(capped.warnings.len(), 1);
-    bench.pass(149).await;
-    assert!(works(&bench, &token).await);
-    bench.pass(1).await;
-    assert!(!works(&bench, &token).await);
+    bench.advance_secs(149).await;
+    assert!(is_valid(&bench, &token).await);
+    bench.advance_secs(1).await;
+    assert!(!is_valid(&bench, &token).await);
     let error = bench.fails(Verb::Write, "auth/token/renew-self", "").await;
     assert_eq!(error.to_string(), "lease is not renewable");
 }
 
 #[tokio::test]
 async fn periodic_tokens_live_as_long_as_they_are_renewed() {
-    let bench = Bench::new().await;
-    let token = bench.token(ALL, r#","period":"1m""#).await;
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(ALL, r#","period":"1m""#).await;
     for _ in 0..10 {
-        bench.pass(50).await;
+        bench.advance_secs(50).await;
         let got = bench
-            .ok_as(&token, Verb::Write, "auth/token/renew-self", r#"{"increment":"9h"}"#)
+            .succeeds_as(&token, Verb::Write, "auth/token/renew-self", r#"{"increment":"9h"}"#)
             .await;
         assert_eq!(got.auth.get("lease_duration").unwrap().get(), "60");
     }
-    bench.pass(60).await;
-    assert!(!works(&bench, &token).await);
+    bench.advance_secs(60).await;
+    assert!(!is_valid(&bench, &token).await);
 }
 
 #[tokio::test]
 async fn the_last_use_ends_a_token_and_issues_no_credential() {
-    let bench = Bench::new().await.with_credentials().await;
-    let token = bench.token(ALL, r#","num_uses":2"#).await;
-    bench.ok_as(&token, Verb::Read, "out/roles/dev", "").await;
+    let bench = TestCore::new().await.with_credential_engine().await;
+    let token = bench.token_with_policy(ALL, r#","num_uses":2"#).await;
+    bench.succeeds_as(&token, Verb::Read, "out/roles/dev", "").await;
     let error = bench.fails_as(&token, Verb::Read, "out/creds/dev", "").await;
     assert!(error.to_string().contains("immediately revoked"), "{error}");
-    bench.settle().await;
-    assert_eq!(bench.outside.alive(), 0);
-    assert!(!works(&bench, &token).await);
-    let limited = bench.token(ALL, r#","num_uses":5"#).await;
+    bench.run_until_idle().await;
+    assert_eq!(bench.outside.live_credentials(), 0);
+    assert!(!is_valid(&bench, &token).await);
+    let limited = bench.token_with_policy(ALL, r#","num_uses":5"#).await;
     let error = bench.fails_as(&limited, Verb::Write, "auth/token/create", "{}").await;
     assert_eq!(error.to_string(), "restricted use token cannot generate child tokens");
 }
 
 #[tokio::test]
-async fn privileges_are_not_given_away() {
-    let bench = Bench::new().await;
-    let token = bench.token(ALL, "").await;
+async fn child_tokens_gain_no_privileges() {
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(ALL, "").await;
     let cases = [
         (r#"{"policies":["root"]}"#, "child policies must be subset of parent"),
         (r#"{"policies":["other"]}"#, "child policies must be subset of parent"),
@@ -201,20 +210,20 @@ async fn privileges_are_not_given_away() {
 
 #[tokio::test]
 async fn accessors_look_up_renew_and_revoke() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let (token, accessor) =
-        child(&bench, &bench.root, r#"{"ttl":"1h","policies":["default"]}"#).await;
+        create_child(&bench, &bench.root, r#"{"ttl":"1h","policies":["default"]}"#).await;
     let body = format!(r#"{{"accessor":"{accessor}"}}"#);
     let seen = bench.write("auth/token/lookup-accessor", &body).await;
     assert_eq!((seen.text("id"), seen.text("accessor")), (String::new(), accessor));
     let renewed = bench.write("auth/token/renew-accessor", &body).await;
     assert_eq!(renewed.auth.text("client_token").unwrap(), "");
     bench.write("auth/token/revoke-accessor", &body).await;
-    assert!(!works(&bench, &token).await);
+    assert!(!is_valid(&bench, &token).await);
     let again = bench.write("auth/token/revoke-accessor", &body).await;
     assert_eq!(again.warnings, ["No token found with this accessor"]);
     let error = bench.fails(Verb::Write, "auth/token/lookup-accessor", &body).await;
-    assert_eq!(error.texts(), ["1 error occurred:\n\t* invalid accessor\n\n"]);
+    assert_eq!(error.messages(), ["1 error occurred:\n\t* invalid accessor\n\n"]);
     let error =
         bench.fails(Verb::Write, "auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
@@ -233,11 +242,11 @@ async fn accessors_look_up_renew_and_revoke() {
 
 #[tokio::test]
 async fn renewing_at_once_is_not_capped() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let body = r#"{"policies":["default"],"ttl":"768h"}"#;
     let token = bench.write("auth/token/create", body).await.auth.text("client_token").unwrap();
     bench.clock.advance(std::time::Duration::from_millis(3));
-    let renewed = bench.ok_as(&token, Verb::Write, "auth/token/renew-self", "{}").await;
+    let renewed = bench.succeeds_as(&token, Verb::Write, "auth/token/renew-self", "{}").await;
     assert_eq!(renewed.auth.get("lease_duration").unwrap().get(), "2764800");
     assert!(renewed.warnings.is_empty(), "{:?}", renewed.warnings);
     let error = bench.fails(Verb::Write, "auth/token/create/nope", "{}").await;
@@ -246,13 +255,14 @@ async fn renewing_at_once_is_not_capped() {
 
 #[tokio::test]
 async fn a_tree_of_tokens_is_not_deeper_than_its_bound() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let mut token = bench.root.clone();
     let deepest = loop {
         let body = r#"{"policies":["root"]}"#;
         match bench.send(Verb::Write, "auth/token/create", &token, body).await {
             Ok(_) => {
-                let answer = bench.ok_as(&token, Verb::Write, "auth/token/create", body).await;
+                let answer =
+                    bench.succeeds_as(&token, Verb::Write, "auth/token/create", body).await;
                 token = answer.auth.text("client_token").unwrap();
             }
             Err(error) => break error,
@@ -263,23 +273,23 @@ async fn a_tree_of_tokens_is_not_deeper_than_its_bound() {
 }
 
 #[tokio::test]
-async fn a_walk_that_meets_the_keeper_at_a_lease_goes_on_at_once() {
-    let held = Held::default();
-    let bench = Bench::over(std::sync::Arc::new(held.clone())).await;
-    let token = bench.token(ALL, "").await;
-    let open = bench.core.open().unwrap();
-    held.hold("accessor/");
+async fn revocation_retries_at_once_when_a_lease_changes() {
+    let held = BlockingStorage::default();
+    let bench = TestCore::with_storage(std::sync::Arc::new(held.clone())).await;
+    let token = bench.token_with_policy(ALL, "").await;
+    let open = bench.core.unsealed().unwrap();
+    held.block_writes("accessor/");
     let revoking = bench.send(Verb::Write, "auth/token/revoke-self", &token, "");
     let meanwhile = async {
-        bench.settle().await;
+        bench.run_until_idle().await;
         let (tokens, leases) = (&open.stores.tokens, &open.stores.leases);
-        let found = tokens.find(&tokens.key_of(&token)).await.unwrap().unwrap();
+        let found = tokens.find_by_key(&tokens.key_of(&token)).await.unwrap().unwrap();
         let id = LeaseId::parse(&found.token.lease_id(&found.key)).unwrap();
         let lease = leases.get(&id).await.unwrap().unwrap();
         let mut batch = strongroom_barrier::Batch::new();
-        leases.replace(&mut batch, &lease, &lease.lease);
+        leases.update(&mut batch, &lease, &lease.lease);
         leases.commit(batch).await.unwrap();
-        held.let_go();
+        held.unblock();
     };
     let mut revoking = std::pin::pin!(revoking);
     tokio::select! {
@@ -288,7 +298,9 @@ async fn a_walk_that_meets_the_keeper_at_a_lease_goes_on_at_once() {
     }
     tokio::select! {
         revoked = revoking => drop(revoked.unwrap()),
-        () = bench.settle() => panic!("the walk waits for time to pass"),
+        () = bench.run_until_idle() => panic!("the walk waits for time to pass"),
     }
-    assert!(open.stores.tokens.find(&open.stores.tokens.key_of(&token)).await.unwrap().is_none());
+    assert!(
+        open.stores.tokens.find_by_key(&open.stores.tokens.key_of(&token)).await.unwrap().is_none()
+    );
 }

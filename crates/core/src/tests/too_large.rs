@@ -2,18 +2,19 @@
 
 use strongroom_types::ErrorKind;
 
-use super::Bench;
+use super::TestCore;
 use crate::Error;
 use crate::request::Verb;
 
 /// As `http` answers it.
 fn is_too_large(error: &Error) -> bool {
-    error.status() == Some(413) || (error.status().is_none() && error.kind() == ErrorKind::TooLarge)
+    error.engine_status() == Some(413)
+        || (error.engine_status().is_none() && error.kind() == ErrorKind::TooLarge)
 }
 
 #[tokio::test]
 async fn w21_what_the_store_does_not_take_is_too_large_on_every_way() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench.write("sys/mounts/kv2", r#"{"type":"kv","options":{"version":"2"}}"#).await;
     bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;

@@ -3,46 +3,46 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use strongroom_storage::memory::Memory;
-use strongroom_storage::testing::Faulty;
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::testing::FaultyStorage;
 use strongroom_types::ErrorKind;
 
-use super::Bench;
-use super::bench::got;
-use super::cubbyhole::kept;
-use super::interleaved::Interleaved;
+use super::TestCore;
+use super::cubbyhole::stored_keys;
+use super::interleaving_storage::InterleavingStorage;
+use super::test_core::into_test_response;
 use super::wrapping::{
-    NOT_VALID, a_wrapping_token, body, info, look_up, order, try_wrapped, unwrap, unwrap_by,
-    wrapped,
+    NOT_VALID, create_wrapping_token, lookup_wrapping_token, send_wrapped, token_body,
+    try_send_wrapped, unwrap_as, unwrap_own, wrap_info, wrap_request,
 };
-use crate::request::{Answer, Verb};
+use crate::request::{CoreResponse, Verb};
 
 const CALLERS: usize = 100;
 
 #[tokio::test]
 async fn of_a_hundred_who_unwrap_exactly_one_gets_the_secret() {
-    race(&Bench::over(Arc::new(Interleaved::default())).await).await;
+    race_unwraps(&TestCore::with_storage(Arc::new(InterleavingStorage::default())).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_hundred_on_several_threads_exactly_one_gets_the_secret() {
-    race(&Bench::new().await).await;
+    race_unwraps(&TestCore::new().await).await;
 }
 
-async fn race(bench: &Bench) {
+async fn race_unwraps(bench: &TestCore) {
     for how in 0..5 {
-        let token = a_wrapping_token(bench).await;
+        let token = create_wrapping_token(bench).await;
         // Each request is a task of its own.
         let calls = (0..CALLERS).map(|n| {
             let token = &token;
             async move {
                 // By itself, by another, read the old way, rewrapped; the last mixes them.
                 match if how == 4 { n % 4 } else { how } {
-                    0 => unwrap(bench, token).await,
-                    1 => unwrap_by(bench, &bench.root, token).await,
+                    0 => unwrap_own(bench, token).await,
+                    1 => unwrap_as(bench, &bench.root, token).await,
                     2 => bench.send(Verb::Read, "cubbyhole/response", token, "").await,
                     _ => {
-                        let body = body(token);
+                        let body = token_body(token);
                         bench.send(Verb::Write, "sys/wrapping/rewrap", &bench.root, &body).await
                     }
                 }
@@ -59,8 +59,8 @@ async fn race(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn any_other_request_uses_a_wrapping_token_up() {
-    let bench = Bench::new().await;
+async fn any_other_request_consumes_a_wrapping_token() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench.write("kv/a", r#"{"x":1}"#).await;
     for (verb, path) in [
@@ -83,37 +83,37 @@ async fn any_other_request_uses_a_wrapping_token_up() {
         (Verb::Read, "nowhere/x"),
         (Verb::Help, "sys/mounts"),
     ] {
-        let token = a_wrapping_token(&bench).await;
+        let token = create_wrapping_token(&bench).await;
         let error = bench.fails_as(&token, verb, path, r#"{"a":1,"paths":"a"}"#).await;
         assert_eq!(error.kind(), ErrorKind::Denied, "{verb:?} {path}: {error}");
-        let gone = unwrap(&bench, &token).await.unwrap_err();
+        let gone = unwrap_own(&bench, &token).await.unwrap_err();
         assert_eq!(gone.to_string(), NOT_VALID, "{verb:?} {path}");
     }
-    bench.settle().await;
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    bench.run_until_idle().await;
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn looking_one_up_costs_it_nothing() {
-    let bench = Bench::new().await;
-    let token = a_wrapping_token(&bench).await;
+async fn lookup_does_not_consume_a_wrapping_token() {
+    let bench = TestCore::new().await;
+    let token = create_wrapping_token(&bench).await;
     for (verb, client, body) in [
-        (Verb::Write, "", body(&token)),
-        (Verb::Write, bench.root.as_str(), body(&token)),
+        (Verb::Write, "", token_body(&token)),
+        (Verb::Write, bench.root.as_str(), token_body(&token)),
         (Verb::Write, token.as_str(), String::new()),
         (Verb::Read, token.as_str(), String::new()),
-        (Verb::Read, "", body(&token)),
+        (Verb::Read, "", token_body(&token)),
     ] {
-        bench.ok_as(client, verb, "sys/wrapping/lookup", &body).await;
+        bench.succeeds_as(client, verb, "sys/wrapping/lookup", &body).await;
     }
     // Nor do other paths that need no token.
-    bench.ok_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
-    assert_eq!(got(unwrap(&bench, &token).await.unwrap()).text("a"), "b");
+    bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert_eq!(into_test_response(unwrap_own(&bench, &token).await.unwrap()).text("a"), "b");
 }
 
 #[tokio::test]
 async fn cve_2025_5999_no_token_is_given_the_policy_of_wrapping_tokens() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     for name in ["response-wrapping", " Response-Wrapping", "RESPONSE-WRAPPING\\t"] {
         for path in ["auth/token/create", "auth/token/create-orphan"] {
             for body in [
@@ -131,7 +131,7 @@ async fn cve_2025_5999_no_token_is_given_the_policy_of_wrapping_tokens() {
         }
     }
     assert_eq!(
-        bench.ok(Verb::List, "sys/policies/acl", "").await.json("keys"),
+        bench.succeeds(Verb::List, "sys/policies/acl", "").await.json("keys"),
         r#"["default","root"]"#
     );
     let shown = bench.read("sys/policies/acl/response-wrapping").await.text("policy");
@@ -140,123 +140,147 @@ async fn cve_2025_5999_no_token_is_given_the_policy_of_wrapping_tokens() {
 
 #[tokio::test]
 async fn a_token_that_wraps_nothing_is_no_wrapping_token() {
-    let bench = Bench::new().await;
-    let token = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
     // It may well fill its own cubbyhole with what looks like a wrapped answer.
     for path in
         ["cubbyhole/response", "cubbyhole/wrapinfo", "cubbyhole/wrapped/info", "cubbyhole/info"]
     {
         bench
-            .ok_as(&token, Verb::Write, path, r#"{"response":"{}","v":1,"creation_path":"x"}"#)
+            .succeeds_as(
+                &token,
+                Verb::Write,
+                path,
+                r#"{"response":"{}","v":1,"creation_path":"x"}"#,
+            )
             .await;
     }
     for client in ["", &bench.root, &token] {
         for named in [&token, &bench.root] {
-            let error = look_up(&bench, named).await.unwrap_err();
+            let error = lookup_wrapping_token(&bench, named).await.unwrap_err();
             assert_eq!(error.to_string(), NOT_VALID);
-            let error = unwrap_by(&bench, client, named).await.unwrap_err();
+            let error = unwrap_as(&bench, client, named).await.unwrap_err();
             assert_eq!(error.to_string(), NOT_VALID);
         }
     }
-    assert_eq!(unwrap(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(unwrap_own(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
     assert_eq!(
-        bench.ok_as(&token, Verb::Read, "cubbyhole/response", "").await.text("response"),
+        bench.succeeds_as(&token, Verb::Read, "cubbyhole/response", "").await.text("response"),
         "{}"
     );
     // Policy alone doesn't do it either, should a token ever have come by it.
-    let open = bench.core.open().unwrap();
+    let open = bench.core.unsealed().unwrap();
     let found = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
     let policies = vec![strongroom_types::PolicyName::response_wrapping()];
     let mut forged = (*found.token).clone();
     (forged.policies, forged.uses_left) = (policies, Some(1));
     let mut batch = strongroom_barrier::Batch::new();
-    open.stores.tokens.replace(&mut batch, &found, &forged);
+    open.stores.tokens.update(&mut batch, &found, &forged);
     open.barrier.commit(batch).await.unwrap();
-    assert_eq!(look_up(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
-    assert_eq!(unwrap(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(lookup_wrapping_token(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(unwrap_own(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
 }
 
 #[tokio::test]
-async fn one_wrapping_token_for_another_ends_both() {
-    let bench = Bench::new().await;
-    let (client, named) = (a_wrapping_token(&bench).await, a_wrapping_token(&bench).await);
+async fn unwrapping_with_a_wrapping_token_consumes_both() {
+    let bench = TestCore::new().await;
+    let (client, named) =
+        (create_wrapping_token(&bench).await, create_wrapping_token(&bench).await);
     // Its own token named once more is that token, once.
-    let itself = a_wrapping_token(&bench).await;
-    assert_eq!(got(unwrap_by(&bench, &itself, &itself).await.unwrap()).text("a"), "b");
-    assert_eq!(unwrap_by(&bench, &itself, &itself).await.unwrap_err().to_string(), NOT_VALID);
-    assert_eq!(got(unwrap_by(&bench, &client, &named).await.unwrap()).text("a"), "b");
+    let itself = create_wrapping_token(&bench).await;
+    assert_eq!(
+        into_test_response(unwrap_as(&bench, &itself, &itself).await.unwrap()).text("a"),
+        "b"
+    );
+    assert_eq!(unwrap_as(&bench, &itself, &itself).await.unwrap_err().to_string(), NOT_VALID);
+    assert_eq!(
+        into_test_response(unwrap_as(&bench, &client, &named).await.unwrap()).text("a"),
+        "b"
+    );
     for token in [&client, &named] {
-        assert_eq!(look_up(&bench, token).await.unwrap_err().to_string(), NOT_VALID);
+        assert_eq!(lookup_wrapping_token(&bench, token).await.unwrap_err().to_string(), NOT_VALID);
     }
     // A valid token in the body doesn't stand in for the client's, which is gone.
-    let third = a_wrapping_token(&bench).await;
-    assert_eq!(unwrap_by(&bench, &client, &third).await.unwrap_err().kind(), ErrorKind::Denied);
-    assert!(look_up(&bench, &third).await.is_ok());
+    let third = create_wrapping_token(&bench).await;
+    assert_eq!(unwrap_as(&bench, &client, &third).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert!(lookup_wrapping_token(&bench, &third).await.is_ok());
 }
 
 #[tokio::test]
-async fn who_has_no_token_wraps_nothing() {
-    let bench = Bench::new().await;
-    let token = a_wrapping_token(&bench).await;
-    let before = kept(&bench).await.len();
+async fn unauthenticated_requests_cannot_wrap() {
+    let bench = TestCore::new().await;
+    let token = create_wrapping_token(&bench).await;
+    let before = stored_keys(&bench).await.len();
     for (client, path, sent) in [
         ("", "sys/internal/ui/mounts", String::new()),
-        ("", "sys/wrapping/lookup", body(&token)),
+        ("", "sys/wrapping/lookup", token_body(&token)),
         // Not spent by the look-up, it could go on for ever.
         (token.as_str(), "sys/wrapping/lookup", String::new()),
     ] {
-        let error = try_wrapped(&bench, client, Verb::Read, path, &sent).await.unwrap_err();
+        let error = try_send_wrapped(&bench, client, Verb::Read, path, &sent).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{path}: {error}");
     }
-    let unknown = try_wrapped(&bench, "unknown", Verb::Read, "sys/internal/ui/mounts", "").await;
+    let unknown =
+        try_send_wrapped(&bench, "unknown", Verb::Read, "sys/internal/ui/mounts", "").await;
     assert_eq!(unknown.unwrap_err().kind(), ErrorKind::Denied);
-    let few = bench.token(r#"path "a" { capabilities = ["read"] }"#, r#","num_uses":1"#).await;
-    let refused = try_wrapped(&bench, &few, Verb::Read, "sys/internal/ui/mounts", "").await;
+    let few = bench
+        .token_with_policy(r#"path "a" { capabilities = ["read"] }"#, r#","num_uses":1"#)
+        .await;
+    let refused = try_send_wrapped(&bench, &few, Verb::Read, "sys/internal/ui/mounts", "").await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
-    assert_eq!(kept(&bench).await.len(), before);
+    assert_eq!(stored_keys(&bench).await.len(), before);
     // Who has one may.
-    info(try_wrapped(&bench, &bench.root, Verb::Read, "sys/internal/ui/mounts", "").await.unwrap());
-    assert!(look_up(&bench, &token).await.is_ok());
+    wrap_info(
+        try_send_wrapped(&bench, &bench.root, Verb::Read, "sys/internal/ui/mounts", "")
+            .await
+            .unwrap(),
+    );
+    assert!(lookup_wrapping_token(&bench, &token).await.is_ok());
 }
 
 #[tokio::test]
-async fn who_is_being_revoked_leaves_nothing_wrapped_behind() {
-    let bench = Bench::new().await;
-    let token = bench.token(r#"path "a" { capabilities = ["read"] }"#, "").await;
-    let open = bench.core.open().unwrap();
-    let (order, key) = order(&bench, &token).await;
-    open.stores.tokens.mark(&key, strongroom_token::Mark::Tree).await.unwrap();
-    let answer = crate::endpoint::data(strongroom_types::RawObject::empty());
-    let refused = order.wrap(&open, answer).await.unwrap_err();
+async fn a_token_being_revoked_cannot_wrap() {
+    let bench = TestCore::new().await;
+    let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
+    let open = bench.core.unsealed().unwrap();
+    let (order, key) = wrap_request(&bench, &token).await;
+    open.stores
+        .tokens
+        .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
+        .await
+        .unwrap();
+    let answer = crate::endpoint::data_response(strongroom_types::RawObject::empty());
+    let refused = order.wrap_response(&open, answer).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Denied);
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn revoking_a_wrapping_token_ends_what_it_wraps() {
-    let bench = Bench::new().await;
-    let info = wrapped(&bench, &bench.root, Verb::Write, "sys/wrapping/wrap", r#"{"a":"b"}"#).await;
-    assert_eq!(kept(&bench).await.len(), 2);
+    let bench = TestCore::new().await;
+    let info =
+        send_wrapped(&bench, &bench.root, Verb::Write, "sys/wrapping/wrap", r#"{"a":"b"}"#).await;
+    assert_eq!(stored_keys(&bench).await.len(), 2);
     let by_accessor = format!(r#"{{"accessor":"{}"}}"#, info.accessor);
     bench.write("auth/token/revoke-accessor", &by_accessor).await;
     assert_eq!(
-        unwrap(&bench, info.token.expose_secret()).await.unwrap_err().to_string(),
+        unwrap_own(&bench, info.token.expose_secret()).await.unwrap_err().to_string(),
         NOT_VALID
     );
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_a_mount_answered_ends_with_the_mount() {
-    let bench = Bench::new().await;
+async fn unmounting_revokes_responses_wrapped_by_the_mount() {
+    let bench = TestCore::new().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
     bench.write("kv/a", r#"{"x":1}"#).await;
-    let info = wrapped(&bench, &bench.root, Verb::Read, "kv/a", "").await;
-    bench.ok(Verb::Delete, "sys/mounts/kv", "").await;
-    let gone = unwrap(&bench, info.token.expose_secret()).await.unwrap_err();
+    let info = send_wrapped(&bench, &bench.root, Verb::Read, "kv/a", "").await;
+    bench.succeeds(Verb::Delete, "sys/mounts/kv", "").await;
+    let gone = unwrap_own(&bench, info.token.expose_secret()).await.unwrap_err();
     assert_eq!(gone.to_string(), NOT_VALID);
-    bench.settle().await;
-    assert_eq!(kept(&bench).await, Vec::<String>::new());
+    bench.run_until_idle().await;
+    assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
 /// The process dies at every operation of the store in turn, while somebody unwraps. The secret is
@@ -266,24 +290,28 @@ async fn a_crash_while_unwrapping_gives_the_secret_once_at_most() {
     for by_another in [false, true] {
         let mut done = false;
         for step in 1.. {
-            let store = Arc::new(Faulty::new(Memory::new()));
-            let plan = store.plan();
-            let mut bench = Bench::over(store).await;
-            let token = a_wrapping_token(&bench).await;
-            bench.settle().await;
+            let store = Arc::new(FaultyStorage::new(MemoryStorage::new()));
+            let plan = store.fault_plan();
+            let mut bench = TestCore::with_storage(store).await;
+            let token = create_wrapping_token(&bench).await;
+            bench.run_until_idle().await;
             plan.fail_from(step, strongroom_storage::Error::Io("the power is gone".to_owned()));
             let answer = if by_another {
-                unwrap_by(&bench, &bench.root, &token).await
+                unwrap_as(&bench, &bench.root, &token).await
             } else {
-                unwrap(&bench, &token).await
+                unwrap_own(&bench, &token).await
             };
-            bench.core.open().unwrap().barrier.close();
-            plan.heal();
+            bench.core.unsealed().unwrap().barrier.close();
+            plan.clear_fault();
             bench.restart().await;
-            let again = unwrap(&bench, &token).await;
+            let again = unwrap_own(&bench, &token).await;
             assert!(!(answer.is_ok() && again.is_ok()), "given twice at step {step}");
-            bench.settle().await;
-            assert_eq!(kept(&bench).await, Vec::<String>::new(), "left behind at step {step}");
+            bench.run_until_idle().await;
+            assert_eq!(
+                stored_keys(&bench).await,
+                Vec::<String>::new(),
+                "left behind at step {step}"
+            );
             if answer.is_ok() {
                 done = step > 2;
                 break;
@@ -296,44 +324,45 @@ async fn a_crash_while_unwrapping_gives_the_secret_once_at_most() {
 #[tokio::test]
 async fn rewrapping_cut_off_leaves_one_of_the_two_tokens() {
     for commit in [false, true] {
-        let store = Arc::new(Faulty::new(Memory::new()));
-        let plan = store.plan();
-        let bench = Bench::over(store).await;
+        let store = Arc::new(FaultyStorage::new(MemoryStorage::new()));
+        let plan = store.fault_plan();
+        let bench = TestCore::with_storage(store).await;
         let (path, hour) = ("sys/wrapping/wrap", [("x-vault-wrap-ttl", "1h")]);
         let sent = bench.send_with(Verb::Write, path, &bench.root, r#"{"a":"b"}"#, &hour).await;
-        let token = info(sent.unwrap()).token.expose_secret().clone();
-        bench.settle().await;
+        let token = wrap_info(sent.unwrap()).token.expose_secret().clone();
+        bench.run_until_idle().await;
         let fault = strongroom_storage::Error::Io("gone for a moment".to_owned());
         if commit {
             plan.fail_after_commit(1, fault);
         } else {
             plan.fail_before_commit(1, fault);
         }
-        let body = body(&token);
+        let body = token_body(&token);
         bench.fails(Verb::Write, "sys/wrapping/rewrap", &body).await;
-        plan.heal();
+        plan.clear_fault();
         // What was in doubt is found by the second round.
-        bench.pass(60).await;
-        bench.pass(60).await;
+        bench.advance_secs(60).await;
+        bench.advance_secs(60).await;
         // One answer is kept: two entries, be it under the old token or under the new.
-        assert_eq!(kept(&bench).await.len(), 2);
-        assert_eq!(unwrap(&bench, &token).await.is_ok(), !commit);
+        assert_eq!(stored_keys(&bench).await.len(), 2);
+        assert_eq!(unwrap_own(&bench, &token).await.is_ok(), !commit);
     }
 }
 
 #[tokio::test]
 async fn nothing_prints_a_wrapping_token_or_what_it_wraps() {
-    let bench = Bench::new().await;
+    let bench = TestCore::new().await;
     let body = r#"{"password":"hunter2"}"#;
-    let answer = try_wrapped(&bench, &bench.root, Verb::Write, "sys/wrapping/wrap", body).await;
+    let answer =
+        try_send_wrapped(&bench, &bench.root, Verb::Write, "sys/wrapping/wrap", body).await;
     let answer = answer.unwrap();
     let printed = format!("{answer:?}");
-    let Answer::Envelope(envelope) = answer else { panic!() };
+    let CoreResponse::Envelope(envelope) = answer else { panic!() };
     let token = envelope.wrap_info.unwrap().token.expose_secret().clone();
     assert!(!printed.contains(&token) && !printed.contains("hunter2"), "{printed}");
-    let printed = format!("{:?}", unwrap(&bench, &token).await.unwrap());
+    let printed = format!("{:?}", unwrap_own(&bench, &token).await.unwrap());
     assert!(!printed.contains("hunter2"), "{printed}");
     // Nor is the token a key of the store.
-    let again = a_wrapping_token(&bench).await;
-    assert!(kept(&bench).await.iter().all(|key| !key.contains(&again)));
+    let again = create_wrapping_token(&bench).await;
+    assert!(stored_keys(&bench).await.iter().all(|key| !key.contains(&again)));
 }

@@ -3,8 +3,8 @@
 //! <https://developer.hashicorp.com/vault/docs/concepts/response-wrapping>.
 //!
 //! - this file: what a request asks for, and the step of the pipeline that wraps
-//! - [`kept`]: the wrapped answer as it is stored
-//! - [`taking`]: which wrapping token a request names, and what it gives, once
+//! - [`wrapped_response`]: the wrapped answer as it is stored
+//! - [`unwrap`]: which wrapping token a request names, and what it gives, once
 //!
 //! What holds:
 //!
@@ -17,28 +17,28 @@
 //! - The answer lies in the cubbyhole of the wrapping token, where no request can write, and goes
 //!   with it.
 
-pub(crate) mod kept;
-pub(crate) mod taking;
+pub(crate) mod unwrap;
+pub(crate) mod wrapped_response;
 
 use std::sync::Arc;
 
-use kept::{Info, Kept};
 use strongroom_barrier::Batch;
-use strongroom_lease::{Kind, NewLease};
+use strongroom_lease::{LeaseKind, NewLease};
 use strongroom_telemetry::names;
-use strongroom_token::{Created, Mark, NewToken, TokenKey};
+use strongroom_token::{IssuedToken, NewToken, RevocationMark, TokenKey};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::{LeaseId, PolicyName, Timestamp, Ttl};
-pub(crate) use taking::{check_named, read_response, spent_meanwhile};
+pub(crate) use unwrap::{explain_concurrent_use, read_cubbyhole_response, validate_wrapping_token};
+use wrapped_response::{WrapMetadata, WrappedResponse};
 
 use crate::error::Error;
-use crate::pipeline::Caller;
-use crate::pipeline::route::Routed;
-use crate::request::{Answer, Envelope, Issued, WrapInfo};
-use crate::unsealed::Unsealed;
+use crate::pipeline::AuthenticatedCaller;
+use crate::pipeline::route::RoutedRequest;
+use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope, WrapInfo};
+use crate::unsealed::UnsealedCore;
 
 /// What the header asks for; none if nothing.
-pub(crate) fn asked_ttl(header: &str) -> Result<Option<Ttl>, Error> {
+pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     let bad =
         |what: String| Error::invalid(format!("error parsing X-Vault-Wrap-TTL header: {what}"));
     let nanos = parse_nanos(header).map_err(|error| bad(error.to_string()))?;
@@ -49,30 +49,34 @@ pub(crate) fn asked_ttl(header: &str) -> Result<Option<Ttl>, Error> {
 
 /// The lifetime that a wrapping token gets for one that was asked for: the server's longest at most,
 /// as every other token. What callers have stored ends.
-pub(crate) fn capped_ttl(open: &Unsealed, asked: Ttl) -> Ttl {
-    asked.capped_by(open.server.lifetimes.max)
+pub(crate) fn cap_wrap_ttl(open: &UnsealedCore, asked: Ttl) -> Ttl {
+    asked.capped_by(open.server_info.lifetimes.max)
 }
 
 /// A request's wish to have its answer wrapped.
-pub(crate) struct Order {
+pub(crate) struct WrapRequest {
     ttl: Ttl,
     /// What was asked for, if that is more.
-    longer_asked: Option<Ttl>,
+    uncapped_ttl: Option<Ttl>,
     path: String,
     /// None where no token was needed, and none was sent or one of a few uses.
-    caller: Option<Caller>,
+    caller: Option<AuthenticatedCaller>,
 }
 
-impl Order {
+impl WrapRequest {
     /// None if the request has no such wish.
-    pub(crate) fn of(routed: &Routed, caller: Option<&Caller>) -> Option<Self> {
+    pub(crate) fn from_request(
+        routed: &RoutedRequest,
+        caller: Option<&AuthenticatedCaller>,
+    ) -> Option<Self> {
         let ttl = routed.request.wrap_ttl?;
         let path = routed.request.path.as_str().to_owned();
         // A token of a few uses that isn't spent on this request could wrap without end.
-        let spent =
-            |caller: &&Caller| !routed.open_to_all || caller.found.token.uses_left.is_none();
-        let longer_asked = routed.asked_wrap_ttl.filter(|asked| *asked > ttl);
-        Some(Self { ttl, longer_asked, path, caller: caller.filter(spent).cloned() })
+        let spent = |caller: &&AuthenticatedCaller| {
+            !routed.unauthenticated || caller.stored_token.token.uses_left.is_none()
+        };
+        let longer_asked = routed.requested_wrap_ttl.filter(|asked| *asked > ttl);
+        Some(Self { ttl, uncapped_ttl: longer_asked, path, caller: caller.filter(spent).cloned() })
     }
 
     /// The wrapping token in the place of the answer. Answers without content, those of a form of
@@ -80,77 +84,87 @@ impl Order {
     ///
     /// Cancel safety: the answer is wrapped, or what was issued for it is revoked, also when this is
     /// dropped.
-    pub(crate) async fn wrap(self, open: &Arc<Unsealed>, answer: Answer) -> Result<Answer, Error> {
-        let issued = answer.issued().cloned();
+    pub(crate) async fn wrap_response(
+        self,
+        open: &Arc<UnsealedCore>,
+        answer: CoreResponse,
+    ) -> Result<CoreResponse, Error> {
+        let issued = answer.issued_secret().cloned();
         let accessor = answer.auth_accessor();
         // A login has a token to show for it, also one of which nothing is kept.
         let asked_for = self.caller.is_some() || accessor.is_some();
         let kept = match answer {
-            Answer::Envelope(envelope) if envelope.wrap_info.is_none() => Kept::envelope(*envelope),
-            Answer::Raw(raw) if !raw.body.is_empty() => Kept::raw(raw),
+            CoreResponse::Envelope(envelope) if envelope.wrap_info.is_none() => {
+                WrappedResponse::from_envelope(*envelope)
+            }
+            CoreResponse::Raw(raw) if !raw.body.is_empty() => WrappedResponse::from_raw(raw),
             other => return Ok(other),
         };
         let work = open.clone();
-        open.to_the_end(async move {
+        open.run_detached(async move {
             let wrapped = match asked_for {
-                true => self.wrap_kept(&work, &kept).await,
+                true => self.store_wrapped(&work, &kept).await,
                 // It could fill the store with what nobody asked a token for.
                 false => Err(Error::invalid(
                     "an answer can be wrapped for a request with a token, or for a login",
                 )),
             };
             if let (Err(_), Some(issued)) = (&wrapped, issued) {
-                take_back(&work, &issued).await;
+                revoke_issued(&work, &issued).await;
             }
             let accessor = accessor.filter(|accessor| !accessor.is_empty());
             let info = WrapInfo { wrapped_accessor: accessor, ..wrapped? };
-            Ok(wrapped_answer(info, self.warnings()))
+            Ok(wrap_info_response(info, self.cap_warnings()))
         })
         .await
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn cap_warnings(&self) -> Vec<String> {
         let warning = |asked: Ttl| {
             format!(
                 "Wrapping TTL of {} exceeded the maximum of {}; it is capped accordingly",
-                asked.brief(),
-                self.ttl.brief()
+                asked.to_short_string(),
+                self.ttl.to_short_string()
             )
         };
-        self.longer_asked.map(warning).into_iter().collect()
+        self.uncapped_ttl.map(warning).into_iter().collect()
     }
 
-    async fn wrap_kept(&self, open: &Arc<Unsealed>, kept: &Kept) -> Result<WrapInfo, Error> {
+    async fn store_wrapped(
+        &self,
+        open: &Arc<UnsealedCore>,
+        kept: &WrappedResponse,
+    ) -> Result<WrapInfo, Error> {
         let new = NewWrapping {
             ttl: self.ttl,
-            made_at: &self.path,
+            token_path: &self.path,
             creation_path: &self.path,
-            display_name: self.caller.as_ref().map_or("", |it| &it.found.token.display_name),
+            display_name: self.caller.as_ref().map_or("", |it| &it.stored_token.token.display_name),
         };
         let mut batch = Batch::new();
-        let made = new.add(open, &mut batch, kept)?;
-        let alive = self.who_must_be_alive();
+        let made = new.add_to_batch(open, &mut batch, kept)?;
+        let alive = self.required_live_token();
         if let Some(key) = alive {
             // Whoever is being revoked leaves nothing behind.
-            open.stores.tokens.require_alive(&mut batch, key);
+            open.stores.tokens.require_not_revoking(&mut batch, key);
         }
-        let Err(error) = open.commit_due(batch, made.expires()).await else {
-            return Ok(made.info());
+        let Err(error) = open.commit_and_notify(batch, made.expires_at()).await else {
+            return Ok(made.into_wrap_info());
         };
         if !error.is_precondition() {
             // It may have been applied all the same, and nobody will be told of the token.
-            take_back(open, &Issued::Token(made.created.key)).await;
+            revoke_issued(open, &IssuedSecret::Token(made.created.key)).await;
         }
-        if alive.is_some_and(|key| open.stores.tokens.is_dead(key, &error)) {
-            return Err(Error::no_token());
+        if alive.is_some_and(|key| open.stores.tokens.is_gone_or_revoking(key, &error)) {
+            return Err(Error::invalid_token());
         }
         Err(error.into())
     }
 
     /// The token that must not be being revoked. None where this request is its last use: it is
     /// marked already. A token that isn't stored would be none either.
-    fn who_must_be_alive(&self) -> Option<&TokenKey> {
-        let found = &self.caller.as_ref().filter(|caller| !caller.last_use)?.found;
+    fn required_live_token(&self) -> Option<&TokenKey> {
+        let found = &self.caller.as_ref().filter(|caller| !caller.last_use)?.stored_token;
         // A batch token has no record; it lives as long as who made it.
         if found.token.is_batch() { found.token.parent.as_ref() } else { Some(&found.key) }
     }
@@ -158,10 +172,10 @@ impl Order {
 
 /// A wrapping token that is to be.
 pub(crate) struct NewWrapping<'a> {
-    /// Bounded by [`capped_ttl`] when it is made.
+    /// Bounded by [`cap_wrap_ttl`] when it is made.
     pub(crate) ttl: Ttl,
     /// The path of the request that makes it.
-    pub(crate) made_at: &'a str,
+    pub(crate) token_path: &'a str,
     /// The path whose answer it holds.
     pub(crate) creation_path: &'a str,
     pub(crate) display_name: &'a str,
@@ -169,19 +183,19 @@ pub(crate) struct NewWrapping<'a> {
 
 impl NewWrapping<'_> {
     /// Adds token, lease and wrapped answer to a batch.
-    pub(crate) fn add(
+    pub(crate) fn add_to_batch(
         &self,
-        open: &Unsealed,
+        open: &UnsealedCore,
         batch: &mut Batch,
-        kept: &Kept,
-    ) -> Result<Made, Error> {
+        kept: &WrappedResponse,
+    ) -> Result<CreatedWrapping, Error> {
         let now = open.clock().now();
-        let ttl = capped_ttl(open, self.ttl);
+        let ttl = cap_wrap_ttl(open, self.ttl);
         let new = NewToken {
             id: None,
             parent: None,
             policies: vec![PolicyName::response_wrapping()],
-            path: self.made_at.to_owned(),
+            path: self.token_path.to_owned(),
             display_name: self.display_name.to_owned(),
             meta: None,
             ttl,
@@ -197,34 +211,34 @@ impl NewWrapping<'_> {
             .map_err(|_| Error::invalid("the path is too long for its answer to be wrapped"))?;
         let lease = NewLease {
             id,
-            kind: Kind::Token { key: created.key.as_str().to_owned(), login: None },
+            kind: LeaseKind::Token { key: created.key.as_str().to_owned(), login: None },
             token: None,
             issued: now,
             ttl,
             max_ttl: ttl,
             renewable: false,
         };
-        open.stores.leases.add(batch, lease);
-        let info = Info::new(self.creation_path, now, ttl);
-        info.put(&open.stores.cubbyholes, batch, &created.key);
-        kept.put(&open.stores.cubbyholes, batch, &created.key);
-        Ok(Made { created, creation_path: self.creation_path.to_owned() })
+        open.stores.leases.create(batch, lease);
+        let info = WrapMetadata::new(self.creation_path, now, ttl);
+        info.add_to_batch(&open.stores.cubbyholes, batch, &created.key);
+        kept.add_to_batch(&open.stores.cubbyholes, batch, &created.key);
+        Ok(CreatedWrapping { created, creation_path: self.creation_path.to_owned() })
     }
 }
 
 /// A wrapping token whose batch is not applied yet.
-pub(crate) struct Made {
-    created: Created,
+pub(crate) struct CreatedWrapping {
+    created: IssuedToken,
     creation_path: String,
 }
 
-impl Made {
-    pub(crate) fn expires(&self) -> Timestamp {
+impl CreatedWrapping {
+    pub(crate) fn expires_at(&self) -> Timestamp {
         self.created.token.expires.unwrap_or(Timestamp::FAR_FUTURE)
     }
 
     /// What the client gets, once the batch is applied.
-    pub(crate) fn info(self) -> WrapInfo {
+    pub(crate) fn into_wrap_info(self) -> WrapInfo {
         metrics::counter!(names::TOKEN_CREATED).increment(1);
         let token = self.created.token;
         WrapInfo {
@@ -239,31 +253,45 @@ impl Made {
 }
 
 /// An answer that tells how to get at another, and nothing else.
-pub(crate) fn wrapped_answer(info: WrapInfo, warnings: Vec<String>) -> Answer {
+pub(crate) fn wrap_info_response(info: WrapInfo, warnings: Vec<String>) -> CoreResponse {
     let wrap_info = Some(Box::new(info));
-    Answer::Envelope(Box::new(Envelope { wrap_info, warnings, ..Envelope::default() }))
+    CoreResponse::Envelope(Box::new(ResponseEnvelope {
+        wrap_info,
+        warnings,
+        ..ResponseEnvelope::default()
+    }))
 }
 
 /// Revokes what was issued for an answer that will not be given.
-async fn take_back(open: &Arc<Unsealed>, issued: &Issued) {
+async fn revoke_issued(open: &Arc<UnsealedCore>, issued: &IssuedSecret) {
     let failed = match issued {
-        Issued::Lease(id) => take_lease_back(open, id).await.err().map(|error| error.to_string()),
-        Issued::Token(key) => take_token_back(open, key).await.err().map(|error| error.to_string()),
+        IssuedSecret::Lease(id) => {
+            revoke_issued_lease(open, id).await.err().map(|error| error.to_string())
+        }
+        IssuedSecret::Token(key) => {
+            revoke_issued_token(open, key).await.err().map(|error| error.to_string())
+        }
     };
     if let Some(error) = failed {
         tracing::error!(%error, "what was issued for an answer that could not be wrapped lives on to its end");
     }
 }
 
-async fn take_lease_back(open: &Unsealed, id: &LeaseId) -> Result<(), strongroom_lease::Error> {
+async fn revoke_issued_lease(
+    open: &UnsealedCore,
+    id: &LeaseId,
+) -> Result<(), strongroom_lease::Error> {
     // Ordered durably: if the first attempt fails, the keeper goes on.
-    open.keeper.order_all(std::slice::from_ref(id)).await?;
-    open.keeper.revoke(id).await?.ok();
+    open.expiration.mark_all_for_revocation(std::slice::from_ref(id)).await?;
+    open.expiration.revoke(id).await?.ok();
     Ok(())
 }
 
-async fn take_token_back(open: &Unsealed, key: &TokenKey) -> Result<(), strongroom_token::Error> {
-    open.trees.mark(key, Mark::Tree).await?;
+async fn revoke_issued_token(
+    open: &UnsealedCore,
+    key: &TokenKey,
+) -> Result<(), strongroom_token::Error> {
+    open.token_revoker.begin_revocation(key, RevocationMark::Tree).await?;
     Ok(())
 }
 
@@ -271,8 +299,8 @@ async fn take_token_back(open: &Unsealed, key: &TokenKey) -> Result<(), strongro
 mod tests {
     use super::*;
 
-    fn asked(header: &str) -> Result<Option<u64>, String> {
-        let ttl = asked_ttl(header).map(|ttl| ttl.map(Ttl::as_secs));
+    fn parse_wrap_secs(header: &str) -> Result<Option<u64>, String> {
+        let ttl = parse_wrap_ttl(header).map(|ttl| ttl.map(Ttl::as_secs));
         ttl.map_err(|error| error.to_string())
     }
 
@@ -280,28 +308,28 @@ mod tests {
     fn the_header_is_seconds_or_a_duration() {
         for (header, secs) in [("60", 60), ("60s", 60), (" 1h", 3600), ("1d", 86400), ("1500ms", 2)]
         {
-            assert_eq!(asked(header), Ok(Some(secs)), "{header:?}");
+            assert_eq!(parse_wrap_secs(header), Ok(Some(secs)), "{header:?}");
         }
         for header in ["", "0", "0s", " ", "0h"] {
-            assert_eq!(asked(header), Ok(None), "{header:?}");
+            assert_eq!(parse_wrap_secs(header), Ok(None), "{header:?}");
         }
     }
 
     #[test]
-    fn less_than_a_second_is_not_nothing() {
+    fn durations_below_a_second_round_up() {
         for header in ["100ms", "1ns", "0.5"] {
-            assert_eq!(asked(header), Ok(Some(1)), "{header:?}");
+            assert_eq!(parse_wrap_secs(header), Ok(Some(1)), "{header:?}");
         }
     }
 
     #[test]
-    fn what_is_no_lifetime_is_refused_in_known_words() {
+    fn invalid_durations_are_refused_as_vault_does() {
         let text = "error parsing X-Vault-Wrap-TTL header: time: invalid duration: write it as 90 or 1h30m";
-        assert_eq!(asked("zz"), Err(text.to_owned()));
+        assert_eq!(parse_wrap_secs("zz"), Err(text.to_owned()));
         let text = "error parsing X-Vault-Wrap-TTL header: requested wrap ttl cannot be negative";
         for header in ["-5", "-5s", "-1ns"] {
-            assert_eq!(asked(header), Err(text.to_owned()));
+            assert_eq!(parse_wrap_secs(header), Err(text.to_owned()));
         }
-        assert!(asked("99999999999").is_err());
+        assert!(parse_wrap_secs("99999999999").is_err());
     }
 }

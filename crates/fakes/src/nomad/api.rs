@@ -7,54 +7,54 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
-use super::acl::{Acl, Caller, Policy, Refusal, Search};
-use super::token::Wish;
-use super::{Mood, Shared, lock};
-use crate::serve::{Asked, Told};
+use super::acl::{AclCaller, AclState, AclTokenQuery, NomadError, NomadPolicy};
+use super::token::AclTokenRequest;
+use super::{FakeNomadInner, NomadBehavior, lock};
+use crate::serve::{MaybeResponse, ReceivedRequest};
 
 /// An answer: a body, perhaps, and what the headers say of the list.
 #[derive(Default)]
-struct Answer {
+struct AclResponse {
     body: Option<Vec<u8>>,
     /// Whether something was read, and so the leader is known.
-    read: bool,
+    is_read: bool,
     next_token: Option<String>,
 }
 
-type Outcome = Result<Answer, Refusal>;
+type AclResult = Result<AclResponse, NomadError>;
 
 /// Answers a request, as the mood is.
-pub(super) async fn answer(shared: Arc<Shared>, asked: Asked) -> Told {
+pub(super) async fn respond(shared: Arc<FakeNomadInner>, asked: ReceivedRequest) -> MaybeResponse {
     let query = asked.query.iter().map(|(name, value)| format!("{name}={value}"));
     let query = query.collect::<Vec<_>>().join("&");
     let mark = if query.is_empty() { "" } else { "?" };
-    lock(&shared.asked).push(format!("{} {}{mark}{query}", asked.method, asked.path));
-    let mood = *lock(&shared.mood);
+    lock(&shared.requests).push(format!("{} {}{mark}{query}", asked.method, asked.path));
+    let mood = *lock(&shared.behavior);
     let refusal = match mood {
-        Mood::NoLeader => Some(Refusal::new(500, "No cluster leader")),
-        Mood::RateLimited => Some(Refusal::new(
+        NomadBehavior::NoLeader => Some(NomadError::new(500, "No cluster leader")),
+        NomadBehavior::RateLimited => Some(NomadError::new(
             429,
             "Your IP is issuing too many concurrent connections, please rate limit your calls",
         )),
         _ => None,
     };
     if let Some(refusal) = refusal {
-        return Some(refused(&refusal));
+        return Some(error_response(&refusal));
     }
     let response = {
         let mut acl = lock(&shared.acl);
         let before = acl.index();
         match route(&mut acl, &asked) {
-            Ok(_) if mood == Mood::LosesLeader && acl.index() != before => {
-                refused(&Refusal::new(500, "leadership lost while committing log"))
+            Ok(_) if mood == NomadBehavior::LosesLeader && acl.index() != before => {
+                error_response(&NomadError::new(500, "leadership lost while committing log"))
             }
-            Ok(answer) => answered(answer, acl.index()),
-            Err(refusal) => refused(&refusal),
+            Ok(answer) => success_response(answer, acl.index()),
+            Err(refusal) => error_response(&refusal),
         }
     };
     match mood {
-        Mood::Mute => None,
-        Mood::Slow(time) => {
+        NomadBehavior::DropsResponse => None,
+        NomadBehavior::Slow(time) => {
             shared.clock.sleep(time).await;
             Some(response)
         }
@@ -62,24 +62,24 @@ pub(super) async fn answer(shared: Arc<Shared>, asked: Asked) -> Told {
     }
 }
 
-fn route(acl: &mut Acl, asked: &Asked) -> Outcome {
+fn route(acl: &mut AclState, asked: &ReceivedRequest) -> AclResult {
     let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
     let (get, put) = (asked.method == Method::GET, is_write(&asked.method));
     match parts.as_slice() {
-        ["v1", "status", "leader"] if get => json(&"127.0.0.1:4647"),
-        ["v1", "acl", "bootstrap"] if put => bootstrap(acl, asked),
-        ["v1", "acl", "tokens"] if get => tokens(acl, asked),
-        ["v1", "acl", "token"] if put => create(acl, asked),
-        ["v1", "acl", "token", "self"] if get => own(acl, asked),
-        ["v1", "acl", "token", ""] => Err(Refusal::new(400, "Missing Token Accessor")),
-        ["v1", "acl", "token", accessor] => token(acl, asked, accessor),
-        ["v1", "acl", "policies"] if get => policies(acl, asked),
-        ["v1", "acl", "policy", ""] => Err(Refusal::new(400, "Missing Policy Name")),
-        ["v1", "acl", "policy", name] => policy(acl, asked, name),
+        ["v1", "status", "leader"] if get => json_response(&"127.0.0.1:4647"),
+        ["v1", "acl", "bootstrap"] if put => handle_bootstrap(acl, asked),
+        ["v1", "acl", "tokens"] if get => list_tokens(acl, asked),
+        ["v1", "acl", "token"] if put => create_token(acl, asked),
+        ["v1", "acl", "token", "self"] if get => read_own_token(acl, asked),
+        ["v1", "acl", "token", ""] => Err(NomadError::new(400, "Missing Token Accessor")),
+        ["v1", "acl", "token", accessor] => handle_token(acl, asked, accessor),
+        ["v1", "acl", "policies"] if get => list_policies(acl, asked),
+        ["v1", "acl", "policy", ""] => Err(NomadError::new(400, "Missing Policy Name")),
+        ["v1", "acl", "policy", name] => handle_policy(acl, asked, name),
         ["v1", "acl", "bootstrap" | "tokens" | "token" | "policies"] => {
-            Err(Refusal::new(405, "Invalid method"))
+            Err(NomadError::new(405, "Invalid method"))
         }
-        _ => Err(Refusal::new(404, "")),
+        _ => Err(NomadError::new(404, "")),
     }
 }
 
@@ -89,62 +89,63 @@ fn is_write(method: &Method) -> bool {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Bootstrap {
+struct BootstrapRequest {
     bootstrap_secret: String,
 }
 
-fn bootstrap(acl: &mut Acl, asked: &Asked) -> Outcome {
-    let wish: Bootstrap = if asked.body.is_empty() {
-        Bootstrap::default()
+fn handle_bootstrap(acl: &mut AclState, asked: &ReceivedRequest) -> AclResult {
+    let wish: BootstrapRequest = if asked.body.is_empty() {
+        BootstrapRequest::default()
     } else {
-        serde_json::from_slice(&asked.body)
-            .map_err(|error| Refusal::new(400, format!("failed to decode request body: {error}")))?
+        serde_json::from_slice(&asked.body).map_err(|error| {
+            NomadError::new(400, format!("failed to decode request body: {error}"))
+        })?
     };
-    acl.enabled()?;
+    acl.require_enabled()?;
     let made = acl.bootstrap(&wish.bootstrap_secret)?;
-    json(&made.shown())
+    json_response(&made.to_response())
 }
 
-fn create(acl: &mut Acl, asked: &Asked) -> Outcome {
-    let wish: Wish = body(asked)?;
-    management(acl, asked)?;
-    let made = acl.create(wish)?;
-    json(&made.shown())
+fn create_token(acl: &mut AclState, asked: &ReceivedRequest) -> AclResult {
+    let wish: AclTokenRequest = parse_body(asked)?;
+    require_management(acl, asked)?;
+    let made = acl.create_token(wish)?;
+    json_response(&made.to_response())
 }
 
-fn token(acl: &mut Acl, asked: &Asked, accessor: &str) -> Outcome {
+fn handle_token(acl: &mut AclState, asked: &ReceivedRequest, accessor: &str) -> AclResult {
     match asked.method {
         Method::GET => {}
         Method::DELETE => {
-            management(acl, asked)?;
-            acl.delete(accessor)?;
-            return Ok(Answer::default());
+            require_management(acl, asked)?;
+            acl.delete_token(accessor)?;
+            return Ok(AclResponse::default());
         }
         Method::POST | Method::PUT => {
-            return Err(Refusal::new(501, "this fake changes no tokens"));
+            return Err(NomadError::new(501, "this fake changes no tokens"));
         }
-        _ => return Err(Refusal::new(405, "Invalid method")),
+        _ => return Err(NomadError::new(405, "Invalid method")),
     }
-    acl.enabled()?;
+    acl.require_enabled()?;
     // Unlike the others this says why it knows no caller.
-    let caller = acl.caller(secret_of(asked))?;
-    let found = acl.find(accessor);
+    let caller = acl.authenticate(request_secret(asked))?;
+    let found = acl.token_by_accessor(accessor);
     match (&caller, found) {
-        (Caller::Management, Some(token)) => read(&token.shown()),
-        (Caller::Management, None) => Err(Refusal::new(404, "ACL token not found")),
-        (Caller::Client(own), Some(token)) if own.accessor == token.accessor => {
-            read(&token.shown())
+        (AclCaller::Management, Some(token)) => read_response(&token.to_response()),
+        (AclCaller::Management, None) => Err(NomadError::new(404, "ACL token not found")),
+        (AclCaller::Client(own), Some(token)) if own.accessor == token.accessor => {
+            read_response(&token.to_response())
         }
-        _ => Err(Refusal::denied()),
+        _ => Err(NomadError::permission_denied()),
     }
 }
 
-fn own(acl: &Acl, asked: &Asked) -> Outcome {
-    let secret = secret_of(asked);
-    acl.caller(secret)?;
-    match acl.all().find(|token| !secret.is_empty() && token.secret == secret) {
-        Some(token) => read(&token.shown()),
-        None => read(&serde_json::json!({
+fn read_own_token(acl: &AclState, asked: &ReceivedRequest) -> AclResult {
+    let secret = request_secret(asked);
+    acl.authenticate(secret)?;
+    match acl.tokens().find(|token| !secret.is_empty() && token.secret == secret) {
+        Some(token) => read_response(&token.to_response()),
+        None => read_response(&serde_json::json!({
             "ExpirationTTL": "", "AccessorID": "anonymous", "SecretID": "",
             "Name": "Anonymous Token", "Type": "client", "Policies": ["anonymous"],
             "Roles": null, "Global": false, "Hash": null,
@@ -154,87 +155,87 @@ fn own(acl: &Acl, asked: &Asked) -> Outcome {
     }
 }
 
-fn tokens(acl: &Acl, asked: &Asked) -> Outcome {
-    management(acl, asked)?;
-    let page = acl.list(&Search {
-        prefix: asked.query("prefix"),
-        filter: asked.query("filter"),
-        per_page: asked.query("per_page").parse().unwrap_or_default(),
-        next_token: asked.query("next_token"),
+fn list_tokens(acl: &AclState, asked: &ReceivedRequest) -> AclResult {
+    require_management(acl, asked)?;
+    let page = acl.list_tokens(&AclTokenQuery {
+        prefix: asked.query_value("prefix"),
+        filter: asked.query_value("filter"),
+        per_page: asked.query_value("per_page").parse().unwrap_or_default(),
+        next_token: asked.query_value("next_token"),
     })?;
-    let listed: Vec<_> = page.tokens.iter().map(|token| token.listed()).collect();
-    Ok(Answer { next_token: page.next, ..read(&listed)? })
+    let listed: Vec<_> = page.tokens.iter().map(|token| token.to_list_stub()).collect();
+    Ok(AclResponse { next_token: page.next_token, ..read_response(&listed)? })
 }
 
-fn policies(acl: &Acl, asked: &Asked) -> Outcome {
-    management(acl, asked)?;
-    let stub = |policy: &Policy| serde_json::json!({ "Name": policy.name, "Description": policy.description });
+fn list_policies(acl: &AclState, asked: &ReceivedRequest) -> AclResult {
+    require_management(acl, asked)?;
+    let stub = |policy: &NomadPolicy| serde_json::json!({ "Name": policy.name, "Description": policy.description });
     let stubs: Vec<_> = acl.policies().values().map(stub).collect();
-    read(&stubs)
+    read_response(&stubs)
 }
 
-fn policy(acl: &mut Acl, asked: &Asked, name: &str) -> Outcome {
+fn handle_policy(acl: &mut AclState, asked: &ReceivedRequest, name: &str) -> AclResult {
     match asked.method {
         Method::GET => {
-            management(acl, asked)?;
+            require_management(acl, asked)?;
             let found = acl.policies().get(name);
-            read(found.ok_or_else(|| Refusal::new(404, "ACL policy not found"))?)
+            read_response(found.ok_or_else(|| NomadError::new(404, "ACL policy not found"))?)
         }
         Method::POST | Method::PUT => {
-            let policy: Policy = body(asked)?;
+            let policy: NomadPolicy = parse_body(asked)?;
             if policy.name != name {
                 let text = "ACL policy name does not match request path";
-                return Err(Refusal::new(400, text));
+                return Err(NomadError::new(400, text));
             }
-            management(acl, asked)?;
-            acl.change_policies().insert(name.to_owned(), policy);
-            Ok(Answer::default())
+            require_management(acl, asked)?;
+            acl.policies_mut().insert(name.to_owned(), policy);
+            Ok(AclResponse::default())
         }
         Method::DELETE => {
-            management(acl, asked)?;
-            acl.change_policies().remove(name);
-            Ok(Answer::default())
+            require_management(acl, asked)?;
+            acl.policies_mut().remove(name);
+            Ok(AclResponse::default())
         }
-        _ => Err(Refusal::new(405, "Invalid method")),
+        _ => Err(NomadError::new(405, "Invalid method")),
     }
 }
 
 /// Only a management token goes further; whatever else is shown is denied in the same words.
-fn management(acl: &Acl, asked: &Asked) -> Result<(), Refusal> {
-    acl.enabled()?;
-    match acl.caller(secret_of(asked)) {
-        Ok(Caller::Management) => Ok(()),
-        _ => Err(Refusal::denied()),
+fn require_management(acl: &AclState, asked: &ReceivedRequest) -> Result<(), NomadError> {
+    acl.require_enabled()?;
+    match acl.authenticate(request_secret(asked)) {
+        Ok(AclCaller::Management) => Ok(()),
+        _ => Err(NomadError::permission_denied()),
     }
 }
 
-fn secret_of(asked: &Asked) -> &str {
+fn request_secret(asked: &ReceivedRequest) -> &str {
     match asked.header("x-nomad-token") {
         "" => asked.header("authorization").strip_prefix("Bearer ").unwrap_or_default(),
         secret => secret,
     }
 }
 
-fn body<'a, T: Deserialize<'a>>(asked: &'a Asked) -> Result<T, Refusal> {
+fn parse_body<'a, T: Deserialize<'a>>(asked: &'a ReceivedRequest) -> Result<T, NomadError> {
     if asked.body.is_empty() {
-        return Err(Refusal::new(400, "Request body is empty"));
+        return Err(NomadError::new(400, "Request body is empty"));
     }
-    serde_json::from_slice(&asked.body).map_err(|error| Refusal::new(400, error.to_string()))
+    serde_json::from_slice(&asked.body).map_err(|error| NomadError::new(400, error.to_string()))
 }
 
-fn json(value: &impl Serialize) -> Outcome {
-    let failed = |error: serde_json::Error| Refusal::new(500, error.to_string());
+fn json_response(value: &impl Serialize) -> AclResult {
+    let failed = |error: serde_json::Error| NomadError::new(500, error.to_string());
     let body = serde_json::to_vec(value).map_err(failed)?;
-    Ok(Answer { body: Some(body), ..Answer::default() })
+    Ok(AclResponse { body: Some(body), ..AclResponse::default() })
 }
 
-fn read(value: &impl Serialize) -> Outcome {
-    Ok(Answer { read: true, ..json(value)? })
+fn read_response(value: &impl Serialize) -> AclResult {
+    Ok(AclResponse { is_read: true, ..json_response(value)? })
 }
 
-fn answered(answer: Answer, index: u64) -> Response<Full<Bytes>> {
+fn success_response(answer: AclResponse, index: u64) -> Response<Full<Bytes>> {
     let mut headers = vec![("x-nomad-index", index.to_string())];
-    if answer.read {
+    if answer.is_read {
         headers.push(("x-nomad-knownleader", "true".to_owned()));
         headers.push(("x-nomad-lastcontact", "0".to_owned()));
     }
@@ -242,15 +243,15 @@ fn answered(answer: Answer, index: u64) -> Response<Full<Bytes>> {
     if answer.body.is_some() {
         headers.push(("content-type", "application/json".to_owned()));
     }
-    response(200, headers, answer.body.unwrap_or_default())
+    build_response(200, headers, answer.body.unwrap_or_default())
 }
 
-fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+fn error_response(refusal: &NomadError) -> Response<Full<Bytes>> {
     let content_type = ("content-type", "text/plain; charset=utf-8".to_owned());
-    response(refusal.0, vec![content_type], refusal.1.clone().into_bytes())
+    build_response(refusal.0, vec![content_type], refusal.1.clone().into_bytes())
 }
 
-fn response(
+fn build_response(
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,

@@ -32,8 +32,8 @@ use rustls::ServerConfig;
 use strongroom_crypto::SystemEntropy;
 use strongroom_types::{Clock, Entropy, SystemClock, Ttl};
 
-use crate::serve::{Listening, serve};
-use acl::Acl;
+use crate::serve::{FakeHttpServer, serve};
+use acl::AclState;
 
 /// What a fake Nomad is to be like.
 pub struct Options {
@@ -41,7 +41,7 @@ pub struct Options {
     pub addr: SocketAddr,
     /// Certificates, for one that speaks TLS.
     pub tls: Option<ServerConfig>,
-    /// Tells which tokens have expired, and times [`Mood::Slow`].
+    /// Tells which tokens have expired, and times [`NomadBehavior::Slow`].
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
     pub entropy: Arc<dyn Entropy>,
@@ -52,12 +52,12 @@ pub struct Options {
     /// `acl.token_max_expiration_ttl`.
     pub max_expiration: Ttl,
     /// How old it is.
-    pub version: Version,
+    pub version: NomadVersion,
 }
 
 /// Versions that differ in what they understand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum NomadVersion {
     /// As of 2.0.
     Current,
     /// Before tokens expired (1.4), and before lists could be filtered and paged: it ignores what it
@@ -67,15 +67,15 @@ pub enum Version {
 
 /// How it behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
+pub enum NomadBehavior {
     /// As it should.
-    Well,
+    Normal,
     /// Without a leader nothing can be done: 500.
     NoLeader,
     /// The leader is lost over each change: it is made, and 500 answered.
     LosesLeader,
     /// Does what it is asked and hangs up without an answer.
-    Mute,
+    DropsResponse,
     /// Does what it is asked and answers after this time, by its clock.
     Slow(Duration),
     /// Too many connections: 429.
@@ -93,7 +93,7 @@ impl Default for Options {
             acl_enabled: true,
             min_expiration: Ttl::from_secs(60),
             max_expiration: Ttl::from_secs(24 * 3600),
-            version: Version::Current,
+            version: NomadVersion::Current,
         }
     }
 }
@@ -106,10 +106,10 @@ impl fmt::Debug for Options {
 
 /// A fake Nomad that has started. Dropped, it is down.
 #[derive(Debug)]
-pub struct Nomad {
+pub struct FakeNomad {
     url: String,
-    shared: Arc<Shared>,
-    _listening: Listening,
+    inner: Arc<FakeNomadInner>,
+    _listening: FakeHttpServer,
 }
 
 /// What a test may know of a token.
@@ -131,25 +131,25 @@ pub struct TokenInfo {
     pub expiration_ttl: Ttl,
 }
 
-struct Shared {
+struct FakeNomadInner {
     clock: Arc<dyn Clock>,
-    acl: Mutex<Acl>,
-    mood: Mutex<Mood>,
-    asked: Mutex<Vec<String>>,
+    acl: Mutex<AclState>,
+    behavior: Mutex<NomadBehavior>,
+    requests: Mutex<Vec<String>>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for FakeNomadInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
+        f.write_str("FakeNomadInner")
     }
 }
 
-impl Nomad {
+impl FakeNomad {
     /// Starts it; requests are answered from now on.
     pub async fn start(options: Options) -> io::Result<Self> {
         let Options { addr, tls, clock, .. } = options;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let acl = Acl::new(acl::Rules {
+        let acl = AclState::new(acl::AclConfig {
             clock: clock.clone(),
             entropy: options.entropy,
             enabled: options.acl_enabled,
@@ -157,17 +157,17 @@ impl Nomad {
             max_expiration: options.max_expiration,
             version: options.version,
         });
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FakeNomadInner {
             clock,
             acl: Mutex::new(acl),
-            mood: Mutex::new(Mood::Well),
-            asked: Mutex::default(),
+            behavior: Mutex::new(NomadBehavior::Normal),
+            requests: Mutex::default(),
         });
         let answering = shared.clone();
         let listening =
-            serve(addr, tls, move |asked| api::answer(answering.clone(), asked)).await?;
+            serve(addr, tls, move |asked| api::respond(answering.clone(), asked)).await?;
         let url = format!("{scheme}://{}", listening.addr);
-        Ok(Self { url, shared, _listening: listening })
+        Ok(Self { url, inner: shared, _listening: listening })
     }
 
     /// The address as clients want it.
@@ -178,34 +178,34 @@ impl Nomad {
     /// Bootstraps the ACL system and gives the secret of the first management token; nothing if that
     /// was done already.
     pub fn bootstrap(&self) -> Option<String> {
-        let made = lock(&self.shared.acl).bootstrap("").ok()?;
+        let made = lock(&self.inner.acl).bootstrap("").ok()?;
         Some(made.secret)
     }
 
     /// The tokens that are there, the first management token left out; expired ones are there until
     /// somebody deletes them.
     pub fn tokens(&self) -> Vec<TokenInfo> {
-        lock(&self.shared.acl).all().skip(1).map(token::Token::info).collect()
+        lock(&self.inner.acl).tokens().skip(1).map(token::AclToken::to_info).collect()
     }
 
     /// Whether a token opens anything now.
     pub fn accepts(&self, secret: &str) -> bool {
-        lock(&self.shared.acl).live(secret)
+        lock(&self.inner.acl).accepts(secret)
     }
 
     /// Deletes a token behind everybody's back.
-    pub fn delete(&self, accessor: &str) {
-        lock(&self.shared.acl).remove(accessor);
+    pub fn delete_token(&self, accessor: &str) {
+        lock(&self.inner.acl).remove_token(accessor);
     }
 
     /// Changes how it behaves from now on.
-    pub fn set(&self, mood: Mood) {
-        *lock(&self.shared.mood) = mood;
+    pub fn set_behavior(&self, mood: NomadBehavior) {
+        *lock(&self.inner.behavior) = mood;
     }
 
     /// What it was asked so far: method and path with query.
-    pub fn asked(&self) -> Vec<String> {
-        lock(&self.shared.asked).clone()
+    pub fn requests(&self) -> Vec<String> {
+        lock(&self.inner.requests).clone()
     }
 }
 

@@ -8,7 +8,7 @@ use super::TokenInfo;
 
 /// A token.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct AclToken {
     pub(super) accessor: String,
     pub(super) secret: String,
     pub(super) name: String,
@@ -26,7 +26,7 @@ pub(super) struct Token {
 /// What a caller asks for. Unknown fields are ignored, as Nomad does.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Wish {
+pub(super) struct AclTokenRequest {
     #[serde(rename = "AccessorID")]
     pub(super) accessor: String,
     #[serde(rename = "Name")]
@@ -42,23 +42,28 @@ pub(super) struct Wish {
 }
 
 /// Nomad counts bytes.
-const MAX_NAME: usize = 256;
+const MAX_NAME_BYTES: usize = 256;
 
-impl Wish {
+impl AclTokenRequest {
     /// The expiry in nanoseconds, zero for none; or what Go says to a text that is none.
     pub(super) fn expiration_nanos(&self) -> Result<i64, String> {
         match &self.expiration_ttl {
-            Some(serde_json::Value::String(text)) if !text.is_empty() => nanos(text),
+            Some(serde_json::Value::String(text)) if !text.is_empty() => parse_go_duration(text),
             Some(serde_json::Value::Number(nanos)) => Ok(nanos.as_i64().unwrap_or_default()),
             _ => Ok(0),
         }
     }
 
     /// All that is wrong with it, in Nomad's order.
-    pub(super) fn faults(&self, expiration_nanos: i64, min: Ttl, max: Ttl) -> Vec<String> {
+    pub(super) fn validation_errors(
+        &self,
+        expiration_nanos: i64,
+        min: Ttl,
+        max: Ttl,
+    ) -> Vec<String> {
         let mut faults = Vec::new();
         let mut wrong = |fault: &str| faults.push(fault.to_owned());
-        if self.name.len() > MAX_NAME {
+        if self.name.len() > MAX_NAME_BYTES {
             wrong("token name too long");
         }
         let has_policies = self.policies.as_ref().is_some_and(|policies| !policies.is_empty());
@@ -73,16 +78,16 @@ impl Wish {
         if expiration_nanos == 0 {
             return faults;
         }
-        let asked = go_duration(expiration_nanos);
+        let asked = format_go_duration(expiration_nanos);
         if expiration_nanos < 0 {
             wrong(&format!("token expiration TTL '{asked}' should not be negative"));
             wrong("expiration time cannot be before create time");
         }
-        if expiration_nanos > whole_nanos(max) {
+        if expiration_nanos > ttl_nanos(max) {
             wrong(&format!(
                 "expiration time cannot be more than {max} in the future (was {asked})"
             ));
-        } else if expiration_nanos < whole_nanos(min) {
+        } else if expiration_nanos < ttl_nanos(min) {
             wrong(&format!(
                 "expiration time cannot be less than {min} in the future (was {asked})"
             ));
@@ -92,7 +97,7 @@ impl Wish {
 }
 
 /// Go reads no bare number but 0, and has no days.
-fn nanos(text: &str) -> Result<i64, String> {
+fn parse_go_duration(text: &str) -> Result<i64, String> {
     let bare = text.trim_start_matches(['-', '+']).bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if bare && text != "0" {
         return Err(format!("time: missing unit in duration {text:?}"));
@@ -104,19 +109,19 @@ fn nanos(text: &str) -> Result<i64, String> {
     parse_nanos(text).map_err(|_| invalid())
 }
 
-fn whole_nanos(ttl: Ttl) -> i64 {
+fn ttl_nanos(ttl: Ttl) -> i64 {
     i64::try_from(ttl.as_duration().as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// As Go prints it, in whole seconds.
-fn go_duration(nanos: i64) -> String {
+fn format_go_duration(nanos: i64) -> String {
     let secs = Ttl::from_secs(nanos.unsigned_abs() / 1_000_000_000);
     if nanos < 0 { format!("-{secs}") } else { secs.to_string() }
 }
 
 /// A token as its maker and whoever reads it see it.
 #[derive(Serialize)]
-pub(super) struct Shown<'a> {
+pub(super) struct AclTokenResponse<'a> {
     #[serde(rename = "ExpirationTTL")]
     expiration_ttl: String,
     #[serde(rename = "AccessorID")]
@@ -147,7 +152,7 @@ pub(super) struct Shown<'a> {
 
 /// A token in a list: without its secret.
 #[derive(Serialize)]
-pub(super) struct Listed<'a> {
+pub(super) struct AclTokenListStub<'a> {
     #[serde(rename = "AccessorID")]
     accessor: &'a str,
     #[serde(rename = "CreateIndex")]
@@ -172,7 +177,7 @@ pub(super) struct Listed<'a> {
     kind: &'a str,
 }
 
-impl Token {
+impl AclToken {
     pub(super) fn is_management(&self) -> bool {
         self.kind == "management"
     }
@@ -181,22 +186,22 @@ impl Token {
         self.expires.is_some_and(|at| at < now)
     }
 
-    fn policies(&self) -> Option<&[String]> {
+    fn policies_or_null(&self) -> Option<&[String]> {
         (!self.policies.is_empty()).then_some(self.policies.as_slice())
     }
 
-    pub(super) fn shown(&self) -> Shown<'_> {
+    pub(super) fn to_response(&self) -> AclTokenResponse<'_> {
         let expiration_ttl = match self.expiration_nanos {
             0 => String::new(),
-            nanos => go_duration(nanos),
+            nanos => format_go_duration(nanos),
         };
-        Shown {
+        AclTokenResponse {
             expiration_ttl,
             accessor: &self.accessor,
             secret: &self.secret,
             name: &self.name,
             kind: &self.kind,
-            policies: self.policies(),
+            policies: self.policies_or_null(),
             roles: None,
             global: self.global,
             hash: &self.hash,
@@ -207,8 +212,8 @@ impl Token {
         }
     }
 
-    pub(super) fn listed(&self) -> Listed<'_> {
-        Listed {
+    pub(super) fn to_list_stub(&self) -> AclTokenListStub<'_> {
+        AclTokenListStub {
             accessor: &self.accessor,
             create_index: self.index,
             created: self.created.to_rfc3339(),
@@ -217,13 +222,13 @@ impl Token {
             hash: &self.hash,
             modify_index: self.index,
             name: &self.name,
-            policies: self.policies(),
+            policies: self.policies_or_null(),
             roles: None,
             kind: &self.kind,
         }
     }
 
-    pub(super) fn info(&self) -> TokenInfo {
+    pub(super) fn to_info(&self) -> TokenInfo {
         let secs = u64::try_from(self.expiration_nanos).unwrap_or_default() / 1_000_000_000;
         TokenInfo {
             accessor: self.accessor.clone(),

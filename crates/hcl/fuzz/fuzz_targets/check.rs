@@ -3,34 +3,34 @@
 
 use std::fmt::Write;
 
-use strongroom_hcl::{Body, Kind, Limits, Position, Value, parse, parse_bytes};
+use strongroom_hcl::{HclBody, HclValue, ParseLimits, Position, ValueKind, parse, parse_bytes};
 
 /// A value without its place and spelling: what both syntaxes must agree on.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Model {
+pub(crate) enum ValueModel {
     Bool(bool),
     Whole(i64),
     Fraction(f64),
     Text(String),
-    List(Vec<Model>),
-    Object(Vec<(String, Model)>),
+    List(Vec<ValueModel>),
+    Object(Vec<(String, ValueModel)>),
 }
 
 /// Parses, then checks the answer whatever it is.
 pub(crate) fn any_bytes(bytes: &[u8]) {
-    let limits = Limits { max_bytes: 1 << 16, max_depth: 16, max_nodes: 1 << 12 };
+    let limits = ParseLimits { max_bytes: 1 << 16, max_depth: 16, max_nodes: 1 << 12 };
     match parse_bytes(bytes, &limits) {
         Ok(body) => {
             let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
             let mut nodes = 0;
-            walk(&body, 0, &mut |depth, position| {
+            visit_positions(&body, 0, &mut |depth, position| {
                 assert!(depth <= limits.max_depth, "too deep");
                 assert_within(position, lines, bytes.len());
                 nodes += 1;
             });
             assert!(nodes <= 2 * limits.max_nodes, "too many");
-            reads_back(&Model::of(&body));
-            ask_everything(&body);
+            assert_reads_back(&ValueModel::from_body(&body));
+            call_every_reader(&body);
         }
         Err(error) => {
             assert!(!error.to_string().contains('\n'), "an error is one line");
@@ -42,31 +42,31 @@ pub(crate) fn any_bytes(bytes: &[u8]) {
 }
 
 /// Prints in both syntaxes and parses again.
-pub(crate) fn reads_back(model: &Model) {
-    let limits = Limits { max_bytes: usize::MAX, ..Limits::default() };
-    for text in [model.native(), model.json()] {
+pub(crate) fn assert_reads_back(model: &ValueModel) {
+    let limits = ParseLimits { max_bytes: usize::MAX, ..ParseLimits::default() };
+    for text in [model.to_hcl(), model.to_json()] {
         let body = parse(&text, &limits).unwrap_or_else(|error| panic!("{error} in {text}"));
-        assert_eq!(&Model::of(&body), model, "{text}");
+        assert_eq!(&ValueModel::from_body(&body), model, "{text}");
     }
 }
 
-impl Model {
-    pub(crate) fn of(body: &Body) -> Self {
+impl ValueModel {
+    pub(crate) fn from_body(body: &HclBody) -> Self {
         let items = body.items().iter();
         Self::Object(
-            items.map(|item| (item.key.text.clone(), Self::of_value(&item.value))).collect(),
+            items.map(|item| (item.key.text.clone(), Self::from_value(&item.value))).collect(),
         )
     }
 
-    fn of_value(value: &Value) -> Self {
+    fn from_value(value: &HclValue) -> Self {
         match &value.kind {
             // HCL has no null and reads JSON's as this.
-            Kind::Null => Self::Text(String::new()),
-            Kind::Bool(value) => Self::Bool(*value),
-            Kind::String(text) => Self::Text(text.clone()),
-            Kind::List(entries) => Self::List(entries.iter().map(Self::of_value).collect()),
-            Kind::Object(body) => Self::of(body),
-            Kind::Number(number) => match (number.as_i64(), number.as_f64()) {
+            ValueKind::Null => Self::Text(String::new()),
+            ValueKind::Bool(value) => Self::Bool(*value),
+            ValueKind::String(text) => Self::Text(text.clone()),
+            ValueKind::List(entries) => Self::List(entries.iter().map(Self::from_value).collect()),
+            ValueKind::Object(body) => Self::from_body(body),
+            ValueKind::Number(number) => match (number.as_i64(), number.as_f64()) {
                 (Some(whole), _) => Self::Whole(whole),
                 (None, Some(fraction)) => Self::Fraction(fraction),
                 (None, None) => Self::Text(number.literal().to_owned()),
@@ -75,52 +75,52 @@ impl Model {
     }
 
     /// As a whole HCL text. Only for objects.
-    pub(crate) fn native(&self) -> String {
+    pub(crate) fn to_hcl(&self) -> String {
         let mut text = String::new();
         if let Self::Object(items) = self {
-            native_items(items, &mut text);
+            write_hcl_items(items, &mut text);
         }
         text
     }
 
     /// As JSON.
-    pub(crate) fn json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let mut text = String::new();
-        json(self, &mut text);
+        write_json(self, &mut text);
         text
     }
 }
 
-fn native_items(items: &[(String, Model)], text: &mut String) {
+fn write_hcl_items(items: &[(String, ValueModel)], text: &mut String) {
     for (key, value) in items {
-        native_text(key, text);
+        write_hcl_text(key, text);
         text.push_str(" = ");
-        native(value, text);
+        write_hcl(value, text);
         text.push('\n');
     }
 }
 
-fn native(model: &Model, text: &mut String) {
+fn write_hcl(model: &ValueModel, text: &mut String) {
     match model {
-        Model::Text(value) => native_text(value, text),
-        Model::List(entries) => {
+        ValueModel::Text(value) => write_hcl_text(value, text),
+        ValueModel::List(entries) => {
             text.push('[');
             for entry in entries {
-                native(entry, text);
+                write_hcl(entry, text);
                 text.push_str(", ");
             }
             text.push(']');
         }
-        Model::Object(items) => {
+        ValueModel::Object(items) => {
             text.push_str("{\n");
-            native_items(items, text);
+            write_hcl_items(items, text);
             text.push('}');
         }
-        scalar => json(scalar, text),
+        scalar => write_json(scalar, text),
     }
 }
 
-fn native_text(value: &str, text: &mut String) {
+fn write_hcl_text(value: &str, text: &mut String) {
     text.push('"');
     for c in value.chars() {
         match c {
@@ -134,33 +134,33 @@ fn native_text(value: &str, text: &mut String) {
     text.push('"');
 }
 
-fn json(model: &Model, text: &mut String) {
+fn write_json(model: &ValueModel, text: &mut String) {
     match model {
-        Model::Bool(value) => {
+        ValueModel::Bool(value) => {
             let _ = write!(text, "{value}");
         }
-        Model::Whole(value) => {
+        ValueModel::Whole(value) => {
             let _ = write!(text, "{value}");
         }
-        Model::Fraction(value) => {
+        ValueModel::Fraction(value) => {
             let _ = write!(text, "{value:?}");
         }
-        Model::Text(value) => json_text(value, text),
-        Model::List(entries) => {
+        ValueModel::Text(value) => json_text(value, text),
+        ValueModel::List(entries) => {
             text.push('[');
             for (index, entry) in entries.iter().enumerate() {
                 text.push_str(if index == 0 { "" } else { "," });
-                json(entry, text);
+                write_json(entry, text);
             }
             text.push(']');
         }
-        Model::Object(items) => {
+        ValueModel::Object(items) => {
             text.push('{');
             for (index, (key, value)) in items.iter().enumerate() {
                 text.push_str(if index == 0 { "" } else { "," });
                 json_text(key, text);
                 text.push(':');
-                json(value, text);
+                write_json(value, text);
             }
             text.push('}');
         }
@@ -181,40 +181,40 @@ fn json_text(value: &str, text: &mut String) {
 }
 
 /// Every reader on every value: none may panic.
-fn ask_everything(body: &Body) {
-    let _ = (format!("{body:?}"), body.duplicates(), body.unknown(&["path"]).count());
+fn call_every_reader(body: &HclBody) {
+    let _ = (format!("{body:?}"), body.duplicate_keys(), body.unknown_items(&["path"]).count());
     for item in body.items() {
         let name = &item.key.text;
-        assert!(body.attr(name).is_some(), "an item is found by its key");
+        assert!(body.last_item(name).is_some(), "an item is found by its key");
         let _ = (body.blocks::<0>(name), body.blocks::<1>(name), body.blocks::<2>(name));
         let readers = [
-            item.read(Value::as_str).err(),
-            item.read(Value::as_text).err(),
-            item.read(Value::as_bool).err(),
-            item.read(Value::as_bool_loose).err(),
-            item.read(Value::as_int).err(),
-            item.read(Value::as_str_list).err(),
+            item.read(HclValue::as_str).err(),
+            item.read(HclValue::as_text).err(),
+            item.read(HclValue::as_bool).err(),
+            item.read(HclValue::as_bool_loose).err(),
+            item.read(HclValue::as_int).err(),
+            item.read(HclValue::as_str_list).err(),
         ];
         assert!(readers.iter().any(Option::is_some), "no value is of every type");
-        if let Ok(inner) = item.read(Value::as_map) {
-            ask_everything(inner);
+        if let Ok(inner) = item.read(HclValue::as_map) {
+            call_every_reader(inner);
         }
     }
 }
 
-fn walk(body: &Body, depth: usize, visit: &mut impl FnMut(usize, Position)) {
+fn visit_positions(body: &HclBody, depth: usize, visit: &mut impl FnMut(usize, Position)) {
     for item in body.items() {
         visit(depth, item.key.position);
-        walk_value(&item.value, depth, visit);
+        visit_value_positions(&item.value, depth, visit);
     }
 }
 
-fn walk_value(value: &Value, depth: usize, visit: &mut impl FnMut(usize, Position)) {
+fn visit_value_positions(value: &HclValue, depth: usize, visit: &mut impl FnMut(usize, Position)) {
     visit(depth, value.position);
     match &value.kind {
-        Kind::Object(body) => walk(body, depth + 1, visit),
-        Kind::List(entries) => {
-            entries.iter().for_each(|entry| walk_value(entry, depth + 1, visit));
+        ValueKind::Object(body) => visit_positions(body, depth + 1, visit),
+        ValueKind::List(entries) => {
+            entries.iter().for_each(|entry| visit_value_positions(entry, depth + 1, visit));
         }
         _ => {}
     }

@@ -1,15 +1,15 @@
 //! The tree of what was written, as text.
 
-use super::read::{Entry, Item, Value};
+use super::layout_tree::{LayoutEntry, LayoutItem, LayoutValue};
 
-pub(super) fn document(entries: &[Entry<'_>]) -> String {
+pub(super) fn render_document(entries: &[LayoutEntry<'_>]) -> String {
     let mut out = String::new();
-    body(&mut out, entries, 0);
+    render_entries(&mut out, entries, 0);
     out
 }
 
 /// The items of an object, a line each.
-fn body(out: &mut String, entries: &[Entry<'_>], depth: usize) {
+fn render_entries(out: &mut String, entries: &[LayoutEntry<'_>], depth: usize) {
     let gaps: Vec<bool> = entries.windows(2).map(has_gap).collect();
     let mut widths = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -17,12 +17,13 @@ fn body(out: &mut String, entries: &[Entry<'_>], depth: usize) {
             out.push('\n');
         }
         if widths.is_empty() {
-            widths = run(entries.get(index..).unwrap_or_default(), gaps.get(index..));
+            widths =
+                aligned_key_widths(entries.get(index..).unwrap_or_default(), gaps.get(index..));
         }
         let width = if widths.is_empty() { 0 } else { widths.remove(0) };
-        above(out, entry, depth);
+        comments_above(out, entry, depth);
         if let Some(item) = &entry.item {
-            indent(out, depth);
+            push_indent(out, depth);
             let keys = item.keys.join(" ");
             out.push_str(&keys);
             if item.is_assigned {
@@ -30,17 +31,17 @@ fn body(out: &mut String, entries: &[Entry<'_>], depth: usize) {
                 out.push_str(" =");
             }
             out.push(' ');
-            value(out, &item.value, depth);
-            beside(out, entry);
+            render_value(out, &item.value, depth);
+            comment_beside(out, entry);
             out.push('\n');
         }
     }
 }
 
 /// How wide the keys of the entries are made that stand below each other, from the first one on.
-fn run(entries: &[Entry<'_>], gaps: Option<&[bool]>) -> Vec<usize> {
+fn aligned_key_widths(entries: &[LayoutEntry<'_>], gaps: Option<&[bool]>) -> Vec<usize> {
     let tied = gaps.unwrap_or_default().iter().take_while(|gap| !**gap).count();
-    let width = |entry: &Entry<'_>| {
+    let width = |entry: &LayoutEntry<'_>| {
         let item = entry.item.as_ref().filter(|item| item.is_assigned);
         item.map_or(0, |item| item.keys.join(" ").chars().count())
     };
@@ -50,29 +51,37 @@ fn run(entries: &[Entry<'_>], gaps: Option<&[bool]>) -> Vec<usize> {
 }
 
 /// Whether an empty line stands between two entries: always around what takes several lines.
-fn has_gap(two: &[Entry<'_>]) -> bool {
+fn has_gap(two: &[LayoutEntry<'_>]) -> bool {
     let [before, after] = two else { return false };
     !(is_simple(before) && is_simple(after) && after.first_line <= before.last_line + 1)
 }
 
 /// Whether an entry is one line. Comments that belong to no item are tied to what is above them.
-fn is_simple(entry: &Entry<'_>) -> bool {
+fn is_simple(entry: &LayoutEntry<'_>) -> bool {
     match &entry.item {
-        Some(item) => entry.above.is_empty() && item.is_assigned && flat(&item.value).is_some(),
+        Some(item) => {
+            entry.comments_above.is_empty()
+                && item.is_assigned
+                && render_on_one_line(&item.value).is_some()
+        }
         None => true,
     }
 }
 
 /// A value on one line, if it goes there.
-fn flat(value: &Value<'_>) -> Option<String> {
+fn render_on_one_line(value: &LayoutValue<'_>) -> Option<String> {
     match value {
-        Value::Plain(text) => (!text.contains('\n')).then(|| (*text).to_owned()),
-        Value::Heredoc(_) => None,
-        Value::Object(entries) => entries.is_empty().then(|| "{}".to_owned()),
-        Value::List { entries, on_one_line } => {
-            let of = |entry: &Entry<'_>| {
-                let bare = entry.above.is_empty() && entry.beside.is_none();
-                entry.item.as_ref().filter(|_| bare).and_then(|item| flat(&item.value))
+        LayoutValue::Plain(text) => (!text.contains('\n')).then(|| (*text).to_owned()),
+        LayoutValue::Heredoc(_) => None,
+        LayoutValue::Object(entries) => entries.is_empty().then(|| "{}".to_owned()),
+        LayoutValue::List { entries, on_one_line } => {
+            let of = |entry: &LayoutEntry<'_>| {
+                let bare = entry.comments_above.is_empty() && entry.comment_beside.is_none();
+                entry
+                    .item
+                    .as_ref()
+                    .filter(|_| bare)
+                    .and_then(|item| render_on_one_line(&item.value))
             };
             let all: Option<Vec<String>> = entries.iter().map(of).collect();
             all.filter(|all| *on_one_line || all.is_empty())
@@ -81,57 +90,57 @@ fn flat(value: &Value<'_>) -> Option<String> {
     }
 }
 
-fn value(out: &mut String, value: &Value<'_>, depth: usize) {
-    if let Some(text) = flat(value) {
+fn render_value(out: &mut String, value: &LayoutValue<'_>, depth: usize) {
+    if let Some(text) = render_on_one_line(value) {
         return out.push_str(&text);
     }
     match value {
-        Value::Plain(text) | Value::Heredoc(text) => out.push_str(text),
-        Value::Object(entries) => {
+        LayoutValue::Plain(text) | LayoutValue::Heredoc(text) => out.push_str(text),
+        LayoutValue::Object(entries) => {
             out.push_str("{\n");
-            body(out, entries, depth + 1);
-            indent(out, depth);
+            render_entries(out, entries, depth + 1);
+            push_indent(out, depth);
             out.push('}');
         }
-        Value::List { entries, .. } => {
+        LayoutValue::List { entries, .. } => {
             out.push_str("[\n");
-            entries.iter().for_each(|entry| list_entry(out, entry, depth + 1));
-            indent(out, depth);
+            entries.iter().for_each(|entry| render_list_entry(out, entry, depth + 1));
+            push_indent(out, depth);
             out.push(']');
         }
     }
 }
 
-fn list_entry(out: &mut String, entry: &Entry<'_>, depth: usize) {
-    above(out, entry, depth);
-    let Some(Item { value: of, .. }) = &entry.item else { return };
-    indent(out, depth);
-    value(out, of, depth);
-    if matches!(of, Value::Heredoc(_)) {
+fn render_list_entry(out: &mut String, entry: &LayoutEntry<'_>, depth: usize) {
+    comments_above(out, entry, depth);
+    let Some(LayoutItem { value: of, .. }) = &entry.item else { return };
+    push_indent(out, depth);
+    render_value(out, of, depth);
+    if matches!(of, LayoutValue::Heredoc(_)) {
         // Nothing may follow the word that closes it.
         out.push('\n');
-        indent(out, depth);
+        push_indent(out, depth);
     }
     out.push(',');
-    beside(out, entry);
+    comment_beside(out, entry);
     out.push('\n');
 }
 
-fn above(out: &mut String, entry: &Entry<'_>, depth: usize) {
-    for comment in &entry.above {
-        indent(out, depth);
+fn comments_above(out: &mut String, entry: &LayoutEntry<'_>, depth: usize) {
+    for comment in &entry.comments_above {
+        push_indent(out, depth);
         out.push_str(comment);
         out.push('\n');
     }
 }
 
-fn beside(out: &mut String, entry: &Entry<'_>) {
-    if let Some(comment) = entry.beside {
+fn comment_beside(out: &mut String, entry: &LayoutEntry<'_>) {
+    if let Some(comment) = entry.comment_beside {
         out.push(' ');
         out.push_str(comment);
     }
 }
 
-fn indent(out: &mut String, depth: usize) {
+fn push_indent(out: &mut String, depth: usize) {
     out.push_str(&"  ".repeat(depth));
 }

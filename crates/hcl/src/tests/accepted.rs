@@ -1,5 +1,5 @@
-use super::{show, tree};
-use crate::{Limits, parse_bytes};
+use super::{append_text, parse_to_text};
+use crate::{ParseLimits, parse_bytes};
 
 #[test]
 fn hcl_texts_and_their_trees() {
@@ -51,7 +51,7 @@ fn hcl_texts_and_their_trees() {
         ("a = \"# // /* no comment\"", "a:\"# // /* no comment\""),
     ];
     for (text, expected) in cases {
-        assert_eq!(show(&tree(text)), expected, "{text}");
+        assert_eq!(append_text(&parse_to_text(text)), expected, "{text}");
     }
 }
 
@@ -76,9 +76,9 @@ fn strings_and_their_values() {
         (r#""\\${"}""#, r#"\${"}"#),
     ];
     for (literal, expected) in cases {
-        let body = tree(&format!("a = {literal}"));
-        assert_eq!(body.read("a", super::Value::as_str), Ok(Some(expected)), "{literal}");
-        let body = tree(&format!("{literal} = 1"));
+        let body = parse_to_text(&format!("a = {literal}"));
+        assert_eq!(body.read("a", super::HclValue::as_str), Ok(Some(expected)), "{literal}");
+        let body = parse_to_text(&format!("{literal} = 1"));
         assert_eq!(body.items()[0].key.text, expected, "{literal}");
     }
 }
@@ -103,10 +103,13 @@ fn heredocs_and_their_values() {
         ("<<-EOF\n  a\n\n  b\n  EOF\n", "  a\n\n  b\n"),
     ];
     for (literal, expected) in cases {
-        let body = tree(&format!("a = {literal}"));
-        assert_eq!(body.read("a", super::Value::as_str), Ok(Some(expected)), "{literal}");
+        let body = parse_to_text(&format!("a = {literal}"));
+        assert_eq!(body.read("a", super::HclValue::as_str), Ok(Some(expected)), "{literal}");
     }
-    assert_eq!(show(&tree("a = [<<E\nx\nE\n, <<E\ny\nE\n]\nb = 1")), "a:[\"x\\n\" \"y\\n\"] b:1");
+    assert_eq!(
+        append_text(&parse_to_text("a = [<<E\nx\nE\n, <<E\ny\nE\n]\nb = 1")),
+        "a:[\"x\\n\" \"y\\n\"] b:1"
+    );
 }
 
 #[test]
@@ -129,22 +132,22 @@ fn json_texts_and_their_trees() {
         (r#"{"a":"${","b":"}"}"#, "a:\"${\" b:\"}\""),
     ];
     for (text, expected) in cases {
-        assert_eq!(show(&tree(text)), expected, "{text}");
+        assert_eq!(append_text(&parse_to_text(text)), expected, "{text}");
     }
 }
 
 #[test]
 fn a_byte_order_mark_is_skipped_in_both_syntaxes() {
     for text in ["\u{feff}a = 1", "\u{feff}{\"a\": 1}"] {
-        let body = parse_bytes(text.as_bytes(), &Limits::default()).unwrap();
-        assert_eq!(show(&body), "a:1");
+        let body = parse_bytes(text.as_bytes(), &ParseLimits::default()).unwrap();
+        assert_eq!(append_text(&body), "a:1");
     }
-    assert_eq!(tree("\u{feff}a = 1").items()[0].key.position.to_string(), "1:1");
+    assert_eq!(parse_to_text("\u{feff}a = 1").items()[0].key.position.to_string(), "1:1");
 }
 
 #[test]
 fn positions_count_lines_and_characters_from_one() {
-    let body = tree("ä = 1\n\t\"b\" {\r\n  c = [\"ü\", 2]\n}");
+    let body = parse_to_text("ä = 1\n\t\"b\" {\r\n  c = [\"ü\", 2]\n}");
     let at = |text: &str, position: crate::Position| assert_eq!(position.to_string(), text);
     at("1:1", body.position);
     at("1:1", body.items()[0].key.position);
@@ -159,7 +162,7 @@ fn positions_count_lines_and_characters_from_one() {
     at("3:8", list[0].position);
     at("3:13", list[1].position);
 
-    let body = tree("\n{\n\t\"a\": {\"b\": 1}}");
+    let body = parse_to_text("\n{\n\t\"a\": {\"b\": 1}}");
     at("2:1", body.position);
     at("3:2", body.items()[0].key.position);
     at("3:7", body.items()[0].value.position);
@@ -167,7 +170,7 @@ fn positions_count_lines_and_characters_from_one() {
 
 #[test]
 fn heredocs_and_long_strings_keep_later_positions_right() {
-    let body = tree("a = <<E\nx\nE\nb = \"${\n}\" c = 1");
+    let body = parse_to_text("a = <<E\nx\nE\nb = \"${\n}\" c = 1");
     let positions: Vec<_> = body.items().iter().map(|item| item.key.position.to_string()).collect();
     assert_eq!(positions, ["1:1", "4:1", "5:4"]);
 }

@@ -1,11 +1,11 @@
-use super::{refusal, show, tree};
-use crate::{Body, Value};
+use super::{append_text, error_of, parse_to_text};
+use crate::{HclBody, HclValue};
 
 /// Label and body of each block with one label.
-fn labelled(body: &Body, name: &str) -> Vec<String> {
+fn labelled_blocks(body: &HclBody, name: &str) -> Vec<String> {
     let shown = body.blocks(name).unwrap().into_iter().map(|block| {
         let [label] = block.labels;
-        format!("{} {{{}}}", label.text, show(block.body))
+        format!("{} {{{}}}", label.text, append_text(block.body))
     });
     shown.collect()
 }
@@ -20,7 +20,7 @@ fn one_labelled_block_in_every_way_to_write_it() {
         r#"{"path": [{"secret/*": {"capabilities": ["read"]}}]}"#,
         r#"{"path": {"secret/*": [{"capabilities": ["read"]}]}}"#,
     ] {
-        let found = labelled(&tree(text), "path");
+        let found = labelled_blocks(&parse_to_text(text), "path");
         assert_eq!(found, ["secret/* {capabilities:[\"read\"]}"], "{text}");
     }
 }
@@ -32,7 +32,7 @@ fn a_block_and_its_labels_know_their_places() {
         ("{\n\"path\": {\n \"a\": {}}}", "2:1", "3:2"),
         ("{\n\"path\": [{\n \"a\": {}}]}", "2:1", "3:2"),
     ] {
-        let body = tree(text);
+        let body = parse_to_text(text);
         let block = body.blocks::<1>("path").unwrap()[0];
         assert_eq!(block.position.to_string(), name, "{text}");
         assert_eq!(block.labels[0].position.to_string(), label, "{text}");
@@ -47,7 +47,7 @@ fn repeated_blocks_in_every_way_to_write_them() {
         r#"{"listener": {"tcp": {"a": 1}, "unix": {"a": 2}, "tcp": {}}}"#,
         r#"{"listener": {"tcp": {"a": 1}}, "listener": {"unix": {"a": 2}, "tcp": [{}]}}"#,
     ] {
-        let found = labelled(&tree(text), "listener");
+        let found = labelled_blocks(&parse_to_text(text), "listener");
         assert_eq!(found, ["tcp {a:1}", "unix {a:2}", "tcp {}"], "{text}");
     }
 }
@@ -58,22 +58,22 @@ fn any_number_of_labels() {
         "audit \"file\" \"main\" { options { path = \"x\" } }",
         r#"{"audit": {"file": {"main": {"options": {"path": "x"}}}}}"#,
     ] {
-        let body = tree(text);
+        let body = parse_to_text(text);
         let blocks = body.blocks("audit").unwrap();
         let [block] = blocks.as_slice() else { panic!("{}", blocks.len()) };
         let [kind, name] = block.labels;
         assert_eq!((kind.text.as_str(), name.text.as_str()), ("file", "main"));
         let [options] = block.body.blocks::<0>("options").unwrap()[..] else { panic!() };
-        assert_eq!(options.body.read("path", Value::as_str), Ok(Some("x")));
+        assert_eq!(options.body.read("path", HclValue::as_str), Ok(Some("x")));
         assert!(body.blocks::<0>("seal").unwrap().is_empty());
     }
 }
 
 #[test]
 fn a_label_too_many_is_an_unknown_key() {
-    let body = tree("path \"a\" \"b\" { capabilities = [] }");
+    let body = parse_to_text("path \"a\" \"b\" { capabilities = [] }");
     let blocks = body.blocks::<1>("path").unwrap();
-    let unknown: Vec<_> = blocks[0].body.unknown(&["capabilities"]).collect();
+    let unknown: Vec<_> = blocks[0].body.unknown_items(&["capabilities"]).collect();
     assert_eq!(unknown.len(), 1);
     assert_eq!(unknown[0].key.text, "b");
     assert_eq!(unknown[0].key.position.to_string(), "1:10");
@@ -87,13 +87,13 @@ fn a_label_too_few_is_refused_and_keys_never_pass_for_labels() {
         "path { allowed_parameters { a = [] } }",
         "path { allowed_parameters = { a = [] } }",
     ] {
-        let error = tree(text).blocks::<1>("path").unwrap_err();
+        let error = parse_to_text(text).blocks::<1>("path").unwrap_err();
         let expected = "1:1: \"path\" needs a label in quotes between its name and the brace";
         assert_eq!(error.to_string(), expected, "{text}");
     }
-    let error = tree("audit \"file\" { options {} }").blocks::<2>("audit").unwrap_err();
+    let error = parse_to_text("audit \"file\" { options {} }").blocks::<2>("audit").unwrap_err();
     assert!(error.to_string().contains("needs a label"), "{error}");
-    let error = tree("a = { b { c = {} } }").blocks::<2>("a").unwrap_err();
+    let error = parse_to_text("a = { b { c = {} } }").blocks::<2>("a").unwrap_err();
     assert!(error.to_string().contains("needs a label"), "{error}");
 }
 
@@ -108,49 +108,53 @@ fn what_is_no_block_is_refused_with_its_place() {
         ("path \"a\" {}\npath = { b = 1 }", "2:14: \"b\" must be a block, not a number"),
     ];
     for (text, expected) in cases {
-        assert_eq!(tree(text).blocks::<1>("path").unwrap_err().to_string(), expected, "{text}");
+        assert_eq!(
+            parse_to_text(text).blocks::<1>("path").unwrap_err().to_string(),
+            expected,
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn empty_json_holds_no_labelled_block() {
     for text in ["{\"path\": {}}", "{\"path\": []}", "{\"path\": [{}]}", "path = {}", "{}"] {
-        assert!(tree(text).blocks::<1>("path").unwrap().is_empty(), "{text}");
+        assert!(parse_to_text(text).blocks::<1>("path").unwrap().is_empty(), "{text}");
     }
 }
 
 #[test]
 fn unknown_keys_come_in_order_and_with_their_place() {
-    let body = tree("name = 1\nfoo = 2\npath \"a\" {}\n  \"b a r\" {}\nfoo = 3");
-    let unknown = body.unknown(&["path", "name"]);
+    let body = parse_to_text("name = 1\nfoo = 2\npath \"a\" {}\n  \"b a r\" {}\nfoo = 3");
+    let unknown = body.unknown_items(&["path", "name"]);
     let unknown: Vec<_> = unknown.map(|item| (item.key.text.as_str(), item.key.position)).collect();
     let shown: Vec<_> = unknown.iter().map(|(key, at)| format!("{key} {at}")).collect();
     assert_eq!(shown, ["foo 2:1", "b a r 4:3", "foo 5:1"]);
     // Case counts.
-    assert_eq!(tree("PATH \"a\" {}").unknown(&["path"]).count(), 1);
+    assert_eq!(parse_to_text("PATH \"a\" {}").unknown_items(&["path"]).count(), 1);
 }
 
 #[test]
 fn duplicates_are_reported_and_the_last_one_is_read() {
-    let body = tree("a = 1\na = 2\nb { c = 1 c = 2 }\n\"a\" = 3 d = [{ e = 1, e = 1 }]");
+    let body = parse_to_text("a = 1\na = 2\nb { c = 1 c = 2 }\n\"a\" = 3 d = [{ e = 1, e = 1 }]");
     let found: Vec<_> = body
-        .duplicates()
+        .duplicate_keys()
         .iter()
         .map(|twice| format!("{} {} {}", twice.key, twice.first, twice.again))
         .collect();
     assert_eq!(found, ["a 1:1 2:1", "c 3:5 3:11", "a 1:1 4:1", "e 4:16 4:23"]);
-    assert_eq!(body.read("a", Value::as_int), Ok(Some(3)));
+    assert_eq!(body.read("a", HclValue::as_int), Ok(Some(3)));
 
-    let json = tree("{\"a\": 1, \"p\": {\"b\": 1, \"b\": 2}, \"a\": 2}");
-    assert_eq!(json.duplicates().iter().map(|twice| twice.key).collect::<Vec<_>>(), ["b", "a"]);
+    let json = parse_to_text("{\"a\": 1, \"p\": {\"b\": 1, \"b\": 2}, \"a\": 2}");
+    assert_eq!(json.duplicate_keys().iter().map(|twice| twice.key).collect::<Vec<_>>(), ["b", "a"]);
 }
 
 #[test]
 fn blocks_repeat_without_being_duplicates() {
     for text in ["a {} a {}", "a \"x\" {} a \"x\" {}", "a = {} a {}", "a = 1 b { a = 1 } A = 1"] {
-        assert!(tree(text).duplicates().is_empty(), "{text}");
+        assert!(parse_to_text(text).duplicate_keys().is_empty(), "{text}");
     }
-    assert_eq!(tree("a = {} a {} a = {}").duplicates().len(), 1);
+    assert_eq!(parse_to_text("a = {} a {} a = {}").duplicate_keys().len(), 1);
 }
 
 #[test]
@@ -169,20 +173,23 @@ fn a_policy_reads_the_same_in_both_syntaxes() {
         "min_wrapping_ttl": "1m", "max_wrapping_ttl": 300,
         "control_group": {"ttl": "4h", "factor": {"ops": {"identity": {"approvals": 1}}}}}}}"#;
     for text in [native, json] {
-        let policy = tree(text);
-        assert_eq!(policy.read("name", Value::as_str), Ok(Some("dev")));
-        assert_eq!(policy.unknown(&["name", "path"]).count(), 0);
+        let policy = parse_to_text(text);
+        assert_eq!(policy.read("name", HclValue::as_str), Ok(Some("dev")));
+        assert_eq!(policy.unknown_items(&["name", "path"]).count(), 0);
         let paths = policy.blocks::<1>("path").unwrap();
         let rule = paths[0].body;
-        assert_eq!(rule.read("capabilities", Value::as_str_list), Ok(Some(vec!["create", "read"])));
-        let allowed = rule.read("allowed_parameters", Value::as_map).unwrap().unwrap();
-        assert_eq!(show(allowed), "ttl:[\"1h\" \"2*\"] *:[]");
-        assert_eq!(rule.read("min_wrapping_ttl", Value::as_text), Ok(Some("1m")));
-        assert_eq!(rule.read("max_wrapping_ttl", Value::as_text), Ok(Some("300")));
+        assert_eq!(
+            rule.read("capabilities", HclValue::as_str_list),
+            Ok(Some(vec!["create", "read"]))
+        );
+        let allowed = rule.read("allowed_parameters", HclValue::as_map).unwrap().unwrap();
+        assert_eq!(append_text(allowed), "ttl:[\"1h\" \"2*\"] *:[]");
+        assert_eq!(rule.read("min_wrapping_ttl", HclValue::as_text), Ok(Some("1m")));
+        assert_eq!(rule.read("max_wrapping_ttl", HclValue::as_text), Ok(Some("300")));
         let groups = rule.blocks::<0>("control_group").unwrap();
         let factors = groups[0].body.blocks("factor").unwrap();
         let [factor] = factors[0].labels;
         assert_eq!(factor.text, "ops");
     }
-    assert!(refusal("path \"a\" capabilities = []").position().is_some());
+    assert!(error_of("path \"a\" capabilities = []").position().is_some());
 }

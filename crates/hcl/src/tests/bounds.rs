@@ -1,5 +1,5 @@
-use super::tree;
-use crate::{Limits, ParseError, Position, Value, parse, parse_bytes};
+use super::parse_to_text;
+use crate::{HclValue, ParseError, ParseLimits, Position, parse, parse_bytes};
 
 /// Runs on a stack a quarter of what threads have by default.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
@@ -22,9 +22,10 @@ fn cve_2025_6203_depth_is_bounded_before_the_stack() {
         ] {
             let text = format!("{open}{}", extra.repeat(200_000));
             for max_depth in [0, 1, 32, usize::MAX] {
-                let limits = Limits { max_bytes: usize::MAX, max_depth, max_nodes: usize::MAX };
+                let limits =
+                    ParseLimits { max_bytes: usize::MAX, max_depth, max_nodes: usize::MAX };
                 let error = parse(&text, &limits).unwrap_err();
-                let expected = max_depth.min(Limits::MAX_DEPTH);
+                let expected = max_depth.min(ParseLimits::MAX_DEPTH);
                 assert!(
                     matches!(error, ParseError::TooDeep { limit, .. } if limit == expected),
                     "{extra}: {error}"
@@ -37,13 +38,13 @@ fn cve_2025_6203_depth_is_bounded_before_the_stack() {
 #[test]
 fn the_deepest_tree_is_read_and_dropped_on_a_small_stack() {
     on_a_small_stack(|| {
-        let limits = Limits { max_depth: usize::MAX, ..Limits::default() };
-        let depth = Limits::MAX_DEPTH;
+        let limits = ParseLimits { max_depth: usize::MAX, ..ParseLimits::default() };
+        let depth = ParseLimits::MAX_DEPTH;
         for (open, close) in [("b {", "}"), ("b = {", "}"), ("b \"c\" {", "}")] {
             let levels = if open.contains('c') { depth / 2 } else { depth };
             let text = format!("{}{}", open.repeat(levels), close.repeat(levels));
             let body = parse(&text, &limits).unwrap();
-            assert!(body.duplicates().is_empty());
+            assert!(body.duplicate_keys().is_empty());
             assert_eq!(format!("{body:?}").matches('b').count(), levels);
         }
         let text = format!("a = {}{}", "[".repeat(depth), "]".repeat(depth));
@@ -55,7 +56,7 @@ fn the_deepest_tree_is_read_and_dropped_on_a_small_stack() {
 
 #[test]
 fn depth_is_counted_in_levels_with_labels() {
-    let limits = |max_depth| Limits { max_depth, ..Limits::default() };
+    let limits = |max_depth| ParseLimits { max_depth, ..ParseLimits::default() };
     let cases = [
         ("a = 1", 0),
         ("{\"a\": 1}", 0),
@@ -79,7 +80,7 @@ fn depth_is_counted_in_levels_with_labels() {
 
 #[test]
 fn keys_labels_and_entries_are_counted() {
-    let limits = |max_nodes| Limits { max_nodes, ..Limits::default() };
+    let limits = |max_nodes| ParseLimits { max_nodes, ..ParseLimits::default() };
     let cases =
         [("", 0), ("a = 1", 1), ("a = [1, 2]", 3), ("a \"b\" { c = [] }", 3), ("{\"a\":[{}]}", 2)];
     for (text, nodes) in cases {
@@ -95,7 +96,7 @@ fn keys_labels_and_entries_are_counted() {
 
 #[test]
 fn bytes_are_counted_before_anything_is_read() {
-    let limits = Limits { max_bytes: 5, ..Limits::default() };
+    let limits = ParseLimits { max_bytes: 5, ..ParseLimits::default() };
     assert!(parse("a = 1", &limits).is_ok());
     assert!(parse_bytes(b"a = 1", &limits).is_ok());
     let too_long = ParseError::TooLong { limit: 5 };
@@ -123,13 +124,13 @@ const CONFIG_JSON: &str = r#"{"storage": {"postgresql": {
 #[test]
 fn cve_2025_4166_errors_never_echo_a_value() {
     let check = |text: &str| {
-        if let Err(error) = parse(text, &Limits::default()) {
+        if let Err(error) = parse(text, &ParseLimits::default()) {
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("hunter") && !shown.contains("4242"), "{shown}");
         }
     };
     for config in [CONFIG, CONFIG_JSON] {
-        assert!(parse(config, &Limits::default()).is_ok());
+        assert!(parse(config, &ParseLimits::default()).is_ok());
         for (at, c) in config.char_indices() {
             let (before, after) = config.split_at(at);
             check(before);
@@ -144,15 +145,15 @@ fn cve_2025_4166_errors_never_echo_a_value() {
 #[test]
 fn cve_2025_4166_typed_readers_never_echo_a_value() {
     for text in ["a = \"hunter2\"", "a = 424242.5", "a = [\"hunter2\"]", "a { b = \"hunter2\" }"] {
-        let body = tree(text);
+        let body = parse_to_text(text);
         let errors = [
-            body.read("a", Value::as_bool).err(),
-            body.read("a", Value::as_bool_loose).err(),
-            body.read("a", Value::as_int).err(),
-            body.read("a", Value::as_str).err(),
-            body.read("a", Value::as_text).err(),
-            body.read("a", Value::as_list).err(),
-            body.read("a", Value::as_map).err(),
+            body.read("a", HclValue::as_bool).err(),
+            body.read("a", HclValue::as_bool_loose).err(),
+            body.read("a", HclValue::as_int).err(),
+            body.read("a", HclValue::as_str).err(),
+            body.read("a", HclValue::as_text).err(),
+            body.read("a", HclValue::as_list).err(),
+            body.read("a", HclValue::as_map).err(),
             body.blocks::<1>("a").err(),
         ];
         let errors: Vec<_> = errors.iter().flatten().collect();
@@ -167,19 +168,19 @@ fn cve_2025_4166_typed_readers_never_echo_a_value() {
 #[test]
 fn debug_shows_keys_and_kinds_and_no_value() {
     for config in [CONFIG, CONFIG_JSON] {
-        let body = tree(config);
+        let body = parse_to_text(config);
         let blocks = body.blocks::<1>("seal").unwrap();
         let shown = format!("{body:?} {body:#?} {:?} {:?}", body.items(), blocks);
         assert!(!shown.contains("hunter") && !shown.contains("4242"), "{shown}");
         assert!(shown.contains("\"pin\": a string"), "{shown}");
     }
-    let crate::Kind::Number(number) = super::only("a = 424242").kind else { panic!() };
+    let crate::ValueKind::Number(number) = super::sole_value("a = 424242").kind else { panic!() };
     assert_eq!(format!("{number:?}"), "a number");
 }
 
 #[test]
 fn positions_survive_a_text_on_one_long_line() {
     let text = format!("a = \"{}\" b = \0", "é".repeat(100_000));
-    let error = parse(&text, &Limits::default()).unwrap_err();
+    let error = parse(&text, &ParseLimits::default()).unwrap_err();
     assert_eq!(error.position(), Some(Position { line: 1, column: 100_012 }));
 }

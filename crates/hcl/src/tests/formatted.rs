@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::{Limits, ParseError, format, parse};
+use crate::{ParseError, ParseLimits, format, parse};
 
-fn formatted(text: &str) -> String {
-    format(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}\n{error}"))
+fn format_text(text: &str) -> String {
+    format(text, &ParseLimits::default()).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 #[test]
@@ -69,14 +69,14 @@ path secret {
    lines */
 path "c" {}
 "#;
-    assert_eq!(formatted(text), expected);
-    assert_eq!(formatted(expected), expected);
+    assert_eq!(format_text(text), expected);
+    assert_eq!(format_text(expected), expected);
 }
 
 #[test]
 fn keys_below_each_other_are_aligned() {
     let text = "a = 1\nlonger = 2\n\nb = 3\nc {}\n";
-    assert_eq!(formatted(text), "a      = 1\nlonger = 2\n\nb = 3\n\nc {}\n");
+    assert_eq!(format_text(text), "a      = 1\nlonger = 2\n\nb = 3\n\nc {}\n");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn values_stay_as_they_are_spelled() {
         "a = [\n  {\n    b = 1\n  },\n]\n",
         "",
     ] {
-        assert_eq!(formatted(text), text);
+        assert_eq!(format_text(text), text);
     }
 }
 
@@ -97,46 +97,46 @@ fn values_stay_as_they_are_spelled() {
 fn comments_in_odd_places_are_moved_and_not_lost() {
     let text =
         "a /*1*/ \"b\" /*2*/ { /*3*/ c /*4*/ = /*5*/ [ /*6*/ 1 /*7*/ , 2, # 8\n] /*9*/ } //10\n";
-    let shown = formatted(text);
+    let shown = format_text(text);
     for comment in ["/*1*/", "/*2*/", "/*3*/", "/*4*/", "/*5*/", "/*6*/", "/*7*/", "# 8", "/*9*/"] {
         assert!(shown.contains(comment), "{comment} in {shown}");
     }
     assert!(shown.ends_with("//10\n"), "{shown}");
-    assert_eq!(formatted(&shown), shown);
+    assert_eq!(format_text(&shown), shown);
 }
 
 #[test]
-fn depth_is_no_danger() {
+fn formats_deep_nesting() {
     let text = std::format!("{}{}", "a = {".repeat(32), "}".repeat(32));
-    let shown = formatted(&text);
+    let shown = format_text(&text);
     assert_eq!(shown.lines().count(), 63);
     assert!(shown.contains(&std::format!("{}a = {{}}", "  ".repeat(31))));
 }
 
 #[test]
 fn what_cannot_be_read_and_json_are_refused() {
-    assert!(format("path \"a\" {", &Limits::default()).is_err());
-    let error = format("{\"a\": 1}", &Limits::default()).unwrap_err();
+    assert!(format("path \"a\" {", &ParseLimits::default()).is_err());
+    let error = format("{\"a\": 1}", &ParseLimits::default()).unwrap_err();
     assert!(matches!(error, ParseError::Syntax { problem, .. } if problem.contains("JSON")));
 }
 
 proptest! {
     /// What is laid out says the same, and laying it out again changes nothing.
     #[test]
-    fn whatever_is_read_can_be_laid_out(text in document()) {
-        let before = parse(&text, &Limits::default())
+    fn every_valid_text_is_formatted(text in hcl_document()) {
+        let before = parse(&text, &ParseLimits::default())
             .map_err(|error| TestCaseError::fail(format!("{text:?}: {error}")))?;
-        let once = format(&text, &Limits::default()).map_err(|error| {
+        let once = format(&text, &ParseLimits::default()).map_err(|error| {
             TestCaseError::fail(format!("{text:?}: {error}"))
         })?;
-        let after = parse(&once, &Limits::default()).unwrap();
-        prop_assert_eq!(super::show(&before), super::show(&after));
-        prop_assert_eq!(format(&once, &Limits::default()).unwrap(), once);
+        let after = parse(&once, &ParseLimits::default()).unwrap();
+        prop_assert_eq!(super::append_text(&before), super::append_text(&after));
+        prop_assert_eq!(format(&once, &ParseLimits::default()).unwrap(), once);
     }
 }
 
 /// Texts that are HCL, with blanks and comments wherever they may stand.
-fn document() -> BoxedStrategy<String> {
+fn hcl_document() -> BoxedStrategy<String> {
     let plain = prop_oneof![
         Just("12".to_owned()),
         Just("\"text\"".to_owned()),
@@ -147,30 +147,37 @@ fn document() -> BoxedStrategy<String> {
         Just("[]".to_owned()),
     ];
     let value = plain.prop_recursive(3, 8, 3, |value| {
-        let entry = (blank(), value.clone(), blank());
+        let entry = (blank_or_comment(), value.clone(), blank_or_comment());
         let list = prop::collection::vec(entry, 0..3).prop_map(|entries| {
             let texts = entries.iter().map(|(a, value, b)| format!("{a}{value}{b}"));
             format!("[{}]", texts.collect::<Vec<_>>().join(","))
         });
-        prop_oneof![list, items(value).prop_map(|items| format!("{{{items}}}"))]
+        prop_oneof![list, hcl_items(value).prop_map(|items| format!("{{{items}}}"))]
     });
-    items(value)
+    hcl_items(value)
 }
 
 /// Items, assigned or blocks.
-fn items(value: impl Strategy<Value = String> + 'static) -> BoxedStrategy<String> {
+fn hcl_items(value: impl Strategy<Value = String> + 'static) -> BoxedStrategy<String> {
     let name = prop_oneof![Just("a"), Just("longer"), Just("\"quoted\"")];
-    let assigned = (blank(), name, blank(), blank(), value, blank())
+    let assigned = (
+        blank_or_comment(),
+        name,
+        blank_or_comment(),
+        blank_or_comment(),
+        value,
+        blank_or_comment(),
+    )
         .prop_map(|(a, name, b, c, value, d)| format!("{a}{name}{b}={c}{value}{d}"))
         .boxed();
-    let block = (blank(), blank(), assigned.clone(), blank())
+    let block = (blank_or_comment(), blank_or_comment(), assigned.clone(), blank_or_comment())
         .prop_map(|(a, b, item, c)| format!("{a}path \"x\"{b}{{{item}\n}}{c}"))
         .boxed();
     let item = prop_oneof![3 => assigned, 1 => block];
     prop::collection::vec(item, 0..4).prop_map(|items| items.join("\n")).boxed()
 }
 
-fn blank() -> BoxedStrategy<String> {
+fn blank_or_comment() -> BoxedStrategy<String> {
     prop_oneof![
         6 => Just(" ".to_owned()),
         2 => Just("\n".to_owned()),

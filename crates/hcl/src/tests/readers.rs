@@ -1,24 +1,24 @@
 use std::fmt::Debug;
 
-use super::{only, tree};
-use crate::{ParseError, Value};
+use super::{parse_to_text, sole_value};
+use crate::{HclValue, ParseError};
 
-fn check<T: Debug + PartialEq>(
-    reader: impl Fn(&Value) -> Result<T, ParseError>,
+fn check_reader<T: Debug + PartialEq>(
+    reader: impl Fn(&HclValue) -> Result<T, ParseError>,
     accepted: &[(&str, T)],
     refused: &[(&str, &str)],
 ) {
     for (text, expected) in accepted {
-        assert_eq!(reader(&only(text)).as_ref(), Ok(expected), "{text}");
+        assert_eq!(reader(&sole_value(text)).as_ref(), Ok(expected), "{text}");
     }
     for (text, expected) in refused {
-        assert_eq!(reader(&only(text)).unwrap_err().to_string(), *expected, "{text}");
+        assert_eq!(reader(&sole_value(text)).unwrap_err().to_string(), *expected, "{text}");
     }
 }
 
 #[test]
-fn strings() {
-    check(
+fn reads_strings() {
+    check_reader(
         |value| value.as_str().map(str::to_owned),
         &[("a = \"b\"", "b".to_owned()), ("{\"a\": null}", String::new())],
         &[
@@ -30,9 +30,9 @@ fn strings() {
 }
 
 #[test]
-fn texts() {
+fn reads_texts() {
     let owned = str::to_owned;
-    check(
+    check_reader(
         |value| value.as_text().map(owned),
         &[("a = \"1h\"", owned("1h")), ("a = 3600", owned("3600")), ("a = 0x10", owned("0x10"))],
         &[("a {}", "1:3: must be a string or a number, not an object")],
@@ -40,9 +40,9 @@ fn texts() {
 }
 
 #[test]
-fn booleans() {
-    check(
-        Value::as_bool,
+fn reads_booleans() {
+    check_reader(
+        HclValue::as_bool,
         &[("a = true", true), ("{\"a\": false}", false)],
         &[
             ("a = \"true\"", "1:5: must be true or false, without quotes, not a string"),
@@ -57,10 +57,10 @@ fn booleans() {
         ["false", "FALSE", "False", "f", "F", "0"].map(|no| (format!("a = \"{no}\""), false)),
     );
     for (text, expected) in loose {
-        assert_eq!(only(&text).as_bool_loose(), Ok(expected), "{text}");
+        assert_eq!(sole_value(&text).as_bool_loose(), Ok(expected), "{text}");
     }
-    check(
-        Value::as_bool_loose,
+    check_reader(
+        HclValue::as_bool_loose,
         &[("a = true", true)],
         &[
             (
@@ -77,9 +77,9 @@ fn booleans() {
 }
 
 #[test]
-fn whole_numbers() {
-    check(
-        Value::as_int,
+fn reads_whole_numbers() {
+    check_reader(
+        HclValue::as_int,
         &[
             ("a = 0", 0),
             ("a = -42", -42),
@@ -115,9 +115,9 @@ fn whole_numbers() {
 }
 
 #[test]
-fn fractions() {
-    let number = |text: &str| match only(text).kind {
-        crate::Kind::Number(number) => number.as_f64(),
+fn reads_fractions() {
+    let number = |text: &str| match sole_value(text).kind {
+        crate::ValueKind::Number(number) => number.as_f64(),
         _ => None,
     };
     let cases =
@@ -130,13 +130,13 @@ fn fractions() {
 }
 
 #[test]
-fn lists() {
-    check(
-        |value| value.as_list().map(<[Value]>::len),
+fn reads_lists() {
+    check_reader(
+        |value| value.as_list().map(<[HclValue]>::len),
         &[("a = []", 0), ("a = [1, \"b\"]", 2)],
         &[("a = \"b\"", "1:5: must be a list, not a string")],
     );
-    check(
+    check_reader(
         |value| value.as_str_list().map(|list| list.join("+")),
         &[("a = [\"b\", \"c\"]", "b+c".to_owned()), ("a = []", String::new())],
         &[
@@ -147,8 +147,8 @@ fn lists() {
 }
 
 #[test]
-fn maps() {
-    check(
+fn reads_maps() {
+    check_reader(
         |value| value.as_map().map(|body| body.items().len()),
         &[("a {}", 0), ("a = { b = 1 }", 1), ("{\"a\": [{\"b\": 1}]}", 1), ("a \"b\" {}", 1)],
         &[
@@ -162,21 +162,21 @@ fn maps() {
 
 #[test]
 fn reading_by_name_names_the_key() {
-    let body = tree("address = 1\nciphers = [\"a\", 2]\n\"we\\\"ird\" = 3");
-    assert_eq!(body.read("missing", Value::as_str), Ok(None));
-    let error = |name| body.read(name, Value::as_str_list).unwrap_err().to_string();
+    let body = parse_to_text("address = 1\nciphers = [\"a\", 2]\n\"we\\\"ird\" = 3");
+    assert_eq!(body.read("missing", HclValue::as_str), Ok(None));
+    let error = |name| body.read(name, HclValue::as_str_list).unwrap_err().to_string();
     assert_eq!(error("address"), "1:11: \"address\" must be a list, not a number");
     assert_eq!(error("ciphers"), "2:17: \"ciphers\" must be a string in quotes, not a number");
     assert_eq!(error("we\"ird"), "3:13: \"we\\\"ird\" must be a list, not a number");
-    let item = body.attr("address").unwrap();
-    assert_eq!(item.read(Value::as_int), Ok(1));
+    let item = body.last_item("address").unwrap();
+    assert_eq!(item.read(HclValue::as_int), Ok(1));
     assert_eq!(
-        item.read(Value::as_bool).unwrap_err().to_string(),
+        item.read(HclValue::as_bool).unwrap_err().to_string(),
         "1:11: \"address\" must be true or false, without quotes, not a number"
     );
     // The innermost key is the one that helps.
-    let body = tree("a { b = 1 }");
-    let nested = body.read("a", |value| value.as_map()?.read("b", Value::as_str));
+    let body = parse_to_text("a { b = 1 }");
+    let nested = body.read("a", |value| value.as_map()?.read("b", HclValue::as_str));
     let expected = "1:9: \"b\" must be a string in quotes, not a number";
     assert_eq!(nested.unwrap_err().to_string(), expected);
 }

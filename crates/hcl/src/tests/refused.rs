@@ -1,15 +1,15 @@
-use super::refusal;
-use crate::{Limits, parse_bytes};
+use super::error_of;
+use crate::{ParseLimits, parse_bytes};
 
-fn check(cases: &[(&str, &str)]) {
+fn check_refused(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
-        assert_eq!(refusal(text).to_string(), *expected, "{text}");
+        assert_eq!(error_of(text).to_string(), *expected, "{text}");
     }
 }
 
 #[test]
-fn items() {
-    check(&[
+fn refuses_malformed_items() {
+    check_refused(&[
         ("a", "1:2: expected = or { after the key"),
         ("a = 1 b", "1:8: expected = or { after the key"),
         ("a [1]", "1:3: expected = or { after the key"),
@@ -41,8 +41,8 @@ fn items() {
 }
 
 #[test]
-fn lists() {
-    check(&[
+fn refuses_malformed_lists() {
+    check_refused(&[
         ("a = [", "1:5: bracket is not closed: add ]"),
         ("a = [1,", "1:5: bracket is not closed: add ]"),
         ("a = [1", "1:5: bracket is not closed: add ]"),
@@ -58,7 +58,7 @@ fn lists() {
 }
 
 #[test]
-fn strings() {
+fn refuses_malformed_strings() {
     let unclosed =
         "string is not closed: add a quote, or use a heredoc for a text of several lines";
     let escape = "unknown escape: write \\\\ for a backslash";
@@ -102,15 +102,15 @@ fn strings() {
         ("{\"a", "1:2", unclosed),
     ];
     for (text, position, problem) in cases {
-        assert_eq!(refusal(text).to_string(), format!("{position}: {problem}"), "{text}");
+        assert_eq!(error_of(text).to_string(), format!("{position}: {problem}"), "{text}");
     }
 }
 
 #[test]
-fn heredocs() {
+fn refuses_malformed_heredocs() {
     let unclosed = "1:5: heredoc is not closed: its closing word must stand alone on a line";
     let line = "1:5: the line must end after the word that opens a heredoc";
-    check(&[
+    check_refused(&[
         ("a = <E\nx\nE\n", "1:5: unexpected character: a heredoc begins with <<"),
         ("a = <<\nx\n", "1:5: heredoc needs a closing word after <<"),
         ("a = <<-\nx\n", "1:5: heredoc needs a closing word after <<"),
@@ -126,10 +126,10 @@ fn heredocs() {
 }
 
 #[test]
-fn numbers() {
+fn refuses_malformed_numbers() {
     let text = "1:5: a number may not run into other characters: put text in quotes";
     let exponent = "1:5: number needs digits in its exponent";
-    check(&[
+    check_refused(&[
         ("a = 1h", text),
         ("a = 0b1", text),
         ("a = 0xfg", text),
@@ -150,7 +150,7 @@ fn numbers() {
     ]);
     let decimal = "1:6: JSON has decimal numbers only, without leading zeros";
     let point = "1:6: number needs digits on both sides of its point";
-    check(&[
+    check_refused(&[
         ("{\"a\":0x1}", decimal),
         ("{\"a\":01}", decimal),
         ("{\"a\":-00}", decimal),
@@ -164,8 +164,8 @@ fn numbers() {
 }
 
 #[test]
-fn characters() {
-    check(&[
+fn refuses_unexpected_characters() {
+    check_refused(&[
         ("a = 'b'", "1:5: quotes must be plain double quotes"),
         ("a = “b”", "1:5: quotes must be plain double quotes"),
         ("a: 1", "1:2: keys are assigned with =, not with a colon"),
@@ -183,8 +183,8 @@ fn characters() {
 }
 
 #[test]
-fn json() {
-    check(&[
+fn refuses_malformed_json() {
+    check_refused(&[
         ("{", "1:1: brace is not closed: add }"),
         ("{\"a\": 1", "1:1: brace is not closed: add }"),
         ("{\"a\": {\"b\": 1}", "1:1: brace is not closed: add }"),
@@ -218,7 +218,7 @@ fn bytes_that_are_not_utf8() {
         (b"\xef\xbb\xbfa\xed\xa0\x80", "1:2"),
     ];
     for (bytes, position) in cases {
-        let error = parse_bytes(bytes, &Limits::default()).unwrap_err();
+        let error = parse_bytes(bytes, &ParseLimits::default()).unwrap_err();
         let expected = format!("{position}: text is not UTF-8: save the file as UTF-8");
         assert_eq!(error.to_string(), expected);
     }

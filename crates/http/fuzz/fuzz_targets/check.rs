@@ -1,6 +1,6 @@
 //! What must hold for every input. Shared by the fuzz target and the crate's own tests.
 
-use strongroom_http::target::{Target, form_fields, query_fields, resolve};
+use strongroom_http::target::{RequestTarget, form_fields, query_fields, resolve_target};
 use strongroom_types::RequestPath;
 
 const MOST: usize = 16;
@@ -11,8 +11,8 @@ pub(crate) fn any_target(bytes: &[u8]) {
     let (path, query) =
         text.split_once('?').map_or((&*text, None), |(path, query)| (path, Some(query)));
     let path = format!("/{}", path.trim_start_matches('/'));
-    match resolve(&path, query) {
-        Target::Api(below) => {
+    match resolve_target(&path, query) {
+        RequestTarget::Api(below) => {
             assert!(!below.starts_with('/'), "{below:?}");
             for segment in below.strip_suffix('/').unwrap_or(&below).split('/') {
                 assert!(!matches!(segment, "." | ".."), "{below:?}");
@@ -22,16 +22,19 @@ pub(crate) fn any_target(bytes: &[u8]) {
                 assert_eq!(judged.as_str(), below);
             }
         }
-        Target::Redirect(location) => {
+        RequestTarget::Redirect(location) => {
             assert!(location.starts_with('/') && !location.starts_with("//"), "{location:?}");
             assert!(
                 !location.contains(['\r', '\n'])
                     || query.is_some_and(|it| it.contains(['\r', '\n']))
             );
             let (clean, _) = location.split_once('?').unwrap_or((&location, ""));
-            assert!(!matches!(resolve(clean, None), Target::Redirect(_)), "{location:?}");
+            assert!(
+                !matches!(resolve_target(clean, None), RequestTarget::Redirect(_)),
+                "{location:?}"
+            );
         }
-        Target::Unknown | Target::Malformed => {}
+        RequestTarget::Unknown | RequestTarget::Malformed => {}
     }
     let query = query.unwrap_or_default();
     for fields in

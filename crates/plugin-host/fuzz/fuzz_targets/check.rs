@@ -4,7 +4,7 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use strongroom_plugin_host::Spec;
+use strongroom_plugin_host::LaunchSpec;
 use strongroom_plugin_host::elf;
 use strongroom_plugin_host::trust::TrustList;
 
@@ -28,7 +28,7 @@ impl FileExt for InMemory<'_> {
 /// As the content of a program: it is judged without reading beyond its end, and a refusal is one
 /// short line.
 pub(crate) fn any_program(bytes: &[u8]) {
-    if let Err(error) = elf::check(&InMemory(bytes)) {
+    if let Err(error) = elf::check_executable(&InMemory(bytes)) {
         let text = error.to_string();
         assert!(!text.chars().any(char::is_control) && text.len() < 4000, "{text}");
     }
@@ -39,7 +39,7 @@ pub(crate) fn any_program(bytes: &[u8]) {
 pub(crate) fn any_trust_file(bytes: &[u8]) {
     match TrustList::parse(bytes) {
         Ok(list) => {
-            let unnamed = Spec {
+            let unnamed = LaunchSpec {
                 name: "custom".to_owned(),
                 kind: "secret",
                 version: String::new(),
@@ -49,7 +49,7 @@ pub(crate) fn any_trust_file(bytes: &[u8]) {
                 sha256: "00".repeat(32),
             };
             if !bytes.windows(64).any(|part| part == unnamed.sha256.as_bytes()) {
-                assert!(list.check(&unnamed).is_err());
+                assert!(list.allowing_block(&unnamed).is_err());
             }
         }
         Err(error) => assert!(!error.contains('\n'), "{error}"),

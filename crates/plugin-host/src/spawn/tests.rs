@@ -5,11 +5,11 @@ use tokio::io::AsyncReadExt;
 use super::*;
 
 /// Held while a child is forked, until it executes.
-pub(super) static FORKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+pub(super) static FORK_LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-fn program(path: &str, arguments: &[&str]) -> Execution {
+fn program_command(path: &str, arguments: &[&str]) -> ChildCommand {
     let arguments = std::iter::once(&path).chain(arguments).map(OsString::from).collect();
-    Execution {
+    ChildCommand {
         file: std::fs::File::open(path).unwrap().into(),
         keeps_file: false,
         arguments,
@@ -17,42 +17,43 @@ fn program(path: &str, arguments: &[&str]) -> Execution {
     }
 }
 
-fn shell(script: &str) -> Execution {
-    program("/bin/sh", &["-c", script])
+fn shell_command(script: &str) -> ChildCommand {
+    program_command("/bin/sh", &["-c", script])
 }
 
-async fn said(execution: Execution) -> String {
+async fn stdout_of(execution: ChildCommand) -> String {
     let (mut child, mut pipes) = spawn(execution).await.unwrap();
     let mut out = String::new();
     pipes.stdout.read_to_string(&mut out).await.unwrap();
-    child.ended().await.unwrap();
+    child.wait().await.unwrap();
     out
 }
 
 #[tokio::test]
-async fn a_child_is_watched_and_heard() {
-    let (mut child, mut pipes) = spawn(shell("echo out; echo err >&2; exit 3")).await.unwrap();
+async fn a_childs_output_and_exit_status_are_read() {
+    let (mut child, mut pipes) =
+        spawn(shell_command("echo out; echo err >&2; exit 3")).await.unwrap();
     let (mut out, mut err) = (String::new(), String::new());
     pipes.stdout.read_to_string(&mut out).await.unwrap();
     pipes.stderr.read_to_string(&mut err).await.unwrap();
     assert_eq!((&*out, &*err), ("out\n", "err\n"));
-    assert_eq!(child.ended().await.unwrap().code(), Some(3));
+    assert_eq!(child.wait().await.unwrap().code(), Some(3));
 }
 
 /// The C library would have a shell run it.
 #[tokio::test]
-async fn what_the_kernel_refuses_is_run_by_nothing_else() {
+async fn a_file_the_kernel_refuses_is_not_run_by_a_shell() {
     let folder = tempfile::tempdir().unwrap();
     let (text, mark) = (folder.path().join("text"), folder.path().join("mark"));
     for content in [format!("echo run > '{}'\n", mark.display()), String::new()] {
         std::fs::write(&text, content).unwrap();
         std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let error = spawn(program(text.to_str().unwrap(), &[])).await.unwrap_err();
+        let error = spawn(program_command(text.to_str().unwrap(), &[])).await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOEXEC));
     }
     assert!(!mark.exists());
     std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let error = spawn(program(text.to_str().unwrap(), &[])).await.unwrap_err();
+    let error = spawn(program_command(text.to_str().unwrap(), &[])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
 }
 
@@ -68,10 +69,10 @@ async fn sr_2026_15_swapping_the_file_before_it_is_executed_changes_nothing() {
         std::fs::rename(new, &path).unwrap();
     };
     put("#!/bin/sh\necho hashed\n");
-    let mut execution = program(path.to_str().unwrap(), &[]);
+    let mut execution = program_command(path.to_str().unwrap(), &[]);
     execution.keeps_file = true;
     put("#!/bin/sh\necho swapped\n");
-    assert_eq!(said(execution).await, "hashed\n");
+    assert_eq!(stdout_of(execution).await, "hashed\n");
 }
 
 #[tokio::test]
@@ -80,7 +81,7 @@ async fn sr_2026_10_a_child_gets_no_new_privileges_and_no_other_descriptor() {
     // As one that the server inherited.
     fcntl_setfd(&reader, FdFlags::empty()).unwrap();
     let script = "grep NoNewPrivs /proc/self/status; exec ls /proc/self/fd";
-    let said = said(shell(script)).await;
+    let said = stdout_of(shell_command(script)).await;
     let mut lines = said.lines();
     assert_eq!(lines.next(), Some("NoNewPrivs:\t1"));
     // The last one is that of the folder, which `ls` reads.
@@ -88,16 +89,16 @@ async fn sr_2026_10_a_child_gets_no_new_privileges_and_no_other_descriptor() {
 }
 
 #[test]
-fn descriptors_are_marked_one_by_one_too() {
+fn descriptors_are_marked_without_close_range() {
     let (reader, _writer) = io::pipe().unwrap();
     fcntl_setfd(&reader, FdFlags::empty()).unwrap();
-    mark_each(u64::from(reader.as_raw_fd().unsigned_abs()) + 1);
+    set_cloexec_one_by_one(u64::from(reader.as_raw_fd().unsigned_abs()) + 1);
     assert!(rustix::io::fcntl_getfd(&reader).unwrap().contains(FdFlags::CLOEXEC));
 }
 
 #[tokio::test]
 async fn a_name_with_a_nul_is_not_cut_there() {
-    let error = spawn(program("/bin/sh", &["a\0b"])).await.unwrap_err();
+    let error = spawn(program_command("/bin/sh", &["a\0b"])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 
@@ -105,14 +106,15 @@ async fn a_name_with_a_nul_is_not_cut_there() {
 #[tokio::test]
 async fn killing_and_dropping_take_the_whole_group() {
     for drop_it in [true, false] {
-        let (mut child, mut pipes) = spawn(shell("sleep 1000 & echo up; wait")).await.unwrap();
+        let (mut child, mut pipes) =
+            spawn(shell_command("sleep 1000 & echo up; wait")).await.unwrap();
         let mut line = [0; 3];
         pipes.stdout.read_exact(&mut line).await.unwrap();
         if drop_it {
             drop(child);
         } else {
             child.kill();
-            assert!(!child.ended().await.unwrap().success());
+            assert!(!child.wait().await.unwrap().success());
         }
         assert_eq!(pipes.stdout.read(&mut line).await.unwrap(), 0);
     }
@@ -121,24 +123,24 @@ async fn killing_and_dropping_take_the_whole_group() {
 /// A leader that ends by itself leaves nothing of its group.
 #[tokio::test]
 async fn what_a_plug_in_started_ends_with_it() {
-    let (mut child, mut pipes) = spawn(shell("sleep 1000 & echo up")).await.unwrap();
-    assert!(child.ended().await.unwrap().success());
+    let (mut child, mut pipes) = spawn(shell_command("sleep 1000 & echo up")).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
     let mut rest = String::new();
     pipes.stdout.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, "up\n");
 }
 
 #[tokio::test]
-async fn the_thread_that_forked_is_not_ours() {
+async fn children_are_forked_by_the_spawner_thread() {
     let script = "grep -c plugin-spawner /proc/$PPID/task/*/comm | grep -c ':1'";
-    assert_eq!(said(shell(script)).await, "1\n");
+    assert_eq!(stdout_of(shell_command(script)).await, "1\n");
 }
 
 /// A process that left its group, as a hostile plug-in might: it tells of it and sleeps.
-async fn deserter() -> (Running, Pipes) {
+async fn child_outside_group() -> (ChildProcess, OutputPipes) {
     const LEAVE: &str = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); \
                          print('left', flush=True); time.sleep(1000)";
-    let deserter = program("/usr/bin/env", &["python3", "-c", LEAVE]);
+    let deserter = program_command("/usr/bin/env", &["python3", "-c", LEAVE]);
     let (child, mut pipes) = spawn(deserter).await.unwrap();
     let mut line = [0; 5];
     pipes.stdout.read_exact(&mut line).await.unwrap();
@@ -147,11 +149,11 @@ async fn deserter() -> (Running, Pipes) {
 }
 
 #[tokio::test]
-async fn one_that_left_its_group_is_killed_all_the_same() {
-    let (mut child, mut pipes) = deserter().await;
+async fn a_child_outside_its_group_is_killed() {
+    let (mut child, mut pipes) = child_outside_group().await;
     child.kill();
-    assert!(!child.ended().await.unwrap().success());
-    let (child, mut dropped_pipes) = deserter().await;
+    assert!(!child.wait().await.unwrap().success());
+    let (child, mut dropped_pipes) = child_outside_group().await;
     drop(child);
     for pipes in [&mut pipes, &mut dropped_pipes] {
         assert_eq!(pipes.stdout.read(&mut [0]).await.unwrap(), 0);
@@ -160,8 +162,8 @@ async fn one_that_left_its_group_is_killed_all_the_same() {
 
 /// What was dropped leaves no zombie behind.
 #[tokio::test]
-async fn what_is_dropped_is_reaped_by_somebody() {
-    let (child, mut pipes) = spawn(shell("echo up; exec sleep 1000")).await.unwrap();
+async fn dropped_children_are_reaped() {
+    let (child, mut pipes) = spawn(shell_command("echo up; exec sleep 1000")).await.unwrap();
     pipes.stdout.read_exact(&mut [0; 3]).await.unwrap();
     let watch = rustix::process::pidfd_open(child.0.get_ref().pid, PidfdFlags::empty());
     let watch = watch.unwrap();
@@ -178,17 +180,17 @@ async fn what_is_dropped_is_reaped_by_somebody() {
 
 /// A dead leader's id may be another's group by the time somebody kills again.
 #[tokio::test]
-async fn after_it_was_reaped_nobody_is_killed() {
+async fn a_reaped_child_is_not_killed_again() {
     use std::io::{Read as _, Write as _};
-    let (mut child, _pipes) = spawn(shell("exit 0")).await.unwrap();
-    child.ended().await.unwrap();
+    let (mut child, _pipes) = spawn(shell_command("exit 0")).await.unwrap();
+    child.wait().await.unwrap();
     let mut echo = Command::new("cat");
     echo.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let mut bystander = fork(&mut echo).unwrap();
+    let mut bystander = fork_and_exec(&mut echo).unwrap();
     // As if the id had come around.
     child.0.get_mut().pid = Pid::from_child(&bystander);
     child.kill();
-    assert!(child.ended().await.unwrap().success(), "and it tells its end again");
+    assert!(child.wait().await.unwrap().success(), "and it tells its end again");
     drop(child);
     let (mut to, mut from) = (bystander.stdin.take().unwrap(), bystander.stdout.take().unwrap());
     // Whoever was killed does nothing any more, though it may not be dead yet.
@@ -201,7 +203,7 @@ async fn after_it_was_reaped_nobody_is_killed() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_is_not_started() {
+async fn an_abandoned_start_is_not_run() {
     use std::io::{Read as _, Write as _};
     let (mut mark, mut marker) = io::pipe().unwrap();
     let mut command = Command::new("/bin/true");
@@ -212,7 +214,7 @@ async fn what_nobody_waits_for_is_not_started() {
     }
     let (answer, started) = oneshot::channel();
     drop(started);
-    spawner().unwrap().try_send(Job { command, answer }).unwrap();
+    spawner_thread().unwrap().try_send(SpawnJob { command, answer }).unwrap();
     let mut told = String::new();
     // It ends when the job is dropped, and with it the other end.
     mark.read_to_string(&mut told).unwrap();

@@ -36,15 +36,15 @@ pub(crate) fn any_log(bytes: &[u8]) {
 /// As the messages that matter most: their parts are read or refused.
 pub(crate) fn any_message(bytes: &[u8]) {
     if let Ok(request) = pb::HandleRequestArgs::decode(bytes) {
-        round(&request, bytes);
+        check_round_trip(&request, bytes);
         if let Some(request) = request.request {
-            object(request.data);
+            check_json_object(request.data);
         }
     }
     if let Ok(reply) = pb::HandleRequestReply::decode(bytes) {
-        round(&reply, bytes);
+        check_round_trip(&reply, bytes);
         if let Some(response) = reply.response {
-            object(response.data);
+            check_json_object(response.data);
             let options = response.secret.and_then(|secret| secret.lease_options);
             let issued = options.as_ref().and_then(|options| options.issue_time.as_ref());
             if let Ok(read) = time::from_wire(issued) {
@@ -62,12 +62,12 @@ pub(crate) fn any_message(bytes: &[u8]) {
 }
 
 /// What was read is written as something that reads the same.
-fn round<M: Message + Default + PartialEq>(message: &M, bytes: &[u8]) {
+fn check_round_trip<M: Message + Default + PartialEq>(message: &M, bytes: &[u8]) {
     let again = M::decode(&*message.encode_to_vec());
     assert!(again.is_ok_and(|again| again == *message), "{bytes:?}");
 }
 
-fn object(field: String) {
+fn check_json_object(field: String) {
     if let Ok(Some(object)) = json::from_wire(field) {
         let text = json::to_wire(object.clone()).expect("an object is text");
         assert_eq!(json::from_wire(text), Ok(Some(object)));

@@ -10,8 +10,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::generated::plugin::ConnInfo;
 use crate::generated::plugin::grpc_broker_client::GrpcBrokerClient;
-use crate::tasks::Tasks;
-use crate::transport::{AnySize, BindError, Channel, Listener, Security, Services, SocketFolder};
+use crate::tasks::TaskGroup;
+use crate::transport::{
+    AnySize, BindError, Channel, GrpcServices, PluginListener, SocketFolder, TransportSecurity,
+};
 
 /// Offers services to one plug-in process. There is one for the life of the process; dropping it
 /// ends the stream of announcements, not what was offered.
@@ -20,8 +22,8 @@ pub struct HostBroker {
     announcements: mpsc::Sender<ConnInfo>,
     pub(super) last_id: AtomicU32,
     folder: Arc<SocketFolder>,
-    security: Security<ServerConfig>,
-    tasks: Tasks,
+    security: TransportSecurity<ServerConfig>,
+    tasks: TaskGroup,
 }
 
 /// Why nothing was offered.
@@ -40,7 +42,7 @@ pub enum OfferError {
 }
 
 /// Announcements on their way; one an instance.
-const ANNOUNCEMENTS: usize = 64;
+const MAX_QUEUED_ANNOUNCEMENTS: usize = 64;
 
 impl HostBroker {
     /// Opens the stream of announcements on the main connection. Sockets will lie in `folder`,
@@ -50,10 +52,10 @@ impl HostBroker {
     pub fn open(
         main: &Channel,
         folder: Arc<SocketFolder>,
-        security: impl Into<Security<ServerConfig>>,
-        tasks: &Tasks,
+        security: impl Into<TransportSecurity<ServerConfig>>,
+        tasks: &TaskGroup,
     ) -> Self {
-        let (announcements, mut waiting) = mpsc::channel(ANNOUNCEMENTS);
+        let (announcements, mut waiting) = mpsc::channel(MAX_QUEUED_ANNOUNCEMENTS);
         let mut client = GrpcBrokerClient::new(main.clone()).any_size();
         tasks.spawn(async move {
             let outgoing = stream::poll_fn(move |cx| waiting.poll_recv(cx));
@@ -75,17 +77,17 @@ impl HostBroker {
     /// set-up call.
     ///
     /// Cancel safety: when dropped, nothing stays behind.
-    pub async fn offer(&self, services: Services) -> Result<Offered, OfferError> {
+    pub async fn offer(&self, services: GrpcServices) -> Result<OfferedServices, OfferError> {
         let service_id = self.next_id()?;
-        let listener = Listener::bind(&self.folder, &format!("b{service_id}"))?;
+        let listener = PluginListener::bind(&self.folder, &format!("b{service_id}"))?;
         let announcement = ConnInfo {
             service_id,
             network: listener.address().network().to_owned(),
             address: listener.address().to_string(),
             knock: None,
         };
-        let (part, (done, ended)) = (self.tasks.part(), oneshot::channel());
-        let offered = Offered { service_id, tasks: part.clone(), ended: Some(ended) };
+        let (part, (done, ended)) = (self.tasks.child(), oneshot::channel());
+        let offered = OfferedServices { service_id, tasks: part.clone(), ended: Some(ended) };
         let security = self.security.clone();
         self.tasks.spawn_counted(async move {
             listener.serve(security, services, &part).await;
@@ -106,13 +108,13 @@ impl HostBroker {
 
 /// Services that one instance of a backend can dial. Dropping it stops them at once.
 #[derive(Debug)]
-pub struct Offered {
+pub struct OfferedServices {
     service_id: u32,
-    tasks: Tasks,
+    tasks: TaskGroup,
     ended: Option<oneshot::Receiver<()>>,
 }
 
-impl Offered {
+impl OfferedServices {
     /// The id under which the plug-in finds them.
     pub fn service_id(&self) -> u32 {
         self.service_id
@@ -123,14 +125,14 @@ impl Offered {
     pub async fn close(mut self, limit: Duration) {
         self.tasks.drain();
         if let Some(ended) = self.ended.take()
-            && self.tasks.within(limit, ended).await.is_none()
+            && self.tasks.with_timeout(limit, ended).await.is_none()
         {
             tracing::debug!(id = self.service_id, "calls of a plug-in instance were cut off");
         }
     }
 }
 
-impl Drop for Offered {
+impl Drop for OfferedServices {
     fn drop(&mut self) {
         self.tasks.stop();
     }

@@ -11,5 +11,5 @@ pub mod plugin;
 #[cfg(test)]
 mod tests;
 
-pub use host::{HostBroker, OfferError, Offered};
+pub use host::{HostBroker, OfferError, OfferedServices};
 pub use plugin::{DialError, PluginBroker};

@@ -13,33 +13,33 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::address::{Address, InvalidAddress};
+use crate::address::{InvalidPeerAddress, PeerAddress};
 use crate::generated::plugin::ConnInfo;
 use crate::generated::plugin::grpc_broker_server::{GrpcBroker, GrpcBrokerServer};
-use crate::tasks::Tasks;
-use crate::transport::{Channel, ConnectError, Security};
+use crate::tasks::TaskGroup;
+use crate::transport::{Channel, ConnectError, TransportSecurity};
 
 /// Hears what the host announces, and dials it. Clones share what was heard.
 #[derive(Clone, Debug)]
-pub struct PluginBroker(pub(super) Arc<Shared>);
+pub struct PluginBroker(pub(super) Arc<PluginBrokerInner>);
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    slots: Mutex<HashMap<u32, Slot>>,
-    tasks: Tasks,
+pub(super) struct PluginBrokerInner {
+    slots: Mutex<HashMap<u32, AnnouncementSlot>>,
+    tasks: TaskGroup,
     host_gone: CancellationToken,
 }
 
 /// What is known of a service id.
 #[derive(Debug)]
-enum Slot {
+enum AnnouncementSlot {
     /// Somebody wants to dial it.
-    Wanted(oneshot::Sender<Announced>),
+    Wanted(oneshot::Sender<Announcement>),
     /// The host announced it, and nobody has asked yet.
-    Announced(Announced, Timestamp),
+    Announced(Announcement, Timestamp),
 }
 
-type Announced = Result<Address, InvalidAddress>;
+type Announcement = Result<PeerAddress, InvalidPeerAddress>;
 
 /// Why a service could not be dialled.
 #[derive(Debug, thiserror::Error)]
@@ -56,51 +56,51 @@ pub enum DialError {
     TooMany,
     /// The host announced what this side can't or won't dial.
     #[error("the host announced no usable address: {0}")]
-    Address(#[from] InvalidAddress),
+    Address(#[from] InvalidPeerAddress),
     /// It was announced, but there is no connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
 
 /// How long announcement and dialling wait for each other.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Service ids known at once. A host announces one an instance, and instances dial at once.
 pub(super) const MAX_SLOTS: usize = 1024;
 
 impl PluginBroker {
     /// Hears nothing yet. Streams of the host end when `tasks` drain.
-    pub fn new(tasks: &Tasks) -> Self {
+    pub fn new(tasks: &TaskGroup) -> Self {
         let (slots, host_gone) = (Mutex::default(), CancellationToken::new());
-        Self(Arc::new(Shared { slots, tasks: tasks.clone(), host_gone }))
+        Self(Arc::new(PluginBrokerInner { slots, tasks: tasks.clone(), host_gone }))
     }
 
     /// What the host talks to, for the services of the main connection.
-    pub fn service(&self) -> GrpcBrokerServer<Self> {
+    pub fn broker_server(&self) -> GrpcBrokerServer<Self> {
         GrpcBrokerServer::new(self.clone())
     }
 
-    /// Dials the service the host announced, or will announce within [`PATIENCE`].
+    /// Dials the service the host announced, or will announce within [`ANNOUNCEMENT_TIMEOUT`].
     ///
     /// Cancel safety: when dropped, the announcement is forgotten or left, and may be dialled.
     pub async fn dial(
         &self,
         service_id: u32,
-        security: impl Into<Security<ClientConfig>>,
+        security: impl Into<TransportSecurity<ClientConfig>>,
     ) -> Result<Channel, DialError> {
-        let address = self.announced(service_id).await?;
+        let address = self.wait_for_address(service_id).await?;
         Ok(Channel::connect(&address, security, &self.0.tasks).await?)
     }
 
-    /// Where the host said to dial, or will say within [`PATIENCE`].
-    pub async fn announced(&self, service_id: u32) -> Result<Address, DialError> {
-        let waiting = match self.look_or_wait(service_id)? {
-            Look::Known(announced) => return Ok(announced?),
-            Look::Wait(waiting) => waiting,
+    /// Where the host said to dial, or will say within [`ANNOUNCEMENT_TIMEOUT`].
+    pub async fn wait_for_address(&self, service_id: u32) -> Result<PeerAddress, DialError> {
+        let waiting = match self.look_up_or_wait(service_id)? {
+            AnnouncementLookup::Known(announced) => return Ok(announced?),
+            AnnouncementLookup::Wait(waiting) => waiting,
         };
         // Taken back when this future is dropped, so that the id can be asked for again.
-        let _withdraw = Withdraw { shared: &self.0, service_id };
-        match self.0.tasks.within(PATIENCE, waiting).await {
+        let _withdraw = WithdrawOnDrop { shared: &self.0, service_id };
+        match self.0.tasks.with_timeout(ANNOUNCEMENT_TIMEOUT, waiting).await {
             Some(Ok(announced)) => Ok(announced?),
             _ => Err(DialError::NotAnnounced(service_id)),
         }
@@ -113,13 +113,15 @@ impl PluginBroker {
     }
 
     /// Looks and, in the same breath, leaves word: what is announced in between can't be missed.
-    fn look_or_wait(&self, service_id: u32) -> Result<Look, DialError> {
-        let mut slots = self.0.fresh_slots();
+    fn look_up_or_wait(&self, service_id: u32) -> Result<AnnouncementLookup, DialError> {
+        let mut slots = self.0.live_slots();
         let full = slots.len() >= MAX_SLOTS;
         match slots.entry(service_id) {
             Entry::Occupied(slot) => match slot.remove() {
-                Slot::Announced(announced, _) => Ok(Look::Known(announced)),
-                wanted @ Slot::Wanted(_) => {
+                AnnouncementSlot::Announced(announced, _) => {
+                    Ok(AnnouncementLookup::Known(announced))
+                }
+                wanted @ AnnouncementSlot::Wanted(_) => {
                     slots.insert(service_id, wanted);
                     Err(DialError::Taken(service_id))
                 }
@@ -127,27 +129,27 @@ impl PluginBroker {
             Entry::Vacant(_) if full => Err(DialError::TooMany),
             Entry::Vacant(slot) => {
                 let (sender, waiting) = oneshot::channel();
-                slot.insert(Slot::Wanted(sender));
-                Ok(Look::Wait(waiting))
+                slot.insert(AnnouncementSlot::Wanted(sender));
+                Ok(AnnouncementLookup::Wait(waiting))
             }
         }
     }
 }
 
-enum Look {
-    Known(Announced),
-    Wait(oneshot::Receiver<Announced>),
+enum AnnouncementLookup {
+    Known(Announcement),
+    Wait(oneshot::Receiver<Announcement>),
 }
 
-struct Withdraw<'a> {
-    shared: &'a Shared,
+struct WithdrawOnDrop<'a> {
+    shared: &'a PluginBrokerInner,
     service_id: u32,
 }
 
-impl Drop for Withdraw<'_> {
+impl Drop for WithdrawOnDrop<'_> {
     fn drop(&mut self) {
-        let mut slots = self.shared.fresh_slots();
-        if let Some(Slot::Wanted(sender)) = slots.get(&self.service_id)
+        let mut slots = self.shared.live_slots();
+        if let Some(AnnouncementSlot::Wanted(sender)) = slots.get(&self.service_id)
             && sender.is_closed()
         {
             slots.remove(&self.service_id);
@@ -155,32 +157,32 @@ impl Drop for Withdraw<'_> {
     }
 }
 
-impl Shared {
+impl PluginBrokerInner {
     /// What is known, without what nobody collected in time.
-    fn fresh_slots(&self) -> MutexGuard<'_, HashMap<u32, Slot>> {
+    fn live_slots(&self) -> MutexGuard<'_, HashMap<u32, AnnouncementSlot>> {
         let now = self.tasks.clock().now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| match slot {
-            Slot::Announced(_, at) => now.since(*at) < PATIENCE,
-            Slot::Wanted(_) => true,
+            AnnouncementSlot::Announced(_, at) => now.since(*at) < ANNOUNCEMENT_TIMEOUT,
+            AnnouncementSlot::Wanted(_) => true,
         });
         slots
     }
 
-    pub(super) fn deliver(&self, info: &ConnInfo) {
+    pub(super) fn record_announcement(&self, info: &ConnInfo) {
         // A knock belongs to connections that share a socket, and is never asked of us.
         if info.knock.is_some() {
             return;
         }
-        let announced = Address::parse(&info.network, &info.address);
+        let announced = PeerAddress::parse(&info.network, &info.address);
         let now = self.tasks.clock().now();
-        let mut slots = self.fresh_slots();
+        let mut slots = self.live_slots();
         let full = slots.len() >= MAX_SLOTS;
         match slots.entry(info.service_id) {
             Entry::Occupied(slot) => {
                 // The first announcement of an id counts.
-                if let Slot::Wanted(_) = slot.get()
-                    && let Slot::Wanted(sender) = slot.remove()
+                if let AnnouncementSlot::Wanted(_) = slot.get()
+                    && let AnnouncementSlot::Wanted(sender) = slot.remove()
                 {
                     // Whoever wanted it may just have given up.
                     let _ = sender.send(announced);
@@ -190,7 +192,7 @@ impl Shared {
                 tracing::warn!(id = info.service_id, "too many announcements of the host");
             }
             Entry::Vacant(slot) => {
-                slot.insert(Slot::Announced(announced, now));
+                slot.insert(AnnouncementSlot::Announced(announced, now));
             }
         }
     }
@@ -205,32 +207,32 @@ impl GrpcBroker for PluginBroker {
         &self,
         request: Request<Streaming<ConnInfo>>,
     ) -> Result<Response<Self::StartStreamStream>, Status> {
-        let hearing = Hearing {
+        let hearing = AnnouncementReader {
             incoming: request.into_inner(),
             shared: self.0.clone(),
             _gone: self.0.host_gone.clone().drop_guard(),
         };
-        Ok(Response::new(stream::once(hearing.hear()).filter_map(std::future::ready).boxed()))
+        Ok(Response::new(stream::once(hearing.run()).filter_map(std::future::ready).boxed()))
     }
 }
 
-struct Hearing {
+struct AnnouncementReader {
     incoming: Streaming<ConnInfo>,
-    shared: Arc<Shared>,
+    shared: Arc<PluginBrokerInner>,
     _gone: DropGuard,
 }
 
-impl Hearing {
+impl AnnouncementReader {
     /// Ends with the stream, without ever having had an answer.
-    async fn hear(mut self) -> Option<Result<ConnInfo, Status>> {
+    async fn run(mut self) -> Option<Result<ConnInfo, Status>> {
         loop {
             let heard = tokio::select! {
                 biased;
                 heard = self.incoming.message() => heard,
-                () = self.shared.tasks.draining() => return None,
+                () = self.shared.tasks.wait_for_drain() => return None,
             };
             match heard {
-                Ok(Some(info)) => self.shared.deliver(&info),
+                Ok(Some(info)) => self.shared.record_announcement(&info),
                 Ok(None) | Err(_) => return None,
             }
         }

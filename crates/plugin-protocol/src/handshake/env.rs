@@ -106,35 +106,39 @@ pub fn is_reserved(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + Copy + 'a {
+    fn test_environment<'a>(
+        pairs: &'a [(&str, &str)],
+    ) -> impl Fn(&str) -> Option<String> + Copy + 'a {
         |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
     fn bao_counts_before_vault_and_empty_is_absent() {
         let both = [("VAULT_VERSION", "1.20.0"), ("BAO_VERSION", "2.4.0")];
-        assert_eq!(ServerVariable::VERSION.read(environment(&both)).unwrap(), "2.4.0");
+        assert_eq!(ServerVariable::VERSION.read(test_environment(&both)).unwrap(), "2.4.0");
         let vault = [("VAULT_VERSION", "1.20.0"), ("BAO_VERSION", "")];
-        assert_eq!(ServerVariable::VERSION.read(environment(&vault)).unwrap(), "1.20.0");
-        assert_eq!(ServerVariable::VERSION.read(environment(&[])), None);
+        assert_eq!(ServerVariable::VERSION.read(test_environment(&vault)).unwrap(), "1.20.0");
+        assert_eq!(ServerVariable::VERSION.read(test_environment(&[])), None);
     }
 
     #[test]
     fn only_true_is_true() {
         for (value, expected) in [("true", true), ("1", false), ("false", false), ("True", false)] {
             let pairs = [("VAULT_PLUGIN_METADATA_MODE", value)];
-            assert_eq!(ServerVariable::METADATA_MODE.is_true(environment(&pairs)), expected);
+            assert_eq!(ServerVariable::METADATA_MODE.is_true(test_environment(&pairs)), expected);
         }
-        assert!(!ServerVariable::METADATA_MODE.is_true(environment(&[])));
+        assert!(!ServerVariable::METADATA_MODE.is_true(test_environment(&[])));
     }
 
     #[test]
     fn a_wrong_cookie_is_none() {
         let cookie = MagicCookie::BACKEND;
-        assert!(cookie.is_present(environment(&[(cookie.variable, cookie.value)])));
-        assert!(!cookie.is_present(environment(&[(cookie.variable, "x")])));
-        assert!(!cookie.is_present(environment(&[(cookie.variable, MagicCookie::DATABASE.value)])));
-        assert!(!cookie.is_present(environment(&[])));
+        assert!(cookie.is_present(test_environment(&[(cookie.variable, cookie.value)])));
+        assert!(!cookie.is_present(test_environment(&[(cookie.variable, "x")])));
+        assert!(
+            !cookie.is_present(test_environment(&[(cookie.variable, MagicCookie::DATABASE.value)]))
+        );
+        assert!(!cookie.is_present(test_environment(&[])));
     }
 
     #[test]

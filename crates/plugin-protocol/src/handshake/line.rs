@@ -5,28 +5,28 @@ use std::fmt;
 use data_encoding::BASE64_NOPAD;
 use rustls::pki_types::CertificateDer;
 
-use super::versions::Offer;
-use crate::address::{Address, InvalidAddress};
+use super::versions::OfferedVersions;
+use crate::address::{InvalidPeerAddress, PeerAddress};
 
 /// The handshake line, read or to be written.
 ///
 /// The host reads it with [`parse`](str::parse) and then has it [judged](Self::under_auto_mtls)
-/// against what it asked for; only the outcome of that, a [`Peer`], says whom to talk to.
+/// against what it asked for; only the outcome of that, a [`HandshakePeer`], says whom to talk to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeLine {
     version: u32,
-    address: Address,
+    address: PeerAddress,
     certificate: Option<CertificateDer<'static>>,
     shares_broker: Option<bool>,
 }
 
 /// A plug-in that keeps to what the host asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct HandshakePeer {
     /// One of the versions the host offered.
     pub version: u32,
     /// Where it listens.
-    pub address: Address,
+    pub address: PeerAddress,
     /// The one certificate it may present, in DER.
     pub certificate: CertificateDer<'static>,
 }
@@ -54,7 +54,7 @@ pub enum HandshakeError {
         /// What the plug-in speaks.
         version: u32,
         /// What the host can speak.
-        offered: Offer,
+        offered: OfferedVersions,
     },
     /// `net/rpc`, said or left unsaid.
     #[error("the plug-in speaks net/rpc, which is not supported; gRPC is")]
@@ -64,7 +64,7 @@ pub enum HandshakeError {
     Protocol,
     /// Nowhere a plug-in may listen.
     #[error("the plug-in names no usable address: {0}")]
-    Address(#[from] InvalidAddress),
+    Address(#[from] InvalidPeerAddress),
     /// Not base64 of the standard alphabet without padding.
     #[error("the plug-in's certificate is not encoded as it must be")]
     Certificate,
@@ -80,17 +80,17 @@ pub const MAX_LINE_BYTES: usize = 16 * 1024;
 const CORE_VERSION: &str = "1";
 
 /// Shorter certificate fields count as none, as they do for every host.
-const SHORTEST_CERTIFICATE: usize = 51;
+const MIN_CERTIFICATE_CHARS: usize = 51;
 
 impl HandshakeLine {
     /// The line of a plug-in that serves `version` at `address` under AutoMTLS.
-    pub fn new(version: u32, address: Address, certificate: CertificateDer<'static>) -> Self {
+    pub fn new(version: u32, address: PeerAddress, certificate: CertificateDer<'static>) -> Self {
         Self { version, address, certificate: Some(certificate), shares_broker: None }
     }
 
     /// The line of a plug-in that serves `version` at `address` and has no certificate to tell:
     /// both sides have the same, or none is needed. A host that asked for AutoMTLS refuses it.
-    pub fn without_certificate(version: u32, address: Address) -> Self {
+    pub fn without_certificate(version: u32, address: PeerAddress) -> Self {
         Self { version, address, certificate: None, shares_broker: None }
     }
 
@@ -103,13 +103,13 @@ impl HandshakeLine {
     }
 
     /// Judges the line by what the host asked for: one of the versions of `offer`, and AutoMTLS.
-    pub fn under_auto_mtls(self, offer: &Offer) -> Result<Peer, HandshakeError> {
+    pub fn under_auto_mtls(self, offer: &OfferedVersions) -> Result<HandshakePeer, HandshakeError> {
         if !offer.contains(self.version) {
             let (version, offered) = (self.version, offer.clone());
             return Err(HandshakeError::Incompatible { version, offered });
         }
         let certificate = self.certificate.ok_or(HandshakeError::NoCertificate)?;
-        Ok(Peer { version: self.version, address: self.address, certificate })
+        Ok(HandshakePeer { version: self.version, address: self.address, certificate })
     }
 }
 
@@ -127,7 +127,7 @@ impl std::str::FromStr for HandshakeLine {
             return Err(HandshakeError::NotAHandshake);
         };
         if core != CORE_VERSION {
-            return Err(HandshakeError::CoreVersion(excerpt(core)));
+            return Err(HandshakeError::CoreVersion(printable_excerpt(core)));
         }
         let version = version.parse().map_err(|_| HandshakeError::Version)?;
         match fields.next() {
@@ -135,9 +135,9 @@ impl std::str::FromStr for HandshakeLine {
             Some("netrpc") | None => return Err(HandshakeError::NetRpc),
             Some(_) => return Err(HandshakeError::Protocol),
         }
-        let address = Address::parse(network, address)?;
+        let address = PeerAddress::parse(network, address)?;
         let certificate = match fields.next() {
-            Some(text) if text.len() >= SHORTEST_CERTIFICATE => {
+            Some(text) if text.len() >= MIN_CERTIFICATE_CHARS => {
                 let der = BASE64_NOPAD
                     .decode(text.as_bytes())
                     .map_err(|_| HandshakeError::Certificate)?;
@@ -167,7 +167,7 @@ impl fmt::Display for HandshakeLine {
 }
 
 /// The start of what a stranger wrote, fit for a message.
-fn excerpt(text: &str) -> String {
+fn printable_excerpt(text: &str) -> String {
     text.chars().filter(|c| strongroom_types::path::is_printable(*c)).take(16).collect()
 }
 
@@ -178,26 +178,26 @@ mod tests {
     use super::*;
 
     /// Of the length of a small certificate.
-    fn certificate() -> CertificateDer<'static> {
+    fn dummy_certificate() -> CertificateDer<'static> {
         vec![0x30; 400].into()
     }
 
-    fn encoded() -> String {
-        BASE64_NOPAD.encode(&certificate())
+    fn encoded_certificate() -> String {
+        BASE64_NOPAD.encode(&dummy_certificate())
     }
 
-    fn judge(line: &str) -> Result<Peer, HandshakeError> {
-        line.parse::<HandshakeLine>()?.under_auto_mtls(&Offer::of([4, 5]))
+    fn parse_and_accept(line: &str) -> Result<HandshakePeer, HandshakeError> {
+        line.parse::<HandshakeLine>()?.under_auto_mtls(&OfferedVersions::from_versions([4, 5]))
     }
 
     #[test]
     fn a_good_line_names_the_peer() {
-        let expected = Peer {
+        let expected = HandshakePeer {
             version: 5,
-            address: Address::unix("/tmp/plugin123").unwrap(),
-            certificate: certificate(),
+            address: PeerAddress::unix("/tmp/plugin123").unwrap(),
+            certificate: dummy_certificate(),
         };
-        let line = format!("1|5|unix|/tmp/plugin123|grpc|{}", encoded());
+        let line = format!("1|5|unix|/tmp/plugin123|grpc|{}", encoded_certificate());
         for line in [
             line.clone(),
             format!("  {line}\r\n"),
@@ -205,15 +205,17 @@ mod tests {
             format!("{line}|true"),
             format!("{line}|false|what comes later"),
         ] {
-            assert_eq!(judge(&line).as_ref(), Ok(&expected), "{line}");
+            assert_eq!(parse_and_accept(&line).as_ref(), Ok(&expected), "{line}");
         }
-        let tcp = judge(&format!("1|4|tcp|127.0.0.1:10000|grpc|{}", encoded())).unwrap();
+        let tcp =
+            parse_and_accept(&format!("1|4|tcp|127.0.0.1:10000|grpc|{}", encoded_certificate()))
+                .unwrap();
         assert_eq!((tcp.version, &*tcp.address.to_string()), (4, "127.0.0.1:10000"));
     }
 
     #[test]
     fn every_rule_has_its_error() {
-        let good = encoded();
+        let good = encoded_certificate();
         let fifty = "A".repeat(50);
         let cases: &[(&str, HandshakeError)] = &[
             ("", HandshakeError::NotAHandshake),
@@ -228,9 +230,9 @@ mod tests {
             ("1|5|unix|/tmp/x|netrpc|", HandshakeError::NetRpc),
             ("1|5|unix|/tmp/x|", HandshakeError::Protocol),
             ("1|5|unix|/tmp/x|http|", HandshakeError::Protocol),
-            ("1|5|unix|x|grpc|", HandshakeError::Address(InvalidAddress::Path)),
-            ("1|5|udp|/tmp/x|grpc|", HandshakeError::Address(InvalidAddress::Network)),
-            ("1|5|tcp|10.0.0.1:1|grpc|", HandshakeError::Address(InvalidAddress::Tcp)),
+            ("1|5|unix|x|grpc|", HandshakeError::Address(InvalidPeerAddress::Path)),
+            ("1|5|udp|/tmp/x|grpc|", HandshakeError::Address(InvalidPeerAddress::Network)),
+            ("1|5|tcp|10.0.0.1:1|grpc|", HandshakeError::Address(InvalidPeerAddress::Tcp)),
             ("1|5|unix|/tmp/x|grpc", HandshakeError::NoCertificate),
             ("1|5|unix|/tmp/x|grpc|", HandshakeError::NoCertificate),
             ("1|5|unix|/tmp/x|grpc||true", HandshakeError::NoCertificate),
@@ -240,18 +242,21 @@ mod tests {
             (&format!("1|5|unix|/tmp/x|grpc|{good} AA"), HandshakeError::Certificate),
             (
                 &format!("1|3|unix|/tmp/x|grpc|{good}"),
-                HandshakeError::Incompatible { version: 3, offered: Offer::of([4, 5]) },
+                HandshakeError::Incompatible {
+                    version: 3,
+                    offered: OfferedVersions::from_versions([4, 5]),
+                },
             ),
             (&"x".repeat(MAX_LINE_BYTES + 1), HandshakeError::TooLong),
         ];
         for (line, error) in cases {
-            assert_eq!(judge(line).as_ref(), Err(error), "{line:.80}");
+            assert_eq!(parse_and_accept(line).as_ref(), Err(error), "{line:.80}");
         }
     }
 
     #[test]
-    fn sharing_is_spoken_of_only_when_asked() {
-        let line = HandshakeLine::new(5, Address::unix("/tmp/x").unwrap(), certificate());
+    fn broker_sharing_is_written_only_when_asked() {
+        let line = HandshakeLine::new(5, PeerAddress::unix("/tmp/x").unwrap(), dummy_certificate());
         assert_eq!(line.to_string().split('|').count(), 6);
         let asked = line.without_broker_sharing().to_string();
         assert_eq!(asked.rsplit('|').next(), Some("false"));
@@ -259,19 +264,19 @@ mod tests {
 
     #[test]
     fn a_line_without_certificate_is_none_under_auto_mtls() {
-        let line = HandshakeLine::without_certificate(4, Address::unix("/tmp/x").unwrap());
+        let line = HandshakeLine::without_certificate(4, PeerAddress::unix("/tmp/x").unwrap());
         assert_eq!(line.to_string(), "1|4|unix|/tmp/x|grpc|");
-        assert_eq!(judge(&line.to_string()), Err(HandshakeError::NoCertificate));
+        assert_eq!(parse_and_accept(&line.to_string()), Err(HandshakeError::NoCertificate));
         assert_eq!(line.to_string().parse(), Ok(line.clone()));
         let asked = line.without_broker_sharing().to_string();
         assert_eq!(asked, "1|4|unix|/tmp/x|grpc||false");
-        assert_eq!(judge(&asked), Err(HandshakeError::NoCertificate));
+        assert_eq!(parse_and_accept(&asked), Err(HandshakeError::NoCertificate));
     }
 
     proptest! {
         #[test]
         fn never_panics(line in "\\PC{0,200}") {
-            let _ = judge(&line);
+            let _ = parse_and_accept(&line);
         }
 
         /// Closer to home than random text: fields that are right as often as wrong.
@@ -286,7 +291,7 @@ mod tests {
                 0..9,
             )
         ) {
-            if let Ok(peer) = judge(&fields.join("|")) {
+            if let Ok(peer) = parse_and_accept(&fields.join("|")) {
                 prop_assert!(peer.certificate.len() >= 38);
             }
         }
@@ -298,7 +303,7 @@ mod tests {
             der in prop::collection::vec(any::<u8>(), 39..900),
             asked: bool,
         ) {
-            let address = Address::unix(format!("/tmp/{name}x")).unwrap();
+            let address = PeerAddress::unix(format!("/tmp/{name}x")).unwrap();
             let mut line = HandshakeLine::new(version, address.clone(), der.clone().into());
             if asked {
                 line = line.without_broker_sharing();
@@ -306,8 +311,8 @@ mod tests {
             let text = line.to_string();
             prop_assert!(!text.contains(['=', '\n']));
             prop_assert_eq!(text.parse::<HandshakeLine>(), Ok(line));
-            let peer = judge(&text).unwrap();
-            prop_assert_eq!(peer, Peer { version, address, certificate: der.into() });
+            let peer = parse_and_accept(&text).unwrap();
+            prop_assert_eq!(peer, HandshakePeer { version, address, certificate: der.into() });
         }
     }
 }

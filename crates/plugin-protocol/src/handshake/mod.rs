@@ -12,6 +12,6 @@ pub mod mode;
 pub mod versions;
 
 pub use env::{MagicCookie, ServerVariable};
-pub use line::{HandshakeError, HandshakeLine, Peer};
-pub use mode::{Mode, NoMode, Plaintext};
-pub use versions::{Choice, Offer};
+pub use line::{HandshakeError, HandshakeLine, HandshakePeer};
+pub use mode::{HandshakeMode, NoMode, Plaintext};
+pub use versions::{OfferedVersions, VersionChoice};

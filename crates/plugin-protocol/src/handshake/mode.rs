@@ -5,7 +5,7 @@ use strongroom_types::Secret;
 use super::env::{self, ServerVariable};
 
 /// What a host asks of a plug-in, in its environment.
-pub enum Mode {
+pub enum HandshakeMode {
     /// AutoMTLS: each side makes a certificate, and tells the other.
     AutoMtls {
         /// The host's certificate, in PEM.
@@ -23,7 +23,7 @@ pub enum Mode {
 /// That a connection may do without TLS: the host said that the plug-in will be asked about itself
 /// only, and gave no certificate. Nothing secret crosses then.
 ///
-/// There is one way to get it, which is to have [read](Mode::choose) that.
+/// There is one way to get it, which is to have [read](HandshakeMode::from_environment) that.
 ///
 /// ```compile_fail,E0423
 /// use strongroom_plugin_protocol::handshake::Plaintext;
@@ -43,10 +43,12 @@ pub struct NoMode;
 /// What a plug-in in metadata mode says to all but questions about itself; hosts look for it.
 pub const METADATA_REFUSAL: &str = "plugin server can not perform action while in metadata mode";
 
-impl Mode {
+impl HandshakeMode {
     /// What the environment says. A certificate counts most, so that a stray variable can't take
     /// TLS away.
-    pub fn choose(lookup: impl Fn(&str) -> Option<String> + Copy) -> Result<Self, NoMode> {
+    pub fn from_environment(
+        lookup: impl Fn(&str) -> Option<String> + Copy,
+    ) -> Result<Self, NoMode> {
         let only_metadata = ServerVariable::METADATA_MODE.is_true(lookup);
         if let Some(host) = lookup(env::CLIENT_CERT).filter(|pem| !pem.is_empty()) {
             return Ok(Self::AutoMtls { host, only_metadata });
@@ -75,17 +77,19 @@ mod tests {
     type Pairs = &'static [(&'static str, &'static str)];
 
     /// A word for a mode.
-    fn chosen(pairs: &[(&str, &str)]) -> Result<&'static str, NoMode> {
+    fn mode_name(pairs: &[(&str, &str)]) -> Result<&'static str, NoMode> {
         let lookup = |name: &str| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        Mode::choose(lookup).map(|mode| match (&mode, mode.only_metadata()) {
-            (Mode::AutoMtls { host, .. }, _) if host != "PEM" => "another certificate",
-            (Mode::AutoMtls { .. }, false) => "mutual",
-            (Mode::AutoMtls { .. }, true) => "mutual, metadata",
-            (Mode::Metadata(_), true) => "plaintext",
-            (Mode::Unwrap(token), false) if token.ct_eq(b"jwt") => "unwrap",
-            _ => "another mode",
+        HandshakeMode::from_environment(lookup).map(|mode| {
+            match (&mode, mode.only_metadata()) {
+                (HandshakeMode::AutoMtls { host, .. }, _) if host != "PEM" => "another certificate",
+                (HandshakeMode::AutoMtls { .. }, false) => "mutual",
+                (HandshakeMode::AutoMtls { .. }, true) => "mutual, metadata",
+                (HandshakeMode::Metadata(_), true) => "plaintext",
+                (HandshakeMode::Unwrap(token), false) if token.ct_eq(b"jwt") => "unwrap",
+                _ => "another mode",
+            }
         })
     }
 
@@ -109,7 +113,7 @@ mod tests {
             (&[("PLUGIN_CLIENT_CERT", ""), TOKEN], Ok("unwrap")),
         ];
         for (pairs, expected) in cases {
-            assert_eq!(chosen(pairs), *expected, "{pairs:?}");
+            assert_eq!(mode_name(pairs), *expected, "{pairs:?}");
         }
     }
 
@@ -125,7 +129,7 @@ mod tests {
             &[("VAULT_UNWRAP_TOKEN", ""), ("BAO_UNWRAP_TOKEN", "")],
             &[("PLUGIN_CLIENT_CERT", "")],
         ] {
-            assert_eq!(chosen(pairs), Err(NoMode), "{pairs:?}");
+            assert_eq!(mode_name(pairs), Err(NoMode), "{pairs:?}");
         }
     }
 }

@@ -16,11 +16,11 @@ pub const DATABASE_V5: u32 = 5;
 
 /// The versions a host can speak, as it writes them into [`super::env::PROTOCOL_VERSIONS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offer(BTreeSet<u32>);
+pub struct OfferedVersions(BTreeSet<u32>);
 
-impl Offer {
+impl OfferedVersions {
     /// These versions.
-    pub fn of(versions: impl IntoIterator<Item = u32>) -> Self {
+    pub fn from_versions(versions: impl IntoIterator<Item = u32>) -> Self {
         Self(versions.into_iter().collect())
     }
 
@@ -35,7 +35,7 @@ impl Offer {
     }
 }
 
-impl fmt::Display for Offer {
+impl fmt::Display for OfferedVersions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, version) in self.0.iter().enumerate() {
             if index > 0 {
@@ -49,26 +49,26 @@ impl fmt::Display for Offer {
 
 /// What a plug-in answers to an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum VersionChoice {
     /// The highest version both have.
     Agreed(u32),
     /// They have none in common. The plug-in serves its lowest all the same, since only the host
     /// can tell the operator.
-    Apart(u32),
+    NoneInCommon(u32),
 }
 
-impl Choice {
+impl VersionChoice {
     /// Chooses for a plug-in that has the versions `own`; none if it has no version at all.
-    pub fn make(own: &[u32], offer: &Offer) -> Option<Self> {
+    pub fn choose(own: &[u32], offer: &OfferedVersions) -> Option<Self> {
         let lowest = own.iter().copied().min()?;
         let agreed = own.iter().copied().filter(|version| offer.contains(*version)).max();
-        Some(agreed.map_or(Self::Apart(lowest), Self::Agreed))
+        Some(agreed.map_or(Self::NoneInCommon(lowest), Self::Agreed))
     }
 
     /// The version for the handshake line.
     pub const fn version(self) -> u32 {
         match self {
-            Self::Agreed(version) | Self::Apart(version) => version,
+            Self::Agreed(version) | Self::NoneInCommon(version) => version,
         }
     }
 }
@@ -80,25 +80,29 @@ mod tests {
     #[test]
     fn the_highest_common_version_is_taken() {
         let cases = [
-            ("5", Choice::Agreed(5)),
-            ("3,4", Choice::Agreed(4)),
-            ("4,3", Choice::Agreed(4)),
-            ("5,3,99", Choice::Agreed(5)),
-            ("", Choice::Apart(3)),
-            ("6,7", Choice::Apart(3)),
-            ("five", Choice::Apart(3)),
-            ("five,-1, 4 ", Choice::Agreed(4)),
+            ("5", VersionChoice::Agreed(5)),
+            ("3,4", VersionChoice::Agreed(4)),
+            ("4,3", VersionChoice::Agreed(4)),
+            ("5,3,99", VersionChoice::Agreed(5)),
+            ("", VersionChoice::NoneInCommon(3)),
+            ("6,7", VersionChoice::NoneInCommon(3)),
+            ("five", VersionChoice::NoneInCommon(3)),
+            ("five,-1, 4 ", VersionChoice::Agreed(4)),
         ];
         for (list, expected) in cases {
-            assert_eq!(Choice::make(&[4, 5, 3], &Offer::parse(list)), Some(expected), "{list:?}");
+            assert_eq!(
+                VersionChoice::choose(&[4, 5, 3], &OfferedVersions::parse(list)),
+                Some(expected),
+                "{list:?}"
+            );
         }
-        assert_eq!(Choice::make(&[], &Offer::parse("5")), None);
+        assert_eq!(VersionChoice::choose(&[], &OfferedVersions::parse("5")), None);
     }
 
     #[test]
     fn an_offer_reads_back() {
-        let offer = Offer::of([BACKEND_V4, BACKEND_V3]);
+        let offer = OfferedVersions::from_versions([BACKEND_V4, BACKEND_V3]);
         assert_eq!(offer.to_string(), "3,4");
-        assert_eq!(Offer::parse(&offer.to_string()), offer);
+        assert_eq!(OfferedVersions::parse(&offer.to_string()), offer);
     }
 }

@@ -20,7 +20,7 @@ use super::SERVER_NAME;
 
 /// A certificate and its key, for the life of one process and never written anywhere.
 #[derive(Clone)]
-pub struct Identity {
+pub struct TlsIdentity {
     certificate: CertificateDer<'static>,
     pem: Arc<str>,
     key: Arc<dyn SigningKey>,
@@ -49,7 +49,7 @@ const VALID_FOR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 /// The peer's clock may be behind ours.
 const VALID_SINCE: Duration = Duration::from_secs(30);
 
-impl Identity {
+impl TlsIdentity {
     /// Makes a P-256 key and a self-signed certificate: Go peers ask for the name, both usages
     /// and a time between its ends.
     ///
@@ -57,7 +57,7 @@ impl Identity {
     /// seeded: a plug-in makes its identity before it does anything else.
     pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Self, IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        Self::assemble(&parameters(clock.now(), entropy)?.self_signed(&key)?, key)
+        Self::from_key_pair(&certificate_params(clock.now(), entropy)?.self_signed(&key)?, key)
     }
 
     /// A certificate and its key that were made elsewhere: an elliptic-curve key in the form of
@@ -91,7 +91,7 @@ impl Identity {
     }
 
     /// Takes the key over: what is left of it is wiped.
-    pub(super) fn assemble(
+    pub(super) fn from_key_pair(
         certificate: &rcgen::Certificate,
         mut key: KeyPair,
     ) -> Result<Self, IdentityError> {
@@ -112,7 +112,7 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity(..)")
     }
@@ -139,7 +139,10 @@ fn to_pem(certificate: &CertificateDer<'_>) -> String {
     pem + "-----END CERTIFICATE-----\n"
 }
 
-fn parameters(now: Timestamp, entropy: &dyn Entropy) -> Result<CertificateParams, rcgen::Error> {
+fn certificate_params(
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new([SERVER_NAME.to_owned()])?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, SERVER_NAME);

@@ -1,7 +1,7 @@
 //! AutoMTLS: each side makes a certificate for the life of one process, tells the other, and
 //! accepts nothing else. Versions 3 and 4 do with one certificate, which both sides were given.
 //!
-//! - [`identity`]: [`Identity`], our own certificate and key
+//! - [`identity`]: [`TlsIdentity`], our own certificate and key
 //! - [`pin`]: [`PinnedPeer`], the check that the peer is the one
 //! - [`client_config`] and [`server_config`]: the same material serves the main connection and
 //!   those of the broker, in either role
@@ -20,7 +20,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
-pub use identity::{Identity, IdentityError};
+pub use identity::{IdentityError, TlsIdentity};
 pub use pin::PinnedPeer;
 
 /// The name every certificate of this wire carries, and every client asks for.
@@ -31,7 +31,7 @@ const ALPN: &[u8] = b"h2";
 
 /// For the side that dials.
 pub fn client_config(
-    identity: &Identity,
+    identity: &TlsIdentity,
     peer: CertificateDer<'static>,
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
     client_config_for(identity, peer, rustls::DEFAULT_VERSIONS)
@@ -39,22 +39,22 @@ pub fn client_config(
 
 /// For the side that accepts. The client must show its certificate too.
 pub fn server_config(
-    identity: &Identity,
+    identity: &TlsIdentity,
     peer: CertificateDer<'static>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     server_config_for(identity, peer, rustls::DEFAULT_VERSIONS)
 }
 
 fn client_config_for(
-    identity: &Identity,
+    identity: &TlsIdentity,
     peer: CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
     let certificate = SingleCertAndKey::from(identity.certified_key());
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(versions)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinnedPeer::new(peer, &provider())))
+        .with_custom_certificate_verifier(Arc::new(PinnedPeer::new(peer, &crypto_provider())))
         .with_client_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![ALPN.to_vec()];
     // A resumed session would pass by the check of the certificate.
@@ -63,14 +63,14 @@ fn client_config_for(
 }
 
 fn server_config_for(
-    identity: &Identity,
+    identity: &TlsIdentity,
     peer: CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
     let certificate = SingleCertAndKey::from(identity.certified_key());
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(versions)?
-        .with_client_cert_verifier(Arc::new(PinnedPeer::new(peer, &provider())))
+        .with_client_cert_verifier(Arc::new(PinnedPeer::new(peer, &crypto_provider())))
         .with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -80,7 +80,7 @@ fn server_config_for(
 
 /// aws-lc-rs, since Go makes certificates on P-521. AES-128 first: on a socket of this machine
 /// the longer key buys nothing.
-fn provider() -> Arc<CryptoProvider> {
+fn crypto_provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let provider = PROVIDER.get_or_init(|| {
         let mut provider = aws_lc_rs::default_provider();

@@ -27,7 +27,7 @@ impl PinnedPeer {
         Self { certificate, algorithms: provider.signature_verification_algorithms }
     }
 
-    fn check(
+    fn check_pin(
         &self,
         shown: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -55,7 +55,7 @@ impl ServerCertVerifier for PinnedPeer {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check(end_entity, intermediates)?;
+        self.check_pin(end_entity, intermediates)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -93,7 +93,7 @@ impl ClientCertVerifier for PinnedPeer {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check(end_entity, intermediates)?;
+        self.check_pin(end_entity, intermediates)?;
         Ok(ClientCertVerified::assertion())
     }
 

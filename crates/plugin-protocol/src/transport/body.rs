@@ -17,7 +17,7 @@ use super::error::TransportError;
 use super::status;
 
 /// A body that arrives.
-pub struct Incoming {
+pub struct IncomingBody {
     stream: RecvStream,
     /// The caller waits no longer than this, for the end of the body too.
     deadline: Option<Deadline>,
@@ -25,31 +25,38 @@ pub struct Incoming {
     lacks_status: bool,
 }
 
-impl Incoming {
+impl IncomingBody {
     /// What is asked.
-    pub(super) fn request(stream: RecvStream) -> Self {
+    pub(super) fn for_request(stream: RecvStream) -> Self {
         Self { stream, deadline: None, lacks_status: false }
     }
 
     /// What is answered, behind this head.
-    pub(super) fn answer(stream: RecvStream, deadline: Option<Deadline>, head: &HeaderMap) -> Self {
-        Self { stream, deadline, lacks_status: !status::is_in(head) }
+    pub(super) fn for_response(
+        stream: RecvStream,
+        deadline: Option<Deadline>,
+        head: &HeaderMap,
+    ) -> Self {
+        Self { stream, deadline, lacks_status: !status::is_present(head) }
     }
 
     /// An answer must not end before it has said how the call went.
-    fn judged(
+    fn check_status(
         &mut self,
         frame: Option<Result<Frame<Bytes>, h2::Error>>,
     ) -> Option<Result<Frame<Bytes>, Status>> {
         let mut frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Some(Err(TransportError::answering(error))),
-            None => return std::mem::take(&mut self.lacks_status).then(|| Err(status::missing())),
+            Some(Err(error)) => return Some(Err(TransportError::during_response(error))),
+            None => {
+                return std::mem::take(&mut self.lacks_status)
+                    .then(|| Err(status::missing_status()));
+            }
         };
         if let Some(trailers) = frame.trailers_mut() {
-            status::tidy(trailers);
-            if std::mem::take(&mut self.lacks_status) && !status::is_in(trailers) {
-                return Some(Err(status::missing()));
+            status::sanitize_headers(trailers);
+            if std::mem::take(&mut self.lacks_status) && !status::is_present(trailers) {
+                return Some(Err(status::missing_status()));
             }
         }
         Some(Ok(frame))
@@ -70,7 +77,7 @@ impl Incoming {
     }
 }
 
-impl http_body::Body for Incoming {
+impl http_body::Body for IncomingBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -79,12 +86,12 @@ impl http_body::Body for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = self.poll_stream(cx) {
-            return Poll::Ready(self.judged(frame));
+            return Poll::Ready(self.check_status(frame));
         }
         match &mut self.deadline {
             Some(deadline) => {
                 ready!(deadline.as_mut().poll(cx));
-                Poll::Ready(Some(Err(deadline::exceeded())))
+                Poll::Ready(Some(Err(deadline::exceeded_status())))
             }
             None => Poll::Pending,
         }
@@ -99,14 +106,14 @@ impl http_body::Body for Incoming {
     }
 }
 
-impl fmt::Debug for Incoming {
+impl fmt::Debug for IncomingBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Incoming(..)")
     }
 }
 
 /// Sends a body. It ends when the body has, or when nobody waits for it any more.
-pub(super) struct Outgoing {
+pub(super) struct BodySender {
     body: Body,
     stream: SendStream<Bytes>,
     /// Held back until it is known whether it is the last, so that it can say so.
@@ -115,7 +122,7 @@ pub(super) struct Outgoing {
     room: bool,
 }
 
-impl Outgoing {
+impl BodySender {
     pub(super) fn new(body: Body, stream: SendStream<Bytes>) -> Self {
         Self { body, stream, held: None, room: true }
     }
@@ -129,7 +136,7 @@ impl Outgoing {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => {
                     if let Some(data) = self.held.take() {
-                        self.send(data)?;
+                        self.send_data(data)?;
                         continue;
                     }
                     // The body may never have more to say; the peer may have had enough.
@@ -141,7 +148,7 @@ impl Outgoing {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         if let Some(before) = self.held.replace(data) {
-                            self.send(before)?;
+                            self.send_data(before)?;
                         }
                     }
                     Err(frame) => {
@@ -164,7 +171,7 @@ impl Outgoing {
         }
     }
 
-    fn send(&mut self, data: Bytes) -> Result<(), h2::Error> {
+    fn send_data(&mut self, data: Bytes) -> Result<(), h2::Error> {
         self.room = false;
         self.stream.send_data(data, false)
     }
@@ -183,7 +190,7 @@ impl Outgoing {
     }
 }
 
-impl Future for Outgoing {
+impl Future for BodySender {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

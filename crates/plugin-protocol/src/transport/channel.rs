@@ -23,18 +23,18 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 
-use super::body::{Incoming, Outgoing};
-use super::cork::Cork;
+use super::body::{BodySender, IncomingBody};
 use super::deadline;
 use super::error::TransportError;
-use super::security::Security;
+use super::security::TransportSecurity;
 use super::status;
+use super::write_coalescer::WriteCoalescer;
 use super::{
-    CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
-    SEND_BUFFER, STREAM_WINDOW,
+    CONNECTION_WINDOW_BYTES, HANDSHAKE_LIMIT, MAX_FRAME_BYTES, MAX_HEADER_BYTES, MAX_RESET_STREAMS,
+    READ_BUFFER_BYTES, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
 };
-use crate::address::{Address, Target};
-use crate::tasks::Tasks;
+use crate::address::{DialTarget, PeerAddress};
+use crate::tasks::TaskGroup;
 use crate::tls::SERVER_NAME;
 
 /// Calls over one connection, for the clients in [`generated`](crate::generated). Clones share
@@ -46,11 +46,11 @@ use crate::tls::SERVER_NAME;
 #[derive(Clone)]
 pub struct Channel {
     requests: SendRequest<Bytes>,
-    shared: Arc<Shared>,
+    shared: Arc<ChannelInner>,
 }
 
-struct Shared {
-    tasks: Tasks,
+struct ChannelInner {
+    tasks: TaskGroup,
     lost: CancellationToken,
     scheme: Scheme,
     authority: Authority,
@@ -64,7 +64,7 @@ pub enum ConnectError {
     #[error("can't connect to {address}: {cause}")]
     Connect {
         /// Where.
-        address: Address,
+        address: PeerAddress,
         /// Why.
         cause: io::Error,
     },
@@ -88,45 +88,45 @@ impl Channel {
     ///
     /// Cancel safety: when dropped, the connection is closed.
     pub async fn connect(
-        address: &Address,
-        security: impl Into<Security<ClientConfig>>,
-        tasks: &Tasks,
+        address: &PeerAddress,
+        security: impl Into<TransportSecurity<ClientConfig>>,
+        tasks: &TaskGroup,
     ) -> Result<Self, ConnectError> {
         let security = security.into();
         let connecting = Box::pin(async {
             let socket = dial(address)
                 .await
                 .map_err(|cause| ConnectError::Connect { address: address.clone(), cause })?;
-            let socket = BufReader::with_capacity(READ_BUFFER, socket);
+            let socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
             let stream = match security {
-                Security::Tls(config) => {
+                TransportSecurity::Tls(config) => {
                     // The name is a constant that is valid.
                     let name = ServerName::try_from(SERVER_NAME)
                         .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
                     let connecting = TlsConnector::from(config).connect(name, socket);
                     Either::Left(connecting.await.map_err(ConnectError::Tls)?)
                 }
-                Security::Plaintext(_) => Either::Right(socket),
+                TransportSecurity::Plaintext(_) => Either::Right(socket),
             };
-            Self::over(stream, tasks).await
+            Self::connect_over(stream, tasks).await
         });
-        tasks.within(HANDSHAKE_LIMIT, connecting).await.unwrap_or(Err(ConnectError::TimedOut))
+        tasks.with_timeout(HANDSHAKE_LIMIT, connecting).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
     /// Speaks HTTP/2 over a stream that is already there, and private.
-    pub(crate) async fn over<T>(stream: T, tasks: &Tasks) -> Result<Self, ConnectError>
+    pub(crate) async fn connect_over<T>(stream: T, tasks: &TaskGroup) -> Result<Self, ConnectError>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let cork = Cork::new(stream);
+        let cork = WriteCoalescer::new(stream);
         let (requests, connection) = h2::client::Builder::new()
             .enable_push(false)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(FRAME_BYTES)
-            .max_header_list_size(HEADER_BYTES)
-            .max_send_buffer_size(SEND_BUFFER)
-            .max_concurrent_reset_streams(RESETS_REMEMBERED)
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(MAX_FRAME_BYTES)
+            .max_header_list_size(MAX_HEADER_BYTES)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .max_concurrent_reset_streams(MAX_RESET_STREAMS)
             // It counts for the whole life of the connection, and calls are given up every day.
             .max_local_error_reset_streams(None)
             .handshake(cork.clone())
@@ -140,7 +140,7 @@ impl Channel {
             let end = std::future::poll_fn(move |cx| {
                 loop {
                     let end = connection.as_mut().poll(cx);
-                    if end.is_ready() || !cork.settle(cx) {
+                    if end.is_ready() || !cork.flush_pending(cx) {
                         return end;
                     }
                 }
@@ -150,12 +150,12 @@ impl Channel {
             }
         });
         let (scheme, authority) = (Scheme::HTTP, Authority::from_static(SERVER_NAME));
-        let shared = Shared { tasks: tasks.clone(), lost, scheme, authority };
+        let shared = ChannelInner { tasks: tasks.clone(), lost, scheme, authority };
         Ok(Self { requests, shared: Arc::new(shared) })
     }
 
     /// Resolves when the connection is lost, and with it the process at its other end.
-    pub async fn lost(&self) {
+    pub async fn wait_until_lost(&self) {
         self.shared.lost.cancelled().await;
     }
 
@@ -165,7 +165,7 @@ impl Channel {
     }
 
     /// HTTP/2 wants a whole address; nobody on this wire looks at it.
-    fn absolute(&self, path: Uri) -> Uri {
+    fn absolute_uri(&self, path: Uri) -> Uri {
         let mut parts = path.into_parts();
         parts.scheme = Some(self.shared.scheme.clone());
         parts.authority = Some(self.shared.authority.clone());
@@ -180,7 +180,7 @@ impl fmt::Debug for Channel {
 }
 
 impl Service<Request<Body>> for Channel {
-    type Response = Response<Incoming>;
+    type Response = Response<IncomingBody>;
     type Error = Status;
     type Future = BoxFuture<'static, Result<Self::Response, Status>>;
 
@@ -190,36 +190,37 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let deadline = deadline::of(request.headers(), &**self.shared.tasks.clock());
+        let deadline = deadline::from_headers(request.headers(), &**self.shared.tasks.clock());
         let (mut head, body) = request.into_parts();
-        head.uri = self.absolute(head.uri);
+        head.uri = self.absolute_uri(head.uri);
         let sent = self.requests.send_request(Request::from_parts(head, ()), false);
         let shared = self.shared.clone();
         Box::pin(async move {
-            let (response, stream) = sent.map_err(TransportError::unsent)?;
-            let mut call = Call { response, sending: Some(Outgoing::new(body, stream)), deadline };
+            let (response, stream) = sent.map_err(TransportError::not_sent)?;
+            let mut call =
+                PendingCall { response, sending: Some(BodySender::new(body, stream)), deadline };
             let mut response = std::future::poll_fn(|cx| call.poll_response(cx)).await?;
             if let Some(sending) = call.sending {
                 // The peer answers before it has heard everything: a stream in both directions.
                 shared.tasks.spawn(sending);
             }
             let deadline = call.deadline;
-            status::tidy(response.headers_mut());
+            status::sanitize_headers(response.headers_mut());
             status::check_head(&response)?;
             let (head, stream) = response.into_parts();
-            let answer = Incoming::answer(stream, deadline, &head.headers);
+            let answer = IncomingBody::for_response(stream, deadline, &head.headers);
             Ok(Response::from_parts(head, answer))
         })
     }
 }
 
-struct Call {
+struct PendingCall {
     response: h2::client::ResponseFuture,
-    sending: Option<Outgoing>,
+    sending: Option<BodySender>,
     deadline: Option<deadline::Deadline>,
 }
 
-impl Call {
+impl PendingCall {
     fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
@@ -230,19 +231,19 @@ impl Call {
             self.sending = None;
         }
         if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
-            return Poll::Ready(response.map_err(TransportError::underway));
+            return Poll::Ready(response.map_err(TransportError::in_flight));
         }
         match &mut self.deadline {
-            Some(deadline) => deadline.as_mut().poll(cx).map(|()| Err(deadline::exceeded())),
+            Some(deadline) => deadline.as_mut().poll(cx).map(|()| Err(deadline::exceeded_status())),
             None => Poll::Pending,
         }
     }
 }
 
-async fn dial(address: &Address) -> io::Result<Either<UnixStream, TcpStream>> {
-    Ok(match address.target() {
-        Target::Unix(path) => Either::Left(UnixStream::connect(path).await?),
-        Target::Tcp(address) => {
+async fn dial(address: &PeerAddress) -> io::Result<Either<UnixStream, TcpStream>> {
+    Ok(match address.dial_target() {
+        DialTarget::Unix(path) => Either::Left(UnixStream::connect(path).await?),
+        DialTarget::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Either::Right(stream)

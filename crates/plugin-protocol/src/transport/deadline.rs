@@ -11,13 +11,13 @@ use tonic::Status;
 pub(super) type Deadline = BoxFuture<'static, ()>;
 
 /// What the headers of a call say; nothing if the caller waits for ever, or says nonsense.
-pub(super) fn of(headers: &HeaderMap, clock: &dyn Clock) -> Option<Deadline> {
+pub(super) fn from_headers(headers: &HeaderMap, clock: &dyn Clock) -> Option<Deadline> {
     let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
     Some(clock.sleep(timeout))
 }
 
 /// What a call answers whose deadline passed.
-pub(super) fn exceeded() -> Status {
+pub(super) fn exceeded_status() -> Status {
     Status::deadline_exceeded("the deadline of the call has passed")
 }
 

@@ -27,7 +27,7 @@ pub struct TransportError {
 impl TransportError {
     /// The transport error behind a status; none if the status is the peer's own answer, or a
     /// deadline's.
-    pub fn of(status: &Status) -> Option<&Self> {
+    pub fn from_status(status: &Status) -> Option<&Self> {
         std::error::Error::source(status)?.downcast_ref()
     }
 
@@ -37,12 +37,12 @@ impl TransportError {
     }
 
     /// The call never left.
-    pub(super) fn unsent(cause: h2::Error) -> Status {
+    pub(super) fn not_sent(cause: h2::Error) -> Status {
         Self { delivery: Delivery::NotDelivered, cause }.into_status()
     }
 
     /// The call was on its way, or the answer was.
-    pub(super) fn underway(cause: h2::Error) -> Status {
+    pub(super) fn in_flight(cause: h2::Error) -> Status {
         // A stream dies of the peer's farewell only if it is past the last one the peer looked at.
         let refused = cause.is_remote()
             && (cause.is_go_away()
@@ -52,7 +52,7 @@ impl TransportError {
     }
 
     /// The answer had begun, so the peer had seen the call, whatever it says now.
-    pub(super) fn answering(cause: h2::Error) -> Status {
+    pub(super) fn during_response(cause: h2::Error) -> Status {
         Self { delivery: Delivery::Unknown, cause }.into_status()
     }
 
@@ -101,17 +101,17 @@ mod tests {
 
     #[test]
     fn an_answer_of_the_peer_is_no_transport_error() {
-        assert!(TransportError::of(&Status::unavailable("no")).is_none());
-        let status = TransportError::unsent(Reason::INTERNAL_ERROR.into());
-        let error = TransportError::of(&status).unwrap();
+        assert!(TransportError::from_status(&Status::unavailable("no")).is_none());
+        let status = TransportError::not_sent(Reason::INTERNAL_ERROR.into());
+        let error = TransportError::from_status(&status).unwrap();
         assert_eq!(error.delivery(), Delivery::NotDelivered);
     }
 
     #[test]
     fn what_was_underway_may_have_been_delivered() {
         // Not received from a peer: nothing says that it was refused.
-        let status = TransportError::underway(Reason::REFUSED_STREAM.into());
-        assert_eq!(TransportError::of(&status).unwrap().delivery(), Delivery::Unknown);
+        let status = TransportError::in_flight(Reason::REFUSED_STREAM.into());
+        assert_eq!(TransportError::from_status(&status).unwrap().delivery(), Delivery::Unknown);
         assert_eq!(status.code(), Code::Unavailable);
     }
 }

@@ -26,18 +26,19 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::body::{Incoming, Outgoing};
-use super::cork::Cork;
+use super::body::{BodySender, IncomingBody};
 use super::deadline;
 use super::folder::SocketFolder;
-use super::security::Security;
-use super::services::Services;
+use super::security::TransportSecurity;
+use super::services::GrpcServices;
+use super::write_coalescer::WriteCoalescer;
 use super::{
-    CONNECTION_WINDOW, FRAME_BYTES, HANDSHAKE_LIMIT, HEADER_BYTES, READ_BUFFER, RESETS_REMEMBERED,
-    RESETS_UNSEEN, SEND_BUFFER, STREAM_WINDOW, STREAMS,
+    CONNECTION_WINDOW_BYTES, HANDSHAKE_LIMIT, MAX_FRAME_BYTES, MAX_HEADER_BYTES,
+    MAX_PENDING_RESETS, MAX_RESET_STREAMS, MAX_STREAMS, READ_BUFFER_BYTES, SEND_BUFFER_BYTES,
+    STREAM_WINDOW_BYTES,
 };
-use crate::address::{Address, InvalidAddress};
-use crate::tasks::Tasks;
+use crate::address::{InvalidPeerAddress, PeerAddress};
+use crate::tasks::TaskGroup;
 
 /// The longest path we bind. The system takes a little more, but others may not.
 pub const MAX_SOCKET_PATH_BYTES: usize = 99;
@@ -50,10 +51,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A unix socket that is bound. It is removed from its folder when this is dropped.
 #[derive(Debug)]
-pub struct Listener {
+pub struct PluginListener {
     socket: UnixListener,
-    address: Address,
-    file: SocketFile,
+    address: PeerAddress,
+    file: PluginSocketFile,
 }
 
 /// Why there is no socket.
@@ -65,7 +66,7 @@ pub enum BindError {
     TooLong(PathBuf),
     /// The path is relative, or of characters that the handshake line can't carry.
     #[error(transparent)]
-    Address(#[from] InvalidAddress),
+    Address(#[from] InvalidPeerAddress),
     /// The system refused.
     #[error("can't listen on {path}: {cause}")]
     Io {
@@ -76,7 +77,7 @@ pub enum BindError {
     },
 }
 
-impl Listener {
+impl PluginListener {
     /// Binds `name` in a folder of our own. Must be called within a runtime.
     pub fn bind(folder: &Arc<SocketFolder>, name: &str) -> Result<Self, BindError> {
         Self::bind_path(folder.path().join(name), Some(folder.clone()))
@@ -91,15 +92,17 @@ impl Listener {
         if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             return Err(BindError::TooLong(path));
         }
-        let address = Address::unix(&path)?;
+        let address = PeerAddress::unix(&path)?;
         match UnixListener::bind(&path) {
-            Ok(socket) => Ok(Self { socket, address, file: SocketFile { path, _folder: folder } }),
+            Ok(socket) => {
+                Ok(Self { socket, address, file: PluginSocketFile { path, _folder: folder } })
+            }
             Err(cause) => Err(BindError::Io { path, cause }),
         }
     }
 
     /// Where to dial.
-    pub fn address(&self) -> &Address {
+    pub fn address(&self) -> &PeerAddress {
         &self.address
     }
 
@@ -111,9 +114,9 @@ impl Listener {
     /// connections go on until `tasks` end.
     pub async fn serve(
         self,
-        security: impl Into<Security<ServerConfig>>,
-        services: Services,
-        tasks: &Tasks,
+        security: impl Into<TransportSecurity<ServerConfig>>,
+        services: GrpcServices,
+        tasks: &TaskGroup,
     ) {
         let Self { socket, address, file } = self;
         let (security, services) = (security.into(), Arc::new(services));
@@ -122,14 +125,14 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = tasks.draining() => break,
+                () = tasks.wait_for_drain() => break,
                 accepted = socket.accept() => accepted,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%address, %error, "can't accept a plug-in connection");
-                    tasks.within(ACCEPT_PAUSE, tasks.draining()).await;
+                    tasks.with_timeout(ACCEPT_PAUSE, tasks.wait_for_drain()).await;
                     continue;
                 }
             };
@@ -141,7 +144,7 @@ impl Listener {
             let (counted, own) = (connections.token(), tasks.clone());
             tasks.spawn(async move {
                 let _held = (slot, counted);
-                if let Err(error) = connection(stream, security, services, &own).await {
+                if let Err(error) = serve_connection(stream, security, services, &own).await {
                     tracing::debug!(%error, "a plug-in connection was refused");
                 }
             });
@@ -154,12 +157,12 @@ impl Listener {
 
 /// Removes the socket, and after it the folder, if it is ours and nobody else uses it.
 #[derive(Debug)]
-struct SocketFile {
+struct PluginSocketFile {
     path: PathBuf,
     _folder: Option<Arc<SocketFolder>>,
 }
 
-impl Drop for SocketFile {
+impl Drop for PluginSocketFile {
     fn drop(&mut self) {
         // It is gone already if its folder is.
         let _ = fs::remove_file(&self.path);
@@ -168,7 +171,7 @@ impl Drop for SocketFile {
 
 /// Why a connection came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
+pub(super) enum AcceptError {
     #[error("mutual TLS failed: {0}")]
     Tls(#[from] io::Error),
     #[error("the peer does not speak HTTP/2: {0}")]
@@ -177,41 +180,45 @@ pub(super) enum Refused {
     TooSlow,
 }
 
-async fn connection(
+async fn serve_connection(
     stream: UnixStream,
-    security: Security<ServerConfig>,
-    services: Arc<Services>,
-    tasks: &Tasks,
-) -> Result<(), Refused> {
+    security: TransportSecurity<ServerConfig>,
+    services: Arc<GrpcServices>,
+    tasks: &TaskGroup,
+) -> Result<(), AcceptError> {
     let handshake = Box::pin(async {
-        let stream = BufReader::with_capacity(READ_BUFFER, stream);
+        let stream = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
         let stream = match security {
-            Security::Tls(config) => Either::Left(TlsAcceptor::from(config).accept(stream).await?),
-            Security::Plaintext(_) => Either::Right(stream),
+            TransportSecurity::Tls(config) => {
+                Either::Left(TlsAcceptor::from(config).accept(stream).await?)
+            }
+            TransportSecurity::Plaintext(_) => Either::Right(stream),
         };
-        begin(Cork::new(stream)).await
+        http2_handshake(WriteCoalescer::new(stream)).await
     });
-    let begun = tasks.within(HANDSHAKE_LIMIT, handshake).await;
-    let (connection, cork) = begun.unwrap_or(Err(Refused::TooSlow))?;
-    drive(connection, cork, services, tasks).await;
+    let begun = tasks.with_timeout(HANDSHAKE_LIMIT, handshake).await;
+    let (connection, cork) = begun.unwrap_or(Err(AcceptError::TooSlow))?;
+    run_connection(connection, cork, services, tasks).await;
     Ok(())
 }
 
-pub(super) type Connection<T> = h2::server::Connection<Cork<T>, Bytes>;
+pub(super) type Http2Connection<T> = h2::server::Connection<WriteCoalescer<T>, Bytes>;
 
-pub(super) async fn begin<T>(cork: Cork<T>) -> Result<(Connection<T>, Cork<T>), Refused>
+pub(super) async fn http2_handshake<T>(
+    cork: WriteCoalescer<T>,
+) -> Result<(Http2Connection<T>, WriteCoalescer<T>), AcceptError>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let connection = h2::server::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME_BYTES)
-        .max_header_list_size(HEADER_BYTES)
-        .max_concurrent_streams(STREAMS)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_concurrent_reset_streams(RESETS_REMEMBERED)
-        .max_pending_accept_reset_streams(RESETS_UNSEEN)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_concurrent_reset_streams(MAX_RESET_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         // It counts for the whole life of the connection, and calls are given up every day.
         .max_local_error_reset_streams(None)
         .handshake(cork.clone())
@@ -220,15 +227,15 @@ where
 }
 
 /// Serves one connection until the peer closes it or, once `tasks` drain, its last call ended.
-pub(super) async fn drive<T>(
-    mut connection: Connection<T>,
-    cork: Cork<T>,
-    services: Arc<Services>,
-    tasks: &Tasks,
+pub(super) async fn run_connection<T>(
+    mut connection: Http2Connection<T>,
+    cork: WriteCoalescer<T>,
+    services: Arc<GrpcServices>,
+    tasks: &TaskGroup,
 ) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut draining = pin!(tasks.draining());
+    let mut draining = pin!(tasks.wait_for_drain());
     let mut asked_to_end = false;
     std::future::poll_fn(|cx| {
         loop {
@@ -240,14 +247,14 @@ pub(super) async fn drive<T>(
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let (services, clock) = (services.clone(), tasks.clock().clone());
                     // It needs no watching: when the connection goes, so does the call.
-                    tasks.spawn_counted(answer(request, respond, services, clock));
+                    tasks.spawn_counted(handle_call(request, respond, services, clock));
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(%error, "a plug-in connection ended");
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending if cork.settle(cx) => {}
+                Poll::Pending if cork.flush_pending(cx) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -256,26 +263,26 @@ pub(super) async fn drive<T>(
 }
 
 /// One call, until it is answered, given up, or out of time.
-async fn answer(
+async fn handle_call(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    services: Arc<Services>,
+    services: Arc<GrpcServices>,
     clock: Arc<dyn Clock>,
 ) {
-    let mut deadline = deadline::of(request.headers(), &*clock);
-    let request = request.map(|stream| Body::new(Incoming::request(stream)));
+    let mut deadline = deadline::from_headers(request.headers(), &*clock);
+    let request = request.map(|stream| Body::new(IncomingBody::for_request(stream)));
     let handler = AssertUnwindSafe(async { services.call(request).await }).catch_unwind();
     let mut handler = pin!(handler);
     let response = std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = handler.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer.unwrap_or_else(|_| panicked())));
+            return Poll::Ready(Some(answer.unwrap_or_else(|_| panic_response())));
         }
         if respond.poll_reset(cx).is_ready() {
             return Poll::Ready(None);
         }
         match &mut deadline {
             Some(deadline) => {
-                deadline.as_mut().poll(cx).map(|()| Some(deadline::exceeded().into_http()))
+                deadline.as_mut().poll(cx).map(|()| Some(deadline::exceeded_status().into_http()))
             }
             None => Poll::Pending,
         }
@@ -287,11 +294,11 @@ async fn answer(
     if let Ok(stream) = respond.send_response(Response::from_parts(head, ()), at_end)
         && !at_end
     {
-        Outgoing::new(body, stream).await;
+        BodySender::new(body, stream).await;
     }
 }
 
 /// The panic hook has said the rest; what it said may not be for the peer.
-fn panicked() -> Response<Body> {
+fn panic_response() -> Response<Body> {
     Status::internal("the handler of this call panicked").into_http()
 }

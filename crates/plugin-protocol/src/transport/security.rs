@@ -7,14 +7,14 @@ use crate::handshake::mode::Plaintext;
 
 /// What protects a connection: TLS, or the proof that there is nothing to protect. `C` is the
 /// configuration of one side, [`rustls::ClientConfig`] or [`rustls::ServerConfig`].
-pub enum Security<C> {
+pub enum TransportSecurity<C> {
     /// Mutual TLS.
     Tls(Arc<C>),
     /// Nothing. What the host will ask is no secret.
     Plaintext(Plaintext),
 }
 
-impl<C> Clone for Security<C> {
+impl<C> Clone for TransportSecurity<C> {
     fn clone(&self) -> Self {
         match self {
             Self::Tls(config) => Self::Tls(config.clone()),
@@ -23,19 +23,19 @@ impl<C> Clone for Security<C> {
     }
 }
 
-impl<C> From<Arc<C>> for Security<C> {
+impl<C> From<Arc<C>> for TransportSecurity<C> {
     fn from(config: Arc<C>) -> Self {
         Self::Tls(config)
     }
 }
 
-impl<C> From<Plaintext> for Security<C> {
+impl<C> From<Plaintext> for TransportSecurity<C> {
     fn from(proof: Plaintext) -> Self {
         Self::Plaintext(proof)
     }
 }
 
-impl<C> fmt::Debug for Security<C> {
+impl<C> fmt::Debug for TransportSecurity<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tls(_) => "Tls",

@@ -16,21 +16,21 @@ use crate::generated::{health, logical, multiplexing, pb, plugin, strongroom};
 /// A client or server that takes messages of any size this wire has a use for. What gRPC libraries
 /// allow by default, 4 MiB, is less than an answer may have.
 pub trait AnySize {
-    /// Lifts both limits. What is received has at most [`MOST_MESSAGE_BYTES`]: the library asks for
+    /// Lifts both limits. What is received has at most [`MAX_MESSAGE_BYTES`]: the library asks for
     /// as much memory as the first bytes of a message say, whoever wrote them.
     #[must_use]
     fn any_size(self) -> Self;
 }
 
 /// The longest message that is taken. Requests and answers over HTTP are shorter.
-pub const MOST_MESSAGE_BYTES: usize = 64 << 20;
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// The services of one connection. Who calls is known by the connection alone, so each instance
 /// of a backend gets services of its own.
 #[derive(Default)]
-pub struct Services(HashMap<&'static str, Box<dyn Handler>>);
+pub struct GrpcServices(HashMap<&'static str, Box<dyn GrpcHandler>>);
 
-impl Services {
+impl GrpcServices {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
@@ -38,13 +38,13 @@ impl Services {
 
     /// Adds one of the servers in [`generated`](crate::generated), for messages of any size.
     #[must_use]
-    pub fn with<S>(mut self, service: S) -> Self
+    pub fn with_service<S>(mut self, service: S) -> Self
     where
         S: AnySize + NamedService + Clone + Send + Sync + 'static,
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
         S::Future: Send + 'static,
     {
-        self.0.insert(S::NAME, Box::new(Served(service.any_size())));
+        self.0.insert(S::NAME, Box::new(ServiceHandler(service.any_size())));
         self
     }
 
@@ -59,19 +59,19 @@ impl Services {
     }
 }
 
-impl fmt::Debug for Services {
+impl fmt::Debug for GrpcServices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-trait Handler: Send + Sync {
+trait GrpcHandler: Send + Sync {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
 }
 
-struct Served<S>(S);
+struct ServiceHandler<S>(S);
 
-impl<S> Handler for Served<S>
+impl<S> GrpcHandler for ServiceHandler<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync,
@@ -100,14 +100,14 @@ macro_rules! any_size {
                 Into<tonic::codegen::StdError> + Send,
         {
             fn any_size(self) -> Self {
-                self.max_decoding_message_size(MOST_MESSAGE_BYTES)
+                self.max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(usize::MAX)
             }
         }
 
         impl<S> AnySize for $package::$server::$Server<S> {
             fn any_size(self) -> Self {
-                self.max_decoding_message_size(MOST_MESSAGE_BYTES)
+                self.max_decoding_message_size(MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(usize::MAX)
             }
         }

@@ -12,12 +12,12 @@ const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
 
 /// Whether it is said there.
-pub(super) fn is_in(headers: &HeaderMap) -> bool {
+pub(super) fn is_present(headers: &HeaderMap) -> bool {
     headers.contains_key(STATUS)
 }
 
 /// Takes out what nobody can read, and the details, which nobody wants.
-pub(super) fn tidy(headers: &mut HeaderMap) {
+pub(super) fn sanitize_headers(headers: &mut HeaderMap) {
     headers.remove(DETAILS);
     if headers.get(MESSAGE).is_some_and(|message| !is_text(message.as_bytes())) {
         headers.remove(MESSAGE);
@@ -28,7 +28,7 @@ pub(super) fn tidy(headers: &mut HeaderMap) {
 pub(super) fn check_head<B>(response: &Response<B>) -> Result<(), Status> {
     match response.status() {
         StatusCode::OK => Ok(()),
-        _ if is_in(response.headers()) => Ok(()),
+        _ if is_present(response.headers()) => Ok(()),
         status => {
             let status = status.as_u16();
             Err(Status::internal(format!(
@@ -39,7 +39,7 @@ pub(super) fn check_head<B>(response: &Response<B>) -> Result<(), Status> {
 }
 
 /// An answer that ended without it.
-pub(super) fn missing() -> Status {
+pub(super) fn missing_status() -> Status {
     Status::internal("the answer ended without a gRPC status")
 }
 

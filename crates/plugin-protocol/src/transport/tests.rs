@@ -16,11 +16,11 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::cork::Cork;
-use super::listener::{MAX_CONNECTIONS, MAX_SOCKET_PATH_BYTES, begin, drive};
-use super::services::MOST_MESSAGE_BYTES;
+use super::listener::{MAX_CONNECTIONS, MAX_SOCKET_PATH_BYTES, http2_handshake, run_connection};
+use super::services::MAX_MESSAGE_BYTES;
+use super::write_coalescer::WriteCoalescer;
 use super::*;
-use crate::address::Address;
+use crate::address::PeerAddress;
 use crate::generated::plugin::grpc_broker_client::GrpcBrokerClient;
 use crate::generated::plugin::grpc_broker_server::{GrpcBroker, GrpcBrokerServer};
 use crate::generated::plugin::grpc_controller_client::GrpcControllerClient;
@@ -32,26 +32,26 @@ use crate::generated::strongroom::mount_storage_server::{MountStorage, MountStor
 use crate::generated::strongroom::{
     CommitReply, CommitRequest, Committed, GetReply, GetRequest, Put, Versioned, commit_reply,
 };
-use crate::handshake::{Mode, Plaintext};
-use crate::tasks::Tasks;
-use crate::tls::{Identity, SERVER_NAME, client_config, server_config};
+use crate::handshake::{HandshakeMode, Plaintext};
+use crate::tasks::TaskGroup;
+use crate::tls::{SERVER_NAME, TlsIdentity, client_config, server_config};
 
 /// Says when a handler began and when it was dropped.
 #[derive(Clone)]
-struct Echo {
+struct EchoService {
     events: mpsc::UnboundedSender<&'static str>,
 }
 
-struct Dropped(mpsc::UnboundedSender<&'static str>);
+struct DropNotifier(mpsc::UnboundedSender<&'static str>);
 
-impl Drop for Dropped {
+impl Drop for DropNotifier {
     fn drop(&mut self) {
         let _ = self.0.send("dropped");
     }
 }
 
 #[tonic::async_trait]
-impl MountStorage for Echo {
+impl MountStorage for EchoService {
     async fn commit(
         &self,
         request: Request<CommitRequest>,
@@ -70,7 +70,7 @@ impl MountStorage for Echo {
             "panic" => panic!("as asked"),
             "refuse" => return Err(Status::permission_denied("x".repeat(100_000))),
             "never" => {
-                let _dropped = Dropped(self.events.clone());
+                let _dropped = DropNotifier(self.events.clone());
                 self.events.send("begun").unwrap();
                 pending().await
             }
@@ -85,7 +85,7 @@ impl MountStorage for Echo {
 }
 
 #[tonic::async_trait]
-impl GrpcStdio for Echo {
+impl GrpcStdio for EchoService {
     type StreamStdioStream = Pin<Box<dyn Stream<Item = Result<StdioData, Status>> + Send>>;
 
     /// Many times what the windows hold, each message telling its number.
@@ -103,7 +103,7 @@ impl GrpcStdio for Echo {
 }
 
 #[tonic::async_trait]
-impl GrpcBroker for Echo {
+impl GrpcBroker for EchoService {
     type StartStreamStream = Pin<Box<dyn Stream<Item = Result<ConnInfo, Status>> + Send>>;
 
     /// Gives back what it gets.
@@ -116,56 +116,56 @@ impl GrpcBroker for Echo {
 }
 
 /// A server on a socket, and all that a client needs.
-struct Scene {
+struct TransportFixture {
     _parent: tempfile::TempDir,
     folder: Arc<SocketFolder>,
-    host: Identity,
-    plugin: Identity,
+    host: TlsIdentity,
+    plugin: TlsIdentity,
     clock: ManualClock,
-    server: Tasks,
+    server: TaskGroup,
     server_tracker: TaskTracker,
     server_clock: ManualClock,
-    client: Tasks,
-    address: Address,
+    client: TaskGroup,
+    address: PeerAddress,
     events: mpsc::UnboundedReceiver<&'static str>,
-    echo: Echo,
+    echo: EchoService,
 }
 
-fn identity(seed: u64) -> Identity {
-    Identity::generate(&ManualClock::default(), &SeededEntropy::new(seed)).unwrap()
+fn test_identity(seed: u64) -> TlsIdentity {
+    TlsIdentity::generate(&ManualClock::default(), &SeededEntropy::new(seed)).unwrap()
 }
 
-impl Scene {
+impl TransportFixture {
     fn new() -> Self {
         let parent = tempfile::tempdir().unwrap();
         let folder = SocketFolder::create(parent.path(), &SeededEntropy::new(1)).unwrap();
         let (clock, server_clock) = (ManualClock::default(), ManualClock::default());
         let server_tracker = TaskTracker::new();
-        let server = Tasks::new(server_tracker.clone(), Arc::new(server_clock.clone()));
-        let client = Tasks::new(TaskTracker::new(), Arc::new(clock.clone()));
+        let server = TaskGroup::new(server_tracker.clone(), Arc::new(server_clock.clone()));
+        let client = TaskGroup::new(TaskTracker::new(), Arc::new(clock.clone()));
         let (sender, events) = mpsc::unbounded_channel();
         let mut scene = Self {
             _parent: parent,
             folder: Arc::new(folder),
-            host: identity(1),
-            plugin: identity(2),
+            host: test_identity(1),
+            plugin: test_identity(2),
             clock,
             server,
             server_tracker,
             server_clock,
             client,
-            address: Address::unix("/nowhere").unwrap(),
+            address: PeerAddress::unix("/nowhere").unwrap(),
             events,
-            echo: Echo { events: sender },
+            echo: EchoService { events: sender },
         };
         scene.address = scene.listen("s");
         scene
     }
 
-    fn listen(&self, name: &str) -> Address {
-        let listener = Listener::bind(&self.folder, name).unwrap();
+    fn listen(&self, name: &str) -> PeerAddress {
+        let listener = PluginListener::bind(&self.folder, name).unwrap();
         let address = listener.address().clone();
-        let (tls, services, tasks) = (self.server_tls(), self.services(), self.server.clone());
+        let (tls, services, tasks) = (self.server_tls(), self.echo_services(), self.server.clone());
         self.server.spawn_counted(async move { listener.serve(tls, services, &tasks).await });
         address
     }
@@ -174,14 +174,18 @@ impl Scene {
         server_config(&self.plugin, self.host.certificate()).unwrap()
     }
 
-    fn services(&self) -> Services {
-        Services::new()
-            .with(MountStorageServer::new(self.echo.clone()))
-            .with(GrpcStdioServer::new(self.echo.clone()))
-            .with(GrpcBrokerServer::new(self.echo.clone()))
+    fn echo_services(&self) -> GrpcServices {
+        GrpcServices::new()
+            .with_service(MountStorageServer::new(self.echo.clone()))
+            .with_service(GrpcStdioServer::new(self.echo.clone()))
+            .with_service(GrpcBrokerServer::new(self.echo.clone()))
     }
 
-    async fn connect_as(&self, host: &Identity, peer: &Identity) -> Result<Channel, ConnectError> {
+    async fn connect_as(
+        &self,
+        host: &TlsIdentity,
+        peer: &TlsIdentity,
+    ) -> Result<Channel, ConnectError> {
         let tls = client_config(host, peer.certificate()).unwrap();
         Channel::connect(&self.address, tls, &self.client).await
     }
@@ -190,31 +194,31 @@ impl Scene {
         self.connect_as(&self.host, &self.plugin).await.unwrap()
     }
 
-    fn socket(&self) -> PathBuf {
+    fn socket_path(&self) -> PathBuf {
         self.folder.path().join("s")
     }
 }
 
-fn storage(channel: &Channel) -> MountStorageClient<Channel> {
+fn storage_client(channel: &Channel) -> MountStorageClient<Channel> {
     MountStorageClient::new(channel.clone()).any_size()
 }
 
 async fn get(channel: &Channel, key: &str) -> Result<Vec<u8>, Status> {
     let request = GetRequest { key: key.to_owned() };
-    let reply = storage(channel).get_versioned(request).await?.into_inner();
+    let reply = storage_client(channel).get_versioned(request).await?.into_inner();
     Ok(reply.entry.unwrap().value.to_vec())
 }
 
 /// A test that hangs has failed.
-fn run(test: impl Future<Output = ()>) {
+fn run_with_timeout(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await }).unwrap();
 }
 
 #[test]
 fn calls_are_answered_one_by_one_and_at_once() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         assert_eq!(get(&channel, "hello").await.unwrap(), b"hello");
         let calls = (0..200).map(|number| {
@@ -229,15 +233,15 @@ fn calls_are_answered_one_by_one_and_at_once() {
 }
 
 #[test]
-fn messages_of_any_size_pass_in_both_directions() {
-    run(async {
-        let scene = Scene::new();
+fn large_messages_pass_in_both_directions() {
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         for size in [0, 1, 16_379, 16_384, 65_536, 5 << 20, 20 << 20] {
             assert_eq!(get(&channel, &format!("size {size}")).await.unwrap().len(), size);
             let put = Put { value: vec![1; size].into(), ..Put::default() };
             let request = CommitRequest { puts: vec![put], ..CommitRequest::default() };
-            let reply = storage(&channel).commit(request).await.unwrap().into_inner();
+            let reply = storage_client(&channel).commit(request).await.unwrap().into_inner();
             let expected = Committed { version: size as u64 };
             assert_eq!(reply.outcome, Some(commit_reply::Outcome::Committed(expected)));
         }
@@ -245,11 +249,11 @@ fn messages_of_any_size_pass_in_both_directions() {
 }
 
 #[test]
-fn a_message_beyond_all_use_is_refused() {
-    run(async {
-        let scene = Scene::new();
+fn an_oversized_message_is_refused() {
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
-        let refused = get(&channel, &format!("size {}", MOST_MESSAGE_BYTES + 1)).await.unwrap_err();
+        let refused = get(&channel, &format!("size {}", MAX_MESSAGE_BYTES + 1)).await.unwrap_err();
         assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
         assert_eq!(get(&channel, "size 1").await.unwrap().len(), 1, "the connection goes on");
     });
@@ -257,8 +261,8 @@ fn a_message_beyond_all_use_is_refused() {
 
 #[test]
 fn large_messages_at_once_do_not_hold_each_other_up() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         let calls = (0..12).map(|_| get(&channel, "size 6000000"));
         for answer in futures_util::future::join_all(calls).await {
@@ -269,8 +273,8 @@ fn large_messages_at_once_do_not_hold_each_other_up() {
 
 #[test]
 fn a_long_stream_arrives_whole_and_in_order() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let mut client = GrpcStdioClient::new(scene.connect().await).any_size();
         let mut messages = client.stream_stdio(()).await.unwrap().into_inner();
         for expected in 0_u32..2000 {
@@ -283,8 +287,8 @@ fn a_long_stream_arrives_whole_and_in_order() {
 
 #[test]
 fn a_stream_goes_both_ways_at_the_same_time() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let mut client = GrpcBrokerClient::new(scene.connect().await).any_size();
         let (sender, mut receiver) = mpsc::channel(4);
         let outgoing = stream::poll_fn(move |cx| receiver.poll_recv(cx));
@@ -300,25 +304,25 @@ fn a_stream_goes_both_ways_at_the_same_time() {
 
 #[test]
 fn answers_of_the_peer_arrive_as_they_are() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         let status = get(&channel, "refuse").await.unwrap_err();
         assert_eq!((status.code(), status.message().len()), (Code::PermissionDenied, 100_000));
-        assert!(TransportError::of(&status).is_none());
+        assert!(TransportError::from_status(&status).is_none());
 
         let mut client = GrpcControllerClient::new(channel.clone()).any_size();
         let status = client.shutdown(Empty {}).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented);
-        assert!(TransportError::of(&status).is_none());
+        assert!(TransportError::from_status(&status).is_none());
         assert!(get(&channel, "still there").await.is_ok());
     });
 }
 
 #[test]
 fn a_panic_is_an_error_of_its_call_alone() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         let status = get(&channel, "panic").await.unwrap_err();
         assert_eq!(status.code(), Code::Internal);
@@ -329,31 +333,31 @@ fn a_panic_is_an_error_of_its_call_alone() {
 
 #[test]
 fn the_wrong_server_is_refused_when_connecting() {
-    run(async {
-        let scene = Scene::new();
-        let error = scene.connect_as(&scene.host, &identity(9)).await.unwrap_err();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
+        let error = scene.connect_as(&scene.host, &test_identity(9)).await.unwrap_err();
         assert!(matches!(error, ConnectError::Tls(_)), "{error}");
     });
 }
 
 #[test]
 fn the_wrong_client_learns_it_from_its_first_call() {
-    run(async {
-        let scene = Scene::new();
-        let channel = scene.connect_as(&identity(9), &scene.plugin).await.unwrap();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
+        let channel = scene.connect_as(&test_identity(9), &scene.plugin).await.unwrap();
         assert_eq!(get(&channel, "hello").await.unwrap_err().code(), Code::Unavailable);
-        channel.lost().await;
+        channel.wait_until_lost().await;
     });
 }
 
 #[test]
 fn a_silent_client_stops_nobody_and_is_dropped() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         // One says nothing, one stops after TLS.
-        let mut mute = UnixStream::connect(scene.socket()).await.unwrap();
+        let mut mute = UnixStream::connect(scene.socket_path()).await.unwrap();
         let tls = client_config(&scene.host, scene.plugin.certificate()).unwrap();
-        let socket = UnixStream::connect(scene.socket()).await.unwrap();
+        let socket = UnixStream::connect(scene.socket_path()).await.unwrap();
         let name = ServerName::try_from(SERVER_NAME).unwrap();
         let mut half = TlsConnector::from(tls).connect(name, socket).await.unwrap();
 
@@ -369,11 +373,11 @@ fn a_silent_client_stops_nobody_and_is_dropped() {
 
 #[test]
 fn connections_are_bounded_and_slots_come_back() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let mut silent = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
-            silent.push(UnixStream::connect(scene.socket()).await.unwrap());
+            silent.push(UnixStream::connect(scene.socket_path()).await.unwrap());
         }
         let refused = scene.connect_as(&scene.host, &scene.plugin).await;
         assert!(matches!(refused, Err(ConnectError::Tls(_))), "{refused:?}");
@@ -387,11 +391,11 @@ fn connections_are_bounded_and_slots_come_back() {
 
 #[test]
 fn a_server_that_does_not_answer_the_handshake_is_given_up() {
-    run(async {
-        let mut scene = Scene::new();
+    run_with_timeout(async {
+        let mut scene = TransportFixture::new();
         let socket = scene.folder.path().join("mute");
         let _mute = tokio::net::UnixListener::bind(&socket).unwrap();
-        scene.address = Address::unix(socket).unwrap();
+        scene.address = PeerAddress::unix(socket).unwrap();
         let (connected, ()) = tokio::join!(scene.connect_as(&scene.host, &scene.plugin), async {
             scene.clock.advance(HANDSHAKE_LIMIT);
         });
@@ -401,8 +405,8 @@ fn a_server_that_does_not_answer_the_handshake_is_given_up() {
 
 #[test]
 fn a_lost_connection_is_lost_for_ever() {
-    run(async {
-        let mut scene = Scene::new();
+    run_with_timeout(async {
+        let mut scene = TransportFixture::new();
         let channel = scene.connect().await;
         let underway = get(&channel, "never");
         let (underway, ()) = tokio::join!(underway, async {
@@ -411,26 +415,26 @@ fn a_lost_connection_is_lost_for_ever() {
         });
         let underway = underway.unwrap_err();
         assert_eq!(underway.code(), Code::Unavailable);
-        assert_eq!(TransportError::of(&underway).unwrap().delivery(), Delivery::Unknown);
-        channel.lost().await;
+        assert_eq!(TransportError::from_status(&underway).unwrap().delivery(), Delivery::Unknown);
+        channel.wait_until_lost().await;
         assert_eq!(scene.events.recv().await, Some("dropped"));
 
         // Somebody else listens at the same place now: that is not the process we knew.
         scene.server_tracker.close();
         scene.server_tracker.wait().await;
-        scene.server = Tasks::new(TaskTracker::new(), Arc::new(scene.server_clock.clone()));
+        scene.server = TaskGroup::new(TaskTracker::new(), Arc::new(scene.server_clock.clone()));
         assert_eq!(scene.listen("s"), scene.address);
         let after = get(&channel, "hello").await.unwrap_err();
         assert_eq!(after.code(), Code::Unavailable);
-        assert_eq!(TransportError::of(&after).unwrap().delivery(), Delivery::NotDelivered);
+        assert_eq!(TransportError::from_status(&after).unwrap().delivery(), Delivery::NotDelivered);
         assert!(get(&scene.connect().await, "hello").await.is_ok());
     });
 }
 
 #[test]
 fn what_runs_may_end_and_nothing_new_begins() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         let (sender, mut receiver) = mpsc::channel(4);
         let outgoing = stream::poll_fn(move |cx| receiver.poll_recv(cx));
@@ -445,8 +449,8 @@ fn what_runs_may_end_and_nothing_new_begins() {
 
         scene.server_tracker.close();
         scene.server_tracker.wait().await;
-        channel.lost().await;
-        assert!(!scene.socket().exists());
+        channel.wait_until_lost().await;
+        assert!(!scene.socket_path().exists());
         let error = scene.connect_as(&scene.host, &scene.plugin).await.unwrap_err();
         assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
     });
@@ -454,8 +458,8 @@ fn what_runs_may_end_and_nothing_new_begins() {
 
 #[test]
 fn dropping_a_call_drops_its_handler() {
-    run(async {
-        let mut scene = Scene::new();
+    run_with_timeout(async {
+        let mut scene = TransportFixture::new();
         let channel = scene.connect().await;
         tokio::select! {
             _ = get(&channel, "never") => unreachable!(),
@@ -468,13 +472,13 @@ fn dropping_a_call_drops_its_handler() {
 
 #[test]
 fn both_ends_keep_the_deadline() {
-    run(async {
-        let mut scene = Scene::new();
+    run_with_timeout(async {
+        let mut scene = TransportFixture::new();
         let channel = scene.connect().await;
         for at_the_server in [false, true] {
             let mut request = Request::new(GetRequest { key: "never".to_owned() });
             request.set_timeout(Duration::from_secs(5));
-            let mut client = storage(&channel);
+            let mut client = storage_client(&channel);
             let (answer, ()) = tokio::join!(client.get_versioned(request), async {
                 assert_eq!(scene.events.recv().await, Some("begun"));
                 let clock = if at_the_server { &scene.server_clock } else { &scene.clock };
@@ -488,8 +492,8 @@ fn both_ends_keep_the_deadline() {
 
 #[test]
 fn the_deadline_holds_for_the_rest_of_the_answer_too() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         let mut request = Request::new(stream::pending::<ConnInfo>());
         request.set_timeout(Duration::from_secs(5));
@@ -503,8 +507,8 @@ fn the_deadline_holds_for_the_rest_of_the_answer_too() {
 
 #[test]
 fn the_connection_ends_with_the_last_of_its_channels() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let channel = scene.connect().await;
         let other = channel.clone();
         assert!(get(&channel, "hello").await.is_ok());
@@ -519,41 +523,41 @@ fn the_connection_ends_with_the_last_of_its_channels() {
 
 #[test]
 fn tcp_works_as_well() {
-    run(async {
-        let mut scene = Scene::new();
+    run_with_timeout(async {
+        let mut scene = TransportFixture::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        scene.address = Address::tcp(listener.local_addr().unwrap()).unwrap();
-        let (acceptor, services) = (TlsAcceptor::from(scene.server_tls()), scene.services());
+        scene.address = PeerAddress::tcp(listener.local_addr().unwrap()).unwrap();
+        let (acceptor, services) = (TlsAcceptor::from(scene.server_tls()), scene.echo_services());
         let tasks = scene.server.clone();
         scene.server.spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             let stream = acceptor.accept(socket).await.unwrap();
-            let (connection, cork) = begin(Cork::new(stream)).await.unwrap();
-            drive(connection, cork, Arc::new(services), &tasks).await;
+            let (connection, cork) = http2_handshake(WriteCoalescer::new(stream)).await.unwrap();
+            run_connection(connection, cork, Arc::new(services), &tasks).await;
         });
         assert_eq!(get(&scene.connect().await, "hello").await.unwrap(), b"hello");
     });
 }
 
 /// As a host in metadata mode without AutoMTLS asks for it; there is no other way to it.
-fn plaintext() -> Plaintext {
+fn plaintext_proof() -> Plaintext {
     let asked = |name: &str| (name == "BAO_PLUGIN_METADATA_MODE").then(|| "true".to_owned());
-    match Mode::choose(asked) {
-        Ok(Mode::Metadata(plaintext)) => plaintext,
+    match HandshakeMode::from_environment(asked) {
+        Ok(HandshakeMode::Metadata(plaintext)) => plaintext,
         _ => panic!("not metadata mode"),
     }
 }
 
 #[test]
 fn plaintext_and_tls_do_not_meet() {
-    run(async {
-        let scene = Scene::new();
-        let listener = Listener::bind(&scene.folder, "plain").unwrap();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
+        let listener = PluginListener::bind(&scene.folder, "plain").unwrap();
         let plain = listener.address().clone();
-        let (services, tasks) = (scene.services(), scene.server.clone());
-        let serving = async move { listener.serve(plaintext(), services, &tasks).await };
+        let (services, tasks) = (scene.echo_services(), scene.server.clone());
+        let serving = async move { listener.serve(plaintext_proof(), services, &tasks).await };
         scene.server.spawn_counted(serving);
-        let channel = Channel::connect(&plain, plaintext(), &scene.client).await.unwrap();
+        let channel = Channel::connect(&plain, plaintext_proof(), &scene.client).await.unwrap();
         assert_eq!(get(&channel, "hello").await.unwrap(), b"hello");
         assert_eq!(get(&channel, "size 6000000").await.unwrap().len(), 6_000_000);
 
@@ -561,7 +565,7 @@ fn plaintext_and_tls_do_not_meet() {
         let met = Channel::connect(&plain, tls, &scene.client).await;
         assert!(matches!(met, Err(ConnectError::Tls(_))), "{met:?}");
         // HTTP/2 begins with words of the client's, so it learns it from its first call.
-        let met = Channel::connect(&scene.address, plaintext(), &scene.client).await;
+        let met = Channel::connect(&scene.address, plaintext_proof(), &scene.client).await;
         if let Ok(channel) = met {
             get(&channel, "hello").await.unwrap_err();
         }
@@ -571,8 +575,8 @@ fn plaintext_and_tls_do_not_meet() {
 /// What a peer refuses unseen may be repeated.
 #[test]
 fn refused_calls_were_not_delivered() {
-    run(async {
-        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+    run_with_timeout(async {
+        let tasks = TaskGroup::new(TaskTracker::new(), Arc::new(ManualClock::default()));
         let (ours, theirs) = duplex(1 << 16);
         tasks.spawn(async move {
             let mut connection = h2::server::handshake(theirs).await.unwrap();
@@ -581,13 +585,13 @@ fn refused_calls_were_not_delivered() {
                 respond.send_reset(reasons.next().unwrap());
             }
         });
-        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         for (code, delivery) in
             [(Code::Unavailable, Delivery::NotDelivered), (Code::Cancelled, Delivery::Unknown)]
         {
             let status = get(&channel, "x").await.unwrap_err();
             assert_eq!(status.code(), code);
-            assert_eq!(TransportError::of(&status).unwrap().delivery(), delivery);
+            assert_eq!(TransportError::from_status(&status).unwrap().delivery(), delivery);
         }
     });
 }
@@ -595,8 +599,8 @@ fn refused_calls_were_not_delivered() {
 /// Once an answer has begun the peer has seen the call, whatever it says after that.
 #[test]
 fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
-    run(async {
-        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+    run_with_timeout(async {
+        let tasks = TaskGroup::new(TaskTracker::new(), Arc::new(ManualClock::default()));
         let (ours, theirs) = duplex(1 << 16);
         tasks.spawn(async move {
             let mut connection = h2::server::handshake(theirs).await.unwrap();
@@ -613,7 +617,7 @@ fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
                 begun.as_mut().unwrap().send_data(vec![0, 0, 0].into(), false).unwrap();
             }
         });
-        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         let second = async {
             for _ in 0..100 {
                 tokio::task::yield_now().await;
@@ -623,7 +627,7 @@ fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
         let (first, second) = tokio::join!(get(&channel, "first"), second);
         assert_eq!(second.unwrap_err().code(), Code::Cancelled);
         let status = first.unwrap_err();
-        assert_eq!(TransportError::of(&status).unwrap().delivery(), Delivery::Unknown);
+        assert_eq!(TransportError::from_status(&status).unwrap().delivery(), Delivery::Unknown);
     });
 }
 
@@ -652,8 +656,8 @@ fn answers_that_do_not_say_how_the_call_went_are_told_from_the_peers_own() {
             "not you \u{fc}",
         ),
     ];
-    run(async {
-        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+    run_with_timeout(async {
+        let tasks = TaskGroup::new(TaskTracker::new(), Arc::new(ManualClock::default()));
         let (ours, theirs) = duplex(1 << 16);
         tasks.spawn(async move {
             let mut connection = h2::server::handshake(theirs).await.unwrap();
@@ -673,7 +677,7 @@ fn answers_that_do_not_say_how_the_call_went_are_told_from_the_peers_own() {
                 body.send_trailers(pairs.collect()).unwrap();
             }
         });
-        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         for (http, head, trailers, code, message) in cases {
             let status = get(&channel, "x").await.unwrap_err();
             let seen = (status.code(), status.message());
@@ -684,11 +688,11 @@ fn answers_that_do_not_say_how_the_call_went_are_told_from_the_peers_own() {
 
 /// A farewell names the last call the peer looked at; later ones may be repeated.
 #[test]
-fn calls_past_the_farewell_were_not_delivered() {
-    run(async {
-        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+fn calls_after_goaway_were_not_delivered() {
+    run_with_timeout(async {
+        let tasks = TaskGroup::new(TaskTracker::new(), Arc::new(ManualClock::default()));
         let (ours, mut theirs) = duplex(1 << 16);
-        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         let goodbye = async {
             // Frames by hand (RFC 9113, sections 6.5 and 6.8): empty settings; a farewell
             // without error that names the first stream of a client as the last.
@@ -700,7 +704,7 @@ fn calls_past_the_farewell_were_not_delivered() {
         for (status, delivery) in [(first, Delivery::Unknown), (second, Delivery::NotDelivered)] {
             let status = status.unwrap_err();
             assert_eq!(status.code(), Code::Unavailable);
-            assert_eq!(TransportError::of(&status).unwrap().delivery(), delivery);
+            assert_eq!(TransportError::from_status(&status).unwrap().delivery(), delivery);
         }
     });
 }
@@ -708,10 +712,10 @@ fn calls_past_the_farewell_were_not_delivered() {
 /// If it is us who end the connection, nothing says what the peer has done so far.
 #[test]
 fn calls_cut_off_by_this_side_may_have_been_delivered() {
-    run(async {
-        let tasks = Tasks::new(TaskTracker::new(), Arc::new(ManualClock::default()));
+    run_with_timeout(async {
+        let tasks = TaskGroup::new(TaskTracker::new(), Arc::new(ManualClock::default()));
         let (ours, mut theirs) = duplex(1 << 16);
-        let channel = Channel::over(ours, &tasks).await.unwrap();
+        let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         let nonsense = async {
             // Empty settings; data for the connection itself, which there is none of.
             theirs.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
@@ -720,20 +724,20 @@ fn calls_cut_off_by_this_side_may_have_been_delivered() {
         let (status, ()) = tokio::join!(get(&channel, "a"), nonsense);
         let status = status.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
-        assert_eq!(TransportError::of(&status).unwrap().delivery(), Delivery::Unknown);
+        assert_eq!(TransportError::from_status(&status).unwrap().delivery(), Delivery::Unknown);
     });
 }
 
 #[test]
 fn long_paths_are_refused_before_anybody_has_to_cut_them() {
-    run(async {
-        let scene = Scene::new();
+    run_with_timeout(async {
+        let scene = TransportFixture::new();
         let room = MAX_SOCKET_PATH_BYTES - scene.folder.path().as_os_str().len() - 1;
-        assert!(Listener::bind(&scene.folder, &"x".repeat(room)).is_ok());
-        let error = Listener::bind(&scene.folder, &"x".repeat(room + 1)).unwrap_err();
+        assert!(PluginListener::bind(&scene.folder, &"x".repeat(room)).is_ok());
+        let error = PluginListener::bind(&scene.folder, &"x".repeat(room + 1)).unwrap_err();
         assert!(matches!(error, BindError::TooLong(_)), "{error}");
         // A socket that is there belongs to somebody.
-        let error = Listener::bind(&scene.folder, "s").unwrap_err();
+        let error = PluginListener::bind(&scene.folder, "s").unwrap_err();
         assert!(matches!(error, BindError::Io { .. }), "{error}");
     });
 }

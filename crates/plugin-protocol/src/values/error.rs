@@ -46,7 +46,7 @@ pub enum WireError {
 }
 
 /// The status of a coded error that names none.
-const NO_CODE: u16 = 500;
+const DEFAULT_STATUS: u16 = 500;
 
 impl WireError {
     /// For a message.
@@ -81,7 +81,7 @@ impl WireError {
             2 => Self::Internal(message),
             3 => {
                 let code = u16::try_from(error.err_code).ok();
-                let code = code.filter(|code| (400..600).contains(code)).unwrap_or(NO_CODE);
+                let code = code.filter(|code| (400..600).contains(code)).unwrap_or(DEFAULT_STATUS);
                 Self::Coded { code, message }
             }
             4 => Self::BadRequest(message),
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    fn wire(err_type: u32, err_code: i64) -> ProtoError {
+    fn proto_error(err_type: u32, err_code: i64) -> ProtoError {
         ProtoError { err_type, err_msg: "no".to_owned(), err_code }
     }
 
@@ -128,7 +128,7 @@ mod tests {
             assert_eq!((sent.err_type, &*sent.err_msg, sent.err_code), (err_type, text, code));
             assert_eq!(WireError::from_wire(sent), error);
             // The receiver's text counts, not the sender's, where it is fixed.
-            assert_eq!(WireError::from_wire(wire(err_type, code)), error);
+            assert_eq!(WireError::from_wire(proto_error(err_type, code)), error);
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(error.to_wire().err_code, sent, "{code}");
         }
         for code in [0, 200, 399, 600, -1, i64::MAX, 65_936] {
-            let error = WireError::from_wire(wire(3, code));
+            let error = WireError::from_wire(proto_error(3, code));
             assert_eq!(error, WireError::Coded { code: 500, message: "no".to_owned() }, "{code}");
         }
     }
@@ -147,13 +147,13 @@ mod tests {
     proptest! {
         #[test]
         fn an_unknown_kind_is_still_an_error(err_type in 11_u32.., err_code: i64) {
-            let error = WireError::from_wire(wire(err_type, err_code));
+            let error = WireError::from_wire(proto_error(err_type, err_code));
             prop_assert_eq!(error, WireError::Unknown("no".to_owned()));
         }
 
         #[test]
         fn nothing_is_sent_that_go_would_not_see(err_type: u32, err_code: i64) {
-            let sent = WireError::from_wire(wire(err_type, err_code)).to_wire();
+            let sent = WireError::from_wire(proto_error(err_type, err_code)).to_wire();
             prop_assert!(sent.err_type <= 10);
             let expected = if sent.err_type == 3 { 400..600 } else { 0..1 };
             prop_assert!(expected.contains(&sent.err_code));

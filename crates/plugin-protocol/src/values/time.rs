@@ -35,12 +35,12 @@ pub fn from_wire(time: Option<&prost_types::Timestamp>) -> Result<Option<Timesta
 }
 
 /// A duration for a message; one of over 292 years becomes that.
-pub fn nanos(duration: Duration) -> i64 {
+pub fn duration_to_wire(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The duration a message holds; a negative one counts as zero, that is as not set.
-pub fn duration(nanos: i64) -> Duration {
+pub fn duration_from_wire(nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
@@ -83,11 +83,11 @@ mod tests {
 
     #[test]
     fn durations_saturate() {
-        assert_eq!(nanos(Duration::from_secs(3600)), 3_600_000_000_000);
-        assert_eq!(nanos(Duration::MAX), i64::MAX);
-        assert_eq!(duration(-1), Duration::ZERO);
-        assert_eq!(duration(i64::MIN), Duration::ZERO);
-        assert_eq!(duration(1_500_000_000), Duration::from_millis(1500));
+        assert_eq!(duration_to_wire(Duration::from_secs(3600)), 3_600_000_000_000);
+        assert_eq!(duration_to_wire(Duration::MAX), i64::MAX);
+        assert_eq!(duration_from_wire(-1), Duration::ZERO);
+        assert_eq!(duration_from_wire(i64::MIN), Duration::ZERO);
+        assert_eq!(duration_from_wire(1_500_000_000), Duration::from_millis(1500));
     }
 
     proptest! {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_policy::{
-    Acl, Asked, Capability, FieldDeclaration, FieldReading, FieldReadings, PathCase, PathPattern,
-    Policy,
+    Acl, AclRequest, Capability, FieldDeclaration, FieldReading, FieldReadings, PathCase,
+    PathPattern, Policy,
 };
 use strongroom_types::Fields;
 use strongroom_types::fields::JsonLimits;
@@ -23,20 +23,20 @@ pub(crate) fn any_policy(bytes: &[u8]) {
     for rule in &policy.rules {
         let path = rule.pattern.as_str();
         let granted = acl.capabilities(path, PathCase::Distinct);
-        if granted.denies() {
+        if granted.is_denied() {
             for capability in [Capability::Read, Capability::Create, Capability::Sudo] {
                 assert!(!acl.allows(path, capability, false), "{path:?} is denied");
             }
             // In another case it is denied too, or decided by a rule that is more specific.
             let folded = acl.capabilities(path, PathCase::MayFold);
-            assert!(folded.denies(), "{path:?} is denied");
+            assert!(folded.is_denied(), "{path:?} is denied");
         }
         for spelled in [path.to_uppercase(), path.to_lowercase()] {
             let exact = acl.capabilities(&spelled, PathCase::Distinct);
             let folded = acl.capabilities(&spelled, PathCase::MayFold);
             assert_eq!(folded.intersection(exact), folded, "{spelled:?} has no more than exactly");
         }
-        let _ = (acl.reaches(path), acl.folder_capabilities(path, PathCase::MayFold));
+        let _ = (acl.grants_anything_below(path), acl.folder_capabilities(path, PathCase::MayFold));
     }
     assert!(
         !acl.allows("no/rule/of/a/fuzzer/says/this", Capability::Sudo, true) || grants_all(&policy)
@@ -61,7 +61,7 @@ pub(crate) fn any_pattern(bytes: &[u8]) {
             let folder = path.get(..=at).unwrap_or_default();
             let inside = path.get(at + 1..).unwrap_or_default();
             if !inside.is_empty() && !folder.contains("//") && !folder.starts_with('/') {
-                assert!(pattern.reaches(folder), "{pattern:?} reaches {folder:?}");
+                assert!(pattern.may_match_below(folder), "{pattern:?} reaches {folder:?}");
             }
         }
     }
@@ -96,14 +96,15 @@ pub(crate) fn any_condition(bytes: &[u8]) {
     let Some((values, sent)) = text.split_once('\n') else { return };
     let Ok(Value::Array(values)) = serde_json::from_str(values) else { return };
     let Ok(sent) = serde_json::from_str::<Value>(sent) else { return };
-    let (Some(denies), Some(allows)) =
-        (conditional("denied_parameters", &values), conditional("allowed_parameters", &values))
-    else {
+    let (Some(denies), Some(allows)) = (
+        acl_with_condition("denied_parameters", &values),
+        acl_with_condition("allowed_parameters", &values),
+    ) else {
         return;
     };
     for reading in READINGS {
-        let allowed = permits(&allows, reading, &sent);
-        let denied = !permits(&denies, reading, &sent);
+        let allowed = permits_value(&allows, reading, &sent);
+        let denied = !permits_value(&denies, reading, &sent);
         assert!(
             !allowed || denied,
             "{reading:?}: {values:?} lets {sent} through, and stops it not"
@@ -111,7 +112,7 @@ pub(crate) fn any_condition(bytes: &[u8]) {
         for wanted in values.iter().filter_map(Value::as_str) {
             let stopped = |sent: Value| {
                 assert!(
-                    !permits(&denies, reading, &sent),
+                    !permits_value(&denies, reading, &sent),
                     "{reading:?}: {wanted:?} is denied: {sent}"
                 );
             };
@@ -146,20 +147,20 @@ pub(crate) fn any_condition(bytes: &[u8]) {
 }
 
 /// A rule with one condition; none if the policy can't be written with these values.
-fn conditional(condition: &str, values: &[Value]) -> Option<Acl> {
+fn acl_with_condition(condition: &str, values: &[Value]) -> Option<Acl> {
     let rule = serde_json::json!({ "capabilities": ["update"], condition: { "f": values } });
     let policy = serde_json::json!({ "path": { "p": rule } });
     Some(Acl::new([Arc::new(Policy::parse(&policy.to_string()).ok()?)]))
 }
 
-fn permits(acl: &Acl, reading: FieldReading, sent: &Value) -> bool {
+fn permits_value(acl: &Acl, reading: FieldReading, sent: &Value) -> bool {
     let body = serde_json::json!({ "f": sent }).to_string();
     let Ok(fields) = Fields::parse(body.as_bytes(), &JsonLimits::default()) else { return false };
     let readings = || {
         let name = "f".into();
-        FieldReadings::declared([FieldDeclaration { name, reading, legacy_name_of: None }])
+        FieldReadings::from_declarations([FieldDeclaration { name, reading, legacy_name_of: None }])
     };
-    acl.permits(&Asked {
+    acl.permits_request(&AclRequest {
         path: "p",
         case: PathCase::Distinct,
         capability: Capability::Update,

@@ -9,8 +9,8 @@ use serde_json::{Number, Value};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::parse_bool;
 
-use super::ANY;
-use crate::reading::{FieldReading, case_folded};
+use super::ANY_FIELD;
+use crate::field_reading::{FieldReading, case_folded};
 
 /// The most entries of a list that are judged, as many as handlers take. What has more is refused:
 /// it is not among the allowed values, and it is among the denied ones.
@@ -39,30 +39,31 @@ pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading
             let same_list =
                 |wanted| matches!(wanted, &Value::Array(_)) && same_entries(wanted, value, reading);
             allowed.iter().any(same_list)
-                || entries(value, reading).is_some_and(|entries| {
+                || list_entries(value, reading).is_some_and(|entries| {
                     let fits = |entry: &String| {
-                        allowed.iter().any(|wanted| is_entry(wanted, entry, reading))
+                        allowed.iter().any(|wanted| entry_matches(wanted, entry, reading))
                     };
                     !entries.is_empty() && entries.iter().all(fits)
                 })
         }
         FieldReading::Pairs => {
-            let same_pairs =
-                |wanted| matches!(wanted, &Value::Object(_)) && pairs(wanted) == pairs(value);
+            let same_pairs = |wanted| {
+                matches!(wanted, &Value::Object(_)) && parse_pairs(wanted) == parse_pairs(value)
+            };
             allowed.iter().any(same_pairs)
-                || pairs(value).is_some_and(|pairs| {
+                || parse_pairs(value).is_some_and(|pairs| {
                     let fits = |(name, value): (&String, &String)| {
                         let pair = format!("{name}={value}");
-                        allowed.iter().any(|wanted| is_entry(wanted, &pair, reading))
+                        allowed.iter().any(|wanted| entry_matches(wanted, &pair, reading))
                     };
                     !pairs.is_empty() && pairs.iter().all(fits)
                 })
         }
         FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
-            allowed.iter().any(|wanted| same_scalar(wanted, value, reading, WholeSecs::same))
+            allowed.iter().any(|wanted| same_scalar(wanted, value, reading, WholeSecs::is_same))
         }
         FieldReading::FoldedText | FieldReading::Version => scalar_text(value)
-            .is_some_and(|text| allowed.iter().any(|it| is_entry(it, text.trim(), reading))),
+            .is_some_and(|text| allowed.iter().any(|it| entry_matches(it, text.trim(), reading))),
         FieldReading::AsSent | FieldReading::Text | FieldReading::CommandLine => false,
     }
 }
@@ -71,7 +72,7 @@ pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading
 /// handler takes it as a whole.
 fn is_allowed_as_sent(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     let (Value::String(glob), Value::String(text)) = (wanted, value) else {
-        return same(wanted, value);
+        return same_value(wanted, value);
     };
     match reading {
         FieldReading::CommandLine if text.contains(char::is_whitespace) => glob == text,
@@ -100,32 +101,32 @@ pub(super) fn is_denied(denied: &[Value], value: &Value, reading: FieldReading) 
 }
 
 fn is_denied_by(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
-    if matches!(wanted, Value::String(any) if any == ANY) || same(wanted, value) {
+    if matches!(wanted, Value::String(any) if any == ANY_FIELD) || same_value(wanted, value) {
         return true;
     }
     let read = match reading {
         FieldReading::Unknown
         | FieldReading::List
         | FieldReading::MountPath
-        | FieldReading::PolicyNames => match (wanted, entries(value, reading)) {
-            (_, None) => has_too_many(value),
+        | FieldReading::PolicyNames => match (wanted, list_entries(value, reading)) {
+            (_, None) => has_too_many_entries(value),
             (Value::Array(_), Some(_)) => same_entries(wanted, value, reading),
-            (_, Some(found)) => found.iter().any(|entry| is_entry(wanted, entry, reading)),
+            (_, Some(found)) => found.iter().any(|entry| entry_matches(wanted, entry, reading)),
         },
-        FieldReading::Pairs => pairs(value).is_some_and(|found| {
+        FieldReading::Pairs => parse_pairs(value).is_some_and(|found| {
             let same_pairs =
-                matches!(wanted, Value::Object(_)) && pairs(wanted) == Some(found.clone());
+                matches!(wanted, Value::Object(_)) && parse_pairs(wanted) == Some(found.clone());
             let fits = |(name, value): (&String, &String)| {
-                is_entry(wanted, &format!("{name}={value}"), reading)
-                    || is_entry(wanted, value, reading)
+                entry_matches(wanted, &format!("{name}={value}"), reading)
+                    || entry_matches(wanted, value, reading)
             };
             same_pairs || found.iter().any(fits)
         }),
         FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
-            same_scalar(wanted, value, reading, WholeSecs::may_be_same)
+            same_scalar(wanted, value, reading, WholeSecs::may_be_equal)
         }
         FieldReading::CommandLine => scalar_text(value).is_some_and(|text| {
-            text.split_whitespace().any(|word| is_entry(wanted, word, reading))
+            text.split_whitespace().any(|word| entry_matches(wanted, word, reading))
         }),
         FieldReading::AsSent
         | FieldReading::Text
@@ -140,8 +141,8 @@ fn is_denied_by(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
 fn is_denied_at_any_depth(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     let inner = |value: &Value| is_denied_at_any_depth(wanted, value, reading);
     match value {
-        _ if same(wanted, value) => true,
-        _ if reading == FieldReading::Unknown && may_convert(wanted, value) => true,
+        _ if same_value(wanted, value) => true,
+        _ if reading == FieldReading::Unknown && go_may_convert(wanted, value) => true,
         Value::Array(entries) => entries.iter().any(inner),
         Value::Object(entries) => entries.values().any(inner),
         Value::String(text) => is_denied_text(wanted, text, reading),
@@ -151,7 +152,7 @@ fn is_denied_at_any_depth(wanted: &Value, value: &Value, reading: FieldReading) 
 }
 
 fn is_denied_text(wanted: &Value, text: &str, reading: FieldReading) -> bool {
-    if is_entry(wanted, text, reading) || is_entry(wanted, text.trim(), reading) {
+    if entry_matches(wanted, text, reading) || entry_matches(wanted, text.trim(), reading) {
         return true;
     }
     if reading != FieldReading::Unknown {
@@ -161,13 +162,13 @@ fn is_denied_text(wanted: &Value, text: &str, reading: FieldReading) -> bool {
     // may be a whole JSON value or a duration.
     let in_part = |part: &str| {
         let value = part.split_once('=').map(|(_, value)| value.trim());
-        is_entry(wanted, part.trim(), reading)
-            || value.is_some_and(|value| is_entry(wanted, value, reading))
+        entry_matches(wanted, part.trim(), reading)
+            || value.is_some_and(|value| entry_matches(wanted, value, reading))
     };
     let whole = Value::String(text.to_owned());
     text.split(',').nth(MAX_ENTRIES).is_some()
         || text.split(',').any(in_part)
-        || same_scalar(wanted, &whole, FieldReading::Duration, WholeSecs::may_be_same)
+        || same_scalar(wanted, &whole, FieldReading::Duration, WholeSecs::may_be_equal)
         || is_denied_in_json_text(wanted, text)
 }
 
@@ -184,7 +185,7 @@ fn is_denied_in_json_text(wanted: &Value, text: &str) -> bool {
 /// Whether a plug-in in Go may make the wanted value of this one. Its fields convert between scalars: a
 /// number is true unless it is 0, true is 1, nothing is 0, and a whole number in a text may have
 /// another base (`0x10`, `010`, `1_0`).
-fn may_convert(wanted: &Value, value: &Value) -> bool {
+fn go_may_convert(wanted: &Value, value: &Value) -> bool {
     let nothing = matches!(value, Value::Null) || matches!(value, Value::String(t) if t.is_empty());
     let number = if nothing { Some(0.0) } else { converted_number(value) };
     let (Some(wanted_number), Some(number)) = (converted_number(wanted), number) else {
@@ -236,7 +237,7 @@ fn integer_of_any_base(text: &str) -> Option<f64> {
 
 /// Whether one entry, already in the form the handler reads, is the wanted value. Where case may not
 /// count, it doesn't.
-fn is_entry(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
+fn entry_matches(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
     let folds = matches!(
         reading,
         FieldReading::Unknown
@@ -259,7 +260,7 @@ fn is_entry(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
         Value::String(glob) => glob_matches(glob, entry),
         Value::Bool(wanted) => parse_bool(entry) == Some(*wanted),
         Value::Number(_) => {
-            serde_json::from_str(entry).is_ok_and(|value: Value| same(wanted, &value))
+            serde_json::from_str(entry).is_ok_and(|value: Value| same_value(wanted, &value))
         }
         _ => false,
     }
@@ -300,12 +301,12 @@ struct WholeSecs {
 
 impl WholeSecs {
     /// However the handler rounds.
-    fn same(self, other: Self) -> bool {
+    fn is_same(self, other: Self) -> bool {
         self.down == other.down && self.up == other.up
     }
 
     /// If the handler rounds one way or the other.
-    fn may_be_same(self, other: Self) -> bool {
+    fn may_be_equal(self, other: Self) -> bool {
         self.down == other.down || self.up == other.up
     }
 }
@@ -327,7 +328,7 @@ fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
 }
 
 /// The entries of a list as the handler gets them; none for what is no list, or too long a one.
-fn entries(value: &Value, reading: FieldReading) -> Option<Vec<String>> {
+fn list_entries(value: &Value, reading: FieldReading) -> Option<Vec<String>> {
     let trimmed = |part: &str| Some(part.trim().to_owned()).filter(|part| !part.is_empty());
     match value {
         Value::Array(items) if reading != FieldReading::PolicyName => {
@@ -346,7 +347,7 @@ fn entries(value: &Value, reading: FieldReading) -> Option<Vec<String>> {
     }
 }
 
-fn has_too_many(value: &Value) -> bool {
+fn has_too_many_entries(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.len() > MAX_ENTRIES,
         Value::String(text) => text.split(',').nth(MAX_ENTRIES).is_some(),
@@ -357,7 +358,7 @@ fn has_too_many(value: &Value) -> bool {
 fn same_entries(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     let folds = matches!(reading, FieldReading::Unknown | FieldReading::PolicyNames);
     let read = |value| {
-        let entries = entries(value, reading)?;
+        let entries = list_entries(value, reading)?;
         let fold = |entry: String| if folds { case_folded(&entry).into_owned() } else { entry };
         Some(entries.into_iter().map(fold).collect::<Vec<_>>())
     };
@@ -365,7 +366,7 @@ fn same_entries(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
 }
 
 /// Names with texts as the handler gets them; none for what it doesn't take.
-fn pairs(value: &Value) -> Option<BTreeMap<String, String>> {
+fn parse_pairs(value: &Value) -> Option<BTreeMap<String, String>> {
     if let Value::Object(object) = value {
         let read = |(name, value): (&String, &Value)| {
             Some((name.clone(), scalar_text(value)?.into_owned()))
@@ -376,7 +377,7 @@ fn pairs(value: &Value) -> Option<BTreeMap<String, String>> {
         let (name, value) = part.split_once('=')?;
         Some((name.trim().to_owned(), value.to_owned()))
     };
-    entries(value, FieldReading::Pairs)?.into_iter().map(split).collect()
+    list_entries(value, FieldReading::Pairs)?.into_iter().map(split).collect()
 }
 
 /// `*` in front, at the end or both; a lone one stands for itself.
@@ -393,14 +394,15 @@ pub(super) fn glob_matches(glob: &str, text: &str) -> bool {
 }
 
 /// Equal all the way down, numbers by their worth: a policy's `5` is JSON's `5.0`.
-fn same(a: &Value, b: &Value) -> bool {
+fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => same_number(a, b),
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
-            let found = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same(a, b));
+            let found =
+                |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same_value(a, b));
             a.len() == b.len() && a.iter().all(found)
         }
         _ => a == b,

@@ -6,20 +6,20 @@ use strongroom_types::fields::JsonLimits;
 
 use super::matching::glob_matches;
 use super::*;
-use crate::acl::{Acl, Asked, PathCase};
+use crate::acl::{Acl, AclRequest, PathCase};
+use crate::field_reading::{FieldDeclaration, FieldReading};
 use crate::language::Policy;
-use crate::reading::{FieldDeclaration, FieldReading};
 
 /// Whether a rule with these conditions lets a write with this body through.
-fn writes(conditions: &str, body: &str) -> bool {
-    permits(&[conditions], Capability::Update, body, None)
+fn allows_write(conditions: &str, body: &str) -> bool {
+    allows_request(&[conditions], Capability::Update, body, None)
 }
 
-fn permits(rules: &[&str], needed: Capability, body: &str, wrap: Option<Ttl>) -> bool {
-    judged(rules, needed, body, wrap, &FieldReadings::unknown)
+fn allows_request(rules: &[&str], needed: Capability, body: &str, wrap: Option<Ttl>) -> bool {
+    allows_request_read_as(rules, needed, body, wrap, &FieldReadings::unknown)
 }
 
-fn judged(
+fn allows_request_read_as(
     rules: &[&str],
     capability: Capability,
     body: &str,
@@ -32,21 +32,21 @@ fn judged(
         .map(|rule| Arc::new(Policy::parse(&format!("path \"a\" {{ {all}\n {rule} }}")).unwrap()));
     let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
     let (case, sudo) = (PathCase::Distinct, false);
-    let asked = Asked { path: "a", case, capability, sudo, fields: &fields, readings, wrap };
-    Acl::new(policies).permits(&asked)
+    let asked = AclRequest { path: "a", case, capability, sudo, fields: &fields, readings, wrap };
+    Acl::new(policies).permits_request(&asked)
 }
 
 /// Whether a rule lets a write through whose handler reads the field `f` like this.
-fn writes_read_as(reading: FieldReading, conditions: &str, value: &str) -> bool {
+fn allows_write_read_as(reading: FieldReading, conditions: &str, value: &str) -> bool {
     let readings = || {
-        FieldReadings::declared([FieldDeclaration {
+        FieldReadings::from_declarations([FieldDeclaration {
             name: "f".into(),
             reading,
             legacy_name_of: None,
         }])
     };
     let body = format!("{{\"f\":{value}}}");
-    judged(&[conditions], Capability::Update, &body, None, &readings)
+    allows_request_read_as(&[conditions], Capability::Update, &body, None, &readings)
 }
 
 /// Spellings of a list with `admin` in it that the handler of a token's policies reads as one.
@@ -72,20 +72,20 @@ fn vault_1_21_and_vault_2_1_2_denied_values_are_found_in_every_spelling_that_han
     for spelling in SPELLINGS_OF_ADMIN {
         for rule in [rule, glob] {
             for reading in [FieldReading::PolicyNames, FieldReading::Unknown] {
-                assert!(!writes_read_as(reading, rule, spelling), "{reading:?} {spelling}");
+                assert!(!allows_write_read_as(reading, rule, spelling), "{reading:?} {spelling}");
             }
         }
     }
     for harmless in [r#""dev""#, r#"["dev","ops"]"#, r#""dev,ops""#, r#""administer""#, "[]"] {
         for reading in [FieldReading::PolicyNames, FieldReading::Unknown] {
-            assert!(writes_read_as(reading, rule, harmless), "{reading:?} {harmless}");
+            assert!(allows_write_read_as(reading, rule, harmless), "{reading:?} {harmless}");
         }
     }
     // What only a plug-in of unknown ways could take apart.
     for spelling in
         [r#"{"a":"admin"}"#, r#"{"a":["x",{"b":"Admin"}]}"#, r#""a=admin""#, r#""[\"admin\"]""#]
     {
-        assert!(!writes_read_as(FieldReading::Unknown, rule, spelling), "{spelling}");
+        assert!(!allows_write_read_as(FieldReading::Unknown, rule, spelling), "{spelling}");
     }
 }
 
@@ -94,7 +94,7 @@ fn vault_1_21_an_allowed_glob_must_match_every_entry() {
     let rule = r#"allowed_parameters = { "f" = ["team-*", "dev"] }"#;
     for reading in [FieldReading::List, FieldReading::PolicyNames, FieldReading::Unknown] {
         for passes in [r#""team-a""#, r#"["team-a","dev"]"#, r#"["dev"]"#] {
-            assert!(writes_read_as(reading, rule, passes), "{reading:?} {passes}");
+            assert!(allows_write_read_as(reading, rule, passes), "{reading:?} {passes}");
         }
         for fails in [
             r#""team-a,admin""#,
@@ -107,15 +107,15 @@ fn vault_1_21_an_allowed_glob_must_match_every_entry() {
             r#""""#,
             "null",
         ] {
-            assert!(!writes_read_as(reading, rule, fails), "{reading:?} {fails}");
+            assert!(!allows_write_read_as(reading, rule, fails), "{reading:?} {fails}");
         }
     }
     for reading in [FieldReading::List, FieldReading::PolicyNames] {
-        assert!(writes_read_as(reading, rule, r#""team-a, dev""#), "each entry is allowed");
+        assert!(allows_write_read_as(reading, rule, r#""team-a, dev""#), "each entry is allowed");
     }
-    assert!(!writes_read_as(FieldReading::Unknown, rule, r#""team-a,team-b""#));
-    assert!(writes_read_as(FieldReading::PolicyNames, rule, r#"["TEAM-A "]"#));
-    assert!(!writes_read_as(FieldReading::List, rule, r#"["TEAM-A"]"#), "grants stay exact");
+    assert!(!allows_write_read_as(FieldReading::Unknown, rule, r#""team-a,team-b""#));
+    assert!(allows_write_read_as(FieldReading::PolicyNames, rule, r#"["TEAM-A "]"#));
+    assert!(!allows_write_read_as(FieldReading::List, rule, r#"["TEAM-A"]"#), "grants stay exact");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn values_are_compared_as_their_kind_is_read() {
         (Text, r#""5""#, "5"),
     ] {
         let rule = format!("denied_parameters = {{ \"f\" = [{denied}] }}");
-        assert!(!writes_read_as(reading, &rule, sent), "{reading:?} {denied} {sent}");
+        assert!(!allows_write_read_as(reading, &rule, sent), "{reading:?} {denied} {sent}");
     }
     for (reading, allowed, sent) in [
         (Duration, r#""5m""#, "300"),
@@ -152,7 +152,7 @@ fn values_are_compared_as_their_kind_is_read() {
         (Pairs, r#"{ env = "prod" }"#, r#""env=prod""#),
     ] {
         let rule = format!("allowed_parameters = {{ \"f\" = [{allowed}] }}");
-        assert!(writes_read_as(reading, &rule, sent), "{reading:?} {allowed} {sent}");
+        assert!(allows_write_read_as(reading, &rule, sent), "{reading:?} {allowed} {sent}");
     }
     for (reading, allowed, sent) in [
         (Duration, r#""5m""#, r#""5m0.5s""#),
@@ -163,10 +163,10 @@ fn values_are_compared_as_their_kind_is_read() {
         (Text, r#""a""#, r#"["a"]"#),
     ] {
         let rule = format!("allowed_parameters = {{ \"f\" = [{allowed}] }}");
-        assert!(!writes_read_as(reading, &rule, sent), "{reading:?} {allowed} {sent}");
+        assert!(!allows_write_read_as(reading, &rule, sent), "{reading:?} {allowed} {sent}");
     }
     let text = r#"denied_parameters = { "f" = ["admin"] }"#;
-    assert!(writes_read_as(Text, text, r#""dev,admin""#), "one text is one value");
+    assert!(allows_write_read_as(Text, text, r#""dev,admin""#), "one text is one value");
 }
 
 #[test]
@@ -177,10 +177,11 @@ fn a_field_is_judged_under_each_of_its_names() {
             reading: FieldReading::Duration,
             legacy_name_of,
         };
-        FieldReadings::declared([field("ttl", None), field("lease", Some("ttl"))])
+        FieldReadings::from_declarations([field("ttl", None), field("lease", Some("ttl"))])
     };
-    let writes =
-        |rule: &str, body: &str| judged(&[rule], Capability::Update, body, None, &readings);
+    let writes = |rule: &str, body: &str| {
+        allows_request_read_as(&[rule], Capability::Update, body, None, &readings)
+    };
     for (named, sent) in [("ttl", "lease"), ("lease", "ttl"), ("ttl", "ttl"), ("lease", "lease")] {
         let denied = format!("denied_parameters = {{ \"{named}\" = [\"24h\"] }}");
         assert!(!writes(&denied, &format!("{{\"{sent}\":86400}}")), "{named} {sent}");
@@ -222,11 +223,11 @@ proptest::proptest! {
         let reading = if names { FieldReading::PolicyNames } else { FieldReading::List };
         let denied = format!("denied_parameters = {{ \"f\" = [\"{wanted}\"] }}");
         if read.iter().any(is) {
-            proptest::prop_assert!(!writes_read_as(reading, &denied, &sent.to_string()));
-            proptest::prop_assert!(!writes_read_as(FieldReading::Unknown, &denied, &sent.to_string()));
+            proptest::prop_assert!(!allows_write_read_as(reading, &denied, &sent.to_string()));
+            proptest::prop_assert!(!allows_write_read_as(FieldReading::Unknown, &denied, &sent.to_string()));
         }
         let allowed = format!("allowed_parameters = {{ \"f\" = [\"{wanted}\"] }}");
-        let passes = writes_read_as(reading, &allowed, &sent.to_string());
+        let passes = allows_write_read_as(reading, &allowed, &sent.to_string());
         proptest::prop_assert_eq!(passes, !read.is_empty() && read.iter().all(is), "{}", sent);
     }
 }
@@ -265,22 +266,22 @@ fn allowed_parameters_leave_no_others() {
         r#"{"ttl":"1h","TTL":"9h"}"#,
     ];
     for body in passes {
-        assert!(writes(rule, body), "{body}");
+        assert!(allows_write(rule, body), "{body}");
     }
     for body in fails {
-        assert!(!writes(rule, body), "{body}");
+        assert!(!allows_write(rule, body), "{body}");
     }
-    assert!(writes("allowed_parameters = {}", r#"{"x":1}"#), "none are set");
+    assert!(allows_write("allowed_parameters = {}", r#"{"x":1}"#), "none are set");
 }
 
 #[test]
-fn a_star_allows_the_rest() {
+fn a_star_allows_all_other_fields() {
     let rule = r#"allowed_parameters = { "*" = [], "x" = ["1"] }"#;
-    assert!(writes(rule, r#"{"x":"1","y":2}"#));
-    assert!(!writes(rule, r#"{"x":"2","y":2}"#));
+    assert!(allows_write(rule, r#"{"x":"1","y":2}"#));
+    assert!(!allows_write(rule, r#"{"x":"2","y":2}"#));
     let rule = r#"allowed_parameters = { "*" = ["v"] }"#;
-    assert!(writes(rule, r#"{"y":"v"}"#));
-    assert!(!writes(rule, r#"{"y":"w"}"#));
+    assert!(allows_write(rule, r#"{"y":"v"}"#));
+    assert!(!allows_write(rule, r#"{"y":"w"}"#));
 }
 
 #[test]
@@ -289,33 +290,33 @@ fn denied_parameters_come_first() {
         allowed_parameters = { "*" = [] }
         denied_parameters = { "root" = [], "n" = [5, "6"], "s" = ["bad*"], "o" = [{ a = 1 }] }"#;
     for body in [r#"{"ok":1}"#, r#"{"n":7}"#, r#"{"s":"good"}"#, r#"{"o":{"a":2}}"#, "{}"] {
-        assert!(writes(rule, body), "{body}");
+        assert!(allows_write(rule, body), "{body}");
     }
     for body in [r#"{"root":1}"#, r#"{"ROOT":null}"#, r#"{"s":"badly"}"#, r#"{"o":{"a":1}}"#] {
-        assert!(!writes(rule, body), "{body}");
+        assert!(!allows_write(rule, body), "{body}");
     }
-    assert!(!writes(r#"denied_parameters = { "*" = ["v"] }"#, r#"{"x":1}"#));
-    assert!(writes(r#"denied_parameters = { "*" = [] }"#, "{}"));
+    assert!(!allows_write(r#"denied_parameters = { "*" = ["v"] }"#, r#"{"x":1}"#));
+    assert!(allows_write(r#"denied_parameters = { "*" = [] }"#, "{}"));
 }
 
 #[test]
-fn a_denial_is_not_walked_around_with_quotes_or_brackets() {
+fn a_denial_cannot_be_bypassed_with_quotes_or_brackets() {
     let rule = r#"denied_parameters = { "n" = [5, "6"], "b" = [true], "s" = ["bad*"] }"#;
     for value in ["5", "5.0", "\"5\"", "6", "\"6\"", "[6]", "[[5]]", "[1, \"5\"]"] {
-        assert!(!writes(rule, &format!("{{\"n\":{value}}}")), "{value}");
+        assert!(!allows_write(rule, &format!("{{\"n\":{value}}}")), "{value}");
     }
-    assert!(!writes(rule, r#"{"b":"true"}"#) && writes(rule, r#"{"b":"7"}"#));
+    assert!(!allows_write(rule, r#"{"b":"true"}"#) && allows_write(rule, r#"{"b":"7"}"#));
     for value in ["7", "\"7\"", "[]", "{}", "null", "\"\"", "\"five\""] {
-        assert!(writes(rule, &format!("{{\"n\":{value}}}")), "{value}");
+        assert!(allows_write(rule, &format!("{{\"n\":{value}}}")), "{value}");
     }
-    assert!(!writes(rule, r#"{"s":["good","badly"]}"#));
-    assert!(!writes(r#"denied_parameters = { "s" = ["*"] }"#, r#"{"s":"x"}"#));
+    assert!(!allows_write(rule, r#"{"s":["good","badly"]}"#));
+    assert!(!allows_write(r#"denied_parameters = { "s" = ["*"] }"#, r#"{"s":"x"}"#));
 }
 
 #[test]
 fn required_parameters_are_asked_of_whatever_hands_fields_on() {
     let rule = r#"required_parameters = ["Reason"]"#;
-    let ask = |needed, body| permits(&[rule], needed, body, None);
+    let ask = |needed, body| allows_request(&[rule], needed, body, None);
     for needed in [Capability::Create, Capability::Read, Capability::Update, Capability::Patch] {
         assert!(ask(needed, r#"{"reason":""}"#));
         assert!(!ask(needed, "{}") && !ask(needed, r#"{"x":1}"#), "{needed:?}");
@@ -327,20 +328,20 @@ fn required_parameters_are_asked_of_whatever_hands_fields_on() {
 fn bounds_on_wrapping_refuse_what_is_not_wrapped() {
     let rule = r#"min_wrapping_ttl = "1m" max_wrapping_ttl = 300"#;
     for needed in [Capability::Read, Capability::List, Capability::Delete, Capability::Update] {
-        let ask = |wrap: Option<u64>| permits(&[rule], needed, "", wrap.map(Ttl::from_secs));
+        let ask = |wrap: Option<u64>| allows_request(&[rule], needed, "", wrap.map(Ttl::from_secs));
         assert!(ask(Some(60)) && ask(Some(300)));
         assert!(!ask(None) && !ask(Some(59)) && !ask(Some(301)) && !ask(Some(0)), "{needed:?}");
     }
     let merged = [r#"max_wrapping_ttl = "1m""#, r#"min_wrapping_ttl = "2m""#];
     for secs in [30, 60, 90, 120, 180] {
         let wrap = Some(Ttl::from_secs(secs));
-        assert!(!permits(&merged, Capability::Read, "", wrap), "nothing fits {secs}");
+        assert!(!allows_request(&merged, Capability::Read, "", wrap), "nothing fits {secs}");
     }
 }
 
 #[test]
 fn the_same_pattern_in_several_policies_is_merged() {
-    let ask = |rules: &[&str], body| permits(rules, Capability::Update, body, None);
+    let ask = |rules: &[&str], body| allows_request(rules, Capability::Update, body, None);
     let first = r#"allowed_parameters = { "a" = ["1"], "b" = ["1"] }"#;
     let second = r#"allowed_parameters = { "a" = [], "b" = ["2"] } required_parameters = ["b"]"#;
     for rules in [[first, second], [second, first]] {
@@ -356,8 +357,8 @@ fn the_same_pattern_in_several_policies_is_merged() {
     assert!(!ask(&[one, other], r#"{"a":"1"}"#) && !ask(&[one, other], r#"{"a":"2"}"#));
     assert!(ask(&[one, other], r#"{"a":"3"}"#));
     let wraps = [r#"max_wrapping_ttl = "5m""#, r#"max_wrapping_ttl = "1m""#];
-    assert!(!permits(&wraps, Capability::Read, "", Some(Ttl::from_secs(90))));
-    assert!(permits(&wraps, Capability::Read, "", Some(Ttl::from_secs(60))));
+    assert!(!allows_request(&wraps, Capability::Read, "", Some(Ttl::from_secs(90))));
+    assert!(allows_request(&wraps, Capability::Read, "", Some(Ttl::from_secs(60))));
 }
 
 #[test]
@@ -386,7 +387,7 @@ proptest::proptest! {
     ) {
         let rule = format!(
             "allowed_parameters = {}\n denied_parameters = {}\n required_parameters = {}",
-            hcl(&allowed), hcl(&denied), serde_json::to_string(&required).unwrap(),
+            to_hcl(&allowed), to_hcl(&denied), serde_json::to_string(&required).unwrap(),
         );
         let sent = serde_json::to_string(&body).unwrap();
         let is = |want: &str, have: &str| match want.strip_suffix('*') {
@@ -405,11 +406,11 @@ proptest::proptest! {
                 expected = false;
             }
         }
-        proptest::prop_assert_eq!(writes(&rule, &sent), expected, "{} {}", rule, sent);
+        proptest::prop_assert_eq!(allows_write(&rule, &sent), expected, "{} {}", rule, sent);
     }
 }
 
-fn hcl(parameters: &BTreeMap<String, Vec<String>>) -> String {
+fn to_hcl(parameters: &BTreeMap<String, Vec<String>>) -> String {
     let lines = parameters
         .iter()
         .map(|(name, values)| format!("\"{name}\" = {}", serde_json::to_string(values).unwrap()));
@@ -428,21 +429,21 @@ fn a_number_is_judged_by_its_digits_where_the_handler_takes_it_for_text() {
             FieldReading::List,
             FieldReading::PolicyNames,
         ] {
-            assert!(!writes_read_as(reading, &denied, sent), "{reading:?} {sent}");
+            assert!(!allows_write_read_as(reading, &denied, sent), "{reading:?} {sent}");
             assert!(
-                !writes_read_as(reading, &denied, &format!("[\"a\\\"1\",{sent}]")),
+                !allows_write_read_as(reading, &denied, &format!("[\"a\\\"1\",{sent}]")),
                 "{reading:?}"
             );
-            assert!(writes_read_as(reading, &denied, "[\"a\\\"1\",7.5]"), "{reading:?}");
+            assert!(allows_write_read_as(reading, &denied, "[\"a\\\"1\",7.5]"), "{reading:?}");
         }
-        assert!(!writes_read_as(FieldReading::Pairs, &denied, &format!("{{\"n\":{sent}}}")));
+        assert!(!allows_write_read_as(FieldReading::Pairs, &denied, &format!("{{\"n\":{sent}}}")));
     }
     let allowed = r#"allowed_parameters = { "f" = ["1.1", "n=1.1", "7"] }"#;
     for (value, fits) in [("[1.1]", true), ("[1.10]", false), ("[7, \"1.1\"]", true)] {
-        assert_eq!(writes_read_as(FieldReading::List, allowed, value), fits, "{value}");
+        assert_eq!(allows_write_read_as(FieldReading::List, allowed, value), fits, "{value}");
     }
     for (value, fits) in [("{\"n\":1.1}", true), ("{\"n\":1.10}", false)] {
-        assert_eq!(writes_read_as(FieldReading::Pairs, allowed, value), fits, "{value}");
+        assert_eq!(allows_write_read_as(FieldReading::Pairs, allowed, value), fits, "{value}");
     }
 }
 
@@ -470,11 +471,11 @@ fn a_denial_covers_what_a_go_plugin_converts_to_the_denied_value() {
     ];
     for (wanted, stopped, passed) in cases {
         for value in stopped {
-            let writes = writes_read_as(FieldReading::Unknown, &denied(wanted), value);
+            let writes = allows_write_read_as(FieldReading::Unknown, &denied(wanted), value);
             assert!(!writes, "{wanted} {value}");
         }
         for value in passed {
-            let writes = writes_read_as(FieldReading::Unknown, &denied(wanted), value);
+            let writes = allows_write_read_as(FieldReading::Unknown, &denied(wanted), value);
             assert!(writes, "{wanted} {value}");
         }
     }

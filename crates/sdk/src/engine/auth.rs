@@ -1,18 +1,18 @@
-//! [`Auth`]: what an auth method says of somebody who has logged in.
+//! [`EngineAuth`]: what an auth method says of somebody who has logged in.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use strongroom_types::{RawObject, Ttl};
 
-use super::response::Data;
+use super::response::DataResponse;
 
 /// A login: the terms of the token the core is to make. Auth methods answer it on paths that need
 /// no token, and again when such a token is renewed. The token itself is the core's business.
 #[derive(Clone)]
-pub struct Auth {
+pub struct EngineAuth {
     /// What the client gets beside the token.
-    pub data: Data,
+    pub data: DataResponse,
     /// What the core keeps and gives back on renewal.
     pub internal: RawObject,
     /// For logs: the user's name. The core puts the mount's name in front.
@@ -40,16 +40,16 @@ pub struct Auth {
     /// The kind of token.
     pub token_type: TokenType,
     /// Who this is in the method's own world.
-    pub alias: Option<Alias>,
+    pub alias: Option<IdentityAlias>,
     /// Groups of the method's own world.
-    pub group_aliases: Vec<Alias>,
+    pub group_aliases: Vec<IdentityAlias>,
 }
 
-impl Auth {
+impl EngineAuth {
     /// A login on the mount's terms, without a policy of its own.
     pub fn new(display_name: impl Into<String>) -> Self {
         Self {
-            data: Data::new(RawObject::null()),
+            data: DataResponse::new(RawObject::null()),
             internal: RawObject::empty(),
             display_name: display_name.into(),
             policies: Vec::new(),
@@ -69,10 +69,10 @@ impl Auth {
     }
 }
 
-impl fmt::Debug for Auth {
+impl fmt::Debug for EngineAuth {
     /// Of metadata and what is kept nothing: methods put there what they like.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth")
+        f.debug_struct("EngineAuth")
             .field("display_name", &self.display_name)
             .field("policies", &self.policies)
             .field("metadata", &self.metadata.keys())
@@ -100,7 +100,7 @@ pub enum TokenType {
 
 impl TokenType {
     /// Its number on the plug-in wire.
-    pub fn number(self) -> u32 {
+    pub fn to_wire_number(self) -> u32 {
         match self {
             Self::Default => 0,
             Self::Service => 1,
@@ -111,16 +111,16 @@ impl TokenType {
     }
 
     /// The kind of this number; none for kinds this server can't make.
-    pub fn from_number(number: u32) -> Option<Self> {
+    pub fn from_wire_number(number: u32) -> Option<Self> {
         let all =
             [Self::Default, Self::Service, Self::Batch, Self::DefaultService, Self::DefaultBatch];
-        all.into_iter().find(|kind| kind.number() == number)
+        all.into_iter().find(|kind| kind.to_wire_number() == number)
     }
 }
 
 /// A name in the method's own world: of a user or a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Alias {
+pub struct IdentityAlias {
     /// The name.
     pub name: String,
     /// Whatever the method knows beside it.
@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn nothing_prints_what_may_be_a_secret() {
-        let auth = Auth {
+        let auth = EngineAuth {
             internal: RawObject::from_own_json(r#"{"ticket":"hunter2"}"#),
             metadata: [("ticket".to_owned(), "hunter2".to_owned())].into(),
-            ..Auth::new("bob")
+            ..EngineAuth::new("bob")
         };
         let printed = format!("{auth:?}");
         assert!(!printed.contains("hunter2") && printed.contains("bob"), "{printed}");
@@ -147,8 +147,11 @@ mod tests {
     #[test]
     fn kinds_of_tokens_have_the_numbers_of_the_wire() {
         for number in 0..5 {
-            assert_eq!(TokenType::from_number(number).map(TokenType::number), Some(number));
+            assert_eq!(
+                TokenType::from_wire_number(number).map(TokenType::to_wire_number),
+                Some(number)
+            );
         }
-        assert_eq!(TokenType::from_number(5), None);
+        assert_eq!(TokenType::from_wire_number(5), None);
     }
 }

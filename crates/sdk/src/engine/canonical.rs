@@ -23,17 +23,17 @@ pub enum CanonicalPath<'p> {
     /// The engine cannot say: paths that differ in case may be the same one to it.
     Unknown,
     /// Case counts everywhere in the path, and this is the path as it was given.
-    AsGiven,
+    CaseSensitive,
     /// Parts of the path are folded; this is the form that counts.
     Folded(Cow<'p, str>),
 }
 
 impl FoldedPaths {
     /// The canonical form of a path below the mount.
-    pub fn canonical<'p>(&self, path: &'p str) -> CanonicalPath<'p> {
+    pub fn canonical_path<'p>(&self, path: &'p str) -> CanonicalPath<'p> {
         let Self::Declared(patterns) = self else { return CanonicalPath::Unknown };
-        let folded = patterns.iter().find_map(|pattern| fold(pattern, path));
-        folded.map_or(CanonicalPath::AsGiven, |folded| {
+        let folded = patterns.iter().find_map(|pattern| fold_if_matching(pattern, path));
+        folded.map_or(CanonicalPath::CaseSensitive, |folded| {
             CanonicalPath::Folded(if folded == path { path.into() } else { folded.into() })
         })
     }
@@ -41,7 +41,7 @@ impl FoldedPaths {
 
 /// The path with what the wildcards of the pattern stand for in lower case; none if it doesn't match.
 /// A slash at the end of the path, as lists have it, doesn't count.
-fn fold(pattern: &str, path: &str) -> Option<String> {
+fn fold_if_matching(pattern: &str, path: &str) -> Option<String> {
     let (bare, slash) = path.strip_suffix('/').map_or((path, ""), |bare| (bare, "/"));
     let mut given = bare.split('/');
     let mut folded: Vec<Cow<'_, str>> = Vec::new();
@@ -71,7 +71,7 @@ pub enum FieldKinds {
     #[default]
     Unknown,
     /// Fields of any name are taken as they are.
-    AsSent,
+    Untyped,
     /// These fields are read, each by its kind. All others are ignored.
     Declared(Vec<FieldSpec>),
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_declared_is_folded_and_nothing_else() {
+    fn only_declared_segments_are_folded() {
         let folded = FoldedPaths::Declared(vec!["users/+".to_owned(), "tree/+/of/*".to_owned()]);
         let cases = [
             ("users/Bob", Some("users/bob")),
@@ -96,10 +96,14 @@ mod tests {
             ("", None),
         ];
         for (path, wanted) in cases {
-            let wanted = wanted.map_or(CanonicalPath::AsGiven, |w| CanonicalPath::Folded(w.into()));
-            assert_eq!(folded.canonical(path), wanted, "{path}");
+            let wanted =
+                wanted.map_or(CanonicalPath::CaseSensitive, |w| CanonicalPath::Folded(w.into()));
+            assert_eq!(folded.canonical_path(path), wanted, "{path}");
         }
-        assert_eq!(FoldedPaths::Unknown.canonical("a"), CanonicalPath::Unknown);
-        assert_eq!(FoldedPaths::Declared(Vec::new()).canonical("A"), CanonicalPath::AsGiven);
+        assert_eq!(FoldedPaths::Unknown.canonical_path("a"), CanonicalPath::Unknown);
+        assert_eq!(
+            FoldedPaths::Declared(Vec::new()).canonical_path("A"),
+            CanonicalPath::CaseSensitive
+        );
     }
 }

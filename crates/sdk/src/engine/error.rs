@@ -15,7 +15,7 @@ pub enum EngineError {
         data: Option<RawObject>,
     },
     /// One of the errors that have a fixed text and status.
-    #[error("{}", .0.text())]
+    #[error("{}", .0.as_str())]
     Status(StatusKind),
     /// An HTTP status of the engine's choice, 400 to 599.
     #[error("{message}")]
@@ -65,7 +65,7 @@ pub enum StatusKind {
 
 impl StatusKind {
     /// The text that clients match on.
-    pub fn text(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad request",
             Self::UnsupportedOperation => "unsupported operation",

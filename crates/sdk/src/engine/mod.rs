@@ -3,12 +3,12 @@
 //! Engine authors rarely meet this module: a [`crate::Blueprint`] builds all of it from
 //! declarations. It is for those who put something else behind a mount, such as the plug-in host.
 //!
-//! - [`Engine`], [`Factory`] and [`Mount`]: the thing, its maker, and what it is made with
-//! - [`Request`] and [`Response`]
-//! - [`Auth`]: a login, as auth methods answer it
+//! - [`Engine`], [`EngineFactory`] and [`MountContext`]: the thing, its maker, and what it is made with
+//! - [`EngineRequest`] and [`EngineResponse`]
+//! - [`EngineAuth`]: a login, as auth methods answer it
 //! - [`FoldedPaths`] and [`FieldKinds`]: which form of a path and of a field counts, for policies
 //! - [`EngineError`]
-//! - [`Storage`] and [`System`]: the two services an engine has
+//! - [`Storage`] and [`SystemView`]: the two services an engine has
 
 mod auth;
 mod canonical;
@@ -23,18 +23,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-pub use auth::{Alias, Auth, TokenType};
+pub use auth::{EngineAuth, IdentityAlias, TokenType};
 pub use canonical::{CanonicalPath, FieldKinds, FoldedPaths};
 pub use error::{EngineError, StatusKind};
-pub use request::{Caller, Connection, LeaseContext, MountInfo, Operation, Request};
-pub use response::{Data, Leased, Raw, Response};
-pub(crate) use storage::is_shelf;
+pub use request::{CallerInfo, ConnectionInfo, EngineRequest, LeaseContext, MountInfo, Operation};
+pub use response::{DataResponse, EngineResponse, LeasedResponse, RawResponse};
+pub(crate) use storage::is_bucket_name;
 pub use storage::{
-    APART, APART_BEFORE, Change, Precondition, Storage, StorageBatch, StorageError, Stored,
-    check_folder, check_key,
+    LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry,
+    StorageError, StoragePrecondition, check_folder, check_key,
 };
 use strongroom_types::{Clock, Entropy};
-pub use system::{ClusterInfo, Lifetimes, System, SystemError};
+pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 
 /// Something mounted: it handles the requests below its path.
 ///
@@ -43,12 +43,12 @@ pub use system::{ClusterInfo, Lifetimes, System, SystemError};
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// What this engine is. Constant for the life of the instance.
-    fn description(&self) -> &Description;
+    fn description(&self) -> &EngineDescription;
 
     /// The form in which policies are judged for a path below the mount. Asked for every request
     /// before anything is allowed: it may not wait.
     fn canonical_path<'p>(&self, path: &'p str) -> CanonicalPath<'p> {
-        self.description().folded.canonical(path)
+        self.description().folded_paths.canonical_path(path)
     }
 
     /// How the fields of requests to a path are read, so that conditions of policies are judged on
@@ -62,10 +62,10 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     async fn initialize(&self) -> Result<(), EngineError>;
 
     /// Whether the thing that a create or update names is there already.
-    async fn exists(&self, request: &Request) -> Result<Existence, EngineError>;
+    async fn exists(&self, request: &EngineRequest) -> Result<Existence, EngineError>;
 
     /// Does what is asked.
-    async fn handle(&self, request: Request) -> Result<Response, EngineError>;
+    async fn handle(&self, request: EngineRequest) -> Result<EngineResponse, EngineError>;
 
     /// A stored key was changed by someone else: forget what was kept of it.
     async fn invalidate(&self, key: &str);
@@ -90,7 +90,7 @@ pub enum Existence {
 
 /// Makes instances of one engine.
 #[async_trait]
-pub trait Factory: Send + Sync + fmt::Debug + 'static {
+pub trait EngineFactory: Send + Sync + fmt::Debug + 'static {
     /// The engine's name: `kv`, `api-token`.
     fn name(&self) -> &str;
 
@@ -98,15 +98,15 @@ pub trait Factory: Send + Sync + fmt::Debug + 'static {
     fn version(&self) -> String;
 
     /// Secrets engine or auth method.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> MountKind;
 
     /// Makes an instance. Storage can't be written yet, and nothing may be contacted.
-    async fn open(&self, mount: Mount) -> Result<Arc<dyn Engine>, EngineError>;
+    async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError>;
 }
 
 /// What an instance is made with.
 #[derive(Clone)]
-pub struct Mount {
+pub struct MountContext {
     /// The mount's UUID; stable as long as the mount lives.
     pub uuid: String,
     /// The mount's options, and what the host tells about itself.
@@ -114,41 +114,41 @@ pub struct Mount {
     /// The mount's own encrypted storage.
     pub storage: Arc<dyn Storage>,
     /// Questions to the server.
-    pub system: Arc<dyn System>,
+    pub system: Arc<dyn SystemView>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
 }
 
-impl fmt::Debug for Mount {
+impl fmt::Debug for MountContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mount").field("uuid", &self.uuid).finish_non_exhaustive()
+        f.debug_struct("MountContext").field("uuid", &self.uuid).finish_non_exhaustive()
     }
 }
 
 /// Where an engine can be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum MountKind {
     /// Below `sys/mounts`.
-    Secrets,
+    Secret,
     /// Below `sys/auth`.
     Auth,
 }
 
 /// What an engine says of itself.
 #[derive(Clone, Debug)]
-pub struct Description {
+pub struct EngineDescription {
     /// Secrets engine or auth method.
-    pub kind: Kind,
+    pub kind: MountKind,
     /// Its version with a leading `v`; empty when it doesn't say.
     pub version: String,
     /// Paths that are treated in a special way.
-    pub special: SpecialPaths,
+    pub special_paths: SpecialPaths,
     /// Whether requests should carry a keyed hash of the caller's token.
     pub wants_token_hash: bool,
     /// Which parts of its paths it takes without regard to case.
-    pub folded: FoldedPaths,
+    pub folded_paths: FoldedPaths,
     /// Two instances of it must never run side by side, not even for the moment of a reload.
     pub exclusive: bool,
 }

@@ -1,4 +1,4 @@
-//! [`Request`]: one operation on one path below a mount.
+//! [`EngineRequest`]: one operation on one path below a mount.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
-use super::auth::Auth;
+use super::auth::EngineAuth;
 
 /// What is asked of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ impl fmt::Display for Operation {
 /// One request, as an engine sees it. It carries no token and no storage: the storage belongs to
 /// the instance, and the token is the core's business.
 #[derive(Clone)]
-pub struct Request {
+pub struct EngineRequest {
     /// The same id as in the client's answer and in the log.
     pub id: RequestId,
     /// What is asked.
@@ -76,9 +76,9 @@ pub struct Request {
     /// The mount it came through.
     pub mount: Arc<MountInfo>,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: CallerInfo,
     /// Where from.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectionInfo>,
     /// Request headers the mount lets through, in lower case.
     pub headers: BTreeMap<String, Vec<String>>,
     /// The lifetime the client wants its wrapped answer to have.
@@ -86,17 +86,17 @@ pub struct Request {
     /// The lease, on [`Operation::Renew`] and [`Operation::Revoke`].
     pub lease: Option<LeaseContext>,
     /// The login, where it is one that is to be renewed.
-    pub auth: Option<Box<Auth>>,
+    pub auth: Option<Box<EngineAuth>>,
     /// The namespace it acts in.
     pub namespace: Namespace,
     /// When nobody waits for the answer any more.
     pub deadline: Timestamp,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for EngineRequest {
     /// Of headers the names only: a mount may let an `authorization` through.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
+        f.debug_struct("EngineRequest")
             .field("id", &self.id)
             .field("operation", &self.operation)
             .field("path", &self.path)
@@ -127,7 +127,7 @@ pub struct MountInfo {
 
 /// What an engine may know of the caller.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Caller {
+pub struct CallerInfo {
     /// The token's accessor; empty on unauthenticated paths.
     pub accessor: String,
     /// The token's display name, such as `token-ci`.
@@ -135,16 +135,16 @@ pub struct Caller {
     /// The entity behind the token; empty if none.
     pub entity_id: String,
     /// A keyed hash of the token, different for each mount. Only for engines that
-    /// [ask for it](super::Description::wants_token_hash).
+    /// [ask for it](super::EngineDescription::wants_token_hash).
     pub token_hash: Option<String>,
     /// Whether the path needs no token.
     pub unauthenticated: bool,
 }
 
-impl fmt::Debug for Caller {
+impl fmt::Debug for CallerInfo {
     /// The hash is only said to be there: it is as good as the token to whoever looks one up by it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller")
+        f.debug_struct("CallerInfo")
             .field("accessor", &self.accessor)
             .field("display_name", &self.display_name)
             .field("entity_id", &self.entity_id)
@@ -156,7 +156,7 @@ impl fmt::Debug for Caller {
 
 /// The client's end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connection {
+pub struct ConnectionInfo {
     /// The client's address.
     pub address: IpAddr,
     /// The client's port.
@@ -193,13 +193,13 @@ mod tests {
             mount_type: "t".to_owned(),
             accessor: "t_1".to_owned(),
         };
-        let request = Request {
+        let request = EngineRequest {
             id: RequestId::parse("r1").unwrap(),
             operation: Operation::Update,
             path: "config".to_owned(),
             fields,
             mount: Arc::new(mount),
-            caller: Caller { token_hash: Some("hunter2".to_owned()), ..Caller::default() },
+            caller: CallerInfo { token_hash: Some("hunter2".to_owned()), ..CallerInfo::default() },
             connection: None,
             headers: [("authorization".to_owned(), vec!["hunter2".to_owned()])].into(),
             wrap_ttl: None,

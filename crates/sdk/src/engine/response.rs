@@ -1,34 +1,34 @@
-//! [`Response`]: what an engine answers.
+//! [`EngineResponse`]: what an engine answers.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use strongroom_types::{RawObject, Ttl};
 
-use super::auth::Auth;
+use super::auth::EngineAuth;
 
 /// What an engine answers when nothing went wrong.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Response {
+pub enum EngineResponse {
     /// Nothing: "not found" to a read or list, plain success to everything else.
     Nothing,
     /// Data.
-    Data(Data),
+    Data(DataResponse),
     /// What was asked for isn't there, and this is known of it all the same: "not found", with data
     /// or warnings.
-    Missing(Data),
+    NotFound(DataResponse),
     /// A credential, for which the core keeps a lease from now on.
-    Leased(Leased),
+    Leased(LeasedResponse),
     /// A login, for which the core makes a token. Only auth methods answer it.
-    Auth(Box<Auth>),
+    Auth(Box<EngineAuth>),
     /// A complete HTTP answer, outside the usual envelope.
-    Raw(Raw),
+    Raw(RawResponse),
 }
 
 /// Data for the client.
 #[derive(Clone, Debug)]
-pub struct Data {
+pub struct DataResponse {
     /// The `data` object of the answer.
     pub object: RawObject,
     /// Warnings for the client. One on a write turns "no content" into an answer.
@@ -40,24 +40,24 @@ pub struct Data {
     pub headers: BTreeMap<String, Vec<String>>,
 }
 
-impl Data {
+impl DataResponse {
     /// Data without anything beside it.
     pub fn new(object: RawObject) -> Self {
         Self { object, warnings: Vec::new(), refresh: None, headers: BTreeMap::new() }
     }
 }
 
-impl From<RawObject> for Response {
+impl From<RawObject> for EngineResponse {
     fn from(object: RawObject) -> Self {
-        Self::Data(Data::new(object))
+        Self::Data(DataResponse::new(object))
     }
 }
 
 /// A credential and what is needed to renew and revoke it.
 #[derive(Clone, Debug)]
-pub struct Leased {
+pub struct LeasedResponse {
     /// What the client gets.
-    pub data: Data,
+    pub data: DataResponse,
     /// What the core keeps and gives back on renewal and revocation.
     pub internal: RawObject,
     /// The lifetime; zero for the mount's default.
@@ -75,7 +75,7 @@ pub struct Leased {
 
 /// A complete HTTP answer.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Raw {
+pub struct RawResponse {
     /// The status code.
     pub status: u16,
     /// The content type; may be empty with status 204.
@@ -86,10 +86,10 @@ pub struct Raw {
     pub headers: BTreeMap<String, String>,
 }
 
-impl fmt::Debug for Raw {
+impl fmt::Debug for RawResponse {
     /// Of the body its size only: it may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Raw")
+        f.debug_struct("RawResponse")
             .field("status", &self.status)
             .field("content_type", &self.content_type)
             .field("body_bytes", &self.body.len())
@@ -103,15 +103,15 @@ mod tests {
 
     #[test]
     fn nothing_prints_what_may_be_a_secret() {
-        let raw = Raw {
+        let raw = RawResponse {
             status: 200,
             content_type: "text/plain".to_owned(),
             body: b"hunter2".to_vec(),
             headers: [("pragma".to_owned(), "hunter2".to_owned())].into(),
         };
         let object = RawObject::from_own_json(r#"{"key":"hunter2"}"#);
-        let leased = Leased {
-            data: Data::new(object.clone()),
+        let leased = LeasedResponse {
+            data: DataResponse::new(object.clone()),
             internal: object,
             ttl: Ttl::ZERO,
             max_ttl: Ttl::ZERO,
@@ -119,7 +119,8 @@ mod tests {
             intent: None,
             keep_data: true,
         };
-        let printed = format!("{:?} {:?}", Response::Raw(raw), Response::Leased(leased));
+        let printed =
+            format!("{:?} {:?}", EngineResponse::Raw(raw), EngineResponse::Leased(leased));
         let bytes = format!("{:?}", b"hunter2");
         assert!(!printed.contains("hunter2") && !printed.contains(&bytes), "{printed}");
     }

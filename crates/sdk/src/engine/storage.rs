@@ -10,7 +10,7 @@ use strongroom_types::path::check_segments;
 #[async_trait]
 pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// The entry at `key`.
-    async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError>;
+    async fn get(&self, key: &str) -> Result<Option<StorageEntry>, StorageError>;
 
     /// What lies directly under `prefix` (empty, or ending in a slash): names, and folders with a
     /// trailing slash, sorted, after `after`, at most `limit`.
@@ -32,18 +32,18 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
 
 /// A stored value.
 #[derive(Clone)]
-pub struct Stored {
+pub struct StorageEntry {
     /// The value.
     pub value: Bytes,
-    /// Its version, for [`Precondition::Unchanged`]; 0 where the host has no versions.
+    /// Its version, for [`StoragePrecondition::Unchanged`]; 0 where the host has no versions.
     pub version: u64,
     /// Whether it was stored under the seal's extra encryption.
     pub seal_wrap: bool,
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for StorageEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Stored({} bytes, version {})", self.value.len(), self.version)
+        write!(f, "StorageEntry({} bytes, version {})", self.value.len(), self.version)
     }
 }
 
@@ -53,48 +53,50 @@ impl fmt::Debug for Stored {
 /// U+FFFC, "object replacement character", counts as printable to the storage of Vault and OpenBao,
 /// which refuses keys that aren't, and [`is_printable`](strongroom_types::path::is_printable) lets it
 /// into no path.
-pub const APART: char = '\u{fffc}';
+pub const RECORD_PREFIX: char = '\u{fffc}';
 
-/// What stood in the place of [`APART`] before, and Vault and OpenBao refuse. Hosts still take such
+/// What stood in the place of [`RECORD_PREFIX`] before, and Vault and OpenBao refuse. Hosts still take such
 /// keys, from plug-ins of earlier versions and from what moves the entries.
-pub const APART_BEFORE: char = '\u{1}';
+pub const LEGACY_RECORD_PREFIX: char = '\u{1}';
 
 /// Checks a storage key, as every host does: it is no folder and can't leave the mount. Behind
-/// [`APART`] and a shelf of letters and digits stands a name of the usual form.
+/// [`RECORD_PREFIX`] and a shelf of letters and digits stands a name of the usual form.
 pub fn check_key(key: &str) -> Result<(), StorageError> {
     if key.is_empty() || key.ends_with('/') {
         return Err(StorageError::InvalidKey);
     }
-    match key.strip_prefix([APART, APART_BEFORE]) {
+    match key.strip_prefix([RECORD_PREFIX, LEGACY_RECORD_PREFIX]) {
         Some(apart) => match apart.split_once('/') {
-            Some((shelf, name)) if is_shelf(shelf) && !name.is_empty() => segments(name),
+            Some((shelf, name)) if is_bucket_name(shelf) && !name.is_empty() => {
+                check_path_segments(name)
+            }
             _ => Err(StorageError::InvalidKey),
         },
-        None => segments(key),
+        None => check_path_segments(key),
     }
 }
 
 /// Checks the folder of a list: empty, or ending in a slash.
 pub fn check_folder(folder: &str) -> Result<(), StorageError> {
-    match folder.strip_prefix([APART, APART_BEFORE]) {
+    match folder.strip_prefix([RECORD_PREFIX, LEGACY_RECORD_PREFIX]) {
         Some(apart) => match apart.split_once('/') {
-            Some((shelf, name)) if is_shelf(shelf) => segments(name),
+            Some((shelf, name)) if is_bucket_name(shelf) => check_path_segments(name),
             _ => Err(StorageError::InvalidKey),
         },
-        None => segments(folder),
+        None => check_path_segments(folder),
     }
 }
 
 /// The longest name of a shelf.
-const MAX_SHELF: usize = 32;
+const MAX_BUCKET_NAME: usize = 32;
 
 /// Whether a text can be a shelf: letters and digits.
-pub(crate) fn is_shelf(text: &str) -> bool {
+pub(crate) fn is_bucket_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric();
-    !text.is_empty() && text.len() <= MAX_SHELF && text.chars().all(fits)
+    !text.is_empty() && text.len() <= MAX_BUCKET_NAME && text.chars().all(fits)
 }
 
-fn segments(path: &str) -> Result<(), StorageError> {
+fn check_path_segments(path: &str) -> Result<(), StorageError> {
     check_segments(path).map_err(|_| StorageError::InvalidKey)
 }
 
@@ -102,27 +104,27 @@ fn segments(path: &str) -> Result<(), StorageError> {
 #[derive(Clone, Debug, Default)]
 pub struct StorageBatch {
     /// All must hold.
-    pub preconditions: Vec<Precondition>,
+    pub preconditions: Vec<StoragePrecondition>,
     /// Applied in order.
-    pub changes: Vec<Change>,
+    pub changes: Vec<StorageChange>,
 }
 
 impl StorageBatch {
     /// One write.
     pub fn put(key: impl Into<String>, value: impl Into<Bytes>, seal_wrap: bool) -> Self {
-        let change = Change::Put { key: key.into(), value: value.into(), seal_wrap };
+        let change = StorageChange::Put { key: key.into(), value: value.into(), seal_wrap };
         Self { preconditions: Vec::new(), changes: vec![change] }
     }
 
     /// One removal.
     pub fn delete(key: impl Into<String>) -> Self {
-        Self { preconditions: Vec::new(), changes: vec![Change::Delete { key: key.into() }] }
+        Self { preconditions: Vec::new(), changes: vec![StorageChange::Delete { key: key.into() }] }
     }
 }
 
 /// One write.
 #[derive(Clone)]
-pub enum Change {
+pub enum StorageChange {
     /// Writes a value.
     Put {
         /// Where.
@@ -139,7 +141,7 @@ pub enum Change {
     },
 }
 
-impl Change {
+impl StorageChange {
     /// The key it touches.
     pub fn key(&self) -> &str {
         match self {
@@ -148,7 +150,7 @@ impl Change {
     }
 }
 
-impl fmt::Debug for Change {
+impl fmt::Debug for StorageChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Put { key, value, .. } => write!(f, "Put({key}, {} bytes)", value.len()),
@@ -159,7 +161,7 @@ impl fmt::Debug for Change {
 
 /// A condition on the state before a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Precondition {
+pub enum StoragePrecondition {
     /// The key is there.
     Exists(String),
     /// The key is not there.
@@ -168,7 +170,7 @@ pub enum Precondition {
     Unchanged(String, u64),
 }
 
-impl Precondition {
+impl StoragePrecondition {
     /// The key it is about.
     pub fn key(&self) -> &str {
         match self {
@@ -219,22 +221,22 @@ pub enum StorageError {
 
 /// Stands in every text of [`StorageError::TooLarge`]: over the plug-in wire an error is its text.
 #[cfg(any(test, feature = "serve"))]
-const TOO_LARGE: &str = "is larger than the store takes";
+const TOO_LARGE_TEXT: &str = "is larger than the store takes";
 
 /// Begins every text of [`StorageError::Damaged`].
 #[cfg(any(test, feature = "serve"))]
-const DAMAGED: &str = "the entry was changed or moved on disk: ";
+const DAMAGED_PREFIX: &str = "the entry was changed or moved on disk: ";
 
 #[cfg(any(test, feature = "serve"))]
 impl StorageError {
     /// An error of another host, or one that a plug-in passed on, by its text.
-    pub(crate) fn too_large_from(text: &str) -> Option<Self> {
-        text.contains(TOO_LARGE).then(|| Self::TooLarge(text.to_owned()))
+    pub(crate) fn too_large_from_text(text: &str) -> Option<Self> {
+        text.contains(TOO_LARGE_TEXT).then(|| Self::TooLarge(text.to_owned()))
     }
 
     /// The same for an entry that is damaged.
-    pub(crate) fn damaged_from(text: &str) -> Option<Self> {
-        let reason = text.strip_prefix(DAMAGED)?;
+    pub(crate) fn damaged_from_text(text: &str) -> Option<Self> {
+        let reason = text.strip_prefix(DAMAGED_PREFIX)?;
         Some(Self::Damaged(reason.to_owned()))
     }
 }
@@ -244,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_stay_in_the_mount_and_apart_from_those_of_clients() {
+    fn keys_cannot_leave_the_mount() {
         for bad in ["", "/a", "a/", "..", "a/../b", "a//b", "./a", "a\0b"] {
             assert_eq!(check_key(bad), Err(StorageError::InvalidKey), "{bad:?}");
         }
@@ -253,7 +255,7 @@ mod tests {
             assert_eq!(check_folder(good), Ok(()), "{good:?}");
         }
         assert_eq!(check_folder("../"), Err(StorageError::InvalidKey));
-        for first in [APART, APART_BEFORE] {
+        for first in [RECORD_PREFIX, LEGACY_RECORD_PREFIX] {
             let shaped = |form: &str| form.replace('|', &first.to_string());
             for bad in ["a|b", "a/|b", "|", "|a", "|/a", "|a/", "|a/../b", "|a.b/c", "||a/b"] {
                 let bad = shaped(bad);

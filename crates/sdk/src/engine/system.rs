@@ -1,4 +1,4 @@
-//! [`System`]: what an engine may ask the server.
+//! [`SystemView`]: what an engine may ask the server.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use strongroom_types::{Secret, Ttl};
 
 /// Questions to the server, answered for the engine's own mount.
 #[async_trait]
-pub trait System: Send + Sync + fmt::Debug + 'static {
+pub trait SystemView: Send + Sync + fmt::Debug + 'static {
     /// The default and longest lifetime of leases of this mount, tuning applied.
-    async fn lifetimes(&self) -> Result<Lifetimes, SystemError>;
+    async fn lifetimes(&self) -> Result<MountLifetimes, SystemError>;
 
     /// Whether the mount is being removed.
     async fn tainted(&self) -> Result<bool, SystemError>;
 
     /// The cluster's name and id.
-    async fn cluster(&self) -> Result<ClusterInfo, SystemError>;
+    async fn cluster_info(&self) -> Result<ClusterInfo, SystemError>;
 
     /// The server's version.
     async fn server_version(&self) -> Result<String, SystemError>;
 
     /// A password after the rules of one of the server's password policies.
-    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+    async fn generate_password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
         let _ = policy;
         Err(SystemError("password policies are not offered here".to_owned()))
     }
@@ -29,7 +29,7 @@ pub trait System: Send + Sync + fmt::Debug + 'static {
 
 /// Default and longest lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetimes {
+pub struct MountLifetimes {
     /// Where a lease asks for none.
     pub default: Ttl,
     /// Beyond which no lease is renewed.

@@ -85,7 +85,7 @@ mod tests {
     use crate::field::with_default;
 
     #[test]
-    fn defaults_of_each_kind_are_told_from_what_is_none() {
+    fn defaults_are_checked_by_kind() {
         for good in ["0", "-1", "+7", "4096"] {
             assert!(is_integer(good.as_bytes()), "{good}");
         }
@@ -103,7 +103,7 @@ mod tests {
     proptest! {
         /// No default that a field can read is refused, so none is that means something.
         #[test]
-        fn what_a_field_can_read_is_a_default(text in "[0-9.]{0,3}[a-zA-Z]{0,4}") {
+        fn readable_defaults_are_accepted(text in "[0-9.]{0,3}[a-zA-Z]{0,4}") {
             let read = with_default::<i64>(&Fields::new(), "n", text.clone().leak()).is_ok();
             prop_assert!(!read || is_integer(text.as_bytes()));
             prop_assert_eq!(parse_bool(&text).is_some(), is_boolean(text.as_bytes()));

@@ -7,26 +7,26 @@ use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
 use strongroom_types::{Secret, Ttl, parse_bool};
 
-use super::{BadValue, Field, FieldKind, LeaseSafe};
+use super::{Field, FieldKind, InvalidValue, LeaseSafe};
 
-/// The JSON text inside quotes, unescaped; `None` for anything but a string.
-fn text_of(raw: &RawValue) -> Option<String> {
+/// The JSON text inside quotes, unescaped; `Impossible` for anything but a string.
+fn string_value(raw: &RawValue) -> Option<String> {
     raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok())?
 }
 
 impl Field for String {
     const KIND: FieldKind = FieldKind::String;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(Self::new())
     }
 
     /// Numbers and booleans are taken as they are written.
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
         let json = raw.get();
         match json.as_bytes().first() {
-            Some(b'{' | b'[') => Err(BadValue("text")),
-            Some(b'"') => text_of(raw).ok_or(BadValue("text")),
+            Some(b'{' | b'[') => Err(InvalidValue("text")),
+            Some(b'"') => string_value(raw).ok_or(InvalidValue("text")),
             _ => Ok(json.to_owned()),
         }
     }
@@ -40,12 +40,12 @@ impl Field for String {
 impl Field for bool {
     const KIND: FieldKind = FieldKind::Boolean;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(false)
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        parse_bool(&String::read(raw).unwrap_or_default()).ok_or(BadValue("true or false"))
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        parse_bool(&String::read(raw).unwrap_or_default()).ok_or(InvalidValue("true or false"))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -61,13 +61,13 @@ macro_rules! integer_field {
         impl Field for $integer {
             const KIND: FieldKind = FieldKind::Integer;
 
-            fn empty() -> Option<Self> {
+            fn value_if_absent() -> Option<Self> {
                 Some(0)
             }
 
-            fn read(raw: &RawValue) -> Result<Self, BadValue> {
+            fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
                 let text = String::read(raw).unwrap_or_default();
-                text.trim().parse().map_err(|_| BadValue(concat!("a whole number (", stringify!($integer), ")")))
+                text.trim().parse().map_err(|_| InvalidValue(concat!("a whole number (", stringify!($integer), ")")))
             }
 
             fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -89,12 +89,12 @@ pub struct DurationSecs(pub Ttl);
 impl Field for DurationSecs {
     const KIND: FieldKind = FieldKind::Duration;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(Self::default())
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        const BAD: BadValue = BadValue("a duration such as 3600 or \"1h\"");
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        const BAD: InvalidValue = InvalidValue("a duration such as 3600 or \"1h\"");
         let text = String::read(raw).map_err(|_| BAD)?;
         Ttl::parse(&text).map(Self).map_err(|_| BAD)
     }
@@ -109,7 +109,7 @@ impl LeaseSafe for DurationSecs {}
 /// The most parts of a [`CommaList`] or [`KeyValues`]. Bounds on a body count strings, and a text
 /// with commas is one: each part would cost many times its bytes.
 const MAX_PARTS: usize = 4096;
-const TOO_MANY: BadValue = BadValue("at most 4096 entries");
+const TOO_MANY_PARTS: InvalidValue = InvalidValue("at most 4096 entries");
 
 /// A list of texts: read from a JSON list or from `"a,b"`, written as a list. Blanks around the
 /// parts and empty parts go. It has 4096 parts at most, the empty ones counted.
@@ -119,24 +119,24 @@ pub struct CommaList(pub Vec<String>);
 impl Field for CommaList {
     const KIND: FieldKind = FieldKind::CommaList;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(Self::default())
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        const BAD: BadValue = BadValue("a list of texts, or one text with commas");
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        const BAD: InvalidValue = InvalidValue("a list of texts, or one text with commas");
         let trimmed = |part: &str| Some(part.trim().to_owned()).filter(|part| !part.is_empty());
         if raw.get().starts_with('[') {
             let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|_| BAD)?;
             if items.len() > MAX_PARTS {
-                return Err(TOO_MANY);
+                return Err(TOO_MANY_PARTS);
             }
             let parts = items.into_iter().map(String::read).collect::<Result<Vec<_>, _>>();
             return Ok(Self(parts.map_err(|_| BAD)?.iter().filter_map(|p| trimmed(p)).collect()));
         }
         let text = String::read(raw).map_err(|_| BAD)?;
         if text.split(',').nth(MAX_PARTS).is_some() {
-            return Err(TOO_MANY);
+            return Err(TOO_MANY_PARTS);
         }
         Ok(Self(text.split(',').filter_map(trimmed).collect()))
     }
@@ -161,20 +161,21 @@ pub struct KeyValues(pub BTreeMap<String, String>);
 impl Field for KeyValues {
     const KIND: FieldKind = FieldKind::KeyValues;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(Self::default())
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        const BAD: BadValue = BadValue("an object of texts, or texts of the form name=value");
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        const BAD: InvalidValue =
+            InvalidValue("an object of texts, or texts of the form name=value");
         if raw.get().starts_with('{') {
             let pairs: BTreeMap<String, &RawValue> =
                 serde_json::from_str(raw.get()).map_err(|_| BAD)?;
             if pairs.len() > MAX_PARTS {
-                return Err(TOO_MANY);
+                return Err(TOO_MANY_PARTS);
             }
             let read = |(name, value): (String, &RawValue)| Ok((name, String::read(value)?));
-            let pairs = pairs.into_iter().map(read).collect::<Result<_, BadValue>>();
+            let pairs = pairs.into_iter().map(read).collect::<Result<_, InvalidValue>>();
             return pairs.map(Self).map_err(|_| BAD);
         }
         let split = |part: String| {
@@ -182,7 +183,7 @@ impl Field for KeyValues {
             Ok((name.trim().to_owned(), value.to_owned()))
         };
         CommaList::read(raw)
-            .map_err(|error| if error == TOO_MANY { error } else { BAD })?
+            .map_err(|error| if error == TOO_MANY_PARTS { error } else { BAD })?
             .0
             .into_iter()
             .map(split)
@@ -235,13 +236,13 @@ impl BaseUrl {
 impl Field for BaseUrl {
     const KIND: FieldKind = FieldKind::String;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         None
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        let text = text_of(raw).unwrap_or_default();
-        Self::parse(&text).ok_or(BadValue("a URL such as https://api.example.com"))
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        let text = string_value(raw).unwrap_or_default();
+        Self::parse(&text).ok_or(InvalidValue("a URL such as https://api.example.com"))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -278,13 +279,13 @@ impl fmt::Display for Identifier {
 impl Field for Identifier {
     const KIND: FieldKind = FieldKind::String;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         None
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        Self::parse(&text_of(raw).unwrap_or_default())
-            .ok_or(BadValue("an identifier of 1 to 512 printable characters"))
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        Self::parse(&string_value(raw).unwrap_or_default())
+            .ok_or(InvalidValue("an identifier of 1 to 512 printable characters"))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
@@ -299,14 +300,14 @@ impl Field for Secret<String> {
     const KIND: FieldKind = FieldKind::String;
     const SECRET: bool = true;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         None
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        match text_of(raw) {
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        match string_value(raw) {
             Some(text) if !text.is_empty() => Ok(Self::new(text)),
-            _ => Err(BadValue("text that is not empty")),
+            _ => Err(InvalidValue("text that is not empty")),
         }
     }
 
@@ -320,14 +321,14 @@ impl<F: Field> Field for Option<F> {
     const KIND: FieldKind = F::KIND;
     const SECRET: bool = F::SECRET;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(None)
     }
 
     /// An empty text is nothing where the kind itself has no empty value: so a client takes a key
     /// or an address away again.
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        if raw.get() == "\"\"" && F::empty().is_none() {
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        if raw.get() == "\"\"" && F::value_if_absent().is_none() {
             return Ok(None);
         }
         F::read(raw).map(Some)
@@ -344,11 +345,11 @@ impl<F: LeaseSafe> LeaseSafe for Option<F> {}
 mod tests {
     use super::*;
 
-    fn read<F: Field>(json: &str) -> Result<F, BadValue> {
+    fn read<F: Field>(json: &str) -> Result<F, InvalidValue> {
         F::read(serde_json::from_str::<&RawValue>(json).unwrap())
     }
 
-    fn list(parts: &[&str]) -> CommaList {
+    fn comma_list(parts: &[&str]) -> CommaList {
         CommaList(parts.iter().map(|part| (*part).to_owned()).collect())
     }
 
@@ -364,7 +365,7 @@ mod tests {
             assert!(read::<DurationSecs>(json).is_err(), "{json}");
         }
         for json in ["[\"a\",\"b\"]", "\"a,b\"", "\" a , b ,\"", "[\" a\",\"\",\"b\"]"] {
-            assert_eq!(read::<CommaList>(json).unwrap(), list(&["a", "b"]), "{json}");
+            assert_eq!(read::<CommaList>(json).unwrap(), comma_list(&["a", "b"]), "{json}");
         }
         for json in ["{\"k\":\"v\",\"n\":1}", "[\"k=v\",\"n=1\"]", "\"k=v,n=1\""] {
             let pairs = read::<KeyValues>(json).unwrap().0;
@@ -388,8 +389,8 @@ mod tests {
             assert_eq!(read::<CommaList>(json).is_ok(), fits, "{} bytes", json.len());
             assert_eq!(read::<KeyValues>(json).is_ok(), fits, "{} bytes", json.len());
             if !fits {
-                assert_eq!(read::<CommaList>(json).unwrap_err(), TOO_MANY);
-                assert_eq!(read::<KeyValues>(json).unwrap_err(), TOO_MANY);
+                assert_eq!(read::<CommaList>(json).unwrap_err(), TOO_MANY_PARTS);
+                assert_eq!(read::<KeyValues>(json).unwrap_err(), TOO_MANY_PARTS);
             }
         };
         for (parts, fits) in [(MAX_PARTS, true), (MAX_PARTS + 1, false)] {
@@ -401,7 +402,7 @@ mod tests {
             assert_eq!(pairs.is_ok(), fits);
         }
         // Parts that would be left out are counted before they are.
-        assert_eq!(read::<CommaList>(&format!("\"{}\"", ",".repeat(5000))), Err(TOO_MANY));
+        assert_eq!(read::<CommaList>(&format!("\"{}\"", ",".repeat(5000))), Err(TOO_MANY_PARTS));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::fmt;
 #[doc(hidden)]
 pub use default::check_default;
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
-pub use unknown::{FieldWarnings, take_captures};
-pub use verbatim::{Given, Verbatim};
+pub use unknown::{FieldWarnings, apply_captures};
+pub use verbatim::{NullableField, Verbatim};
 
 use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
@@ -26,7 +26,7 @@ use strongroom_types::{Fields, RawObject};
     message = "`{Self}` is not a field kind",
     note = "an untyped map never reaches an engine: use String, bool, integers, DurationSecs, \
             CommaList, KeyValues, BaseUrl, Identifier, Verbatim, Secret<String>, or Option or \
-            Given of one of these"
+            NullableField of one of these"
 )]
 pub trait Field: Sized + Send + Sync + 'static {
     /// The kind's name in help and OpenAPI.
@@ -35,10 +35,10 @@ pub trait Field: Sized + Send + Sync + 'static {
     const SECRET: bool = false;
     /// Whether a `null` is handed to [`Field::read`], and isn't as good as nothing.
     const TAKES_NULL: bool = false;
-    /// The value of a field that is neither given nor has a default; `None` if there is none.
-    fn empty() -> Option<Self>;
+    /// The value of a field that is neither given nor has a default; `Impossible` if there is none.
+    fn value_if_absent() -> Option<Self>;
     /// Reads any form a client may use.
-    fn read(raw: &RawValue) -> Result<Self, BadValue>;
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue>;
     /// Writes JSON; `false` to leave the field out. For the derive macros.
     #[doc(hidden)]
     fn write(&self, out: &mut Vec<u8>) -> bool;
@@ -94,7 +94,7 @@ pub struct FieldSpec {
 /// A value of the wrong form; says what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
-pub struct BadValue(pub &'static str);
+pub struct InvalidValue(pub &'static str);
 
 /// A field that can't be accepted. The message is for the user and repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,11 +102,11 @@ pub struct BadValue(pub &'static str);
 pub enum InvalidInput {
     /// Of the wrong form.
     #[error("error converting input for field {field:?}: {reason}")]
-    Bad {
+    Invalid {
         /// Its name.
         field: &'static str,
         /// What was expected.
-        reason: BadValue,
+        reason: InvalidValue,
     },
     /// Not given, and there is no default.
     #[error("missing required field {field:?}")]
@@ -147,7 +147,7 @@ impl ObjectWriter {
     }
 
     /// Adds a field that is an object, which `write` fills.
-    pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
+    pub fn write_object(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
         if self.json.len() > 1 {
             self.json.push(b',');
         }
@@ -155,10 +155,10 @@ impl ObjectWriter {
         self.json.push(b':');
         let mut inner = Self::new();
         write(&mut inner);
-        self.json.extend_from_slice(inner.finish().as_bytes());
+        self.json.extend_from_slice(inner.into_object().as_bytes());
     }
 
-    pub(crate) fn finish(mut self) -> RawObject {
+    pub(crate) fn into_object(mut self) -> RawObject {
         self.json.push(b'}');
         RawObject::from_own_json(self.json)
     }
@@ -167,8 +167,8 @@ impl ObjectWriter {
 /// Reads a field that must be there. For the derive macros.
 #[doc(hidden)]
 pub fn required<F: Field>(fields: &Fields, field: &'static str) -> Result<F, InvalidInput> {
-    match given::<F>(fields, field) {
-        Some(raw) => F::read(raw).map_err(|reason| InvalidInput::Bad { field, reason }),
+    match present_value::<F>(fields, field) {
+        Some(raw) => F::read(raw).map_err(|reason| InvalidInput::Invalid { field, reason }),
         None => Err(InvalidInput::Missing { field }),
     }
 }
@@ -176,9 +176,9 @@ pub fn required<F: Field>(fields: &Fields, field: &'static str) -> Result<F, Inv
 /// Reads a field that is empty when not given. For the derive macros.
 #[doc(hidden)]
 pub fn optional<F: Field>(fields: &Fields, field: &'static str) -> Result<F, InvalidInput> {
-    match given::<F>(fields, field) {
-        Some(raw) => F::read(raw).map_err(|reason| InvalidInput::Bad { field, reason }),
-        None => F::empty().ok_or(InvalidInput::Missing { field }),
+    match present_value::<F>(fields, field) {
+        Some(raw) => F::read(raw).map_err(|reason| InvalidInput::Invalid { field, reason }),
+        None => F::value_if_absent().ok_or(InvalidInput::Missing { field }),
     }
 }
 
@@ -189,8 +189,8 @@ pub fn with_default<F: Field>(
     field: &'static str,
     default: &'static str,
 ) -> Result<F, InvalidInput> {
-    let bad = |reason| InvalidInput::Bad { field, reason };
-    if let Some(raw) = given::<F>(fields, field) {
+    let bad = |reason| InvalidInput::Invalid { field, reason };
+    if let Some(raw) = present_value::<F>(fields, field) {
         return F::read(raw).map_err(bad);
     }
     // The default is text, as a client would send it.
@@ -200,7 +200,7 @@ pub fn with_default<F: Field>(
 }
 
 /// A `null` is as good as nothing, unless the kind says otherwise.
-fn given<'f, F: Field>(fields: &'f Fields, field: &str) -> Option<&'f RawValue> {
+fn present_value<'f, F: Field>(fields: &'f Fields, field: &str) -> Option<&'f RawValue> {
     fields.get(field).filter(|raw| F::TAKES_NULL || raw.get() != "null")
 }
 
@@ -209,35 +209,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_leave_out_what_is_not_there() {
+    fn absent_fields_are_left_out() {
         let mut out = ObjectWriter::new();
         out.field("none", &None::<String>);
         out.field("a", &1_u64);
         out.field("b", &None::<i64>);
         out.field("c", &CommaList(vec!["x\"y".to_owned()]));
-        assert_eq!(out.finish().as_bytes(), br#"{"a":1,"c":["x\"y"]}"#);
-        assert_eq!(ObjectWriter::new().finish().as_bytes(), b"{}");
+        assert_eq!(out.into_object().as_bytes(), br#"{"a":1,"c":["x\"y"]}"#);
+        assert_eq!(ObjectWriter::new().into_object().as_bytes(), b"{}");
     }
 
     #[test]
-    fn objects_stand_in_objects() {
+    fn objects_nest() {
         let mut out = ObjectWriter::new();
-        out.object("a", |_| {});
-        out.object("b", |out| {
-            out.field("null", &Given::<String>::Null);
-            out.field("nothing", &Given::<String>::Nothing);
-            out.object("c", |out| out.field("d", &Given::Value(1_u64)));
+        out.write_object("a", |_| {});
+        out.write_object("b", |out| {
+            out.field("null", &NullableField::<String>::Null);
+            out.field("nothing", &NullableField::<String>::Absent);
+            out.write_object("c", |out| out.field("d", &NullableField::Value(1_u64)));
         });
-        assert_eq!(out.finish().as_bytes(), br#"{"a":{},"b":{"null":null,"c":{"d":1}}}"#);
+        assert_eq!(out.into_object().as_bytes(), br#"{"a":{},"b":{"null":null,"c":{"d":1}}}"#);
     }
 
     #[test]
-    fn null_is_as_good_as_nothing_except_where_it_matters() {
+    fn null_is_absent_except_for_nullable_fields() {
         let fields = Fields::from_trusted(br#"{"n":null,"v":"x"}"#).unwrap();
         assert_eq!(optional::<Option<String>>(&fields, "n"), Ok(None));
-        assert_eq!(optional::<Given<String>>(&fields, "n"), Ok(Given::Null));
-        assert_eq!(optional::<Given<String>>(&fields, "none"), Ok(Given::Nothing));
-        assert_eq!(optional::<Given<String>>(&fields, "v"), Ok(Given::Value("x".to_owned())));
+        assert_eq!(optional::<NullableField<String>>(&fields, "n"), Ok(NullableField::Null));
+        assert_eq!(optional::<NullableField<String>>(&fields, "none"), Ok(NullableField::Absent));
+        assert_eq!(
+            optional::<NullableField<String>>(&fields, "v"),
+            Ok(NullableField::Value("x".to_owned()))
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use strongroom_types::{Fields, printable};
 
-use crate::pattern::Captures;
+use crate::pattern::PathCaptures;
 
 /// What clients are told about the fields they sent, in the words that programs match on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,26 +24,30 @@ impl IntoIterator for FieldWarnings {
 
 impl FieldWarnings {
     /// For an endpoint that knows these fields.
-    pub(crate) fn of<'d>(fields: &Fields, known: impl Iterator<Item = &'d str>) -> Self {
+    pub(crate) fn for_unrecognized<'d>(
+        fields: &Fields,
+        known: impl Iterator<Item = &'d str>,
+    ) -> Self {
         let known: Vec<&str> = known.collect();
         let mut ignored: Vec<&str> =
             fields.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();
         ignored.sort_unstable();
-        let text =
-            |names| format!("Endpoint ignored these unrecognized parameters: [{}]", shown(names));
+        let text = |names| {
+            format!("Endpoint ignored these unrecognized parameters: [{}]", join_printable(names))
+        };
         Self { ignored: (!ignored.is_empty()).then(|| text(&ignored)), replaced: None }
     }
 }
 
 /// Lets captures of the path win over fields of the body, and gives the warnings for fields nobody
 /// asked for, and for fields that were replaced.
-pub fn take_captures<'d>(
+pub fn apply_captures<'d>(
     declared: impl Iterator<Item = &'d str>,
-    captures: &Captures,
+    captures: &PathCaptures,
     fields: &mut Fields,
 ) -> FieldWarnings {
     let captured = captures.iter().map(|(name, _)| name);
-    let mut warnings = FieldWarnings::of(fields, declared.chain(captured));
+    let mut warnings = FieldWarnings::for_unrecognized(fields, declared.chain(captured));
     let mut replaced = Vec::new();
     for (name, value) in captures.iter() {
         if fields.contains(name) {
@@ -55,7 +59,7 @@ pub fn take_captures<'d>(
         warnings.replaced = Some(format!(
             "Endpoint replaced the value of these parameters with the values captured from the \
              endpoint's path: [{}]",
-            shown(&replaced)
+            join_printable(&replaced)
         ));
     }
     warnings
@@ -66,7 +70,7 @@ const MAX_NAMES: usize = 16;
 const MAX_NAME_BYTES: usize = 64;
 
 /// Names as a warning shows them. Clients choose them, and terminals print them.
-fn shown(names: &[&str]) -> String {
+fn join_printable(names: &[&str]) -> String {
     let cut = |name: &&str| printable(name, MAX_NAME_BYTES).into_owned();
     let mut shown: Vec<String> = names.iter().take(MAX_NAMES).map(cut).collect();
     if let Some(more) = names.len().checked_sub(MAX_NAMES).filter(|more| *more > 0) {
@@ -78,21 +82,24 @@ fn shown(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pattern::Pattern;
+    use crate::pattern::RoutePattern;
 
-    fn told(known: &[&str], body: &str) -> Vec<String> {
+    fn warnings_for(known: &[&str], body: &str) -> Vec<String> {
         let mut fields = Fields::from_trusted(body.as_bytes()).unwrap();
-        let captures = Pattern::new("roles/{name}").matches("roles/dev").unwrap();
-        let warnings = take_captures(known.iter().copied(), &captures, &mut fields);
+        let captures = RoutePattern::new("roles/{name}").match_path("roles/dev").unwrap();
+        let warnings = apply_captures(known.iter().copied(), &captures, &mut fields);
         assert_eq!(fields.text("name").as_deref(), Some("dev"));
         warnings.into_iter().collect()
     }
 
     #[test]
     fn unknown_fields_are_named_sorted_and_never_their_values() {
-        assert!(told(&["ttl"], r#"{"ttl":"hunter2"}"#).is_empty());
+        assert!(warnings_for(&["ttl"], r#"{"ttl":"hunter2"}"#).is_empty());
         assert_eq!(
-            told(&["ttl"], r#"{"zone":"hunter2","max_tll":"hunter2","ttl":1,"name":"hunter2"}"#),
+            warnings_for(
+                &["ttl"],
+                r#"{"zone":"hunter2","max_tll":"hunter2","ttl":1,"name":"hunter2"}"#
+            ),
             [
                 "Endpoint ignored these unrecognized parameters: [max_tll zone]",
                 "Endpoint replaced the value of these parameters with the values captured from the \
@@ -104,14 +111,15 @@ mod tests {
     #[test]
     fn names_of_unknown_fields_are_printable_and_bounded() {
         let long = "x".repeat(100_000);
-        let [warning] = &told(&[], &format!(r#"{{"{long}":1,"a\u001b[2J\nb":1}}"#))[..] else {
+        let [warning] = &warnings_for(&[], &format!(r#"{{"{long}":1,"a\u001b[2J\nb":1}}"#))[..]
+        else {
             panic!("one warning")
         };
         let cut = "x".repeat(64);
         let start = "Endpoint ignored these unrecognized parameters: ";
         assert_eq!(*warning, format!("{start}[a [2J b {cut}…]"));
         let many: Vec<String> = (10..99).map(|n| format!(r#""n{n}":1"#)).collect();
-        let [warning] = &told(&[], &format!("{{{}}}", many.join(",")))[..] else {
+        let [warning] = &warnings_for(&[], &format!("{{{}}}", many.join(",")))[..] else {
             panic!("one warning")
         };
         assert!(warning.ends_with(" n25 and 73 more]"), "{warning}");

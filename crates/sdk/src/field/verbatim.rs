@@ -1,4 +1,4 @@
-//! [`Verbatim`]: a JSON object of the client's. [`Given`]: a field that tells "not there" from `null`.
+//! [`Verbatim`]: a JSON object of the client's. [`NullableField`]: a field that tells "not there" from `null`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
 
-use super::{BadValue, Field, FieldKind};
+use super::{Field, FieldKind, InvalidValue};
 
 /// A JSON object that the client sent and gets back as it was, number by number. The engine can keep
 /// it, merge another into it, and show what it is made of; it can't read it, so it can't misread it
@@ -17,69 +17,69 @@ pub struct Verbatim(Bytes);
 
 impl Verbatim {
     /// What was kept of one before. Whoever keeps it keeps it whole.
-    pub fn from_kept(json: Bytes) -> Self {
+    pub fn from_stored(json: Bytes) -> Self {
         Self(json)
     }
 
     /// As it is to be kept.
-    pub fn to_kept(&self) -> Bytes {
+    pub fn to_stored(&self) -> Bytes {
         self.0.clone()
     }
 
     /// How many bytes it has.
-    pub fn size(&self) -> usize {
+    pub fn byte_len(&self) -> usize {
         self.0.len()
     }
 
     /// This object with a merge patch (RFC 7396) applied: what the patch has replaces what is here,
     /// objects are merged, and a `null` removes.
-    pub fn merged(&self, patch: &Self) -> Result<Self, BadValue> {
+    pub fn apply_merge_patch(&self, patch: &Self) -> Result<Self, InvalidValue> {
         let mut out = Vec::with_capacity(self.0.len() + patch.0.len());
-        merge(Some(text(&self.0)?), text(&patch.0)?, DEEPEST, &mut out)?;
+        write_merged(Some(json_text(&self.0)?), json_text(&patch.0)?, MAX_DEPTH, &mut out)?;
         Ok(Self(out.into()))
     }
 
     /// Its names, with `null` in place of every value but the objects down to `depth` levels; 0 for
     /// all levels.
-    pub fn outline(&self, depth: usize) -> Result<Self, BadValue> {
+    pub fn outline(&self, depth: usize) -> Result<Self, InvalidValue> {
         let mut out = Vec::new();
-        let depth = if depth == 0 { DEEPEST } else { depth.min(DEEPEST) };
-        outline(text(&self.0)?, depth, &mut out)?;
+        let depth = if depth == 0 { MAX_DEPTH } else { depth.min(MAX_DEPTH) };
+        outline_object(json_text(&self.0)?, depth, &mut out)?;
         Ok(Self(out.into()))
     }
 }
 
 /// How deep an object may be nested for its parts to be looked at.
-const DEEPEST: usize = 512;
-const TOO_DEEP: BadValue = BadValue("an object that is nested less deeply");
-const NOT_JSON: BadValue = BadValue("a JSON object");
+const MAX_DEPTH: usize = 512;
+const TOO_DEEP: InvalidValue = InvalidValue("an object that is nested less deeply");
+const NOT_JSON: InvalidValue = InvalidValue("a JSON object");
 
-type Parts<'a> = BTreeMap<String, &'a RawValue>;
+type ObjectFields<'a> = BTreeMap<String, &'a RawValue>;
 
-fn text(json: &[u8]) -> Result<&str, BadValue> {
+fn json_text(json: &[u8]) -> Result<&str, InvalidValue> {
     std::str::from_utf8(json).map_err(|_| NOT_JSON)
 }
 
 /// The fields of an object; nothing for other values.
-fn parts(json: &str) -> Result<Option<Parts<'_>>, BadValue> {
+fn object_fields(json: &str) -> Result<Option<ObjectFields<'_>>, InvalidValue> {
     if !json.trim_start().starts_with('{') {
         return Ok(None);
     }
     serde_json::from_str(json).map(Some).map_err(|_| NOT_JSON)
 }
 
-fn merge(
+fn write_merged(
     target: Option<&str>,
     patch: &str,
     depth: usize,
     out: &mut Vec<u8>,
-) -> Result<(), BadValue> {
+) -> Result<(), InvalidValue> {
     let depth = depth.checked_sub(1).ok_or(TOO_DEEP)?;
-    let Some(patch) = parts(patch)? else {
+    let Some(patch) = object_fields(patch)? else {
         out.extend_from_slice(patch.as_bytes());
         return Ok(());
     };
-    let mut target = target.map(parts).transpose()?.flatten().unwrap_or_default();
+    let mut target = target.map(object_fields).transpose()?.flatten().unwrap_or_default();
     let mut begun = false;
     let mut name_of = |name: &str, out: &mut Vec<u8>| {
         out.push(if std::mem::replace(&mut begun, true) { b',' } else { b'{' });
@@ -90,7 +90,7 @@ fn merge(
         let old = target.remove(name);
         if value.get() != "null" {
             name_of(name, out);
-            merge(old.map(RawValue::get), value.get(), depth, out)?;
+            write_merged(old.map(RawValue::get), value.get(), depth, out)?;
         }
     }
     for (name, value) in target {
@@ -101,9 +101,9 @@ fn merge(
     Ok(())
 }
 
-fn outline(json: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), BadValue> {
+fn outline_object(json: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
     // At the last level names are shown without what is below them.
-    let Some(parts) = parts(json)? else {
+    let Some(parts) = object_fields(json)? else {
         out.extend_from_slice(b"null");
         return Ok(());
     };
@@ -116,7 +116,7 @@ fn outline(json: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), BadValue> 
         out.push(b':');
         match depth {
             0 | 1 => out.extend_from_slice(b"null"),
-            _ => outline(value.get(), depth - 1, out)?,
+            _ => outline_object(value.get(), depth - 1, out)?,
         }
     }
     out.push(b'}');
@@ -132,14 +132,14 @@ impl fmt::Debug for Verbatim {
 impl Field for Verbatim {
     const KIND: FieldKind = FieldKind::Object;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         None
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        const BAD: BadValue = BadValue("an object");
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        const BAD: InvalidValue = InvalidValue("an object");
         // Written anew, so that of a name that is there twice only the last is kept.
-        let parts = parts(raw.get()).ok().flatten().ok_or(BAD)?;
+        let parts = object_fields(raw.get()).ok().flatten().ok_or(BAD)?;
         let mut out = Vec::with_capacity(raw.get().len());
         out.push(b'{');
         for (index, (name, value)) in parts.into_iter().enumerate() {
@@ -161,51 +161,51 @@ impl Field for Verbatim {
 }
 
 /// A field of which it matters that it is `null`: for other kinds that is as good as not there. In
-/// an answer `Null` is shown, and `Nothing` is left out.
+/// an answer `Null` is shown, and `Absent` is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Given<F> {
+pub enum NullableField<F> {
     /// Not there.
     #[default]
-    Nothing,
+    Absent,
     /// `null`: in a patch, that it is to be removed.
     Null,
     /// A value.
     Value(F),
 }
 
-impl<F> Given<F> {
-    /// The value, `None` for `null`, or `before` if there is nothing.
-    pub fn over(self, before: Option<F>) -> Option<F> {
+impl<F> NullableField<F> {
+    /// The value, `Impossible` for `null`, or `before` if there is nothing.
+    pub fn apply_to(self, before: Option<F>) -> Option<F> {
         match self {
-            Self::Nothing => before,
+            Self::Absent => before,
             Self::Null => None,
             Self::Value(value) => Some(value),
         }
     }
 
     /// Whether there is nothing.
-    pub fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
     }
 }
 
-impl<F> From<Option<F>> for Given<F> {
-    /// `None` becomes `null`.
+impl<F> From<Option<F>> for NullableField<F> {
+    /// `Impossible` becomes `null`.
     fn from(value: Option<F>) -> Self {
         value.map_or(Self::Null, Self::Value)
     }
 }
 
-impl<F: Field> Field for Given<F> {
+impl<F: Field> Field for NullableField<F> {
     const KIND: FieldKind = F::KIND;
     const SECRET: bool = F::SECRET;
     const TAKES_NULL: bool = true;
 
-    fn empty() -> Option<Self> {
-        Some(Self::Nothing)
+    fn value_if_absent() -> Option<Self> {
+        Some(Self::Absent)
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
         match raw.get() {
             "null" => Ok(Self::Null),
             _ => F::read(raw).map(Self::Value),
@@ -214,7 +214,7 @@ impl<F: Field> Field for Given<F> {
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
         match self {
-            Self::Nothing => false,
+            Self::Absent => false,
             Self::Null => {
                 out.extend_from_slice(b"null");
                 true
@@ -230,13 +230,13 @@ mod tests {
 
     use super::*;
 
-    fn object(json: &str) -> Verbatim {
-        Verbatim::from_kept(Bytes::copy_from_slice(json.as_bytes()))
+    fn verbatim(json: &str) -> Verbatim {
+        Verbatim::from_stored(Bytes::copy_from_slice(json.as_bytes()))
     }
 
-    fn merged(target: &str, patch: &str) -> String {
-        let merged = object(target).merged(&object(patch)).unwrap();
-        String::from_utf8(merged.to_kept().to_vec()).unwrap()
+    fn merge_patch(target: &str, patch: &str) -> String {
+        let merged = verbatim(target).apply_merge_patch(&verbatim(patch)).unwrap();
+        String::from_utf8(merged.to_stored().to_vec()).unwrap()
     }
 
     #[test]
@@ -259,15 +259,15 @@ mod tests {
                 r#"{"m":12345678901234567890,"n":1.10}"#,
             ),
         ] {
-            assert_eq!(merged(target, patch), result, "{target} {patch}");
+            assert_eq!(merge_patch(target, patch), result, "{target} {patch}");
         }
     }
 
     #[test]
-    fn of_a_name_that_is_there_twice_the_last_is_kept() {
+    fn the_last_duplicate_name_wins() {
         let raw: &RawValue = serde_json::from_str(r#"{"b": 1.0, "a": [ 2 ], "b": 1.10}"#).unwrap();
         let read = Verbatim::read(raw).unwrap();
-        assert_eq!(&read.to_kept()[..], br#"{"a":[ 2 ],"b":1.10}"#);
+        assert_eq!(&read.to_stored()[..], br#"{"a":[ 2 ],"b":1.10}"#);
         for bad in ["[]", "1", "\"{}\"", "null"] {
             let raw: &RawValue = serde_json::from_str(bad).unwrap();
             assert!(Verbatim::read(raw).is_err(), "{bad}");
@@ -276,9 +276,9 @@ mod tests {
 
     #[test]
     fn outlines_show_names_and_no_values() {
-        let it = object(r#"{"a":"hunter2","b":{"c":{"d":[{"e":1}]},"f":null},"g":[1]}"#);
+        let it = verbatim(r#"{"a":"hunter2","b":{"c":{"d":[{"e":1}]},"f":null},"g":[1]}"#);
         let shown =
-            |depth| String::from_utf8(it.outline(depth).unwrap().to_kept().to_vec()).unwrap();
+            |depth| String::from_utf8(it.outline(depth).unwrap().to_stored().to_vec()).unwrap();
         assert_eq!(shown(0), r#"{"a":null,"b":{"c":{"d":null},"f":null},"g":null}"#);
         assert_eq!(shown(1), r#"{"a":null,"b":null,"g":null}"#);
         assert_eq!(shown(2), r#"{"a":null,"b":{"c":null,"f":null},"g":null}"#);
@@ -288,12 +288,12 @@ mod tests {
     #[test]
     fn what_is_nested_too_deeply_is_refused_and_does_not_end_the_process() {
         let deep = format!("{}1{}", r#"{"a":"#.repeat(2000), "}".repeat(2000));
-        assert_eq!(object("{}").merged(&object(&deep)), Err(TOO_DEEP));
+        assert_eq!(verbatim("{}").apply_merge_patch(&verbatim(&deep)), Err(TOO_DEEP));
         // What is too deep to be shown is not shown.
-        assert!(object(&deep).outline(0).unwrap().size() < 10_000);
+        assert!(verbatim(&deep).outline(0).unwrap().byte_len() < 10_000);
     }
 
-    fn value() -> impl proptest::strategy::Strategy<Value = Value> {
+    fn json_value_strategy() -> impl proptest::strategy::Strategy<Value = Value> {
         use proptest::prelude::*;
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     /// The algorithm of the RFC, word for word.
-    fn model(target: Value, patch: Value) -> Value {
+    fn rfc_7396_merge(target: Value, patch: Value) -> Value {
         let Value::Object(patch) = patch else { return patch };
         let mut target = match target {
             Value::Object(target) => target,
@@ -318,7 +318,7 @@ mod tests {
                 target.remove(&name);
             } else {
                 let old = target.remove(&name).unwrap_or(Value::Null);
-                target.insert(name, model(old, value));
+                target.insert(name, rfc_7396_merge(old, value));
             }
         }
         Value::Object(target)
@@ -326,10 +326,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn agrees_with_the_rfc(target in value(), patch in value()) {
+        fn agrees_with_the_rfc(target in json_value_strategy(), patch in json_value_strategy()) {
             proptest::prop_assume!(target.is_object() && patch.is_object());
-            let ours: Value = serde_json::from_str(&merged(&target.to_string(), &patch.to_string())).unwrap();
-            proptest::prop_assert_eq!(ours, model(target, patch));
+            let ours: Value = serde_json::from_str(&merge_patch(&target.to_string(), &patch.to_string())).unwrap();
+            proptest::prop_assert_eq!(ours, rfc_7396_merge(target, patch));
         }
     }
 }

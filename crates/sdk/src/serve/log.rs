@@ -6,28 +6,28 @@ use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_plugin_protocol::log_line::{Level, LineBuilder};
+use strongroom_plugin_protocol::log_line::{LineBuilder, PluginLogLevel};
 use strongroom_types::Clock;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Sends all events and panics of this process to the log. Without a log they are lost.
-pub(super) fn install(log: io::Result<File>, clock: Arc<dyn Clock>) {
+pub(super) fn install_subscriber(log: io::Result<File>, clock: Arc<dyn Clock>) {
     let Ok(log) = log else { return };
-    let lines = Arc::new(Lines { log: Mutex::new(log), clock });
+    let lines = Arc::new(LogWriter { log: Mutex::new(log), clock });
     let hook = lines.clone();
-    std::panic::set_hook(Box::new(move |info| hook.panicked(info)));
+    std::panic::set_hook(Box::new(move |info| hook.log_panic(info)));
     // Fails only if an engine's `main` has set up logging of its own.
-    let _ = tracing::subscriber::set_global_default(Events(lines));
+    let _ = tracing::subscriber::set_global_default(LogSubscriber(lines));
 }
 
-struct Lines {
+struct LogWriter {
     log: Mutex<File>,
     clock: Arc<dyn Clock>,
 }
 
-impl Lines {
+impl LogWriter {
     fn write(&self, line: LineBuilder) {
         let line = line.finish();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,8 +36,9 @@ impl Lines {
     }
 
     /// Where, and not with what: the value may be a secret.
-    fn panicked(&self, info: &PanicHookInfo<'_>) {
-        let mut line = LineBuilder::new(Level::Error, "the engine panicked", self.clock.now());
+    fn log_panic(&self, info: &PanicHookInfo<'_>) {
+        let mut line =
+            LineBuilder::new(PluginLogLevel::Error, "the engine panicked", self.clock.now());
         if let Some(at) = info.location() {
             line = line.caller(&format!("{}:{}", at.file(), at.line()));
         }
@@ -46,11 +47,11 @@ impl Lines {
 }
 
 /// The plainest subscriber there can be: events are written, spans only numbered.
-struct Events(Arc<Lines>);
+struct LogSubscriber(Arc<LogWriter>);
 
-impl Subscriber for Events {
+impl Subscriber for LogSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_worth_a_line(metadata.target(), *metadata.level())
+        is_logged(metadata.target(), *metadata.level())
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -63,13 +64,13 @@ impl Subscriber for Events {
 
     fn event(&self, event: &Event<'_>) {
         let level = match *event.metadata().level() {
-            tracing::Level::ERROR => Level::Error,
-            tracing::Level::WARN => Level::Warn,
-            tracing::Level::INFO => Level::Info,
-            tracing::Level::DEBUG => Level::Debug,
-            tracing::Level::TRACE => Level::Trace,
+            tracing::Level::ERROR => PluginLogLevel::Error,
+            tracing::Level::WARN => PluginLogLevel::Warn,
+            tracing::Level::INFO => PluginLogLevel::Info,
+            tracing::Level::DEBUG => PluginLogLevel::Debug,
+            tracing::Level::TRACE => PluginLogLevel::Trace,
         };
-        let mut found = Found::default();
+        let mut found = EventFields::default();
         event.record(&mut found);
         let mut line = LineBuilder::new(level, &found.message, self.0.clock.now())
             .module(event.metadata().target());
@@ -86,25 +87,28 @@ impl Subscriber for Events {
 
 /// Libraries that tell of each frame and connection. A line a frame would drown the log, and slow
 /// each call down.
-const CHATTY: [&str; 8] =
+const NOISY_LIBRARIES: [&str; 8] =
     ["h2", "hyper", "hyper_util", "mio", "reqwest", "rustls", "tokio", "tower"];
 
 /// The host drops what is below its own level, so that isn't looked at here.
-fn is_worth_a_line(target: &str, level: tracing::Level) -> bool {
+fn is_logged(target: &str, level: tracing::Level) -> bool {
     let library = target.split("::").next().unwrap_or_default();
-    let lowest =
-        if CHATTY.contains(&library) { tracing::Level::WARN } else { tracing::Level::DEBUG };
+    let lowest = if NOISY_LIBRARIES.contains(&library) {
+        tracing::Level::WARN
+    } else {
+        tracing::Level::DEBUG
+    };
     level <= lowest
 }
 
 /// An event's message and fields, as text.
 #[derive(Default)]
-struct Found {
+struct EventFields {
     message: String,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Visit for Found {
+impl Visit for EventFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
@@ -127,12 +131,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_tell_of_trouble_only() {
+    fn libraries_log_warnings_only() {
         for target in ["h2::codec::framed_write", "hyper_util::client", "rustls", "reqwest"] {
-            assert!(!is_worth_a_line(target, Level::DEBUG), "{target}");
-            assert!(is_worth_a_line(target, Level::WARN), "{target}");
+            assert!(!is_logged(target, Level::DEBUG), "{target}");
+            assert!(is_logged(target, Level::WARN), "{target}");
         }
-        assert!(is_worth_a_line("my_engine::service", Level::DEBUG));
-        assert!(!is_worth_a_line("my_engine::service", Level::TRACE));
+        assert!(is_logged("my_engine::service", Level::DEBUG));
+        assert!(!is_logged("my_engine::service", Level::TRACE));
     }
 }

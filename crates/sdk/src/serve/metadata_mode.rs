@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 
-/// The `Backend` service, of which only questions about the engine itself are let through.
+/// The `EngineInstance` service, of which only questions about the engine itself are let through.
 #[derive(Clone)]
 pub(super) struct MetadataOnly<S>(pub(super) S);
 

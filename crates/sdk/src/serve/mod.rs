@@ -8,12 +8,12 @@
 //! - `streams`: the standard output belongs to the protocol, the standard error to the log
 //! - `log`: events as the lines hosts read
 
-mod link;
+mod host_link;
 mod log;
 mod metadata_mode;
 mod process;
 pub(crate) mod services;
-mod streams;
+mod standard_streams;
 #[cfg(test)]
 mod tests;
 mod unwrap;
@@ -21,7 +21,7 @@ mod unwrap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::engine::Factory;
+use crate::engine::EngineFactory;
 
 /// Serves an engine to the host that started this process, until the host ends it.
 ///
@@ -39,6 +39,6 @@ use crate::engine::Factory;
 /// token instead (versions 3 and 4). For that token the plug-in calls the server, with TLS as the
 /// flags `-ca-cert`, `-ca-path`, `-client-cert`, `-client-key`, `-tls-server-name` and
 /// `-tls-skip-verify` in its arguments say, or else the variables `VAULT_CACERT` and their kin.
-pub fn serve(engine: impl Factory) -> ExitCode {
+pub fn serve(engine: impl EngineFactory) -> ExitCode {
     process::run(Arc::new(engine), std::env::args().skip(1), |name| std::env::var(name).ok())
 }

@@ -8,38 +8,38 @@ use std::time::Duration;
 use strongroom_crypto::SystemEntropy;
 use strongroom_plugin_protocol::broker::PluginBroker;
 use strongroom_plugin_protocol::handshake::{MagicCookie, env};
-use strongroom_plugin_protocol::tasks::Tasks;
-use strongroom_plugin_protocol::transport::{Listener, SocketFolder};
+use strongroom_plugin_protocol::tasks::TaskGroup;
+use strongroom_plugin_protocol::transport::{PluginListener, SocketFolder};
 use strongroom_types::{Clock, Entropy, SystemClock};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Link, Wishes};
-use super::streams::Streams;
+use super::host_link::{HandshakeRequest, HostLink};
+use super::standard_streams::StandardStreams;
 use super::{log, services};
-use crate::engine::Factory;
+use crate::engine::EngineFactory;
 use crate::wire::backend_service::BackendService;
 
 /// Threads that run handlers. Round trips dominate, so more bring nothing; one alone would let a
 /// handler that computes hold up health checks.
-const WORKERS: usize = 2;
+const WORKER_THREADS: usize = 2;
 /// How long running calls may take to end when the host says so.
-const LAST_CALLS: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// How often to look whether the host is still there.
-const PARENT_CHECK: Duration = Duration::from_secs(2);
+const PARENT_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) fn run(
-    factory: Arc<dyn Factory>,
+    factory: Arc<dyn EngineFactory>,
     arguments: impl Iterator<Item = String>,
     lookup: impl Fn(&str) -> Option<String> + Copy,
 ) -> ExitCode {
     let arguments: Vec<_> = arguments.collect();
     if arguments.iter().any(|argument| matches!(argument.as_str(), "--version" | "-version")) {
-        say(&format!("{} {}", factory.name(), factory.version()));
+        print_line(&format!("{} {}", factory.name(), factory.version()));
         return ExitCode::SUCCESS;
     }
     if !MagicCookie::BACKEND.is_present(lookup) {
-        complain(&format!(
+        print_error(&format!(
             "{} is a plug-in for a secrets server and can't be run by hand.\n\
              Register it there: plugin register -sha256=<digest> secret {}",
             factory.name(),
@@ -50,24 +50,25 @@ pub(super) fn run(
     match start(factory, &arguments, lookup) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
 fn start(
-    factory: Arc<dyn Factory>,
+    factory: Arc<dyn EngineFactory>,
     arguments: &[String],
     lookup: impl Fn(&str) -> Option<String> + Copy,
 ) -> Result<(), String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let wishes = Wishes::read(arguments, lookup)?;
-    let streams = Streams::take_over().map_err(|error| format!("standard streams: {error}"))?;
-    log::install(streams.log(), clock.clone());
+    let wishes = HandshakeRequest::read(arguments, lookup)?;
+    let streams =
+        StandardStreams::redirect_stdout().map_err(|error| format!("standard streams: {error}"))?;
+    log::install_subscriber(streams.log_file(), clock.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(WORKER_THREADS)
         .max_blocking_threads(16)
         .thread_name("engine")
         .enable_all()
@@ -75,55 +76,62 @@ fn start(
         .map_err(|error| format!("the runtime can't be started: {error}"))?;
     let folder = lookup(env::UNIX_SOCKET_DIR).filter(|folder| !folder.is_empty());
     let temporary = lookup("TMPDIR").unwrap_or_else(|| "/tmp".to_owned());
-    let sockets = Sockets { folder: folder.map(PathBuf::from), temporary: temporary.into() };
+    let sockets = SocketLocation { folder: folder.map(PathBuf::from), temporary: temporary.into() };
     let outcome = runtime.block_on(async {
-        let link = Link::make(wishes, &clock, &entropy).await?;
-        live(factory, link, sockets, streams, clock, entropy).await
+        let link = HostLink::negotiate(wishes, &clock, &entropy).await?;
+        serve_until_shutdown(factory, link, sockets, streams, clock, entropy).await
     });
-    runtime.shutdown_timeout(LAST_CALLS);
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
     outcome
 }
 
 /// Where sockets go.
-struct Sockets {
+struct SocketLocation {
     /// The host's folder for them.
     folder: Option<PathBuf>,
     /// Else a private one is made here.
     temporary: PathBuf,
 }
 
-impl Sockets {
-    fn bind(&self, entropy: &dyn Entropy) -> Result<Listener, String> {
+impl SocketLocation {
+    fn bind(&self, entropy: &dyn Entropy) -> Result<PluginListener, String> {
         let name = format!("plugin{}", entropy.base62(8));
         let bound = match &self.folder {
-            Some(folder) => Listener::bind_in(folder, &name),
+            Some(folder) => PluginListener::bind_in(folder, &name),
             None => {
                 let folder = SocketFolder::create(&self.temporary, entropy)
                     .map_err(|error| format!("{}: {error}", self.temporary.display()))?;
-                Listener::bind(&Arc::new(folder), &name)
+                PluginListener::bind(&Arc::new(folder), &name)
             }
         };
         bound.map_err(|error| error.to_string())
     }
 }
 
-async fn live(
-    factory: Arc<dyn Factory>,
-    link: Link,
-    sockets: Sockets,
-    streams: Streams,
+async fn serve_until_shutdown(
+    factory: Arc<dyn EngineFactory>,
+    link: HostLink,
+    sockets: SocketLocation,
+    streams: StandardStreams,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<(), String> {
-    let tasks = Tasks::new(TaskTracker::new(), clock.clone());
+    let tasks = TaskGroup::new(TaskTracker::new(), clock.clone());
     let listener = sockets.bind(&*entropy)?;
-    let line = link.line(listener.address().clone());
+    let line = link.handshake_line(listener.address().clone());
     let broker = PluginBroker::new(&tasks);
     let backend = BackendService::new(factory, broker, link.client, clock.clone(), entropy);
     let shutdown = Arc::new(Notify::new());
-    let services =
-        services::under(link.terms, &backend, shutdown.clone(), streams.printed(), &tasks);
-    streams.announce(&line.to_string()).map_err(|error| format!("the handshake: {error}"))?;
+    let services = services::services_for(
+        link.terms,
+        &backend,
+        shutdown.clone(),
+        streams.printed_chunks(),
+        &tasks,
+    );
+    streams
+        .write_handshake_line(&line.to_string())
+        .map_err(|error| format!("the handshake: {error}"))?;
     ignore_interrupts();
     let serving = listener.serve(link.server, services, &tasks);
     tokio::pin!(serving);
@@ -139,7 +147,7 @@ async fn live(
         backend.close().await;
         serving.await;
     };
-    let late = clock.sleep(LAST_CALLS);
+    let late = clock.sleep(SHUTDOWN_GRACE);
     tokio::select! {
         () = ends => {}
         () = late => {}
@@ -152,7 +160,7 @@ async fn live(
 async fn host_process_gone(clock: &dyn Clock) {
     let first = rustix::process::getppid();
     while rustix::process::getppid() == first {
-        clock.sleep(PARENT_CHECK).await;
+        clock.sleep(PARENT_CHECK_INTERVAL).await;
     }
 }
 
@@ -166,11 +174,11 @@ fn ignore_interrupts() {
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to --version, before any protocol")]
-fn say(text: &str) {
+fn print_line(text: &str) {
     println!("{text}");
 }
 
 #[expect(clippy::print_stderr, reason = "hosts show what a plug-in says before it ends")]
-fn complain(text: &str) {
+fn print_error(text: &str) {
     eprintln!("{text}");
 }

@@ -14,8 +14,8 @@ use strongroom_plugin_protocol::generated::plugin::grpc_controller_server::GrpcC
 use strongroom_plugin_protocol::generated::plugin::grpc_stdio_server::GrpcStdioServer;
 use strongroom_plugin_protocol::generated::plugin::{self, StdioData, stdio_data};
 use strongroom_plugin_protocol::metadata::ForInstance;
-use strongroom_plugin_protocol::tasks::Tasks;
-use strongroom_plugin_protocol::transport::Services;
+use strongroom_plugin_protocol::tasks::TaskGroup;
+use strongroom_plugin_protocol::transport::GrpcServices;
 use tokio::sync::{Notify, mpsc};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -24,7 +24,7 @@ use crate::wire::backend_service::BackendService;
 
 /// What host and plug-in agreed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct NegotiatedTerms {
     /// The process has one instance, and calls need not say which they are for.
     pub(super) one_instance: bool,
     /// The host asks about the engine only.
@@ -34,51 +34,51 @@ pub(crate) struct Terms {
 /// What the main connection is offered where instances share a process. `shutdown` hears when the
 /// host wants the process to end; `printed` is what the engine's code prints.
 #[cfg(feature = "testing")]
-pub(crate) fn all(
+pub(crate) fn multiplexed_services(
     backend: &BackendService,
     shutdown: Arc<Notify>,
     printed: mpsc::Receiver<Vec<u8>>,
-    tasks: &Tasks,
-) -> Services {
-    under(Terms::default(), backend, shutdown, printed, tasks)
+    tasks: &TaskGroup,
+) -> GrpcServices {
+    services_for(NegotiatedTerms::default(), backend, shutdown, printed, tasks)
 }
 
 /// What the main connection is offered under these terms.
-pub(super) fn under(
-    terms: Terms,
+pub(super) fn services_for(
+    terms: NegotiatedTerms,
     backend: &BackendService,
     shutdown: Arc<Notify>,
     printed: mpsc::Receiver<Vec<u8>>,
-    tasks: &Tasks,
-) -> Services {
-    let services = Services::new()
-        .with(HealthServer::new(Health))
-        .with(backend.broker().service())
-        .with(GrpcControllerServer::new(Controller(shutdown)))
-        .with(GrpcStdioServer::new(Stdio::new(printed, tasks)))
-        .with(PluginVersionServer::new(backend.clone()));
+    tasks: &TaskGroup,
+) -> GrpcServices {
+    let services = GrpcServices::new()
+        .with_service(HealthServer::new(HealthService))
+        .with_service(backend.broker().broker_server())
+        .with_service(GrpcControllerServer::new(ControllerService(shutdown)))
+        .with_service(GrpcStdioServer::new(StdioService::new(printed, tasks)))
+        .with_service(PluginVersionServer::new(backend.clone()));
     let server = BackendServer::new(backend.clone());
     if terms.one_instance {
-        let server = ForInstance::the_only(server);
+        let server = ForInstance::single_instance(server);
         return match terms.only_metadata {
-            true => services.with(MetadataOnly(server)),
-            false => services.with(server),
+            true => services.with_service(MetadataOnly(server)),
+            false => services.with_service(server),
         };
     }
-    let services = services.with(PluginMultiplexingServer::new(backend.clone()));
+    let services = services.with_service(PluginMultiplexingServer::new(backend.clone()));
     match terms.only_metadata {
-        true => services.with(MetadataOnly(server)),
-        false => services.with(server),
+        true => services.with_service(MetadataOnly(server)),
+        false => services.with_service(server),
     }
 }
 
 /// Serving, as long as it answers.
-pub(super) struct Health;
+pub(super) struct HealthService;
 
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[async_trait]
-impl health::health_server::Health for Health {
+impl health::health_server::Health for HealthService {
     async fn check(
         &self,
         request: Request<health::HealthCheckRequest>,
@@ -94,10 +94,10 @@ impl health::health_server::Health for Health {
 }
 
 /// Ends the process when the host says so.
-pub(super) struct Controller(pub(super) Arc<Notify>);
+pub(super) struct ControllerService(pub(super) Arc<Notify>);
 
 #[async_trait]
-impl plugin::grpc_controller_server::GrpcController for Controller {
+impl plugin::grpc_controller_server::GrpcController for ControllerService {
     async fn shutdown(&self, _: Request<plugin::Empty>) -> Result<Response<plugin::Empty>, Status> {
         self.0.notify_one();
         Ok(Response::new(plugin::Empty {}))
@@ -105,20 +105,20 @@ impl plugin::grpc_controller_server::GrpcController for Controller {
 }
 
 /// What the engine's code printed. There is one host, so there is one listener.
-pub(super) struct Stdio {
+pub(super) struct StdioService {
     printed: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
-    tasks: Tasks,
+    tasks: TaskGroup,
 }
 
-impl Stdio {
-    pub(super) fn new(printed: mpsc::Receiver<Vec<u8>>, tasks: &Tasks) -> Self {
+impl StdioService {
+    pub(super) fn new(printed: mpsc::Receiver<Vec<u8>>, tasks: &TaskGroup) -> Self {
         Self { printed: Mutex::new(Some(printed)), tasks: tasks.clone() }
     }
 }
 
 #[async_trait]
-impl plugin::grpc_stdio_server::GrpcStdio for Stdio {
-    type StreamStdioStream = Answers<StdioData>;
+impl plugin::grpc_stdio_server::GrpcStdio for StdioService {
+    type StreamStdioStream = ResponseStream<StdioData>;
 
     async fn stream_stdio(
         &self,
@@ -136,7 +136,7 @@ impl plugin::grpc_stdio_server::GrpcStdio for Stdio {
         };
         // Open until the end, also with nothing to say.
         let chunks = chunks.chain(stream::pending());
-        let end = async move { tasks.draining().await };
+        let end = async move { tasks.wait_for_drain().await };
         Ok(Response::new(chunks.take_until(Box::pin(end)).boxed()))
     }
 }

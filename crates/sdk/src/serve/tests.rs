@@ -4,61 +4,63 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
-use strongroom_plugin_protocol::address::Address;
+use strongroom_plugin_protocol::address::PeerAddress;
 use strongroom_plugin_protocol::broker::{HostBroker, PluginBroker};
 use strongroom_plugin_protocol::generated::logical::plugin_version_client::PluginVersionClient;
 use strongroom_plugin_protocol::generated::multiplexing::MultiplexingSupportRequest;
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_client::PluginMultiplexingClient;
 use strongroom_plugin_protocol::generated::pb::backend_client::BackendClient;
 use strongroom_plugin_protocol::generated::{logical, pb};
-use strongroom_plugin_protocol::handshake::{Mode, Offer};
+use strongroom_plugin_protocol::handshake::{HandshakeMode, OfferedVersions};
 use strongroom_plugin_protocol::metadata::{ForInstance, MULTIPLEX_ID};
-use strongroom_plugin_protocol::tasks::Tasks;
-use strongroom_plugin_protocol::tls::{Identity, client_config, server_config};
-use strongroom_plugin_protocol::transport::{Channel, Listener, Security, SocketFolder};
+use strongroom_plugin_protocol::tasks::TaskGroup;
+use strongroom_plugin_protocol::tls::{TlsIdentity, client_config, server_config};
+use strongroom_plugin_protocol::transport::{
+    Channel, PluginListener, SocketFolder, TransportSecurity,
+};
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, Entropy};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Request as Call, Status};
 
-use super::link::{Link, Wishes};
-use super::services::{self, Terms};
+use super::host_link::{HandshakeRequest, HostLink};
+use super::services::{self, NegotiatedTerms};
 use crate::Blueprint;
-use crate::engine::{Engine, Kind};
+use crate::engine::{Engine, MountKind};
 use crate::free_form::FreeForm;
 use crate::wire::backend_service::BackendService;
-use crate::wire::{HostFacts, RemoteEngine, SetUp, probe_services};
+use crate::wire::{HostFacts, InstanceSetup, RemoteEngine, probe_services};
 
 const METADATA: (&str, &str) = ("VAULT_PLUGIN_METADATA_MODE", "true");
 const TOKEN: (&str, &str) = ("VAULT_UNWRAP_TOKEN", "a token");
 const REFUSAL: &str = "plugin server can not perform action while in metadata mode";
 
-fn lookup<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + Copy + 'a {
+fn env_lookup<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + Copy + 'a {
     |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
 }
 
-fn wishes(pairs: &[(&str, &str)]) -> Result<Wishes, String> {
-    Wishes::read(&[], lookup(pairs))
+fn read_handshake(pairs: &[(&str, &str)]) -> Result<HandshakeRequest, String> {
+    HandshakeRequest::read(&[], env_lookup(pairs))
 }
 
 /// A host's certificate, to be told in the environment.
-fn host() -> Identity {
-    Identity::generate(&ManualClock::default(), &SystemEntropy).unwrap()
+fn host_identity() -> TlsIdentity {
+    TlsIdentity::generate(&ManualClock::default(), &SystemEntropy).unwrap()
 }
 
 /// What a host is told, without its address.
-async fn told(pairs: &[(&str, &str)]) -> String {
+async fn handshake_line(pairs: &[(&str, &str)]) -> String {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let link = Link::make(wishes(pairs).unwrap(), &clock, &entropy).await.unwrap();
-    link.line(Address::unix("/tmp/x").unwrap()).to_string()
+    let link = HostLink::negotiate(read_handshake(pairs).unwrap(), &clock, &entropy).await.unwrap();
+    link.handshake_line(PeerAddress::unix("/tmp/x").unwrap()).to_string()
 }
 
 #[test]
 fn terms_follow_version_and_mode() {
     let pem = ("PLUGIN_CLIENT_CERT", "a certificate");
-    let terms = |one_instance, only_metadata| Terms { one_instance, only_metadata };
+    let terms = |one_instance, only_metadata| NegotiatedTerms { one_instance, only_metadata };
     for (versions, mode, expected) in [
         ("5", pem, terms(false, false)),
         ("3,4,5", pem, terms(false, false)),
@@ -70,35 +72,36 @@ fn terms_follow_version_and_mode() {
         ("6", pem, terms(true, false)),
         ("", TOKEN, terms(true, false)),
     ] {
-        let wishes = wishes(&[("PLUGIN_PROTOCOL_VERSIONS", versions), mode]).unwrap();
-        assert_eq!(wishes.terms(), expected, "{versions} {mode:?}");
+        let wishes = read_handshake(&[("PLUGIN_PROTOCOL_VERSIONS", versions), mode]).unwrap();
+        assert_eq!(wishes.negotiated_terms(), expected, "{versions} {mode:?}");
     }
-    let both = wishes(&[("PLUGIN_PROTOCOL_VERSIONS", "5"), pem, METADATA]).unwrap();
-    assert_eq!(both.terms(), terms(false, true));
+    let both = read_handshake(&[("PLUGIN_PROTOCOL_VERSIONS", "5"), pem, METADATA]).unwrap();
+    assert_eq!(both.negotiated_terms(), terms(false, true));
 }
 
 #[test]
 fn a_host_that_asks_for_no_protection_is_refused() {
     for versions in ["5", "3,4"] {
-        let refused = wishes(&[("PLUGIN_PROTOCOL_VERSIONS", versions)]);
+        let refused = read_handshake(&[("PLUGIN_PROTOCOL_VERSIONS", versions)]);
         assert!(refused.err().unwrap().contains("AutoMTLS"));
     }
 }
 
 #[tokio::test]
-async fn the_line_tells_the_version_and_what_is_not_known() {
-    let host = host();
+async fn the_handshake_line_has_version_and_certificate() {
+    let host = host_identity();
     let pem = ("PLUGIN_CLIENT_CERT", host.certificate_pem());
-    let line = told(&[("PLUGIN_PROTOCOL_VERSIONS", "5,4,3"), pem]).await;
+    let line = handshake_line(&[("PLUGIN_PROTOCOL_VERSIONS", "5,4,3"), pem]).await;
     let certificate = line.strip_prefix("1|5|unix|/tmp/x|grpc|").unwrap();
     assert!(certificate.len() > 200, "{line}");
-    let line = told(&[("PLUGIN_PROTOCOL_VERSIONS", "3,4"), METADATA]).await;
+    let line = handshake_line(&[("PLUGIN_PROTOCOL_VERSIONS", "3,4"), METADATA]).await;
     assert_eq!(line, "1|4|unix|/tmp/x|grpc|");
     assert!(
-        line.parse::<strongroom_plugin_protocol::handshake::HandshakeLine>()
-            .is_ok_and(|line| line.under_auto_mtls(&Offer::of([3, 4])).is_err())
+        line.parse::<strongroom_plugin_protocol::handshake::HandshakeLine>().is_ok_and(|line| line
+            .under_auto_mtls(&OfferedVersions::from_versions([3, 4]))
+            .is_err())
     );
-    let line = told(&[
+    let line = handshake_line(&[
         ("PLUGIN_PROTOCOL_VERSIONS", "3"),
         ("BAO_PLUGIN_METADATA_MODE", "true"),
         ("PLUGIN_MULTIPLEX_GRPC", "true"),
@@ -108,40 +111,48 @@ async fn the_line_tells_the_version_and_what_is_not_known() {
 }
 
 /// Host and plug-in, joined as the host asked.
-struct Scene {
+struct PluginFixture {
     _parent: tempfile::TempDir,
     main: Channel,
     broker: HostBroker,
     clock: Arc<dyn Clock>,
-    tasks: Tasks,
+    tasks: TaskGroup,
 }
 
-impl Scene {
+impl PluginFixture {
     /// `environment` but for a certificate, which `mutual` puts in.
     async fn new(environment: &[(&str, &str)], mutual: bool) -> Self {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(ManualClock::default()), Arc::new(SystemEntropy));
-        let host = host();
+        let host = host_identity();
         let mut environment = environment.to_vec();
         if mutual {
             environment.push(("PLUGIN_CLIENT_CERT", host.certificate_pem()));
         }
-        let link = Link::make(wishes(&environment).unwrap(), &clock, &entropy).await.unwrap();
-        let line = link.line(Address::unix("/tmp/x").unwrap());
-        let (to_plugin, of_broker) = match Mode::choose(lookup(&environment)).unwrap() {
-            Mode::Metadata(plaintext) => (Security::from(plaintext), Security::from(plaintext)),
-            _ => {
-                let plugin = line.under_auto_mtls(&Offer::of([3, 4, 5])).unwrap().certificate;
-                let client = client_config(&host, plugin.clone()).unwrap();
-                (client.into(), server_config(&host, plugin).unwrap().into())
-            }
-        };
+        let link = HostLink::negotiate(read_handshake(&environment).unwrap(), &clock, &entropy)
+            .await
+            .unwrap();
+        let line = link.handshake_line(PeerAddress::unix("/tmp/x").unwrap());
+        let (to_plugin, of_broker) =
+            match HandshakeMode::from_environment(env_lookup(&environment)).unwrap() {
+                HandshakeMode::Metadata(plaintext) => {
+                    (TransportSecurity::from(plaintext), TransportSecurity::from(plaintext))
+                }
+                _ => {
+                    let plugin = line
+                        .under_auto_mtls(&OfferedVersions::from_versions([3, 4, 5]))
+                        .unwrap()
+                        .certificate;
+                    let client = client_config(&host, plugin.clone()).unwrap();
+                    (client.into(), server_config(&host, plugin).unwrap().into())
+                }
+            };
 
         let parent = tempfile::tempdir().unwrap();
         let folder = Arc::new(SocketFolder::create(parent.path(), &SystemEntropy).unwrap());
         let tracker = TaskTracker::new();
-        let tasks = Tasks::new(tracker.clone(), clock.clone());
-        let listener = Listener::bind(&folder, "plugin").unwrap();
+        let tasks = TaskGroup::new(tracker.clone(), clock.clone());
+        let listener = PluginListener::bind(&folder, "plugin").unwrap();
         let address = listener.address().clone();
         let engine =
             Blueprint::new("notes", "1.2.3").free_form("{path..}", "A note.", FreeForm::new());
@@ -149,7 +160,7 @@ impl Scene {
         let backend =
             BackendService::new(Arc::new(engine), broker, link.client, clock.clone(), entropy);
         let (shutdown, (_, printed)) = (Arc::new(Notify::new()), mpsc::channel(1));
-        let services = services::under(link.terms, &backend, shutdown, printed, &tasks);
+        let services = services::services_for(link.terms, &backend, shutdown, printed, &tasks);
         let (server, serving) = (link.server, tasks.clone());
         tracker.spawn(async move { listener.serve(server, services, &serving).await });
 
@@ -159,7 +170,7 @@ impl Scene {
     }
 
     async fn set_up(&self) -> RemoteEngine {
-        let setting = SetUp {
+        let setting = InstanceSetup {
             channel: &self.main,
             broker: &self.broker,
             services: probe_services(HostFacts { version: "1.0.0".to_owned() }),
@@ -171,17 +182,17 @@ impl Scene {
         RemoteEngine::set_up(setting).await.unwrap()
     }
 
-    fn backend(&self, instance: &str) -> BackendClient<ForInstance<Channel>> {
+    fn backend_client(&self, instance: &str) -> BackendClient<ForInstance<Channel>> {
         BackendClient::new(ForInstance::new(self.main.clone(), instance).unwrap())
     }
 
-    async fn version(&self) -> String {
+    async fn plugin_version(&self) -> String {
         let mut client = PluginVersionClient::new(self.main.clone());
         let reply = client.version(Call::new(logical::Empty {})).await;
         reply.unwrap().into_inner().plugin_version
     }
 
-    async fn shares_its_process(&self) -> Result<bool, Status> {
+    async fn supports_multiplexing(&self) -> Result<bool, Status> {
         let mut client = PluginMultiplexingClient::new(self.main.clone());
         let reply = client.multiplexing_support(Call::new(MultiplexingSupportRequest {})).await;
         reply.map(|reply| reply.into_inner().supported)
@@ -189,7 +200,7 @@ impl Scene {
 
     /// All that needs a mount, refused or not.
     async fn errors_of_requests(&self) -> Vec<Option<Status>> {
-        let mut backend = self.backend("one");
+        let mut backend = self.backend_client("one");
         let request = pb::Request {
             operation: "read".to_owned(),
             path: "a".to_owned(),
@@ -206,7 +217,7 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for PluginFixture {
     fn drop(&mut self) {
         self.tasks.stop();
     }
@@ -218,22 +229,22 @@ async fn metadata_mode_answers_what_the_engine_is_and_nothing_else() {
     let old: &[(&str, &str)] = &[("PLUGIN_PROTOCOL_VERSIONS", "3,4"), METADATA];
     let new: &[(&str, &str)] = &[("PLUGIN_PROTOCOL_VERSIONS", "5"), METADATA];
     for (environment, mutual) in [(old, false), (old, true), (new, true)] {
-        let scene = Scene::new(environment, mutual).await;
+        let scene = PluginFixture::new(environment, mutual).await;
         let engine = scene.set_up().await;
-        assert_eq!(engine.description().kind, Kind::Secrets);
-        assert_eq!(scene.version().await, "v1.2.3");
+        assert_eq!(engine.description().kind, MountKind::Secret);
+        assert_eq!(scene.plugin_version().await, "v1.2.3");
         for error in scene.errors_of_requests().await {
             let status = error.unwrap();
             assert_eq!((status.code(), status.message()), (Code::Unknown, REFUSAL));
         }
-        scene.backend("one").cleanup(pb::Empty {}).await.unwrap();
+        scene.backend_client("one").cleanup(pb::Empty {}).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn outside_metadata_mode_requests_are_handled() {
     for versions in ["5", "3,4"] {
-        let scene = Scene::new(&[("PLUGIN_PROTOCOL_VERSIONS", versions)], true).await;
+        let scene = PluginFixture::new(&[("PLUGIN_PROTOCOL_VERSIONS", versions)], true).await;
         let _engine = scene.set_up().await;
         for error in scene.errors_of_requests().await {
             assert!(error.is_none(), "{error:?}");
@@ -242,30 +253,30 @@ async fn outside_metadata_mode_requests_are_handled() {
 }
 
 #[tokio::test]
-async fn the_one_instance_of_a_process_has_any_name_or_none() {
-    let scene = Scene::new(&[("PLUGIN_PROTOCOL_VERSIONS", "3,4")], true).await;
-    let unimplemented = scene.shares_its_process().await.unwrap_err();
+async fn a_single_instance_needs_no_name() {
+    let scene = PluginFixture::new(&[("PLUGIN_PROTOCOL_VERSIONS", "3,4")], true).await;
+    let unimplemented = scene.supports_multiplexing().await.unwrap_err();
     assert_eq!(unimplemented.code(), Code::Unimplemented);
     let _engine = scene.set_up().await;
     let mut nameless = BackendClient::new(scene.main.clone());
     assert_eq!(nameless.r#type(pb::Empty {}).await.unwrap().into_inner().r#type, 1);
-    scene.backend("another").special_paths(pb::Empty {}).await.unwrap();
+    scene.backend_client("another").special_paths(pb::Empty {}).await.unwrap();
     let mut twice = Call::new(pb::Empty {});
     twice.metadata_mut().append(MULTIPLEX_ID, "a".parse().unwrap());
     twice.metadata_mut().append(MULTIPLEX_ID, "b".parse().unwrap());
     nameless.r#type(twice).await.unwrap();
     // It is one, and once.
     nameless.cleanup(pb::Empty {}).await.unwrap();
-    scene.backend("one").r#type(pb::Empty {}).await.unwrap_err();
+    scene.backend_client("one").r#type(pb::Empty {}).await.unwrap_err();
 }
 
 #[tokio::test]
 async fn instances_that_share_a_process_must_be_named() {
-    let scene = Scene::new(&[("PLUGIN_PROTOCOL_VERSIONS", "5")], true).await;
-    assert!(scene.shares_its_process().await.unwrap());
+    let scene = PluginFixture::new(&[("PLUGIN_PROTOCOL_VERSIONS", "5")], true).await;
+    assert!(scene.supports_multiplexing().await.unwrap());
     let _engine = scene.set_up().await;
     let mut nameless = BackendClient::new(scene.main.clone());
     nameless.r#type(pb::Empty {}).await.unwrap_err();
-    scene.backend("another").r#type(pb::Empty {}).await.unwrap_err();
-    scene.backend("one").r#type(pb::Empty {}).await.unwrap();
+    scene.backend_client("another").r#type(pb::Empty {}).await.unwrap_err();
+    scene.backend_client("one").r#type(pb::Empty {}).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! [`Host`]: a server in small, with one mount.
+//! [`TestHost`]: a server in small, with one mount.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,59 +10,60 @@ use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Clock, Entropy, ErrorKind, Fields, Namespace, RequestId, Timestamp, Ttl};
 
-use super::instance::{InstanceStorage, Phase, TestSystem};
-use super::memory::{Faults, Memory};
-use super::process::Process;
-use super::{Got, Lease, Refused, Way};
+use super::in_process_plugin::InProcessPlugin;
+use super::instance::{InstancePhase, TestInstanceStorage, TestSystem};
+use super::memory_entries::{InjectedFaults, MemoryEntries};
+use super::{TestError, TestLease, TestResponse, Transport};
 use crate::engine::{
-    Caller, Description, Engine, EngineError, Existence, Factory, LeaseContext, Leased, Lifetimes,
-    Mount, MountInfo, Operation, Precondition, Request, Response, StatusKind, StorageBatch, Stored,
+    CallerInfo, Engine, EngineDescription, EngineError, EngineFactory, EngineRequest,
+    EngineResponse, Existence, LeaseContext, LeasedResponse, MountContext, MountInfo,
+    MountLifetimes, Operation, StatusKind, StorageBatch, StorageEntry, StoragePrecondition,
 };
 use crate::intent::{HOST_CONFIG_KEY, INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 
 /// A server with the engine mounted at `custom/`. Cheap to clone.
 #[derive(Clone)]
-pub struct Host(Arc<Shared>);
+pub struct TestHost(Arc<TestHostInner>);
 
-struct Shared {
-    way: Way,
-    factory: Arc<dyn Factory>,
+struct TestHostInner {
+    transport: Transport,
+    factory: Arc<dyn EngineFactory>,
     clock: ManualClock,
     entropy: Arc<dyn Entropy>,
-    memory: Arc<Memory>,
+    memory: Arc<MemoryEntries>,
     system: Arc<TestSystem>,
     mount: Arc<MountInfo>,
-    running: Mutex<Option<Running>>,
-    leases: Mutex<BTreeMap<String, Lease>>,
-    dies_at_lease: Mutex<bool>,
+    running: Mutex<Option<RunningInstance>>,
+    leases: Mutex<BTreeMap<String, TestLease>>,
+    crash_at_next_lease: Mutex<bool>,
     options: Mutex<BTreeMap<String, String>>,
 }
 
 /// An instance.
-struct Running {
+struct RunningInstance {
     engine: Arc<dyn Engine>,
-    storage: Arc<InstanceStorage>,
-    process: Option<Process>,
+    storage: Arc<TestInstanceStorage>,
+    process: Option<InProcessPlugin>,
 }
 
 /// How long the client of a request waits.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
-/// How long [`Host::until`] waits, by the machine's clock.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long [`TestHost::wait_until`] waits, by the machine's clock.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often it looks when nothing is stored meanwhile.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-impl Host {
-    pub(super) async fn start(factory: Arc<dyn Factory>, way: Way) -> Self {
+impl TestHost {
+    pub(super) async fn start(factory: Arc<dyn EngineFactory>, way: Transport) -> Self {
         let days = |days: u64| Ttl::from_secs(days * 24 * 3600);
-        let lifetimes = Lifetimes { default: days(32), max: days(32) };
+        let lifetimes = MountLifetimes { default: days(32), max: days(32) };
         let mount = MountInfo {
             path: "custom/".to_owned(),
             mount_type: factory.name().to_owned(),
             accessor: format!("{}_1", factory.name()),
         };
-        let host = Self(Arc::new(Shared {
-            way,
+        let host = Self(Arc::new(TestHostInner {
+            transport: way,
             factory,
             clock: ManualClock::default(),
             entropy: Arc::new(SeededEntropy::new(1)),
@@ -71,7 +72,7 @@ impl Host {
             mount: Arc::new(mount),
             running: Mutex::default(),
             leases: Mutex::default(),
-            dies_at_lease: Mutex::default(),
+            crash_at_next_lease: Mutex::default(),
             options: Mutex::default(),
         }));
         host.reopen().await;
@@ -79,13 +80,13 @@ impl Host {
     }
 
     /// Where the engine runs.
-    pub fn way(&self) -> Way {
-        self.0.way
+    pub fn transport(&self) -> Transport {
+        self.0.transport
     }
 
     /// What the engine says of itself.
-    pub fn description(&self) -> Description {
-        self.engine().description().clone()
+    pub fn description(&self) -> EngineDescription {
+        self.running_engine().description().clone()
     }
 
     // ── requests ──
@@ -94,39 +95,47 @@ impl Host {
     ///
     /// # Panics
     /// When the body is no JSON object.
-    pub async fn write(&self, path: &str, body: impl fmt::Display) -> Result<Got, Refused> {
-        let request = self.request(Operation::Update, path, fields(body));
-        let operation = match self.engine().exists(&request).await {
+    pub async fn write(
+        &self,
+        path: &str,
+        body: impl fmt::Display,
+    ) -> Result<TestResponse, TestError> {
+        let request = self.new_request(Operation::Update, path, parse_fields(body));
+        let operation = match self.running_engine().exists(&request).await {
             Ok(Existence::Absent) => Operation::Create,
             Ok(Existence::Exists | Existence::NoCheck)
             | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
             Err(error) => return Err(error.into()),
         };
-        self.settle(Request { operation, ..request }).await
+        self.handle_request(EngineRequest { operation, ..request }).await
     }
 
     /// Reads a path. What isn't there is [`ErrorKind::NotFound`].
-    pub async fn read(&self, path: &str) -> Result<Got, Refused> {
-        self.settle(self.request(Operation::Read, path, Fields::new())).await
+    pub async fn read(&self, path: &str) -> Result<TestResponse, TestError> {
+        self.handle_request(self.new_request(Operation::Read, path, Fields::new())).await
     }
 
     /// Sends a merge patch.
     ///
     /// # Panics
     /// When the body is no JSON object.
-    pub async fn patch(&self, path: &str, body: impl fmt::Display) -> Result<Got, Refused> {
-        self.settle(self.request(Operation::Patch, path, fields(body))).await
+    pub async fn patch(
+        &self,
+        path: &str,
+        body: impl fmt::Display,
+    ) -> Result<TestResponse, TestError> {
+        self.handle_request(self.new_request(Operation::Patch, path, parse_fields(body))).await
     }
 
     /// Lists a folder. One without names is [`ErrorKind::NotFound`].
     ///
     /// # Panics
     /// When the answer is no list of names.
-    pub async fn list(&self, path: &str) -> Result<Vec<String>, Refused> {
+    pub async fn list(&self, path: &str) -> Result<Vec<String>, TestError> {
         self.list_page(path, "{}").await
     }
 
-    /// [`Host::list`] with fields, such as `after` and `limit`.
+    /// [`TestHost::list`] with fields, such as `after` and `limit`.
     ///
     /// # Panics
     /// When the answer is no list of names.
@@ -134,22 +143,25 @@ impl Host {
         &self,
         path: &str,
         page: impl fmt::Display,
-    ) -> Result<Vec<String>, Refused> {
-        let got = self.settle(self.request(Operation::List, path, fields(page))).await?;
-        match serde_json::from_str(got.json("keys")) {
+    ) -> Result<Vec<String>, TestError> {
+        let got = self
+            .handle_request(self.new_request(Operation::List, path, parse_fields(page)))
+            .await?;
+        match serde_json::from_str(got.field_json("keys")) {
             Ok(names) => Ok(names),
             Err(_) => panic!("the answer to a list has no list of keys: {:?}", got.data),
         }
     }
 
     /// Deletes what is at a path.
-    pub async fn delete(&self, path: &str) -> Result<Got, Refused> {
-        self.settle(self.request(Operation::Delete, path, Fields::new())).await
+    pub async fn delete(&self, path: &str) -> Result<TestResponse, TestError> {
+        self.handle_request(self.new_request(Operation::Delete, path, Fields::new())).await
     }
 
     /// The help of a path, or of the engine for the empty one.
-    pub async fn help(&self, path: &str) -> Result<String, Refused> {
-        let got = self.settle(self.request(Operation::Help, path, Fields::new())).await?;
+    pub async fn help(&self, path: &str) -> Result<String, TestError> {
+        let got =
+            self.handle_request(self.new_request(Operation::Help, path, Fields::new())).await?;
         Ok(got.text("help"))
     }
 
@@ -162,73 +174,82 @@ impl Host {
         operation: Operation,
         path: &str,
         body: impl fmt::Display,
-    ) -> Result<Got, Refused> {
-        self.settle(self.request(operation, path, fields(body))).await
+    ) -> Result<TestResponse, TestError> {
+        self.handle_request(self.new_request(operation, path, parse_fields(body))).await
     }
 
     /// The existence check alone.
-    pub async fn exists(&self, path: &str) -> Result<Existence, Refused> {
-        let request = self.request(Operation::Update, path, Fields::new());
-        Ok(self.engine().exists(&request).await?)
+    pub async fn exists(&self, path: &str) -> Result<Existence, TestError> {
+        let request = self.new_request(Operation::Update, path, Fields::new());
+        Ok(self.running_engine().exists(&request).await?)
     }
 
     // ── leases ──
 
     /// The leases that have not ended.
-    pub fn leases(&self) -> Vec<Lease> {
+    pub fn leases(&self) -> Vec<TestLease> {
         self.lock_leases().values().cloned().collect()
     }
 
     /// Extends a lease by `increment`, or by its usual lifetime if that is zero.
-    pub async fn renew(&self, id: &str, increment: Ttl) -> Result<Lease, Refused> {
-        let refused = |text: &str| Refused::new(ErrorKind::Invalid, text);
+    pub async fn renew(&self, id: &str, increment: Ttl) -> Result<TestLease, TestError> {
+        let refused = |text: &str| TestError::new(ErrorKind::Invalid, text);
         let lease =
             self.lock_leases().get(id).cloned().ok_or_else(|| refused("lease not found"))?;
         if !lease.renewable {
             return Err(refused("lease is not renewable"));
         }
         let past = || refused("past the max TTL, cannot renew");
-        let (mount, now) = (self.0.system.now(), self.now());
-        lease.renewed(increment, lease.ttl, mount, now).ok_or_else(past)?;
-        let answer = self.engine().handle(self.about(Operation::Renew, &lease, increment)).await?;
+        let (mount, now) = (self.0.system.current_lifetimes(), self.now());
+        lease.after_renewal(increment, lease.ttl, mount, now).ok_or_else(past)?;
+        let answer = self
+            .running_engine()
+            .handle(self.lease_request(Operation::Renew, &lease, increment))
+            .await?;
         let (usual, lease) = match answer {
-            Response::Leased(Leased { ttl, max_ttl, internal, .. }) => {
-                (ttl, Lease { max_ttl, internal, ..lease })
+            EngineResponse::Leased(LeasedResponse { ttl, max_ttl, internal, .. }) => {
+                (ttl, TestLease { max_ttl, internal, ..lease })
             }
             _ => (lease.ttl, lease),
         };
-        let renewed = lease.renewed(increment, usual, mount, self.now()).ok_or_else(past)?;
+        let renewed = lease.after_renewal(increment, usual, mount, self.now()).ok_or_else(past)?;
         self.lock_leases().insert(id.to_owned(), renewed.clone());
         Ok(renewed)
     }
 
     /// Ends a lease before its time. One that is gone already is fine.
-    pub async fn revoke(&self, id: &str) -> Result<(), Refused> {
+    pub async fn revoke(&self, id: &str) -> Result<(), TestError> {
         let Some(lease) = self.lock_leases().get(id).cloned() else { return Ok(()) };
-        self.give_back(&lease).await?;
+        self.revoke_credential(&lease).await?;
         self.lock_leases().remove(id);
         Ok(())
     }
 
     /// Asks the engine to take a lease's credential back, and keeps the lease: what happens when the
     /// server dies before it has noted that the engine was done.
-    pub async fn give_back(&self, lease: &Lease) -> Result<(), Refused> {
-        match self.engine().handle(self.about(Operation::Revoke, lease, Ttl::ZERO)).await? {
-            Response::Nothing | Response::Data(_) => Ok(()),
+    pub async fn revoke_credential(&self, lease: &TestLease) -> Result<(), TestError> {
+        match self
+            .running_engine()
+            .handle(self.lease_request(Operation::Revoke, lease, Ttl::ZERO))
+            .await?
+        {
+            EngineResponse::Nothing | EngineResponse::Data(_) => Ok(()),
             other => panic!("a revocation was answered with {other:?}"),
         }
     }
 
     /// Asks the engine to extend a lease's credential, and leaves the lease as it is: for the moment
     /// at which a server would no longer ask.
-    pub async fn extend(&self, lease: &Lease) -> Result<(), Refused> {
-        self.engine().handle(self.about(Operation::Renew, lease, Ttl::ZERO)).await?;
+    pub async fn renew_credential(&self, lease: &TestLease) -> Result<(), TestError> {
+        self.running_engine()
+            .handle(self.lease_request(Operation::Renew, lease, Ttl::ZERO))
+            .await?;
         Ok(())
     }
 
     /// Changes the mount's default and longest lifetime.
     pub fn tune(&self, default: Ttl, max: Ttl) {
-        self.0.system.tune(Lifetimes { default, max });
+        self.0.system.set_lifetimes(MountLifetimes { default, max });
     }
 
     // ── time ──
@@ -247,7 +268,7 @@ impl Host {
     /// tried again the next time.
     pub async fn advance(&self, by: Duration) {
         self.0.clock.advance(by);
-        let due = |lease: &Lease| lease.expires <= self.now();
+        let due = |lease: &TestLease| lease.expires <= self.now();
         for lease in self.leases().into_iter().filter(due) {
             // Told by the lease, which is still there.
             let _ = self.revoke(&lease.id).await;
@@ -255,16 +276,16 @@ impl Host {
     }
 
     /// The periodic call, which servers make about once a minute. What it sets going may go on after
-    /// this: see [`Host::until`].
-    pub async fn tick(&self) -> Result<(), Refused> {
-        Ok(self.engine().periodic().await?)
+    /// this: see [`TestHost::wait_until`].
+    pub async fn run_periodic(&self) -> Result<(), TestError> {
+        Ok(self.running_engine().periodic().await?)
     }
 
     /// Waits for something that happens in the background.
     ///
     /// # Panics
     /// When it doesn't happen.
-    pub async fn until<F, Fut>(&self, what: &str, condition: F)
+    pub async fn wait_until<F, Fut>(&self, what: &str, condition: F)
     where
         F: Fn() -> Fut,
         Fut: Future<Output = bool>,
@@ -272,10 +293,10 @@ impl Host {
         let wait = async {
             while !condition().await {
                 // Looked at again after each commit, and now and then.
-                let _ = tokio::time::timeout(LOOK, self.0.memory.changed.notified()).await;
+                let _ = tokio::time::timeout(POLL_INTERVAL, self.0.memory.changed.notified()).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+        if tokio::time::timeout(WAIT_TIMEOUT, wait).await.is_err() {
             panic!("it did not happen that {what}");
         }
     }
@@ -288,13 +309,13 @@ impl Host {
     }
 
     /// What is stored at a key.
-    pub fn stored(&self, key: &str) -> Option<Stored> {
+    pub fn stored_entry(&self, key: &str) -> Option<StorageEntry> {
         self.0.memory.get(key)
     }
 
     /// How many entries the engine has asked for so far.
     pub fn storage_reads(&self) -> usize {
-        self.0.memory.reads()
+        self.0.memory.read_count()
     }
 
     /// How many of the engine's writes were made to fail so far.
@@ -304,20 +325,20 @@ impl Host {
 
     /// How many changes the largest batch of the engine's had since this was last asked.
     pub fn largest_batch(&self) -> usize {
-        self.0.memory.take_largest()
+        self.0.memory.take_largest_batch()
     }
 
     /// Writes to storage behind the engine's back, as another node would, and tells it.
-    pub async fn store(&self, key: &str, value: impl fmt::Display) {
+    pub async fn write_entry(&self, key: &str, value: impl fmt::Display) {
         let write = StorageBatch::put(key, value.to_string().into_bytes(), false);
         if let Err(error) = self.0.memory.commit(write) {
             panic!("a write without conditions failed: {error}");
         }
-        self.engine().invalidate(key).await;
+        self.running_engine().invalidate(key).await;
     }
 
     /// Credentials whose fate is open: intents, and names that are still to be undone.
-    pub fn intents(&self) -> Vec<String> {
+    pub fn open_intents(&self) -> Vec<String> {
         let folders = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
         let mut keys = self.stored_keys();
         keys.retain(|key| folders.iter().any(|folder| key.starts_with(folder)));
@@ -326,32 +347,32 @@ impl Host {
 
     /// Lets an entry be one whose bytes are damaged, or mends it.
     pub fn damage_entry(&self, key: &str, is_damaged: bool) {
-        self.0.memory.damage(key, is_damaged);
+        self.0.memory.set_damaged(key, is_damaged);
     }
 
     /// Lets reads of an entry fail, as if the store were in trouble; or no longer.
     pub fn fail_entry(&self, key: &str, fails: bool) {
-        self.0.memory.fail_entry(key, fails);
+        self.0.memory.set_failing(key, fails);
     }
 
     /// Lets everything fail that the engine asks of storage.
     pub fn fail_storage(&self) {
-        self.0.memory.fail(Faults::Everything);
+        self.0.memory.set_faults(InjectedFaults::Everything);
     }
 
     /// Lets the engine's writes fail, after `count` more of them.
     pub fn fail_writes_after(&self, count: usize) {
-        self.0.memory.fail(Faults::WritesAfter(count));
+        self.0.memory.set_faults(InjectedFaults::WritesAfter(count));
     }
 
     /// Lets each of the engine's writes take this long, by the test's clock.
     pub fn slow_writes(&self, time: Duration) {
-        self.0.memory.fail(Faults::SlowWrites(time));
+        self.0.memory.set_faults(InjectedFaults::SlowWrites(time));
     }
 
     /// Storage works again.
-    pub fn mend_storage(&self) {
-        self.0.memory.fail(Faults::Nothing);
+    pub fn repair_storage(&self) {
+        self.0.memory.set_faults(InjectedFaults::Nothing);
     }
 
     // ── life and death ──
@@ -360,8 +381,8 @@ impl Host {
     /// storage any more.
     pub async fn crash(&self) {
         let running = self.lock_running().take();
-        if let Some(Running { engine, storage, process }) = running {
-            storage.enter(Phase::Closed);
+        if let Some(RunningInstance { engine, storage, process }) = running {
+            storage.set_phase(InstancePhase::Closed);
             drop(engine);
             if let Some(process) = process {
                 process.kill().await;
@@ -370,21 +391,21 @@ impl Host {
     }
 
     /// The next credential gets no lease: the server dies with it in its hands. To be followed by
-    /// [`Host::reopen`].
+    /// [`TestHost::reopen`].
     pub fn crash_at_next_lease(&self) {
-        *lock(&self.0.dies_at_lease) = true;
+        *lock_mutex(&self.0.crash_at_next_lease) = true;
     }
 
     /// Sets an option of the mount; the next instance is opened with it.
     pub fn set_option(&self, name: &str, value: &str) {
-        lock(&self.0.options).insert(name.to_owned(), value.to_owned());
+        lock_mutex(&self.0.options).insert(name.to_owned(), value.to_owned());
     }
 
     /// Opens a new instance over the same storage, and gives why it can't be; one that still runs
     /// is killed first.
     pub async fn try_reopen(&self) -> Result<(), String> {
         self.crash().await;
-        let running = self.open().await.map_err(|error| error.to_string())?;
+        let running = self.open_instance().await.map_err(|error| error.to_string())?;
         *self.lock_running() = Some(running);
         Ok(())
     }
@@ -407,16 +428,16 @@ impl Host {
         self.crash().await;
     }
 
-    async fn open(&self) -> Result<Running, Box<dyn std::error::Error>> {
+    async fn open_instance(&self) -> Result<RunningInstance, Box<dyn std::error::Error>> {
         let shared = &self.0;
         let (memory, clock) = (shared.memory.clone(), shared.clock.clone());
-        let foreign = shared.way == Way::Foreign;
-        let storage = Arc::new(InstanceStorage::new(memory, clock, foreign));
-        let mut config = lock(&shared.options).clone();
-        if shared.way != Way::Foreign {
+        let foreign = shared.transport == Transport::Foreign;
+        let storage = Arc::new(TestInstanceStorage::new(memory, clock, foreign));
+        let mut config = lock_mutex(&shared.options).clone();
+        if shared.transport != Transport::Foreign {
             config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());
         }
-        let mount = Mount {
+        let mount = MountContext {
             uuid: "7f5c0d0e-0000-4000-8000-000000000001".to_owned(),
             config,
             storage: storage.clone(),
@@ -424,43 +445,44 @@ impl Host {
             clock: Arc::new(shared.clock.clone()),
             entropy: shared.entropy.clone(),
         };
-        let (engine, process): (Arc<dyn Engine>, _) = match shared.way {
-            Way::Linked => (shared.factory.open(mount).await?, None),
-            Way::Wire | Way::Foreign => {
+        let (engine, process): (Arc<dyn Engine>, _) = match shared.transport {
+            Transport::Linked => (shared.factory.open(mount).await?, None),
+            Transport::Wire | Transport::Foreign => {
                 let (clock, entropy) = (mount.clock.clone(), mount.entropy.clone());
-                let process = Process::start(shared.factory.clone(), clock, entropy).await?;
-                (Arc::new(process.open(mount).await?), Some(process))
+                let process =
+                    InProcessPlugin::start(shared.factory.clone(), clock, entropy).await?;
+                (Arc::new(process.set_up_instance(mount).await?), Some(process))
             }
         };
-        storage.enter(Phase::Live);
+        storage.set_phase(InstancePhase::Live);
         engine.initialize().await?;
-        Ok(Running { engine, storage, process })
+        Ok(RunningInstance { engine, storage, process })
     }
 
     // ── below ──
 
-    fn engine(&self) -> Arc<dyn Engine> {
+    fn running_engine(&self) -> Arc<dyn Engine> {
         match self.lock_running().as_ref() {
             Some(running) => running.engine.clone(),
             None => panic!("there is no instance: it crashed, and was not opened again"),
         }
     }
 
-    fn request(&self, operation: Operation, path: &str, fields: Fields) -> Request {
+    fn new_request(&self, operation: Operation, path: &str, fields: Fields) -> EngineRequest {
         let id = match RequestId::parse(&self.0.entropy.uuid()) {
             Ok(id) => id,
             Err(error) => panic!("a UUID makes a request id: {error}"),
         };
-        Request {
+        EngineRequest {
             id,
             operation,
             path: path.to_owned(),
             fields,
             mount: self.0.mount.clone(),
-            caller: Caller {
+            caller: CallerInfo {
                 accessor: "accessor-of-test".to_owned(),
                 display_name: "token-test".to_owned(),
-                ..Caller::default()
+                ..CallerInfo::default()
             },
             connection: None,
             headers: BTreeMap::new(),
@@ -473,88 +495,107 @@ impl Host {
     }
 
     /// The request by which a server renews or revokes.
-    fn about(&self, operation: Operation, lease: &Lease, increment: Ttl) -> Request {
-        let context: LeaseContext = lease.context(increment);
-        Request {
+    fn lease_request(
+        &self,
+        operation: Operation,
+        lease: &TestLease,
+        increment: Ttl,
+    ) -> EngineRequest {
+        let context: LeaseContext = lease.to_context(increment);
+        EngineRequest {
             lease: Some(context),
-            caller: Caller::default(),
-            ..self.request(operation, &lease.path, lease.fields())
+            caller: CallerInfo::default(),
+            ..self.new_request(operation, &lease.path, lease.request_fields())
         }
     }
 
-    async fn settle(&self, request: Request) -> Result<Got, Refused> {
+    async fn handle_request(&self, request: EngineRequest) -> Result<TestResponse, TestError> {
         let (operation, path) = (request.operation, request.path.clone());
-        match self.engine().handle(request).await? {
-            Response::Nothing if operation.is_read() => Err(Refused::new(ErrorKind::NotFound, "")),
-            Response::Nothing => Ok(Got::default()),
-            Response::Data(data) => Ok(Got {
+        match self.running_engine().handle(request).await? {
+            EngineResponse::Nothing if operation.is_read() => {
+                Err(TestError::new(ErrorKind::NotFound, ""))
+            }
+            EngineResponse::Nothing => Ok(TestResponse::default()),
+            EngineResponse::Data(data) => Ok(TestResponse {
                 data: data.object.fields(),
                 warnings: data.warnings,
                 refresh: data.refresh,
-                ..Got::default()
+                ..TestResponse::default()
             }),
-            Response::Leased(leased) => self.register(&path, leased).await,
-            Response::Missing(data) => Err(Refused::missing(&data)),
-            Response::Raw(raw) => Ok(Got { raw: Some(raw), ..Got::default() }),
-            Response::Auth(_) => {
+            EngineResponse::Leased(leased) => self.register_lease(&path, leased).await,
+            EngineResponse::NotFound(data) => Err(TestError::not_found(&data)),
+            EngineResponse::Raw(raw) => {
+                Ok(TestResponse { raw: Some(raw), ..TestResponse::default() })
+            }
+            EngineResponse::Auth(_) => {
                 let text = "a login: the harness is for secrets engines";
-                Err(Refused::new(ErrorKind::Unsupported, text))
+                Err(TestError::new(ErrorKind::Unsupported, text))
             }
         }
     }
 
     /// The lease is written, and the intent removed, before the answer leaves.
-    async fn register(&self, path: &str, leased: Leased) -> Result<Got, Refused> {
-        if std::mem::take(&mut *lock(&self.0.dies_at_lease)) {
+    async fn register_lease(
+        &self,
+        path: &str,
+        leased: LeasedResponse,
+    ) -> Result<TestResponse, TestError> {
+        if std::mem::take(&mut *lock_mutex(&self.0.crash_at_next_lease)) {
             self.crash().await;
-            return Err(Refused::new(ErrorKind::Unavailable, "the server died"));
+            return Err(TestError::new(ErrorKind::Unavailable, "the server died"));
         }
         let id = format!("{}{path}/{}", self.0.mount.path, self.0.entropy.base62(24));
-        let lease = Lease::new(id.clone(), path, &leased, self.0.system.now(), self.now());
+        let lease = TestLease::new(
+            id.clone(),
+            path,
+            &leased,
+            self.0.system.current_lifetimes(),
+            self.now(),
+        );
         if let Some(intent) = &leased.intent {
             let key = format!("{INTENT_FOLDER}{intent}");
-            let preconditions = vec![Precondition::Exists(key.clone())];
+            let preconditions = vec![StoragePrecondition::Exists(key.clone())];
             let batch = StorageBatch { preconditions, ..StorageBatch::delete(key) };
             if self.0.memory.commit(batch).is_err() {
                 // Left to its intent, should this fail.
-                let _ = self.give_back(&lease).await;
+                let _ = self.revoke_credential(&lease).await;
                 let text = "issuing took too long and the credential was taken back; try again";
-                return Err(Refused::new(ErrorKind::Internal, text));
+                return Err(TestError::new(ErrorKind::Internal, text));
             }
         }
         self.lock_leases().insert(id, lease.clone());
-        Ok(Got {
+        Ok(TestResponse {
             data: leased.data.object.fields(),
             warnings: leased.data.warnings,
             lease: Some(lease),
-            ..Got::default()
+            ..TestResponse::default()
         })
     }
 
-    fn lock_running(&self) -> MutexGuard<'_, Option<Running>> {
-        lock(&self.0.running)
+    fn lock_running(&self) -> MutexGuard<'_, Option<RunningInstance>> {
+        lock_mutex(&self.0.running)
     }
 
-    fn lock_leases(&self) -> MutexGuard<'_, BTreeMap<String, Lease>> {
-        lock(&self.0.leases)
+    fn lock_leases(&self) -> MutexGuard<'_, BTreeMap<String, TestLease>> {
+        lock_mutex(&self.0.leases)
     }
 }
 
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_mutex<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A body as clients send it.
 #[track_caller]
-fn fields(body: impl fmt::Display) -> Fields {
+fn parse_fields(body: impl fmt::Display) -> Fields {
     match Fields::parse(body.to_string().as_bytes(), &JsonLimits::default()) {
         Ok(fields) => fields,
         Err(error) => panic!("the test sends a body that no server lets through: {error}"),
     }
 }
 
-impl fmt::Debug for Host {
+impl fmt::Debug for TestHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("way", &self.0.way).finish_non_exhaustive()
+        f.debug_struct("TestHost").field("way", &self.0.transport).finish_non_exhaustive()
     }
 }

@@ -6,25 +6,25 @@ use async_trait::async_trait;
 use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
 
-use super::encoding::check_change;
-use super::memory::Memory;
+use super::key_encoding::check_change;
+use super::memory_entries::MemoryEntries;
 use crate::engine::{
-    Change, ClusterInfo, Lifetimes, Storage, StorageBatch, StorageError, Stored, System,
-    SystemError, check_folder, check_key,
+    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    SystemError, SystemView, check_folder, check_key,
 };
 
 /// Storage that goes through the phases of an instance.
 #[derive(Debug)]
-pub(super) struct InstanceStorage {
-    memory: Arc<Memory>,
+pub(super) struct TestInstanceStorage {
+    memory: Arc<MemoryEntries>,
     clock: ManualClock,
-    phase: Mutex<Phase>,
+    phase: Mutex<InstancePhase>,
     /// Whether it stands for a server of others.
     foreign: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum InstancePhase {
     /// Reads only.
     Setup,
     /// Everything.
@@ -33,39 +33,39 @@ pub(super) enum Phase {
     Closed,
 }
 
-impl InstanceStorage {
-    pub(super) fn new(memory: Arc<Memory>, clock: ManualClock, foreign: bool) -> Self {
-        Self { memory, clock, phase: Mutex::new(Phase::Setup), foreign }
+impl TestInstanceStorage {
+    pub(super) fn new(memory: Arc<MemoryEntries>, clock: ManualClock, foreign: bool) -> Self {
+        Self { memory, clock, phase: Mutex::new(InstancePhase::Setup), foreign }
     }
 
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(super) fn set_phase(&self, phase: InstancePhase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
-    fn phase(&self) -> Phase {
+    fn phase(&self) -> InstancePhase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_read(&self) -> Result<(), StorageError> {
+    fn check_may_read(&self) -> Result<(), StorageError> {
         match self.phase() {
-            Phase::Closed => Err(StorageError::Closed),
-            Phase::Setup | Phase::Live => self.memory.check_read(),
+            InstancePhase::Closed => Err(StorageError::Closed),
+            InstancePhase::Setup | InstancePhase::Live => self.memory.check_read(),
         }
     }
 
-    fn may_write(&self) -> Result<(), StorageError> {
+    fn check_may_write(&self) -> Result<(), StorageError> {
         match self.phase() {
-            Phase::Closed => Err(StorageError::Closed),
-            Phase::Setup => Err(StorageError::Setup),
-            Phase::Live => self.memory.check_write(),
+            InstancePhase::Closed => Err(StorageError::Closed),
+            InstancePhase::Setup => Err(StorageError::Setup),
+            InstancePhase::Live => self.memory.check_write(),
         }
     }
 }
 
 #[async_trait]
-impl Storage for InstanceStorage {
-    async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
-        self.may_read()?;
+impl Storage for TestInstanceStorage {
+    async fn get(&self, key: &str) -> Result<Option<StorageEntry>, StorageError> {
+        self.check_may_read()?;
         check_key(key)?;
         self.memory.count_read();
         self.memory.check_entry(key)?;
@@ -78,14 +78,14 @@ impl Storage for InstanceStorage {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        self.may_read()?;
+        self.check_may_read()?;
         check_folder(prefix)?;
         Ok(self.memory.list(prefix, after, limit))
     }
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
-        self.may_write()?;
-        let check = |change: &Change| {
+        self.check_may_write()?;
+        let check = |change: &StorageChange| {
             check_key(change.key())?;
             check_change(change, self.foreign)
         };
@@ -104,33 +104,33 @@ impl Storage for InstanceStorage {
 
 /// A server that has answers to everything.
 #[derive(Debug)]
-pub(super) struct TestSystem(Mutex<Lifetimes>);
+pub(super) struct TestSystem(Mutex<MountLifetimes>);
 
 impl TestSystem {
-    pub(super) fn new(lifetimes: Lifetimes) -> Self {
+    pub(super) fn new(lifetimes: MountLifetimes) -> Self {
         Self(Mutex::new(lifetimes))
     }
 
-    pub(super) fn tune(&self, lifetimes: Lifetimes) {
+    pub(super) fn set_lifetimes(&self, lifetimes: MountLifetimes) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lifetimes;
     }
 
-    pub(super) fn now(&self) -> Lifetimes {
+    pub(super) fn current_lifetimes(&self) -> MountLifetimes {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl System for TestSystem {
-    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
-        Ok(self.now())
+impl SystemView for TestSystem {
+    async fn lifetimes(&self) -> Result<MountLifetimes, SystemError> {
+        Ok(self.current_lifetimes())
     }
 
     async fn tainted(&self) -> Result<bool, SystemError> {
         Ok(false)
     }
 
-    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+    async fn cluster_info(&self) -> Result<ClusterInfo, SystemError> {
         Ok(ClusterInfo { name: "test".to_owned(), id: "a-cluster".to_owned() })
     }
 
@@ -139,7 +139,7 @@ impl System for TestSystem {
     }
 
     /// There is one policy, `known`, and one password.
-    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+    async fn generate_password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
         match policy {
             "known" => Ok(Secret::from_text("correct horse")),
             _ => Err(SystemError("policy does not exist".to_owned())),

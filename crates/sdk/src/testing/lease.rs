@@ -2,11 +2,11 @@
 
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
-use crate::engine::{LeaseContext, Leased, Lifetimes};
+use crate::engine::{LeaseContext, LeasedResponse, MountLifetimes};
 
 /// A lease.
 #[derive(Clone, Debug)]
-pub struct Lease {
+pub struct TestLease {
     /// Its id.
     pub id: String,
     /// The path below the mount at which it was issued.
@@ -25,9 +25,9 @@ pub struct Lease {
     pub(crate) data: Option<RawObject>,
 }
 
-impl Lease {
+impl TestLease {
     /// All that the server keeps for the engine, as JSON: the receipt and a few names of the SDK's.
-    pub fn kept(&self) -> String {
+    pub fn stored_data(&self) -> String {
         let data = self.data.as_ref().map(RawObject::as_bytes).unwrap_or_default();
         String::from_utf8_lossy(&[self.internal.as_bytes(), data].concat()).into_owned()
     }
@@ -35,12 +35,12 @@ impl Lease {
     pub(super) fn new(
         id: String,
         path: &str,
-        leased: &Leased,
-        mount: Lifetimes,
+        leased: &LeasedResponse,
+        mount: MountLifetimes,
         now: Timestamp,
     ) -> Self {
         let longest = mount.max.capped_by(leased.max_ttl);
-        let ttl = leased.ttl.or(mount.default).min(longest);
+        let ttl = leased.ttl.nonzero_or(mount.default).min(longest);
         Self {
             id,
             path: path.to_owned(),
@@ -55,21 +55,21 @@ impl Lease {
     }
 
     /// What would be left of it after a renewal; none when its time is over.
-    pub(super) fn renewed(
+    pub(super) fn after_renewal(
         &self,
         asked: Ttl,
         usual: Ttl,
-        mount: Lifetimes,
+        mount: MountLifetimes,
         now: Timestamp,
     ) -> Option<Self> {
         let end = self.issued.plus(mount.max.capped_by(self.max_ttl).as_duration());
         let left = Ttl::from_duration(end.since(now));
-        let ttl = asked.or(usual).or(mount.default).min(left);
+        let ttl = asked.nonzero_or(usual).nonzero_or(mount.default).min(left);
         let expires = now.plus(ttl.as_duration());
         (!left.is_zero()).then(|| Self { ttl, expires, ..self.clone() })
     }
 
-    pub(super) fn context(&self, increment: Ttl) -> LeaseContext {
+    pub(super) fn to_context(&self, increment: Ttl) -> LeaseContext {
         LeaseContext {
             internal: self.internal.clone(),
             issued: self.issued,
@@ -81,7 +81,7 @@ impl Lease {
     }
 
     /// The fields of the request by which it is given back.
-    pub(super) fn fields(&self) -> Fields {
+    pub(super) fn request_fields(&self) -> Fields {
         self.data.as_ref().map(RawObject::fields).unwrap_or_default()
     }
 }

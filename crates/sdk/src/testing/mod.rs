@@ -17,37 +17,37 @@
 //! # }
 //! ```
 //!
-//! The [`Host`] a body gets stands for the server: it asks for existence before a write, keeps a
+//! The [`TestHost`] a body gets stands for the server: it asks for existence before a write, keeps a
 //! lease for each credential (in one batch with the intent it replaces), ends leases on time, and
 //! can crash. What it can't stand for is in the core: tokens and policies.
 //!
-//! - [`Harness`] and [`Way`]: where a body runs
-//! - [`Host`]: what a body does
-//! - [`Got`], [`Refused`], [`Lease`]: what it looks at
+//! - [`Harness`] and [`Transport`]: where a body runs
+//! - [`TestHost`]: what a body does
+//! - [`TestResponse`], [`TestError`], [`TestLease`]: what it looks at
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
-mod answer;
-mod encoding;
 mod host;
+mod in_process_plugin;
 mod instance;
+mod key_encoding;
 mod lease;
-mod memory;
-mod process;
+mod memory_entries;
+mod response;
 
 use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-pub use answer::{Got, Refused};
 use futures_util::FutureExt;
-pub use host::Host;
-pub use lease::Lease;
+pub use host::TestHost;
+pub use lease::TestLease;
+pub use response::{TestError, TestResponse};
 pub use serde_json::json;
 pub use strongroom_types::ErrorKind;
 pub use strongroom_types::clock::ManualClock;
 
-use crate::engine::Factory;
+use crate::engine::EngineFactory;
 
 /// Runs test bodies. There is nothing to make of it.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct Harness(());
 
 /// Where an engine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Transport {
     /// Linked into the server.
     Linked,
     /// As a plug-in of Strongroom: over a unix socket, mutual TLS and the broker.
@@ -72,11 +72,11 @@ impl Harness {
     /// When the body does, or when the engine can't be opened.
     pub async fn run<E, F, Fut>(engine: E, body: F)
     where
-        E: Factory + Clone,
-        F: Fn(Host) -> Fut,
+        E: EngineFactory + Clone,
+        F: Fn(TestHost) -> Fut,
         Fut: Future<Output = ()>,
     {
-        for way in [Way::Linked, Way::Wire] {
+        for way in [Transport::Linked, Transport::Wire] {
             Self::run_one(engine.clone(), way, &body).await;
         }
     }
@@ -85,21 +85,21 @@ impl Harness {
     ///
     /// # Panics
     /// When the body does, or when the engine can't be opened.
-    pub async fn run_one<F, Fut>(engine: impl Factory, way: Way, body: F)
+    pub async fn run_one<F, Fut>(engine: impl EngineFactory, way: Transport, body: F)
     where
-        F: FnOnce(Host) -> Fut,
+        F: FnOnce(TestHost) -> Fut,
         Fut: Future<Output = ()>,
     {
-        let host = Host::start(Arc::new(engine), way).await;
+        let host = TestHost::start(Arc::new(engine), way).await;
         let outcome = AssertUnwindSafe(body(host.clone())).catch_unwind().await;
         if let Err(panic) = outcome {
-            panic!("{way}: {}", said(&*panic));
+            panic!("{way}: {}", panic_message(&*panic));
         }
         host.stop().await;
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Linked => "linked in",
@@ -110,7 +110,7 @@ impl fmt::Display for Way {
 }
 
 /// What somebody panicked with.
-fn said(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
 }

@@ -1,4 +1,4 @@
-//! An engine, as a host sees it: instances of a factory behind the `Backend` service.
+//! An engine, as a host sees it: instances of a factory behind the `EngineInstance` service.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,32 +10,37 @@ use strongroom_plugin_protocol::generated::multiplexing as mux;
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_server::PluginMultiplexing;
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::metadata::{NO_INSTANCE, instance_id};
-use strongroom_plugin_protocol::transport::{Channel, Security};
+use strongroom_plugin_protocol::transport::{Channel, TransportSecurity};
 use strongroom_types::{Clock, Entropy, Timestamp};
 use tonic::metadata::MetadataValue;
 use tonic::{Request as Call, Response as Reply, Status, async_trait};
 
-use super::convert::{Asked, error_to_wire, request_from_wire, response_to_wire, special_to_wire};
+use super::convert::{
+    HostCall, error_to_wire, request_from_wire, response_to_wire, special_to_wire,
+};
 use super::remote_host::{RemoteStorage, RemoteSystem};
-use super::{EXCLUSIVE, FOLDED_PATHS, LIFETIMES};
-use crate::engine::{Engine, EngineError, Existence, Factory, FoldedPaths, Kind, Mount, Response};
+use super::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
+use crate::engine::{
+    Engine, EngineError, EngineFactory, EngineResponse, Existence, FoldedPaths, MountContext,
+    MountKind,
+};
 use crate::intent::HOST_CONFIG_KEY;
-use crate::panics::caught;
+use crate::panics::catch_panic;
 
 /// All instances of one factory in this process. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct BackendService(Arc<Shared>);
+pub(crate) struct BackendService(Arc<BackendServiceInner>);
 
-struct Shared {
-    factory: Arc<dyn Factory>,
+struct BackendServiceInner {
+    factory: Arc<dyn EngineFactory>,
     broker: PluginBroker,
-    security: Security<ClientConfig>,
+    security: TransportSecurity<ClientConfig>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    instances: RwLock<HashMap<String, Arc<Instance>>>,
+    instances: RwLock<HashMap<String, Arc<ServedInstance>>>,
 }
 
-struct Instance {
+struct ServedInstance {
     engine: Arc<dyn Engine>,
     system: Arc<RemoteSystem>,
     /// Kept for the life of the instance: with its last clone the connection ends.
@@ -49,14 +54,14 @@ const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
 impl BackendService {
     pub(crate) fn new(
-        factory: Arc<dyn Factory>,
+        factory: Arc<dyn EngineFactory>,
         broker: PluginBroker,
-        security: impl Into<Security<ClientConfig>>,
+        security: impl Into<TransportSecurity<ClientConfig>>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let (security, instances) = (security.into(), RwLock::default());
-        Self(Arc::new(Shared { factory, broker, security, clock, entropy, instances }))
+        Self(Arc::new(BackendServiceInner { factory, broker, security, clock, entropy, instances }))
     }
 
     /// Where the host announces its services.
@@ -67,38 +72,44 @@ impl BackendService {
     /// Ends all instances: the process goes.
     pub(crate) async fn close(&self) {
         let all: Vec<_> = {
-            let mut instances = self.write();
+            let mut instances = self.write_instances();
             instances.drain().map(|(_, instance)| instance).collect()
         };
         let closing = all.iter().map(|instance| instance.engine.close());
         futures_util::future::join_all(closing).await;
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Instance>>> {
+    fn read_instances(
+        &self,
+    ) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<ServedInstance>>> {
         self.0.instances.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<Instance>>> {
+    fn write_instances(
+        &self,
+    ) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<ServedInstance>>> {
         self.0.instances.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn instance<T>(&self, call: &Call<T>) -> Result<Arc<Instance>, Status> {
+    fn instance_for_call<T>(&self, call: &Call<T>) -> Result<Arc<ServedInstance>, Status> {
         let id = instance_id(call.metadata())?;
-        let found = self.read().get(id).cloned();
+        let found = self.read_instances().get(id).cloned();
         let found = found.ok_or_else(|| Status::unknown(NO_INSTANCE))?;
-        if let Some(text) = call.metadata().get(LIFETIMES).and_then(|value| value.to_str().ok()) {
-            found.system.told(text);
+        if let Some(text) =
+            call.metadata().get(LIFETIMES_METADATA).and_then(|value| value.to_str().ok())
+        {
+            found.system.set_announced_lifetimes(text);
         }
         Ok(found)
     }
 
-    fn deadline<T>(&self, call: &Call<T>) -> Timestamp {
+    fn call_deadline<T>(&self, call: &Call<T>) -> Timestamp {
         let header = call.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
-        let left = header.and_then(timeout).unwrap_or(NO_DEADLINE);
+        let left = header.and_then(parse_grpc_timeout).unwrap_or(NO_DEADLINE);
         self.0.clock.now().plus(left)
     }
 
-    async fn open(&self, id: String, args: pb::SetupArgs) -> Result<(), String> {
+    async fn open_instance(&self, id: String, args: pb::SetupArgs) -> Result<(), String> {
         let dialled = self.0.broker.dial(args.broker_id, self.0.security.clone()).await;
         let host = dialled.map_err(|error| {
             tracing::error!(%error, "the host's services can't be dialled");
@@ -106,7 +117,7 @@ impl BackendService {
         })?;
         let is_ours = args.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
         let system = Arc::new(RemoteSystem::new(&host));
-        let mount = Mount {
+        let mount = MountContext {
             uuid: args.backend_uuid,
             config: args.config,
             storage: Arc::new(RemoteStorage::new(&host, is_ours)),
@@ -114,10 +125,10 @@ impl BackendService {
             clock: self.0.clock.clone(),
             entropy: self.0.entropy.clone(),
         };
-        let opened = caught(self.0.factory.open(mount)).await;
+        let opened = catch_panic(self.0.factory.open(mount)).await;
         let engine = opened.map_err(|error| error.to_string())?;
-        let instance = Arc::new(Instance { engine, system, _host: host });
-        let before = self.write().insert(id, instance);
+        let instance = Arc::new(ServedInstance { engine, system, _host: host });
+        let before = self.write_instances().insert(id, instance);
         if let Some(before) = before {
             before.engine.close().await;
         }
@@ -126,7 +137,7 @@ impl BackendService {
 }
 
 /// The value and unit of `grpc-timeout`.
-fn timeout(header: &str) -> Option<Duration> {
+fn parse_grpc_timeout(header: &str) -> Option<Duration> {
     let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
     let value: u64 = digits.parse().ok()?;
     Some(match unit {
@@ -140,7 +151,7 @@ fn timeout(header: &str) -> Option<Duration> {
     })
 }
 
-fn handled(outcome: Result<Response, EngineError>) -> pb::HandleRequestReply {
+fn handle_request_reply(outcome: Result<EngineResponse, EngineError>) -> pb::HandleRequestReply {
     let (response, err) = match outcome {
         Ok(response) => (response_to_wire(response), None),
         Err(error) => error_to_wire(error),
@@ -153,10 +164,10 @@ impl pb::backend_server::Backend for BackendService {
     async fn setup(&self, call: Call<pb::SetupArgs>) -> Result<Reply<pb::SetupReply>, Status> {
         let id = instance_id(call.metadata())?.to_owned();
         let args = call.into_inner();
-        let full = self.read().len() >= MAX_INSTANCES;
+        let full = self.read_instances().len() >= MAX_INSTANCES;
         let outcome = match full {
             true => Err("too many instances in one process".to_owned()),
-            false => self.open(id, args).await,
+            false => self.open_instance(id, args).await,
         };
         Ok(Reply::new(pb::SetupReply { err: outcome.err().unwrap_or_default() }))
     }
@@ -165,8 +176,8 @@ impl pb::backend_server::Backend for BackendService {
         &self,
         call: Call<pb::InitializeArgs>,
     ) -> Result<Reply<pb::InitializeReply>, Status> {
-        let instance = self.instance(&call)?;
-        let err = match caught(instance.engine.initialize()).await {
+        let instance = self.instance_for_call(&call)?;
+        let err = match catch_panic(instance.engine.initialize()).await {
             Ok(()) => None,
             // Here there is no response that could carry a user's error.
             Err(error) => error_to_wire(EngineError::internal(error.to_string())).1,
@@ -175,15 +186,15 @@ impl pb::backend_server::Backend for BackendService {
     }
 
     async fn r#type(&self, call: Call<pb::Empty>) -> Result<Reply<pb::TypeReply>, Status> {
-        let instance = self.instance(&call)?;
+        let instance = self.instance_for_call(&call)?;
         let description = instance.engine.description();
         let r#type = match description.kind {
-            Kind::Secrets => 1,
-            Kind::Auth => 2,
+            MountKind::Secret => 1,
+            MountKind::Auth => 2,
         };
         let mut reply = Reply::new(pb::TypeReply { r#type });
         if description.exclusive {
-            reply.metadata_mut().insert(EXCLUSIVE, MetadataValue::from_static("1"));
+            reply.metadata_mut().insert(EXCLUSIVE_METADATA, MetadataValue::from_static("1"));
         }
         Ok(reply)
     }
@@ -192,13 +203,13 @@ impl pb::backend_server::Backend for BackendService {
         &self,
         call: Call<pb::Empty>,
     ) -> Result<Reply<pb::SpecialPathsReply>, Status> {
-        let instance = self.instance(&call)?;
+        let instance = self.instance_for_call(&call)?;
         let description = instance.engine.description();
-        let special = special_to_wire(description.special.clone());
+        let special = special_to_wire(description.special_paths.clone());
         let mut reply = Reply::new(pb::SpecialPathsReply { paths: Some(special) });
-        if let FoldedPaths::Declared(patterns) = &description.folded {
+        if let FoldedPaths::Declared(patterns) = &description.folded_paths {
             let lines = MetadataValue::from_bytes(patterns.join("\n").as_bytes());
-            reply.metadata_mut().insert_bin(FOLDED_PATHS, lines);
+            reply.metadata_mut().insert_bin(FOLDED_PATHS_METADATA, lines);
         }
         Ok(reply)
     }
@@ -207,11 +218,11 @@ impl pb::backend_server::Backend for BackendService {
         &self,
         call: Call<pb::HandleExistenceCheckArgs>,
     ) -> Result<Reply<pb::HandleExistenceCheckReply>, Status> {
-        let (instance, deadline) = (self.instance(&call)?, self.deadline(&call));
+        let (instance, deadline) = (self.instance_for_call(&call)?, self.call_deadline(&call));
         let message = call.into_inner().request.ok_or_else(no_request)?;
         let outcome = match request_from_wire(*message, deadline) {
-            Ok(Asked::Request(request)) => caught(instance.engine.exists(&request)).await,
-            Ok(Asked::Rollback) => Ok(Existence::NoCheck),
+            Ok(HostCall::Request(request)) => catch_panic(instance.engine.exists(&request)).await,
+            Ok(HostCall::Rollback) => Ok(Existence::NoCheck),
             Err(error) => Err(error),
         };
         let reply = match outcome {
@@ -235,30 +246,30 @@ impl pb::backend_server::Backend for BackendService {
         &self,
         call: Call<pb::HandleRequestArgs>,
     ) -> Result<Reply<pb::HandleRequestReply>, Status> {
-        let (instance, deadline) = (self.instance(&call)?, self.deadline(&call));
+        let (instance, deadline) = (self.instance_for_call(&call)?, self.call_deadline(&call));
         let message = call.into_inner().request.ok_or_else(no_request)?;
         let outcome = match request_from_wire(*message, deadline) {
-            Ok(Asked::Request(request)) => caught(instance.engine.handle(*request)).await,
-            Ok(Asked::Rollback) => {
-                caught(instance.engine.periodic()).await.map(|()| Response::Nothing)
+            Ok(HostCall::Request(request)) => catch_panic(instance.engine.handle(*request)).await,
+            Ok(HostCall::Rollback) => {
+                catch_panic(instance.engine.periodic()).await.map(|()| EngineResponse::Nothing)
             }
             Err(error) => Err(error),
         };
-        Ok(Reply::new(handled(outcome)))
+        Ok(Reply::new(handle_request_reply(outcome)))
     }
 
     async fn invalidate_key(
         &self,
         call: Call<pb::InvalidateKeyArgs>,
     ) -> Result<Reply<pb::Empty>, Status> {
-        let instance = self.instance(&call)?;
+        let instance = self.instance_for_call(&call)?;
         instance.engine.invalidate(&call.into_inner().key).await;
         Ok(Reply::new(pb::Empty {}))
     }
 
     async fn cleanup(&self, call: Call<pb::Empty>) -> Result<Reply<pb::Empty>, Status> {
         let id = instance_id(call.metadata())?.to_owned();
-        let gone = self.write().remove(&id);
+        let gone = self.write_instances().remove(&id);
         let gone = gone.ok_or_else(|| Status::unknown(NO_INSTANCE))?;
         gone.engine.close().await;
         Ok(Reply::new(pb::Empty {}))

@@ -10,18 +10,19 @@ use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::values::{WireError, json, time};
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
-use super::REFRESH;
-use super::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case};
-use super::logins::{login_from_wire, login_to_wire, renewal_to_wire};
+use super::REFRESH_HEADER;
+use super::auth::{login_from_wire, login_to_wire, renewal_to_wire};
+use super::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case_names};
 use crate::engine::{
-    Caller, Connection, Data, EngineError, LeaseContext, Leased, MountInfo, Operation, Raw,
-    Request, Response, SpecialPaths, StatusKind, StorageError,
+    CallerInfo, ConnectionInfo, DataResponse, EngineError, EngineRequest, EngineResponse,
+    LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths, StatusKind,
+    StorageError,
 };
-use crate::error::TOO_LARGE;
+use crate::error::TOO_LARGE_STATUS;
 use crate::intent::INTENT_FIELD;
 
 /// A request as a message.
-pub fn request_to_wire(request: &Request) -> pb::Request {
+pub fn request_to_wire(request: &EngineRequest) -> pb::Request {
     let auth = match (&request.auth, &request.lease) {
         (Some(auth), Some(lease)) => Some(renewal_to_wire(auth, lease)),
         _ => None,
@@ -29,13 +30,13 @@ pub fn request_to_wire(request: &Request) -> pb::Request {
     let lease = request.lease.as_ref().filter(|_| auth.is_none());
     let secret = lease.map(|lease| pb::Secret {
         lease_options: Some(pb::LeaseOptions {
-            ttl: nanos(lease.ttl),
+            ttl: ttl_to_nanos(lease.ttl),
             renewable: lease.renewable,
-            increment: nanos(lease.increment),
+            increment: ttl_to_nanos(lease.increment),
             issue_time: Some(time::to_wire(Some(lease.issued))),
-            max_ttl: nanos(lease.max_ttl),
+            max_ttl: ttl_to_nanos(lease.max_ttl),
         }),
-        internal_data: text(lease.internal.clone()),
+        internal_data: object_to_wire(lease.internal.clone()),
         lease_id: String::new(),
     });
     let caller = &request.caller;
@@ -43,7 +44,7 @@ pub fn request_to_wire(request: &Request) -> pb::Request {
         id: request.id.to_string(),
         operation: request.operation.as_str().to_owned(),
         path: request.path.clone(),
-        data: text(request.fields.to_object()),
+        data: object_to_wire(request.fields.to_object()),
         secret,
         auth,
         headers: canonical_headers(request.headers.clone()),
@@ -65,9 +66,9 @@ pub fn request_to_wire(request: &Request) -> pb::Request {
 }
 
 /// What a host may ask beside the operations of [`Operation`].
-pub(crate) enum Asked {
+pub(crate) enum HostCall {
     /// A request.
-    Request(Box<Request>),
+    Request(Box<EngineRequest>),
     /// The host's periodic call.
     Rollback,
 }
@@ -76,7 +77,7 @@ pub(crate) enum Asked {
 pub(crate) fn request_from_wire(
     message: pb::Request,
     deadline: Timestamp,
-) -> Result<Asked, EngineError> {
+) -> Result<HostCall, EngineError> {
     let operation = match message.operation.as_str() {
         "create" => Operation::Create,
         "update" => Operation::Update,
@@ -87,12 +88,12 @@ pub(crate) fn request_from_wire(
         "help" => Operation::Help,
         "renew" => Operation::Renew,
         "revoke" => Operation::Revoke,
-        "rollback" => return Ok(Asked::Rollback),
+        "rollback" => return Ok(HostCall::Rollback),
         _ => return Err(EngineError::Status(StatusKind::UnsupportedOperation)),
     };
     let invalid = |_| EngineError::Status(StatusKind::InvalidRequest);
     let object = json::from_wire(message.data).map_err(invalid)?;
-    let nothing = || Data::new(RawObject::null());
+    let nothing = || DataResponse::new(RawObject::null());
     let login = message.auth.map(|auth| login_from_wire(auth, nothing())).transpose();
     let (auth, lease) = match login.map_err(|_| EngineError::Status(StatusKind::InvalidRequest))? {
         Some((auth, lease)) => (Some(Box::new(auth)), Some(lease)),
@@ -101,11 +102,12 @@ pub(crate) fn request_from_wire(
     let id = RequestId::parse(&message.id).or_else(|_| RequestId::parse("unknown"));
     let connection = message.connection.and_then(|connection| {
         let address: IpAddr = connection.remote_addr.parse().ok()?;
-        Some(Connection { address, port: u16::try_from(connection.remote_port).unwrap_or(0) })
+        Some(ConnectionInfo { address, port: u16::try_from(connection.remote_port).unwrap_or(0) })
     });
-    let wrap_ttl = message.wrap_info.map(|wrap| ttl(wrap.ttl)).filter(|ttl| !ttl.is_zero());
+    let wrap_ttl =
+        message.wrap_info.map(|wrap| ttl_from_nanos(wrap.ttl)).filter(|ttl| !ttl.is_zero());
     let hash = message.client_token;
-    Ok(Asked::Request(Box::new(Request {
+    Ok(HostCall::Request(Box::new(EngineRequest {
         id: id.map_err(|_| EngineError::Status(StatusKind::InvalidRequest))?,
         operation,
         path: message.path,
@@ -115,7 +117,7 @@ pub(crate) fn request_from_wire(
             mount_type: message.mount_type,
             accessor: message.mount_accessor,
         }),
-        caller: Caller {
+        caller: CallerInfo {
             accessor: message.client_token_accessor,
             display_name: message.display_name,
             entity_id: message.entity_id,
@@ -123,7 +125,7 @@ pub(crate) fn request_from_wire(
             unauthenticated: message.unauthenticated,
         },
         connection,
-        headers: lower_case(headers_from_wire(message.headers)),
+        headers: lower_case_names(headers_from_wire(message.headers)),
         wrap_ttl,
         lease,
         auth,
@@ -140,43 +142,43 @@ fn lease_from_wire(secret: pb::Secret) -> Result<LeaseContext, EngineError> {
     Ok(LeaseContext {
         internal: internal.unwrap_or_else(RawObject::empty),
         issued: issued.unwrap_or(Timestamp::EPOCH),
-        ttl: ttl(options.ttl),
-        max_ttl: ttl(options.max_ttl),
+        ttl: ttl_from_nanos(options.ttl),
+        max_ttl: ttl_from_nanos(options.max_ttl),
         renewable: options.renewable,
-        increment: ttl(options.increment),
+        increment: ttl_from_nanos(options.increment),
     })
 }
 
 /// A response as a message; none stands for nothing.
-pub(crate) fn response_to_wire(response: Response) -> Option<pb::Response> {
+pub(crate) fn response_to_wire(response: EngineResponse) -> Option<pb::Response> {
     match response {
-        Response::Nothing => None,
-        Response::Data(data) => Some(data_to_wire(data)),
-        Response::Leased(leased) => {
+        EngineResponse::Nothing => None,
+        EngineResponse::Data(data) => Some(data_to_wire(data)),
+        EngineResponse::Leased(leased) => {
             let secret = pb::Secret {
                 lease_options: Some(pb::LeaseOptions {
-                    ttl: nanos(leased.ttl),
+                    ttl: ttl_to_nanos(leased.ttl),
                     renewable: leased.renewable,
-                    max_ttl: nanos(leased.max_ttl),
+                    max_ttl: ttl_to_nanos(leased.max_ttl),
                     ..pb::LeaseOptions::blank()
                 }),
-                internal_data: text(leased.internal),
+                internal_data: object_to_wire(leased.internal),
                 ..pb::Secret::blank()
             };
             Some(pb::Response { secret: Some(secret), ..data_to_wire(leased.data) })
         }
-        Response::Auth(mut auth) => {
-            let data = std::mem::replace(&mut auth.data, Data::new(RawObject::null()));
+        EngineResponse::Auth(mut auth) => {
+            let data = std::mem::replace(&mut auth.data, DataResponse::new(RawObject::null()));
             Some(pb::Response { auth: Some(login_to_wire(*auth)), ..data_to_wire(data) })
         }
-        Response::Missing(data) => Some(raw_to_wire(&missing_to_raw(&data))),
-        Response::Raw(raw) => Some(raw_to_wire(&raw)),
+        EngineResponse::NotFound(data) => Some(raw_to_wire(&not_found_to_raw(&data))),
+        EngineResponse::Raw(raw) => Some(raw_to_wire(&raw)),
     }
 }
 
 /// The wire has no "not found" with data. What Vault's own engines send instead is a raw answer that
 /// has the whole envelope in its body; every host passes it on.
-fn missing_to_raw(data: &Data) -> Raw {
+fn not_found_to_raw(data: &DataResponse) -> RawResponse {
     let mut envelope = Fields::new();
     envelope.set("request_id", &"");
     envelope.set("lease_id", &"");
@@ -189,7 +191,7 @@ fn missing_to_raw(data: &Data) -> Raw {
     envelope.set("wrap_info", &None::<()>);
     envelope.set("warnings", &Some(&data.warnings).filter(|warnings| !warnings.is_empty()));
     envelope.set("auth", &None::<()>);
-    Raw {
+    RawResponse {
         status: 404,
         content_type: "application/json".to_owned(),
         body: envelope.to_object().into_bytes().to_vec(),
@@ -198,7 +200,7 @@ fn missing_to_raw(data: &Data) -> Raw {
 }
 
 /// The way back, for engines of every SDK: only then does the answer get the id of its request.
-fn missing_from_raw(raw: &Raw) -> Option<Data> {
+fn not_found_from_raw(raw: &RawResponse) -> Option<DataResponse> {
     if raw.status != 404 || raw.content_type != "application/json" {
         return None;
     }
@@ -213,26 +215,29 @@ fn missing_from_raw(raw: &Raw) -> Option<Data> {
         Some(json) => RawObject::from_json(json.to_owned()).ok()?,
     };
     let warnings = envelope.get("warnings").and_then(|raw| serde_json::from_str(raw.get()).ok());
-    Some(Data { warnings: warnings.flatten().unwrap_or_default(), ..Data::new(object) })
+    Some(DataResponse {
+        warnings: warnings.flatten().unwrap_or_default(),
+        ..DataResponse::new(object)
+    })
 }
 
-fn data_to_wire(data: Data) -> pb::Response {
+fn data_to_wire(data: DataResponse) -> pb::Response {
     let mut headers = headers_to_wire(data.headers);
     if let Some(refresh) = data.refresh {
         let header = vec![refresh.as_secs().to_string()];
-        headers.insert(REFRESH.to_owned(), pb::Header { header });
+        headers.insert(REFRESH_HEADER.to_owned(), pb::Header { header });
     }
     pb::Response {
-        data: text(data.object),
+        data: object_to_wire(data.object),
         warnings: data.warnings,
         headers,
         ..pb::Response::blank()
     }
 }
 
-/// Takes the header out that stands for [`Data::refresh`].
+/// Takes the header out that stands for [`DataResponse::refresh`].
 fn refresh_from_wire(headers: &mut BTreeMap<String, pb::Header>) -> Option<Ttl> {
-    let secs = headers.remove(REFRESH)?.header.first()?.parse().ok()?;
+    let secs = headers.remove(REFRESH_HEADER)?.header.first()?.parse().ok()?;
     Some(Ttl::from_secs(secs))
 }
 
@@ -246,7 +251,7 @@ const RAW_HEADERS: [(&str, &str); 3] = [
     ("http_www_authenticate", "www-authenticate"),
 ];
 
-fn raw_to_wire(raw: &Raw) -> pb::Response {
+fn raw_to_wire(raw: &RawResponse) -> pb::Response {
     let mut fields = Fields::new();
     fields.set(RAW_STATUS, &raw.status);
     fields.set(RAW_TYPE, &raw.content_type);
@@ -257,18 +262,18 @@ fn raw_to_wire(raw: &Raw) -> pb::Response {
             fields.set(key, value);
         }
     }
-    pb::Response { data: text(fields.to_object()), ..pb::Response::blank() }
+    pb::Response { data: object_to_wire(fields.to_object()), ..pb::Response::blank() }
 }
 
 /// A reply as a response or an engine's error.
 pub(crate) fn reply_from_wire(
     response: Option<pb::Response>,
     error: Option<pb::ProtoError>,
-) -> Result<Response, EngineError> {
+) -> Result<EngineResponse, EngineError> {
     if let Some(error) = error {
-        return Err(with_response(error_from_wire(error), response.is_some()));
+        return Err(as_user_error_with_response(error_from_wire(error), response.is_some()));
     }
-    let Some(mut response) = response else { return Ok(Response::Nothing) };
+    let Some(mut response) = response else { return Ok(EngineResponse::Nothing) };
     if response.wrap_info.is_some_and(|wrap| wrap.ttl > 0) {
         return Err(EngineError::internal(
             "the engine asks for its answer to be wrapped, which is not supported",
@@ -286,26 +291,26 @@ pub(crate) fn reply_from_wire(
     if let Some(error) = error_response(&fields) {
         return Err(error);
     }
-    let data = Data {
+    let data = DataResponse {
         warnings: response.warnings,
         refresh: refresh_from_wire(&mut response.headers),
         headers: headers_from_wire(response.headers),
-        ..Data::new(object.unwrap_or_else(RawObject::null))
+        ..DataResponse::new(object.unwrap_or_else(RawObject::null))
     };
     match (response.auth, response.secret) {
-        (Some(auth), None) => Ok(Response::Auth(Box::new(login_from_wire(auth, data)?.0))),
+        (Some(auth), None) => Ok(EngineResponse::Auth(Box::new(login_from_wire(auth, data)?.0))),
         (Some(_), Some(_)) => Err(EngineError::internal("an answer can't be a lease and a login")),
-        (None, None) => Ok(Response::Data(data)),
+        (None, None) => Ok(EngineResponse::Data(data)),
         (None, Some(secret)) => {
             let options = secret.lease_options.unwrap_or_else(pb::LeaseOptions::blank);
             let internal = json::from_wire(secret.internal_data).map_err(broken)?;
             let internal = internal.unwrap_or_else(RawObject::empty);
             let intent = internal.fields().text(INTENT_FIELD);
-            Ok(Response::Leased(Leased {
+            Ok(EngineResponse::Leased(LeasedResponse {
                 data,
                 internal,
-                ttl: ttl(options.ttl),
-                max_ttl: ttl(options.max_ttl),
+                ttl: ttl_from_nanos(options.ttl),
+                max_ttl: ttl_from_nanos(options.max_ttl),
                 renewable: options.renewable,
                 // An engine with intents keeps receipts; others need their data back.
                 keep_data: intent.is_none(),
@@ -327,7 +332,7 @@ fn error_response(fields: &Fields) -> Option<EngineError> {
     Some(EngineError::User { message, data })
 }
 
-fn raw_from_wire(fields: &Fields) -> Result<Response, EngineError> {
+fn raw_from_wire(fields: &Fields) -> Result<EngineResponse, EngineError> {
     let status = fields.get(RAW_STATUS).and_then(|raw| raw.get().trim_matches('"').parse().ok());
     let status = status
         .filter(|status| (200..600).contains(status))
@@ -337,14 +342,14 @@ fn raw_from_wire(fields: &Fields) -> Result<Response, EngineError> {
         let value = fields.text(key).filter(|value| !value.is_empty())?;
         Some((header.to_owned(), value))
     });
-    let raw = Raw {
+    let raw = RawResponse {
         status,
         content_type: fields.text(RAW_TYPE).unwrap_or_default(),
         // Bytes arrive in base64; what is none is taken as it is.
         body: BASE64.decode(body.as_bytes()).unwrap_or_else(|_| body.into_bytes()),
         headers: headers.collect(),
     };
-    Ok(missing_from_raw(&raw).map_or(Response::Raw(raw), Response::Missing))
+    Ok(not_found_from_raw(&raw).map_or(EngineResponse::Raw(raw), EngineResponse::NotFound))
 }
 
 /// An engine's error, as message. User errors travel as a response instead.
@@ -358,11 +363,11 @@ pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option
             {
                 fields.set_raw("data", raw);
             }
-            let data = text(fields.to_object());
+            let data = object_to_wire(fields.to_object());
             return (Some(pb::Response { data, ..pb::Response::blank() }), None);
         }
         EngineError::Status(kind) => match kind {
-            StatusKind::BadRequest => WireError::BadRequest(kind.text().to_owned()),
+            StatusKind::BadRequest => WireError::BadRequest(kind.as_str().to_owned()),
             StatusKind::UnsupportedOperation => WireError::UnsupportedOperation,
             StatusKind::UnsupportedPath => WireError::UnsupportedPath,
             StatusKind::InvalidRequest => WireError::InvalidRequest,
@@ -370,7 +375,7 @@ pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option
             StatusKind::Unrecoverable => WireError::Unrecoverable,
             // Servers recognise these by their text.
             StatusKind::UpstreamRateLimited | StatusKind::ReadOnly => {
-                WireError::Unknown(kind.text().to_owned())
+                WireError::Unknown(kind.as_str().to_owned())
             }
         },
         EngineError::Coded { status, message } => WireError::Coded { code: status, message },
@@ -404,8 +409,8 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
                 EngineError::Coded { status: 404, message: other.to_string() }
             }
             // Engines pass on what their storage said, with more words around it or without.
-            text if StorageError::too_large_from(text).is_some() => {
-                EngineError::Coded { status: TOO_LARGE, message: text.to_owned() }
+            text if StorageError::too_large_from_text(text).is_some() => {
+                EngineError::Coded { status: TOO_LARGE_STATUS, message: text.to_owned() }
             }
             text => EngineError::internal(text),
         },
@@ -413,7 +418,7 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
 }
 
 /// With a response beside the error, what would be the engine's fault counts as the user's.
-fn with_response(error: EngineError, has_response: bool) -> EngineError {
+fn as_user_error_with_response(error: EngineError, has_response: bool) -> EngineError {
     match error {
         EngineError::Internal { message } if has_response => {
             EngineError::Coded { status: 400, message }
@@ -459,46 +464,48 @@ pub(crate) fn storage_error_from_text(text: String) -> StorageError {
     ];
     match known.into_iter().find(|error| error.to_string() == text) {
         Some(error) => error,
-        None => StorageError::too_large_from(&text)
-            .or_else(|| StorageError::damaged_from(&text))
+        None => StorageError::too_large_from_text(&text)
+            .or_else(|| StorageError::damaged_from_text(&text))
             .unwrap_or(StorageError::Failed(text)),
     }
 }
 
-pub(super) fn text(object: RawObject) -> String {
+pub(super) fn object_to_wire(object: RawObject) -> String {
     // A `RawObject` is JSON, so it is UTF-8.
     json::to_wire(object).unwrap_or_else(|_| json::EMPTY.to_owned())
 }
 
-pub(super) fn nanos(ttl: Ttl) -> i64 {
-    time::nanos(ttl.as_duration())
+pub(super) fn ttl_to_nanos(ttl: Ttl) -> i64 {
+    time::duration_to_wire(ttl.as_duration())
 }
 
 /// A negative one counts as not set, and part of a second as a whole one.
-pub(super) fn ttl(nanos: i64) -> Ttl {
-    Ttl::rounded_up(time::duration(nanos))
+pub(super) fn ttl_from_nanos(nanos: i64) -> Ttl {
+    Ttl::rounded_up(time::duration_from_wire(nanos))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn response(data: &str) -> pb::Response {
+    fn data_response(data: &str) -> pb::Response {
         pb::Response { data: data.to_owned(), ..pb::Response::blank() }
     }
 
-    fn status_of(error: &EngineError) -> String {
+    fn debug_prefix(error: &EngineError) -> String {
         format!("{error:?}").chars().take(60).collect()
     }
 
     #[test]
-    fn nothing_data_and_null_stay_apart() {
-        assert!(matches!(reply_from_wire(None, None), Ok(Response::Nothing)));
-        let Ok(Response::Data(data)) = reply_from_wire(Some(response("{}")), None) else {
+    fn nothing_empty_and_null_are_distinct() {
+        assert!(matches!(reply_from_wire(None, None), Ok(EngineResponse::Nothing)));
+        let Ok(EngineResponse::Data(data)) = reply_from_wire(Some(data_response("{}")), None)
+        else {
             panic!()
         };
         assert_eq!(data.object.as_bytes(), b"{}");
-        let Ok(Response::Data(data)) = reply_from_wire(Some(response("null")), None) else {
+        let Ok(EngineResponse::Data(data)) = reply_from_wire(Some(data_response("null")), None)
+        else {
             panic!()
         };
         assert_eq!(data.object.as_bytes(), b"null");
@@ -507,7 +514,10 @@ mod tests {
     #[test]
     fn an_error_response_has_error_alone_or_with_data() {
         let user = |data: &str| {
-            matches!(reply_from_wire(Some(response(data)), None), Err(EngineError::User { .. }))
+            matches!(
+                reply_from_wire(Some(data_response(data)), None),
+                Err(EngineError::User { .. })
+            )
         };
         assert!(user(r#"{"error":"x"}"#));
         assert!(user(r#"{"error":"x","data":{"a":1}}"#));
@@ -516,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn user_errors_come_back_as_they_went() {
+    fn user_errors_round_trip() {
         let error = EngineError::User {
             message: "say \"please\"".to_owned(),
             data: Some(RawObject::from_json("{\"a\":1}").unwrap()),
@@ -531,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_errors_survive() {
+    fn error_kinds_round_trip() {
         for kind in [
             StatusKind::UnsupportedOperation,
             StatusKind::UnsupportedPath,
@@ -542,7 +552,7 @@ mod tests {
         ] {
             let (response, wire) = error_to_wire(kind.into());
             let back = reply_from_wire(response, wire).unwrap_err();
-            assert_eq!(status_of(&back), status_of(&kind.into()));
+            assert_eq!(debug_prefix(&back), debug_prefix(&kind.into()));
         }
         let (response, wire) =
             error_to_wire(EngineError::Coded { status: 451, message: "no".into() });
@@ -551,42 +561,43 @@ mod tests {
     }
 
     #[test]
-    fn raw_answers_survive_whatever_their_bytes() {
+    fn raw_responses_round_trip() {
         for body in [&b"plain text"[..], b"aGVsbG8=", &[0, 159, 255], b""] {
-            let raw = Raw {
+            let raw = RawResponse {
                 status: 418,
                 content_type: "text/plain".to_owned(),
                 body: body.to_vec(),
                 headers: [("pragma".to_owned(), "x".to_owned())].into(),
             };
-            let wire = response_to_wire(Response::Raw(raw.clone()));
-            let Ok(Response::Raw(back)) = reply_from_wire(wire, None) else { panic!() };
+            let wire = response_to_wire(EngineResponse::Raw(raw.clone()));
+            let Ok(EngineResponse::Raw(back)) = reply_from_wire(wire, None) else { panic!() };
             assert_eq!(back, raw);
         }
-        let impossible = response(r#"{"http_status_code":99,"http_content_type":"a"}"#);
+        let impossible = data_response(r#"{"http_status_code":99,"http_content_type":"a"}"#);
         assert!(reply_from_wire(Some(impossible), None).is_err());
     }
 
     #[test]
-    fn what_is_known_of_the_missing_survives_and_an_envelope_is_no_other_raw_answer() {
+    fn not_found_with_data_round_trips() {
         for (object, warnings) in
             [(r#"{"n":1.10}"#, vec![]), ("null", vec!["look there".to_owned()])]
         {
             let object = RawObject::from_own_json(object);
-            let data = Data { warnings, ..Data::new(object) };
-            let wire = response_to_wire(Response::Missing(data.clone()));
-            let Ok(Response::Missing(back)) = reply_from_wire(wire, None) else { panic!() };
+            let data = DataResponse { warnings, ..DataResponse::new(object) };
+            let wire = response_to_wire(EngineResponse::NotFound(data.clone()));
+            let Ok(EngineResponse::NotFound(back)) = reply_from_wire(wire, None) else { panic!() };
             assert_eq!((back.object, back.warnings), (data.object, data.warnings));
         }
-        let raw = |status, body: &str| Raw {
+        let raw = |status, body: &str| RawResponse {
             status,
             content_type: "application/json".to_owned(),
             body: body.into(),
             headers: BTreeMap::new(),
         };
         let envelope =
-            String::from_utf8(missing_to_raw(&Data::new(RawObject::null())).body).unwrap();
-        assert!(missing_from_raw(&raw(404, &envelope)).is_some());
+            String::from_utf8(not_found_to_raw(&DataResponse::new(RawObject::null())).body)
+                .unwrap();
+        assert!(not_found_from_raw(&raw(404, &envelope)).is_some());
         for (status, body) in [
             (400, envelope.as_str()),
             (404, "{}"),
@@ -594,25 +605,25 @@ mod tests {
             (404, r#"{"data":{},"warnings":null}"#),
             (404, &envelope.replace(r#""auth":null"#, r#""auth":{}"#)),
         ] {
-            assert!(missing_from_raw(&raw(status, body)).is_none(), "{status} {body}");
+            assert!(not_found_from_raw(&raw(status, body)).is_none(), "{status} {body}");
         }
     }
 
     #[test]
-    fn advice_to_look_again_survives() {
+    fn refresh_ttl_round_trips() {
         for refresh in [None, Some(Ttl::from_secs(90))] {
-            let data = Data { refresh, ..Data::new(RawObject::empty()) };
-            let wire = response_to_wire(Response::Data(data));
-            let Ok(Response::Data(back)) = reply_from_wire(wire, None) else { panic!() };
+            let data = DataResponse { refresh, ..DataResponse::new(RawObject::empty()) };
+            let wire = response_to_wire(EngineResponse::Data(data));
+            let Ok(EngineResponse::Data(back)) = reply_from_wire(wire, None) else { panic!() };
             assert_eq!((back.refresh, back.headers.len()), (refresh, 0));
         }
     }
 
     #[test]
-    fn leases_survive_and_data_is_kept_only_where_it_is_needed() {
+    fn leases_round_trip_with_data_for_foreign_engines() {
         for (internal, kept) in [("{}", true), (r#"{"strongroom_intent":"u"}"#, false)] {
-            let leased = Leased {
-                data: Data::new(RawObject::from_json("{\"key\":\"v\"}").unwrap()),
+            let leased = LeasedResponse {
+                data: DataResponse::new(RawObject::from_json("{\"key\":\"v\"}").unwrap()),
                 internal: RawObject::from_json(internal).unwrap(),
                 ttl: Ttl::from_secs(60),
                 max_ttl: Ttl::from_secs(600),
@@ -620,8 +631,8 @@ mod tests {
                 intent: None,
                 keep_data: false,
             };
-            let wire = response_to_wire(Response::Leased(leased));
-            let Ok(Response::Leased(back)) = reply_from_wire(wire, None) else { panic!() };
+            let wire = response_to_wire(EngineResponse::Leased(leased));
+            let Ok(EngineResponse::Leased(back)) = reply_from_wire(wire, None) else { panic!() };
             assert_eq!(
                 (back.ttl, back.max_ttl, back.renewable),
                 (Ttl::from_secs(60), Ttl::from_secs(600), true)
@@ -631,10 +642,10 @@ mod tests {
     }
 
     #[test]
-    fn requests_survive() {
+    fn requests_round_trip() {
         let mut fields = Fields::new();
         fields.set("n", &12_345_678_901_234_567_890_u64);
-        let request = Request {
+        let request = EngineRequest {
             id: RequestId::parse("r1").unwrap(),
             operation: Operation::Renew,
             path: "creds/dev".to_owned(),
@@ -644,8 +655,8 @@ mod tests {
                 mount_type: "t".to_owned(),
                 accessor: "t_1".to_owned(),
             }),
-            caller: Caller { display_name: "token-ci".to_owned(), ..Caller::default() },
-            connection: Some(Connection { address: "127.0.0.1".parse().unwrap(), port: 7 }),
+            caller: CallerInfo { display_name: "token-ci".to_owned(), ..CallerInfo::default() },
+            connection: Some(ConnectionInfo { address: "127.0.0.1".parse().unwrap(), port: 7 }),
             headers: [("x-some-thing".to_owned(), vec!["v".to_owned()])].into(),
             wrap_ttl: None,
             lease: Some(LeaseContext {
@@ -662,7 +673,7 @@ mod tests {
         };
         let wire = request_to_wire(&request);
         assert!(wire.headers.contains_key("X-Some-Thing"), "as Go spells it");
-        let Ok(Asked::Request(back)) = request_from_wire(wire, Timestamp::from_secs(9)) else {
+        let Ok(HostCall::Request(back)) = request_from_wire(wire, Timestamp::from_secs(9)) else {
             panic!()
         };
         assert_eq!(format!("{:?}", *back), format!("{request:?}"));

@@ -19,7 +19,9 @@ pub(super) fn canonical_headers(
     headers_to_wire(headers.into_iter().map(|(name, values)| (canonical(name), values)).collect())
 }
 
-pub(super) fn lower_case(headers: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+pub(super) fn lower_case_names(
+    headers: BTreeMap<String, Vec<String>>,
+) -> BTreeMap<String, Vec<String>> {
     headers.into_iter().map(|(name, values)| (name.to_ascii_lowercase(), values)).collect()
 }
 

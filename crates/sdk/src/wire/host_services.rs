@@ -7,13 +7,13 @@ use strongroom_plugin_protocol::generated::strongroom::mount_storage_server::{
 };
 use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_reply, precondition};
 use strongroom_plugin_protocol::generated::{logical, pb};
-use strongroom_plugin_protocol::transport::Services;
+use strongroom_plugin_protocol::transport::GrpcServices;
 use strongroom_plugin_protocol::values::time;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::engine::{
-    Change, ClusterInfo, Lifetimes, Precondition, Storage, StorageBatch, StorageError, Stored,
-    System, SystemError,
+    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    StoragePrecondition, SystemError, SystemView,
 };
 
 /// What holds for all engines of a host.
@@ -26,21 +26,21 @@ pub struct HostFacts {
 /// The services of an instance that has a mount.
 pub fn host_services(
     storage: Arc<dyn Storage>,
-    system: Arc<dyn System>,
+    system: Arc<dyn SystemView>,
     facts: HostFacts,
-) -> Services {
+) -> GrpcServices {
     let system = SystemService { system, facts };
-    Services::new()
-        .with(pb::storage_server::StorageServer::new(StorageService(storage.clone())))
-        .with(MountStorageServer::new(StorageService(storage)))
-        .with(pb::system_view_server::SystemViewServer::new(system))
-        .with(pb::events_server::EventsServer::new(Dropped))
-        .with(pb::observations_server::ObservationsServer::new(Dropped))
+    GrpcServices::new()
+        .with_service(pb::storage_server::StorageServer::new(StorageService(storage.clone())))
+        .with_service(MountStorageServer::new(StorageService(storage)))
+        .with_service(pb::system_view_server::SystemViewServer::new(system))
+        .with_service(pb::events_server::EventsServer::new(EventSink))
+        .with_service(pb::observations_server::ObservationsServer::new(EventSink))
 }
 
 /// The services of an instance that is only asked about itself: storage and questions fail, and say
 /// why.
-pub fn probe_services(facts: HostFacts) -> Services {
+pub fn probe_services(facts: HostFacts) -> GrpcServices {
     host_services(Arc::new(NoMount), Arc::new(NoMount), facts)
 }
 
@@ -50,14 +50,14 @@ struct StorageService(Arc<dyn Storage>);
 const LIST_LIMIT: usize = 1_000_000;
 
 impl StorageService {
-    async fn write(&self, batch: StorageBatch) -> Result<String, Status> {
+    async fn commit_reply_text(&self, batch: StorageBatch) -> Result<String, Status> {
         match self.0.commit(batch).await {
             Ok(()) => Ok(String::new()),
-            Err(error) => spoken(&error),
+            Err(error) => storage_error_text(&error),
         }
     }
 
-    async fn names(
+    async fn list_reply(
         &self,
         prefix: &str,
         after: Option<&str>,
@@ -65,14 +65,16 @@ impl StorageService {
     ) -> Result<Response<pb::StorageListReply>, Status> {
         let reply = match self.0.list(prefix, after, limit).await {
             Ok(keys) => pb::StorageListReply { keys, err: String::new() },
-            Err(error) => pb::StorageListReply { keys: Vec::new(), err: spoken(&error)? },
+            Err(error) => {
+                pb::StorageListReply { keys: Vec::new(), err: storage_error_text(&error)? }
+            }
         };
         Ok(Response::new(reply))
     }
 }
 
 /// An error as a reply says it. That there is no storage at all is said by failing the call.
-fn spoken(error: &StorageError) -> Result<String, Status> {
+fn storage_error_text(error: &StorageError) -> Result<String, Status> {
     match error {
         StorageError::Missing => Err(Status::unknown(error.to_string())),
         other => Ok(other.to_string()),
@@ -92,7 +94,7 @@ impl pb::storage_server::Storage for StorageService {
     ) -> Result<Response<pb::StorageListReply>, Status> {
         let args = request.into_inner();
         refuse_transaction(&args.txn)?;
-        self.names(&args.prefix, None, LIST_LIMIT).await
+        self.list_reply(&args.prefix, None, LIST_LIMIT).await
     }
 
     async fn list_page(
@@ -104,7 +106,7 @@ impl pb::storage_server::Storage for StorageService {
         let after = (!args.after.is_empty()).then_some(args.after.as_str());
         let limit = usize::try_from(args.limit).ok().filter(|limit| *limit > 0);
         let limit = limit.unwrap_or(LIST_LIMIT);
-        self.names(&args.prefix, after, limit).await
+        self.list_reply(&args.prefix, after, limit).await
     }
 
     async fn get(
@@ -122,7 +124,7 @@ impl pb::storage_server::Storage for StorageService {
                 }),
                 err: String::new(),
             },
-            Err(error) => pb::StorageGetReply { entry: None, err: spoken(&error)? },
+            Err(error) => pb::StorageGetReply { entry: None, err: storage_error_text(&error)? },
         };
         Ok(Response::new(reply))
     }
@@ -134,7 +136,9 @@ impl pb::storage_server::Storage for StorageService {
         let args = request.into_inner();
         refuse_transaction(&args.txn)?;
         let entry = args.entry.ok_or_else(|| Status::invalid_argument("no entry to store"))?;
-        let err = self.write(StorageBatch::put(entry.key, entry.value, entry.seal_wrap)).await?;
+        let err = self
+            .commit_reply_text(StorageBatch::put(entry.key, entry.value, entry.seal_wrap))
+            .await?;
         Ok(Response::new(pb::StoragePutReply { err, wal_index: None }))
     }
 
@@ -144,7 +148,7 @@ impl pb::storage_server::Storage for StorageService {
     ) -> Result<Response<pb::StorageDeleteReply>, Status> {
         let args = request.into_inner();
         refuse_transaction(&args.txn)?;
-        let err = self.write(StorageBatch::delete(args.key)).await?;
+        let err = self.commit_reply_text(StorageBatch::delete(args.key)).await?;
         Ok(Response::new(pb::StorageDeleteReply { err, wal_index: None }))
     }
 
@@ -195,7 +199,7 @@ impl MountStorage for StorageService {
             Err(StorageError::Precondition(key)) => {
                 commit_reply::Outcome::Failed(own::FailedPrecondition { key })
             }
-            Err(error) => commit_reply::Outcome::Err(spoken(&error)?),
+            Err(error) => commit_reply::Outcome::Err(storage_error_text(&error)?),
         };
         Ok(Response::new(own::CommitReply { outcome: Some(outcome) }))
     }
@@ -213,7 +217,7 @@ impl MountStorage for StorageService {
                 }),
                 err: String::new(),
             },
-            Err(error) => own::GetReply { entry: None, err: spoken(&error)? },
+            Err(error) => own::GetReply { entry: None, err: storage_error_text(&error)? },
         };
         Ok(Response::new(reply))
     }
@@ -225,34 +229,34 @@ fn batch_from_wire(request: own::CommitRequest) -> Result<StorageBatch, Status> 
         use precondition::Requirement;
         let key = condition.key;
         batch.preconditions.push(match condition.requirement {
-            Some(Requirement::Exists(_)) => Precondition::Exists(key),
-            Some(Requirement::Absent(_)) => Precondition::Absent(key),
-            Some(Requirement::Unchanged(at)) => Precondition::Unchanged(key, at.version),
+            Some(Requirement::Exists(_)) => StoragePrecondition::Exists(key),
+            Some(Requirement::Absent(_)) => StoragePrecondition::Absent(key),
+            Some(Requirement::Unchanged(at)) => StoragePrecondition::Unchanged(key, at.version),
             None => return Err(Status::invalid_argument("a precondition without a requirement")),
         });
     }
     let puts = request.puts.into_iter().map(|put| {
         let own::Put { key, value, seal_wrap } = put;
-        Change::Put { key, value, seal_wrap }
+        StorageChange::Put { key, value, seal_wrap }
     });
-    let deletes = request.deletes.into_iter().map(|key| Change::Delete { key });
+    let deletes = request.deletes.into_iter().map(|key| StorageChange::Delete { key });
     batch.changes = puts.chain(deletes).collect();
     Ok(batch)
 }
 
 struct SystemService {
-    system: Arc<dyn System>,
+    system: Arc<dyn SystemView>,
     facts: HostFacts,
 }
 
 /// A single cluster without replication.
 const NOT_REPLICATED: i32 = 4096 + 8192;
 
-fn unanswered(error: &SystemError) -> Status {
+fn system_error_status(error: &SystemError) -> Status {
     Status::internal(error.to_string())
 }
 
-fn unbuilt(what: &str) -> Status {
+fn unsupported_status(what: &str) -> Status {
     Status::internal(format!("{what} is not supported by this server"))
 }
 
@@ -262,17 +266,21 @@ impl pb::system_view_server::SystemView for SystemService {
         &self,
         _: Request<pb::Empty>,
     ) -> Result<Response<pb::TtlReply>, Status> {
-        let lifetimes = self.system.lifetimes().await.map_err(|error| unanswered(&error))?;
-        Ok(Response::new(pb::TtlReply { ttl: time::nanos(lifetimes.default.as_duration()) }))
+        let lifetimes =
+            self.system.lifetimes().await.map_err(|error| system_error_status(&error))?;
+        Ok(Response::new(pb::TtlReply {
+            ttl: time::duration_to_wire(lifetimes.default.as_duration()),
+        }))
     }
 
     async fn max_lease_ttl(&self, _: Request<pb::Empty>) -> Result<Response<pb::TtlReply>, Status> {
-        let lifetimes = self.system.lifetimes().await.map_err(|error| unanswered(&error))?;
-        Ok(Response::new(pb::TtlReply { ttl: time::nanos(lifetimes.max.as_duration()) }))
+        let lifetimes =
+            self.system.lifetimes().await.map_err(|error| system_error_status(&error))?;
+        Ok(Response::new(pb::TtlReply { ttl: time::duration_to_wire(lifetimes.max.as_duration()) }))
     }
 
     async fn tainted(&self, _: Request<pb::Empty>) -> Result<Response<pb::TaintedReply>, Status> {
-        let tainted = self.system.tainted().await.map_err(|error| unanswered(&error))?;
+        let tainted = self.system.tainted().await.map_err(|error| system_error_status(&error))?;
         Ok(Response::new(pb::TaintedReply { tainted }))
     }
 
@@ -349,7 +357,11 @@ impl pb::system_view_server::SystemView for SystemService {
         if name.is_empty() {
             return Err(Status::invalid_argument("no password policy name"));
         }
-        let password = self.system.password(&name).await.map_err(|error| unanswered(&error))?;
+        let password = self
+            .system
+            .generate_password(&name)
+            .await
+            .map_err(|error| system_error_status(&error))?;
         // The message's buffer is the wire's, and isn't wiped.
         let password = password.expose_secret().clone();
         Ok(Response::new(pb::GeneratePasswordFromPolicyReply { password }))
@@ -359,7 +371,8 @@ impl pb::system_view_server::SystemView for SystemService {
         &self,
         _: Request<pb::Empty>,
     ) -> Result<Response<pb::ClusterInfoReply>, Status> {
-        let cluster = self.system.cluster().await.map_err(|error| unanswered(&error))?;
+        let cluster =
+            self.system.cluster_info().await.map_err(|error| system_error_status(&error))?;
         Ok(Response::new(pb::ClusterInfoReply {
             cluster_name: cluster.name,
             cluster_id: cluster.id,
@@ -371,43 +384,43 @@ impl pb::system_view_server::SystemView for SystemService {
         &self,
         _: Request<pb::GenerateIdentityTokenRequest>,
     ) -> Result<Response<pb::GenerateIdentityTokenResponse>, Status> {
-        Err(unbuilt("workload identity"))
+        Err(unsupported_status("workload identity"))
     }
 
     async fn get_rotation_information(
         &self,
         _: Request<pb::RotationInfoRequest>,
     ) -> Result<Response<pb::RotationInfoReply>, Status> {
-        Err(unbuilt("the rotation manager"))
+        Err(unsupported_status("the rotation manager"))
     }
 
     async fn register_rotation_job(
         &self,
         _: Request<pb::RegisterRotationJobRequest>,
     ) -> Result<Response<pb::RegisterRotationJobResponse>, Status> {
-        Err(unbuilt("the rotation manager"))
+        Err(unsupported_status("the rotation manager"))
     }
 
     async fn register_rotation_job_with_response(
         &self,
         _: Request<pb::RegisterRotationJobRequest>,
     ) -> Result<Response<pb::RegisterRotationJobWithResponseReply>, Status> {
-        Err(unbuilt("the rotation manager"))
+        Err(unsupported_status("the rotation manager"))
     }
 
     async fn deregister_rotation_job(
         &self,
         _: Request<pb::DeregisterRotationJobRequest>,
     ) -> Result<Response<pb::Empty>, Status> {
-        Err(unbuilt("the rotation manager"))
+        Err(unsupported_status("the rotation manager"))
     }
 }
 
 /// Events and observations: nobody listens for them yet, and plug-ins don't wait for anyone.
-struct Dropped;
+struct EventSink;
 
 #[async_trait]
-impl pb::events_server::Events for Dropped {
+impl pb::events_server::Events for EventSink {
     async fn send_event(
         &self,
         _: Request<pb::SendEventRequest>,
@@ -417,7 +430,7 @@ impl pb::events_server::Events for Dropped {
 }
 
 #[async_trait]
-impl pb::observations_server::Observations for Dropped {
+impl pb::observations_server::Observations for EventSink {
     async fn record_observation(
         &self,
         _: Request<pb::RecordObservationRequest>,
@@ -439,7 +452,7 @@ fn no_system<T>() -> Result<T, SystemError> {
 
 #[async_trait]
 impl Storage for NoMount {
-    async fn get(&self, _: &str) -> Result<Option<Stored>, StorageError> {
+    async fn get(&self, _: &str) -> Result<Option<StorageEntry>, StorageError> {
         Err(StorageError::Missing)
     }
 
@@ -457,8 +470,8 @@ impl Storage for NoMount {
 }
 
 #[async_trait]
-impl System for NoMount {
-    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
+impl SystemView for NoMount {
+    async fn lifetimes(&self) -> Result<MountLifetimes, SystemError> {
         no_system()
     }
 
@@ -466,7 +479,7 @@ impl System for NoMount {
         no_system()
     }
 
-    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+    async fn cluster_info(&self) -> Result<ClusterInfo, SystemError> {
         no_system()
     }
 

@@ -5,47 +5,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_plugin_protocol::broker::{HostBroker, OfferError, Offered};
+use strongroom_plugin_protocol::broker::{HostBroker, OfferError, OfferedServices};
 use strongroom_plugin_protocol::generated::logical;
 use strongroom_plugin_protocol::generated::logical::plugin_version_client::PluginVersionClient;
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::generated::pb::backend_client::BackendClient;
 use strongroom_plugin_protocol::metadata::{ForInstance, NoInstanceId};
-use strongroom_plugin_protocol::transport::{AnySize, Channel, Services};
+use strongroom_plugin_protocol::transport::{AnySize, Channel, GrpcServices};
 use strongroom_types::{Clock, Timestamp};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request as Call, Status};
 
+use super::call_errors::{call_error, peer_error_text};
 use super::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
-use super::failures::{failed_call, words_of_peer};
-use super::{EXCLUSIVE, FOLDED_PATHS, LIFETIMES};
+use super::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
 use crate::engine::{
-    Description, Engine, EngineError, Existence, FoldedPaths, Kind, Lifetimes, Mount, Request,
-    Response, StatusKind,
+    Engine, EngineDescription, EngineError, EngineRequest, EngineResponse, Existence, FoldedPaths,
+    MountContext, MountKind, MountLifetimes, StatusKind,
 };
 
 /// An instance in another process.
 pub struct RemoteEngine {
     backend: BackendClient<ForInstance<Channel>>,
-    description: Description,
+    description: EngineDescription,
     clock: Arc<dyn Clock>,
-    mount: Option<Mount>,
-    offered: std::sync::Mutex<Option<Offered>>,
+    mount: Option<MountContext>,
+    offered: std::sync::Mutex<Option<OfferedServices>>,
 }
 
 /// What an instance is set up with.
 #[derive(Debug)]
-pub struct SetUp<'a> {
+pub struct InstanceSetup<'a> {
     /// The connection to its process.
     pub channel: &'a Channel,
     /// Where services are offered to it.
     pub broker: &'a HostBroker,
     /// The services it gets.
-    pub services: Services,
+    pub services: GrpcServices,
     /// Its name among the instances of the process.
     pub instance: String,
     /// Its mount; none if it is only asked about itself.
-    pub mount: Option<Mount>,
+    pub mount: Option<MountContext>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How long each step may take.
@@ -55,7 +55,7 @@ pub struct SetUp<'a> {
 /// Why an instance could not be set up. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SetUpError {
+pub enum InstanceSetupError {
     /// No services could be offered.
     #[error(transparent)]
     Offer(#[from] OfferError),
@@ -85,11 +85,11 @@ pub enum SetUpError {
 const USER_ERROR: u32 = 1;
 
 /// How long a call of the end may take.
-const CLEANUP: Duration = Duration::from_secs(2);
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl RemoteEngine {
     /// Sets an instance up, and asks what it is.
-    pub async fn set_up(setting: SetUp<'_>) -> Result<Self, SetUpError> {
+    pub async fn set_up(setting: InstanceSetup<'_>) -> Result<Self, InstanceSetupError> {
         let offered = setting.broker.offer(setting.services).await?;
         let channel = ForInstance::new(setting.channel.clone(), &setting.instance)?;
         let mut backend = BackendClient::new(channel.clone()).any_size();
@@ -99,16 +99,19 @@ impl RemoteEngine {
             None => Default::default(),
         };
         let args = pb::SetupArgs { broker_id: offered.service_id(), config, backend_uuid: uuid };
-        let reply = backend.setup(timed(args, limit)).await.map_err(|s| failed("Setup", &s))?;
+        let reply = backend
+            .setup(call_with_timeout(args, limit))
+            .await
+            .map_err(|s| setup_call_error("Setup", &s))?;
         let refusal = reply.into_inner().err;
         if !refusal.is_empty() {
-            return Err(SetUpError::Refused(refusal));
+            return Err(InstanceSetupError::Refused(refusal));
         }
-        let description = match Box::pin(describe(&mut backend, channel, limit)).await {
+        let description = match Box::pin(query_description(&mut backend, channel, limit)).await {
             Ok(description) => description,
             Err(error) => {
                 // The process may have other instances, and live on without this one.
-                let _ = backend.cleanup(timed(pb::Empty {}, CLEANUP)).await;
+                let _ = backend.cleanup(call_with_timeout(pb::Empty {}, CLEANUP_TIMEOUT)).await;
                 return Err(error);
             }
         };
@@ -122,77 +125,91 @@ impl RemoteEngine {
     }
 
     /// [`Engine::handle`] for a request that may have to be asked again.
-    pub async fn ask(&self, request: &Request) -> Result<Response, EngineError> {
+    pub async fn handle_borrowed(
+        &self,
+        request: &EngineRequest,
+    ) -> Result<EngineResponse, EngineError> {
         let message = Some(Box::new(request_to_wire(request)));
         let args = pb::HandleRequestArgs { storage_id: 0, request: message };
-        let call = self.call(args, request.deadline).await;
+        let call = self.call_with_lifetimes(args, request.deadline).await;
         let reply = self.backend.clone().handle_request(call).await;
-        let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
+        let reply = reply.map_err(|status| call_error(&status))?.into_inner();
         reply_from_wire(reply.response.map(|response| *response), reply.err)
     }
 
     /// A call with a deadline and, for our own SDK, the mount's lifetimes.
-    async fn call<T>(&self, message: T, deadline: Timestamp) -> Call<T> {
-        let mut call = timed(message, deadline.since(self.clock.now()));
+    async fn call_with_lifetimes<T>(&self, message: T, deadline: Timestamp) -> Call<T> {
+        let mut call = call_with_timeout(message, deadline.since(self.clock.now()));
         if let Some(mount) = &self.mount
-            && let Ok(Lifetimes { default, max }) = mount.system.lifetimes().await
+            && let Ok(MountLifetimes { default, max }) = mount.system.lifetimes().await
             && let Ok(value) = format!("{},{}", default.as_secs(), max.as_secs()).parse()
         {
-            call.metadata_mut().insert(LIFETIMES, value);
+            call.metadata_mut().insert(LIFETIMES_METADATA, value);
         }
         call
     }
 
-    fn soon(&self) -> Timestamp {
-        const BACKGROUND: Duration = Duration::from_secs(60);
-        self.clock.now().plus(BACKGROUND)
+    fn background_deadline(&self) -> Timestamp {
+        const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60);
+        self.clock.now().plus(BACKGROUND_TIMEOUT)
     }
 }
 
-async fn describe(
+async fn query_description(
     backend: &mut BackendClient<ForInstance<Channel>>,
     channel: ForInstance<Channel>,
     limit: Duration,
-) -> Result<Description, SetUpError> {
-    let kind = backend.r#type(timed(pb::Empty {}, limit)).await.map_err(|s| failed("Type", &s))?;
-    let exclusive = kind.metadata().contains_key(EXCLUSIVE);
+) -> Result<EngineDescription, InstanceSetupError> {
+    let kind = backend
+        .r#type(call_with_timeout(pb::Empty {}, limit))
+        .await
+        .map_err(|s| setup_call_error("Type", &s))?;
+    let exclusive = kind.metadata().contains_key(EXCLUSIVE_METADATA);
     let kind = match kind.into_inner().r#type {
-        1 => Kind::Secrets,
-        2 => Kind::Auth,
-        other => return Err(SetUpError::Type(other)),
+        1 => MountKind::Secret,
+        2 => MountKind::Auth,
+        other => return Err(InstanceSetupError::Type(other)),
     };
     let special = backend
-        .special_paths(timed(pb::Empty {}, limit))
+        .special_paths(call_with_timeout(pb::Empty {}, limit))
         .await
-        .map_err(|s| failed("SpecialPaths", &s))?;
+        .map_err(|s| setup_call_error("SpecialPaths", &s))?;
     let folded = folded_paths(special.metadata())?;
     let special = special.into_inner().paths.map(special_from_wire).unwrap_or_default();
     let listed = special.root.iter().chain(&special.unauthenticated).chain(&special.binary);
     for path in listed {
         if !is_valid_special_path(path) {
-            return Err(SetUpError::SpecialPath(path.clone()));
+            return Err(InstanceSetupError::SpecialPath(path.clone()));
         }
     }
     let mut versions = PluginVersionClient::new(channel).any_size();
-    let version = match versions.version(timed(logical::Empty {}, limit)).await {
+    let version = match versions.version(call_with_timeout(logical::Empty {}, limit)).await {
         Ok(reply) => reply.into_inner().plugin_version,
         // Plug-ins from before there were versions.
         Err(status) if status.code() == Code::Unimplemented => String::new(),
-        Err(status) => return Err(failed("Version", &status)),
+        Err(status) => return Err(setup_call_error("Version", &status)),
     };
-    Ok(Description { kind, version, special, wants_token_hash: true, folded, exclusive })
+    Ok(EngineDescription {
+        kind,
+        version,
+        special_paths: special,
+        wants_token_hash: true,
+        folded_paths: folded,
+        exclusive,
+    })
 }
 
 /// Which paths an engine of ours says it folds. Whoever says nothing, or says it in a way that can't
 /// be read, is treated as unable to tell: that is the stricter of both.
-fn folded_paths(metadata: &MetadataMap) -> Result<FoldedPaths, SetUpError> {
-    let Some(lines) = metadata.get_bin(FOLDED_PATHS).and_then(|it| it.to_bytes().ok()) else {
+fn folded_paths(metadata: &MetadataMap) -> Result<FoldedPaths, InstanceSetupError> {
+    let Some(lines) = metadata.get_bin(FOLDED_PATHS_METADATA).and_then(|it| it.to_bytes().ok())
+    else {
         return Ok(FoldedPaths::Unknown);
     };
     let Ok(lines) = std::str::from_utf8(&lines) else { return Ok(FoldedPaths::Unknown) };
     let patterns: Vec<String> = lines.lines().map(str::to_owned).collect();
     match patterns.iter().find(|pattern| !is_valid_special_path(pattern)) {
-        Some(path) => Err(SetUpError::SpecialPath(path.clone())),
+        Some(path) => Err(InstanceSetupError::SpecialPath(path.clone())),
         None => Ok(FoldedPaths::Declared(patterns)),
     }
 }
@@ -204,38 +221,39 @@ fn is_valid_special_path(path: &str) -> bool {
     !body.contains('*') && !path.ends_with("+*") && segments_fit
 }
 
-fn timed<T>(message: T, limit: Duration) -> Call<T> {
+fn call_with_timeout<T>(message: T, limit: Duration) -> Call<T> {
     let mut call = Call::new(message);
     call.set_timeout(limit);
     call
 }
 
-fn failed(call: &'static str, status: &Status) -> SetUpError {
-    SetUpError::Call { call, reason: words_of_peer(status) }
+fn setup_call_error(call: &'static str, status: &Status) -> InstanceSetupError {
+    InstanceSetupError::Call { call, reason: peer_error_text(status) }
 }
 
 #[async_trait]
 impl Engine for RemoteEngine {
-    fn description(&self) -> &Description {
+    fn description(&self) -> &EngineDescription {
         &self.description
     }
 
     async fn initialize(&self) -> Result<(), EngineError> {
-        let call = self.call(pb::InitializeArgs {}, self.soon()).await;
+        let call =
+            self.call_with_lifetimes(pb::InitializeArgs {}, self.background_deadline()).await;
         match self.backend.clone().initialize(call).await {
             Ok(reply) => reply.into_inner().err.map_or(Ok(()), |error| Err(error_from_wire(error))),
             Err(status) if status.code() == Code::Unimplemented => Ok(()),
-            Err(status) => Err(failed_call(&status)),
+            Err(status) => Err(call_error(&status)),
         }
     }
 
-    async fn exists(&self, request: &Request) -> Result<Existence, EngineError> {
+    async fn exists(&self, request: &EngineRequest) -> Result<Existence, EngineError> {
         let deadline = request.deadline;
         let message = Some(Box::new(request_to_wire(request)));
         let args = pb::HandleExistenceCheckArgs { storage_id: 0, request: message };
-        let call = self.call(args, deadline).await;
+        let call = self.call_with_lifetimes(args, deadline).await;
         let reply = self.backend.clone().handle_existence_check(call).await;
-        let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
+        let reply = reply.map_err(|status| call_error(&status))?.into_inner();
         match (reply.err, reply.check_found, reply.exists) {
             // Input that can't be converted is found here first.
             (Some(error), _, _) if error.err_type == USER_ERROR => {
@@ -248,13 +266,14 @@ impl Engine for RemoteEngine {
         }
     }
 
-    async fn handle(&self, request: Request) -> Result<Response, EngineError> {
-        self.ask(&request).await
+    async fn handle(&self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
+        self.handle_borrowed(&request).await
     }
 
     async fn invalidate(&self, key: &str) {
-        const HINT: Duration = Duration::from_secs(1);
-        let call = timed(pb::InvalidateKeyArgs { key: key.to_owned() }, HINT);
+        const INVALIDATE_TIMEOUT: Duration = Duration::from_secs(1);
+        let call =
+            call_with_timeout(pb::InvalidateKeyArgs { key: key.to_owned() }, INVALIDATE_TIMEOUT);
         if let Err(status) = self.backend.clone().invalidate_key(call).await {
             tracing::debug!(code = ?status.code(), "an invalidation was not delivered");
         }
@@ -263,9 +282,14 @@ impl Engine for RemoteEngine {
     async fn periodic(&self) -> Result<(), EngineError> {
         let request = pb::Request { operation: "rollback".to_owned(), ..pb::Request::blank() };
         let request = Some(Box::new(request));
-        let call = self.call(pb::HandleRequestArgs { storage_id: 0, request }, self.soon()).await;
+        let call = self
+            .call_with_lifetimes(
+                pb::HandleRequestArgs { storage_id: 0, request },
+                self.background_deadline(),
+            )
+            .await;
         let reply = self.backend.clone().handle_request(call).await;
-        let reply = reply.map_err(|status| failed_call(&status))?.into_inner();
+        let reply = reply.map_err(|status| call_error(&status))?.into_inner();
         match reply.err.map(error_from_wire) {
             // It has no such work, or may not do it here.
             None
@@ -278,10 +302,11 @@ impl Engine for RemoteEngine {
 
     async fn close(&self) {
         // Every outcome is an end.
-        let _ = self.backend.clone().cleanup(timed(pb::Empty {}, CLEANUP)).await;
+        let _ =
+            self.backend.clone().cleanup(call_with_timeout(pb::Empty {}, CLEANUP_TIMEOUT)).await;
         let offered = self.offered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(offered) = offered {
-            offered.close(CLEANUP).await;
+            offered.close(CLEANUP_TIMEOUT).await;
         }
     }
 }

@@ -13,58 +13,59 @@ use strongroom_plugin_protocol::transport::{AnySize, Channel};
 use strongroom_plugin_protocol::values::time;
 use strongroom_types::{Secret, Ttl};
 
+use super::call_errors::{storage_call_error, system_call_error};
 use super::convert::storage_error_from_text;
-use super::failures::{failed_question, failed_storage};
 use crate::engine::{
-    Change, ClusterInfo, Lifetimes, Precondition, Storage, StorageBatch, StorageError, Stored,
-    System, SystemError,
+    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    StoragePrecondition, SystemError, SystemView,
 };
 
 /// Storage over the wire.
 pub(crate) struct RemoteStorage {
-    common: StorageClient<Channel>,
+    vault_storage: StorageClient<Channel>,
     /// Versions and atomic batches, if the host is one of ours.
-    own: Option<MountStorageClient<Channel>>,
+    strongroom_storage: Option<MountStorageClient<Channel>>,
 }
 
 impl RemoteStorage {
     pub(crate) fn new(channel: &Channel, is_ours: bool) -> Self {
         Self {
-            common: StorageClient::new(channel.clone()).any_size(),
-            own: is_ours.then(|| MountStorageClient::new(channel.clone()).any_size()),
+            vault_storage: StorageClient::new(channel.clone()).any_size(),
+            strongroom_storage: is_ours
+                .then(|| MountStorageClient::new(channel.clone()).any_size()),
         }
     }
 
     /// One change after the other, for hosts that can't do better.
-    async fn apply_singly(&self, batch: StorageBatch) -> Result<(), StorageError> {
+    async fn apply_one_by_one(&self, batch: StorageBatch) -> Result<(), StorageError> {
         if !batch.preconditions.is_empty() {
             return Err(StorageError::Unsupported);
         }
         for change in batch.changes {
             let err = match change {
-                Change::Put { key, value, seal_wrap } => {
+                StorageChange::Put { key, value, seal_wrap } => {
                     let entry = Some(pb::StorageEntry { key, value, seal_wrap });
                     let args = pb::StoragePutArgs { entry, txn: String::new() };
-                    self.common
+                    self.vault_storage
                         .clone()
                         .put(args)
                         .await
-                        .map_err(|status| failed_storage(&status))?
+                        .map_err(|status| storage_call_error(&status))?
                         .into_inner()
                         .err
                 }
-                Change::Delete { key } => {
+                StorageChange::Delete { key } => {
                     let args = pb::StorageDeleteArgs { key, txn: String::new() };
-                    self.common
+                    self.vault_storage
                         .clone()
                         .delete(args)
                         .await
-                        .map_err(|status| failed_storage(&status))?
+                        .map_err(|status| storage_call_error(&status))?
                         .into_inner()
                         .err
                 }
             };
-            spoken(err)?;
+            check_error_text(err)?;
         }
         Ok(())
     }
@@ -72,17 +73,17 @@ impl RemoteStorage {
 
 #[async_trait]
 impl Storage for RemoteStorage {
-    async fn get(&self, key: &str) -> Result<Option<Stored>, StorageError> {
+    async fn get(&self, key: &str) -> Result<Option<StorageEntry>, StorageError> {
         let key = key.to_owned();
-        if let Some(own) = &self.own {
+        if let Some(own) = &self.strongroom_storage {
             let reply = own
                 .clone()
                 .get_versioned(own::GetRequest { key })
                 .await
-                .map_err(|status| failed_storage(&status))?;
+                .map_err(|status| storage_call_error(&status))?;
             let reply = reply.into_inner();
-            spoken(reply.err)?;
-            return Ok(reply.entry.map(|entry| Stored {
+            check_error_text(reply.err)?;
+            return Ok(reply.entry.map(|entry| StorageEntry {
                 value: entry.value,
                 version: entry.version,
                 seal_wrap: entry.seal_wrap,
@@ -90,14 +91,14 @@ impl Storage for RemoteStorage {
         }
         let args = pb::StorageGetArgs { key, txn: String::new() };
         let reply = self
-            .common
+            .vault_storage
             .clone()
             .get(args)
             .await
-            .map_err(|status| failed_storage(&status))?
+            .map_err(|status| storage_call_error(&status))?
             .into_inner();
-        spoken(reply.err)?;
-        Ok(reply.entry.map(|entry| Stored {
+        check_error_text(reply.err)?;
+        Ok(reply.entry.map(|entry| StorageEntry {
             value: entry.value,
             version: 0,
             seal_wrap: entry.seal_wrap,
@@ -110,7 +111,7 @@ impl Storage for RemoteStorage {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
-        if self.own.is_some() {
+        if self.strongroom_storage.is_some() {
             let args = pb::StorageListPageArgs {
                 prefix: prefix.to_owned(),
                 after: after.unwrap_or_default().to_owned(),
@@ -118,24 +119,24 @@ impl Storage for RemoteStorage {
                 txn: String::new(),
             };
             let reply = self
-                .common
+                .vault_storage
                 .clone()
                 .list_page(args)
                 .await
-                .map_err(|status| failed_storage(&status))?
+                .map_err(|status| storage_call_error(&status))?
                 .into_inner();
-            spoken(reply.err)?;
+            check_error_text(reply.err)?;
             return Ok(reply.keys);
         }
         let args = pb::StorageListArgs { prefix: prefix.to_owned(), txn: String::new() };
         let reply = self
-            .common
+            .vault_storage
             .clone()
             .list(args)
             .await
-            .map_err(|status| failed_storage(&status))?
+            .map_err(|status| storage_call_error(&status))?
             .into_inner();
-        spoken(reply.err)?;
+        check_error_text(reply.err)?;
         let mut keys = reply.keys;
         keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
         keys.truncate(limit);
@@ -143,12 +144,12 @@ impl Storage for RemoteStorage {
     }
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
-        let Some(own) = &self.own else { return self.apply_singly(batch).await };
+        let Some(own) = &self.strongroom_storage else { return self.apply_one_by_one(batch).await };
         let reply = own
             .clone()
             .commit(batch_to_wire(batch))
             .await
-            .map_err(|status| failed_storage(&status))?
+            .map_err(|status| storage_call_error(&status))?
             .into_inner();
         match reply.outcome {
             Some(commit_reply::Outcome::Committed(_)) => Ok(()),
@@ -161,7 +162,7 @@ impl Storage for RemoteStorage {
     }
 
     fn is_atomic(&self) -> bool {
-        self.own.is_some()
+        self.strongroom_storage.is_some()
     }
 }
 
@@ -170,9 +171,9 @@ fn batch_to_wire(batch: StorageBatch) -> own::CommitRequest {
     let mut request = own::CommitRequest::default();
     for condition in batch.preconditions {
         let (key, requirement) = match condition {
-            Precondition::Exists(key) => (key, Requirement::Exists(own::Exists {})),
-            Precondition::Absent(key) => (key, Requirement::Absent(own::Absent {})),
-            Precondition::Unchanged(key, version) => {
+            StoragePrecondition::Exists(key) => (key, Requirement::Exists(own::Exists {})),
+            StoragePrecondition::Absent(key) => (key, Requirement::Absent(own::Absent {})),
+            StoragePrecondition::Unchanged(key, version) => {
                 (key, Requirement::Unchanged(own::Unchanged { version }))
             }
         };
@@ -180,22 +181,24 @@ fn batch_to_wire(batch: StorageBatch) -> own::CommitRequest {
     }
     for change in batch.changes {
         match change {
-            Change::Put { key, value, seal_wrap } => {
+            StorageChange::Put { key, value, seal_wrap } => {
                 request.puts.push(own::Put { key, value, seal_wrap });
             }
-            Change::Delete { key } => request.deletes.push(key),
+            StorageChange::Delete { key } => request.deletes.push(key),
         }
     }
     request
 }
 
-fn spoken(err: String) -> Result<(), StorageError> {
+fn check_error_text(err: String) -> Result<(), StorageError> {
     if err.is_empty() { Ok(()) } else { Err(storage_error_from_text(err)) }
 }
 
 impl fmt::Debug for RemoteStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteStorage").field("atomic", &self.own.is_some()).finish_non_exhaustive()
+        f.debug_struct("RemoteStorage")
+            .field("atomic", &self.strongroom_storage.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -203,44 +206,47 @@ impl fmt::Debug for RemoteStorage {
 pub(crate) struct RemoteSystem {
     client: SystemViewClient<Channel>,
     /// What the host said with the last request, if it does so.
-    told: RwLock<Option<Lifetimes>>,
+    announced_lifetimes: RwLock<Option<MountLifetimes>>,
 }
 
 impl RemoteSystem {
     pub(crate) fn new(channel: &Channel) -> Self {
         let client = SystemViewClient::new(channel.clone()).any_size();
-        Self { client, told: RwLock::new(None) }
+        Self { client, announced_lifetimes: RwLock::new(None) }
     }
 
     /// Takes `<default>,<longest>` in seconds.
-    pub(crate) fn told(&self, text: &str) {
+    pub(crate) fn set_announced_lifetimes(&self, text: &str) {
         let secs = |text: &str| text.parse().ok().map(Ttl::from_secs);
         let Some((default, max)) = text.split_once(',') else { return };
         let (Some(default), Some(max)) = (secs(default), secs(max)) else { return };
-        let told = Some(Lifetimes { default, max });
-        let known = *self.told.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let told = Some(MountLifetimes { default, max });
+        let known =
+            *self.announced_lifetimes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known != told {
-            *self.told.write().unwrap_or_else(std::sync::PoisonError::into_inner) = told;
+            *self.announced_lifetimes.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                told;
         }
     }
 }
 
 #[async_trait]
-impl System for RemoteSystem {
-    async fn lifetimes(&self) -> Result<Lifetimes, SystemError> {
-        let told = *self.told.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+impl SystemView for RemoteSystem {
+    async fn lifetimes(&self) -> Result<MountLifetimes, SystemError> {
+        let told =
+            *self.announced_lifetimes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(told) = told {
             return Ok(told);
         }
-        let ttl = |reply: pb::TtlReply| Ttl::rounded_up(time::duration(reply.ttl));
+        let ttl = |reply: pb::TtlReply| Ttl::rounded_up(time::duration_from_wire(reply.ttl));
         let (mut one, mut other) = (self.client.clone(), self.client.clone());
         let asked =
             tokio::join!(one.default_lease_ttl(pb::Empty {}), other.max_lease_ttl(pb::Empty {}));
         let (default, max) = (
-            asked.0.map_err(|status| failed_question(&status))?,
-            asked.1.map_err(|status| failed_question(&status))?,
+            asked.0.map_err(|status| system_call_error(&status))?,
+            asked.1.map_err(|status| system_call_error(&status))?,
         );
-        Ok(Lifetimes { default: ttl(default.into_inner()), max: ttl(max.into_inner()) })
+        Ok(MountLifetimes { default: ttl(default.into_inner()), max: ttl(max.into_inner()) })
     }
 
     async fn tainted(&self) -> Result<bool, SystemError> {
@@ -249,17 +255,17 @@ impl System for RemoteSystem {
             .clone()
             .tainted(pb::Empty {})
             .await
-            .map_err(|status| failed_question(&status))?;
+            .map_err(|status| system_call_error(&status))?;
         Ok(reply.into_inner().tainted)
     }
 
-    async fn cluster(&self) -> Result<ClusterInfo, SystemError> {
+    async fn cluster_info(&self) -> Result<ClusterInfo, SystemError> {
         let reply = self
             .client
             .clone()
             .cluster_info(pb::Empty {})
             .await
-            .map_err(|status| failed_question(&status))?;
+            .map_err(|status| system_call_error(&status))?;
         let reply = reply.into_inner();
         if !reply.err.is_empty() {
             return Err(SystemError(reply.err));
@@ -273,19 +279,19 @@ impl System for RemoteSystem {
             .clone()
             .plugin_env(pb::Empty {})
             .await
-            .map_err(|status| failed_question(&status))?;
+            .map_err(|status| system_call_error(&status))?;
         let environment = reply.into_inner().plugin_environment.unwrap_or_default();
         Ok(environment.vault_version)
     }
 
-    async fn password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
+    async fn generate_password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
         let request = pb::GeneratePasswordFromPolicyRequest { policy_name: policy.to_owned() };
         let reply = self
             .client
             .clone()
             .generate_password_from_policy(request)
             .await
-            .map_err(|status| failed_question(&status))?;
+            .map_err(|status| system_call_error(&status))?;
         Ok(Secret::new(reply.into_inner().password))
     }
 }

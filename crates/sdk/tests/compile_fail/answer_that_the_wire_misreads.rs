@@ -1,13 +1,13 @@
 //! Field names by which servers tell errors and raw answers from data.
 
-use strongroom_sdk::Answer;
+use strongroom_sdk::ResponseData;
 
-#[derive(Answer)]
+#[derive(ResponseData)]
 struct LooksLikeAnError {
     error: String,
 }
 
-#[derive(Answer)]
+#[derive(ResponseData)]
 struct LooksRaw {
     http_status_code: u16,
 }

@@ -2,11 +2,11 @@
 
 use strongroom_sdk::Verbatim;
 
-fn look(sent: &Verbatim) -> Option<String> {
+fn read_password(sent: &Verbatim) -> Option<String> {
     println!("{sent}");
     sent.get("password").map(|raw| raw.to_string())
 }
 
 fn main() {
-    let _ = look;
+    let _ = read_password;
 }

@@ -1,9 +1,9 @@
 //! A free create: a server would ask whether the thing exists, and nobody could tell.
 
-use strongroom_sdk::{Blueprint, Context, Error, Reply};
+use strongroom_sdk::{Blueprint, Context, Error, Response};
 
-async fn create(_: Context, (): ()) -> Result<Reply, Error> {
-    Ok(Reply::no_content())
+async fn create(_: Context, (): ()) -> Result<Response, Error> {
+    Ok(Response::no_content())
 }
 
 fn main() {

@@ -1,11 +1,11 @@
 //! Whether it can be renewed must be said.
 
 use strongroom_sdk::{
-    Answer, Credential, CredentialName, Error, Identifier, Issued, Lifetime, Order, Outside,
-    Receipt, Revoked, Undone,
+    ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, IssueRequest, RevokeContext,
+    Receipt, RevokeOutcome, UndoOutcome,
 };
 
-#[derive(Answer)]
+#[derive(ResponseData)]
 struct Key {
     id: Identifier,
 }
@@ -23,23 +23,23 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
-    type Answer = Key;
+    type Response = Key;
     type Receipt = KeyReceipt;
 
     fn lifetime(_: &()) -> Lifetime {
         Lifetime::default()
     }
 
-    async fn issue(&self, _: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+    async fn issue(&self, _: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         Err(Error::user("none left"))
     }
 
-    async fn revoke(&self, _: &Outside<'_, Self>, _: &KeyReceipt) -> Result<Revoked, Error> {
-        Ok(Revoked::Now)
+    async fn revoke(&self, _: &RevokeContext<'_, Self>, _: &KeyReceipt) -> Result<RevokeOutcome, Error> {
+        Ok(RevokeOutcome::Now)
     }
 
-    async fn undo(&self, _: &Outside<'_, Self>, _: &CredentialName) -> Result<Undone, Error> {
-        Ok(Undone::NothingFound)
+    async fn undo(&self, _: &RevokeContext<'_, Self>, _: &CredentialName) -> Result<UndoOutcome, Error> {
+        Ok(UndoOutcome::NotFound)
     }
 }
 

@@ -1,11 +1,11 @@
 //! A credential that nobody can take back.
 
 use strongroom_sdk::{
-    Answer, Credential, CredentialName, Error, Identifier, Issued, Lifetime, NotRenewable, Order,
-    Outside, Receipt, Undone,
+    ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, NotRenewable, IssueRequest,
+    RevokeContext, Receipt, UndoOutcome,
 };
 
-#[derive(Answer)]
+#[derive(ResponseData)]
 struct Key {
     id: Identifier,
 }
@@ -23,7 +23,7 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
-    type Answer = Key;
+    type Response = Key;
     type Receipt = KeyReceipt;
     type Renewal = NotRenewable;
 
@@ -31,12 +31,12 @@ impl Credential for Keys {
         Lifetime::default()
     }
 
-    async fn issue(&self, _: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+    async fn issue(&self, _: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         Err(Error::user("none left"))
     }
 
-    async fn undo(&self, _: &Outside<'_, Self>, _: &CredentialName) -> Result<Undone, Error> {
-        Ok(Undone::NothingFound)
+    async fn undo(&self, _: &RevokeContext<'_, Self>, _: &CredentialName) -> Result<UndoOutcome, Error> {
+        Ok(UndoOutcome::NotFound)
     }
 }
 

@@ -1,11 +1,11 @@
 //! A credential that would be orphaned by a crash.
 
 use strongroom_sdk::{
-    Answer, Credential, Error, Identifier, Issued, Lifetime, NotRenewable, Order, Outside, Receipt,
-    Revoked,
+    ResponseData, Credential, Error, Identifier, IssuedCredential, Lifetime, NotRenewable, IssueRequest, RevokeContext, Receipt,
+    RevokeOutcome,
 };
 
-#[derive(Answer)]
+#[derive(ResponseData)]
 struct Key {
     id: Identifier,
 }
@@ -23,7 +23,7 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
-    type Answer = Key;
+    type Response = Key;
     type Receipt = KeyReceipt;
     type Renewal = NotRenewable;
 
@@ -31,12 +31,12 @@ impl Credential for Keys {
         Lifetime::default()
     }
 
-    async fn issue(&self, _: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+    async fn issue(&self, _: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         Err(Error::user("none left"))
     }
 
-    async fn revoke(&self, _: &Outside<'_, Self>, _: &KeyReceipt) -> Result<Revoked, Error> {
-        Ok(Revoked::Now)
+    async fn revoke(&self, _: &RevokeContext<'_, Self>, _: &KeyReceipt) -> Result<RevokeOutcome, Error> {
+        Ok(RevokeOutcome::Now)
     }
 }
 

@@ -1,11 +1,11 @@
 //! An action can't answer with a lease: nobody would know how to end it.
 
-use strongroom_sdk::engine::{Data, Leased, Response};
+use strongroom_sdk::engine::{DataResponse, LeasedResponse, EngineResponse};
 use strongroom_sdk::{Blueprint, Context, Error, RawObject, Ttl};
 
-async fn creds(_: Context, (): ()) -> Result<Response, Error> {
-    Ok(Response::Leased(Leased {
-        data: Data::new(RawObject::empty()),
+async fn creds(_: Context, (): ()) -> Result<EngineResponse, Error> {
+    Ok(EngineResponse::Leased(LeasedResponse {
+        data: DataResponse::new(RawObject::empty()),
         internal: RawObject::empty(),
         ttl: Ttl::ZERO,
         max_ttl: Ttl::ZERO,

@@ -3,7 +3,7 @@
 use strongroom_sdk::{Identifier, Receipt};
 
 #[derive(Receipt)]
-struct Kept {
+struct KeyReceipt {
     secret_type: Identifier,
 }
 

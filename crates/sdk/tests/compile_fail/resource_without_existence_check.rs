@@ -1,9 +1,9 @@
 //! A thing that can be created, and nobody can tell whether it is there.
 
-use strongroom_sdk::{Blueprint, Context, Error, Reply, Resource};
+use strongroom_sdk::{Blueprint, Context, Error, Response, Resource};
 
-async fn write(_: Context, (): ()) -> Result<Reply, Error> {
-    Ok(Reply::no_content())
+async fn write(_: Context, (): ()) -> Result<Response, Error> {
+    Ok(Response::no_content())
 }
 
 fn main() {

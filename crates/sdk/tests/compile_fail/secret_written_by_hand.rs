@@ -6,5 +6,5 @@ use strongroom_sdk::Secret;
 fn main() {
     let mut out = ObjectWriter::new();
     out.field("token", &Secret::from_text("t"));
-    let _ = out.finish();
+    let _ = out.into_object();
 }

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use super::outside::Outside;
+use super::fake_system::FakeSystem;
 use strongroom_sdk::engine::FoldedPaths;
-use strongroom_sdk::testing::{Harness, Way};
+use strongroom_sdk::testing::{Harness, Transport};
 use strongroom_sdk::{
-    Answer, Blueprint, Context, Document, Error, FreeForm, Input, KeyValues, Reply, Secret,
-    contract,
+    Blueprint, Context, Document, Error, FreeForm, Input, KeyValues, Response, ResponseData,
+    Secret, contract,
 };
 
 #[tokio::test]
@@ -17,11 +17,11 @@ async fn an_engine_with_credentials_keeps_to_the_contract() {
         ("usual", r#"{"ttl":"1h"}"#),
         ("roles/dev", r#"{"ttl":"1h"}"#),
     ];
-    contract::check(Outside::default().blueprint(), &samples).await;
+    contract::check(FakeSystem::default().key_blueprint(), &samples).await;
 }
 
 /// Standard output and standard error of one of the tests below, in a process of its own.
-fn printed_by(test: &str) -> (String, String) {
+fn run_ignored_test(test: &str) -> (String, String) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", &format!("contract::{test}"), "--ignored", "--nocapture"]);
     child.env_remove("RUST_BACKTRACE");
@@ -32,10 +32,10 @@ fn printed_by(test: &str) -> (String, String) {
 
 #[test]
 fn a_check_that_passes_prints_nothing_and_one_that_fails_says_why() {
-    let (out, err) = printed_by("a_check_that_passes");
+    let (out, err) = run_ignored_test("a_check_that_passes");
     assert!(out.contains("begins\nends\n") && out.contains("1 passed"), "{out}{err}");
     assert_eq!(err, "");
-    let (out, err) = printed_by("a_check_that_fails");
+    let (out, err) = run_ignored_test("a_check_that_fails");
     assert!(out.contains("begins\n") && out.contains("1 failed"), "{out}{err}");
     assert!(err.contains("the engine has no help: see Blueprint::help"), "{err}");
 }
@@ -44,7 +44,7 @@ fn a_check_that_passes_prints_nothing_and_one_that_fails_says_why() {
 #[ignore = "another test runs it and looks at what it prints"]
 async fn a_check_that_passes() {
     println!("begins");
-    contract::check(notes(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
+    contract::check(notes_blueprint(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
     println!("ends");
 }
 
@@ -58,24 +58,24 @@ async fn a_check_that_fails() {
 
 /// Greets whom?
 #[derive(Input)]
-struct Who {
+struct GreetInput {
     /// A name; taken from the path.
     name: String,
     /// Titles, by language.
     titles: KeyValues,
 }
 
-#[derive(Answer)]
-struct Greeting {
+#[derive(ResponseData)]
+struct GreetResponse {
     greeting: String,
 }
 
-async fn greet(_: Context, who: Who) -> Result<Reply, Error> {
+async fn greet(_: Context, who: GreetInput) -> Result<Response, Error> {
     let title = who.titles.0.get("en").cloned().unwrap_or_default();
-    Ok(Reply::data(&Greeting { greeting: format!("hello, {title} {}", who.name) }))
+    Ok(Response::data(&GreetResponse { greeting: format!("hello, {title} {}", who.name) }))
 }
 
-fn notes() -> Blueprint {
+fn notes_blueprint() -> Blueprint {
     Blueprint::new("notes", "1.2.3-rc.1")
         .help("Keeps notes, and greets.")
         .exclusive()
@@ -90,12 +90,12 @@ fn notes() -> Blueprint {
 /// Names without regard to case reach the engine in one form, whatever way it is hosted.
 #[tokio::test]
 async fn cve_2026_89322_a_path_that_folds_case_reaches_the_engine_in_lower_case() {
-    for way in [Way::Linked, Way::Wire, Way::Foreign] {
-        Harness::run_one(notes(), way, |host| async move {
+    for way in [Transport::Linked, Transport::Wire, Transport::Foreign] {
+        Harness::run_one(notes_blueprint(), way, |host| async move {
             let greeted = host.write("greet/BoB", r#"{"titles":{"en":"Dr"}}"#).await.unwrap();
             assert_eq!(greeted.text("greeting"), "hello, Dr bob");
             let folded = FoldedPaths::Declared(vec!["greet/+".to_owned()]);
-            assert_eq!(host.description().folded, folded);
+            assert_eq!(host.description().folded_paths, folded);
         })
         .await;
     }
@@ -103,20 +103,20 @@ async fn cve_2026_89322_a_path_that_folds_case_reaches_the_engine_in_lower_case(
 
 #[tokio::test]
 async fn a_free_form_engine_keeps_to_the_contract() {
-    contract::check(notes(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
+    contract::check(notes_blueprint(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
 }
 
 /// Stands open.
 #[derive(Document)]
 #[document(path = "config", validate = repeats)]
-struct Talkative {
+struct EchoingConfig {
     /// What it repeats.
     word: String,
     /// What it doesn't.
     key: Option<Secret<String>>,
 }
 
-fn repeats(talkative: &Talkative) -> Result<(), String> {
+fn repeats(talkative: &EchoingConfig) -> Result<(), String> {
     if talkative.word.len() > 50 {
         return Ok(());
     }
@@ -126,19 +126,19 @@ fn repeats(talkative: &Talkative) -> Result<(), String> {
 #[tokio::test]
 #[should_panic(expected = "the error repeats a value")]
 async fn an_error_that_repeats_a_value_is_found() {
-    let engine = Blueprint::new("talkative", "1.0.0").help("Talks.").document::<Talkative>();
+    let engine = Blueprint::new("talkative", "1.0.0").help("Talks.").document::<EchoingConfig>();
     contract::check(engine, &[("config", "{}")]).await;
 }
 
 /// Panics at the empty list.
 #[derive(Document)]
 #[document(path = "config", validate = panics_at_nothing)]
-struct Nervous {
+struct PanickingConfig {
     /// What it must not be without.
     word: String,
 }
 
-fn panics_at_nothing(nervous: &Nervous) -> Result<(), String> {
+fn panics_at_nothing(nervous: &PanickingConfig) -> Result<(), String> {
     let first = nervous.word.chars().next().unwrap();
     if first.is_alphabetic() { Ok(()) } else { Err("that is no word".to_owned()) }
 }
@@ -146,14 +146,14 @@ fn panics_at_nothing(nervous: &Nervous) -> Result<(), String> {
 #[tokio::test]
 #[should_panic(expected = "the engine panicked")]
 async fn a_panic_on_odd_input_is_found() {
-    let engine = Blueprint::new("nervous", "1.0.0").help("Trembles.").document::<Nervous>();
+    let engine = Blueprint::new("nervous", "1.0.0").help("Trembles.").document::<PanickingConfig>();
     contract::check(engine, &[("config", r#"{"word":"x"}"#)]).await;
 }
 
 #[tokio::test]
 #[should_panic(expected = "there is no sample for notes/{path..}")]
 async fn a_document_without_a_sample_is_found() {
-    contract::check(notes(), &[]).await;
+    contract::check(notes_blueprint(), &[]).await;
 }
 
 #[tokio::test]
@@ -162,9 +162,9 @@ async fn a_field_without_help_is_found() {
     #[derive(Document)]
     #[document(path = "config")]
     /// Says nothing.
-    struct Silent {
+    struct UndocumentedConfig {
         word: String,
     }
-    let engine = Blueprint::new("silent", "1.0.0").help("Silent.").document::<Silent>();
+    let engine = Blueprint::new("silent", "1.0.0").help("Silent.").document::<UndocumentedConfig>();
     contract::check(engine, &[("config", "{}")]).await;
 }

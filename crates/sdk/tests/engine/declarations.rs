@@ -1,10 +1,10 @@
 //! Declarations that can't work: the engine isn't opened, so its author sees it before any operator.
 
-use strongroom_sdk::testing::{Harness, Way};
+use strongroom_sdk::testing::{Harness, Transport};
 use strongroom_sdk::{
-    Answer, Blueprint, Context, Credential, CredentialName, Document, Error, Identifier, Input,
-    Issued, Lifetime, NotRenewable, Order, Outside, Receipt, Reply, Resource, Revoked, Secret,
-    Undone,
+    Blueprint, Context, Credential, CredentialName, Document, Error, Identifier, Input,
+    IssueRequest, IssuedCredential, Lifetime, NotRenewable, Receipt, Resource, Response,
+    ResponseData, RevokeContext, RevokeOutcome, Secret, UndoOutcome,
 };
 
 /// How to get in.
@@ -20,10 +20,10 @@ struct Role {}
 /// Something else at the path of a role.
 #[derive(Document)]
 #[document(path = "roles/{role}")]
-struct Other {}
+struct OtherRole {}
 
-#[derive(Answer)]
-struct KeyAnswer {
+#[derive(ResponseData)]
+struct KeyResponse {
     key: Secret<String>,
 }
 
@@ -33,10 +33,10 @@ struct KeyReceipt {
 }
 
 /// A key.
-struct Key;
+struct DeclaredKey;
 
 /// A key whose path names no role.
-struct Nameless;
+struct RolelessKey;
 
 macro_rules! credential {
     ($name:ident, $config:ty, $path:literal) => {
@@ -46,7 +46,7 @@ macro_rules! credential {
             const HELP: &'static str = "A key.";
             type Config = $config;
             type Role = Role;
-            type Answer = KeyAnswer;
+            type Response = KeyResponse;
             type Receipt = KeyReceipt;
             type Renewal = NotRenewable;
 
@@ -54,45 +54,51 @@ macro_rules! credential {
                 Lifetime::default()
             }
 
-            async fn issue(&self, order: &Order<'_, Self>) -> Result<Issued<Self>, Error> {
+            async fn issue(
+                &self,
+                order: &IssueRequest<'_, Self>,
+            ) -> Result<IssuedCredential<Self>, Error> {
                 let name = Identifier::parse(&order.name.fit(64));
                 let name = name.ok_or_else(|| Error::internal("the name is none"))?;
-                Ok(Issued::new(KeyAnswer { key: Secret::from_text("k") }, KeyReceipt { name }))
+                Ok(IssuedCredential::new(
+                    KeyResponse { key: Secret::from_text("k") },
+                    KeyReceipt { name },
+                ))
             }
 
             async fn revoke(
                 &self,
-                _: &Outside<'_, Self>,
+                _: &RevokeContext<'_, Self>,
                 _: &KeyReceipt,
-            ) -> Result<Revoked, Error> {
-                Ok(Revoked::Now)
+            ) -> Result<RevokeOutcome, Error> {
+                Ok(RevokeOutcome::Now)
             }
 
             async fn undo(
                 &self,
-                _: &Outside<'_, Self>,
+                _: &RevokeContext<'_, Self>,
                 _: &CredentialName,
-            ) -> Result<Undone, Error> {
-                Ok(Undone::NothingFound)
+            ) -> Result<UndoOutcome, Error> {
+                Ok(UndoOutcome::NotFound)
             }
         }
     };
 }
-credential!(Key, Config, "creds/{name}");
-credential!(Nameless, Config, "creds");
+credential!(DeclaredKey, Config, "creds/{name}");
+credential!(RolelessKey, Config, "creds");
 
 /// A key whose configuration is one of many.
-struct Lost;
-credential!(Lost, Other, "creds/{name}");
+struct KeyOfManyConfigs;
+credential!(KeyOfManyConfigs, OtherRole, "creds/{name}");
 
-fn new() -> Blueprint {
+fn keys_blueprint() -> Blueprint {
     Blueprint::new("keys", "1.0.0").help("Keys.")
 }
 
 /// Why an engine isn't opened.
-async fn why_not(engine: Blueprint) -> String {
+async fn open_error(engine: Blueprint) -> String {
     let opened = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(
-        Harness::run_one(engine, Way::Linked, |_| async {}),
+        Harness::run_one(engine, Transport::Linked, |_| async {}),
     ));
     match opened.await {
         Ok(()) => String::new(),
@@ -102,48 +108,53 @@ async fn why_not(engine: Blueprint) -> String {
 
 #[tokio::test]
 async fn documents_that_a_credential_needs_must_be_declared() {
-    let without_role = new().document::<Config>().credential(Key);
-    let refused = why_not(without_role).await;
+    let without_role = keys_blueprint().document::<Config>().credential(DeclaredKey);
+    let refused = open_error(without_role).await;
     assert!(refused.contains("\"roles/{name}\", which \"creds/{name}\" needs"), "{refused}");
-    let without_config = new().document::<Role>().credential(Key);
-    let refused = why_not(without_config).await;
+    let without_config = keys_blueprint().document::<Role>().credential(DeclaredKey);
+    let refused = open_error(without_config).await;
     assert!(refused.contains("\"config\", which \"creds/{name}\" needs"), "{refused}");
-    let another = new().document::<Config>().document::<Other>().credential(Key);
-    let refused = why_not(another).await;
+    let another =
+        keys_blueprint().document::<Config>().document::<OtherRole>().credential(DeclaredKey);
+    let refused = open_error(another).await;
     assert!(refused.contains("is not declared"), "{refused}");
-    let whole = new().document::<Config>().document::<Role>().credential(Key);
-    assert_eq!(why_not(whole).await, "");
+    let whole = keys_blueprint().document::<Config>().document::<Role>().credential(DeclaredKey);
+    assert_eq!(open_error(whole).await, "");
     // An engine may also write a role by an action of its own.
     async fn exists(_: Context, _: String) -> Result<bool, Error> {
         Ok(false)
     }
-    async fn write(_: Context, (): ()) -> Result<Reply, Error> {
-        Ok(Reply::no_content())
+    async fn write(_: Context, (): ()) -> Result<Response, Error> {
+        Ok(Response::no_content())
     }
     let roles = Resource::new(exists).write(write);
-    let by_hand = new().document::<Config>().resource("roles/{x}", "A role.", roles);
-    assert_eq!(why_not(by_hand.credential(Key)).await, "");
+    let by_hand = keys_blueprint().document::<Config>().resource("roles/{x}", "A role.", roles);
+    assert_eq!(open_error(by_hand.credential(DeclaredKey)).await, "");
 }
 
 #[tokio::test]
 async fn a_credential_must_find_its_role_and_its_configuration() {
-    let refused = why_not(new().document::<Config>().document::<Role>().credential(Nameless)).await;
+    let refused = open_error(
+        keys_blueprint().document::<Config>().document::<Role>().credential(RolelessKey),
+    )
+    .await;
     assert!(refused.contains("doesn't name which of \"roles/{name}\""), "{refused}");
-    let refused = why_not(new().document::<Other>().credential(Lost)).await;
+    let refused =
+        open_error(keys_blueprint().document::<OtherRole>().credential(KeyOfManyConfigs)).await;
     assert!(refused.contains("the configuration of \"creds/{name}\" is a collection"), "{refused}");
 }
 
 /// A default too large for its field is no constant's business: the field reads it.
 #[derive(Document)]
 #[document(path = "config")]
-struct Large {
+struct PortConfig {
     /// A port.
     #[field(default = "70000")]
     port: u16,
 }
 
 #[derive(Input)]
-struct Far {
+struct AddressInput {
     /// Where.
     #[field(default = "no address")]
     at: strongroom_sdk::BaseUrl,
@@ -151,20 +162,20 @@ struct Far {
 
 #[tokio::test]
 async fn a_default_that_its_field_cannot_read_is_refused() {
-    let refused = why_not(new().document::<Large>()).await;
+    let refused = open_error(keys_blueprint().document::<PortConfig>()).await;
     assert!(refused.contains("a default at \"config\" can't be read"), "{refused}");
     assert!(refused.contains("\"port\""), "{refused}");
-    async fn far(_: Context, far: Far) -> Result<Reply, Error> {
+    async fn read_address(_: Context, far: AddressInput) -> Result<Response, Error> {
         let _ = far.at.as_str();
-        Ok(Reply::no_content())
+        Ok(Response::no_content())
     }
-    let refused = why_not(new().read("far", "Far.", far)).await;
+    let refused = open_error(keys_blueprint().read("far", "Far.", read_address)).await;
     assert!(refused.contains("a default at \"far\" can't be read"), "{refused}");
-    let refused = why_not(new().resource("far/{x}", "Far.", {
+    let refused = open_error(keys_blueprint().resource("far/{x}", "Far.", {
         async fn exists(_: Context, _: String) -> Result<bool, Error> {
             Ok(false)
         }
-        Resource::new(exists).read(far)
+        Resource::new(exists).read(read_address)
     }))
     .await;
     assert!(refused.contains("a default at \"far/{x}\" can't be read"), "{refused}");
@@ -172,8 +183,8 @@ async fn a_default_that_its_field_cannot_read_is_refused() {
 
 #[tokio::test]
 async fn paths_that_nothing_can_match_are_refused() {
-    async fn nothing(_: Context, (): ()) -> Result<Reply, Error> {
-        Ok(Reply::no_content())
+    async fn no_content(_: Context, (): ()) -> Result<Response, Error> {
+        Ok(Response::no_content())
     }
     for (path, fault) in [
         ("", "a segment is empty"),
@@ -187,7 +198,7 @@ async fn paths_that_nothing_can_match_are_refused() {
         ("{a}/b/{a}", "two captures have one name"),
         ("{a..}/{b}", "behind a capture of many segments"),
     ] {
-        let refused = why_not(new().read(path, "Nothing.", nothing)).await;
+        let refused = open_error(keys_blueprint().read(path, "Nothing.", no_content)).await;
         assert!(refused.contains(fault), "{path:?}: {refused}");
     }
 }

@@ -2,38 +2,38 @@
 
 use std::time::Duration;
 
-use super::outside::{Mood, Outside};
+use super::fake_system::{Behavior, FakeSystem};
 use strongroom_sdk::engine::{Existence, Operation};
-use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 use strongroom_sdk::{
-    Answer, Blueprint, Context, Document, Error, FreeForm, Input, Reply, Secret, Ttl,
+    Blueprint, Context, Document, Error, FreeForm, Input, Response, ResponseData, Secret, Ttl,
 };
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Configures the engine of [`Outside`] and gives it a role.
-async fn ready(host: &Host) {
+/// Configures the engine of [`FakeSystem`] and gives it a role.
+async fn configure(host: &TestHost) {
     host.write("config", json!({ "password": "p" })).await.unwrap();
     host.write("roles/dev", json!({ "ttl": 60, "max_ttl": 600 })).await.unwrap();
 }
 
 /// Runs a body in all three ways, each with an outside system of its own.
-async fn everywhere<F, Fut>(body: F)
+async fn run_on_all_transports<F, Fut>(body: F)
 where
-    F: Fn(Host, Outside) -> Fut,
+    F: Fn(TestHost, FakeSystem) -> Fut,
     Fut: Future<Output = ()>,
 {
-    for way in [Way::Linked, Way::Wire, Way::Foreign] {
-        let outside = Outside::default();
-        Harness::run_one(outside.blueprint(), way, |host| body(host, outside.clone())).await;
+    for way in [Transport::Linked, Transport::Wire, Transport::Foreign] {
+        let outside = FakeSystem::default();
+        Harness::run_one(outside.key_blueprint(), way, |host| body(host, outside.clone())).await;
     }
 }
 
 #[tokio::test]
 async fn documents_are_written_merged_shown_listed_and_deleted() {
-    Harness::run(Outside::default().blueprint(), |host| async move {
+    Harness::run(FakeSystem::default().key_blueprint(), |host| async move {
         assert_eq!(host.exists("roles/dev").await, Ok(Existence::Absent));
         assert_eq!(host.read("roles/dev").await.unwrap_err().kind, ErrorKind::NotFound);
         assert_eq!(host.list("roles/").await.unwrap_err().kind, ErrorKind::NotFound);
@@ -41,7 +41,10 @@ async fn documents_are_written_merged_shown_listed_and_deleted() {
         host.write("roles/ops", json!({})).await.unwrap();
         assert_eq!(host.exists("roles/dev").await, Ok(Existence::Exists));
         host.write("roles/dev", json!({ "max_ttl": "1h", "ttl": null })).await.unwrap();
-        assert_eq!(host.read("roles/dev").await.unwrap().all(), r#"{"max_ttl":3600,"ttl":120}"#);
+        assert_eq!(
+            host.read("roles/dev").await.unwrap().data_json(),
+            r#"{"max_ttl":3600,"ttl":120}"#
+        );
         assert_eq!(host.list("roles").await.unwrap(), ["dev", "ops"]);
         host.delete("roles/dev").await.unwrap();
         host.delete("roles/dev").await.unwrap();
@@ -52,10 +55,10 @@ async fn documents_are_written_merged_shown_listed_and_deleted() {
 
 #[tokio::test]
 async fn secrets_are_stored_under_the_seal_and_never_shown() {
-    Harness::run(Outside::default().blueprint(), |host| async move {
+    Harness::run(FakeSystem::default().key_blueprint(), |host| async move {
         host.write("config", json!({ "password": "hunter2" })).await.unwrap();
-        assert_eq!(host.read("config").await.unwrap().all(), "{}");
-        let stored = host.stored("config").unwrap();
+        assert_eq!(host.read("config").await.unwrap().data_json(), "{}");
+        let stored = host.stored_entry("config").unwrap();
         assert!(stored.seal_wrap && stored.value.windows(7).any(|part| part == b"hunter2"));
         assert!(!format!("{stored:?}").contains("hunter2"));
         let error = host.write("config", json!({ "password": ["hunter2"] })).await.unwrap_err();
@@ -67,7 +70,7 @@ async fn secrets_are_stored_under_the_seal_and_never_shown() {
 
 #[tokio::test]
 async fn unknown_fields_and_captured_ones_are_warned_of() {
-    Harness::run(Outside::default().blueprint(), |host| async move {
+    Harness::run(FakeSystem::default().key_blueprint(), |host| async move {
         let body = json!({ "name": "x", "tll": 1 });
         let got = host.send(Operation::Read, "roles/dev", &body).await;
         assert_eq!(got.unwrap_err().kind, ErrorKind::NotFound);
@@ -80,9 +83,9 @@ async fn unknown_fields_and_captured_ones_are_warned_of() {
 
 /// Wherever an answer can carry it: a role without its lifetime is found much later.
 #[tokio::test]
-async fn whoever_misspells_a_field_is_told() {
-    everywhere(|host, _| async move {
-        ready(&host).await;
+async fn misspelt_fields_are_warned_of() {
+    run_on_all_transports(|host, _| async move {
+        configure(&host).await;
         let ignored = |names: &str| {
             vec![format!("Endpoint ignored these unrecognized parameters: [{names}]")]
         };
@@ -99,18 +102,18 @@ async fn whoever_misspells_a_field_is_told() {
         let asked = json!({ "lmit": 1, "after": "dev" });
         let got = host.send(Operation::List, "roles/", asked).await.unwrap();
         assert_eq!(got.warnings, ignored("lmit"));
-        assert_eq!(got.json("keys"), r#"["new"]"#);
+        assert_eq!(got.field_json("keys"), r#"["new"]"#);
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_another_node_writes_is_seen_after_it_is_told() {
-    Harness::run(Outside::default().blueprint(), |host| async move {
+async fn writes_of_another_node_are_seen_after_invalidation() {
+    Harness::run(FakeSystem::default().key_blueprint(), |host| async move {
         host.write("roles/dev", json!({ "ttl": 60 })).await.unwrap();
-        assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "60");
-        host.store("roles/dev", json!({ "ttl": 70, "max_ttl": 0 })).await;
-        assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "70");
+        assert_eq!(host.read("roles/dev").await.unwrap().field_json("ttl"), "60");
+        host.write_entry("roles/dev", json!({ "ttl": 70, "max_ttl": 0 })).await;
+        assert_eq!(host.read("roles/dev").await.unwrap().field_json("ttl"), "70");
     })
     .await;
 }
@@ -118,20 +121,20 @@ async fn what_another_node_writes_is_seen_after_it_is_told() {
 /// Says that somebody was here.
 #[derive(Document)]
 #[document(path = "mark")]
-struct Mark {}
+struct MarkerDocument {}
 
-async fn leave_a_mark_late(context: Context, (): ()) -> Result<Reply, Error> {
+async fn write_marker_late(context: Context, (): ()) -> Result<Response, Error> {
     context.clock().sleep_until(context.now().plus(secs(5))).await;
-    context.documents().put(&[], &Mark {}).await?;
-    Ok(Reply::no_content())
+    context.documents().put(&[], &MarkerDocument {}).await?;
+    Ok(Response::no_content())
 }
 
 #[tokio::test]
 async fn nothing_of_an_instance_that_crashed_reaches_storage() {
-    let engine = Blueprint::new("late", "1.0.0").document::<Mark>().write(
+    let engine = Blueprint::new("late", "1.0.0").document::<MarkerDocument>().write(
         "late",
         "Leaves a mark.",
-        leave_a_mark_late,
+        write_marker_late,
     );
     Harness::run(engine, |host| async move {
         let mut late = Box::pin(host.write("late", "{}"));
@@ -155,15 +158,15 @@ async fn nothing_of_an_instance_that_crashed_reaches_storage() {
 
 #[tokio::test]
 async fn failing_storage_is_an_internal_error_and_loses_nothing() {
-    Harness::run(Outside::default().blueprint(), |host| async move {
+    Harness::run(FakeSystem::default().key_blueprint(), |host| async move {
         host.write("roles/dev", json!({ "ttl": 60 })).await.unwrap();
         host.fail_writes_after(0);
         let error = host.write("roles/dev", json!({ "ttl": 70 })).await.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Internal, "injected fault"));
         host.fail_storage();
         assert_eq!(host.read("roles/ops").await.unwrap_err().kind, ErrorKind::Internal);
-        host.mend_storage();
-        assert_eq!(host.read("roles/dev").await.unwrap().json("ttl"), "60");
+        host.repair_storage();
+        assert_eq!(host.read("roles/dev").await.unwrap().field_json("ttl"), "60");
     })
     .await;
 }
@@ -179,7 +182,7 @@ async fn free_form_documents_keep_their_digits_and_say_when_to_look_again() {
         let body = r#"{"n":12345678901234567890.10,"ttl":"90s"}"#;
         host.write("a/b", body).await.unwrap();
         let got = host.read("a/b").await.unwrap();
-        assert_eq!((got.all().as_str(), got.refresh), (body, Some(Ttl::from_secs(90))));
+        assert_eq!((got.data_json().as_str(), got.refresh), (body, Some(Ttl::from_secs(90))));
         host.write("a/c", r#"{"x":1}"#).await.unwrap();
         host.tune(Ttl::from_secs(7), Ttl::from_secs(70));
         assert_eq!(host.read("a/c").await.unwrap().refresh, Some(Ttl::from_secs(7)));
@@ -191,28 +194,28 @@ async fn free_form_documents_keep_their_digits_and_say_when_to_look_again() {
 
 #[tokio::test]
 async fn a_credential_is_leased_renewed_and_revoked() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
         let got = host.read("creds/dev").await.unwrap();
-        assert_eq!((got.text("key"), outside.alive()), ("s3cr3t".to_owned(), 1));
-        assert!(host.intents().is_empty());
+        assert_eq!((got.text("key"), outside.live_key_count()), ("s3cr3t".to_owned(), 1));
+        assert!(host.open_intents().is_empty());
         let lease = got.lease();
         assert_eq!((lease.ttl, lease.max_ttl), (Ttl::from_secs(60), Ttl::from_secs(600)));
-        assert!(lease.renewable && lease.kept().contains("strongroom-dev-token-test-"));
+        assert!(lease.renewable && lease.stored_data().contains("strongroom-dev-token-test-"));
         host.advance(secs(30)).await;
         let renewed = host.renew(&lease.id, Ttl::from_secs(3600)).await.unwrap();
         assert_eq!(renewed.ttl, Ttl::from_secs(570), "the role's maximum counts from the issue");
         host.revoke(&lease.id).await.unwrap();
-        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+        assert_eq!((outside.live_key_count(), host.leases().len()), (0, 0));
         assert_eq!(host.renew(&lease.id, Ttl::ZERO).await.unwrap_err().message, "lease not found");
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_a_role_leaves_open_is_the_engines_and_then_the_mounts() {
-    everywhere(|host, _| async move {
-        ready(&host).await;
+async fn role_lifetimes_default_to_engine_then_mount() {
+    run_on_all_transports(|host, _| async move {
+        configure(&host).await;
         host.write("roles/open", json!({ "ttl": 0 })).await.unwrap();
         let lease_of = async |role: &str| {
             let got = host.read(&format!("creds/{role}")).await.unwrap();
@@ -234,12 +237,12 @@ async fn what_a_role_leaves_open_is_the_engines_and_then_the_mounts() {
 
 #[tokio::test]
 async fn no_renewal_outlives_the_outside_systems_own_end() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        outside.ends_within(Ttl::from_secs(90));
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        outside.keys_end_within(Ttl::from_secs(90));
         // It takes two seconds, which the outside system counts and the lease doesn't.
         let clock = host.clock();
-        outside.meanwhile(move || clock.advance(secs(2)));
+        outside.on_next_issue(move || clock.advance(secs(2)));
         let got = host.read("creds/dev").await.unwrap();
         assert_eq!(got.warnings, ["keys end after 1m30s"]);
         let lease = got.lease();
@@ -252,12 +255,14 @@ async fn no_renewal_outlives_the_outside_systems_own_end() {
         host.advance(secs(57)).await;
         assert_eq!(host.renew(&lease.id, Ttl::ZERO).await.unwrap().ttl.as_secs(), 1);
         host.advance(secs(1)).await;
-        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+        assert_eq!((outside.live_key_count(), host.leases().len()), (0, 0));
         // A shorter end shortens the lease from the start.
-        outside.ends_within(Ttl::from_secs(45));
+        outside.keys_end_within(Ttl::from_secs(45));
         let got = host.read("creds/dev").await.unwrap();
         assert_eq!((got.lease().ttl.as_secs(), got.lease().max_ttl.as_secs()), (45, 45));
-        assert!(!got.lease().kept().contains("s3cr3t") || host.way() == Way::Foreign);
+        assert!(
+            !got.lease().stored_data().contains("s3cr3t") || host.transport() == Transport::Foreign
+        );
     })
     .await;
 }
@@ -266,11 +271,11 @@ async fn no_renewal_outlives_the_outside_systems_own_end() {
 /// others. Everywhere else the receipt is all there is.
 #[tokio::test]
 async fn the_lease_keeps_the_receipt_and_not_the_secret() {
-    for way in [Way::Linked, Way::Wire] {
-        Harness::run_one(Outside::default().blueprint(), way, |host| async move {
-            ready(&host).await;
+    for way in [Transport::Linked, Transport::Wire] {
+        Harness::run_one(FakeSystem::default().key_blueprint(), way, |host| async move {
+            configure(&host).await;
             let got = host.read("creds/dev").await.unwrap();
-            let kept = got.lease().kept();
+            let kept = got.lease().stored_data();
             assert!(kept.contains("secret_type") && !kept.contains("s3cr3t"), "{kept}");
         })
         .await;
@@ -279,132 +284,132 @@ async fn the_lease_keeps_the_receipt_and_not_the_secret() {
 
 #[tokio::test]
 async fn leases_end_on_time_also_in_a_new_instance() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
         host.read("creds/dev").await.unwrap();
         host.advance(secs(59)).await;
-        assert_eq!(outside.alive(), 1);
+        assert_eq!(outside.live_key_count(), 1);
         host.reopen().await;
         host.advance(secs(1)).await;
-        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+        assert_eq!((outside.live_key_count(), host.leases().len()), (0, 0));
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_cant_be_revoked_keeps_its_lease() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
+async fn a_lease_stays_until_its_revocation_succeeds() {
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
         let got = host.read("creds/dev").await.unwrap();
-        outside.set(Mood::KeepsAll);
+        outside.set_behavior(Behavior::RefusesRevoke);
         let error = host.revoke(&got.lease().id).await.unwrap_err();
         assert_eq!(error.message, "outside: remove answered 503");
         host.advance(secs(60)).await;
-        assert_eq!((outside.alive(), host.leases().len()), (1, 1));
-        outside.set(Mood::Well);
+        assert_eq!((outside.live_key_count(), host.leases().len()), (1, 1));
+        outside.set_behavior(Behavior::Normal);
         host.advance(secs(10)).await;
-        assert_eq!((outside.alive(), host.leases().len()), (0, 0));
+        assert_eq!((outside.live_key_count(), host.leases().len()), (0, 0));
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_refusal_leaves_nothing_behind() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        outside.set(Mood::Refuses);
+async fn a_refused_issue_leaves_no_intent() {
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        outside.set_behavior(Behavior::RefusesIssue);
         let error = host.read("creds/dev").await.unwrap_err();
         assert_eq!(error.message, "outside: make answered 500");
-        assert_eq!((outside.alive(), host.intents().len()), (0, 0));
+        assert_eq!((outside.live_key_count(), host.open_intents().len()), (0, 0));
     })
     .await;
 }
 
 /// Whether it takes a periodic call for the undoing to begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begun {
-    ByATick,
-    WithTheInstance,
+enum UndoTrigger {
+    PeriodicCall,
+    InstanceOpen,
 }
 
 /// Until the call can't be under way any more nothing is undone; then twice, a time-out apart.
-async fn is_undone(host: &Host, outside: &Outside, begun: Begun) {
-    assert_eq!((outside.alive(), host.intents().len()), (1, 1));
+async fn assert_undone(host: &TestHost, outside: &FakeSystem, begun: UndoTrigger) {
+    assert_eq!((outside.live_key_count(), host.open_intents().len()), (1, 1));
     host.advance(secs(19)).await;
-    if begun == Begun::ByATick {
-        host.tick().await.unwrap();
+    if begun == UndoTrigger::PeriodicCall {
+        host.run_periodic().await.unwrap();
     }
-    nothing_happens(host).await;
-    assert_eq!((outside.alive(), outside.undone()), (1, 0));
+    let_background_tasks_run(host).await;
+    assert_eq!((outside.live_key_count(), outside.undo_count()), (1, 0));
     host.advance(secs(1)).await;
-    host.until("the credential is undone", || async { outside.undone() == 1 }).await;
-    assert_eq!(outside.alive(), 0);
-    host.until("that is noted", || async { noted_looks(host) == 1 }).await;
+    host.wait_until("the credential is undone", || async { outside.undo_count() == 1 }).await;
+    assert_eq!(outside.live_key_count(), 0);
+    host.wait_until("that is noted", || async { recorded_undo_attempts(host) == 1 }).await;
     host.advance(secs(9)).await;
-    if begun == Begun::ByATick {
-        host.tick().await.unwrap();
+    if begun == UndoTrigger::PeriodicCall {
+        host.run_periodic().await.unwrap();
     }
-    nothing_happens(host).await;
-    assert_eq!(outside.undone(), 1);
+    let_background_tasks_run(host).await;
+    assert_eq!(outside.undo_count(), 1);
     host.advance(secs(1)).await;
-    host.until("the matter rests", || async { host.intents().is_empty() }).await;
-    assert_eq!(outside.undone(), 2);
+    host.wait_until("the matter rests", || async { host.open_intents().is_empty() }).await;
+    assert_eq!(outside.undo_count(), 2);
 }
 
 /// Gives what must not happen yet the time to happen.
-async fn nothing_happens(host: &Host) {
+async fn let_background_tasks_run(host: &TestHost) {
     for _ in 0..20 {
         host.read("config").await.unwrap();
     }
 }
 
-fn noted_looks(host: &Host) -> usize {
+fn recorded_undo_attempts(host: &TestHost) -> usize {
     let looked = |key: &String| {
-        host.stored(key)
+        host.stored_entry(key)
             .is_some_and(|entry| String::from_utf8_lossy(&entry.value).contains("\"looks\":1"))
     };
-    host.intents().iter().filter(|key| looked(key)).count()
+    host.open_intents().iter().filter(|key| looked(key)).count()
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_undone() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        outside.set(Mood::Mute);
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        outside.set_behavior(Behavior::NoResponse);
         host.read("creds/dev").await.unwrap_err();
-        outside.set(Mood::Well);
-        is_undone(&host, &outside, Begun::ByATick).await;
+        outside.set_behavior(Behavior::Normal);
+        assert_undone(&host, &outside, UndoTrigger::PeriodicCall).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_crash_in_the_outside_call_is_undone_by_the_next_instance() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        outside.set(Mood::Slow);
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        outside.set_behavior(Behavior::NeverResponds);
         let mut issuing = Box::pin(host.read("creds/dev"));
         tokio::select! {
             got = &mut issuing => panic!("answered: {got:?}"),
-            () = host.until("it is made", || async { outside.alive() == 1 }) => {}
+            () = host.wait_until("it is made", || async { outside.live_key_count() == 1 }) => {}
         }
         drop(issuing);
         host.reopen().await;
-        outside.set(Mood::Well);
-        is_undone(&host, &outside, Begun::WithTheInstance).await;
+        outside.set_behavior(Behavior::Normal);
+        assert_undone(&host, &outside, UndoTrigger::InstanceOpen).await;
     })
     .await;
 }
 
 /// The words of TLS and HTTP/2 are for the log.
 #[tokio::test]
-async fn whoever_asked_a_plugin_that_died_reads_no_words_of_a_library() {
-    let outside = Outside::default();
-    Harness::run_one(outside.blueprint(), Way::Wire, |host| async move {
-        ready(&host).await;
-        outside.set(Mood::Slow);
+async fn errors_of_a_dead_plugin_hide_transport_details() {
+    let outside = FakeSystem::default();
+    Harness::run_one(outside.key_blueprint(), Transport::Wire, |host| async move {
+        configure(&host).await;
+        outside.set_behavior(Behavior::NeverResponds);
         let dies = async {
-            host.until("it is made", || async { outside.alive() == 1 }).await;
+            host.wait_until("it is made", || async { outside.live_key_count() == 1 }).await;
             host.crash().await;
         };
         let (got, ()) = tokio::join!(host.read("creds/dev"), dies);
@@ -420,14 +425,14 @@ async fn whoever_asked_a_plugin_that_died_reads_no_words_of_a_library() {
 /// Under a foreign server this is the gap that remains.
 #[tokio::test]
 async fn a_crash_between_answer_and_lease_is_undone() {
-    for way in [Way::Linked, Way::Wire] {
-        let outside = Outside::default();
-        Harness::run_one(outside.blueprint(), way, |host| async move {
-            ready(&host).await;
+    for way in [Transport::Linked, Transport::Wire] {
+        let outside = FakeSystem::default();
+        Harness::run_one(outside.key_blueprint(), way, |host| async move {
+            configure(&host).await;
             host.crash_at_next_lease();
             host.read("creds/dev").await.unwrap_err();
             host.reopen().await;
-            is_undone(&host, &outside, Begun::WithTheInstance).await;
+            assert_undone(&host, &outside, UndoTrigger::InstanceOpen).await;
         })
         .await;
     }
@@ -435,40 +440,40 @@ async fn a_crash_between_answer_and_lease_is_undone() {
 
 #[tokio::test]
 async fn nothing_is_made_outside_when_the_intent_cant_be_stored() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
         host.fail_writes_after(0);
         assert_eq!(host.read("creds/dev").await.unwrap_err().kind, ErrorKind::Internal);
-        assert_eq!((outside.alive(), outside.issued()), (0, 0));
+        assert_eq!((outside.live_key_count(), outside.issue_count()), (0, 0));
     })
     .await;
 }
 
 /// Else a sweep could look for the credential before it is made.
 #[tokio::test]
-async fn nothing_is_asked_for_once_the_intents_own_deadline_has_passed() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
+async fn issue_is_not_called_after_the_intent_deadline() {
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
         host.slow_writes(secs(11));
         let error = host.read("creds/dev").await.unwrap_err();
         assert!(
             error.message.starts_with("outside system: issue key got no answer: timed out"),
             "{error}"
         );
-        assert_eq!((outside.issued(), host.intents().len()), (0, 1));
+        assert_eq!((outside.issue_count(), host.open_intents().len()), (0, 1));
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_answer_after_its_intent_was_claimed_gets_no_lease() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        outside.set(Mood::Slow);
+async fn no_lease_after_the_intent_was_claimed() {
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        outside.set_behavior(Behavior::NeverResponds);
         let mut issuing = Box::pin(host.read("creds/dev"));
         tokio::select! {
             got = &mut issuing => panic!("answered: {got:?}"),
-            () = host.until("it is made", || async { outside.alive() == 1 }) => {}
+            () = host.wait_until("it is made", || async { outside.live_key_count() == 1 }) => {}
         }
         // The time-out of the call ends it; what it made is found later.
         host.advance(secs(10)).await;
@@ -478,37 +483,38 @@ async fn an_answer_after_its_intent_was_claimed_gets_no_lease() {
             "{error}"
         );
         assert!(host.leases().is_empty());
-        outside.set(Mood::Well);
-        host.tick().await.unwrap();
+        outside.set_behavior(Behavior::Normal);
+        host.run_periodic().await.unwrap();
         host.advance(secs(10)).await;
-        host.until("the credential is undone", || async { outside.alive() == 0 }).await;
+        host.wait_until("the credential is undone", || async { outside.live_key_count() == 0 })
+            .await;
     })
     .await;
 }
 
 /// A foreign server can't tell that the intent was claimed, so the engine must.
 #[tokio::test]
-async fn an_answer_that_took_too_long_does_not_leave_under_a_foreign_server() {
-    type Delay = fn(&Host);
+async fn a_late_credential_is_refused_on_foreign_hosts() {
+    type Delay = fn(&TestHost);
     let delays: [Delay; 2] = [
         |host| host.clock().advance(secs(20)),
         // Here it is the removal of the intent that takes so long.
         |host| host.slow_writes(secs(20)),
     ];
     for delay in delays {
-        let outside = Outside::default();
-        Harness::run_one(outside.blueprint(), Way::Foreign, |host| async move {
-            ready(&host).await;
-            outside.meanwhile({
+        let outside = FakeSystem::default();
+        Harness::run_one(outside.key_blueprint(), Transport::Foreign, |host| async move {
+            configure(&host).await;
+            outside.on_next_issue({
                 let host = host.clone();
                 move || delay(&host)
             });
             let error = host.read("creds/dev").await.unwrap_err();
             assert_eq!(error.message, "issuing took too long; the credential is undone");
-            host.mend_storage();
-            assert_eq!((host.leases().len(), host.intents().len()), (0, 1));
-            host.tick().await.unwrap();
-            host.until("it is undone", || async { outside.alive() == 0 }).await;
+            host.repair_storage();
+            assert_eq!((host.leases().len(), host.open_intents().len()), (0, 1));
+            host.run_periodic().await.unwrap();
+            host.wait_until("it is undone", || async { outside.live_key_count() == 0 }).await;
         })
         .await;
     }
@@ -516,27 +522,27 @@ async fn an_answer_that_took_too_long_does_not_leave_under_a_foreign_server() {
 
 #[tokio::test]
 async fn an_undo_that_fails_is_tried_again_and_one_that_panics_harms_nobody_else() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        outside.set(Mood::Mute);
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        outside.set_behavior(Behavior::NoResponse);
         host.read("creds/dev").await.unwrap_err();
         host.read("creds/dev").await.unwrap_err();
-        assert_eq!((outside.alive(), host.intents().len()), (2, 2));
-        outside.set(Mood::PanicsOnce);
+        assert_eq!((outside.live_key_count(), host.open_intents().len()), (2, 2));
+        outside.set_behavior(Behavior::PanicsInUndo);
         host.advance(secs(20)).await;
-        host.tick().await.unwrap();
-        host.until("one is undone", || async { outside.alive() == 1 }).await;
-        outside.set(Mood::KeepsAll);
-        host.until("the sweep is over", || async {
-            host.tick().await.unwrap();
-            outside.refused() > 0
+        host.run_periodic().await.unwrap();
+        host.wait_until("one is undone", || async { outside.live_key_count() == 1 }).await;
+        outside.set_behavior(Behavior::RefusesRevoke);
+        host.wait_until("the sweep is over", || async {
+            host.run_periodic().await.unwrap();
+            outside.refusal_count() > 0
         })
         .await;
-        assert_eq!(outside.alive(), 1);
-        outside.set(Mood::Well);
-        host.until("the other one is undone", || async {
-            host.tick().await.unwrap();
-            outside.alive() == 0
+        assert_eq!(outside.live_key_count(), 1);
+        outside.set_behavior(Behavior::Normal);
+        host.wait_until("the other one is undone", || async {
+            host.run_periodic().await.unwrap();
+            outside.live_key_count() == 0
         })
         .await;
     })
@@ -544,41 +550,43 @@ async fn an_undo_that_fails_is_tried_again_and_one_that_panics_harms_nobody_else
 }
 
 #[tokio::test]
-async fn entries_of_another_engine_are_left_alone_and_stop_nothing() {
-    everywhere(|host, outside| async move {
-        ready(&host).await;
-        let folder = if host.way() == Way::Foreign { "wal" } else { "undo" };
+async fn unreadable_intents_are_skipped() {
+    run_on_all_transports(|host, outside| async move {
+        configure(&host).await;
+        let folder = if host.transport() == Transport::Foreign { "wal" } else { "undo" };
         let strange = format!("{folder}/0");
-        host.store(&strange, r#"{"type":"key","data":{"UserName":"x"},"created_at":1}"#).await;
+        host.write_entry(&strange, r#"{"type":"key","data":{"UserName":"x"},"created_at":1}"#)
+            .await;
         // More of them than are read at once.
         for number in 0..1000 {
-            host.store(&format!("{folder}/{number:04}"), "{}").await;
+            host.write_entry(&format!("{folder}/{number:04}"), "{}").await;
         }
-        outside.set(Mood::Mute);
+        outside.set_behavior(Behavior::NoResponse);
         host.read("creds/dev").await.unwrap_err();
-        outside.set(Mood::Well);
+        outside.set_behavior(Behavior::Normal);
         host.advance(secs(20)).await;
-        host.tick().await.unwrap();
-        host.until("the credential is undone", || async { outside.alive() == 0 }).await;
-        assert!(host.stored(&strange).is_some());
+        host.run_periodic().await.unwrap();
+        host.wait_until("the credential is undone", || async { outside.live_key_count() == 0 })
+            .await;
+        assert!(host.stored_entry(&strange).is_some());
     })
     .await;
 }
 
 #[derive(Input)]
-struct Which {
+struct NamedPolicyInput {
     /// A password policy.
     policy: String,
 }
 
-#[derive(Answer)]
-struct Made {
+#[derive(ResponseData)]
+struct PasswordResponse {
     password: Secret<String>,
 }
 
-async fn make_password(context: Context, which: Which) -> Result<Reply, Error> {
-    let password = context.system().password(&which.policy).await?;
-    Ok(Reply::data(&Made { password }))
+async fn make_password(context: Context, which: NamedPolicyInput) -> Result<Response, Error> {
+    let password = context.system().generate_password(&which.policy).await?;
+    Ok(Response::data(&PasswordResponse { password }))
 }
 
 #[tokio::test]
@@ -587,7 +595,7 @@ async fn an_engine_asks_the_server_for_passwords() {
         Blueprint::new("asking", "1.0.0").read("password/{policy}", "A password.", make_password);
     Harness::run(blueprint, |host| async move {
         let made = host.read("password/known").await.unwrap();
-        assert_eq!(made.all(), r#"{"password":"correct horse"}"#);
+        assert_eq!(made.data_json(), r#"{"password":"correct horse"}"#);
         let error = host.read("password/other").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Internal);
     })

@@ -5,10 +5,10 @@
     reason = "a test may be blunt, and so may what it is made of"
 )]
 
-mod contended;
+mod call_timeouts;
+mod contention;
 mod contract;
 mod declarations;
+mod fake_system;
 mod harness;
-mod many_calls;
-mod moved_keys;
-mod outside;
+mod key_migration;

@@ -16,7 +16,7 @@ use rustix::fs::{Advice, FlockOperation};
 /// did. Before that, any part of them may be.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Every name in the folder.
-    fn names(&self) -> io::Result<Vec<String>>;
+    fn list_names(&self) -> io::Result<Vec<String>>;
     /// Opens a file to read and write; it is created when it isn't there.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Gives `from` the name `to`, in one step, replacing what had it.
@@ -41,12 +41,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     /// Makes everything written so far durable.
     fn sync(&self) -> io::Result<()>;
     /// Forgets what is cached of it, so that reads tell what the medium holds. Best effort.
-    fn forget_cached(&self);
+    fn drop_page_cache(&self);
 }
 
 /// A folder on the local file system.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct LocalFolder {
     path: PathBuf,
 }
 
@@ -57,11 +57,11 @@ pub(super) struct FolderLock {
 }
 
 /// The file whose lock keeps a second process out.
-pub(super) const LOCK: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 
-impl Folder {
+impl LocalFolder {
     /// The folder at `path`. It is created, for its owner alone, unless it is there.
-    pub(super) fn ensure(path: &Path) -> io::Result<Self> {
+    pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
         let folder = Self { path: path.to_owned() };
         if path.is_dir() {
             // Whoever made it may have died, or been content, before its name was durable. Who
@@ -77,8 +77,8 @@ impl Folder {
     }
 
     /// Takes the folder's lock; `None` when somebody else has it.
-    pub(super) fn lock(&self) -> io::Result<Option<FolderLock>> {
-        let file = open_file(&self.path.join(LOCK))?;
+    pub(super) fn try_lock(&self) -> io::Result<Option<FolderLock>> {
+        let file = open_file(&self.path.join(LOCK_FILE))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(FolderLock { _file: file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -87,8 +87,8 @@ impl Folder {
     }
 }
 
-impl Disk for Folder {
-    fn names(&self) -> io::Result<Vec<String>> {
+impl Disk for LocalFolder {
+    fn list_names(&self) -> io::Result<Vec<String>> {
         let name = |entry: io::Result<fs::DirEntry>| {
             entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
         };
@@ -149,7 +149,7 @@ impl DiskFile for LocalFile {
         self.0.sync_data()
     }
 
-    fn forget_cached(&self) {
+    fn drop_page_cache(&self) {
         // A file system that can't still serves its cache; there is nothing better to do.
         let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed);
     }

@@ -8,19 +8,19 @@
 //! In reading order: `committer` (a commit's way), `record` and `log`, `overlay`, `carrier` and
 //! `handover`, `tree`, `opened` and `tree_file`, `format` and `disk`.
 
-mod carrier;
+mod checkpoint_handoff;
+mod checkpointer;
 mod committer;
 mod disk;
-mod fault;
 mod format;
-mod handover;
+mod io_errors;
 mod log;
-mod opened;
+mod memtable;
 mod options;
-mod overlay;
 mod record;
 mod stats;
 mod tree;
+mod tree_database;
 mod tree_file;
 
 #[cfg(test)]
@@ -34,78 +34,79 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use self::committer::{Committer, Job, Message};
-use self::disk::{Folder, FolderLock};
-use self::fault::classify;
-use self::format::Found;
-use self::handover::Handover;
-use self::overlay::Overlay;
-use self::stats::Counters;
+use self::checkpoint_handoff::CheckpointHandoff;
+use self::committer::{CommitterMessage, LogCommitter, PendingCommit};
+use self::disk::{FolderLock, LocalFolder};
+use self::format::FolderState;
+use self::io_errors::classify_io_error;
+use self::memtable::Memtable;
+use self::stats::EmbeddedCounters;
 use self::tree::Tree;
-use crate::{Batch, Entry, Error, Limits, Physical, Version};
+use crate::{Error, Physical, PhysicalBatch, PhysicalEntry, StorageLimits, Version};
 
 pub use self::disk::{Disk, DiskFile};
-pub use self::options::Options;
-pub use self::stats::Stats;
+pub use self::options::EmbeddedOptions;
+pub use self::stats::EmbeddedStats;
 
 /// The embedded store. Needs a tokio runtime around its futures.
 ///
-/// Two threads belong to it; both end with [`Embedded::close`], or else when it is dropped.
-pub struct Embedded {
-    shared: Arc<Shared>,
-    limits: Limits,
+/// Two threads belong to it; both end with [`EmbeddedStorage::close`], or else when it is dropped.
+pub struct EmbeddedStorage {
+    shared: Arc<EmbeddedInner>,
+    limits: StorageLimits,
     readers: Arc<Semaphore>,
-    running: Mutex<Option<Running>>,
+    threads: Mutex<Option<StoreThreads>>,
 }
 
 /// What ends when the store is closed; dropping it ends it.
-struct Running {
-    shared: Arc<Shared>,
-    queue: Option<mpsc::Sender<Message>>,
+struct StoreThreads {
+    shared: Arc<EmbeddedInner>,
+    queue: Option<mpsc::Sender<CommitterMessage>>,
     committer: Option<JoinHandle<()>>,
-    carrier: Option<JoinHandle<()>>,
+    checkpointer: Option<JoinHandle<()>>,
     /// Keeps other processes out; released last. A test's disk has none.
     _lock: Option<FolderLock>,
 }
 
 /// What readers and both threads share.
-struct Shared {
+struct EmbeddedInner {
     /// Held for map operations only.
-    overlay: RwLock<Overlay>,
+    memtable: RwLock<Memtable>,
     tree: Tree,
-    handover: Handover,
-    counters: Counters,
-    retry: carrier::Retry,
+    handoff: CheckpointHandoff,
+    counters: EmbeddedCounters,
+    retry_delays: checkpointer::RetryDelays,
     /// About what one commit of the tree writes.
-    step_bytes: usize,
+    checkpoint_step_bytes: usize,
 }
 
-impl Embedded {
+impl EmbeddedStorage {
     /// Opens the store in the folder at `path`, which is created when it isn't there. Waits for
     /// the disk.
     ///
     /// An empty folder is laid out. One that holds anything that is not ours, is in use by another
     /// process or was written by a newer version is [`Error::Refused`], and left as it is.
-    pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        options.check()?;
-        let folder = Folder::ensure(path).map_err(|error| unusable(path, &error))?;
+    pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, Error> {
+        options.validate()?;
+        let folder =
+            LocalFolder::open_or_create(path).map_err(|error| unusable_folder(path, &error))?;
         // Before the lock file is put there: nothing is written into a folder of somebody else.
-        format::look(&folder).map_err(|error| with_path(path, error))?;
-        let Some(lock) = folder.lock().map_err(|error| unusable(path, &error))? else {
+        format::inspect_folder(&folder).map_err(|error| with_folder_path(path, error))?;
+        let Some(lock) = folder.try_lock().map_err(|error| unusable_folder(path, &error))? else {
             return Err(Error::Refused(format!(
                 "the storage folder {} is in use by another process",
                 path.display()
             )));
         };
-        Self::start(&(Arc::new(folder) as Arc<dyn Disk>), Some(lock), options)
-            .map_err(|error| with_path(path, error))
+        Self::open_disk(&(Arc::new(folder) as Arc<dyn Disk>), Some(lock), options)
+            .map_err(|error| with_folder_path(path, error))
     }
 
     /// Opens the store on a simulated disk.
     #[cfg(any(test, feature = "testing"))]
-    pub fn open_on(disk: impl Disk, options: Options) -> Result<Self, Error> {
-        options.check()?;
-        Self::start(&(Arc::new(disk) as Arc<dyn Disk>), None, options)
+    pub fn open_with_disk(disk: impl Disk, options: EmbeddedOptions) -> Result<Self, Error> {
+        options.validate()?;
+        Self::open_disk(&(Arc::new(disk) as Arc<dyn Disk>), None, options)
     }
 
     /// Stops taking batches, commits those that were taken, ends both threads and releases the
@@ -113,12 +114,12 @@ impl Embedded {
     ///
     /// Cancel safety: once begun, closing goes on without the future.
     pub async fn close(&self) {
-        let running = self.running().take();
+        let running = self.lock_threads().take();
         self.readers.close();
         let closing = tokio::task::spawn_blocking(move || {
             if let Some(queue) = running.as_ref().and_then(|running| running.queue.as_ref()) {
                 // Refused when the committer has ended already.
-                let _ = queue.blocking_send(Message::Stop);
+                let _ = queue.blocking_send(CommitterMessage::Stop);
             }
             drop(running);
         });
@@ -132,94 +133,95 @@ impl Embedded {
     /// if there is less, or if a file is being carried over already.
     ///
     /// Cancel safety: once asked for, it is done without the future.
-    pub async fn carry_over(&self, at_least: u64) -> Result<bool, Error> {
-        let queue = self.running().as_ref().and_then(|running| running.queue.clone());
+    pub async fn start_checkpoint(&self, at_least: u64) -> Result<bool, Error> {
+        let queue = self.lock_threads().as_ref().and_then(|running| running.queue.clone());
         let (answer, begun) = oneshot::channel();
-        let message = Message::CarryOver { at_least, answer };
-        queue.ok_or_else(closed)?.send(message).await.map_err(|_| closed())?;
-        begun.await.map_err(|_| closed())
+        let message = CommitterMessage::Checkpoint { at_least, answer };
+        queue.ok_or_else(closed_error)?.send(message).await.map_err(|_| closed_error())?;
+        begun.await.map_err(|_| closed_error())
     }
 
     /// What the store did so far.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> EmbeddedStats {
         let counters = &self.shared.counters;
-        Stats {
+        EmbeddedStats {
             commits: counters.commits.get(),
             groups: counters.groups.get(),
             log_bytes: counters.log_bytes.get(),
-            carried_over: counters.carried_over.get(),
+            checkpoints: counters.checkpoints.get(),
             reads_from_memory: counters.reads_from_memory.get(),
             reads_from_tree: counters.reads_from_tree.get(),
             faults: counters.faults.get(),
-            reopened: self.shared.tree.reopened(),
-            keys_in_memory: self.shared.overlay().len(),
+            reopened: self.shared.tree.reopen_count(),
+            keys_in_memory: self.shared.memtable().len(),
         }
     }
 
-    fn start(
+    fn open_disk(
         disk: &Arc<dyn Disk>,
         lock: Option<FolderLock>,
-        options: Options,
+        options: EmbeddedOptions,
     ) -> Result<Self, Error> {
-        if format::look(&**disk)? != Found::Ready {
-            format::lay_out(&**disk, options.log_bytes, options.cache_bytes)?;
+        if format::inspect_folder(&**disk)? != FolderState::Ready {
+            format::create_store(&**disk, options.log_bytes, options.cache_bytes)?;
         }
         format::check_complete(&**disk)?;
         let tree = Tree::open(Arc::clone(disk), options.cache_bytes)?;
-        let recovered = log::open(&**disk, tree.applied())?;
-        options.check_log(recovered.log.capacity())?;
-        let mut overlay = Overlay::default();
+        let recovered = log::open(&**disk, tree.applied_version())?;
+        options.validate_log(recovered.log.capacity())?;
+        let mut overlay = Memtable::default();
         for (version, changes) in recovered.batches {
-            overlay.apply(version, changes);
+            overlay.apply_batch(version, changes);
         }
-        let shared = Arc::new(Shared {
-            overlay: RwLock::new(overlay),
+        let shared = Arc::new(EmbeddedInner {
+            memtable: RwLock::new(overlay),
             tree,
-            handover: Handover::start_with(recovered.older),
-            counters: Counters::default(),
-            retry: carrier::Retry {
+            handoff: CheckpointHandoff::with_pending(recovered.older_last_version),
+            counters: EmbeddedCounters::default(),
+            retry_delays: checkpointer::RetryDelays {
                 shortest: options.retry_shortest,
                 longest: options.retry_longest,
             },
-            step_bytes: options.step_bytes(),
+            checkpoint_step_bytes: options.checkpoint_step_bytes(),
         });
         let (queue, waiting) = mpsc::channel(options.queued_batches);
-        let committer = Committer {
+        let committer = LogCommitter {
             shared: Arc::clone(&shared),
             queue: waiting,
             log: recovered.log,
-            last: recovered.last,
-            most_batches: options.group_batches,
-            enough_bytes: options.group_bytes(),
+            last: recovered.last_version,
+            max_group_batches: options.group_batches,
+            max_group_bytes: options.group_bytes(),
         };
-        let mut running = Running {
+        let mut running = StoreThreads {
             shared: Arc::clone(&shared),
             queue: Some(queue),
             committer: None,
-            carrier: None,
+            checkpointer: None,
             _lock: lock,
         };
-        running.committer = Some(spawn("store-committer", || committer.run())?);
+        running.committer = Some(spawn_thread("store-committer", || committer.run())?);
         let carrying = Arc::clone(&shared);
-        running.carrier = Some(spawn("store-carrier", move || carrier::run(&carrying))?);
+        running.checkpointer =
+            Some(spawn_thread("store-carrier", move || checkpointer::run_checkpointer(&carrying))?);
         Ok(Self {
             shared,
             limits: options.limits,
             readers: Arc::new(Semaphore::new(options.readers)),
-            running: Mutex::new(Some(running)),
+            threads: Mutex::new(Some(running)),
         })
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_threads(&self) -> MutexGuard<'_, Option<StoreThreads>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a read that may wait for the disk where it may, a bounded number at a time.
     async fn read<T: Send + 'static>(
         &self,
-        run: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+        run: impl FnOnce(&EmbeddedInner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed_error())?;
         let shared = Arc::clone(&self.shared);
         let reading = tokio::task::spawn_blocking(move || {
             let result = run(&shared);
@@ -229,43 +231,43 @@ impl Embedded {
         self.shared.counters.reads_from_tree.add(1);
         match reading.await {
             Ok(result) => result,
-            Err(error) if error.is_panic() => Err(opened::unreadable()),
-            Err(_) => Err(closed()),
+            Err(error) if error.is_panic() => Err(tree_database::unreadable_error()),
+            Err(_) => Err(closed_error()),
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for StoreThreads {
     /// In this order: the committer may need the carrier to end, and both need the tree.
     fn drop(&mut self) {
         drop(self.queue.take());
         // An error is a panic of the thread, which has been reported.
         let _ = self.committer.take().map(JoinHandle::join);
-        self.shared.handover.stop();
-        let _ = self.carrier.take().map(JoinHandle::join);
+        self.shared.handoff.stop();
+        let _ = self.checkpointer.take().map(JoinHandle::join);
         self.shared.tree.close();
     }
 }
 
-impl fmt::Debug for Embedded {
+impl fmt::Debug for EmbeddedStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Embedded").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("EmbeddedStorage").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl Physical for Embedded {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+impl Physical for EmbeddedStorage {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         if self.readers.is_closed() {
-            return Err(closed());
+            return Err(closed_error());
         }
-        let newest = self.shared.overlay().get(key);
+        let newest = self.shared.memtable().get(key);
         if let Some(found) = newest {
             self.shared.counters.reads_from_memory.add(1);
             return Ok(found);
         }
         let key = key.to_owned();
-        self.read(move |shared| shared.in_tree(|tree| tree.get(&key))).await
+        self.read(move |shared| shared.read_tree(|tree| tree.get(&key))).await
     }
 
     async fn scan(
@@ -276,72 +278,72 @@ impl Physical for Embedded {
     ) -> Result<Vec<String>, Error> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.read(move |shared| {
-            shared.in_tree(|tree| {
+            shared.read_tree(|tree| {
                 // Both taken under one lock: together they are the state at one moment.
                 let (newer, snapshot) = {
-                    let overlay = shared.overlay();
-                    (overlay.slice(&prefix, after.as_deref(), limit), tree.snapshot()?)
+                    let overlay = shared.memtable();
+                    (overlay.keys_for_scan(&prefix, after.as_deref(), limit), tree.snapshot()?)
                 };
-                snapshot.keys(&prefix, after.as_deref(), limit, newer)
+                snapshot.merged_keys(&prefix, after.as_deref(), limit, newer)
             })
         })
         .await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
-        self.limits.check(&batch)?;
-        let queue = self.running().as_ref().and_then(|running| running.queue.clone());
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
+        self.limits.check_batch(&batch)?;
+        let queue = self.lock_threads().as_ref().and_then(|running| running.queue.clone());
         let (answer, verdict) = oneshot::channel();
-        let job = Message::Commit(Job { batch, answer });
-        queue.ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
+        let job = CommitterMessage::Commit(PendingCommit { batch, answer });
+        queue.ok_or_else(closed_error)?.send(job).await.map_err(|_| closed_error())?;
         // The thread answers everybody, unless it dies; then nobody knows.
         verdict.await.unwrap_or_else(|_| Err(Error::Io("the committer is gone".to_owned())))
     }
 }
 
-impl Shared {
-    fn overlay(&self) -> RwLockReadGuard<'_, Overlay> {
-        self.overlay.read().unwrap_or_else(PoisonError::into_inner)
+impl EmbeddedInner {
+    fn memtable(&self) -> RwLockReadGuard<'_, Memtable> {
+        self.memtable.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn overlay_mut(&self) -> RwLockWriteGuard<'_, Overlay> {
-        self.overlay.write().unwrap_or_else(PoisonError::into_inner)
+    fn memtable_mut(&self) -> RwLockWriteGuard<'_, Memtable> {
+        self.memtable.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the tree. If a fault of another operation has closed it, opens it and reads again;
     /// what can't be done here is left to the carrier.
-    fn in_tree<T>(&self, read: impl Fn(&Tree) -> Result<T, Error>) -> Result<T, Error> {
+    fn read_tree<T>(&self, read: impl Fn(&Tree) -> Result<T, Error>) -> Result<T, Error> {
         let mut result = read(&self.tree);
         // More than once, since the carrier may be opening it at the same time.
         for _ in 0..3 {
             let closed = matches!(result, Err(Error::Closed(_)));
-            if !closed || self.tree.revive().is_err() {
+            if !closed || self.tree.try_reopen().is_err() {
                 break;
             }
             result = read(&self.tree);
         }
         if result.is_err() && self.tree.needs_recovery() {
-            self.handover.ask();
+            self.handoff.request_recovery();
         }
         result
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+fn spawn_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
-    thread.map_err(|error| classify(&error, "starting a thread"))
+    thread.map_err(|error| classify_io_error(&error, "starting a thread"))
 }
 
-fn closed() -> Error {
+fn closed_error() -> Error {
     Error::Closed("it was closed".to_owned())
 }
 
-fn unusable(path: &Path, error: &std::io::Error) -> Error {
+fn unusable_folder(path: &Path, error: &std::io::Error) -> Error {
     Error::Refused(format!("the storage folder {} can't be used: {error}", path.display()))
 }
 
 /// Says in which folder it is, where that helps.
-fn with_path(path: &Path, error: Error) -> Error {
+fn with_folder_path(path: &Path, error: Error) -> Error {
     let path = path.display();
     match error {
         Error::Refused(why) => Error::Refused(format!("{why} ({path})")),

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::record::SECTOR;
-use crate::{Error, Limits};
+use super::record::SECTOR_BYTES;
+use crate::{Error, StorageLimits};
 
 /// How an embedded store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct EmbeddedOptions {
     /// Memory for pages of the tree. Small by default (4 MiB): what is read often is cached above
     /// the barrier, decrypted, and the system caches the file. All of it is in use after a while.
     pub cache_bytes: usize,
     /// How large keys, values and batches may be. A batch must fit twice into a log file.
-    pub limits: Limits,
+    pub limits: StorageLimits,
     /// The size of each of the two log files, taken when the folder is laid out (8 MiB). A larger
     /// one means fewer, larger transfers into the tree; up to twice as much is held in memory,
     /// and read again at the next start.
@@ -34,15 +34,15 @@ pub struct Options {
 /// little.
 const GROUP_BYTES: usize = 1 << 20;
 /// Above this a commit of the tree saves little.
-const STEP_BYTES: usize = 2 << 20;
+const MAX_STEP_BYTES: usize = 2 << 20;
 /// What a record needs beside its batches' bytes: header, counts and padding.
-const RECORD_OVERHEAD: usize = 4 * SECTOR;
+const RECORD_OVERHEAD: usize = 4 * SECTOR_BYTES;
 
-impl Default for Options {
+impl Default for EmbeddedOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 4 << 20,
-            limits: Limits::default(),
+            limits: StorageLimits::default(),
             log_bytes: 8 << 20,
             queued_batches: 256,
             group_batches: 256,
@@ -53,9 +53,9 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl EmbeddedOptions {
     /// Refuses what can't work.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(super) fn validate(&self) -> Result<(), Error> {
         let counts = [self.queued_batches, self.group_batches, self.readers];
         if counts.contains(&0) || self.limits.key_bytes == 0 {
             return Err(Error::Refused("a storage option is 0 that must not be".to_owned()));
@@ -63,14 +63,14 @@ impl Options {
         if self.retry_shortest.is_zero() || self.retry_longest < self.retry_shortest {
             return Err(Error::Refused("the storage retry pauses make no sense".to_owned()));
         }
-        if !self.log_bytes.is_multiple_of(SECTOR) {
-            return Err(Error::Refused(format!("log_bytes must be a multiple of {SECTOR}")));
+        if !self.log_bytes.is_multiple_of(SECTOR_BYTES) {
+            return Err(Error::Refused(format!("log_bytes must be a multiple of {SECTOR_BYTES}")));
         }
-        self.check_log(self.log_bytes)
+        self.validate_log(self.log_bytes)
     }
 
     /// Refuses limits that the log, as it was laid out, can't keep.
-    pub(super) fn check_log(&self, log_bytes: usize) -> Result<(), Error> {
+    pub(super) fn validate_log(&self, log_bytes: usize) -> Result<(), Error> {
         let most = (log_bytes / 2).saturating_sub(RECORD_OVERHEAD);
         if self.limits.batch_bytes > most {
             return Err(Error::Refused(format!(
@@ -92,7 +92,7 @@ impl Options {
     /// of the cache that redb gives to writing, or each would be written twice. Its syncs are done
     /// in milliseconds: the log's, which somebody waits for, stand behind them in the device's
     /// queue.
-    pub(super) fn step_bytes(&self) -> usize {
-        (self.cache_bytes / 4).min(STEP_BYTES)
+    pub(super) fn checkpoint_step_bytes(&self) -> usize {
+        (self.cache_bytes / 4).min(MAX_STEP_BYTES)
     }
 }

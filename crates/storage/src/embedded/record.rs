@@ -19,51 +19,51 @@
 use bytes::{Buf, Bytes};
 use twox_hash::XxHash3_64;
 
-use crate::{Change, Error, Version};
+use crate::{Error, PhysicalChange, Version};
 
 /// The unit a disk writes whole or not at all.
-pub(super) const SECTOR: usize = 512;
+pub(super) const SECTOR_BYTES: usize = 512;
 const MAGIC: [u8; 8] = *b"srlog\0\0\x01";
-const HEADER: usize = 40;
+const HEADER_BYTES: usize = 40;
 /// What a batch takes beside its changes.
 pub(super) const BATCH_OVERHEAD: usize = 4;
 /// Where the checksummed part begins.
-const SUMMED: usize = 16;
-const DELETED: u32 = u32::MAX;
+const CHECKSUM_START: usize = 16;
+const DELETED_LEN: u32 = u32::MAX;
 
 /// A record being put together. The buffer is kept from one to the next.
 #[derive(Debug, Default)]
-pub(super) struct Builder {
+pub(super) struct LogRecordBuilder {
     bytes: Vec<u8>,
     batches: u32,
 }
 
-impl Builder {
+impl LogRecordBuilder {
     /// Above this the buffer is given back after a large batch.
-    const KEPT: usize = 1 << 20;
+    const MAX_KEPT_BYTES: usize = 1 << 20;
 
     /// Forgets the last record.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(Self::KEPT);
-        self.bytes.resize(HEADER, 0);
+        self.bytes.shrink_to(Self::MAX_KEPT_BYTES);
+        self.bytes.resize(HEADER_BYTES, 0);
         self.batches = 0;
     }
 
     /// Adds a batch. Lengths fit: the store's limits are far below `u32::MAX`.
-    pub(super) fn push(&mut self, changes: &[Change]) {
+    pub(super) fn push_batch(&mut self, changes: &[PhysicalChange]) {
         self.batches = self.batches.saturating_add(1);
         self.put_len(changes.len());
         for change in changes {
             self.put_len(change.key().len());
             match change {
-                Change::Put { key, value } => {
+                PhysicalChange::Put { key, value } => {
                     self.put_len(value.len());
                     self.bytes.extend_from_slice(key.as_bytes());
                     self.bytes.extend_from_slice(value);
                 }
-                Change::Delete { key } => {
-                    self.bytes.extend_from_slice(&DELETED.to_le_bytes());
+                PhysicalChange::Delete { key } => {
+                    self.bytes.extend_from_slice(&DELETED_LEN.to_le_bytes());
                     self.bytes.extend_from_slice(key.as_bytes());
                 }
             }
@@ -71,27 +71,27 @@ impl Builder {
     }
 
     /// How many batches it holds.
-    pub(super) fn batches(&self) -> u32 {
+    pub(super) fn batch_count(&self) -> u32 {
         self.batches
     }
 
     /// Its length on disk.
     pub(super) fn padded_len(&self) -> usize {
-        self.bytes.len().next_multiple_of(SECTOR)
+        self.bytes.len().next_multiple_of(SECTOR_BYTES)
     }
 
     /// Fills in the header. Answers the bytes to write, and their checksum.
-    pub(super) fn seal(&mut self, first: Version, previous: u64) -> (&[u8], u64) {
-        let body = u32::try_from(self.bytes.len() - HEADER).unwrap_or(u32::MAX);
-        let mut header = Vec::with_capacity(HEADER - SUMMED);
+    pub(super) fn finish(&mut self, first: Version, previous: u64) -> (&[u8], u64) {
+        let body = u32::try_from(self.bytes.len() - HEADER_BYTES).unwrap_or(u32::MAX);
+        let mut header = Vec::with_capacity(HEADER_BYTES - CHECKSUM_START);
         header.extend_from_slice(&previous.to_le_bytes());
         header.extend_from_slice(&first.0.to_le_bytes());
         header.extend_from_slice(&self.batches.to_le_bytes());
         header.extend_from_slice(&body.to_le_bytes());
-        overwrite(&mut self.bytes, SUMMED, &header);
-        let sum = XxHash3_64::oneshot(self.bytes.get(SUMMED..).unwrap_or_default());
-        overwrite(&mut self.bytes, 0, &MAGIC);
-        overwrite(&mut self.bytes, MAGIC.len(), &sum.to_le_bytes());
+        write_into(&mut self.bytes, CHECKSUM_START, &header);
+        let sum = XxHash3_64::oneshot(self.bytes.get(CHECKSUM_START..).unwrap_or_default());
+        write_into(&mut self.bytes, 0, &MAGIC);
+        write_into(&mut self.bytes, MAGIC.len(), &sum.to_le_bytes());
         self.bytes.resize(self.padded_len(), 0);
         (&self.bytes, sum)
     }
@@ -102,7 +102,7 @@ impl Builder {
     }
 }
 
-fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
+fn write_into(bytes: &mut [u8], at: usize, with: &[u8]) {
     for (to, from) in bytes.iter_mut().skip(at).zip(with) {
         *to = *from;
     }
@@ -110,20 +110,20 @@ fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
 
 /// A record found on disk, its checksum proven.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) sum: u64,
-    pub(super) previous: u64,
-    pub(super) first: Version,
-    pub(super) batches: u32,
+pub(super) struct LogRecord {
+    pub(super) checksum: u64,
+    pub(super) previous_checksum: u64,
+    pub(super) first_version: Version,
+    pub(super) batch_count: u32,
     /// Length on disk.
     pub(super) padded_len: usize,
     body: Bytes,
 }
 
-impl Found {
+impl LogRecord {
     /// The record that begins at `at`, if a whole one does.
-    pub(super) fn at(file: &Bytes, at: usize) -> Option<Self> {
-        let mut header = file.get(at..at.checked_add(HEADER)?)?;
+    pub(super) fn parse_at(file: &Bytes, at: usize) -> Option<Self> {
+        let mut header = file.get(at..at.checked_add(HEADER_BYTES)?)?;
         if header.get(..MAGIC.len())? != MAGIC {
             return None;
         }
@@ -131,60 +131,67 @@ impl Found {
         let (sum, previous) = (header.get_u64_le(), header.get_u64_le());
         let (first, batches) = (Version(header.get_u64_le()), header.get_u32_le());
         let body_len = usize::try_from(header.get_u32_le()).ok()?;
-        let body_at = at.checked_add(HEADER)?;
+        let body_at = at.checked_add(HEADER_BYTES)?;
         let end = body_at.checked_add(body_len)?;
-        let summed = file.get(at.checked_add(SUMMED)?..end)?;
+        let summed = file.get(at.checked_add(CHECKSUM_START)?..end)?;
         if batches == 0 || XxHash3_64::oneshot(summed) != sum {
             return None;
         }
-        let padded_len = (end - at).next_multiple_of(SECTOR);
-        Some(Self { sum, previous, first, batches, padded_len, body: file.slice(body_at..end) })
+        let padded_len = (end - at).next_multiple_of(SECTOR_BYTES);
+        Some(Self {
+            checksum: sum,
+            previous_checksum: previous,
+            first_version: first,
+            batch_count: batches,
+            padded_len,
+            body: file.slice(body_at..end),
+        })
     }
 
     /// The version of its last batch.
-    pub(super) fn last(&self) -> Version {
-        Version(self.first.0.saturating_add(u64::from(self.batches) - 1))
+    pub(super) fn last_version(&self) -> Version {
+        Version(self.first_version.0.saturating_add(u64::from(self.batch_count) - 1))
     }
 
     /// Its batches with their versions.
-    pub(super) fn batches(&self) -> Result<Vec<(Version, Vec<Change>)>, Error> {
+    pub(super) fn decode_batches(&self) -> Result<Vec<(Version, Vec<PhysicalChange>)>, Error> {
         let mut body = self.body.clone();
-        let mut version = self.first;
+        let mut version = self.first_version;
         let mut batches = Vec::new();
-        for _ in 0..self.batches {
+        for _ in 0..self.batch_count {
             let changes = take_u32(&mut body)?;
             let changes = (0..changes).map(|_| take_change(&mut body));
             batches.push((version, changes.collect::<Result<_, _>>()?));
             version = version.next();
         }
-        if body.has_remaining() { Err(malformed()) } else { Ok(batches) }
+        if body.has_remaining() { Err(malformed_record()) } else { Ok(batches) }
     }
 }
 
-fn take_change(body: &mut Bytes) -> Result<Change, Error> {
+fn take_change(body: &mut Bytes) -> Result<PhysicalChange, Error> {
     let (key_len, value_len) = (take_u32(body)?, take_u32(body)?);
-    let key = take(body, key_len)?;
-    let key = String::from_utf8(key.to_vec()).map_err(|_| malformed())?;
-    if value_len == DELETED {
-        return Ok(Change::Delete { key });
+    let key = take_bytes(body, key_len)?;
+    let key = String::from_utf8(key.to_vec()).map_err(|_| malformed_record())?;
+    if value_len == DELETED_LEN {
+        return Ok(PhysicalChange::Delete { key });
     }
     // A copy: one small value would keep the whole file in memory.
-    Ok(Change::Put { key, value: Bytes::copy_from_slice(&take(body, value_len)?) })
+    Ok(PhysicalChange::Put { key, value: Bytes::copy_from_slice(&take_bytes(body, value_len)?) })
 }
 
 fn take_u32(body: &mut Bytes) -> Result<u32, Error> {
-    body.try_get_u32_le().map_err(|_| malformed())
+    body.try_get_u32_le().map_err(|_| malformed_record())
 }
 
-fn take(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {
+fn take_bytes(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {
     match usize::try_from(len) {
         Ok(len) if len <= body.len() => Ok(body.split_to(len)),
-        _ => Err(malformed()),
+        _ => Err(malformed_record()),
     }
 }
 
 /// The checksum held, so this was written so: a fault of ours, or of a newer version.
-fn malformed() -> Error {
+fn malformed_record() -> Error {
     Error::Corrupt("a log record does not read as one".to_owned())
 }
 
@@ -192,58 +199,61 @@ fn malformed() -> Error {
 mod tests {
     use super::*;
 
-    fn sealed(batches: &[Vec<Change>], first: u64, previous: u64) -> Bytes {
-        let mut builder = Builder::default();
+    fn build_record(batches: &[Vec<PhysicalChange>], first: u64, previous: u64) -> Bytes {
+        let mut builder = LogRecordBuilder::default();
         builder.clear();
         for changes in batches {
-            builder.push(changes);
+            builder.push_batch(changes);
         }
-        Bytes::copy_from_slice(builder.seal(Version(first), previous).0)
+        Bytes::copy_from_slice(builder.finish(Version(first), previous).0)
     }
 
-    fn some_batches() -> Vec<Vec<Change>> {
+    fn some_batches() -> Vec<Vec<PhysicalChange>> {
         vec![
-            vec![Change::put("a", "1"), Change::delete("b")],
+            vec![PhysicalChange::put("a", "1"), PhysicalChange::delete("b")],
             vec![],
-            vec![Change::put("ключ", ""), Change::put("large", vec![7; 3000])],
+            vec![PhysicalChange::put("ключ", ""), PhysicalChange::put("large", vec![7; 3000])],
         ]
     }
 
     #[test]
     fn reads_back_what_was_written() {
-        let file = sealed(&some_batches(), 41, 7);
-        assert_eq!(file.len() % SECTOR, 0);
-        let found = Found::at(&file, 0).unwrap();
-        assert_eq!((found.first, found.last()), (Version(41), Version(43)));
-        assert_eq!((found.previous, found.padded_len), (7, file.len()));
+        let file = build_record(&some_batches(), 41, 7);
+        assert_eq!(file.len() % SECTOR_BYTES, 0);
+        let found = LogRecord::parse_at(&file, 0).unwrap();
+        assert_eq!((found.first_version, found.last_version()), (Version(41), Version(43)));
+        assert_eq!((found.previous_checksum, found.padded_len), (7, file.len()));
         let versions = [Version(41), Version(42), Version(43)];
         let expected: Vec<_> = versions.into_iter().zip(some_batches()).collect();
-        assert_eq!(found.batches().unwrap(), expected);
+        assert_eq!(found.decode_batches().unwrap(), expected);
     }
 
     #[test]
     fn no_changed_byte_goes_unnoticed() {
-        let whole = sealed(&some_batches(), 1, 0);
-        let body_end = HEADER + Found::at(&whole, 0).unwrap().body.len();
+        let whole = build_record(&some_batches(), 1, 0);
+        let body_end = HEADER_BYTES + LogRecord::parse_at(&whole, 0).unwrap().body.len();
         for at in 0..body_end {
             let mut torn = whole.to_vec();
             torn[at] ^= 1;
-            assert!(Found::at(&Bytes::from(torn), 0).is_none(), "byte {at}");
+            assert!(LogRecord::parse_at(&Bytes::from(torn), 0).is_none(), "byte {at}");
         }
-        assert!(Found::at(&whole.slice(..body_end - 1), 0).is_none());
+        assert!(LogRecord::parse_at(&whole.slice(..body_end - 1), 0).is_none());
     }
 
     #[test]
     fn a_body_that_lies_about_lengths_is_refused() {
-        for lengths in [[1, u32::MAX, 0], [1, 0, 5], [1, 9, DELETED], [u32::MAX, 0, 0]] {
-            let mut builder = Builder::default();
+        for lengths in [[1, u32::MAX, 0], [1, 0, 5], [1, 9, DELETED_LEN], [u32::MAX, 0, 0]] {
+            let mut builder = LogRecordBuilder::default();
             builder.clear();
             builder.batches = 1;
             for len in lengths {
                 builder.bytes.extend_from_slice(&len.to_le_bytes());
             }
-            let file = Bytes::copy_from_slice(builder.seal(Version(1), 0).0);
-            assert!(matches!(Found::at(&file, 0).unwrap().batches(), Err(Error::Corrupt(_))));
+            let file = Bytes::copy_from_slice(builder.finish(Version(1), 0).0);
+            assert!(matches!(
+                LogRecord::parse_at(&file, 0).unwrap().decode_batches(),
+                Err(Error::Corrupt(_))
+            ));
         }
     }
 }

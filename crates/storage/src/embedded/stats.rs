@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What an embedded store did since it was opened. A snapshot; the fields are not read at one
 /// moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct EmbeddedStats {
     /// Batches applied.
     pub commits: u64,
     /// Groups they were committed in; each that changed something cost one sync.
@@ -13,7 +13,7 @@ pub struct Stats {
     /// Bytes written to the log.
     pub log_bytes: u64,
     /// Log files carried over into the tree.
-    pub carried_over: u64,
+    pub checkpoints: u64,
     /// Reads answered from memory.
     pub reads_from_memory: u64,
     /// Reads that went to the tree.
@@ -27,20 +27,20 @@ pub struct Stats {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) commits: Counter,
-    pub(super) groups: Counter,
-    pub(super) log_bytes: Counter,
-    pub(super) carried_over: Counter,
-    pub(super) reads_from_memory: Counter,
-    pub(super) reads_from_tree: Counter,
-    pub(super) faults: Counter,
+pub(super) struct EmbeddedCounters {
+    pub(super) commits: StatCounter,
+    pub(super) groups: StatCounter,
+    pub(super) log_bytes: StatCounter,
+    pub(super) checkpoints: StatCounter,
+    pub(super) reads_from_memory: StatCounter,
+    pub(super) reads_from_tree: StatCounter,
+    pub(super) faults: StatCounter,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(super) struct StatCounter(AtomicU64);
 
-impl Counter {
+impl StatCounter {
     pub(super) fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }

@@ -10,29 +10,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{Operation, Outcome, SimDisk};
-use crate::{Change, Precondition, contract};
+use crate::testing::{DiskOperation, DiskOutcome, SimDisk};
+use crate::{PhysicalChange, Precondition, contract};
 
 /// Options under which a few dozen small batches fill a log file, and carrying them over takes
 /// several steps.
-fn small() -> Options {
-    let limits = Limits { key_bytes: 512, value_bytes: 2048, batch_bytes: 4096 };
-    Options {
+fn small_options() -> EmbeddedOptions {
+    let limits = StorageLimits { key_bytes: 512, value_bytes: 2048, batch_bytes: 4096 };
+    EmbeddedOptions {
         log_bytes: 16 << 10,
         cache_bytes: 128 << 10,
         limits,
         retry_shortest: Duration::from_millis(1),
         retry_longest: Duration::from_millis(5),
-        ..Options::default()
+        ..EmbeddedOptions::default()
     }
 }
 
-fn open(disk: &SimDisk) -> Result<Embedded, Error> {
-    Embedded::open_on(disk.clone(), small())
+fn open_store(disk: &SimDisk) -> Result<EmbeddedStorage, Error> {
+    EmbeddedStorage::open_with_disk(disk.clone(), small_options())
 }
 
 /// Lets others run until it holds.
-async fn until(holds: impl Fn() -> bool) {
+async fn wait_until(holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
             tokio::task::yield_now().await;
@@ -42,13 +42,13 @@ async fn until(holds: impl Fn() -> bool) {
 }
 
 /// How much of what is long is done: `STRONGROOM_ROUNDS`, 1 if it isn't set.
-fn rounds() -> usize {
+fn round_count() -> usize {
     let rounds = std::env::var("STRONGROOM_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     rounds.unwrap_or(1).max(1)
 }
 
 /// Everything in a store.
-async fn dump(store: &dyn Physical) -> Result<BTreeMap<String, Entry>, Error> {
+async fn all_entries(store: &dyn Physical) -> Result<BTreeMap<String, PhysicalEntry>, Error> {
     let mut entries = BTreeMap::new();
     for key in store.scan("", None, usize::MAX).await? {
         let entry = store.get(&key).await?;
@@ -60,14 +60,15 @@ async fn dump(store: &dyn Physical) -> Result<BTreeMap<String, Entry>, Error> {
 }
 
 /// The same of an embedded store, read on this thread: for tests that do it thousands of times.
-fn dump_here(store: &Embedded) -> Result<BTreeMap<String, Entry>, Error> {
+fn all_entries_blocking(store: &EmbeddedStorage) -> Result<BTreeMap<String, PhysicalEntry>, Error> {
     let shared = &store.shared;
-    let newer = shared.overlay().slice("", None, usize::MAX);
-    let keys = shared.in_tree(|tree| tree.snapshot()?.keys("", None, usize::MAX, newer.clone()))?;
+    let newer = shared.memtable().keys_for_scan("", None, usize::MAX);
+    let keys = shared
+        .read_tree(|tree| tree.snapshot()?.merged_keys("", None, usize::MAX, newer.clone()))?;
     let mut entries = BTreeMap::new();
     for key in keys {
-        let newest = shared.overlay().get(&key);
-        let entry = newest.map_or_else(|| shared.in_tree(|tree| tree.get(&key)), Ok)?;
+        let newest = shared.memtable().get(&key);
+        let entry = newest.map_or_else(|| shared.read_tree(|tree| tree.get(&key)), Ok)?;
         let entry =
             entry.ok_or_else(|| Error::Corrupt(format!("{key} is listed and not there")))?;
         entries.insert(key, entry);
@@ -78,7 +79,8 @@ fn dump_here(store: &Embedded) -> Result<BTreeMap<String, Entry>, Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract() {
     contract::run(async || {
-        let store = Embedded::open_on(SimDisk::new(), Options::default()).unwrap();
+        let store =
+            EmbeddedStorage::open_with_disk(SimDisk::new(), EmbeddedOptions::default()).unwrap();
         Arc::new(store) as Arc<dyn Physical>
     })
     .await;
@@ -86,11 +88,14 @@ async fn keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract_when_the_log_is_always_full() {
-    let limits =
-        Limits { value_bytes: 1 << 20, batch_bytes: (1 << 20) + 1024, ..Limits::default() };
-    let options = Options { log_bytes: 3 << 20, limits, ..Options::default() };
+    let limits = StorageLimits {
+        value_bytes: 1 << 20,
+        batch_bytes: (1 << 20) + 1024,
+        ..StorageLimits::default()
+    };
+    let options = EmbeddedOptions { log_bytes: 3 << 20, limits, ..EmbeddedOptions::default() };
     contract::run(async || {
-        let store = Embedded::open_on(SimDisk::new(), options).unwrap();
+        let store = EmbeddedStorage::open_with_disk(SimDisk::new(), options).unwrap();
         Arc::new(store) as Arc<dyn Physical>
     })
     .await;
@@ -98,16 +103,17 @@ async fn keeps_the_contract_when_the_log_is_always_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_what_it_does() {
-    let store = open(&SimDisk::new()).unwrap();
+    let store = open_store(&SimDisk::new()).unwrap();
     for n in 0..200 {
-        store.commit(Batch::put(format!("key/{n}"), vec![0; 500])).await.unwrap();
+        store.commit(PhysicalBatch::put(format!("key/{n}"), vec![0; 500])).await.unwrap();
     }
-    let refused = Batch::default().on(Precondition::Exists("nothing".to_owned()));
+    let refused =
+        PhysicalBatch::default().with_precondition(Precondition::Exists("nothing".to_owned()));
     store.commit(refused).await.unwrap_err();
     store.get("key/199").await.unwrap();
     let stats = store.stats();
     assert_eq!((stats.commits, stats.groups), (200, 201));
-    assert!(stats.carried_over >= 10, "{stats:?}");
+    assert!(stats.checkpoints >= 10, "{stats:?}");
     assert!(stats.log_bytes >= 200 * 512, "{stats:?}");
     assert_eq!(stats.reads_from_memory + stats.reads_from_tree, 1);
     assert_eq!((stats.faults, stats.reopened), (0, 0));
@@ -115,9 +121,12 @@ async fn counts_what_it_does() {
 
 /// Also what was deleted: no other thread is asked.
 #[tokio::test]
-async fn what_is_in_memory_is_answered_without_waiting() {
-    let store = open(&SimDisk::new()).unwrap();
-    store.commit(Batch::put("a", "1").and(Change::delete("b"))).await.unwrap();
+async fn memtable_reads_do_not_wait() {
+    let store = open_store(&SimDisk::new()).unwrap();
+    store
+        .commit(PhysicalBatch::put("a", "1").with_change(PhysicalChange::delete("b")))
+        .await
+        .unwrap();
     for (key, is_there) in [("a", true), ("b", false)] {
         let mut read = store.get(key);
         let first = std::future::poll_fn(|cx| std::task::Poll::Ready(read.as_mut().poll(cx))).await;
@@ -130,13 +139,14 @@ async fn what_is_in_memory_is_answered_without_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_store_answers_so_and_keeps_what_it_took() {
+async fn a_closed_store_refuses_calls_and_keeps_its_commits() {
     let disk = SimDisk::new();
-    let store = Arc::new(open(&disk).unwrap());
+    let store = Arc::new(open_store(&disk).unwrap());
     let mut committing = tokio::task::JoinSet::new();
     for n in 0..100 {
         let store = Arc::clone(&store);
-        committing.spawn(async move { (n, store.commit(Batch::put(format!("{n}"), "")).await) });
+        committing
+            .spawn(async move { (n, store.commit(PhysicalBatch::put(format!("{n}"), "")).await) });
     }
     tokio::task::yield_now().await;
     store.close().await;
@@ -144,8 +154,8 @@ async fn a_closed_store_answers_so_and_keeps_what_it_took() {
     let answers = committing.join_all().await;
     assert!(matches!(store.get("0").await, Err(Error::Closed(_))));
     assert!(matches!(store.scan("", None, 1).await, Err(Error::Closed(_))));
-    assert!(matches!(store.commit(Batch::put("x", "")).await, Err(Error::Closed(_))));
-    let again = open(&disk).unwrap();
+    assert!(matches!(store.commit(PhysicalBatch::put("x", "")).await, Err(Error::Closed(_))));
+    let again = open_store(&disk).unwrap();
     for (n, answer) in answers {
         let there = again.get(&format!("{n}")).await.unwrap().is_some();
         match answer {
@@ -161,13 +171,13 @@ fn hold_at_sync(disk: &SimDisk) -> (std::sync::mpsc::Receiver<()>, std::sync::mp
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let (arrive, arrived) = std::sync::mpsc::channel::<()>();
     let mut held = false;
-    disk.decide(move |operation| {
-        if !held && matches!(operation, Operation::Sync(_)) {
+    disk.set_outcomes(move |operation| {
+        if !held && matches!(operation, DiskOperation::Sync(_)) {
             held = true;
             arrive.send(()).unwrap();
             gate.recv().unwrap();
         }
-        Outcome::Done
+        DiskOutcome::Done
     });
     (arrived, release)
 }
@@ -176,19 +186,20 @@ fn hold_at_sync(disk: &SimDisk) -> (std::sync::mpsc::Receiver<()>, std::sync::mp
 #[tokio::test]
 async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
-    let first = store.commit(Batch::put("old", "")).await.unwrap();
+    let store = open_store(&disk).unwrap();
+    let first = store.commit(PhysicalBatch::put("old", "")).await.unwrap();
     let (arrived, release) = hold_at_sync(&disk);
     let key = |name: &str| name.to_owned();
     let batches = [
-        Batch::put("gate", ""),
-        Batch::delete("old").on(Precondition::Exists(key("old"))),
-        Batch::put("a", "").on(Precondition::Exists(key("old"))),
-        Batch::put("old", "new").on(Precondition::Absent(key("old"))),
-        Batch::put("b", "").on(Precondition::Unchanged(key("old"), first)),
-        Batch::put("c", "").and(Change::delete("c")),
-        Batch::put("d", "").on(Precondition::Exists(key("c"))),
-        Batch::delete("old").on(Precondition::Unchanged(key("old"), Version(first.0 + 3))),
+        PhysicalBatch::put("gate", ""),
+        PhysicalBatch::delete("old").with_precondition(Precondition::Exists(key("old"))),
+        PhysicalBatch::put("a", "").with_precondition(Precondition::Exists(key("old"))),
+        PhysicalBatch::put("old", "new").with_precondition(Precondition::Absent(key("old"))),
+        PhysicalBatch::put("b", "").with_precondition(Precondition::Unchanged(key("old"), first)),
+        PhysicalBatch::put("c", "").with_change(PhysicalChange::delete("c")),
+        PhysicalBatch::put("d", "").with_precondition(Precondition::Exists(key("c"))),
+        PhysicalBatch::delete("old")
+            .with_precondition(Precondition::Unchanged(key("old"), Version(first.0 + 3))),
     ];
     let mut commits: Vec<_> = batches.into_iter().map(|batch| store.commit(batch)).collect();
     for (n, commit) in commits.iter_mut().enumerate() {
@@ -207,7 +218,7 @@ async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
         [Ok(1), Ok(2), refused("old"), Ok(3), refused("old"), Ok(4), refused("c"), Ok(5)];
     assert_eq!(answers, expected);
     assert_eq!(store.stats().groups, 3, "before, the one held, and the rest");
-    let names: Vec<_> = dump(&store).await.unwrap().into_keys().collect();
+    let names: Vec<_> = all_entries(&store).await.unwrap().into_keys().collect();
     assert_eq!(names, ["gate"]);
 }
 
@@ -216,10 +227,11 @@ async fn a_group_is_judged_batch_by_batch_and_shares_one_sync() {
 #[tokio::test]
 async fn a_crowd_of_empty_batches_fits_into_the_log() {
     let disk = SimDisk::new();
-    let options = Options { queued_batches: 10_000, group_batches: 10_000, ..small() };
-    let store = Embedded::open_on(disk.clone(), options).unwrap();
+    let options =
+        EmbeddedOptions { queued_batches: 10_000, group_batches: 10_000, ..small_options() };
+    let store = EmbeddedStorage::open_with_disk(disk.clone(), options).unwrap();
     let (arrived, release) = hold_at_sync(&disk);
-    let mut commits: Vec<_> = (0..6000).map(|_| store.commit(Batch::default())).collect();
+    let mut commits: Vec<_> = (0..6000).map(|_| store.commit(PhysicalBatch::default())).collect();
     for (n, commit) in commits.iter_mut().enumerate() {
         assert!(poll_once(commit).await.is_none());
         if n == 0 {
@@ -235,29 +247,35 @@ async fn a_crowd_of_empty_batches_fits_into_the_log() {
     }
     assert_eq!(last, Version(6000));
     store.close().await;
-    for file in log::LOGS {
+    for file in log::LOG_FILES {
         assert_eq!(disk.open(file).unwrap().len().unwrap(), 16 << 10, "{file} did not grow");
     }
-    assert_eq!(open(&disk).unwrap().commit(Batch::default()).await.unwrap(), Version(6001));
+    assert_eq!(
+        open_store(&disk).unwrap().commit(PhysicalBatch::default()).await.unwrap(),
+        Version(6001)
+    );
 }
 
 /// Keys that are there all the time, and others between them that come and go. All of it moves
 /// from the log to the tree while it is listed page by page.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_miss_no_key_that_stays() {
-    let store = Arc::new(open(&SimDisk::new()).unwrap());
+async fn paged_scans_miss_no_key_that_stays() {
+    let store = Arc::new(open_store(&SimDisk::new()).unwrap());
     let stays = |n: usize| format!("key/{:03}", n % 100);
     for n in 0..100 {
-        store.commit(Batch::put(stays(n), "")).await.unwrap();
+        store.commit(PhysicalBatch::put(stays(n), "")).await.unwrap();
     }
     let writer = Arc::clone(&store);
     let mut writing = tokio::task::JoinSet::new();
     writing.spawn(async move {
         for n in 0..600_usize {
             let passing = format!("{}/passing", stays(n * 7));
-            let batch = Batch::put(stays(n * 13), vec![0; 200]);
-            writer.commit(batch.and(Change::put(passing.clone(), ""))).await.unwrap();
-            writer.commit(Batch::delete(passing)).await.unwrap();
+            let batch = PhysicalBatch::put(stays(n * 13), vec![0; 200]);
+            writer
+                .commit(batch.with_change(PhysicalChange::put(passing.clone(), "")))
+                .await
+                .unwrap();
+            writer.commit(PhysicalBatch::delete(passing)).await.unwrap();
         }
     });
     let expected: Vec<_> = (0..100).map(stays).collect();
@@ -280,7 +298,7 @@ async fn pages_miss_no_key_that_stays() {
             written.unwrap();
         }
     }
-    assert!(store.stats().carried_over > 10);
+    assert!(store.stats().checkpoints > 10);
 }
 
 /// What the future answers at once, if anything.
@@ -294,8 +312,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 
 #[tokio::test]
 async fn dropping_it_ends_its_threads() {
-    let store = open(&SimDisk::new()).unwrap();
-    store.commit(Batch::put("key", "value")).await.unwrap();
+    let store = open_store(&SimDisk::new()).unwrap();
+    store.commit(PhysicalBatch::put("key", "value")).await.unwrap();
     let shared = Arc::downgrade(&store.shared);
     drop(store);
     // Both threads hold it for as long as they run.
@@ -304,45 +322,48 @@ async fn dropping_it_ends_its_threads() {
 
 #[tokio::test]
 async fn options_that_cannot_work_are_refused() {
-    let default = Options::default();
+    let default = EmbeddedOptions::default();
     for options in [
-        Options { readers: 0, ..default },
-        Options { queued_batches: 0, ..default },
-        Options { group_batches: 0, ..default },
-        Options { log_bytes: 1 << 20, ..default },
-        Options { log_bytes: (8 << 20) + 1, ..default },
-        Options { retry_longest: Duration::ZERO, ..default },
-        Options { limits: Limits { batch_bytes: 4 << 20, ..Limits::default() }, ..default },
+        EmbeddedOptions { readers: 0, ..default },
+        EmbeddedOptions { queued_batches: 0, ..default },
+        EmbeddedOptions { group_batches: 0, ..default },
+        EmbeddedOptions { log_bytes: 1 << 20, ..default },
+        EmbeddedOptions { log_bytes: (8 << 20) + 1, ..default },
+        EmbeddedOptions { retry_longest: Duration::ZERO, ..default },
+        EmbeddedOptions {
+            limits: StorageLimits { batch_bytes: 4 << 20, ..StorageLimits::default() },
+            ..default
+        },
     ] {
-        let opened = Embedded::open_on(SimDisk::new(), options);
+        let opened = EmbeddedStorage::open_with_disk(SimDisk::new(), options);
         assert!(matches!(opened, Err(Error::Refused(_))), "{options:?}");
     }
     // A log that was laid out small does not grow later.
     let disk = SimDisk::new();
-    drop(open(&disk).unwrap());
-    let opened = Embedded::open_on(disk, default);
+    drop(open_store(&disk).unwrap());
+    let opened = EmbeddedStorage::open_with_disk(disk, default);
     assert!(matches!(opened, Err(Error::Refused(_))));
 }
 
 /// What was carried over is read from the tree and no longer in memory; a small rest stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_not_full_is_carried_over_when_asked_for() {
+async fn a_requested_checkpoint_does_not_need_a_full_log() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
-    assert!(!store.carry_over(0).await.unwrap(), "there is nothing");
+    let store = open_store(&disk).unwrap();
+    assert!(!store.start_checkpoint(0).await.unwrap(), "there is nothing");
     for n in 0..5 {
-        store.commit(Batch::put(format!("key/{n}"), vec![b'v'; 600])).await.unwrap();
+        store.commit(PhysicalBatch::put(format!("key/{n}"), vec![b'v'; 600])).await.unwrap();
     }
-    assert!(!store.carry_over(1 << 20).await.unwrap(), "there is less");
+    assert!(!store.start_checkpoint(1 << 20).await.unwrap(), "there is less");
     assert_eq!(store.stats().keys_in_memory, 5);
-    assert!(store.carry_over(2048).await.unwrap());
-    until(|| store.stats().keys_in_memory == 0).await;
-    let entries = dump(&store).await.unwrap();
-    assert_eq!((entries.len(), store.stats().carried_over), (5, 1));
-    store.commit(Batch::put("key/0", "new")).await.unwrap();
-    let left = open(&disk.after_kill()).unwrap();
+    assert!(store.start_checkpoint(2048).await.unwrap());
+    wait_until(|| store.stats().keys_in_memory == 0).await;
+    let entries = all_entries(&store).await.unwrap();
+    assert_eq!((entries.len(), store.stats().checkpoints), (5, 1));
+    store.commit(PhysicalBatch::put("key/0", "new")).await.unwrap();
+    let left = open_store(&disk.after_kill()).unwrap();
     assert_eq!(left.get("key/0").await.unwrap().unwrap().value, "new");
-    assert_eq!(dump(&left).await.unwrap().len(), 5);
+    assert_eq!(all_entries(&left).await.unwrap().len(), 5);
     store.close().await;
-    assert!(matches!(store.carry_over(0).await, Err(Error::Closed(_))));
+    assert!(matches!(store.start_checkpoint(0).await, Err(Error::Closed(_))));
 }

@@ -11,33 +11,33 @@ use super::disk::DiskFile;
 
 /// What went wrong with an open file. redb refuses everything after the first I/O error.
 #[derive(Debug, Default)]
-pub(super) struct Health {
-    failed: AtomicBool,
+pub(super) struct FileHealth {
+    has_failed: AtomicBool,
     /// A write or sync failed in a way that leaves open what the medium holds.
-    suspect: AtomicBool,
+    needs_verification: AtomicBool,
 }
 
-impl Health {
+impl FileHealth {
     /// Whether any operation failed.
-    pub(super) fn failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     /// Whether what the medium holds has to be verified.
-    pub(super) fn suspect(&self) -> bool {
-        self.suspect.load(Ordering::Acquire)
+    pub(super) fn needs_verification(&self) -> bool {
+        self.needs_verification.load(Ordering::Acquire)
     }
 
     /// Nothing it says is to be believed before it is verified.
-    pub(super) fn distrust(&self) {
-        self.suspect.store(true, Ordering::Release);
-        self.failed.store(true, Ordering::Release);
+    pub(super) fn mark_suspect(&self) {
+        self.needs_verification.store(true, Ordering::Release);
+        self.has_failed.store(true, Ordering::Release);
     }
 
-    fn note<T>(&self, result: io::Result<T>, suspect: bool) -> io::Result<T> {
+    fn record_result<T>(&self, result: io::Result<T>, suspect: bool) -> io::Result<T> {
         if result.is_err() {
-            self.failed.store(true, Ordering::Release);
-            self.suspect.fetch_or(suspect, Ordering::AcqRel);
+            self.has_failed.store(true, Ordering::Release);
+            self.needs_verification.fetch_or(suspect, Ordering::AcqRel);
         }
         result
     }
@@ -47,38 +47,38 @@ impl Health {
 #[derive(Debug)]
 pub(super) struct TreeFile {
     file: Box<dyn DiskFile>,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
 }
 
 impl TreeFile {
-    pub(super) fn new(file: Box<dyn DiskFile>, health: Arc<Health>) -> Self {
+    pub(super) fn new(file: Box<dyn DiskFile>, health: Arc<FileHealth>) -> Self {
         Self { file, health }
     }
 }
 
 impl redb::StorageBackend for TreeFile {
     fn len(&self) -> io::Result<u64> {
-        self.health.note(self.file.len(), false)
+        self.health.record_result(self.file.len(), false)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.health.note(self.file.read_at(offset, out), false)
+        self.health.record_result(self.file.read_at(offset, out), false)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         // Only the length can be wrong after a failure, and redb checks it when it opens.
-        self.health.note(self.file.set_len(len), false)
+        self.health.record_result(self.file.set_len(len), false)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.health.note(self.file.sync(), true)
+        self.health.record_result(self.file.sync(), true)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let written = self.file.write_at(offset, data);
         // A full or read-only device took nothing of it.
         let suspect = written.as_ref().is_err_and(|error| !refuses_writes(error));
-        self.health.note(written, suspect)
+        self.health.record_result(written, suspect)
     }
 }
 
@@ -90,28 +90,32 @@ fn refuses_writes(error: &io::Error) -> bool {
 /// A backend that reads the file and writes to memory, so that reads go on while the medium
 /// refuses writes. redb writes a few pages when it opens; nothing else is written through this.
 #[derive(Debug)]
-pub(super) struct Shadow {
+pub(super) struct ShadowBackend {
     file: Box<dyn DiskFile>,
-    health: Arc<Health>,
-    state: Mutex<Written>,
+    health: Arc<FileHealth>,
+    shadow_pages: Mutex<ShadowPages>,
 }
 
 #[derive(Debug)]
-struct Written {
+struct ShadowPages {
     len: u64,
     pages: HashMap<u64, Vec<u8>>,
 }
 
 const PAGE: usize = 4096;
 
-impl Shadow {
-    pub(super) fn new(file: Box<dyn DiskFile>, health: Arc<Health>) -> io::Result<Self> {
+impl ShadowBackend {
+    pub(super) fn new(file: Box<dyn DiskFile>, health: Arc<FileHealth>) -> io::Result<Self> {
         let len = file.len()?;
-        Ok(Self { file, health, state: Mutex::new(Written { len, pages: HashMap::new() }) })
+        Ok(Self {
+            file,
+            health,
+            shadow_pages: Mutex::new(ShadowPages { len, pages: HashMap::new() }),
+        })
     }
 
-    fn state(&self) -> MutexGuard<'_, Written> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_pages(&self) -> MutexGuard<'_, ShadowPages> {
+        self.shadow_pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file's own bytes; zeros behind its end.
@@ -124,7 +128,7 @@ impl Shadow {
 }
 
 /// The parts of a range, page by page: number of the page, where in it, and how many bytes.
-fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+fn page_ranges(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     const PAGE_U64: u64 = PAGE as u64;
     let mut at = offset;
     let mut left = len;
@@ -141,16 +145,16 @@ fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     })
 }
 
-impl redb::StorageBackend for Shadow {
+impl redb::StorageBackend for ShadowBackend {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state().len)
+        Ok(self.lock_pages().len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.health.note(self.read_file(offset, out), false)?;
-        let state = self.state();
+        self.health.record_result(self.read_file(offset, out), false)?;
+        let state = self.lock_pages();
         let mut rest = out;
-        for (page, within, here) in parts(offset, rest.len()) {
+        for (page, within, here) in page_ranges(offset, rest.len()) {
             let (into, behind) = rest.split_at_mut(here);
             if let Some(from) = state.pages.get(&page).and_then(|p| p.get(within..within + here)) {
                 into.copy_from_slice(from);
@@ -161,7 +165,7 @@ impl redb::StorageBackend for Shadow {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.state().len = len;
+        self.lock_pages().len = len;
         Ok(())
     }
 
@@ -170,16 +174,16 @@ impl redb::StorageBackend for Shadow {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.lock_pages();
         let mut rest = data;
-        for (page, within, here) in parts(offset, data.len()) {
+        for (page, within, here) in page_ranges(offset, data.len()) {
             let (from, behind) = rest.split_at(here);
             let bytes = match state.pages.entry(page) {
                 Entry::Occupied(there) => there.into_mut(),
                 Entry::Vacant(free) => {
                     let mut bytes = vec![0; PAGE];
                     let start = page.saturating_mul(u64::try_from(PAGE).unwrap_or(u64::MAX));
-                    self.health.note(self.read_file(start, &mut bytes), false)?;
+                    self.health.record_result(self.read_file(start, &mut bytes), false)?;
                     free.insert(bytes)
                 }
             };

@@ -1,40 +1,40 @@
-//! [`Faulty`]: a store whose operations fail when a test says so.
+//! [`FaultyStorage`]: a store whose operations fail when a test says so.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::{Batch, Entry, Error, Physical, Version};
+use crate::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 
-/// A store over another, with faults. Clones of its [`Plan`] let the test speak to it.
+/// A store over another, with faults. Clones of its [`FaultPlan`] let the test speak to it.
 #[derive(Debug)]
-pub struct Faulty<P> {
+pub struct FaultyStorage<P> {
     below: P,
-    plan: Plan,
+    plan: FaultPlan,
 }
 
 /// What goes wrong, and when. Clones are the same plan.
 #[derive(Clone, Default)]
-pub struct Plan(Arc<Mutex<State>>);
+pub struct FaultPlan(Arc<Mutex<FaultPlanState>>);
 
 #[derive(Default)]
-struct State {
+struct FaultPlanState {
     /// Operations so far: all, and commits alone.
     operations: u64,
     commits: u64,
-    fault: Option<Fault>,
+    fault: Option<PlannedFault>,
 }
 
 /// The fault in force.
-struct Fault {
+struct PlannedFault {
     error: Error,
-    when: When,
+    when: FaultPoint,
     /// From that operation on, or at that one alone.
     lasting: bool,
 }
 
-enum When {
+enum FaultPoint {
     /// The operation of this number, reads too.
     Operation(u64),
     /// The commit of this number, before anything is applied.
@@ -43,83 +43,92 @@ enum When {
     AfterCommit(u64),
 }
 
-impl<P: Physical> Faulty<P> {
+impl<P: Physical> FaultyStorage<P> {
     /// `below`, and nothing wrong with it yet.
     pub fn new(below: P) -> Self {
-        Self { below, plan: Plan::default() }
+        Self { below, plan: FaultPlan::default() }
     }
 
     /// What to speak to it by.
-    pub fn plan(&self) -> Plan {
+    pub fn fault_plan(&self) -> FaultPlan {
         self.plan.clone()
     }
 }
 
-impl Plan {
+impl FaultPlan {
     /// The `nth` operation from now, counted from 1, fails with `error` and does nothing.
     pub fn fail_at(&self, nth: u64, error: Error) {
-        self.set(error, false, |state| When::Operation(state.operations + nth));
+        self.set_fault(error, false, |state| FaultPoint::Operation(state.operations + nth));
     }
 
     /// Every operation from the `nth` on fails with `error` and does nothing.
     pub fn fail_from(&self, nth: u64, error: Error) {
-        self.set(error, true, |state| When::Operation(state.operations + nth));
+        self.set_fault(error, true, |state| FaultPoint::Operation(state.operations + nth));
     }
 
     /// The `nth` commit from now fails with `error`, and is not applied.
     pub fn fail_before_commit(&self, nth: u64, error: Error) {
-        self.set(error, false, |state| When::BeforeCommit(state.commits + nth));
+        self.set_fault(error, false, |state| FaultPoint::BeforeCommit(state.commits + nth));
     }
 
     /// The `nth` commit from now is applied, and answers `error` all the same. Its preconditions
     /// hold as ever: when one doesn't, that is the answer.
     pub fn fail_after_commit(&self, nth: u64, error: Error) {
-        self.set(error, false, |state| When::AfterCommit(state.commits + nth));
+        self.set_fault(error, false, |state| FaultPoint::AfterCommit(state.commits + nth));
     }
 
     /// Nothing fails from now on.
-    pub fn heal(&self) {
-        self.state().fault = None;
+    pub fn clear_fault(&self) {
+        self.lock_state().fault = None;
     }
 
     /// Operations there were so far, failed ones too.
-    pub fn operations(&self) -> u64 {
-        self.state().operations
+    pub fn operation_count(&self) -> u64 {
+        self.lock_state().operations
     }
 
     /// Commits there were so far, failed ones too.
-    pub fn commits(&self) -> u64 {
-        self.state().commits
+    pub fn commit_count(&self) -> u64 {
+        self.lock_state().commits
     }
 
-    fn set(&self, error: Error, lasting: bool, when: impl FnOnce(&State) -> When) {
-        let mut state = self.state();
+    fn set_fault(
+        &self,
+        error: Error,
+        lasting: bool,
+        when: impl FnOnce(&FaultPlanState) -> FaultPoint,
+    ) {
+        let mut state = self.lock_state();
         let when = when(&state);
-        state.fault = Some(Fault { error, when, lasting });
+        state.fault = Some(PlannedFault { error, when, lasting });
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, FaultPlanState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn on_read(&self) -> Result<(), Error> {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.operations += 1;
-        state.at_operation()
+        state.check_operation()
     }
 
     /// Fails before the commit, or says how it is to end after it.
     fn on_commit(&self) -> Result<Option<Error>, Error> {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         state.operations += 1;
         state.commits += 1;
-        state.at_operation()?;
+        state.check_operation()?;
         let commits = state.commits;
         match &state.fault {
-            Some(Fault { error, when: When::BeforeCommit(at), .. }) if *at == commits => {
+            Some(PlannedFault { error, when: FaultPoint::BeforeCommit(at), .. })
+                if *at == commits =>
+            {
                 Err(error.clone())
             }
-            Some(Fault { error, when: When::AfterCommit(at), .. }) if *at == commits => {
+            Some(PlannedFault { error, when: FaultPoint::AfterCommit(at), .. })
+                if *at == commits =>
+            {
                 Ok(Some(error.clone()))
             }
             _ => Ok(None),
@@ -127,10 +136,10 @@ impl Plan {
     }
 }
 
-impl State {
-    fn at_operation(&self) -> Result<(), Error> {
+impl FaultPlanState {
+    fn check_operation(&self) -> Result<(), Error> {
         match &self.fault {
-            Some(Fault { error, when: When::Operation(at), lasting })
+            Some(PlannedFault { error, when: FaultPoint::Operation(at), lasting })
                 if self.operations == *at || (*lasting && self.operations > *at) =>
             {
                 Err(error.clone())
@@ -140,11 +149,11 @@ impl State {
     }
 }
 
-impl fmt::Debug for Plan {
+impl fmt::Debug for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state();
+        let state = self.lock_state();
         let fault = state.fault.as_ref().map(|fault| &fault.error);
-        f.debug_struct("Plan")
+        f.debug_struct("FaultPlan")
             .field("operations", &state.operations)
             .field("commits", &state.commits)
             .field("fault", &fault)
@@ -153,8 +162,8 @@ impl fmt::Debug for Plan {
 }
 
 #[async_trait]
-impl<P: Physical> Physical for Faulty<P> {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+impl<P: Physical> Physical for FaultyStorage<P> {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         self.plan.on_read()?;
         self.below.get(key).await
     }
@@ -169,7 +178,7 @@ impl<P: Physical> Physical for Faulty<P> {
         self.below.scan(prefix, after, limit).await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
         let afterwards = self.plan.on_commit()?;
         let version = self.below.commit(batch).await?;
         afterwards.map_or(Ok(version), Err)
@@ -179,21 +188,21 @@ impl<P: Physical> Physical for Faulty<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
+    use crate::memory::MemoryStorage;
 
     #[tokio::test]
-    async fn fails_before_after_at_and_from() {
-        let store = Faulty::new(Memory::new());
-        let plan = store.plan();
+    async fn faults_fire_where_planned() {
+        let store = FaultyStorage::new(MemoryStorage::new());
+        let plan = store.fault_plan();
 
         plan.fail_before_commit(2, Error::Full);
-        store.commit(Batch::put("a", "1")).await.unwrap();
-        assert!(matches!(store.commit(Batch::put("b", "1")).await, Err(Error::Full)));
+        store.commit(PhysicalBatch::put("a", "1")).await.unwrap();
+        assert!(matches!(store.commit(PhysicalBatch::put("b", "1")).await, Err(Error::Full)));
         assert_eq!(store.get("b").await.unwrap(), None);
-        store.commit(Batch::put("b", "1")).await.unwrap();
+        store.commit(PhysicalBatch::put("b", "1")).await.unwrap();
 
         plan.fail_after_commit(1, Error::Io("in doubt".to_owned()));
-        assert!(matches!(store.commit(Batch::put("c", "1")).await, Err(Error::Io(_))));
+        assert!(matches!(store.commit(PhysicalBatch::put("c", "1")).await, Err(Error::Io(_))));
         assert!(store.get("c").await.unwrap().is_some());
 
         plan.fail_at(2, Error::ReadOnly);
@@ -203,9 +212,9 @@ mod tests {
 
         plan.fail_from(1, Error::ReadOnly);
         assert!(store.get("a").await.is_err());
-        assert!(store.commit(Batch::put("d", "1")).await.is_err());
-        plan.heal();
+        assert!(store.commit(PhysicalBatch::put("d", "1")).await.is_err());
+        plan.clear_fault();
         assert_eq!(store.get("d").await.unwrap(), None);
-        assert_eq!((plan.operations(), plan.commits()), (12, 5));
+        assert_eq!((plan.operation_count(), plan.commit_count()), (12, 5));
     }
 }

@@ -12,7 +12,7 @@ pub(super) type FileId = u64;
 
 /// One thing that happened to a disk.
 #[derive(Clone, Debug)]
-pub(super) enum Event {
+pub(super) enum DiskEvent {
     Create {
         name: String,
         file: FileId,
@@ -50,59 +50,59 @@ pub(super) enum Event {
 
 /// Names and files as they are on the medium, and what is not there yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Medium {
+pub(super) struct SimMedium {
     names: BTreeMap<String, FileId>,
-    unsynced_names: Vec<Event>,
-    files: BTreeMap<FileId, File>,
+    unsynced_names: Vec<DiskEvent>,
+    files: BTreeMap<FileId, MediumFile>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct File {
+struct MediumFile {
     bytes: Vec<u8>,
-    unsynced: Vec<Event>,
+    unsynced: Vec<DiskEvent>,
 }
 
-impl Medium {
+impl SimMedium {
     /// A medium that holds just this, all of it durable.
-    pub(super) fn holding(
+    pub(super) fn with_contents(
         names: BTreeMap<String, FileId>,
         files: BTreeMap<FileId, Vec<u8>>,
     ) -> Self {
-        let file = |(id, bytes)| (id, File { bytes, unsynced: Vec::new() });
+        let file = |(id, bytes)| (id, MediumFile { bytes, unsynced: Vec::new() });
         Self { names, unsynced_names: Vec::new(), files: files.into_iter().map(file).collect() }
     }
 
     /// Lets an event happen.
-    pub(super) fn happen(&mut self, event: &Event) {
+    pub(super) fn apply_event(&mut self, event: &DiskEvent) {
         match event {
-            Event::Create { .. } | Event::Rename { .. } | Event::Remove { .. } => {
+            DiskEvent::Create { .. } | DiskEvent::Rename { .. } | DiskEvent::Remove { .. } => {
                 self.unsynced_names.push(event.clone());
             }
-            Event::SyncNames => {
+            DiskEvent::SyncNames => {
                 for event in std::mem::take(&mut self.unsynced_names) {
                     apply_to_names(&mut self.names, &event);
                 }
             }
-            Event::Write { file, .. } | Event::SetLen { file, .. } => {
+            DiskEvent::Write { file, .. } | DiskEvent::SetLen { file, .. } => {
                 self.files.entry(*file).or_default().unsynced.push(event.clone());
             }
-            Event::Sync { file } => {
+            DiskEvent::Sync { file } => {
                 let file = self.files.entry(*file).or_default();
                 for event in std::mem::take(&mut file.unsynced) {
                     apply_to_bytes(&mut file.bytes, &event);
                 }
             }
-            Event::SyncFailed { file, seed } => {
+            DiskEvent::SyncFailed { file, seed } => {
                 let file = self.files.entry(*file).or_default();
-                file.bytes = file.after_power_cut(&mut Chance::new(*seed));
+                file.bytes = file.after_power_cut(&mut SectorOdds::new(*seed));
                 file.unsynced.clear();
             }
-            Event::Mark { .. } => {}
+            DiskEvent::Mark { .. } => {}
         }
     }
 
     /// What a reader finds who can't see what is only cached and no longer to be written.
-    pub(super) fn settled(&self, file: FileId) -> Vec<u8> {
+    pub(super) fn contents_on_medium(&self, file: FileId) -> Vec<u8> {
         let Some(file) = self.files.get(&file) else { return Vec::new() };
         let mut bytes = file.bytes.clone();
         for event in &file.unsynced {
@@ -117,27 +117,28 @@ impl Medium {
         &self,
         seed: u64,
     ) -> (BTreeMap<String, FileId>, BTreeMap<FileId, Vec<u8>>) {
-        let mut chance = Chance::new(seed);
+        let mut chance = SectorOdds::new(seed);
         let mut names = self.names.clone();
         for event in &self.unsynced_names {
-            if chance.keeps() {
+            if chance.survives() {
                 apply_to_names(&mut names, event);
             }
         }
-        let survived = |(id, file): (&FileId, &File)| (*id, file.after_power_cut(&mut chance));
+        let survived =
+            |(id, file): (&FileId, &MediumFile)| (*id, file.after_power_cut(&mut chance));
         let files = self.files.iter().map(survived).collect();
         (names, files)
     }
 }
 
-impl File {
+impl MediumFile {
     /// Each unsynced sector survives or not, whatever was written before or after it.
-    fn after_power_cut(&self, chance: &mut Chance) -> Vec<u8> {
+    fn after_power_cut(&self, chance: &mut SectorOdds) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         for event in &self.unsynced {
             match event {
-                Event::SetLen { .. } if chance.keeps() => apply_to_bytes(&mut bytes, event),
-                Event::Write { offset, bytes: written, .. } => {
+                DiskEvent::SetLen { .. } if chance.survives() => apply_to_bytes(&mut bytes, event),
+                DiskEvent::Write { offset, bytes: written, .. } => {
                     keep_some_sectors(&mut bytes, *offset, written, chance);
                 }
                 _ => {}
@@ -147,38 +148,38 @@ impl File {
     }
 }
 
-fn keep_some_sectors(bytes: &mut Vec<u8>, offset: usize, written: &[u8], chance: &mut Chance) {
+fn keep_some_sectors(bytes: &mut Vec<u8>, offset: usize, written: &[u8], chance: &mut SectorOdds) {
     let mut at = 0;
     while at < written.len() {
         let len = (SECTOR - (offset + at) % SECTOR).min(written.len() - at);
-        if chance.keeps() {
+        if chance.survives() {
             write_at(bytes, offset + at, written.get(at..at + len).unwrap_or_default());
         }
         at += len;
     }
 }
 
-pub(super) fn apply_to_names(names: &mut BTreeMap<String, FileId>, event: &Event) {
+pub(super) fn apply_to_names(names: &mut BTreeMap<String, FileId>, event: &DiskEvent) {
     match event {
-        Event::Create { name, file } => {
+        DiskEvent::Create { name, file } => {
             names.insert(name.clone(), *file);
         }
-        Event::Rename { from, to } => {
+        DiskEvent::Rename { from, to } => {
             if let Some(file) = names.remove(from) {
                 names.insert(to.clone(), file);
             }
         }
-        Event::Remove { name } => {
+        DiskEvent::Remove { name } => {
             names.remove(name);
         }
         _ => {}
     }
 }
 
-pub(super) fn apply_to_bytes(bytes: &mut Vec<u8>, event: &Event) {
+pub(super) fn apply_to_bytes(bytes: &mut Vec<u8>, event: &DiskEvent) {
     match event {
-        Event::Write { offset, bytes: written, .. } => write_at(bytes, *offset, written),
-        Event::SetLen { len, .. } => bytes.resize(*len, 0),
+        DiskEvent::Write { offset, bytes: written, .. } => write_at(bytes, *offset, written),
+        DiskEvent::SetLen { len, .. } => bytes.resize(*len, 0),
         _ => {}
     }
 }
@@ -195,13 +196,13 @@ fn write_at(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
 
 /// Decides what survives. Seeds 0 and 1 are the two extremes; every other mixes, with odds of its
 /// own.
-struct Chance {
+struct SectorOdds {
     entropy: strongroom_types::entropy::SeededEntropy,
     /// Of 8, how many are kept.
     odds: u64,
 }
 
-impl Chance {
+impl SectorOdds {
     fn new(seed: u64) -> Self {
         let odds = match seed {
             0 => 0,
@@ -211,7 +212,7 @@ impl Chance {
         Self { entropy: strongroom_types::entropy::SeededEntropy::new(seed), odds }
     }
 
-    fn keeps(&mut self) -> bool {
+    fn survives(&mut self) -> bool {
         self.entropy.next_u64() % 8 < self.odds
     }
 }

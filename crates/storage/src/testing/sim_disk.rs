@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::medium::{Event, FileId, Medium, apply_to_bytes, apply_to_names};
+use super::medium::{DiskEvent, FileId, SimMedium, apply_to_bytes, apply_to_names};
 use crate::embedded::{Disk, DiskFile};
 
 /// A disk in memory. Clones are the same disk.
@@ -15,14 +15,14 @@ use crate::embedded::{Disk, DiskFile};
 /// sector, or don't, in any order.
 #[derive(Clone, Debug)]
 pub struct SimDisk {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<SimDiskState>>,
     /// Handles of an earlier life of the process are dead.
-    life: u64,
+    process_life: u64,
 }
 
-/// What an operation does, as it is put to [`SimDisk::decide`].
+/// What an operation does, as it is put to [`SimDisk::set_outcomes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation<'a> {
+pub enum DiskOperation<'a> {
     /// A file is read.
     Read(&'a str),
     /// A file is written.
@@ -39,7 +39,7 @@ pub enum Operation<'a> {
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DiskOutcome {
     /// Well.
     Done,
     /// Nothing is done, and this error returned. A failed sync leaves the unsynced writes on the
@@ -58,35 +58,35 @@ pub struct SyncPoint<'a> {
     pub earlier: usize,
 }
 
-type Decide = Box<dyn FnMut(Operation<'_>) -> Outcome + Send>;
-type Ignore = Box<dyn FnMut(SyncPoint<'_>) -> bool + Send>;
+type DecideOutcome = Box<dyn FnMut(DiskOperation<'_>) -> DiskOutcome + Send>;
+type IgnoreSync = Box<dyn FnMut(SyncPoint<'_>) -> bool + Send>;
 
-struct State {
+struct SimDiskState {
     /// As the running process sees it.
     names: BTreeMap<String, FileId>,
     files: BTreeMap<FileId, Vec<u8>>,
     next_file: FileId,
     /// As it was at the start, and what happened since.
-    start: Medium,
-    history: Vec<Event>,
-    medium: Medium,
+    start: SimMedium,
+    history: Vec<DiskEvent>,
+    medium: SimMedium,
     /// The medium at an earlier point: whoever cuts power at point after point goes on from it.
-    replayed: Option<(usize, Medium)>,
+    replayed: Option<(usize, SimMedium)>,
     syncs: BTreeMap<Option<String>, usize>,
-    life: u64,
-    decide: Option<Decide>,
-    ignore: Option<Ignore>,
+    process_life: u64,
+    decide_outcome: Option<DecideOutcome>,
+    ignore_sync: Option<IgnoreSync>,
 }
 
 impl SimDisk {
     /// An empty disk.
     pub fn new() -> Self {
-        Self::holding(BTreeMap::new(), BTreeMap::new())
+        Self::with_contents(BTreeMap::new(), BTreeMap::new())
     }
 
-    fn holding(names: BTreeMap<String, FileId>, files: BTreeMap<FileId, Vec<u8>>) -> Self {
-        let start = Medium::holding(names.clone(), files.clone());
-        let state = State {
+    fn with_contents(names: BTreeMap<String, FileId>, files: BTreeMap<FileId, Vec<u8>>) -> Self {
+        let start = SimMedium::with_contents(names.clone(), files.clone());
+        let state = SimDiskState {
             next_file: files.keys().last().map_or(0, |last| last + 1),
             medium: start.clone(),
             names,
@@ -95,110 +95,114 @@ impl SimDisk {
             history: Vec::new(),
             replayed: None,
             syncs: BTreeMap::new(),
-            life: 0,
-            decide: None,
-            ignore: None,
+            process_life: 0,
+            decide_outcome: None,
+            ignore_sync: None,
         };
-        Self { state: Arc::new(Mutex::new(state)), life: 0 }
+        Self { state: Arc::new(Mutex::new(state)), process_life: 0 }
     }
 
     /// Notes something in the history, such as that a commit was acknowledged.
-    pub fn mark(&self, note: u64) {
-        self.state().happen(Event::Mark { note });
+    pub fn add_mark(&self, note: u64) {
+        self.lock_state().record_event(DiskEvent::Mark { note });
     }
 
     /// How many operations and marks the history has.
-    pub fn events(&self) -> usize {
-        self.state().history.len()
+    pub fn event_count(&self) -> usize {
+        self.lock_state().history.len()
     }
 
     /// The marks among the first `events` of the history.
-    pub fn marks(&self, events: usize) -> Vec<u64> {
-        let note = |event: &Event| match event {
-            Event::Mark { note } => Some(*note),
+    pub fn marks_before(&self, events: usize) -> Vec<u64> {
+        let note = |event: &DiskEvent| match event {
+            DiskEvent::Mark { note } => Some(*note),
             _ => None,
         };
-        self.state().history.iter().take(events).filter_map(note).collect()
+        self.lock_state().history.iter().take(events).filter_map(note).collect()
     }
 
     /// Whether the `event`th operation was a sync, of a file or of the folder.
     pub fn is_sync(&self, event: usize) -> bool {
-        let state = self.state();
-        matches!(state.history.get(event), Some(Event::Sync { .. } | Event::SyncNames))
+        let state = self.lock_state();
+        matches!(state.history.get(event), Some(DiskEvent::Sync { .. } | DiskEvent::SyncNames))
     }
 
     /// A disk as it may be after power was cut behind the first `events` of this one's history.
     /// With seed 0 nothing unsynced survives, with seed 1 everything, with others a part that
     /// depends on the seed.
     pub fn after_power_cut(&self, events: usize, seed: u64) -> Self {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let events = events.min(state.history.len());
         let (from, mut medium) = match state.replayed.take() {
             Some((from, medium)) if from <= events => (from, medium),
             _ => (0, state.start.clone()),
         };
         for event in state.history.iter().take(events).skip(from) {
-            medium.happen(event);
+            medium.apply_event(event);
         }
         let (names, files) = medium.after_power_cut(seed);
         state.replayed = Some((events, medium));
-        Self::holding(names, files)
+        Self::with_contents(names, files)
     }
 
     /// The same disk after the process died and was started anew: nothing is lost, not even what
     /// is unsynced, and the old process can do nothing more.
     #[must_use]
     pub fn after_kill(&self) -> Self {
-        let mut state = self.state();
-        state.life += 1;
-        let life = state.life;
+        let mut state = self.lock_state();
+        state.process_life += 1;
+        let life = state.process_life;
         drop(state);
-        Self { state: Arc::clone(&self.state), life }
+        Self { state: Arc::clone(&self.state), process_life: life }
     }
 
     /// Lets `decide` choose how each further operation ends.
-    pub fn decide(&self, decide: impl FnMut(Operation<'_>) -> Outcome + Send + 'static) {
-        self.state().decide = Some(Box::new(decide));
+    pub fn set_outcomes(
+        &self,
+        decide: impl FnMut(DiskOperation<'_>) -> DiskOutcome + Send + 'static,
+    ) {
+        self.lock_state().decide_outcome = Some(Box::new(decide));
     }
 
     /// From now on every write, and every sync, fails with this error.
     pub fn refuse_writes(&self, kind: io::ErrorKind) {
-        self.decide(move |operation| match operation {
-            Operation::Read(_) | Operation::Name(_) => Outcome::Done,
-            _ => Outcome::Failed(kind),
+        self.set_outcomes(move |operation| match operation {
+            DiskOperation::Read(_) | DiskOperation::Name(_) => DiskOutcome::Done,
+            _ => DiskOutcome::Failed(kind),
         });
     }
 
     /// From now on every operation succeeds again.
-    pub fn heal(&self) {
-        self.state().decide = None;
+    pub fn clear_faults(&self) {
+        self.lock_state().decide_outcome = None;
     }
 
     /// Lets `ignore` choose which syncs do nothing and answer success, as if the program had
     /// forgotten them.
     pub fn ignore_syncs(&self, ignore: impl FnMut(SyncPoint<'_>) -> bool + Send + 'static) {
-        self.state().ignore = Some(Box::new(ignore));
+        self.lock_state().ignore_sync = Some(Box::new(ignore));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, SimDiskState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs one operation of a living process, as it was decided to end.
-    fn run<T>(
+    fn run_operation<T>(
         &self,
-        operation: Operation<'_>,
-        run: impl FnOnce(&mut State) -> io::Result<T>,
+        operation: DiskOperation<'_>,
+        run: impl FnOnce(&mut SimDiskState) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut state = self.state();
-        if state.life != self.life {
+        let mut state = self.lock_state();
+        if state.process_life != self.process_life {
             return Err(io::Error::other("this process was killed"));
         }
-        let outcome = state.decide.as_mut().map_or(Outcome::Done, |decide| decide(operation));
+        let outcome =
+            state.decide_outcome.as_mut().map_or(DiskOutcome::Done, |decide| decide(operation));
         match outcome {
-            Outcome::Done => run(&mut state),
-            Outcome::Failed(kind) => Err(kind.into()),
-            Outcome::DoneAndFailed(kind) => run(&mut state).and(Err(kind.into())),
+            DiskOutcome::Done => run(&mut state),
+            DiskOutcome::Failed(kind) => Err(kind.into()),
+            DiskOutcome::DoneAndFailed(kind) => run(&mut state).and(Err(kind.into())),
         }
     }
 }
@@ -209,78 +213,80 @@ impl Default for SimDisk {
     }
 }
 
-impl State {
-    fn happen(&mut self, event: Event) {
-        self.medium.happen(&event);
+impl SimDiskState {
+    fn record_event(&mut self, event: DiskEvent) {
+        self.medium.apply_event(&event);
         self.history.push(event);
     }
 
-    fn rename_happens(&mut self, event: Event) {
+    fn record_name_event(&mut self, event: DiskEvent) {
         apply_to_names(&mut self.names, &event);
-        self.happen(event);
+        self.record_event(event);
     }
 
-    fn change_happens(&mut self, file: FileId, event: Event) {
+    fn record_file_event(&mut self, file: FileId, event: DiskEvent) {
         apply_to_bytes(self.files.entry(file).or_default(), &event);
-        self.happen(event);
+        self.record_event(event);
     }
 
-    fn sync_happens(&mut self, file: Option<&str>, event: Event) {
+    fn record_sync_event(&mut self, file: Option<&str>, event: DiskEvent) {
         let count = self.syncs.entry(file.map(str::to_owned)).or_default();
         let earlier = *count;
         *count += 1;
         let ignored =
-            self.ignore.as_mut().is_some_and(|ignore| ignore(SyncPoint { file, earlier }));
+            self.ignore_sync.as_mut().is_some_and(|ignore| ignore(SyncPoint { file, earlier }));
         if !ignored {
-            self.happen(event);
+            self.record_event(event);
         }
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for SimDiskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("events", &self.history.len()).finish_non_exhaustive()
+        f.debug_struct("SimDiskState").field("events", &self.history.len()).finish_non_exhaustive()
     }
 }
 
 impl Disk for SimDisk {
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.run(Operation::Name(""), |state| Ok(state.names.keys().cloned().collect()))
+    fn list_names(&self) -> io::Result<Vec<String>> {
+        self.run_operation(DiskOperation::Name(""), |state| {
+            Ok(state.names.keys().cloned().collect())
+        })
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let id = self.run(Operation::Name(name), |state| {
+        let id = self.run_operation(DiskOperation::Name(name), |state| {
             if let Some(file) = state.names.get(name) {
                 return Ok(*file);
             }
             let file = state.next_file;
             state.next_file += 1;
             state.files.insert(file, Vec::new());
-            state.rename_happens(Event::Create { name: name.to_owned(), file });
+            state.record_name_event(DiskEvent::Create { name: name.to_owned(), file });
             Ok(file)
         })?;
         Ok(Box::new(SimFile { disk: self.clone(), name: name.to_owned(), id }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.run(Operation::Name(from), |state| {
-            state.rename_happens(Event::Rename { from: from.to_owned(), to: to.to_owned() });
+        self.run_operation(DiskOperation::Name(from), |state| {
+            state.record_name_event(DiskEvent::Rename { from: from.to_owned(), to: to.to_owned() });
             Ok(())
         })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.run(Operation::Name(name), |state| {
+        self.run_operation(DiskOperation::Name(name), |state| {
             if state.names.contains_key(name) {
-                state.rename_happens(Event::Remove { name: name.to_owned() });
+                state.record_name_event(DiskEvent::Remove { name: name.to_owned() });
             }
             Ok(())
         })
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        self.run(Operation::SyncNames, |state| {
-            state.sync_happens(None, Event::SyncNames);
+        self.run_operation(DiskOperation::SyncNames, |state| {
+            state.record_sync_event(None, DiskEvent::SyncNames);
             Ok(())
         })
     }
@@ -297,7 +303,7 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        self.disk.run(Operation::Name(&self.name), |state| {
+        self.disk.run_operation(DiskOperation::Name(&self.name), |state| {
             let len = state.files.get(&self.id).map_or(0, Vec::len);
             u64::try_from(len).map_err(io::Error::other)
         })
@@ -305,7 +311,7 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        self.disk.run(Operation::Read(&self.name), |state| {
+        self.disk.run_operation(DiskOperation::Read(&self.name), |state| {
             let bytes = state.files.get(&self.id).map(Vec::as_slice).unwrap_or_default();
             let from = bytes.get(offset..offset + into.len());
             into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -315,39 +321,39 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        self.disk.run(Operation::Write(&self.name), |state| {
-            let event = Event::Write { file: self.id, offset, bytes: bytes.to_vec() };
-            state.change_happens(self.id, event);
+        self.disk.run_operation(DiskOperation::Write(&self.name), |state| {
+            let event = DiskEvent::Write { file: self.id, offset, bytes: bytes.to_vec() };
+            state.record_file_event(self.id, event);
             Ok(())
         })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        self.disk.run(Operation::SetLen(&self.name), |state| {
-            state.change_happens(self.id, Event::SetLen { file: self.id, len });
+        self.disk.run_operation(DiskOperation::SetLen(&self.name), |state| {
+            state.record_file_event(self.id, DiskEvent::SetLen { file: self.id, len });
             Ok(())
         })
     }
 
     fn sync(&self) -> io::Result<()> {
-        let done = self.disk.run(Operation::Sync(&self.name), |state| {
-            state.sync_happens(Some(&self.name), Event::Sync { file: self.id });
+        let done = self.disk.run_operation(DiskOperation::Sync(&self.name), |state| {
+            state.record_sync_event(Some(&self.name), DiskEvent::Sync { file: self.id });
             Ok(())
         });
         if done.is_err() {
-            let mut state = self.disk.state();
-            if state.life == self.disk.life {
+            let mut state = self.disk.lock_state();
+            if state.process_life == self.disk.process_life {
                 let seed = u64::try_from(state.history.len()).unwrap_or(0);
-                state.happen(Event::SyncFailed { file: self.id, seed });
+                state.record_event(DiskEvent::SyncFailed { file: self.id, seed });
             }
         }
         done
     }
 
-    fn forget_cached(&self) {
-        let mut state = self.disk.state();
-        let settled = state.medium.settled(self.id);
+    fn drop_page_cache(&self) {
+        let mut state = self.disk.lock_state();
+        let settled = state.medium.contents_on_medium(self.id);
         state.files.insert(self.id, settled);
     }
 }

@@ -8,11 +8,11 @@
 
 use std::path::Path;
 
-use crate::process::{Server, dev_server};
-use crate::recorded::Recorded;
+use crate::process::{StrongroomProcess, dev_server};
+use crate::recorded::RecordedServer;
 
 #[test]
-fn every_case_prints_what_is_written() {
+fn recorded_sessions_match() {
     let read = std::env::vars().map(|(name, _)| name);
     let foreign: Vec<_> = read
         .filter(|name| name.starts_with("BAO_") || name.starts_with("VAULT_"))
@@ -20,23 +20,23 @@ fn every_case_prints_what_is_written() {
         .collect();
     assert!(foreign.is_empty(), "unset what changes what commands do: {foreign:?}");
 
-    let recorded = Recorded::start(include_str!("../cmd/recorded/answers.txt"));
-    run_at("recorded", recorded.address(), recorded.home());
-    run("open", &dev_server());
-    run("mounts", &dev_server());
+    let recorded = RecordedServer::start(include_str!("../cmd/recorded/answers.txt"));
+    run_cases_at("recorded", recorded.address(), recorded.home());
+    run_cases("open", &dev_server());
+    run_cases("mounts", &dev_server());
     let sealed = dev_server();
     let done = sealed.command(&["operator", "seal"]).output().unwrap();
     assert!(done.status.success(), "{done:?}");
-    run("sealed", &sealed);
-    run("new", &new_server());
+    run_cases("sealed", &sealed);
+    run_cases("new", &new_server());
 }
 
 /// The token is the one that the server has left in its home.
-fn run(folder: &str, server: &Server) {
-    run_at(folder, server.address(), &server.home());
+fn run_cases(folder: &str, server: &StrongroomProcess) {
+    run_cases_at(folder, server.address(), &server.home());
 }
 
-fn run_at(folder: &str, address: &str, home: &Path) {
+fn run_cases_at(folder: &str, address: &str, home: &Path) {
     trycmd::TestCases::new()
         .env("VAULT_ADDR", address)
         .env("HOME", home.to_str().unwrap())
@@ -48,10 +48,10 @@ fn run_at(folder: &str, address: &str, home: &Path) {
 }
 
 /// In memory, and never initialised.
-fn new_server() -> Server {
+fn new_server() -> StrongroomProcess {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("server.hcl");
     let listener = "listener \"tcp\" {\n  address = \"127.0.0.1:0\"\n  tls_disable = true\n}\n";
     std::fs::write(&file, format!("storage \"inmem\" {{}}\n{listener}")).unwrap();
-    Server::start_from(&file, home, "http://127.0.0.1")
+    StrongroomProcess::start_with_config(&file, home, "http://127.0.0.1")
 }

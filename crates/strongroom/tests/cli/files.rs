@@ -3,10 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::process::strongroom;
+use crate::process::strongroom_command;
 
 #[test]
-fn a_policy_is_laid_out_in_its_file() {
+fn policy_fmt_rewrites_the_file() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("policy.hcl");
     fs::write(&file, include_str!("../cmd/files/messy.hcl")).unwrap();
@@ -14,7 +14,7 @@ fn a_policy_is_laid_out_in_its_file() {
     let link = home.path().join("link.hcl");
     std::os::unix::fs::symlink(&file, &link).unwrap();
     for name in ["~/link.hcl", "~/policy.hcl"] {
-        let done = strongroom(home.path(), &["policy", "fmt", name]).output().unwrap();
+        let done = strongroom_command(home.path(), &["policy", "fmt", name]).output().unwrap();
         let told = String::from_utf8(done.stdout).unwrap();
         assert_eq!(told, format!("Success! Formatted policy: {name}\n"));
         assert_eq!(fs::read_to_string(&file).unwrap(), include_str!("../cmd/files/tidy.hcl"));
@@ -26,7 +26,7 @@ fn a_policy_is_laid_out_in_its_file() {
 #[test]
 fn completion_is_written_where_shells_read_it() {
     let home = tempfile::tempdir().unwrap();
-    let run = |flag| strongroom(home.path(), &[flag]).output().unwrap();
+    let run = |flag| strongroom_command(home.path(), &[flag]).output().unwrap();
     let nowhere = run("-autocomplete-install");
     assert_eq!(nowhere.status.code(), Some(1));
     fs::write(home.path().join(".bashrc"), "").unwrap();
@@ -38,9 +38,9 @@ fn completion_is_written_where_shells_read_it() {
 }
 
 #[test]
-fn a_shell_that_asks_is_answered() {
+fn shell_completion_is_answered() {
     let home = tempfile::tempdir().unwrap();
-    let done = strongroom(home.path(), &["strongroom", "--mo", "get"])
+    let done = strongroom_command(home.path(), &["strongroom", "--mo", "get"])
         .env("COMP_LINE", "strongroom kv get --mo")
         .env("COMP_POINT", "22")
         .output()

@@ -13,17 +13,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::process::{Server, dev_server_with, strongroom};
+use crate::process::{StrongroomProcess, dev_server_with, strongroom_command};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+type ListenerTestCa = CertifiedIssuer<'static, KeyPair>;
+type TlsConnection = StreamOwned<ClientConnection, TcpStream>;
 
 #[test]
-fn a_server_listens_in_many_ways_at_once() {
-    let home = site(&listener_with_client_certs("tls13"));
-    let stranger = authority();
-    issue(&stranger, home.path(), "stranger");
-    let server = start(home);
+fn listens_on_tcp_tls_and_unix_at_once() {
+    let home = home_with_certificates(&listener_with_client_certs("tls13"));
+    let stranger = new_authority();
+    issue_certificate(&stranger, home.path(), "stranger");
+    let server = start_server(home);
     let home = server.home();
 
     // Through the first listener, with a certificate that the server knows, and with none.
@@ -42,37 +42,38 @@ fn a_server_listens_in_many_ways_at_once() {
     assert_eq!(status(&own("stranger")), Some(1), "nor with somebody else's");
 
     // Whoever is sent away gets to read why, although the request is on its way by then.
-    let mut anonymous = handshake(&server, &home, rustls::ALL_VERSIONS, false).unwrap();
+    let mut anonymous = connect_tls_with(&server, &home, rustls::ALL_VERSIONS, false).unwrap();
     anonymous.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     let why = anonymous.read(&mut [0]).unwrap_err().to_string();
     assert!(why.contains("CertificateRequired"), "{why}");
 
     // It speaks nothing older than what it was told.
-    let old = tls(&server, &home, &[&rustls::version::TLS12]);
+    let old = connect_tls(&server, &home, &[&rustls::version::TLS12]);
     assert!(old.unwrap_err().contains("ProtocolVersion"));
-    assert!(tls(&server, &home, &[&rustls::version::TLS13]).is_ok());
+    assert!(connect_tls(&server, &home, &[&rustls::version::TLS13]).is_ok());
 
     // Through the other two.
-    let plain = format!("http://{}", server.places()[1]);
+    let plain = format!("http://{}", server.listen_addresses()[1]);
     assert_eq!(status(&[("VAULT_ADDR", plain)]), Some(2));
     let socket = home.join("api.sock");
-    assert_eq!(server.places()[2], socket.display().to_string());
+    assert_eq!(server.listen_addresses()[2], socket.display().to_string());
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
     assert_eq!(status(&[("VAULT_ADDR", format!("unix://{}", socket.display()))]), Some(2));
 
-    server.signal(Signal::TERM);
-    let (ended, lines, _home) = server.ended();
+    server.send_signal(Signal::TERM);
+    let (ended, lines, _home) = server.wait_for_exit();
     assert_eq!(ended.code(), Some(0), "{lines:#?}");
     assert!(!socket.exists(), "the socket is left behind");
 }
 
 #[test]
-fn cve_2024_6468_whoever_is_refused_stops_no_listener() {
+fn cve_2024_6468_refused_clients_stop_no_listener() {
     let proxied = "listener \"tcp\" {\n address = \"127.0.0.1:0\"\n tls_disable = true\n \
                    x_forwarded_for_authorized_addrs = \"192.0.2.1\"\n \
                    x_forwarded_for_reject_not_present = false\n}";
     let listeners = listener_with_client_certs("tls12");
-    let server = start(site(&|home| format!("{}\n{proxied}", listeners(home))));
+    let server =
+        start_server(home_with_certificates(&|home| format!("{}\n{proxied}", listeners(home))));
     let ask = |place: &str, header: &str| {
         let mut stream = TcpStream::connect(place).unwrap();
         let request = format!("GET /v1/sys/init HTTP/1.1\r\nhost: a\r\n{header}\r\n");
@@ -81,50 +82,50 @@ fn cve_2024_6468_whoever_is_refused_stops_no_listener() {
         stream.read_exact(&mut answer).unwrap();
         String::from_utf8_lossy(&answer[9..]).into_owned()
     };
-    let proxied = server.places()[3].clone();
+    let proxied = server.listen_addresses()[3].clone();
     for _ in 0..3 {
         assert_eq!(ask(&proxied, "x-forwarded-for: 192.0.2.9\r\n"), "400", "no proxy of ours");
         assert_eq!(ask(&proxied, ""), "200");
-        let place = server.places()[0].clone();
+        let place = server.listen_addresses()[0].clone();
         let mut garbage = TcpStream::connect(&place).unwrap();
         garbage.write_all(&[0x16, 3, 1, 0xff, 0xff]).unwrap();
         let _ = garbage.read_to_end(&mut Vec::new());
-        assert!(tls(&server, &server.home(), rustls::ALL_VERSIONS).is_ok());
+        assert!(connect_tls(&server, &server.home(), rustls::ALL_VERSIONS).is_ok());
     }
 }
 
 #[test]
 fn a_certificate_is_replaced_under_a_request_being_sent() {
-    let home = site(&listener_with_client_certs("tls12"));
-    let server = start(home);
+    let home = home_with_certificates(&listener_with_client_certs("tls12"));
+    let server = start_server(home);
     let home = server.home();
-    let mut begun = tls(&server, &home, rustls::ALL_VERSIONS).unwrap();
-    let before = shown(&begun);
+    let mut begun = connect_tls(&server, &home, rustls::ALL_VERSIONS).unwrap();
+    let before = presented_certificate(&begun);
     begun
         .write_all(b"PUT /v1/sys/unseal HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{")
         .unwrap();
     begun.flush().unwrap();
 
-    let fresh = authority();
+    let fresh = new_authority();
     fs::write(home.join("ca.pem"), fresh.pem()).unwrap();
-    issue(&fresh, &home, "server");
-    issue(&fresh, &home, "client");
-    server.signal(Signal::HUP);
-    server.line_with("certificates and log level were read again");
+    issue_certificate(&fresh, &home, "server");
+    issue_certificate(&fresh, &home, "client");
+    server.send_signal(Signal::HUP);
+    server.wait_for_line("certificates and log level were read again");
 
     begun.write_all(b"}").unwrap();
     let mut answer = [0; 12];
     begun.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400", "the request is answered where it was begun");
-    let after = tls(&server, &home, rustls::ALL_VERSIONS).unwrap();
-    assert_ne!(shown(&after), before);
+    let after = connect_tls(&server, &home, rustls::ALL_VERSIONS).unwrap();
+    assert_ne!(presented_certificate(&after), before);
 }
 
 #[test]
 fn a_broken_new_certificate_leaves_the_old_one_and_says_which_file() {
-    let server = start(site(&listener_with_client_certs("tls12")));
+    let server = start_server(home_with_certificates(&listener_with_client_certs("tls12")));
     let home = server.home();
-    let before = shown(&tls(&server, &home, rustls::ALL_VERSIONS).unwrap());
+    let before = presented_certificate(&connect_tls(&server, &home, rustls::ALL_VERSIONS).unwrap());
     let good = |name: &str| fs::read(home.join(name)).unwrap();
     let (cert, key, ca) = (good("server.pem"), good("server.key"), good("ca.pem"));
     // A key of another certificate; half a file; no certificates of clients.
@@ -135,23 +136,26 @@ fn a_broken_new_certificate_leaves_the_old_one_and_says_which_file() {
     ];
     for (name, content) in breakages {
         fs::write(home.join(name), content).unwrap();
-        server.signal(Signal::HUP);
-        let line = server.line_with("could not be reloaded; the old one stays");
+        server.send_signal(Signal::HUP);
+        let line = server.wait_for_line("could not be reloaded; the old one stays");
         assert!(line.contains("ERROR") && line.contains(name), "{line}");
         for (name, content) in [("server.pem", &cert), ("server.key", &key), ("ca.pem", &ca)] {
             fs::write(home.join(name), content).unwrap();
         }
-        assert_eq!(shown(&tls(&server, &home, rustls::ALL_VERSIONS).unwrap()), before);
+        assert_eq!(
+            presented_certificate(&connect_tls(&server, &home, rustls::ALL_VERSIONS).unwrap()),
+            before
+        );
     }
 }
 
 #[test]
-fn a_start_with_files_that_cannot_be_used_says_which() {
-    let home = site(&listener_with_client_certs("tls12"));
+fn start_names_the_unusable_file() {
+    let home = home_with_certificates(&listener_with_client_certs("tls12"));
     let path = home.path();
     fs::copy(path.join("client.key"), path.join("server.key")).unwrap();
     let config = format!("-config={}", path.join("server.hcl").display());
-    let refused = strongroom(path, &["server", &config]).output().unwrap();
+    let refused = strongroom_command(path, &["server", &config]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("server.key") && told.contains("can't be used"), "{told}");
@@ -159,22 +163,26 @@ fn a_start_with_files_that_cannot_be_used_says_which() {
 }
 
 #[test]
-fn the_process_says_where_it_is_and_logs_to_a_file() {
+fn writes_pid_file_and_log_file() {
     let settings = |home: &Path| {
         let home = home.display();
         format!("pid_file = \"{home}/pid\"\nlog_file = \"{home}/log\"\nlog_level = \"debug\"")
     };
-    let home = site(&|home| format!("{}\n{}", plain_listener(), settings(home)));
-    let server = Server::start_from(&home.path().join("server.hcl"), home, "http://127.0.0.1");
+    let home = home_with_certificates(&|home| format!("{}\n{}", plain_listener(), settings(home)));
+    let server = StrongroomProcess::start_with_config(
+        &home.path().join("server.hcl"),
+        home,
+        "http://127.0.0.1",
+    );
     let home = server.home();
     let (pid_file, log, old) = (home.join("pid"), home.join("log"), home.join("old"));
-    assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{}\n", server.id()));
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{}\n", server.pid()));
 
     fs::rename(&log, &old).unwrap();
-    server.signal(Signal::HUP);
-    server.line_with("certificates and log level were read again");
-    server.signal(Signal::TERM);
-    let (ended, lines, _home) = server.ended();
+    server.send_signal(Signal::HUP);
+    server.wait_for_line("certificates and log level were read again");
+    server.send_signal(Signal::TERM);
+    let (ended, lines, _home) = server.wait_for_exit();
     assert_eq!(ended.code(), Some(0), "{lines:#?}");
     assert!(!pid_file.exists());
     let logged = fs::read_to_string(&log).unwrap();
@@ -183,7 +191,7 @@ fn the_process_says_where_it_is_and_logs_to_a_file() {
 }
 
 #[test]
-fn dev_tls_makes_certificates_and_takes_them_with_it() {
+fn dev_tls_removes_its_certificates_at_exit() {
     let certs = tempfile::tempdir().unwrap();
     let folder = format!("-dev-tls-cert-dir={}", certs.path().display());
     let server = dev_server_with(&["-dev-tls", &folder]);
@@ -195,20 +203,20 @@ fn dev_tls_makes_certificates_and_takes_them_with_it() {
     };
     assert_eq!(String::from_utf8(read(&ca).stdout).unwrap(), "root");
     let other = certs.path().join("other.pem");
-    fs::write(&other, authority().pem()).unwrap();
+    fs::write(&other, new_authority().pem()).unwrap();
     assert_eq!(read(&other).status.code(), Some(2), "only its own authority vouches for it");
-    server.signal(Signal::TERM);
-    assert_eq!(server.ended().0.code(), Some(0));
+    server.send_signal(Signal::TERM);
+    assert_eq!(server.wait_for_exit().0.code(), Some(0));
     assert!(!ca.exists() && !certs.path().join("vault-key.pem").exists());
 }
 
 /// A home with a configuration, an authority, and certificates of it for server and client.
-fn site(listeners: &dyn Fn(&Path) -> String) -> tempfile::TempDir {
+fn home_with_certificates(listeners: &dyn Fn(&Path) -> String) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    let authority = authority();
+    let authority = new_authority();
     fs::write(home.path().join("ca.pem"), authority.pem()).unwrap();
-    issue(&authority, home.path(), "server");
-    issue(&authority, home.path(), "client");
+    issue_certificate(&authority, home.path(), "server");
+    issue_certificate(&authority, home.path(), "client");
     let text = format!("storage \"inmem\" {{}}\n{}", listeners(home.path()));
     fs::write(home.path().join("server.hcl"), text).unwrap();
     home
@@ -242,18 +250,18 @@ fn listener_with_client_certs(version: &'static str) -> Box<dyn Fn(&Path) -> Str
     })
 }
 
-fn start(home: tempfile::TempDir) -> Server {
+fn start_server(home: tempfile::TempDir) -> StrongroomProcess {
     let file = home.path().join("server.hcl");
-    Server::start_from(&file, home, "https://localhost")
+    StrongroomProcess::start_with_config(&file, home, "https://localhost")
 }
 
-fn authority() -> Authority {
+fn new_authority() -> ListenerTestCa {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn issue(authority: &Authority, home: &Path, name: &str) {
+fn issue_certificate(authority: &ListenerTestCa, home: &Path, name: &str) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let cert = params.signed_by(&key, authority).unwrap();
@@ -262,21 +270,21 @@ fn issue(authority: &Authority, home: &Path, name: &str) {
 }
 
 /// A connection with the client's certificate, its handshake done.
-fn tls(
-    server: &Server,
+fn connect_tls(
+    server: &StrongroomProcess,
     home: &Path,
     versions: &[&'static rustls::SupportedProtocolVersion],
-) -> Result<Tls, String> {
-    handshake(server, home, versions, true)
+) -> Result<TlsConnection, String> {
+    connect_tls_with(server, home, versions, true)
 }
 
 /// TLS 1.3 tells a client only after its handshake that it isn't wanted.
-fn handshake(
-    server: &Server,
+fn connect_tls_with(
+    server: &StrongroomProcess,
     home: &Path,
     versions: &[&'static rustls::SupportedProtocolVersion],
     with_certificate: bool,
-) -> Result<Tls, String> {
+) -> Result<TlsConnection, String> {
     let read = |name: &str| CertificateDer::from_pem_file(home.join(name)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(read("ca.pem")).unwrap();
@@ -302,6 +310,6 @@ fn handshake(
 }
 
 /// The certificate that the server has shown.
-fn shown(stream: &Tls) -> CertificateDer<'static> {
+fn presented_certificate(stream: &TlsConnection) -> CertificateDer<'static> {
     stream.conn.peer_certificates().unwrap()[0].clone().into_owned()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::process::Server;
+use crate::process::StrongroomProcess;
 
 const LISTENERS: [&str; 5] = [
     "",
@@ -13,13 +13,13 @@ const LISTENERS: [&str; 5] = [
     "telemetry { metrics_only = true }",
     "telemetry { unauthenticated_metrics_access = true\nmetrics_only = true\nmetrics_path = \"/metrics\" }",
 ];
-const PLAIN: usize = 0;
-const OPEN: usize = 1;
-const DISALLOWED: usize = 2;
-const ONLY: usize = 3;
-const MOVED: usize = 4;
+const DEFAULT_LISTENER: usize = 0;
+const UNAUTHENTICATED_LISTENER: usize = 1;
+const DISALLOWED_LISTENER: usize = 2;
+const METRICS_ONLY_LISTENER: usize = 3;
+const METRICS_PATH_LISTENER: usize = 4;
 
-fn start() -> Server {
+fn start_server() -> StrongroomProcess {
     let home = tempfile::tempdir().unwrap();
     let listeners = LISTENERS.map(|telemetry| {
         format!(
@@ -28,12 +28,16 @@ fn start() -> Server {
     });
     let file = home.path().join("server.hcl");
     fs::write(&file, format!("storage \"inmem\" {{}}\n{}", listeners.concat())).unwrap();
-    Server::start_from(&file, home, "http://127.0.0.1")
+    StrongroomProcess::start_with_config(&file, home, "http://127.0.0.1")
 }
 
 /// Status, content type and body of an answer.
-fn ask(server: &Server, listener: usize, request: &str) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(&server.places()[listener]).unwrap();
+fn send_request(
+    server: &StrongroomProcess,
+    listener: usize,
+    request: &str,
+) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(&server.listen_addresses()[listener]).unwrap();
     let head = format!("{request} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n");
     let accept = "accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n";
     let accept = if request.contains("format=") { "" } else { accept };
@@ -49,33 +53,45 @@ fn ask(server: &Server, listener: usize, request: &str) -> (u16, String, String)
 }
 
 #[test]
-fn a_listener_gives_metrics_to_whom_it_says() {
-    let server = start();
+fn listener_settings_decide_who_gets_metrics() {
+    let server = start_server();
     let get = "GET /v1/sys/metrics";
     // The server is sealed: what needs a token can't be had yet, and what needs none can.
-    assert_eq!(ask(&server, PLAIN, get).0, 503);
-    let (status, content_type, body) = ask(&server, OPEN, get);
+    assert_eq!(send_request(&server, DEFAULT_LISTENER, get).0, 503);
+    let (status, content_type, body) = send_request(&server, UNAUTHENTICATED_LISTENER, get);
     assert_eq!((status, content_type.as_str()), (200, "text/plain; version=0.0.4"));
     assert!(body.contains("# TYPE vault_core_handle_request"), "{body}");
-    let (status, content_type, body) = ask(&server, OPEN, &format!("{get}?format="));
+    let (status, content_type, body) =
+        send_request(&server, UNAUTHENTICATED_LISTENER, &format!("{get}?format="));
     assert_eq!((status, content_type.as_str()), (200, "application/json"));
     assert!(
         body.starts_with("{\"Timestamp\":\"") && body.contains(" +0000 UTC\",\"Gauges\":["),
         "{body}"
     );
-    assert_eq!(ask(&server, OPEN, &format!("{get}?format=xml")).0, 400);
-    assert_eq!(ask(&server, OPEN, "POST /v1/sys/metrics").0, 405);
-    assert_eq!(ask(&server, OPEN, "GET /v1/sys/init").0, 200);
+    assert_eq!(
+        send_request(&server, UNAUTHENTICATED_LISTENER, &format!("{get}?format=xml")).0,
+        400
+    );
+    assert_eq!(send_request(&server, UNAUTHENTICATED_LISTENER, "POST /v1/sys/metrics").0, 405);
+    assert_eq!(send_request(&server, UNAUTHENTICATED_LISTENER, "GET /v1/sys/init").0, 200);
 
     // However the path is spelt.
     for path in ["/v1/sys/metrics", "/v1/sys/%6Detrics", "/v1/sys/metrics/", "/v1/sys/metrics?a"] {
-        assert_eq!(ask(&server, DISALLOWED, &format!("GET {path}")).0, 403, "{path}");
+        assert_eq!(
+            send_request(&server, DISALLOWED_LISTENER, &format!("GET {path}")).0,
+            403,
+            "{path}"
+        );
     }
-    assert_eq!(ask(&server, DISALLOWED, "GET /v1/sys/init").0, 200);
+    assert_eq!(send_request(&server, DISALLOWED_LISTENER, "GET /v1/sys/init").0, 200);
 
-    assert_eq!(ask(&server, ONLY, get).0, 503, "it goes on to the core, with its token");
-    assert_eq!(ask(&server, ONLY, "GET /v1/sys/init").0, 404);
-    assert_eq!(ask(&server, MOVED, "GET /metrics").0, 200);
-    assert_eq!(ask(&server, MOVED, get).0, 404);
-    assert_eq!(ask(&server, MOVED, "GET /v1/sys/seal-status").0, 404);
+    assert_eq!(
+        send_request(&server, METRICS_ONLY_LISTENER, get).0,
+        503,
+        "it goes on to the core, with its token"
+    );
+    assert_eq!(send_request(&server, METRICS_ONLY_LISTENER, "GET /v1/sys/init").0, 404);
+    assert_eq!(send_request(&server, METRICS_PATH_LISTENER, "GET /metrics").0, 200);
+    assert_eq!(send_request(&server, METRICS_PATH_LISTENER, get).0, 404);
+    assert_eq!(send_request(&server, METRICS_PATH_LISTENER, "GET /v1/sys/seal-status").0, 404);
 }

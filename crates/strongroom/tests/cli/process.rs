@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// No test waits longer than this for a line.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LINE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The binary, with nothing of the environment that it reads.
-pub(crate) fn strongroom(home: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn strongroom_command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
     let read = std::env::vars().map(|(name, _)| name);
     for name in read.filter(|name| name.starts_with("BAO_") || name.starts_with("VAULT_")) {
@@ -23,49 +23,50 @@ pub(crate) fn strongroom(home: &Path, arguments: &[&str]) -> Command {
 }
 
 /// A running server, killed with this value.
-pub(crate) struct Server {
+pub(crate) struct StrongroomProcess {
     child: Child,
     home: tempfile::TempDir,
     address: String,
-    places: Vec<String>,
+    listen_addresses: Vec<String>,
     lines: Receiver<String>,
 }
 
 /// A server in memory, on a port that is free.
-pub(crate) fn dev_server() -> Server {
+pub(crate) fn dev_server() -> StrongroomProcess {
     dev_server_with(&[])
 }
 
-pub(crate) fn dev_server_with(flags: &[&str]) -> Server {
+pub(crate) fn dev_server_with(flags: &[&str]) -> StrongroomProcess {
     let dev = ["-dev", "-dev-root-token-id=root", "-dev-listen-address=127.0.0.1:0"];
-    let mut server = Server::start(tempfile::tempdir().unwrap(), &[&dev, flags].concat());
-    let export = server.line_with("export VAULT_ADDR=");
+    let mut server =
+        StrongroomProcess::start(tempfile::tempdir().unwrap(), &[&dev, flags].concat());
+    let export = server.wait_for_line("export VAULT_ADDR=");
     server.address = export.split('\'').nth(1).unwrap().to_owned();
-    server.line_with("Root Token: root");
+    server.wait_for_line("Root Token: root");
     server
 }
 
-impl Server {
+impl StrongroomProcess {
     /// A server with this configuration, on a port that is free, known by this name.
-    pub(crate) fn start_from(config: &Path, home: tempfile::TempDir, name: &str) -> Self {
+    pub(crate) fn start_with_config(config: &Path, home: tempfile::TempDir, name: &str) -> Self {
         let mut server = Self::start(home, &[&format!("-config={}", config.display())]);
-        let seen = server.lines_until("==> Vault server started!");
+        let seen = server.wait_for_lines("==> Vault server started!");
         let places =
             seen.iter().filter_map(|line| line.split_once("(addr: \"")?.1.split('"').next());
-        server.places = places.map(ToOwned::to_owned).collect();
-        let port = server.places[0].rsplit(':').next().unwrap();
+        server.listen_addresses = places.map(ToOwned::to_owned).collect();
+        let port = server.listen_addresses[0].rsplit(':').next().unwrap();
         server.address = format!("{name}:{port}");
         server
     }
 
     /// Where it listens, one after the other.
-    pub(crate) fn places(&self) -> &[String] {
-        &self.places
+    pub(crate) fn listen_addresses(&self) -> &[String] {
+        &self.listen_addresses
     }
 
     /// Starts a server. Its address isn't known yet.
     pub(crate) fn start(home: tempfile::TempDir, flags: &[&str]) -> Self {
-        let mut child = strongroom(home.path(), &[&["server"], flags].concat())
+        let mut child = strongroom_command(home.path(), &[&["server"], flags].concat())
             .current_dir(home.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -75,9 +76,9 @@ impl Server {
         let (sender, lines) = channel();
         let as_well = sender.clone();
         // They end with the child.
-        std::thread::spawn(move || pass_on(out, &sender));
-        std::thread::spawn(move || pass_on(err, &as_well));
-        Self { child, home, address: String::new(), places: Vec::new(), lines }
+        std::thread::spawn(move || forward_lines(out, &sender));
+        std::thread::spawn(move || forward_lines(err, &as_well));
+        Self { child, home, address: String::new(), listen_addresses: Vec::new(), lines }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -91,7 +92,7 @@ impl Server {
 
     /// A command that is sent to this server.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = strongroom(self.home.path(), arguments);
+        let mut command = strongroom_command(self.home.path(), arguments);
         command.env("VAULT_ADDR", &self.address);
         if self.address.starts_with("https:") {
             command.env("VAULT_CACERT", self.home.path().join("cert.pem"));
@@ -100,14 +101,14 @@ impl Server {
     }
 
     /// The next line of output or log that has this in it.
-    pub(crate) fn line_with(&self, text: &str) -> String {
-        self.lines_until(text).pop().unwrap()
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
+        self.wait_for_lines(text).pop().unwrap()
     }
 
     /// All lines up to the next one that has this in it.
-    fn lines_until(&self, text: &str) -> Vec<String> {
+    fn wait_for_lines(&self, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        while let Ok(line) = self.lines.recv_timeout(LINE_TIMEOUT) {
             let found = line.contains(text);
             seen.push(line);
             if found {
@@ -117,21 +118,21 @@ impl Server {
         panic!("no line with {text:?} in {seen:#?}");
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn send_signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// Waits for its end; gives its home back.
-    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<String>, tempfile::TempDir) {
+    pub(crate) fn wait_for_exit(mut self) -> (ExitStatus, Vec<String>, tempfile::TempDir) {
         // Both pipes close when the process ends.
         let mut rest = Vec::new();
         let why = loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(LINE_TIMEOUT) {
                 Ok(line) => rest.push(line),
                 Err(why) => break why,
             }
@@ -143,14 +144,14 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for StrongroomProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn pass_on(from: impl std::io::Read, to: &Sender<String>) {
+fn forward_lines(from: impl std::io::Read, to: &Sender<String>) {
     for line in BufReader::new(from).lines() {
         let Ok(line) = line else { return };
         if to.send(line).is_err() {
@@ -160,7 +161,7 @@ fn pass_on(from: impl std::io::Read, to: &Sender<String>) {
 }
 
 /// Runs a command with something on its standard input.
-pub(crate) fn with_input(mut command: Command, input: &str) -> Output {
+pub(crate) fn run_with_input(mut command: Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -6,12 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 /// The server. Its thread ends with the process.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedServer {
     address: String,
     home: tempfile::TempDir,
 }
 
-impl Recorded {
+impl RecordedServer {
     /// `answers` has a request a line, `GET /v1/a?b=c`, and below it a status and a body. Lines that
     /// begin with `#` say why. What isn't there is answered as not there.
     pub(crate) fn start(answers: &str) -> Self {
@@ -24,7 +24,7 @@ impl Recorded {
         let address = format!("http://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                answer(&stream.unwrap(), &known);
+                serve_recorded(&stream.unwrap(), &known);
             }
         });
         let home = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ impl Recorded {
     }
 }
 
-fn answer(mut stream: &TcpStream, known: &BTreeMap<String, String>) {
+fn serve_recorded(mut stream: &TcpStream, known: &BTreeMap<String, String>) {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while reader.read_line(&mut head).unwrap() > 2 {}

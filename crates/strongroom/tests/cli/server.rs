@@ -8,14 +8,16 @@ use std::path::Path;
 use rcgen::{CertificateParams, KeyPair};
 use rustix::process::Signal;
 
-use crate::process::{Server, dev_server, dev_server_with, strongroom, with_input};
+use crate::process::{
+    StrongroomProcess, dev_server, dev_server_with, run_with_input, strongroom_command,
+};
 
 #[test]
-fn signals_end_it_in_order() {
+fn sigterm_and_sigint_seal_and_stop() {
     for signal in [Signal::TERM, Signal::INT] {
         let server = dev_server();
-        server.signal(signal);
-        let (status, lines, _) = server.ended();
+        server.send_signal(signal);
+        let (status, lines, _) = server.wait_for_exit();
         assert_eq!(status.code(), Some(0), "{lines:#?}");
         assert!(lines.iter().any(|line| line == "==> Vault shutdown triggered"), "{lines:#?}");
         assert!(lines.iter().any(|line| line.contains("the server is sealed")), "{lines:#?}");
@@ -23,32 +25,32 @@ fn signals_end_it_in_order() {
 }
 
 #[test]
-fn what_has_begun_is_finished_however_often_it_is_told_to_end() {
+fn requests_finish_despite_repeated_sigterm() {
     let server = dev_server_with(&["-dev-kv-v1"]);
     let mut begun = begin_request(&server);
-    server.signal(Signal::TERM);
-    server.line_with("shutdown triggered");
-    server.signal(Signal::TERM);
+    server.send_signal(Signal::TERM);
+    server.wait_for_line("shutdown triggered");
+    server.send_signal(Signal::TERM);
     begun.write_all(b"\"b\"}").unwrap();
     let mut answer = String::new();
     begun.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("HTTP/1.1 204"), "{answer}");
-    assert_eq!(server.ended().0.code(), Some(0));
+    assert_eq!(server.wait_for_exit().0.code(), Some(0));
 }
 
 #[test]
-fn whoever_interrupts_the_end_does_not_wait() {
+fn interrupt_during_shutdown_exits_at_once() {
     let server = dev_server_with(&["-dev-kv-v1"]);
     let _begun = begin_request(&server);
-    server.signal(Signal::INT);
-    server.line_with("shutdown triggered");
-    server.signal(Signal::INT);
-    server.line_with("ended before the server was sealed");
-    assert_eq!(server.ended().0.code(), Some(1));
+    server.send_signal(Signal::INT);
+    server.wait_for_line("shutdown triggered");
+    server.send_signal(Signal::INT);
+    server.wait_for_line("ended before the server was sealed");
+    assert_eq!(server.wait_for_exit().0.code(), Some(1));
 }
 
 #[test]
-fn dev_keeps_its_token_unless_told_not_to() {
+fn dev_stores_its_root_token_by_default() {
     let server = dev_server();
     let found = server.command(&["token", "lookup", "-field=id"]).output().unwrap();
     assert_eq!(String::from_utf8(found.stdout).unwrap(), "root");
@@ -60,13 +62,13 @@ fn dev_keeps_its_token_unless_told_not_to() {
 
 /// The reference prints the whole table there (vault#32089): who asks for silence means it.
 #[test]
-fn a_token_that_cannot_be_stored_is_shown_only_if_it_may_be() {
+fn unstorable_token_is_printed_unless_no_print() {
     let server = dev_server();
     let home = tempfile::tempdir().unwrap();
     // A folder can't be replaced by a file.
     std::fs::create_dir_all(home.path().join(".vault-token/x")).unwrap();
     let login = |flags: &[&str]| {
-        let mut command = strongroom(home.path(), &[&["login"], flags, &["root"]].concat());
+        let mut command = strongroom_command(home.path(), &[&["login"], flags, &["root"]].concat());
         let done = command.env("VAULT_ADDR", server.address()).output().unwrap();
         assert_eq!(done.status.code(), Some(2), "{done:?}");
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -82,12 +84,14 @@ fn a_token_that_cannot_be_stored_is_shown_only_if_it_may_be() {
 
 /// `unwrap` looks into the data of a KV version 2 secret, and loses nothing to a wrong field.
 #[test]
-fn what_is_unwrapped_for_one_field_is_not_lost() {
+fn unwrap_prints_all_if_the_field_is_missing() {
     let server = dev_server();
-    run(&server, &["kv", "put", "secret/a", "a=b", "n=1"]);
+    command_output(&server, &["kv", "put", "secret/a", "a=b", "n=1"]);
     let unwrap = |field: &str| {
-        let token =
-            run(&server, &["kv", "get", "-wrap-ttl=5m", "-field=wrapping_token", "secret/a"]);
+        let token = command_output(
+            &server,
+            &["kv", "get", "-wrap-ttl=5m", "-field=wrapping_token", "secret/a"],
+        );
         let flag = format!("-field={field}");
         let done = server.command(&["unwrap", &flag, &token]).output().unwrap();
         (done.status.code(), String::from_utf8(done.stdout).unwrap())
@@ -100,7 +104,7 @@ fn what_is_unwrapped_for_one_field_is_not_lost() {
 }
 
 #[test]
-fn a_server_without_tls_is_named_as_such() {
+fn tls_to_a_plain_http_server_is_explained() {
     let server = dev_server();
     let address = server.address().replace("http://", "-address=https://");
     let done = server.command(&["read", &address, "kv/a"]).output().unwrap();
@@ -109,7 +113,7 @@ fn a_server_without_tls_is_named_as_such() {
 }
 
 #[test]
-fn dev_mounts_the_version_of_kv_that_it_is_told() {
+fn dev_mounts_the_chosen_kv_version() {
     for (flags, version) in [(&[][..], "2"), (&["-dev-kv-v1"], "1"), (&["-dev-no-kv"], "")] {
         let server = dev_server_with(flags);
         let shown =
@@ -122,7 +126,7 @@ fn dev_mounts_the_version_of_kv_that_it_is_told() {
 }
 
 #[test]
-fn dev_takes_a_folder_of_plugins() {
+fn dev_registers_a_plugin_folder() {
     let folder = tempfile::tempdir().unwrap();
     let flag = format!("-dev-plugin-dir={}", folder.path().display());
     let server = dev_server_with(&[&flag]);
@@ -141,7 +145,7 @@ fn dev_takes_a_folder_of_plugins() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o775)).unwrap();
     }
     let arguments = ["server", "-dev", "-dev-listen-address=127.0.0.1:0", &flag];
-    let refused = strongroom(&server.home(), &arguments).output().unwrap();
+    let refused = strongroom_command(&server.home(), &arguments).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("can't be registered"), "{told}");
@@ -151,11 +155,11 @@ fn dev_takes_a_folder_of_plugins() {
 }
 
 #[test]
-fn what_is_on_disk_is_there_after_a_restart() {
+fn data_survives_a_restart() {
     let home = tempfile::tempdir().unwrap();
     write_config(home.path(), "error");
     write_certificate(home.path());
-    let server = start(home);
+    let server = start_server(home);
 
     let done = server.command(&["operator", "init", "-key-shares=1", "-key-threshold=1"]).output();
     let shown = String::from_utf8(done.unwrap().stdout).unwrap();
@@ -165,23 +169,23 @@ fn what_is_on_disk_is_there_after_a_restart() {
     };
     let (share, token) = (after("Unseal Key 1: "), after("Initial Root Token: "));
     // Secrets go in through standard input, so no list of processes shows them.
-    let unsealed = with_input(server.command(&["operator", "unseal", "-"]), &share);
+    let unsealed = run_with_input(server.command(&["operator", "unseal", "-"]), &share);
     assert_eq!(unsealed.status.code(), Some(0), "{unsealed:?}");
-    let known = with_input(server.command(&["login", "-no-print", "-"]), &token);
+    let known = run_with_input(server.command(&["login", "-no-print", "-"]), &token);
     assert_eq!(known.status.code(), Some(0), "{known:?}");
-    run(&server, &["secrets", "enable", "-version=1", "kv"]);
-    run(&server, &["write", "kv/a", "b=c"]);
-    server.signal(Signal::TERM);
-    let (status, lines, home) = server.ended();
+    command_output(&server, &["secrets", "enable", "-version=1", "kv"]);
+    command_output(&server, &["write", "kv/a", "b=c"]);
+    server.send_signal(Signal::TERM);
+    let (status, lines, home) = server.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{lines:#?}");
 
-    let server = start(home);
+    let server = start_server(home);
     let sealed = server.command(&["status"]).output().unwrap();
     assert_eq!(sealed.status.code(), Some(2));
     let refused = server.command(&["read", "kv/a"]).output().unwrap();
     assert!(String::from_utf8(refused.stderr).unwrap().contains("* Vault is sealed"));
-    with_input(server.command(&["operator", "unseal", "-"]), &share);
-    assert_eq!(run(&server, &["read", "-field=b", "kv/a"]), "c");
+    run_with_input(server.command(&["operator", "unseal", "-"]), &share);
+    assert_eq!(command_output(&server, &["read", "-field=b", "kv/a"]), "c");
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn sighup_reads_certificates_and_log_level_again() {
     let home = tempfile::tempdir().unwrap();
     write_config(home.path(), "error");
     write_certificate(home.path());
-    let server = start(home);
+    let server = start_server(home);
     let status = || server.command(&["status", "-field=sealed"]).output().unwrap();
     assert_eq!(status().status.code(), Some(2));
 
@@ -201,36 +205,36 @@ fn sighup_reads_certificates_and_log_level_again() {
     assert!(told.contains("the server's certificate "), "{told}");
 
     write_config(&server.home(), "info");
-    server.signal(Signal::HUP);
+    server.send_signal(Signal::HUP);
     // A line of this level is only there if the level was read, too.
-    server.line_with("certificates and log level were read again");
+    server.wait_for_line("certificates and log level were read again");
     assert_eq!(status().status.code(), Some(2));
 
     // What can't be read changes nothing.
     std::fs::write(server.home().join("server.hcl"), "listener").unwrap();
-    server.signal(Signal::HUP);
-    server.line_with("the configuration can't be read again");
+    server.send_signal(Signal::HUP);
+    server.wait_for_line("the configuration can't be read again");
     assert_eq!(status().status.code(), Some(2));
 }
 
 #[test]
-fn a_folder_in_use_is_refused() {
+fn data_folder_in_use_is_refused() {
     let home = tempfile::tempdir().unwrap();
     write_config(home.path(), "error");
     write_certificate(home.path());
-    let server = start(home);
+    let server = start_server(home);
     let config = format!("-config={}", server.home().join("server.hcl").display());
-    let second = strongroom(&server.home(), &["server", &config]).output().unwrap();
+    let second = strongroom_command(&server.home(), &["server", &config]).output().unwrap();
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     assert!(second.stdout.is_empty(), "{second:?}");
 }
 
-fn start(home: tempfile::TempDir) -> Server {
-    Server::start_from(&home.path().join("server.hcl"), home, "https://localhost")
+fn start_server(home: tempfile::TempDir) -> StrongroomProcess {
+    StrongroomProcess::start_with_config(&home.path().join("server.hcl"), home, "https://localhost")
 }
 
 /// A request that the server has begun to read; `"b"}` is still to come.
-fn begin_request(server: &Server) -> TcpStream {
+fn begin_request(server: &StrongroomProcess) -> TcpStream {
     let mut stream = TcpStream::connect(server.address().trim_start_matches("http://")).unwrap();
     let request = "PUT /v1/secret/a HTTP/1.1\r\nhost: x\r\nx-vault-token: root\r\n\
                    content-length: 9\r\nexpect: 100-continue\r\n\r\n";
@@ -242,7 +246,7 @@ fn begin_request(server: &Server) -> TcpStream {
     stream
 }
 
-fn run(server: &Server, arguments: &[&str]) -> String {
+fn command_output(server: &StrongroomProcess, arguments: &[&str]) -> String {
     let done = server.command(arguments).output().unwrap();
     assert_eq!(done.status.code(), Some(0), "{arguments:?}: {done:?}");
     String::from_utf8(done.stdout).unwrap()

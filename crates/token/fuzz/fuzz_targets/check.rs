@@ -4,13 +4,13 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use strongroom_barrier::{Batch, testing};
-use strongroom_storage::memory::Memory;
+use strongroom_storage::memory::MemoryStorage;
 use strongroom_token::{NewToken, Token, TokenKey, TokenStore};
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Accessor, Clock, PolicyName, Secret, Timestamp, Ttl};
 
 /// A store with one token in it.
-struct Bench {
+struct FuzzTokenStore {
     runtime: tokio::runtime::Runtime,
     tokens: TokenStore,
     now: Timestamp,
@@ -18,21 +18,22 @@ struct Bench {
 
 const KNOWN: &str = "the-only-token";
 
-impl Bench {
+impl FuzzTokenStore {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let now = clock.now();
         let tokens = runtime.block_on(async {
-            let barrier = testing::open(Arc::new(Memory::new()), clock, |barrier, batch| {
-                TokenStore::initialise(barrier.view("token/"), batch);
-            })
-            .await;
+            let barrier =
+                testing::open_barrier(Arc::new(MemoryStorage::new()), clock, |barrier, batch| {
+                    TokenStore::initialise(barrier.view("token/"), batch);
+                })
+                .await;
             let tokens = TokenStore::load(barrier.view("token/"), TokenStore::CACHE_BYTES)
                 .await
                 .expect("a store");
             let mut batch = Batch::new();
-            tokens.create(&mut batch, only(), now);
+            tokens.create(&mut batch, the_only_token(), now);
             barrier.commit(batch).await.expect("a token");
             tokens
         });
@@ -40,7 +41,7 @@ impl Bench {
     }
 }
 
-fn only() -> NewToken {
+fn the_only_token() -> NewToken {
     NewToken {
         id: Some(Secret::from_text(KNOWN)),
         parent: None,
@@ -59,19 +60,19 @@ fn only() -> NewToken {
 }
 
 thread_local! {
-    static BENCH: OnceCell<Bench> = const { OnceCell::new() };
+    static FUZZ_STORE: OnceCell<FuzzTokenStore> = const { OnceCell::new() };
 }
 
 /// As a token only the one that exists is found, to the byte; as a stored token it is read or
 /// refused, and shows nothing when it is.
 pub(crate) fn any_token(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    BENCH.with(|bench| {
-        let Bench { runtime, tokens, now } = bench.get_or_init(Bench::new);
+    FUZZ_STORE.with(|bench| {
+        let FuzzTokenStore { runtime, tokens, now } = bench.get_or_init(FuzzTokenStore::new);
         let found = runtime.block_on(tokens.look_up(&text, *now)).expect("the store answers");
         assert_eq!(found.is_some(), text == KNOWN, "{text:?}");
         if let Ok(accessor) = Accessor::parse(&text) {
-            let found = runtime.block_on(tokens.by_accessor(&accessor, *now));
+            let found = runtime.block_on(tokens.look_up_by_accessor(&accessor, *now));
             assert!(found.expect("the store answers").is_none(), "{text:?}");
         }
         let key = tokens.key_of(&text);

@@ -3,24 +3,24 @@
 use std::net::TcpListener;
 
 use strongroom_engine_api_token::blueprint;
-use strongroom_sdk::testing::{ErrorKind, Harness, Host, json};
-use token_service::Running;
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, json};
+use token_service::RunningService;
 
-use super::{KEY, configure, ready, secs, service};
+use super::{SERVICE_API_KEY, configure_engine, secs, start_configured_service, start_service};
 
 /// From the moment the matter is stale: looked for, deleted, looked for again, forgotten.
-async fn is_undone(host: &Host, service: &Running, tokens_of_others: usize) {
+async fn assert_undone(host: &TestHost, service: &RunningService, tokens_of_others: usize) {
     host.advance(secs(20)).await;
-    host.tick().await.unwrap();
+    host.run_periodic().await.unwrap();
     let gone = || async { service.stats().await.live == tokens_of_others };
-    host.until("the token is gone", gone).await;
+    host.wait_until("the token is gone", gone).await;
     let looked = || async {
-        let entry = host.intents().first().and_then(|key| host.stored(key));
+        let entry = host.open_intents().first().and_then(|key| host.stored_entry(key));
         entry.is_none_or(|e| String::from_utf8_lossy(&e.value).contains("\"looks\":1"))
     };
-    host.until("the first look is noted", looked).await;
+    host.wait_until("the first look is noted", looked).await;
     host.advance(secs(10)).await;
-    host.until("the matter rests", || async { host.intents().is_empty() }).await;
+    host.wait_until("the matter rests", || async { host.open_intents().is_empty() }).await;
 }
 
 #[tokio::test]
@@ -32,22 +32,22 @@ async fn a_crash_before_the_services_answer_leaves_no_token() {
             config.delay_after = secs(3);
             config.state = Some(state.clone());
         };
-        let before = service(&host, slow).await;
-        configure(&host, &before.url()).await;
+        let before = start_service(&host, slow).await;
+        configure_engine(&host, &before.url()).await;
         let mut issuing = Box::pin(host.read("creds/ci"));
         let made = || async { before.stats().await.live == 1 };
         tokio::select! {
             got = &mut issuing => panic!("answered: {got:?}"),
-            () = host.until("the token is made", made) => {}
+            () = host.wait_until("the token is made", made) => {}
         }
         drop(issuing);
         host.reopen().await;
         drop(before);
         // The same service, no longer slow.
-        let after = service(&host, |config| config.state = Some(state.clone())).await;
-        configure(&host, &after.url()).await;
-        assert_eq!((after.stats().await.live, host.intents().len()), (1, 1));
-        is_undone(&host, &after, 0).await;
+        let after = start_service(&host, |config| config.state = Some(state.clone())).await;
+        configure_engine(&host, &after.url()).await;
+        assert_eq!((after.stats().await.live, host.open_intents().len()), (1, 1));
+        assert_undone(&host, &after, 0).await;
         assert_eq!(after.stats().await.deleted, 1);
     })
     .await;
@@ -56,33 +56,33 @@ async fn a_crash_before_the_services_answer_leaves_no_token() {
 #[tokio::test]
 async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         host.read("creds/ci").await.unwrap();
         host.crash_at_next_lease();
         host.read("creds/ci").await.unwrap_err();
-        assert_eq!((service.stats().await.live, host.intents().len()), (2, 1));
+        assert_eq!((service.stats().await.live, host.open_intents().len()), (2, 1));
         host.reopen().await;
-        is_undone(&host, &service, 1).await;
+        assert_undone(&host, &service, 1).await;
         assert_eq!(service.stats().await.deleted, 1);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_service_that_is_down_is_named_and_nothing_more() {
+async fn an_unreachable_service_is_named_without_its_address() {
     Harness::run(blueprint(), |host| async move {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        configure(&host, &format!("http://{nobody}")).await;
+        configure_engine(&host, &format!("http://{nobody}")).await;
         let error = host.read("creds/ci").await.unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),
             (ErrorKind::Internal, "token service: POST /tokens got no answer: could not connect")
         );
         // What can't be known to have failed is looked for when the service is back.
-        assert_eq!(host.intents().len(), 1);
-        let service = service(&host, |_| {}).await;
-        configure(&host, &service.url()).await;
-        is_undone(&host, &service, 0).await;
+        assert_eq!(host.open_intents().len(), 1);
+        let service = start_service(&host, |_| {}).await;
+        configure_engine(&host, &service.url()).await;
+        assert_undone(&host, &service, 0).await;
     })
     .await;
 }
@@ -90,7 +90,7 @@ async fn a_service_that_is_down_is_named_and_nothing_more() {
 #[tokio::test]
 async fn a_service_that_refuses_the_key_is_named_and_the_key_is_not() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         host.write("config", json!({ "api_key": "wrong-key" })).await.unwrap();
         let cases = [
@@ -107,33 +107,33 @@ async fn a_service_that_refuses_the_key_is_named_and_the_key_is_not() {
             assert_eq!(error.message, format!("token service: {call} answered 401"));
         }
         assert_eq!(host.leases().len(), 1);
-        host.write("config", json!({ "api_key": KEY })).await.unwrap();
+        host.write("config", json!({ "api_key": SERVICE_API_KEY })).await.unwrap();
         host.revoke(&got.lease().id).await.unwrap();
-        is_undone(&host, &service, 0).await;
+        assert_undone(&host, &service, 0).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_service_that_is_full_refuses_for_good() {
+async fn a_full_service_leaves_no_intent() {
     Harness::run(blueprint(), |host| async move {
-        let service = service(&host, |config| config.max_tokens = 0).await;
-        configure(&host, &service.url()).await;
+        let service = start_service(&host, |config| config.max_tokens = 0).await;
+        configure_engine(&host, &service.url()).await;
         let error = host.read("creds/ci").await.unwrap_err();
         assert_eq!(error.message, "token service: POST /tokens answered 507");
-        assert!(host.intents().is_empty(), "it said no, and nothing of the name is there");
+        assert!(host.open_intents().is_empty(), "it said no, and nothing of the name is there");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_service_that_is_slow_is_given_up_and_looked_at_again() {
+async fn a_timed_out_issue_leaves_an_intent() {
     Harness::run(blueprint(), |host| async move {
-        let service = service(&host, |config| config.delay_before = secs(12)).await;
-        configure(&host, &service.url()).await;
+        let service = start_service(&host, |config| config.delay_before = secs(12)).await;
+        configure_engine(&host, &service.url()).await;
         let issuing = host.read("creds/ci");
         let time = async {
-            host.until("it is asked", || async { !host.intents().is_empty() }).await;
+            host.wait_until("it is asked", || async { !host.open_intents().is_empty() }).await;
             host.advance(secs(10)).await;
         };
         let (got, ()) = tokio::join!(issuing, time);
@@ -143,15 +143,15 @@ async fn a_service_that_is_slow_is_given_up_and_looked_at_again() {
             "{message}"
         );
         assert!(host.leases().is_empty());
-        assert_eq!(host.intents().len(), 1);
+        assert_eq!(host.open_intents().len(), 1);
     })
     .await;
 }
 
 #[tokio::test]
-async fn no_token_is_made_that_could_not_be_found_again() {
+async fn no_token_is_created_without_a_stored_intent() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         host.fail_writes_after(0);
         assert_eq!(host.read("creds/ci").await.unwrap_err().kind, ErrorKind::Internal);
         assert_eq!(service.stats().await.created, 0);

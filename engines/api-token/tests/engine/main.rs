@@ -14,34 +14,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_engine_api_token::blueprint;
-use strongroom_sdk::testing::{Host, json};
+use strongroom_sdk::testing::{TestHost, json};
 use strongroom_sdk::{Clock, Secret, contract};
-use token_service::{Config, Running, Service};
+use token_service::{Config, RunningService, Service};
 
 /// What opens the service.
-const KEY: &str = "key-of-the-service";
+const SERVICE_API_KEY: &str = "key-of-the-service";
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
 /// A token service that goes by the host's clock.
-async fn service(host: &Host, change: impl FnOnce(&mut Config)) -> Running {
+async fn start_service(host: &TestHost, change: impl FnOnce(&mut Config)) -> RunningService {
     let clock: Arc<dyn Clock> = Arc::new(host.clock());
-    let mut config = Config { clock, ..Config::new(Secret::from_text(KEY)) };
+    let mut config = Config { clock, ..Config::new(Secret::from_text(SERVICE_API_KEY)) };
     change(&mut config);
     Service::start(config).await.unwrap()
 }
 
 /// A service, and an engine that knows it and has a role.
-async fn ready(host: &Host) -> Running {
-    let service = service(host, |_| {}).await;
-    configure(host, &service.url()).await;
+async fn start_configured_service(host: &TestHost) -> RunningService {
+    let service = start_service(host, |_| {}).await;
+    configure_engine(host, &service.url()).await;
     service
 }
 
-async fn configure(host: &Host, url: &str) {
-    host.write("config", json!({ "api_endpoint": url, "api_key": KEY })).await.unwrap();
+async fn configure_engine(host: &TestHost, url: &str) {
+    host.write("config", json!({ "api_endpoint": url, "api_key": SERVICE_API_KEY })).await.unwrap();
     let role = json!({ "permissions": "read,write", "ttl": "1m", "max_ttl": "10m" });
     host.write("roles/ci", role).await.unwrap();
 }

@@ -2,13 +2,13 @@
 
 use strongroom_engine_api_token::blueprint;
 use strongroom_sdk::Ttl;
-use strongroom_sdk::testing::{ErrorKind, Harness, Host, json};
-use token_service::Running;
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, json};
+use token_service::RunningService;
 
-use super::{KEY, ready, secs, service};
+use super::{SERVICE_API_KEY, secs, start_configured_service, start_service};
 
 /// What the service says to a holder of the token.
-async fn whoami(service: &Running, token: &str) -> Result<serde_json::Value, u16> {
+async fn whoami(service: &RunningService, token: &str) -> Result<serde_json::Value, u16> {
     let url = format!("{}/self", service.url());
     let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
     if answer.status().is_success() {
@@ -18,24 +18,29 @@ async fn whoami(service: &Running, token: &str) -> Result<serde_json::Value, u16
     }
 }
 
-async fn delete_outside(service: &Running, id: &str) {
+async fn delete_outside(service: &RunningService, id: &str) {
     let url = format!("{}/tokens/{id}", service.url());
-    let answer = reqwest::Client::new().delete(url).bearer_auth(KEY).send().await.unwrap();
+    let answer =
+        reqwest::Client::new().delete(url).bearer_auth(SERVICE_API_KEY).send().await.unwrap();
     assert_eq!(answer.status(), 204);
 }
 
 #[tokio::test]
 async fn the_configuration_is_kept_and_the_key_never_shown() {
     Harness::run(blueprint(), |host| async move {
-        let config = json!({ "api_endpoint": "http://127.0.0.1:8090/", "api_key": KEY });
+        let config =
+            json!({ "api_endpoint": "http://127.0.0.1:8090/", "api_key": SERVICE_API_KEY });
         host.write("config", config).await.unwrap();
         let got = host.read("config").await.unwrap();
-        assert_eq!(got.all(), r#"{"api_endpoint":"http://127.0.0.1:8090","request_timeout":10}"#);
-        assert!(host.stored("config").unwrap().seal_wrap);
+        assert_eq!(
+            got.data_json(),
+            r#"{"api_endpoint":"http://127.0.0.1:8090","request_timeout":10}"#
+        );
+        assert!(host.stored_entry("config").unwrap().seal_wrap);
         // An update keeps what it doesn't name, the key included.
         host.write("config", json!({ "request_timeout": "3s" })).await.unwrap();
-        let stored = host.stored("config").unwrap().value;
-        assert!(String::from_utf8_lossy(&stored).contains(KEY));
+        let stored = host.stored_entry("config").unwrap().value;
+        assert!(String::from_utf8_lossy(&stored).contains(SERVICE_API_KEY));
         host.delete("config").await.unwrap();
         assert_eq!(host.read("config").await.unwrap_err().kind, ErrorKind::NotFound);
     })
@@ -47,18 +52,18 @@ async fn a_configuration_that_cant_work_is_refused() {
     Harness::run(blueprint(), |host| async move {
         let cases = [
             (json!({ "api_endpoint": "http://h" }), "missing required field \"api_key\""),
-            (json!({ "api_key": KEY }), "missing required field \"api_endpoint\""),
+            (json!({ "api_key": SERVICE_API_KEY }), "missing required field \"api_endpoint\""),
             (
-                json!({ "api_endpoint": "http://u:pw@h", "api_key": KEY }),
+                json!({ "api_endpoint": "http://u:pw@h", "api_key": SERVICE_API_KEY }),
                 "error converting input for field \"api_endpoint\": expected a URL such as \
                  https://api.example.com",
             ),
             (
-                json!({ "api_endpoint": "http://h", "api_key": KEY, "request_timeout": 0 }),
+                json!({ "api_endpoint": "http://h", "api_key": SERVICE_API_KEY, "request_timeout": 0 }),
                 "request_timeout must be from 1s to 5m",
             ),
             (
-                json!({ "api_endpoint": "http://h", "api_key": KEY, "request_timeout": "6m" }),
+                json!({ "api_endpoint": "http://h", "api_key": SERVICE_API_KEY, "request_timeout": "6m" }),
                 "request_timeout must be from 1s to 5m",
             ),
         ];
@@ -77,10 +82,10 @@ async fn roles_are_kept_and_listed() {
         host.write("roles/b", json!({ "permissions": ["read"] })).await.unwrap();
         host.write("roles/a", json!({ "permissions": "x,y", "ttl": "1h30m" })).await.unwrap();
         assert_eq!(host.list("roles/").await.unwrap(), ["a", "b"]);
-        let shown = host.read("roles/b").await.unwrap().all();
+        let shown = host.read("roles/b").await.unwrap().data_json();
         assert_eq!(shown, r#"{"max_ttl":0,"permissions":["read"],"ttl":3600}"#);
         host.write("roles/a", json!({ "max_ttl": "2h" })).await.unwrap();
-        let shown = host.read("roles/a").await.unwrap().all();
+        let shown = host.read("roles/a").await.unwrap().data_json();
         assert_eq!(shown, r#"{"max_ttl":7200,"permissions":["x","y"],"ttl":5400}"#);
         let error = host.write("roles/a", json!({ "max_ttl": "1h" })).await.unwrap_err();
         assert_eq!(error.message, "ttl must not be longer than max_ttl");
@@ -91,17 +96,17 @@ async fn roles_are_kept_and_listed() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_said() {
+async fn a_missing_config_or_role_is_an_error() {
     Harness::run(blueprint(), |host| async move {
-        let said = |error: strongroom_sdk::testing::Refused| (error.kind, error.message);
+        let said = |error: strongroom_sdk::testing::TestError| (error.kind, error.message);
         let invalid = |text: &str| (ErrorKind::Invalid, text.to_owned());
         assert_eq!(
             said(host.read("creds/x").await.unwrap_err()),
             invalid("configure the engine first: write custom/config")
         );
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         assert_eq!(said(host.read("creds/x").await.unwrap_err()), invalid("role \"x\" not found"));
-        assert_eq!((service.stats().await.created, host.intents().len()), (0, 0));
+        assert_eq!((service.stats().await.created, host.open_intents().len()), (0, 0));
     })
     .await;
 }
@@ -109,10 +114,10 @@ async fn what_is_missing_is_said() {
 #[tokio::test]
 async fn a_token_does_what_its_role_says_and_its_lease_knows_its_id_only() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         let token = got.text("token");
-        assert_eq!(got.json("permissions"), r#"["read","write"]"#);
+        assert_eq!(got.field_json("permissions"), r#"["read","write"]"#);
         let me = whoami(&service, &token).await.unwrap();
         assert_eq!(me["permissions"], json!(["read", "write"]));
         assert!(me["name"].as_str().unwrap().starts_with("strongroom-ci-token-test-"), "{me}");
@@ -121,10 +126,13 @@ async fn a_token_does_what_its_role_says_and_its_lease_knows_its_id_only() {
 
         let lease = got.lease();
         assert_eq!((lease.ttl, lease.renewable), (Ttl::from_secs(60), true));
-        let (id, kept) = (me["id"].as_str().unwrap(), lease.kept());
-        assert!(kept.contains(id) && !kept.contains(&token) && !kept.contains(KEY), "{kept}");
-        assert!(!got.all().contains(KEY));
-        assert!(host.intents().is_empty());
+        let (id, kept) = (me["id"].as_str().unwrap(), lease.stored_data());
+        assert!(
+            kept.contains(id) && !kept.contains(&token) && !kept.contains(SERVICE_API_KEY),
+            "{kept}"
+        );
+        assert!(!got.data_json().contains(SERVICE_API_KEY));
+        assert!(host.open_intents().is_empty());
     })
     .await;
 }
@@ -132,7 +140,7 @@ async fn a_token_does_what_its_role_says_and_its_lease_knows_its_id_only() {
 #[tokio::test]
 async fn two_tokens_differ_in_everything() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let (one, two) =
             (host.read("creds/ci").await.unwrap(), host.read("creds/ci").await.unwrap());
         assert_ne!(one.text("token"), two.text("token"));
@@ -146,7 +154,7 @@ async fn two_tokens_differ_in_everything() {
 #[tokio::test]
 async fn a_renewed_token_lives_on_until_its_longest_lifetime() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         let (id, token) = (&got.lease().id, got.text("token"));
         for round in 1..=10_u64 {
@@ -168,7 +176,7 @@ async fn a_renewed_token_lives_on_until_its_longest_lifetime() {
 #[tokio::test]
 async fn a_token_that_is_gone_cant_be_renewed_and_counts_as_revoked() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         let me = whoami(&service, &got.text("token")).await.unwrap();
         delete_outside(&service, me["id"].as_str().unwrap()).await;
@@ -186,11 +194,11 @@ async fn a_token_that_is_gone_cant_be_renewed_and_counts_as_revoked() {
 #[tokio::test]
 async fn a_revocation_can_be_repeated() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let got = host.read("creds/ci").await.unwrap();
-        host.give_back(got.lease()).await.unwrap();
+        host.revoke_credential(got.lease()).await.unwrap();
         assert_eq!(whoami(&service, &got.text("token")).await.unwrap_err(), 401);
-        host.give_back(got.lease()).await.unwrap();
+        host.revoke_credential(got.lease()).await.unwrap();
         host.revoke(&got.lease().id).await.unwrap();
         assert_eq!(service.stats().await.deleted, 1);
     })
@@ -200,7 +208,7 @@ async fn a_revocation_can_be_repeated() {
 #[tokio::test]
 async fn tokens_end_with_their_leases() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         host.advance(secs(59)).await;
         assert!(whoami(&service, &got.text("token")).await.is_ok());
@@ -214,14 +222,18 @@ async fn tokens_end_with_their_leases() {
 }
 
 #[tokio::test]
-async fn lifetimes_are_the_roles_within_the_mounts() {
-    async fn lease_and_expiry(host: &Host, service: &Running, role: &str) -> (u64, String) {
+async fn role_lifetimes_are_capped_by_the_mount() {
+    async fn lease_and_expiry(
+        host: &TestHost,
+        service: &RunningService,
+        role: &str,
+    ) -> (u64, String) {
         let got = host.read(&format!("creds/{role}")).await.unwrap();
         let me = whoami(service, &got.text("token")).await.unwrap();
         (got.lease().ttl.as_secs(), me["expires_at"].as_str().unwrap().to_owned())
     }
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         host.tune(Ttl::from_secs(120), Ttl::from_secs(300));
         host.write("roles/open", json!({ "ttl": 0 })).await.unwrap();
         host.write("roles/long", json!({ "ttl": "1h", "max_ttl": "2h" })).await.unwrap();
@@ -235,13 +247,13 @@ async fn lifetimes_are_the_roles_within_the_mounts() {
 
 /// The service takes 0 for an hour.
 #[tokio::test]
-async fn the_last_moment_of_a_token_is_not_made_an_hour() {
+async fn a_ttl_below_a_second_is_not_sent_as_zero() {
     Harness::run(blueprint(), |host| async move {
-        let service = ready(&host).await;
+        let service = start_configured_service(&host).await;
         host.write("roles/ci", json!({ "ttl": 2, "max_ttl": 2 })).await.unwrap();
         let got = host.read("creds/ci").await.unwrap();
         host.clock().advance(std::time::Duration::from_millis(1500));
-        host.extend(got.lease()).await.unwrap();
+        host.renew_credential(got.lease()).await.unwrap();
         let me = whoami(&service, &got.text("token")).await.unwrap();
         assert_eq!(me["expires_at"], "2030-01-01T00:00:02.5Z");
     })
@@ -249,11 +261,11 @@ async fn the_last_moment_of_a_token_is_not_made_an_hour() {
 }
 
 #[tokio::test]
-async fn a_change_of_key_is_used_at_once() {
+async fn a_changed_key_is_used_at_once() {
     Harness::run(blueprint(), |host| async move {
-        let old = ready(&host).await;
+        let old = start_configured_service(&host).await;
         host.read("creds/ci").await.unwrap();
-        let new = service(&host, |config| {
+        let new = start_service(&host, |config| {
             config.api_key = strongroom_sdk::Secret::from_text("another-key");
         })
         .await;

@@ -1,21 +1,21 @@
 //! `config`: settings for all entries of the mount.
 
 use serde_json::value::RawValue;
-use strongroom_sdk::field::{BadValue, Field, FieldKind};
-use strongroom_sdk::{Answer, Context, Document, DurationSecs, Error, Input, Reply};
+use strongroom_sdk::field::{Field, FieldKind, InvalidValue};
+use strongroom_sdk::{Context, Document, DurationSecs, Error, Input, Response, ResponseData};
 
-use super::input::max_versions;
+use super::input::parse_max_versions;
 
 /// What is kept of them.
 #[derive(Debug, Default, Clone, Document)]
-#[document(path = "config", apart)]
+#[document(path = "config", internal_key)]
 pub(crate) struct Config {
     /// Versions of an entry that are kept.
     pub(crate) max_versions: u32,
     /// Whether each write must say which version it replaces.
     pub(crate) cas_required: bool,
     /// After how long a new version is deleted.
-    pub(crate) delete_version_after: DeleteAfter,
+    pub(crate) delete_version_after: DeleteVersionAfter,
     /// Whether each change of metadata must say which it replaces.
     pub(crate) metadata_cas_required: bool,
 }
@@ -23,26 +23,26 @@ pub(crate) struct Config {
 /// After how long new versions are deleted: zero for not at all, negative for not even where an
 /// entry says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DeleteAfter(Option<u64>);
+pub(crate) struct DeleteVersionAfter(Option<u64>);
 
-impl Default for DeleteAfter {
+impl Default for DeleteVersionAfter {
     fn default() -> Self {
         Self(Some(0))
     }
 }
 
-impl DeleteAfter {
+impl DeleteVersionAfter {
     /// Not even where an entry says so.
     #[cfg(test)]
     pub(crate) const NEVER: Self = Self(None);
 
     #[cfg(test)]
-    pub(crate) fn after(secs: u64) -> Self {
+    pub(crate) fn from_secs(secs: u64) -> Self {
         Self(Some(secs))
     }
 
-    /// In seconds; `None` if it is switched off for all.
-    pub(crate) fn secs(self) -> Option<u64> {
+    /// In seconds; `NotGiven` if it is switched off for all.
+    pub(crate) fn as_secs(self) -> Option<u64> {
         self.0
     }
 }
@@ -55,29 +55,29 @@ pub(crate) struct ConfigInput {
     cas_required: Option<bool>,
     /// After how long a new version is deleted; 0 for not at all, negative to switch it off for all
     /// entries.
-    delete_version_after: Option<DeleteAfter>,
+    delete_version_after: Option<DeleteVersionAfter>,
     /// Whether each change of metadata must say by `metadata_cas` which it replaces.
     metadata_cas_required: Option<bool>,
 }
 
-#[derive(Answer)]
-struct Shown {
+#[derive(ResponseData)]
+struct KvConfigResponse {
     cas_required: bool,
-    delete_version_after: DeleteAfter,
+    delete_version_after: DeleteVersionAfter,
     max_versions: u32,
     metadata_cas_required: bool,
 }
 
 /// The settings there are.
-pub(crate) async fn current(context: &Context) -> Result<Config, Error> {
+pub(crate) async fn load(context: &Context) -> Result<Config, Error> {
     let stored = context.documents().get::<Config>(&[]).await?;
     Ok(stored.map(|config| (*config).clone()).unwrap_or_default())
 }
 
-pub(crate) async fn read(context: Context, (): ()) -> Result<Reply, Error> {
+pub(crate) async fn read(context: Context, (): ()) -> Result<Response, Error> {
     let Config { max_versions, cas_required, delete_version_after, metadata_cas_required } =
-        current(&context).await?;
-    Ok(Reply::data(&Shown {
+        load(&context).await?;
+    Ok(Response::data(&KvConfigResponse {
         cas_required,
         delete_version_after,
         max_versions,
@@ -85,8 +85,8 @@ pub(crate) async fn read(context: Context, (): ()) -> Result<Reply, Error> {
     }))
 }
 
-pub(crate) async fn write(context: Context, input: ConfigInput) -> Result<Reply, Error> {
-    let kept = input.max_versions.map(max_versions).transpose()?;
+pub(crate) async fn write(context: Context, input: ConfigInput) -> Result<Response, Error> {
+    let kept = input.max_versions.map(parse_max_versions).transpose()?;
     let edit = |stored: Option<Config>| {
         let old = stored.unwrap_or_default();
         Ok(Config {
@@ -97,18 +97,19 @@ pub(crate) async fn write(context: Context, input: ConfigInput) -> Result<Reply,
         })
     };
     context.documents().change::<Config>(&[], edit).await?;
-    Ok(Reply::no_content())
+    Ok(Response::no_content())
 }
 
-impl Field for DeleteAfter {
+impl Field for DeleteVersionAfter {
     const KIND: FieldKind = FieldKind::Duration;
 
-    fn empty() -> Option<Self> {
+    fn value_if_absent() -> Option<Self> {
         Some(Self::default())
     }
 
-    fn read(raw: &RawValue) -> Result<Self, BadValue> {
-        const BAD: BadValue = BadValue("a duration such as 3600 or \"1h\", or a negative one");
+    fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
+        const BAD: InvalidValue =
+            InvalidValue("a duration such as 3600 or \"1h\", or a negative one");
         let text = String::read(raw).map_err(|_| BAD)?;
         let (negative, magnitude) = match text.trim().strip_prefix('-') {
             Some(magnitude) => (true, magnitude),

@@ -1,9 +1,9 @@
-//! [`Entry`]: what is stored of a secret beside the data of its older versions.
+//! [`KvEntry`]: what is stored of a secret beside the data of its older versions.
 //!
 //! An entry is one record: settings, what is known of each version, and the data of the latest if
 //! it is small. So a read of the latest version costs one look at storage, or two. The record is
 //! bounded: versions are at most [`MAX_VERSIONS`], custom metadata has limits, and data in it is at
-//! most [`INLINE_BYTES`].
+//! most [`MAX_INLINE_BYTES`].
 //!
 //! Bytes: format (1), length of the header (4, big-endian), header (JSON), data of the latest.
 
@@ -18,28 +18,28 @@ use super::config::Config;
 /// The most versions of an entry that can be kept.
 pub(crate) const MAX_VERSIONS: u32 = 4096;
 /// Versions that are kept where nobody says how many.
-pub(crate) const DEFAULT_VERSIONS: u32 = 10;
+pub(crate) const DEFAULT_MAX_VERSIONS: u32 = 10;
 /// Data up to this size lies in the entry itself.
-pub(crate) const INLINE_BYTES: usize = 16 << 10;
+pub(crate) const MAX_INLINE_BYTES: usize = 16 << 10;
 const FORMAT: u8 = 1;
 
 /// A secret's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) about: About,
+pub(crate) struct KvEntry {
+    pub(crate) metadata: EntryMetadata,
     /// The data of the latest version, if it lies here.
-    pub(crate) inline: Option<Bytes>,
+    pub(crate) inline_data: Option<Bytes>,
 }
 
 /// What is known of it. The short names are the format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct EntryMetadata {
     #[serde(rename = "c")]
     pub(crate) created: Timestamp,
     #[serde(rename = "u")]
     pub(crate) updated: Timestamp,
     #[serde(flatten)]
-    pub(crate) settings: Settings,
+    pub(crate) settings: KvEntrySettings,
     /// How often the settings were changed.
     #[serde(rename = "w")]
     pub(crate) settings_version: u64,
@@ -48,15 +48,15 @@ pub(crate) struct About {
     pub(crate) first: u64,
     /// Data of all versions below this number is gone from storage.
     #[serde(rename = "s")]
-    pub(crate) swept: u64,
+    pub(crate) first_unswept: u64,
     /// From the oldest on, without a gap.
     #[serde(rename = "v")]
-    pub(crate) versions: Vec<Version>,
+    pub(crate) versions: Vec<KvVersion>,
 }
 
 /// What can be set for an entry. Zero is "as the mount has it".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Settings {
+pub(crate) struct KvEntrySettings {
     #[serde(rename = "m", default)]
     pub(crate) max_versions: u32,
     #[serde(rename = "r", default)]
@@ -66,13 +66,13 @@ pub(crate) struct Settings {
     #[serde(rename = "k", default)]
     pub(crate) metadata_cas_required: bool,
     #[serde(rename = "x", default)]
-    pub(crate) custom: BTreeMap<String, String>,
+    pub(crate) custom_metadata: BTreeMap<String, String>,
 }
 
 /// One version, without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
-pub(crate) struct Version {
+#[serde(from = "KvVersionRecord", into = "KvVersionRecord")]
+pub(crate) struct KvVersion {
     pub(crate) created: Timestamp,
     /// From when on it is hidden.
     pub(crate) deletion: Option<Timestamp>,
@@ -81,23 +81,23 @@ pub(crate) struct Version {
 
 /// A version as it is stored.
 #[derive(Serialize, Deserialize)]
-struct Stored(Timestamp, Option<Timestamp>, bool);
+struct KvVersionRecord(Timestamp, Option<Timestamp>, bool);
 
-impl From<Stored> for Version {
-    fn from(Stored(created, deletion, destroyed): Stored) -> Self {
+impl From<KvVersionRecord> for KvVersion {
+    fn from(KvVersionRecord(created, deletion, destroyed): KvVersionRecord) -> Self {
         Self { created, deletion, destroyed }
     }
 }
 
-impl From<Version> for Stored {
-    fn from(version: Version) -> Self {
+impl From<KvVersion> for KvVersionRecord {
+    fn from(version: KvVersion) -> Self {
         Self(version.created, version.deletion, version.destroyed)
     }
 }
 
-impl Version {
+impl KvVersion {
     /// Whether its data can be read at this moment.
-    pub(crate) fn is_shown(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_readable(&self, now: Timestamp) -> bool {
         !self.destroyed && !self.is_deleted(now)
     }
 
@@ -108,103 +108,109 @@ impl Version {
 
 /// What a new version changes in storage beside the entry.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Added {
+pub(crate) struct AddedVersion {
     /// Data that has to lie in a record of its own from now on, with its number.
-    pub(crate) apart: Vec<(u64, Bytes)>,
+    pub(crate) separate_data: Vec<(u64, Bytes)>,
 }
 
-impl Entry {
+impl KvEntry {
     /// Without versions.
     pub(crate) fn new(now: Timestamp) -> Self {
-        let about = About {
+        let about = EntryMetadata {
             created: now,
             updated: now,
-            settings: Settings::default(),
+            settings: KvEntrySettings::default(),
             settings_version: 0,
             first: 1,
-            swept: 1,
+            first_unswept: 1,
             versions: Vec::new(),
         };
-        Self { about, inline: None }
+        Self { metadata: about, inline_data: None }
     }
 
     /// The number of the latest version; 0 if there is none.
-    pub(crate) fn current(&self) -> u64 {
-        self.about.first - 1 + self.about.versions.len() as u64
+    pub(crate) fn current_version(&self) -> u64 {
+        self.metadata.first - 1 + self.metadata.versions.len() as u64
     }
 
     /// The number of the oldest version, as the API has it: 0 as long as all are there.
-    pub(crate) fn oldest_shown(&self) -> u64 {
-        if self.about.first > 1 { self.about.first } else { 0 }
+    pub(crate) fn oldest_version(&self) -> u64 {
+        if self.metadata.first > 1 { self.metadata.first } else { 0 }
     }
 
     /// A version by its number.
-    pub(crate) fn version(&self, number: u64) -> Option<&Version> {
-        self.about.versions.get(self.index(number)?)
+    pub(crate) fn version(&self, number: u64) -> Option<&KvVersion> {
+        self.metadata.versions.get(self.version_index(number)?)
     }
 
-    pub(crate) fn version_mut(&mut self, number: u64) -> Option<&mut Version> {
-        let index = self.index(number)?;
-        self.about.versions.get_mut(index)
+    pub(crate) fn version_mut(&mut self, number: u64) -> Option<&mut KvVersion> {
+        let index = self.version_index(number)?;
+        self.metadata.versions.get_mut(index)
     }
 
     /// All versions with their numbers.
-    pub(crate) fn versions(&self) -> impl Iterator<Item = (u64, &Version)> {
-        (self.about.first..).zip(&self.about.versions)
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (u64, &KvVersion)> {
+        (self.metadata.first..).zip(&self.metadata.versions)
     }
 
     /// Adds a version, and forgets those that are too old.
-    pub(crate) fn add(&mut self, data: Bytes, config: &Config, now: Timestamp) -> Added {
-        let mut added = Added::default();
-        let before = self.current();
-        if let Some(data) = self.inline.take() {
-            added.apart.push((before, data));
+    pub(crate) fn add_version(
+        &mut self,
+        data: Bytes,
+        config: &Config,
+        now: Timestamp,
+    ) -> AddedVersion {
+        let mut added = AddedVersion::default();
+        let before = self.current_version();
+        if let Some(data) = self.inline_data.take() {
+            added.separate_data.push((before, data));
         }
-        let deletion = self.delete_after(config).map(|after| now.plus(after.as_duration()));
-        self.about.versions.push(Version { created: now, deletion, destroyed: false });
-        let keep = usize::try_from(self.keeps(config)).unwrap_or(usize::MAX);
-        self.forget(self.about.versions.len().saturating_sub(keep));
-        added.apart.retain(|(number, _)| *number >= self.about.first);
-        if data.len() <= INLINE_BYTES {
-            self.inline = Some(data);
+        let deletion = self.deletion_delay(config).map(|after| now.plus(after.as_duration()));
+        self.metadata.versions.push(KvVersion { created: now, deletion, destroyed: false });
+        let keep = usize::try_from(self.max_versions_kept(config)).unwrap_or(usize::MAX);
+        self.forget_oldest(self.metadata.versions.len().saturating_sub(keep));
+        added.separate_data.retain(|(number, _)| *number >= self.metadata.first);
+        if data.len() <= MAX_INLINE_BYTES {
+            self.inline_data = Some(data);
         } else {
-            added.apart.push((self.current(), data));
+            added.separate_data.push((self.current_version(), data));
         }
         added
     }
 
     /// Forgets the oldest versions. Their data is to be swept.
-    pub(crate) fn forget(&mut self, count: usize) {
-        let count = count.min(self.about.versions.len());
-        self.about.versions.drain(..count);
-        self.about.first += count as u64;
+    pub(crate) fn forget_oldest(&mut self, count: usize) {
+        let count = count.min(self.metadata.versions.len());
+        self.metadata.versions.drain(..count);
+        self.metadata.first += count as u64;
     }
 
     /// The numbers of versions whose data is to be removed, at most so many; from now on it counts
     /// as removed.
-    pub(crate) fn sweep(&mut self, at_most: u64) -> std::ops::Range<u64> {
-        let from = self.about.swept;
-        self.about.swept = self.about.first.min(from.saturating_add(at_most)).max(from);
-        from..self.about.swept
+    pub(crate) fn next_sweep_range(&mut self, at_most: u64) -> std::ops::Range<u64> {
+        let from = self.metadata.first_unswept;
+        self.metadata.first_unswept =
+            self.metadata.first.min(from.saturating_add(at_most)).max(from);
+        from..self.metadata.first_unswept
     }
 
     /// Whether all data that is to be removed is.
     pub(crate) fn is_swept(&self) -> bool {
-        self.about.swept >= self.about.first
+        self.metadata.first_unswept >= self.metadata.first
     }
 
     /// How many versions are kept: what mount and entry say, whichever is more.
-    fn keeps(&self, config: &Config) -> u32 {
-        match self.about.settings.max_versions.max(config.max_versions) {
-            0 => DEFAULT_VERSIONS,
+    fn max_versions_kept(&self, config: &Config) -> u32 {
+        match self.metadata.settings.max_versions.max(config.max_versions) {
+            0 => DEFAULT_MAX_VERSIONS,
             some => some.min(MAX_VERSIONS),
         }
     }
 
     /// After how long a new version is hidden: what mount and entry say, whichever is sooner.
-    fn delete_after(&self, config: &Config) -> Option<Ttl> {
-        let own = Some(self.about.settings.delete_after_secs).filter(|secs| *secs > 0);
-        let of_mount = config.delete_version_after.secs()?;
+    fn deletion_delay(&self, config: &Config) -> Option<Ttl> {
+        let own = Some(self.metadata.settings.delete_after_secs).filter(|secs| *secs > 0);
+        let of_mount = config.delete_version_after.as_secs()?;
         let of_mount = Some(of_mount).filter(|secs| *secs > 0);
         let sooner = match (own, of_mount) {
             (Some(own), Some(of_mount)) => Some(own.min(of_mount)),
@@ -213,18 +219,19 @@ impl Entry {
         sooner.map(Ttl::from_secs)
     }
 
-    fn index(&self, number: u64) -> Option<usize> {
-        usize::try_from(number.checked_sub(self.about.first)?).ok()
+    fn version_index(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.metadata.first)?).ok()
     }
 
     /// As it is stored.
     pub(crate) fn to_bytes(&self) -> Result<Bytes, Error> {
-        let whole = Header { about: self.about.clone(), inline: self.inline.is_some() };
+        let whole =
+            KvEntryHeader { metadata: self.metadata.clone(), inline: self.inline_data.is_some() };
         let header =
             serde_json::to_vec(&whole).map_err(|_| Error::internal("an entry can't be written"))?;
         let length = u32::try_from(header.len())
             .map_err(|_| Error::internal("an entry is too large to be written"))?;
-        let data = self.inline.clone().unwrap_or_default();
+        let data = self.inline_data.clone().unwrap_or_default();
         let mut bytes = BytesMut::with_capacity(5 + header.len() + data.len());
         bytes.put_u8(FORMAT);
         bytes.put_u32(length);
@@ -241,19 +248,19 @@ impl Entry {
         let length: [u8; 4] = length.try_into().map_err(|_| unreadable())?;
         let end = usize::try_from(u32::from_be_bytes(length)).map_err(|_| unreadable())?;
         let header = bytes.get(5..5 + end).ok_or_else(unreadable)?;
-        let header: Header = serde_json::from_slice(header).map_err(|_| unreadable())?;
-        if header.about.first == 0 {
+        let header: KvEntryHeader = serde_json::from_slice(header).map_err(|_| unreadable())?;
+        if header.metadata.first == 0 {
             return Err(unreadable());
         }
         let inline = header.inline.then(|| bytes.slice(5 + end..));
-        Ok(Self { about: header.about, inline })
+        Ok(Self { metadata: header.metadata, inline_data: inline })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct KvEntryHeader {
     #[serde(flatten)]
-    about: About,
+    metadata: EntryMetadata,
     /// Whether the data of the latest version follows.
     #[serde(rename = "l")]
     inline: bool,
@@ -261,106 +268,129 @@ struct Header {
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::DeleteAfter;
+    use super::super::config::DeleteVersionAfter;
     use super::*;
 
-    fn at(secs: i64) -> Timestamp {
+    fn timestamp(secs: i64) -> Timestamp {
         Timestamp::from_secs(secs)
     }
 
-    fn small(text: &'static str) -> Bytes {
+    fn inline_bytes(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())
     }
 
     #[test]
     fn versions_are_kept_up_to_the_larger_limit() {
         let config = Config { max_versions: 2, ..Config::default() };
-        let mut entry = Entry::new(at(0));
-        assert_eq!((entry.current(), entry.oldest_shown()), (0, 0));
+        let mut entry = KvEntry::new(timestamp(0));
+        assert_eq!((entry.current_version(), entry.oldest_version()), (0, 0));
         for n in 1..=3 {
-            entry.add(small("{}"), &config, at(n));
+            entry.add_version(inline_bytes("{}"), &config, timestamp(n));
         }
-        assert_eq!((entry.current(), entry.oldest_shown()), (3, 2));
+        assert_eq!((entry.current_version(), entry.oldest_version()), (3, 2));
         assert!(entry.version(1).is_none() && entry.version(2).is_some());
         assert!(entry.version(0).is_none() && entry.version(4).is_none());
-        entry.about.settings.max_versions = 5;
+        entry.metadata.settings.max_versions = 5;
         for n in 4..=9 {
-            entry.add(small("{}"), &config, at(n));
+            entry.add_version(inline_bytes("{}"), &config, timestamp(n));
         }
-        assert_eq!((entry.current(), entry.oldest_shown()), (9, 5));
+        assert_eq!((entry.current_version(), entry.oldest_version()), (9, 5));
         let numbers: Vec<u64> = entry.versions().map(|(number, _)| number).collect();
         assert_eq!(numbers, [5, 6, 7, 8, 9]);
-        assert_eq!(entry.sweep(3), 1..4);
+        assert_eq!(entry.next_sweep_range(3), 1..4);
         assert!(!entry.is_swept());
-        assert_eq!((entry.sweep(3), entry.is_swept(), entry.sweep(3)), (4..5, true, 5..5));
+        assert_eq!(
+            (entry.next_sweep_range(3), entry.is_swept(), entry.next_sweep_range(3)),
+            (4..5, true, 5..5)
+        );
     }
 
     #[test]
     fn small_data_of_the_latest_version_lies_in_the_entry() {
         let config = Config { max_versions: 2, ..Config::default() };
-        let (mut entry, large) = (Entry::new(at(0)), Bytes::from(vec![b'x'; INLINE_BYTES + 1]));
-        assert_eq!(entry.add(small("1"), &config, at(1)), Added::default());
-        assert_eq!(entry.add(small("2"), &config, at(1)).apart, [(1, small("1"))]);
-        let added = entry.add(large.clone(), &config, at(1));
-        assert_eq!(added.apart, [(2, small("2")), (3, large.clone())]);
+        let (mut entry, large) =
+            (KvEntry::new(timestamp(0)), Bytes::from(vec![b'x'; MAX_INLINE_BYTES + 1]));
         assert_eq!(
-            (entry.inline.clone(), entry.add(large.clone(), &config, at(1)).apart),
+            entry.add_version(inline_bytes("1"), &config, timestamp(1)),
+            AddedVersion::default()
+        );
+        assert_eq!(
+            entry.add_version(inline_bytes("2"), &config, timestamp(1)).separate_data,
+            [(1, inline_bytes("1"))]
+        );
+        let added = entry.add_version(large.clone(), &config, timestamp(1));
+        assert_eq!(added.separate_data, [(2, inline_bytes("2")), (3, large.clone())]);
+        assert_eq!(
+            (
+                entry.inline_data.clone(),
+                entry.add_version(large.clone(), &config, timestamp(1)).separate_data
+            ),
             (None, vec![(4, large)])
         );
         // What is forgotten at once is not written first.
         let one = Config { max_versions: 1, ..Config::default() };
-        assert_eq!(entry.add(small("5"), &one, at(1)), Added::default());
-        assert_eq!(entry.add(small("6"), &one, at(1)), Added::default());
+        assert_eq!(
+            entry.add_version(inline_bytes("5"), &one, timestamp(1)),
+            AddedVersion::default()
+        );
+        assert_eq!(
+            entry.add_version(inline_bytes("6"), &one, timestamp(1)),
+            AddedVersion::default()
+        );
     }
 
     #[test]
-    fn the_sooner_end_counts_and_a_mount_can_switch_it_off() {
-        let ends = |mount: DeleteAfter, own| {
+    fn the_sooner_deletion_counts_and_a_mount_can_disable_it() {
+        let ends = |mount: DeleteVersionAfter, own| {
             let config = Config { delete_version_after: mount, ..Config::default() };
-            let mut entry = Entry::new(at(0));
-            entry.about.settings.delete_after_secs = own;
-            entry.add(small("{}"), &config, at(100));
+            let mut entry = KvEntry::new(timestamp(0));
+            entry.metadata.settings.delete_after_secs = own;
+            entry.add_version(inline_bytes("{}"), &config, timestamp(100));
             entry.version(1).and_then(|version| version.deletion).map(Timestamp::as_secs)
         };
-        assert_eq!(ends(DeleteAfter::default(), 0), None);
-        assert_eq!(ends(DeleteAfter::default(), 10), Some(110));
-        assert_eq!(ends(DeleteAfter::after(5), 0), Some(105));
-        assert_eq!(ends(DeleteAfter::after(5), 10), Some(105));
-        assert_eq!(ends(DeleteAfter::after(50), 10), Some(110));
-        assert_eq!(ends(DeleteAfter::NEVER, 10), None);
+        assert_eq!(ends(DeleteVersionAfter::default(), 0), None);
+        assert_eq!(ends(DeleteVersionAfter::default(), 10), Some(110));
+        assert_eq!(ends(DeleteVersionAfter::from_secs(5), 0), Some(105));
+        assert_eq!(ends(DeleteVersionAfter::from_secs(5), 10), Some(105));
+        assert_eq!(ends(DeleteVersionAfter::from_secs(50), 10), Some(110));
+        assert_eq!(ends(DeleteVersionAfter::NEVER, 10), None);
     }
 
     #[test]
-    fn what_is_stored_comes_back_and_nonsense_is_an_error() {
-        let mut entry = Entry::new(at(1));
-        entry.about.settings.custom.insert("owner".to_owned(), "ü".to_owned());
-        entry.add(small(r#"{"n":1.10}"#), &Config::default(), at(2));
-        entry.add(small("null"), &Config::default(), at(3));
+    fn entries_round_trip_and_invalid_bytes_are_an_error() {
+        let mut entry = KvEntry::new(timestamp(1));
+        entry.metadata.settings.custom_metadata.insert("owner".to_owned(), "ü".to_owned());
+        entry.add_version(inline_bytes(r#"{"n":1.10}"#), &Config::default(), timestamp(2));
+        entry.add_version(inline_bytes("null"), &Config::default(), timestamp(3));
         if let Some(version) = entry.version_mut(1) {
-            (version.deletion, version.destroyed) = (Some(at(9)), true);
+            (version.deletion, version.destroyed) = (Some(timestamp(9)), true);
         }
         let bytes = entry.to_bytes().unwrap();
-        assert_eq!(Entry::from_bytes(&bytes).unwrap(), entry);
-        entry.inline = None;
-        assert_eq!(Entry::from_bytes(&entry.to_bytes().unwrap()).unwrap(), entry);
+        assert_eq!(KvEntry::from_bytes(&bytes).unwrap(), entry);
+        entry.inline_data = None;
+        assert_eq!(KvEntry::from_bytes(&entry.to_bytes().unwrap()).unwrap(), entry);
         for end in 0..bytes.len() - 4 {
-            assert!(Entry::from_bytes(&bytes.slice(..end)).is_err(), "{end}");
+            assert!(KvEntry::from_bytes(&bytes.slice(..end)).is_err(), "{end}");
         }
-        assert!(Entry::from_bytes(&small("{\"a\":1}")).is_err());
+        assert!(KvEntry::from_bytes(&inline_bytes("{\"a\":1}")).is_err());
     }
 
     #[test]
     fn an_entry_is_bounded() {
         let config = Config { max_versions: MAX_VERSIONS, ..Config::default() };
-        let mut entry = Entry::new(Timestamp::FAR_FUTURE);
+        let mut entry = KvEntry::new(Timestamp::FAR_FUTURE);
         for _ in 0..MAX_VERSIONS + 9 {
-            entry.add(Bytes::from(vec![b'x'; INLINE_BYTES]), &config, Timestamp::FAR_FUTURE);
+            entry.add_version(
+                Bytes::from(vec![b'x'; MAX_INLINE_BYTES]),
+                &config,
+                Timestamp::FAR_FUTURE,
+            );
         }
-        for number in entry.about.first..=entry.current() {
+        for number in entry.metadata.first..=entry.current_version() {
             entry.version_mut(number).unwrap().deletion = Some(Timestamp::FAR_FUTURE);
         }
         let long = |n: usize| (format!("{n:0>128}"), "v".repeat(512));
-        entry.about.settings.custom = (0..64).map(long).collect();
+        entry.metadata.settings.custom_metadata = (0..64).map(long).collect();
         assert!(entry.to_bytes().unwrap().len() < 320 << 10);
     }
 }

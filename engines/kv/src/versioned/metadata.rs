@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use strongroom_sdk::records::check_name;
-use strongroom_sdk::{Context, DurationSecs, Error, Given, Input, Listing, Reply};
+use strongroom_sdk::{Context, DurationSecs, Error, Input, Listing, NullableField, Response};
 
-use super::answer::{Detailed, Metadata};
 use super::config::{self, Config};
-use super::custom::CustomInput;
-use super::entry::{Entry, Settings};
-use super::input::max_versions;
-use super::store::{self, Beside, ENTRIES, Outcome};
+use super::custom_metadata::CustomMetadataInput;
+use super::entry::{KvEntry, KvEntrySettings};
+use super::input::parse_max_versions;
+use super::response::{DetailedMetadataResponse, MetadataResponse};
+use super::store::{self, ENTRIES, EntryChange, SideWrites};
 
 /// The most metadata that one list of it answers.
 const MAX_DETAILED_BYTES: usize = 16 << 20;
 
 #[derive(Input)]
-pub(crate) struct Named {
+pub(crate) struct EntryPathInput {
     /// Where the entry lies; taken from the path.
     path: String,
 }
@@ -27,16 +27,16 @@ pub(crate) struct MetadataInput {
     path: String,
     /// Versions that are kept, 4096 at most; 0 for as many as the mount says. If the mount says
     /// more, that counts.
-    max_versions: Given<i64>,
+    max_versions: NullableField<i64>,
     /// Whether each write must say by `options.cas` which version it replaces.
-    cas_required: Given<bool>,
+    cas_required: NullableField<bool>,
     /// After how long a new version is deleted; 0 for as the mount says. If the mount says sooner,
     /// that counts.
-    delete_version_after: Given<DurationSecs>,
+    delete_version_after: NullableField<DurationSecs>,
     /// Whatever is worth noting: at most 64 names of 128 bytes with texts of 512 bytes.
-    custom_metadata: Given<CustomInput>,
+    custom_metadata: NullableField<CustomMetadataInput>,
     /// Whether each change of metadata must say by `metadata_cas` which it replaces.
-    metadata_cas_required: Given<bool>,
+    metadata_cas_required: NullableField<bool>,
     /// The metadata version that this change replaces; 0 for none.
     metadata_cas: Option<i64>,
 }
@@ -44,48 +44,48 @@ pub(crate) struct MetadataInput {
 impl MetadataInput {
     /// Whether it would change anything.
     fn is_empty(&self) -> bool {
-        self.max_versions.is_nothing()
-            && self.cas_required.is_nothing()
-            && self.delete_version_after.is_nothing()
-            && self.custom_metadata.is_nothing()
-            && self.metadata_cas_required.is_nothing()
+        self.max_versions.is_absent()
+            && self.cas_required.is_absent()
+            && self.delete_version_after.is_absent()
+            && self.custom_metadata.is_absent()
+            && self.metadata_cas_required.is_absent()
     }
 
     /// The settings with what is given; what is `null` is as it was in the beginning. Custom
     /// metadata is replaced by a write, and merged by a patch.
-    fn over(self, old: Settings, patch: bool) -> Result<Settings, Error> {
+    fn apply_to(self, old: KvEntrySettings, patch: bool) -> Result<KvEntrySettings, Error> {
         let kept = match self.max_versions {
-            Given::Nothing => old.max_versions,
-            Given::Null => 0,
-            Given::Value(given) => max_versions(given)?,
+            NullableField::Absent => old.max_versions,
+            NullableField::Null => 0,
+            NullableField::Value(given) => parse_max_versions(given)?,
         };
         let after = Some(old.delete_after_secs);
         let after = match self.delete_version_after {
-            Given::Nothing => after,
-            Given::Null => None,
-            Given::Value(DurationSecs(ttl)) => Some(ttl.as_secs()),
+            NullableField::Absent => after,
+            NullableField::Null => None,
+            NullableField::Value(DurationSecs(ttl)) => Some(ttl.as_secs()),
         };
         let custom = match self.custom_metadata {
-            Given::Nothing => old.custom,
-            Given::Null => BTreeMap::new(),
-            Given::Value(given) if patch => given.merged(old.custom)?,
-            Given::Value(given) => given.replaced()?,
+            NullableField::Absent => old.custom_metadata,
+            NullableField::Null => BTreeMap::new(),
+            NullableField::Value(given) if patch => given.merge_into(old.custom_metadata)?,
+            NullableField::Value(given) => given.to_replacement()?,
         };
-        Ok(Settings {
+        Ok(KvEntrySettings {
             max_versions: kept,
-            cas_required: self.cas_required.over(Some(old.cas_required)).unwrap_or_default(),
+            cas_required: self.cas_required.apply_to(Some(old.cas_required)).unwrap_or_default(),
             delete_after_secs: after.unwrap_or_default(),
             metadata_cas_required: self
                 .metadata_cas_required
-                .over(Some(old.metadata_cas_required))
+                .apply_to(Some(old.metadata_cas_required))
                 .unwrap_or_default(),
-            custom,
+            custom_metadata: custom,
         })
     }
 
     /// Whether the change is of the metadata that is there.
-    fn check(&self, entry: Option<&Entry>, config: &Config) -> Result<(), Error> {
-        let of_entry = entry.is_some_and(|entry| entry.about.settings.metadata_cas_required);
+    fn check_cas(&self, entry: Option<&KvEntry>, config: &Config) -> Result<(), Error> {
+        let of_entry = entry.is_some_and(|entry| entry.metadata.settings.metadata_cas_required);
         let refused = |text: &str| Err(Error::user(text));
         match (self.metadata_cas, entry) {
             (None, _) if of_entry || config.metadata_cas_required => {
@@ -95,7 +95,7 @@ impl MetadataInput {
             (Some(0), None) => Ok(()),
             (Some(_), None) => refused("metadata_cas must be 0 when creating new metadata"),
             (Some(given), Some(entry))
-                if u64::try_from(given) == Ok(entry.about.settings_version) =>
+                if u64::try_from(given) == Ok(entry.metadata.settings_version) =>
             {
                 Ok(())
             }
@@ -106,83 +106,87 @@ impl MetadataInput {
     }
 }
 
-pub(crate) async fn read(context: Context, input: Named) -> Result<Reply, Error> {
-    Ok(match store::find(&context, &input.path).await? {
-        Some(entry) => Reply::data(&Metadata(entry)),
-        None => Reply::not_found(),
+pub(crate) async fn read(context: Context, input: EntryPathInput) -> Result<Response, Error> {
+    Ok(match store::find_entry(&context, &input.path).await? {
+        Some(entry) => Response::data(&MetadataResponse(entry)),
+        None => Response::not_found(),
     })
 }
 
-pub(crate) async fn write(context: Context, input: MetadataInput) -> Result<Reply, Error> {
+pub(crate) async fn write(context: Context, input: MetadataInput) -> Result<Response, Error> {
     check_name(&input.path)?;
     if !input.is_empty() {
-        set(&context, input, false).await?;
+        change_settings(&context, input, false).await?;
     }
-    Ok(Reply::no_content())
+    Ok(Response::no_content())
 }
 
-pub(crate) async fn patch(context: Context, input: MetadataInput) -> Result<Reply, Error> {
+pub(crate) async fn patch(context: Context, input: MetadataInput) -> Result<Response, Error> {
     check_name(&input.path)?;
     let found = match input.is_empty() {
-        true => store::find(&context, &input.path).await?.is_some(),
-        false => set(&context, input, true).await?,
+        true => store::find_entry(&context, &input.path).await?.is_some(),
+        false => change_settings(&context, input, true).await?,
     };
-    Ok(if found { Reply::no_content() } else { Reply::not_found() })
+    Ok(if found { Response::no_content() } else { Response::not_found() })
 }
 
 /// Changes settings. `false` if a patch found nothing to change.
-async fn set(context: &Context, input: MetadataInput, patch: bool) -> Result<bool, Error> {
-    let (config, now) = (config::current(context).await?, context.now());
+async fn change_settings(
+    context: &Context,
+    input: MetadataInput,
+    patch: bool,
+) -> Result<bool, Error> {
+    let (config, now) = (config::load(context).await?, context.now());
     let name = input.path.clone();
-    let changed = store::change(context, &name, move |entry| {
+    let changed = store::change_entry(context, &name, move |entry| {
         let (config, input) = (config.clone(), input.clone());
         async move {
             if patch && entry.is_none() {
-                return Ok(Outcome::Keep(false));
+                return Ok(EntryChange::Keep(false));
             }
-            input.check(entry.as_ref(), &config)?;
-            let mut entry = entry.unwrap_or_else(|| Entry::new(now));
-            let old = std::mem::take(&mut entry.about.settings);
-            entry.about.settings = input.over(old, patch)?;
-            entry.about.settings_version += 1;
-            Ok(Outcome::Store(true, entry, Beside::default()))
+            input.check_cas(entry.as_ref(), &config)?;
+            let mut entry = entry.unwrap_or_else(|| KvEntry::new(now));
+            let old = std::mem::take(&mut entry.metadata.settings);
+            entry.metadata.settings = input.apply_to(old, patch)?;
+            entry.metadata.settings_version += 1;
+            Ok(EntryChange::Store(true, entry, SideWrites::default()))
         }
     });
     changed.await
 }
 
-pub(crate) async fn delete(context: Context, input: Named) -> Result<Reply, Error> {
-    store::remove(&context, &input.path).await?;
-    Ok(Reply::no_content())
+pub(crate) async fn delete(context: Context, input: EntryPathInput) -> Result<Response, Error> {
+    store::remove_entry(&context, &input.path).await?;
+    Ok(Response::no_content())
 }
 
-pub(crate) async fn list(context: Context, listing: Listing) -> Result<Reply, Error> {
-    Ok(Reply::keys(&names(&context, &listing).await?))
+pub(crate) async fn list(context: Context, listing: Listing) -> Result<Response, Error> {
+    Ok(Response::keys(&list_names(&context, &listing).await?))
 }
 
-pub(crate) async fn list_detailed(context: Context, listing: Listing) -> Result<Reply, Error> {
-    let keys = names(&context, &listing).await?;
+pub(crate) async fn list_detailed(context: Context, listing: Listing) -> Result<Response, Error> {
+    let keys = list_names(&context, &listing).await?;
     let (mut entries, mut bytes) = (BTreeMap::new(), 0);
     for key in keys.iter().filter(|key| !key.ends_with('/')) {
         let name = format!("{}{key}", listing.folder);
-        if let Some(mut entry) = store::find(&context, &name).await? {
+        if let Some(mut entry) = store::find_entry(&context, &name).await? {
             // Kept for the answer, which may be long: without what it doesn't show.
-            entry.inline = None;
-            bytes += serde_json::to_vec(&entry.about).map_or(0, |about| about.len());
+            entry.inline_data = None;
+            bytes += serde_json::to_vec(&entry.metadata).map_or(0, |about| about.len());
             if bytes > MAX_DETAILED_BYTES {
                 let text = "the metadata is too much for one answer; ask with limit and after";
                 return Err(Error::user(text));
             }
-            entries.insert(key.clone(), Metadata(entry));
+            entries.insert(key.clone(), MetadataResponse(entry));
         }
     }
     Ok(match keys.is_empty() {
-        true => Reply::not_found(),
-        false => Reply::data(&Detailed { keys, entries }),
+        true => Response::not_found(),
+        false => Response::data(&DetailedMetadataResponse { keys, entries }),
     })
 }
 
-async fn names(context: &Context, listing: &Listing) -> Result<Vec<String>, Error> {
+async fn list_names(context: &Context, listing: &Listing) -> Result<Vec<String>, Error> {
     let Listing { folder, after, limit } = listing;
     context.records().list(ENTRIES, folder, after.as_deref(), *limit).await
 }

@@ -4,19 +4,19 @@
 //! - [`store`]: where entries and versions lie, and how they change
 //! - [`config`]: settings of the mount
 //! - [`data`]: `data/` and `subkeys/`
-//! - [`states`]: `delete/`, `undelete/` and `destroy/`
+//! - [`delete_undelete_destroy`]: `delete/`, `undelete/` and `destroy/`
 //! - [`metadata`]: `metadata/` and `detailed-metadata/`
-//! - [`custom`]: custom metadata and its limits
-//! - [`input`] and [`answer`]: what clients send and get
+//! - [`custom_metadata`]: custom metadata and its limits
+//! - [`input`] and [`response`]: what clients send and get
 
-mod answer;
 mod config;
-mod custom;
+mod custom_metadata;
 mod data;
+mod delete_undelete_destroy;
 mod entry;
 mod input;
 mod metadata;
-mod states;
+mod response;
 mod store;
 
 use strongroom_sdk::engine::Operation;
@@ -24,12 +24,12 @@ use strongroom_sdk::{Blueprint, Resource};
 
 /// Version 2.
 pub fn versioned_blueprint() -> Blueprint {
-    let data = Resource::new(store::exists)
+    let data = Resource::new(store::entry_exists)
         .read(data::read)
         .write(data::write)
         .patch(data::patch)
         .delete(data::delete);
-    let metadata = Resource::new(store::exists)
+    let metadata = Resource::new(store::entry_exists)
         .read(metadata::read)
         .write(metadata::write)
         .patch(metadata::patch)
@@ -50,9 +50,21 @@ pub fn versioned_blueprint() -> Blueprint {
             "The names in a version of a secret, without its values.",
             data::subkeys,
         )
-        .write("delete/{path..}", "Hides versions until they are undeleted.", states::delete)
-        .write("undelete/{path..}", "Shows deleted versions again.", states::undelete)
-        .write("destroy/{path..}", "Removes the data of versions for good.", states::destroy)
+        .write(
+            "delete/{path..}",
+            "Hides versions until they are undeleted.",
+            delete_undelete_destroy::delete,
+        )
+        .write(
+            "undelete/{path..}",
+            "Shows deleted versions again.",
+            delete_undelete_destroy::undelete,
+        )
+        .write(
+            "destroy/{path..}",
+            "Removes the data of versions for good.",
+            delete_undelete_destroy::destroy,
+        )
         .resource(
             "metadata/{path..}",
             "What is known of an entry and its versions, and its settings. A delete removes the \
@@ -64,17 +76,17 @@ pub fn versioned_blueprint() -> Blueprint {
             "Lists entries together with their metadata.",
             metadata::list_detailed,
         )
-        .elsewhere(hint)
-        .takes_over_free_form(UPGRADING, store::from_version_1)
+        .on_unknown_path(unknown_path_hint)
+        .migrates_free_form(UPGRADING_MESSAGE, store::migrate_from_version_1)
 }
 
 /// Vault's user interface (`isTransientKvMountError`) and plug-ins' test suites search for the text
 /// before the colon, and try again.
-const UPGRADING: &str = "Upgrading from non-versioned to versioned data: requests are answered again \
+const UPGRADING_MESSAGE: &str = "Upgrading from non-versioned to versioned data: requests are answered again \
                          as soon as that is done";
 
 /// Those who take the mount for one of version 1 are told what is wrong.
-fn hint(operation: Operation, path: &str) -> Option<String> {
+fn unknown_path_hint(operation: Operation, path: &str) -> Option<String> {
     let root = path.trim_end_matches('/');
     if operation != Operation::List
         && matches!(root, "data" | "metadata" | "delete" | "undelete" | "destroy")

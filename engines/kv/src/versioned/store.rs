@@ -2,55 +2,55 @@
 //!
 //! Entries lie on one shelf under their names, so a list of names is a list of entries. The data of
 //! version `n` of `name` lies under the same name on the shelf of all versions `n`, unless it is in
-//! the entry. All that belongs to an entry changes together with it: [`change`] is the only way.
+//! the entry. All that belongs to an entry changes together with it: [`change_entry`] is the only way.
 
 use std::future::Future;
 
 use bytes::Bytes;
-use strongroom_sdk::records::{Change, Key, Records, check_name};
+use strongroom_sdk::records::{RecordChange, RecordKey, RecordStore, check_name};
 use strongroom_sdk::{Context, Error, Verbatim};
 
 use super::config::Config;
-use super::entry::Entry;
+use super::entry::KvEntry;
 
 /// The shelf of entries.
 pub(crate) const ENTRIES: &str = "entry";
 /// The most data records that one batch removes.
-pub(crate) const BATCH: u64 = 256;
+pub(crate) const MAX_BATCH_REMOVALS: u64 = 256;
 
 /// Where an entry lies.
-pub(crate) fn entry_key(name: &str) -> Key {
-    Key::new(ENTRIES, name)
+pub(crate) fn entry_key(name: &str) -> RecordKey {
+    RecordKey::new(ENTRIES, name)
 }
 
 /// Where the data of a version lies, if it isn't in the entry.
-pub(crate) fn data_key(name: &str, number: u64) -> Key {
-    Key::new(&format!("v{number}"), name)
+pub(crate) fn data_key(name: &str, number: u64) -> RecordKey {
+    RecordKey::new(&format!("v{number}"), name)
 }
 
 /// The existence check of `data/` and `metadata/`.
-pub(crate) async fn exists(context: Context, name: String) -> Result<bool, Error> {
-    Ok(find(&context, &name).await?.is_some())
+pub(crate) async fn entry_exists(context: Context, name: String) -> Result<bool, Error> {
+    Ok(find_entry(&context, &name).await?.is_some())
 }
 
 /// The entry of a name. What can't be a name has none.
-pub(crate) async fn find(context: &Context, name: &str) -> Result<Option<Entry>, Error> {
+pub(crate) async fn find_entry(context: &Context, name: &str) -> Result<Option<KvEntry>, Error> {
     if check_name(name).is_err() {
         return Ok(None);
     }
     let stored = context.records().get(&entry_key(name)).await?;
-    stored.as_ref().map(Entry::from_bytes).transpose()
+    stored.as_ref().map(KvEntry::from_bytes).transpose()
 }
 
 /// The data of a version that is shown.
-pub(crate) async fn data_of(
-    records: &Records,
+pub(crate) async fn read_version_data(
+    records: &RecordStore,
     name: &str,
-    entry: &Entry,
+    entry: &KvEntry,
     number: u64,
 ) -> Result<Option<Verbatim>, Error> {
-    let kept = match &entry.inline {
-        Some(inline) if number == entry.current() => inline.clone(),
+    let kept = match &entry.inline_data {
+        Some(inline) if number == entry.current_version() => inline.clone(),
         _ => match records.get(&data_key(name, number)).await? {
             Some(kept) => kept,
             None => {
@@ -58,20 +58,20 @@ pub(crate) async fn data_of(
             }
         },
     };
-    Ok((&kept[..] != b"null").then(|| Verbatim::from_kept(kept)))
+    Ok((&kept[..] != b"null").then(|| Verbatim::from_stored(kept)))
 }
 
 /// What becomes of an entry.
-pub(crate) enum Outcome<T> {
+pub(crate) enum EntryChange<T> {
     /// It stays as it is.
     Keep(T),
     /// It is stored, with what goes with it.
-    Store(T, Entry, Beside),
+    Store(T, KvEntry, SideWrites),
 }
 
 /// What changes in storage together with an entry.
 #[derive(Default)]
-pub(crate) struct Beside {
+pub(crate) struct SideWrites {
     /// Data to be written, with its version.
     pub(crate) put: Vec<(u64, Bytes)>,
     /// Versions whose data is to be removed.
@@ -80,24 +80,28 @@ pub(crate) struct Beside {
 
 /// Shows `decide` the entry and does what it says, whole or not at all; if the entry was changed
 /// meanwhile, it is asked again. Data of forgotten versions is removed as well.
-pub(crate) async fn change<T, F, Fut>(context: &Context, name: &str, decide: F) -> Result<T, Error>
+pub(crate) async fn change_entry<T, F, Fut>(
+    context: &Context,
+    name: &str,
+    decide: F,
+) -> Result<T, Error>
 where
     T: Send + 'static,
-    F: Fn(Option<Entry>) -> Fut + Send + Sync + Clone + 'static,
-    Fut: Future<Output = Result<Outcome<T>, Error>> + Send + 'static,
+    F: Fn(Option<KvEntry>) -> Fut + Send + Sync + Clone + 'static,
+    Fut: Future<Output = Result<EntryChange<T>, Error>> + Send + 'static,
 {
     let owned = name.to_owned();
     let now = context.now();
     let changed = context.records().change(entry_key(name), move |seen| {
         let (name, decide) = (owned.clone(), decide.clone());
         async move {
-            let entry = seen.as_ref().map(Entry::from_bytes).transpose()?;
+            let entry = seen.as_ref().map(KvEntry::from_bytes).transpose()?;
             Ok(match decide(entry).await? {
-                Outcome::Keep(answer) => Change::to((answer, true)),
-                Outcome::Store(answer, mut entry, beside) => {
-                    entry.about.updated = now;
-                    let swept = entry.sweep(BATCH);
-                    let mut change = Change::to((answer, entry.is_swept()));
+                EntryChange::Keep(answer) => RecordChange::returning((answer, true)),
+                EntryChange::Store(answer, mut entry, beside) => {
+                    entry.metadata.updated = now;
+                    let swept = entry.next_sweep_range(MAX_BATCH_REMOVALS);
+                    let mut change = RecordChange::returning((answer, entry.is_swept()));
                     for (number, data) in beside.put {
                         change = change.put(data_key(&name, number), data);
                     }
@@ -112,24 +116,24 @@ where
     });
     let (answer, is_swept) = changed.await?;
     if !is_swept {
-        sweep(context, name).await?;
+        sweep_versions(context, name).await?;
     }
     Ok(answer)
 }
 
 /// Removes the data of many forgotten versions, some at a time. Should the process die, the next
 /// change of the entry goes on.
-async fn sweep(context: &Context, name: &str) -> Result<(), Error> {
+async fn sweep_versions(context: &Context, name: &str) -> Result<(), Error> {
     loop {
         let owned = name.to_owned();
         let swept = context.records().change(entry_key(name), move |seen| {
             let name = owned.clone();
             async move {
-                let Some(mut entry) = seen.as_ref().map(Entry::from_bytes).transpose()? else {
-                    return Ok(Change::to(true));
+                let Some(mut entry) = seen.as_ref().map(KvEntry::from_bytes).transpose()? else {
+                    return Ok(RecordChange::returning(true));
                 };
-                let range = entry.sweep(BATCH);
-                let mut change = Change::to(entry.is_swept());
+                let range = entry.next_sweep_range(MAX_BATCH_REMOVALS);
+                let mut change = RecordChange::returning(entry.is_swept());
                 if range.is_empty() {
                     return Ok(change);
                 }
@@ -147,7 +151,7 @@ async fn sweep(context: &Context, name: &str) -> Result<(), Error> {
 
 /// Removes an entry with all its versions. One with many versions loses the oldest first, some at a
 /// time; it is there until nothing else of it is.
-pub(crate) async fn remove(context: &Context, name: &str) -> Result<(), Error> {
+pub(crate) async fn remove_entry(context: &Context, name: &str) -> Result<(), Error> {
     if check_name(name).is_err() {
         return Ok(());
     }
@@ -156,20 +160,21 @@ pub(crate) async fn remove(context: &Context, name: &str) -> Result<(), Error> {
         let removed = context.records().change(entry_key(name), move |seen| {
             let name = owned.clone();
             async move {
-                let Some(mut entry) = seen.as_ref().map(Entry::from_bytes).transpose()? else {
-                    return Ok(Change::to(true));
+                let Some(mut entry) = seen.as_ref().map(KvEntry::from_bytes).transpose()? else {
+                    return Ok(RecordChange::returning(true));
                 };
-                let left = entry.current() + 1 - entry.about.swept;
-                let is_last = left <= BATCH;
+                let left = entry.current_version() + 1 - entry.metadata.first_unswept;
+                let is_last = left <= MAX_BATCH_REMOVALS;
                 if !is_last {
-                    let forget = (entry.about.swept + BATCH).saturating_sub(entry.about.first);
-                    entry.forget(usize::try_from(forget).unwrap_or(usize::MAX));
+                    let forget = (entry.metadata.first_unswept + MAX_BATCH_REMOVALS)
+                        .saturating_sub(entry.metadata.first);
+                    entry.forget_oldest(usize::try_from(forget).unwrap_or(usize::MAX));
                 }
                 let numbers = match is_last {
-                    true => entry.about.swept..entry.current() + 1,
-                    false => entry.sweep(BATCH),
+                    true => entry.metadata.first_unswept..entry.current_version() + 1,
+                    false => entry.next_sweep_range(MAX_BATCH_REMOVALS),
                 };
-                let mut change = Change::to(is_last);
+                let mut change = RecordChange::returning(is_last);
                 for number in numbers {
                     change = change.delete(data_key(&name, number));
                 }
@@ -186,10 +191,14 @@ pub(crate) async fn remove(context: &Context, name: &str) -> Result<(), Error> {
 }
 
 /// What a secret of version 1 becomes: an entry with one version.
-pub(crate) fn from_version_1(context: &Context, name: &str, data: Bytes) -> Vec<(Key, Bytes)> {
-    let mut entry = Entry::new(context.now());
-    let added = entry.add(data, &Config::default(), context.now());
-    let apart = added.apart.into_iter();
+pub(crate) fn migrate_from_version_1(
+    context: &Context,
+    name: &str,
+    data: Bytes,
+) -> Vec<(RecordKey, Bytes)> {
+    let mut entry = KvEntry::new(context.now());
+    let added = entry.add_version(data, &Config::default(), context.now());
+    let apart = added.separate_data.into_iter();
     let apart = apart.map(|(number, data)| (data_key(name, number), data));
     // What is new and small can always be written.
     let entry = entry.to_bytes().unwrap_or_default();

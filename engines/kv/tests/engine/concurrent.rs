@@ -3,11 +3,11 @@
 use futures_util::future::join_all;
 use strongroom_sdk::testing::json;
 
-use crate::everywhere;
+use crate::on_every_transport;
 
 #[tokio::test]
 async fn of_many_writers_that_replace_the_same_version_one_wins() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         for round in 0..10 {
             let writers = (0..16).map(|n| {
                 let body = json!({ "data": { "n": n }, "options": { "cas": round } });
@@ -22,8 +22,8 @@ async fn of_many_writers_that_replace_the_same_version_one_wins() {
                 .collect();
             assert_eq!(won.len(), 1, "round {round}");
             let got = host.read("data/a").await.unwrap();
-            assert_eq!(got.json("data"), json!({ "n": won[0] }).to_string());
-            assert!(got.json("metadata").contains(&format!("\"version\":{}", round + 1)));
+            assert_eq!(got.field_json("data"), json!({ "n": won[0] }).to_string());
+            assert!(got.field_json("metadata").contains(&format!("\"version\":{}", round + 1)));
         }
     })
     .await;
@@ -31,7 +31,7 @@ async fn of_many_writers_that_replace_the_same_version_one_wins() {
 
 #[tokio::test]
 async fn no_write_and_no_patch_gets_lost() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         host.write("config", r#"{"max_versions":1000}"#).await.unwrap();
         host.write("data/a", r#"{"data":{}}"#).await.unwrap();
         let patches = (0..60).map(|n| {
@@ -40,12 +40,12 @@ async fn no_write_and_no_patch_gets_lost() {
         });
         let versions = join_all(patches).await;
         let mut numbers: Vec<u64> =
-            versions.iter().map(|got| got.json("version").parse().unwrap()).collect();
+            versions.iter().map(|got| got.field_json("version").parse().unwrap()).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (2..=61).collect::<Vec<u64>>());
         let got = host.read("data/a").await.unwrap();
         let data: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(got.json("data")).unwrap();
+            serde_json::from_str(got.field_json("data")).unwrap();
         assert_eq!(data.len(), 60);
     })
     .await;
@@ -53,7 +53,7 @@ async fn no_write_and_no_patch_gets_lost() {
 
 #[tokio::test]
 async fn readers_see_whole_versions_while_others_write() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let large = "y".repeat(20_000);
         host.write("config", r#"{"max_versions":1}"#).await.unwrap();
         host.write("data/a", json!({ "data": { "n": large } })).await.unwrap();
@@ -81,7 +81,7 @@ async fn readers_see_whole_versions_while_others_write() {
 #[tokio::test]
 async fn many_writes_look_once_for_settings_that_are_not_there() {
     const WRITES: usize = 64;
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let before = host.storage_reads();
         let writes = (0..WRITES).map(|n| {
             let (host, body) = (host.clone(), json!({ "data": { "n": n } }));

@@ -1,44 +1,44 @@
 //! Version 2: storage that fails in the middle.
 
 use strongroom_engine_kv::versioned_blueprint;
-use strongroom_sdk::testing::{Harness, Host, Way, json};
+use strongroom_sdk::testing::{Harness, TestHost, Transport, json};
 
-use crate::versioned::holds;
+use crate::versioned::storage_contains;
 
 /// Everything a client can see of a mount with one secret.
-async fn seen(host: &Host) -> Vec<String> {
-    let mut seen = vec![format!("{:?}", host.read("metadata/a").await.map(|got| got.all()))];
+async fn observable_state(host: &TestHost) -> Vec<String> {
+    let mut seen = vec![format!("{:?}", host.read("metadata/a").await.map(|got| got.data_json()))];
     for version in 0..=6 {
         let body = json!({ "version": version });
         let got = host.send(strongroom_sdk::engine::Operation::Read, "data/a", body).await;
-        seen.push(format!("{:?}", got.map(|got| got.all())));
+        seen.push(format!("{:?}", got.map(|got| got.data_json())));
     }
     seen
 }
 
 /// Does `action` over a secret of four versions with a fault at each write in turn. Each time
 /// everything is as it was before or as it is after; and then it can be done again.
-async fn at_each_write<F, Fut>(action: F)
+async fn with_fault_at_each_write<F, Fut>(action: F)
 where
-    F: Fn(Host) -> Fut,
+    F: Fn(TestHost) -> Fut,
     Fut: Future<Output = bool>,
 {
-    for way in [Way::Linked, Way::Wire] {
+    for way in [Transport::Linked, Transport::Wire] {
         let mut done = false;
         for fault in 0..10 {
-            Harness::run_one(versioned_blueprint(), way, async |host: Host| {
+            Harness::run_one(versioned_blueprint(), way, async |host: TestHost| {
                 host.write("config", r#"{"max_versions":4}"#).await.unwrap();
                 for n in 0..4 {
                     let size = if n % 2 == 0 { 10 } else { 20_000 };
                     let data = json!({ "n": n, "x": "y".repeat(size) });
                     host.write("data/a", json!({ "data": data })).await.unwrap();
                 }
-                let before = seen(&host).await;
+                let before = observable_state(&host).await;
                 host.fail_writes_after(fault);
                 let finished = action(host.clone()).await;
-                host.mend_storage();
+                host.repair_storage();
                 host.reopen().await;
-                let after = seen(&host).await;
+                let after = observable_state(&host).await;
                 if finished {
                     assert_ne!(before, after);
                     done = true;
@@ -58,10 +58,13 @@ where
 }
 
 #[tokio::test]
-async fn a_write_is_there_whole_or_not_at_all() {
-    at_each_write(async |host: Host| host.write("data/a", r#"{"data":{}}"#).await.is_ok()).await;
+async fn a_write_is_atomic() {
+    with_fault_at_each_write(async |host: TestHost| {
+        host.write("data/a", r#"{"data":{}}"#).await.is_ok()
+    })
+    .await;
     let large = json!({ "data": { "x": "y".repeat(30_000) } });
-    at_each_write(|host| {
+    with_fault_at_each_write(|host| {
         let large = large.clone();
         async move { host.write("data/a", large).await.is_ok() }
     })
@@ -69,16 +72,18 @@ async fn a_write_is_there_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn so_is_every_other_change() {
-    at_each_write(async |host: Host| host.patch("data/a", r#"{"data":{"z":1}}"#).await.is_ok())
-        .await;
-    at_each_write(async |host: Host| host.delete("data/a").await.is_ok()).await;
-    at_each_write(async |host: Host| host.delete("metadata/a").await.is_ok()).await;
-    at_each_write(async |host: Host| {
+async fn patch_delete_and_destroy_are_atomic() {
+    with_fault_at_each_write(async |host: TestHost| {
+        host.patch("data/a", r#"{"data":{"z":1}}"#).await.is_ok()
+    })
+    .await;
+    with_fault_at_each_write(async |host: TestHost| host.delete("data/a").await.is_ok()).await;
+    with_fault_at_each_write(async |host: TestHost| host.delete("metadata/a").await.is_ok()).await;
+    with_fault_at_each_write(async |host: TestHost| {
         host.write("destroy/a", r#"{"versions":[1,2,4]}"#).await.is_ok()
     })
     .await;
-    at_each_write(async |host: Host| {
+    with_fault_at_each_write(async |host: TestHost| {
         host.write("metadata/a", r#"{"custom_metadata":{"a":"b"}}"#).await.is_ok()
     })
     .await;
@@ -87,27 +92,30 @@ async fn so_is_every_other_change() {
 #[tokio::test]
 async fn under_a_server_without_batches_nothing_that_was_there_is_lost() {
     for fault in 0..5 {
-        Harness::run_one(versioned_blueprint(), Way::Foreign, async |host: Host| {
+        Harness::run_one(versioned_blueprint(), Transport::Foreign, async |host: TestHost| {
             host.write("data/a", r#"{"data":{"n":1}}"#).await.unwrap();
             host.write("data/a", r#"{"data":{"n":2}}"#).await.unwrap();
             host.fail_writes_after(fault);
             let large = json!({ "data": { "x": "y".repeat(30_000) } });
             let _ = host.write("data/a", &large).await;
-            host.mend_storage();
+            host.repair_storage();
             host.reopen().await;
             let one = json!({ "version": 1 });
             let read = strongroom_sdk::engine::Operation::Read;
-            assert_eq!(host.send(read, "data/a", one).await.unwrap().json("data"), r#"{"n":1}"#);
+            assert_eq!(
+                host.send(read, "data/a", one).await.unwrap().field_json("data"),
+                r#"{"n":1}"#
+            );
             host.read("data/a").await.unwrap();
             host.write("data/a", &large).await.unwrap();
             // Data that is destroyed is gone before it is said to be.
             host.fail_writes_after(fault);
             let destroyed = host.write("destroy/a", r#"{"versions":[1]}"#).await.is_ok();
-            host.mend_storage();
+            host.repair_storage();
             if !destroyed {
                 host.write("destroy/a", r#"{"versions":[1]}"#).await.unwrap();
             }
-            assert!(!holds(&host, r#"{"n":1}"#));
+            assert!(!storage_contains(&host, r#"{"n":1}"#));
         })
         .await;
     }
@@ -115,8 +123,8 @@ async fn under_a_server_without_batches_nothing_that_was_there_is_lost() {
 
 #[tokio::test]
 async fn pruning_goes_on_after_a_crash() {
-    for way in [Way::Linked, Way::Wire] {
-        Harness::run_one(versioned_blueprint(), way, async |host: Host| {
+    for way in [Transport::Linked, Transport::Wire] {
+        Harness::run_one(versioned_blueprint(), way, async |host: TestHost| {
             host.write("config", r#"{"max_versions":600}"#).await.unwrap();
             for n in 0..600 {
                 host.write("data/a", json!({ "data": { "n": n } })).await.unwrap();
@@ -125,10 +133,10 @@ async fn pruning_goes_on_after_a_crash() {
             // The write itself is done; the rest of the pruning is not.
             host.fail_writes_after(2);
             let _ = host.write("data/a", r#"{"data":{"last":1}}"#).await;
-            host.mend_storage();
+            host.repair_storage();
             host.reopen().await;
             assert!(host.stored_keys().len() > 50);
-            assert_eq!(host.read("data/a").await.unwrap().json("data"), r#"{"last":1}"#);
+            assert_eq!(host.read("data/a").await.unwrap().field_json("data"), r#"{"last":1}"#);
             host.write("data/a", r#"{"data":{"last":2}}"#).await.unwrap();
             assert_eq!(host.stored_keys().len(), 2);
         })

@@ -17,15 +17,15 @@ mod versioned;
 use std::future::Future;
 
 use strongroom_engine_kv::versioned_blueprint;
-use strongroom_sdk::testing::{Harness, Host, Way};
+use strongroom_sdk::testing::{Harness, TestHost, Transport};
 
 /// Runs a body with version 2 linked in, over the wire, and under a server without atomic batches.
-async fn everywhere<F, Fut>(body: F)
+async fn on_every_transport<F, Fut>(body: F)
 where
-    F: Fn(Host) -> Fut,
+    F: Fn(TestHost) -> Fut,
     Fut: Future<Output = ()>,
 {
-    for way in [Way::Linked, Way::Wire, Way::Foreign] {
+    for way in [Transport::Linked, Transport::Wire, Transport::Foreign] {
         Harness::run_one(versioned_blueprint(), way, &body).await;
     }
 }

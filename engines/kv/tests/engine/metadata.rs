@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use strongroom_sdk::engine::Operation;
-use strongroom_sdk::testing::{ErrorKind, Got, Refused, json};
+use strongroom_sdk::testing::{ErrorKind, TestError, TestResponse, json};
 
-use crate::everywhere;
+use crate::on_every_transport;
 
-fn refusal(outcome: Result<Got, Refused>) -> String {
+fn invalid_request_message(outcome: Result<TestResponse, TestError>) -> String {
     let refused = outcome.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Invalid, "{refused:?}");
     refused.message
@@ -15,14 +15,14 @@ fn refusal(outcome: Result<Got, Refused>) -> String {
 
 #[tokio::test]
 async fn metadata_shows_settings_and_versions_and_no_data() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         assert_eq!(host.read("metadata/a").await.unwrap_err().kind, ErrorKind::NotFound);
         let first = host.now().to_rfc3339();
         host.write("data/a", r#"{"data":{"x":"hunter2"}}"#).await.unwrap();
         host.clock().advance(Duration::from_secs(1));
         let second = host.now().to_rfc3339();
         host.write("data/a", r#"{"data":{"x":"hunter2"}}"#).await.unwrap();
-        let shown = host.read("metadata/a").await.unwrap().all();
+        let shown = host.read("metadata/a").await.unwrap().data_json();
         let version = |time: &str| {
             format!(r#"{{"created_time":"{time}","deletion_time":"","destroyed":false}}"#)
         };
@@ -39,7 +39,7 @@ async fn metadata_shows_settings_and_versions_and_no_data() {
             for path in ["metadata/a", "metadata/", "detailed-metadata/", "metadata/a/", "subkeys/a"] {
                 let outcome = host.send(operation, path, r#"{"version":1}"#).await;
                 assert!(!format!("{outcome:?}").contains("hunter2"));
-                assert!(!outcome.is_ok_and(|got| got.all().contains("hunter2")));
+                assert!(!outcome.is_ok_and(|got| got.data_json().contains("hunter2")));
             }
         }
     })
@@ -47,8 +47,8 @@ async fn metadata_shows_settings_and_versions_and_no_data() {
 }
 
 #[tokio::test]
-async fn settings_make_an_entry_and_nothing_makes_none() {
-    everywhere(|host| async move {
+async fn settings_create_an_entry_unless_empty() {
+    on_every_transport(|host| async move {
         host.write("metadata/m", "{}").await.unwrap();
         host.write("metadata/m", r#"{"junk":1}"#).await.unwrap();
         assert_eq!(host.read("metadata/m").await.unwrap_err().kind, ErrorKind::NotFound);
@@ -67,7 +67,7 @@ async fn settings_make_an_entry_and_nothing_makes_none() {
             ("max_versions", "3"),
             ("versions", "{}"),
         ] {
-            assert_eq!(got.json(name), json, "{name}");
+            assert_eq!(got.field_json(name), json, "{name}");
         }
         for path in ["data/m", "subkeys/m"] {
             assert_eq!(host.read(path).await.unwrap_err().data, "", "{path}");
@@ -75,21 +75,27 @@ async fn settings_make_an_entry_and_nothing_makes_none() {
         let raw = host.patch("data/m", r#"{"data":{}}"#).await.unwrap().raw.unwrap();
         assert_eq!(raw.status, 404);
         let got = host.write("data/m", r#"{"data":{},"options":{"cas":0}}"#).await.unwrap();
-        assert_eq!(got.json("custom_metadata"), r#"{"a":"b","c":"4"}"#);
+        assert_eq!(got.field_json("custom_metadata"), r#"{"a":"b","c":"4"}"#);
         // A write changes what it has, and replaces custom metadata whole.
         host.write("metadata/m", r#"{"custom_metadata":{"z":"y"}}"#).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
-        assert_eq!((got.json("custom_metadata"), got.json("max_versions")), (r#"{"z":"y"}"#, "3"));
+        assert_eq!(
+            (got.field_json("custom_metadata"), got.field_json("max_versions")),
+            (r#"{"z":"y"}"#, "3")
+        );
         host.write("metadata/m", r#"{"custom_metadata":null,"max_versions":null}"#).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
-        assert_eq!((got.json("custom_metadata"), got.json("max_versions")), ("null", "0"));
+        assert_eq!(
+            (got.field_json("custom_metadata"), got.field_json("max_versions")),
+            ("null", "0")
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_patch_of_metadata_merges_and_null_removes() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let raw = host.patch("metadata/m", r#"{"max_versions":1}"#).await.unwrap().raw.unwrap();
         assert_eq!((raw.status, raw.body.len()), (404, 0));
         let raw = host.patch("metadata/m", "{}").await.unwrap().raw.unwrap();
@@ -102,24 +108,24 @@ async fn a_patch_of_metadata_merges_and_null_removes() {
         let custom = r#"{"custom_metadata":{"a":null,"e":"f","none":null}}"#;
         host.patch("metadata/m", custom).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
-        assert_eq!(got.json("custom_metadata"), r#"{"c":"d","e":"f"}"#);
-        assert_eq!((got.json("max_versions"), got.json("current_metadata_version")), ("3", "2"));
+        assert_eq!(got.field_json("custom_metadata"), r#"{"c":"d","e":"f"}"#);
+        assert_eq!((got.field_json("max_versions"), got.field_json("current_metadata_version")), ("3", "2"));
         let body = r#"{"cas_required":null,"delete_version_after":null,"max_versions":null,"custom_metadata":null}"#;
         host.patch("metadata/m", body).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
-        assert_eq!((got.json("cas_required"), got.json("max_versions")), ("false", "0"));
-        assert_eq!((got.text("delete_version_after"), got.json("custom_metadata")), ("0s".to_owned(), "null"));
+        assert_eq!((got.field_json("cas_required"), got.field_json("max_versions")), ("false", "0"));
+        assert_eq!((got.text("delete_version_after"), got.field_json("custom_metadata")), ("0s".to_owned(), "null"));
         for body in ["{}", r#"{"junk":1}"#] {
             host.patch("metadata/m", body).await.unwrap();
         }
-        assert_eq!(host.read("metadata/m").await.unwrap().json("current_metadata_version"), "3");
+        assert_eq!(host.read("metadata/m").await.unwrap().field_json("current_metadata_version"), "3");
     })
     .await;
 }
 
 #[tokio::test]
 async fn custom_metadata_has_limits() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let (key, value) = ("k".repeat(128), "v".repeat(512));
         let all: serde_json::Map<String, serde_json::Value> =
             (0..64).map(|n| (format!("k{n}"), json!("v"))).collect();
@@ -129,7 +135,7 @@ async fn custom_metadata_has_limits() {
         let too_many = "1 error occurred:\n\t* custom_metadata validation failed: payload must contain at most 64 keys, provided 65\n\n";
         // What counts is what comes out of it.
         let more = json!({ "custom_metadata": { "one-more": "v" } });
-        assert_eq!(refusal(host.patch("metadata/m", &more).await), too_many);
+        assert_eq!(invalid_request_message(host.patch("metadata/m", &more).await), too_many);
         let in_place_of = json!({ "custom_metadata": { "one-more": "v", "k0": null } });
         host.patch("metadata/m", in_place_of).await.unwrap();
         for (custom, text) in [
@@ -141,14 +147,14 @@ async fn custom_metadata_has_limits() {
             (json!({ "x\u{1}": "a" }), r#"key "x\u{1}" contains unprintable characters"#.to_owned()),
             (json!({ "x": "\u{202e}" }), r#"value for key "x" contains unprintable characters"#.to_owned()),
         ] {
-            let error = refusal(host.write("metadata/m", json!({ "custom_metadata": custom })).await);
+            let error = invalid_request_message(host.write("metadata/m", json!({ "custom_metadata": custom })).await);
             let whole = format!("1 error occurred:\n\t* custom_metadata validation failed: {text}\n\n");
             assert_eq!(error, whole);
         }
         let two = json!({ "custom_metadata": { "": "x", "a": "" } });
-        assert!(refusal(host.write("metadata/m", two).await).starts_with("2 errors occurred:\n\t* "));
+        assert!(invalid_request_message(host.write("metadata/m", two).await).starts_with("2 errors occurred:\n\t* "));
         for custom in [json!({ "a": { "b": "hunter2" } }), json!("a=hunter2"), json!(["hunter2"])] {
-            let error = refusal(host.write("metadata/m", json!({ "custom_metadata": custom })).await);
+            let error = invalid_request_message(host.write("metadata/m", json!({ "custom_metadata": custom })).await);
             assert_eq!(error, "error converting input for field \"custom_metadata\": expected an object of texts");
         }
     })
@@ -157,7 +163,7 @@ async fn custom_metadata_has_limits() {
 
 #[tokio::test]
 async fn numbers_out_of_bounds_are_refused() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         for body in [
             r#"{"max_versions":-1}"#,
             r#"{"max_versions":4097}"#,
@@ -166,7 +172,7 @@ async fn numbers_out_of_bounds_are_refused() {
             r#"{"delete_version_after":"-5s"}"#,
             r#"{"delete_version_after":"zz"}"#,
         ] {
-            refusal(host.write("metadata/m", body).await);
+            invalid_request_message(host.write("metadata/m", body).await);
         }
         assert!(host.stored_keys().is_empty());
         host.write("metadata/m", r#"{"max_versions":4096,"delete_version_after":90}"#)
@@ -182,26 +188,41 @@ async fn numbers_out_of_bounds_are_refused() {
 async fn changes_of_metadata_can_depend_on_what_they_replace() {
     const REQUIRED: &str = "metadata check-and-set parameter required for this call";
     const MISMATCH: &str = "metadata check-and-set parameter does not match the current version";
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let fresh = host.write("metadata/m", r#"{"max_versions":1,"metadata_cas":3}"#).await;
-        assert_eq!(refusal(fresh), "metadata_cas must be 0 when creating new metadata");
+        assert_eq!(
+            invalid_request_message(fresh),
+            "metadata_cas must be 0 when creating new metadata"
+        );
         let body = r#"{"metadata_cas_required":true,"metadata_cas":0}"#;
         host.write("metadata/m", body).await.unwrap();
-        assert_eq!(refusal(host.write("metadata/m", r#"{"max_versions":3}"#).await), REQUIRED);
-        assert_eq!(refusal(host.patch("metadata/m", r#"{"max_versions":3}"#).await), REQUIRED);
+        assert_eq!(
+            invalid_request_message(host.write("metadata/m", r#"{"max_versions":3}"#).await),
+            REQUIRED
+        );
+        assert_eq!(
+            invalid_request_message(host.patch("metadata/m", r#"{"max_versions":3}"#).await),
+            REQUIRED
+        );
         for cas in [0, 2, -1] {
             let body = json!({ "max_versions": 3, "metadata_cas": cas });
-            assert_eq!(refusal(host.write("metadata/m", &body).await), MISMATCH);
-            assert_eq!(refusal(host.patch("metadata/m", &body).await), MISMATCH);
+            assert_eq!(invalid_request_message(host.write("metadata/m", &body).await), MISMATCH);
+            assert_eq!(invalid_request_message(host.patch("metadata/m", &body).await), MISMATCH);
         }
         host.write("metadata/m", r#"{"max_versions":3,"metadata_cas":1}"#).await.unwrap();
         host.patch("metadata/m", r#"{"max_versions":4,"metadata_cas":"2"}"#).await.unwrap();
         // Writes of data are no changes of metadata.
         host.write("data/m", r#"{"data":{}}"#).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
-        assert_eq!((got.json("max_versions"), got.json("current_metadata_version")), ("4", "3"));
+        assert_eq!(
+            (got.field_json("max_versions"), got.field_json("current_metadata_version")),
+            ("4", "3")
+        );
         host.write("config", r#"{"metadata_cas_required":true}"#).await.unwrap();
-        assert_eq!(refusal(host.write("metadata/other", r#"{"max_versions":3}"#).await), REQUIRED);
+        assert_eq!(
+            invalid_request_message(host.write("metadata/other", r#"{"max_versions":3}"#).await),
+            REQUIRED
+        );
         host.write("metadata/other", "{}").await.unwrap();
     })
     .await;
@@ -209,7 +230,7 @@ async fn changes_of_metadata_can_depend_on_what_they_replace() {
 
 #[tokio::test]
 async fn entries_are_listed_by_pages() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         for path in ["metadata", "metadata/", "metadata/none", "detailed-metadata"] {
             assert_eq!(host.list(path).await.unwrap_err().kind, ErrorKind::NotFound, "{path}");
         }
@@ -238,10 +259,11 @@ async fn entries_are_listed_by_pages() {
         let error = host.list_page("metadata", r#"{"limit":"abc"}"#).await.unwrap_err();
         assert!(error.message.starts_with("error converting input for field \"limit\""));
         let got = host.send(Operation::List, "detailed-metadata/dir", "{}").await.unwrap();
-        let info: serde_json::Value = serde_json::from_str(got.json("key_info")).unwrap();
+        let info: serde_json::Value = serde_json::from_str(got.field_json("key_info")).unwrap();
         assert_eq!(info["in/"], json!({}));
         let own: serde_json::Value =
-            serde_json::from_str(&host.read("metadata/dir/one").await.unwrap().all()).unwrap();
+            serde_json::from_str(&host.read("metadata/dir/one").await.unwrap().data_json())
+                .unwrap();
         assert_eq!(info["one"], own);
         assert_eq!(
             host.read("detailed-metadata/a").await.unwrap_err().kind,

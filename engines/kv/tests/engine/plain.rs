@@ -20,11 +20,11 @@ async fn secrets_come_back_as_they_were_written() {
             r#"{"data":{"a":1},"more":true}"#,
         ] {
             host.write("app/one", body).await.unwrap();
-            assert_eq!(host.read("app/one").await.unwrap().all(), body);
+            assert_eq!(host.read("app/one").await.unwrap().data_json(), body);
         }
         // A write replaces: nothing of the one before stays.
         host.write("app/one", r#"{"only":1}"#).await.unwrap();
-        assert_eq!(host.read("app/one").await.unwrap().all(), r#"{"only":1}"#);
+        assert_eq!(host.read("app/one").await.unwrap().data_json(), r#"{"only":1}"#);
     })
     .await;
 }
@@ -48,7 +48,7 @@ async fn folders_are_listed_and_are_no_secrets() {
 }
 
 #[tokio::test]
-async fn readers_are_told_when_to_look_again() {
+async fn a_ttl_field_sets_the_lease_duration() {
     Harness::run(blueprint(), |host| async move {
         host.tune(Ttl::from_secs(1000), Ttl::from_secs(2000));
         for (body, secs) in [
@@ -67,7 +67,7 @@ async fn readers_are_told_when_to_look_again() {
 }
 
 #[tokio::test]
-async fn no_name_leads_to_what_version_2_keeps() {
+async fn version_1_names_cannot_reach_version_2_records() {
     Harness::run(blueprint(), |host| async move {
         for path in [
             "\u{fffc}entry/a",

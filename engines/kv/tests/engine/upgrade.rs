@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use strongroom_engine_kv::{blueprint, engine, versioned_blueprint};
 use strongroom_sdk::contract;
-use strongroom_sdk::engine::APART;
-use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
+use strongroom_sdk::engine::RECORD_PREFIX;
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 
 const UPGRADING: &str = "Upgrading from non-versioned to versioned data: requests are answered again as soon as that is done";
-const WAYS: [Way; 3] = [Way::Linked, Way::Wire, Way::Foreign];
+const TRANSPORTS: [Transport; 3] = [Transport::Linked, Transport::Wire, Transport::Foreign];
 
 /// Secrets under names that are hard: names of paths of version 2, of what it keeps, names that are
 /// folders as well, and one that is large.
-fn secrets() -> BTreeMap<String, String> {
+fn sample_secrets() -> BTreeMap<String, String> {
     let names = [
         "a",
         "a/b",
@@ -47,50 +47,51 @@ fn secrets() -> BTreeMap<String, String> {
     secrets
 }
 
-async fn fill(host: &Host, secrets: &BTreeMap<String, String>) {
+async fn write_secrets(host: &TestHost, secrets: &BTreeMap<String, String>) {
     for (name, body) in secrets {
         host.write(name, body).await.unwrap();
     }
 }
 
 /// Waits until requests are served again.
-async fn resumed(host: &Host) {
-    host.until("the mount serves again", || async {
+async fn wait_for_upgrade(host: &TestHost) {
+    host.wait_until("the mount serves again", || async {
         !matches!(host.read("config").await, Err(refused) if refused.message == UPGRADING)
     })
     .await;
 }
 
-async fn all_are_there_once(host: &Host, secrets: &BTreeMap<String, String>) {
+async fn assert_all_migrated_once(host: &TestHost, secrets: &BTreeMap<String, String>) {
     for (name, body) in secrets {
         let got = host.read(&format!("data/{name}")).await.unwrap();
-        assert!(got.json("data") == body, "{name}");
-        assert!(got.json("metadata").contains("\"version\":1"), "{name}");
+        assert!(got.field_json("data") == body, "{name}");
+        assert!(got.field_json("metadata").contains("\"version\":1"), "{name}");
     }
-    let apart = |key: &&String| key.starts_with(APART);
+    let apart = |key: &&String| key.starts_with(RECORD_PREFIX);
     let keys = host.stored_keys();
     assert_eq!(keys.iter().filter(|key| !apart(key)).count(), 0, "something of version 1 is left");
-    let entries = keys.iter().filter(|key| key.starts_with(&format!("{APART}entry/"))).count();
+    let entries =
+        keys.iter().filter(|key| key.starts_with(&format!("{RECORD_PREFIX}entry/"))).count();
     assert_eq!(entries, secrets.len());
 }
 
 #[tokio::test]
 async fn a_mount_of_version_1_becomes_one_of_version_2() {
-    let secrets = &secrets();
-    for way in WAYS {
-        Harness::run_one(engine(), way, async |host: Host| {
-            fill(&host, secrets).await;
+    let secrets = &sample_secrets();
+    for way in TRANSPORTS {
+        Harness::run_one(engine(), way, async |host: TestHost| {
+            write_secrets(&host, secrets).await;
             host.set_option("version", "2");
             host.reopen().await;
-            resumed(&host).await;
-            all_are_there_once(&host, secrets).await;
+            wait_for_upgrade(&host).await;
+            assert_all_migrated_once(&host, secrets).await;
             let names = host.list("metadata").await.unwrap();
             for name in ["a", "a/", "config", "data/", "entry", "entry/"] {
                 assert!(names.iter().any(|listed| listed == name), "{name}: {names:?}");
             }
             // It is an entry like any other.
             let body = r#"{"data":{"x":2},"options":{"cas":1}}"#;
-            assert_eq!(host.write("data/a/b", body).await.unwrap().json("version"), "2");
+            assert_eq!(host.write("data/a/b", body).await.unwrap().field_json("version"), "2");
             host.reopen().await;
             host.read("data/a/b").await.unwrap();
         })
@@ -100,10 +101,10 @@ async fn a_mount_of_version_1_becomes_one_of_version_2() {
 
 #[tokio::test]
 async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() {
-    let secrets = &secrets();
-    for way in WAYS {
-        Harness::run_one(engine(), way, async |host: Host| {
-            fill(&host, secrets).await;
+    let secrets = &sample_secrets();
+    for way in TRANSPORTS {
+        Harness::run_one(engine(), way, async |host: TestHost| {
+            write_secrets(&host, secrets).await;
             host.set_option("version", "2");
             host.crash().await;
             let damaged = ["a/b", "many/3"];
@@ -111,32 +112,33 @@ async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() 
                 host.damage_entry(name, true);
             }
             host.reopen().await;
-            if way == Way::Foreign {
+            if way == Transport::Foreign {
                 // There the mount waits for them, since what is written meanwhile might be lost.
                 host.read("config").await.unwrap_err();
                 let left = || async {
-                    host.stored_keys().iter().filter(|key| !key.starts_with(APART)).count() == 2
+                    host.stored_keys().iter().filter(|key| !key.starts_with(RECORD_PREFIX)).count()
+                        == 2
                 };
-                host.until("the others moved", left).await;
+                host.wait_until("the others moved", left).await;
                 // Each call takes the work up again that ended.
                 for _ in 0..50 {
-                    host.tick().await.unwrap();
+                    host.run_periodic().await.unwrap();
                     assert_eq!(host.read("data/a").await.unwrap_err().message, UPGRADING);
                 }
                 return;
             }
-            resumed(&host).await;
+            wait_for_upgrade(&host).await;
             for name in secrets.keys() {
                 let read = host.read(&format!("data/{name}")).await;
                 assert_eq!(read.is_err(), damaged.contains(&name.as_str()), "{name}: {read:?}");
             }
             for name in damaged {
-                assert!(host.stored(name).is_some(), "it stays where it is");
+                assert!(host.stored_entry(name).is_some(), "it stays where it is");
                 host.damage_entry(name, false);
             }
             host.reopen().await;
-            resumed(&host).await;
-            all_are_there_once(&host, secrets).await;
+            wait_for_upgrade(&host).await;
+            assert_all_migrated_once(&host, secrets).await;
         })
         .await;
     }
@@ -145,10 +147,10 @@ async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() 
 /// What can't be read for now is not left behind: a name would have no secret, and then another one.
 #[tokio::test]
 async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
-    let secrets = &secrets();
-    for way in WAYS {
-        Harness::run_one(engine(), way, async |host: Host| {
-            fill(&host, secrets).await;
+    let secrets = &sample_secrets();
+    for way in TRANSPORTS {
+        Harness::run_one(engine(), way, async |host: TestHost| {
+            write_secrets(&host, secrets).await;
             host.set_option("version", "2");
             host.crash().await;
             // The last one that is come to.
@@ -156,21 +158,21 @@ async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
             host.reopen().await;
             host.read("config").await.unwrap_err();
             let left = || async {
-                host.stored_keys().iter().filter(|key| !key.starts_with(APART)).count() == 1
+                host.stored_keys().iter().filter(|key| !key.starts_with(RECORD_PREFIX)).count() == 1
             };
-            host.until("the others moved", left).await;
+            host.wait_until("the others moved", left).await;
             for _ in 0..50 {
-                host.tick().await.unwrap();
+                host.run_periodic().await.unwrap();
                 assert_eq!(host.read("data/~").await.unwrap_err().message, UPGRADING);
             }
             host.fail_entry("~", false);
             let served = || async {
                 // Requests alone begin no attempt after one that failed.
-                host.tick().await.unwrap();
+                host.run_periodic().await.unwrap();
                 host.read("data/a").await.is_ok()
             };
-            host.until("a later periodic call has moved the rest", served).await;
-            all_are_there_once(&host, secrets).await;
+            host.wait_until("a later periodic call has moved the rest", served).await;
+            assert_all_migrated_once(&host, secrets).await;
         })
         .await;
     }
@@ -179,8 +181,8 @@ async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
 /// A name that was written anew while the secret of version 1 could not be read.
 #[tokio::test]
 async fn a_secret_whose_entry_is_there_already_stays_where_it_is() {
-    for way in [Way::Linked, Way::Wire] {
-        Harness::run_one(engine(), way, async |host: Host| {
+    for way in [Transport::Linked, Transport::Wire] {
+        Harness::run_one(engine(), way, async |host: TestHost| {
             for name in ["a", "b", "c"] {
                 host.write(name, json!({ "of": name })).await.unwrap();
             }
@@ -188,25 +190,25 @@ async fn a_secret_whose_entry_is_there_already_stays_where_it_is() {
             host.crash().await;
             host.damage_entry("b", true);
             host.reopen().await;
-            resumed(&host).await;
+            wait_for_upgrade(&host).await;
             host.write("data/b", r#"{"data":{"of":"new"}}"#).await.unwrap();
             host.damage_entry("b", false);
             host.reopen().await;
-            resumed(&host).await;
+            wait_for_upgrade(&host).await;
             for (name, of) in [("a", "a"), ("b", "new"), ("c", "c")] {
                 let got = host.read(&format!("data/{name}")).await.unwrap();
-                assert!(got.json("data").contains(of), "{name}: {got:?}");
+                assert!(got.field_json("data").contains(of), "{name}: {got:?}");
             }
-            assert!(host.stored("b").is_some());
+            assert!(host.stored_entry("b").is_some());
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn requests_are_refused_until_it_is_done() {
-    for way in WAYS {
-        Harness::run_one(engine(), way, async |host: Host| {
+async fn requests_are_refused_during_the_upgrade() {
+    for way in TRANSPORTS {
+        Harness::run_one(engine(), way, async |host: TestHost| {
             host.write("a", r#"{"x":1}"#).await.unwrap();
             host.set_option("version", "2");
             host.crash().await;
@@ -227,26 +229,26 @@ async fn requests_are_refused_until_it_is_done() {
             }
             host.help("data/a").await.unwrap();
             // The next tick tries again.
-            host.mend_storage();
-            host.tick().await.unwrap();
-            resumed(&host).await;
-            assert_eq!(host.read("data/a").await.unwrap().json("data"), r#"{"x":1}"#);
+            host.repair_storage();
+            host.run_periodic().await.unwrap();
+            wait_for_upgrade(&host).await;
+            assert_eq!(host.read("data/a").await.unwrap().field_json("data"), r#"{"x":1}"#);
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
-    let secrets = &secrets();
-    for way in WAYS {
-        let steps = if way == Way::Foreign { 60 } else { 2 };
-        Harness::run_one(engine(), way, async |host: Host| {
-            fill(&host, secrets).await;
+async fn a_killed_upgrade_neither_loses_nor_duplicates_secrets() {
+    let secrets = &sample_secrets();
+    for way in TRANSPORTS {
+        let steps = if way == Transport::Foreign { 60 } else { 2 };
+        Harness::run_one(engine(), way, async |host: TestHost| {
+            write_secrets(&host, secrets).await;
             host.set_option("version", "2");
             let left = || {
                 let keys = host.stored_keys();
-                keys.iter().filter(|key| !key.starts_with(APART)).count()
+                keys.iter().filter(|key| !key.starts_with(RECORD_PREFIX)).count()
             };
             let mut rounds = 0;
             loop {
@@ -255,15 +257,21 @@ async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
                 // A few steps get through each time.
                 host.fail_writes_after(rounds % steps);
                 host.reopen().await;
-                let _ = host.tick().await;
-                host.until("it stops", || async { host.failed_writes() > failed || left() == 0 })
-                    .await;
+                let _ = host.run_periodic().await;
+                host.wait_until("it stops", || async {
+                    host.failed_writes() > failed || left() == 0
+                })
+                .await;
                 let left = left();
                 for (name, _) in secrets.iter().take(40) {
-                    let before = host.stored(name).is_some();
-                    let after = host.stored(&format!("{APART}entry/{name}")).is_some();
+                    let before = host.stored_entry(name).is_some();
+                    let after =
+                        host.stored_entry(&format!("{RECORD_PREFIX}entry/{name}")).is_some();
                     assert!(before || after, "{name} is lost");
-                    assert!(!(before && after) || way == Way::Foreign, "{name} is there twice");
+                    assert!(
+                        !(before && after) || way == Transport::Foreign,
+                        "{name} is there twice"
+                    );
                 }
                 if left == 0 {
                     break;
@@ -272,10 +280,10 @@ async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
                 assert!(rounds < 1000, "it does not get on: {left} are left");
             }
             assert!(rounds > 1, "it was not killed in the middle");
-            host.mend_storage();
+            host.repair_storage();
             host.reopen().await;
-            resumed(&host).await;
-            all_are_there_once(&host, secrets).await;
+            wait_for_upgrade(&host).await;
+            assert_all_migrated_once(&host, secrets).await;
         })
         .await;
     }
@@ -283,8 +291,8 @@ async fn nothing_is_lost_or_there_twice_wherever_it_is_killed() {
 
 #[tokio::test]
 async fn an_empty_mount_serves_at_once() {
-    for way in WAYS {
-        Harness::run_one(versioned_blueprint(), way, async |host: Host| {
+    for way in TRANSPORTS {
+        Harness::run_one(versioned_blueprint(), way, async |host: TestHost| {
             host.read("config").await.unwrap();
             host.write("data/a", r#"{"data":{}}"#).await.unwrap();
             host.reopen().await;
@@ -295,9 +303,9 @@ async fn an_empty_mount_serves_at_once() {
 }
 
 #[tokio::test]
-async fn there_is_no_way_back() {
-    for way in WAYS {
-        Harness::run_one(engine(), way, async |host: Host| {
+async fn a_mount_of_version_2_cannot_become_version_1() {
+    for way in TRANSPORTS {
+        Harness::run_one(engine(), way, async |host: TestHost| {
             host.set_option("version", "2");
             host.reopen().await;
             host.write("data/a", r#"{"data":{}}"#).await.unwrap();
@@ -326,7 +334,7 @@ async fn a_mount_without_the_option_is_of_version_1() {
             }
             host.reopen().await;
             host.write("a", r#"{"x":1}"#).await.unwrap();
-            assert_eq!(host.read("a").await.unwrap().all(), r#"{"x":1}"#);
+            assert_eq!(host.read("a").await.unwrap().data_json(), r#"{"x":1}"#);
         }
         assert!(host.description().exclusive || !host.description().version.is_empty());
     })

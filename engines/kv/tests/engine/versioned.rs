@@ -5,20 +5,22 @@ use std::time::Duration;
 use strongroom_engine_kv::versioned_blueprint;
 use strongroom_sdk::contract;
 use strongroom_sdk::engine::{Existence, Operation};
-use strongroom_sdk::testing::{ErrorKind, Host, Refused, json};
+use strongroom_sdk::testing::{ErrorKind, TestError, TestHost, json};
 
-use crate::everywhere;
+use crate::on_every_transport;
 
 /// The text of a refusal.
-fn refusal(outcome: Result<strongroom_sdk::testing::Got, Refused>) -> String {
+fn invalid_request_message(
+    outcome: Result<strongroom_sdk::testing::TestResponse, TestError>,
+) -> String {
     let refused = outcome.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Invalid, "{refused:?}");
     refused.message
 }
 
-async fn read(host: &Host, path: &str, version: i64) -> Result<String, Refused> {
+async fn read(host: &TestHost, path: &str, version: i64) -> Result<String, TestError> {
     let got = host.send(Operation::Read, path, json!({ "version": version })).await?;
-    Ok(got.json("data").to_owned())
+    Ok(got.field_json("data").to_owned())
 }
 
 #[tokio::test]
@@ -33,12 +35,12 @@ async fn keeps_to_the_contract() {
 
 #[tokio::test]
 async fn each_write_makes_a_version_that_can_be_read() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let first = r#"{"d":1.10,"n":12345678901234567890,"y":{"z":[1,2],"n":null}}"#;
         let got = host.write("data/app/db", format!(r#"{{"data":{first}}}"#)).await.unwrap();
         let time = host.now().to_rfc3339();
         assert_eq!(
-            got.all(),
+            got.data_json(),
             format!(
                 r#"{{"created_time":"{time}","custom_metadata":null,"deletion_time":"","destroyed":false,"version":1}}"#
             )
@@ -57,16 +59,16 @@ async fn each_write_makes_a_version_that_can_be_read() {
         let about = format!(
             r#"{{"created_time":"{time}","custom_metadata":null,"deletion_time":"","destroyed":false,"version":1}}"#
         );
-        assert_eq!(got.json("metadata"), about);
+        assert_eq!(got.field_json("metadata"), about);
         let error = host.send(Operation::Read, "data/app/db", r#"{"version":"abc"}"#).await;
-        assert!(refusal(error).starts_with("error converting input for field \"version\""));
+        assert!(invalid_request_message(error).starts_with("error converting input for field \"version\""));
     })
     .await;
 }
 
 #[tokio::test]
 async fn data_of_any_size_comes_back() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         // Small data lies elsewhere than large data; each may follow on the other.
         let sizes = [10, 16 << 10, 16_373, 16_374, 16_375, 1 << 20, 0, 70_000, 70_001, 5];
         for (index, size) in sizes.into_iter().enumerate() {
@@ -84,7 +86,7 @@ async fn data_of_any_size_comes_back() {
 
 #[tokio::test]
 async fn a_read_costs_one_look_at_storage_or_two() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         host.write("data/a", r#"{"data":{"x":1}}"#).await.unwrap();
         let large = format!(r#"{{"data":{{"x":"{}"}}}}"#, "y".repeat(20_000));
         host.write("data/b", large).await.unwrap();
@@ -99,12 +101,15 @@ async fn a_read_costs_one_look_at_storage_or_two() {
 
 #[tokio::test]
 async fn a_write_needs_data_and_null_is_data() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         for body in ["{}", r#"{"foo":1}"#, r#"{"options":{"cas":0}}"#] {
-            assert_eq!(refusal(host.write("data/a", body).await), "no data provided");
+            assert_eq!(
+                invalid_request_message(host.write("data/a", body).await),
+                "no data provided"
+            );
         }
         for body in [r#"{"data":"text"}"#, r#"{"data":[1,2]}"#, r#"{"data":5}"#] {
-            let error = refusal(host.write("data/a", body).await);
+            let error = invalid_request_message(host.write("data/a", body).await);
             assert_eq!(error, "error converting input for field \"data\": expected an object");
         }
         assert!(host.stored_keys().is_empty());
@@ -127,46 +132,61 @@ async fn a_write_needs_data_and_null_is_data() {
 }
 
 #[tokio::test]
-async fn a_write_can_depend_on_the_version_it_replaces() {
+async fn a_write_can_check_and_set() {
     const MISMATCH: &str = "check-and-set parameter did not match the current version";
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let write = |cas: &'static str| {
             let host = host.clone();
             let body = format!(r#"{{"data":{{"x":1}},"options":{{"cas":{cas}}}}}"#);
             async move { host.write("data/a", body).await }
         };
-        assert_eq!(refusal(write("1").await), MISMATCH);
+        assert_eq!(invalid_request_message(write("1").await), MISMATCH);
         write("0").await.unwrap();
         for cas in ["0", "2", "-1", "null"] {
-            assert_eq!(refusal(write(cas).await), MISMATCH, "{cas}");
+            assert_eq!(invalid_request_message(write(cas).await), MISMATCH, "{cas}");
         }
         write("\"1\"").await.unwrap();
         for cas in ["\"abc\"", "1.5", "{}"] {
-            assert_eq!(refusal(write(cas).await), "error parsing check-and-set parameter");
+            assert_eq!(
+                invalid_request_message(write(cas).await),
+                "error parsing check-and-set parameter"
+            );
         }
         // A deleted version is still the latest.
         host.delete("data/a").await.unwrap();
-        assert_eq!(refusal(write("0").await), MISMATCH);
+        assert_eq!(invalid_request_message(write("0").await), MISMATCH);
         write("2").await.unwrap();
         // A null counts as zero, which a new secret has.
         host.write("data/b", r#"{"data":{},"options":{"cas":null}}"#).await.unwrap();
         let error = host.write("data/b", r#"{"data":{},"options":"cas"}"#).await;
-        assert!(refusal(error).starts_with("error converting input for field \"options\""));
+        assert!(
+            invalid_request_message(error)
+                .starts_with("error converting input for field \"options\"")
+        );
     })
     .await;
 }
 
 #[tokio::test]
-async fn mounts_and_entries_can_demand_that_it_does() {
+async fn mounts_and_entries_can_require_cas() {
     const REQUIRED: &str = "check-and-set parameter required for this call";
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         host.write("metadata/own", r#"{"cas_required":true}"#).await.unwrap();
-        assert_eq!(refusal(host.write("data/own", r#"{"data":{}}"#).await), REQUIRED);
+        assert_eq!(
+            invalid_request_message(host.write("data/own", r#"{"data":{}}"#).await),
+            REQUIRED
+        );
         host.write("data/own", r#"{"data":{},"options":{"cas":0}}"#).await.unwrap();
         host.write("data/free", r#"{"data":{}}"#).await.unwrap();
         host.write("config", r#"{"cas_required":true}"#).await.unwrap();
-        assert_eq!(refusal(host.write("data/free", r#"{"data":{}}"#).await), REQUIRED);
-        assert_eq!(refusal(host.patch("data/free", r#"{"data":{}}"#).await), REQUIRED);
+        assert_eq!(
+            invalid_request_message(host.write("data/free", r#"{"data":{}}"#).await),
+            REQUIRED
+        );
+        assert_eq!(
+            invalid_request_message(host.patch("data/free", r#"{"data":{}}"#).await),
+            REQUIRED
+        );
         host.patch("data/free", r#"{"data":{},"options":{"cas":1}}"#).await.unwrap();
     })
     .await;
@@ -174,7 +194,7 @@ async fn mounts_and_entries_can_demand_that_it_does() {
 
 #[tokio::test]
 async fn deleted_and_destroyed_versions_say_so() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         for n in 1..=3 {
             host.write("data/a", json!({ "data": { "n": n } })).await.unwrap();
         }
@@ -206,25 +226,25 @@ async fn deleted_and_destroyed_versions_say_so() {
             assert_eq!(gone.data, shown);
         }
         assert_eq!(read(&host, "data/a", 2).await.unwrap(), r#"{"n":2}"#);
-        assert!(!holds(&host, r#""n":1"#) && !holds(&host, r#""n":3"#), "destroyed data is stored");
+        assert!(!storage_contains(&host, r#""n":1"#) && !storage_contains(&host, r#""n":3"#), "destroyed data is stored");
         // Numbers go on.
         let got = host.write("data/a", r#"{"data":{}}"#).await.unwrap();
-        assert_eq!(got.json("version"), "4");
+        assert_eq!(got.field_json("version"), "4");
     })
     .await;
 }
 
 /// Whether anything that is stored has this text in it.
-pub(crate) fn holds(host: &Host, text: &str) -> bool {
+pub(crate) fn storage_contains(host: &TestHost, text: &str) -> bool {
     host.stored_keys().iter().any(|key| {
-        let value = host.stored(key).map(|stored| stored.value).unwrap_or_default();
+        let value = host.stored_entry(key).map(|stored| stored.value).unwrap_or_default();
         value.windows(text.len()).any(|window| window == text.as_bytes())
     })
 }
 
 #[tokio::test]
-async fn states_of_what_is_not_there_are_no_error() {
-    everywhere(|host| async move {
+async fn changing_missing_versions_is_no_error() {
+    on_every_transport(|host| async move {
         host.delete("data/none").await.unwrap();
         host.delete("metadata/none").await.unwrap();
         for path in ["delete/none", "undelete/none", "destroy/none"] {
@@ -234,9 +254,9 @@ async fn states_of_what_is_not_there_are_no_error() {
         host.write("data/a", r#"{"data":{}}"#).await.unwrap();
         for path in ["delete/a", "undelete/a", "destroy/a"] {
             host.write(path, r#"{"versions":[99,-1,0]}"#).await.unwrap();
-            let text = refusal(host.write(path, "{}").await);
+            let text = invalid_request_message(host.write(path, "{}").await);
             assert_eq!(text.to_lowercase(), "no version number provided");
-            assert_eq!(refusal(host.write(path, r#"{"versions":[]}"#).await), text);
+            assert_eq!(invalid_request_message(host.write(path, r#"{"versions":[]}"#).await), text);
             assert!(host.write(path, r#"{"versions":"x"}"#).await.is_err());
             assert_eq!(host.exists(path).await, Ok(Existence::NoCheck));
             let unsupported = host.read(path).await.unwrap_err();
@@ -249,7 +269,7 @@ async fn states_of_what_is_not_there_are_no_error() {
 
 #[tokio::test]
 async fn a_patch_merges_into_the_latest_version() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let missing = host.patch("data/a", r#"{"data":{"x":1}}"#).await.unwrap();
         let raw = missing.raw.unwrap();
         assert_eq!((raw.status, raw.body.len()), (404, 0));
@@ -257,14 +277,17 @@ async fn a_patch_merges_into_the_latest_version() {
         host.write("data/a", format!(r#"{{"data":{data}}}"#)).await.unwrap();
         let patch = r#"{"data":{"b":{"c":null,"n":{"x":1,"y":null}},"e":null,"f":2}}"#;
         let got = host.patch("data/a", patch).await.unwrap();
-        assert_eq!(got.json("version"), "2");
+        assert_eq!(got.field_json("version"), "2");
         let now: serde_json::Value =
             serde_json::from_str(&read(&host, "data/a", 0).await.unwrap()).unwrap();
         assert_eq!(now, json!({ "a": 1.10, "b": { "d": 2, "n": { "x": 1 } }, "f": 2 }));
         assert_eq!(read(&host, "data/a", 1).await.unwrap(), data);
-        assert_eq!(refusal(host.patch("data/a", "{}").await), "no data provided");
+        assert_eq!(invalid_request_message(host.patch("data/a", "{}").await), "no data provided");
         let stale = host.patch("data/a", r#"{"data":{},"options":{"cas":1}}"#).await;
-        assert_eq!(refusal(stale), "check-and-set parameter did not match the current version");
+        assert_eq!(
+            invalid_request_message(stale),
+            "check-and-set parameter did not match the current version"
+        );
         // Large data lies elsewhere, and is patched all the same.
         let large = "y".repeat(40_000);
         host.patch("data/a", format!(r#"{{"data":{{"large":"{large}"}}}}"#)).await.unwrap();
@@ -286,16 +309,16 @@ async fn a_patch_merges_into_the_latest_version() {
 
 #[tokio::test]
 async fn subkeys_show_names_and_never_values() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let data = r#"{"data":{"a":"hunter2","b":{"c":{"d":["hunter2"]},"n":null}}}"#;
         host.write("data/s", data).await.unwrap();
         let subkeys = |body: &'static str| {
             let host = host.clone();
             async move {
                 let got = host.send(Operation::Read, "subkeys/s", body).await.unwrap();
-                assert!(!got.all().contains("hunter2"));
-                assert!(got.json("metadata").contains("\"version\":1"));
-                got.json("subkeys").to_owned()
+                assert!(!got.data_json().contains("hunter2"));
+                assert!(got.field_json("metadata").contains("\"version\":1"));
+                got.field_json("subkeys").to_owned()
             }
         };
         let all = r#"{"a":null,"b":{"c":{"d":null},"n":null}}"#;
@@ -311,31 +334,34 @@ async fn subkeys_show_names_and_never_values() {
         let gone = host.read("subkeys/s").await.unwrap_err();
         assert!(gone.data.contains(r#""subkeys":null"#), "{gone:?}");
         host.write("data/s", r#"{"data":null}"#).await.unwrap();
-        assert_eq!(host.read("subkeys/s").await.unwrap().json("subkeys"), "null");
+        assert_eq!(host.read("subkeys/s").await.unwrap().field_json("subkeys"), "null");
     })
     .await;
 }
 
 #[tokio::test]
-async fn old_versions_make_room() {
-    everywhere(|host| async move {
+async fn writes_prune_old_versions() {
+    on_every_transport(|host| async move {
         for n in 1..=12 {
             host.write("data/ten", json!({ "data": { "n": n } })).await.unwrap();
         }
         let got = host.read("metadata/ten").await.unwrap();
-        assert_eq!((got.json("oldest_version"), got.json("current_version")), ("3", "12"));
+        assert_eq!(
+            (got.field_json("oldest_version"), got.field_json("current_version")),
+            ("3", "12")
+        );
         assert_eq!(read(&host, "data/ten", 2).await.unwrap_err().data, "");
         assert_eq!(read(&host, "data/ten", 3).await.unwrap(), r#"{"n":3}"#);
-        assert!(!holds(&host, r#"{"n":2}"#), "what made room is gone");
+        assert!(!storage_contains(&host, r#"{"n":2}"#), "what made room is gone");
         // The mount's number or the entry's, whichever is more; and only the next write makes room.
         host.write("config", r#"{"max_versions":2}"#).await.unwrap();
         host.write("metadata/ten", r#"{"max_versions":4}"#).await.unwrap();
-        assert_eq!(host.read("metadata/ten").await.unwrap().json("oldest_version"), "3");
+        assert_eq!(host.read("metadata/ten").await.unwrap().field_json("oldest_version"), "3");
         host.write("data/ten", r#"{"data":{}}"#).await.unwrap();
-        assert_eq!(host.read("metadata/ten").await.unwrap().json("oldest_version"), "10");
+        assert_eq!(host.read("metadata/ten").await.unwrap().field_json("oldest_version"), "10");
         host.write("metadata/ten", r#"{"max_versions":1}"#).await.unwrap();
         host.write("data/ten", r#"{"data":{}}"#).await.unwrap();
-        assert_eq!(host.read("metadata/ten").await.unwrap().json("oldest_version"), "13");
+        assert_eq!(host.read("metadata/ten").await.unwrap().field_json("oldest_version"), "13");
         let records = host.stored_keys().iter().filter(|key| key.contains('v')).count();
         assert_eq!(records, 1, "{:?}", host.stored_keys());
     })
@@ -343,8 +369,8 @@ async fn old_versions_make_room() {
 }
 
 #[tokio::test]
-async fn many_versions_make_room_some_at_a_time() {
-    everywhere(|host| async move {
+async fn many_old_versions_are_pruned_in_batches() {
+    on_every_transport(|host| async move {
         host.write("config", r#"{"max_versions":700}"#).await.unwrap();
         for n in 0..700 {
             host.write("data/a", json!({ "data": { "n": n } })).await.unwrap();
@@ -356,7 +382,7 @@ async fn many_versions_make_room_some_at_a_time() {
         assert_eq!(host.stored_keys().len(), 2, "the entry and the settings are left");
         let largest = host.largest_batch();
         assert!(largest <= 258, "{largest}");
-        assert_eq!(host.read("metadata/a").await.unwrap().json("oldest_version"), "701");
+        assert_eq!(host.read("metadata/a").await.unwrap().field_json("oldest_version"), "701");
         host.write("config", r#"{"max_versions":4097}"#).await.unwrap_err();
         host.write("config", r#"{"max_versions":-1}"#).await.unwrap_err();
     })
@@ -364,8 +390,8 @@ async fn many_versions_make_room_some_at_a_time() {
 }
 
 #[tokio::test]
-async fn entries_of_many_versions_are_removed_some_at_a_time() {
-    everywhere(|host| async move {
+async fn large_entries_are_removed_in_batches() {
+    on_every_transport(|host| async move {
         host.write("config", r#"{"max_versions":700}"#).await.unwrap();
         for n in 0..600 {
             host.write("data/a", json!({ "data": { "n": n } })).await.unwrap();
@@ -383,14 +409,14 @@ async fn entries_of_many_versions_are_removed_some_at_a_time() {
         host.read("data/a/b").await.unwrap();
         // What comes after begins anew.
         let got = host.write("data/a", r#"{"data":{}}"#).await.unwrap();
-        assert_eq!(got.json("version"), "1");
+        assert_eq!(got.field_json("version"), "1");
     })
     .await;
 }
 
 #[tokio::test]
-async fn versions_end_by_the_clock() {
-    everywhere(|host| async move {
+async fn versions_are_deleted_by_the_clock() {
+    on_every_transport(|host| async move {
         host.write("config", r#"{"delete_version_after":"1h"}"#).await.unwrap();
         let got = host.write("data/a", r#"{"data":{"x":1}}"#).await.unwrap();
         let ends = host.now().plus(Duration::from_secs(3600)).to_rfc3339();
@@ -420,18 +446,18 @@ async fn versions_end_by_the_clock() {
 
 #[tokio::test]
 async fn settings_of_the_mount_are_there_before_they_are_written() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         let shown = r#"{"cas_required":false,"delete_version_after":"0s","max_versions":0,"metadata_cas_required":false}"#;
-        assert_eq!(host.read("config").await.unwrap().all(), shown);
+        assert_eq!(host.read("config").await.unwrap().data_json(), shown);
         host.write("config", "{}").await.unwrap();
         host.write("config", r#"{"delete_version_after":"3h","max_versions":"2"}"#).await.unwrap();
         host.write("config", r#"{"cas_required":"true"}"#).await.unwrap();
         let shown = r#"{"cas_required":true,"delete_version_after":"3h0m0s","max_versions":2,"metadata_cas_required":false}"#;
-        assert_eq!(host.read("config").await.unwrap().all(), shown);
+        assert_eq!(host.read("config").await.unwrap().data_json(), shown);
         host.reopen().await;
-        assert_eq!(host.read("config").await.unwrap().all(), shown);
+        assert_eq!(host.read("config").await.unwrap().data_json(), shown);
         for body in [r#"{"max_versions":"x"}"#, r#"{"delete_version_after":"zz"}"#] {
-            assert!(refusal(host.write("config", body).await).contains("field") );
+            assert!(invalid_request_message(host.write("config", body).await).contains("field") );
         }
         for operation in [Operation::Patch, Operation::Delete] {
             let unsupported = host.send(operation, "config", "{}").await.unwrap_err();
@@ -443,7 +469,7 @@ async fn settings_of_the_mount_are_there_before_they_are_written() {
 
 #[tokio::test]
 async fn create_and_update_are_told_apart() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         for path in ["data/a", "metadata/a"] {
             assert_eq!(host.exists(path).await, Ok(Existence::Absent));
         }
@@ -462,16 +488,16 @@ async fn create_and_update_are_told_apart() {
 
 #[tokio::test]
 async fn a_slash_at_the_end_is_no_other_name_for_a_secret() {
-    everywhere(|host| async move {
+    on_every_transport(|host| async move {
         host.write("data/a", r#"{"data":{"x":1}}"#).await.unwrap();
         let text = "cannot write to a path ending in '/'";
         for path in ["data/a/", "metadata/a/", "delete/a/", "undelete/a/", "destroy/a/"] {
             let body = r#"{"data":{},"versions":[1],"max_versions":1}"#;
-            assert_eq!(refusal(host.write(path, body).await), text, "{path}");
+            assert_eq!(invalid_request_message(host.write(path, body).await), text, "{path}");
         }
         for path in ["data/a/", "metadata/a/"] {
             let body = r#"{"data":{},"max_versions":1}"#;
-            assert_eq!(refusal(host.patch(path, body).await), text, "{path}");
+            assert_eq!(invalid_request_message(host.patch(path, body).await), text, "{path}");
             host.delete(path).await.unwrap();
         }
         for path in ["data/a/", "metadata/a/", "subkeys/a/"] {
@@ -483,8 +509,8 @@ async fn a_slash_at_the_end_is_no_other_name_for_a_secret() {
 }
 
 #[tokio::test]
-async fn those_who_take_it_for_version_1_are_told() {
-    everywhere(|host| async move {
+async fn paths_of_version_1_get_a_hint() {
+    on_every_transport(|host| async move {
         for (operation, command) in [
             (Operation::Read, "get"),
             (Operation::Update, "put"),

@@ -1,32 +1,32 @@
 //! `config/access`, `config/lease` and roles.
 
 use strongroom_engine_nomad::blueprint;
-use strongroom_sdk::testing::{ErrorKind, Harness, Host, json};
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, json};
 
 #[tokio::test]
-async fn the_access_is_kept_and_neither_token_nor_key_is_shown() {
+async fn config_access_is_stored_and_hides_token_and_key() {
     Harness::run(blueprint(), |host| async move {
         let access = json!({ "address": "http://localhost:4646/", "token": "s3cr3t-token" });
         host.write("config/access", access).await.unwrap();
         assert_eq!(
-            host.read("config/access").await.unwrap().all(),
+            host.read("config/access").await.unwrap().data_json(),
             r#"{"address":"http://localhost:4646","ca_cert":"","client_cert":"","max_token_name_length":0}"#
         );
-        let stored = host.stored("config/access").unwrap();
+        let stored = host.stored_entry("config/access").unwrap();
         assert!(stored.seal_wrap && String::from_utf8_lossy(&stored.value).contains("s3cr3t"));
         // An update keeps what it doesn't name, the token included; empty texts name nothing.
         let update = json!({ "max_token_name_length": "64", "client_key": "", "ca_cert": "" });
         host.write("config/access", update).await.unwrap();
-        let stored = host.stored("config/access").unwrap().value;
+        let stored = host.stored_entry("config/access").unwrap().value;
         assert!(String::from_utf8_lossy(&stored).contains("s3cr3t"));
-        assert_eq!(host.read("config/access").await.unwrap().json("max_token_name_length"), "64");
+        assert_eq!(host.read("config/access").await.unwrap().field_json("max_token_name_length"), "64");
         host.delete("config/access").await.unwrap();
         assert_eq!(host.read("config/access").await.unwrap_err().kind, ErrorKind::NotFound);
     })
     .await;
 }
 
-async fn is_refused(host: &Host, path: &str, cases: &[(serde_json::Value, &str)]) {
+async fn assert_refused(host: &TestHost, path: &str, cases: &[(serde_json::Value, &str)]) {
     for (body, text) in cases {
         let error = host.write(path, body).await.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Invalid, *text), "{body}");
@@ -34,7 +34,7 @@ async fn is_refused(host: &Host, path: &str, cases: &[(serde_json::Value, &str)]
 }
 
 #[tokio::test]
-async fn an_access_that_cant_work_is_refused() {
+async fn an_invalid_config_access_is_refused() {
     const NO_TOKEN: &str = "token is missing: this engine does not bootstrap Nomad's ACL system. \
                             Run \"nomad acl bootstrap\" if nobody has yet, make a management token \
                             for this engine with \"nomad acl token create -type=management\", and \
@@ -46,7 +46,7 @@ async fn an_access_that_cant_work_is_refused() {
         access.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         access
     };
-    let other = mere_pem("CERTIFICATE");
+    let other = pem_with_label("CERTIFICATE");
     let cases = [
         (json!({ "token": "t" }), "missing required field \"address\""),
         (json!({ "address": "https://h" }), NO_TOKEN),
@@ -79,7 +79,7 @@ async fn an_access_that_cant_work_is_refused() {
     Harness::run(blueprint(), |host| {
         let cases = &cases;
         async move {
-            is_refused(&host, "config/access", cases).await;
+            assert_refused(&host, "config/access", cases).await;
             assert!(host.stored_keys().is_empty());
         }
     })
@@ -107,19 +107,19 @@ async fn cve_2025_4166_what_was_sent_is_not_repeated() {
 }
 
 /// Something in PEM that is not what it says.
-fn mere_pem(label: &str) -> String {
+fn pem_with_label(label: &str) -> String {
     format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")
 }
 
 #[tokio::test]
-async fn the_usual_lifetimes_are_kept() {
+async fn config_lease_is_stored() {
     Harness::run(blueprint(), |host| async move {
         assert_eq!(host.read("config/lease").await.unwrap_err().kind, ErrorKind::NotFound);
         host.write("config/lease", json!({ "ttl": 1800, "max_ttl": "1h" })).await.unwrap();
-        let shown = host.read("config/lease").await.unwrap().all();
+        let shown = host.read("config/lease").await.unwrap().data_json();
         assert_eq!(shown, r#"{"max_ttl":3600,"ttl":1800}"#);
         let longer = (json!({ "ttl": "2h" }), "ttl must not be longer than max_ttl");
-        is_refused(&host, "config/lease", &[longer]).await;
+        assert_refused(&host, "config/lease", &[longer]).await;
         host.delete("config/lease").await.unwrap();
         assert_eq!(host.read("config/lease").await.unwrap_err().kind, ErrorKind::NotFound);
     })
@@ -136,15 +136,15 @@ async fn roles_are_kept_and_listed() {
             assert_eq!(host.list(path).await.unwrap(), ["admin", "b"]);
         }
         assert_eq!(
-            host.read("role/b").await.unwrap().all(),
+            host.read("role/b").await.unwrap().data_json(),
             r#"{"global":false,"max_ttl":0,"policies":["readonly"],"ttl":0,"type":"client"}"#
         );
         assert_eq!(
-            host.read("role/admin").await.unwrap().all(),
+            host.read("role/admin").await.unwrap().data_json(),
             r#"{"global":true,"max_ttl":3600,"policies":[],"ttl":300,"type":"management"}"#
         );
         host.write("role/b", json!({ "policies": "x, y", "global": 1 })).await.unwrap();
-        assert_eq!(host.read("role/b").await.unwrap().json("policies"), r#"["x","y"]"#);
+        assert_eq!(host.read("role/b").await.unwrap().field_json("policies"), r#"["x","y"]"#);
         host.delete("role/b").await.unwrap();
         assert_eq!(host.read("role/b").await.unwrap_err().kind, ErrorKind::NotFound);
         assert_eq!(host.list("role").await.unwrap(), ["admin"]);
@@ -154,7 +154,7 @@ async fn roles_are_kept_and_listed() {
 
 /// In Vault's words.
 #[tokio::test]
-async fn a_role_that_no_token_fits_is_refused() {
+async fn an_invalid_role_is_refused() {
     let cases = [
         (json!({}), "policies cannot be empty when using client tokens"),
         (json!({ "policies": "," }), "policies cannot be empty when using client tokens"),
@@ -171,7 +171,7 @@ async fn a_role_that_no_token_fits_is_refused() {
     Harness::run(blueprint(), |host| {
         let cases = &cases;
         async move {
-            is_refused(&host, "role/r", cases).await;
+            assert_refused(&host, "role/r", cases).await;
             assert!(host.stored_keys().is_empty());
         }
     })

@@ -3,43 +3,45 @@
 use std::net::TcpListener;
 
 use strongroom_engine_nomad::blueprint;
-use strongroom_fakes::nomad::{Mood, Nomad, Version};
+use strongroom_fakes::nomad::{FakeNomad, NomadBehavior, NomadVersion};
 use strongroom_sdk::Ttl;
-use strongroom_sdk::testing::{ErrorKind, Harness, Host, Way, json};
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 
-use super::{configure, everywhere, ready, ready_with, secs};
+use super::{
+    configure_engine, on_every_transport, secs, start_configured_nomad, start_configured_nomad_with,
+};
 
 /// From the moment the matter is stale: looked for, deleted, looked for again, forgotten.
-async fn is_undone(host: &Host, nomad: &Nomad, tokens_of_others: usize) {
+async fn assert_undone(host: &TestHost, nomad: &FakeNomad, tokens_of_others: usize) {
     host.advance(secs(30)).await;
-    host.tick().await.unwrap();
+    host.run_periodic().await.unwrap();
     let gone = || async { nomad.tokens().len() == tokens_of_others };
-    host.until("the token is gone", gone).await;
+    host.wait_until("the token is gone", gone).await;
     let looked = || async {
-        let entry = host.intents().first().and_then(|key| host.stored(key));
+        let entry = host.open_intents().first().and_then(|key| host.stored_entry(key));
         entry.is_none_or(|e| String::from_utf8_lossy(&e.value).contains("\"looks\":1"))
     };
-    host.until("the first look is noted", looked).await;
+    host.wait_until("the first look is noted", looked).await;
     host.advance(secs(10)).await;
-    host.until("the matter rests", || async { host.intents().is_empty() }).await;
+    host.wait_until("the matter rests", || async { host.open_intents().is_empty() }).await;
     assert_eq!(nomad.tokens().len(), tokens_of_others);
 }
 
 #[tokio::test]
 async fn a_crash_before_nomads_answer_leaves_no_token() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
-        nomad.set(Mood::Slow(secs(3)));
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
+        nomad.set_behavior(NomadBehavior::Slow(secs(3)));
         let mut issuing = Box::pin(host.read("creds/ci"));
         tokio::select! {
             got = &mut issuing => panic!("answered: {got:?}"),
-            () = host.until("the token is made", || async { nomad.tokens().len() == 1 }) => {}
+            () = host.wait_until("the token is made", || async { nomad.tokens().len() == 1 }) => {}
         }
         drop(issuing);
         host.reopen().await;
-        nomad.set(Mood::Well);
-        assert_eq!((nomad.tokens().len(), host.intents().len()), (1, 1));
-        is_undone(&host, &nomad, 0).await;
+        nomad.set_behavior(NomadBehavior::Normal);
+        assert_eq!((nomad.tokens().len(), host.open_intents().len()), (1, 1));
+        assert_undone(&host, &nomad, 0).await;
     })
     .await;
 }
@@ -48,14 +50,14 @@ async fn a_crash_before_nomads_answer_leaves_no_token() {
 #[tokio::test]
 async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
     Harness::run(blueprint(), |host| async move {
-        let nomad = ready(&host).await;
+        let nomad = start_configured_nomad(&host).await;
         host.write("role/ci", json!({ "ttl": "10m" })).await.unwrap();
         host.read("creds/ci").await.unwrap();
         host.crash_at_next_lease();
         host.read("creds/ci").await.unwrap_err();
-        assert_eq!((nomad.tokens().len(), host.intents().len()), (2, 1));
+        assert_eq!((nomad.tokens().len(), host.open_intents().len()), (2, 1));
         host.reopen().await;
-        is_undone(&host, &nomad, 1).await;
+        assert_undone(&host, &nomad, 1).await;
     })
     .await;
 }
@@ -64,72 +66,79 @@ async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
 #[tokio::test]
 async fn an_undo_without_filters_deletes_only_its_own() {
     Harness::run(blueprint(), |host| async move {
-        let nomad = ready_with(&host, |options| options.version = Version::BeforeExpiry).await;
+        let nomad = start_configured_nomad_with(&host, |options| {
+            options.version = NomadVersion::BeforeExpiry;
+        })
+        .await;
         host.write("role/ci", json!({ "ttl": "10m" })).await.unwrap();
         host.read("creds/ci").await.unwrap();
         host.crash_at_next_lease();
         host.read("creds/ci").await.unwrap_err();
         host.reopen().await;
-        is_undone(&host, &nomad, 1).await;
+        assert_undone(&host, &nomad, 1).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn no_token_is_made_that_could_not_be_found_again() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+async fn no_token_is_created_without_a_stored_intent() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.fail_writes_after(0);
         assert_eq!(host.read("creds/ci").await.unwrap_err().kind, ErrorKind::Internal);
-        assert!(nomad.asked().is_empty());
+        assert!(nomad.requests().is_empty());
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_lost_is_undone() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         for (mood, text) in [
-            (Mood::Mute, "nomad: POST /v1/acl/token got no answer: the connection failed"),
+            (
+                NomadBehavior::DropsResponse,
+                "nomad: POST /v1/acl/token got no answer: the connection failed",
+            ),
             // It says 500, and has made the token all the same.
-            (Mood::LosesLeader, "nomad: POST /v1/acl/token answered 500"),
+            (NomadBehavior::LosesLeader, "nomad: POST /v1/acl/token answered 500"),
         ] {
-            nomad.set(mood);
+            nomad.set_behavior(mood);
             let error = host.read("creds/ci").await.unwrap_err();
             assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Internal, text));
-            nomad.set(Mood::Well);
-            assert_eq!((nomad.tokens().len(), host.intents().len()), (1, 1), "{mood:?}");
-            is_undone(&host, &nomad, 0).await;
+            nomad.set_behavior(NomadBehavior::Normal);
+            assert_eq!((nomad.tokens().len(), host.open_intents().len()), (1, 1), "{mood:?}");
+            assert_undone(&host, &nomad, 0).await;
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_nomad_that_is_down_is_named_and_nothing_more() {
-    everywhere(|host| async move {
+async fn an_unreachable_nomad_is_named_without_its_address() {
+    on_every_transport(|host| async move {
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        configure(&host, &format!("http://{nobody}"), "s3cr3t-token").await;
+        configure_engine(&host, &format!("http://{nobody}"), "s3cr3t-token").await;
         let error = host.read("creds/ci").await.unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),
             (ErrorKind::Internal, "nomad: POST /v1/acl/token got no answer: could not connect")
         );
         // What can't be known to have failed is looked for when Nomad is back.
-        assert_eq!(host.intents().len(), 1);
-        let nomad = ready(&host).await;
-        is_undone(&host, &nomad, 0).await;
+        assert_eq!(host.open_intents().len(), 1);
+        let nomad = start_configured_nomad(&host).await;
+        assert_undone(&host, &nomad, 0).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_nomad_that_refuses_the_token_is_named_and_the_token_is_not() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
-        let good = String::from_utf8(host.stored("config/access").unwrap().value.to_vec()).unwrap();
+        let good =
+            String::from_utf8(host.stored_entry("config/access").unwrap().value.to_vec()).unwrap();
         // Neither a token that nobody knows nor one of a client may do this.
         for bad in ["11111111-f5f1-6f29-b4b4-9a5fa948757a".to_owned(), got.text("secret_id")] {
             host.write("config/access", json!({ "token": bad })).await.unwrap();
@@ -155,20 +164,20 @@ async fn a_nomad_that_refuses_the_token_is_named_and_the_token_is_not() {
 
 #[tokio::test]
 async fn what_cant_be_revoked_keeps_its_lease() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         for (mood, text) in [
-            (Mood::NoLeader, "nomad: DELETE /v1/acl/token/:accessor answered 500"),
-            (Mood::RateLimited, "upstream rate limited"),
+            (NomadBehavior::NoLeader, "nomad: DELETE /v1/acl/token/:accessor answered 500"),
+            (NomadBehavior::RateLimited, "upstream rate limited"),
         ] {
-            nomad.set(mood);
+            nomad.set_behavior(mood);
             let error = host.revoke(&got.lease().id).await.unwrap_err();
             assert_eq!(error.message, text);
             host.advance(secs(60)).await;
             assert_eq!(host.leases().len(), 1, "{mood:?}");
         }
-        nomad.set(Mood::Well);
+        nomad.set_behavior(NomadBehavior::Normal);
         host.advance(secs(1)).await;
         assert!(host.leases().is_empty() && nomad.tokens().is_empty());
     })
@@ -176,34 +185,34 @@ async fn what_cant_be_revoked_keeps_its_lease() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_passed_on_and_leaves_nothing_open() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
-        nomad.set(Mood::RateLimited);
+async fn a_rate_limit_is_passed_on_and_leaves_no_intent() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
+        nomad.set_behavior(NomadBehavior::RateLimited);
         let error = host.read("creds/ci").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Upstream);
-        nomad.set(Mood::Well);
-        is_undone(&host, &nomad, 0).await;
+        nomad.set_behavior(NomadBehavior::Normal);
+        assert_undone(&host, &nomad, 0).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_nomad_that_is_slow_is_given_up_and_looked_at_again() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
-        nomad.set(Mood::Slow(secs(12)));
+async fn a_timed_out_issue_leaves_an_intent() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
+        nomad.set_behavior(NomadBehavior::Slow(secs(12)));
         let issuing = host.read("creds/ci");
         let time = async {
-            host.until("it is asked", || async { nomad.tokens().len() == 1 }).await;
+            host.wait_until("it is asked", || async { nomad.tokens().len() == 1 }).await;
             host.advance(secs(20)).await;
         };
         let (got, ()) = tokio::join!(issuing, time);
         let message = got.unwrap_err().message;
         assert!(message.starts_with("nomad: issue token got no answer: timed out"), "{message}");
-        assert_eq!((host.leases().len(), host.intents().len()), (0, 1));
-        nomad.set(Mood::Well);
-        is_undone(&host, &nomad, 0).await;
+        assert_eq!((host.leases().len(), host.open_intents().len()), (0, 1));
+        nomad.set_behavior(NomadBehavior::Normal);
+        assert_undone(&host, &nomad, 0).await;
     })
     .await;
 }
@@ -211,17 +220,17 @@ async fn a_nomad_that_is_slow_is_given_up_and_looked_at_again() {
 /// The first call was refused for its expiry, and the process dies in the second.
 #[tokio::test]
 async fn a_crash_in_the_second_call_is_undone_as_well() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.write("role/open", json!({ "policies": "p" })).await.unwrap();
-        nomad.set(Mood::LosesLeader);
+        nomad.set_behavior(NomadBehavior::LosesLeader);
         host.read("creds/open").await.unwrap_err();
-        assert_eq!(nomad.asked().len(), 2);
-        if host.way() != Way::Foreign {
+        assert_eq!(nomad.requests().len(), 2);
+        if host.transport() != Transport::Foreign {
             host.reopen().await;
         }
-        nomad.set(Mood::Well);
-        is_undone(&host, &nomad, 0).await;
+        nomad.set_behavior(NomadBehavior::Normal);
+        assert_undone(&host, &nomad, 0).await;
     })
     .await;
 }

@@ -3,25 +3,25 @@
 use std::sync::{Arc, Mutex};
 
 use strongroom_engine_nomad::blueprint;
-use strongroom_fakes::hostile::{Hostile, response};
-use strongroom_sdk::testing::{Harness, Host, Refused};
+use strongroom_fakes::hostile::{HostileServer, raw_response};
+use strongroom_sdk::testing::{Harness, TestError, TestHost};
 
-use super::{configure, secs};
+use super::{configure_engine, secs};
 
 const TOKEN: &str = "s3cr3t-management-token";
 const SECRET: &str = "d964f4b3-3759-040e-5d07-cae8658c59cd";
 const ACCESSOR: &str = "56344737-2b4c-7a56-94fe-38549de0504a";
 
-async fn hostile(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Hostile {
-    Hostile::start(answer).await.unwrap()
+async fn start_hostile(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> HostileServer {
+    HostileServer::start(answer).await.unwrap()
 }
 
-fn method(head: &str) -> &str {
+fn request_method(head: &str) -> &str {
     head.split_whitespace().next().unwrap_or_default()
 }
 
-async fn refusal(host: &Host, hostile: &Hostile) -> Refused {
-    configure(host, hostile.url(), TOKEN).await;
+async fn issuing_error(host: &TestHost, hostile: &HostileServer) -> TestError {
+    configure_engine(host, hostile.url(), TOKEN).await;
     let error = host.read("creds/ci").await.unwrap_err();
     assert!(!error.message.contains(TOKEN) && !error.message.contains(SECRET), "{error}");
     error
@@ -30,33 +30,33 @@ async fn refusal(host: &Host, hostile: &Hostile) -> Refused {
 #[tokio::test]
 async fn a_redirection_does_not_carry_the_token_away() {
     Harness::run(blueprint(), |host| async move {
-        let thief = hostile(|_| response("200 OK", "", "{}")).await;
+        let thief = start_hostile(|_| raw_response("200 OK", "", "{}")).await;
         let location = format!("location: {}/v1/acl/token\r\n", thief.url());
-        let hostile = hostile(move |_| response("307 Go", &location, "")).await;
-        let error = refusal(&host, &hostile).await;
+        let hostile = start_hostile(move |_| raw_response("307 Go", &location, "")).await;
+        let error = issuing_error(&host, &hostile).await;
         assert_eq!(error.message, "nomad: POST /v1/acl/token answered 307");
-        assert!(thief.asked().is_empty());
+        assert!(thief.request_lines().is_empty());
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_read() {
+async fn an_oversized_answer_is_not_read() {
     Harness::run(blueprint(), |host| async move {
         let endless = format!("{{\"SecretID\":\"{}", "x".repeat(600 << 10));
-        let hostile = hostile(move |_| response("200 OK", "", &endless)).await;
-        let error = refusal(&host, &hostile).await;
+        let hostile = start_hostile(move |_| raw_response("200 OK", "", &endless)).await;
+        let error = issuing_error(&host, &hostile).await;
         assert_eq!(
             error.message,
             "nomad: POST /v1/acl/token got no answer: the answer is too long"
         );
-        assert_eq!(host.intents().len(), 1);
+        assert_eq!(host.open_intents().len(), 1);
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_is_not_repeated_and_left_to_be_undone() {
+async fn an_invalid_answer_is_not_quoted_and_leaves_an_intent() {
     Harness::run(blueprint(), |host| async move {
         let body = |accessor: &str, secret: &str| {
             format!(r#"{{"AccessorID":{accessor},"SecretID":{secret},"ExpirationTime":null}}"#)
@@ -73,16 +73,16 @@ async fn an_answer_that_makes_no_sense_is_not_repeated_and_left_to_be_undone() {
             body(&quoted, "\"\""),
             body(&quoted, "null"),
         ] {
-            let before = host.intents().len();
+            let before = host.open_intents().len();
             let answer = body.clone();
-            let hostile = hostile(move |_| response("200 OK", "", &answer)).await;
-            let error = refusal(&host, &hostile).await;
+            let hostile = start_hostile(move |_| raw_response("200 OK", "", &answer)).await;
+            let error = issuing_error(&host, &hostile).await;
             assert_eq!(
                 error.message, "nomad: POST /v1/acl/token got no answer: the answer can't be read",
                 "{body}"
             );
-            assert_eq!(host.intents().len(), before + 1, "{body}");
-            assert_eq!(hostile.asked(), ["POST /v1/acl/token HTTP/1.1"], "{body}");
+            assert_eq!(host.open_intents().len(), before + 1, "{body}");
+            assert_eq!(hostile.request_lines(), ["POST /v1/acl/token HTTP/1.1"], "{body}");
         }
     })
     .await;
@@ -97,14 +97,15 @@ async fn a_refusal_is_not_repeated_to_the_client() {
             format!("expiration time cannot be more than {limit} in the future ({SECRET})")
         };
         for text in [SECRET.repeat(200), limit("0s"), limit("-1h"), limit("9999h"), limit(TOKEN)] {
-            let hostile = hostile(move |head| match method(head) {
-                "POST" => response("400 Bad Request", "", &text),
-                _ => response("200 OK", "", "[]"),
+            let hostile = start_hostile(move |head| match request_method(head) {
+                "POST" => raw_response("400 Bad Request", "", &text),
+                _ => raw_response("200 OK", "", "[]"),
             })
             .await;
-            let error = refusal(&host, &hostile).await;
+            let error = issuing_error(&host, &hostile).await;
             assert_eq!(error.message, "nomad: POST /v1/acl/token answered 400");
-            let posts = hostile.asked().iter().filter(|line| line.starts_with("POST")).count();
+            let posts =
+                hostile.request_lines().iter().filter(|line| line.starts_with("POST")).count();
             assert_eq!(posts, 1);
         }
     })
@@ -113,41 +114,45 @@ async fn a_refusal_is_not_repeated_to_the_client() {
 
 /// A server that lowers its limit each time is asked twice and no more.
 #[tokio::test]
-async fn a_limit_that_moves_is_not_chased() {
+async fn a_lowered_expiration_limit_is_retried_only_once() {
     Harness::run(blueprint(), |host| async move {
         let asked = Mutex::new(600);
-        let hostile = hostile(move |head| {
-            if method(head) != "POST" {
-                return response("200 OK", "", "[]");
+        let hostile = start_hostile(move |head| {
+            if request_method(head) != "POST" {
+                return raw_response("200 OK", "", "[]");
             }
             let mut limit = asked.lock().unwrap();
             *limit -= 1;
             let text = format!("expiration time cannot be more than {}s in the future", *limit);
-            response("400 Bad Request", "", &text)
+            raw_response("400 Bad Request", "", &text)
         })
         .await;
-        let error = refusal(&host, &hostile).await;
+        let error = issuing_error(&host, &hostile).await;
         assert_eq!(error.message, "nomad: POST /v1/acl/token answered 400");
-        let posts = hostile.asked().iter().filter(|line| line.starts_with("POST")).count();
+        let posts = hostile.request_lines().iter().filter(|line| line.starts_with("POST")).count();
         assert_eq!(posts, 2);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_gateway_that_lost_patience_does_not_speak_for_nomad() {
+async fn a_gateway_timeout_leaves_the_intent_pending() {
     Harness::run(blueprint(), |host| async move {
         for status in ["408 Late", "500 Odd", "502 Bad", "503 Busy", "504 Late", "520 Odder"] {
-            let before = host.intents().len();
-            let hostile = hostile(move |head| match method(head) {
-                "POST" => response(status, "", SECRET),
-                _ => response("200 OK", "", "[]"),
+            let before = host.open_intents().len();
+            let hostile = start_hostile(move |head| match request_method(head) {
+                "POST" => raw_response(status, "", SECRET),
+                _ => raw_response("200 OK", "", "[]"),
             })
             .await;
-            let error = refusal(&host, &hostile).await;
+            let error = issuing_error(&host, &hostile).await;
             let code = &status[..3];
             assert_eq!(error.message, format!("nomad: POST /v1/acl/token answered {code}"));
-            assert_eq!(host.intents().len(), before + 1, "that nothing is there yet says nothing");
+            assert_eq!(
+                host.open_intents().len(),
+                before + 1,
+                "that nothing is there yet says nothing"
+            );
         }
     })
     .await;
@@ -155,7 +160,7 @@ async fn a_gateway_that_lost_patience_does_not_speak_for_nomad() {
 
 /// Only Nomad's own words for it: a 404 may be a proxy's, and a 400 anything.
 #[tokio::test]
-async fn what_merely_looks_gone_keeps_its_lease() {
+async fn only_nomads_own_error_counts_as_revoked() {
     Harness::run(blueprint(), |host| async move {
         let made = format!(
             r#"{{"AccessorID":"{ACCESSOR}","SecretID":"{SECRET}","ExpirationTime":"2030-01-01T00:10:00Z"}}"#
@@ -163,15 +168,15 @@ async fn what_merely_looks_gone_keeps_its_lease() {
         let gone = "Cannot delete nonexistent tokens: ";
         let answers = Arc::new(Mutex::new(("404 Not Found", String::new())));
         let told = answers.clone();
-        let hostile = hostile(move |head| match method(head) {
-            "POST" => response("200 OK", "", &made),
+        let hostile = start_hostile(move |head| match request_method(head) {
+            "POST" => raw_response("200 OK", "", &made),
             _ => {
                 let (status, text) = &*told.lock().unwrap();
-                response(status, "", text)
+                raw_response(status, "", text)
             }
         })
         .await;
-        configure(&host, hostile.url(), TOKEN).await;
+        configure_engine(&host, hostile.url(), TOKEN).await;
         let got = host.read("creds/ci").await.unwrap();
         let other = format!("{gone}11111111-2b4c-7a56-94fe-38549de0504a");
         let cases = [
@@ -199,8 +204,8 @@ async fn what_merely_looks_gone_keeps_its_lease() {
 #[tokio::test]
 async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
     Harness::run(blueprint(), |host| async move {
-        let hostile = hostile(|head| match method(head) {
-            "POST" => response("504 Late", "", ""),
+        let hostile = start_hostile(|head| match request_method(head) {
+            "POST" => raw_response("504 Late", "", ""),
             "GET" => {
                 let unique = head.split("%22").nth(1).unwrap_or_default().to_owned();
                 let token = |accessor: &str, name: &str| {
@@ -213,25 +218,25 @@ async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
                 ];
                 if head.contains("next_token=page-2") {
                     let ours = token("ours", &format!("strongroom-ci-{unique}"));
-                    return response("200 OK", "", &format!("[{ours}]"));
+                    return raw_response("200 OK", "", &format!("[{ours}]"));
                 }
                 let more = "x-nomad-nexttoken: page-2\r\n";
-                response("200 OK", more, &format!("[{}]", others.join(",")))
+                raw_response("200 OK", more, &format!("[{}]", others.join(",")))
             }
-            _ => response("200 OK", "", ""),
+            _ => raw_response("200 OK", "", ""),
         })
         .await;
-        refusal(&host, &hostile).await;
+        issuing_error(&host, &hostile).await;
         host.advance(secs(30)).await;
-        host.tick().await.unwrap();
-        host.until("it is undone", || async { hostile.asked().len() >= 4 }).await;
-        host.until("that is noted", || async {
-            let key = host.intents().first().cloned().unwrap_or_default();
-            host.stored(&key)
+        host.run_periodic().await.unwrap();
+        host.wait_until("it is undone", || async { hostile.request_lines().len() >= 4 }).await;
+        host.wait_until("that is noted", || async {
+            let key = host.open_intents().first().cloned().unwrap_or_default();
+            host.stored_entry(&key)
                 .is_some_and(|e| String::from_utf8_lossy(&e.value).contains("\"looks\":1"))
         })
         .await;
-        let asked = hostile.asked();
+        let asked = hostile.request_lines();
         assert!(
             asked[1].starts_with("GET /v1/acl/tokens?filter=Name%20contains%20%22"),
             "{asked:?}"
@@ -245,22 +250,22 @@ async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
 
 /// Nothing in a list of a hostile server gets into a path, and the matter stays open.
 #[tokio::test]
-async fn a_list_that_makes_no_sense_deletes_nothing() {
+async fn an_invalid_list_deletes_nothing() {
     Harness::run(blueprint(), |host| async move {
         let said = Arc::new(Mutex::new(String::new()));
         let told = said.clone();
-        let hostile = hostile(move |head| match method(head) {
-            "POST" => response("504 Late", "", ""),
+        let hostile = start_hostile(move |head| match request_method(head) {
+            "POST" => raw_response("504 Late", "", ""),
             "GET" => {
                 let unique = head.split("%22").nth(1).unwrap_or_default();
                 let body = told.lock().unwrap().replace("NAME", unique);
                 let next = if body == "[]" { "x-nomad-nexttoken: a&b=c/../d\r\n" } else { "" };
-                response("200 OK", next, &body)
+                raw_response("200 OK", next, &body)
             }
-            _ => response("200 OK", "", ""),
+            _ => raw_response("200 OK", "", ""),
         })
         .await;
-        refusal(&host, &hostile).await;
+        issuing_error(&host, &hostile).await;
         host.advance(secs(30)).await;
         // The empty list goes on at a place that is none.
         for body in [
@@ -270,13 +275,16 @@ async fn a_list_that_makes_no_sense_deletes_nothing() {
             r#"{"AccessorID":"a","Name":"NAME"}"#,
         ] {
             body.clone_into(&mut said.lock().unwrap());
-            let before = hostile.asked().len();
-            host.tick().await.unwrap();
-            host.until("it is looked for", || async { hostile.asked().len() > before }).await;
+            let before = hostile.request_lines().len();
+            host.run_periodic().await.unwrap();
+            host.wait_until("it is looked for", || async {
+                hostile.request_lines().len() > before
+            })
+            .await;
         }
-        assert_eq!(host.intents().len(), 1);
+        assert_eq!(host.open_intents().len(), 1);
         let odd = |line: &String| line.starts_with("DELETE") || line.contains("next_token");
-        assert!(!hostile.asked().iter().any(odd));
+        assert!(!hostile.request_lines().iter().any(odd));
     })
     .await;
 }

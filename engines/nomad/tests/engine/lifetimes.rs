@@ -1,13 +1,13 @@
 //! How long leases and tokens live, and whose word counts.
 
-use strongroom_fakes::nomad::{Nomad, Version};
+use strongroom_fakes::nomad::{FakeNomad, NomadVersion};
 use strongroom_sdk::Ttl;
-use strongroom_sdk::testing::{Host, json};
+use strongroom_sdk::testing::{TestHost, json};
 
-use super::{everywhere, ready, ready_with, secs};
+use super::{on_every_transport, secs, start_configured_nomad, start_configured_nomad_with};
 
 /// Of a new token: the lease's lifetime, its longest, and Nomad's own expiry, in seconds.
-async fn lives(host: &Host, nomad: &Nomad, role: &str) -> (u64, u64, u64) {
+async fn lifetimes_of_new_token(host: &TestHost, nomad: &FakeNomad, role: &str) -> (u64, u64, u64) {
     let got = host.read(&format!("creds/{role}")).await.unwrap();
     assert!(got.warnings.is_empty(), "{:?}", got.warnings);
     let (lease, token) = (got.lease(), nomad.tokens().pop().unwrap());
@@ -15,20 +15,24 @@ async fn lives(host: &Host, nomad: &Nomad, role: &str) -> (u64, u64, u64) {
 }
 
 #[tokio::test]
-async fn the_roles_come_first_then_the_usual_then_the_mounts() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+async fn role_lifetimes_precede_config_lease_and_mount() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.tune(Ttl::from_secs(120), Ttl::from_secs(7200));
         host.write("role/open", json!({ "policies": "p" })).await.unwrap();
         host.write("role/half", json!({ "policies": "p", "max_ttl": "20m" })).await.unwrap();
         host.write("role/long", json!({ "policies": "p", "max_ttl": "9h" })).await.unwrap();
-        assert_eq!(lives(&host, &nomad, "ci").await, (60, 600, 600));
-        assert_eq!(lives(&host, &nomad, "open").await, (120, 7200, 7200));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "ci").await, (60, 600, 600));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "open").await, (120, 7200, 7200));
         host.write("config/lease", json!({ "ttl": "5m", "max_ttl": "30m" })).await.unwrap();
-        assert_eq!(lives(&host, &nomad, "ci").await, (60, 600, 600));
-        assert_eq!(lives(&host, &nomad, "open").await, (300, 1800, 1800));
-        assert_eq!(lives(&host, &nomad, "half").await, (300, 1200, 1200));
-        assert_eq!(lives(&host, &nomad, "long").await, (300, 7200, 7200), "within the mount's");
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "ci").await, (60, 600, 600));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "open").await, (300, 1800, 1800));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "half").await, (300, 1200, 1200));
+        assert_eq!(
+            lifetimes_of_new_token(&host, &nomad, "long").await,
+            (300, 7200, 7200),
+            "within the mount's"
+        );
     })
     .await;
 }
@@ -36,19 +40,19 @@ async fn the_roles_come_first_then_the_usual_then_the_mounts() {
 /// The fraction of a second that storing the intent takes.
 #[tokio::test]
 async fn a_fraction_of_a_second_shortens_nothing() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.write("role/ci", json!({ "ttl": "10m" })).await.unwrap();
         host.slow_writes(std::time::Duration::from_millis(300));
-        assert_eq!(lives(&host, &nomad, "ci").await, (600, 600, 600));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "ci").await, (600, 600, 600));
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_renewed_lease_lives_on_until_nomads_own_expiry_and_not_beyond() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         let (id, secret) = (&got.lease().id, got.text("secret_id"));
         // Whatever becomes of role and mount.
@@ -70,9 +74,9 @@ async fn a_renewed_lease_lives_on_until_nomads_own_expiry_and_not_beyond() {
 }
 
 #[tokio::test]
-async fn what_nomad_doesnt_allow_the_lease_doesnt_promise() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+async fn leases_are_capped_by_nomads_max_expiration() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.write("role/open", json!({ "policies": "p" })).await.unwrap();
         let got = host.read("creds/open").await.unwrap();
         assert_eq!(
@@ -94,10 +98,11 @@ async fn what_nomad_doesnt_allow_the_lease_doesnt_promise() {
 }
 
 #[tokio::test]
-async fn another_servers_limit_is_heard_and_not_guessed() {
-    everywhere(|host| async move {
+async fn the_expiration_limit_is_read_from_nomads_error() {
+    on_every_transport(|host| async move {
         let longest = Ttl::from_secs(400);
-        let nomad = ready_with(&host, |options| options.max_expiration = longest).await;
+        let nomad =
+            start_configured_nomad_with(&host, |options| options.max_expiration = longest).await;
         let got = host.read("creds/ci").await.unwrap();
         assert_eq!(got.warnings.len(), 1);
         assert!(got.warnings[0].contains("6m40s") && got.warnings[0].contains("10m0s"));
@@ -109,24 +114,27 @@ async fn another_servers_limit_is_heard_and_not_guessed() {
 
 #[tokio::test]
 async fn below_nomads_shortest_expiry_only_the_lease_ends_the_token() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.write("role/ci", json!({ "ttl": "10s", "max_ttl": "30s" })).await.unwrap();
-        assert_eq!(lives(&host, &nomad, "ci").await, (10, 30, 0));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "ci").await, (10, 30, 0));
         assert_eq!(nomad.tokens()[0].expires, None);
         host.advance(secs(10)).await;
         assert!(nomad.tokens().is_empty());
         // At it exactly, there is one.
         host.write("role/ci", json!({ "max_ttl": "60s" })).await.unwrap();
-        assert_eq!(lives(&host, &nomad, "ci").await, (10, 60, 60));
+        assert_eq!(lifetimes_of_new_token(&host, &nomad, "ci").await, (10, 60, 60));
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_old_nomad_has_no_expiry_and_the_client_hears_of_it() {
-    everywhere(|host| async move {
-        let nomad = ready_with(&host, |options| options.version = Version::BeforeExpiry).await;
+async fn an_old_nomad_without_expiry_adds_a_warning() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad_with(&host, |options| {
+            options.version = NomadVersion::BeforeExpiry;
+        })
+        .await;
         let got = host.read("creds/ci").await.unwrap();
         assert_eq!(
             got.warnings,

@@ -18,39 +18,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_engine_nomad::blueprint;
-use strongroom_fakes::nomad::{Nomad, Options};
+use strongroom_fakes::nomad::{FakeNomad, Options};
 use strongroom_sdk::contract;
-use strongroom_sdk::testing::{Harness, Host, Way, json};
+use strongroom_sdk::testing::{Harness, TestHost, Transport, json};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
 /// Runs a body in all three ways.
-async fn everywhere<F, Fut>(body: F)
+async fn on_every_transport<F, Fut>(body: F)
 where
-    F: Fn(Host) -> Fut,
+    F: Fn(TestHost) -> Fut,
     Fut: Future<Output = ()>,
 {
-    for way in [Way::Linked, Way::Wire, Way::Foreign] {
+    for way in [Transport::Linked, Transport::Wire, Transport::Foreign] {
         Harness::run_one(blueprint(), way, &body).await;
     }
 }
 
 /// A Nomad that goes by the host's clock, and the engine that knows it and has a role.
-async fn ready(host: &Host) -> Nomad {
-    ready_with(host, |_| {}).await
+async fn start_configured_nomad(host: &TestHost) -> FakeNomad {
+    start_configured_nomad_with(host, |_| {}).await
 }
 
-async fn ready_with(host: &Host, change: impl FnOnce(&mut Options)) -> Nomad {
+async fn start_configured_nomad_with(
+    host: &TestHost,
+    change: impl FnOnce(&mut Options),
+) -> FakeNomad {
     let mut options = Options { clock: Arc::new(host.clock()), ..Options::default() };
     change(&mut options);
-    let nomad = Nomad::start(options).await.unwrap();
-    configure(host, &nomad.url(), &nomad.bootstrap().unwrap()).await;
+    let nomad = FakeNomad::start(options).await.unwrap();
+    configure_engine(host, &nomad.url(), &nomad.bootstrap().unwrap()).await;
     nomad
 }
 
-async fn configure(host: &Host, address: &str, token: &str) {
+async fn configure_engine(host: &TestHost, address: &str, token: &str) {
     host.write("config/access", json!({ "address": address, "token": token })).await.unwrap();
     let role = json!({ "policies": "readonly,deploy", "ttl": "1m", "max_ttl": "10m" });
     host.write("role/ci", role).await.unwrap();

@@ -3,17 +3,17 @@
 
 use strongroom_engine_nomad::blueprint;
 use strongroom_sdk::Ttl;
-use strongroom_sdk::testing::{Harness, Host, json};
+use strongroom_sdk::testing::{Harness, TestHost, json};
 
 use super::secs;
 
-struct Real {
+struct RealNomad {
     url: String,
     token: String,
 }
 
-impl Real {
-    fn of_environment() -> Option<Self> {
+impl RealNomad {
+    fn from_env() -> Option<Self> {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Some(Self { url: set("NOMAD_ADDR")?, token: set("NOMAD_TOKEN")? })
     }
@@ -26,7 +26,7 @@ impl Real {
     }
 
     /// Names of the tokens of this test.
-    async fn names(&self) -> Vec<String> {
+    async fn test_token_names(&self) -> Vec<String> {
         let (_, list) = self.get("/v1/acl/tokens", &self.token).await;
         let names = list.as_array().unwrap().iter().map(|t| t["Name"].as_str().unwrap().to_owned());
         names.filter(|name| name.starts_with("strongroom-real-")).collect()
@@ -36,24 +36,24 @@ impl Real {
 #[tokio::test]
 async fn a_real_nomad_issues_renews_revokes_and_is_cleaned_up() {
     let test = "a_real_nomad_issues_renews_revokes_and_is_cleaned_up";
-    if Real::of_environment().is_none() {
+    if RealNomad::from_env().is_none() {
         println!("SKIPPED {test}: NOMAD_ADDR and NOMAD_TOKEN name no server");
         return;
     }
     Harness::run(blueprint(), |host| async move {
-        let real = Real::of_environment().unwrap();
+        let real = RealNomad::from_env().unwrap();
         let access = json!({ "address": real.url, "token": real.token });
         host.write("config/access", access).await.unwrap();
-        is_issued_renewed_and_revoked(&host, &real).await;
-        is_capped_or_without_expiry(&host, &real).await;
-        is_undone_by_its_name(&host, &real).await;
-        is_refused(&host, &real).await;
-        assert_eq!(real.names().await, Vec::<String>::new());
+        check_issue_renew_revoke(&host, &real).await;
+        check_expiration_limits(&host, &real).await;
+        check_undo_by_name(&host, &real).await;
+        check_refused_token(&host, &real).await;
+        assert_eq!(real.test_token_names().await, Vec::<String>::new());
     })
     .await;
 }
 
-async fn is_issued_renewed_and_revoked(host: &Host, real: &Real) {
+async fn check_issue_renew_revoke(host: &TestHost, real: &RealNomad) {
     let role = json!({ "policies": "readonly", "ttl": "1m", "max_ttl": "10m" });
     host.write("role/real-ci", role).await.unwrap();
     let got = host.read("creds/real-ci").await.unwrap();
@@ -62,15 +62,17 @@ async fn is_issued_renewed_and_revoked(host: &Host, real: &Real) {
     assert_eq!((status, own["AccessorID"].as_str()), (200, Some(accessor.as_str())));
     assert_eq!((&own["ExpirationTTL"], &own["Policies"]), (&json!("10m0s"), &json!(["readonly"])));
     assert_eq!((&own["Type"], &own["Global"]), (&json!("client"), &json!(false)));
-    assert!(got.warnings.is_empty() && !got.lease().kept().contains(&secret));
+    assert!(got.warnings.is_empty() && !got.lease().stored_data().contains(&secret));
     host.renew(&got.lease().id, Ttl::ZERO).await.unwrap();
     host.revoke(&got.lease().id).await.unwrap();
     assert_eq!(real.get("/v1/acl/token/self", &secret).await.0, 403);
-    host.give_back(got.lease()).await.unwrap();
-    assert!(host.extend(got.lease()).await.unwrap_err().message.contains("gone from Nomad"));
+    host.revoke_credential(got.lease()).await.unwrap();
+    assert!(
+        host.renew_credential(got.lease()).await.unwrap_err().message.contains("gone from Nomad")
+    );
 }
 
-async fn is_capped_or_without_expiry(host: &Host, real: &Real) {
+async fn check_expiration_limits(host: &TestHost, real: &RealNomad) {
     host.write("role/real-admin", json!({ "type": "management", "global": true })).await.unwrap();
     let got = host.read("creds/real-admin").await.unwrap();
     assert_eq!(got.warnings.len(), 1, "{:?}", got.warnings);
@@ -86,17 +88,17 @@ async fn is_capped_or_without_expiry(host: &Host, real: &Real) {
     host.revoke(&got.lease().id).await.unwrap();
 }
 
-async fn is_undone_by_its_name(host: &Host, real: &Real) {
+async fn check_undo_by_name(host: &TestHost, real: &RealNomad) {
     host.crash_at_next_lease();
     host.read("creds/real-ci").await.unwrap_err();
     host.reopen().await;
-    assert_eq!(real.names().await.len(), 1);
+    assert_eq!(real.test_token_names().await.len(), 1);
     host.clock().advance(secs(30));
-    host.tick().await.unwrap();
-    host.until("it is undone", || async { real.names().await.is_empty() }).await;
+    host.run_periodic().await.unwrap();
+    host.wait_until("it is undone", || async { real.test_token_names().await.is_empty() }).await;
 }
 
-async fn is_refused(host: &Host, real: &Real) {
+async fn check_refused_token(host: &TestHost, real: &RealNomad) {
     let nobody = "11111111-f5f1-6f29-b4b4-9a5fa948757a";
     host.write("config/access", json!({ "token": nobody })).await.unwrap();
     let error = host.read("creds/real-ci").await.unwrap_err();

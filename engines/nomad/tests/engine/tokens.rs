@@ -2,22 +2,22 @@
 
 use strongroom_sdk::Ttl;
 use strongroom_sdk::engine::Operation;
-use strongroom_sdk::testing::{ErrorKind, Refused, Way, json};
+use strongroom_sdk::testing::{ErrorKind, TestError, Transport, json};
 
-use super::{everywhere, ready, secs};
+use super::{on_every_transport, secs, start_configured_nomad};
 
 #[tokio::test]
-async fn what_is_missing_is_said() {
-    everywhere(|host| async move {
-        let said = |error: Refused| (error.kind, error.message);
+async fn a_missing_config_or_role_is_an_error() {
+    on_every_transport(|host| async move {
+        let said = |error: TestError| (error.kind, error.message);
         let invalid = |text: &str| (ErrorKind::Invalid, text.to_owned());
         assert_eq!(
             said(host.read("creds/x").await.unwrap_err()),
             invalid("configure the engine first: write custom/config/access")
         );
-        let nomad = ready(&host).await;
+        let nomad = start_configured_nomad(&host).await;
         assert_eq!(said(host.read("creds/x").await.unwrap_err()), invalid("role \"x\" not found"));
-        assert!(nomad.asked().is_empty() && host.intents().is_empty());
+        assert!(nomad.requests().is_empty() && host.open_intents().is_empty());
         for operation in [Operation::Create, Operation::Update, Operation::Delete] {
             let refused = host.send(operation, "creds/ci", "{}").await.unwrap_err();
             assert_eq!(refused.message, "unsupported operation", "{operation}");
@@ -28,8 +28,8 @@ async fn what_is_missing_is_said() {
 
 #[tokio::test]
 async fn a_token_is_of_its_role_and_its_lease_knows_the_accessor_only() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         let token = nomad.tokens().pop().unwrap();
         let secret = got.text("secret_id");
@@ -40,22 +40,22 @@ async fn a_token_is_of_its_role_and_its_lease_knows_the_accessor_only() {
         assert_eq!((token.kind.as_str(), token.global), ("client", false));
         let lease = got.lease();
         assert_eq!((lease.ttl, lease.renewable), (Ttl::from_secs(60), true));
-        assert!(lease.kept().contains(&token.accessor));
+        assert!(lease.stored_data().contains(&token.accessor));
         // A foreign server keeps the answer with the lease, whatever the engine does.
-        assert!(!lease.kept().contains(&secret) || host.way() == Way::Foreign);
+        assert!(!lease.stored_data().contains(&secret) || host.transport() == Transport::Foreign);
         let stored = host.stored_keys();
-        let stored = stored.iter().filter_map(|key| host.stored(key));
+        let stored = stored.iter().filter_map(|key| host.stored_entry(key));
         let leaks = |value: &[u8]| String::from_utf8_lossy(value).contains(&secret);
         assert!(!stored.into_iter().any(|stored| leaks(&stored.value)));
-        assert!(host.intents().is_empty());
+        assert!(host.open_intents().is_empty());
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_role_may_ask_for_management_tokens_in_all_regions() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         host.write("role/admin", json!({ "type": "management", "global": true })).await.unwrap();
         host.read("creds/admin").await.unwrap();
         let token = nomad.tokens().pop().unwrap();
@@ -67,8 +67,8 @@ async fn a_role_may_ask_for_management_tokens_in_all_regions() {
 
 #[tokio::test]
 async fn two_tokens_differ_in_everything_and_end_apart() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let (one, two) =
             (host.read("creds/ci").await.unwrap(), host.read("creds/ci").await.unwrap());
         let secrets = (one.text("secret_id"), two.text("secret_id"));
@@ -78,7 +78,7 @@ async fn two_tokens_differ_in_everything_and_end_apart() {
         host.revoke(&one.lease().id).await.unwrap();
         assert!(!nomad.accepts(&secrets.0) && nomad.accepts(&secrets.1));
         // Repeated, it finds nothing, and that is fine.
-        host.give_back(one.lease()).await.unwrap();
+        host.revoke_credential(one.lease()).await.unwrap();
         assert_eq!(nomad.tokens().len(), 1);
     })
     .await;
@@ -86,8 +86,8 @@ async fn two_tokens_differ_in_everything_and_end_apart() {
 
 #[tokio::test]
 async fn tokens_end_with_their_leases() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let secret = host.read("creds/ci").await.unwrap().text("secret_id");
         host.advance(secs(59)).await;
         assert!(nomad.accepts(&secret));
@@ -101,10 +101,10 @@ async fn tokens_end_with_their_leases() {
 
 #[tokio::test]
 async fn a_token_that_is_gone_cant_be_renewed_and_counts_as_revoked() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
-        nomad.delete(&got.text("accessor_id"));
+        nomad.delete_token(&got.text("accessor_id"));
         let error = host.renew(&got.lease().id, Ttl::ZERO).await.unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),
@@ -118,12 +118,12 @@ async fn a_token_that_is_gone_cant_be_renewed_and_counts_as_revoked() {
 
 /// What is renewed is asked for without the token being told again.
 #[tokio::test]
-async fn a_renewal_never_hears_the_token() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+async fn a_renewal_never_reads_the_token() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         host.renew(&got.lease().id, Ttl::ZERO).await.unwrap();
-        let asked = nomad.asked();
+        let asked = nomad.requests();
         let accessor = got.text("accessor_id");
         assert_eq!(
             asked,
@@ -134,9 +134,9 @@ async fn a_renewal_never_hears_the_token() {
 }
 
 #[tokio::test]
-async fn names_are_cut_in_the_part_for_people_and_found_again_whatever_the_limit() {
-    everywhere(|host| async move {
-        let nomad = ready(&host).await;
+async fn truncated_names_are_still_found_for_undo() {
+    on_every_transport(|host| async move {
+        let nomad = start_configured_nomad(&host).await;
         let long = "a-role-with-a-name-that-is-much-too-long-for-old-versions-of-nomad";
         host.write(&format!("role/{long}"), json!({ "policies": "p" })).await.unwrap();
         for limit in [0, 64, 26] {
@@ -152,7 +152,7 @@ async fn names_are_cut_in_the_part_for_people_and_found_again_whatever_the_limit
         // Made under one limit, lost, and undone under another.
         host.write("config/access", json!({ "max_token_name_length": 40 })).await.unwrap();
         host.read("creds/ci").await.unwrap();
-        if host.way() == Way::Foreign {
+        if host.transport() == Transport::Foreign {
             return;
         }
         host.crash_at_next_lease();
@@ -161,8 +161,8 @@ async fn names_are_cut_in_the_part_for_people_and_found_again_whatever_the_limit
         assert_eq!(nomad.tokens().len(), 2);
         host.write("config/access", json!({ "max_token_name_length": 0 })).await.unwrap();
         host.advance(secs(30)).await;
-        host.tick().await.unwrap();
-        host.until("it is undone", || async { nomad.tokens().len() == 1 }).await;
+        host.run_periodic().await.unwrap();
+        host.wait_until("it is undone", || async { nomad.tokens().len() == 1 }).await;
         assert!(nomad.tokens()[0].name.starts_with("strongroom-ci-"));
     })
     .await;
@@ -170,10 +170,10 @@ async fn names_are_cut_in_the_part_for_people_and_found_again_whatever_the_limit
 
 #[tokio::test]
 async fn a_change_of_address_and_token_is_used_at_once() {
-    everywhere(|host| async move {
-        let old = ready(&host).await;
+    on_every_transport(|host| async move {
+        let old = start_configured_nomad(&host).await;
         host.read("creds/ci").await.unwrap();
-        let new = ready(&host).await;
+        let new = start_configured_nomad(&host).await;
         host.read("creds/ci").await.unwrap();
         assert_eq!((old.tokens().len(), new.tokens().len()), (1, 1));
     })

@@ -1,11 +1,11 @@
 //! `auth enable`
 
 use clap::Args;
-use strongroom_client::sys::mounts::{MountSettings, Table};
+use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind};
 
-use super::super::mounting::enable::Enabling;
-use crate::context::Context;
-use crate::failure::Outcome;
+use super::super::mounting::enable::EnableFlags;
+use crate::context::CommandContext;
+use crate::error::CliResult;
 
 /// Mount an auth method
 #[derive(Args)]
@@ -13,19 +13,19 @@ use crate::failure::Outcome;
 Examples:
   strongroom auth enable userpass
   strongroom auth enable -path=staff -listing-visibility=unauth ldap")]
-pub(crate) struct Enable {
+pub(crate) struct AuthEnable {
     /// Kind of the tokens it gives: service, batch, default-service or default-batch
     #[arg(long, value_name = "TYPE")]
     token_type: Option<String>,
     #[command(flatten)]
-    enabling: Enabling,
+    enabling: EnableFlags,
     #[arg(value_name = "TYPE", help = "The auth method, or \"plugin\"")]
     arguments: Vec<String>,
 }
 
-impl Enable {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        let more = MountSettings { token_type: self.token_type, ..MountSettings::default() };
-        self.enabling.run(context, Table::Auth, &self.arguments, more).await
+impl AuthEnable {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        let more = MountConfigInput { token_type: self.token_type, ..MountConfigInput::default() };
+        self.enabling.enable(context, MountTableKind::Auth, &self.arguments, more).await
     }
 }

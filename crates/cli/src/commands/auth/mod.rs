@@ -5,35 +5,41 @@ mod help;
 mod tune;
 
 use clap::{Args, Subcommand};
-use strongroom_client::sys::mounts::Table;
+use strongroom_client::sys::mounts::MountTableKind;
 
 use super::mount_path;
-use super::mounting::{listing, moving};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http};
+use super::mounting::{listing, remount};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
 
 /// Manage auth methods
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Auth {
-    Disable(Box<Disable>),
-    Enable(Box<enable::Enable>),
-    Help(Box<help::Help>),
-    List(Box<List>),
-    Move(Box<Move>),
-    Tune(Box<tune::Tune>),
+pub(crate) enum AuthCommand {
+    Disable(Box<AuthDisable>),
+    Enable(Box<enable::AuthEnable>),
+    Help(Box<help::AuthHelp>),
+    List(Box<AuthList>),
+    Move(Box<AuthMove>),
+    Tune(Box<tune::AuthTune>),
 }
 
-impl Auth {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl AuthCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Disable(command) => command.run(context).await,
             Self::Enable(command) => command.run(context).await,
             Self::Help(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Move(command) => {
-                moving::run(context, &command.http, Table::Auth, &command.arguments).await
+                remount::remount_and_wait(
+                    context,
+                    &command.http,
+                    MountTableKind::Auth,
+                    &command.arguments,
+                )
+                .await
             }
             Self::Tune(command) => command.run(context).await,
         }
@@ -42,20 +48,20 @@ impl Auth {
 
 /// Remove an auth method: its users are gone, and all tokens it gave are revoked
 #[derive(Args)]
-pub(crate) struct Disable {
+pub(crate) struct AuthDisable {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "PATH", help = "Where it is mounted, below auth/")]
     arguments: Vec<String>,
 }
 
-impl Disable {
-    async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 1, 1)?;
+impl AuthDisable {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 1, 1)?;
         let path = mount_path(&self.arguments.concat());
         let client = context.client(&self.http)?;
         let doing = format!("Error disabling auth method at {path}");
-        client.unmount(Table::Auth, &path).await.map_err(Failure::call(&doing))?;
+        client.unmount(MountTableKind::Auth, &path).await.map_err(CliError::from_api(&doing))?;
         let text = format!("Success! Disabled the auth method (if it existed) at: {path}");
         context.printer.success(&text);
         Ok(())
@@ -64,32 +70,32 @@ impl Disable {
 
 /// List the mounted auth methods
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct AuthList {
     /// Show lifetimes, versions and options too
     #[arg(long)]
     detailed: bool,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 0, 0)?;
-        listing::show(context, &self.http, Table::Auth, self.detailed).await
+impl AuthList {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
+        listing::print_mounts(context, &self.http, MountTableKind::Auth, self.detailed).await
     }
 }
 
 /// Move an auth method to another path; its tokens are revoked
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom auth move userpass/ staff/")]
-pub(crate) struct Move {
+pub(crate) struct AuthMove {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "FROM TO", help = "Where it is mounted, and where it is to be")]
     arguments: Vec<String>,
 }

@@ -3,12 +3,12 @@
 use clap::Args;
 use strongroom_types::Fields;
 
-use super::refused;
-use super::target::{MountFlag, Target};
-use super::versions::numbers;
-use crate::context::Context;
-use crate::failure::{Outcome, expect_count};
-use crate::flags::{Formatted, Http, OneField};
+use super::failure_with_warnings;
+use super::target::{KvTarget, MountFlag};
+use super::versions::parse_version_numbers;
+use crate::context::CommandContext;
+use crate::error::{CliResult, check_argument_count};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 
 /// Delete a key's newest version, or those that are named; `undelete` brings them back
 #[derive(Args)]
@@ -19,55 +19,56 @@ all its versions.
 Examples:
   strongroom kv delete -mount=secret my-app
   strongroom kv delete -mount=secret -versions=3,4 my-app")]
-pub(crate) struct Delete {
+pub(crate) struct KvDelete {
     /// Versions to delete; repeatable, or several with commas
     #[arg(long, value_name = "NUMBERS")]
     versions: Vec<String>,
     #[command(flatten)]
     mount: MountFlag,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "KEY", help = "The key")]
     arguments: Vec<String>,
 }
 
-impl Delete {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 1, 1)?;
-        let versions = numbers(&self.versions);
+impl KvDelete {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 1, 1)?;
+        let versions = parse_version_numbers(&self.versions);
         if versions.is_empty() && !self.versions.is_empty() {
             // An empty variable must not delete the latest one.
             let text = "-versions names no version: nothing was deleted";
-            return Err(crate::failure::Failure::usage(text));
+            return Err(crate::error::CliError::usage(text));
         }
         let client = context.client(&self.http)?;
-        let target = Target::find(&client, &self.mount, &self.arguments.concat()).await?;
-        let path = target.path("data");
+        let target = KvTarget::resolve(&client, &self.mount, &self.arguments.concat()).await?;
+        let path = target.api_path("data");
         let answer = if target.is_versioned() && !versions.is_empty() {
             let mut body = Fields::new();
             body.set("versions", &versions);
-            client.write(&target.path("delete"), &body).await
+            client.write(&target.api_path("delete"), &body).await
         } else {
             if !versions.is_empty() {
                 let text = "-versions needs an engine that keeps versions, and this one is version \
                             1: nothing was deleted";
-                return Err(crate::failure::Failure::usage(text));
+                return Err(crate::error::CliError::usage(text));
             }
             client.delete(&path, &[]).await
         };
         let printer = &mut context.printer;
-        let answer =
-            answer.map_err(|error| refused(printer, error, &format!("Error deleting {path}")))?;
+        let answer = answer.map_err(|error| {
+            failure_with_warnings(printer, error, &format!("Error deleting {path}"))
+        })?;
         match answer {
-            Some(answer) => printer.secret_or_field(&answer, self.field.name()),
+            Some(answer) => printer.print_response_or_field(&answer, self.field.name()),
             None => {
                 let text = format!("Success! Data deleted (if it existed) at: {path}");
-                printer.line_for_people(&text);
+                printer.success_for_people(&text);
                 Ok(())
             }
         }

@@ -15,34 +15,34 @@ mod versions;
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use strongroom_client::{Client, SecretAnswer};
+use strongroom_client::{Client, SecretResponse};
 use strongroom_types::Fields;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
 use crate::output::Printer;
 use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Read and write secrets of the key/value engine
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Kv {
-    Delete(Box<delete::Delete>),
-    Destroy(Box<versions::Destroy>),
-    EnableVersioning(Box<enable_versioning::EnableVersioning>),
-    Get(Box<get::Get>),
-    List(Box<list::List>),
+pub(crate) enum KvCommand {
+    Delete(Box<delete::KvDelete>),
+    Destroy(Box<versions::KvDestroy>),
+    EnableVersioning(Box<enable_versioning::KvEnableVersioning>),
+    Get(Box<get::KvGet>),
+    List(Box<list::KvList>),
     /// Manage the metadata of a secret
     #[command(subcommand)]
-    Metadata(Box<metadata::Metadata>),
-    Patch(Box<patch::Patch>),
-    Put(Box<put::Put>),
-    Rollback(Box<rollback::Rollback>),
-    Undelete(Box<versions::Undelete>),
+    Metadata(Box<metadata::KvMetadataCommand>),
+    Patch(Box<patch::KvPatch>),
+    Put(Box<put::KvPut>),
+    Rollback(Box<rollback::KvRollback>),
+    Undelete(Box<versions::KvUndelete>),
 }
 
-impl Kv {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl KvCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Delete(command) => command.run(context).await,
             Self::Destroy(command) => command.run(context).await,
@@ -61,44 +61,55 @@ impl Kv {
 /// What is sent to write a version: its data, and the version it may replace.
 fn version_body(data: &Fields, cas: Option<u64>) -> Fields {
     #[derive(Serialize)]
-    struct Options {
+    struct KvWriteOptions {
         #[serde(skip_serializing_if = "Option::is_none")]
         cas: Option<u64>,
     }
     let mut body = Fields::new();
-    body.set_raw("data", raw(data));
-    body.set("options", &Options { cas });
+    body.set_raw("data", to_raw_json(data));
+    body.set("options", &KvWriteOptions { cas });
     body
 }
 
 /// Fields as one piece of JSON.
-fn raw(fields: &Fields) -> Box<RawValue> {
+fn to_raw_json(fields: &Fields) -> Box<RawValue> {
     let json: Result<Box<RawValue>, _> = serde_json::from_slice(fields.to_object().as_bytes());
     json.or_else(|_| to_raw_value("")).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 /// Writes, and says so; an answer is shown.
-async fn write(client: &Client, printer: &mut Printer, path: &str, body: &Fields) -> Outcome {
+async fn write_and_print(
+    client: &Client,
+    printer: &mut Printer,
+    path: &str,
+    body: &Fields,
+) -> CliResult {
     match client.write(path, body).await {
-        Ok(Some(answer)) => printer.secret(&answer),
+        Ok(Some(answer)) => printer.print_response(&answer),
         Ok(None) => {
-            printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
+            printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
             Ok(())
         }
-        Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),
+        Err(error) => {
+            Err(failure_with_warnings(printer, error, &format!("Error writing data to {path}")))
+        }
     }
 }
 
 /// A refusal that may have warnings beside it.
-fn refused(printer: &mut Printer, error: strongroom_client::Error, doing: &str) -> Failure {
-    if let Some(answer) = error.answer() {
-        printer.warnings(answer);
+fn failure_with_warnings(
+    printer: &mut Printer,
+    error: strongroom_client::Error,
+    doing: &str,
+) -> CliError {
+    if let Some(answer) = error.response() {
+        printer.print_warnings(answer);
     }
-    Failure::call(doing)(error)
+    CliError::from_api(doing)(error)
 }
 
 /// Whether an answer has this object.
-fn object(answer: &SecretAnswer, name: &str) -> Option<Fields> {
+fn data_object(answer: &SecretResponse, name: &str) -> Option<Fields> {
     let raw = answer.data.as_ref()?.get(name)?;
     if raw.get() == "null" {
         return None;
@@ -107,7 +118,7 @@ fn object(answer: &SecretAnswer, name: &str) -> Option<Fields> {
 }
 
 /// The version that an answer's metadata has.
-fn version(answer: &SecretAnswer) -> Option<u64> {
-    let raw = object(answer, "metadata")?;
+fn current_version(answer: &SecretResponse) -> Option<u64> {
+    let raw = data_object(answer, "metadata")?;
     raw.get("version")?.get().parse().ok()
 }

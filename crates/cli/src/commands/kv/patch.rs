@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::value::RawValue;
-use strongroom_client::{Client, SecretAnswer};
+use strongroom_client::{Client, SecretResponse};
 use strongroom_types::Fields;
 
-use super::target::{MountFlag, Target};
-use super::{refused, show, version_body};
-use crate::context::Context;
+use super::target::{KvTarget, MountFlag};
+use super::{failure_with_warnings, show, version_body};
+use crate::context::CommandContext;
 use crate::data;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::fixed_text::DATA_WRITTEN;
-use crate::output::text::wrap;
+use crate::output::text::wrap_text;
 
 /// Change some fields of a key, and keep the others
 #[derive(Args)]
@@ -25,7 +25,7 @@ writes instead; -method says which of both, and then there is no other try.
 Examples:
   strongroom kv patch -mount=secret my-app password=hunter2
   strongroom kv patch -mount=secret -remove-data=password my-app")]
-pub(crate) struct Patch {
+pub(crate) struct KvPatch {
     /// Change only if this is the newest version
     #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
     cas: Option<i64>,
@@ -38,62 +38,62 @@ pub(crate) struct Patch {
     #[command(flatten)]
     mount: MountFlag,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "KEY K=V", help = "The key, and the fields to change")]
     arguments: Vec<String>,
 }
 
-impl Patch {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl KvPatch {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let [key, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::usage("Not enough arguments (expected >1, got 0)"));
+            return Err(CliError::usage("Not enough arguments (expected >1, got 0)"));
         };
         if data.is_empty() && self.remove_data.is_empty() {
-            return Err(Failure::usage("Must supply data"));
+            return Err(CliError::usage("Must supply data"));
         }
         let mut fields =
-            data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
+            data::parse_fields(data, &mut *context.stdin(&self.http)).map_err(CliError::local)?;
         for name in &self.remove_data {
             fields.set_raw(name, RawValue::NULL.to_owned());
         }
         let client = context.client(&self.http)?;
-        let target = Target::find(&client, &self.mount, key).await?;
+        let target = KvTarget::resolve(&client, &self.mount, key).await?;
         let no_versions = "this mount is version 1 of KV, where a secret can only be written as a whole: use kv put";
-        let target = target.with_versions(Failure::remote(no_versions))?;
-        let path = target.path("data");
-        let answer = self.change(&client, context, &path, &fields).await?;
+        let target = target.require_versioned(CliError::remote(no_versions))?;
+        let path = target.api_path("data");
+        let answer = self.send_patch(&client, context, &path, &fields).await?;
         let printer = &mut context.printer;
         match (answer, self.field.name()) {
-            (Some(answer), Some(field)) => printer.secret_or_field(&answer, Some(field)),
-            (Some(answer), None) => show::written(printer, &path, &answer),
+            (Some(answer), Some(field)) => printer.print_response_or_field(&answer, Some(field)),
+            (Some(answer), None) => show::print_write_result(printer, &path, &answer),
             (None, _) => {
-                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
+                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
         }
     }
 
-    async fn change(
+    async fn send_patch(
         &self,
         client: &Client,
-        context: &mut Context,
+        context: &mut CommandContext,
         path: &str,
         fields: &Fields,
-    ) -> Outcome<Option<SecretAnswer>> {
+    ) -> CliResult<Option<SecretResponse>> {
         // Zero is "not said", as with the peers.
         let cas = self.cas.and_then(|version| u64::try_from(version).ok()).filter(|cas| *cas > 0);
         let may_write_instead = match self.method.as_str() {
-            "rw" => return self.read_and_write(client, context, path, fields, cas).await,
+            "rw" => return self.read_modify_write(client, context, path, fields, cas).await,
             "patch" => false,
             "" => true,
             other => {
                 let text = format!("-method must be patch or rw, not {other:?}");
-                return Err(Failure::usage(text));
+                return Err(CliError::usage(text));
             }
         };
         let error = match client.patch(path, &version_body(fields, cas)).await {
@@ -103,12 +103,12 @@ impl Patch {
         // 405 is a server that knows no patches.
         if !may_write_instead || !matches!(error.status(), Some(403 | 405)) {
             let doing = format!("Error writing data to {path}");
-            return Err(refused(&mut context.printer, error, &doing));
+            return Err(failure_with_warnings(&mut context.printer, error, &doing));
         }
         let lacks_capability = error.status() == Some(403);
-        let answer = self.read_and_write(client, context, path, fields, cas).await?;
+        let answer = self.read_modify_write(client, context, path, fields, cas).await?;
         if lacks_capability {
-            context.printer.warn(&wrap(&format!(
+            context.printer.warn(&wrap_text(&format!(
                 "The token has no \"patch\" capability at {path}, so the secret was read, changed and \
                  written. A policy with that capability lets one request do it, without reading."
             )));
@@ -117,24 +117,24 @@ impl Patch {
     }
 
     /// Reads the newest version, changes it here, and writes it if it is the newest still.
-    async fn read_and_write(
+    async fn read_modify_write(
         &self,
         client: &Client,
-        context: &mut Context,
+        context: &mut CommandContext,
         path: &str,
         fields: &Fields,
         cas: Option<u64>,
-    ) -> Outcome<Option<SecretAnswer>> {
+    ) -> CliResult<Option<SecretResponse>> {
         let known = client.read(path, &[]).await;
-        let known = known.map_err(Failure::call(&format!("Error reading {path}")))?;
-        let known = known.ok_or_else(|| Failure::nothing_at(path))?;
-        let version = super::version(&known).ok_or_else(|| {
-            Failure::remote(format!("the version of {path} can't be told from the answer"))
+        let known = known.map_err(CliError::from_api(&format!("Error reading {path}")))?;
+        let known = known.ok_or_else(|| CliError::not_found(path))?;
+        let version = super::current_version(&known).ok_or_else(|| {
+            CliError::remote(format!("the version of {path} can't be told from the answer"))
         })?;
-        let data = super::object(&known, "data").ok_or_else(|| {
+        let data = super::data_object(&known, "data").ok_or_else(|| {
             let text =
                 format!("the newest version of {path} has been deleted: there is nothing to patch");
-            Failure::remote(text)
+            CliError::remote(text)
         })?;
         let mut all: BTreeMap<String, Box<RawValue>> =
             data.iter().map(|(name, raw)| (name.to_owned(), raw.to_owned())).collect();
@@ -142,7 +142,11 @@ impl Patch {
         all.retain(|name, _| !self.remove_data.contains(name));
         let body = version_body(&all.into_iter().collect(), Some(cas.unwrap_or(version)));
         client.write(path, &body).await.map_err(|error| {
-            refused(&mut context.printer, error, &format!("Error writing data to {path}"))
+            failure_with_warnings(
+                &mut context.printer,
+                error,
+                &format!("Error writing data to {path}"),
+            )
         })
     }
 }

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use super::target::{MountFlag, Target};
-use super::{refused, show, version_body};
-use crate::context::Context;
+use super::target::{KvTarget, MountFlag};
+use super::{failure_with_warnings, show, version_body};
+use crate::context::CommandContext;
 use crate::data;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Write a key: what it had before is replaced, or becomes an older version
@@ -19,61 +19,64 @@ standard input; \\@ begins a value with @. A lone @file or - is a JSON object.
 Examples:
   strongroom kv put -mount=secret my-app user=app password=@password.txt
   strongroom kv put -mount=secret -cas=1 my-app @data.json")]
-pub(crate) struct Put {
+pub(crate) struct KvPut {
     /// Write only if this is the newest version; 0 if there must be none
     #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
     cas: Option<i64>,
     #[command(flatten)]
     mount: MountFlag,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "KEY K=V", help = "The key, and its data")]
     arguments: Vec<String>,
 }
 
-impl Put {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl KvPut {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let [key, data @ ..] = self.arguments.as_slice() else {
-            return Err(Failure::usage("Not enough arguments (expected >1, got 0)"));
+            return Err(CliError::usage("Not enough arguments (expected >1, got 0)"));
         };
         if data.is_empty() {
-            return Err(Failure::usage("Must supply data"));
+            return Err(CliError::usage("Must supply data"));
         }
-        let fields = data::fields(data, &mut *context.stdin(&self.http)).map_err(Failure::local)?;
+        let fields =
+            data::parse_fields(data, &mut *context.stdin(&self.http)).map_err(CliError::local)?;
         let client = context.client(&self.http)?;
-        let target = Target::find(&client, &self.mount, key).await?;
-        let path = target.path("data");
+        let target = KvTarget::resolve(&client, &self.mount, key).await?;
+        let path = target.api_path("data");
         let body = if target.is_versioned() {
             version_body(&fields, self.cas.and_then(|version| u64::try_from(version).ok()))
         } else {
-            no_cas(self.cas)?;
+            refuse_cas(self.cas)?;
             fields
         };
         let printer = &mut context.printer;
         match client.write(&path, &body).await {
             Ok(Some(answer)) => match self.field.name() {
-                Some(field) => printer.secret_or_field(&answer, Some(field)),
-                None => show::written(printer, &path, &answer),
+                Some(field) => printer.print_response_or_field(&answer, Some(field)),
+                None => show::print_write_result(printer, &path, &answer),
             },
             Ok(None) => {
-                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
+                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
-            Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),
+            Err(error) => {
+                Err(failure_with_warnings(printer, error, &format!("Error writing data to {path}")))
+            }
         }
     }
 }
 
 /// Without versions there is nothing to compare with, and a write that must not replace anything
 /// would.
-fn no_cas(cas: Option<i64>) -> Outcome {
+fn refuse_cas(cas: Option<i64>) -> CliResult {
     match cas {
-        Some(version) if version >= 0 => Err(Failure::usage(
+        Some(version) if version >= 0 => Err(CliError::usage(
             "-cas needs an engine that keeps versions, and this one is version 1: nothing was written",
         )),
         _ => Ok(()),

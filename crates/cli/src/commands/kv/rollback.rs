@@ -2,62 +2,62 @@
 
 use clap::Args;
 
-use super::target::{MountFlag, Target};
-use super::{object, version, version_body};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http};
+use super::target::{KvTarget, MountFlag};
+use super::{current_version, data_object, version_body};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FormatFlag, HttpFlags};
 
 /// Write an older version of a key again, as its newest
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv rollback -mount=secret -version=2 my-app")]
-pub(crate) struct Rollback {
+pub(crate) struct KvRollback {
     /// The version to write again
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     version: u64,
     #[command(flatten)]
     mount: MountFlag,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "KEY", help = "The key")]
     arguments: Vec<String>,
 }
 
-impl Rollback {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl KvRollback {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let [key] = self.arguments.as_slice() else {
             let got = self.arguments.len();
             let few = if got == 0 { "Not enough" } else { "Too many" };
-            return Err(Failure::usage(format!("{few} arguments (expected 1, got {got})")));
+            return Err(CliError::usage(format!("{few} arguments (expected 1, got {got})")));
         };
         if self.version == 0 {
-            return Err(Failure::usage("-version is missing: name the version to write again"));
+            return Err(CliError::usage("-version is missing: name the version to write again"));
         }
         let client = context.client(&self.http)?;
-        let target = Target::find(&client, &self.mount, key).await?;
+        let target = KvTarget::resolve(&client, &self.mount, key).await?;
         let no_versions = "this mount is version 1 of KV, which keeps no older versions";
-        let path = target.with_versions(Failure::remote(no_versions))?.path("data");
-        let nothing = || Failure::nothing_at(&path);
+        let path = target.require_versioned(CliError::remote(no_versions))?.api_path("data");
+        let nothing = || CliError::not_found(&path);
 
         // What is written must replace what is the newest version now, and nothing newer.
         let doing = format!("Error reading {path}");
-        let newest = client.read(&path, &[]).await.map_err(Failure::call(&doing))?;
-        let newest = version(&newest.ok_or_else(nothing)?).ok_or_else(|| {
-            Failure::remote(format!("the version of {path} can't be told from the answer"))
+        let newest = client.read(&path, &[]).await.map_err(CliError::from_api(&doing))?;
+        let newest = current_version(&newest.ok_or_else(nothing)?).ok_or_else(|| {
+            CliError::remote(format!("the version of {path} can't be told from the answer"))
         })?;
 
         let query = [("version".to_owned(), self.version.to_string())];
-        let older = client.read(&path, &query).await.map_err(Failure::call(&doing))?;
-        let data = object(&older.ok_or_else(nothing)?, "data").ok_or_else(|| {
-            Failure::remote(format!(
+        let older = client.read(&path, &query).await.map_err(CliError::from_api(&doing))?;
+        let data = data_object(&older.ok_or_else(nothing)?, "data").ok_or_else(|| {
+            CliError::remote(format!(
                 "version {} of {path} has been deleted or destroyed",
                 self.version
             ))
         })?;
         let body = version_body(&data, Some(newest));
-        super::write(&client, &mut context.printer, &path, &body).await
+        super::write_and_print(&client, &mut context.printer, &path, &body).await
     }
 }

@@ -1,85 +1,95 @@
 //! How versions and their data look on a terminal.
 
-use strongroom_client::SecretAnswer;
+use strongroom_client::SecretResponse;
 use strongroom_types::Fields;
 
-use crate::failure::Outcome;
+use crate::error::CliResult;
 use crate::output::secret::map_table;
-use crate::output::value::Value;
-use crate::output::{Format, Printer};
+use crate::output::value::OutputValue;
+use crate::output::{OutputFormat, Printer};
 
 /// Shows an answer about a version: where it is, what is known of it, its data. Without a path it
 /// is a key without versions, and the data is all there is.
-pub(super) fn version(printer: &mut Printer, path: Option<&str>, answer: &SecretAnswer) -> Outcome {
-    if printer.format != Format::Table || answer.wrap_info.is_some() {
-        return printer.secret(answer);
+pub(super) fn print_version(
+    printer: &mut Printer,
+    path: Option<&str>,
+    answer: &SecretResponse,
+) -> CliResult {
+    if printer.format != OutputFormat::Table || answer.wrap_info.is_some() {
+        return printer.print_response(answer);
     }
-    printer.warnings(answer);
+    printer.print_warnings(answer);
     let Some(path) = path else {
         if let Some(data) = &answer.data {
-            section(printer, "Data", &Value::fields(data));
+            print_section(printer, "Data", &OutputValue::from_fields(data));
         }
         return Ok(());
     };
-    place(printer, "Secret Path", path);
-    if let Some(metadata) = super::object(answer, "metadata") {
-        section(printer, "Metadata", &Value::fields(&metadata));
+    print_path(printer, "Secret Path", path);
+    if let Some(metadata) = super::data_object(answer, "metadata") {
+        print_section(printer, "Metadata", &OutputValue::from_fields(&metadata));
         printer.line("");
     }
-    if let Some(data) = super::object(answer, "data") {
-        section(printer, "Data", &Value::fields(&data));
+    if let Some(data) = super::data_object(answer, "data") {
+        print_section(printer, "Data", &OutputValue::from_fields(&data));
     }
     Ok(())
 }
 
 /// Shows what was just written.
-pub(super) fn written(printer: &mut Printer, path: &str, answer: &SecretAnswer) -> Outcome {
-    let (Format::Table, None, Some(data)) = (printer.format, &answer.wrap_info, &answer.data)
+pub(super) fn print_write_result(
+    printer: &mut Printer,
+    path: &str,
+    answer: &SecretResponse,
+) -> CliResult {
+    let (OutputFormat::Table, None, Some(data)) = (printer.format, &answer.wrap_info, &answer.data)
     else {
-        return printer.secret(answer);
+        return printer.print_response(answer);
     };
-    printer.warnings(answer);
-    place(printer, "Secret Path", path);
-    section(printer, "Metadata", &Value::fields(data));
+    printer.print_warnings(answer);
+    print_path(printer, "Secret Path", path);
+    print_section(printer, "Metadata", &OutputValue::from_fields(data));
     Ok(())
 }
 
 /// Shows what is known of a key and of each of its versions.
-pub(super) fn metadata(printer: &mut Printer, path: &str, data: &Fields) {
-    place(printer, "Metadata Path", path);
+pub(super) fn print_metadata(printer: &mut Printer, path: &str, data: &Fields) {
+    print_path(printer, "Metadata Path", path);
     let mut of_key = data.clone();
-    let versions = of_key.remove("versions").map(|raw| Value::parse(raw.get()));
-    section(printer, "Metadata", &Value::fields(&of_key));
-    let Some(Value::Object(mut versions)) = versions else { return };
+    let versions = of_key.remove("versions").map(|raw| OutputValue::parse(raw.get()));
+    print_section(printer, "Metadata", &OutputValue::from_fields(&of_key));
+    let Some(OutputValue::Object(mut versions)) = versions else { return };
     versions.sort_by_key(|(number, _)| number.parse().unwrap_or(u64::MAX));
     for (number, version) in versions {
         printer.line("");
-        section(printer, &format!("Version {number}"), &version);
+        print_section(printer, &format!("Version {number}"), &version);
     }
 }
 
-fn place(printer: &mut Printer, title: &str, path: &str) {
-    printer.heading(&framed(title, path.chars().count()));
+fn print_path(printer: &mut Printer, title: &str, path: &str) {
+    printer.heading(&framed_title(title, path.chars().count()));
     printer.line(path);
     printer.line("");
 }
 
 /// A table under its title.
-fn section(printer: &mut Printer, title: &str, map: &Value) {
+fn print_section(printer: &mut Printer, title: &str, map: &OutputValue) {
     let longest = match map {
-        Value::Object(pairs) => pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0),
+        OutputValue::Object(pairs) => {
+            pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0)
+        }
         _ => 0,
     };
     // A column of keys, the gap, and the word over the values.
-    printer.heading(&framed(title, longest + 4 + "Value".len()));
+    printer.heading(&framed_title(title, longest + 4 + "Value".len()));
     match map_table(map) {
         Some(table) => printer.table(&table),
-        None => printer.table(&crate::output::table::key_value(&[])),
+        None => printer.table(&crate::output::table::key_value_table(&[])),
     }
 }
 
 /// A title between equals signs, as wide as what is below it, where it isn't wider itself.
-fn framed(title: &str, width: usize) -> String {
+fn framed_title(title: &str, width: usize) -> String {
     let signs = match width.saturating_sub(title.chars().count() + 2) {
         0 => 4,
         signs => signs,
@@ -93,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn titles_are_as_wide_as_what_is_below() {
+    fn titles_are_as_wide_as_their_section() {
         for (title, width, expected) in [
             ("Secret Path", 15, "= Secret Path ="),
             ("Secret Path", 11, "== Secret Path =="),
@@ -102,7 +112,7 @@ mod tests {
             ("Version 6", 22, "====== Version 6 ======"),
             ("Version 10", 22, "===== Version 10 ====="),
         ] {
-            assert_eq!(framed(title, width), expected);
+            assert_eq!(framed_title(title, width), expected);
         }
     }
 }

@@ -5,7 +5,7 @@ use strongroom_client::kv::KvMount;
 use strongroom_client::{Client, Error};
 
 use super::super::clean_path;
-use crate::failure::{Failure, Outcome, lacks_token};
+use crate::error::{CliError, CliResult, lacks_token};
 
 /// Where the engine is mounted.
 #[derive(Args, Default)]
@@ -23,21 +23,26 @@ impl MountFlag {
 }
 
 /// A key in a mount.
-pub(super) struct Target {
+pub(super) struct KvTarget {
     mount: KvMount,
     name: String,
 }
 
-impl Target {
+impl KvTarget {
     /// Asks the server for the mount.
-    pub(super) async fn find(client: &Client, flag: &MountFlag, argument: &str) -> Outcome<Self> {
+    pub(super) async fn resolve(
+        client: &Client,
+        flag: &MountFlag,
+        argument: &str,
+    ) -> CliResult<Self> {
         let argument = clean_path(argument);
         let given = flag.mount.as_ref().filter(|mount| !mount.is_empty());
         let asked = given.map_or_else(|| argument.clone(), |mount| clean_path(mount));
-        let mount = client.kv_mount(&asked).await.map_err(|error| unknown_mount(&asked, error))?;
+        let mount =
+            client.kv_mount(&asked).await.map_err(|error| mount_lookup_error(&asked, error))?;
         let name = match given {
             Some(_) => argument,
-            None => below(&argument, &mount.path),
+            None => relative_path(&argument, &mount.path),
         };
         // Old servers don't say where the mount is.
         let path = if mount.path.is_empty() && given.is_some() { asked } else { mount.path };
@@ -50,7 +55,7 @@ impl Target {
     }
 
     /// The API's path: below this folder, if the engine keeps versions.
-    pub(super) fn path(&self, folder: &str) -> String {
+    pub(super) fn api_path(&self, folder: &str) -> String {
         let folder = if self.mount.is_versioned { folder } else { "" };
         let parts = [self.mount.path.trim_matches('/'), folder, &self.name];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -58,28 +63,28 @@ impl Target {
     }
 
     /// For what only the engine with versions has.
-    pub(super) fn with_versions(self, failure: Failure) -> Outcome<Self> {
+    pub(super) fn require_versioned(self, failure: CliError) -> CliResult<Self> {
         if self.mount.is_versioned { Ok(self) } else { Err(failure) }
     }
 }
 
 /// Why it isn't known which engine is behind a path. The question is this program's own, so that its
 /// path means nothing to the person.
-fn unknown_mount(asked: &str, error: Error) -> Failure {
+fn mount_lookup_error(asked: &str, error: Error) -> CliError {
     let doing = format!("Error finding the engine at {asked}");
     if error.status() != Some(403) {
-        return Failure::call(&doing)(error);
+        return CliError::from_api(&doing)(error);
     }
     let why = if lacks_token(&error) {
         "no token was sent. Log in with \"strongroom login\", or set VAULT_TOKEN"
     } else {
         "the token that was sent is unknown or expired, or no policy of it has a rule for this path"
     };
-    Failure::remote(format!("{doing}: permission denied (403): {why}"))
+    CliError::remote(format!("{doing}: permission denied (403): {why}"))
 }
 
 /// The part of a path that is below a mount.
-fn below(path: &str, mount: &str) -> String {
+fn relative_path(path: &str, mount: &str) -> String {
     let mount = mount.trim_matches('/');
     match path.strip_prefix(mount) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') || mount.is_empty() => {
@@ -93,22 +98,22 @@ fn below(path: &str, mount: &str) -> String {
 mod tests {
     use super::*;
 
-    fn target(mount: &str, is_versioned: bool, argument: &str) -> Target {
+    fn kv_target(mount: &str, is_versioned: bool, argument: &str) -> KvTarget {
         let mount = KvMount { path: mount.to_owned(), is_versioned };
-        Target { name: below(argument, &mount.path), mount }
+        KvTarget { name: relative_path(argument, &mount.path), mount }
     }
 
     #[test]
-    fn folders_stand_after_the_mount() {
+    fn api_folder_follows_the_mount() {
         for (mount, argument, expected) in [
             ("secret/", "secret/foo", "secret/data/foo"),
             ("secret/", "secret", "secret/data"),
             ("team/kv/", "team/kv/a/b", "team/kv/data/a/b"),
             ("secret/", "secret/data/foo", "secret/data/data/foo"),
         ] {
-            assert_eq!(target(mount, true, argument).path("data"), expected);
+            assert_eq!(kv_target(mount, true, argument).api_path("data"), expected);
         }
-        assert_eq!(target("kv/", false, "kv/a").path("data"), "kv/a");
-        assert_eq!(target("", false, "kv/a").path("data"), "kv/a");
+        assert_eq!(kv_target("kv/", false, "kv/a").api_path("data"), "kv/a");
+        assert_eq!(kv_target("", false, "kv/a").api_path("data"), "kv/a");
     }
 }

@@ -3,76 +3,76 @@
 use clap::Args;
 use strongroom_types::Fields;
 
-use super::target::{MountFlag, Target};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http};
+use super::target::{KvTarget, MountFlag};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
 
 /// Bring deleted versions of a key back
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv undelete -mount=secret -versions=3 my-app")]
-pub(crate) struct Undelete {
+pub(crate) struct KvUndelete {
     #[command(flatten)]
-    versions: Versions,
+    versions: KvVersionFlags,
 }
 
 /// Destroy versions of a key, for good
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv destroy -mount=secret -versions=3 my-app")]
-pub(crate) struct Destroy {
+pub(crate) struct KvDestroy {
     #[command(flatten)]
-    versions: Versions,
+    versions: KvVersionFlags,
 }
 
-impl Undelete {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl KvUndelete {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         self.versions.run(context, "undelete").await
     }
 }
 
-impl Destroy {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl KvDestroy {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         self.versions.run(context, "destroy").await
     }
 }
 
 #[derive(Args)]
-struct Versions {
+struct KvVersionFlags {
     /// The versions; repeatable, or several with commas
     #[arg(long, value_name = "NUMBERS")]
     versions: Vec<String>,
     #[command(flatten)]
     mount: MountFlag,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "KEY", help = "The key")]
     arguments: Vec<String>,
 }
 
-impl Versions {
-    async fn run(self, context: &mut Context, verb: &str) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 1, 1)?;
-        let versions = numbers(&self.versions);
+impl KvVersionFlags {
+    async fn run(self, context: &mut CommandContext, verb: &str) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 1, 1)?;
+        let versions = parse_version_numbers(&self.versions);
         if versions.is_empty() {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "-versions is missing: name the versions to {verb}"
             )));
         }
         let client = context.client(&self.http)?;
-        let target = Target::find(&client, &self.mount, &self.arguments.concat()).await?;
+        let target = KvTarget::resolve(&client, &self.mount, &self.arguments.concat()).await?;
         let no_versions = "this mount is version 1 of KV, which keeps no older versions";
-        let path = target.with_versions(Failure::local(no_versions))?.path(verb);
+        let path = target.require_versioned(CliError::local(no_versions))?.api_path(verb);
         let mut body = Fields::new();
         body.set("versions", &versions);
-        super::write(&client, &mut context.printer, &path, &body).await
+        super::write_and_print(&client, &mut context.printer, &path, &body).await
     }
 }
 
 /// Numbers of versions, as they were typed.
-pub(super) fn numbers(given: &[String]) -> Vec<&str> {
+pub(super) fn parse_version_numbers(given: &[String]) -> Vec<&str> {
     let all = given.iter().flat_map(|numbers| numbers.split(','));
     all.map(str::trim).filter(|number| !number.is_empty()).collect()
 }

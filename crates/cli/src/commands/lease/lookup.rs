@@ -2,29 +2,29 @@
 
 use clap::Args;
 
-use super::lease_id;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http};
+use super::lease_id_argument;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FormatFlag, HttpFlags};
 
 /// Show a lease's times
 #[derive(Args)]
-pub(crate) struct Lookup {
+pub(crate) struct LeaseLookup {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "ID", help = "The lease's id")]
     arguments: Vec<String>,
 }
 
-impl Lookup {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        let id = lease_id(&self.arguments)?;
+impl LeaseLookup {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        let id = lease_id_argument(&self.arguments)?;
         let client = context.client(&self.http)?;
         let answer = client.look_up_lease(&id).await;
         let doing = format!("error looking up lease id {id}");
-        context.printer.secret(&answer.map_err(Failure::call(&doing))?)
+        context.printer.print_response(&answer.map_err(CliError::from_api(&doing))?)
     }
 }

@@ -6,20 +6,20 @@ mod revoke;
 
 use clap::Subcommand;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
 
 /// Look up, renew and revoke leases
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Lease {
-    Lookup(Box<lookup::Lookup>),
-    Renew(Box<renew::Renew>),
-    Revoke(Box<revoke::Revoke>),
+pub(crate) enum LeaseCommand {
+    Lookup(Box<lookup::LeaseLookup>),
+    Renew(Box<renew::LeaseRenew>),
+    Revoke(Box<revoke::LeaseRevoke>),
 }
 
-impl Lease {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl LeaseCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Lookup(command) => command.run(context).await,
             Self::Renew(command) => command.run(context).await,
@@ -29,10 +29,10 @@ impl Lease {
 }
 
 /// The one argument, a lease's id.
-fn lease_id(arguments: &[String]) -> Outcome<String> {
+fn lease_id_argument(arguments: &[String]) -> CliResult<String> {
     if arguments.is_empty() {
-        return Err(Failure::usage("there is no lease id"));
+        return Err(CliError::usage("there is no lease id"));
     }
-    expect_count(arguments, 1, 1)?;
+    check_argument_count(arguments, 1, 1)?;
     Ok(arguments.concat())
 }

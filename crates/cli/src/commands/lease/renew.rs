@@ -2,33 +2,33 @@
 
 use clap::Args;
 
-use super::lease_id;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, Seconds, lifetime};
+use super::lease_id_argument;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{DurationSeconds, FormatFlag, HttpFlags, parse_non_negative_duration};
 
 /// Renew a lease
 #[derive(Args)]
-pub(crate) struct Renew {
+pub(crate) struct LeaseRenew {
     /// How long it shall last from now; the server may give less
-    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
-    increment: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration)]
+    increment: Option<DurationSeconds>,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "ID", help = "The lease's id")]
     arguments: Vec<String>,
 }
 
-impl Renew {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        let id = lease_id(&self.arguments)?;
+impl LeaseRenew {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        let id = lease_id_argument(&self.arguments)?;
         let client = context.client(&self.http)?;
         let increment = self.increment.unwrap_or_default().as_duration();
         let answer = client.renew_lease(&id, increment).await;
-        let answer = answer.map_err(Failure::call(&format!("Error renewing {id}")))?;
-        context.printer.secret(&answer)
+        let answer = answer.map_err(CliError::from_api(&format!("Error renewing {id}")))?;
+        context.printer.print_response(&answer)
     }
 }

@@ -4,16 +4,16 @@ pub(super) mod methods;
 mod token;
 
 use clap::Args;
-use strongroom_client::SecretAnswer;
+use strongroom_client::SecretResponse;
 
-use self::methods::{Kind, METHODS, Method};
+use self::methods::{LOGIN_METHODS, LoginFlow, LoginMethod};
 use super::clean_path;
-use crate::context::Context;
+use crate::context::CommandContext;
 use crate::data;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
-use crate::output::Format;
-use crate::output::text::wrap;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
+use crate::output::OutputFormat;
+use crate::output::text::wrap_text;
 
 /// Log in, and keep the token for the commands that follow
 #[derive(Args)]
@@ -28,7 +28,7 @@ Examples:
   strongroom login -method=userpass username=bob
 
 \"strongroom auth help userpass\" says what a method takes.")]
-pub(crate) struct Login {
+pub(crate) struct LoginCommand {
     /// Kind of auth method
     #[arg(long, value_name = "TYPE", default_value = "token")]
     method: String,
@@ -45,11 +45,11 @@ pub(crate) struct Login {
     #[arg(long)]
     token_only: bool,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(
         value_name = "TOKEN | K=V",
         help = "The token, or - for standard input; or what the method takes"
@@ -57,82 +57,93 @@ pub(crate) struct Login {
     arguments: Vec<String>,
 }
 
-impl Login {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl LoginCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let no_store = self.no_store || self.token_only;
         if no_store && self.no_print {
             let text = "-no-store and -no-print cannot be used together";
-            return Err(Failure::usage(text));
+            return Err(CliError::usage(text));
         }
         let name = clean_path(&self.method).to_lowercase();
-        let method = Method::named(if name.is_empty() { "token" } else { &name });
-        let Some(method) = method else { return Err(unknown(&name)) };
-        let answer = self.log_in(context, method).await?;
+        let method = LoginMethod::by_name(if name.is_empty() { "token" } else { &name });
+        let Some(method) = method else { return Err(unknown_method(&name)) };
+        let answer = self.authenticate(context, method).await?;
         let Some(auth) = answer.auth.as_ref().filter(|auth| auth.mfa_requirement.is_none()) else {
-            return self.unfinished(context, &answer);
+            return self.print_incomplete_login(context, &answer);
         };
         if auth.client_token.expose_secret().is_empty() {
-            return Err(failed("the server gave no token"));
+            return Err(authentication_error("the server gave no token"));
         }
         if no_store {
             if !self.token_only {
-                context.printer.warn(&wrap(
+                context.printer.warn(&wrap_text(
                     "The token below is not stored. To use it, set VAULT_TOKEN to it.",
                 ));
                 context.printer.warn("");
             }
         } else {
-            self.store(context, &answer)?;
+            self.store_token(context, &answer)?;
         }
         if self.no_print {
             return Ok(());
         }
         let field = if self.token_only { Some("token") } else { self.field.name() };
-        if field.is_none() && context.printer.format == Format::Table && !no_store {
-            context.printer.success(&wrap(
+        if field.is_none() && context.printer.format == OutputFormat::Table && !no_store {
+            context.printer.success(&wrap_text(
                 "Success! You are logged in. The token below is stored, and commands use it from now \
                  on.",
             ));
             context.printer.line("");
         }
-        context.printer.secret_or_field(&answer, field)
+        context.printer.print_response_or_field(&answer, field)
     }
 
-    async fn log_in(&self, context: &mut Context, method: &Method) -> Outcome<SecretAnswer> {
+    async fn authenticate(
+        &self,
+        context: &mut CommandContext,
+        method: &LoginMethod,
+    ) -> CliResult<SecretResponse> {
         let client = context.client_without_token(&self.http)?;
-        if method.kind == Kind::Token {
-            let (token, look_up) = token::given(&self.arguments, &self.http, context)?;
-            let answer = token::check(&client.without_wrapping(), token, look_up).await;
-            return answer.map_err(failed);
+        if method.flow == LoginFlow::Token {
+            let (token, look_up) = token::read_token(&self.arguments, &self.http, context)?;
+            let answer =
+                token::token_login_response(&client.without_wrapping(), token, look_up).await;
+            return answer.map_err(authentication_error);
         }
-        let mut fields = data::fields(&self.arguments, &mut *context.stdin(&self.http))
-            .map_err(Failure::usage)?;
+        let mut fields = data::parse_fields(&self.arguments, &mut *context.stdin(&self.http))
+            .map_err(CliError::usage)?;
         let path = Some(clean_path(&self.path)).filter(|path| !path.is_empty());
         let path = path.unwrap_or_else(|| method.name.to_owned());
-        let path = method.prepare(&path, &mut fields, context, &self.http)?;
+        let path = method.prepare_request(&path, &mut fields, context, &self.http)?;
         let answer = client.login(&path, &fields).await;
-        let answer = answer.map_err(Failure::call("Error authenticating"))?;
+        let answer = answer.map_err(CliError::from_api("Error authenticating"))?;
         match &answer.wrap_info {
             Some(wrap) if !(self.no_store || self.token_only) => {
-                let inner = client.unwrap_answer(Some(&wrap.token)).await;
-                let inner = inner.map_err(Failure::call("Error authenticating"))?;
-                inner.ok_or_else(|| failed("the server gave no token"))
+                let inner = client.unwrap_response(Some(&wrap.token)).await;
+                let inner = inner.map_err(CliError::from_api("Error authenticating"))?;
+                inner.ok_or_else(|| authentication_error("the server gave no token"))
             }
             _ => Ok(answer),
         }
     }
 
     /// There is no token yet: it is wrapped, or a second factor is needed.
-    fn unfinished(&self, context: &mut Context, answer: &SecretAnswer) -> Outcome {
+    fn print_incomplete_login(
+        &self,
+        context: &mut CommandContext,
+        answer: &SecretResponse,
+    ) -> CliResult {
         if answer.auth.is_none() && answer.wrap_info.is_none() {
-            return Err(failed("the server gave no token"));
+            return Err(authentication_error("the server gave no token"));
         }
         if answer.auth.is_some() {
             if self.token_only || self.field.name().is_some() {
-                return Err(failed("a second factor is needed before there is a token"));
+                return Err(authentication_error(
+                    "a second factor is needed before there is a token",
+                ));
             }
-            context.printer.warn(&wrap(
+            context.printer.warn(&wrap_text(
                 "A second factor is needed before there is a token. Send it with \"strongroom write \
                  sys/mfa/validate -\", and as JSON on standard input mfa_request_id and \
                  mfa_payload, an object of method ids and passcodes.",
@@ -140,18 +151,18 @@ impl Login {
             context.printer.warn("");
         }
         let field = if self.token_only { Some("wrapping_token") } else { self.field.name() };
-        context.printer.secret_or_field(answer, field)
+        context.printer.print_response_or_field(answer, field)
     }
 
-    fn store(&self, context: &mut Context, answer: &SecretAnswer) -> Outcome {
+    fn store_token(&self, context: &mut CommandContext, answer: &SecretResponse) -> CliResult {
         let helper =
-            context.token_helper(&self.http).map_err(|failure| Failure { code: 1, ..failure })?;
+            context.token_helper(&self.http).map_err(|failure| CliError { code: 1, ..failure })?;
         let Some(auth) = &answer.auth else { return Ok(()) };
         if let Err(error) = helper.store(&auth.client_token) {
-            return Err(self.not_stored(context, answer, &error));
+            return Err(self.token_store_error(context, answer, &error));
         }
-        if let Some(variable) = context.environment.variable("TOKEN") {
-            context.printer.warn(&wrap(&format!(
+        if let Some(variable) = context.environment.variable_name("TOKEN") {
+            context.printer.warn(&wrap_text(&format!(
                 "{variable} is set, and commands use its value, not the token that was stored now. \
                  Unset it to use the stored one."
             )));
@@ -161,31 +172,37 @@ impl Login {
     }
 
     /// The person is logged in and the token can't be kept: it is shown, as far as it may be.
-    fn not_stored(&self, context: &mut Context, answer: &SecretAnswer, error: &str) -> Failure {
+    fn token_store_error(
+        &self,
+        context: &mut CommandContext,
+        answer: &SecretResponse,
+        error: &str,
+    ) -> CliError {
         let printer = &mut context.printer;
         printer.warn(&format!("Error storing the token: {error}"));
         if self.no_print {
             let text = "The login succeeded, but its token is neither stored nor, with -no-print, shown. \
                         It stays valid until it expires.";
-            return Failure::remote(wrap(text));
+            return CliError::remote(wrap_text(text));
         }
-        printer
-            .warn(&wrap("The login succeeded; its token is not stored, and is shown here only."));
+        printer.warn(&wrap_text(
+            "The login succeeded; its token is not stored, and is shown here only.",
+        ));
         printer.warn("");
-        match printer.secret_or_field(answer, self.field.name()) {
-            Ok(()) => Failure::silent(2),
-            Err(failure) => Failure { code: 2, ..failure },
+        match printer.print_response_or_field(answer, self.field.name()) {
+            Ok(()) => CliError::silent(2),
+            Err(failure) => CliError { code: 2, ..failure },
         }
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::remote(format!("Error authenticating: {error}"))
+fn authentication_error(error: impl std::fmt::Display) -> CliError {
+    CliError::remote(format!("Error authenticating: {error}"))
 }
 
-fn unknown(name: &str) -> Failure {
-    let known = METHODS.map(|method| method.name).join(", ");
-    Failure::usage(wrap(&format!(
+fn unknown_method(name: &str) -> CliError {
+    let known = LOGIN_METHODS.map(|method| method.name).join(", ");
+    CliError::usage(wrap_text(&format!(
         "login can't use the auth method {name:?}; it can use {known}. Any other method is reached with \
          \"strongroom write auth/PATH/login\"."
     )))

@@ -1,18 +1,18 @@
 //! Mounting.
 
 use clap::Args;
-use strongroom_client::sys::mounts::{MountRequest, MountSettings, Table};
+use strongroom_client::sys::mounts::{MountConfigInput, MountRequest, MountTableKind};
 
 use super::super::mount_path;
-use super::settings::Settings;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
+use super::settings::MountConfigFlags;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 use crate::output::fixed_text::ENABLED;
 
 /// How to mount.
 #[derive(Args)]
-pub(in super::super) struct Enabling {
+pub(in super::super) struct EnableFlags {
     /// For people
     #[arg(long, value_name = "TEXT", default_value = "")]
     description: String,
@@ -32,28 +32,28 @@ pub(in super::super) struct Enabling {
     #[arg(long)]
     external_entropy_access: bool,
     #[command(flatten)]
-    settings: Settings,
+    settings: MountConfigFlags,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
 }
 
-impl Enabling {
+impl EnableFlags {
     /// Mounts what the one argument names, with what only one of both tables has in `more`.
-    pub(in super::super) async fn run(
+    pub(in super::super) async fn enable(
         self,
-        context: &mut Context,
-        table: Table,
+        context: &mut CommandContext,
+        table: MountTableKind,
         arguments: &[String],
-        more: MountSettings,
-    ) -> Outcome {
-        expect_count(arguments, 1, 1)?;
+        more: MountConfigInput,
+    ) -> CliResult {
+        check_argument_count(arguments, 1, 1)?;
         let mut engine = arguments.concat();
         if engine == "plugin" {
             engine.clone_from(&self.plugin_name);
         }
         if engine.is_empty() {
             let text = "there is no type: name it, or for \"plugin\" the plug-in with -plugin-name";
-            return Err(Failure::usage(text));
+            return Err(CliError::usage(text));
         }
         let path = self.path.filter(|path| !path.is_empty());
         let path = mount_path(path.as_deref().unwrap_or(&engine));
@@ -62,23 +62,23 @@ impl Enabling {
         let request = MountRequest {
             engine: engine.clone(),
             description: self.description,
-            options: self.settings.options(),
-            config: self.settings.for_api(more),
+            options: self.settings.engine_options(),
+            config: self.settings.into_config_input(more),
             local: self.local,
             seal_wrap: self.seal_wrap,
             external_entropy_access: self.external_entropy_access,
         };
         let doing = match table {
-            Table::Secrets => "Error enabling".to_owned(),
-            Table::Auth => format!("Error enabling {engine} auth"),
+            MountTableKind::Secrets => "Error enabling".to_owned(),
+            MountTableKind::Auth => format!("Error enabling {engine} auth"),
         };
-        client.mount(table, &path, &request).await.map_err(Failure::call(&doing))?;
+        client.mount(table, &path, &request).await.map_err(CliError::from_api(&doing))?;
         let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
         context.printer.success(&match table {
-            Table::Secrets => {
+            MountTableKind::Secrets => {
                 format!("{ENABLED}the {engine} secrets engine{version} at: {path}")
             }
-            Table::Auth => format!("{ENABLED}{engine} auth method{version} at: {path}"),
+            MountTableKind::Auth => format!("{ENABLED}{engine} auth method{version} at: {path}"),
         });
         Ok(())
     }

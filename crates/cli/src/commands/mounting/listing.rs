@@ -2,40 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_client::sys::mounts::{Mount, Table};
+use strongroom_client::sys::mounts::{MountOutput, MountTableKind};
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::Http;
-use crate::output::Format;
-use crate::output::table::table as lines;
-use crate::output::value::Value;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::HttpFlags;
+use crate::output::OutputFormat;
+use crate::output::table::format_table as lines;
+use crate::output::value::OutputValue;
 
 /// Lists what is mounted.
-pub(in super::super) async fn show(
-    context: &mut Context,
-    http: &Http,
-    table: Table,
+pub(in super::super) async fn print_mounts(
+    context: &mut CommandContext,
+    http: &HttpFlags,
+    table: MountTableKind,
     is_detailed: bool,
-) -> Outcome {
+) -> CliResult {
     let client = context.client(http)?;
     let doing = match table {
-        Table::Secrets => "Error listing secrets engines",
-        Table::Auth => "Error listing enabled authentications",
+        MountTableKind::Secrets => "Error listing secrets engines",
+        MountTableKind::Auth => "Error listing enabled authentications",
     };
-    let mounts = client.mounts(table).await.map_err(Failure::call(doing))?;
-    if context.printer.format != Format::Table {
-        return context.printer.data(&Value::of(&mounts));
+    let mounts = client.list_mounts(table).await.map_err(CliError::from_api(doing))?;
+    if context.printer.format != OutputFormat::Table {
+        return context.printer.print_value(&OutputValue::from_serialize(&mounts));
     }
-    let shown = if is_detailed { detailed(table, &mounts) } else { simple(table, &mounts) };
+    let shown =
+        if is_detailed { detailed_table(table, &mounts) } else { summary_table(table, &mounts) };
     context.printer.table(&shown);
     Ok(())
 }
 
-fn simple(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
-    let of_auth = table == Table::Auth;
-    let row = |(path, mount): (&String, &Mount)| {
-        let Mount { engine, accessor, description, plugin_version, .. } = mount.clone();
+fn summary_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) -> String {
+    let of_auth = table == MountTableKind::Auth;
+    let row = |(path, mount): (&String, &MountOutput)| {
+        let MountOutput { engine, accessor, description, plugin_version, .. } = mount.clone();
         let version = of_auth.then_some(plugin_version);
         [path.clone(), engine, accessor, description].into_iter().chain(version).collect()
     };
@@ -47,10 +48,10 @@ fn simple(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
 
 /// With what stands in the last column but one of the first five: engines can go without a cache,
 /// auth methods give kinds of tokens.
-fn detailed(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
+fn detailed_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) -> String {
     let own = match table {
-        Table::Secrets => "Force No Cache",
-        Table::Auth => "Token Type",
+        MountTableKind::Secrets => "Force No Cache",
+        MountTableKind::Auth => "Token Type",
     };
     let headers = [
         "Path",
@@ -70,15 +71,15 @@ fn detailed(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
         "Running SHA256",
         "Deprecation Status",
     ];
-    let row = |(path, mount): (&String, &Mount)| {
+    let row = |(path, mount): (&String, &MountOutput)| {
         let ttl = |seconds: i64| match (mount.engine.as_str(), seconds) {
             ("system" | "cubbyhole", _) => String::new(),
             (_, 0) => "system".to_owned(),
             (_, seconds) => seconds.to_string(),
         };
         let own = match table {
-            Table::Secrets => mount.config.force_no_cache.to_string(),
-            Table::Auth => mount.config.token_type.clone(),
+            MountTableKind::Secrets => mount.config.force_no_cache.to_string(),
+            MountTableKind::Auth => mount.config.token_type.clone(),
         };
         let replication = if mount.local { "local" } else { "replicated" };
         let options = mount.options.clone().unwrap_or_default();
@@ -92,7 +93,7 @@ fn detailed(table: Table, mounts: &BTreeMap<String, Mount>) -> String {
             replication.to_owned(),
             mount.seal_wrap.to_string(),
             mount.external_entropy_access.to_string(),
-            Value::of(&options).to_string(),
+            OutputValue::from_serialize(&options).to_string(),
             mount.description.clone(),
             mount.uuid.clone(),
             mount.plugin_version.clone(),
@@ -110,18 +111,19 @@ mod tests {
 
     #[test]
     fn details_as_vault_shows_them() {
-        let mut mount = Mount { engine: "kv".to_owned(), ..Mount::default() };
+        let mut mount = MountOutput { engine: "kv".to_owned(), ..MountOutput::default() };
         mount.options = Some(BTreeMap::from([("version".to_owned(), "2".to_owned())]));
         mount.config.max_lease_ttl = 60;
         mount.config.token_type = "batch".to_owned();
-        let system = Mount { engine: "system".to_owned(), local: true, ..Mount::default() };
+        let system =
+            MountOutput { engine: "system".to_owned(), local: true, ..MountOutput::default() };
         let mounts = BTreeMap::from([("kv/".to_owned(), mount), ("sys/".to_owned(), system)]);
         let cells = |table| -> Vec<Vec<String>> {
-            let shown = detailed(table, &mounts);
+            let shown = detailed_table(table, &mounts);
             let words = |line: &str| line.split_whitespace().map(ToOwned::to_owned).collect();
             shown.lines().skip(2).map(words).collect()
         };
-        let shown = cells(Table::Secrets);
+        let shown = cells(MountTableKind::Secrets);
         assert_eq!(
             shown[0][..10],
             [
@@ -138,8 +140,8 @@ mod tests {
             ]
         );
         assert_eq!(shown[1][3..7], ["n/a", "n/a", "false", "local"]);
-        assert_eq!(cells(Table::Auth)[0][5], "batch");
-        let simple = simple(Table::Auth, &mounts);
+        assert_eq!(cells(MountTableKind::Auth)[0][5], "batch");
+        let simple = summary_table(MountTableKind::Auth, &mounts);
         assert!(simple.starts_with("Path    Type      Accessor    Description    Version\n"));
     }
 }

@@ -3,15 +3,15 @@
 
 pub(super) mod enable;
 pub(super) mod listing;
-pub(super) mod moving;
+pub(super) mod remount;
 pub(super) mod settings;
 
-use strongroom_client::sys::mounts::Table;
+use strongroom_client::sys::mounts::MountTableKind;
 
 /// The words for what a table mounts.
-pub(super) fn noun(table: Table) -> &'static str {
+pub(super) fn mount_kind_name(table: MountTableKind) -> &'static str {
     match table {
-        Table::Secrets => "secrets engine",
-        Table::Auth => "auth method",
+        MountTableKind::Secrets => "secrets engine",
+        MountTableKind::Auth => "auth method",
     }
 }

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use strongroom_client::sys::mounts::MountSettings;
+use strongroom_client::sys::mounts::MountConfigInput;
 
-use crate::flags::{Seconds, duration, pair};
+use crate::flags::{DurationSeconds, parse_duration, parse_name_value};
 
 /// What can be set when a mount is made, and later.
 #[derive(Args)]
-pub(in super::super) struct Settings {
+pub(in super::super) struct MountConfigFlags {
     /// How long its leases last by default
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    default_lease_ttl: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
+    default_lease_ttl: Option<DurationSeconds>,
     /// How long its leases last at most
-    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
-    max_lease_ttl: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
+    max_lease_ttl: Option<DurationSeconds>,
     /// Request field that the audit log shows as it is; repeatable
     #[arg(long, value_name = "FIELD")]
     audit_non_hmac_request_keys: Vec<String>,
@@ -35,16 +35,16 @@ pub(in super::super) struct Settings {
     #[arg(long, value_name = "VERSION")]
     pub(in super::super) plugin_version: Option<String>,
     /// Setting of the engine's own; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     options: Vec<(String, String)>,
     /// The engine's version, where it has several
     #[arg(long, value_name = "VERSION")]
     version: Option<u32>,
 }
 
-impl Settings {
+impl MountConfigFlags {
     /// The engine's own settings, with its version among them.
-    pub(in super::super) fn options(&self) -> BTreeMap<String, String> {
+    pub(in super::super) fn engine_options(&self) -> BTreeMap<String, String> {
         let mut options: BTreeMap<_, _> = self.options.iter().cloned().collect();
         if let Some(version) = self.version.filter(|version| *version > 0) {
             options.insert("version".to_owned(), version.to_string());
@@ -53,15 +53,15 @@ impl Settings {
     }
 
     /// The settings for the API, beside `more`; what no flag names is left out.
-    pub(in super::super) fn for_api(self, more: MountSettings) -> MountSettings {
-        MountSettings {
-            default_lease_ttl: self.default_lease_ttl.map(Seconds::as_setting),
-            max_lease_ttl: self.max_lease_ttl.map(Seconds::as_setting),
-            audit_non_hmac_request_keys: list(&self.audit_non_hmac_request_keys),
-            audit_non_hmac_response_keys: list(&self.audit_non_hmac_response_keys),
+    pub(in super::super) fn into_config_input(self, more: MountConfigInput) -> MountConfigInput {
+        MountConfigInput {
+            default_lease_ttl: self.default_lease_ttl.map(DurationSeconds::to_api_setting),
+            max_lease_ttl: self.max_lease_ttl.map(DurationSeconds::to_api_setting),
+            audit_non_hmac_request_keys: list_if_given(&self.audit_non_hmac_request_keys),
+            audit_non_hmac_response_keys: list_if_given(&self.audit_non_hmac_response_keys),
             listing_visibility: self.listing_visibility,
-            passthrough_request_headers: list(&self.passthrough_request_headers),
-            allowed_response_headers: list(&self.allowed_response_headers),
+            passthrough_request_headers: list_if_given(&self.passthrough_request_headers),
+            allowed_response_headers: list_if_given(&self.allowed_response_headers),
             plugin_version: self.plugin_version,
             ..more
         }
@@ -69,6 +69,6 @@ impl Settings {
 }
 
 /// A list flag, if it is there at all.
-fn list(given: &[String]) -> Option<Vec<String>> {
+fn list_if_given(given: &[String]) -> Option<Vec<String>> {
     (!given.is_empty()).then(|| given.iter().map(|item| item.trim().to_owned()).collect())
 }

@@ -3,18 +3,18 @@
 use clap::Args;
 use serde::Serialize;
 use strongroom_client::Client;
-use strongroom_client::sys::seal::{InitAnswer, InitRequest};
+use strongroom_client::sys::seal::{InitOutput, InitRequest};
 use strongroom_types::Secret;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
 use crate::output::fixed_text::{
     INITIAL_ROOT_TOKEN, IS_INITIALIZED, IS_NOT_INITIALIZED, RECOVERY_KEY, UNSEAL_KEY,
 };
-use crate::output::text::wrap;
-use crate::output::value::Value;
-use crate::output::{Format, Printer};
+use crate::output::text::wrap_text;
+use crate::output::value::OutputValue;
+use crate::output::{OutputFormat, Printer};
 
 /// Initialise a server: make its root key, the shares that unseal it, and a root token
 #[derive(Args)]
@@ -23,7 +23,7 @@ Shares and root token are shown once. Whoever has enough shares can read everyth
 
 Example:
   strongroom operator init -key-shares=3 -key-threshold=2")]
-pub(crate) struct Init {
+pub(crate) struct OperatorInit {
     /// Only say whether the server is initialised: exit code 0 if it is, 2 if not
     #[arg(long)]
     status: bool,
@@ -34,59 +34,62 @@ pub(crate) struct Init {
     #[arg(long, short = 't', value_name = "COUNT", default_value_t = 3)]
     key_threshold: u32,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Init {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 0, 0)?;
+impl OperatorInit {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
         if self.status {
-            return status(&client, &mut context.printer).await;
+            return print_init_status(&client, &mut context.printer).await;
         }
         let or = |count: u32, usual: u32| if count == 0 { usual } else { count };
         let request = InitRequest {
             secret_shares: or(self.key_shares, 5),
             secret_threshold: or(self.key_threshold, 3),
         };
-        let made = client.init(&request).await.map_err(Failure::call("Error initializing"))?;
+        let made = client.init(&request).await.map_err(CliError::from_api("Error initializing"))?;
         match context.printer.format {
-            Format::Table => {
-                print(&mut context.printer, &request, &made);
+            OutputFormat::Table => {
+                print_keys_and_token(&mut context.printer, &request, &made);
                 Ok(())
             }
-            _ => context.printer.data(&Value::of(&Document::new(&request, &made))),
+            _ => context
+                .printer
+                .print_value(&OutputValue::from_serialize(&InitDocument::new(&request, &made))),
         }
     }
 }
 
-async fn status(client: &Client, printer: &mut Printer) -> Outcome {
+async fn print_init_status(client: &Client, printer: &mut Printer) -> CliResult {
     /// Vault writes the name this way.
     #[derive(Serialize)]
-    struct Document {
+    struct InitStatusDocument {
         #[serde(rename = "Initialized")]
         initialized: bool,
     }
     let initialized = client
         .is_initialised()
         .await
-        .map_err(|error| Failure::local(format!("Error checking init status: {error}")))?;
+        .map_err(|error| CliError::local(format!("Error checking init status: {error}")))?;
     match (printer.format, initialized) {
-        (Format::Table, true) => printer.line(IS_INITIALIZED),
-        (Format::Table, false) => printer.line(IS_NOT_INITIALIZED),
-        _ => printer.data(&Value::of(&Document { initialized }))?,
+        (OutputFormat::Table, true) => printer.line(IS_INITIALIZED),
+        (OutputFormat::Table, false) => printer.line(IS_NOT_INITIALIZED),
+        _ => printer
+            .print_value(&OutputValue::from_serialize(&InitStatusDocument { initialized }))?,
     }
-    if initialized { Ok(()) } else { Err(Failure::silent(2)) }
+    if initialized { Ok(()) } else { Err(CliError::silent(2)) }
 }
 
 /// What machines get, in Vault's names.
 #[derive(Serialize)]
-struct Document<'a> {
+struct InitDocument<'a> {
     unseal_keys_b64: Vec<&'a str>,
     unseal_keys_hex: Vec<&'a str>,
     unseal_shares: u32,
@@ -98,17 +101,17 @@ struct Document<'a> {
     root_token: &'a str,
 }
 
-impl<'a> Document<'a> {
-    fn new(request: &InitRequest, made: &'a InitAnswer) -> Self {
+impl<'a> InitDocument<'a> {
+    fn new(request: &InitRequest, made: &'a InitOutput) -> Self {
         // Without shares an outside seal keeps the key, which is then in one piece.
         let in_shares = !made.keys.is_empty();
         Self {
-            unseal_keys_b64: texts(&made.keys_base64),
-            unseal_keys_hex: texts(&made.keys),
+            unseal_keys_b64: expose_all(&made.keys_base64),
+            unseal_keys_hex: expose_all(&made.keys),
             unseal_shares: if in_shares { request.secret_shares } else { 1 },
             unseal_threshold: if in_shares { request.secret_threshold } else { 1 },
-            recovery_keys_b64: texts(&made.recovery_keys_base64),
-            recovery_keys_hex: texts(&made.recovery_keys),
+            recovery_keys_b64: expose_all(&made.recovery_keys_base64),
+            recovery_keys_hex: expose_all(&made.recovery_keys),
             recovery_keys_shares: 0,
             recovery_keys_threshold: 0,
             root_token: made.root_token.expose_secret(),
@@ -116,15 +119,15 @@ impl<'a> Document<'a> {
     }
 }
 
-fn texts(secrets: &[Secret<String>]) -> Vec<&str> {
+fn expose_all(secrets: &[Secret<String>]) -> Vec<&str> {
     secrets.iter().map(|secret| secret.expose_secret().as_str()).collect()
 }
 
-fn print(printer: &mut Printer, request: &InitRequest, made: &InitAnswer) {
-    for (index, key) in texts(&made.keys_base64).iter().enumerate() {
+fn print_keys_and_token(printer: &mut Printer, request: &InitRequest, made: &InitOutput) {
+    for (index, key) in expose_all(&made.keys_base64).iter().enumerate() {
         printer.line(&format!("{UNSEAL_KEY}{}: {key}", index + 1));
     }
-    for (index, key) in texts(&made.recovery_keys_base64).iter().enumerate() {
+    for (index, key) in expose_all(&made.recovery_keys_base64).iter().enumerate() {
         printer.line(&format!("{RECOVERY_KEY}{}: {key}", index + 1));
     }
     printer.line("");
@@ -135,13 +138,13 @@ fn print(printer: &mut Printer, request: &InitRequest, made: &InitAnswer) {
         return;
     }
     let (shares, threshold) = (request.secret_shares, request.secret_threshold);
-    printer.line(&wrap(&format!(
+    printer.line(&wrap_text(&format!(
         "The key that encrypts everything was split into {shares} key shares, and any {threshold} of \
          them unseal the server. Give each share to somebody else, to be kept in a safe place. They \
          are needed each time the server has been sealed or restarted."
     )));
     printer.line("");
-    printer.line(&wrap(&format!(
+    printer.line(&wrap_text(&format!(
         "Strongroom keeps no copy of them and can't show them again. Without {threshold} of them \
          nobody can ever read the data."
     )));

@@ -8,25 +8,25 @@ mod unseal;
 
 use clap::Subcommand;
 use strongroom_client::Client;
-use strongroom_client::sys::seal::{Leader, SealStatus};
+use strongroom_client::sys::seal::{LeaderStatus, SealStatus};
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::output::seal_status::Status;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::output::seal_status::ServerStatus;
 
 /// Initialise, unseal and seal the server
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Operator {
-    Init(Box<init::Init>),
-    KeyStatus(Box<key_status::KeyStatus>),
-    Seal(Box<seal::Seal>),
-    StepDown(Box<step_down::StepDown>),
-    Unseal(Box<unseal::Unseal>),
+pub(crate) enum OperatorCommand {
+    Init(Box<init::OperatorInit>),
+    KeyStatus(Box<key_status::OperatorKeyStatus>),
+    Seal(Box<seal::OperatorSeal>),
+    StepDown(Box<step_down::OperatorStepDown>),
+    Unseal(Box<unseal::OperatorUnseal>),
 }
 
-impl Operator {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl OperatorCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Init(command) => command.run(context).await,
             Self::KeyStatus(command) => command.run(context).await,
@@ -38,12 +38,15 @@ impl Operator {
 }
 
 /// The seal's status together with who leads. A sealed node of several can't say who leads.
-pub(super) async fn whole_status(client: &Client, seal: SealStatus) -> Outcome<Status> {
+pub(super) async fn status_with_leader(
+    client: &Client,
+    seal: SealStatus,
+) -> CliResult<ServerStatus> {
     let leader = match client.leader().await {
         Err(error) if error.status() == Some(503) => {
-            Leader { ha_enabled: true, ..Leader::default() }
+            LeaderStatus { ha_enabled: true, ..LeaderStatus::default() }
         }
-        other => other.map_err(Failure::call("Error checking leader status"))?,
+        other => other.map_err(CliError::from_api("Error checking leader status"))?,
     };
-    Ok(Status::new(seal, leader))
+    Ok(ServerStatus::new(seal, leader))
 }

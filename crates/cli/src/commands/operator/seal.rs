@@ -2,24 +2,24 @@
 
 use clap::Args;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 
 /// Seal the server: it forgets its key and answers nothing until it is unsealed
 #[derive(Args)]
-pub(crate) struct Seal {
+pub(crate) struct OperatorSeal {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Seal {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 0, 0)?;
+impl OperatorSeal {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
-        client.seal().await.map_err(Failure::call("Error sealing"))?;
+        client.seal().await.map_err(CliError::from_api("Error sealing"))?;
         context.printer.success("Success! The server is sealed.");
         Ok(())
     }

@@ -2,25 +2,25 @@
 
 use clap::Args;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 
 /// Ask the node that leads to let another one lead
 #[derive(Args)]
-pub(crate) struct StepDown {
+pub(crate) struct OperatorStepDown {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl StepDown {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 0, 0)?;
+impl OperatorStepDown {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
-        client.step_down().await.map_err(Failure::call("Error stepping down"))?;
-        let address = context.address(&self.http);
+        client.step_down().await.map_err(CliError::from_api("Error stepping down"))?;
+        let address = context.server_address(&self.http);
         context.printer.success(&format!("Success! Stepped down: {address}"));
         Ok(())
     }

@@ -3,29 +3,29 @@
 use clap::Args;
 
 use super::type_and_name;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::HttpFlags;
 
 /// Take a plug-in out of the catalog; mounts that run it go on
 #[derive(Args)]
-pub(crate) struct Deregister {
+pub(crate) struct PluginDeregister {
     /// The version; without it, the unversioned plug-in
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "TYPE NAME", help = "auth, database or secret, and the plug-in's name")]
     arguments: Vec<String>,
 }
 
-impl Deregister {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl PluginDeregister {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         let (kind, name) = type_and_name(&self.arguments)?;
         let version = self.version.filter(|version| !version.is_empty());
         let client = context.client(&self.http)?;
         let gone = client.deregister_plugin(&kind, &name, version.as_deref()).await;
-        gone.map_err(Failure::call(&format!("Error deregistering plugin named {name}")))?;
+        gone.map_err(CliError::from_api(&format!("Error deregistering plugin named {name}")))?;
         let text = format!("Success! Deregistered plugin (if it was registered): {name}");
         context.printer.success(&text);
         Ok(())

@@ -3,44 +3,44 @@
 use clap::Args;
 
 use super::type_and_name;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
-use crate::output::value::Value;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
+use crate::output::value::OutputValue;
 
 /// Show a plug-in of the catalog
 #[derive(Args)]
-pub(crate) struct Info {
+pub(crate) struct PluginInfo {
     /// The version; without it, the one that would run
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "TYPE NAME", help = "auth, database or secret, and the plug-in's name")]
     arguments: Vec<String>,
 }
 
-impl Info {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl PluginInfo {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let (kind, name) = type_and_name(&self.arguments)?;
         let version = self.version.filter(|version| !version.is_empty());
         let client = context.client(&self.http)?;
-        let answer = client.plugin(&kind, &name, version.as_deref()).await;
+        let answer = client.read_plugin(&kind, &name, version.as_deref()).await;
         let answer =
-            answer.map_err(Failure::call(&format!("Error reading plugin named {name}")))?;
+            answer.map_err(CliError::from_api(&format!("Error reading plugin named {name}")))?;
         let data = answer.and_then(|answer| answer.data);
         let Some(data) = data else {
-            return Err(Failure::remote(format!("the catalog has no plug-in {name:?}")));
+            return Err(CliError::remote(format!("the catalog has no plug-in {name:?}")));
         };
-        let data = Value::fields(&data);
+        let data = OutputValue::from_fields(&data);
         match self.field.name() {
-            Some(field) => context.printer.field(data.get(field), field, &data),
-            None => context.printer.data(&data),
+            Some(field) => context.printer.print_field(data.get(field), field, &data),
+            None => context.printer.print_value(&data),
         }
     }
 }

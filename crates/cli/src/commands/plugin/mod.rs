@@ -8,22 +8,22 @@ mod reload;
 
 use clap::Subcommand;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
 
 /// Manage the plug-in catalog
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Plugin {
-    Deregister(Box<deregister::Deregister>),
-    Info(Box<info::Info>),
-    List(Box<list::List>),
-    Register(Box<register::Register>),
-    Reload(Box<reload::Reload>),
+pub(crate) enum PluginCommand {
+    Deregister(Box<deregister::PluginDeregister>),
+    Info(Box<info::PluginInfo>),
+    List(Box<list::PluginList>),
+    Register(Box<register::PluginRegister>),
+    Reload(Box<reload::PluginReload>),
 }
 
-impl Plugin {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl PluginCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Deregister(command) => command.run(context).await,
             Self::Info(command) => command.run(context).await,
@@ -35,23 +35,25 @@ impl Plugin {
 }
 
 /// Type and name of a plug-in; the type may be left out, as long ago there were none.
-fn type_and_name(arguments: &[String]) -> Outcome<(String, String)> {
+fn type_and_name(arguments: &[String]) -> CliResult<(String, String)> {
     let (kind, name) = match arguments {
         [name] => ("unknown", name),
         [kind, name] => (kind.as_str(), name),
-        [] => return Err(Failure::usage("Not enough arguments (expected 1 or 2, got 0)")),
+        [] => return Err(CliError::usage("Not enough arguments (expected 1 or 2, got 0)")),
         more => {
             let got = more.len();
-            return Err(Failure::usage(format!("Too many arguments (expected 1 or 2, got {got})")));
+            return Err(CliError::usage(format!(
+                "Too many arguments (expected 1 or 2, got {got})"
+            )));
         }
     };
     Ok((checked_type(kind)?, name.clone()))
 }
 
-fn checked_type(kind: &str) -> Outcome<String> {
+fn checked_type(kind: &str) -> CliResult<String> {
     match kind {
         kind @ ("unknown" | "auth" | "database" | "secret") => Ok(kind.to_owned()),
-        other => Err(Failure::remote(format!(
+        other => Err(CliError::remote(format!(
             "a plug-in is of type auth, database or secret, not {other:?}"
         ))),
     }

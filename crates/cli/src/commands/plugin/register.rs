@@ -1,12 +1,12 @@
 //! `plugin register`
 
 use clap::Args;
-use strongroom_client::sys::plugins::PluginRequest;
+use strongroom_client::sys::plugins::RegisterPluginRequest;
 
 use super::type_and_name;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::HttpFlags;
 
 /// Enter a plug-in into the catalog
 #[derive(Args)]
@@ -15,7 +15,7 @@ The file must lie in the server's plug-in folder.
 
 Example:
   strongroom plugin register -sha256=$(sha256sum my-plugin | cut -d' ' -f1) -command=my-plugin secret my-plugin")]
-pub(crate) struct Register {
+pub(crate) struct PluginRegister {
     /// Argument of the plug-in's process; repeatable
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     args: Vec<String>,
@@ -32,21 +32,21 @@ pub(crate) struct Register {
     #[arg(long, value_name = "VERSION", default_value = "")]
     version: String,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "TYPE NAME", help = "auth, database or secret, and the plug-in's name")]
     arguments: Vec<String>,
 }
 
-impl Register {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl PluginRegister {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         let counted = (1..=2).contains(&self.arguments.len());
         if counted && self.sha256.is_empty() {
             let text = "-sha256 is missing: the SHA-256 of the plug-in's file, in hexadecimal";
-            return Err(Failure::usage(text));
+            return Err(CliError::usage(text));
         }
         let (kind, name) = type_and_name(&self.arguments)?;
         let client = context.client(&self.http)?;
-        let request = PluginRequest {
+        let request = RegisterPluginRequest {
             kind,
             command: self.command.filter(|file| !file.is_empty()).unwrap_or_else(|| name.clone()),
             sha256: self.sha256,
@@ -56,9 +56,9 @@ impl Register {
         };
         let doing = format!("Error registering plugin {name}");
         let answer =
-            client.register_plugin(&name, &request).await.map_err(Failure::call(&doing))?;
+            client.register_plugin(&name, &request).await.map_err(CliError::from_api(&doing))?;
         if let Some(answer) = answer {
-            context.printer.warnings(&answer);
+            context.printer.print_warnings(&answer);
         }
         context.printer.success(&format!("Success! Registered plugin: {name}"));
         Ok(())

@@ -1,16 +1,16 @@
 //! `plugin reload`
 
 use clap::Args;
-use strongroom_client::sys::plugins::ReloadRequest;
+use strongroom_client::sys::plugins::ReloadPluginsRequest;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 
 /// Start a plug-in's processes anew, in the version that the catalog then says
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom plugin reload -plugin=my-plugin")]
-pub(crate) struct Reload {
+pub(crate) struct PluginReload {
     /// All mounts of this plug-in
     #[arg(long, value_name = "NAME", default_value = "")]
     plugin: String,
@@ -21,27 +21,27 @@ pub(crate) struct Reload {
     #[arg(long, value_name = "SCOPE", default_value = "")]
     scope: String,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Reload {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 0, 0)?;
+impl PluginReload {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 0, 0)?;
         let given = self.mounts.iter().flat_map(|mounts| mounts.split(','));
         let mounts: Vec<String> = given.map(|mount| mount.trim().to_owned()).collect();
         match (self.plugin.is_empty(), mounts.is_empty()) {
             (true, true) => {
-                return Err(Failure::usage("name what to reload: -plugin or -mounts"));
+                return Err(CliError::usage("name what to reload: -plugin or -mounts"));
             }
             (false, false) => {
-                return Err(Failure::usage("-plugin and -mounts cannot be used together"));
+                return Err(CliError::usage("-plugin and -mounts cannot be used together"));
             }
             _ => {}
         }
         if !matches!(self.scope.as_str(), "" | "global") {
-            return Err(Failure::usage(format!("-scope must be global, not {:?}", self.scope)));
+            return Err(CliError::usage(format!("-scope must be global, not {:?}", self.scope)));
         }
         let what = if mounts.is_empty() {
             format!("plugin: {}", self.plugin)
@@ -50,13 +50,13 @@ impl Reload {
         };
         let global = !self.scope.is_empty();
         let client = context.client(&self.http)?;
-        let request = ReloadRequest { plugin: self.plugin, mounts, scope: self.scope };
+        let request = ReloadPluginsRequest { plugin: self.plugin, mounts, scope: self.scope };
         let answer = client.reload_plugins(&request).await;
-        let answer = answer.map_err(Failure::call("Error reloading plugin/mounts"))?;
+        let answer = answer.map_err(CliError::from_api("Error reloading plugin/mounts"))?;
         if let Some(answer) = &answer {
-            context.printer.warnings(answer);
+            context.printer.print_warnings(answer);
         }
-        let id = answer.and_then(|answer| answer.field::<String>("reload_id"));
+        let id = answer.and_then(|answer| answer.data_field::<String>("reload_id"));
         context.printer.success(&match id.filter(|_| global) {
             Some(id) => format!("Success! Reloading {what}, reload_id: {id}"),
             None => format!("Success! Reloaded {what}"),

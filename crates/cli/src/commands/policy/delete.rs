@@ -3,26 +3,26 @@
 use clap::Args;
 
 use super::policy_name;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 
 /// Delete a policy; tokens that name it lose what it allowed at once
 #[derive(Args)]
-pub(crate) struct Delete {
+pub(crate) struct PolicyDelete {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "NAME", help = "The policy's name")]
     arguments: Vec<String>,
 }
 
-impl Delete {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 1, 1)?;
+impl PolicyDelete {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 1, 1)?;
         let name = policy_name(&self.arguments.concat());
         let client = context.client(&self.http)?;
         let gone = client.delete_policy(&name).await;
-        gone.map_err(Failure::call(&format!("Error deleting {name}")))?;
+        gone.map_err(CliError::from_api(&format!("Error deleting {name}")))?;
         context.printer.success(&format!("Success! Deleted policy: {name}"));
         Ok(())
     }

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use strongroom_hcl::Limits;
+use strongroom_hcl::ParseLimits;
 use strongroom_policy::Policy;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
 
 /// Lay a policy's file out: an item a line, indented, comments kept
 #[derive(Args)]
@@ -17,14 +17,14 @@ The file is written anew only if it is a policy that a server would take.
 
 Example:
   strongroom policy fmt my-app.hcl")]
-pub(crate) struct Fmt {
+pub(crate) struct PolicyFmt {
     #[arg(value_name = "FILE", help = "The policy's file")]
     arguments: Vec<String>,
 }
 
-impl Fmt {
-    pub(super) fn run(&self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 1, 1)?;
+impl PolicyFmt {
+    pub(super) fn run(&self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 1, 1)?;
         let name = self.arguments.concat();
         let path = super::super::expand_home(&name, &context.environment);
         let text = std::fs::read_to_string(&path).map_err(|error| {
@@ -32,14 +32,14 @@ impl Fmt {
                 std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
                 _ => error.to_string(),
             };
-            Failure::local(format!("{name} can't be read: {reason}"))
+            CliError::local(format!("{name} can't be read: {reason}"))
         })?;
-        let laid_out = strongroom_hcl::format(&text, &Limits::default())
-            .map_err(|error| Failure::local(format!("not a policy: {name}:{error}")))?;
-        Policy::parse(&text).map_err(|error| Failure::local(format!("{name}: {error}")))?;
+        let laid_out = strongroom_hcl::format(&text, &ParseLimits::default())
+            .map_err(|error| CliError::local(format!("not a policy: {name}:{error}")))?;
+        Policy::parse(&text).map_err(|error| CliError::local(format!("{name}: {error}")))?;
         if laid_out != text {
-            replace(&path, &laid_out)
-                .map_err(|error| Failure::local(format!("{name} can't be written: {error}")))?;
+            replace_file(&path, &laid_out)
+                .map_err(|error| CliError::local(format!("{name} can't be written: {error}")))?;
         }
         context.printer.success(&format!("Success! Formatted policy: {name}"));
         Ok(())
@@ -48,7 +48,7 @@ impl Fmt {
 
 /// Replaces a file as a whole, so that nothing of it is lost if this ends half-way. Links lead to
 /// the file, and who may read it stays.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+fn replace_file(path: &Path, text: &str) -> std::io::Result<()> {
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

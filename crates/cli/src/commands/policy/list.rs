@@ -2,31 +2,32 @@
 
 use clap::Args;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http};
-use crate::output::Format;
-use crate::output::value::Value;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
+use crate::output::OutputFormat;
+use crate::output::value::OutputValue;
 
 /// List the names of all policies
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct PolicyList {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl List {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 0, 0)?;
+impl PolicyList {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
-        let names = client.policies().await.map_err(Failure::call("Error listing policies"))?;
-        if context.printer.format != Format::Table {
-            return context.printer.data(&Value::texts(Some(&names)));
+        let names =
+            client.list_policies().await.map_err(CliError::from_api("Error listing policies"))?;
+        if context.printer.format != OutputFormat::Table {
+            return context.printer.print_value(&OutputValue::from_texts(Some(&names)));
         }
         for name in names {
             context.printer.line(&name);

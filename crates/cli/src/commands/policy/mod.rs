@@ -8,22 +8,22 @@ mod write;
 
 use clap::Subcommand;
 
-use crate::context::Context;
-use crate::failure::Outcome;
+use crate::context::CommandContext;
+use crate::error::CliResult;
 
 /// Manage policies
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Policy {
-    Delete(Box<delete::Delete>),
-    Fmt(Box<fmt::Fmt>),
-    List(Box<list::List>),
-    Read(Box<read::Read>),
-    Write(Box<write::Write>),
+pub(crate) enum PolicyCommand {
+    Delete(Box<delete::PolicyDelete>),
+    Fmt(Box<fmt::PolicyFmt>),
+    List(Box<list::PolicyList>),
+    Read(Box<read::PolicyRead>),
+    Write(Box<write::PolicyWrite>),
 }
 
-impl Policy {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl PolicyCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Delete(command) => command.run(context).await,
             Self::Fmt(command) => command.run(context),

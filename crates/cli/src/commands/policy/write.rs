@@ -5,18 +5,18 @@ use std::io::{ErrorKind, Read};
 use clap::Args;
 
 use super::policy_name;
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 
 /// Write a policy from a file or standard input
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  strongroom policy write my-app policy.hcl\n  strongroom policy write my-app - < policy.hcl"
 )]
-pub(crate) struct Write {
+pub(crate) struct PolicyWrite {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(
         value_name = "NAME FILE",
         help = "The policy's name and its file, or - for standard input"
@@ -24,9 +24,9 @@ pub(crate) struct Write {
     arguments: Vec<String>,
 }
 
-impl Write {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 2, 2)?;
+impl PolicyWrite {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 2, 2)?;
         let [given, path] = self.arguments.as_slice() else { return Ok(()) };
         let name = policy_name(given);
         let client = context.client(&self.http)?;
@@ -42,12 +42,12 @@ impl Write {
                 ErrorKind::NotFound => "no such file or directory".to_owned(),
                 _ => error.to_string(),
             };
-            Failure::remote(format!("the policy file {path} can't be read: {reason}"))
+            CliError::remote(format!("the policy file {path} can't be read: {reason}"))
         })?;
         let answer = client.put_policy(&name, &text).await;
-        let answer = answer.map_err(Failure::call("Error uploading policy"))?;
+        let answer = answer.map_err(CliError::from_api("Error uploading policy"))?;
         if let Some(answer) = answer {
-            context.printer.warnings(&answer);
+            context.printer.print_warnings(&answer);
         }
         if *given != name {
             let text = format!("Names of policies are in lower case: {given:?} became {name:?}.");

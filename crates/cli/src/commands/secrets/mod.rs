@@ -1,35 +1,41 @@
 //! `secrets`
 
 use clap::{Args, Subcommand};
-use strongroom_client::sys::mounts::{MountSettings, Table};
+use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind};
 
 use super::mount_path;
-use super::mounting::enable::Enabling;
-use super::mounting::settings::Settings;
-use super::mounting::{listing, moving};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http};
+use super::mounting::enable::EnableFlags;
+use super::mounting::settings::MountConfigFlags;
+use super::mounting::{listing, remount};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
 
 /// Manage secrets engines
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Secrets {
-    Disable(Box<Disable>),
-    Enable(Box<Enable>),
-    List(Box<List>),
-    Move(Box<Move>),
-    Tune(Box<Tune>),
+pub(crate) enum SecretsCommand {
+    Disable(Box<SecretsDisable>),
+    Enable(Box<SecretsEnable>),
+    List(Box<SecretsList>),
+    Move(Box<SecretsMove>),
+    Tune(Box<SecretsTune>),
 }
 
-impl Secrets {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl SecretsCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Disable(command) => command.run(context).await,
             Self::Enable(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Move(command) => {
-                moving::run(context, &command.http, Table::Secrets, &command.arguments).await
+                remount::remount_and_wait(
+                    context,
+                    &command.http,
+                    MountTableKind::Secrets,
+                    &command.arguments,
+                )
+                .await
             }
             Self::Tune(command) => command.run(context).await,
         }
@@ -38,20 +44,20 @@ impl Secrets {
 
 /// Unmount a secrets engine: its leases are revoked, its data is gone
 #[derive(Args)]
-pub(crate) struct Disable {
+pub(crate) struct SecretsDisable {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "PATH", help = "Where it is mounted")]
     arguments: Vec<String>,
 }
 
-impl Disable {
-    async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 1, 1)?;
+impl SecretsDisable {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 1, 1)?;
         let path = mount_path(&self.arguments.concat());
         let client = context.client(&self.http)?;
         let doing = format!("Error disabling secrets engine at {path}");
-        client.unmount(Table::Secrets, &path).await.map_err(Failure::call(&doing))?;
+        client.unmount(MountTableKind::Secrets, &path).await.map_err(CliError::from_api(&doing))?;
         let text = format!("Success! Disabled the secrets engine (if it existed) at: {path}");
         context.printer.success(&text);
         Ok(())
@@ -64,54 +70,54 @@ impl Disable {
 Examples:
   strongroom secrets enable -path=kv -version=1 kv
   strongroom secrets enable -path=custom -plugin-name=custom-plugin plugin")]
-pub(crate) struct Enable {
+pub(crate) struct SecretsEnable {
     /// Cache nothing of it
     #[arg(long)]
     force_no_cache: bool,
     #[command(flatten)]
-    enabling: Enabling,
+    enabling: EnableFlags,
     #[arg(value_name = "TYPE", help = "The engine, or \"plugin\"")]
     arguments: Vec<String>,
 }
 
-impl Enable {
-    async fn run(self, context: &mut Context) -> Outcome {
-        let more = MountSettings {
+impl SecretsEnable {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        let more = MountConfigInput {
             force_no_cache: self.force_no_cache.then_some(true),
-            ..MountSettings::default()
+            ..MountConfigInput::default()
         };
-        self.enabling.run(context, Table::Secrets, &self.arguments, more).await
+        self.enabling.enable(context, MountTableKind::Secrets, &self.arguments, more).await
     }
 }
 
 /// List the mounted secrets engines
 #[derive(Args)]
-pub(crate) struct List {
+pub(crate) struct SecretsList {
     /// Show lifetimes, versions and options too
     #[arg(long)]
     detailed: bool,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 0, 0)?;
-        listing::show(context, &self.http, Table::Secrets, self.detailed).await
+impl SecretsList {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
+        listing::print_mounts(context, &self.http, MountTableKind::Secrets, self.detailed).await
     }
 }
 
 /// Move a secrets engine to another path; its leases are revoked
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom secrets move kv/ team-a/kv/")]
-pub(crate) struct Move {
+pub(crate) struct SecretsMove {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "FROM TO", help = "Where it is mounted, and where it is to be")]
     arguments: Vec<String>,
 }
@@ -123,33 +129,33 @@ What isn't named stays. A duration of \"system\" goes back to the server's own.
 
 Example:
   strongroom secrets tune -default-lease-ttl=1h custom/")]
-pub(crate) struct Tune {
+pub(crate) struct SecretsTune {
     /// For people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     #[command(flatten)]
-    settings: Settings,
+    settings: MountConfigFlags,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "PATH", help = "Where it is mounted")]
     arguments: Vec<String>,
 }
 
-impl Tune {
-    async fn run(self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 1, 1)?;
+impl SecretsTune {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 1, 1)?;
         let path = mount_path(&self.arguments.concat());
         let client = context.client(&self.http)?;
-        let options = self.settings.options();
-        let settings = self.settings.for_api(MountSettings {
+        let options = self.settings.engine_options();
+        let settings = self.settings.into_config_input(MountConfigInput {
             description: self.description,
             options: (!options.is_empty()).then_some(options),
-            ..MountSettings::default()
+            ..MountConfigInput::default()
         });
         let doing = format!("Error tuning secrets engine {path}");
-        let answer = client.tune_mount(Table::Secrets, &path, &settings).await;
-        if let Some(answer) = answer.map_err(Failure::call(&doing))? {
-            context.printer.warnings(&answer);
+        let answer = client.tune_mount(MountTableKind::Secrets, &path, &settings).await;
+        if let Some(answer) = answer.map_err(CliError::from_api(&doing))? {
+            context.printer.print_warnings(&answer);
         }
         context.printer.success(&format!("Success! Tuned the secrets engine at: {path}"));
         Ok(())

@@ -4,33 +4,40 @@
 use std::path::Path;
 
 use data_encoding::BASE64;
-use strongroom_config::{Config, Endpoint, ListenerConfig};
-use strongroom_server::Address;
+use strongroom_config::{Config, ListenerConfig, ListenerEndpoint};
+use strongroom_server::ListenAddress;
 use strongroom_server::dev::DevKeys;
 
 use crate::output::Printer;
 use crate::output::fixed_text::{
     DEV_ROOT_TOKEN, DEV_UNSEAL_KEY, DEVELOPMENT_MODE_SHOULD, SERVER_STARTED,
 };
-use crate::output::text::wrap;
+use crate::output::text::wrap_text;
 use crate::version;
 
 /// The configuration in short.
-pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &[Address]) {
+pub(super) fn print_configuration(
+    printer: &mut Printer,
+    config: &Config,
+    addresses: &[ListenAddress],
+) {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut add = |key: &str, value: String| rows.push((key.to_owned(), value));
     if !config.api_addr.is_empty() {
         add("Api Address", config.api_addr.clone());
     }
     for (index, (listener, address)) in config.listeners.iter().zip(addresses).enumerate() {
-        add(&format!("Listener {}", index + 1), described(listener, address));
+        add(&format!("Listener {}", index + 1), describe_listener(listener, address));
     }
     add("Log Level", format!("{:?}", config.log_level).to_lowercase());
     if let Some(folder) = &config.plugin.directory {
         add("Plugin Directory", folder.display().to_string());
     }
-    add("Storage", config.storage.name().to_owned());
-    add("Version", format!("Strongroom v{}, API {}", version::PACKAGE, version::API));
+    add("Storage", config.storage.storage_type().to_owned());
+    add(
+        "Version",
+        format!("Strongroom v{}, API {}", version::PACKAGE_VERSION, version::API_VERSION),
+    );
     printer.line("==> Strongroom server configuration:\n");
     for (key, value) in rows {
         printer.line(&format!("{key:>24}: {value}"));
@@ -39,29 +46,29 @@ pub(super) fn configuration(printer: &mut Printer, config: &Config, addresses: &
 }
 
 /// That the server runs. Whoever waits for this line then sends requests.
-pub(super) fn started(printer: &mut Printer) {
+pub(super) fn print_server_started(printer: &mut Printer) {
     printer.line(&format!("{SERVER_STARTED} What follows is the log.\n"));
 }
 
-fn described(listener: &ListenerConfig, address: &Address) -> String {
+fn describe_listener(listener: &ListenerConfig, address: &ListenAddress) -> String {
     let kind = match address {
-        Address::Tcp(_) => "tcp",
-        Address::Unix(_) => "unix",
+        ListenAddress::Tcp(_) => "tcp",
+        ListenAddress::Unix(_) => "unix",
     };
     let limits = format!(
         "max_request_duration: \"{}\", max_request_size: \"{}\"",
         listener.max_request_duration, listener.max_request_size,
     );
     let last = match &listener.endpoint {
-        Endpoint::Tcp(_) if listener.tls.is_some() => "tls: \"enabled\"".to_owned(),
-        Endpoint::Tcp(_) => "tls: \"disabled\"".to_owned(),
-        Endpoint::Unix(socket) => format!("socket_mode: \"{:04o}\"", socket.mode),
+        ListenerEndpoint::Tcp(_) if listener.tls.is_some() => "tls: \"enabled\"".to_owned(),
+        ListenerEndpoint::Tcp(_) => "tls: \"disabled\"".to_owned(),
+        ListenerEndpoint::Unix(socket) => format!("socket_mode: \"{:04o}\"", socket.mode),
     };
     format!("{kind} (addr: \"{address}\", {limits}, {last})")
 }
 
 /// What a developer needs.
-pub(super) struct Dev<'a> {
+pub(super) struct DevBanner<'a> {
     /// Where the server is.
     pub(super) address: &'a str,
     /// What to trust, if it speaks TLS.
@@ -69,19 +76,19 @@ pub(super) struct Dev<'a> {
     /// Its one key share, and the root token.
     pub(super) keys: &'a DevKeys,
     /// Whether the root token is kept for other commands.
-    pub(super) stored: bool,
+    pub(super) token_stored: bool,
     /// Plug-ins that were registered.
     pub(super) plugins: &'a [String],
 }
 
 /// Says what a developer needs.
-pub(super) fn dev(printer: &mut Printer, dev: &Dev<'_>) {
-    let token = if dev.stored {
+pub(super) fn print_dev_banner(printer: &mut Printer, dev: &DevBanner<'_>) {
+    let token = if dev.token_stored {
         "Its root token is stored for the command line, so commands work at once."
     } else {
         "Its root token is not stored for the command line: set VAULT_TOKEN to use it."
     };
-    printer.line(&wrap(&format!(
+    printer.line(&wrap_text(&format!(
         "This is a development server. It keeps everything in memory and forgets all of it when it \
          stops. It is initialised, with a single key share, and unsealed. {token}"
     )));
@@ -101,7 +108,7 @@ pub(super) fn dev(printer: &mut Printer, dev: &Dev<'_>) {
         }
         printer.line("");
     }
-    printer.line(&wrap(&format!(
+    printer.line(&wrap_text(&format!(
         "{DEVELOPMENT_MODE_SHOULD} never hold real secrets: whoever sees this output can read \
          everything."
     )));

@@ -14,19 +14,19 @@ use std::sync::Arc;
 use clap::Args;
 use strongroom_config::Config;
 use strongroom_crypto::SystemEntropy;
-use strongroom_server::dev::{self, DevKv};
+use strongroom_server::dev::{self, DevKvVersion};
 use strongroom_server::dev_tls::DevTls;
-use strongroom_server::{Options, Running};
-use strongroom_telemetry::Exporter;
-use strongroom_telemetry::log::{self, LevelHandle};
+use strongroom_server::{Options, RunningServer};
+use strongroom_telemetry::MetricsExporter;
+use strongroom_telemetry::log::{self, LogLevelHandle};
 use strongroom_telemetry::log_file::LogFile;
 use strongroom_types::{Clock, Secret, SystemClock};
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::Http;
-use crate::lifecycle::{Lifecycle, Wish};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
 use crate::output::fixed_text::SHUTDOWN_TRIGGERED;
+use crate::signals::{ShutdownSignal, SignalListener};
 use crate::version;
 
 use self::pid_file::PidFile;
@@ -40,7 +40,7 @@ reads the certificates and the log level again and opens the log file anew.
 Examples:
   strongroom server -config=/etc/strongroom
   strongroom server -dev")]
-pub(crate) struct Server {
+pub(crate) struct ServerCommand {
     /// File or folder of configuration; repeatable, of what is set twice the last wins
     #[arg(long, value_name = "PATH")]
     config: Vec<PathBuf>,
@@ -84,34 +84,35 @@ pub(crate) struct Server {
     arguments: Vec<String>,
 }
 
-impl Server {
-    pub(super) async fn run(mut self, context: &mut Context) -> Outcome {
-        expect_count(&self.arguments, 0, 0)?;
-        no_core_dumps();
+impl ServerCommand {
+    pub(super) async fn run(mut self, context: &mut CommandContext) -> CliResult {
+        check_argument_count(&self.arguments, 0, 0)?;
+        disable_core_dumps();
         self.dev |= self.dev_tls;
-        let mut config = settings::read(&self, &context.environment).map_err(Failure::local)?;
-        let (log_file, level) = logging(&config)?;
-        let exporter = Exporter::install(SystemClock.now());
-        let exporter = exporter.map_err(|error| Failure::local(error.to_string()))?;
+        let mut config =
+            settings::read_config(&self, &context.environment).map_err(CliError::local)?;
+        let (log_file, level) = install_logging(&config)?;
+        let exporter = MetricsExporter::install(SystemClock.now());
+        let exporter = exporter.map_err(|error| CliError::local(error.to_string()))?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
         if !self.dev && settings::dev_root_token(&self, &context.environment).is_some() {
             tracing::warn!("a root token can only be chosen with -dev; the choice is ignored");
         }
-        let dev_tls = self.make_certificates(&mut config)?;
-        let mut lifecycle = Lifecycle::begin()
-            .map_err(|error| Failure::local(format!("signals can't be listened for: {error}")))?;
+        let dev_tls = self.make_dev_certificates(&mut config)?;
+        let mut lifecycle = SignalListener::install()
+            .map_err(|error| CliError::local(format!("signals can't be listened for: {error}")))?;
         let options = Options {
             config: config.clone(),
-            version: version::API.to_owned(),
+            version: version::API_VERSION.to_owned(),
             build_date: String::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             exporter,
         };
         let starting = strongroom_server::Server::start(options).await;
-        let running = starting.map_err(|error| Failure::local(error.to_string()))?;
+        let running = starting.map_err(|error| CliError::local(error.to_string()))?;
         let pid_file = match config.pid_file.as_deref().map(PidFile::write).transpose() {
             Ok(file) => file,
             Err(failure) => {
@@ -119,58 +120,58 @@ impl Server {
                 return Err(failure);
             }
         };
-        banner::configuration(&mut context.printer, &config, running.addresses());
+        banner::print_configuration(&mut context.printer, &config, running.addresses());
         if self.dev {
             if let Err(failure) = self.set_up_dev(context, &running, dev_tls.as_ref()).await {
                 running.stop().await;
                 return Err(failure);
             }
         } else {
-            banner::started(&mut context.printer);
+            banner::print_server_started(&mut context.printer);
         }
-        self.serve(context, &mut lifecycle, &running, &level, log_file.as_ref()).await;
+        self.wait_for_shutdown(context, &mut lifecycle, &running, &level, log_file.as_ref()).await;
         context.printer.line(SHUTDOWN_TRIGGERED);
-        let stopped = lifecycle.unless_hurried(running.stop()).await;
+        let stopped = lifecycle.unless_interrupted(running.stop()).await;
         drop(pid_file);
         match stopped {
             Some(true) => Ok(()),
-            Some(false) => Err(Failure::local("something did not end in time and was cut off")),
-            None => Err(Failure::local("ended before the server was sealed")),
+            Some(false) => Err(CliError::local("something did not end in time and was cut off")),
+            None => Err(CliError::local("ended before the server was sealed")),
         }
     }
 
     /// For `-dev-tls`.
-    fn make_certificates(&self, config: &mut Config) -> Outcome<Option<DevTls>> {
+    fn make_dev_certificates(&self, config: &mut Config) -> CliResult<Option<DevTls>> {
         let Some(listener) = config.listeners.first_mut().filter(|_| self.dev_tls) else {
             return Ok(None);
         };
         let address = listener.endpoint.to_string();
         let host = address.rsplit_once(':').map_or("", |(host, _)| host);
         let host = host.trim_matches(['[', ']']);
-        let made = DevTls::make(self.dev_tls_cert_dir.as_deref(), host, &SystemClock)
-            .map_err(|error| Failure::local(format!("certificates can't be made: {error}")))?;
-        listener.tls = Some(made.config());
+        let made = DevTls::generate(self.dev_tls_cert_dir.as_deref(), host, &SystemClock)
+            .map_err(|error| CliError::local(format!("certificates can't be made: {error}")))?;
+        listener.tls = Some(made.listener_config());
         Ok(Some(made))
     }
 
     /// Waits until the server is to end, and reads again what may have changed until then.
-    async fn serve(
+    async fn wait_for_shutdown(
         &self,
-        context: &mut Context,
-        lifecycle: &mut Lifecycle,
-        running: &Running,
-        level: &LevelHandle,
+        context: &mut CommandContext,
+        lifecycle: &mut SignalListener,
+        running: &RunningServer,
+        level: &LogLevelHandle,
         log_file: Option<&LogFile>,
     ) {
-        while lifecycle.wish().await == Wish::Reload {
+        while lifecycle.next_signal().await == ShutdownSignal::Reload {
             context.printer.line("==> Reload triggered");
             if let Some(Err(error)) = log_file.map(LogFile::reopen) {
                 tracing::error!(%error, "the log file can't be opened anew; the old one stays");
             }
             let certificates = running.reload_certificates();
-            match settings::read(self, &context.environment) {
+            match settings::read_config(self, &context.environment) {
                 Ok(config) => {
-                    level.set(config.log_level);
+                    level.set_level(config.log_level);
                     if certificates {
                         tracing::info!("certificates and log level were read again");
                     }
@@ -187,18 +188,18 @@ impl Server {
 
     async fn set_up_dev(
         &self,
-        context: &mut Context,
-        running: &Running,
+        context: &mut CommandContext,
+        running: &RunningServer,
         tls: Option<&DevTls>,
-    ) -> Outcome {
+    ) -> CliResult {
         let failed = |error: String| {
-            Failure::local(format!("the development server can't be set up: {error}"))
+            CliError::local(format!("the development server can't be set up: {error}"))
         };
         let token = settings::dev_root_token(self, &context.environment).map(Secret::new);
         let kv = match (self.dev_no_kv, self.dev_kv_v1) {
-            (true, _) => DevKv::None,
-            (false, true) => DevKv::Version1,
-            (false, false) => DevKv::Version2,
+            (true, _) => DevKvVersion::None,
+            (false, true) => DevKvVersion::Version1,
+            (false, false) => DevKvVersion::Version2,
         };
         let plugins = self.dev_plugin_dir.as_deref();
         let keys = dev::set_up(running, token, kv, plugins).await;
@@ -207,23 +208,28 @@ impl Server {
         let address = running.addresses().first().map(|address| format!("{scheme}://{address}"));
         let address = address.unwrap_or_default();
         if !self.dev_no_store_token {
-            let http = Http { address: Some(address.clone()), ..Http::default() };
+            let http = HttpFlags { address: Some(address.clone()), ..HttpFlags::default() };
             context.token_helper(&http)?.store(&keys.root_token).map_err(failed)?;
         }
         let plugins = keys.plugins.clone();
-        banner::started(&mut context.printer);
+        banner::print_server_started(&mut context.printer);
         let stored = !self.dev_no_store_token;
         let ca_file = tls.map(DevTls::ca_file);
-        let dev =
-            banner::Dev { address: &address, ca_file, keys: &keys, stored, plugins: &plugins };
-        banner::dev(&mut context.printer, &dev);
+        let dev = banner::DevBanner {
+            address: &address,
+            ca_file,
+            keys: &keys,
+            token_stored: stored,
+            plugins: &plugins,
+        };
+        banner::print_dev_banner(&mut context.printer, &dev);
         Ok(())
     }
 }
 
 /// Sets logging up; gives the log file, and what changes the level.
-fn logging(config: &Config) -> Outcome<(Option<LogFile>, LevelHandle)> {
-    let failed = |error: String| Failure::local(format!("logging can't be set up: {error}"));
+fn install_logging(config: &Config) -> CliResult<(Option<LogFile>, LogLevelHandle)> {
+    let failed = |error: String| CliError::local(format!("logging can't be set up: {error}"));
     let file = config.log_file.as_deref().map(LogFile::open).transpose();
     let file = file.map_err(|error| failed(error.to_string()))?;
     let level = log::install(config.log_level, config.log_format, file.clone());
@@ -231,7 +237,7 @@ fn logging(config: &Config) -> Outcome<(Option<LogFile>, LevelHandle)> {
 }
 
 /// A core dump would have the keys in it.
-fn no_core_dumps() {
+fn disable_core_dumps() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     // Lowering a limit is always allowed.

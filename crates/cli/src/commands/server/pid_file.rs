@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Outcome};
+use crate::error::{CliError, CliResult};
 
 /// A file with the number of this process. It is removed with this value.
 pub(super) struct PidFile {
@@ -13,20 +13,20 @@ pub(super) struct PidFile {
     text: String,
 }
 
-const FOR_ALL_TO_READ: u32 = 0o644;
+const WORLD_READABLE_MODE: u32 = 0o644;
 
 impl PidFile {
     /// Whatever had the name is replaced in one step: a link is not followed, and nobody reads half
     /// a number.
-    pub(super) fn write(path: &Path) -> Outcome<Self> {
+    pub(super) fn write(path: &Path) -> CliResult<Self> {
         let failed = |error: std::io::Error| {
-            Failure::local(format!("pid_file {} can't be written: {error}", path.display()))
+            CliError::local(format!("pid_file {} can't be written: {error}", path.display()))
         };
         let text = format!("{}\n", std::process::id());
         let folder = path.parent().unwrap_or(path);
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
-        let readable = Permissions::from_mode(FOR_ALL_TO_READ);
+        let readable = Permissions::from_mode(WORLD_READABLE_MODE);
         file.as_file().set_permissions(readable).map_err(failed)?;
         file.persist(path).map_err(|error| failed(error.error))?;
         Ok(Self { path: path.to_owned(), text })
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_holds_the_number_until_the_end() {
+    fn pid_file_is_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
         let (path, target) = (folder.path().join("pid"), folder.path().join("target"));
         fs::write(&target, "precious").unwrap();

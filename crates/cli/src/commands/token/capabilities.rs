@@ -3,45 +3,45 @@
 use clap::Args;
 use strongroom_types::Secret;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http};
-use crate::output::Format;
-use crate::output::value::Value;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FormatFlag, HttpFlags};
+use crate::output::OutputFormat;
+use crate::output::value::OutputValue;
 
 /// Show what a token may do at a path; by default the one that is used
 #[derive(Args)]
-pub(crate) struct Capabilities {
+pub(crate) struct TokenCapabilities {
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "[TOKEN] PATH", help = "A token, perhaps, and a path")]
     arguments: Vec<String>,
 }
 
-impl Capabilities {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl TokenCapabilities {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let (token, path) = match self.arguments.as_slice() {
             [path] => (None, path),
             [token, path] => (Some(Secret::from_text(token)), path),
-            [] => return Err(Failure::usage("Not enough arguments (expected 1-2, got 0)")),
+            [] => return Err(CliError::usage("Not enough arguments (expected 1-2, got 0)")),
             more => {
                 let got = more.len();
-                return Err(Failure::usage(format!(
+                return Err(CliError::usage(format!(
                     "Too many arguments (expected 1-2, got {got})"
                 )));
             }
         };
         let client = context.client(&self.http)?;
         let found = client.capabilities(token.as_ref(), path).await;
-        let mut found = found.map_err(Failure::call("Error listing capabilities"))?;
+        let mut found = found.map_err(CliError::from_api("Error listing capabilities"))?;
         if found.is_empty() {
-            return Err(Failure::local("the server named no capabilities"));
+            return Err(CliError::local("the server named no capabilities"));
         }
-        if context.printer.format != Format::Table {
-            return context.printer.data(&Value::texts(Some(&found)));
+        if context.printer.format != OutputFormat::Table {
+            return context.printer.print_value(&OutputValue::from_texts(Some(&found)));
         }
         found.sort();
         context.printer.line(&found.join(", "));

@@ -3,14 +3,16 @@
 use clap::Args;
 use strongroom_client::token::TokenRequest;
 
-use crate::context::Context;
-use crate::failure::{Failure, Outcome, expect_count};
-use crate::flags::{Formatted, Http, OneField, Seconds, duration, pair};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{
+    DurationSeconds, FieldFlag, FormatFlag, HttpFlags, parse_duration, parse_name_value,
+};
 
 /// Make a token, as a child of the one that is used
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom token create -policy=my-app -ttl=1h")]
-pub(crate) struct Create {
+pub(crate) struct TokenCreate {
     /// The token itself; by default the server draws one. Needs sudo
     #[arg(long, value_name = "TOKEN", default_value = "")]
     id: String,
@@ -18,14 +20,14 @@ pub(crate) struct Create {
     #[arg(long, value_name = "NAME", default_value = "")]
     display_name: String,
     /// How long it lasts
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    ttl: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    ttl: Option<DurationSeconds>,
     /// What no renewal gets past
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    explicit_max_ttl: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    explicit_max_ttl: Option<DurationSeconds>,
     /// How long it lasts after every renewal, without an end. Needs sudo
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    period: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    period: Option<DurationSeconds>,
     /// Whether it can be renewed
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, action = clap::ArgAction::Set)]
     renewable: bool,
@@ -45,7 +47,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "TYPE", default_value = "service")]
     r#type: String,
     /// What to remember with it; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     metadata: Vec<(String, String)>,
     /// Policy; repeatable. By default those of the token that is used
     #[arg(long, value_name = "NAME")]
@@ -54,22 +56,23 @@ pub(crate) struct Create {
     #[arg(long, value_name = "NAME", default_value = "")]
     entity_alias: String,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(hide = true)]
     arguments: Vec<String>,
 }
 
-impl Create {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 0, 0)?;
+impl TokenCreate {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
         let client = context.client(&self.http)?;
-        let api =
-            |duration: Option<Seconds>| duration.and_then(Seconds::as_given).unwrap_or_default();
+        let api = |duration: Option<DurationSeconds>| {
+            duration.and_then(DurationSeconds::to_api_literal).unwrap_or_default()
+        };
         let is_batch = self.r#type == "batch";
         let request = TokenRequest {
             id: self.id,
@@ -88,7 +91,7 @@ impl Create {
         };
         let role = self.role.filter(|role| !role.is_empty());
         let answer = client.create_token(&request, role.as_deref()).await;
-        let answer = answer.map_err(Failure::call("Error creating token"))?;
-        context.printer.secret_or_field(&answer, self.field.name())
+        let answer = answer.map_err(CliError::from_api("Error creating token"))?;
+        context.printer.print_response_or_field(&answer, self.field.name())
     }
 }

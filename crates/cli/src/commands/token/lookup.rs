@@ -2,30 +2,30 @@
 
 use clap::Args;
 
-use super::{first, which};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::{Formatted, Http, OneField};
+use super::{first_argument, token_selector};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 
 /// Show what is known of a token; by default of the one that is used
 #[derive(Args)]
-pub(crate) struct Lookup {
+pub(crate) struct TokenLookup {
     /// The argument is an accessor. The token itself isn't shown
     #[arg(long)]
     accessor: bool,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[command(flatten)]
-    field: OneField,
+    field: FieldFlag,
     #[arg(value_name = "TOKEN", help = "A token or an accessor")]
     arguments: Vec<String>,
 }
 
-impl Lookup {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
+impl TokenLookup {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
         let wrong = match (self.accessor, self.arguments.len()) {
             (true, 0) => Some("Not enough arguments with -accessor (expected 1, got 0)".to_owned()),
             (true, got @ 2..) => {
@@ -35,12 +35,12 @@ impl Lookup {
             _ => None,
         };
         if let Some(text) = wrong {
-            return Err(Failure::usage(text));
+            return Err(CliError::usage(text));
         }
         let client = context.client(&self.http)?;
-        let given = first(&self.arguments);
-        let answer = client.look_up_token(which(&given, self.accessor)).await;
-        let answer = answer.map_err(Failure::call("Error looking up token"))?;
-        context.printer.secret_or_field(&answer, self.field.name())
+        let given = first_argument(&self.arguments);
+        let answer = client.look_up_token(token_selector(&given, self.accessor)).await;
+        let answer = answer.map_err(CliError::from_api("Error looking up token"))?;
+        context.printer.print_response_or_field(&answer, self.field.name())
     }
 }

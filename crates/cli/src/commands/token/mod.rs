@@ -7,25 +7,25 @@ mod renew;
 mod revoke;
 
 use clap::Subcommand;
-use strongroom_client::token::Which;
+use strongroom_client::token::TokenSelector;
 use strongroom_types::Secret;
 
-use crate::context::Context;
-use crate::failure::Outcome;
+use crate::context::CommandContext;
+use crate::error::CliResult;
 
 /// Create, look up, renew and revoke tokens
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Token {
-    Capabilities(Box<capabilities::Capabilities>),
-    Create(Box<create::Create>),
-    Lookup(Box<lookup::Lookup>),
-    Renew(Box<renew::Renew>),
-    Revoke(Box<revoke::Revoke>),
+pub(crate) enum TokenCommand {
+    Capabilities(Box<capabilities::TokenCapabilities>),
+    Create(Box<create::TokenCreate>),
+    Lookup(Box<lookup::TokenLookup>),
+    Renew(Box<renew::TokenRenew>),
+    Revoke(Box<revoke::TokenRevoke>),
 }
 
-impl Token {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl TokenCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Capabilities(command) => command.run(context).await,
             Self::Create(command) => command.run(context).await,
@@ -37,15 +37,15 @@ impl Token {
 }
 
 /// The token that is meant: the argument, as a token or as an accessor; without it the caller's own.
-fn which(given: &Secret<String>, is_accessor: bool) -> Which<'_> {
+fn token_selector(given: &Secret<String>, is_accessor: bool) -> TokenSelector<'_> {
     match (given.expose_secret().as_str(), is_accessor) {
-        ("", _) => Which::Own,
-        (accessor, true) => Which::Accessor(accessor),
-        (_, false) => Which::Token(given),
+        ("", _) => TokenSelector::OwnToken,
+        (accessor, true) => TokenSelector::Accessor(accessor),
+        (_, false) => TokenSelector::Token(given),
     }
 }
 
 /// The first argument without white space around it; empty if there is none.
-fn first(arguments: &[String]) -> Secret<String> {
+fn first_argument(arguments: &[String]) -> Secret<String> {
     Secret::from_text(arguments.first().map_or("", |argument| argument.trim()))
 }

@@ -2,16 +2,16 @@
 
 use clap::Args;
 use strongroom_client::sys;
-use strongroom_client::token::Which;
+use strongroom_client::token::TokenSelector;
 
-use super::{first, which};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::flags::Http;
+use super::{first_argument, token_selector};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
+use crate::flags::HttpFlags;
 
 /// Revoke a token, its children and all their leases
 #[derive(Args)]
-pub(crate) struct Revoke {
+pub(crate) struct TokenRevoke {
     /// The argument is an accessor
     #[arg(long)]
     accessor: bool,
@@ -22,34 +22,34 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "MODE", default_value = "")]
     mode: String,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[arg(value_name = "TOKEN", help = "A token or an accessor")]
     arguments: Vec<String>,
 }
 
-impl Revoke {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        if let Some(text) = self.wrong() {
-            return Err(Failure::usage(text));
+impl TokenRevoke {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
+        if let Some(text) = self.usage_error() {
+            return Err(CliError::usage(text));
         }
         let client = context.client(&self.http)?;
-        let given = first(&self.arguments);
+        let given = first_argument(&self.arguments);
         let done = match (self.own, self.mode.as_str()) {
-            (true, _) => client.revoke_token(Which::Own).await,
-            (_, "orphan") => client.revoke_token_only(&given).await,
+            (true, _) => client.revoke_token(TokenSelector::OwnToken).await,
+            (_, "orphan") => client.revoke_token_orphan(&given).await,
             (_, "path") => {
-                let prefix = sys::leases::Revoke::Prefix(given.expose_secret());
-                client.revoke(prefix, false).await
+                let prefix = sys::leases::RevokeTarget::Prefix(given.expose_secret());
+                client.revoke_leases(prefix, false).await
             }
-            _ => client.revoke_token(which(&given, self.accessor)).await,
+            _ => client.revoke_token(token_selector(&given, self.accessor)).await,
         };
-        done.map_err(Failure::call("Error revoking token"))?;
+        done.map_err(CliError::from_api("Error revoking token"))?;
         context.printer.success("Success! Revoked token (if it existed)");
         Ok(())
     }
 
     /// What is wrong with flags and arguments.
-    fn wrong(&self) -> Option<String> {
+    fn usage_error(&self) -> Option<String> {
         let got = self.arguments.len();
         let text = match (self.own, got) {
             _ if !matches!(self.mode.as_str(), "" | "orphan" | "path") => {
@@ -59,7 +59,7 @@ impl Revoke {
             (false, 2..) => format!("Too many arguments (expected 1 or -self, got {got})"),
             (false, 0) => format!("Not enough arguments (expected 1 or -self, got {got})"),
             // An empty token would be read as the caller's own.
-            (false, _) if first(&self.arguments).expose_secret().is_empty() => {
+            (false, _) if first_argument(&self.arguments).expose_secret().is_empty() => {
                 "Not enough arguments (expected 1 or -self, got an empty one)".to_owned()
             }
             _ if self.own && self.accessor => {

@@ -9,14 +9,14 @@ use http::uri::Authority;
 
 /// The server that keeps a certificate ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(super) server: Server,
+pub(crate) struct UnwrapAddress {
+    pub(super) endpoint: UnwrapEndpoint,
     /// What stands before `/v1` in the server's paths; no slash at its end.
     base: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Server {
+pub(crate) enum UnwrapEndpoint {
     Unix(PathBuf),
     Http(Authority),
     Https(Authority),
@@ -25,73 +25,81 @@ pub(crate) enum Server {
 /// The address is none, or of a kind that isn't called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the unwrap token names no usable address; it must begin with https, http or unix")]
-pub(crate) struct InvalidAddress;
+pub(crate) struct InvalidUnwrapAddress;
 
-const UNWRAP: &str = "/v1/sys/wrapping/unwrap";
+const UNWRAP_PATH: &str = "/v1/sys/wrapping/unwrap";
 
-impl Address {
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidAddress> {
+impl UnwrapAddress {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidUnwrapAddress> {
         if let Some(path) = text.strip_prefix("unix://") {
             let path = Path::new(path);
             let usable = path.is_absolute() && !text.contains(char::is_control);
-            let server = Server::Unix(path.to_owned());
-            return usable.then(|| Self { server, base: String::new() }).ok_or(InvalidAddress);
+            let server = UnwrapEndpoint::Unix(path.to_owned());
+            return usable
+                .then(|| Self { endpoint: server, base: String::new() })
+                .ok_or(InvalidUnwrapAddress);
         }
-        let uri: Uri = text.parse().map_err(|_| InvalidAddress)?;
-        let authority = uri.authority().filter(|it| is_plain(it)).ok_or(InvalidAddress)?.clone();
+        let uri: Uri = text.parse().map_err(|_| InvalidUnwrapAddress)?;
+        let authority = uri
+            .authority()
+            .filter(|it| has_valid_host_and_port(it))
+            .ok_or(InvalidUnwrapAddress)?
+            .clone();
         let server = match uri.scheme_str() {
-            Some("http") => Server::Http(authority),
-            Some("https") => Server::Https(authority),
-            _ => return Err(InvalidAddress),
+            Some("http") => UnwrapEndpoint::Http(authority),
+            Some("https") => UnwrapEndpoint::Https(authority),
+            _ => return Err(InvalidUnwrapAddress),
         };
         if uri.query().is_some() {
-            return Err(InvalidAddress);
+            return Err(InvalidUnwrapAddress);
         }
-        Ok(Self { server, base: uri.path().trim_end_matches('/').to_owned() })
+        Ok(Self { endpoint: server, base: uri.path().trim_end_matches('/').to_owned() })
     }
 
     /// The path to call.
-    pub(super) fn path(&self) -> String {
-        format!("{}{UNWRAP}", self.base)
+    pub(super) fn unwrap_path(&self) -> String {
+        format!("{}{UNWRAP_PATH}", self.base)
     }
 
     /// What the server is called in HTTP.
-    pub(super) fn host(&self) -> &str {
-        match &self.server {
-            Server::Unix(_) => "localhost",
-            Server::Http(authority) | Server::Https(authority) => authority.as_str(),
+    pub(super) fn host_header(&self) -> &str {
+        match &self.endpoint {
+            UnwrapEndpoint::Unix(_) => "localhost",
+            UnwrapEndpoint::Http(authority) | UnwrapEndpoint::Https(authority) => {
+                authority.as_str()
+            }
         }
     }
 
     /// Whether others on the way could read what is said there.
-    pub(super) fn is_exposed(&self) -> bool {
-        match &self.server {
-            Server::Unix(_) | Server::Https(_) => false,
-            Server::Http(authority) => {
-                let host = bare(authority);
+    pub(super) fn is_plaintext_remote(&self) -> bool {
+        match &self.endpoint {
+            UnwrapEndpoint::Unix(_) | UnwrapEndpoint::Https(_) => false,
+            UnwrapEndpoint::Http(authority) => {
+                let host = unbracketed_host(authority);
                 host != "localhost" && !host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
             }
         }
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for UnwrapAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.server {
-            Server::Unix(path) => write!(f, "unix://{}", path.display()),
-            Server::Http(authority) => write!(f, "http://{authority}"),
-            Server::Https(authority) => write!(f, "https://{authority}"),
+        match &self.endpoint {
+            UnwrapEndpoint::Unix(path) => write!(f, "unix://{}", path.display()),
+            UnwrapEndpoint::Http(authority) => write!(f, "http://{authority}"),
+            UnwrapEndpoint::Https(authority) => write!(f, "https://{authority}"),
         }
     }
 }
 
 /// The host of an authority, without the brackets of IPv6.
-pub(super) fn bare(authority: &Authority) -> &str {
+pub(super) fn unbracketed_host(authority: &Authority) -> &str {
     authority.host().trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Names and passwords don't belong into an address, and a port must be one.
-fn is_plain(authority: &Authority) -> bool {
+fn has_valid_host_and_port(authority: &Authority) -> bool {
     let port = authority.as_str().strip_prefix(authority.host());
     let valid = match port {
         Some("") => true,
@@ -99,7 +107,7 @@ fn is_plain(authority: &Authority) -> bool {
         // Something stands before the host.
         None => false,
     };
-    valid && !bare(authority).is_empty()
+    valid && !unbracketed_host(authority).is_empty()
 }
 
 #[cfg(test)]
@@ -107,26 +115,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_found() {
+    fn addresses_are_parsed() {
         for (text, shown, path, exposed) in [
-            ("https://vault.example:8200", "https://vault.example:8200", UNWRAP, false),
-            ("https://vault.example", "https://vault.example", UNWRAP, false),
-            ("http://127.0.0.1:8200/", "http://127.0.0.1:8200", UNWRAP, false),
-            ("http://localhost:8200", "http://localhost:8200", UNWRAP, false),
-            ("http://[::1]:8200", "http://[::1]:8200", UNWRAP, false),
-            ("http://10.0.0.1:8200", "http://10.0.0.1:8200", UNWRAP, true),
-            ("http://localhost.example", "http://localhost.example", UNWRAP, true),
+            ("https://vault.example:8200", "https://vault.example:8200", UNWRAP_PATH, false),
+            ("https://vault.example", "https://vault.example", UNWRAP_PATH, false),
+            ("http://127.0.0.1:8200/", "http://127.0.0.1:8200", UNWRAP_PATH, false),
+            ("http://localhost:8200", "http://localhost:8200", UNWRAP_PATH, false),
+            ("http://[::1]:8200", "http://[::1]:8200", UNWRAP_PATH, false),
+            ("http://10.0.0.1:8200", "http://10.0.0.1:8200", UNWRAP_PATH, true),
+            ("http://localhost.example", "http://localhost.example", UNWRAP_PATH, true),
             ("HTTP://127.0.0.1:1/a/b/", "http://127.0.0.1:1", "/a/b/v1/sys/wrapping/unwrap", false),
-            ("unix:///tmp/x y", "unix:///tmp/x y", UNWRAP, false),
+            ("unix:///tmp/x y", "unix:///tmp/x y", UNWRAP_PATH, false),
         ] {
-            let address = Address::parse(text).unwrap();
+            let address = UnwrapAddress::parse(text).unwrap();
             assert_eq!(address.to_string(), shown);
-            assert_eq!((&*address.path(), address.is_exposed()), (path, exposed), "{text}");
+            assert_eq!(
+                (&*address.unwrap_path(), address.is_plaintext_remote()),
+                (path, exposed),
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn others_are_refused() {
+    fn unusable_addresses_are_refused() {
         for text in [
             "",
             "vault.example:8200",
@@ -148,7 +160,7 @@ mod tests {
             "http://vault example",
             "http://a\r\nb",
         ] {
-            assert_eq!(Address::parse(text), Err(InvalidAddress), "{text:?}");
+            assert_eq!(UnwrapAddress::parse(text), Err(InvalidUnwrapAddress), "{text:?}");
         }
     }
 }

@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::address::{Address, Server, bare};
-use super::settings::Settings;
-use super::trust::{self, TrustError};
+use super::address::{UnwrapAddress, UnwrapEndpoint, unbracketed_host};
+use super::server_verification::{self, TrustError};
+use super::settings::UnwrapTlsSettings;
 
 /// Why there is no answer. Nothing here repeats the call: the token is good once.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub(crate) enum CallError {
     Tls(io::Error),
     #[error("the connection to the server failed: {0}")]
     Http(#[from] hyper::Error),
-    #[error("the server answers with status {}{}", .0.as_u16(), hint(*.0))]
+    #[error("the server answers with status {}{}", .0.as_u16(), status_hint(*.0))]
     Status(StatusCode),
     #[error("the server's answer is cut off, or longer than any answer")]
     Body,
@@ -42,9 +42,9 @@ pub(crate) enum CallError {
 }
 
 /// Certificate and key need some 2 KiB; a server may add warnings.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-fn hint(status: StatusCode) -> &'static str {
+fn status_hint(status: StatusCode) -> &'static str {
     match status.as_u16() {
         300..400 => ": it names another server, which isn't followed",
         400 | 403 | 404 => ": the token is used up, too old, or of another server",
@@ -53,38 +53,41 @@ fn hint(status: StatusCode) -> &'static str {
 }
 
 /// Shows the token to the server and gives what it answers.
-pub(super) async fn unwrap(
-    address: &Address,
-    settings: &Settings,
+pub(super) async fn send_unwrap(
+    address: &UnwrapAddress,
+    settings: &UnwrapTlsSettings,
     token: &Secret<String>,
 ) -> Result<Secret<Vec<u8>>, CallError> {
-    let request = request(address, token)?;
-    match &address.server {
-        Server::Unix(path) => {
+    let request = unwrap_request(address, token)?;
+    match &address.endpoint {
+        UnwrapEndpoint::Unix(path) => {
             let socket = UnixStream::connect(path).await.map_err(CallError::Connect)?;
-            exchange(socket, request).await
+            send_request(socket, request).await
         }
-        Server::Http(authority) => {
+        UnwrapEndpoint::Http(authority) => {
             let port = authority.port_u16().unwrap_or(80);
-            exchange(dial(bare(authority), port).await?, request).await
+            send_request(connect_tcp(unbracketed_host(authority), port).await?, request).await
         }
-        Server::Https(authority) => {
-            let config = Arc::new(trust::client_config(settings)?);
-            let host = bare(authority);
-            let name = name(settings.server_name.as_deref().unwrap_or(host))?;
-            let socket = dial(host, authority.port_u16().unwrap_or(443)).await?;
-            exchange(secure(socket, config, name).await?, request).await
+        UnwrapEndpoint::Https(authority) => {
+            let config = Arc::new(server_verification::client_config(settings)?);
+            let host = unbracketed_host(authority);
+            let name = parse_server_name(settings.server_name.as_deref().unwrap_or(host))?;
+            let socket = connect_tcp(host, authority.port_u16().unwrap_or(443)).await?;
+            send_request(connect_tls(socket, config, name).await?, request).await
         }
     }
 }
 
-fn request(address: &Address, token: &Secret<String>) -> Result<Request<Full<Bytes>>, CallError> {
+fn unwrap_request(
+    address: &UnwrapAddress,
+    token: &Secret<String>,
+) -> Result<Request<Full<Bytes>>, CallError> {
     let mut shown = HeaderValue::from_str(token.expose_secret()).map_err(|_| CallError::Request)?;
     shown.set_sensitive(true);
     Request::builder()
         .method(Method::PUT)
-        .uri(address.path())
-        .header(HOST, address.host())
+        .uri(address.unwrap_path())
+        .header(HOST, address.host_header())
         .header(CONTENT_TYPE, "application/json")
         .header(CONNECTION, "close")
         .header("x-vault-request", "true")
@@ -93,15 +96,15 @@ fn request(address: &Address, token: &Secret<String>) -> Result<Request<Full<Byt
         .map_err(|_| CallError::Request)
 }
 
-fn name(text: &str) -> Result<ServerName<'static>, CallError> {
+fn parse_server_name(text: &str) -> Result<ServerName<'static>, CallError> {
     ServerName::try_from(text.to_owned()).map_err(|_| CallError::Name(text.to_owned()))
 }
 
-async fn dial(host: &str, port: u16) -> Result<TcpStream, CallError> {
+async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, CallError> {
     TcpStream::connect((host, port)).await.map_err(CallError::Connect)
 }
 
-async fn secure(
+async fn connect_tls(
     socket: TcpStream,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -109,7 +112,10 @@ async fn secure(
     TlsConnector::from(config).connect(name, socket).await.map_err(CallError::Tls)
 }
 
-async fn exchange<T>(stream: T, request: Request<Full<Bytes>>) -> Result<Secret<Vec<u8>>, CallError>
+async fn send_request<T>(
+    stream: T,
+    request: Request<Full<Bytes>>,
+) -> Result<Secret<Vec<u8>>, CallError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -119,7 +125,7 @@ where
         if response.status() != StatusCode::OK {
             return Err(CallError::Status(response.status()));
         }
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
         Ok(Secret::new(body.map_err(|_| CallError::Body)?.to_bytes().to_vec()))
     };
     let driven = async {

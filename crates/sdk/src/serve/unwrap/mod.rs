@@ -9,22 +9,22 @@
 
 mod address;
 mod call;
+mod server_verification;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod token;
-mod trust;
 
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Deserializer};
-use strongroom_plugin_protocol::tls::{Identity, IdentityError};
+use strongroom_plugin_protocol::tls::{IdentityError, TlsIdentity};
 use strongroom_types::{Clock, Secret};
 
-use self::address::Address;
-pub(super) use self::settings::Settings;
+use self::address::UnwrapAddress;
+pub(super) use self::settings::UnwrapTlsSettings;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -32,38 +32,38 @@ pub(super) enum UnwrapError {
     #[error(transparent)]
     Token(#[from] token::InvalidToken),
     #[error(transparent)]
-    Address(#[from] address::InvalidAddress),
+    Address(#[from] address::InvalidUnwrapAddress),
     #[error("no certificate from {0}: {1}")]
-    Call(Address, call::CallError),
-    #[error("no certificate from {address}: no answer within {} s", LIMIT.as_secs())]
-    TimedOut { address: Address },
+    Call(UnwrapAddress, call::CallError),
+    #[error("no certificate from {address}: no answer within {} s", UNWRAP_TIMEOUT.as_secs())]
+    TimedOut { address: UnwrapAddress },
     #[error("no certificate from {0}: the answer has none, or no key")]
-    Answer(Address),
+    Answer(UnwrapAddress),
     #[error("the certificate from {0} is of no use: {1}")]
-    Identity(Address, IdentityError),
+    Identity(UnwrapAddress, IdentityError),
 }
 
 /// A host waits a minute for the handshake, and a token lives as long.
-const LIMIT: Duration = Duration::from_secs(30);
+const UNWRAP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Gets the certificate and key that both sides are to use.
 ///
 /// Cancel safety: when dropped, the token may be used up.
-pub(super) async fn identity(
+pub(super) async fn fetch_identity(
     token: &Secret<String>,
-    settings: &Settings,
+    settings: &UnwrapTlsSettings,
     clock: &dyn Clock,
-) -> Result<Identity, UnwrapError> {
-    let address = Address::parse(&token::address(token)?)?;
-    if address.is_exposed() {
+) -> Result<TlsIdentity, UnwrapError> {
+    let address = UnwrapAddress::parse(&token::server_address(token)?)?;
+    if address.is_plaintext_remote() {
         tracing::warn!(
             %address,
             "the key of this plug-in travels over plain HTTP: give the server an https address"
         );
     }
-    let late = clock.sleep(LIMIT);
+    let late = clock.sleep(UNWRAP_TIMEOUT);
     let answer = tokio::select! {
-        answer = call::unwrap(&address, settings, token) => answer,
+        answer = call::send_unwrap(&address, settings, token) => answer,
         () = late => return Err(UnwrapError::TimedOut { address }),
     };
     let answer = match answer {
@@ -73,16 +73,16 @@ pub(super) async fn identity(
     let Some((certificate, key)) = certificate_and_key(&answer) else {
         return Err(UnwrapError::Answer(address));
     };
-    Identity::from_sec1(certificate, &key).map_err(|error| UnwrapError::Identity(address, error))
+    TlsIdentity::from_sec1(certificate, &key).map_err(|error| UnwrapError::Identity(address, error))
 }
 
 #[derive(Deserialize)]
-struct Envelope {
-    data: Data,
+struct UnwrapResponse {
+    data: UnwrappedCertificate,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct UnwrappedCertificate {
     #[serde(rename = "ServerCert")]
     certificate: String,
     #[serde(rename = "ServerKey", deserialize_with = "secret")]
@@ -97,7 +97,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, 
 fn certificate_and_key(
     answer: &Secret<Vec<u8>>,
 ) -> Option<(CertificateDer<'static>, Secret<Vec<u8>>)> {
-    let Envelope { data } = serde_json::from_slice(answer.expose_secret()).ok()?;
+    let UnwrapResponse { data } = serde_json::from_slice(answer.expose_secret()).ok()?;
     let certificate = BASE64.decode(data.certificate.as_bytes()).ok()?;
     let mut key = Secret::new(vec![0; BASE64.decode_len(data.key.expose_secret().len()).ok()?]);
     let decoded = BASE64.decode_mut(data.key.expose_secret().as_bytes(), key.expose_secret_mut());

@@ -6,7 +6,7 @@ use strongroom_types::parse_bool;
 
 /// What flags and environment say. A flag counts before its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub(crate) struct UnwrapTlsSettings {
     /// A file with the authorities to trust, instead of the system's.
     pub(super) ca_cert: Option<PathBuf>,
     /// A folder of such files; the file counts before it.
@@ -30,30 +30,31 @@ pub(crate) enum InvalidSetting {
 }
 
 /// A flag, and the variable that stands in for it.
-struct Name {
+struct SettingName {
     flag: &'static str,
     variable: &'static str,
 }
 
-const CA_CERT: Name = Name { flag: "ca-cert", variable: "CACERT" };
-const CA_PATH: Name = Name { flag: "ca-path", variable: "CAPATH" };
-const CLIENT_CERT: Name = Name { flag: "client-cert", variable: "CLIENT_CERT" };
-const CLIENT_KEY: Name = Name { flag: "client-key", variable: "CLIENT_KEY" };
-const SERVER_NAME: Name = Name { flag: "tls-server-name", variable: "TLS_SERVER_NAME" };
-const SKIP_VERIFY: Name = Name { flag: "tls-skip-verify", variable: "SKIP_VERIFY" };
+const CA_CERT: SettingName = SettingName { flag: "ca-cert", variable: "CACERT" };
+const CA_PATH: SettingName = SettingName { flag: "ca-path", variable: "CAPATH" };
+const CLIENT_CERT: SettingName = SettingName { flag: "client-cert", variable: "CLIENT_CERT" };
+const CLIENT_KEY: SettingName = SettingName { flag: "client-key", variable: "CLIENT_KEY" };
+const SERVER_NAME: SettingName =
+    SettingName { flag: "tls-server-name", variable: "TLS_SERVER_NAME" };
+const SKIP_VERIFY: SettingName = SettingName { flag: "tls-skip-verify", variable: "SKIP_VERIFY" };
 
 const PREFIXES: [&str; 2] = ["BAO_", "VAULT_"];
 
-impl Settings {
+impl UnwrapTlsSettings {
     pub(crate) fn read(
         arguments: &[String],
         lookup: impl Fn(&str) -> Option<String> + Copy,
     ) -> Result<Self, InvalidSetting> {
-        let text = |name: &Name| match flag(arguments, name.flag)? {
+        let text = |name: &SettingName| match flag_value(arguments, name.flag)? {
             Some(value) => Ok(Some(value)),
-            None => Ok(variable(name, lookup)),
+            None => Ok(env_value(name, lookup)),
         };
-        let path = |name: &Name| text(name).map(|value| value.map(PathBuf::from));
+        let path = |name: &SettingName| text(name).map(|value| value.map(PathBuf::from));
         Ok(Self {
             ca_cert: path(&CA_CERT)?,
             ca_path: path(&CA_PATH)?,
@@ -66,15 +67,15 @@ impl Settings {
 }
 
 /// OpenBao's spelling first; an empty value is none.
-fn variable(name: &Name, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
+fn env_value(name: &SettingName, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
     let named = PREFIXES.iter().filter_map(|prefix| lookup(&format!("{prefix}{}", name.variable)));
     named.into_iter().find(|value| !value.is_empty())
 }
 
 /// The last value given, with `=` or as the next argument.
-fn flag(arguments: &[String], name: &'static str) -> Result<Option<String>, InvalidSetting> {
+fn flag_value(arguments: &[String], name: &'static str) -> Result<Option<String>, InvalidSetting> {
     let mut found = None;
-    let mut arguments = flags(arguments);
+    let mut arguments = flag_arguments(arguments);
     while let Some(argument) = arguments.next() {
         match argument.strip_prefix(name) {
             Some("") => {
@@ -98,15 +99,16 @@ fn skip_verify(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<bool, InvalidSetting> {
     let name = SKIP_VERIFY.flag;
-    let given = flags(arguments).filter_map(|argument| match argument.strip_prefix(name)? {
-        "" => Some("true"),
-        rest => rest.strip_prefix('='),
-    });
+    let given =
+        flag_arguments(arguments).filter_map(|argument| match argument.strip_prefix(name)? {
+            "" => Some("true"),
+            rest => rest.strip_prefix('='),
+        });
     match given.last() {
         Some(value) => {
             parse_bool(value).ok_or(InvalidSetting::NotABool("the flag -tls-skip-verify"))
         }
-        None => match variable(&SKIP_VERIFY, lookup) {
+        None => match env_value(&SKIP_VERIFY, lookup) {
             Some(value) => parse_bool(&value).ok_or(InvalidSetting::NotABool("VAULT_SKIP_VERIFY")),
             None => Ok(false),
         },
@@ -114,15 +116,15 @@ fn skip_verify(
 }
 
 /// What begins with one dash or two, without them. Other arguments are the engine's.
-fn flags(arguments: &[String]) -> Flags<'_> {
-    Flags { rest: arguments.iter() }
+fn flag_arguments(arguments: &[String]) -> FlagArguments<'_> {
+    FlagArguments { rest: arguments.iter() }
 }
 
-struct Flags<'a> {
+struct FlagArguments<'a> {
     rest: std::slice::Iter<'a, String>,
 }
 
-impl<'a> Iterator for Flags<'a> {
+impl<'a> Iterator for FlagArguments<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
@@ -137,17 +139,23 @@ impl<'a> Iterator for Flags<'a> {
 mod tests {
     use super::*;
 
-    fn read(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, InvalidSetting> {
+    fn read(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<UnwrapTlsSettings, InvalidSetting> {
         let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
-        Settings::read(&arguments, |name| {
+        UnwrapTlsSettings::read(&arguments, |name| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn flags_come_in_four_forms() {
-        let expected =
-            Settings { ca_cert: Some("/ca".into()), skip_verify: true, ..Settings::default() };
+        let expected = UnwrapTlsSettings {
+            ca_cert: Some("/ca".into()),
+            skip_verify: true,
+            ..UnwrapTlsSettings::default()
+        };
         for arguments in [
             &["-ca-cert=/ca", "-tls-skip-verify"][..],
             &["--ca-cert=/ca", "--tls-skip-verify=true"],
@@ -174,7 +182,7 @@ mod tests {
             ("BAO_CACERT", "/b/ca"),
             ("BAO_CLIENT_CERT", ""),
         ];
-        let expected = Settings {
+        let expected = UnwrapTlsSettings {
             ca_cert: Some("/b/ca".into()),
             ca_path: Some("/v/cas".into()),
             client_cert: Some("/v/cert".into()),

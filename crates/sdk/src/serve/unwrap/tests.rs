@@ -21,26 +21,26 @@ use super::*;
 
 /// What a server does with a call.
 #[derive(Clone)]
-enum Answer {
+enum ServerBehavior {
     /// Status, headers and all.
-    Raw(Vec<u8>),
+    Respond(Vec<u8>),
     /// It never answers.
-    Silence,
+    NeverRespond,
 }
 
 /// A server that tells what it was asked, and how often it was called.
-struct Server {
+struct FakeUnwrapServer {
     address: String,
-    heard: mpsc::UnboundedReceiver<String>,
+    requests: mpsc::UnboundedReceiver<String>,
     calls: Arc<AtomicUsize>,
 }
 
-trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
+trait AsyncStream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> AsyncStream for T {}
 
-async fn serve(
-    mut stream: impl Stream,
-    answer: Answer,
+async fn serve_connection(
+    mut stream: impl AsyncStream,
+    answer: ServerBehavior,
     heard: mpsc::UnboundedSender<String>,
 ) -> io::Result<()> {
     let mut request = Vec::new();
@@ -53,16 +53,16 @@ async fn serve(
     }
     heard.send(String::from_utf8(request).unwrap()).unwrap();
     match answer {
-        Answer::Raw(bytes) => {
+        ServerBehavior::Respond(bytes) => {
             stream.write_all(&bytes).await?;
             stream.shutdown().await
         }
-        Answer::Silence => std::future::pending().await,
+        ServerBehavior::NeverRespond => std::future::pending().await,
     }
 }
 
-impl Server {
-    async fn tcp(answer: Answer, tls: Option<Arc<ServerConfig>>) -> Self {
+impl FakeUnwrapServer {
+    async fn start(answer: ServerBehavior, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (sender, heard) = mpsc::unbounded_channel();
         let calls = Arc::new(AtomicUsize::new(0));
@@ -78,48 +78,51 @@ impl Server {
                     match tls {
                         Some(tls) => {
                             let stream = TlsAcceptor::from(tls).accept(socket).await?;
-                            serve(stream, answer, heard).await
+                            serve_connection(stream, answer, heard).await
                         }
-                        None => serve(socket, answer, heard).await,
+                        None => serve_connection(socket, answer, heard).await,
                     }
                 });
             }
         });
-        Self { address, heard, calls }
+        Self { address, requests: heard, calls }
     }
 
-    async fn answering(status: &str, body: &str) -> Self {
-        Self::tcp(raw(status, body), None).await
+    async fn responding(status: &str, body: &str) -> Self {
+        Self::start(http_response(status, body), None).await
     }
 
-    fn was_shown_a_token(&mut self) -> bool {
-        self.heard.try_recv().is_ok()
+    fn received_request(&mut self) -> bool {
+        self.requests.try_recv().is_ok()
     }
 }
 
-fn raw(status: &str, body: &str) -> Answer {
+fn http_response(status: &str, body: &str) -> ServerBehavior {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
-    Answer::Raw((head + body).into_bytes())
+    ServerBehavior::Respond((head + body).into_bytes())
 }
 
-fn token(address: &str) -> Secret<String> {
+fn unwrap_token(address: &str) -> Secret<String> {
     let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
     let claims = format!(r#"{{"addr":"{address}","type":"wrapping"}}"#);
     Secret::new(format!("{}.{}.{}", part(r#"{"alg":"ES512"}"#), part(&claims), part("signature")))
 }
 
-async fn ask(address: &str, settings: &Settings) -> Result<Identity, String> {
-    let asked = identity(&token(address), settings, &ManualClock::default()).await;
+async fn fetch_identity_with(
+    address: &str,
+    settings: &UnwrapTlsSettings,
+) -> Result<TlsIdentity, String> {
+    let asked = fetch_identity(&unwrap_token(address), settings, &ManualClock::default()).await;
     asked.map_err(|error| error.to_string())
 }
 
-async fn refused(address: &str) -> String {
-    ask(address, &Settings::default()).await.unwrap_err()
+async fn fetch_error(address: &str) -> String {
+    fetch_identity_with(address, &UnwrapTlsSettings::default()).await.unwrap_err()
 }
 
 /// A certificate and its key, as a server gives them, on P-256: there SEC 1 has fixed places.
-fn wrapped() -> (CertificateDer<'static>, Vec<u8>) {
+fn certificate_and_sec1_key() -> (CertificateDer<'static>, Vec<u8>) {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let params = CertificateParams::new(["a-b-c".to_owned()]).unwrap();
     let certificate = params.self_signed(&key).unwrap().der().clone();
@@ -129,32 +132,36 @@ fn wrapped() -> (CertificateDer<'static>, Vec<u8>) {
     (certificate, [&head, &pkcs8[36..68], &curve, &pkcs8[73..138]].concat())
 }
 
-fn envelope(certificate: &[u8], key: &[u8]) -> String {
+fn unwrap_response_body(certificate: &[u8], key: &[u8]) -> String {
     let (certificate, key) = (BASE64.encode(certificate), BASE64.encode(key));
     format!(
         r#"{{"request_id":"","data":{{"ServerCert":"{certificate}","ServerKey":"{key}"}},"auth":null}}"#
     )
 }
 
-fn good() -> Answer {
-    let (certificate, key) = wrapped();
-    raw("200 OK", &envelope(&certificate, &key))
+fn valid_response() -> ServerBehavior {
+    let (certificate, key) = certificate_and_sec1_key();
+    http_response("200 OK", &unwrap_response_body(&certificate, &key))
 }
 
 #[tokio::test]
-async fn the_token_is_shown_once_as_servers_want_it() {
-    let (certificate, key) = wrapped();
-    let mut server = Server::answering("200 OK", &envelope(&certificate, &key)).await;
-    let both = ask(&server.address, &Settings::default()).await.unwrap();
+async fn the_token_is_sent_once() {
+    let (certificate, key) = certificate_and_sec1_key();
+    let mut server =
+        FakeUnwrapServer::responding("200 OK", &unwrap_response_body(&certificate, &key)).await;
+    let both = fetch_identity_with(&server.address, &UnwrapTlsSettings::default()).await.unwrap();
     assert_eq!(both.certificate(), certificate);
-    let heard = server.heard.recv().await.unwrap().to_lowercase();
+    let heard = server.requests.recv().await.unwrap().to_lowercase();
     let authority = server.address.strip_prefix("http://").unwrap();
     for line in [
         "put /v1/sys/wrapping/unwrap http/1.1\r\n".to_owned(),
         format!("\r\nhost: {authority}\r\n"),
         "\r\nx-vault-request: true\r\n".to_owned(),
         "\r\ncontent-length: 4\r\n".to_owned(),
-        format!("\r\nx-vault-token: {}\r\n", token(&server.address).expose_secret().to_lowercase()),
+        format!(
+            "\r\nx-vault-token: {}\r\n",
+            unwrap_token(&server.address).expose_secret().to_lowercase()
+        ),
     ] {
         assert!(heard.contains(&line), "{line:?} in {heard}");
     }
@@ -163,9 +170,14 @@ async fn the_token_is_shown_once_as_servers_want_it() {
 
 #[tokio::test]
 async fn a_server_behind_a_path_or_a_socket_is_found() {
-    let mut server = Server::tcp(good(), None).await;
-    ask(&format!("{}/behind/a/proxy/", server.address), &Settings::default()).await.unwrap();
-    let heard = server.heard.recv().await.unwrap();
+    let mut server = FakeUnwrapServer::start(valid_response(), None).await;
+    fetch_identity_with(
+        &format!("{}/behind/a/proxy/", server.address),
+        &UnwrapTlsSettings::default(),
+    )
+    .await
+    .unwrap();
+    let heard = server.requests.recv().await.unwrap();
     assert!(heard.starts_with("PUT /behind/a/proxy/v1/sys/wrapping/unwrap "), "{heard}");
 
     let folder = tempfile::tempdir().unwrap();
@@ -174,73 +186,84 @@ async fn a_server_behind_a_path_or_a_socket_is_found() {
     let (sender, mut heard) = mpsc::unbounded_channel();
     TaskTracker::new().spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        serve(socket, good(), sender).await
+        serve_connection(socket, valid_response(), sender).await
     });
-    ask(&format!("unix://{}", path.display()), &Settings::default()).await.unwrap();
+    fetch_identity_with(&format!("unix://{}", path.display()), &UnwrapTlsSettings::default())
+        .await
+        .unwrap();
     assert!(heard.recv().await.unwrap().contains("\r\nhost: localhost\r\n"));
 }
 
 #[tokio::test]
-async fn refusals_are_told_and_never_asked_again() {
-    let (certificate, key) = wrapped();
-    let whole = envelope(&certificate, &key);
+async fn failures_are_reported_and_not_retried() {
+    let (certificate, key) = certificate_and_sec1_key();
+    let whole = unwrap_response_body(&certificate, &key);
     let too_long = format!("{whole}{}", " ".repeat(100_000));
     let unpadded = whole.replace('=', "");
-    let cut = Answer::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{".to_vec());
+    let cut = ServerBehavior::Respond(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{".to_vec());
     let cases = [
         (
-            raw("400 Bad Request", r#"{"errors":["wrapping token"]}"#),
+            http_response("400 Bad Request", r#"{"errors":["wrapping token"]}"#),
             "status 400: the token is used",
         ),
-        (raw("403 Forbidden", "{}"), "status 403"),
-        (raw("503 Service Unavailable", "{}"), "status 503"),
-        (raw("204 No Content", ""), "status 204"),
-        (raw("307 Temporary Redirect\r\nLocation: /elsewhere", ""), "isn't followed"),
-        (raw("200 OK", &too_long), "longer than any answer"),
+        (http_response("403 Forbidden", "{}"), "status 403"),
+        (http_response("503 Service Unavailable", "{}"), "status 503"),
+        (http_response("204 No Content", ""), "status 204"),
+        (http_response("307 Temporary Redirect\r\nLocation: /elsewhere", ""), "isn't followed"),
+        (http_response("200 OK", &too_long), "longer than any answer"),
         (cut, "cut off"),
-        (Answer::Raw(Vec::new()), "the connection to the server failed"),
-        (Answer::Raw(b"SSH-2.0-x\r\n".to_vec()), "the connection to the server failed"),
-        (raw("200 OK", ""), "the answer has none, or no key"),
-        (raw("200 OK", r#"{"data":null}"#), "the answer has none, or no key"),
-        (raw("200 OK", r#"{"data":{"ServerCert":"AAAA"}}"#), "the answer has none, or no key"),
-        (raw("200 OK", &envelope(&certificate, b"")), "the answer has none, or no key"),
-        (raw("200 OK", &unpadded), "the answer has none, or no key"),
-        (raw("200 OK", &envelope(&certificate, b"no key")), "of no use"),
-        (raw("200 OK", &envelope(b"no certificate", &key)), "of no use"),
-        (raw("200 OK", &envelope(&wrapped().0, &key)), "of no use"),
+        (ServerBehavior::Respond(Vec::new()), "the connection to the server failed"),
+        (ServerBehavior::Respond(b"SSH-2.0-x\r\n".to_vec()), "the connection to the server failed"),
+        (http_response("200 OK", ""), "the answer has none, or no key"),
+        (http_response("200 OK", r#"{"data":null}"#), "the answer has none, or no key"),
+        (
+            http_response("200 OK", r#"{"data":{"ServerCert":"AAAA"}}"#),
+            "the answer has none, or no key",
+        ),
+        (
+            http_response("200 OK", &unwrap_response_body(&certificate, b"")),
+            "the answer has none, or no key",
+        ),
+        (http_response("200 OK", &unpadded), "the answer has none, or no key"),
+        (http_response("200 OK", &unwrap_response_body(&certificate, b"no key")), "of no use"),
+        (http_response("200 OK", &unwrap_response_body(b"no certificate", &key)), "of no use"),
+        (
+            http_response("200 OK", &unwrap_response_body(&certificate_and_sec1_key().0, &key)),
+            "of no use",
+        ),
     ];
     for (answer, expected) in cases {
-        let server = Server::tcp(answer, None).await;
-        let message = refused(&server.address).await;
+        let server = FakeUnwrapServer::start(answer, None).await;
+        let message = fetch_error(&server.address).await;
         assert!(message.contains(expected), "{expected:?} in {message:?}");
         assert!(message.contains(&server.address), "{message}");
         assert_eq!(server.calls.load(Ordering::Relaxed), 1, "{expected}");
-        let secrets = [token(&server.address).expose_secret().clone(), BASE64.encode(&key)];
+        let secrets = [unwrap_token(&server.address).expose_secret().clone(), BASE64.encode(&key)];
         assert!(!secrets.iter().any(|secret| message.contains(secret)), "{message}");
     }
 }
 
 #[tokio::test]
-async fn nobody_there_and_nowhere_to_go_are_told() {
+async fn unreachable_and_missing_addresses_are_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    assert!(refused(&address).await.contains("can't be reached"));
-    assert!(refused("unix:///nowhere/at/all").await.contains("can't be reached"));
-    assert!(refused("ftp://127.0.0.1").await.contains("no usable address"));
+    assert!(fetch_error(&address).await.contains("can't be reached"));
+    assert!(fetch_error("unix:///nowhere/at/all").await.contains("can't be reached"));
+    assert!(fetch_error("ftp://127.0.0.1").await.contains("no usable address"));
     let text = Secret::from_text("s.token");
-    let asked = identity(&text, &Settings::default(), &ManualClock::default()).await;
+    let asked = fetch_identity(&text, &UnwrapTlsSettings::default(), &ManualClock::default()).await;
     assert_eq!(asked.unwrap_err().to_string(), "the unwrap token is not a JWT");
 }
 
 #[tokio::test]
-async fn a_silent_server_is_given_up() {
-    let mut server = Server::tcp(Answer::Silence, None).await;
-    let (clock, settings) = (ManualClock::default(), Settings::default());
-    let (token, moved) = (token(&server.address), clock.clone());
-    let (asked, ()) = tokio::join!(identity(&token, &settings, &clock), async {
-        server.heard.recv().await.unwrap();
-        moved.advance(LIMIT);
+async fn a_silent_server_times_out() {
+    let mut server = FakeUnwrapServer::start(ServerBehavior::NeverRespond, None).await;
+    let (clock, settings) = (ManualClock::default(), UnwrapTlsSettings::default());
+    let (token, moved) = (unwrap_token(&server.address), clock.clone());
+    let (asked, ()) = tokio::join!(fetch_identity(&token, &settings, &clock), async {
+        server.requests.recv().await.unwrap();
+        moved.advance(UNWRAP_TIMEOUT);
     });
     let error = asked.unwrap_err();
     assert!(matches!(error, UnwrapError::TimedOut { .. }), "{error}");
@@ -248,12 +271,12 @@ async fn a_silent_server_is_given_up() {
 }
 
 /// An authority, and files of what it signed.
-struct Authority {
+struct TestAuthority {
     folder: tempfile::TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-impl Authority {
+impl TestAuthority {
     fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(vec![name.to_owned(), "127.0.0.1".to_owned()]);
         params.as_mut().unwrap().is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -265,14 +288,14 @@ impl Authority {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.file(name), text).unwrap();
+        std::fs::write(self.path_of(name), text).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    fn path_of(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn sign(&self, name: &str) -> (CertificateDer<'static>, KeyPair, String) {
+    fn sign_certificate(&self, name: &str) -> (CertificateDer<'static>, KeyPair, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -280,8 +303,8 @@ impl Authority {
     }
 
     /// A server of this name; `mutual` if clients must show a certificate of the authority.
-    fn server(&self, name: &str, mutual: bool) -> Arc<ServerConfig> {
-        let (certificate, key, _) = self.sign(name);
+    fn server_config(&self, name: &str, mutual: bool) -> Arc<ServerConfig> {
+        let (certificate, key, _) = self.sign_certificate(name);
         self.server_with(certificate, &key, mutual)
     }
 
@@ -308,72 +331,83 @@ impl Authority {
     }
 }
 
-fn trusting(file: PathBuf) -> Settings {
-    Settings { ca_cert: Some(file), ..Settings::default() }
+fn settings_trusting(file: PathBuf) -> UnwrapTlsSettings {
+    UnwrapTlsSettings { ca_cert: Some(file), ..UnwrapTlsSettings::default() }
 }
 
 #[tokio::test]
-async fn only_a_server_that_is_vouched_for_is_shown_the_token() {
-    let (ours, theirs) = (Authority::new("ours.example"), Authority::new("theirs.example"));
-    let trusted = || trusting(ours.file("ca.pem"));
-    let mut server = Server::tcp(good(), Some(ours.server("127.0.0.1", false))).await;
-    ask(&server.address, &trusted()).await.unwrap();
-    assert!(server.was_shown_a_token());
-    let folder = Settings { ca_path: Some(ours.folder.path().into()), ..Settings::default() };
-    ask(&server.address, &folder).await.unwrap();
-    assert!(server.was_shown_a_token());
-
-    let unnamed = Settings { server_name: Some("vault.example".to_owned()), ..trusted() };
-    let system = Settings::default();
-    for settings in [trusting(theirs.file("ca.pem")), unnamed, system] {
-        let error = ask(&server.address, &settings).await.unwrap_err();
-        assert!(error.contains("TLS with the server failed") || error.contains("authority"));
-        assert!(!server.was_shown_a_token(), "{error}");
-    }
-    let anyone = Settings { skip_verify: true, ..Settings::default() };
-    ask(&server.address, &anyone).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_server_may_go_by_another_name_and_be_its_own_authority() {
-    let ours = Authority::new("own.example");
-    let named = |name: &str| Settings {
-        server_name: Some(name.to_owned()),
-        ..trusting(ours.file("ca.pem"))
+async fn only_a_trusted_server_receives_the_token() {
+    let (ours, theirs) = (TestAuthority::new("ours.example"), TestAuthority::new("theirs.example"));
+    let trusted = || settings_trusting(ours.path_of("ca.pem"));
+    let mut server =
+        FakeUnwrapServer::start(valid_response(), Some(ours.server_config("127.0.0.1", false)))
+            .await;
+    fetch_identity_with(&server.address, &trusted()).await.unwrap();
+    assert!(server.received_request());
+    let folder = UnwrapTlsSettings {
+        ca_path: Some(ours.folder.path().into()),
+        ..UnwrapTlsSettings::default()
     };
-    let server = Server::tcp(good(), Some(ours.server("vault.example", false))).await;
-    ask(&server.address, &named("vault.example")).await.unwrap();
-    ask(&server.address, &named("other.example")).await.unwrap_err();
+    fetch_identity_with(&server.address, &folder).await.unwrap();
+    assert!(server.received_request());
+
+    let unnamed = UnwrapTlsSettings { server_name: Some("vault.example".to_owned()), ..trusted() };
+    let system = UnwrapTlsSettings::default();
+    for settings in [settings_trusting(theirs.path_of("ca.pem")), unnamed, system] {
+        let error = fetch_identity_with(&server.address, &settings).await.unwrap_err();
+        assert!(error.contains("TLS with the server failed") || error.contains("authority"));
+        assert!(!server.received_request(), "{error}");
+    }
+    let anyone = UnwrapTlsSettings { skip_verify: true, ..UnwrapTlsSettings::default() };
+    fetch_identity_with(&server.address, &anyone).await.unwrap();
+}
+
+#[tokio::test]
+async fn server_name_override_and_self_signed_servers() {
+    let ours = TestAuthority::new("own.example");
+    let named = |name: &str| UnwrapTlsSettings {
+        server_name: Some(name.to_owned()),
+        ..settings_trusting(ours.path_of("ca.pem"))
+    };
+    let server =
+        FakeUnwrapServer::start(valid_response(), Some(ours.server_config("vault.example", false)))
+            .await;
+    fetch_identity_with(&server.address, &named("vault.example")).await.unwrap();
+    fetch_identity_with(&server.address, &named("other.example")).await.unwrap_err();
 
     let own = ours.server_with(ours.issuer.der().clone(), ours.issuer.key(), false);
-    let server = Server::tcp(good(), Some(own)).await;
-    ask(&server.address, &trusting(ours.file("ca.pem"))).await.unwrap();
-    ask(&server.address, &named("other.example")).await.unwrap_err();
-    let theirs = Authority::new("own.example");
-    ask(&server.address, &trusting(theirs.file("ca.pem"))).await.unwrap_err();
+    let server = FakeUnwrapServer::start(valid_response(), Some(own)).await;
+    fetch_identity_with(&server.address, &settings_trusting(ours.path_of("ca.pem"))).await.unwrap();
+    fetch_identity_with(&server.address, &named("other.example")).await.unwrap_err();
+    let theirs = TestAuthority::new("own.example");
+    fetch_identity_with(&server.address, &settings_trusting(theirs.path_of("ca.pem")))
+        .await
+        .unwrap_err();
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_and_needs_its_key() {
-    let ours = Authority::new("ours.example");
-    let (_, key, pem) = ours.sign("plugin");
+async fn client_certificates_need_their_key() {
+    let ours = TestAuthority::new("ours.example");
+    let (_, key, pem) = ours.sign_certificate("plugin");
     ours.write("cert.pem", &pem);
     ours.write("key.pem", &key.serialize_pem());
-    let server = Server::tcp(good(), Some(ours.server("127.0.0.1", true))).await;
-    let trusted = || trusting(ours.file("ca.pem"));
-    let both = Settings {
-        client_cert: Some(ours.file("cert.pem")),
-        client_key: Some(ours.file("key.pem")),
+    let server =
+        FakeUnwrapServer::start(valid_response(), Some(ours.server_config("127.0.0.1", true)))
+            .await;
+    let trusted = || settings_trusting(ours.path_of("ca.pem"));
+    let both = UnwrapTlsSettings {
+        client_cert: Some(ours.path_of("cert.pem")),
+        client_key: Some(ours.path_of("key.pem")),
         ..trusted()
     };
-    ask(&server.address, &both).await.unwrap();
-    ask(&server.address, &trusted()).await.unwrap_err();
+    fetch_identity_with(&server.address, &both).await.unwrap();
+    fetch_identity_with(&server.address, &trusted()).await.unwrap_err();
     for (half, message) in [
-        (Settings { client_key: None, ..both }, "needed both"),
-        (trusting(ours.file("key.pem")), "no certificate in PEM"),
-        (trusting(ours.file("nothing.pem")), "can't be read"),
+        (UnwrapTlsSettings { client_key: None, ..both }, "needed both"),
+        (settings_trusting(ours.path_of("key.pem")), "no certificate in PEM"),
+        (settings_trusting(ours.path_of("nothing.pem")), "can't be read"),
     ] {
-        let error = ask(&server.address, &half).await.unwrap_err();
+        let error = fetch_identity_with(&server.address, &half).await.unwrap_err();
         assert!(error.contains(message), "{error}");
     }
 }

@@ -24,43 +24,43 @@ const MAX_BYTES: usize = 8 * 1024;
 const ALGORITHM: &str = "ES512";
 
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
 }
 
 #[derive(Deserialize)]
-struct Claims {
+struct UnwrapTokenClaims {
     #[serde(default)]
     addr: Option<String>,
 }
 
 /// Where the server is that takes the token.
-pub(super) fn address(token: &Secret<String>) -> Result<String, InvalidToken> {
+pub(super) fn server_address(token: &Secret<String>) -> Result<String, InvalidToken> {
     let token = token.expose_secret();
     if token.len() > MAX_BYTES {
         return Err(InvalidToken::Form);
     }
-    let mut parts = token.split('.').map(decode);
+    let mut parts = token.split('.').map(decode_part);
     let (Some(Some(header)), Some(Some(claims)), Some(Some(_signature)), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(InvalidToken::Form);
     };
-    let header: Header = object(&header)?;
+    let header: JwtHeader = parse_object(&header)?;
     if header.alg != ALGORITHM {
         return Err(InvalidToken::Algorithm);
     }
-    let claims: Claims = object(&claims)?;
+    let claims: UnwrapTokenClaims = parse_object(&claims)?;
     claims.addr.filter(|address| !address.is_empty()).ok_or(InvalidToken::NoAddress)
 }
 
 /// Lists, which would be read as well, are none of what a token has.
-fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, InvalidToken> {
+fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, InvalidToken> {
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten().ok_or(InvalidToken::Form)
 }
 
-fn decode(part: &str) -> Option<Vec<u8>> {
+fn decode_part(part: &str) -> Option<Vec<u8>> {
     BASE64URL_NOPAD.decode(part.as_bytes()).ok().filter(|bytes| !bytes.is_empty())
 }
 
@@ -73,27 +73,27 @@ mod tests {
     const HEADER: &str = r#"{"alg":"ES512","typ":"JWT"}"#;
     const CLAIMS: &str = r#"{"addr":"https://127.0.0.1:8200","jti":"x","exp":1}"#;
 
-    fn token(header: &str, claims: &str) -> String {
+    fn jwt(header: &str, claims: &str) -> String {
         let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
         format!("{}.{}.{}", part(header), part(claims), BASE64URL_NOPAD.encode(&[7; 132]))
     }
 
     fn read(token: &str) -> Result<String, InvalidToken> {
-        address(&Secret::from_text(token))
+        server_address(&Secret::from_text(token))
     }
 
     #[test]
     fn a_token_names_its_server() {
-        assert_eq!(read(&token(HEADER, CLAIMS)).unwrap(), "https://127.0.0.1:8200");
-        assert_eq!(read(&token(HEADER, r#"{"addr":"unix:///tmp/x"}"#)).unwrap(), "unix:///tmp/x");
+        assert_eq!(read(&jwt(HEADER, CLAIMS)).unwrap(), "https://127.0.0.1:8200");
+        assert_eq!(read(&jwt(HEADER, r#"{"addr":"unix:///tmp/x"}"#)).unwrap(), "unix:///tmp/x");
     }
 
     #[test]
     fn what_is_no_token_of_a_server_is_refused() {
-        let good = token(HEADER, CLAIMS);
+        let good = jwt(HEADER, CLAIMS);
         let (head, signature) = good.rsplit_once('.').unwrap();
-        let padded = token(r#"{"alg":"ES512"}"#, CLAIMS).replacen('.', "=.", 1);
-        let long = token(HEADER, &format!(r#"{{"addr":"{}"}}"#, "a".repeat(MAX_BYTES)));
+        let padded = jwt(r#"{"alg":"ES512"}"#, CLAIMS).replacen('.', "=.", 1);
+        let long = jwt(HEADER, &format!(r#"{{"addr":"{}"}}"#, "a".repeat(MAX_BYTES)));
         let cases: &[(&str, InvalidToken)] = &[
             ("", InvalidToken::Form),
             ("..", InvalidToken::Form),
@@ -107,21 +107,21 @@ mod tests {
             (&padded, InvalidToken::Form),
             (&good.replacen('J', "+", 1), InvalidToken::Form),
             (&long, InvalidToken::Form),
-            (&token("ES512", CLAIMS), InvalidToken::Form),
-            (&token("{}", CLAIMS), InvalidToken::Form),
-            (&token(r#"{"alg":["ES512"]}"#, CLAIMS), InvalidToken::Form),
-            (&token(r#"{"alg":"none","alg":"ES512"}"#, CLAIMS), InvalidToken::Form),
-            (&token(r#"{"alg":"none"}"#, CLAIMS), InvalidToken::Algorithm),
-            (&token(r#"{"alg":"es512"}"#, CLAIMS), InvalidToken::Algorithm),
-            (&token(r#"{"alg":"HS256"}"#, CLAIMS), InvalidToken::Algorithm),
-            (&token(r#"["ES512"]"#, CLAIMS), InvalidToken::Form),
-            (&token(HEADER, r#"["https://x"]"#), InvalidToken::Form),
-            (&token(HEADER, "{}"), InvalidToken::NoAddress),
-            (&token(HEADER, r#"{"addr":""}"#), InvalidToken::NoAddress),
-            (&token(HEADER, r#"{"addr":null}"#), InvalidToken::NoAddress),
-            (&token(HEADER, r#"{"addr":1}"#), InvalidToken::Form),
-            (&token(HEADER, r#"{"addr":"a","addr":"b"}"#), InvalidToken::Form),
-            (&token(HEADER, r#"{"addr":"a"} x"#), InvalidToken::Form),
+            (&jwt("ES512", CLAIMS), InvalidToken::Form),
+            (&jwt("{}", CLAIMS), InvalidToken::Form),
+            (&jwt(r#"{"alg":["ES512"]}"#, CLAIMS), InvalidToken::Form),
+            (&jwt(r#"{"alg":"none","alg":"ES512"}"#, CLAIMS), InvalidToken::Form),
+            (&jwt(r#"{"alg":"none"}"#, CLAIMS), InvalidToken::Algorithm),
+            (&jwt(r#"{"alg":"es512"}"#, CLAIMS), InvalidToken::Algorithm),
+            (&jwt(r#"{"alg":"HS256"}"#, CLAIMS), InvalidToken::Algorithm),
+            (&jwt(r#"["ES512"]"#, CLAIMS), InvalidToken::Form),
+            (&jwt(HEADER, r#"["https://x"]"#), InvalidToken::Form),
+            (&jwt(HEADER, "{}"), InvalidToken::NoAddress),
+            (&jwt(HEADER, r#"{"addr":""}"#), InvalidToken::NoAddress),
+            (&jwt(HEADER, r#"{"addr":null}"#), InvalidToken::NoAddress),
+            (&jwt(HEADER, r#"{"addr":1}"#), InvalidToken::Form),
+            (&jwt(HEADER, r#"{"addr":"a","addr":"b"}"#), InvalidToken::Form),
+            (&jwt(HEADER, r#"{"addr":"a"} x"#), InvalidToken::Form),
         ];
         for (token, error) in cases {
             assert_eq!(read(token), Err(*error), "{token:.60}");
@@ -139,14 +139,14 @@ mod tests {
             header in prop_oneof![Just(HEADER.to_owned()), "\\PC{0,40}"],
             claims in prop_oneof![Just(CLAIMS.to_owned()), "\\{\"addr\":\\PC{0,40}\\}", "\\PC{0,40}"],
         ) {
-            if let Ok(address) = read(&token(&header, &claims)) {
+            if let Ok(address) = read(&jwt(&header, &claims)) {
                 prop_assert!(!address.is_empty());
             }
         }
 
         #[test]
         fn never_panics_on_a_changed_character(at in 0_usize..280, with in "[ -~]") {
-            let mut token = token(HEADER, CLAIMS);
+            let mut token = jwt(HEADER, CLAIMS);
             token.replace_range(at..=at, &with);
             let _ = read(&token);
         }

@@ -5,29 +5,29 @@ use std::io::ErrorKind;
 
 use super::*;
 /// A value that fills a log file with a few dozen of its like.
-fn value(n: usize) -> Vec<u8> {
+fn filler_value(n: usize) -> Vec<u8> {
     let mut value = format!("{n}:").into_bytes();
     value.resize(900, b'.');
     value
 }
 
-async fn put(store: &Embedded, n: usize) -> Result<Version, Error> {
-    store.commit(Batch::put(format!("key/{n:04}"), value(n))).await
+async fn put_numbered(store: &EmbeddedStorage, n: usize) -> Result<Version, Error> {
+    store.commit(PhysicalBatch::put(format!("key/{n:04}"), filler_value(n))).await
 }
 
 /// Whether all of these, and nothing else, are there.
-async fn assert_holds(store: &Embedded, expected: impl Iterator<Item = usize>) {
-    let found = dump(store).await.unwrap();
+async fn assert_holds(store: &EmbeddedStorage, expected: impl Iterator<Item = usize>) {
+    let found = all_entries(store).await.unwrap();
     let found: Vec<_> = found.into_iter().map(|(key, entry)| (key, entry.value)).collect();
     let expected: Vec<_> =
-        expected.map(|n| (format!("key/{n:04}"), bytes::Bytes::from(value(n)))).collect();
+        expected.map(|n| (format!("key/{n:04}"), bytes::Bytes::from(filler_value(n)))).collect();
     assert_eq!(found, expected);
 }
 
 /// Tries until it succeeds; other errors than the expected fail the test.
-async fn put_when_possible(store: &Embedded, n: usize, expected: fn(&Error) -> bool) {
+async fn put_when_possible(store: &EmbeddedStorage, n: usize, expected: fn(&Error) -> bool) {
     let trying = async {
-        while let Err(error) = put(store, n).await {
+        while let Err(error) = put_numbered(store, n).await {
             assert!(expected(&error), "{error}");
             tokio::task::yield_now().await;
         }
@@ -36,9 +36,9 @@ async fn put_when_possible(store: &Embedded, n: usize, expected: fn(&Error) -> b
 }
 
 /// Waits until the tree is open again.
-async fn until_readable(store: &Embedded) {
+async fn wait_until_readable(store: &EmbeddedStorage) {
     let reading = async {
-        while dump(store).await.is_err() || store.shared.tree.needs_recovery() {
+        while all_entries(store).await.is_err() || store.shared.tree.needs_recovery() {
             tokio::task::yield_now().await;
         }
     };
@@ -57,12 +57,13 @@ fn is_transient(error: &Error) -> bool {
     matches!(error, Error::Full | Error::ReadOnly | Error::Io(_) | Error::Closed(_))
 }
 
-fn is_write_to(operation: Operation<'_>, file: &str) -> bool {
-    [Operation::Write(file), Operation::SetLen(file), Operation::Sync(file)].contains(&operation)
+fn is_write_to(operation: DiskOperation<'_>, file: &str) -> bool {
+    [DiskOperation::Write(file), DiskOperation::SetLen(file), DiskOperation::Sync(file)]
+        .contains(&operation)
 }
 
-fn log_of(operation: Operation<'_>) -> Option<&'static str> {
-    log::LOGS.into_iter().find(|name| is_write_to(operation, name))
+fn log_of(operation: DiskOperation<'_>) -> Option<&'static str> {
+    log::LOG_FILES.into_iter().find(|name| is_write_to(operation, name))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,43 +74,43 @@ async fn a_full_or_read_only_disk_refuses_writes_and_loses_nothing() {
         (ErrorKind::ReadOnlyFilesystem, is_read_only),
     ] {
         let disk = SimDisk::new();
-        let store = open(&disk).unwrap();
+        let store = open_store(&disk).unwrap();
         for n in 0..100 {
-            put(&store, n).await.unwrap();
+            put_numbered(&store, n).await.unwrap();
         }
         disk.refuse_writes(kind);
         for _ in 0..3 {
-            let error = put(&store, 100).await.unwrap_err();
+            let error = put_numbered(&store, 100).await.unwrap_err();
             assert!(expected(&error), "{error}");
             assert_holds(&store, 0..100).await;
         }
-        disk.heal();
+        disk.clear_faults();
         put_when_possible(&store, 101, expected).await;
         assert_holds(&store, (0..100).chain([101])).await;
-        let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+        let after = open_store(&disk.after_power_cut(disk.event_count(), 0)).unwrap();
         assert_holds(&after, (0..100).chain([101])).await;
     }
 }
 
 /// The log has its space since it was laid out, but the tree finds none to grow.
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_tree_can_not_grow_the_log_takes_what_it_can() {
+async fn when_the_tree_cannot_grow_the_log_takes_what_fits() {
     for (kind, expected) in [
         (ErrorKind::StorageFull, is_full as fn(&Error) -> bool),
         (ErrorKind::ReadOnlyFilesystem, is_read_only),
     ] {
         let disk = SimDisk::new();
-        let store = open(&disk).unwrap();
+        let store = open_store(&disk).unwrap();
         for n in 0..50 {
-            put(&store, n).await.unwrap();
+            put_numbered(&store, n).await.unwrap();
         }
-        disk.decide(move |operation| {
-            let tree = is_write_to(operation, tree::TREE);
-            if tree { Outcome::Failed(kind) } else { Outcome::Done }
+        disk.set_outcomes(move |operation| {
+            let tree = is_write_to(operation, tree::TREE_FILE);
+            if tree { DiskOutcome::Failed(kind) } else { DiskOutcome::Done }
         });
         let mut n = 50;
         let error = loop {
-            match put(&store, n).await {
+            match put_numbered(&store, n).await {
                 Ok(_) => n += 1,
                 Err(error) => break error,
             }
@@ -120,110 +121,114 @@ async fn when_the_tree_can_not_grow_the_log_takes_what_it_can() {
         assert_holds(&store, 0..n).await;
         assert!(store.stats().reads_from_tree > 0);
         for seed in [0, 1, 7] {
-            let after = open(&disk.after_power_cut(disk.events(), seed)).unwrap();
+            let after = open_store(&disk.after_power_cut(disk.event_count(), seed)).unwrap();
             assert_holds(&after, 0..n).await;
         }
-        disk.heal();
+        disk.clear_faults();
         put_when_possible(&store, n, expected).await;
         for more in n + 1..n + 100 {
-            put(&store, more).await.unwrap();
+            put_numbered(&store, more).await.unwrap();
         }
         assert_holds(&store, 0..n + 100).await;
         store.close().await;
-        assert_holds(&open(&disk).unwrap(), 0..n + 100).await;
+        assert_holds(&open_store(&disk).unwrap(), 0..n + 100).await;
     }
 }
 
 /// Whether or not the failed sync brought the record to the medium.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_sync_fails_is_taken_back() {
-    for outcome in [Outcome::Failed(ErrorKind::Other), Outcome::DoneAndFailed(ErrorKind::Other)] {
+async fn a_commit_whose_sync_fails_is_discarded() {
+    for outcome in
+        [DiskOutcome::Failed(ErrorKind::Other), DiskOutcome::DoneAndFailed(ErrorKind::Other)]
+    {
         let disk = SimDisk::new();
-        let store = open(&disk).unwrap();
-        put(&store, 0).await.unwrap();
+        let store = open_store(&disk).unwrap();
+        put_numbered(&store, 0).await.unwrap();
         let mut failed = false;
-        disk.decide(move |operation| {
-            let fails = !failed && matches!(operation, Operation::Sync(name) if name != tree::TREE);
+        disk.set_outcomes(move |operation| {
+            let fails = !failed
+                && matches!(operation, DiskOperation::Sync(name) if name != tree::TREE_FILE);
             failed |= fails;
-            if fails { outcome } else { Outcome::Done }
+            if fails { outcome } else { DiskOutcome::Done }
         });
-        let error = put(&store, 1).await.unwrap_err();
+        let error = put_numbered(&store, 1).await.unwrap_err();
         assert!(matches!(&error, Error::Io(why) if !why.contains("not known")), "{error}");
         assert_holds(&store, 0..1).await;
         // It was taken back durably: no power cut brings it to light.
         for seed in 0..20 {
-            let after = open(&disk.after_power_cut(disk.events(), seed)).unwrap();
+            let after = open_store(&disk.after_power_cut(disk.event_count(), seed)).unwrap();
             assert_holds(&after, 0..1).await;
         }
-        put(&store, 2).await.unwrap();
+        put_numbered(&store, 2).await.unwrap();
         assert_holds(&store, [0, 2].into_iter()).await;
-        let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+        let after = open_store(&disk.after_power_cut(disk.event_count(), 0)).unwrap();
         assert_holds(&after, [0, 2].into_iter()).await;
     }
 }
 
 /// The same with the sync of the taking back forgotten: then a power cut can bring it to light.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_sync_that_takes_it_back_it_may_return() {
+async fn without_the_repair_sync_a_failed_commit_may_return() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
+    let store = open_store(&disk).unwrap();
     let mut failed = false;
-    disk.decide(move |operation| {
-        let fails = !failed && log_of(operation).is_some_and(|f| operation == Operation::Sync(f));
+    disk.set_outcomes(move |operation| {
+        let fails =
+            !failed && log_of(operation).is_some_and(|f| operation == DiskOperation::Sync(f));
         failed |= fails;
-        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+        if fails { DiskOutcome::Failed(ErrorKind::Other) } else { DiskOutcome::Done }
     });
     disk.ignore_syncs(|_| true);
-    put(&store, 0).await.unwrap_err();
+    put_numbered(&store, 0).await.unwrap_err();
     let mut returned = 0;
-    for events in 0..=disk.events() {
+    for events in 0..=disk.event_count() {
         for seed in 0..20 {
-            let after = open(&disk.after_power_cut(events, seed)).unwrap();
-            returned += dump_here(&after).unwrap().len();
+            let after = open_store(&disk.after_power_cut(events, seed)).unwrap();
+            returned += all_entries_blocking(&after).unwrap().len();
         }
     }
     assert!(returned > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_in_doubt_is_answered_so_and_settled_later() {
+async fn a_commit_of_unknown_outcome_is_reported_and_resolved() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
-    put(&store, 0).await.unwrap();
-    disk.decide(|operation| match log_of(operation) {
-        Some(_) if matches!(operation, Operation::Sync(_)) => {
-            Outcome::DoneAndFailed(ErrorKind::Other)
+    let store = open_store(&disk).unwrap();
+    put_numbered(&store, 0).await.unwrap();
+    disk.set_outcomes(|operation| match log_of(operation) {
+        Some(_) if matches!(operation, DiskOperation::Sync(_)) => {
+            DiskOutcome::DoneAndFailed(ErrorKind::Other)
         }
-        _ => Outcome::Done,
+        _ => DiskOutcome::Done,
     });
-    let error = put(&store, 1).await.unwrap_err();
+    let error = put_numbered(&store, 1).await.unwrap_err();
     assert!(matches!(&error, Error::Io(why) if why.contains("not known")), "{error}");
     assert_holds(&store, 0..1).await;
-    let error = put(&store, 2).await.unwrap_err();
+    let error = put_numbered(&store, 2).await.unwrap_err();
     assert!(matches!(error, Error::Io(_)), "{error}");
-    disk.heal();
-    put(&store, 3).await.unwrap();
+    disk.clear_faults();
+    put_numbered(&store, 3).await.unwrap();
     assert_holds(&store, [0, 3].into_iter()).await;
-    let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+    let after = open_store(&disk.after_power_cut(disk.event_count(), 0)).unwrap();
     assert_holds(&after, [0, 3].into_iter()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_read_of_the_tree_harms_no_other() {
     let disk = SimDisk::new();
-    let options = Options { cache_bytes: 0, ..small() };
-    let store = Embedded::open_on(disk.clone(), options).unwrap();
+    let options = EmbeddedOptions { cache_bytes: 0, ..small_options() };
+    let store = EmbeddedStorage::open_with_disk(disk.clone(), options).unwrap();
     for n in 0..100 {
-        put(&store, n).await.unwrap();
+        put_numbered(&store, n).await.unwrap();
     }
     // 16 records to a file: six files were full. Then the carrier rests, and the fault is the
     // reader's.
-    until(|| store.stats().carried_over == 6).await;
+    wait_until(|| store.stats().checkpoints == 6).await;
     let mut failed = false;
-    disk.decide(move |operation| {
-        let fails = !failed && operation == Operation::Read(tree::TREE);
+    disk.set_outcomes(move |operation| {
+        let fails = !failed && operation == DiskOperation::Read(tree::TREE_FILE);
         failed |= fails;
-        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+        if fails { DiskOutcome::Failed(ErrorKind::Other) } else { DiskOutcome::Done }
     });
     let error = store.get("key/0000").await.unwrap_err();
     assert!(matches!(error, Error::Io(_)), "{error}");
@@ -234,27 +239,27 @@ async fn a_failed_read_of_the_tree_harms_no_other() {
 /// The tree is unreachable for a while and nothing waits to be carried over. Once it is back,
 /// nothing of that is held against later commits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fault_that_is_over_is_forgotten() {
+async fn writes_return_after_a_fault_is_over() {
     let disk = SimDisk::new();
-    let options = Options { cache_bytes: 0, ..small() };
-    let store = Embedded::open_on(disk.clone(), options).unwrap();
+    let options = EmbeddedOptions { cache_bytes: 0, ..small_options() };
+    let store = EmbeddedStorage::open_with_disk(disk.clone(), options).unwrap();
     for n in 0..100 {
-        put(&store, n).await.unwrap();
+        put_numbered(&store, n).await.unwrap();
     }
-    until(|| store.stats().carried_over == 6).await;
-    disk.decide(|operation| match operation {
-        Operation::Read(tree::TREE) | Operation::Name(tree::TREE) => {
-            Outcome::Failed(ErrorKind::Other)
+    wait_until(|| store.stats().checkpoints == 6).await;
+    disk.set_outcomes(|operation| match operation {
+        DiskOperation::Read(tree::TREE_FILE) | DiskOperation::Name(tree::TREE_FILE) => {
+            DiskOutcome::Failed(ErrorKind::Other)
         }
-        _ => Outcome::Done,
+        _ => DiskOutcome::Done,
     });
     assert!(matches!(store.get("key/0000").await, Err(Error::Io(_))));
-    until(|| store.stats().faults > 2).await;
+    wait_until(|| store.stats().faults > 2).await;
     assert!(matches!(store.get("key/0000").await, Err(Error::Closed(_))));
-    disk.heal();
-    until(|| store.stats().reopened > 0).await;
+    disk.clear_faults();
+    wait_until(|| store.stats().reopened > 0).await;
     for n in 100..200 {
-        put(&store, n).await.unwrap();
+        put_numbered(&store, n).await.unwrap();
     }
     assert_holds(&store, 0..200).await;
 }
@@ -262,25 +267,27 @@ async fn a_fault_that_is_over_is_forgotten() {
 /// The sync of a commit fails, and so does taking it back; the process dies. If the next one shows
 /// the commit, it is there for good, and not because it was still cached.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_doubt_when_the_process_died_is_decided_once() {
+async fn a_commit_in_doubt_at_process_death_is_decided_once() {
     let mut outcomes = [0, 0];
     for marks in 0..40 {
         let disk = SimDisk::new();
-        let store = open(&disk).unwrap();
-        put(&store, 0).await.unwrap();
+        let store = open_store(&disk).unwrap();
+        put_numbered(&store, 0).await.unwrap();
         // What a failed sync leaves on the medium depends on the length of the history.
-        (0..marks).for_each(|mark| disk.mark(mark));
-        disk.decide(|operation| match log_of(operation) {
-            Some(_) if matches!(operation, Operation::Sync(_)) => Outcome::Failed(ErrorKind::Other),
-            _ => Outcome::Done,
+        (0..marks).for_each(|mark| disk.add_mark(mark));
+        disk.set_outcomes(|operation| match log_of(operation) {
+            Some(_) if matches!(operation, DiskOperation::Sync(_)) => {
+                DiskOutcome::Failed(ErrorKind::Other)
+            }
+            _ => DiskOutcome::Done,
         });
-        assert!(matches!(put(&store, 1).await, Err(Error::Io(_))));
+        assert!(matches!(put_numbered(&store, 1).await, Err(Error::Io(_))));
         let disk = disk.after_kill();
-        disk.heal();
-        let shown = dump(&open(&disk).unwrap()).await.unwrap();
+        disk.clear_faults();
+        let shown = all_entries(&open_store(&disk).unwrap()).await.unwrap();
         for seed in 0..3 {
-            let after = open(&disk.after_power_cut(disk.events(), seed)).unwrap();
-            assert_eq!(dump(&after).await.unwrap(), shown);
+            let after = open_store(&disk.after_power_cut(disk.event_count(), seed)).unwrap();
+            assert_eq!(all_entries(&after).await.unwrap(), shown);
         }
         outcomes[usize::from(shown.len() == 2)] += 1;
     }
@@ -293,15 +300,15 @@ async fn what_was_in_doubt_when_the_process_died_is_decided_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_single_fault_is_survived() {
     let outcomes = [
-        Outcome::Failed(ErrorKind::Other),
-        Outcome::DoneAndFailed(ErrorKind::Other),
-        Outcome::Failed(ErrorKind::StorageFull),
-        Outcome::Failed(ErrorKind::ReadOnlyFilesystem),
+        DiskOutcome::Failed(ErrorKind::Other),
+        DiskOutcome::DoneAndFailed(ErrorKind::Other),
+        DiskOutcome::Failed(ErrorKind::StorageFull),
+        DiskOutcome::Failed(ErrorKind::ReadOnlyFilesystem),
     ];
-    let step = outcomes.len().div_ceil(rounds());
+    let step = outcomes.len().div_ceil(round_count());
     for (n, outcome) in outcomes.into_iter().enumerate() {
         let mut fault_at = n % step;
-        while survive_fault(fault_at, outcome).await {
+        while check_fault_survival(fault_at, outcome).await {
             fault_at += step;
         }
         assert!(fault_at > 100, "{fault_at} operations");
@@ -309,36 +316,42 @@ async fn any_single_fault_is_survived() {
 }
 
 /// Answers whether the history was long enough for the fault to occur.
-async fn survive_fault(fault_at: usize, outcome: Outcome) -> bool {
+async fn check_fault_survival(fault_at: usize, outcome: DiskOutcome) -> bool {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
+    let store = open_store(&disk).unwrap();
     let operations = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&operations);
-    disk.decide(move |_| {
+    disk.set_outcomes(move |_| {
         let now = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if now == fault_at { outcome } else { Outcome::Done }
+        if now == fault_at { outcome } else { DiskOutcome::Done }
     });
     for n in 0..60 {
         put_once(&store, n).await;
     }
     let occurred = operations.load(std::sync::atomic::Ordering::Relaxed) > fault_at;
-    disk.heal();
-    until_readable(&store).await;
+    disk.clear_faults();
+    wait_until_readable(&store).await;
     assert_holds(&store, 0..60).await;
-    let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+    let after = open_store(&disk.after_power_cut(disk.event_count(), 0)).unwrap();
     assert_holds(&after, 0..60).await;
     occurred
 }
 
 /// Puts on the condition that it isn't there, again and again until it is. Only an answer that
 /// leaves doubt may turn out to have been applied.
-async fn put_once(store: &Embedded, n: usize) {
+async fn put_once(store: &EmbeddedStorage, n: usize) {
     let key = format!("key/{n:04}");
     let absent = Precondition::Absent(key.clone());
     let mut doubt = false;
     let trying = async {
         loop {
-            match store.commit(Batch::put(key.clone(), value(n)).on(absent.clone())).await {
+            match store
+                .commit(
+                    PhysicalBatch::put(key.clone(), filler_value(n))
+                        .with_precondition(absent.clone()),
+                )
+                .await
+            {
                 Ok(_) => return,
                 Err(Error::Precondition { .. }) if doubt => return,
                 Err(Error::Io(_)) => doubt = true,
@@ -351,7 +364,7 @@ async fn put_once(store: &Embedded, n: usize) {
 }
 
 /// Changes bytes of a file at rest.
-fn damage(disk: &SimDisk, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
+fn corrupt_file(disk: &SimDisk, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let file = disk.open(file).unwrap();
     let len = usize::try_from(file.len().unwrap()).unwrap();
     let mut bytes = vec![0; len];
@@ -366,13 +379,13 @@ fn damage(disk: &SimDisk, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
+    let store = open_store(&disk).unwrap();
     for n in 0..40 {
-        put(&store, n).await.unwrap();
+        put_numbered(&store, n).await.unwrap();
     }
-    until(|| store.stats().carried_over == 2).await;
-    let needle = value(0);
-    damage(&disk, tree::TREE, |bytes| {
+    wait_until(|| store.stats().checkpoints == 2).await;
+    let needle = filler_value(0);
+    corrupt_file(&disk, tree::TREE_FILE, |bytes| {
         let places: Vec<_> = (0..bytes.len() - needle.len())
             .filter(|at| bytes[*at..].starts_with(&needle))
             .collect();
@@ -380,15 +393,15 @@ async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
         places.into_iter().for_each(|at| bytes[at + 100] ^= 1);
     });
     let mut failed = false;
-    disk.decide(move |operation| {
-        let fails = !failed && operation == Operation::Sync(tree::TREE);
+    disk.set_outcomes(move |operation| {
+        let fails = !failed && operation == DiskOperation::Sync(tree::TREE_FILE);
         failed |= fails;
-        if fails { Outcome::Failed(ErrorKind::Other) } else { Outcome::Done }
+        if fails { DiskOutcome::Failed(ErrorKind::Other) } else { DiskOutcome::Done }
     });
     let refused = async {
         let mut n = 40;
         loop {
-            match put(&store, n).await {
+            match put_numbered(&store, n).await {
                 Ok(_) => n += 1,
                 Err(error) => return error,
             }
@@ -396,7 +409,7 @@ async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
     };
     let error = tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
     assert!(matches!(error, Error::Io(_) | Error::Corrupt(_)), "{error}");
-    until(|| !store.shared.tree.needs_recovery()).await;
+    wait_until(|| !store.shared.tree.needs_recovery()).await;
     assert!(matches!(store.get("key/0000").await, Err(Error::Corrupt(_))));
 }
 
@@ -404,19 +417,19 @@ async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
 #[tokio::test]
 async fn a_damaged_log_is_refused() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
+    let store = open_store(&disk).unwrap();
     // Nothing is carried over, so that both files count.
-    disk.decide(|operation| {
-        let tree = is_write_to(operation, tree::TREE);
-        if tree { Outcome::Failed(ErrorKind::StorageFull) } else { Outcome::Done }
+    disk.set_outcomes(|operation| {
+        let tree = is_write_to(operation, tree::TREE_FILE);
+        if tree { DiskOutcome::Failed(ErrorKind::StorageFull) } else { DiskOutcome::Done }
     });
     for n in 0..20 {
-        put(&store, n).await.unwrap();
+        put_numbered(&store, n).await.unwrap();
     }
     drop(store);
-    disk.heal();
+    disk.clear_faults();
     // 16 records of 1024 bytes are in the first file that was written, the others in the second.
-    let [second, first] = log::LOGS;
+    let [second, first] = log::LOG_FILES;
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage); 5] = [
         (first, |bytes| bytes[5 * 1024 + 100] ^= 1),
@@ -426,23 +439,23 @@ async fn a_damaged_log_is_refused() {
         (second, |bytes| bytes[2 * 1024 + 100] ^= 1),
     ];
     for (n, (file, change)) in damages.into_iter().enumerate() {
-        let disk = disk.after_power_cut(disk.events(), 0);
-        damage(&disk, file, change);
-        let opened = open(&disk);
+        let disk = disk.after_power_cut(disk.event_count(), 0);
+        corrupt_file(&disk, file, change);
+        let opened = open_store(&disk);
         assert!(matches!(opened, Err(Error::Corrupt(_))), "{n}: {:?}", opened.err());
     }
     // Nothing tells a lost last record from one that was cut short.
-    damage(&disk, second, |bytes| bytes[3 * 1024 + 100] ^= 1);
-    assert_holds(&open(&disk).unwrap(), 0..19).await;
+    corrupt_file(&disk, second, |bytes| bytes[3 * 1024 + 100] ^= 1);
+    assert_holds(&open_store(&disk).unwrap(), 0..19).await;
 }
 
 /// A store that can't be opened is left as it is, and opens once the disk is well.
 #[tokio::test]
 async fn opening_on_a_full_or_read_only_disk_is_refused() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
+    let store = open_store(&disk).unwrap();
     for n in 0..40 {
-        put(&store, n).await.unwrap();
+        put_numbered(&store, n).await.unwrap();
     }
     drop(store);
     for (kind, expected) in [
@@ -451,39 +464,40 @@ async fn opening_on_a_full_or_read_only_disk_is_refused() {
         (ErrorKind::Other, |error| matches!(error, Error::Io(_))),
     ] {
         disk.refuse_writes(kind);
-        let opened = open(&disk).map(drop);
+        let opened = open_store(&disk).map(drop);
         assert!(opened.as_ref().is_err_and(expected), "{opened:?}");
-        disk.heal();
-        assert_holds(&open(&disk).unwrap(), 0..40).await;
+        disk.clear_faults();
+        assert_holds(&open_store(&disk).unwrap(), 0..40).await;
     }
     // Neither is a new folder taken for a store before all of it is laid out.
     let empty = SimDisk::new();
     empty.refuse_writes(ErrorKind::StorageFull);
-    assert!(matches!(open(&empty), Err(Error::Full)));
-    empty.heal();
-    assert_holds(&open(&empty).unwrap(), 0..0).await;
+    assert!(matches!(open_store(&empty), Err(Error::Full)));
+    empty.clear_faults();
+    assert_holds(&open_store(&empty).unwrap(), 0..0).await;
 }
 
 /// What an operator reads: what was being done, to which file, in which folder.
 #[test]
 fn errors_say_what_was_done_and_where() {
-    let failed = classify(&ErrorKind::Other.into(), "syncing the log");
+    let failed = classify_io_error(&ErrorKind::Other.into(), "syncing the log");
     assert_eq!(failed.to_string(), "storage I/O failed: syncing the log: other error");
     for (error, expected) in [
         (Error::Full, "the storage device is full (/some/where)"),
         (Error::ReadOnly, "the storage device is read-only (/some/where)"),
         (failed, "storage I/O failed: syncing the log: other error (/some/where)"),
     ] {
-        assert_eq!(with_path(Path::new("/some/where"), error).to_string(), expected);
+        assert_eq!(with_folder_path(Path::new("/some/where"), error).to_string(), expected);
     }
 }
 
 #[tokio::test]
 async fn a_batch_of_many_changes_is_replayed() {
     let disk = SimDisk::new();
-    let store = open(&disk).unwrap();
-    let changes = (0..40).map(|n| Change::put(format!("many/{n:02}"), vec![n; 60])).collect();
-    store.commit(Batch { preconditions: Vec::new(), changes }).await.unwrap();
+    let store = open_store(&disk).unwrap();
+    let changes =
+        (0..40).map(|n| PhysicalChange::put(format!("many/{n:02}"), vec![n; 60])).collect();
+    store.commit(PhysicalBatch { preconditions: Vec::new(), changes }).await.unwrap();
     drop(store);
-    assert_eq!(dump(&open(&disk).unwrap()).await.unwrap().len(), 40);
+    assert_eq!(all_entries(&open_store(&disk).unwrap()).await.unwrap().len(), 40);
 }

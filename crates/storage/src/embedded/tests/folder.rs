@@ -6,23 +6,23 @@ use std::path::PathBuf;
 
 use super::*;
 
-fn open_at(path: &Path) -> Result<Embedded, Error> {
-    Embedded::open(path, small())
+fn open_at(path: &Path) -> Result<EmbeddedStorage, Error> {
+    EmbeddedStorage::open(path, small_options())
 }
 
-fn names(path: &Path) -> Vec<String> {
+fn file_names(path: &Path) -> Vec<String> {
     let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
     let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| name(entry.unwrap())).collect();
     names.sort();
     names
 }
 
-fn mode(path: PathBuf) -> u32 {
+fn file_mode(path: PathBuf) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 /// Refused, with a message that has these words.
-fn assert_refused(opened: Result<Embedded, Error>, words: &str) {
+fn assert_refused(opened: Result<EmbeddedStorage, Error>, words: &str) {
     match opened {
         Err(Error::Refused(why)) => assert!(why.contains(words), "{why}"),
         other => panic!("{other:?}"),
@@ -36,7 +36,8 @@ async fn keeps_the_contract_on_a_real_disk() {
     contract::run(async || {
         let n = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = root.path().join(n.to_string());
-        Arc::new(Embedded::open(&path, Options::default()).unwrap()) as Arc<dyn Physical>
+        Arc::new(EmbeddedStorage::open(&path, EmbeddedOptions::default()).unwrap())
+            as Arc<dyn Physical>
     })
     .await;
 }
@@ -46,12 +47,12 @@ async fn the_folder_is_made_for_its_owner_alone() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("some/where");
     let store = open_at(&path).unwrap();
-    assert_eq!(names(&path), ["lock", "log.0", "log.1", "strongroom.store", "tree.redb"]);
-    assert_eq!(mode(path.clone()), 0o700);
-    for name in names(&path) {
-        assert_eq!(mode(path.join(&name)), 0o600, "{name}");
+    assert_eq!(file_names(&path), ["lock", "log.0", "log.1", "strongroom.store", "tree.redb"]);
+    assert_eq!(file_mode(path.clone()), 0o700);
+    for name in file_names(&path) {
+        assert_eq!(file_mode(path.join(&name)), 0o600, "{name}");
     }
-    store.commit(Batch::put("key", "value")).await.unwrap();
+    store.commit(PhysicalBatch::put("key", "value")).await.unwrap();
     drop(store);
     let again = open_at(&path).unwrap();
     assert!(again.get("key").await.unwrap().is_some());
@@ -85,9 +86,9 @@ async fn foreign_folders_are_refused_and_left_alone() {
         let file = root.path().join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "data").unwrap();
-        let before = names(root.path());
+        let before = file_names(root.path());
         assert_refused(open_at(root.path()), words);
-        assert_eq!(names(root.path()), before, "{name}");
+        assert_eq!(file_names(root.path()), before, "{name}");
         assert_eq!(fs::read(&file).unwrap(), b"data", "{name}");
     }
 }
@@ -157,7 +158,7 @@ async fn an_unfinished_layout_is_finished() {
     fs::write(root.path().join("log.0"), "half").unwrap();
     fs::write(root.path().join("tree.redb"), "half").unwrap();
     let store = open_at(root.path()).unwrap();
-    store.commit(Batch::put("key", "value")).await.unwrap();
+    store.commit(PhysicalBatch::put("key", "value")).await.unwrap();
     drop(store);
     assert!(open_at(root.path()).unwrap().get("key").await.unwrap().is_some());
 }

@@ -7,46 +7,46 @@ use crate::testing::SyncPoint;
 
 const WRITERS: usize = 3;
 /// How many batches each writer commits; or one of them alone.
-const TOGETHER: [usize; WRITERS] = [20; WRITERS];
-const ALONE: [usize; WRITERS] = [60, 0, 0];
+const ALL_WRITERS: [usize; WRITERS] = [20; WRITERS];
+const ONE_WRITER: [usize; WRITERS] = [60, 0, 0];
 
 /// A history on a simulated disk, and what the writers saw.
-struct Run {
+struct RecordedRun {
     disk: SimDisk,
     /// For each writer, the batches that were already there when it began.
     before: Vec<usize>,
     /// The versions that were answered: of each writer, from its first batch in this run on.
     versions: Vec<Vec<Version>>,
-    carried_over: u64,
+    checkpoints: u64,
 }
 
 /// What writers note in the history of the disk.
 const BEGUN: usize = 0;
 const ACKNOWLEDGED: usize = 1;
 
-fn note(what: usize, writer: usize) -> u64 {
+fn mark_code(what: usize, writer: usize) -> u64 {
     u64::try_from(what * WRITERS + writer).unwrap()
 }
 
 /// The `n`th batch of a writer: its keys are its own, and say which batch it was.
-fn batch(writer: usize, n: usize) -> Batch {
+fn writer_batch(writer: usize, n: usize) -> PhysicalBatch {
     let size = 100 + (n * 7 + writer * 3) % 5 * 300;
     let mut value = format!("{n}:").into_bytes();
     value.resize(size, b'.');
-    Batch::put(format!("{writer}/last"), n.to_string())
-        .and(Change::put(format!("{writer}/slot/{}", n % 4), value))
-        .and(Change::delete(format!("{writer}/slot/{}", (n + 2) % 4)))
-        .and(Change::put(format!("{writer}/each/{n}"), ""))
+    PhysicalBatch::put(format!("{writer}/last"), n.to_string())
+        .with_change(PhysicalChange::put(format!("{writer}/slot/{}", n % 4), value))
+        .with_change(PhysicalChange::delete(format!("{writer}/slot/{}", (n + 2) % 4)))
+        .with_change(PhysicalChange::put(format!("{writer}/each/{n}"), ""))
 }
 
 /// What a writer's keys hold after its first `n` batches.
 fn state_after(writer: usize, n: usize) -> BTreeMap<String, Vec<u8>> {
     let mut state = BTreeMap::new();
     for n in 0..n {
-        for change in batch(writer, n).changes {
+        for change in writer_batch(writer, n).changes {
             match change {
-                Change::Put { key, value } => state.insert(key, value.to_vec()),
-                Change::Delete { key } => state.remove(&key),
+                PhysicalChange::Put { key, value } => state.insert(key, value.to_vec()),
+                PhysicalChange::Delete { key } => state.remove(&key),
             };
         }
     }
@@ -54,30 +54,30 @@ fn state_after(writer: usize, n: usize) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Lets each writer commit its batches from the one after `before` on.
-async fn run(disk: SimDisk, before: Vec<usize>, until: [usize; WRITERS]) -> Run {
-    let store = Arc::new(open(&disk).unwrap());
-    run_on(store, disk, before, until, usize::MAX).await
+async fn run_writers(disk: SimDisk, before: Vec<usize>, until: [usize; WRITERS]) -> RecordedRun {
+    let store = Arc::new(open_store(&disk).unwrap());
+    run_writers_on(store, disk, before, until, usize::MAX).await
 }
 
-async fn run_on(
-    store: Arc<Embedded>,
+async fn run_writers_on(
+    store: Arc<EmbeddedStorage>,
     disk: SimDisk,
     before: Vec<usize>,
     until: [usize; WRITERS],
     carried_over_every: usize,
-) -> Run {
+) -> RecordedRun {
     let mut writers = tokio::task::JoinSet::new();
     for (writer, first) in before.iter().copied().enumerate() {
         let (store, disk) = (Arc::clone(&store), disk.clone());
         writers.spawn(async move {
             let mut versions = Vec::new();
             for n in first..until[writer] {
-                disk.mark(note(BEGUN, writer));
-                versions.push(store.commit(batch(writer, n)).await.unwrap());
-                disk.mark(note(ACKNOWLEDGED, writer));
+                disk.add_mark(mark_code(BEGUN, writer));
+                versions.push(store.commit(writer_batch(writer, n)).await.unwrap());
+                disk.add_mark(mark_code(ACKNOWLEDGED, writer));
                 if writer == 0 && (n + 1).is_multiple_of(carried_over_every) {
                     // Refused while a full file is being carried over.
-                    while !store.carry_over(0).await.unwrap() {
+                    while !store.start_checkpoint(0).await.unwrap() {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -89,21 +89,26 @@ async fn run_on(
     versions.sort_by_key(|(writer, _)| *writer);
     store.close().await;
     let versions = versions.into_iter().map(|(_, versions)| versions).collect();
-    Run { disk, before, versions, carried_over: store.stats().carried_over }
+    RecordedRun { disk, before, versions, checkpoints: store.stats().checkpoints }
 }
 
 /// Opens what is left after a power cut behind `events`. Answers the disk, and how many batches
 /// of each writer are there; or what was broken.
-async fn survive(run: &Run, events: usize, seed: u64) -> Result<(SimDisk, Vec<usize>), String> {
+async fn check_survival(
+    run: &RecordedRun,
+    events: usize,
+    seed: u64,
+) -> Result<(SimDisk, Vec<usize>), String> {
     let disk = run.disk.after_power_cut(events, seed);
     let left = disk.clone();
-    let store = open(&disk).map_err(|error| format!("does not open: {error}"))?;
-    let entries = dump_here(&store).map_err(|error| format!("can't be read: {error}"))?;
-    let marks = run.disk.marks(events);
+    let store = open_store(&disk).map_err(|error| format!("does not open: {error}"))?;
+    let entries =
+        all_entries_blocking(&store).map_err(|error| format!("can't be read: {error}"))?;
+    let marks = run.disk.marks_before(events);
     let mut there = Vec::new();
     let mut highest = Version(0);
     for writer in 0..WRITERS {
-        let count = |what| marks.iter().filter(|mark| **mark == note(what, writer)).count();
+        let count = |what| marks.iter().filter(|mark| **mark == mark_code(what, writer)).count();
         let (begun, acknowledged) = (count(BEGUN), count(ACKNOWLEDGED));
         let prefix = format!("{writer}/");
         let own: BTreeMap<_, _> = entries.iter().filter(|(k, _)| k.starts_with(&prefix)).collect();
@@ -132,7 +137,7 @@ async fn survive(run: &Run, events: usize, seed: u64) -> Result<(SimDisk, Vec<us
         there.push(found);
     }
     let seen = entries.values().map(|entry| entry.version).max().unwrap_or_default();
-    let next = store.commit(Batch::delete("probe")).await;
+    let next = store.commit(PhysicalBatch::delete("probe")).await;
     let next = next.map_err(|error| format!("can't be written: {error}"))?;
     if next <= highest.max(seen) {
         return Err(format!("version {next:?} repeats"));
@@ -143,16 +148,16 @@ async fn survive(run: &Run, events: usize, seed: u64) -> Result<(SimDisk, Vec<us
 }
 
 /// A few seeds for a point of the history: both extremes, and two mixtures.
-fn seeds(events: usize) -> [u64; 4] {
+fn seeds_for(events: usize) -> [u64; 4] {
     let mixed = u64::try_from(events).unwrap() * 2 + 2;
     [0, 1, mixed, mixed + 1]
 }
 
 /// The first thing that is broken, anywhere in the history.
-async fn find_damage(run: &Run) -> Option<String> {
-    for events in 0..=run.disk.events() {
-        for seed in seeds(events) {
-            if let Err(broken) = survive(run, events, seed).await {
+async fn find_damage(run: &RecordedRun) -> Option<String> {
+    for events in 0..=run.disk.event_count() {
+        for seed in seeds_for(events) {
+            if let Err(broken) = check_survival(run, events, seed).await {
                 return Some(format!("cut behind {events} with seed {seed}: {broken}"));
             }
         }
@@ -162,20 +167,20 @@ async fn find_damage(run: &Run) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_wherever_power_is_cut() {
-    let run = run(SimDisk::new(), vec![0; WRITERS], TOGETHER).await;
-    let syncs = (0..run.disk.events()).filter(|event| run.disk.is_sync(*event)).count();
-    assert!(syncs > 30 && run.carried_over >= 2, "the history is too short: {syncs} syncs");
+    let run = run_writers(SimDisk::new(), vec![0; WRITERS], ALL_WRITERS).await;
+    let syncs = (0..run.disk.event_count()).filter(|event| run.disk.is_sync(*event)).count();
+    assert!(syncs > 30 && run.checkpoints >= 2, "the history is too short: {syncs} syncs");
     assert_eq!(find_damage(&run).await, None);
 }
 
 /// The log is carried over after every few batches, whether it is full or not.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_acknowledged_is_lost_where_the_log_is_carried_over_early() {
+async fn nothing_acknowledged_is_lost_with_early_checkpoints() {
     let disk = SimDisk::new();
-    let store = Arc::new(open(&disk).unwrap());
-    let run = run_on(store, disk, vec![0; WRITERS], TOGETHER, 4).await;
+    let store = Arc::new(open_store(&disk).unwrap());
+    let run = run_writers_on(store, disk, vec![0; WRITERS], ALL_WRITERS, 4).await;
     // The fifth may have been under way when the store was closed.
-    assert!(run.carried_over >= 4, "{}", run.carried_over);
+    assert!(run.checkpoints >= 4, "{}", run.checkpoints);
     assert_eq!(find_damage(&run).await, None);
 }
 
@@ -183,14 +188,14 @@ async fn nothing_acknowledged_is_lost_where_the_log_is_carried_over_early() {
 /// behind the end of the log must not come back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_power_cut_is_survived_too() {
-    let first = run(SimDisk::new(), vec![0; WRITERS], TOGETHER).await;
-    let points = first.disk.events();
+    let first = run_writers(SimDisk::new(), vec![0; WRITERS], ALL_WRITERS).await;
+    let points = first.disk.event_count();
     for events in (points / 4..points).step_by(points / 12) {
-        let (disk, there) = survive(&first, events, seeds(events)[2]).await.unwrap();
-        let second = run(disk, there, TOGETHER).await;
-        for events in (0..=second.disk.events()).step_by(10_usize.div_ceil(rounds())) {
-            for seed in seeds(events) {
-                let survived = survive(&second, events, seed).await;
+        let (disk, there) = check_survival(&first, events, seeds_for(events)[2]).await.unwrap();
+        let second = run_writers(disk, there, ALL_WRITERS).await;
+        for events in (0..=second.disk.event_count()).step_by(10_usize.div_ceil(round_count())) {
+            for seed in seeds_for(events) {
+                let survived = check_survival(&second, events, seed).await;
                 assert!(survived.is_ok(), "{events} {seed}: {:?}", survived.err());
             }
         }
@@ -199,73 +204,75 @@ async fn a_second_power_cut_is_survived_too() {
 
 /// What is found when some syncs of a new store's life are left out. One writer alone: its answer
 /// is noted before the next sync, which would make up for the one left out.
-async fn damage_without(
+async fn find_damage_without_sync(
     ignore: impl FnMut(SyncPoint<'_>) -> bool + Send + 'static,
 ) -> Option<String> {
     let disk = SimDisk::new();
     disk.ignore_syncs(ignore);
-    find_damage(&run(disk, vec![0; WRITERS], ALONE).await).await
+    find_damage(&run_writers(disk, vec![0; WRITERS], ONE_WRITER).await).await
 }
 
 fn is_log(sync: &SyncPoint<'_>) -> bool {
-    sync.file.is_some_and(|file| log::LOGS.contains(&file))
+    sync.file.is_some_and(|file| log::LOG_FILES.contains(&file))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_sync_of_a_commit_it_breaks() {
+async fn a_missing_commit_sync_is_detected() {
     // Of each log file, the first sync lays it out and the second opens it.
-    let damage = damage_without(|sync| is_log(&sync) && sync.earlier >= 2).await;
+    let damage = find_damage_without_sync(|sync| is_log(&sync) && sync.earlier >= 2).await;
     assert!(damage.is_some());
     // One forgotten sync in the middle is enough.
-    let damage = damage_without(|sync| sync.file == Some(log::LOGS[0]) && sync.earlier == 5).await;
+    let damage =
+        find_damage_without_sync(|sync| sync.file == Some(log::LOG_FILES[0]) && sync.earlier == 5)
+            .await;
     assert!(damage.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_sync_of_the_tree_it_breaks() {
+async fn a_missing_tree_sync_is_detected() {
     // A step of carrying over syncs twice: what it wrote, then the header that points there.
     for which in [0, 1] {
         let disk = SimDisk::new();
-        let store = Arc::new(open(&disk).unwrap());
+        let store = Arc::new(open_store(&disk).unwrap());
         let mut syncs = 0;
         disk.ignore_syncs(move |sync| {
-            syncs += usize::from(sync.file == Some(tree::TREE));
-            sync.file == Some(tree::TREE) && syncs % 2 == which
+            syncs += usize::from(sync.file == Some(tree::TREE_FILE));
+            sync.file == Some(tree::TREE_FILE) && syncs % 2 == which
         });
-        let run = run_on(store, disk, vec![0; WRITERS], ALONE, usize::MAX).await;
+        let run = run_writers_on(store, disk, vec![0; WRITERS], ONE_WRITER, usize::MAX).await;
         assert!(find_damage(&run).await.is_some(), "without every second sync, from {which}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_sync_of_the_layout_it_breaks() {
+async fn a_missing_layout_sync_is_detected() {
     let first_of_log = |sync: SyncPoint<'_>| is_log(&sync) && sync.earlier < 2;
-    assert!(damage_without(first_of_log).await.is_some(), "the log files");
+    assert!(find_damage_without_sync(first_of_log).await.is_some(), "the log files");
     let marker = |sync: SyncPoint<'_>| sync.file.is_some_and(|file| file.starts_with("strongroom"));
-    assert!(damage_without(marker).await.is_some(), "the marker");
+    assert!(find_damage_without_sync(marker).await.is_some(), "the marker");
     for which in 0..3 {
         let names = move |sync: SyncPoint<'_>| sync.file.is_none() && sync.earlier == which;
-        assert!(damage_without(names).await.is_some(), "the folder, {which}");
+        assert!(find_damage_without_sync(names).await.is_some(), "the folder, {which}");
     }
 }
 
 /// The process dies between a write and its sync, is started again and shows what it found.
 /// From then on it must stay, and without the sync when the log is opened it does not.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_shown_after_a_kill_stays() {
+async fn values_read_after_a_kill_stay() {
     for forget_the_sync in [false, true] {
         let disk = SimDisk::new();
-        let store = open(&disk).unwrap();
-        store.commit(Batch::put("acknowledged", "")).await.unwrap();
+        let store = open_store(&disk).unwrap();
+        store.commit(PhysicalBatch::put("acknowledged", "")).await.unwrap();
         // The sync that the process does not live to see: nobody was answered.
         disk.ignore_syncs(|sync| is_log(&sync));
-        store.commit(Batch::put("written", "")).await.unwrap();
+        store.commit(PhysicalBatch::put("written", "")).await.unwrap();
         let disk = disk.after_kill();
         disk.ignore_syncs(move |sync| forget_the_sync && is_log(&sync));
-        let again = open(&disk).unwrap();
+        let again = open_store(&disk).unwrap();
         assert!(again.get("written").await.unwrap().is_some());
         drop(again);
-        let after = open(&disk.after_power_cut(disk.events(), 0)).unwrap();
+        let after = open_store(&disk.after_power_cut(disk.event_count(), 0)).unwrap();
         assert!(after.get("acknowledged").await.unwrap().is_some());
         assert_eq!(after.get("written").await.unwrap().is_none(), forget_the_sync);
     }
@@ -276,31 +283,31 @@ async fn what_was_shown_after_a_kill_stays() {
 /// because redb syncs the file when it opens it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tree_is_durable_before_the_log_is_written_over() {
-    let put = |n: usize| Batch::put(format!("{n:02}"), vec![0; 900]);
+    let put = |n: usize| PhysicalBatch::put(format!("{n:02}"), vec![0; 900]);
     for forget_the_sync in [false, true] {
         let disk = SimDisk::new();
-        let store = open(&disk).unwrap();
+        let store = open_store(&disk).unwrap();
         // 16 of these fill a log file; the next one hands it over.
-        disk.ignore_syncs(|sync| sync.file == Some(tree::TREE));
+        disk.ignore_syncs(|sync| sync.file == Some(tree::TREE_FILE));
         for n in 0..17 {
             store.commit(put(n)).await.unwrap();
         }
-        until(|| store.stats().carried_over > 0).await;
+        wait_until(|| store.stats().checkpoints > 0).await;
         let disk = disk.after_kill();
-        disk.ignore_syncs(move |sync| forget_the_sync && sync.file == Some(tree::TREE));
-        let again = open(&disk).unwrap();
-        disk.decide(|operation| match operation {
-            Operation::Write(tree::TREE) | Operation::SetLen(tree::TREE) => {
-                Outcome::Failed(std::io::ErrorKind::StorageFull)
+        disk.ignore_syncs(move |sync| forget_the_sync && sync.file == Some(tree::TREE_FILE));
+        let again = open_store(&disk).unwrap();
+        disk.set_outcomes(|operation| match operation {
+            DiskOperation::Write(tree::TREE_FILE) | DiskOperation::SetLen(tree::TREE_FILE) => {
+                DiskOutcome::Failed(std::io::ErrorKind::StorageFull)
             }
-            _ => Outcome::Done,
+            _ => DiskOutcome::Done,
         });
         for n in 17..33 {
             again.commit(put(n)).await.unwrap();
         }
-        let after = open(&disk.after_power_cut(disk.events(), 0));
+        let after = open_store(&disk.after_power_cut(disk.event_count(), 0));
         let there = match &after {
-            Ok(after) => dump(after).await.map_or(0, |entries| entries.len()),
+            Ok(after) => all_entries(after).await.map_or(0, |entries| entries.len()),
             Err(_) => 0,
         };
         assert_eq!(there == 33, !forget_the_sync, "{there} {:?}", after.err());

@@ -7,22 +7,22 @@ mod settings;
 use clap::Subcommand;
 use strongroom_client::Client;
 
-use super::target::{MountFlag, Target};
-use crate::context::Context;
-use crate::failure::{Failure, Outcome};
+use super::target::{KvTarget, MountFlag};
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult};
 
 /// Manage the metadata of a secret
 #[derive(Subcommand)]
 #[command(defer = true)]
-pub(crate) enum Metadata {
-    Delete(Box<delete::Delete>),
-    Get(Box<get::Get>),
-    Patch(Box<settings::Patch>),
-    Put(Box<settings::Put>),
+pub(crate) enum KvMetadataCommand {
+    Delete(Box<delete::KvMetadataDelete>),
+    Get(Box<get::KvMetadataGet>),
+    Patch(Box<settings::KvMetadataPatch>),
+    Put(Box<settings::KvMetadataPut>),
 }
 
-impl Metadata {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl KvMetadataCommand {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Delete(command) => command.run(context).await,
             Self::Get(command) => command.run(context).await,
@@ -33,8 +33,8 @@ impl Metadata {
 }
 
 /// The API's path of a key's metadata. Only the engine that keeps versions has it.
-async fn path(client: &Client, flag: &MountFlag, key: &str) -> Outcome<String> {
-    let target = Target::find(client, flag, key).await?;
-    let no_versions = Failure::local("this mount is version 1 of KV, which has no metadata");
-    Ok(target.with_versions(no_versions)?.path("metadata"))
+async fn metadata_path(client: &Client, flag: &MountFlag, key: &str) -> CliResult<String> {
+    let target = KvTarget::resolve(client, flag, key).await?;
+    let no_versions = CliError::local("this mount is version 1 of KV, which has no metadata");
+    Ok(target.require_versioned(no_versions)?.api_path("metadata"))
 }

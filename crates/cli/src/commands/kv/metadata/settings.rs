@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use strongroom_types::Fields;
 
-use super::super::refused;
+use super::super::failure_with_warnings;
 use super::super::target::MountFlag;
-use crate::context::Context;
-use crate::failure::{Outcome, expect_count};
-use crate::flags::{Formatted, Http, Seconds, lifetime, pair};
+use crate::context::CommandContext;
+use crate::error::{CliResult, check_argument_count};
+use crate::flags::{
+    DurationSeconds, FormatFlag, HttpFlags, parse_name_value, parse_non_negative_duration,
+};
 use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Set a key's settings; those that aren't named stay, custom metadata is replaced as a whole
@@ -17,9 +19,9 @@ use crate::output::fixed_text::DATA_WRITTEN;
 #[command(after_help = "\
 Example:
   strongroom kv metadata put -mount=secret -max-versions=5 -custom-metadata=owner=team-a my-app")]
-pub(crate) struct Put {
+pub(crate) struct KvMetadataPut {
     #[command(flatten)]
-    settings: Settings,
+    settings: KvMetadataFlags,
 }
 
 /// Change a key's settings, and its custom metadata name by name
@@ -27,43 +29,43 @@ pub(crate) struct Put {
 #[command(after_help = "\
 Example:
   strongroom kv metadata patch -mount=secret -remove-custom-metadata=owner my-app")]
-pub(crate) struct Patch {
+pub(crate) struct KvMetadataPatch {
     /// Custom metadata to remove; repeatable
     #[arg(long, value_name = "NAME")]
     remove_custom_metadata: Vec<String>,
     #[command(flatten)]
-    settings: Settings,
+    settings: KvMetadataFlags,
 }
 
 #[derive(Args)]
-struct Settings {
+struct KvMetadataFlags {
     /// Whether writes must name the version that they replace
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     cas_required: Option<bool>,
     /// What to remember with the key, whatever its version; repeatable
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     custom_metadata: Vec<(String, String)>,
     /// How old a version gets before it is deleted
-    #[arg(long, value_name = "DURATION", value_parser = lifetime, allow_hyphen_values = true)]
-    delete_version_after: Option<Seconds>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration, allow_hyphen_values = true)]
+    delete_version_after: Option<DurationSeconds>,
     /// How many versions are kept
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_versions: Option<i64>,
     #[command(flatten)]
     mount: MountFlag,
     #[command(flatten)]
-    http: Http,
+    http: HttpFlags,
     #[command(flatten)]
-    output: Formatted,
+    output: FormatFlag,
     #[arg(value_name = "KEY", help = "The key")]
     arguments: Vec<String>,
 }
 
-impl Put {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl KvMetadataPut {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         let settings = self.settings;
         let custom: BTreeMap<_, _> = settings.custom_metadata.iter().cloned().collect();
-        let mut body = settings.body();
+        let mut body = settings.request_body();
         if !custom.is_empty() {
             body.set("custom_metadata", &custom);
         }
@@ -71,8 +73,8 @@ impl Put {
     }
 }
 
-impl Patch {
-    pub(super) async fn run(self, context: &mut Context) -> Outcome {
+impl KvMetadataPatch {
+    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         let settings = self.settings;
         let mut custom: BTreeMap<_, Option<String>> = settings
             .custom_metadata
@@ -80,20 +82,20 @@ impl Patch {
             .map(|(name, value)| (name.clone(), Some(value.clone())))
             .collect();
         custom.extend(self.remove_custom_metadata.into_iter().map(|name| (name, None)));
-        let mut body = settings.body();
+        let mut body = settings.request_body();
         body.set("custom_metadata", &custom);
         settings.send(context, body, true).await
     }
 }
 
-impl Settings {
+impl KvMetadataFlags {
     /// What both send alike. A count below zero is "not said".
-    fn body(&self) -> Fields {
+    fn request_body(&self) -> Fields {
         let mut body = Fields::new();
         if let Some(required) = self.cas_required {
             body.set("cas_required", &required);
         }
-        if let Some(age) = self.delete_version_after.and_then(Seconds::not_negative) {
+        if let Some(age) = self.delete_version_after.and_then(DurationSeconds::non_negative) {
             body.set("delete_version_after", &format!("{age}s"));
         }
         if let Some(count) = self.max_versions.filter(|count| *count >= 0) {
@@ -102,22 +104,24 @@ impl Settings {
         body
     }
 
-    async fn send(self, context: &mut Context, body: Fields, is_patch: bool) -> Outcome {
-        context.set_format_but_raw(&self.output)?;
-        expect_count(&self.arguments, 1, 1)?;
+    async fn send(self, context: &mut CommandContext, body: Fields, is_patch: bool) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 1, 1)?;
         let client = context.client(&self.http)?;
-        let path = super::path(&client, &self.mount, &self.arguments.concat()).await?;
+        let path = super::metadata_path(&client, &self.mount, &self.arguments.concat()).await?;
         let printer = &mut context.printer;
         if !is_patch {
-            return super::super::write(&client, printer, &path, &body).await;
+            return super::super::write_and_print(&client, printer, &path, &body).await;
         }
         match client.patch(&path, &body).await {
-            Ok(Some(answer)) => printer.secret(&answer),
+            Ok(Some(answer)) => printer.print_response(&answer),
             Ok(None) => {
-                printer.line_for_people(&format!("{DATA_WRITTEN}{path}"));
+                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
                 Ok(())
             }
-            Err(error) => Err(refused(printer, error, &format!("Error writing data to {path}"))),
+            Err(error) => {
+                Err(failure_with_warnings(printer, error, &format!("Error writing data to {path}")))
+            }
         }
     }
 }

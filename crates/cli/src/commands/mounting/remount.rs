@@ -1,0 +1,82 @@
+//! Moving a mount to another path.
+
+use std::time::Duration;
+
+use strongroom_client::sys::mounts::MountTableKind;
+use strongroom_client::sys::remount::MigrationStatus;
+use strongroom_types::{Clock, SystemClock};
+
+use super::super::mount_path;
+use super::mount_kind_name;
+use crate::context::CommandContext;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::HttpFlags;
+
+/// Between two questions how far the server is.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long it is asked.
+const MAX_POLLS: u32 = 600;
+
+/// Moves a mount and waits until it is there.
+pub(in super::super) async fn remount_and_wait(
+    context: &mut CommandContext,
+    http: &HttpFlags,
+    table: MountTableKind,
+    arguments: &[String],
+) -> CliResult {
+    check_argument_count(arguments, 2, 2)?;
+    let [from, to] = arguments else { return Ok(()) };
+    let (from, to) = (mount_path(from), mount_path(to));
+    let client = context.client(http)?;
+    let what = mount_kind_name(table);
+    let doing = format!("Error moving {what} {from} to {to}");
+    let started = client.start_remount(&api_path(table, &from), &api_path(table, &to)).await;
+    let id = started.map_err(CliError::from_api(&doing))?;
+    let which = format!("{what} {from} to {to}, with migration ID {id}");
+    context.printer.line(&format!("Started moving {which}"));
+    for asked in 0..MAX_POLLS {
+        let status = client.remount_status(&id).await.map_err(CliError::from_api(&doing))?;
+        match status {
+            MigrationStatus::Done => {
+                context.printer.success(&format!("Success! Finished moving {which}"));
+                return Ok(());
+            }
+            MigrationStatus::Failed => {
+                let text = format!("the server could not move {which}; its log says why");
+                return Err(CliError::remote(text));
+            }
+            MigrationStatus::Running if asked == 0 => {
+                let text = format!("Waiting for the end of moving {which}");
+                context.printer.line(&text);
+            }
+            MigrationStatus::Running => {}
+        }
+        SystemClock.sleep(POLL_INTERVAL).await;
+    }
+    Err(CliError::remote(format!(
+        "the move goes on: \"strongroom read sys/remount/status/{id}\" says how far it is"
+    )))
+}
+
+/// Auth methods are below `auth/`, of their namespace if there is one; it needn't be typed.
+fn api_path(table: MountTableKind, path: &str) -> String {
+    let is_whole = path.starts_with("auth/") || path.contains("/auth/");
+    if table == MountTableKind::Secrets || is_whole {
+        path.to_owned()
+    } else {
+        format!("auth/{path}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auth_prefix_may_be_omitted() {
+        assert_eq!(api_path(MountTableKind::Auth, "userpass/"), "auth/userpass/");
+        assert_eq!(api_path(MountTableKind::Auth, "auth/userpass/"), "auth/userpass/");
+        assert_eq!(api_path(MountTableKind::Auth, "team/auth/userpass/"), "team/auth/userpass/");
+        assert_eq!(api_path(MountTableKind::Secrets, "kv/"), "kv/");
+    }
+}

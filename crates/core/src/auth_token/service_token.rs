@@ -1,0 +1,65 @@
+//! Writing a new token down, whoever it is for.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use strongroom_barrier::Batch;
+use strongroom_lease::{LeaseKind, NewLease};
+use strongroom_telemetry::names;
+use strongroom_token::{IssuedToken, NewToken};
+use strongroom_types::{LeaseId, Timestamp};
+
+use crate::error::Error;
+use crate::unsealed::UnsealedCore;
+
+/// The token and, if it expires, the lease that ends it, in one batch.
+pub(crate) async fn create_service_token(
+    open: &Arc<UnsealedCore>,
+    new: NewToken,
+) -> Result<IssuedToken, Error> {
+    create_login_token(open, new, None).await
+}
+
+/// [`create_service_token`] for a token that an auth method stands behind, with what the method is given back
+/// when the token is renewed.
+pub(crate) async fn create_login_token(
+    open: &Arc<UnsealedCore>,
+    new: NewToken,
+    login: Option<Box<RawValue>>,
+) -> Result<IssuedToken, Error> {
+    let now = open.clock().now();
+    let parent = new.parent.clone();
+    if let Some(parent) = &parent {
+        open.stores.tokens.check_depth(parent).await?;
+    }
+    let mut batch = Batch::new();
+    let created = open.stores.tokens.create(&mut batch, new, now);
+    if created.token.expires.is_some() {
+        let id = LeaseId::parse(&created.token.lease_id(&created.key));
+        let lease = NewLease {
+            id: id.map_err(|error| Error::internal(error.to_string()))?,
+            kind: LeaseKind::Token { key: created.key.as_str().to_owned(), login },
+            token: None,
+            issued: now,
+            ttl: created.token.creation_ttl,
+            max_ttl: created.token.explicit_max_ttl,
+            renewable: created.token.renewable,
+        };
+        open.stores.leases.create(&mut batch, lease);
+    }
+    let due = created.token.expires.unwrap_or(Timestamp::FAR_FUTURE);
+    match open.commit_and_notify(batch, due).await {
+        Ok(()) => {}
+        Err(error)
+            if parent.is_some_and(|p| open.stores.tokens.is_gone_or_revoking(&p, &error)) =>
+        {
+            return Err(Error::invalid_token());
+        }
+        Err(error) if error.is_precondition() => {
+            return Err(Error::invalid("cannot create a token with a duplicate ID"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    metrics::counter!(names::TOKEN_CREATED).increment(1);
+    Ok(created)
+}

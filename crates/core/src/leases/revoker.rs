@@ -1,0 +1,172 @@
+//! [`LeaseRevoker`]: the keeper's hands. A credential goes back to its engine; a token's tree is queued
+//! for the walk that revokes it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use serde_json::value::RawValue;
+use strongroom_lease::{Lease, LeaseKind, RevokeError, Revoker};
+use strongroom_sdk::engine::{
+    CallerInfo, EngineError, EngineRequest, EngineResponse, LeaseContext, Operation, StatusKind,
+};
+use strongroom_telemetry::{Stopwatch, names};
+use strongroom_token::{RevocationMark, TokenKey};
+use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, RequestId};
+
+use super::token_revoker::WeakTokenRevoker;
+use crate::error::sanitise_message;
+use crate::mounts::{ActiveMount, MountTable};
+
+/// Revokes what leases are for.
+pub struct LeaseRevoker {
+    table: Arc<ArcSwap<MountTable>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Set once, right after both are made: the walk needs the keeper, which needs this. Weak, or
+    /// the three would keep each other in memory for good.
+    pub(crate) token_revoker: OnceLock<WeakTokenRevoker>,
+}
+
+/// How long an engine may take to revoke or renew one credential.
+pub(crate) const ENGINE_CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl LeaseRevoker {
+    /// Over the mounts of the moment.
+    pub fn new(
+        table: Arc<ArcSwap<MountTable>>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { table, clock, entropy, token_revoker: OnceLock::new() }
+    }
+
+    /// Gives a credential back to the engine that issued it.
+    pub(crate) async fn revoke_credential(
+        &self,
+        given_back: CredentialRef<'_>,
+    ) -> Result<(), RevokeError> {
+        let later = |text: String| RevokeError::Transient(sanitise_message(&text));
+        let mounted = self.table.load().find_by_uuid(given_back.mount).cloned();
+        let Some(mounted) = mounted else {
+            return Err(RevokeError::Permanent("the mount of this lease is gone".to_owned()));
+        };
+        let Some(engine) = mounted.engine_handle() else {
+            return Err(RevokeError::Permanent("the mount of this lease has no engine".to_owned()));
+        };
+        let instance =
+            engine.acquire_for_revocation().await.map_err(|error| later(error.to_string()))?;
+        let request = self.engine_request(&mounted, Operation::Revoke, given_back);
+        let watch = Stopwatch::start();
+        let answer = instance.engine.handle(request).await;
+        let mount = mounted.entry.mount_type.clone();
+        metrics::histogram!(names::LEASE_REVOKE, "type" => mount.clone())
+            .record(watch.elapsed_ms());
+        let failed = match answer {
+            Ok(EngineResponse::Nothing | EngineResponse::Data(_)) => return Ok(()),
+            Ok(_) => later("the engine answered a revocation with something else".to_owned()),
+            Err(EngineError::Status(StatusKind::Unrecoverable)) => {
+                RevokeError::Permanent(StatusKind::Unrecoverable.as_str().to_owned())
+            }
+            Err(error) => later(error.to_string()),
+        };
+        metrics::counter!(names::LEASE_REVOKE_FAILED, "type" => mount).increment(1);
+        Err(failed)
+    }
+
+    /// The request by which the core asks an engine to renew or revoke.
+    pub(crate) fn engine_request(
+        &self,
+        mounted: &ActiveMount,
+        operation: Operation,
+        given_back: CredentialRef<'_>,
+    ) -> EngineRequest {
+        let fields = given_back.data.map_or_else(Fields::new, |data| {
+            Fields::from_trusted(data.get().as_bytes()).unwrap_or_default()
+        });
+        EngineRequest {
+            id: random_request_id(&*self.entropy),
+            operation,
+            path: given_back.path.to_owned(),
+            fields,
+            mount: mounted.info.clone(),
+            caller: CallerInfo::default(),
+            connection: None,
+            headers: std::collections::BTreeMap::new(),
+            wrap_ttl: None,
+            lease: Some(given_back.lease),
+            auth: None,
+            namespace: Namespace::Root,
+            deadline: self.clock.now().plus(ENGINE_CALL_TIMEOUT),
+        }
+    }
+}
+
+/// A credential on its way back to its engine.
+pub(crate) struct CredentialRef<'a> {
+    /// The mount's UUID.
+    pub(crate) mount: &'a str,
+    /// The path below the mount at which it was issued.
+    pub(crate) path: &'a str,
+    /// The client's data, if it was kept.
+    pub(crate) data: Option<&'a RawValue>,
+    /// What the engine asked to be kept, and times.
+    pub(crate) lease: LeaseContext,
+}
+
+/// What a lease tells its engine.
+pub(crate) fn lease_context(lease: &Lease, internal: &RawValue) -> LeaseContext {
+    LeaseContext {
+        internal: RawObject::from_own_json(internal.get().as_bytes().to_vec()),
+        issued: lease.issued,
+        ttl: lease.ttl,
+        max_ttl: lease.max_ttl,
+        renewable: lease.renewable,
+        increment: strongroom_types::Ttl::ZERO,
+    }
+}
+
+#[async_trait]
+impl Revoker for LeaseRevoker {
+    async fn revoke(&self, lease: &Lease) -> Result<(), RevokeError> {
+        match &lease.kind {
+            LeaseKind::Credential { mount, path, internal, data } => {
+                let lease = lease_context(lease, internal);
+                let given_back = CredentialRef { mount, path, data: data.as_deref(), lease };
+                self.revoke_credential(given_back).await
+            }
+            LeaseKind::Token { key, .. } => {
+                let missing =
+                    || RevokeError::Transient("the server is starting or sealed".to_owned());
+                let trees = self
+                    .token_revoker
+                    .get()
+                    .and_then(WeakTokenRevoker::upgrade)
+                    .ok_or_else(missing)?;
+                let Some(key) = TokenKey::from_stored(key) else {
+                    return Err(RevokeError::Permanent("the lease names no token".to_owned()));
+                };
+                // From here on the token is refused, and a restart goes on with it.
+                let marked = trees.begin_revocation(&key, RevocationMark::Tree).await;
+                marked.map(|_| ()).map_err(|error| RevokeError::Transient(error.to_string()))
+            }
+        }
+    }
+}
+
+pub(crate) fn random_request_id(entropy: &dyn Entropy) -> RequestId {
+    RequestId::random(entropy)
+}
+
+/// An id for a lease issued at this path: the path, a slash, and a tail nobody can guess.
+pub(crate) fn random_lease_id(path: &str, entropy: &dyn Entropy) -> Option<LeaseId> {
+    const SUFFIX_CHARS: usize = 24;
+    LeaseId::parse(&format!("{}/{}", path.trim_end_matches('/'), entropy.base62(SUFFIX_CHARS))).ok()
+}
+
+impl std::fmt::Debug for LeaseRevoker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LeaseRevoker")
+    }
+}

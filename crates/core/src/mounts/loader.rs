@@ -1,0 +1,134 @@
+//! From a mount's entry to a running engine.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use strongroom_barrier::Barrier;
+use strongroom_policy::PasswordPolicies;
+use strongroom_sdk::document::CACHED_BYTES_CONFIG_KEY;
+use strongroom_sdk::engine::{Engine, MountContext, Storage};
+use strongroom_sdk::intent::HOST_CONFIG_KEY;
+use strongroom_types::{Clock, Entropy};
+
+use super::entry::MountEntry;
+use super::handle::MountInstance;
+use super::storage::InstanceStorage;
+use super::system_view::{MountSystemView, ServerInfo};
+use super::table::MountTable;
+use crate::error::sanitise_message;
+use crate::plugins::selection::{SelectedVersion, select_version};
+use crate::plugins::{
+    PluginCatalogStore, PluginCopyGuard, PluginError, PluginLauncher, RunningPlugin,
+};
+
+/// Opens engines for mounts.
+#[derive(Clone, Debug)]
+pub struct EngineLoader {
+    pub(crate) barrier: Barrier,
+    pub(crate) catalog: PluginCatalogStore,
+    pub(crate) plugin_launcher: Arc<dyn PluginLauncher>,
+    pub(crate) table: Arc<ArcSwap<MountTable>>,
+    pub(crate) server_info: ServerInfo,
+    pub(crate) password_policies: PasswordPolicies,
+    pub(crate) document_cache_bytes: u64,
+}
+
+/// An engine that was set up and not yet initialised: it may read its storage, not write.
+pub struct LoadedEngine {
+    /// The instance.
+    pub instance: Arc<MountInstance>,
+    /// What it runs.
+    pub running: RunningPlugin,
+    /// Keeps the copy of the plug-in until the mount table has the mount.
+    pub copy_guard: Option<PluginCopyGuard>,
+}
+
+impl EngineLoader {
+    /// What a mount of this type and version would run now, by the catalog.
+    pub fn resolve_plugin(&self, entry: &MountEntry) -> Result<RunningPlugin, PluginError> {
+        let (kind, name) = (entry.class.plugin_kind(), &entry.mount_type);
+        let builtin = self.plugin_launcher.builtin_version(kind, name);
+        let registered = self.catalog.versions(kind, name);
+        let not_found = || {
+            // Clients match on the text; with a version asked for it is that version that is missing.
+            let version = match entry.plugin_version.as_str() {
+                "" => String::new(),
+                asked => format!(", version={asked}"),
+            };
+            PluginError::Invalid(format!("plugin not found in the catalog: {name}{version}"))
+        };
+        match select_version(&entry.plugin_version, &registered, builtin.as_deref()) {
+            Some(SelectedVersion::Registered(version)) => {
+                let spec = self.catalog.get(kind, name, &version).ok_or_else(not_found)?;
+                Ok(RunningPlugin { version, plugin: Some((*spec).clone()) })
+            }
+            Some(SelectedVersion::Builtin) => {
+                Ok(RunningPlugin { version: builtin.unwrap_or_default(), plugin: None })
+            }
+            None => Err(not_found()),
+        }
+    }
+
+    /// Starts what is to run. Nothing is changed by it.
+    pub async fn load_engine(
+        &self,
+        entry: &MountEntry,
+        running: RunningPlugin,
+    ) -> Result<LoadedEngine, PluginError> {
+        let view = self.barrier.view(&entry.storage_prefix());
+        let storage = InstanceStorage::new(view);
+        let mount = self.build_mount(entry, &running, storage.clone());
+        let kept = running.plugin.as_ref().map(|spec| self.plugin_launcher.keep_copy(spec));
+        let engine: Arc<dyn Engine> = match &running.plugin {
+            Some(spec) => self.plugin_launcher.open_plugin(spec, mount, &entry.route()).await?,
+            None => {
+                let kind = entry.class.plugin_kind();
+                self.plugin_launcher.open_builtin(kind, &entry.mount_type, mount).await?
+            }
+        };
+        let description = engine.description();
+        if description.kind != entry.class.engine_kind() {
+            engine.close().await;
+            return Err(PluginError::Invalid(format!(
+                "plugin {:?} is of another type and can't be mounted as a {}",
+                entry.mount_type,
+                entry.class.noun_in_messages()
+            )));
+        }
+        let reports = running.plugin.is_some() && !description.version.is_empty();
+        let version =
+            if reports { sanitise_message(&description.version) } else { running.version.clone() };
+        Ok(LoadedEngine {
+            instance: MountInstance::new(engine, storage),
+            running: RunningPlugin { version, ..running },
+            copy_guard: kept,
+        })
+    }
+
+    fn build_mount(
+        &self,
+        entry: &MountEntry,
+        running: &RunningPlugin,
+        storage: Arc<dyn Storage>,
+    ) -> MountContext {
+        let mut config = entry.options.clone().unwrap_or_default();
+        config.insert("plugin_name".to_owned(), entry.mount_type.clone());
+        let kind = entry.class.plugin_kind().as_str();
+        config.insert("plugin_type".to_owned(), kind.to_owned());
+        config.insert("plugin_version".to_owned(), running.version.clone());
+        config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());
+        let cache_bytes = self.document_cache_bytes.to_string();
+        config.insert(CACHED_BYTES_CONFIG_KEY.to_owned(), cache_bytes);
+        let clock: Arc<dyn Clock> = self.barrier.clock().clone();
+        let entropy: Arc<dyn Entropy> = self.barrier.entropy().clone();
+        let uuid = entry.uuid.to_string();
+        let system = Arc::new(MountSystemView::new(
+            &self.table,
+            uuid.clone(),
+            entry.route(),
+            self.server_info.clone(),
+            self.password_policies.clone(),
+        ));
+        MountContext { uuid, config, storage, system, clock, entropy }
+    }
+}

@@ -1,0 +1,208 @@
+//! Moving a mount to another path.
+//!
+//! First its entry says where it is going: from then on no request gets in, and nothing else can be
+//! mounted at either path. When the requests inside have left, the leases are ended, since their
+//! ids begin with the old path. Last, one write gives the entry its new path. A process that dies
+//! before that leaves the mount moving, and the next unseal goes on; where a lease can't be ended,
+//! the mount is back where it was. The engine notices nothing: each request tells it the path.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strongroom_barrier::Batch;
+use strongroom_types::{MountPath, MountUuid};
+use tokio::sync::Notify;
+
+use super::entry::{MountClass, MountEntry, RemountProgress, RemountRecord};
+use super::handle::Blocked;
+use super::registry::{MountRegistry, RESERVED_PATHS};
+use super::table::{ActiveMount, MountBackend};
+use crate::error::Error;
+use crate::unmount::Unmount;
+use crate::unsealed::UnsealedCore;
+
+/// Mounts on their way.
+#[derive(Debug, Default)]
+pub(crate) struct PendingRemounts {
+    remount_started: Notify,
+    /// Those that somebody carries.
+    in_progress: Mutex<HashSet<MountUuid>>,
+}
+
+/// How often moves are taken up that nobody carries, because their last step failed.
+const REMOUNT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+impl MountRegistry {
+    /// Begins to move a mount and names the move. When this answers, no request gets in any more.
+    pub async fn begin_remount(
+        &self,
+        class: MountClass,
+        from: MountPath,
+        to: MountPath,
+    ) -> Result<String, Error> {
+        let mounts = self.clone();
+        self.change_queue
+            .run(async move { mounts.begin_remount_now(class, &from, &to).await })
+            .await?
+    }
+
+    async fn begin_remount_now(
+        &self,
+        class: MountClass,
+        from: &MountPath,
+        to: &MountPath,
+    ) -> Result<String, Error> {
+        let table = self.table();
+        let (source, target) = (class.route_to(from.as_str()), class.route_to(to.as_str()));
+        if is_builtin_mount_path(class, from) {
+            return Err(Error::invalid(format!("cannot remount {source:?}")));
+        }
+        if class == MountClass::Secret && RESERVED_PATHS.iter().any(|own| target.starts_with(own)) {
+            return Err(Error::invalid(format!("cannot remount to destination {target}")));
+        }
+        let missing = || Error::invalid(format!("no matching mount at {source:?}"));
+        let mounted = table.get(class, from.as_str()).ok_or_else(missing)?;
+        let handle = mounted.engine_handle().ok_or_else(missing)?;
+        if mounted.entry.tainted || mounted.entry.remount_in_progress().is_some() {
+            let text = format!("the mount at {source:?} is being removed or moved already");
+            return Err(Error::invalid(text));
+        }
+        if let Some(taken) = self.overlapping_path(class, to) {
+            let taken = class.route_to(&taken);
+            return Err(Error::invalid(format!("path already in use at {taken:?}")));
+        }
+        let id = self.engine_loader.barrier.entropy().uuid();
+        let moved = RemountRecord {
+            id: id.clone(),
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            status: RemountProgress::InProgress,
+        };
+        let entry = MountEntry { moved: Some(moved), ..mounted.entry.clone() };
+        self.store_entry(&entry, Batch::new()).await?;
+        handle.block(Blocked::Moving);
+        let backend = mounted.backend.clone();
+        self.update_table(|table| table.with_mount(ActiveMount::new(entry, backend)));
+        self.pending_remounts.remount_started.notify_one();
+        Ok(id)
+    }
+
+    /// Ends a move: the mount is where it was going, or stays where it was. A move that is none any
+    /// more stays that.
+    async fn end_remount(&self, uuid: MountUuid, id: String, arrived: bool) -> Result<(), Error> {
+        let mounts = self.clone();
+        let work = async move {
+            let table = mounts.table();
+            let Some(mounted) = table.find_by_uuid(uuid.as_str()) else { return Ok(()) };
+            let mut entry = mounted.entry.clone();
+            let left = entry.route();
+            match (&mut entry.moved, mounted.engine_handle()) {
+                (Some(moved), Some(handle))
+                    if moved.id == id && moved.status == RemountProgress::InProgress =>
+                {
+                    if arrived {
+                        entry.path = moved.to.clone();
+                    }
+                    let status =
+                        if arrived { RemountProgress::Success } else { RemountProgress::Failure };
+                    moved.status = status;
+                    mounts.store_entry(&entry, Batch::new()).await?;
+                    // Requests that were judged by the old path stay shut out.
+                    let backend = MountBackend::Engine(handle.successor());
+                    mounts.update_table(|table| {
+                        table.without_mount(&left).with_mount(ActiveMount::new(entry, backend))
+                    });
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        };
+        self.change_queue.run(work).await?
+    }
+
+    /// The move of this name, of a mount that wasn't moved again since.
+    pub fn find_remount(&self, id: &str) -> Option<(MountClass, RemountRecord)> {
+        let table = self.table();
+        let mut moves =
+            table.all_mounts().filter_map(|m| Some((m.entry.class, m.entry.moved.as_ref()?)));
+        moves.find(|(_, moved)| moved.id == id).map(|(class, moved)| (class, moved.clone()))
+    }
+}
+
+/// Whether the path is that of a mount every server has, or lies below it.
+fn is_builtin_mount_path(class: MountClass, path: &MountPath) -> bool {
+    match class {
+        MountClass::Secret => RESERVED_PATHS.iter().any(|own| path.as_str().starts_with(own)),
+        MountClass::Auth => path.as_str().starts_with("token/"),
+    }
+}
+
+impl UnsealedCore {
+    /// Carries mounts that are on their way, in this life of the server or an earlier one.
+    pub(crate) async fn run_remounts(self: &Arc<Self>) {
+        loop {
+            let table = self.mounts.table();
+            for mounted in table.all_mounts() {
+                let Some(moving) = mounted.entry.remount_in_progress() else { continue };
+                let Some(under_way) = RemountGuard::acquire(&self.mounts, &mounted.entry.uuid)
+                else {
+                    continue;
+                };
+                let (open, entry, id) = (self.clone(), mounted.entry.clone(), moving.id.clone());
+                self.requests.spawn(async move {
+                    let _under_way = under_way;
+                    open.finish_remount(entry, id).await;
+                });
+            }
+            tokio::select! {
+                () = self.mounts.pending_remounts.remount_started.notified() => {}
+                () = self.clock().sleep(REMOUNT_RETRY_INTERVAL) => {}
+            }
+        }
+    }
+
+    async fn finish_remount(self: &Arc<Self>, entry: MountEntry, id: String) {
+        let (route, uuid) = (entry.route(), entry.uuid.clone());
+        let left = self.drain_old_path(&entry).await;
+        match &left {
+            Ok(()) => tracing::info!(mount = route, id, "a mount is moved"),
+            Err(error) => tracing::warn!(mount = route, id, %error, "a mount could not be moved"),
+        }
+        if let Err(error) = self.mounts.end_remount(uuid, id, left.is_ok()).await {
+            tracing::warn!(mount = route, %error, "the end of a move could not be written; it is taken up again");
+        }
+    }
+
+    /// Ends everything that knows the old path.
+    async fn drain_old_path(&self, entry: &MountEntry) -> Result<(), Error> {
+        Unmount { core: self, entry }.block_and_drain_requests(Blocked::Moving).await?;
+        self.revoke_prefix(&entry.route()).await
+    }
+}
+
+/// Says that somebody carries a mount, until dropped.
+struct RemountGuard {
+    pending_remounts: Arc<PendingRemounts>,
+    uuid: MountUuid,
+}
+
+impl RemountGuard {
+    fn acquire(mounts: &MountRegistry, uuid: &MountUuid) -> Option<Self> {
+        let moves = mounts.pending_remounts.clone();
+        let first = moves.lock_in_progress().insert(uuid.clone());
+        first.then(|| Self { pending_remounts: moves, uuid: uuid.clone() })
+    }
+}
+
+impl Drop for RemountGuard {
+    fn drop(&mut self) {
+        self.pending_remounts.lock_in_progress().remove(&self.uuid);
+    }
+}
+
+impl PendingRemounts {
+    fn lock_in_progress(&self) -> std::sync::MutexGuard<'_, HashSet<MountUuid>> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

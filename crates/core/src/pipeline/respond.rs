@@ -1,0 +1,125 @@
+//! From an engine's response to an answer. A credential gets its lease first: nothing that must be
+//! ended leaves before its end is on disk.
+
+use std::sync::Arc;
+
+use strongroom_sdk::engine::{DataResponse, EngineResponse, Operation, RawResponse};
+use strongroom_types::{ErrorKind, Ttl};
+
+use super::authenticate::AuthenticatedCaller;
+use super::route::RoutedRequest;
+use crate::error::{Error, sanitise_warnings};
+use crate::headers;
+use crate::logins::issue::LoginContext;
+use crate::mounts::MountConfig;
+use crate::mounts::handle::InFlight;
+use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
+use crate::unsealed::UnsealedCore;
+
+pub(crate) async fn build_response(
+    open: &Arc<UnsealedCore>,
+    visit: &InFlight,
+    routed: &RoutedRequest,
+    caller: Option<&AuthenticatedCaller>,
+    operation: Operation,
+    response: EngineResponse,
+) -> Result<CoreResponse, Error> {
+    let Some(mounted) = &routed.mounted else { return Err(Error::unsupported_path()) };
+    let config = &mounted.entry.config;
+    match response {
+        EngineResponse::Nothing if operation.is_read() => {
+            Err(Error::without_message(ErrorKind::NotFound))
+        }
+        EngineResponse::Nothing => Ok(CoreResponse::Nothing),
+        EngineResponse::NotFound(data) => Ok(not_found_envelope(config, data)),
+        EngineResponse::Data(data) if operation == Operation::List => list_response(config, data),
+        EngineResponse::Data(data) if operation == Operation::Help => {
+            Ok(CoreResponse::WithoutEnvelope {
+                status: 200,
+                body: data.object.into_bytes().to_vec(),
+                content_type: "application/json",
+            })
+        }
+        EngineResponse::Data(data) => Ok(data_envelope(config, data)),
+        EngineResponse::Leased(leased) => {
+            let Some(caller) = caller else {
+                let inside = visit.another();
+                Box::pin(open.revoke_unowned(mounted, &routed.relative_path, leased, inside))
+                    .await?;
+                return Err(Error::internal("a credential can't be issued without a token"));
+            };
+            let path = routed.request.path.as_str();
+            let inside = visit.another();
+            let issued = open.create_lease(mounted, path, &caller.stored_token, &leased, inside);
+            let issued = Box::pin(issued).await?;
+            let mut warnings = sanitise_warnings(&leased.data.warnings);
+            warnings.extend(issued.warnings);
+            Ok(CoreResponse::Envelope(Box::new(ResponseEnvelope {
+                lease_id: issued.lease.id.to_string(),
+                issued: Some(IssuedSecret::Lease(issued.lease.id.clone())),
+                renewable: issued.lease.renewable,
+                lease_duration: issued.lease.ttl,
+                data: Some(leased.data.object),
+                warnings,
+                ..ResponseEnvelope::default()
+            })))
+        }
+        EngineResponse::Auth(auth) => {
+            let login = LoginContext {
+                mounted,
+                path: routed.request.path.as_str(),
+                relative_path: &routed.relative_path,
+                unauthenticated: routed.unauthenticated,
+                address: routed.request.connection.map(|connection| connection.address),
+                auth: *auth,
+                in_flight: visit.another(),
+            };
+            Box::pin(open.issue_login_token(login)).await
+        }
+        EngineResponse::Raw(raw) => checked_raw_response(raw),
+        _ => Err(Error::internal("the engine answered something this server doesn't know")),
+    }
+}
+
+fn data_envelope(config: &MountConfig, data: DataResponse) -> CoreResponse {
+    CoreResponse::Envelope(Box::new(ResponseEnvelope {
+        lease_duration: data.refresh.unwrap_or(Ttl::ZERO),
+        data: Some(data.object),
+        warnings: sanitise_warnings(&data.warnings),
+        headers: headers::allowed_response_headers(config, data.headers),
+        ..ResponseEnvelope::default()
+    }))
+}
+
+/// "Not found", which keeps its envelope: clients read what it says.
+fn not_found_envelope(config: &MountConfig, data: DataResponse) -> CoreResponse {
+    match data_envelope(config, data) {
+        CoreResponse::Envelope(envelope) => {
+            CoreResponse::Envelope(Box::new(ResponseEnvelope { not_found: true, ..*envelope }))
+        }
+        other => other,
+    }
+}
+
+/// A list without names is "not found", unless it has something else to say.
+fn list_response(config: &MountConfig, data: DataResponse) -> Result<CoreResponse, Error> {
+    let fields = data.object.fields();
+    let names = fields.get("keys").map(|raw| raw.get().trim().to_owned());
+    let none = matches!(names.as_deref(), None | Some("null" | "[]"));
+    let nothing_else = fields.iter().all(|(name, _)| name == "keys");
+    if none && nothing_else && data.warnings.is_empty() {
+        return Err(Error::without_message(ErrorKind::NotFound));
+    }
+    Ok(data_envelope(config, data))
+}
+
+/// A raw answer needs a content type unless it has no content.
+fn checked_raw_response(raw: RawResponse) -> Result<CoreResponse, Error> {
+    if !(200..600).contains(&raw.status) {
+        return Err(Error::internal("the engine chose an impossible HTTP status"));
+    }
+    if raw.status != 204 && raw.content_type.is_empty() {
+        return Err(Error::internal("the engine gave a raw answer without a content type"));
+    }
+    Ok(CoreResponse::Raw(raw))
+}

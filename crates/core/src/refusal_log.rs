@@ -1,0 +1,242 @@
+//! [`RefusalLog`]: what is refused, and who asked for a seal, in the log. Without secrets, and never
+//! more than so many lines in a while: whoever sends what is refused must not fill the log.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use strongroom_types::{Clock, RequestId, Timestamp, printable};
+use tokio_util::task::TaskTracker;
+
+use crate::pipeline::AuthenticatedCaller;
+
+/// What is logged of refusals. Cheap to clone; one for a server, sealed or not.
+#[derive(Clone)]
+pub(crate) struct RefusalLog(Arc<RefusalLogInner>);
+
+struct RefusalLogInner {
+    clock: Arc<dyn Clock>,
+    /// One for each [`RefusalKind`].
+    windows: Mutex<[LogWindow; RefusalKind::ALL.len()]>,
+    /// Each says after a while how much was left out. There is at most one for each [`RefusalKind`].
+    tasks: TaskTracker,
+}
+
+/// What was logged of one sort in the time that runs.
+#[derive(Clone, Copy, Default)]
+struct LogWindow {
+    ends: Option<Timestamp>,
+    logged: u32,
+    suppressed: u64,
+}
+
+/// Sorts of refusals. Each is counted for itself, so that many of one hide no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    /// No token, or none that is valid where it was used from.
+    InvalidToken,
+    /// A valid token without the right.
+    PermissionDenied,
+    /// Key shares that don't open the seal, or what can't be one.
+    Unseal,
+    /// An initialisation that wasn't made.
+    Initialisation,
+}
+
+/// Who sent a request, as far as that is known, and which.
+pub(crate) struct RequestOrigin<'a> {
+    pub(crate) id: &'a RequestId,
+    pub(crate) path: &'a str,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) caller: Option<&'a AuthenticatedCaller>,
+}
+
+/// Lines of one sort in one window; more are counted.
+const MAX_LINES_PER_WINDOW: u32 = 20;
+const WINDOW_LENGTH: Duration = Duration::from_secs(60);
+/// The longest path, name or reason in a line.
+const MAX_FIELD_BYTES: usize = 512;
+/// How tokens begin that this server, Vault or OpenBao made. A client may have put one into a path.
+const TOKEN_PREFIXES: [&str; 6] = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
+
+impl RefusalKind {
+    const ALL: [Self; 4] =
+        [Self::InvalidToken, Self::PermissionDenied, Self::Unseal, Self::Initialisation];
+
+    fn log_message(self) -> &'static str {
+        match self {
+            Self::InvalidToken => "a request without a valid token was refused",
+            Self::PermissionDenied => "a request was denied",
+            Self::Unseal => "an attempt to unseal failed",
+            Self::Initialisation => "an initialisation was refused",
+        }
+    }
+}
+
+impl RefusalLog {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let (windows, tasks) = (Mutex::default(), TaskTracker::new());
+        Self(Arc::new(RefusalLogInner { clock, windows, tasks }))
+    }
+
+    /// Logs a refusal, or counts it. The reason is a text of this server, without secrets.
+    pub(crate) fn log_refusal(
+        &self,
+        refusal: RefusalKind,
+        origin: &RequestOrigin<'_>,
+        reason: &str,
+    ) {
+        if !self.may_log(refusal) {
+            return;
+        }
+        let OriginLogFields { request_id, path, address, accessor, display_name } =
+            origin.log_fields();
+        let reason = printable(reason, MAX_FIELD_BYTES);
+        let text = refusal.log_message();
+        match refusal {
+            RefusalKind::Unseal | RefusalKind::Initialisation => {
+                tracing::warn!(request_id, path, address, %reason, "{text}");
+            }
+            RefusalKind::InvalidToken => {
+                tracing::info!(request_id, path, address, %reason, "{text}");
+            }
+            RefusalKind::PermissionDenied => {
+                tracing::info!(request_id, path, address, accessor, display_name, "{text}");
+            }
+        }
+    }
+
+    /// Logs who asked for the seal. Few may, so this has no bound.
+    pub(crate) fn log_seal_request(origin: &RequestOrigin<'_>) {
+        let OriginLogFields { request_id, path, address, accessor, display_name } =
+            origin.log_fields();
+        let text = "the seal was requested";
+        tracing::warn!(request_id, path, address, accessor, display_name, "{text}");
+    }
+
+    fn may_log(&self, refusal: RefusalKind) -> bool {
+        let now = self.0.clock.now();
+        let mut windows = self.lock_windows();
+        let Some(window) = windows.get_mut(refusal as usize) else { return true };
+        // One that ends later than it could have begun now is from before the clock was set back: it
+        // would hide all refusals until the clock is there again.
+        if window.ends.is_none_or(|ends| ends <= now || ends > now.plus(WINDOW_LENGTH)) {
+            // What the window before left out is logged by its task.
+            *window = LogWindow {
+                ends: Some(now.plus(WINDOW_LENGTH)),
+                logged: 0,
+                suppressed: window.suppressed,
+            };
+        }
+        if window.logged < MAX_LINES_PER_WINDOW {
+            window.logged += 1;
+            return true;
+        }
+        window.suppressed += 1;
+        if window.suppressed == 1 {
+            let (refusals, ends) = (self.clone(), now.plus(WINDOW_LENGTH));
+            self.0.tasks.spawn(async move {
+                refusals.0.clock.sleep_until(ends).await;
+                refusals.log_suppressed_count(refusal);
+            });
+        }
+        false
+    }
+
+    fn log_suppressed_count(&self, refusal: RefusalKind) {
+        let left_out = {
+            let mut windows = self.lock_windows();
+            let window = windows.get_mut(refusal as usize);
+            window.map_or(0, |window| std::mem::take(&mut window.suppressed))
+        };
+        let text = refusal.log_message();
+        tracing::warn!(left_out, "more of these were not logged: {text}");
+    }
+
+    fn lock_windows(&self) -> std::sync::MutexGuard<'_, [LogWindow; RefusalKind::ALL.len()]> {
+        self.0.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An origin as it is logged: bounded, and empty where nothing is known.
+struct OriginLogFields {
+    request_id: String,
+    path: String,
+    address: String,
+    accessor: String,
+    display_name: String,
+}
+
+impl RequestOrigin<'_> {
+    fn log_fields(&self) -> OriginLogFields {
+        let token = self.caller.map(|caller| &caller.stored_token.token);
+        let address = self.address.map(|address| address.to_string());
+        let name = token.map(|token| printable(&token.display_name, MAX_FIELD_BYTES).into_owned());
+        OriginLogFields {
+            request_id: self.id.to_string(),
+            path: redact_tokens_in_path(self.path),
+            address: address.unwrap_or_default(),
+            accessor: token.map(|token| token.accessor.to_string()).unwrap_or_default(),
+            display_name: name.unwrap_or_default(),
+        }
+    }
+}
+
+/// The path, without what looks like a token.
+fn redact_tokens_in_path(path: &str) -> String {
+    let segment = |segment: &str| {
+        let token = TOKEN_PREFIXES.iter().find(|prefix| segment.starts_with(**prefix));
+        match token {
+            Some(prefix) if segment.len() >= prefix.len() + 20 => format!("{prefix}(hidden)"),
+            _ => segment.to_owned(),
+        }
+    };
+    let shown: Vec<String> = path.split('/').map(segment).collect();
+    printable(&shown.join("/"), MAX_FIELD_BYTES).into_owned()
+}
+
+impl std::fmt::Debug for RefusalLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RefusalLog")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that can be set back. Nobody's time comes.
+    #[derive(Debug)]
+    struct SettableClock(Mutex<Timestamp>);
+
+    impl Clock for SettableClock {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+
+        fn sleep_until(&self, _: Timestamp) -> strongroom_types::clock::BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_are_logged_after_the_clock_is_set_back() {
+        let clock = Arc::new(SettableClock(Mutex::new(Timestamp::from_secs(1_000_000))));
+        let refusals = RefusalLog::new(clock.clone());
+        let logged = || {
+            (0..MAX_LINES_PER_WINDOW + 5).filter(|_| refusals.may_log(RefusalKind::Unseal)).count()
+        };
+        assert_eq!(logged(), 20);
+        assert_eq!(logged(), 0, "the window is full");
+        *clock.0.lock().unwrap() = Timestamp::from_secs(500_000);
+        assert_eq!(logged(), 20);
+    }
+
+    #[test]
+    fn a_token_in_a_path_is_not_shown() {
+        let token = "hvs.abcdefghijklmnopqrstuvwx";
+        let path = format!("auth/token/lookup/{token}/s.1");
+        assert_eq!(redact_tokens_in_path(&path), "auth/token/lookup/hvs.(hidden)/s.1");
+        assert_eq!(redact_tokens_in_path(&"x/".repeat(1000)).len(), MAX_FIELD_BYTES + "…".len());
+    }
+}

@@ -1,0 +1,38 @@
+//! `sys/key-status`.
+
+use serde::Serialize;
+use strongroom_types::RawObject;
+
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
+};
+use crate::error::Error;
+use crate::request::CoreResponse;
+
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
+    pattern: "key-status",
+    help: "Since when the key that encrypts new entries is used, and how often it was.",
+    fields: &[],
+    handlers: VerbHandlers { read: handler!(read_key_status), ..VerbHandlers::NONE },
+    access: EndpointAccess::Policy,
+}];
+
+async fn read_key_status(call: &EndpointCall) -> Result<CoreResponse, Error> {
+    #[derive(Serialize)]
+    struct KeyStatusResponse {
+        term: u32,
+        install_time: String,
+        encryptions: u64,
+    }
+    let ring = call.core.barrier.key_ring()?;
+    // A ring is never empty.
+    let term = ring.active_term().ok_or_else(|| Error::internal("the key ring has no key"))?;
+    let status = KeyStatusResponse {
+        term: term.number,
+        install_time: term.installed.to_rfc3339(),
+        encryptions: term.used_count(),
+    };
+    let object =
+        RawObject::from_serialize(&status).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(data_response(object))
+}

@@ -1,0 +1,163 @@
+//! An outside system in memory, and an engine for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use strongroom_sdk::{
+    Blueprint, Credential, CredentialName, Document, DurationSecs, Error, Identifier, IssueRequest,
+    IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable, ResponseData,
+    RevokeContext as Reach, RevokeOutcome, Secret, UndoOutcome,
+};
+use tokio::sync::Notify;
+
+/// What exists outside, by name.
+#[derive(Clone, Default)]
+pub(crate) struct FakeOutsideSystem(Arc<OutsideSystemState>);
+
+#[derive(Default)]
+struct OutsideSystemState {
+    alive: Mutex<BTreeMap<String, String>>,
+    behavior: Mutex<OutsideBehavior>,
+    unblocked: Notify,
+}
+
+/// How the outside system behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OutsideBehavior {
+    #[default]
+    Works,
+    /// Does what it is asked and answers with an error that tells nothing.
+    NoResponse,
+    /// Refuses, having done nothing.
+    RefusesIssue,
+    /// Refuses to revoke and to undo.
+    RefusesRevoke,
+    /// Issues, then waits before it answers.
+    SlowIssue,
+    /// Waits before it revokes.
+    SlowRevoke,
+}
+
+impl FakeOutsideSystem {
+    pub(crate) fn live_credentials(&self) -> usize {
+        self.0.alive.lock().unwrap().len()
+    }
+
+    pub(crate) fn set_behavior(&self, mood: OutsideBehavior) {
+        *self.0.behavior.lock().unwrap() = mood;
+    }
+
+    pub(crate) fn unblock(&self) {
+        self.0.unblocked.notify_one();
+    }
+
+    pub(crate) fn blueprint(&self, version: &'static str) -> Blueprint {
+        Blueprint::new("outside", version)
+            .help("Credentials of an outside system.")
+            .document::<Config>()
+            .document::<Role>()
+            .document::<FoldedDocument>()
+            .folds_case()
+            .credential(FakeKeyCredential(self.clone()))
+    }
+
+    fn behavior(&self) -> OutsideBehavior {
+        *self.0.behavior.lock().unwrap()
+    }
+}
+
+#[derive(Document)]
+#[document(path = "config", seal_wrap)]
+struct Config {
+    #[field(required)]
+    password: Secret<String>,
+}
+
+#[derive(Document)]
+#[document(path = "roles/{name}")]
+struct Role {
+    #[field(default = "60")]
+    ttl: DurationSecs,
+    max_ttl: DurationSecs,
+}
+
+/// Its name is taken in any case.
+#[derive(Document)]
+#[document(path = "folded/{name}")]
+struct FoldedDocument {
+    note: String,
+}
+
+#[derive(ResponseData)]
+struct FakeKeyResponse {
+    key: Secret<String>,
+}
+
+#[derive(Receipt)]
+struct KeyReceipt {
+    name: Identifier,
+}
+
+struct FakeKeyCredential(FakeOutsideSystem);
+
+impl Credential for FakeKeyCredential {
+    const KIND: &'static str = "key";
+    const PATH: &'static str = "creds/{name}";
+    const HELP: &'static str = "A key.";
+    type Config = Config;
+    type Role = Role;
+    type Response = FakeKeyResponse;
+    type Receipt = KeyReceipt;
+    type Renewal = Renewable;
+
+    fn lifetime(role: &Role) -> Lifetime {
+        Lifetime { ttl: role.ttl.0, max_ttl: role.max_ttl.0 }
+    }
+
+    async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
+        let name = order.name.to_string();
+        if self.0.behavior() == OutsideBehavior::RefusesIssue {
+            return Err(Error::answered("outside", "make", 500));
+        }
+        self.0.0.alive.lock().unwrap().insert(name.clone(), "key".to_owned());
+        match self.0.behavior() {
+            OutsideBehavior::NoResponse => {
+                return Err(Error::unanswered("outside", "make", "no answer"));
+            }
+            OutsideBehavior::SlowIssue => self.0.0.unblocked.notified().await,
+            _ => {}
+        }
+        let receipt = KeyReceipt { name: Identifier::parse(&name).unwrap() };
+        Ok(IssuedCredential::new(FakeKeyResponse { key: Secret::from_text("s3cr3t") }, receipt))
+    }
+
+    async fn revoke(
+        &self,
+        _: &Reach<'_, Self>,
+        receipt: &KeyReceipt,
+    ) -> Result<RevokeOutcome, Error> {
+        if self.0.behavior() == OutsideBehavior::RefusesRevoke {
+            return Err(Error::answered("outside", "remove", 503));
+        }
+        if self.0.behavior() == OutsideBehavior::SlowRevoke {
+            self.0.0.unblocked.notified().await;
+        }
+        let there = self.0.0.alive.lock().unwrap().remove(receipt.name.as_str());
+        Ok(if there.is_some() { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
+    }
+
+    async fn undo(&self, _: &Reach<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
+        if self.0.behavior() == OutsideBehavior::RefusesRevoke {
+            return Err(Error::answered("outside", "remove", 503));
+        }
+        let there = self.0.0.alive.lock().unwrap().remove(&name.to_string());
+        Ok(if there.is_some() { UndoOutcome::Removed } else { UndoOutcome::NotFound })
+    }
+}
+
+impl Renew for FakeKeyCredential {
+    async fn renew(&self, _: &RenewRequest<'_, Self>, receipt: &KeyReceipt) -> Result<(), Error> {
+        let there = self.0.0.alive.lock().unwrap().contains_key(receipt.name.as_str());
+        if there { Ok(()) } else { Err(Error::user("the key is gone")) }
+    }
+}

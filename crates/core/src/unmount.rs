@@ -1,0 +1,160 @@
+//! Removing a mount without leaving anything behind outside: requests are shut out and those inside
+//! end first, so that no lease comes after the last one was ended; then leases; then what has no
+//! lease because the request for it failed. Only then is the storage deleted that knows of all
+//! this. Until then the mount stays, takes no requests, and is tried again.
+
+use std::time::Duration;
+
+use strongroom_barrier::Batch;
+use strongroom_sdk::engine::EngineError;
+use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
+use strongroom_types::ErrorKind;
+
+use crate::error::{Error, sanitise_message};
+use crate::mounts::handle::Blocked;
+use crate::mounts::{EngineHandle, MountEntry};
+use crate::unsealed::UnsealedCore;
+
+/// A mount that is marked as going away.
+pub(crate) struct Unmount<'a> {
+    pub(crate) core: &'a UnsealedCore,
+    pub(crate) entry: &'a MountEntry,
+}
+
+/// How long whoever asked waits for what is still being undone.
+const UNDO_TIMEOUT: Duration = Duration::from_secs(30);
+const UNDO_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Beyond the deadline of the requests inside.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+impl Unmount<'_> {
+    /// From now on no request gets in; resolves when those inside have ended.
+    pub(crate) async fn block_and_drain_requests(&self, why: Blocked) -> Result<(), Error> {
+        let Some(engine) = self.engine_handle() else { return Ok(()) };
+        engine.block(why);
+        let Some(instance) = engine.current_instance() else { return Ok(()) };
+        let clock = self.core.clock();
+        let late = self.core.settings.request_timeout.saturating_add(DRAIN_MARGIN);
+        tokio::select! {
+            () = instance.wait_until_drained() => Ok(()),
+            () = clock.sleep(late) => Err(undrained_requests_error(why)),
+        }
+    }
+
+    /// Lets the engine undo what was made for requests that failed.
+    pub(crate) async fn undo_pending_intents(&self) -> Result<(), Error> {
+        let clock = self.core.clock();
+        let began = clock.monotonic_time();
+        let mut trouble = None;
+        while self.has_pending_intents().await? {
+            let left = UNDO_TIMEOUT.saturating_sub(clock.monotonic_time().saturating_sub(began));
+            if left.is_zero() {
+                return Err(self.undo_timeout_error(trouble.as_ref()));
+            }
+            // An engine that fails, doesn't answer or can't be started is asked again: its outside
+            // system may come back.
+            trouble = self.run_engine_periodic(left).await.err();
+            clock.sleep(UNDO_POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Gives the engine its periodic call, in which it undoes what it can.
+    async fn run_engine_periodic(&self, patience: Duration) -> Result<(), EngineError> {
+        let Some(engine) = self.engine_handle() else { return Ok(()) };
+        let asked = async { engine.acquire_for_revocation().await?.engine.periodic().await };
+        tokio::select! {
+            outcome = asked => outcome,
+            () = self.core.clock().sleep(patience) => {
+                Err(EngineError::internal("it did not answer in time"))
+            }
+        }
+    }
+
+    fn undo_timeout_error(&self, trouble: Option<&EngineError>) -> Error {
+        let trouble = trouble.map(|error| {
+            format!(", and the engine fails: {}", sanitise_message(&error.to_string()))
+        });
+        retry_later_error(&format!(
+            "credentials of requests that failed are still being undone, because the outside system \
+             can't be asked{} (if it never comes back, {} gives them up)",
+            trouble.unwrap_or_default(),
+            self.revoke_force_hint()
+        ))
+    }
+
+    /// A lease that can't be ended, and what to do about it.
+    pub(crate) fn unrevoked_leases_error(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Internal {
+            return error;
+        }
+        let way_out = self.revoke_force_hint();
+        Error::internal(format!("{error} (if it never can be, {way_out} gives the leases up)"))
+    }
+
+    /// The command, and the path, that give up what can't be ended.
+    fn revoke_force_hint(&self) -> String {
+        let route = self.entry.route();
+        let prefix = route.trim_end_matches('/');
+        format!("\"lease revoke -force -prefix {prefix}\" (sys/leases/revoke-force/{prefix})")
+    }
+
+    /// Gives up what has no lease, for an outside system that doesn't come back: nobody will end it
+    /// but that system itself. Gives how many credentials may be left there.
+    pub(crate) async fn abandon_intents(&self) -> Result<usize, Error> {
+        const PAGE: usize = 256;
+        let storage = self.core.barrier.view(&self.entry.storage_prefix());
+        let mut left = 0;
+        for folder in [INTENT_FOLDER, UNDO_FOLDER] {
+            let mut after: Option<String> = None;
+            loop {
+                let names = storage.list_children(folder, after.as_deref(), PAGE).await?;
+                let Some(last) = names.last() else { break };
+                after = Some(last.clone());
+                let mut batch = Batch::new();
+                for name in names.iter().filter(|name| is_intent_name(name)) {
+                    storage.delete(&mut batch, &format!("{folder}{name}"));
+                    left += 1;
+                }
+                storage.commit(batch).await?;
+            }
+        }
+        Ok(left)
+    }
+
+    fn engine_handle(&self) -> Option<EngineHandle> {
+        let table = self.core.mounts.table();
+        table.find_by_uuid(self.entry.uuid.as_str())?.engine_handle().cloned()
+    }
+
+    async fn has_pending_intents(&self) -> Result<bool, Error> {
+        const ENOUGH: usize = 16;
+        let storage = self.core.barrier.view(&self.entry.storage_prefix());
+        for folder in [INTENT_FOLDER, UNDO_FOLDER] {
+            let names = storage.list_children(folder, None, ENOUGH).await?;
+            if names.iter().any(|name| is_intent_name(name)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Entries as the SDK makes them, named by a UUID: another engine may have folders of these names
+/// for something else.
+fn is_intent_name(name: &str) -> bool {
+    strongroom_types::MountUuid::parse(name).is_ok()
+}
+
+fn undrained_requests_error(why: Blocked) -> Error {
+    let what = "requests inside the engine did not end";
+    match why {
+        Blocked::Removing => retry_later_error(what),
+        Blocked::Moving => Error::with_message(ErrorKind::Unavailable, what),
+    }
+}
+
+fn retry_later_error(what: &str) -> Error {
+    let text = format!("{what}; the mount takes no requests any more and is removed after that");
+    Error::with_message(ErrorKind::Unavailable, text)
+}

@@ -1,0 +1,202 @@
+//! [`WrappedResponse`]: a wrapped answer as it is stored, and [`WrapMetadata`]: what a look-up tells of it. They are
+//! two entries, so that a look-up never reads a secret.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use strongroom_barrier::Batch;
+use strongroom_sdk::engine::RawResponse;
+use strongroom_token::TokenKey;
+use strongroom_types::{RawObject, RequestId, Timestamp, Ttl};
+
+use crate::cubbyhole::CubbyholeStore;
+use crate::error::Error;
+use crate::request::{CoreResponse, ResponseEnvelope};
+
+const METADATA_KEY: &str = "info";
+const RESPONSE_KEY: &str = "answer";
+
+/// Where a wrapped answer came from, as stored. The field names are the format; `v` is its version.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WrapMetadata {
+    v: u8,
+    pub(crate) creation_path: String,
+    pub(crate) creation_time: Timestamp,
+    pub(crate) creation_ttl: Ttl,
+}
+
+impl WrapMetadata {
+    pub(crate) fn new(creation_path: &str, creation_time: Timestamp, creation_ttl: Ttl) -> Self {
+        Self { v: 1, creation_path: creation_path.to_owned(), creation_time, creation_ttl }
+    }
+
+    pub(crate) fn add_to_batch(&self, holes: &CubbyholeStore, batch: &mut Batch, owner: &TokenKey) {
+        holes.wrapped_view(owner).put_json(batch, METADATA_KEY, self);
+    }
+
+    /// None if the token wraps nothing.
+    pub(crate) async fn read(
+        holes: &CubbyholeStore,
+        owner: &TokenKey,
+    ) -> Result<Option<Self>, Error> {
+        let (view, mut found) = (holes.wrapped_view(owner), None);
+        if let Some(entry) = view.get_uncached(METADATA_KEY).await? {
+            found = Some(view.decode_json(METADATA_KEY, &entry.value)?);
+        }
+        Ok(found)
+    }
+}
+
+/// A wrapped answer as stored. The field names are the format.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WrappedResponse {
+    Envelope(Box<WrappedEnvelopeRecord>),
+    Raw(WrappedRawRecord),
+}
+
+/// The envelope, all of it that its receiver is to get.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WrappedEnvelopeRecord {
+    v: u8,
+    lease_id: String,
+    renewable: bool,
+    lease_duration: Ttl,
+    data: Option<Box<RawValue>>,
+    warnings: Vec<String>,
+    auth: Option<Box<RawValue>>,
+    mount_type: String,
+}
+
+/// An engine's own HTTP answer.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct WrappedRawRecord {
+    v: u8,
+    status: u16,
+    content_type: String,
+    /// In base64.
+    body: String,
+    headers: BTreeMap<String, String>,
+}
+
+impl WrappedResponse {
+    pub(crate) fn from_envelope(envelope: ResponseEnvelope) -> Self {
+        Self::Envelope(Box::new(WrappedEnvelopeRecord {
+            v: 1,
+            lease_id: envelope.lease_id,
+            renewable: envelope.renewable,
+            lease_duration: envelope.lease_duration,
+            data: envelope.data.as_ref().map(raw_value),
+            warnings: envelope.warnings,
+            auth: envelope.auth.as_ref().map(raw_value),
+            mount_type: envelope.mount_type,
+        }))
+    }
+
+    pub(crate) fn from_raw(raw: RawResponse) -> Self {
+        Self::Raw(WrappedRawRecord {
+            v: 1,
+            status: raw.status,
+            content_type: raw.content_type,
+            body: data_encoding::BASE64.encode(&raw.body),
+            headers: raw.headers,
+        })
+    }
+
+    pub(crate) fn add_to_batch(&self, holes: &CubbyholeStore, batch: &mut Batch, owner: &TokenKey) {
+        holes.wrapped_view(owner).put_json(batch, RESPONSE_KEY, self);
+    }
+
+    /// Read past the cache: it is wanted once.
+    pub(crate) async fn read(
+        holes: &CubbyholeStore,
+        owner: &TokenKey,
+    ) -> Result<Option<Self>, Error> {
+        let (view, mut found) = (holes.wrapped_view(owner), None);
+        if let Some(entry) = view.get_uncached(RESPONSE_KEY).await? {
+            found = Some(view.decode_json(RESPONSE_KEY, &entry.value)?);
+        }
+        Ok(found)
+    }
+
+    /// The answer as it was, but for the id of the request.
+    pub(crate) fn into_response(self) -> Result<CoreResponse, Error> {
+        match self {
+            Self::Envelope(kept) => Ok(CoreResponse::Envelope(Box::new(ResponseEnvelope {
+                lease_id: kept.lease_id,
+                renewable: kept.renewable,
+                lease_duration: kept.lease_duration,
+                data: kept.data.as_deref().map(raw_object),
+                warnings: kept.warnings,
+                auth: kept.auth.as_deref().map(raw_object),
+                mount_type: kept.mount_type,
+                ..ResponseEnvelope::default()
+            }))),
+            Self::Raw(kept) => {
+                let body = data_encoding::BASE64.decode(kept.body.as_bytes());
+                Ok(CoreResponse::Raw(RawResponse {
+                    status: kept.status,
+                    content_type: kept.content_type,
+                    body: body.map_err(|_| Error::internal("the wrapped answer can't be read"))?,
+                    headers: kept.headers,
+                }))
+            }
+        }
+    }
+
+    /// The answer as one JSON text, for clients that read it out of their cubbyhole.
+    pub(crate) fn to_json(&self, request_id: &RequestId) -> Result<String, Error> {
+        #[derive(Default, Serialize)]
+        struct ResponseJson<'a> {
+            request_id: &'a str,
+            lease_id: &'a str,
+            renewable: bool,
+            lease_duration: u64,
+            data: Option<&'a RawValue>,
+            wrap_info: Option<()>,
+            warnings: Option<&'a [String]>,
+            auth: Option<&'a RawValue>,
+        }
+        #[derive(Serialize)]
+        struct RawResponseJson<'a> {
+            http_content_type: &'a str,
+            http_raw_body: &'a str,
+            http_status_code: u16,
+        }
+        let unwritable = |_| Error::internal("the wrapped answer can't be written");
+        let whole;
+        let text = match self {
+            Self::Envelope(kept) => ResponseJson {
+                request_id: request_id.as_str(),
+                lease_id: &kept.lease_id,
+                renewable: kept.renewable,
+                lease_duration: kept.lease_duration.as_secs(),
+                data: kept.data.as_deref(),
+                wrap_info: None,
+                warnings: (!kept.warnings.is_empty()).then_some(&kept.warnings),
+                auth: kept.auth.as_deref(),
+            },
+            Self::Raw(kept) => {
+                let shown = RawResponseJson {
+                    http_content_type: &kept.content_type,
+                    http_raw_body: &kept.body,
+                    http_status_code: kept.status,
+                };
+                whole = serde_json::value::to_raw_value(&shown).map_err(unwritable)?;
+                let request_id = request_id.as_str();
+                ResponseJson { request_id, data: Some(&*whole), ..ResponseJson::default() }
+            }
+        };
+        serde_json::to_string(&text).map_err(unwritable)
+    }
+}
+
+fn raw_value(object: &RawObject) -> Box<RawValue> {
+    // What came through `RawObject` is JSON.
+    serde_json::from_slice(object.as_bytes()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn raw_object(raw: &RawValue) -> RawObject {
+    RawObject::from_own_json(raw.get().as_bytes().to_vec())
+}

@@ -1,0 +1,574 @@
+//! [`EngineInstance`]: an instance of a [`Blueprint`], which is what the core gets to see.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use strongroom_types::path::check_segments;
+use strongroom_types::{RawObject, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Context;
+use crate::blueprint::{Blueprint, Route, RouteTarget};
+use crate::context::InstanceServices;
+use crate::document::DocumentStore;
+use crate::engine::{
+    CanonicalPath, DataResponse, Engine, EngineDescription, EngineError, EngineRequest,
+    EngineResponse, Existence, FieldKinds, LeaseContext, MountContext, Operation, StatusKind,
+};
+use crate::field::{FieldWarnings, apply_captures};
+use crate::help;
+use crate::intent::IntentStore;
+use crate::key_migration::{KeyMigratingStorage, current_key};
+use crate::leased_credential::{ErasedCredential, credential_kind};
+use crate::migration::{self, MigrationGate};
+use crate::panics::catch_panic;
+use crate::pattern::PathCaptures;
+use crate::records::RecordStore;
+use crate::resource::{ErasedListAction, Listing};
+use crate::stored_document::list_response;
+
+/// An instance.
+pub(crate) struct EngineInstance {
+    blueprint: Blueprint,
+    description: EngineDescription,
+    services: Arc<InstanceServices>,
+    intents: IntentStore,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+    intent_rollback: Arc<SingleTask>,
+    migration_gate: Arc<MigrationGate>,
+    migration_task: Arc<SingleTask>,
+    keyed_storage: Arc<KeyMigratingStorage>,
+    key_migration_task: Arc<SingleTask>,
+}
+
+/// The one task that undoes stale intents: two would undo side by side. And the one that takes over
+/// documents of an earlier version, and the one that moves entries to the keys they have now.
+#[derive(Default)]
+struct SingleTask {
+    is_running: Mutex<bool>,
+    /// Told by a tick to look now, and not only when more is due.
+    wake: Notify,
+}
+
+impl EngineInstance {
+    pub(crate) fn new(
+        blueprint: Blueprint,
+        description: EngineDescription,
+        mut mount: MountContext,
+    ) -> Self {
+        let moved_keys = Arc::new(KeyMigratingStorage::new(mount.storage));
+        mount.storage = moved_keys.clone();
+        let tasks = TaskTracker::new();
+        let documents = DocumentStore::new(mount.storage.clone(), tasks.clone(), &mount.config);
+        let intents = IntentStore::new(mount.clone());
+        let records = RecordStore::new(mount.storage.clone());
+        let services = Arc::new(InstanceServices { mount, documents, records });
+        let (closing, sweeping) = (CancellationToken::new(), Arc::default());
+        let (gate, taking_over) = Default::default();
+        Self {
+            blueprint,
+            description,
+            services,
+            intents,
+            tasks,
+            closing,
+            intent_rollback: sweeping,
+            migration_gate: gate,
+            migration_task: taking_over,
+            keyed_storage: moved_keys,
+            key_migration_task: Arc::default(),
+        }
+    }
+
+    /// What was before this engine must have moved before anything is asked of it.
+    fn check_migrated(&self) -> Result<(), EngineError> {
+        match self.blueprint.migration() {
+            Some(takeover) if !self.migration_gate.is_open() => {
+                // After a failure the next attempt is left to the periodic call.
+                if !self.migration_gate.has_failed() {
+                    self.spawn_migration();
+                }
+                Err(EngineError::user(takeover.unavailable_message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a request the form of its path that policies were judged on.
+    fn canonicalize_path(&self, request: &mut EngineRequest) {
+        if let CanonicalPath::Folded(Cow::Owned(path)) = self.canonical_path(&request.path) {
+            request.path = path;
+        }
+    }
+
+    fn match_route(&self, path: &str) -> Option<(&Route, PathCaptures)> {
+        let routes = self.blueprint.routes().iter();
+        routes.into_iter().find_map(|route| Some((route, route.pattern.match_path(path)?)))
+    }
+
+    async fn handle_request(
+        &self,
+        request: &mut EngineRequest,
+    ) -> Result<EngineResponse, EngineError> {
+        self.canonicalize_path(request);
+        if request.operation != Operation::Help {
+            // What is stuck is left to the periodic call.
+            if !self.keyed_storage.is_stuck() {
+                self.spawn_key_migration();
+            }
+            self.check_migrated()?;
+        }
+        match request.operation {
+            Operation::Help => return Ok(help::help_response(&self.blueprint, &request.path)),
+            Operation::List => return Box::pin(self.handle_list(request)).await,
+            Operation::Renew | Operation::Revoke => {
+                return Box::pin(self.handle_lease(request)).await;
+            }
+            _ => {}
+        }
+        let Some((route, captures)) = self.match_route(&request.path) else {
+            return self.respond_unknown_path(request);
+        };
+        let warnings = if route.accepts_any_field() {
+            FieldWarnings::default()
+        } else {
+            let declared = route.fields();
+            apply_captures(declared.iter().map(|spec| spec.name), &captures, &mut request.fields)
+        };
+        let context = Context::for_request(self.services.clone(), request);
+        let mut response = self.dispatch_to_route(route, &captures, &context, request).await?;
+        if let (EngineResponse::Nothing, RouteTarget::Document(_)) = (&response, &route.target)
+            && is_write(request.operation)
+            && warnings.ignored.is_some()
+        {
+            // A document knows its fields. What was misspelt would be missed much later.
+            response = EngineResponse::Data(DataResponse::new(RawObject::null()));
+        }
+        Ok(with_warnings(response, warnings))
+    }
+
+    /// A path that isn't declared.
+    fn respond_unknown_path(&self, request: &EngineRequest) -> Result<EngineResponse, EngineError> {
+        match self.blueprint.unknown_path_hint(request.operation, &request.path) {
+            Some(hint) => Ok(EngineResponse::NotFound(DataResponse {
+                warnings: vec![hint],
+                ..DataResponse::new(RawObject::null())
+            })),
+            None => Err(EngineError::Status(StatusKind::UnsupportedPath)),
+        }
+    }
+
+    async fn check_existence(&self, request: &EngineRequest) -> Result<Existence, EngineError> {
+        self.check_migrated()?;
+        let path = match self.canonical_path(&request.path) {
+            CanonicalPath::Folded(path) => path,
+            CanonicalPath::CaseSensitive | CanonicalPath::Unknown => Cow::Borrowed(&*request.path),
+        };
+        let (route, captures) =
+            self.match_route(&path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
+        let key = route.pattern.storage_key(&capture_values(&captures));
+        let exists = match &route.target {
+            RouteTarget::Document(document) => {
+                let key = document.storage_key(&key);
+                document.exists(&self.services.documents, &key).await?
+            }
+            RouteTarget::FreeForm(form) => form.exists(&self.services, &key).await?,
+            RouteTarget::Actions(actions) => match &actions.exists {
+                Some(check) if actions.write.is_some() => {
+                    let context = Context::for_request(self.services.clone(), request);
+                    check.exists(context, captures.first_value().to_owned()).await?
+                }
+                _ => return Ok(Existence::NoCheck),
+            },
+            RouteTarget::Credential(_) => return Ok(Existence::NoCheck),
+        };
+        Ok(if exists { Existence::Exists } else { Existence::Absent })
+    }
+
+    async fn dispatch_to_route(
+        &self,
+        route: &Route,
+        captures: &PathCaptures,
+        context: &Context,
+        request: &EngineRequest,
+    ) -> Result<EngineResponse, EngineError> {
+        let unsupported = Err(EngineError::Status(StatusKind::UnsupportedOperation));
+        match &route.target {
+            RouteTarget::Document(document) => {
+                let key =
+                    document.storage_key(&route.pattern.storage_key(&capture_values(captures)));
+                document.handle(&self.services.documents, &key, request).await
+            }
+            RouteTarget::FreeForm(form) => {
+                let key = route.pattern.storage_key(&capture_values(captures));
+                form.handle(&self.services, &key, request).await
+            }
+            RouteTarget::Credential(credential) if request.operation == Operation::Read => {
+                credential.issue(context, &self.intents, captures.first_value()).await
+            }
+            RouteTarget::Credential(_) => unsupported,
+            RouteTarget::Actions(actions) => {
+                let Some(action) = actions.for_operation(request.operation) else {
+                    return unsupported;
+                };
+                action.handle(context.clone(), request.operation, &request.fields).await
+            }
+        }
+    }
+
+    async fn handle_list(&self, request: &EngineRequest) -> Result<EngineResponse, EngineError> {
+        let path = match request.path.as_str() {
+            "" => String::new(),
+            path => format!("{}/", path.trim_end_matches('/')),
+        };
+        let found = self.blueprint.routes().iter().find_map(|route| {
+            let below = path.strip_prefix(route.pattern.list_folder()?)?;
+            match &route.target {
+                RouteTarget::Document(document) if below.is_empty() => {
+                    Some(ListTarget::StorageFolder(document.storage_key(&path)))
+                }
+                // A free-form folder may be anywhere below, but no request names what lies apart.
+                RouteTarget::FreeForm(_) if check_segments(&path).is_err() => {
+                    Some(ListTarget::Impossible)
+                }
+                RouteTarget::FreeForm(_) => Some(ListTarget::StorageFolder(path.clone())),
+                RouteTarget::Actions(actions) => {
+                    Some(ListTarget::Action(actions.list.as_ref()?, below))
+                }
+                RouteTarget::Document(_) | RouteTarget::Credential(_) => None,
+            }
+        });
+        let warnings = FieldWarnings::for_unrecognized(&request.fields, LIST_FIELDS.into_iter());
+        match found {
+            Some(ListTarget::StorageFolder(folder)) => {
+                let Listing { folder, after, limit } = Listing::read(&folder, &request.fields)?;
+                let documents = &self.services.documents;
+                let names = documents.list_names(&folder, after.as_deref(), limit).await?;
+                Ok(with_warnings(list_response(&names), warnings))
+            }
+            Some(ListTarget::Impossible) => Ok(EngineResponse::Nothing),
+            Some(ListTarget::Action(list, below)) => {
+                let listing = Listing::read(below, &request.fields)?;
+                let context = Context::for_request(self.services.clone(), request);
+                let response = list.list(context, listing).await?;
+                Ok(with_warnings(response, warnings))
+            }
+            None if self.is_declared_folder(&path) => {
+                Err(EngineError::Status(StatusKind::UnsupportedOperation))
+            }
+            None => self.respond_unknown_path(request),
+        }
+    }
+
+    /// Whether a folder is, or lies in, a declared path.
+    fn is_declared_folder(&self, folder: &str) -> bool {
+        let reaches = |route: &Route| {
+            let above = route.pattern.list_folder().filter(|_| route.pattern.ends_in_rest());
+            above.is_some_and(|above| !above.is_empty() && folder.starts_with(above))
+        };
+        self.match_route(folder.trim_end_matches('/')).is_some()
+            || self.blueprint.routes().iter().any(reaches)
+    }
+
+    async fn handle_lease(&self, request: &EngineRequest) -> Result<EngineResponse, EngineError> {
+        let lease = request
+            .lease
+            .as_ref()
+            .ok_or_else(|| EngineError::internal("a renewal or revocation without its lease"))?;
+        let credential = self.credential_of_lease(lease)?;
+        let context = Context::for_request(self.services.clone(), request);
+        match request.operation {
+            Operation::Renew => credential.renew(&context, lease).await,
+            _ => credential.revoke(&context, lease).await.map(|()| EngineResponse::Nothing),
+        }
+    }
+
+    /// Moves what a mount kept before, until nothing of it is left or the instance closes.
+    fn spawn_migration(&self) {
+        let Some(takeover) = self.blueprint.migration().cloned() else { return };
+        if self.migration_gate.is_open()
+            || std::mem::replace(&mut *self.migration_task.lock_running(), true)
+        {
+            return;
+        }
+        let context = Context::background(self.services.clone());
+        let storage = self.services.mount.storage.clone();
+        let (gate, closing) = (self.migration_gate.clone(), self.closing.clone());
+        let done = SingleTaskGuard(self.migration_task.clone());
+        self.tasks.spawn(async move {
+            let _done = done;
+            match takeover.run(&context, &*storage, &gate, || !closing.is_cancelled()).await {
+                Ok(true) => gate.open(),
+                Ok(false) => {}
+                Err(error) => {
+                    gate.mark_failed();
+                    tracing::warn!(
+                        %error,
+                        "the secrets of the previous version could not be moved yet; the next periodic \
+                         call tries again"
+                    );
+                }
+            }
+        });
+    }
+
+    /// Moves what lies apart to the keys it has now, until nothing is left that can be moved or the
+    /// instance closes.
+    fn spawn_key_migration(&self) {
+        if self.keyed_storage.is_done()
+            || std::mem::replace(&mut *self.key_migration_task.lock_running(), true)
+        {
+            return;
+        }
+        let (keys, closing) = (self.keyed_storage.clone(), self.closing.clone());
+        let done = SingleTaskGuard(self.key_migration_task.clone());
+        self.tasks.spawn(async move {
+            let _done = done;
+            if let Err(error) = keys.move_all(|| !closing.is_cancelled()).await {
+                tracing::warn!(
+                    %error,
+                    "entries could not be moved to their new keys yet; the next periodic call tries again"
+                );
+            }
+        });
+    }
+
+    /// Whether this mount may be opened as this engine, and whether it has to be taken over first.
+    async fn inspect_storage(&self) -> Result<(), EngineError> {
+        let storage = &*self.services.mount.storage;
+        if let Err(error) = self.keyed_storage.check_for_legacy_keys().await {
+            // The first request looks again.
+            tracing::warn!(%error, "whether entries have old keys could not be seen yet");
+        }
+        if let Some(why) = self.blueprint.migrated_rejection()
+            && migration::has_records(storage).await?
+        {
+            return Err(EngineError::user(why));
+        }
+        if self.blueprint.migration().is_some() {
+            // Else it begins with the first request or tick: hosts may hold back what is written while
+            // an instance initialises, and this can be much.
+            if !migration::is_needed(storage).await? {
+                self.migration_gate.open();
+            }
+        }
+        Ok(())
+    }
+
+    fn credential_of_lease(
+        &self,
+        lease: &LeaseContext,
+    ) -> Result<&Arc<dyn ErasedCredential>, EngineError> {
+        self.blueprint
+            .credential_of_kind(&credential_kind(lease))
+            .ok_or_else(|| EngineError::internal("secret is unsupported by this backend"))
+    }
+
+    /// Undoes stale intents now, and as they become stale, until none are left or the instance
+    /// closes. One such task runs at a time.
+    fn spawn_intent_rollback(&self) {
+        if !self.blueprint.has_credentials() {
+            return;
+        }
+        if std::mem::replace(&mut *self.intent_rollback.lock_running(), true) {
+            self.intent_rollback.wake.notify_one();
+            return;
+        }
+        let sweep = StaleIntentRollback {
+            blueprint: self.blueprint.clone(),
+            context: Context::background(self.services.clone()),
+            intents: self.intents.clone(),
+            task: self.intent_rollback.clone(),
+        };
+        let (closing, done) = (self.closing.clone(), SingleTaskGuard(self.intent_rollback.clone()));
+        self.tasks.spawn(async move {
+            let _done = done;
+            tokio::select! {
+                () = sweep.run_until_done() => {}
+                () = closing.cancelled() => {}
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl Engine for EngineInstance {
+    fn description(&self) -> &EngineDescription {
+        &self.description
+    }
+
+    fn field_kinds(&self, path: &str) -> FieldKinds {
+        let path = match self.canonical_path(path) {
+            CanonicalPath::Folded(path) => path,
+            CanonicalPath::CaseSensitive | CanonicalPath::Unknown => Cow::Borrowed(path),
+        };
+        match self.match_route(&path) {
+            Some((route, _)) if route.accepts_any_field() => FieldKinds::Untyped,
+            Some((route, _)) => FieldKinds::Declared(route.fields().into_iter().copied().collect()),
+            None => FieldKinds::Unknown,
+        }
+    }
+
+    async fn initialize(&self) -> Result<(), EngineError> {
+        self.inspect_storage().await?;
+        self.spawn_intent_rollback();
+        Ok(())
+    }
+
+    async fn exists(&self, request: &EngineRequest) -> Result<Existence, EngineError> {
+        // An author's `validate` and field kinds run here too.
+        catch_panic(self.check_existence(request)).await
+    }
+
+    /// Written out, and not left to the macro, which would hold the request twice.
+    fn handle<'s, 'r>(
+        &'s self,
+        mut request: EngineRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<EngineResponse, EngineError>> + Send + 'r>>
+    where
+        's: 'r,
+    {
+        Box::pin(async move { catch_panic(self.handle_request(&mut request)).await })
+    }
+
+    async fn invalidate(&self, key: &str) {
+        self.keyed_storage.on_external_write(key);
+        self.services.documents.invalidate_key(&current_key(key));
+    }
+
+    async fn periodic(&self) -> Result<(), EngineError> {
+        self.spawn_key_migration();
+        self.spawn_migration();
+        self.spawn_intent_rollback();
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.closing.cancel();
+        // Whoever is still inside keeps this in memory: without what it read, which may be secret.
+        // At a seal storage is closed before, so nothing comes back.
+        self.services.documents.clear_cache();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for EngineInstance {
+    /// What it has going in the background ends with it, also when nobody closed it.
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+impl fmt::Debug for EngineInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineInstance").field("blueprint", &self.blueprint).finish_non_exhaustive()
+    }
+}
+
+/// What is listed.
+enum ListTarget<'a> {
+    /// Nothing: there can be no such folder.
+    Impossible,
+    /// Names of documents in a folder of storage.
+    StorageFolder(String),
+    /// What an action says, of a folder below its path.
+    Action(&'a Arc<dyn ErasedListAction>, &'a str),
+}
+
+/// The work of undoing stale intents.
+struct StaleIntentRollback {
+    blueprint: Blueprint,
+    context: Context,
+    intents: IntentStore,
+    task: Arc<SingleTask>,
+}
+
+impl StaleIntentRollback {
+    async fn run_until_done(&self) {
+        loop {
+            match self.undo_due().await {
+                Ok(Some(next)) => tokio::select! {
+                    () = self.context.clock().sleep_until(next) => {}
+                    () = self.task.wake.notified() => {}
+                },
+                Ok(None) => return,
+                Err(error) => {
+                    // The next periodic tick tries again.
+                    tracing::warn!(%error, "stale intents could not be read");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Undoes what is due; gives the moment at which more will be.
+    async fn undo_due(&self) -> Result<Option<Timestamp>, crate::Error> {
+        let (due, mut next) = self.intents.claim_due().await?;
+        for due in due {
+            let kind = due.intent.kind.clone();
+            let Some(credential) = self.blueprint.credential_of_kind(&kind) else {
+                tracing::warn!(kind, "an intent of a kind this engine doesn't have is kept");
+                continue;
+            };
+            // One that panics must not keep the others from being undone.
+            let undo = async { Ok(credential.undo(&self.context, &due).await?) };
+            match catch_panic(undo).await {
+                Ok(()) => {
+                    if let Some(again) = self.intents.record_undo_attempt(due).await? {
+                        next = Some(next.map_or(again, |next| next.min(again)));
+                    }
+                }
+                // Kept as it is: the next periodic tick tries again.
+                Err(error) => {
+                    tracing::warn!(%error, intent = due.uuid, "a credential could not be undone yet");
+                }
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// Marks the sweep as over, however it ends.
+struct SingleTaskGuard(Arc<SingleTask>);
+
+impl Drop for SingleTaskGuard {
+    fn drop(&mut self) {
+        *self.0.lock_running() = false;
+    }
+}
+
+impl SingleTask {
+    fn lock_running(&self) -> MutexGuard<'_, bool> {
+        self.is_running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The fields of a list.
+const LIST_FIELDS: [&str; 3] = ["after", "limit", "list"];
+
+/// Adds warnings to an answer that can carry them.
+fn with_warnings(mut response: EngineResponse, warnings: FieldWarnings) -> EngineResponse {
+    match &mut response {
+        EngineResponse::Data(data) | EngineResponse::NotFound(data) => {
+            data.warnings.extend(warnings);
+        }
+        EngineResponse::Leased(leased) => leased.data.warnings.extend(warnings),
+        EngineResponse::Nothing | EngineResponse::Raw(_) | EngineResponse::Auth(_) => {}
+    }
+    response
+}
+
+fn is_write(operation: Operation) -> bool {
+    matches!(operation, Operation::Create | Operation::Update | Operation::Patch)
+}
+
+fn capture_values(captures: &PathCaptures) -> Vec<&str> {
+    captures.iter().map(|(_, value)| value).collect()
+}

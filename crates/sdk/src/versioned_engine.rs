@@ -1,0 +1,69 @@
+//! [`VersionedEngine`]: an engine of which each mount chooses one of several forms by an option.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::Blueprint;
+use crate::engine::{Engine, EngineError, EngineFactory, MountContext, MountKind};
+
+/// Several blueprints under one name. Which of them a mount runs, an option of the mount says:
+///
+/// ```
+/// # use strongroom_sdk::{Blueprint, VersionedEngine};
+/// # let (plain, versioned) = (Blueprint::new("kv", "1.0.0"), Blueprint::new("kv", "1.0.0"));
+/// let engine = VersionedEngine::by_option("version", "1", plain).or("2", versioned);
+/// # drop(engine);
+/// ```
+#[derive(Clone, Debug)]
+pub struct VersionedEngine {
+    option: &'static str,
+    /// The first is what a mount without the option runs.
+    versions: Vec<(&'static str, Blueprint)>,
+}
+
+impl VersionedEngine {
+    /// The option that chooses, and the edition of mounts that don't say: by this value of the
+    /// option, or without it. Name and version are this edition's.
+    pub fn by_option(option: &'static str, value: &'static str, first: Blueprint) -> Self {
+        Self { option, versions: vec![(value, first)] }
+    }
+
+    /// Another edition, for mounts whose option has this value.
+    #[must_use]
+    pub fn add_version(mut self, value: &'static str, blueprint: Blueprint) -> Self {
+        self.versions.push((value, blueprint));
+        self
+    }
+
+    fn default_version(&self) -> Option<&Blueprint> {
+        self.versions.first().map(|(_, blueprint)| blueprint)
+    }
+}
+
+#[async_trait]
+impl EngineFactory for VersionedEngine {
+    fn name(&self) -> &str {
+        self.default_version().map_or("", EngineFactory::name)
+    }
+
+    fn version(&self) -> String {
+        self.default_version().map(EngineFactory::version).unwrap_or_default()
+    }
+
+    fn kind(&self) -> MountKind {
+        MountKind::Secret
+    }
+
+    async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError> {
+        let wanted = mount.config.get(self.option).map(String::as_str).unwrap_or_default();
+        let chosen = match wanted {
+            "" => self.default_version(),
+            _ => self.versions.iter().find(|(value, _)| *value == wanted).map(|(_, it)| it),
+        };
+        match chosen {
+            Some(blueprint) => blueprint.open(mount).await,
+            None => Err(EngineError::user(format!("invalid {} provided: {wanted}", self.option))),
+        }
+    }
+}

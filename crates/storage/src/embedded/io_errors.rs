@@ -1,0 +1,14 @@
+//! What an I/O error means to the store's callers.
+
+use std::io;
+
+use crate::Error;
+
+/// Turns an I/O error into ours. `doing` says what was being done, for the operator.
+pub(super) fn classify_io_error(error: &io::Error, doing: &str) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,
+        io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly,
+        _ => Error::Io(format!("{doing}: {error}")),
+    }
+}

@@ -1,0 +1,194 @@
+//! Which crate may import which: the order of the rooms in `ARCHITECTURE.md`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// From the ground up. A crate may import what stands above it here and nothing below; those in one
+/// line may not import each other.
+const CRATE_LAYERS: &[&[&str]] = &[
+    &["types"],
+    &["crypto"],
+    &["hcl"],
+    &["telemetry"],
+    &["storage"],
+    &["barrier"],
+    &["plugin-protocol"],
+    &["sdk-derive"],
+    &["sdk"],
+    &["plugin-host"],
+    &["policy", "token", "lease"],
+    &["core"],
+    &["http"],
+    &["config"],
+    &["server"],
+    &["client"],
+    &["cli"],
+    &["strongroom"],
+    &["fakes"],
+];
+
+/// Arrows between rooms in that order that must not be all the same.
+const FORBIDDEN_DEPENDENCIES: &[(&str, &str)] = &[
+    ("core", "plugin-host"),
+    ("http", "storage"),
+    ("client", "core"),
+    ("client", "server"),
+    ("client", "http"),
+    ("cli", "core"),
+    ("cli", "storage"),
+    ("strongroom", "core"),
+    ("strongroom", "server"),
+    ("plugin-host", "barrier"),
+    ("sdk", "barrier"),
+    ("sdk", "storage"),
+    ("plugin-protocol", "storage"),
+];
+
+/// The one crate that sees engines and stores.
+const COMPOSITION_ROOT: &str = "server";
+
+#[test]
+fn dependencies_follow_the_layers() {
+    let arrows = crate_dependencies();
+    assert!(arrows.len() > 15, "only {} crates were read", arrows.len());
+    let mut wrong = Vec::new();
+    for (from, to) in arrows.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to))) {
+        if !is_allowed(from, to) {
+            wrong.push(format!("{from} → {to}"));
+        }
+    }
+    assert!(wrong.is_empty(), "new arrows: {wrong:?}");
+}
+
+#[test]
+fn forbidden_arrows_are_detected() {
+    for (from, to) in [
+        ("sdk", "core"),
+        ("core", "engine-kv"),
+        ("core", "http"),
+        ("core", "plugin-host"),
+        ("policy", "token"),
+        ("http", "storage"),
+        ("engine-kv", "core"),
+        ("engine-kv", "types"),
+        ("cli", "engine-kv"),
+        ("cli", "strongroom"),
+        ("types", "testkit"),
+        ("core", "nowhere"),
+        ("engine-nomad", "fakes"),
+    ] {
+        assert!(!is_allowed(from, to), "{from} → {to}");
+    }
+    for (from, to) in [("server", "engine-kv"), ("engine-kv", "sdk"), ("core", "lease")] {
+        assert!(is_allowed(from, to), "{from} → {to}");
+    }
+}
+
+/// Everybody else takes a store as a trait object.
+#[test]
+fn only_server_depends_on_a_store() {
+    let crates = strongroom_testkit::programs::repository_root().join("crates");
+    let mut read = 0;
+    for room in
+        CRATE_LAYERS.iter().flat_map(|rooms| rooms.iter()).filter(|room| **room != COMPOSITION_ROOT)
+    {
+        let mut folders = vec![crates.join(room).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap().flatten() {
+                let path = entry.path();
+                let name = entry.file_name().into_string().unwrap();
+                if path.is_dir() && name != "tests" {
+                    folders.push(path);
+                } else if name.ends_with(".rs") && name != "tests.rs" && name != "bench.rs" {
+                    let text = fs::read_to_string(&path).unwrap();
+                    let code = text.split("#[cfg(test)]").next().unwrap();
+                    for store in ["strongroom_storage::embedded", "strongroom_storage::memory"] {
+                        assert!(!code.contains(store), "{} names {store}", path.display());
+                    }
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 100, "only {read} files were read");
+}
+
+/// Cryptography comes from one library, named in one room.
+#[test]
+fn only_crypto_uses_crypto_crates() {
+    let top = strongroom_testkit::programs::repository_root();
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--edges=normal,build", "--prefix=none", "--locked"])
+        .current_dir(top)
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    assert!(tree.contains("aws-lc-rs "), "{}", String::from_utf8_lossy(&output.stderr));
+    for banned in ["ring", "openssl-sys", "native-tls", "aes-gcm", "sha2"] {
+        let line = format!("\n{banned} v");
+        assert!(!tree.contains(&line), "{banned} came in");
+    }
+    for room in CRATE_LAYERS.iter().flat_map(|rooms| rooms.iter()).filter(|room| **room != "crypto")
+    {
+        let manifest = top.join("crates").join(room).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).unwrap();
+        assert!(!manifest.contains("aws-lc-rs"), "{room} names aws-lc-rs");
+        assert!(!manifest.contains("vsss-rs"), "{room} names vsss-rs");
+    }
+}
+
+fn is_allowed(from: &str, to: &str) -> bool {
+    if is_unrestricted(from) {
+        return true;
+    }
+    if from.starts_with("engine-") || from.starts_with("auth-") {
+        return to == "sdk";
+    }
+    if to.starts_with("engine-") || to.starts_with("auth-") {
+        return from == COMPOSITION_ROOT;
+    }
+    match (layer_of(from), layer_of(to)) {
+        (Some(from_at), Some(to_at)) => {
+            to_at < from_at && !FORBIDDEN_DEPENDENCIES.contains(&(from, to))
+        }
+        _ => false,
+    }
+}
+
+/// Tests, benchmarks and examples stand beside the house and may look into any window.
+fn is_unrestricted(from: &str) -> bool {
+    ["testkit", "e2e", "golden", "token-service"].contains(&from) || from.starts_with("bench")
+}
+
+fn layer_of(room: &str) -> Option<usize> {
+    CRATE_LAYERS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Normal and build dependencies between the crates of this repository.
+fn crate_dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
+        .current_dir(strongroom_testkit::programs::repository_root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours = |name: &str| packages.iter().any(|package| package["name"] == name);
+    let mut all = BTreeMap::new();
+    for package in packages {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let real = dependencies.filter(|dependency| dependency["kind"] != "dev");
+        let names = real.filter_map(|dependency| dependency["name"].as_str());
+        let to = names.filter(|name| ours(name)).map(strip_crate_prefix).collect();
+        all.insert(strip_crate_prefix(package["name"].as_str().unwrap()), to);
+    }
+    all
+}
+
+fn strip_crate_prefix(name: &str) -> String {
+    name.strip_prefix("strongroom-").unwrap_or(name).to_owned()
+}
