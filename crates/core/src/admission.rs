@@ -1,19 +1,19 @@
-//! Admission control: whether a request is worked on is decided from its head, before anything of
-//! its body is read or parsed.
+//! Admission control: decides from a request's head whether it is processed, before its body is
+//! read or parsed.
 //!
-//! Four limits count requests that are being worked on: all of them, those under one mount, those
-//! that no valid token stands behind yet, and of the latter those under one path prefix. A request
-//! counts as *unauthenticated* until its token was found valid; on a path that needs no token it
-//! stays so to its end. Where a limit for unauthenticated requests is reached, a token that was
-//! sent is looked up at once, so that only its holder gets past; meanwhile the request takes no place
-//! of the mount.
+//! Four limits count concurrent requests: all of them, those under one mount, those without a valid
+//! token so far, and of the latter those under one path prefix. A request counts as
+//! *unauthenticated* until its token was found valid; on an unauthenticated path it does so to its
+//! end. When a limit for unauthenticated requests is reached, the token that was sent is looked up
+//! at once, so that only requests with a valid token are admitted; during the look-up the request
+//! does not count against its mount's limit.
 //!
-//! A request counts from its admission until its work ends, also if the client has gone meanwhile.
-//! Paths by which an operator looks after the server ([`is_exempt`]) count nowhere: no number of
-//! other requests keeps anybody from them. `http` limits them for each connection.
+//! A request counts from its admission until its work ends, even if the client disconnects before.
+//! Paths that operate the server ([`is_exempt`]) are not counted, so they stay reachable whatever
+//! the load. `http` limits them for each connection.
 //!
-//! Unauthenticated requests are counted by the first part of their path and not by their mount:
-//! else whoever fills the limit of a path could tell from the refusals whether a mount is there.
+//! Unauthenticated requests are counted by the first segment of their path and not by mount.
+//! Otherwise a client that fills a limit could tell from the refusals whether a mount exists.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -32,16 +32,17 @@ use crate::mounts::ActiveMount;
 use crate::pipeline::route;
 use crate::unsealed::UnsealedCore;
 
-/// Limits on the requests that are being worked on at the same time.
+/// Limits on the number of requests that are processed at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
-    /// All requests; the last resort.
+    /// All requests together, as the last resort; 8192 by default.
     pub requests: usize,
-    /// Requests under one mount. Paths without a mount are one more mount.
+    /// Requests under one mount; 1024 by default. Paths under no mount share one count.
     pub per_mount: usize,
-    /// Requests without a valid token.
+    /// Requests without a valid token, over all paths; 2048 by default.
     pub unauthenticated: usize,
-    /// Requests without a valid token whose paths begin alike: `kv`, `auth/ldap`.
+    /// Requests without a valid token under one path prefix, such as `kv` or `auth/ldap`; 256 by
+    /// default.
     pub unauthenticated_per_mount: usize,
 }
 
@@ -56,69 +57,73 @@ impl Default for AdmissionLimits {
     }
 }
 
-/// What is known of a request before its body is read.
+/// The parts of a request that are known before its body is read.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'h> {
-    /// The path below `/v1/`, percent-decoded.
+    /// The path below `/v1/`, percent-decoded; not yet checked to be in normal form.
     pub path: &'h str,
-    /// The token, if one was sent.
+    /// The client token, if one was sent; not yet checked.
     pub token: Option<&'h Secret<String>>,
-    /// Where it comes from; none over a socket file.
+    /// The client's address and port; `None` on a Unix socket.
     pub connection: Option<ConnectionInfo>,
 }
 
-/// When a refused client may come again.
+/// The `Retry-After` of a refusal, in seconds.
 const RETRY_AFTER_SECS: u32 = 1;
-/// Locks over the counters of prefixes, so that requests rarely meet at one.
+/// The number of locks over the prefix counters, so that concurrent requests rarely contend for
+/// one.
 const SHARDS: usize = 16;
-/// The label of everything that isn't under a mount.
+/// The `mount` label of requests under no mount.
 const UNKNOWN_MOUNT: &str = "unknown";
 
-/// Paths that are answered however many other requests there are: the state of the server, and
-/// sealing and unsealing it.
+/// Whether a path is exempt from all limits: those that show the server's state, and those that
+/// seal and unseal it.
 pub fn is_exempt(path: &str) -> bool {
     const NAMES: [&str; 6] = ["health", "seal-status", "leader", "unseal", "seal", "step-down"];
     path.strip_prefix("sys/").is_some_and(|name| NAMES.contains(&name))
 }
 
-/// Requests by the hash of their prefix, which nobody outside can predict: it needs no strong one on top.
+/// The number of requests by the hash of their prefix. The keys are already keyed hashes, so the
+/// map needs no strong hash function.
 type PrefixCounts = HashMap<u64, usize, foldhash::fast::RandomState>;
 
-/// Counts the requests that are being worked on.
+/// The limits and the counters of running requests.
 pub(crate) struct AdmissionControl {
     limits: AdmissionLimits,
     requests: AtomicUsize,
     unauthenticated: AtomicUsize,
-    /// How many unauthenticated requests there are of each prefix, by a keyed hash of it. A prefix
-    /// without requests has no entry, so there are never more entries than requests.
+    /// The number of unauthenticated requests of each prefix, by a keyed hash of the prefix. A
+    /// prefix without requests has no entry, so there are never more entries than requests.
     by_prefix: [Mutex<PrefixCounts>; SHARDS],
     prefix_hasher: RandomState,
-    /// Requests that lie under no mount.
+    /// The count of requests under no mount.
     unmounted_load: Arc<MountLoad>,
     in_flight: Gauge,
 }
 
-/// How many requests are being worked on under a mount.
+/// The number of requests being processed under a mount.
 #[derive(Debug, Default)]
 pub(crate) struct MountLoad(AtomicUsize);
 
-/// Leave to work on a request. It counts until it is dropped.
+/// Permission to process a request, obtained from [`Core::admit`]. The request counts against the
+/// limits until this is dropped.
 pub struct RequestPermit {
     control: Arc<AdmissionControl>,
-    /// None for exempt paths.
+    /// The counts the request occupies; `None` for exempt paths.
     slot: Option<AdmissionSlot>,
     needs_token: bool,
-    /// What the work takes of something that others share.
+    /// A share of a resource, released with the permit; see [`RequestPermit::hold_until_done`].
     shared_resource: Option<Box<dyn Any + Send + Sync>>,
-    /// Set once a valid token stands behind the request.
+    /// Set to `true` once the request's token was found valid.
     authenticated_flag: Option<Arc<AtomicBool>>,
 }
 
 struct AdmissionSlot {
     mount: Arc<MountLoad>,
-    /// Whether it counts under the mount.
+    /// Whether the request currently counts against the mount's limit.
     counts_for_mount: bool,
-    /// The hash of the path's prefix, while the request counts as unauthenticated.
+    /// The hash of the path's prefix while the request counts as unauthenticated; `None`
+    /// afterwards.
     prefix: Option<u64>,
 }
 
@@ -135,7 +140,8 @@ impl AdmissionControl {
         }
     }
 
-    /// Counts a request under a mount, and among all.
+    /// Counts a request against the limits of its mount and of the server, or returns the limit
+    /// that is exceeded.
     fn count_request(
         self: &Arc<Self>,
         mount: Arc<MountLoad>,
@@ -152,7 +158,7 @@ impl AdmissionControl {
         Ok(RequestPermit::new(self, Some(counted)))
     }
 
-    /// Counts one more unauthenticated request of a prefix; false if there are too many.
+    /// Counts an unauthenticated request of a prefix; returns `false` if a limit is reached.
     fn count_unauthenticated(&self, prefix: u64) -> bool {
         if !increment_if_below(&self.unauthenticated, self.limits.unauthenticated) {
             return false;
@@ -191,7 +197,7 @@ impl AdmissionControl {
     }
 }
 
-/// Adds one if that stays within the limit.
+/// Increments the count unless it has reached the limit; returns whether it did.
 fn increment_if_below(count: &AtomicUsize, limit: usize) -> bool {
     let before = count.fetch_add(1, Ordering::Relaxed);
     if before >= limit {
@@ -200,7 +206,8 @@ fn increment_if_below(count: &AtomicUsize, limit: usize) -> bool {
     before < limit
 }
 
-/// The first part of a path; of an auth method's, the first two.
+/// The path segments by which unauthenticated requests are counted: the first one, or the first two
+/// below `auth/`.
 fn admission_prefix(path: &str) -> &str {
     let parts = if path.starts_with("auth/") { 2 } else { 1 };
     let end = path.match_indices('/').nth(parts - 1).map(|(at, _)| at);
@@ -208,8 +215,8 @@ fn admission_prefix(path: &str) -> &str {
 }
 
 impl RequestPermit {
-    /// Without a count it is one for an exempt path. Any other is taken to need a token until its
-    /// route is known.
+    /// Without a slot the permit is one for an exempt path. Any other path is assumed to need a
+    /// token until its route is known.
     fn new(control: &Arc<AdmissionControl>, counted: Option<AdmissionSlot>) -> Self {
         let needs_token = counted.is_some();
         Self {
@@ -221,34 +228,34 @@ impl RequestPermit {
         }
     }
 
-    /// Whether the request was let in because it serves the operation of the server, and counts
-    /// nowhere.
+    /// Whether the request is to an exempt path, which operates the server and is not counted.
     pub fn is_exempt(&self) -> bool {
         self.slot.is_none()
     }
 
-    /// Whether a token is needed at this path.
+    /// Whether the path requires a token; `false` on unauthenticated and exempt paths, and while
+    /// sealed.
     pub fn needs_token(&self) -> bool {
         self.needs_token
     }
 
-    /// Whether the request counts among those without a valid token.
+    /// Whether the request still counts as one without a valid token.
     pub fn is_unauthenticated(&self) -> bool {
         self.slot.as_ref().is_some_and(|counted| counted.prefix.is_some())
     }
 
-    /// Keeps something until the work on the request ends, also if the client has gone before: its
-    /// share of the memory for all.
+    /// Keeps `share` alive until the work on the request ends, even if the client disconnects
+    /// before. `http` uses it for the request's share of the memory reserved for bodies.
     pub fn hold_until_done(&mut self, share: impl Send + Sync + 'static) {
         self.shared_resource = Some(Box::new(share));
     }
 
-    /// Has something set once a valid token stands behind the request.
+    /// Sets `flag` once the request's token was found valid.
     pub fn signal_when_authenticated(&mut self, flag: Arc<AtomicBool>) {
         self.authenticated_flag = Some(flag);
     }
 
-    /// Gives the place under the mount back.
+    /// Stops counting the request against its mount's limit.
     fn release_mount_slot(&mut self) {
         if let Some(counted) = &mut self.slot
             && std::mem::take(&mut counted.counts_for_mount)
@@ -257,7 +264,7 @@ impl RequestPermit {
         }
     }
 
-    /// Takes a place under the mount again.
+    /// Counts the request against its mount's limit again.
     fn acquire_mount_slot(&mut self) -> Result<(), ExceededLimit> {
         let limit = self.control.limits.per_mount;
         match &mut self.slot {
@@ -269,7 +276,7 @@ impl RequestPermit {
         }
     }
 
-    /// A valid token stands behind the request from now on.
+    /// Records that the request's token is valid, so it no longer counts as unauthenticated.
     pub(crate) fn mark_authenticated(&mut self) {
         if let Some(flag) = self.authenticated_flag.take() {
             flag.store(true, Ordering::Relaxed);
@@ -305,7 +312,7 @@ impl std::fmt::Debug for RequestPermit {
     }
 }
 
-/// The limit that a request was refused by.
+/// The limit by which a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExceededLimit {
     Server,
@@ -322,7 +329,8 @@ impl ExceededLimit {
         }
     }
 
-    /// The refusal, counted for the mount. What the client hears is the same for every path.
+    /// The error of a refusal, which is also counted in the metrics. The message does not depend on
+    /// the path.
     fn refusal_error(self, mounted: Option<&ActiveMount>) -> Error {
         let mount = mounted.map_or_else(|| UNKNOWN_MOUNT.to_owned(), |it| it.entry.route());
         metrics::counter!(names::REQUESTS_REFUSED, "mount" => mount, "limit" => self.label())
@@ -346,29 +354,29 @@ impl ExceededLimit {
 }
 
 impl Core {
-    /// Decides whether a request is worked on. To be asked before its body is read; the permit is
-    /// then given to [`Core::handle`].
+    /// Decides whether a request is processed. Call it before the body is read, and pass the permit
+    /// to [`Core::handle`].
     ///
     /// # Errors
     ///
-    /// `Limited` or `Unavailable` if a limit is reached, with when to try again; `Sealed` for what
-    /// a sealed server doesn't do; `Denied` if a limit for requests without a valid token is
-    /// reached and the token that was sent isn't valid there.
+    /// `Limited` or `Unavailable` if a limit is reached, with the seconds until a retry; `Sealed`
+    /// on paths that a sealed server does not serve; `Denied` if a limit for requests without a
+    /// valid token is reached and the token that was sent is not valid.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is counted once the future is dropped.
+    /// Dropping the future releases everything it counted.
     pub async fn admit(&self, head: RequestHead<'_>) -> Result<RequestPermit, Error> {
         let control = self.admission_control();
         if is_exempt(head.path) {
             return Ok(RequestPermit::new(control, None));
         }
-        let open = match self.unsealed() {
-            Ok(open) => Some(open),
+        let core = match self.unsealed() {
+            Ok(core) => Some(core),
             Err(_) if head.path == "sys/init" => None,
             Err(sealed) => return Err(sealed),
         };
-        let table = open.as_ref().map(|open| open.mounts.table());
+        let table = core.as_ref().map(|core| core.mounts.table());
         let place = table.as_ref().and_then(|table| table.longest_match(head.path));
         let mounted = place.map(|(mounted, _)| &**mounted);
         let load = mounted.map_or(&control.unmounted_load, ActiveMount::mount_load);
@@ -377,7 +385,7 @@ impl Core {
         let needs_no_token = |(mounted, below): (&Arc<ActiveMount>, &str)| {
             route::special_access(&mounted.backend, below).0
         };
-        permit.needs_token = open.is_some() && !place.is_some_and(needs_no_token);
+        permit.needs_token = core.is_some() && !place.is_some_and(needs_no_token);
         let prefix = control.prefix_hasher.hash_one(admission_prefix(head.path));
         if control.count_unauthenticated(prefix) {
             if let Some(counted) = &mut permit.slot {
@@ -385,13 +393,14 @@ impl Core {
             }
             return Ok(permit);
         }
-        match (open, head.token) {
-            (Some(open), Some(token)) if permit.needs_token => {
-                // Strangers may send as many tokens as they like. Were they looked up with a place
-                // of the mount taken, none would be left for those who have a valid one.
+        match (core, head.token) {
+            (Some(core), Some(token)) if permit.needs_token => {
+                // Clients without a valid token may send any number of invalid ones. If each
+                // counted against the mount during its look-up, none of the limit would be left for
+                // valid tokens.
                 permit.release_mount_slot();
-                // Boxed, as below: few requests get here, and all would make room for it.
-                Box::pin(check_token_is_valid(&open, token, head.connection)).await?;
+                // Boxed to keep the future small: few requests take this branch.
+                Box::pin(check_token_is_valid(&core, token, head.connection)).await?;
                 permit.acquire_mount_slot().map_err(refuse)?;
                 Ok(permit)
             }
@@ -399,12 +408,14 @@ impl Core {
         }
     }
 
-    /// Makes sure that a valid token stands behind a request, where one is needed: for whatever a
-    /// stranger must not have, such as the memory for a large body.
+    /// Checks a request's token before something is spent that only authenticated clients should
+    /// get, such as the memory for a large body. Does nothing if the path requires no token or the
+    /// token was already found valid.
     ///
     /// # Errors
     ///
-    /// `Denied` without a token that is valid where the request comes from.
+    /// `Denied` without a token that is valid for the client's address; `Sealed` if the server was
+    /// sealed meanwhile.
     pub async fn authenticate_early(
         &self,
         permit: &mut RequestPermit,
@@ -421,9 +432,10 @@ impl Core {
     }
 }
 
-/// Only whether the token is valid there: no use of it is counted, and nothing is allowed by it.
+/// Checks only that the token exists and may be used from this address: no use is counted, and
+/// policies are not evaluated.
 async fn check_token_is_valid(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     token: &Secret<String>,
     connection: Option<ConnectionInfo>,
 ) -> Result<(), Error> {
@@ -431,7 +443,7 @@ async fn check_token_is_valid(
     if id.is_empty() {
         return Err(Error::invalid_token());
     }
-    let found = open.stores.tokens.look_up(id, open.clock().now()).await?;
+    let found = core.stores.tokens.look_up(id, core.clock().now()).await?;
     let address = connection.map(|connection| connection.address);
     let found = found.filter(|found| found.token.may_be_used_from(address));
     found.map(|_| ()).ok_or_else(Error::invalid_token)

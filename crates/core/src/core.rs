@@ -1,4 +1,4 @@
-//! [`Core`]: sealed or unsealed.
+//! [`Core`]: the entry point of this crate; holds the seal state and dispatches requests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -23,32 +23,35 @@ use crate::settings::{CoreDependencies, Settings};
 use crate::status;
 use crate::unsealed::UnsealedCore;
 
-/// The server's core. Cheap to clone.
+/// The server's core, sealed or unsealed. Cheap to clone; all clones share one state.
 #[derive(Clone)]
 pub struct Core(Arc<CoreInner>);
 
 struct CoreInner {
     dependencies: CoreDependencies,
     settings: Settings,
-    /// None while sealed.
+    /// The unsealed state; `None` while sealed.
     unsealed: ArcSwapOption<UnsealedCore>,
-    /// Key shares given so far; none before it is known whether the store is initialised.
+    /// The key shares given so far; `None` until the first share is submitted.
     unseal_attempt: Mutex<Option<UnsealAttempt>>,
-    /// What the store was initialised with, once it is known: it doesn't change.
+    /// The seal configuration, cached after the first read: it never changes once the store is
+    /// initialised.
     seal_config: OnceLock<SealConfig>,
-    /// Initialisations of a store that isn't yet. Nothing else waits here: anybody may fill it.
+    /// Serialises the initialisation of an uninitialised store. Used for nothing else, because
+    /// `sys/init` needs no token and anyone can fill the queue.
     initialise_queue: SerialQueue,
-    /// Held by whoever opens the barrier or closes it, to the end. To open it the right key shares
-    /// are needed, so strangers hold nobody up here, and nobody is refused.
+    /// Held while the barrier is opened or closed. An unseal acquires it only after its key shares
+    /// proved right, so a client without them cannot block others here.
     seal_transition: Semaphore,
-    /// Whether the barrier is being opened: the keys are in memory, and the server is still sealed.
+    /// Set while the barrier is being opened: the keys are in memory, but requests still find the
+    /// server sealed.
     unseal_in_progress: AtomicBool,
-    /// The server is about to end, and isn't unsealed any more.
+    /// Cancelled when the process shuts down; from then on the server cannot be unsealed.
     shutting_down: CancellationToken,
-    /// Requests being answered while sealed, and requests for the server's status.
+    /// Requests handled while sealed, and requests for the status paths in either state.
     sealed_requests: TaskTracker,
-    /// Unsealing, sealing, and waiting for somebody to ask for the seal. They go on when whoever
-    /// asked has gone.
+    /// Tasks that unseal, seal, or wait for a requested seal. They continue when the client that
+    /// started them disconnects.
     seal_tasks: TaskTracker,
     request_ids: RequestIds,
     refusal_log: RefusalLog,
@@ -56,7 +59,7 @@ struct CoreInner {
     admission_control: Arc<AdmissionControl>,
 }
 
-/// Metrics of every request, looked up once.
+/// Handles of the per-request metrics, looked up once when the core is created.
 pub(crate) struct RequestMetrics {
     duration: Histogram,
     succeeded: Counter,
@@ -72,20 +75,20 @@ impl RequestMetrics {
         }
     }
 
-    /// One request more, that took so many milliseconds.
+    /// Records one finished request: its duration in milliseconds, and whether it succeeded.
     pub(crate) fn record_request(&self, well: bool, millis: f64) {
         self.duration.record(millis);
         if well { &self.succeeded } else { &self.failed }.increment(1);
     }
 }
 
-/// How long sealing waits for requests that are being answered.
+/// How long a seal waits for the requests in [`UnsealedCore::awaited_by_seal`].
 const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after a seal that failed, before it is tried again.
+/// The pause after a failed seal before it is retried.
 const SEAL_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// A sealed core.
+    /// Creates a sealed core over a store that may or may not be initialised. Starts no task.
     pub fn new(parts: CoreDependencies, settings: Settings) -> Self {
         let refusals = RefusalLog::new(parts.clock.clone());
         let request_ids = RequestIds::new(parts.entropy.clone());
@@ -109,15 +112,19 @@ impl Core {
         }))
     }
 
-    /// Answers a request that was admitted. Dropping the future doesn't stop the work, and the
-    /// request counts among those being worked on until the work ends.
+    /// Handles a request that [`Core::admit`] admitted, and returns its response.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop the work: it continues in a task of its own, and the
+    /// request counts against the admission limits until that task ends.
     pub async fn handle(
         &self,
         permit: RequestPermit,
         request: CoreRequest,
     ) -> Result<CoreResponse, Error> {
         let open = self.0.unsealed.load_full();
-        // A seal doesn't wait for requests that ask for the status: anybody may make them.
+        // A seal does not wait for requests to the status paths, because they need no token.
         let of_the_open_server = open.as_ref().filter(|_| !status::is_status_path(&request.path));
         let requests = of_the_open_server.map_or(&self.0.sealed_requests, |open| &open.requests);
         let core = self.clone();
@@ -126,68 +133,72 @@ impl Core {
             let _counted = counted;
             crate::pipeline::handle(&core, permit, request).await
         };
-        // Not a task of its own while the client is there: that would cost two switches a request.
+        // Runs in the caller's task while the client is connected: spawning would cost two context
+        // switches per request.
         let work = RunToCompletion::new(requests, work);
         work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
     }
 
-    /// The present moment.
+    /// The current wall-clock time, from the injected clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.0.dependencies.clock.now()
     }
 
-    /// Makes the ids of requests.
+    /// The generator of request ids.
     pub(crate) fn request_ids(&self) -> &RequestIds {
         &self.0.request_ids
     }
 
-    /// What is logged of refusals.
+    /// The rate-limited log of refused requests.
     pub(crate) fn refusal_log(&self) -> &RefusalLog {
         &self.0.refusal_log
     }
 
-    /// Who is let in.
+    /// The counters and limits that decide whether a request is admitted.
     pub(crate) fn admission_control(&self) -> &Arc<AdmissionControl> {
         &self.0.admission_control
     }
 
-    /// What renders the process's figures.
+    /// Renders the process's metrics for `sys/metrics`.
     pub(crate) fn metrics_exporter(&self) -> &MetricsExporter {
         &self.0.dependencies.exporter
     }
 
-    /// What is measured of every request.
+    /// The metrics that are recorded for every request.
     pub(crate) fn request_metrics(&self) -> &RequestMetrics {
         &self.0.request_metrics
     }
 
-    /// Who initialises, for tests that fill the queue.
+    /// The queue of initialisations, for tests that fill it.
     #[cfg(test)]
     pub(crate) fn initialise_queue(&self) -> &SerialQueue {
         &self.0.initialise_queue
     }
 
-    /// What it was made with.
+    /// The settings passed to [`Core::new`]; they do not change while the process runs.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
     }
 
-    /// Everything that exists only while unsealed.
+    /// The unsealed state; `Sealed` if the server is sealed or not initialised.
     pub(crate) fn unsealed(&self) -> Result<Arc<UnsealedCore>, Error> {
         self.0.unsealed.load_full().ok_or_else(Error::sealed)
     }
 
-    /// Whether the keys are out of memory.
+    /// Whether the server is sealed. Also true before initialisation and while an unseal is in
+    /// progress.
     pub fn is_sealed(&self) -> bool {
         self.0.unsealed.load().is_none()
     }
 
-    /// Whether a sealed server is about to be unsealed.
+    /// Whether an unseal is in progress: enough key shares were given and the barrier is being
+    /// opened.
     pub(crate) fn is_unsealing(&self) -> bool {
         self.0.unseal_in_progress.load(Ordering::Acquire)
     }
 
-    /// What the store was initialised with; none if it wasn't.
+    /// The number of key shares and the threshold, as stored at initialisation; `None` if the store
+    /// is not initialised.
     pub async fn seal_config(&self) -> Result<Option<SealConfig>, Error> {
         if let Some(known) = self.0.seal_config.get() {
             return Ok(Some(*known));
@@ -196,13 +207,19 @@ impl Core {
         Ok(found.map(|found| *self.0.seal_config.get_or_init(|| found)))
     }
 
-    /// Initialises the store.
+    /// Initialises the store: generates the keys, the key shares and the root token. `root_token`
+    /// is a chosen token id for `-dev`; `None` generates one.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the store is already initialised; `Unavailable` if too many initialisations are
+    /// waiting.
     pub async fn initialise(
         &self,
         config: SealConfig,
         root_token: Option<Secret<String>>,
     ) -> Result<InitResult, Error> {
-        // Answered before it takes a turn: of a store that is initialised anybody may ask this.
+        // Checked before queueing, so that requests to an initialised server never fill the queue.
         if self.seal_config().await?.is_some() {
             return Err(already_initialised_error());
         }
@@ -213,47 +230,58 @@ impl Core {
         self.0.initialise_queue.run(work).await?
     }
 
-    /// Takes a key share; opens the barrier once there are enough.
+    /// Adds a key share to the unseal attempt, and unseals the server once the threshold is
+    /// reached. Does nothing if the server is already unsealed. Continues when the caller's future
+    /// is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the store is not initialised or the shares do not combine to the root key;
+    /// `Sealed` if the process is shutting down.
     pub async fn unseal(&self, share: Secret<Vec<u8>>) -> Result<(), Error> {
         let core = self.clone();
         let work = self.0.seal_tasks.spawn(async move { core.unseal_now(share).await });
         work.await.unwrap_or_else(|_| Err(Error::internal("unsealing was interrupted")))
     }
 
-    /// Forgets the key shares given so far.
+    /// Discards the key shares given so far, as `reset` of `sys/unseal` does.
     pub fn reset_unseal_attempt(&self) {
         if let Some(unsealing) = &mut *self.lock_unseal_attempt() {
             unsealing.reset();
         }
     }
 
-    /// Progress and nonce of the attempt to unseal.
+    /// The number of key shares given so far and the nonce of the unseal attempt; zero and empty if
+    /// there is none.
     pub(crate) fn unseal_progress(&self) -> (usize, String) {
         let unsealing = self.lock_unseal_attempt();
         let shown = |attempt: &UnsealAttempt| (attempt.progress(), attempt.nonce().to_owned());
         unsealing.as_ref().map(shown).unwrap_or_default()
     }
 
-    /// Takes the keys out of memory: refuses new requests, waits for those being answered, ends
-    /// engines and tasks. It is never refused, and goes on when whoever asked has gone.
+    /// Seals the server: refuses new requests, waits up to 10 seconds for running ones with a valid
+    /// token, closes the engines and tasks, and removes the keys from memory. Does nothing if it is
+    /// already sealed.
+    /// Continues when the caller's future is dropped.
     pub async fn seal(&self) -> Result<(), Error> {
         let core = self.clone();
         let work = self.0.seal_tasks.spawn(async move { core.seal_now().await });
         work.await.map_err(|_| Error::internal("sealing was interrupted"))
     }
 
-    /// Seals for good: whoever is just unsealing the server is given up, and nobody unseals it any
-    /// more. A store that doesn't answer holds that up no longer than a seal may wait.
+    /// Seals the server for the end of the process: cancels an unseal in progress and prevents
+    /// later ones. An unseal that waits for an unresponsive store is abandoned, so it does not
+    /// delay this.
     pub async fn shut_down(&self) -> Result<(), Error> {
         self.0.shutting_down.cancel();
         self.seal().await
     }
 
     async fn seal_now(&self) {
-        // The semaphore is never closed.
+        // The semaphore is never closed, so this cannot fail.
         let _transition = self.0.seal_transition.acquire().await;
         let Some(open) = self.0.unsealed.swap(None) else { return };
-        // However this goes on.
+        // Clears the keys even if what follows panics or is cancelled.
         let _keys = open.clear_keys_on_drop();
         self.reset_unseal_attempt();
         open.mark_seal_started();
@@ -262,7 +290,7 @@ impl Core {
         tokio::select! {
             () = open.awaited_by_seal.wait() => {}
             () = clock.sleep(REQUEST_DRAIN_TIMEOUT) => {
-                tracing::warn!("requests did not end in time and are cut off by the seal");
+                tracing::warn!("requests did not finish in time; the seal goes on without them");
             }
         }
         open.close().await;
@@ -282,12 +310,13 @@ impl Core {
             attempt.add_share(share, &*self.0.dependencies.entropy)
         };
         let Some(shares) = shares else { return Ok(()) };
-        // Wrong shares are found out here, so that they hold up neither right ones nor a seal.
+        // Wrong shares are detected before the semaphore is acquired, so they block neither a valid
+        // unseal nor a seal.
         let root_key = match shares.root_key(&*self.0.dependencies.physical).await? {
             Ok(root_key) => root_key,
             Err(wrong) => return Err(Error::invalid(wrong.to_string())),
         };
-        // The semaphore is never closed.
+        // The semaphore is never closed, so this cannot fail.
         let _transition = self.0.seal_transition.acquire().await;
         if !self.is_sealed() {
             return Ok(());
@@ -316,7 +345,7 @@ impl Core {
         }
     }
 
-    /// Seals once somebody asks for it, as often as it takes.
+    /// Waits until a seal is requested, then seals; retries until it succeeds.
     async fn seal_when_requested(&self, open: Arc<UnsealedCore>) {
         let ordered = open.wait_for_seal_request().await;
         drop(open);
@@ -325,7 +354,7 @@ impl Core {
         }
         let clock = &*self.0.dependencies.clock;
         let failed = |error: &Error| {
-            tracing::error!(%error, "the seal that was asked for failed; trying again");
+            tracing::error!(%error, "a requested seal failed; it will be retried");
         };
         let seal = || {
             let core = self.clone();
@@ -339,7 +368,7 @@ impl Core {
     }
 }
 
-/// Does something again and again, with a pause after each failure, until it succeeds.
+/// Repeats `work` until it succeeds, with a pause after each failure.
 async fn retry_until_success<E, F: Future<Output = Result<(), E>>>(
     clock: &dyn Clock,
     pause: Duration,
@@ -352,7 +381,7 @@ async fn retry_until_success<E, F: Future<Output = Result<(), E>>>(
     }
 }
 
-/// Says that the barrier is being opened, until dropped.
+/// Sets the flag that an unseal is in progress; clears it on drop.
 struct UnsealInProgress<'a>(&'a AtomicBool);
 
 impl<'a> UnsealInProgress<'a> {
@@ -398,7 +427,7 @@ mod tests {
         for n in 1..=3 {
             assert!(futures_util::poll!(&mut sealing).is_pending());
             assert_eq!((tries.load(Ordering::Relaxed), failures.load(Ordering::Relaxed)), (n, n));
-            // Not at once: what fails now may work later.
+            // The retry comes after the pause, not immediately.
             assert!(futures_util::poll!(&mut sealing).is_pending());
             assert_eq!(tries.load(Ordering::Relaxed), n);
             clock.advance(SEAL_RETRY_DELAY);

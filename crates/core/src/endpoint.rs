@@ -1,4 +1,4 @@
-//! [`ApiEndpoint`]: a path the core answers itself, declared with what it takes.
+//! [`ApiEndpoint`]: a path that the core serves itself, declared with its handlers and fields.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,27 +16,27 @@ use crate::refusal_log::RequestOrigin;
 use crate::request::{CoreResponse, ResponseEnvelope, Verb};
 use crate::unsealed::UnsealedCore;
 
-/// Answers one verb of an endpoint.
+/// The function that handles one verb of an endpoint.
 pub(crate) type EndpointHandler =
     for<'a> fn(&'a EndpointCall) -> BoxFuture<'a, Result<CoreResponse, Error>>;
 
-/// A declared path.
+/// A path of the core's own API, with its handlers, fields and documentation.
 #[derive(Clone, Copy)]
 pub(crate) struct ApiEndpoint {
-    /// Below `sys/` or `auth/token/`; without a trailing slash for lists.
+    /// The path pattern below `sys/` or `auth/token/`; without a trailing slash, also for lists.
     pub(crate) pattern: &'static str,
-    /// What it is for.
+    /// Its description in `help` responses and the OpenAPI document.
     pub(crate) help: &'static str,
-    /// The fields its verbs take, over all of them.
+    /// The request fields of all its verbs together.
     pub(crate) fields: &'static [&'static [FieldSpec]],
     pub(crate) handlers: VerbHandlers,
     pub(crate) access: EndpointAccess,
 }
 
-/// The name that stands for every field.
+/// The field name that matches every field, for endpoints without a fixed set.
 pub(crate) const ANY_FIELD: &str = "*";
 
-/// The fields of an endpoint that takes a body as it is.
+/// The `fields` of an endpoint that accepts an arbitrary body.
 pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     name: ANY_FIELD,
     help: "Anything.",
@@ -46,7 +46,7 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     default: None,
 }];
 
-/// The verbs it has.
+/// The handler for each supported verb; `None` where the verb is not supported.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct VerbHandlers {
     pub(crate) read: Option<EndpointHandler>,
@@ -58,7 +58,7 @@ pub(crate) struct VerbHandlers {
 impl VerbHandlers {
     pub(crate) const NONE: Self = Self { read: None, list: None, write: None, delete: None };
 
-    /// Whether it has a verb at all.
+    /// Whether any verb has a handler.
     pub(crate) fn has_any(&self) -> bool {
         let all = [self.read, self.list, self.write, self.delete];
         all.iter().any(Option::is_some)
@@ -75,17 +75,18 @@ impl VerbHandlers {
     }
 }
 
-/// Who may use it.
+/// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum EndpointAccess {
-    /// Whom policies allow. Whether that includes `sudo` is said in [`crate::root_paths`].
+    /// Requires a token whose policies allow it. [`crate::root_paths`] says where `sudo` is
+    /// required as well.
     #[default]
     Policy,
-    /// Everybody; the handler itself decides what they see.
+    /// Requires no token; the handler itself decides what the caller may see.
     Unauthenticated,
 }
 
-/// Writes a handler as a function pointer.
+/// Turns the path of an async function into an [`EndpointHandler`].
 macro_rules! handler {
     ($function:path) => {
         Some(|call| Box::pin($function(call)))
@@ -93,32 +94,34 @@ macro_rules! handler {
 }
 pub(crate) use handler;
 
-/// A request to an endpoint, past all checks.
+/// A request to an endpoint, after authentication and authorization.
 pub(crate) struct EndpointCall {
     pub(crate) core: Arc<UnsealedCore>,
     pub(crate) id: RequestId,
-    /// Body or query, with the captures of the path.
+    /// The fields of the body or query, including the captures of the path.
     pub(crate) fields: Fields,
     pub(crate) captures: PathCaptures,
-    /// The token as it was sent: some answers repeat it to its owner.
+    /// The token as sent by the client: some responses return it to its owner.
     pub(crate) token: Option<Secret<String>>,
-    /// The lifetime the client wants its wrapped answer to have.
+    /// The lifetime of the wrapping token, capped by the server's maximum; `None` if the response
+    /// is not to be wrapped.
     pub(crate) wrap_ttl: Option<Ttl>,
-    /// None where no token was needed or sent.
+    /// The authenticated caller; `None` on unauthenticated paths without a valid token.
     pub(crate) caller: Option<AuthenticatedCaller>,
-    /// Where it comes from; none on a Unix socket.
+    /// The client's IP address; `None` on a Unix socket.
     pub(crate) address: Option<IpAddr>,
-    /// The headers that the endpoint reads: see [`crate::headers::passthrough_request_headers`].
+    /// The request headers that the endpoint reads: see
+    /// [`crate::headers::passthrough_request_headers`].
     pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
 impl EndpointCall {
-    /// The fields as the input of a handler.
+    /// Parses the fields into the handler's input type; `Invalid` if a field has the wrong type.
     pub(crate) fn parse_input<I: Input>(&self) -> Result<I, Error> {
         Ok(I::from_fields(&self.fields)?)
     }
 
-    /// The same, where an empty token is as good as none.
+    /// [`EndpointCall::parse_input`], but treats an empty `token` field as absent.
     pub(crate) fn parse_input_optional_token<I: Input>(&self) -> Result<I, Error> {
         if self.fields.get("token").is_none_or(|raw| raw.get() != "\"\"") {
             return self.parse_input();
@@ -128,30 +131,30 @@ impl EndpointCall {
         Ok(I::from_fields(&fields)?)
     }
 
-    /// Who sent it, for the log.
+    /// The request's id, path, address and caller, for the refusal log.
     pub(crate) fn request_origin<'a>(&'a self, path: &'a str) -> RequestOrigin<'a> {
         RequestOrigin { id: &self.id, path, address: self.address, caller: self.caller.as_ref() }
     }
 
-    /// What the path captured.
+    /// The value of the first capture in the path pattern.
     pub(crate) fn first_capture(&self) -> &str {
         self.captures.first_value()
     }
 
-    /// The caller's own token.
+    /// The id of the caller's token; empty if none was sent.
     pub(crate) fn token_id(&self) -> &str {
         self.token.as_ref().map_or("", |token| token.expose_secret())
     }
 
-    /// The caller of a path that needs a token.
+    /// The authenticated caller; `Denied` if there is none.
     pub(crate) fn require_caller(&self) -> Result<&AuthenticatedCaller, Error> {
         self.caller.as_ref().ok_or_else(Error::invalid_token)
     }
 }
 
-/// Finds the endpoint for a path and verb. An endpoint that matches but lacks the verb leaves the
-/// word to one further down. What has no list isn't there for whoever lists it: the path of a list
-/// is another, with a slash at its end.
+/// Finds the endpoint for a path and verb. If an endpoint matches but lacks the verb, later ones
+/// are tried. A path that no endpoint matches is 404. A path that matches only endpoints without
+/// the verb is 405, or 404 for LIST: a list path ends with a slash and so is a different path.
 pub(crate) fn find_endpoint(
     endpoints: &[&'static [ApiEndpoint]],
     verb: Verb,
@@ -170,7 +173,7 @@ pub(crate) fn find_endpoint(
     Err(if known { Error::unsupported_operation() } else { Error::unsupported_path() })
 }
 
-/// The endpoint that decides who may use a path, whatever the verb.
+/// The access rule of a path: that of the first endpoint that matches, whatever the verb.
 pub(crate) fn access_for_path(endpoints: &[&'static [ApiEndpoint]], path: &str) -> EndpointAccess {
     let path = path.trim_end_matches('/');
     let mut all = endpoints.iter().flat_map(|group| group.iter());
@@ -178,12 +181,12 @@ pub(crate) fn access_for_path(endpoints: &[&'static [ApiEndpoint]], path: &str) 
     found.map_or(EndpointAccess::Policy, |endpoint| endpoint.access)
 }
 
-/// Data in the usual envelope.
+/// A response with `data` in the standard envelope.
 pub(crate) fn data_response(object: RawObject) -> CoreResponse {
     data_response_with_warnings(object, Vec::new())
 }
 
-/// Data and warnings in the usual envelope.
+/// A response with `data` and warnings in the standard envelope.
 pub(crate) fn data_response_with_warnings(
     object: RawObject,
     warnings: Vec<String>,
@@ -195,7 +198,7 @@ pub(crate) fn data_response_with_warnings(
     }))
 }
 
-/// Nothing, or an envelope if there are warnings.
+/// An empty response (204), or an envelope if there are warnings.
 pub(crate) fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse {
     if warnings.is_empty() {
         return CoreResponse::Nothing;
@@ -203,7 +206,7 @@ pub(crate) fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse 
     CoreResponse::Envelope(Box::new(ResponseEnvelope { warnings, ..ResponseEnvelope::default() }))
 }
 
-/// A list of names: 404 if there are none.
+/// A list response with `keys`; 404 if there are none.
 pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, Error> {
     if names.is_empty() {
         return Err(not_found());
@@ -213,7 +216,7 @@ pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, E
     Ok(data_response(fields.to_object()))
 }
 
-/// 404 without words.
+/// The error 404 with an empty `errors` list.
 pub(crate) fn not_found() -> Error {
     Error::without_message(strongroom_types::ErrorKind::NotFound)
 }

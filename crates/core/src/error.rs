@@ -1,5 +1,5 @@
-//! [`Error`]: what a request failed with, in the words the client gets. Its HTTP status is chosen
-//! in the `http` crate, from [`Error::kind`].
+//! [`Error`]: the error of a failed request, with the messages the client receives. The `http`
+//! crate chooses the HTTP status from [`Error::kind`].
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use strongroom_types::{ErrorKind, RawObject, printable};
 
 use crate::plugins::CatalogError;
 
-/// A failed request.
+/// The error of a failed request: a kind, the client's messages, and optionally data.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: ErrorText,
-    /// An engine's own choice of status.
+    /// The HTTP status the engine chose, if it chose one.
     status: Option<u16>,
     data: Option<RawObject>,
-    /// When the client may try again.
+    /// Seconds after which the client may retry.
     retry_after_secs: Option<u32>,
 }
 
-/// The forms of an error's text that clients know.
+/// The two message formats of the reference server, and the empty one.
 #[derive(Debug)]
 enum ErrorText {
     /// `{"errors":[]}`.
@@ -33,7 +33,7 @@ enum ErrorText {
 }
 
 impl Error {
-    /// The text as it is.
+    /// An error with one plain message: `{"errors":["text"]}`.
     pub fn with_message(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -44,7 +44,8 @@ impl Error {
         }
     }
 
-    /// The text as a list of one.
+    /// An error whose message is formatted as a list with one item, as the reference server does
+    /// for some errors: `1 error occurred:\n\t* text\n\n`.
     pub fn with_message_list(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -55,58 +56,61 @@ impl Error {
         }
     }
 
-    /// No text at all.
+    /// An error without a message: `{"errors":[]}`.
     pub fn without_message(kind: ErrorKind) -> Self {
         Self { kind, text: ErrorText::None, status: None, data: None, retry_after_secs: None }
     }
 
-    /// The request is wrong.
+    /// An `Invalid` error with a plain message: the request cannot succeed unchanged.
     pub fn invalid(text: impl Into<String>) -> Self {
         Self::with_message(ErrorKind::Invalid, text)
     }
 
-    /// No token, or one that isn't valid: clients get no more than this.
+    /// The error for a missing or invalid token. The client learns no more than "permission
+    /// denied".
     pub fn invalid_token() -> Self {
         Self::with_message(ErrorKind::Denied, "permission denied")
     }
 
-    /// A valid token without the right.
+    /// The error for a valid token whose policies do not allow the request.
     pub fn denied() -> Self {
         Self::with_message_list(ErrorKind::Denied, "permission denied")
     }
 
-    /// The path exists, the operation doesn't.
+    /// The error for a path that exists but does not support the operation.
     pub fn unsupported_operation() -> Self {
         EngineError::Status(StatusKind::UnsupportedOperation).into()
     }
 
-    /// The engine has no such path.
+    /// The error for a path that the engine does not have.
     pub fn unsupported_path() -> Self {
         EngineError::Status(StatusKind::UnsupportedPath).into()
     }
 
-    /// Something that restricts or redirects and isn't built: refused, never ignored.
+    /// The error for a feature that restricts or redirects and is not implemented: such requests
+    /// are refused, never processed without it.
     pub fn not_implemented(what: &str) -> Self {
         Self::invalid(format!("{what} is not supported by this server"))
     }
 
-    /// Sealed, or not initialised.
+    /// The error while the server is sealed or not initialised.
     pub fn sealed() -> Self {
         Self::with_message(ErrorKind::Sealed, "Vault is sealed")
     }
 
-    /// Something failed in the server; the log knows more.
+    /// An `Internal` error: something failed in the server, and the cause is in the log.
     pub fn internal(text: impl Into<String>) -> Self {
         Self::with_message_list(ErrorKind::Internal, text)
     }
 
-    /// Tells the client after how many seconds to try again.
+    /// Adds the number of seconds after which the client may retry.
     #[must_use]
     pub fn retry_after(self, secs: u32) -> Self {
         Self { retry_after_secs: Some(secs), ..self }
     }
 
-    /// The text as it is, also where it was a list of one: so paths that need no token say it.
+    /// Converts a list-formatted message into a plain one, which is the format that unauthenticated
+    /// paths use.
     #[must_use]
     pub fn into_plain_message(self) -> Self {
         let text = match self.text {
@@ -116,17 +120,17 @@ impl Error {
         Self { text, ..self }
     }
 
-    /// The sort of failure.
+    /// The category of the failure, from which `http` chooses the status.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// An engine's own choice of status, 400 to 599.
+    /// The HTTP status the engine chose, 400 to 599; `None` if [`Error::kind`] decides.
     pub fn engine_status(&self) -> Option<u16> {
         self.status
     }
 
-    /// The client's texts.
+    /// The entries of `errors` in the response body; empty if there is no message.
     pub fn messages(&self) -> Vec<String> {
         match &self.text {
             ErrorText::None => Vec::new(),
@@ -135,12 +139,12 @@ impl Error {
         }
     }
 
-    /// After how many seconds the client may try again, if that is known.
+    /// The number of seconds after which the client may retry, if known.
     pub fn retry_after_secs(&self) -> Option<u32> {
         self.retry_after_secs
     }
 
-    /// Data beside the texts.
+    /// The `data` an engine returned with its error, if any.
     pub fn data(&self) -> Option<&RawObject> {
         self.data.as_ref()
     }
@@ -157,7 +161,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What an engine says is text of a plug-in or of an outside system: it is shown on one line.
+/// An engine's message is text from a plug-in or an outside system, so it is sanitised to printable
+/// characters on one line.
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         let kind = error.kind();
@@ -177,14 +182,14 @@ impl From<EngineError> for Error {
     }
 }
 
-/// The longest text of an engine, plug-in or outside system that is shown in an answer.
+/// The maximum length of an engine's message in a response, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
-/// The most warnings of an engine that are shown.
+/// The maximum number of an engine's warnings in a response.
 const MAX_WARNINGS: usize = 64;
 
-/// Text of a plug-in or an outside system as it is shown: printable, on one line, not too long. The
-/// one exception are lists of errors as Go's engines write them, with each on a line of its own:
-/// clients know that form.
+/// Sanitises a message of a plug-in or outside system: printable characters, one line, bounded
+/// length. The one exception is the error list format of Go engines, which keeps one line per item
+/// because clients know it.
 pub(crate) fn sanitise_message(text: &str) -> String {
     const ITEM: &str = "\n\t* ";
     const END: &str = "\n\n";
@@ -199,19 +204,19 @@ pub(crate) fn sanitise_message(text: &str) -> String {
     }
 }
 
-/// Whether a list of errors begins so: `2 errors occurred:`.
+/// Whether the text is the head of an error list, such as `2 errors occurred:`.
 fn is_error_list_head(head: &str) -> bool {
     let count = head.strip_suffix(" errors occurred:").or(head.strip_suffix(" error occurred:"));
     count.is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The same for an engine's warnings.
+/// [`sanitise_message`] for an engine's warnings; at most [`MAX_WARNINGS`] are kept.
 pub(crate) fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
     warnings.iter().take(MAX_WARNINGS).map(|warning| sanitise_message(warning)).collect()
 }
 
-/// What engines and clients hear of a trouble with the store. What the system and libraries say of
-/// it, and where its files lie, is for the log.
+/// The message of a storage error for engines and clients. Causes from the operating system and
+/// file paths go to the log only.
 pub(crate) fn storage_error_message(error: &strongroom_barrier::Error) -> String {
     use strongroom_storage::Error as Physical;
     match error {
@@ -226,7 +231,7 @@ pub(crate) fn storage_error_message(error: &strongroom_barrier::Error) -> String
     }
 }
 
-/// Storage troubles: their texts name keys and causes, never values.
+/// Messages of storage errors name keys and causes, never values.
 impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {

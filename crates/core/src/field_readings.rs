@@ -1,4 +1,5 @@
-//! How the handler of a request reads its fields, for the conditions of policies.
+//! How a request's handler interprets its fields, so that policy parameter conditions compare the
+//! same values the handler will use.
 
 use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings, InnerField};
 use strongroom_sdk::engine::FieldKinds;
@@ -10,7 +11,8 @@ use crate::mounts::MountBackend;
 use crate::pipeline::route::RoutedRequest;
 use crate::{auth_token, sys};
 
-/// The server's own fields whose kind doesn't say all of how they are read.
+/// Fields of the server's own endpoints whose declared kind does not fully say how the handler
+/// interprets them.
 const SERVER_FIELD_READINGS: &[(&str, FieldReading)] = &[
     ("policies", FieldReading::PolicyNames),
     ("allowed_policies", FieldReading::PolicyNames),
@@ -33,13 +35,13 @@ const SERVER_FIELD_READINGS: &[(&str, FieldReading)] = &[
     ("command", FieldReading::CommandLine),
 ];
 
-/// Fields of a new mount that are taken from its `config` as well.
+/// Fields of a mount request that the handler also takes from the `config` object.
 const NESTED_CONFIG_FIELDS: &[InnerField] = &[
     InnerField { object: "config", name: "plugin_name" },
     InnerField { object: "config", name: "plugin_version" },
 ];
 
-/// Legacy names and the names that replaced them, where a handler takes both.
+/// Legacy field names and their current names, where a handler accepts both.
 const LEGACY_NAMES: &[(&str, &str)] = &[
     ("lease", "ttl"),
     ("rules", "policy"),
@@ -52,7 +54,7 @@ const LEGACY_NAMES: &[(&str, &str)] = &[
     ("period", "token_period"),
 ];
 
-/// How the backend that a request goes to reads the request's fields.
+/// How the backend that the request is routed to interprets the request's fields.
 pub(crate) fn readings_for_request(routed: &RoutedRequest) -> FieldReadings {
     match routed.mount_backend() {
         Some(MountBackend::System) => readings_for_endpoints(sys::ENDPOINTS, &routed.relative_path),
@@ -80,7 +82,8 @@ fn readings_for_engine(kinds: FieldKinds) -> FieldReadings {
     }
 }
 
-/// All endpoints that match the path: which of them answers depends on the verb.
+/// The readings of all endpoints that match the path; which one handles the request depends on the
+/// verb.
 fn readings_for_endpoints(endpoints: &[&'static [ApiEndpoint]], below: &str) -> FieldReadings {
     let below = below.trim_end_matches('/');
     let matching = endpoints
@@ -144,8 +147,9 @@ mod tests {
 
     use super::*;
 
-    /// The server's own texts that handlers take exactly as they come: neither split nor trimmed nor
-    /// folded. A field that isn't here or above has to be put in one of both.
+    /// Text fields of the server's own endpoints that handlers use exactly as sent: not split,
+    /// trimmed or case-folded. A new text field must be added either here or to
+    /// [`SERVER_FIELD_READINGS`].
     const EXACT_TEXTS: &[&str] = &[
         "accessor",
         "description",

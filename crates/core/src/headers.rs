@@ -1,5 +1,6 @@
-//! Headers that mounts let through to their engines and back. Never the server's token, in whichever
-//! header it came (CVE-2026-4525), and never what belongs to the connection or to the server.
+//! Request headers that mounts pass to their engines, and response headers that engines may set.
+//! Never passes the server's token, in whichever header it was sent (CVE-2026-4525), nor headers of
+//! the connection or of the server itself.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::mounts::MountConfig;
 use crate::pipeline::route::RoutedRequest;
 use crate::unsealed::UnsealedCore;
 
-/// Belong to one connection, or to how a message is carried on it.
+/// Headers of a single connection or of the message framing; never passed in either direction.
 const CONNECTION_HEADERS: [&str; 12] = [
     "connection",
     "content-length",
@@ -26,23 +27,27 @@ const CONNECTION_HEADERS: [&str; 12] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Belong to the server's answers.
+/// Response headers that only the server itself sets.
 const SERVER_HEADERS: [&str; 4] =
     ["cache-control", "content-type", "strict-transport-security", "x-content-type-options"];
-/// The one header of the API's family that is meant for an auth method.
+/// The only `X-Vault-` header that is intended for an auth method.
 const AWS_SERVER_ID_HEADER: &str = "x-vault-aws-iam-server-id";
-/// The one endpoint of the server's own that reads a header that isn't of the API, and that header.
+/// The only endpoint of the server's own that reads a header outside the API's family, and that
+/// header.
 const METRICS_PATH: &str = "sys/metrics";
 pub(crate) const ACCEPT_HEADER: &str = "accept";
-/// Parts of a header's value that are looked at. A longer one isn't let through.
+/// The maximum number of parts of a header value that are checked for tokens. A value with more
+/// parts is not passed.
 const MAX_TOKEN_CANDIDATES: usize = 64;
 
-/// Checks names of request headers that an operator wants let through.
+/// Checks the names in a mount's `passthrough_request_headers`; `Invalid` for a malformed name or
+/// one that may not be passed.
 pub(crate) fn check_request_header_names(names: &[String]) -> Result<(), Error> {
     check_header_names(names, is_passable_request_header)
 }
 
-/// Checks names of answer headers that an operator wants let through.
+/// Checks the names in a mount's `allowed_response_headers`; `Invalid` for a malformed name or one
+/// that an engine may not set.
 pub(crate) fn check_response_header_names(names: &[String]) -> Result<(), Error> {
     check_header_names(names, is_passable_response_header)
 }
@@ -63,7 +68,7 @@ fn check_header_names(names: &[String], fits: fn(&str) -> bool) -> Result<(), Er
     Ok(())
 }
 
-/// In lower case. Some proxies take an underscore for a dash.
+/// The name in lower case with `-` for `_`, because some proxies treat the two as equal.
 fn normalise_header_name(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
@@ -78,7 +83,7 @@ fn is_passable_response_header(plain: &str) -> bool {
     !CONNECTION_HEADERS.contains(&plain) && !SERVER_HEADERS.contains(&plain) && !of_the_api
 }
 
-/// The headers of an answer that the mount allows.
+/// The headers of an engine's response that the mount's `allowed_response_headers` permits.
 pub(crate) fn allowed_response_headers(
     config: &MountConfig,
     headers: BTreeMap<String, Vec<String>>,
@@ -90,9 +95,10 @@ pub(crate) fn allowed_response_headers(
     headers.into_iter().filter(|(name, _)| allowed(name)).collect()
 }
 
-/// The headers of a request that its mount lets through to the engine.
+/// The request headers that the mount's `passthrough_request_headers` passes to the engine, without
+/// values that contain a token.
 pub(crate) async fn passthrough_request_headers(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: &RoutedRequest,
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut passed = BTreeMap::new();
@@ -114,7 +120,7 @@ pub(crate) async fn passthrough_request_headers(
         }
         let mut clean = Vec::new();
         for value in given.values(&name) {
-            let judged = carries_a_token(open, &name, &value, request.token.as_ref());
+            let judged = carries_a_token(core, &name, &value, request.token.as_ref());
             if !Box::pin(judged).await? {
                 clean.push(value);
             }
@@ -126,11 +132,11 @@ pub(crate) async fn passthrough_request_headers(
     Ok(passed)
 }
 
-/// Whether a value has a token of this server in it: the one this request came with, something that
-/// looks like one or, where credentials belong, one that is known. Also under an encoding such as
-/// that of a user and a password.
+/// Whether a header value contains a token of this server: the request's own token, text in the
+/// format of a token or, in `Authorization`, an id that the token store knows. Base64-encoded
+/// parts, such as basic credentials, are decoded and checked as well.
 async fn carries_a_token(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     name: &str,
     value: &str,
     token: Option<&Secret<String>>,
@@ -150,10 +156,10 @@ async fn carries_a_token(
     if name != "authorization" {
         return Ok(false);
     }
-    // Chosen ids look like anything.
+    // Custom token ids have no recognisable format, so each part is looked up.
     for part in known {
-        let key = open.stores.tokens.key_of(part);
-        if open.stores.tokens.find_by_key(&key).await?.is_some() {
+        let key = core.stores.tokens.key_of(part);
+        if core.stores.tokens.find_by_key(&key).await?.is_some() {
             return Ok(true);
         }
     }
@@ -164,7 +170,7 @@ fn is_value_delimiter(c: char) -> bool {
     c.is_whitespace() || matches!(c, ',' | ';' | '"' | '\'')
 }
 
-/// The parts of a header's value, whole and cut where a name or a user ends.
+/// The parts of a header value between delimiters, and those parts split further at `:` and `=`.
 fn token_candidates(text: &str) -> impl Iterator<Item = &str> {
     let whole = text.split(is_value_delimiter);
     let cut = text.split(|c| is_value_delimiter(c) || matches!(c, ':' | '='));
@@ -179,8 +185,8 @@ fn decode_base64(part: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
 }
 
-/// Whether the text has this token in it. A short one, as development servers have, must be a part
-/// of its own.
+/// Whether the text contains this token. A token of fewer than 8 bytes, as development servers use,
+/// must be a part of its own.
 fn contains_token(text: &str, token: &Secret<String>) -> bool {
     const MIN_SUBSTRING_LEN: usize = 8;
     let id = token.expose_secret();
@@ -188,8 +194,8 @@ fn contains_token(text: &str, token: &Secret<String>) -> bool {
         || token_candidates(text).any(|part| part == id)
 }
 
-/// Whether anything in the text looks like `hvs.…` and its relatives, or like the shorter forms of
-/// other servers.
+/// Whether the text contains something in the format of a token: `hvs.…`, `hvb.…`, `hvr.…` or the
+/// older short prefixes of other servers.
 fn looks_like_a_token(text: &str) -> bool {
     const MIN_TOKEN_TAIL_LEN: usize = 20;
     let lower = text.to_ascii_lowercase();

@@ -1,5 +1,5 @@
-//! Initialising: keys, the default policy, the root token and the cluster's names, in one batch.
-//! Either all of it is on disk and the operator has the key shares, or nothing happened.
+//! Initialisation: keys, default policy, root token and cluster name, in one batch. Either
+//! everything is on disk and the operator receives the key shares, or nothing has changed.
 
 use strongroom_barrier::seal::BarrierInitialisation;
 use strongroom_barrier::{Batch, SealConfig};
@@ -11,15 +11,15 @@ use crate::error::Error;
 use crate::settings::{CoreDependencies, Settings};
 use crate::unsealed::{POLICY_VIEW, TOKEN_VIEW, prepare_cluster};
 
-/// What the operator gets, once.
+/// The result of an initialisation, returned to the operator once and never stored in this form.
 pub struct InitResult {
-    /// Key shares, as many as were asked for.
+    /// The key shares, `secret_shares` of them; `secret_threshold` unseal the server.
     pub shares: Vec<Secret<Vec<u8>>>,
-    /// The root token.
+    /// The id of the root token, which does not expire and has the `root` policy.
     pub root_token: Secret<String>,
 }
 
-/// Initialises a store that isn't. `root_token` is a chosen id, for `-dev` only.
+/// Initialises an uninitialised store. `root_token` is a chosen token id, used by `-dev` only.
 pub(crate) async fn initialise_storage(
     parts: &CoreDependencies,
     settings: &Settings,
@@ -59,7 +59,7 @@ pub(crate) async fn initialise_storage(
     }
 }
 
-/// In the words clients know.
+/// The reference server's message; clients match on it.
 pub(crate) fn already_initialised_error() -> Error {
     Error::invalid("Vault is already initialized")
 }

@@ -1,29 +1,33 @@
-//! The core: a router with a conscience. A request comes in, is tied to a token, checked against
-//! policies and handed to whichever engine is mounted at its path; if the engine answers with a
-//! credential, the core ties a lease to it and from then on is responsible that it ends.
+//! The core routes each request to the engine mounted at its path and enforces authentication,
+//! policies and lease lifetimes. Every credential that an engine returns gets a lease before the
+//! response leaves; the core then renews and revokes it.
 //!
 //! In reading order:
 //!
-//! - [`request`]: what `http` hands in and gets back; [`error`]: what a failed request says
-//! - [`admission`]: whether a request is worked on, decided from its head
-//! - [`core`]: [`Core`], sealed or unsealed; [`status`]: what it answers while sealed
-//! - [`unsealed`]: [`unsealed::UnsealedCore`], all that exists only while the keys are in memory
-//! - [`pipeline`]: one request, step by step
-//! - [`mounts`], [`plugins`]: which engine answers where, and who starts it
-//! - [`leases`]: issuing, renewing and ending
-//! - `refusals`: what is refused, in the log
-//! - [`wrapping`]: answers kept for whoever holds a token that works once
-//! - [`auth_token`], [`cubbyhole`], [`sys`]: the paths the core answers itself, a file per group
+//! - [`request`]: the request `http` passes in and the response it gets back; [`error`]: the error
+//!   of a failed request
+//! - [`admission`]: limits on concurrent requests, checked from the request's head
+//! - [`core`]: [`Core`], sealed or unsealed; [`status`]: the paths that are also served while
+//!   sealed
+//! - [`unsealed`]: [`unsealed::UnsealedCore`], everything that exists only while the keys are in
+//!   memory
+//! - [`pipeline`]: the steps that a request passes through
+//! - [`mounts`], [`plugins`]: the mount table, and the plug-in catalog and launcher
+//! - [`leases`]: issuing, renewing and revoking leases
+//! - `refusal_log`: rate-limited log lines about refused requests
+//! - [`wrapping`]: response wrapping
+//! - [`auth_token`], [`cubbyhole`], [`sys`]: the paths the core serves itself, a file per group
 //!
-//! Invariants: the core names no engine, no store and no HTTP; it defines what it needs
-//! ([`plugins::PluginLauncher`]) and is given it. Whatever restricts and isn't built is refused.
+//! Invariants: the core names no engine, no store and no HTTP type; it defines the traits it needs
+//! ([`plugins::PluginLauncher`]) and is given the implementations. A request feature that restricts
+//! or redirects and is not implemented is refused, never ignored.
 //!
 //! # Add a sys path
 //!
 //! 1. Write the handler beside its group in `sys/`, with its input as a derived `Input`.
-//! 2. Add an `ApiEndpoint` to the group's `ENDPOINTS`: pattern, handlers, fields, and whether it is
-//!    root-protected.
-//! 3. Test it in `crates/core/src/tests/`, and record its answers in `tests/golden`.
+//! 2. Add an `ApiEndpoint` to the group's `ENDPOINTS`: pattern, help, handlers, fields and access.
+//!    If the path requires `sudo`, add it to `ROOT_PATHS` in `root_paths.rs`.
+//! 3. Test it in `crates/core/src/tests/`, and record its responses in `tests/golden`.
 
 pub mod admission;
 pub mod auth_token;

@@ -1,5 +1,5 @@
-//! [`RefusalLog`]: what is refused, and who asked for a seal, in the log. Without secrets, and never
-//! more than so many lines in a while: whoever sends what is refused must not fill the log.
+//! [`RefusalLog`]: logs refused requests and seal requests. Lines contain no secrets, and refusals
+//! are limited to 20 lines per kind and minute so that a client cannot fill the log.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,19 +10,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::pipeline::AuthenticatedCaller;
 
-/// What is logged of refusals. Cheap to clone; one for a server, sealed or not.
+/// The rate-limited log of refusals. Cheap to clone; there is one per server, sealed or not.
 #[derive(Clone)]
 pub(crate) struct RefusalLog(Arc<RefusalLogInner>);
 
 struct RefusalLogInner {
     clock: Arc<dyn Clock>,
-    /// One for each [`RefusalKind`].
+    /// The current window of each [`RefusalKind`].
     windows: Mutex<[LogWindow; RefusalKind::ALL.len()]>,
-    /// Each says after a while how much was left out. There is at most one for each [`RefusalKind`].
+    /// Tasks that log how many lines were suppressed, [`WINDOW_LENGTH`] after the first of them; at
+    /// most one per [`RefusalKind`].
     tasks: TaskTracker,
 }
 
-/// What was logged of one sort in the time that runs.
+/// The lines logged and suppressed for one kind in the current window.
 #[derive(Clone, Copy, Default)]
 struct LogWindow {
     ends: Option<Timestamp>,
@@ -30,20 +31,22 @@ struct LogWindow {
     suppressed: u64,
 }
 
-/// Sorts of refusals. Each is counted for itself, so that many of one hide no other.
+/// The kinds of refusals. Each is counted separately, so that many of one kind do not suppress the
+/// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalKind {
-    /// No token, or none that is valid where it was used from.
+    /// No token, a token that is invalid or not allowed from the client's address, or an invalid
+    /// wrapping token.
     InvalidToken,
-    /// A valid token without the right.
+    /// A request that the policies of a valid token do not allow, or that the endpoint denied.
     PermissionDenied,
-    /// Key shares that don't open the seal, or what can't be one.
+    /// A failed request to `sys/unseal`, such as one with a wrong or malformed key share.
     Unseal,
-    /// An initialisation that wasn't made.
+    /// An initialisation that was refused or failed.
     Initialisation,
 }
 
-/// Who sent a request, as far as that is known, and which.
+/// The id, path, address and caller of a request, as far as known.
 pub(crate) struct RequestOrigin<'a> {
     pub(crate) id: &'a RequestId,
     pub(crate) path: &'a str,
@@ -51,12 +54,13 @@ pub(crate) struct RequestOrigin<'a> {
     pub(crate) caller: Option<&'a AuthenticatedCaller>,
 }
 
-/// Lines of one sort in one window; more are counted.
+/// Lines of one kind per window; further ones are counted and summarised.
 const MAX_LINES_PER_WINDOW: u32 = 20;
 const WINDOW_LENGTH: Duration = Duration::from_secs(60);
-/// The longest path, name or reason in a line.
+/// The maximum length of a path, name or reason in a line, in bytes.
 const MAX_FIELD_BYTES: usize = 512;
-/// How tokens begin that this server, Vault or OpenBao made. A client may have put one into a path.
+/// Prefixes of token ids of this server, Vault and OpenBao. Used to redact tokens that a client put
+/// into a path.
 const TOKEN_PREFIXES: [&str; 6] = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
 
 impl RefusalKind {
@@ -79,7 +83,8 @@ impl RefusalLog {
         Self(Arc::new(RefusalLogInner { clock, windows, tasks }))
     }
 
-    /// Logs a refusal, or counts it. The reason is a text of this server, without secrets.
+    /// Logs a refusal, or counts it if the window's limit is reached. `reason` is a message of this
+    /// server, without secrets.
     pub(crate) fn log_refusal(
         &self,
         refusal: RefusalKind,
@@ -106,7 +111,7 @@ impl RefusalLog {
         }
     }
 
-    /// Logs who asked for the seal. Few may, so this has no bound.
+    /// Logs who requested a seal. Not rate-limited: few tokens may do it.
     pub(crate) fn log_seal_request(origin: &RequestOrigin<'_>) {
         let OriginLogFields { request_id, path, address, accessor, display_name } =
             origin.log_fields();
@@ -118,10 +123,10 @@ impl RefusalLog {
         let now = self.0.clock.now();
         let mut windows = self.lock_windows();
         let Some(window) = windows.get_mut(refusal as usize) else { return true };
-        // One that ends later than it could have begun now is from before the clock was set back: it
-        // would hide all refusals until the clock is there again.
+        // A window that ends later than a new one would was started before the clock was set back.
+        // Without a reset it would suppress all refusals until the clock catches up.
         if window.ends.is_none_or(|ends| ends <= now || ends > now.plus(WINDOW_LENGTH)) {
-            // What the window before left out is logged by its task.
+            // The count of the suppressed lines is kept: the task that is waiting logs it.
             *window = LogWindow {
                 ends: Some(now.plus(WINDOW_LENGTH)),
                 logged: 0,
@@ -158,7 +163,8 @@ impl RefusalLog {
     }
 }
 
-/// An origin as it is logged: bounded, and empty where nothing is known.
+/// A [`RequestOrigin`] formatted for the log: fields are bounded in length, and empty where
+/// unknown.
 struct OriginLogFields {
     request_id: String,
     path: String,
@@ -182,7 +188,7 @@ impl RequestOrigin<'_> {
     }
 }
 
-/// The path, without what looks like a token.
+/// The path with everything that looks like a token redacted.
 fn redact_tokens_in_path(path: &str) -> String {
     let segment = |segment: &str| {
         let token = TOKEN_PREFIXES.iter().find(|prefix| segment.starts_with(**prefix));
@@ -205,7 +211,7 @@ impl std::fmt::Debug for RefusalLog {
 mod tests {
     use super::*;
 
-    /// A clock that can be set back. Nobody's time comes.
+    /// A clock that can be set back; sleeps never end.
     #[derive(Debug)]
     struct SettableClock(Mutex<Timestamp>);
 

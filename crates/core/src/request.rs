@@ -1,4 +1,4 @@
-//! [`CoreRequest`] and [`CoreResponse`]: what `http` hands in, and gets back.
+//! [`CoreRequest`] and [`CoreResponse`]: the interface between `http` and the core.
 
 use std::collections::BTreeMap;
 
@@ -6,51 +6,55 @@ use strongroom_sdk::engine::{ConnectionInfo, RawResponse};
 use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
-/// What is asked of a path. Whether a write creates or updates is found out later.
+/// The operation of a request, from its HTTP method. Whether a write is a create or an update is
+/// decided later, by the engine's existence check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// GET.
+    /// GET: reads the data at the path.
     Read,
-    /// LIST, or GET with `list=true`.
+    /// LIST, or GET with `list=true`: lists the names below the path.
     List,
-    /// POST and PUT.
+    /// POST or PUT: creates or updates, which are not distinguished here.
     Write,
-    /// PATCH.
+    /// PATCH: changes some fields of existing data.
     Patch,
-    /// DELETE.
+    /// DELETE: removes the data at the path.
     Delete,
-    /// HELP, or GET with `help=1`.
+    /// HELP, or GET with `help=1`: returns documentation of the path.
     Help,
 }
 
-/// A request as it came off the wire: decoded, not yet judged.
+/// A decoded request that was not checked yet: neither its path nor its token is known to be valid.
 pub struct CoreRequest {
-    /// What is asked.
+    /// The requested operation, which `http` derives from the method and query.
     pub verb: Verb,
-    /// The path below `/v1/`, percent-decoded.
+    /// The path below `/v1/`, percent-decoded; [`crate::Core::handle`] checks that it is in normal
+    /// form.
     pub path: String,
-    /// The fields of the body, or of the query.
+    /// The fields of the JSON or form body of a write, else of the query string.
     pub fields: Fields,
-    /// The token, if one was sent.
+    /// The client token, if one was sent; not yet checked.
     pub token: Option<Secret<String>>,
-    /// The headers, without the token's.
+    /// The request's headers, without the one that carried the token.
     pub headers: RequestHeaders,
-    /// The client's end of the connection; none on a Unix socket.
+    /// The client's address and port; `None` on a Unix socket.
     pub connection: Option<ConnectionInfo>,
 }
 
-/// The headers of a request, with names in lower case. Never has that of the token.
+/// The headers of a request, with names in lower case. Never contains the header that carried the
+/// token.
 #[derive(Default)]
 pub struct RequestHeaders {
-    /// Those of the API, `x-vault-…`: each means something to the core, or is refused by it.
+    /// The API's own headers, `x-vault-…`; the core evaluates or refuses each of them.
     pub vault_headers: Vec<(String, String)>,
-    /// All, for the few mounts that let some of them through.
+    /// Access to all headers, for mounts that pass some of them to their engine.
     pub passthrough: Option<Box<dyn HeaderSource>>,
 }
 
-/// Headers that are read only for a mount that lets them through.
+/// Access to request headers by name, used only for mounts that pass headers to their engine.
 pub trait HeaderSource: Send + Sync {
-    /// The values under a name in lower case; none if it isn't there or isn't text.
+    /// The values of a header, whose name is given in lower case; empty if it is absent or not
+    /// text.
     fn values(&self, name: &str) -> Vec<String>;
 }
 
@@ -62,7 +66,7 @@ impl HeaderSource for BTreeMap<String, Vec<String>> {
 }
 
 impl RequestHeaders {
-    /// A header of the API.
+    /// The value of one of the API's own headers.
     pub(crate) fn vault_header(&self, name: &str) -> Option<&str> {
         let mut named = self.vault_headers.iter().filter(|(it, _)| it == name);
         named.next().map(|(_, value)| value.as_str())
@@ -71,7 +75,7 @@ impl RequestHeaders {
 
 #[cfg(test)]
 impl From<BTreeMap<String, Vec<String>>> for RequestHeaders {
-    /// As `http` hands them in.
+    /// Builds the headers as `http` does.
     fn from(headers: BTreeMap<String, Vec<String>>) -> Self {
         let of_the_api = headers.iter().filter(|(name, _)| name.starts_with("x-vault-"));
         let of_the_api = of_the_api.map(|(name, values)| (name.clone(), values.concat())).collect();
@@ -79,86 +83,91 @@ impl From<BTreeMap<String, Vec<String>>> for RequestHeaders {
     }
 }
 
-/// How a request was answered.
+/// The response to a request, which `http` turns into an HTTP response.
 #[derive(Debug)]
 pub enum CoreResponse {
-    /// Done, with nothing to say.
+    /// Success without a body: HTTP 204.
     Nothing,
-    /// The usual envelope.
+    /// The standard response envelope, as JSON.
     Envelope(Box<ResponseEnvelope>),
-    /// A JSON document of its own form, with its status.
+    /// A complete document that does not use the envelope, such as that of `sys/health`.
     WithoutEnvelope {
-        /// The HTTP status; part of what these answers say.
+        /// The HTTP status; for `sys/health` it carries the server's state.
         status: u16,
-        /// The document.
+        /// The document's bytes.
         body: Vec<u8>,
-        /// Its content type.
+        /// The value of the `Content-Type` header.
         content_type: &'static str,
     },
-    /// An engine's complete HTTP answer.
+    /// An HTTP response that an engine composed itself: status, content type and body.
     Raw(RawResponse),
 }
 
-/// The envelope of nearly every answer.
+/// The standard envelope of a response, in which nearly all paths return their data.
 #[derive(Debug, Default)]
 pub struct ResponseEnvelope {
-    /// The request's id.
+    /// The id of the request, as it appears in the log; empty in a wrapped response.
     pub request_id: String,
-    /// The lease's id; empty for none.
+    /// The id of the lease; empty if the response has none.
     pub lease_id: String,
-    /// Whether the lease can be renewed.
+    /// Whether the lease can be renewed; false without a lease.
     pub renewable: bool,
-    /// The lease's lifetime, or how often to read again.
+    /// The lifetime of the lease. Without a lease, the interval after which an engine suggests
+    /// reading again, or zero.
     pub lease_duration: Ttl,
-    /// The engine's answer.
+    /// The data that the engine or endpoint returned.
     pub data: Option<RawObject>,
-    /// For people.
+    /// Messages for the user; `null` in JSON if empty.
     pub warnings: Vec<String>,
-    /// A token that was created or renewed.
+    /// The `auth` object of a token that was created or renewed.
     pub auth: Option<RawObject>,
-    /// The type of the mount that answered.
+    /// The type of the mount that produced the response.
     pub mount_type: String,
-    /// Whether the keys of `data` are shown at the top as well, as old clients expect of some paths.
+    /// Whether `http` repeats the keys of `data` at the top level, as old clients expect on some
+    /// paths.
     pub mirrors_data_at_top_level: bool,
-    /// Answered 202: begun, and going on.
+    /// Whether the HTTP status is 202: the operation has begun and continues.
     pub accepted: bool,
-    /// Answered 404: it isn't there, and this is known of it.
+    /// Whether the HTTP status is 404: nothing is at the path, but `data` or `warnings` say more.
     pub not_found: bool,
-    /// Answer headers the mount allows.
+    /// The engine's response headers that the mount permits.
     pub headers: BTreeMap<String, Vec<String>>,
-    /// How to get at the answer this one stands for. Nothing else is set then.
+    /// The wrapping token, if the response was wrapped. Then `data`, `auth` and the lease fields
+    /// are not set.
     pub wrap_info: Option<Box<WrapInfo>>,
-    /// What was issued with this answer. Whoever withholds the answer revokes it.
+    /// The lease or token issued with this response. Code that withholds the response must revoke
+    /// it.
     pub issued: Option<IssuedSecret>,
 }
 
-/// Something that was issued with an answer.
+/// A lease or token that was issued together with a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IssuedSecret {
-    /// A credential, with its lease.
+    /// A credential, by the id of its lease.
     Lease(LeaseId),
-    /// A token, by its name in storage.
+    /// A token, by its key in the token store.
     Token(TokenKey),
 }
 
-/// A wrapping token, in the place of the answer it wraps.
+/// The wrapping token that replaces a wrapped response.
 pub struct WrapInfo {
-    /// The token.
+    /// The id of the wrapping token, which can be used once.
     pub token: Secret<String>,
-    /// Its accessor.
+    /// The accessor of the wrapping token, with which it can be looked up or revoked without its
+    /// id.
     pub accessor: Accessor,
-    /// Its lifetime.
+    /// The lifetime of the wrapping token, after which the response can no longer be unwrapped.
     pub ttl: Ttl,
-    /// When the answer was wrapped.
+    /// The time at which the response was wrapped.
     pub creation_time: Timestamp,
-    /// The path of the request whose answer it wraps.
+    /// The path of the request whose response is wrapped.
     pub creation_path: String,
-    /// The accessor of the token in the wrapped answer, if there is one.
+    /// The accessor of the token in the wrapped response, if it contains one.
     pub wrapped_accessor: Option<String>,
 }
 
 impl std::fmt::Debug for WrapInfo {
-    /// Without the token.
+    /// Formats the value without the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WrapInfo")
             .field("ttl", &self.ttl)
@@ -168,13 +177,14 @@ impl std::fmt::Debug for WrapInfo {
 }
 
 impl CoreResponse {
-    /// A JSON document of its own form.
+    /// A JSON response that does not use the standard envelope.
     pub fn json(status: u16, document: &impl serde::Serialize) -> Self {
         let body = serde_json::to_vec(document).unwrap_or_default();
         Self::WithoutEnvelope { status, body, content_type: "application/json" }
     }
 
-    /// The same answer, with what was issued for it.
+    /// The same response with its issued lease or token recorded; unchanged if it is not an
+    /// envelope.
     #[must_use]
     pub(crate) fn with_issued_secret(self, issued: IssuedSecret) -> Self {
         match self {
@@ -185,7 +195,7 @@ impl CoreResponse {
         }
     }
 
-    /// What was issued with it.
+    /// The lease or token that was issued with the response, if any.
     pub(crate) fn issued_secret(&self) -> Option<&IssuedSecret> {
         match self {
             Self::Envelope(envelope) => envelope.issued.as_ref(),
@@ -193,7 +203,7 @@ impl CoreResponse {
         }
     }
 
-    /// The accessor of the token in it, if there is one.
+    /// The accessor of the token in the response's `auth`, if there is one.
     pub(crate) fn auth_accessor(&self) -> Option<String> {
         match self {
             Self::Envelope(envelope) => envelope.auth.as_ref()?.fields().text("accessor"),

@@ -1,19 +1,19 @@
-//! [`RequestIds`]: the source of request ids.
+//! [`RequestIds`]: generates request ids.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_types::{Entropy, RequestId};
 
-/// Makes request ids from random bytes that are drawn for many ids at once: the generator takes
-/// nearly as long for 16 bytes as for 1024. Ids name requests in answers and logs and are no secret,
-/// so bytes that wait in memory do no harm.
+/// Generates request ids from random bytes drawn in blocks: the generator needs nearly as long for
+/// 16 bytes as for 1024. Ids appear in responses and logs and are not secret, so unused bytes may
+/// stay in memory.
 pub(crate) struct RequestIds {
     entropy: Arc<dyn Entropy>,
     buffer: Mutex<RandomBuffer>,
 }
 
-/// Random bytes, of which those before `used` have been given out.
+/// A block of random bytes; those before `used` have been consumed.
 struct RandomBuffer {
     bytes: [u8; ID_BYTES * IDS_PER_FILL],
     used: usize,
@@ -29,7 +29,7 @@ impl RequestIds {
         Self { entropy, buffer: Mutex::new(RandomBuffer { bytes, used }) }
     }
 
-    /// An id that no other request has.
+    /// A new random request id, in UUID format.
     pub(crate) fn next_id(&self) -> RequestId {
         let mut drawn = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if drawn.used >= drawn.bytes.len() {

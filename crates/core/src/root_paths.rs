@@ -1,11 +1,12 @@
-//! The server's own paths that need the `sudo` capability beside the ordinary one, whatever the verb:
-//! the list of the API page <https://developer.hashicorp.com/vault/docs/concepts/policies#root-protected-api-endpoints>,
-//! as far as those paths are built here.
+//! The server's own paths that require the `sudo` capability in addition to the ordinary one, for
+//! every verb: the list of the API page
+//! <https://developer.hashicorp.com/vault/docs/concepts/policies#root-protected-api-endpoints>,
+//! limited to the paths that are implemented.
 
 use crate::endpoint::ApiEndpoint;
 
-/// All of them, below `/v1/`. `*` at the end stands for any rest. A list asks for its folder, with
-/// the slash at the end, so `sys/plugins/catalog/*` covers the list of the whole catalog.
+/// All root-protected paths below `/v1/`. A trailing `*` matches any rest. A list request has a
+/// trailing slash, so `sys/plugins/catalog/*` covers the list of the whole catalog.
 pub(crate) const ROOT_PATHS: &[&str] = &[
     "auth/token/accessors/*",
     "sys/auth/*",
@@ -21,8 +22,8 @@ pub(crate) const ROOT_PATHS: &[&str] = &[
     "sys/step-down",
 ];
 
-/// Whether a path in a folder of the server's own (`sys/`, `auth/token/`) needs `sudo`. A slash at its
-/// end opens no way around.
+/// Whether a path below `sys/` or `auth/token/` requires `sudo`. A trailing slash does not bypass
+/// the check.
 pub(crate) fn is_root_path(folder: &str, below: &str) -> bool {
     let covers = |pattern: &str| match pattern.strip_suffix('*') {
         Some(prefix) => below.starts_with(prefix),
@@ -31,7 +32,7 @@ pub(crate) fn is_root_path(folder: &str, below: &str) -> bool {
     ROOT_PATHS.iter().filter_map(|pattern| pattern.strip_prefix(folder)).any(covers)
 }
 
-/// Whether all verbs of a declared endpoint need `sudo`. The tag is that of its group in the OpenAPI
+/// Whether all verbs of a declared endpoint require `sudo`. `tag` is the group's tag in the OpenAPI
 /// document.
 pub(crate) fn is_root_endpoint(endpoint: &ApiEndpoint, tag: &str) -> bool {
     let folder = match tag {

@@ -1,4 +1,4 @@
-//! What a core is made with.
+//! [`Settings`] and [`CoreDependencies`]: the parameters of [`crate::Core::new`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,32 +14,33 @@ use strongroom_types::{Clock, Entropy, Ttl};
 use crate::admission::AdmissionLimits;
 use crate::plugins::PluginLauncher;
 
-/// Settings with safe defaults.
+/// The settings of a core, taken from the configuration file by the server; every default is safe.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Lifetimes of leases where a mount has none of its own.
+    /// Default and maximum lease lifetime of mounts that set none of their own; 32 days each by
+    /// default.
     pub lifetimes: MountLifetimes,
-    /// The server's version, as clients parse it.
+    /// The version that `sys/seal-status` and `sys/health` report, without a leading `v`.
     pub version: String,
-    /// When this build was made; empty if unknown.
+    /// The build date that `sys/seal-status` reports; empty if unknown.
     pub build_date: String,
-    /// The store's name in status answers.
+    /// The `storage_type` that `sys/seal-status` reports, for example `inmem`.
     pub storage_type: String,
-    /// The cluster's name; none for a generated one.
+    /// The cluster's name, stored at initialisation; `None` generates `vault-cluster-<hex>`.
     pub cluster_name: Option<String>,
-    /// Bytes of decrypted entries kept in memory.
+    /// Size of the barrier's cache of decrypted entries, in bytes; 8 MiB by default.
     pub cache_bytes: u64,
-    /// Bytes of tokens kept in memory.
+    /// Size of the token store's cache, in bytes.
     pub token_cache_bytes: u64,
-    /// Bytes of documents kept in memory for a mount whose engine is made with the SDK.
+    /// Size of the document cache of each mount whose engine is written with the SDK, in bytes.
     pub document_cache_bytes: u64,
-    /// How long one request may take.
+    /// The deadline of a request; one that exceeds it is cancelled. 90 seconds by default.
     pub request_timeout: Duration,
-    /// Requests worked on at the same time; more are refused.
+    /// Limits on concurrent requests; requests above them are refused.
     pub admission: AdmissionLimits,
-    /// Bounds of the lease keeper.
+    /// Concurrency, timeouts and retries of the expiration manager.
     pub expiration: ExpirationOptions,
-    /// How often engines get their periodic call.
+    /// The interval between an engine's periodic calls; 60 seconds by default.
     pub periodic_interval: Duration,
 }
 
@@ -63,18 +64,18 @@ impl Default for Settings {
     }
 }
 
-/// The things a core is given.
+/// The dependencies of a core, chosen by the server and replaced by fakes in tests.
 #[derive(Clone)]
 pub struct CoreDependencies {
-    /// The store.
+    /// The physical storage backend, below the barrier's encryption.
     pub physical: Arc<dyn Physical>,
-    /// Who starts plug-ins.
+    /// Opens linked-in engines and starts plug-in processes, for the mounts of this server.
     pub plugin_launcher: Arc<dyn PluginLauncher>,
-    /// The time.
+    /// The source of time; all deadlines and expirations use it.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of random bytes for keys, tokens and ids.
     pub entropy: Arc<dyn Entropy>,
-    /// Where metrics are rendered.
+    /// Renders the process's metrics when a client reads `sys/metrics`.
     pub exporter: MetricsExporter,
 }
 

@@ -1,5 +1,5 @@
-//! What a server answers whether it is sealed or not: init, seal-status, unseal, health, leader.
-//! None of it needs a token, none of it is in the usual envelope.
+//! The paths that are served whether the server is sealed or not: init, seal-status, unseal,
+//! health, leader. None requires a token, and their responses do not use the standard envelope.
 
 use serde::Serialize;
 use strongroom_barrier::SealConfig;
@@ -13,9 +13,9 @@ use crate::pipeline::admit::AdmittedRequest;
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
 
-/// A path of this module, as help and OpenAPI show it.
+/// A path of this module, as `help` and the OpenAPI document show it.
 pub(crate) struct StatusPath {
-    /// Below `sys/`.
+    /// The path below `sys/`.
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     pub(crate) fields: &'static [FieldSpec],
@@ -23,7 +23,7 @@ pub(crate) struct StatusPath {
     pub(crate) writes: bool,
 }
 
-/// All of them.
+/// All paths that this module handles.
 pub(crate) const STATUS_PATHS: [StatusPath; 5] = [
     StatusPath {
         name: "init",
@@ -62,14 +62,14 @@ pub(crate) const STATUS_PATHS: [StatusPath; 5] = [
     },
 ];
 
-/// Whether this module answers the request.
+/// Whether this module handles the request. HELP requests are handled by the system backend.
 pub(crate) fn is_status_request(request: &AdmittedRequest) -> bool {
     let name = request.path.as_str().strip_prefix("sys/");
     name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
         && request.verb != Verb::Help
 }
 
-/// Whether a path as it was sent asks for the server's status, or for init or unseal.
+/// Whether an unparsed request path is one of [`STATUS_PATHS`].
 pub(crate) fn is_status_path(path: &str) -> bool {
     let name = path.strip_prefix("sys/");
     name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
@@ -100,7 +100,7 @@ pub(crate) async fn handle_status_request(
             if let Err(error) = &done {
                 log_refusal(core, &request, RefusalKind::Unseal, error);
             }
-            // They hold a key share.
+            // The fields contain a key share.
             request.fields.wipe();
             done
         }
@@ -178,10 +178,11 @@ async fn handle_init(core: &Core, fields: &Fields) -> Result<CoreResponse, Error
         keys_base64: encode(&data_encoding::BASE64),
         root_token: made.root_token.expose_secret(),
     };
-    // With room for all of it: a text that grows leaves parts of itself behind.
+    // Allocated with its final capacity: a buffer that grows would leave copies of key shares in
+    // freed memory.
     let shares = answer.keys.iter().chain(&answer.keys_base64);
     let mut body = Vec::with_capacity(256 + shares.map(|share| share.len() + 4).sum::<usize>());
-    // Writing texts into memory can't fail.
+    // Serialising strings into memory cannot fail.
     let _ = serde_json::to_writer(&mut body, &answer);
     answer.keys.into_iter().chain(answer.keys_base64).for_each(|mut share| share.wipe());
     Ok(CoreResponse::WithoutEnvelope { status: 200, body, content_type: "application/json" })
@@ -277,12 +278,12 @@ async fn handle_unseal(core: &Core, fields: &Fields) -> Result<CoreResponse, Err
     seal_status_response(core).await
 }
 
-/// Old clients write `FakeKeyCredential` and `Reset`.
+/// Old clients send `Key` and `Reset`.
 fn with_lower_case_names(fields: &Fields) -> Fields {
     fields.iter().map(|(name, raw)| (name.to_lowercase(), raw.to_owned())).collect()
 }
 
-/// Hex, or base64 where hex gives no share.
+/// Decodes a key share from hex, or from base64 if the hex decoding gives no share of valid length.
 fn decode_share(text: &Secret<String>) -> Result<Secret<Vec<u8>>, Error> {
     const SHORTEST: usize = 16;
     const LONGEST: usize = 33;
@@ -367,7 +368,8 @@ async fn handle_health(core: &Core, query: &Fields) -> Result<CoreResponse, Erro
     Ok(CoreResponse::json(status, &health))
 }
 
-/// Present and empty is fine; anything else must be a boolean as Go reads them.
+/// Checks a boolean query parameter: an empty value is accepted, anything else must be a boolean in
+/// Go's syntax.
 fn check_bool(query: &Fields, name: &str) -> Result<(), Error> {
     match query.text(name) {
         Some(text) if !text.is_empty() && parse_bool(&text).is_none() => {
@@ -377,10 +379,10 @@ fn check_bool(query: &Fields, name: &str) -> Result<(), Error> {
     }
 }
 
-/// The zero time as Go writes it; its clients can't read an empty one.
+/// The zero time in Go's format; Go clients cannot parse an empty string.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// A single node leads nobody; clients get all keys all the same.
+/// The response of a server without high availability; clients expect all keys to be present.
 #[derive(Default, Serialize)]
 struct SysLeaderResponse {
     ha_enabled: bool,
@@ -409,7 +411,7 @@ mod tests {
         assert_eq!(decoded_share_len(&"AB".repeat(32)), Ok(32));
         assert_eq!(decoded_share_len(&data_encoding::BASE64.encode(&[7; 33])), Ok(33));
         assert_eq!(decoded_share_len(&data_encoding::BASE64.encode(&[7; 32])), Ok(32));
-        // 44 characters that are hex digits and base64 alike.
+        // 44 characters that are both valid hex and valid base64.
         assert_eq!(decoded_share_len(&"a".repeat(44)), Ok(22));
     }
 

@@ -1,7 +1,8 @@
-//! Removing a mount without leaving anything behind outside: requests are shut out and those inside
-//! end first, so that no lease comes after the last one was ended; then leases; then what has no
-//! lease because the request for it failed. Only then is the storage deleted that knows of all
-//! this. Until then the mount stays, takes no requests, and is tried again.
+//! Removing a mount without leaving credentials behind in outside systems. First new requests are
+//! refused and running ones finish, so that no lease is created after the last one was revoked;
+//! then the leases are revoked; then the engine undoes credentials of failed requests, which have
+//! no lease. Only then is the storage deleted, since it records all of these. If a step fails, the
+//! mount remains, refuses requests, and the removal is retried.
 
 use std::time::Duration;
 
@@ -15,20 +16,21 @@ use crate::mounts::handle::Blocked;
 use crate::mounts::{EngineHandle, MountEntry};
 use crate::unsealed::UnsealedCore;
 
-/// A mount that is marked as going away.
+/// The removal of a tainted mount; a remount uses its first step.
 pub(crate) struct Unmount<'a> {
     pub(crate) core: &'a UnsealedCore,
     pub(crate) entry: &'a MountEntry,
 }
 
-/// How long whoever asked waits for what is still being undone.
+/// How long the removal waits for pending intents to be undone.
 const UNDO_TIMEOUT: Duration = Duration::from_secs(30);
 const UNDO_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Beyond the deadline of the requests inside.
+/// Added to the request timeout when waiting for running requests to finish.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
 impl Unmount<'_> {
-    /// From now on no request gets in; resolves when those inside have ended.
+    /// Refuses new requests from now on, and waits until running ones have finished; `Unavailable`
+    /// if they do not finish in time.
     pub(crate) async fn block_and_drain_requests(&self, why: Blocked) -> Result<(), Error> {
         let Some(engine) = self.engine_handle() else { return Ok(()) };
         engine.block(why);
@@ -41,7 +43,8 @@ impl Unmount<'_> {
         }
     }
 
-    /// Lets the engine undo what was made for requests that failed.
+    /// Lets the engine undo credentials that were created for failed requests, by calling its
+    /// periodic function until no intent is left; `Unavailable` after 30 seconds.
     pub(crate) async fn undo_pending_intents(&self) -> Result<(), Error> {
         let clock = self.core.clock();
         let began = clock.monotonic_time();
@@ -51,15 +54,15 @@ impl Unmount<'_> {
             if left.is_zero() {
                 return Err(self.undo_timeout_error(trouble.as_ref()));
             }
-            // An engine that fails, doesn't answer or can't be started is asked again: its outside
-            // system may come back.
+            // An engine that fails, does not respond or cannot be started is called again: its
+            // outside system may become reachable.
             trouble = self.run_engine_periodic(left).await.err();
             clock.sleep(UNDO_POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// Gives the engine its periodic call, in which it undoes what it can.
+    /// Makes the engine's periodic call, in which it undoes pending intents.
     async fn run_engine_periodic(&self, patience: Duration) -> Result<(), EngineError> {
         let Some(engine) = self.engine_handle() else { return Ok(()) };
         let asked = async { engine.acquire_for_revocation().await?.engine.periodic().await };
@@ -83,7 +86,7 @@ impl Unmount<'_> {
         ))
     }
 
-    /// A lease that can't be ended, and what to do about it.
+    /// Adds to the error of a lease that cannot be revoked how to remove it by force.
     pub(crate) fn unrevoked_leases_error(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::Internal {
             return error;
@@ -92,15 +95,15 @@ impl Unmount<'_> {
         Error::internal(format!("{error} (if it never can be, {way_out} gives the leases up)"))
     }
 
-    /// The command, and the path, that give up what can't be ended.
+    /// The command and the API path that remove the leases by force.
     fn revoke_force_hint(&self) -> String {
         let route = self.entry.route();
         let prefix = route.trim_end_matches('/');
         format!("\"lease revoke -force -prefix {prefix}\" (sys/leases/revoke-force/{prefix})")
     }
 
-    /// Gives up what has no lease, for an outside system that doesn't come back: nobody will end it
-    /// but that system itself. Gives how many credentials may be left there.
+    /// Deletes the pending intents without undoing them, for an outside system that is gone for
+    /// good. Returns how many credentials may remain there.
     pub(crate) async fn abandon_intents(&self) -> Result<usize, Error> {
         const PAGE: usize = 256;
         let storage = self.core.barrier.view(&self.entry.storage_prefix());
@@ -140,8 +143,8 @@ impl Unmount<'_> {
     }
 }
 
-/// Entries as the SDK makes them, named by a UUID: another engine may have folders of these names
-/// for something else.
+/// Whether the name is a UUID, as the SDK names intents. An engine not built with the SDK may use
+/// folders of the same names for something else.
 fn is_intent_name(name: &str) -> bool {
     strongroom_types::MountUuid::parse(name).is_ok()
 }

@@ -1,5 +1,5 @@
-//! [`UnsealedCore`]: all that exists only while the keys are in memory. Sealing drops it, so nothing in
-//! here asks whether the server is sealed.
+//! [`UnsealedCore`]: everything that exists only while the keys are in memory. Sealing drops it, so
+//! nothing in it checks whether the server is sealed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,52 +32,52 @@ use crate::refusal_log::RefusalLog;
 use crate::settings::{CoreDependencies, Settings};
 use crate::unmount::Unmount;
 
-/// An open server.
+/// The state of an unsealed server. Created by an unseal, dropped by a seal.
 #[derive(Debug)]
 pub struct UnsealedCore {
-    /// What everything is encrypted with.
+    /// The barrier, through which all storage is encrypted.
     pub(crate) barrier: Barrier,
-    /// Policies, tokens, leases and cubbyholes.
+    /// The stores of policies, tokens, leases and cubbyholes.
     pub(crate) stores: CoreStores,
-    /// Who ends leases.
+    /// Revokes leases when they expire.
     pub(crate) expiration: ExpirationManager,
-    /// Who revokes trees of tokens.
+    /// Revokes tokens together with their children and leases.
     pub(crate) token_revoker: TokenRevoker,
-    /// The keeper's hands, also used to renew.
+    /// Calls engines to revoke credentials, for the expiration manager; also used to renew.
     pub(crate) lease_revoker: Arc<LeaseRevoker>,
-    /// Which engine answers where.
+    /// The mount table and the operations that change it.
     pub(crate) mounts: MountRegistry,
-    /// Names, lifetimes and version.
+    /// The cluster's name and id, the default lifetimes and the server's version.
     pub(crate) server_info: ServerInfo,
     pub(crate) settings: Settings,
     pub(crate) exporter: MetricsExporter,
-    /// What is logged of refusals.
+    /// The rate-limited log of refused requests.
     pub(crate) refusal_log: RefusalLog,
-    /// Set when somebody asked for the seal, and when it has begun.
+    /// Whether a seal was requested or has started.
     seal_state: watch::Sender<SealState>,
-    /// Requests being answered. They run to their end even when the client has gone: what was
-    /// begun outside is finished or undone.
+    /// Running requests. They continue if the client disconnects, so that operations begun in
+    /// outside systems are completed or undone.
     pub(crate) requests: TaskTracker,
-    /// What a seal waits for: requests with a valid token, and the work that outlives a request (see
-    /// [`UnsealedCore::run_detached`]). What anybody can send and let hang, as logins are, must not hold up
-    /// a seal.
+    /// What a seal waits for: requests with a valid token, and work that outlives its request (see
+    /// [`UnsealedCore::run_detached`]). Unauthenticated requests such as logins are not included,
+    /// because anyone could keep them open and delay a seal.
     pub(crate) awaited_by_seal: TaskTracker,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// How far a seal is that was asked for.
+/// Progress of a requested seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SealState {
-    /// Nobody asked.
+    /// No seal was requested.
     NotRequested,
-    /// Somebody asked.
+    /// A seal was requested and has not started.
     Requested,
-    /// New requests find the server sealed.
+    /// The seal has started: new requests find the server sealed.
     Started,
 }
 
-/// One store for each idea.
+/// The stores behind the server's own backends.
 #[derive(Clone, Debug)]
 pub(crate) struct CoreStores {
     pub(crate) policies: PolicyStore,
@@ -88,7 +88,7 @@ pub(crate) struct CoreStores {
     pub(crate) cubbyholes: CubbyholeStore,
 }
 
-/// What is stored of the cluster's names.
+/// The stored name and id of the cluster.
 #[derive(Serialize, Deserialize)]
 struct ClusterRecord {
     v: u8,
@@ -109,14 +109,14 @@ const CLUSTER_KEY: &str = "cluster";
 const LEASE_PAGE: usize = 256;
 const REVOCATION_CONCURRENCY: usize = 16;
 const PERIODIC_CONCURRENCY: usize = 16;
-/// How long one engine's periodic call may take.
+/// The timeout of one engine's periodic call.
 const PERIODIC_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a seal waits for engines and tasks before it takes the keys away.
+/// How long a seal waits for engines and tasks to close before it removes the keys anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often leases are counted for the metrics.
+/// The interval at which leases are counted for the metrics.
 const LEASE_COUNT_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Adds the cluster's names to the batch that initialises a server.
+/// Adds the cluster record to the batch that initialises a store. Without a name, one is generated.
 pub(crate) fn prepare_cluster(barrier: &Barrier, batch: &mut Batch, name: Option<&str>) {
     let entropy = barrier.entropy();
     let generated = || format!("vault-cluster-{:08x}", entropy.next_u64() & 0xffff_ffff);
@@ -126,7 +126,7 @@ pub(crate) fn prepare_cluster(barrier: &Barrier, batch: &mut Batch, name: Option
 }
 
 impl UnsealedCore {
-    /// Loads everything that belongs in memory, starts the engines and the tasks.
+    /// Loads the stores and mounts, then starts the engines and the background tasks.
     pub(crate) async fn open(
         barrier: Barrier,
         parts: &CoreDependencies,
@@ -162,7 +162,7 @@ impl UnsealedCore {
         let system = system_mounts(&server, clock.now())?;
         let mounts = MountRegistry::load(barrier.view(MOUNT_VIEW), opener, system).await?;
         let ending = Arc::new(LeaseRevoker::new(table, clock.clone(), parts.entropy.clone()));
-        let keeper = ExpirationManager::new(
+        let expiration = ExpirationManager::new(
             stores.leases.clone(),
             ending.clone(),
             clock.clone(),
@@ -172,16 +172,16 @@ impl UnsealedCore {
             stores.tokens.clone(),
             stores.leases.clone(),
             stores.cubbyholes.clone(),
-            keeper.clone(),
+            expiration.clone(),
             clock,
         );
-        // Fresh, so this can't fail.
+        // The cell is new, so setting it cannot fail.
         let _ = ending.token_revoker.set(trees.downgrade());
         trees.resume_pending();
         let open = Arc::new(Self {
             barrier,
             stores,
-            expiration: keeper,
+            expiration,
             token_revoker: trees,
             lease_revoker: ending,
             mounts,
@@ -199,12 +199,13 @@ impl UnsealedCore {
         Ok(open)
     }
 
-    /// The time.
+    /// The source of time, shared with the barrier.
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         self.barrier.clock()
     }
 
-    /// Lifetimes of tokens that no auth method but the server's own stands behind.
+    /// The default and maximum lifetime of tokens created through `auth/token/`: those of that
+    /// mount, or the server's.
     pub(crate) fn token_lifetimes(&self) -> MountLifetimes {
         let table = self.mounts.table();
         let mounted = table.get(MountClass::Auth, "token/");
@@ -213,12 +214,13 @@ impl UnsealedCore {
         })
     }
 
-    /// The registered plug-ins.
+    /// The catalog of registered plug-ins.
     pub(crate) fn plugin_catalog(&self) -> &PluginCatalogStore {
         &self.mounts.engine_loader.catalog
     }
 
-    /// Asks for the seal, and waits until it has begun. Whoever asks again is heard again.
+    /// Requests a seal and waits until it has started. Calling this again while a request is
+    /// pending notifies the sealing task again.
     pub(crate) async fn request_seal(&self) {
         self.seal_state.send_if_modified(|now| {
             let asks = *now != SealState::Started;
@@ -230,21 +232,24 @@ impl UnsealedCore {
         let _ = self.seal_state.subscribe().wait_for(|now| *now == SealState::Started).await;
     }
 
-    /// Resolves once somebody asked for the seal, or it has begun without that. Whether it is yet
-    /// to be made.
+    /// Waits until a seal is requested or has started. Returns `true` if it was requested and must
+    /// still be performed, `false` if it has started already.
     pub(crate) async fn wait_for_seal_request(&self) -> bool {
         let mut sealing = self.seal_state.subscribe();
         let state = sealing.wait_for(|now| *now != SealState::NotRequested).await;
         state.is_ok_and(|state| *state == SealState::Requested)
     }
 
-    /// New requests find the server sealed from now on.
+    /// Records that the seal has started; called after new requests began to find the server
+    /// sealed.
     pub(crate) fn mark_seal_started(&self) {
         self.seal_state.send_replace(SealState::Started);
     }
 
-    /// Ends all leases of a tainted mount, then removes it. A lease that can't be ended stops the
-    /// removal: the operator mends the engine, or forces the leases away.
+    /// Removes a tainted mount: waits for its requests, revokes its leases, lets the engine undo
+    /// pending intents, then deletes its storage and entry. If a lease cannot be revoked the
+    /// removal stops and is retried later; the operator repairs the engine or removes the leases by
+    /// force.
     pub(crate) async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
         let removal = Unmount { core: self, entry: &entry };
         removal.block_and_drain_requests(Blocked::Removing).await?;
@@ -273,7 +278,7 @@ impl UnsealedCore {
         }
     }
 
-    /// Ends all leases under a prefix, whatever their engines say.
+    /// Removes all leases under a prefix, even those whose engine fails to revoke them.
     pub(crate) async fn revoke_force_prefix(&self, prefix: &str) -> Result<(), Error> {
         loop {
             let ids = self.stores.leases.ids_by_prefix(prefix, None, LEASE_PAGE).await?;
@@ -282,13 +287,13 @@ impl UnsealedCore {
             }
             for id in &ids {
                 if let Err(error) = self.expiration.revoke_force(id).await? {
-                    tracing::warn!(lease = %id, %error, "a lease was forced away; what it stood for may live on");
+                    tracing::warn!(lease = %id, %error, "a lease was removed by force; its credential may still be valid");
                 }
             }
         }
     }
 
-    /// Does some work after the answer, until its end or the seal.
+    /// Runs work in the background after the response, until it ends or the server is sealed.
     pub(crate) fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
@@ -296,8 +301,8 @@ impl UnsealedCore {
         });
     }
 
-    /// Ends everything: tasks first, then engines, then the keys. The keys go however this ends:
-    /// also when it is dropped, or something in it panics.
+    /// Stops the tasks, closes the engines and then removes the keys from memory, after at most 20
+    /// seconds. The keys are removed also if this is dropped or panics.
     pub(crate) async fn close(&self) {
         let _keys = self.clear_keys_on_drop();
         self.stop.cancel();
@@ -310,17 +315,17 @@ impl UnsealedCore {
         tokio::select! {
             () = orderly => {}
             () = clock.sleep(CLOSE_TIMEOUT) => {
-                tracing::warn!("engines did not end in time; the keys are taken away from them");
+                tracing::warn!("engines did not close in time; the keys are removed anyway");
             }
         }
     }
 
-    /// Takes keys, tokens and mounts out of memory when what this gives is dropped.
+    /// Returns a guard that removes keys, tokens and mounts from memory when dropped.
     pub(crate) fn clear_keys_on_drop(&self) -> ClearKeysOnDrop<'_> {
         ClearKeysOnDrop(self)
     }
 
-    /// Takes keys, tokens and mounts out of memory at once, whoever still holds this.
+    /// Removes keys, tokens and mounts from memory at once, even if other references to this exist.
     fn clear_keys(&self) {
         self.stop.cancel();
         self.barrier.close();
@@ -331,8 +336,8 @@ impl UnsealedCore {
 
     fn start_tasks(self: &Arc<Self>) {
         metrics::gauge!(names::UNSEALED).set(1.0);
-        let (keeper, stop) = (self.expiration.clone(), self.stop.clone());
-        self.tasks.spawn(async move { keeper.run(stop).await });
+        let (expiration, stop) = (self.expiration.clone(), self.stop.clone());
+        self.tasks.spawn(async move { expiration.run(stop).await });
         let (trees, stop) = (self.token_revoker.clone(), self.stop.clone());
         self.tasks.spawn(async move { trees.run(stop).await });
         let (barrier, stop) = (self.barrier.clone(), self.stop.clone());
@@ -361,19 +366,21 @@ impl UnsealedCore {
         });
     }
 
-    /// Gives engines their periodic call, and those that could not be started another chance.
+    /// Makes the engines' periodic calls, requests another start of engines that are not running,
+    /// and updates gauges.
     async fn run_periodic_calls(&self) {
         loop {
             self.clock().sleep(self.settings.periodic_interval).await;
             let table = self.mounts.table();
             let all: Vec<_> = table.all_mounts().cloned().collect();
             let calls = futures_util::stream::iter(all).map(|mounted| async move {
-                // A visit like any other, so that a reload waits for it; none where no engine is.
+                // Acquired like a request, so that a reload waits for the call; skipped if no
+                // engine is running.
                 let engine =
                     mounted.engine_handle().filter(|engine| engine.current_instance().is_some())?;
                 let visit = engine.acquire_for_revocation().await.ok()?;
-                // Else one that hangs would keep the others from their next call, and its mount from
-                // ever being removed.
+                // Without a timeout, an engine that hangs would delay the next calls of the others
+                // and block the removal of its own mount.
                 let error = tokio::select! {
                     outcome = visit.engine.periodic() => outcome.err()?,
                     () = self.clock().sleep(PERIODIC_TIMEOUT) => {
@@ -384,7 +391,7 @@ impl UnsealedCore {
                 tracing::warn!(mount, %error, "an engine's periodic work failed");
                 Some(())
             });
-            // A slow one doesn't hold up the others.
+            // Run concurrently, so that a slow engine does not delay the others.
             calls.buffer_unordered(PERIODIC_CONCURRENCY).for_each(|_| async {}).await;
             self.mounts.start_requested.notify_one();
             metrics::gauge!(names::TOKEN_REVOKING)
@@ -395,7 +402,8 @@ impl UnsealedCore {
         }
     }
 
-    /// Counts leases now and then: the table keeps no count that every write would have to touch.
+    /// Counts leases periodically for the metrics. The lease store keeps no running count, because
+    /// every write would have to update it.
     async fn report_lease_counts(&self) {
         const PAGE: usize = 1000;
         loop {
@@ -417,15 +425,14 @@ impl UnsealedCore {
         }
     }
 
-    /// Takes up removals of mounts that were begun and not finished, in this life of the server or
-    /// an earlier one.
+    /// Resumes mount removals that were begun and not finished, before or after the last restart.
     async fn resume_unmounts(&self) {
         loop {
             let table = self.mounts.table();
             for mounted in table.all_mounts().filter(|mounted| mounted.entry.tainted) {
                 if let Err(error) = self.remove_mount(mounted.entry.clone()).await {
                     let mount = &mounted.info.path;
-                    tracing::warn!(mount, %error, "a removal that was begun could not be finished");
+                    tracing::warn!(mount, %error, "the removal of a mount could not be completed; it will be retried");
                 }
             }
             self.clock().sleep(self.settings.periodic_interval).await;
@@ -433,7 +440,7 @@ impl UnsealedCore {
     }
 }
 
-/// Takes the keys out of memory when dropped.
+/// Removes the keys from memory when dropped.
 #[must_use]
 pub(crate) struct ClearKeysOnDrop<'a>(&'a UnsealedCore);
 
@@ -448,8 +455,8 @@ fn gauge_value(n: usize) -> f64 {
     n as f64
 }
 
-/// The mounts every server has. They are not stored; their UUIDs and accessors follow from the
-/// cluster's id, so they stay the same.
+/// The built-in mounts. They are not stored; their UUIDs and accessors are derived from the
+/// cluster's id, so they stay the same across restarts.
 fn system_mounts(server: &ServerInfo, created: Timestamp) -> Result<Vec<Arc<ActiveMount>>, Error> {
     let cluster = &server.cluster.id;
     let mount = |class, path: &str, mount_type: &str, description: &str, backend| {
@@ -474,7 +481,7 @@ fn system_mounts(server: &ServerInfo, created: Timestamp) -> Result<Vec<Arc<Acti
             uuid: MountUuid::parse(&uuid).map_err(|e| Error::internal(e.to_string()))?,
             accessor: format!("{prefix}{mount_type}_{}", part(32, 40)),
             local: matches!(backend, MountBackend::Cubbyhole),
-            // As clients know it of `sys/`, both of this and of the header.
+            // The values that the reference server shows for `sys/`, here and for the header below.
             seal_wrap: matches!(backend, MountBackend::System),
             options: None,
             config: MountConfig {

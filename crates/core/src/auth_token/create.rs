@@ -1,4 +1,4 @@
-//! `create`, `create-orphan` and `create/<role>`.
+//! `auth/token/create`, `create-orphan` and `create/<role>`: creating tokens.
 
 use std::collections::BTreeSet;
 
@@ -75,9 +75,9 @@ struct CreateInput {
     entity_alias: String,
 }
 
-/// Where a token is made, and by which rules.
+/// How a token is created: through which of the three paths, and by which role.
 struct CreateMode {
-    /// The path of the request.
+    /// The path of the request, without the role's suffix.
     path: String,
     orphan: bool,
     role: Option<(String, TokenRole)>,
@@ -88,7 +88,7 @@ impl CreateMode {
         self.role.as_ref().map(|(_, role)| role)
     }
 
-    /// The path that the token and its lease are known by.
+    /// The path recorded in the token, which is also the prefix of its lease id.
     fn token_path(&self) -> String {
         match self.role().filter(|role| !role.path_suffix.is_empty()) {
             Some(role) => format!("{}/{}", self.path, role.path_suffix),
@@ -110,7 +110,7 @@ async fn create_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
 
 async fn create_orphan_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let mut input: CreateInput = call.parse_input()?;
-    // The right to this path is the right to make orphans.
+    // Permission for this path implies permission to create orphans, so no `sudo` is needed.
     input.no_parent = false;
     let path = "auth/token/create-orphan".to_owned();
     create_with_mode(call, input, CreateMode { path, orphan: true, role: None }).await
@@ -123,7 +123,7 @@ async fn create_token_by_role(call: &EndpointCall) -> Result<CoreResponse, Error
         return Err(Error::invalid(format!("unknown role {name}")));
     };
     let mut input: CreateInput = call.parse_input()?;
-    // The right to make tokens by a role is the right to make them as it says.
+    // Permission to use a role implies permission for what it sets; the role decides about orphans.
     input.no_parent = false;
     let orphan = role.orphan;
     let role = Some((name.to_owned(), role));
@@ -203,12 +203,12 @@ async fn create_with_mode(
     let answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
     Ok(match kind {
         TokenKind::Service => answer.with_issued_secret(IssuedSecret::Token(created.key)),
-        // Nothing is kept of it that could be taken back.
+        // Batch tokens are not stored, so there is nothing to revoke.
         TokenKind::Batch => answer,
     })
 }
 
-/// What sort of token is made: the caller's wish counts where the role has only a default.
+/// The kind of token to create. The request's choice counts unless the role mandates a kind.
 fn resolve_token_type(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind, Error> {
     let asked = match asked {
         "" => None,
@@ -224,7 +224,7 @@ fn resolve_token_type(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind
     })
 }
 
-/// The durations of the request, in the words of their refusals that clients know.
+/// The durations of a request. Errors for invalid ones have the wording of existing servers.
 struct RequestedDurations {
     ttl: Ttl,
     period: Ttl,
@@ -247,7 +247,7 @@ impl RequestedDurations {
     }
 }
 
-/// Of the request's number and the role's the lower one.
+/// The lower of the use counts of the request and the role; zero means unlimited.
 fn effective_num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u32, Error> {
     if input.num_uses < 0 {
         return Err(Error::invalid("number of uses cannot be negative"));
@@ -258,7 +258,7 @@ fn effective_num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u
     Ok(if asked == 0 || given == 0 { asked.max(given) } else { asked.min(given) })
 }
 
-/// What needs a record can't be asked of a token that has none.
+/// Refuses settings that a batch token can't have, because it has no stored record.
 fn check_batch_restrictions(
     kind: TokenKind,
     times: &RequestedDurations,
@@ -275,7 +275,7 @@ fn check_batch_restrictions(
     }
 }
 
-/// No role allows any alias yet.
+/// Refuses every entity alias: they are not implemented, so no role allows one.
 fn check_entity_alias(alias: &str, role: Option<&TokenRole>) -> Result<(), Error> {
     match (alias, role) {
         ("", _) => Ok(()),
@@ -304,8 +304,8 @@ fn check_privileges(
     }
 }
 
-/// None where nothing was asked. A list of blanks asks for no policies, and must not be taken for
-/// the wish to have all of the caller's.
+/// The requested policies; `None` if the field is missing, `null` or `[]`. A list of blank entries
+/// requests the empty set instead, so that it doesn't fall back to all of the caller's policies.
 fn requested_policies(
     call: &EndpointCall,
     given: &CommaList,
@@ -325,8 +325,8 @@ fn unknown_policy_warnings(call: &EndpointCall, policies: &[PolicyName]) -> Vec<
     missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect()
 }
 
-/// A root token lives for ever unless it asks for less, and one that expires can't make one that
-/// doesn't.
+/// Computes the lifetime of a new token. A root token doesn't expire unless the request or the role
+/// sets a limit; an expiring root token can't create a non-expiring one.
 fn compute_lifetime(
     call: &EndpointCall,
     times: &RequestedDurations,
@@ -358,12 +358,12 @@ fn compute_lifetime(
         return Ok(GrantedTtl { ttl: Ttl::ZERO, warnings });
     }
     let terms = TokenLimits { mount_lifetimes: call.core.token_lifetimes(), period, explicit_max };
-    // Root that asks for nothing but an end lives up to it.
+    // A root token with only an explicit maximum gets that as its TTL.
     let asked =
         if is_root && period.is_zero() { times.ttl.nonzero_or(explicit_max) } else { times.ttl };
     let now = call.core.clock().now();
     let life = terms.grant_lifetime(asked, Ttl::ZERO, now, now);
-    let life = life.ok_or_else(|| Error::internal("the longest lifetime of tokens is zero"))?;
+    let life = life.ok_or_else(|| Error::internal("the maximum TTL of tokens is zero"))?;
     warnings.extend(life.granted.warnings);
     Ok(GrantedTtl { ttl: life.granted.ttl, warnings })
 }
@@ -390,14 +390,15 @@ fn validate_custom_id(
     Ok(Some(id))
 }
 
-/// Letters, digits and dashes; everything else becomes a dash.
+/// The display name `token-<given>`, in which every character but ASCII letters, digits and dashes
+/// is replaced by a dash.
 fn token_display_name(given: &str) -> String {
     if given == "token" || given.is_empty() {
         return "token".to_owned();
     }
     let plain = given.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' });
     let mut name = format!("token-{}", plain.collect::<String>());
-    // What ends in something replaced isn't shown to end in a dash.
+    // Don't end in a dash.
     if name.ends_with('-') {
         name.pop();
     }

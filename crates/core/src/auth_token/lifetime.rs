@@ -1,22 +1,23 @@
-//! How long a token lives. Pure arithmetic; see <https://developer.hashicorp.com/vault/docs/concepts/tokens>.
+//! Computes token lifetimes. Pure arithmetic; see
+//! <https://developer.hashicorp.com/vault/docs/concepts/tokens>.
 
 use strongroom_sdk::engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
 
 use crate::leases::lifetimes::{GrantedTtl, cap_warning};
 
-/// What bounds the life of a token.
+/// The limits that apply to the lifetime of a token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenLimits {
-    /// Of the mount.
+    /// The default and maximum lifetime of the mount `auth/token`.
     pub(super) mount_lifetimes: MountLifetimes,
-    /// What each renewal gives, without end; zero for a token that isn't periodic.
+    /// The period that each renewal grants; zero for a token that isn't periodic.
     pub(super) period: Ttl,
-    /// The age beyond which nothing goes, counted from its making; zero for none.
+    /// The maximum age, counted from the token's creation; zero for none.
     pub(super) explicit_max: Ttl,
 }
 
-/// A lifetime, and the moment it ends at.
+/// A granted lifetime, and the time at which it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GrantedLifetime {
     pub(super) granted: GrantedTtl,
@@ -24,8 +25,9 @@ pub(super) struct GrantedLifetime {
 }
 
 impl TokenLimits {
-    /// The life from `now` on of a token made at `issued`: what is asked, else what is usual, else
-    /// the mount's default, and no longer than the bounds leave. None where they leave nothing.
+    /// The lifetime, from `now` on, of a token created at `issued`: `asked`, else `usual`, else the
+    /// mount's default, capped by the limits; a periodic token gets its period. `None` if the
+    /// limits have been reached.
     pub(super) fn grant_lifetime(
         &self,
         asked: Ttl,
@@ -57,7 +59,7 @@ impl TokenLimits {
             });
         }
         let end = issued.plus(age.as_duration());
-        // Up to the whole second: what has just been made isn't capped.
+        // Rounded up to whole seconds, so that a token just created isn't capped.
         let left = end.since(now);
         let left = Ttl::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
         if left.is_zero() {
@@ -67,7 +69,7 @@ impl TokenLimits {
             warnings.push(cap_warning(wanted, left));
         }
         let ttl = wanted.min(left);
-        // The end itself is kept to the moment.
+        // The expiry time isn't rounded.
         let expires = now.plus(ttl.as_duration()).min(end);
         Some(GrantedLifetime { granted: GrantedTtl { ttl, warnings }, expires })
     }
@@ -120,7 +122,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is asked and however often, a token is never alive after its bounds.
+        /// However often a token is renewed, and by whatever increment, it expires within its
+        /// limits.
         #[test]
         fn no_renewal_goes_beyond_the_bounds(
             default in 1_u64..500, max in 1_u64..500, period in 0_u64..300, explicit in 0_u64..800,
@@ -139,7 +142,7 @@ mod tests {
                 if period == 0 {
                     proptest::prop_assert!(since(life.expires) <= Duration::from_secs(max));
                 } else {
-                    // Each renewal gives the period, unless a bound is nearer.
+                    // Each renewal grants the full period, unless a limit is nearer.
                     let given = life.expires.since(now);
                     let whole = Duration::from_secs(period.min(max));
                     let bound = explicit > 0 && life.expires == issued.plus(Duration::from_secs(explicit));
@@ -152,7 +155,7 @@ mod tests {
                 }
                 match terms.grant_lifetime(secs(asked), life.granted.ttl, issued, now) {
                     Some(next) => life = next,
-                    // A token that is alive always has something left.
+                    // A token that has not expired can always be renewed.
                     None => proptest::prop_assert!(false, "{now} {life:?}"),
                 }
             }

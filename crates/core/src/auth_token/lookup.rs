@@ -1,4 +1,4 @@
-//! `lookup` in all its forms, and the list of accessors.
+//! `lookup`, `lookup-self` and `lookup-accessor`, and the list of accessors.
 
 use serde::Serialize;
 use strongroom_sdk::Input;
@@ -122,7 +122,8 @@ async fn lookup_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     lookup_response(id.expose_secret(), &found.token, now)
 }
 
-/// The caller knows its id; the server doesn't keep it, and gives back the one that was sent.
+/// Looks up the caller's token. The server doesn't store token ids, so the response repeats the one
+/// that was sent.
 async fn lookup_self(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let found = reload_caller_token(call).await?;
     lookup_response(call.token_id(), &found.token, call.core.clock().now())

@@ -1,5 +1,5 @@
-//! `auth/token/`: creating, looking up, renewing and revoking tokens. Documented at
-//! <https://developer.hashicorp.com/vault/api-docs/auth/token>.
+//! `auth/token/`: creating, looking up, renewing and revoking tokens, and token roles. Documented
+//! at <https://developer.hashicorp.com/vault/api-docs/auth/token>.
 
 mod create;
 mod lifetime;
@@ -22,7 +22,7 @@ use crate::request::{CoreResponse, ResponseEnvelope};
 pub(crate) use service_token::create_login_token;
 use service_token::create_service_token;
 
-/// All groups.
+/// All endpoints below `auth/token/`.
 pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     create::ENDPOINTS,
     lookup::ENDPOINTS,
@@ -32,7 +32,7 @@ pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     tidy::ENDPOINTS,
 ];
 
-/// The body field by which a token or accessor is named.
+/// Input of endpoints that name a token by its id or accessor.
 #[derive(Input)]
 struct TokenOrAccessorInput {
     /// The token.
@@ -41,13 +41,13 @@ struct TokenOrAccessorInput {
     accessor: String,
 }
 
-/// The `auth` part of an answer.
+/// The `auth` object of a response.
 #[derive(Serialize)]
 struct AuthBlock<'a> {
     client_token: &'a str,
     accessor: &'a Accessor,
     policies: &'a [PolicyName],
-    /// Left out where there are none, as existing servers do.
+    /// Omitted if empty, as on existing servers.
     #[serde(skip_serializing_if = "<[PolicyName]>::is_empty")]
     token_policies: &'a [PolicyName],
     metadata: &'a Option<std::collections::BTreeMap<String, String>>,
@@ -60,7 +60,8 @@ struct AuthBlock<'a> {
     num_uses: u32,
 }
 
-/// An answer with a token in it.
+/// A response with an `auth` object for `token`. `id` may be empty where the server doesn't know
+/// it; `lease_duration` is in seconds.
 pub(crate) fn auth_response(
     id: &str,
     token: &Token,
@@ -87,8 +88,8 @@ pub(crate) fn auth_response(
     Ok(CoreResponse::Envelope(Box::new(envelope)))
 }
 
-/// The caller's token as it is now: a use was counted since it was looked up. A batch token never
-/// changes.
+/// Reads the caller's token again, since its use count has changed since authentication. Batch
+/// tokens have no use count and are not stored.
 async fn reload_caller_token(call: &EndpointCall) -> Result<StoredToken, Error> {
     let found = &call.require_caller()?.stored_token;
     if found.token.is_batch() {
@@ -97,7 +98,7 @@ async fn reload_caller_token(call: &EndpointCall) -> Result<StoredToken, Error> 
     call.core.stores.tokens.find_by_key(&found.key).await?.ok_or_else(Error::invalid_token)
 }
 
-/// The token an accessor in the body names.
+/// Looks up the token whose accessor is in the body. An unknown accessor is an `Invalid` error.
 async fn token_by_accessor(call: &EndpointCall) -> Result<StoredToken, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     if input.accessor.is_empty() {

@@ -1,5 +1,5 @@
-//! Which policies a new token gets. A role that says so decides by itself; else a token gets no
-//! more than its maker has, unless that may use `sudo`.
+//! Decides the policies of a new token. A role with policy lists decides alone; otherwise the
+//! policies must be a subset of the creator's, unless the creator has `sudo` on the path.
 
 use std::collections::BTreeSet;
 
@@ -8,20 +8,21 @@ use strongroom_types::PolicyName;
 
 use crate::error::Error;
 
-/// Who asks for what.
+/// The inputs of the decision.
 pub(super) struct PolicyRequest<'a> {
-    /// The maker's policies.
+    /// The policies of the creator's token.
     pub(super) parent_policies: &'a [PolicyName],
-    /// None asks for those of the maker.
+    /// The requested policies; `None` to inherit the creator's.
     pub(super) requested: Option<BTreeSet<PolicyName>>,
     pub(super) no_default: bool,
-    /// Whether the maker may use `sudo` on the path.
+    /// Whether the creator has `sudo` on the path.
     pub(super) sudo: bool,
     pub(super) role: Option<&'a TokenRole>,
 }
 
 impl PolicyRequest<'_> {
-    /// Sorted, each once. `root` stands alone, and only `root` gives it.
+    /// The policies of the new token, sorted and without duplicates. `root` excludes all others,
+    /// and only a root token can grant it.
     pub(super) fn resolve(self) -> Result<Vec<PolicyName>, Error> {
         let from_root = self.parent_policies.iter().any(PolicyName::is_root);
         let no_default = self.no_default || self.role.is_some_and(|role| role.no_default_policy);
@@ -29,7 +30,7 @@ impl PolicyRequest<'_> {
             Some(role) => self.policies_from_role(role)?,
             None => self.inherit_from_parent()?,
         };
-        // It makes a wrapping token, and those are made by wrapping something.
+        // This policy marks wrapping tokens, which only response wrapping may create.
         if let Some(name) = decided.iter().find(|name| name.is_response_wrapping()) {
             return Err(Error::invalid(format!("cannot assign policy {:?}", name.as_str())));
         }
@@ -102,7 +103,8 @@ impl PolicyRequest<'_> {
     }
 }
 
-/// `root` leaves room for nothing else.
+/// Reduces a set that contains `root` to just that; otherwise adds `default` if `adds_default` is
+/// set.
 fn sanitise_policies(mut names: BTreeSet<PolicyName>, adds_default: bool) -> BTreeSet<PolicyName> {
     if names.iter().any(PolicyName::is_root) {
         return BTreeSet::from([PolicyName::root()]);
@@ -178,11 +180,11 @@ mod tests {
         assert_eq!(resolve_for(&own, Some(&["p1"]), &plain).unwrap(), "default,p1");
         assert_eq!(resolve_for(&own, Some(&["p2"]), &plain), subset());
         assert_eq!(resolve_for(&own, Some(&["root"]), &plain), subset());
-        // What the maker lacks is not added, be it the default.
+        // A policy that the creator lacks isn't added, not even the default one.
         assert_eq!(resolve_for(&["p1"], Some(&["p1"]), &plain).unwrap(), "p1");
         assert_eq!(resolve_for(&["p1"], Some(&["p1", "default"]), &plain), subset());
         assert_eq!(resolve_for(&["p1"], None, &plain).unwrap(), "p1");
-        // Blanks ask for nothing, which isn't the same as not asking.
+        // An empty request differs from none: it doesn't inherit.
         assert_eq!(resolve_for(&["root"], Some(NONE), &plain).unwrap(), "default");
         assert_eq!(resolve_for(&["root"], None, &plain).unwrap(), "root");
         assert_eq!(resolve_for(&["root"], Some(&["root", "p1"]), &plain).unwrap(), "root");
@@ -239,7 +241,7 @@ mod tests {
                 assert_eq!(error, NOT_ROOT, "{role:?}");
                 assert_eq!(resolve_for(&["root"], asked, role).unwrap(), "root");
             }
-            // Whatever it says, it isn't root.
+            // Whatever the role allows, the result isn't root.
             assert_ne!(resolve_for(&["default", "p2"], None, role).as_deref(), Ok("root"));
         }
     }

@@ -1,4 +1,4 @@
-//! `renew` in all its forms.
+//! `renew`, `renew-self` and `renew-accessor`: extending tokens.
 
 use strongroom_barrier::Batch;
 use strongroom_lease::LeaseKind;
@@ -64,14 +64,15 @@ async fn renew_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
     renew_with_increment(call, &found, "", input.increment.0).await
 }
 
-/// Token and lease move together, on condition that nobody changed either meanwhile.
+/// Renews a token and its lease in one batch, which applies only if neither was changed
+/// concurrently. For a login's token, the auth method is asked first.
 async fn renew_with_increment(
     call: &EndpointCall,
     found: &StoredToken,
     id: &str,
     increment: Ttl,
 ) -> Result<CoreResponse, Error> {
-    let open = &call.core;
+    let core = &call.core;
     let token = &*found.token;
     if token.is_batch() {
         return Err(Error::invalid("batch tokens cannot be renewed"));
@@ -81,28 +82,28 @@ async fn renew_with_increment(
     }
     let lease_id = LeaseId::parse(&token.lease_id(&found.key))
         .map_err(|error| Error::internal(error.to_string()))?;
-    let lease = open.stores.leases.get(&lease_id).await?;
+    let lease = core.stores.leases.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
     let (GrantedLifetime { granted, expires }, login) = match &lease.lease.kind {
         LeaseKind::Token { login: Some(login), .. } => {
-            match open.renew_login(login, &lease.lease, increment).await? {
+            match core.renew_login(login, &lease.lease, increment).await? {
                 Some((granted, renewed)) => {
-                    let expires = open.clock().now().plus(granted.ttl.as_duration());
+                    let expires = core.clock().now().plus(granted.ttl.as_duration());
                     (GrantedLifetime { granted, expires }, Some(renewed))
                 }
-                // The method knows nobody of this name any more, and says no more than that.
+                // The auth method returned no auth block, so nothing is renewed.
                 None => return Ok(CoreResponse::Nothing),
             }
         }
         _ => {
             let terms = token_limits(call, token).await?;
-            // Who asks for nothing gets what was given last.
-            let now = open.clock().now();
+            // Without an increment, the last granted TTL is used again.
+            let now = core.clock().now();
             let life = terms.grant_lifetime(increment, lease.lease.ttl, token.created, now);
             (life.ok_or_else(past_max_ttl)?, None)
         }
     };
-    let now = open.clock().now();
+    let now = core.clock().now();
     let mut renewed = token.after_renewal(now, expires);
     let mut moved = lease.lease.after_renewal(now, granted.ttl);
     moved.expires = expires;
@@ -110,9 +111,9 @@ async fn renew_with_increment(
         login.apply_to(&mut renewed, &mut moved);
     }
     let mut batch = Batch::new();
-    open.stores.tokens.update(&mut batch, found, &renewed);
-    open.stores.leases.update(&mut batch, &lease, &moved);
-    match open.commit_and_notify(batch, expires).await {
+    core.stores.tokens.update(&mut batch, found, &renewed);
+    core.stores.leases.update(&mut batch, &lease, &moved);
+    match core.commit_and_notify(batch, expires).await {
         Ok(()) => {}
         Err(error) if error.is_precondition() => {
             return Err(Error::with_message(
@@ -125,8 +126,8 @@ async fn renew_with_increment(
     auth_response(id, &renewed, granted.ttl.as_secs(), granted.warnings)
 }
 
-/// The bounds that hold now. A role's are those it has today, and what was asked for when the token
-/// was made is never exceeded by them.
+/// The limits that apply to a renewal. If the token was created by a role, the role's current
+/// settings apply, capped by those requested when the token was created.
 async fn token_limits(call: &EndpointCall, token: &Token) -> Result<TokenLimits, Error> {
     let (mut period, mut explicit_max) = (token.period, token.explicit_max_ttl);
     if let Some(name) = &token.role {

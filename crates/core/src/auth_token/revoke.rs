@@ -1,4 +1,4 @@
-//! `revoke` in all its forms.
+//! `revoke`, `revoke-self`, `revoke-accessor` and `revoke-orphan`: ending tokens.
 
 use strongroom_sdk::Input;
 use strongroom_token::{RevocationMark, TokenKey, TokenStore};
@@ -57,7 +57,7 @@ async fn revoke_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }
 
-/// A batch token that works can't be ended; one that doesn't is as good as none.
+/// Refuses a valid batch token, which can't be revoked. An invalid one counts as unknown.
 async fn reject_batch_token(call: &EndpointCall, id: &str) -> Result<(), Error> {
     let now = call.core.clock().now();
     if TokenStore::is_batch_id(id) && call.core.stores.tokens.look_up(id, now).await?.is_some() {
@@ -92,7 +92,8 @@ async fn revoke_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }
 
-/// Needs `sudo`, and says so with a 400 rather than a plain denial.
+/// Revokes a token but not its children. Requires `sudo`; lacking it is a 400, as on existing
+/// servers, rather than a 403.
 async fn revoke_orphan(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let path = "auth/token/revoke-orphan";
     if !call.require_caller()?.acl.allows(path, strongroom_policy::Capability::Update, true) {
@@ -101,7 +102,8 @@ async fn revoke_orphan(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
     reject_batch_token(call, id.expose_secret()).await?;
-    // One that is refused already goes with its tree: its children must not be cut loose.
+    // A token that is being revoked with its subtree is not found here: orphaning its children now
+    // would let them escape.
     let now = call.core.clock().now();
     let found = call.core.stores.tokens.look_up(id.expose_secret(), now).await?;
     let missing = || Error::invalid("token to revoke not found");
@@ -112,8 +114,9 @@ async fn revoke_orphan(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }
 
-/// Marks the token, which refuses it and all below it at once, and waits a while for the walk that
-/// ends leases and children. `false` if there is no such token.
+/// Marks the token for revocation, and waits up to [`REVOKE_WAIT`] for its leases and children to
+/// be revoked. With [`RevocationMark::Tree`] the token and its descendants are refused as soon as
+/// the mark is written. Returns `false` if there is no such token.
 async fn revoke_and_wait(
     call: &EndpointCall,
     key: &TokenKey,
@@ -126,7 +129,7 @@ async fn revoke_and_wait(
     tokio::select! {
         _ = done.wait_for(|done| *done) => {}
         () = clock.sleep(REVOKE_WAIT) => {
-            tracing::info!("a token's revocation goes on in the background");
+            tracing::info!("a token revocation continues in the background");
         }
     }
     Ok(true)

@@ -1,4 +1,4 @@
-//! `roles`: the rules after which `create/<role>` makes tokens.
+//! `auth/token/roles`: token roles, by which `create/<role>` creates tokens.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
 const MAX_ROLE_NAME_BYTES: usize = 512;
 const MAX_CIDRS: usize = 256;
 
-/// What isn't given stays as it is.
+/// Input of a role update. Fields that aren't given keep their values.
 #[derive(Input)]
 struct RoleInput {
     /// The policies its tokens may have; all of them, if none are asked for.
@@ -78,7 +78,7 @@ struct RoleInput {
     token_type: Option<String>,
 }
 
-/// As existing servers show a role: some fields only where they say something.
+/// A role as existing servers return it: some fields are omitted if empty.
 #[derive(Serialize)]
 struct TokenRoleResponse<'a> {
     allowed_entity_aliases: Option<()>,
@@ -248,7 +248,8 @@ fn set_if_given<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-/// The newer name wins; which one counted is remembered.
+/// The value of the newer field name, else of the deprecated one. `was_older` records which one was
+/// used, because responses repeat a deprecated field only then.
 fn newer_or_deprecated<T>(newer: Option<T>, older: Option<T>, was_older: &mut bool) -> Option<T> {
     if newer.is_some() || older.is_some() {
         *was_older = newer.is_none();
@@ -277,7 +278,8 @@ fn parse_cidrs(list: &CommaList) -> Result<Vec<Cidr>, Error> {
     list.0.iter().enumerate().map(read).collect()
 }
 
-/// One segment of a path, and a normal one: it begins and ends with a letter or digit.
+/// Validates a path suffix: one segment that begins and ends with a letter, digit or underscore.
+/// Empty for none.
 fn parse_path_suffix(text: String) -> Result<String, Error> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let inner = |c: char| word(c) || c == '-' || c == '.';
@@ -310,7 +312,7 @@ fn parse_token_type(name: &str) -> Result<TokenTypePolicy, Error> {
     TokenTypePolicy::parse(name).ok_or_else(|| Error::invalid(unknown))
 }
 
-/// A batch token has no record in which any of this could be kept.
+/// Refuses a role for batch tokens whose other settings need a stored token.
 fn check_batch_role(role: &TokenRole) -> Result<(), Error> {
     if role.token_type != TokenTypePolicy::Batch {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Writing a new token down, whoever it is for.
+//! Stores new service tokens with their leases, both for `auth/token/create` and for logins.
 
 use std::sync::Arc;
 
@@ -12,28 +12,29 @@ use strongroom_types::{LeaseId, Timestamp};
 use crate::error::Error;
 use crate::unsealed::UnsealedCore;
 
-/// The token and, if it expires, the lease that ends it, in one batch.
+/// Creates a token and, if it expires, its lease, in one batch.
 pub(crate) async fn create_service_token(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     new: NewToken,
 ) -> Result<IssuedToken, Error> {
-    create_login_token(open, new, None).await
+    create_login_token(core, new, None).await
 }
 
-/// [`create_service_token`] for a token that an auth method stands behind, with what the method is given back
+/// [`create_service_token`] for the token of a login. `login` is the serialized
+/// [`LoginRecord`](crate::logins::record::LoginRecord), which is passed back to the auth method
 /// when the token is renewed.
 pub(crate) async fn create_login_token(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     new: NewToken,
     login: Option<Box<RawValue>>,
 ) -> Result<IssuedToken, Error> {
-    let now = open.clock().now();
+    let now = core.clock().now();
     let parent = new.parent.clone();
     if let Some(parent) = &parent {
-        open.stores.tokens.check_depth(parent).await?;
+        core.stores.tokens.check_depth(parent).await?;
     }
     let mut batch = Batch::new();
-    let created = open.stores.tokens.create(&mut batch, new, now);
+    let created = core.stores.tokens.create(&mut batch, new, now);
     if created.token.expires.is_some() {
         let id = LeaseId::parse(&created.token.lease_id(&created.key));
         let lease = NewLease {
@@ -45,13 +46,13 @@ pub(crate) async fn create_login_token(
             max_ttl: created.token.explicit_max_ttl,
             renewable: created.token.renewable,
         };
-        open.stores.leases.create(&mut batch, lease);
+        core.stores.leases.create(&mut batch, lease);
     }
     let due = created.token.expires.unwrap_or(Timestamp::FAR_FUTURE);
-    match open.commit_and_notify(batch, due).await {
+    match core.commit_and_notify(batch, due).await {
         Ok(()) => {}
         Err(error)
-            if parent.is_some_and(|p| open.stores.tokens.is_gone_or_revoking(&p, &error)) =>
+            if parent.is_some_and(|p| core.stores.tokens.is_gone_or_revoking(&p, &error)) =>
         {
             return Err(Error::invalid_token());
         }

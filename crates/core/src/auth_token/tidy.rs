@@ -1,4 +1,4 @@
-//! `tidy`.
+//! `auth/token/tidy`: removes index entries of tokens that no longer exist, in the background.
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
@@ -24,7 +24,7 @@ async fn tidy_tokens(call: &EndpointCall) -> Result<CoreResponse, Error> {
                         children = done.children,
                         "tokens were tidied"
                     ),
-                    Err(error) => tracing::warn!(%error, "tidying tokens ended early"),
+                    Err(error) => tracing::warn!(%error, "tidying tokens failed"),
                 }
             });
             "tokens are being tidied: what is found will be in the server's log"

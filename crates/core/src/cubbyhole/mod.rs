@@ -1,9 +1,9 @@
-//! `cubbyhole/`: what a token keeps for itself. Nobody else reaches it, whatever their policies say,
-//! and it ends with its token. Documented at
+//! `cubbyhole/`: storage private to one token. No policy grants access to another token's
+//! cubbyhole, and it is deleted with its token. Documented at
 //! <https://developer.hashicorp.com/vault/api-docs/secret/cubbyhole>.
 //!
 //! - [`store`]: [`CubbyholeStore`], the storage
-//! - this file: the requests
+//! - this file: the handling of requests
 
 pub mod store;
 
@@ -25,7 +25,8 @@ use crate::request::CoreResponse;
 use crate::unsealed::UnsealedCore;
 use crate::{sys, wrapping};
 
-/// For help alone: a body may have a field `path`, which no capture may take away.
+/// Used for help only. Requests bypass endpoint matching, whose capture `path` would override a
+/// body field of that name.
 pub(crate) const HELP_ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "{path..}",
     help: "Any JSON object. It is the token's own, and ends with it.",
@@ -34,24 +35,25 @@ pub(crate) const HELP_ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     access: EndpointAccess::Policy,
 }];
 
-/// The most names one list gives.
+/// The maximum number of names in a list response if the request gives no `limit`.
 const MAX_LISTED_KEYS: usize = 1_000_000;
 
-/// Whether a write creates or updates.
+/// Whether a write to `path` needs the capability `create` or `update`, by whether the entry
+/// exists.
 pub(crate) async fn create_or_update(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     caller: &AuthenticatedCaller,
     path: &str,
 ) -> Result<Operation, Error> {
-    // What is wrapped is there, and stays as it is.
+    // A wrapping token's cubbyhole holds the wrapped response, which can't be overwritten.
     let exists = caller.stored_token.token.is_wrapping()
-        || open.stores.cubbyholes.read(owner_key(caller)?, path).await?.is_some();
+        || core.stores.cubbyholes.read(owner_key(caller)?, path).await?.is_some();
     Ok(if exists { Operation::Update } else { Operation::Create })
 }
 
-/// Answers a request that may be done.
+/// Handles a request that policies allow.
 pub(crate) async fn handle(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     allowed: &AuthorizedRequest,
 ) -> Result<CoreResponse, Error> {
     let path = allowed.routed.relative_path.as_str();
@@ -61,19 +63,19 @@ pub(crate) async fn handle(
     let caller = allowed.caller.as_ref().ok_or_else(Error::invalid_token)?;
     let fields = &allowed.routed.request.fields;
     let owner = owner_key(caller)?;
-    let holes = &open.stores.cubbyholes;
-    // Only a list may name a folder.
+    let holes = &core.stores.cubbyholes;
+    // A path that ends in a slash can only be listed.
     let is_folder = path.is_empty() || path.ends_with('/');
     match allowed.operation {
         Operation::Create | Operation::Update if is_folder => {
             Err(Error::invalid("cannot write to a path ending in '/'"))
         }
         Operation::Create | Operation::Update => {
-            write_object(open, caller, path, fields, allowed.operation).await
+            write_object(core, caller, path, fields, allowed.operation).await
         }
         Operation::Read if caller.stored_token.token.is_wrapping() => {
             let id = &allowed.routed.request.id;
-            wrapping::read_cubbyhole_response(open, caller, path, id).await
+            wrapping::read_cubbyhole_response(core, caller, path, id).await
         }
         Operation::Read if is_folder => Err(not_found()),
         Operation::Read => holes.read(owner, path).await?.map(data_response).ok_or_else(not_found),
@@ -94,8 +96,8 @@ pub(crate) async fn handle(
     }
 }
 
-/// Whose cubbyhole a request is about. A token that isn't stored has none: it has no end at which
-/// its cubbyhole would be emptied.
+/// The key of the token that owns the cubbyhole. Batch tokens have none: they aren't stored, so
+/// nothing would delete it when they expire.
 fn owner_key(caller: &AuthenticatedCaller) -> Result<&TokenKey, Error> {
     if caller.stored_token.token.is_batch() {
         let text = "cubbyhole operations are only supported by 'service' type tokens";
@@ -104,10 +106,10 @@ fn owner_key(caller: &AuthenticatedCaller) -> Result<&TokenKey, Error> {
     Ok(&caller.stored_token.key)
 }
 
-/// On condition that the token isn't being revoked: what is put there before its mark is found by
-/// the walk that ends it, and after its mark there is nothing put.
+/// Writes an entry, on condition that the token isn't being revoked. An entry written before the
+/// token is marked is deleted by the revocation; after that, the write fails.
 async fn write_object(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     caller: &AuthenticatedCaller,
     path: &str,
     fields: &Fields,
@@ -120,17 +122,17 @@ async fn write_object(
         let text = "this was the last use of the token: its cubbyhole ends with this request";
         return Err(Error::invalid(text));
     }
-    let (owner, holes) = (owner_key(caller)?, &open.stores.cubbyholes);
+    let (owner, holes) = (owner_key(caller)?, &core.stores.cubbyholes);
     let mut batch = Batch::new();
-    open.stores.tokens.require_not_revoking(&mut batch, owner);
+    core.stores.tokens.require_not_revoking(&mut batch, owner);
     if operation == Operation::Create {
-        // Who may create only must not write twice, not even at the same time.
+        // With `create` only, concurrent writes must not overwrite each other either.
         holes.require_absent(&mut batch, owner, path);
     }
     holes.put(&mut batch, owner, path, &fields.to_object());
-    match open.barrier.commit(batch).await {
+    match core.barrier.commit(batch).await {
         Ok(_) => Ok(CoreResponse::Nothing),
-        Err(error) if open.stores.tokens.is_gone_or_revoking(owner, &error) => {
+        Err(error) if core.stores.tokens.is_gone_or_revoking(owner, &error) => {
             Err(Error::invalid_token())
         }
         Err(error) if error.is_precondition() => {

@@ -1,39 +1,42 @@
-//! [`CubbyholeStore`]: what is kept for tokens, and ends with them.
+//! [`CubbyholeStore`]: the entries stored per token, which are deleted with it.
 //!
 //! ```text
 //! <token key>/own/<path>       an object the token wrote
 //! <token key>/wrapped/<part>   of a wrapping token: what it unwraps, and where that came from
 //! ```
 //!
-//! `<token key>` is a keyed hash of the token's id, so a key tells nobody a token. What a token can
-//! name lies under `own/`: no token can write what makes a wrapping token.
+//! `<token key>` is a keyed hash of the token's id, so a storage key doesn't reveal a token. Paths
+//! that requests can name are all below `own/`, so no token can write what a wrapping token
+//! unwraps.
 
 use strongroom_barrier::{Batch, Error, View};
 use strongroom_token::TokenKey;
 use strongroom_types::RawObject;
 
-/// The cubbyholes of a server. Cheap to clone.
+/// Storage of all tokens' cubbyholes, and of the responses that wrapping tokens unwrap. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct CubbyholeStore {
     view: View,
 }
 
-/// Entries deleted in one batch.
+/// Entries deleted per batch.
 const PAGE_SIZE: usize = 128;
 
 impl CubbyholeStore {
-    /// Over its view. Reads nothing.
+    /// Creates the store on its view of the barrier's storage, without reading anything.
     pub fn new(view: View) -> Self {
         Self { view }
     }
 
-    /// What a token wrote at a path.
+    /// Reads the object that `owner` wrote at `path`; `None` if there is none.
     pub async fn read(&self, owner: &TokenKey, path: &str) -> Result<Option<RawObject>, Error> {
         let entry = self.view.get(&storage_key(owner, path)).await?;
         Ok(entry.map(|entry| RawObject::from_own_json(entry.value)))
     }
 
-    /// What lies directly in a folder, which is empty or ends in a slash.
+    /// Lists up to `limit` names directly in `folder`, which is empty or ends in a slash, starting
+    /// after the name `after`. Subfolders end in a slash.
     pub async fn list(
         &self,
         owner: &TokenKey,
@@ -44,17 +47,19 @@ impl CubbyholeStore {
         self.view.list_children(&storage_key(owner, folder), after, limit).await
     }
 
-    /// Adds a write to a batch, which must require that the token isn't being revoked.
+    /// Adds a write to a batch. The batch must also require that the token isn't being revoked
+    /// (`TokenStore::require_not_revoking`), or the entry could outlive its token.
     pub fn put(&self, batch: &mut Batch, owner: &TokenKey, path: &str, object: &RawObject) {
         self.view.put(batch, &storage_key(owner, path), object.as_bytes().to_vec());
     }
 
-    /// The batch applies only if the path is empty.
+    /// Adds the condition that nothing is stored at `path`; otherwise the batch fails when
+    /// committed.
     pub fn require_absent(&self, batch: &mut Batch, owner: &TokenKey, path: &str) {
         self.view.require_absent(batch, &storage_key(owner, path));
     }
 
-    /// Deletes what is at a path, if anything is.
+    /// Deletes the object that `owner` wrote at `path`. Does nothing if there is none.
     pub async fn delete(&self, owner: &TokenKey, path: &str) -> Result<(), Error> {
         let mut batch = Batch::new();
         self.view.delete(&mut batch, &storage_key(owner, path));
@@ -62,8 +67,9 @@ impl CubbyholeStore {
         Ok(())
     }
 
-    /// Deletes all that is kept for a token, a page at a time. The token must be marked, so that
-    /// nothing is put there meanwhile; cut off in its middle, it is begun again.
+    /// Deletes everything stored for a token, wrapped responses included, one page per batch. The
+    /// token must be marked for revocation, so that nothing is added meanwhile. If interrupted,
+    /// call it again.
     pub async fn delete_all(&self, owner: &TokenKey) -> Result<(), Error> {
         let all = format!("{owner}/");
         loop {
@@ -79,7 +85,7 @@ impl CubbyholeStore {
         }
     }
 
-    /// Where the parts of what a wrapping token unwraps lie.
+    /// The view that holds the wrapped response of a wrapping token and its metadata.
     pub(crate) fn wrapped_view(&self, owner: &TokenKey) -> View {
         self.view.sub_view(&format!("{owner}/wrapped/"))
     }

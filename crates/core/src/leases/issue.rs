@@ -1,8 +1,8 @@
-//! An engine's credential becomes a lease, before the answer leaves.
+//! Registers an engine's credential as a lease before the response is sent.
 //!
-//! One batch writes the lease and deletes the intent it replaces, on condition that the intent is
-//! still there and that the token is not being revoked. If the batch doesn't apply, the credential
-//! is revoked and the client gets an error: nothing leaves that has no lease.
+//! One batch writes the lease and deletes the engine's intent record, on condition that the intent
+//! still exists and the token is not being revoked. If the batch doesn't apply, the credential is
+//! revoked and the client gets an error, so no credential is handed out without a lease.
 
 use std::sync::Arc;
 
@@ -22,19 +22,19 @@ use crate::mounts::ActiveMount;
 use crate::mounts::handle::InFlight;
 use crate::unsealed::UnsealedCore;
 
-/// A lease that was written, and what the client is told.
+/// The result of registering a credential: the stored lease, and what to tell the client about it.
 #[derive(Debug)]
 pub struct IssuedLease {
-    /// The lease.
+    /// The lease as stored; its id and TTL go into the response.
     pub lease: Lease,
-    /// Warnings about its lifetime.
+    /// Warnings for the response, such as that the lifetime was capped by the mount's maximum.
     pub warnings: Vec<String>,
 }
 
 impl UnsealedCore {
-    /// Registers a credential that an engine issued at `path` (whole, with the mount).
+    /// Registers a credential that an engine issued at `path`, which includes the mount.
     ///
-    /// Cancel safety: the credential gets its lease or is taken back, also when this is dropped.
+    /// Cancel safety: the credential gets its lease or is revoked, even if this future is dropped.
     pub(crate) async fn create_lease(
         self: &Arc<Self>,
         mounted: &Arc<ActiveMount>,
@@ -43,20 +43,20 @@ impl UnsealedCore {
         leased: &LeasedResponse,
         inside: InFlight,
     ) -> Result<IssuedLease, Error> {
-        let (open, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
+        let (core, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
         let (token, leased) = (token.clone(), leased.clone());
         self.run_detached(async move {
-            // A mount that goes or moves waits for this lease, and ends it.
+            // Removing or moving the mount waits for this lease and then revokes it.
             let _inside = inside;
             let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
-            match open.write_lease(&mounted, &path, below, &token, &leased).await {
+            match core.write_lease(&mounted, &path, below, &token, &leased).await {
                 Ok(issued) => {
                     metrics::counter!(names::LEASES_CREATED).increment(1);
-                    open.expiration.notify_due(issued.lease.expires);
+                    core.expiration.notify_due(issued.lease.expires);
                     Ok(issued)
                 }
                 Err(failure) => {
-                    open.revoke_unleased(&mounted, below, &leased).await;
+                    core.revoke_unleased(&mounted, below, &leased).await;
                     Err(failure)
                 }
             }
@@ -64,9 +64,9 @@ impl UnsealedCore {
         .await
     }
 
-    /// Takes back a credential that can have no lease: nobody asked for it who could own one.
+    /// Revokes a credential issued on an unauthenticated path: no token could own its lease.
     ///
-    /// Cancel safety: it is taken back also when this is dropped.
+    /// Cancel safety: the credential is revoked even if this future is dropped.
     pub(crate) async fn revoke_unowned(
         self: &Arc<Self>,
         mounted: &Arc<ActiveMount>,
@@ -74,15 +74,15 @@ impl UnsealedCore {
         leased: LeasedResponse,
         inside: InFlight,
     ) -> Result<(), Error> {
-        let (open, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
+        let (core, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
         let mount = &mounted.info.path;
         tracing::error!(
             mount,
-            "a path that needs no token issues credentials; they are taken back"
+            "an unauthenticated path issued a credential, which is being revoked"
         );
         self.run_detached(async move {
             let _inside = inside;
-            open.revoke_unleased(&mounted, &below, &leased).await;
+            core.revoke_unleased(&mounted, &below, &leased).await;
             Ok(())
         })
         .await
@@ -105,7 +105,7 @@ impl UnsealedCore {
             granted = bounded_by(granted, end, now).ok_or_else(Error::invalid_token)?;
         }
         let id = random_lease_id(path, &**self.barrier.entropy())
-            .ok_or_else(|| Error::internal("the path makes no lease id"))?;
+            .ok_or_else(|| Error::internal("no lease id can be formed from the path"))?;
         let mut batch = Batch::new();
         let lease = self.stores.leases.create_until(
             &mut batch,
@@ -162,8 +162,9 @@ impl UnsealedCore {
         error.clone().into()
     }
 
-    /// Revokes a credential that gets no lease. An engine of ours keeps its intent until that has
-    /// worked; another one gets a lease that is due at once, so that the keeper goes on trying.
+    /// Revokes a credential that gets no lease. If the revocation fails, an engine with intents
+    /// retries from its intent; for others a lease that is due at once is written, so that the
+    /// expiration manager retries.
     async fn revoke_unleased(&self, mounted: &ActiveMount, below: &str, leased: &LeasedResponse) {
         let now = self.clock().now();
         let data = leased.keep_data.then(|| raw_value(&leased.data.object));
@@ -189,7 +190,7 @@ impl UnsealedCore {
         let Err(error) = revoked else { return };
         let mount = &mounted.info.path;
         if leased.intent.is_some() {
-            tracing::warn!(mount, %error, "a credential without lease is left to its intent");
+            tracing::warn!(mount, %error, "failed to revoke a credential without a lease; its intent will be retried");
             return;
         }
         let path = format!("{mount}{below}");
@@ -220,8 +221,8 @@ impl UnsealedCore {
     }
 }
 
-/// With which token a lease ends, and when at the latest. A batch token can't be revoked: what is
-/// issued to it ends with the token it was made with, and with its time.
+/// The token that owns a lease, and the latest time at which it ends. A batch token can't be
+/// revoked, so its leases belong to its parent and end no later than it expires.
 fn lease_owner(token: &StoredToken) -> (Option<TokenKey>, Option<Timestamp>) {
     if token.token.is_batch() {
         (token.token.parent.clone(), token.token.expires)
@@ -231,6 +232,6 @@ fn lease_owner(token: &StoredToken) -> (Option<TokenKey>, Option<Timestamp>) {
 }
 
 fn raw_value(object: &RawObject) -> Box<RawValue> {
-    // An object that came through `RawObject` is JSON.
+    // A `RawObject` always contains valid JSON.
     serde_json::from_slice(object.as_bytes()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

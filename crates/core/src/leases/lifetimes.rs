@@ -1,30 +1,31 @@
-//! How long something may live. Pure arithmetic, the same for credentials and tokens.
+//! Computes the lifetimes of leases and tokens. Pure arithmetic.
 
 use strongroom_sdk::engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
 
-/// A lifetime, and what the client is to be told about it.
+/// A lifetime as granted, with warnings for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantedTtl {
-    /// What it is.
+    /// The granted lifetime, counted from the time of issue or renewal.
     pub ttl: Ttl,
-    /// Warnings, where less was granted than was asked for.
+    /// Warnings for the response: that less was granted than requested, and those of an auth method
+    /// or role.
     pub warnings: Vec<String>,
 }
 
-/// What bounds a lifetime. Zero is no bound, except for the mount's.
+/// The limits on a lifetime. Zero means no limit, except in `mount`, whose values are always set.
 #[derive(Clone, Copy, Debug)]
 pub struct TtlBounds {
-    /// Of the mount, or the server.
+    /// The effective default and maximum of the mount, with the server's where it has none.
     pub mount: MountLifetimes,
-    /// The engine's or role's longest lifetime.
+    /// The maximum set by the engine or role for this lease; zero for none.
     pub max: Ttl,
-    /// An age that nothing extends.
+    /// The explicit maximum age, which no renewal extends; zero for none.
     pub explicit_max: Ttl,
 }
 
 impl TtlBounds {
-    /// Of the mount alone.
+    /// The limits of a mount, without any maximum of the engine or an explicit one.
     pub fn from_mount(mount: MountLifetimes) -> Self {
         Self { mount, max: Ttl::ZERO, explicit_max: Ttl::ZERO }
     }
@@ -34,8 +35,8 @@ impl TtlBounds {
     }
 }
 
-/// The lifetime of something new: what is asked, else the mount's default, and never more than the
-/// bounds.
+/// The lifetime of a new lease or token: `asked`, else the mount's default, capped by the limits.
+/// Warns if a requested lifetime was capped.
 pub fn ttl_at_issue(asked: Ttl, bounds: TtlBounds) -> GrantedTtl {
     let wanted = asked.nonzero_or(bounds.mount.default);
     let longest = bounds.effective_max_ttl();
@@ -46,9 +47,9 @@ pub fn ttl_at_issue(asked: Ttl, bounds: TtlBounds) -> GrantedTtl {
     GrantedTtl { ttl: wanted.min(longest), warnings }
 }
 
-/// The lifetime after a renewal at `now` of something issued at `issued`: what is asked, else
-/// `usual`, from now, and never beyond the bounds counted from `issued`. `None` when they have
-/// passed.
+/// The lifetime after a renewal at `now` of a lease or token issued at `issued`: `asked`, else
+/// `usual`, else the mount's default, counted from `now` and ending within the limits, which count
+/// from `issued`. `None` if they have been reached.
 pub fn ttl_at_renewal(
     asked: Ttl,
     usual: Ttl,
@@ -58,7 +59,7 @@ pub fn ttl_at_renewal(
 ) -> Option<GrantedTtl> {
     let wanted = asked.nonzero_or(usual).nonzero_or(bounds.mount.default);
     let end = issued.plus(bounds.effective_max_ttl().as_duration());
-    // Up to the whole second: what has just been issued isn't capped.
+    // Rounded up to whole seconds, so that a lease just issued isn't capped.
     let left = end.since(now);
     let whole = u64::from(left.subsec_nanos() > 0).saturating_add(left.as_secs());
     let left = Ttl::from_secs(whole);
@@ -72,7 +73,8 @@ pub fn ttl_at_renewal(
     Some(GrantedTtl { ttl: wanted.min(left), warnings })
 }
 
-/// The lifetime of something periodic when it is made: its period, within the bounds.
+/// The initial lifetime of a periodic token: its period, capped by the limits, with a warning if it
+/// was.
 pub fn periodic_at_issue(period: Ttl, mount: MountLifetimes, explicit_max: Ttl) -> GrantedTtl {
     let ttl = period.capped_by(mount.max).capped_by(explicit_max);
     let mut warnings = Vec::new();
@@ -86,8 +88,9 @@ pub fn periodic_at_issue(period: Ttl, mount: MountLifetimes, explicit_max: Ttl) 
     GrantedTtl { ttl, warnings }
 }
 
-/// The lifetime of something periodic after a renewal: its period from now, whatever was asked. It
-/// ends at its explicit maximum only; `None` when that has passed.
+/// The lifetime of a periodic token after a renewal: its period from `now`, capped by the mount's
+/// maximum, whatever was requested. Only the explicit maximum, counted from `issued`, ends it;
+/// `None` once that is reached.
 pub fn periodic_at_renewal(
     period: Ttl,
     issued: Timestamp,
@@ -103,7 +106,7 @@ pub fn periodic_at_renewal(
     ttl_at_renewal(period, period, issued, now, only)
 }
 
-/// A lifetime that doesn't go beyond a moment. None where nothing is left.
+/// Shortens a lifetime so that it ends at `end` at the latest. `None` if `end` has passed.
 pub(crate) fn bounded_by(
     granted: GrantedTtl,
     end: Timestamp,
@@ -114,7 +117,7 @@ pub(crate) fn bounded_by(
     (!left.is_zero()).then_some(GrantedTtl { ttl, ..granted })
 }
 
-/// The text clients know.
+/// The warning about a capped lifetime, worded as on existing servers.
 pub(crate) fn cap_warning(asked: Ttl, longest: Ttl) -> String {
     format!(
         "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",

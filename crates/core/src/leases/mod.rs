@@ -1,11 +1,12 @@
-//! Leases, where they meet tokens and engines.
+//! Issuing, renewing and revoking leases: the part that involves engines and tokens. Storage and
+//! scheduling are in `strongroom-lease`.
 //!
-//! - [`lifetimes`]: how long a lease may live, as pure arithmetic
-//! - [`issue`]: an engine's credential becomes a lease, before the answer leaves
-//! - [`renew`]: extending a lease
-//! - [`detached`]: work that goes on when the request it is for is dropped
-//! - [`revoker`]: the keeper's hands: revoking credentials and trees of tokens
-//! - [`token_revoker`]: the walk down a tree of tokens
+//! - [`lifetimes`]: the arithmetic of lease and token lifetimes
+//! - [`issue`]: registering an engine's credential as a lease, before the response is sent
+//! - [`renew`]: renewing a lease through its engine
+//! - [`detached`]: work that continues when its request is dropped
+//! - [`revoker`]: revokes leases for the expiration manager
+//! - [`token_revoker`]: revokes a token with its descendants
 
 pub mod detached;
 pub mod issue;

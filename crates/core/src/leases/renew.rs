@@ -1,4 +1,4 @@
-//! Extending a lease: the engine first, then one batch.
+//! Renews leases: calls the engine, then updates the lease in one batch.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, lease_context};
 use crate::error::Error;
 use crate::unsealed::UnsealedCore;
 
-/// A renewed lease, and what the client is told.
+/// The result of a renewal: the updated lease, and what to tell the client about it.
 #[derive(Debug)]
 pub struct RenewedLease {
-    /// The lease.
+    /// The lease as stored after the renewal, with its new TTL.
     pub lease: Lease,
-    /// Warnings about its lifetime.
+    /// Warnings for the response, such as that the increment was capped by the maximum TTL.
     pub warnings: Vec<String>,
 }
 
-/// What the engine says to a renewal.
+/// The terms of a renewal: those the engine returned, else the lease's current ones.
 struct RenewalTerms {
     ttl: Ttl,
     max_ttl: Ttl,
@@ -30,9 +30,12 @@ struct RenewalTerms {
 }
 
 impl UnsealedCore {
-    /// Renews a lease by `increment`, or by its usual lifetime if that is zero.
+    /// Renews a lease for `increment` from now; if that is zero, for the TTL that the engine
+    /// returns, else for its current TTL. Fails for the leases of tokens, which are renewed through
+    /// `auth/token/renew`.
     ///
-    /// Cancel safety: once the engine was asked, what it answers is written down.
+    /// Cancel safety: once the engine was called, its response is recorded even if this future is
+    /// dropped.
     pub(crate) async fn renew_lease(
         self: &Arc<Self>,
         id: &LeaseId,
@@ -48,8 +51,8 @@ impl UnsealedCore {
         if !found.lease.renewable {
             return Err(Error::invalid("lease is not renewable"));
         }
-        let open = self.clone();
-        let renewal = async move { open.renew_with_engine(&found, increment).await };
+        let core = self.clone();
+        let renewal = async move { core.renew_with_engine(&found, increment).await };
         let renewed = self.run_detached(renewal).await?;
         metrics::histogram!(names::LEASE_RENEW).record(watch.elapsed_ms());
         Ok(renewed)
@@ -68,7 +71,8 @@ impl UnsealedCore {
         let mounted = self.mounts.table().find_by_uuid(mount).cloned().ok_or_else(gone)?;
         let bounds = mounted.entry.effective_lifetimes(self.server_info.lifetimes);
         let past = || Error::invalid("past the max TTL, cannot renew");
-        // Before the engine is asked: what has no life left is not extended outside.
+        // Check before calling the engine, so that it doesn't extend a credential whose lease can't
+        // be renewed.
         let known = TtlBounds { max: lease.max_ttl, ..TtlBounds::from_mount(bounds) };
         let now = self.clock().now();
         let left =

@@ -1,5 +1,5 @@
-//! [`LeaseRevoker`]: the keeper's hands. A credential goes back to its engine; a token's tree is queued
-//! for the walk that revokes it.
+//! [`LeaseRevoker`]: revokes leases for the expiration manager. Credentials are revoked by the
+//! engine that issued them; for a token's lease, the revocation of the token is queued.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,21 +19,24 @@ use super::token_revoker::WeakTokenRevoker;
 use crate::error::sanitise_message;
 use crate::mounts::{ActiveMount, MountTable};
 
-/// Revokes what leases are for.
+/// Implements [`Revoker`] for the expiration manager, and builds the requests by which the core
+/// asks engines to renew or revoke.
 pub struct LeaseRevoker {
     table: Arc<ArcSwap<MountTable>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    /// Set once, right after both are made: the walk needs the keeper, which needs this. Weak, or
-    /// the three would keep each other in memory for good.
+    /// Set once, right after construction: the token revoker needs the expiration manager, which
+    /// needs this. Weak, because the cycle would otherwise never be freed.
     pub(crate) token_revoker: OnceLock<WeakTokenRevoker>,
 }
 
-/// How long an engine may take to revoke or renew one credential.
+/// How long an engine may take to revoke or renew one credential, or an auth method to renew a
+/// login.
 pub(crate) const ENGINE_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl LeaseRevoker {
-    /// Over the mounts of the moment.
+    /// Creates a revoker that uses the mount table current at each call. `token_revoker` must be
+    /// set before token leases can be revoked; until then that fails as transient.
     pub fn new(
         table: Arc<ArcSwap<MountTable>>,
         clock: Arc<dyn Clock>,
@@ -42,7 +45,7 @@ impl LeaseRevoker {
         Self { table, clock, entropy, token_revoker: OnceLock::new() }
     }
 
-    /// Gives a credential back to the engine that issued it.
+    /// Asks the engine that issued a credential to revoke it.
     pub(crate) async fn revoke_credential(
         &self,
         given_back: CredentialRef<'_>,
@@ -65,7 +68,7 @@ impl LeaseRevoker {
             .record(watch.elapsed_ms());
         let failed = match answer {
             Ok(EngineResponse::Nothing | EngineResponse::Data(_)) => return Ok(()),
-            Ok(_) => later("the engine answered a revocation with something else".to_owned()),
+            Ok(_) => later("the engine sent an unexpected response to a revocation".to_owned()),
             Err(EngineError::Status(StatusKind::Unrecoverable)) => {
                 RevokeError::Permanent(StatusKind::Unrecoverable.as_str().to_owned())
             }
@@ -75,7 +78,7 @@ impl LeaseRevoker {
         Err(failed)
     }
 
-    /// The request by which the core asks an engine to renew or revoke.
+    /// Builds the request by which the core asks an engine to renew or revoke a credential.
     pub(crate) fn engine_request(
         &self,
         mounted: &ActiveMount,
@@ -103,19 +106,19 @@ impl LeaseRevoker {
     }
 }
 
-/// A credential on its way back to its engine.
+/// What identifies a credential to its engine.
 pub(crate) struct CredentialRef<'a> {
-    /// The mount's UUID.
+    /// The UUID of the engine's mount.
     pub(crate) mount: &'a str,
-    /// The path below the mount at which it was issued.
+    /// The path below the mount at which the credential was issued.
     pub(crate) path: &'a str,
-    /// The client's data, if it was kept.
+    /// The data sent to the client, if the engine asked to keep it.
     pub(crate) data: Option<&'a RawValue>,
-    /// What the engine asked to be kept, and times.
+    /// The engine's internal data and the times of the lease.
     pub(crate) lease: LeaseContext,
 }
 
-/// What a lease tells its engine.
+/// The part of a lease that is passed to its engine; `increment` is zero.
 pub(crate) fn lease_context(lease: &Lease, internal: &RawValue) -> LeaseContext {
     LeaseContext {
         internal: RawObject::from_own_json(internal.get().as_bytes().to_vec()),
@@ -147,7 +150,7 @@ impl Revoker for LeaseRevoker {
                 let Some(key) = TokenKey::from_stored(key) else {
                     return Err(RevokeError::Permanent("the lease names no token".to_owned()));
                 };
-                // From here on the token is refused, and a restart goes on with it.
+                // Once marked, the token is refused, and the revocation is resumed after a restart.
                 let marked = trees.begin_revocation(&key, RevocationMark::Tree).await;
                 marked.map(|_| ()).map_err(|error| RevokeError::Transient(error.to_string()))
             }
@@ -159,7 +162,7 @@ pub(crate) fn random_request_id(entropy: &dyn Entropy) -> RequestId {
     RequestId::random(entropy)
 }
 
-/// An id for a lease issued at this path: the path, a slash, and a tail nobody can guess.
+/// A lease id for a credential issued at `path`: the path, a slash and a random suffix.
 pub(crate) fn random_lease_id(path: &str, entropy: &dyn Entropy) -> Option<LeaseId> {
     const SUFFIX_CHARS: usize = 24;
     LeaseId::parse(&format!("{}/{}", path.trim_end_matches('/'), entropy.base62(SUFFIX_CHARS))).ok()

@@ -1,4 +1,5 @@
-//! Requests that are dropped on their way, and walks that meet obstacles.
+//! Tests of requests that are dropped halfway, and of token revocations that meet failing or
+//! hanging engines and storage.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ async fn run_until_idle() {
     }
 }
 
-/// Begins some work, and drops it at its first wait.
+/// Polls `work` once, which must leave it pending, and drops it. Then lets detached tasks run.
 async fn start_and_drop(work: impl Future) {
     let mut work = Box::pin(work);
     let waits = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await;
@@ -56,12 +57,12 @@ fn leased_credential(intent: Option<&str>) -> LeasedResponse {
 async fn a_credential_whose_request_is_dropped_is_leased_and_expires() {
     let bench = TestCore::new().await.with_credential_engine().await;
     bench.run_until_idle().await;
-    let open = bench.core.unsealed().unwrap();
-    let root = open.stores.tokens.look_up(&bench.root, open.clock().now()).await.unwrap().unwrap();
+    let core = bench.core.unsealed().unwrap();
+    let root = core.stores.tokens.look_up(&bench.root, core.clock().now()).await.unwrap().unwrap();
     let mounted =
-        open.mounts.table().all_mounts().find(|m| m.info.path == "out/").cloned().unwrap();
+        core.mounts.table().all_mounts().find(|m| m.info.path == "out/").cloned().unwrap();
     let inside = mounted.engine_handle().unwrap().acquire().await.unwrap();
-    start_and_drop(open.create_lease(
+    start_and_drop(core.create_lease(
         &mounted,
         "out/creds/dev",
         &root,
@@ -69,11 +70,11 @@ async fn a_credential_whose_request_is_dropped_is_leased_and_expires() {
         inside,
     ))
     .await;
-    let ids = open.stores.leases.ids_by_prefix("out/", None, 10).await.unwrap();
+    let ids = core.stores.leases.ids_by_prefix("out/", None, 10).await.unwrap();
     assert_eq!(ids.len(), 1);
     bench.advance_secs(10).await;
-    let found = open.stores.leases.get(&ids[0]).await.unwrap().unwrap();
-    // This one can't be revoked; that it was tried is what counts.
+    let found = core.stores.leases.get(&ids[0]).await.unwrap().unwrap();
+    // The engine can't revoke this made-up credential; what counts is that it was tried.
     assert!(
         matches!(found.lease.state, LeaseState::Revoking { attempts: 1, .. }),
         "{:?}",
@@ -85,14 +86,14 @@ async fn a_credential_whose_request_is_dropped_is_leased_and_expires() {
 async fn an_unleased_credential_is_revoked_when_its_request_is_dropped() {
     let bench = TestCore::new().await.with_credential_engine().await;
     bench.run_until_idle().await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let token = bench.token_with_policy(r#"path "x" { capabilities = ["read"] }"#, "").await;
-    let token = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
-    open.stores.tokens.mark_for_revocation(&token.key, RevocationMark::Tree).await.unwrap();
+    let token = core.stores.tokens.look_up(&token, core.clock().now()).await.unwrap().unwrap();
+    core.stores.tokens.mark_for_revocation(&token.key, RevocationMark::Tree).await.unwrap();
     let mounted =
-        open.mounts.table().all_mounts().find(|m| m.info.path == "out/").cloned().unwrap();
+        core.mounts.table().all_mounts().find(|m| m.info.path == "out/").cloned().unwrap();
     let inside = mounted.engine_handle().unwrap().acquire().await.unwrap();
-    start_and_drop(open.create_lease(
+    start_and_drop(core.create_lease(
         &mounted,
         "out/creds/dev",
         &token,
@@ -100,10 +101,10 @@ async fn an_unleased_credential_is_revoked_when_its_request_is_dropped() {
         inside,
     ))
     .await;
-    // The engine refused it, so the keeper goes on with it.
-    let ids = open.stores.leases.ids_by_prefix("out/", None, 10).await.unwrap();
-    let found = open.stores.leases.get(&ids[0]).await.unwrap().unwrap();
-    assert!(!found.lease.is_alive(open.clock().now()) && found.lease.token.is_none());
+    // The engine refused to revoke it, so the expiration manager retries.
+    let ids = core.stores.leases.ids_by_prefix("out/", None, 10).await.unwrap();
+    let found = core.stores.leases.get(&ids[0]).await.unwrap().unwrap();
+    assert!(!found.lease.is_alive(core.clock().now()) && found.lease.token.is_none());
 }
 
 #[tokio::test]
@@ -112,16 +113,16 @@ async fn a_lease_whose_renewal_is_dropped_expires_on_time() {
     bench.write("out/roles/dev", r#"{"ttl":300,"max_ttl":600}"#).await;
     let got = bench.read("out/creds/dev").await;
     bench.run_until_idle().await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let id = LeaseId::parse(&got.lease_id).unwrap();
-    start_and_drop(open.renew_lease(&id, Ttl::from_secs(5))).await;
-    let found = open.stores.leases.get(&id).await.unwrap().unwrap();
+    start_and_drop(core.renew_lease(&id, Ttl::from_secs(5))).await;
+    let found = core.stores.leases.get(&id).await.unwrap().unwrap();
     assert_eq!(found.lease.ttl, Ttl::from_secs(5));
     bench.advance_secs(5).await;
     assert_eq!(bench.outside.live_credentials(), 0);
 }
 
-/// Remembers what it revoked; never ends with leases under `hang/`, and counts them.
+/// Records the leases it revoked. Hangs on leases under `hang/`, and counts those calls.
 #[derive(Default)]
 struct RecordingRevoker(Mutex<Vec<String>>, AtomicUsize);
 
@@ -137,7 +138,7 @@ impl Revoker for RecordingRevoker {
     }
 }
 
-/// Trees, and nothing else of a core.
+/// A token revoker with its stores, without the rest of a core.
 struct RevocationFixture {
     barrier: Barrier,
     tokens: TokenStore,
@@ -159,15 +160,16 @@ impl RevocationFixture {
         let tokens =
             TokenStore::load(barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
         let leases = LeaseStore::new(barrier.view("lease/"));
-        let (hands, time) = (Arc::new(RecordingRevoker::default()), Arc::new(clock.clone()));
+        let (revoker, time) = (Arc::new(RecordingRevoker::default()), Arc::new(clock.clone()));
         let options = ExpirationOptions::default();
-        let keeper = ExpirationManager::new(leases.clone(), hands.clone(), time.clone(), options);
+        let expiration =
+            ExpirationManager::new(leases.clone(), revoker.clone(), time.clone(), options);
         let cubbyholes = CubbyholeStore::new(barrier.view("cubbyhole/"));
-        let trees = TokenRevoker::new(tokens.clone(), leases.clone(), cubbyholes, keeper, time);
-        Self { barrier, tokens, leases, token_revoker: trees, lease_revoker: hands, clock }
+        let trees = TokenRevoker::new(tokens.clone(), leases.clone(), cubbyholes, expiration, time);
+        Self { barrier, tokens, leases, token_revoker: trees, lease_revoker: revoker, clock }
     }
 
-    /// A token with one lease, which may be under a path of choice.
+    /// Creates a token that owns one lease with the given id.
     async fn create_token(&self, lease: &str) -> TokenKey {
         let new = NewToken {
             id: None,
@@ -209,7 +211,7 @@ impl RevocationFixture {
         self.leases.create(batch, lease);
     }
 
-    /// As many tokens as there are walkers, with leases under a path.
+    /// Creates as many tokens as the revoker has workers, each with a lease under `path`.
     async fn create_eight_tokens(&self, path: &str) -> Vec<TokenKey> {
         let mut keys = Vec::new();
         for n in 0..8 {
@@ -240,7 +242,7 @@ impl RevocationFixture {
         run_until_idle().await;
     }
 
-    /// Walks beside a test.
+    /// Runs the revoker's workers while `test` runs.
     async fn with_workers(&self, test: impl Future<Output = ()>) {
         let stop = CancellationToken::new();
         let test = async {
@@ -276,10 +278,10 @@ async fn unreadable_leases_do_not_block_revocation() {
 async fn late_workers_do_not_revoke_tokens_in_their_last_use() {
     let grove = RevocationFixture::new().await;
     let (left, spent) = (grove.create_token("left/x").await, grove.create_token("spent/x").await);
-    // An earlier life of the server left this one.
+    // This mark is left over from before a restart.
     grove.tokens.mark_for_revocation(&left, RevocationMark::Tree).await.unwrap();
     grove.token_revoker.resume_pending();
-    // This one's last use is being answered, and its walk comes after that.
+    // This token's last use is still in progress; its revocation must wait for that.
     grove.tokens.mark_for_revocation(&spent, RevocationMark::Tree).await.unwrap();
     grove
         .with_workers(async {
@@ -331,7 +333,7 @@ async fn a_hanging_engine_gets_a_bounded_number_of_calls() {
             for key in &keys {
                 assert!(grove.is_removed(key).await);
             }
-            // No call has come to its end, or would leave room for another.
+            // Every call still hangs, or it would have released a permit for another.
             assert_eq!(grove.lease_revoker.1.load(Ordering::SeqCst), 128);
         })
         .await;

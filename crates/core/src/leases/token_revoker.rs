@@ -1,10 +1,12 @@
-//! [`TokenRevoker`]: the walk that revokes a token and everything below it.
+//! [`TokenRevoker`]: revokes a token and its descendants.
 //!
-//! A revocation begins with a durable mark; from then on the whole tree is refused, and nothing new
-//! grows in it. The walk goes down first and removes on its way up: a token goes when its leases
-//! are ordered to end, its cubbyhole is empty and its children are gone. Marks of tokens that are not reached yet survive a
-//! crash, and the walk is taken up again at the next unseal. Leases that can't be revoked, or not
-//! soon, stay with the keeper. A walk that can't go on makes room for others and is taken up later.
+//! A revocation begins with a durable mark, after which the whole subtree is refused and can't
+//! grow; with [`RevocationMark::Orphan`] only the token itself is refused, and its children become
+//! orphans. The subtree is then traversed depth first, and removed bottom up: a token is removed
+//! once its leases are queued for revocation, its cubbyhole is empty and its children are gone.
+//! Marks of tokens not reached yet survive a crash, and the traversal is resumed at the next
+//! unseal. Leases that can't be revoked in time are left to the expiration manager. A revocation
+//! that fails repeatedly is parked and retried once a minute.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -22,12 +24,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::cubbyhole::CubbyholeStore;
 
-/// Revokes trees of tokens. Cheap to clone; [`TokenRevoker::run`] is the task.
+/// Queues and performs revocations of tokens with their descendants. Cheap to clone;
+/// [`TokenRevoker::run`] is the task that works the queue.
 #[derive(Clone)]
 pub struct TokenRevoker(Arc<TokenRevokerInner>);
 
-/// [`TokenRevoker`] as long as somebody else keeps it. For what it needs itself, as the keeper does: were
-/// that to hold it, nothing of the two would ever be dropped, and a seal would leave it in memory.
+/// A weak reference to a [`TokenRevoker`], for [`LeaseRevoker`](super::revoker::LeaseRevoker),
+/// which the token revoker itself needs through the expiration manager: a strong one would form a
+/// cycle that a seal would leave in memory.
 #[derive(Clone)]
 pub struct WeakTokenRevoker(Weak<TokenRevokerInner>);
 
@@ -39,43 +43,46 @@ struct TokenRevokerInner {
     clock: Arc<dyn Clock>,
     queue: Mutex<RevocationQueue>,
     queue_changed: Notify,
-    /// Marks being made and leases being tried. They run to their end even when nobody waits.
+    /// Marks being written and lease revocations being attempted. These tasks complete even when
+    /// nobody waits for them.
     tasks: TaskTracker,
-    /// Bounds the leases being tried, also those no walk waits for any more.
+    /// Limits concurrent lease revocations, including those that no worker waits for any more.
     attempt_permits: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct RevocationQueue {
     pending: VecDeque<TokenKey>,
-    /// Walks that could not go on, to be taken up later.
+    /// Tokens whose revocation failed repeatedly, retried every [`RESUME_INTERVAL`].
     stalled: Vec<TokenKey>,
-    /// Queued, held up or being walked, with the signal of its end.
+    /// Every token that is pending, stalled or being revoked, with the signal of its completion.
     completions: HashMap<TokenKey, watch::Sender<bool>>,
 }
 
-/// Walks at the same time.
+/// Concurrent revocations of subtrees.
 const WORKERS: usize = 8;
-/// Leases of one token that are revoked at the same time.
+/// Leases of one token that are revoked concurrently.
 const MAX_CONCURRENT_LEASES: usize = 16;
 const PAGE_SIZE: usize = 128;
-/// The pause after the store failed, and how often a walk is tried before it makes room.
+/// The pause after a storage failure, and the attempts before a revocation is parked as stalled.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_ATTEMPTS: usize = 3;
-/// How often a token is tried again at once because others change its lease.
+/// Immediate retries of removing a token when its lease is changed concurrently.
 const MAX_CONFLICT_RETRIES: usize = 8;
-/// How long one walk waits for engines, for all its leases together. The rest is the keeper's.
+/// How long one revocation waits for engines, for all its leases together. The remaining leases are
+/// left to the expiration manager.
 const ENGINE_WAIT: Duration = Duration::from_secs(10);
-/// How often what was held up or forgotten is taken up.
+/// How often stalled revocations, and marks that were never queued, are picked up.
 const RESUME_INTERVAL: Duration = Duration::from_secs(60);
 
 impl TokenRevoker {
-    /// Nothing runs yet.
+    /// Creates a token revoker with an empty queue. Nothing is processed until [`run`](Self::run)
+    /// is called.
     pub fn new(
         tokens: TokenStore,
         leases: LeaseStore,
         cubbyholes: CubbyholeStore,
-        keeper: ExpirationManager,
+        expiration: ExpirationManager,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (queue, added, tasks) = (Mutex::default(), Notify::new(), TaskTracker::new());
@@ -84,7 +91,7 @@ impl TokenRevoker {
             tokens,
             leases,
             cubbyholes,
-            expiration: keeper,
+            expiration,
             clock,
             queue,
             queue_changed: added,
@@ -93,15 +100,17 @@ impl TokenRevoker {
         }))
     }
 
-    /// The same without keeping it.
+    /// A weak reference to this revoker, which doesn't keep it in memory.
     pub fn downgrade(&self) -> WeakTokenRevoker {
         WeakTokenRevoker(Arc::downgrade(&self.0))
     }
 
-    /// Marks a token and queues its walk. When this answers, the token and everything below it is
-    /// refused for good. `None` if there is no such token; else a signal of the walk's end.
+    /// Marks a token and queues its revocation. When this returns, the mark is durable: with
+    /// [`RevocationMark::Tree`] the token and its descendants are refused for good. `None` if there
+    /// is no such token; else a signal that becomes `true` when the revocation has completed.
     ///
-    /// Cancel safety: a mark that was begun is made, and its walk queued.
+    /// Cancel safety: once this was polled, the mark is written and the revocation queued, even if
+    /// this future is dropped.
     pub async fn begin_revocation(
         &self,
         key: &TokenKey,
@@ -115,7 +124,8 @@ impl TokenRevoker {
         work.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted.into()))
     }
 
-    /// Queues the walk of a token that is marked already.
+    /// Queues the revocation of a token that is already marked, unless it is queued already.
+    /// Returns a signal that becomes `true` when the revocation has completed.
     pub fn enqueue(&self, key: &TokenKey) -> watch::Receiver<bool> {
         let mut queue = self.lock_queue();
         if let Some(known) = queue.completions.get(key) {
@@ -129,24 +139,25 @@ impl TokenRevoker {
         receiver
     }
 
-    /// Queues what an earlier life of the server left marked. Before the first request: the walk of
-    /// a token that is marked by its own last use must not overtake that request.
+    /// Queues the revocations left over from before a restart. Must be called before the first
+    /// request: a token marked by its own last use must not be revoked while that request is in
+    /// progress.
     pub fn resume_pending(&self) {
         for (key, _) in self.0.tokens.marked_tokens() {
             self.enqueue(&key);
         }
     }
 
-    /// Walks until told to stop.
+    /// Works the queue with `WORKERS` concurrent workers until `stop` is cancelled.
     pub async fn run(&self, stop: CancellationToken) {
         let walkers = (0..WORKERS).map(|_| self.run_worker(stop.clone()));
         let rounds = stop.run_until_cancelled(self.resume_periodically());
         tokio::join!(futures_util::future::join_all(walkers), rounds);
     }
 
-    /// Now and then takes up walks that were held up, and marks without a walk: the request that was
-    /// to queue it may have been dropped. What has been marked since the round before is left to
-    /// its request.
+    /// Every [`RESUME_INTERVAL`], requeues stalled revocations, and queues marks that were never
+    /// queued because the request that should have done so was dropped. A mark must be seen in two
+    /// successive rounds, so that a request still in progress can queue its own.
     async fn resume_periodically(&self) {
         let mut known: HashSet<TokenKey> = HashSet::new();
         loop {
@@ -168,7 +179,7 @@ impl TokenRevoker {
         }
     }
 
-    /// Whether the walk of the parent will come to a token.
+    /// Whether the parent is being revoked, which will reach this token as well.
     async fn is_parent_being_revoked(&self, key: &TokenKey) -> bool {
         let found = self.0.tokens.find_by_key(key).await.ok().flatten();
         let parent = found.and_then(|found| found.token.parent.clone());
@@ -204,24 +215,26 @@ impl TokenRevoker {
         }
     }
 
-    /// Whether the walk came to its end. One that doesn't must not keep a walker for ever.
+    /// Attempts a revocation up to [`MAX_ATTEMPTS`] times, so that a failing one doesn't occupy a
+    /// worker for good. Returns whether it completed.
     async fn revoke_with_retries(&self, key: &TokenKey) -> bool {
         for _ in 0..MAX_ATTEMPTS {
             let Err(error) = self.revoke_subtree(key).await else { return true };
-            tracing::warn!(%error, "a token's revocation was held up by the store; going on soon");
+            tracing::warn!(%error, "an attempt to revoke a token failed; it will be retried");
             self.0.clock.sleep(RETRY_DELAY).await;
         }
         false
     }
 
-    /// One walk. The stack holds at most a page of children for each level, whatever the tree.
+    /// Traverses the subtree of `root` once. The stack holds at most one page of children per
+    /// level.
     async fn revoke_subtree(&self, root: &TokenKey) -> Result<(), strongroom_lease::Error> {
         let patience = self.0.clock.monotonic_time().saturating_add(ENGINE_WAIT);
         let mut stack = vec![(root.clone(), false)];
         while let Some((key, visited)) = stack.last().cloned() {
             if !visited {
                 self.revoke_leases(&key, patience).await?;
-                // Marked by now, so nothing is put there any more.
+                // The token is marked, so nothing new can be written to its cubbyhole.
                 self.0.cubbyholes.delete_all(&key).await?;
                 if let Some(top) = stack.last_mut() {
                     top.1 = true;
@@ -248,9 +261,9 @@ impl TokenRevoker {
         Ok(())
     }
 
-    /// Orders the leases of a token to end and tries each once, until the server's clock has been
-    /// running for `patience`. What
-    /// fails or isn't tried is the keeper's: an engine that hangs must not hold up other trees.
+    /// Marks all leases of a token for revocation, and attempts each once until the monotonic clock
+    /// reaches `patience`. Leases that fail or aren't attempted are left to the expiration manager,
+    /// so that a hanging engine doesn't delay other subtrees.
     async fn revoke_leases(
         &self,
         key: &TokenKey,
@@ -283,19 +296,21 @@ impl TokenRevoker {
         Ok(())
     }
 
-    /// Where too many are being tried already, the keeper has one more.
+    /// Attempts to revoke one lease. If too many attempts are in progress already, leaves it to the
+    /// expiration manager.
     async fn try_revoke_lease(&self, id: LeaseId) -> Result<(), strongroom_lease::Error> {
         let Ok(place) = self.0.attempt_permits.clone().try_acquire_owned() else { return Ok(()) };
-        let keeper = self.0.expiration.clone();
+        let expiration = self.0.expiration.clone();
         let attempt = self.0.tasks.spawn(async move {
             let _place = place;
-            // A failed attempt is written down and tried again by the keeper.
-            keeper.revoke(&id).await.map(|_| ())
+            // A failed attempt is recorded in the lease and retried by the expiration manager.
+            expiration.revoke(&id).await.map(|_| ())
         });
         attempt.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted.into()))
     }
 
-    /// The keeper, or somebody who renews, may be quicker with the token's own lease.
+    /// Removes a token and its lease, retrying if the expiration manager or a renewal changes the
+    /// lease concurrently.
     async fn remove_token(&self, key: &TokenKey) -> Result<(), strongroom_lease::Error> {
         for _ in 0..MAX_CONFLICT_RETRIES {
             match self.try_remove_token(key).await {
@@ -314,7 +329,8 @@ impl TokenRevoker {
                 match self.0.leases.get(&id).await {
                     Ok(Some(lease)) => self.0.leases.remove(&mut batch, &lease),
                     Ok(None) => {}
-                    // It ends this token and nothing else.
+                    // This lease belongs to the token alone, so it can be removed without being
+                    // read.
                     Err(error) if error.is_unreadable() => {
                         self.0.leases.remove_unreadable(&mut batch, &id);
                     }
@@ -333,7 +349,7 @@ impl TokenRevoker {
 }
 
 impl WeakTokenRevoker {
-    /// `None` once the server is sealed.
+    /// The token revoker, or `None` once it has been dropped, as after a seal.
     pub fn upgrade(&self) -> Option<TokenRevoker> {
         self.0.upgrade().map(TokenRevoker)
     }
@@ -351,7 +367,7 @@ impl std::fmt::Debug for TokenRevoker {
     }
 }
 
-/// The walk has one error type; a token's is a lease's in other words.
+/// Converts the token store's errors to the one error type used here.
 fn to_lease_error(error: strongroom_token::Error) -> strongroom_lease::Error {
     match error {
         strongroom_token::Error::Barrier(error) => error.into(),

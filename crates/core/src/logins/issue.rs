@@ -1,5 +1,5 @@
-//! A login becomes a token. One batch writes the token, the lease that ends it and what the method is
-//! to be asked with at a renewal. A process that dies before that leaves nothing.
+//! Issues the token of a login. One batch writes the token, its lease and the login record for
+//! renewals, so a crash before that leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,30 +20,30 @@ use crate::mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 use crate::request::{CoreResponse, IssuedSecret};
 use crate::unsealed::UnsealedCore;
 
-/// Somebody an auth method has let in.
+/// A login that an auth method has accepted.
 pub(crate) struct LoginContext<'a> {
-    /// The method.
+    /// The mount of the auth method.
     pub(crate) mounted: &'a Arc<ActiveMount>,
-    /// The request's whole path.
+    /// The path of the request, including the mount.
     pub(crate) path: &'a str,
-    /// The path below the mount.
+    /// The path of the request below the mount.
     pub(crate) relative_path: &'a str,
-    /// Whether the path needs no token: others are no logins.
+    /// Whether the path is unauthenticated; only such paths can log in.
     pub(crate) unauthenticated: bool,
-    /// Whom the request comes from; none on a Unix socket.
+    /// The client's address; `None` on a Unix socket.
     pub(crate) address: Option<IpAddr>,
-    /// What the method says.
+    /// The auth block that the method returned.
     pub(crate) auth: EngineAuth,
-    /// The request's stay in the method. The removal of a mount waits for it, and ends what was
-    /// written until then.
+    /// The in-flight guard of the request. Removing the mount waits for it, and then revokes what
+    /// was written until then.
     pub(crate) in_flight: InFlight,
 }
 
-/// The longest display name that is kept, in characters.
+/// The maximum length of a display name, in characters; longer ones are cut off.
 const MAX_DISPLAY_NAME_CHARS: usize = 512;
 
 impl UnsealedCore {
-    /// Makes the token of a login.
+    /// Issues the token of a login, and returns the response with its `auth` object.
     ///
     /// Cancel safety: the token is written with its lease, or not at all.
     pub(crate) async fn issue_login_token(
@@ -61,7 +61,7 @@ impl UnsealedCore {
         } = login;
         let entry = &mounted.entry;
         if entry.class != MountClass::Auth || !open_to_all {
-            let text = "the engine answered with a login where none can be";
+            let text = "the engine returned a login on a path where none is allowed";
             return Err(Error::internal(text));
         }
         let batch = issues_batch_token(entry, &auth);
@@ -91,13 +91,13 @@ impl UnsealedCore {
         };
         let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), &new.policies, &auth);
         let record = record.to_json().map_err(|error| Error::internal(error.to_string()))?;
-        let open = self.clone();
+        let core = self.clone();
         let writing = async move {
             let _inside = inside;
             if batch {
-                return Ok(open.stores.tokens.create_batch_token(new, open.clock().now())?);
+                return Ok(core.stores.tokens.create_batch_token(new, core.clock().now())?);
             }
-            create_login_token(&open, new, Some(record)).await
+            create_login_token(&core, new, Some(record)).await
         };
         let created = self.run_detached(writing).await?;
         warnings.extend(sanitise_warnings(&auth.data.warnings));
@@ -108,7 +108,7 @@ impl UnsealedCore {
             envelope.data = (data.as_bytes() != b"null").then_some(data);
             envelope.headers = headers::allowed_response_headers(&entry.config, auth.data.headers);
         }
-        // Of a batch token nothing is kept that could be taken back.
+        // Batch tokens are not stored, so there is nothing to revoke.
         Ok(if batch { answer } else { answer.with_issued_secret(IssuedSecret::Token(created.key)) })
     }
 
@@ -122,7 +122,7 @@ impl UnsealedCore {
     }
 }
 
-/// Whether the token is to be one that isn't stored.
+/// Whether to issue a batch token, from the mount's `token_type` and the auth method's choice.
 fn issues_batch_token(entry: &MountEntry, auth: &EngineAuth) -> bool {
     match entry.config.token_type {
         MountTokenType::Service => false,
@@ -134,16 +134,17 @@ fn issues_batch_token(entry: &MountEntry, auth: &EngineAuth) -> bool {
     }
 }
 
-/// Where the token may be used from. What isn't a network can't be kept to, so nobody gets in.
+/// The networks from which the token may be used. The login fails if one is invalid, because the
+/// restriction couldn't be enforced.
 fn parse_bound_cidrs(auth: &EngineAuth) -> Result<Vec<Cidr>, Error> {
     let read = |text: &String| {
         Cidr::parse(text)
-            .ok_or_else(|| Error::internal("the auth method bound a token to what is no network"))
+            .ok_or_else(|| Error::internal("the auth method returned an invalid bound CIDR"))
     };
     auth.bound_cidrs.iter().map(read).collect()
 }
 
-/// Refuses terms that can't be kept.
+/// Refuses a use limit on batch tokens, and an entity alias without a name.
 fn check_batch_and_alias(auth: &EngineAuth, batch: bool) -> Result<(), Error> {
     if batch && auth.num_uses > 0 {
         return Err(Error::invalid("batch tokens cannot have \"num_uses\" set"));
@@ -154,7 +155,8 @@ fn check_batch_and_alias(auth: &EngineAuth, batch: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sorted, each once, in the one spelling names have. Never `root`.
+/// The token's policies, normalized, sorted and without duplicates. `root` and `response-wrapping`
+/// are refused.
 fn token_policies(auth: &EngineAuth) -> Result<Vec<PolicyName>, Error> {
     let mut all = BTreeSet::new();
     for text in auth.policies.iter().filter(|text| !text.trim().is_empty()) {
@@ -175,7 +177,7 @@ fn token_policies(auth: &EngineAuth) -> Result<Vec<PolicyName>, Error> {
     Ok(all.into_iter().collect())
 }
 
-/// The mount's name and the method's: `userpass-bob`.
+/// The display name: the mount path and the name the method gave, as in `userpass-bob`.
 fn login_display_name(entry: &MountEntry, name: &str) -> String {
     let mount = entry.path.trim_end_matches('/').replace('/', "-");
     let whole = if name.is_empty() { mount } else { format!("{mount}-{name}") };

@@ -1,9 +1,9 @@
-//! Auth methods, where they meet tokens. A method says who somebody is and on which terms; the token
-//! is the core's to make, to renew and to end.
+//! Tokens issued by auth methods. The method decides who the user is and on which terms; the core
+//! creates, renews and revokes the token.
 //!
-//! - [`issue`]: a login becomes a token, before the answer leaves
-//! - [`renew`]: the method is asked again when such a token is renewed
-//! - [`record`]: what is kept of a login for that
+//! - [`issue`]: issuing the token of a login, before the response is sent
+//! - [`renew`]: calling the method when such a token is renewed
+//! - [`record`]: the login data stored with the token's lease for that
 
 pub(crate) mod issue;
 pub(crate) mod record;
@@ -11,7 +11,7 @@ pub(crate) mod renew;
 
 use crate::error::Error;
 
-/// A token that has reached its longest lifetime.
+/// The error for renewing a token that has reached its maximum lifetime.
 pub(crate) fn past_max_ttl() -> Error {
     Error::invalid("past the max TTL, cannot renew")
 }

@@ -1,4 +1,5 @@
-//! [`LoginRecord`]: what is kept of a login with the lease of its token. Never the token.
+//! [`LoginRecord`]: the data of a login that is stored with the lease of its token. It doesn't
+//! contain the token.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +8,14 @@ use serde_json::value::RawValue;
 use strongroom_sdk::engine::{DataResponse, EngineAuth, IdentityAlias, TokenType};
 use strongroom_types::{MountUuid, PolicyName, RawObject, Ttl};
 
-/// A login as stored. The field names are the format; `v` is its version.
+/// A login as stored in the token's lease. The field names are the storage format; `v` is its
+/// version.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct LoginRecord {
     v: u8,
-    /// The auth method's mount.
+    /// The UUID of the auth method's mount.
     pub(crate) mount: MountUuid,
-    /// The path below the mount.
+    /// The path of the login below the mount.
     pub(crate) path: String,
     internal: Box<RawValue>,
     display_name: String,
@@ -40,7 +42,7 @@ struct AliasRecord {
 }
 
 impl LoginRecord {
-    /// What a method said, and the policies its token has for it.
+    /// The record of a login: the auth block of the method, and the token's policies.
     pub(crate) fn new(
         mount: MountUuid,
         path: String,
@@ -56,7 +58,7 @@ impl LoginRecord {
             v: 1,
             mount,
             path,
-            // An object that came through `RawObject` is JSON.
+            // A `RawObject` always contains valid JSON.
             internal: serde_json::from_slice(auth.internal.as_bytes())
                 .unwrap_or_else(|_| RawValue::NULL.to_owned()),
             display_name: auth.display_name.clone(),
@@ -76,12 +78,12 @@ impl LoginRecord {
         }
     }
 
-    /// What a method says at a renewal. The token keeps its policies.
+    /// The record after a renewal with a new auth block. The token keeps its policies.
     pub(crate) fn after_renewal(self, auth: &EngineAuth) -> Self {
         Self::new(self.mount, self.path, &self.policies, auth)
     }
 
-    /// What the method is given back.
+    /// The stored auth block, to be passed to the method at a renewal.
     pub(crate) fn to_auth(&self) -> EngineAuth {
         let alias = |alias: &AliasRecord| IdentityAlias {
             name: alias.name.clone(),
@@ -108,7 +110,7 @@ impl LoginRecord {
         }
     }
 
-    /// As it is kept.
+    /// Serializes the record for the lease.
     pub(crate) fn to_json(&self) -> Result<Box<RawValue>, serde_json::Error> {
         serde_json::value::to_raw_value(self)
     }

@@ -1,5 +1,5 @@
-//! Renewing a token that an auth method stands behind: the method decides whether, and on which
-//! terms. What nothing extends stays as it was at the login.
+//! Renewing the token of a login: the auth method decides whether and on which terms. The explicit
+//! maximum TTL of the login can't be raised.
 
 use serde_json::value::RawValue;
 use strongroom_lease::{Lease, LeaseKind};
@@ -14,7 +14,7 @@ use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_renewal, ttl_a
 use crate::leases::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT};
 use crate::unsealed::UnsealedCore;
 
-/// What a renewal changes beside the times.
+/// The changes by a renewal other than to the lifetime.
 pub(crate) struct LoginRenewal {
     record: Box<RawValue>,
     period: Ttl,
@@ -22,7 +22,7 @@ pub(crate) struct LoginRenewal {
 }
 
 impl LoginRenewal {
-    /// Puts the new terms into the token and its lease.
+    /// Writes the changes into the token and its lease.
     pub(crate) fn apply_to(self, token: &mut Token, lease: &mut Lease) {
         token.period = self.period;
         token.renewable = self.renewable;
@@ -34,7 +34,8 @@ impl LoginRenewal {
 }
 
 impl UnsealedCore {
-    /// Asks the method. `None` if it has nothing to say, so that nothing changes.
+    /// Calls the auth method to renew a login. `None` if it returns no auth block; then nothing is
+    /// changed.
     pub(crate) async fn renew_login(
         &self,
         login: &RawValue,
@@ -42,7 +43,7 @@ impl UnsealedCore {
         increment: Ttl,
     ) -> Result<Option<(GrantedTtl, LoginRenewal)>, Error> {
         let record: LoginRecord = serde_json::from_str(login.get())
-            .map_err(|_| Error::internal("what is kept of the login can't be read"))?;
+            .map_err(|_| Error::internal("the stored login record can't be read"))?;
         let mounted = self.mounts.table().find_by_uuid(record.mount.as_str()).cloned();
         let gone = || Error::invalid("the auth method of this token is gone");
         let mounted = mounted.ok_or_else(gone)?;
@@ -69,9 +70,9 @@ impl UnsealedCore {
         let auth = match answer {
             EngineResponse::Auth(auth) => *auth,
             EngineResponse::Nothing | EngineResponse::Data(_) => return Ok(None),
-            _ => return Err(Error::internal("the auth method answered with something else")),
+            _ => return Err(Error::internal("the auth method returned an unexpected response")),
         };
-        // Whatever the method says now: an age that nothing extends is none that it extends.
+        // The explicit maximum set at login always applies; the method can only lower it.
         let explicit_max =
             explicit_max.nonzero_or(auth.explicit_max_ttl).capped_by(auth.explicit_max_ttl);
         let auth = EngineAuth { explicit_max_ttl: explicit_max, ..auth };
@@ -92,7 +93,7 @@ impl UnsealedCore {
     }
 }
 
-/// In the words clients know. What the method says to the user stays as it is.
+/// Prefixes internal errors as existing servers do. Errors meant for the user stay unchanged.
 fn renewal_error(error: EngineError) -> Error {
     match error {
         EngineError::Internal { message } => {

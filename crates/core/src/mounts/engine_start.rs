@@ -1,4 +1,4 @@
-//! Starting the engines of mounts that exist: at unseal, and again where that failed.
+//! Starts the engines of existing mounts: at unseal, and again where that failed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,13 @@ use super::registry::{MountRegistry, engine_open_error};
 use super::table::ActiveMount;
 use crate::error::Error;
 
-/// How long an unseal waits for engines that take their time.
+/// How long an unseal waits for engines that start slowly.
 const UNSEAL_START_TIMEOUT: Duration = Duration::from_secs(10);
-/// The shortest time between two attempts to start what could not be started.
+/// The minimum interval between two rounds of starting failed engines.
 const START_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Which mount, as long as it is the same.
+/// Identifies the mount that an engine is started for. The UUID detects that another mount took the
+/// path meanwhile.
 struct StartTarget {
     class: MountClass,
     path: String,
@@ -25,7 +26,8 @@ struct StartTarget {
 }
 
 impl MountRegistry {
-    /// Starts all engines side by side. Those that take too long are left to the background.
+    /// Starts all engines concurrently. Those that exceed the timeout continue to start in the
+    /// background.
     pub(crate) async fn start_all_engines(&self) {
         let clock = self.engine_loader.barrier.clock();
         let starts = join_all(self.spawn_engine_starts());
@@ -37,19 +39,19 @@ impl MountRegistry {
         }
     }
 
-    /// Starts what could not be started, whenever somebody asks for it.
+    /// Starts engines that are not running, whenever a request or the periodic task asks for one.
     pub(crate) async fn retry_failed_starts(&self) {
         let clock = self.engine_loader.barrier.clock();
         loop {
             self.start_requested.notified().await;
-            // Each ends in its own time; one that hangs holds up no other.
+            // The tasks run on their own, so one that hangs does not delay the others.
             drop(self.spawn_engine_starts());
             clock.sleep(START_RETRY_PAUSE).await;
         }
     }
 
-    /// Begins to start every engine that isn't there and isn't being started. Dropping what this
-    /// gives stops nothing.
+    /// Spawns a task for every engine that is neither running nor being started. Dropping the
+    /// returned handles does not stop the tasks.
     fn spawn_engine_starts(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let table = self.table();
         let now = self.engine_loader.barrier.clock().monotonic_time();
@@ -71,7 +73,8 @@ impl MountRegistry {
         match opened {
             Ok(instance) => {
                 let (mounts, kept) = (self.clone(), instance.clone());
-                // Reloads and removals have turns: nothing of theirs is overwritten.
+                // Goes through the change queue, so it cannot overwrite the result of a reload or
+                // removal.
                 let placed = self
                     .change_queue
                     .run(async move { mounts.install_instance(&place, kept) })
@@ -91,7 +94,8 @@ impl MountRegistry {
         }
     }
 
-    /// Puts an engine where none is. False if its place is taken or gone.
+    /// Installs an instance on a mount that has none. Returns `false` if the mount is gone or has
+    /// an engine.
     fn install_instance(&self, place: &StartTarget, instance: Arc<MountInstance>) -> bool {
         let handle = self.handle_without_engine(place).filter(|_| !self.closing.is_cancelled());
         handle.is_some_and(|handle| handle.replace_instance(instance).is_none())
@@ -105,7 +109,8 @@ impl MountRegistry {
     }
 
     async fn load_and_initialise(&self, entry: &MountEntry) -> Result<Arc<MountInstance>, Error> {
-        // Exactly what ran before. An engine that is linked in has the version of the server.
+        // The same version as before the restart. A linked-in engine always has the server's
+        // version.
         let running = match &entry.running {
             Some(running) => running.clone(),
             None => self

@@ -1,4 +1,4 @@
-//! [`MountEntry`]: what is stored of a mount.
+//! [`MountEntry`]: the stored description of a mount.
 
 use std::collections::BTreeMap;
 
@@ -8,84 +8,88 @@ use strongroom_types::{MountPath, MountUuid, Timestamp, Ttl};
 
 use crate::plugins::{PluginKind, RunningPlugin};
 
-/// A mount as stored. The field names are the format; `v` is its version.
+/// A mount as stored. The field names are the storage format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountEntry {
     pub(crate) v: u8,
-    /// Secrets engine or auth method.
+    /// Whether the mount is a secrets engine or an auth method.
     pub class: MountClass,
-    /// Where, without the `auth/` in front of auth methods; with a trailing slash.
+    /// The mount path with a trailing slash, without the `auth/` prefix of auth methods.
     pub path: String,
-    /// The type, which is the name of its plug-in.
+    /// The mount's type, which is the name of its plug-in.
     pub mount_type: String,
-    /// For people.
+    /// The description that the operator set; may be empty.
     pub description: String,
-    /// Names its storage.
+    /// The mount's UUID, which is part of its storage prefix and does not change.
     pub uuid: MountUuid,
-    /// Names it for people and policies: `kv_05e18790`.
+    /// The mount's accessor, generated when it is enabled and kept by remounts; for example
+    /// `kv_05e18790`.
     pub accessor: String,
-    /// Kept in this cluster.
+    /// The API's `local` flag. Stored and returned; it has no effect, as there is no replication.
     pub local: bool,
-    /// Whether the engine's sensitive entries ask for the seal's extra encryption.
+    /// The API's `seal_wrap` flag. Stored and returned; which entries are seal-wrapped is up to the
+    /// engine.
     pub seal_wrap: bool,
-    /// What the engine was told when it was mounted.
+    /// The mount's options, passed to the engine when it is opened; for example `version` of a KV
+    /// mount.
     pub options: Option<BTreeMap<String, String>>,
-    /// What can be tuned.
+    /// The settings that `sys/mounts/:path/tune` changes.
     pub config: MountConfig,
-    /// The version asked for; empty to follow the catalog at each reload.
+    /// The requested plug-in version; empty to use the catalog's choice at each reload.
     pub plugin_version: String,
-    /// What runs. None before the first start, and for the system's own mounts.
+    /// The engine and version the mount runs. `None` before the first start.
     pub running: Option<RunningPlugin>,
-    /// It is being removed: only revocations pass.
+    /// Whether the mount is being removed; then only revocations reach its engine.
     pub tainted: bool,
-    /// The last time it was moved, or is being moved.
+    /// The latest remount, in progress or finished; `None` if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<RemountRecord>,
-    /// When it was mounted.
+    /// The time at which the mount was created.
     pub created: Timestamp,
 }
 
-/// What of a mount can be tuned.
+/// The tunable settings of a mount; all are optional and have defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MountConfig {
-    /// Zero for the server's.
+    /// The default lease lifetime; zero to use the server's.
     pub default_lease_ttl: Ttl,
-    /// Zero for the server's.
+    /// The maximum lease lifetime; zero to use the server's.
     pub max_lease_ttl: Ttl,
-    /// Kept and shown; there is no cache it would bypass.
+    /// The API's `force_no_cache` flag. Stored and returned, without effect.
     pub force_no_cache: bool,
-    /// `unauth`, `hidden` or empty.
+    /// Whether the mount is listed for clients without a token: `unauth`, `hidden` or empty (as
+    /// `hidden`).
     pub listing_visibility: String,
-    /// Kept and shown for an audit log: fields of requests it may show as they are.
+    /// Request fields that an audit device may log unhashed. Stored and returned, without effect.
     pub audit_non_hmac_request_keys: Vec<String>,
-    /// The same of answers.
+    /// Response fields that an audit device may log unhashed. Stored and returned, without effect.
     pub audit_non_hmac_response_keys: Vec<String>,
-    /// Request headers the engine gets to see.
+    /// Names of request headers that are passed to the engine.
     pub passthrough_request_headers: Vec<String>,
-    /// Answer headers the engine may set.
+    /// Names of response headers that the engine may set.
     pub allowed_response_headers: Vec<String>,
-    /// What kind of tokens its logins give. For auth methods.
+    /// The type of the tokens that the mount's logins issue. For auth methods only.
     pub token_type: MountTokenType,
 }
 
-/// What kind of tokens the logins of an auth method give.
+/// The type of the tokens that the logins of an auth method issue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountTokenType {
-    /// Stored tokens, unless the method says otherwise.
+    /// Service tokens, unless the auth method requests another type.
     #[default]
     DefaultService,
-    /// Tokens that aren't stored, unless the method says otherwise.
+    /// Batch tokens, unless the auth method requests another type.
     DefaultBatch,
-    /// Stored tokens.
+    /// Always service tokens, which are stored and can be renewed.
     Service,
-    /// Tokens that aren't stored.
+    /// Always batch tokens, which are not stored.
     Batch,
 }
 
 impl MountTokenType {
-    /// Its name in the API.
+    /// The value of `token_type` in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DefaultService => "default-service",
@@ -95,7 +99,7 @@ impl MountTokenType {
         }
     }
 
-    /// The kind of this name; the empty one is the default.
+    /// The type with this name in the API. The empty name is the default; `None` for any other.
     pub fn parse(name: &str) -> Option<Self> {
         let all = [Self::DefaultService, Self::DefaultBatch, Self::Service, Self::Batch];
         let named = all.into_iter().find(|kind| kind.as_str() == name);
@@ -103,43 +107,43 @@ impl MountTokenType {
     }
 }
 
-/// A mount's way to another path. The paths are those of entries, without `auth/`.
+/// A remount: the move of a mount to another path. Paths are those of entries, without `auth/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemountRecord {
-    /// Names it for whoever asks how far it is.
+    /// The migration id, with which clients query the remount's status.
     pub id: String,
-    /// From where.
+    /// The mount's path before the remount, with a trailing slash.
     pub from: String,
-    /// To where.
+    /// The mount's path after the remount, with a trailing slash.
     pub to: String,
-    /// How far it is.
+    /// Whether the remount is in progress, succeeded or failed.
     pub status: RemountProgress,
 }
 
-/// How far a move is.
+/// The status of a remount, as `sys/remount/status` returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RemountProgress {
-    /// Leases are being ended; no request gets in.
+    /// Running requests finish and leases are revoked; new requests are refused.
     InProgress,
-    /// It is there.
+    /// The mount is at its new path.
     Success,
-    /// It stayed where it was.
+    /// The mount stayed at its old path.
     Failure,
 }
 
-/// The two classes of mounts.
+/// The two classes of mounts, which the API manages separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MountClass {
-    /// Below `sys/auth`.
+    /// Auth methods, managed with `sys/auth`; their routes begin with `auth/`.
     Auth,
-    /// Below `sys/mounts`.
+    /// Secrets engines, managed with `sys/mounts`.
     Secret,
 }
 
 impl MountClass {
-    /// The class's name in messages: "No secret engine mount at …".
+    /// The class's name in error messages: "No secret engine mount at …".
     pub fn noun_in_messages(self) -> &'static str {
         match self {
             Self::Auth => "auth engine",
@@ -147,7 +151,7 @@ impl MountClass {
         }
     }
 
-    /// Where requests find a mount of this class: `auth/` in front of auth methods.
+    /// The route of a mount of this class: its path, prefixed with `auth/` for auth methods.
     pub fn route_to(self, path: &str) -> String {
         match self {
             Self::Auth => format!("auth/{path}"),
@@ -155,7 +159,7 @@ impl MountClass {
         }
     }
 
-    /// The type of plug-ins that can be mounted so.
+    /// The plug-in type that mounts of this class require.
     pub fn plugin_kind(self) -> PluginKind {
         match self {
             Self::Auth => PluginKind::Auth,
@@ -163,7 +167,7 @@ impl MountClass {
         }
     }
 
-    /// The kind an engine must have to be mounted so.
+    /// The kind that an engine must declare to be mounted in this class.
     pub fn engine_kind(self) -> MountKind {
         match self {
             Self::Auth => MountKind::Auth,
@@ -173,17 +177,17 @@ impl MountClass {
 }
 
 impl MountEntry {
-    /// Where requests find it: `auth/` in front of auth methods.
+    /// The mount's route: its path, prefixed with `auth/` for auth methods.
     pub fn route(&self) -> String {
         self.class.route_to(&self.path)
     }
 
-    /// The move under way, if there is one.
+    /// The remount that is in progress, if any.
     pub fn remount_in_progress(&self) -> Option<&RemountRecord> {
         self.moved.as_ref().filter(|moved| moved.status == RemountProgress::InProgress)
     }
 
-    /// The prefix of its storage in the barrier.
+    /// The prefix of the mount's storage in the barrier, with a trailing slash.
     pub fn storage_prefix(&self) -> String {
         match self.class {
             MountClass::Auth => format!("auth/{}/", self.uuid),
@@ -191,8 +195,8 @@ impl MountEntry {
         }
     }
 
-    /// Its lifetimes, with the server's where it has none of its own. The default is never above
-    /// the longest.
+    /// The mount's lease lifetimes, with the server's where it sets none. The default never exceeds
+    /// the maximum.
     pub fn effective_lifetimes(&self, server: MountLifetimes) -> MountLifetimes {
         let max = self.config.max_lease_ttl.nonzero_or(server.max);
         MountLifetimes {
@@ -201,7 +205,7 @@ impl MountEntry {
         }
     }
 
-    /// What its engine may know of it.
+    /// The description of the mount that its engine receives.
     pub fn mount_info(&self) -> MountInfo {
         MountInfo {
             path: self.route(),
@@ -210,12 +214,13 @@ impl MountEntry {
         }
     }
 
-    /// Its place in the stored table.
+    /// The key of the entry below the mount table's view.
     pub(crate) fn storage_key(&self) -> String {
         format!("{}", self.uuid)
     }
 
-    /// Whether another mount can't be beside it, where it is or where it is going.
+    /// Whether a mount at `path` would overlap this one, at its current path or at the target of a
+    /// remount in progress.
     pub fn overlaps(&self, class: MountClass, path: &MountPath) -> bool {
         let on_its_way = self.remount_in_progress().map(|moving| &moving.to);
         let mut own = std::iter::once(&self.path).chain(on_its_way);

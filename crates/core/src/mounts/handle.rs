@@ -1,8 +1,8 @@
-//! [`EngineHandle`]: the exchangeable engine behind a mount.
+//! [`EngineHandle`]: the replaceable engine instance behind a mount.
 //!
-//! A request enters, uses the engine of the moment, and leaves. To replace the engine the gate is
-//! closed: new requests wait in front of it, those inside finish, and when it opens again they
-//! find the new engine. No request fails for it.
+//! A request acquires an in-flight guard on the current instance, uses it, and drops it. To replace
+//! the instance the handle's gate is closed: new requests wait, requests in flight finish, and when
+//! the gate opens the waiting ones use the new instance. No request fails because of it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -16,38 +16,37 @@ use tokio::sync::{Notify, watch};
 use super::storage::InstanceStorage;
 use crate::admission::MountLoad;
 
-/// The engine behind a mount. Cheap to clone; all clones are the same gate.
+/// The engine behind a mount. Cheap to clone; all clones share one instance and one gate.
 #[derive(Clone)]
 pub struct EngineHandle(Arc<EngineHandleInner>);
 
 struct EngineHandleInner {
-    /// None while the engine can't be started.
+    /// The current instance; `None` while the engine is not running.
     current: ArcSwapOption<MountInstance>,
     gate_closed: watch::Sender<bool>,
     waiting_requests: AtomicUsize,
-    /// Why there is no engine.
+    /// The reason why no engine is running, for error messages.
     unavailable_reason: ArcSwapOption<String>,
-    /// Told when somebody asks and there is no engine.
+    /// Notified when a request needs an engine that is not running.
     start_requested: Option<Arc<Notify>>,
-    /// Why no request gets in any more, though the engine still ends what it issued: a
-    /// [`Blocked`], or zero.
+    /// A [`Blocked`] reason for refusing requests, or zero. Revocations still reach the engine.
     blocked: AtomicU8,
     start_state: Mutex<StartState>,
-    /// Requests being worked on under the mount; the same for a handle that succeeds this one.
+    /// The count of requests under the mount; shared with the handle that succeeds this one.
     mount_load: Arc<MountLoad>,
 }
 
-/// Why no request gets into an engine.
+/// The reason why an engine refuses new requests while it still performs revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Blocked {
-    /// Its mount is being removed.
+    /// The mount is being removed, so requests are refused for good.
     Removing = 1,
-    /// Its mount is being moved, or was: this handle is the one of the old path.
+    /// The mount is being remounted, or was: then this handle belongs to the old path.
     Moving = 2,
 }
 
-/// Attempts to start an engine that isn't there.
+/// The state of attempts to start an engine that is not running.
 #[derive(Debug, Default)]
 struct StartState {
     in_progress: bool,
@@ -55,40 +54,41 @@ struct StartState {
     next_start: Option<Duration>,
 }
 
-/// The one attempt to start an engine. Dropping it ends the attempt.
+/// The only running attempt to start an engine. Dropping it allows the next attempt.
 pub struct StartAttempt(EngineHandle);
 
-/// The longest pause between two attempts.
+/// The maximum pause between two attempts.
 const MAX_START_DELAY: Duration = Duration::from_secs(60);
 
-/// One instance of an engine, with its storage.
+/// An opened engine instance, with its storage and the count of requests in flight.
 pub struct MountInstance {
-    /// The engine.
+    /// The engine, linked in or in a plug-in process.
     pub engine: Arc<dyn Engine>,
-    /// Its storage.
+    /// The storage of the mount as this instance sees it.
     pub storage: Arc<InstanceStorage>,
     in_flight: AtomicUsize,
     last_left: Notify,
 }
 
-/// A request inside an instance.
+/// A guard that counts a request in flight on an instance. A drain waits until all are dropped.
 pub struct InFlight(Arc<MountInstance>);
 
-/// Requests that may wait in front of a closed gate.
-const MAX_WAITING: usize = 4096;
+/// The maximum number of requests of one mount that wait while its engine is replaced; further
+/// ones are refused. Requests that run are limited in [`crate::admission`].
+const MAX_WAITING_AT_GATE: usize = 4096;
 
 impl MountInstance {
-    /// With nobody inside.
+    /// Creates an instance with no request in flight.
     pub fn new(engine: Arc<dyn Engine>, storage: Arc<InstanceStorage>) -> Arc<Self> {
         Arc::new(Self { engine, storage, in_flight: AtomicUsize::new(0), last_left: Notify::new() })
     }
 
-    /// Resolves once nobody is inside.
+    /// Waits until no request is in flight. Has no timeout; the caller adds one where it needs it.
     pub async fn wait_until_drained(&self) {
         loop {
             let left = self.last_left.notified();
             tokio::pin!(left);
-            // Registered before looking, or the last one could leave unseen.
+            // Registered before the count is read; otherwise the last notification could be missed.
             left.as_mut().enable();
             if self.in_flight.load(Ordering::SeqCst) == 0 {
                 return;
@@ -99,7 +99,7 @@ impl MountInstance {
 }
 
 impl InFlight {
-    /// One more stay inside the same instance, for work that outlives the request.
+    /// A second in-flight guard on the same instance, for work that outlives the request.
     pub fn another(&self) -> Self {
         self.0.in_flight.fetch_add(1, Ordering::SeqCst);
         Self(self.0.clone())
@@ -123,7 +123,7 @@ impl std::ops::Deref for InFlight {
 }
 
 impl EngineHandle {
-    /// With an engine.
+    /// Creates a handle with a running instance and an open gate.
     pub fn new(instance: Arc<MountInstance>) -> Self {
         Self(Arc::new(EngineHandleInner {
             current: ArcSwapOption::from(Some(instance)),
@@ -137,7 +137,8 @@ impl EngineHandle {
         }))
     }
 
-    /// Without an engine, for this reason. Whoever asks for it is told to `wanted`.
+    /// Creates a handle without an instance, for the reason `trouble`. `wanted` is notified when a
+    /// request needs the engine.
     pub fn without_engine(trouble: impl Into<String>, wanted: Arc<Notify>) -> Self {
         Self(Arc::new(EngineHandleInner {
             current: ArcSwapOption::empty(),
@@ -151,11 +152,16 @@ impl EngineHandle {
         }))
     }
 
-    /// Enters the engine of the moment with a request; waits while the gate is closed. The caller
-    /// has a deadline.
+    /// Acquires the current instance for a request, and waits while the gate is closed. The wait
+    /// has no timeout of its own: the caller's deadline applies.
+    ///
+    /// # Errors
+    ///
+    /// An error with status 503 if the mount is being moved or too many requests wait at the gate,
+    /// `User` if it is being removed, `Unavailable` if no engine is running.
     pub async fn acquire(&self) -> Result<InFlight, EngineError> {
         let visit = self.acquire_for_revocation().await?;
-        // Looked at inside: whoever shuts requests out then waits for those that are in.
+        // Checked after the guard is taken: code that blocks the handle then waits for all guards.
         match self.0.blocked.load(Ordering::SeqCst) {
             0 => Ok(visit),
             why if why == Blocked::Moving as u8 => Err(EngineError::Coded {
@@ -166,7 +172,8 @@ impl EngineHandle {
         }
     }
 
-    /// [`EngineHandle::acquire`] for ending what the engine issued, which goes on to the last.
+    /// [`EngineHandle::acquire`] for revoking what the engine issued, which is possible also while
+    /// the handle is blocked.
     pub async fn acquire_for_revocation(&self) -> Result<InFlight, EngineError> {
         loop {
             if *self.0.gate_closed.borrow() {
@@ -185,37 +192,38 @@ impl EngineHandle {
             };
             instance.in_flight.fetch_add(1, Ordering::SeqCst);
             let visit = InFlight(instance);
-            // Closed in between: whoever drains must be able to count on nobody entering.
+            // The gate may have closed meanwhile. A drain relies on no request entering after that.
             if !*self.0.gate_closed.borrow() {
                 return Ok(visit);
             }
         }
     }
 
-    /// The instance of the moment, for what is no request.
+    /// The current instance, for internal work not tied to a request; `None` if no engine is
+    /// running.
     pub fn current_instance(&self) -> Option<Arc<MountInstance>> {
         self.0.current.load_full()
     }
 
-    /// Closes the gate until the guard is dropped.
+    /// Closes the gate until the guard is dropped: requests wait, those in flight continue.
     pub fn close_gate(&self) -> ClosedGate {
         self.0.gate_closed.send_replace(true);
         ClosedGate(self.clone())
     }
 
-    /// Puts another instance in place and gives the old one.
+    /// Replaces the current instance and returns the old one, if there was one.
     pub fn replace_instance(&self, instance: Arc<MountInstance>) -> Option<Arc<MountInstance>> {
         self.0.unavailable_reason.store(None);
         self.0.current.swap(Some(instance))
     }
 
-    /// From now on requests are refused.
+    /// Refuses requests from now on, for this reason. Revocations are still possible.
     pub fn block(&self, why: Blocked) {
         self.0.blocked.store(why as u8, Ordering::SeqCst);
     }
 
-    /// Another handle on the same engine, which lets requests in. Whoever still has this one stays
-    /// shut out.
+    /// Creates another handle on the same engine that is not blocked. This handle remains blocked,
+    /// for requests that still hold it.
     pub fn successor(&self) -> Self {
         Self(Arc::new(EngineHandleInner {
             current: ArcSwapOption::from(self.current_instance()),
@@ -229,13 +237,14 @@ impl EngineHandle {
         }))
     }
 
-    /// Requests being worked on under the mount.
+    /// The count of requests being processed under the mount.
     pub(crate) fn mount_load(&self) -> &Arc<MountLoad> {
         &self.0.mount_load
     }
 
-    /// Begins to start an engine where none is. None while another attempt is under way or, after
-    /// failures, too soon. `now` is how long the server's clock has been running.
+    /// Begins an attempt to start the engine. `None` if it is running, another attempt is running,
+    /// or the pause after the last failure has not passed. `now` is the time on the server's
+    /// monotonic clock.
     pub fn begin_start(&self, now: Duration) -> Option<StartAttempt> {
         let mut starting = self.lock_start_state();
         let due = starting.next_start.is_none_or(|at| at <= now);
@@ -246,7 +255,8 @@ impl EngineHandle {
         Some(StartAttempt(self.clone()))
     }
 
-    /// [`EngineHandle::begin_start`] whatever failed before: an operator asks for it.
+    /// [`EngineHandle::begin_start`] without the pause after failures, for an operator's explicit
+    /// request.
     pub fn begin_start_now(&self, now: Duration) -> Option<StartAttempt> {
         self.lock_start_state().next_start = None;
         self.begin_start(now)
@@ -256,19 +266,19 @@ impl EngineHandle {
         self.0.start_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says why there is still no engine.
+    /// Sets the reason why no engine is running, for error messages.
     pub fn set_unavailable_reason(&self, trouble: String) {
         self.0.unavailable_reason.store(Some(Arc::new(trouble)));
     }
 
-    /// Takes the instance away: later requests hear why.
+    /// Removes and returns the instance. Later requests fail with `why`.
     pub fn take_instance(&self, why: &str) -> Option<Arc<MountInstance>> {
         self.0.unavailable_reason.store(Some(Arc::new(why.to_owned())));
         self.0.current.swap(None)
     }
 
     async fn wait_for_gate(&self) -> Result<(), EngineError> {
-        if self.0.waiting_requests.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING {
+        if self.0.waiting_requests.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING_AT_GATE {
             self.0.waiting_requests.fetch_sub(1, Ordering::SeqCst);
             return Err(EngineError::Coded {
                 status: 503,
@@ -278,14 +288,15 @@ impl EngineHandle {
         }
         let _place = WaitingSlot(&self.0.waiting_requests);
         let mut closed = self.0.gate_closed.subscribe();
-        // An error means that the handle is gone, and then there is nothing to wait for.
+        // An error means that the handle was dropped, and then there is nothing to wait for.
         let _ = closed.wait_for(|closed| !closed).await;
         Ok(())
     }
 }
 
 impl StartAttempt {
-    /// It failed: the next one may begin after a pause that doubles each time.
+    /// Records a failed attempt. The next one may begin after a pause that doubles from 1 second up
+    /// to 60.
     pub fn record_failure(self, why: String, now: Duration) {
         {
             let mut starting = self.0.lock_start_state();
@@ -303,7 +314,7 @@ impl Drop for StartAttempt {
     }
 }
 
-/// A place in front of the gate; given back however the wait ends.
+/// Counts a waiting request; decrements the count on drop.
 struct WaitingSlot<'a>(&'a AtomicUsize);
 
 impl Drop for WaitingSlot<'_> {
@@ -312,7 +323,7 @@ impl Drop for WaitingSlot<'_> {
     }
 }
 
-/// Opens the gate when dropped.
+/// Opens the gate when dropped, so that waiting requests continue.
 #[must_use]
 pub struct ClosedGate(EngineHandle);
 

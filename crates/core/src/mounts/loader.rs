@@ -1,4 +1,4 @@
-//! From a mount's entry to a running engine.
+//! [`EngineLoader`]: opens the engine that a mount's entry describes.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::plugins::{
     PluginCatalogStore, PluginCopyGuard, PluginError, PluginLauncher, RunningPlugin,
 };
 
-/// Opens engines for mounts.
+/// Opens engines for mounts, with the storage and services each of them gets.
 #[derive(Clone, Debug)]
 pub struct EngineLoader {
     pub(crate) barrier: Barrier,
@@ -33,24 +33,26 @@ pub struct EngineLoader {
     pub(crate) document_cache_bytes: u64,
 }
 
-/// An engine that was set up and not yet initialised: it may read its storage, not write.
+/// An engine that is opened and not yet initialised: it may read its storage, but not write.
 pub struct LoadedEngine {
-    /// The instance.
+    /// The instance, which no request can reach yet.
     pub instance: Arc<MountInstance>,
-    /// What it runs.
+    /// The plug-in and version that the instance runs, to be stored with the mount.
     pub running: RunningPlugin,
-    /// Keeps the copy of the plug-in until the mount table has the mount.
+    /// Protects the plug-in's copy from removal until the mount table contains the mount; `None`
+    /// for a linked-in engine.
     pub copy_guard: Option<PluginCopyGuard>,
 }
 
 impl EngineLoader {
-    /// What a mount of this type and version would run now, by the catalog.
+    /// Resolves the plug-in that a mount of this type and version would run now: a registered
+    /// plug-in or a linked-in engine. `Invalid` if the catalog has none.
     pub fn resolve_plugin(&self, entry: &MountEntry) -> Result<RunningPlugin, PluginError> {
         let (kind, name) = (entry.class.plugin_kind(), &entry.mount_type);
         let builtin = self.plugin_launcher.builtin_version(kind, name);
         let registered = self.catalog.versions(kind, name);
         let not_found = || {
-            // Clients match on the text; with a version asked for it is that version that is missing.
+            // Clients match on this message; it includes the version only if one was requested.
             let version = match entry.plugin_version.as_str() {
                 "" => String::new(),
                 asked => format!(", version={asked}"),
@@ -69,7 +71,8 @@ impl EngineLoader {
         }
     }
 
-    /// Starts what is to run. Nothing is changed by it.
+    /// Opens an engine for a mount, in a plug-in process if `running` names a plug-in. Changes
+    /// neither storage nor the mount table. `Invalid` if the engine is not of the mount's class.
     pub async fn load_engine(
         &self,
         entry: &MountEntry,

@@ -1,17 +1,17 @@
-//! Mounts: which engine answers below which path.
+//! Mounts: the engines, and the paths at which requests reach them.
 //!
 //! In reading order:
 //!
-//! - [`entry`]: [`MountEntry`], what is stored of a mount
+//! - [`entry`]: [`MountEntry`], the stored description of a mount
 //! - [`table`]: [`MountTable`], all mounts as an immutable snapshot, and routing by longest prefix
-//! - [`handle`]: [`EngineHandle`], the exchangeable engine behind a mount, with its gate
+//! - [`handle`]: [`EngineHandle`], the replaceable engine instance behind a mount
 //! - [`storage`]: [`InstanceStorage`], the mount's storage as one instance of its engine sees it
-//! - [`system_view`]: what an engine may ask the server
-//! - [`loader`]: from an entry to a running engine
-//! - [`engine_start`]: engines of mounts that exist, at unseal and again where that failed
-//! - [`registry`]: enabling, tuning and disabling
+//! - [`system_view`]: the information about the server that an engine can query
+//! - [`loader`]: opens the engine that an entry describes
+//! - [`engine_start`]: starts the engines of existing mounts, and retries failed starts
+//! - [`registry`]: enabling, tuning and disabling mounts
 //! - [`reload`]: replacing an engine without failing a request
-//! - [`remount`]: giving a mount another path
+//! - [`remount`]: moving a mount to another path
 
 pub mod engine_start;
 pub mod entry;

@@ -1,5 +1,5 @@
-//! [`MountRegistry`]: enabling, tuning and disabling. Changes are made one at a time; each is on disk
-//! before anyone sees it.
+//! [`MountRegistry`]: enabling, tuning and disabling mounts. Changes are made one at a time, and
+//! each is on disk before it becomes visible.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -23,57 +23,57 @@ use super::table::{ActiveMount, MountBackend, MountTable};
 use crate::error::{Error, sanitise_message};
 use crate::plugins::PluginError;
 
-/// The mounts of a server. Cheap to clone.
+/// The mounts of a server, and the operations that change them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MountRegistry {
     pub(crate) table: Arc<ArcSwap<MountTable>>,
     pub(crate) view: View,
     pub(crate) engine_loader: EngineLoader,
     pub(crate) change_queue: SerialQueue,
-    /// Engines that start, and replaced ones that finish their last requests.
+    /// Tasks that start engines, and that close replaced engines after their last request.
     pub(crate) background: TaskTracker,
-    /// Ends what is being started.
+    /// Cancelled when the server is sealed; stops engines that are being started.
     pub(crate) closing: CancellationToken,
-    /// Somebody asked for an engine that could not be started.
+    /// Notified when a request needs an engine that is not running.
     pub(crate) start_requested: Arc<Notify>,
-    /// Mounts on their way to another path.
+    /// Remounts in progress.
     pub(crate) pending_remounts: Arc<PendingRemounts>,
 }
 
-/// What a new mount is to be.
+/// The parameters of a new mount, for [`MountRegistry::enable`].
 #[derive(Clone, Debug)]
 pub struct NewMount {
-    /// Secrets engine or auth method.
+    /// Whether the mount is a secrets engine or an auth method.
     pub class: MountClass,
-    /// Where.
+    /// The mount path, without the `auth/` prefix of auth methods.
     pub path: MountPath,
-    /// The plug-in's name.
+    /// The mount's type, which is the name of its plug-in.
     pub mount_type: String,
-    /// The version asked for; empty to follow.
+    /// The requested plug-in version; empty to use the catalog's choice at each reload.
     pub plugin_version: String,
-    /// For people.
+    /// A description for users; may be empty.
     pub description: String,
-    /// For the engine.
+    /// The mount's options, passed to the engine when it is opened.
     pub options: Option<BTreeMap<String, String>>,
-    /// Kept in this cluster.
+    /// The API's `local` flag; see [`MountEntry::local`].
     pub local: bool,
-    /// See [`MountEntry::seal_wrap`].
+    /// The API's `seal_wrap` flag; see [`MountEntry::seal_wrap`].
     pub seal_wrap: bool,
-    /// What can be tuned later.
+    /// The initial settings, which can be tuned later.
     pub config: MountConfig,
 }
 
-/// Changes that may wait for each other.
+/// The maximum number of queued changes.
 const MAX_QUEUED_CHANGES: usize = 4096;
-/// How long an engine may take to initialise.
+/// The timeout of an engine's initialisation.
 pub(crate) const INITIALISE_TIMEOUT: Duration = Duration::from_secs(60);
 const PAGE_SIZE: usize = 256;
-/// Paths that belong to the server.
+/// Path prefixes that are reserved for the server.
 pub(crate) const RESERVED_PATHS: [&str; 5] = ["sys/", "cubbyhole/", "identity/", "auth/", "audit/"];
 
 impl MountRegistry {
-    /// Loads all mounts and starts their engines. One that can't be started, or takes its time,
-    /// doesn't stop the others: its mount answers with the reason.
+    /// Loads all mounts and starts their engines. An engine that fails to start, or starts slowly,
+    /// does not affect the other mounts: requests to its own mount fail with the reason.
     pub async fn load(
         view: View,
         opener: EngineLoader,
@@ -106,9 +106,11 @@ impl MountRegistry {
                 break;
             }
         }
-        // Engines may ask about their mounts while they start.
+        // The table is complete before any engine starts, because engines may query their mounts
+        // while they start.
         for entry in entries {
-            // The server's own mounts are made anew each time; stored is what was tuned of them.
+            // The built-in mounts are recreated at each unseal; only their tuned settings are
+            // stored.
             if let Some(own) = table.find_by_uuid(entry.uuid.as_str()).cloned() {
                 let MountEntry { description, options, config, .. } = entry;
                 let entry = MountEntry { description, options, config, ..own.entry.clone() };
@@ -129,18 +131,33 @@ impl MountRegistry {
         Ok(mounts)
     }
 
-    /// All mounts of the moment.
+    /// The current mount table, as an immutable snapshot.
     pub fn table(&self) -> Arc<MountTable> {
         self.table.load_full()
     }
 
-    /// Mounts a new engine. When this answers, it is on disk and serves requests.
+    /// Mounts a new engine. When this returns, the mount is on disk and serves requests.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the path is reserved or overlaps another mount, or the plug-in is unknown or
+    /// returns an error when it is opened; `Internal` if it can't be started; the engine's error if
+    /// it fails to initialise; `Unavailable` if too many changes wait; `Sealed` if a seal started.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn enable(&self, new: NewMount) -> Result<(), Error> {
         let mounts = self.clone();
         self.change_queue.run(async move { mounts.enable_now(new).await }).await?
     }
 
-    /// Changes what can be tuned.
+    /// Changes the settings of a mount without reloading its engine. An error of `change` leaves
+    /// the mount as it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn tune(
         &self,
         class: MountClass,
@@ -166,14 +183,16 @@ impl MountRegistry {
         self.change_queue.run(work).await?
     }
 
-    /// Marks a mount as going away: from now on only revocations pass. Gives its entry.
+    /// Marks a mount as being removed; a remount in progress is cancelled. Returns the changed
+    /// entry, or `None` if there is no such mount. The caller then refuses requests and revokes
+    /// leases: see `Unmount`.
     pub async fn taint(&self, class: MountClass, path: &str) -> Result<Option<MountEntry>, Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else { return Ok(None) };
             let mut entry = MountEntry { tainted: true, ..mounted.entry.clone() };
-            // A move under way finds that it is none any more.
+            // A remount in progress is cancelled: its last step checks the status.
             if let Some(moved) = &mut entry.moved
                 && moved.status == RemountProgress::InProgress
             {
@@ -187,15 +206,15 @@ impl MountRegistry {
         self.change_queue.run(work).await?
     }
 
-    /// Removes a tainted mount whose leases are gone: ends the engine, deletes its storage and,
-    /// last, its entry. A crash in between leaves it tainted, and the removal goes on at the next
-    /// unseal.
+    /// Removes a tainted mount whose leases are revoked: closes the engine, deletes its storage
+    /// and, last, its entry. After a crash in between the mount is still tainted, and the removal
+    /// continues at the next unseal.
     pub async fn remove(&self, entry: MountEntry) -> Result<(), Error> {
         let mounts = self.clone();
         self.change_queue.run(async move { mounts.remove_now(entry).await }).await?
     }
 
-    /// Ends all engines, at the same time. For sealing.
+    /// Closes all engines concurrently, for a seal, and waits until they are closed.
     pub async fn close_all(&self) {
         self.closing.cancel();
         let table = self.table();
@@ -203,7 +222,7 @@ impl MountRegistry {
             .all_mounts()
             .filter_map(|m| m.engine_handle()?.take_instance("the server is sealed"));
         let close = instances.map(|instance| async move {
-            // First: whatever the engine does with its end, it writes nothing any more.
+            // The storage is closed first, so that an engine cannot write while it closes.
             instance.storage.close();
             let closed = AssertUnwindSafe(instance.engine.close()).catch_unwind().await;
             if closed.is_err() {
@@ -215,8 +234,8 @@ impl MountRegistry {
         self.background.wait().await;
     }
 
-    /// Lets go of all engines and mounts at once, whatever they are doing: nothing that they hold
-    /// outlives a seal because an engine hangs.
+    /// Drops all engines and mounts at once, without closing them. Ensures that an engine that
+    /// hangs keeps no secrets in memory after a seal.
     pub(crate) fn drop_engines(&self) {
         self.closing.cancel();
         for handle in self.table().all_mounts().filter_map(|mounted| mounted.engine_handle()) {
@@ -273,7 +292,7 @@ impl MountRegistry {
         }
     }
 
-    /// Initialises an opened engine with its writes held aside, and commits them together with the
+    /// Initialises a loaded engine with its writes buffered, and commits them in one batch with the
     /// mount's entry.
     pub(crate) async fn activate(
         &self,
@@ -301,7 +320,7 @@ impl MountRegistry {
         }
     }
 
-    /// An engine that would be put in place after the seal began would never be closed.
+    /// `Sealed` if a seal has started: an engine installed after that would never be closed.
     pub(crate) fn check_not_closing(&self) -> Result<(), Error> {
         if self.closing.is_cancelled() { Err(Error::sealed()) } else { Ok(()) }
     }
@@ -315,7 +334,7 @@ impl MountRegistry {
         {
             instance.engine.close().await;
             instance.storage.close();
-            // What was under way is on disk, or never will be.
+            // Writes in progress have now either reached the disk or failed.
             instance.storage.wait_for_writes().await;
         }
         let storage = self.engine_loader.barrier.view(&entry.storage_prefix());
@@ -335,13 +354,13 @@ impl MountRegistry {
         self.view.commit(batch).await?;
         self.update_table(|table| match table.get(entry.class, &entry.path) {
             Some(here) if here.entry.uuid == entry.uuid => table.without_mount(&route),
-            // It was removed before, and something else is mounted there.
+            // The mount was removed earlier, and another one is at its path.
             _ => table.clone(),
         });
         Ok(())
     }
 
-    /// Writes an entry, with whatever else is in the batch.
+    /// Writes an entry, in one batch with the given changes.
     pub(crate) async fn store_entry(
         &self,
         entry: &MountEntry,
@@ -353,7 +372,8 @@ impl MountRegistry {
     }
 
     pub(crate) fn update_table(&self, change: impl FnOnce(&MountTable) -> MountTable) {
-        // Changes have turns, so nothing comes between the load and the store.
+        // Changes run one at a time in the change queue, so nothing comes between the load and the
+        // store.
         let table = change(&self.table.load());
         self.table.store(Arc::new(table));
     }
@@ -370,7 +390,7 @@ impl MountRegistry {
         }
     }
 
-    /// The path of a mount that this one would overlap with.
+    /// The path of an existing mount that a mount at `path` would overlap.
     pub(crate) fn overlapping_path(&self, class: MountClass, path: &MountPath) -> Option<String> {
         let table = self.table();
         let taken = table.all_mounts().find(|mounted| mounted.entry.overlaps(class, path))?;
@@ -378,7 +398,7 @@ impl MountRegistry {
     }
 }
 
-/// The error of a mount whose plug-in can't be used, in the words clients know.
+/// The error of an engine that cannot be opened, with the messages clients know.
 pub(crate) fn engine_open_error(error: &PluginError) -> Error {
     match error {
         PluginError::Invalid(text) => Error::invalid(sanitise_message(text)),
@@ -389,7 +409,7 @@ pub(crate) fn engine_open_error(error: &PluginError) -> Error {
     }
 }
 
-/// `kv_05e18790`, or `auth_userpass_05e18790`.
+/// Builds an accessor: `kv_05e18790`, or `auth_userpass_05e18790` for an auth method.
 pub(crate) fn generate_accessor(class: MountClass, mount_type: &str, random: u64) -> String {
     let prefix = if class == MountClass::Auth { "auth_" } else { "" };
     format!("{prefix}{mount_type}_{:08x}", random & 0xffff_ffff)

@@ -1,9 +1,9 @@
-//! Replacing an engine without failing a request.
+//! Replacing an engine instance without failing a request.
 //!
-//! A new instance is set up beside the old one. Then the gate closes: new requests wait, running
-//! ones finish. The new instance initialises with its writes held aside, and the change of the
-//! mount and those writes are one batch. If anything fails, the writes are dropped, the gate opens
-//! on the old instance, and the operator is told why.
+//! A new instance is loaded beside the old one. Then the gate is closed: new requests wait, running
+//! ones finish. The new instance initialises with its writes buffered, and these writes are
+//! committed in one batch with the mount's entry. If a step fails, the writes are discarded, the
+//! gate opens on the old instance, and the operator gets the error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,18 @@ use super::table::{ActiveMount, MountBackend};
 use crate::error::Error;
 use crate::plugins::RunningPlugin;
 
-/// How long new requests wait for running ones before the two instances may overlap.
+/// How long new requests wait for running ones before both instances may run at the same time.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an engine that must never run twice is given to finish its requests.
+/// How long a reload waits for running requests of an engine that must not run twice, and how long
+/// a replaced instance may take to finish its requests before it is closed.
 const EXCLUSIVE_DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
 
 impl MountRegistry {
-    /// Replaces the engine of a mount by what the catalog says should run.
+    /// Replaces a mount's engine by the version that the catalog selects now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the reload has started it completes, even if the future is dropped.
     pub async fn reload(&self, class: MountClass, path: &str) -> Result<(), Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
@@ -39,8 +44,13 @@ impl MountRegistry {
         self.change_queue.run(work).await?
     }
 
-    /// Changes a mount in a way that its engine learns when it is opened, and opens it anew, as it
-    /// runs: the change is on disk when the new instance is in place, or not at all.
+    /// Changes settings of a mount that its engine reads only when it is opened, and reopens the
+    /// engine in the same version. The change is stored together with the installation of the new
+    /// instance, or not at all.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn tune_and_reload(
         &self,
         class: MountClass,
@@ -66,8 +76,8 @@ impl MountRegistry {
             mounts.replace_engine(mounted, entry, running).await?;
             if let Some(instance) = mounted.engine_handle().and_then(EngineHandle::current_instance)
             {
-                // What the new instance has to make of the old one's storage need not wait for the
-                // next tick.
+                // The engine may have to convert the old instance's data; the periodic call starts
+                // that now instead of at the next interval.
                 mounts.background.spawn(async move {
                     if let Err(error) = instance.engine.periodic().await {
                         tracing::warn!(%error, "the periodic call of a new instance failed");
@@ -79,7 +89,7 @@ impl MountRegistry {
         self.change_queue.run(work).await?
     }
 
-    /// Puts a new instance in place of the one that runs.
+    /// Loads a new instance and replaces the current one by it, with the given entry and version.
     async fn replace_engine(
         &self,
         mounted: &ActiveMount,
@@ -90,7 +100,7 @@ impl MountRegistry {
         let Some(handle) = mounted.engine_handle() else {
             return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
         };
-        // Nobody else starts it meanwhile.
+        // Prevents a concurrent start of the same engine.
         let now = self.engine_loader.barrier.clock().monotonic_time();
         let _attempt = match handle.current_instance() {
             Some(_) => None,
@@ -140,8 +150,9 @@ impl MountRegistry {
         }
     }
 
-    /// Waits for the requests inside the old instance. If they take too long the two overlap, each
-    /// told of the other's writes, unless one of them says that it must run alone.
+    /// Waits until no request is in flight on the old instance. If they take too long, both
+    /// instances run at the same time and are notified of each other's writes, unless one of them
+    /// declares that it must run alone.
     async fn drain_before_swap(
         &self,
         old: &Arc<MountInstance>,
@@ -165,7 +176,8 @@ impl MountRegistry {
         Ok(())
     }
 
-    /// Lets the requests inside the old instance finish, then ends it.
+    /// Closes the old instance in the background, after its requests have finished, the seal has
+    /// started or the timeout has passed.
     fn close_after_drain(&self, old: Arc<MountInstance>, new: Arc<MountInstance>) {
         let clock = self.engine_loader.barrier.clock().clone();
         let closing = self.closing.clone();
@@ -174,7 +186,7 @@ impl MountRegistry {
                 () = old.wait_until_drained() => {}
                 () = closing.cancelled() => {}
                 () = clock.sleep(EXCLUSIVE_DRAIN_TIMEOUT) => {
-                    tracing::warn!("requests in a replaced engine did not end; it is closed on them");
+                    tracing::warn!("requests in a replaced engine did not finish; closing it anyway");
                 }
             }
             new.storage.notify_peer(None);

@@ -1,10 +1,11 @@
 //! Moving a mount to another path.
 //!
-//! First its entry says where it is going: from then on no request gets in, and nothing else can be
-//! mounted at either path. When the requests inside have left, the leases are ended, since their
-//! ids begin with the old path. Last, one write gives the entry its new path. A process that dies
-//! before that leaves the mount moving, and the next unseal goes on; where a lease can't be ended,
-//! the mount is back where it was. The engine notices nothing: each request tells it the path.
+//! First the mount's entry records the target: from then on requests are refused, and nothing else
+//! can be mounted at either path. When the running requests have finished, the leases are revoked,
+//! since their ids begin with the old path. Last, one write sets the entry's new path. If the
+//! process exits before that, the next unseal continues the remount. If a lease cannot be revoked,
+//! the remount fails and the mount stays at its old path. The engine needs no change: each request
+//! contains the mount path.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,19 +23,30 @@ use crate::error::Error;
 use crate::unmount::Unmount;
 use crate::unsealed::UnsealedCore;
 
-/// Mounts on their way.
+/// The remounts in progress.
 #[derive(Debug, Default)]
 pub(crate) struct PendingRemounts {
     remount_started: Notify,
-    /// Those that somebody carries.
+    /// Mounts whose remount a task is working on.
     in_progress: Mutex<HashSet<MountUuid>>,
 }
 
-/// How often moves are taken up that nobody carries, because their last step failed.
+/// The interval at which remounts are retried that no task is working on, because their last step
+/// failed.
 const REMOUNT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 impl MountRegistry {
-    /// Begins to move a mount and names the move. When this answers, no request gets in any more.
+    /// Begins a remount and returns its migration id. When this returns, the mount refuses
+    /// requests.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if there is no such mount, it is being removed or moved already, or the target is
+    /// reserved or in use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn begin_remount(
         &self,
         class: MountClass,
@@ -88,8 +100,8 @@ impl MountRegistry {
         Ok(id)
     }
 
-    /// Ends a move: the mount is where it was going, or stays where it was. A move that is none any
-    /// more stays that.
+    /// Finishes a remount: the mount gets its new path if `arrived`, else it keeps the old one.
+    /// Does nothing if the remount was cancelled or already finished.
     async fn end_remount(&self, uuid: MountUuid, id: String, arrived: bool) -> Result<(), Error> {
         let mounts = self.clone();
         let work = async move {
@@ -108,7 +120,8 @@ impl MountRegistry {
                         if arrived { RemountProgress::Success } else { RemountProgress::Failure };
                     moved.status = status;
                     mounts.store_entry(&entry, Batch::new()).await?;
-                    // Requests that were judged by the old path stay shut out.
+                    // The old handle stays blocked for requests that were authorized on the old
+                    // path.
                     let backend = MountBackend::Engine(handle.successor());
                     mounts.update_table(|table| {
                         table.without_mount(&left).with_mount(ActiveMount::new(entry, backend))
@@ -121,7 +134,8 @@ impl MountRegistry {
         self.change_queue.run(work).await?
     }
 
-    /// The move of this name, of a mount that wasn't moved again since.
+    /// The remount with this migration id; `None` if it is unknown or the mount was remounted again
+    /// since.
     pub fn find_remount(&self, id: &str) -> Option<(MountClass, RemountRecord)> {
         let table = self.table();
         let mut moves =
@@ -130,7 +144,7 @@ impl MountRegistry {
     }
 }
 
-/// Whether the path is that of a mount every server has, or lies below it.
+/// Whether the path is that of a built-in mount, is otherwise reserved, or lies below one of these.
 fn is_builtin_mount_path(class: MountClass, path: &MountPath) -> bool {
     match class {
         MountClass::Secret => RESERVED_PATHS.iter().any(|own| path.as_str().starts_with(own)),
@@ -139,7 +153,7 @@ fn is_builtin_mount_path(class: MountClass, path: &MountPath) -> bool {
 }
 
 impl UnsealedCore {
-    /// Carries mounts that are on their way, in this life of the server or an earlier one.
+    /// Completes remounts in progress, including those begun before the last restart.
     pub(crate) async fn run_remounts(self: &Arc<Self>) {
         loop {
             let table = self.mounts.table();
@@ -149,10 +163,10 @@ impl UnsealedCore {
                 else {
                     continue;
                 };
-                let (open, entry, id) = (self.clone(), mounted.entry.clone(), moving.id.clone());
+                let (core, entry, id) = (self.clone(), mounted.entry.clone(), moving.id.clone());
                 self.requests.spawn(async move {
                     let _under_way = under_way;
-                    open.finish_remount(entry, id).await;
+                    core.finish_remount(entry, id).await;
                 });
             }
             tokio::select! {
@@ -170,18 +184,18 @@ impl UnsealedCore {
             Err(error) => tracing::warn!(mount = route, id, %error, "a mount could not be moved"),
         }
         if let Err(error) = self.mounts.end_remount(uuid, id, left.is_ok()).await {
-            tracing::warn!(mount = route, %error, "the end of a move could not be written; it is taken up again");
+            tracing::warn!(mount = route, %error, "the result of a remount could not be stored; it will be retried");
         }
     }
 
-    /// Ends everything that knows the old path.
+    /// Waits for requests and revokes leases that refer to the old path.
     async fn drain_old_path(&self, entry: &MountEntry) -> Result<(), Error> {
         Unmount { core: self, entry }.block_and_drain_requests(Blocked::Moving).await?;
         self.revoke_prefix(&entry.route()).await
     }
 }
 
-/// Says that somebody carries a mount, until dropped.
+/// Marks that a task is working on a mount's remount, until dropped.
 struct RemountGuard {
     pending_remounts: Arc<PendingRemounts>,
     uuid: MountUuid,

@@ -1,8 +1,9 @@
 //! [`InstanceStorage`]: the mount's storage as one instance of its engine sees it.
 //!
-//! An instance goes through phases: while it is set up it may read; while it is initialised its
-//! writes are held aside, so that they happen together with the change of the mount table, or not
-//! at all; then it writes; and once it is closed nothing of it reaches the store any more.
+//! An instance goes through phases. While it is set up it may only read. While it is initialised
+//! its writes are buffered, so that they are committed together with the change of the mount table,
+//! or not at all. Then it writes to the store. Once it is closed, neither reads nor writes are
+//! possible.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -21,33 +22,33 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::error::storage_error_message;
 
-/// Storage of one instance.
+/// The storage of one engine instance, confined to the mount's view of the barrier.
 #[derive(Debug)]
 pub struct InstanceStorage {
     view: View,
     phase: Mutex<StoragePhase>,
     phase_changed: Notify,
-    /// An instance beside which this one runs for the moment of a reload: it is told of writes.
+    /// The other instance of the same mount during a reload; it is notified of this one's writes.
     peer: ArcSwapOption<Weak<dyn Engine>>,
-    /// Bounds what a plug-in can have under way.
+    /// Limits the number of concurrent writes.
     write_permits: Semaphore,
 }
 
 #[derive(Debug)]
 enum StoragePhase {
-    /// Reads only.
+    /// The engine is being set up: reads only.
     Setup,
-    /// Writes are held aside.
+    /// The engine is being initialised: writes are buffered.
     Buffering(WriteBuffer),
-    /// What was held is being committed; writes wait for the outcome.
+    /// The buffered writes are being committed; further writes wait for the result.
     Flushing(WriteBuffer),
-    /// Writes go to the store.
+    /// The engine is running: writes go to the store.
     Live,
-    /// Nothing works.
+    /// The engine is closed: reads and writes fail.
     Closed,
 }
 
-/// Writes that are held aside, and the conditions they were made under.
+/// Buffered writes, and the preconditions they depend on. A value of `None` is a deletion.
 #[derive(Debug, Default)]
 struct WriteBuffer {
     values: BTreeMap<String, Option<BufferedValue>>,
@@ -66,13 +67,13 @@ impl std::fmt::Debug for BufferedValue {
     }
 }
 
-/// Operations one instance may have under way at the same time; more wait.
+/// The maximum number of concurrent writes of one instance; further ones wait.
 const MAX_CONCURRENT_WRITES: usize = 1024;
-/// Versions shown for values that are held and have none yet.
+/// The version of buffered values, which have no version in the store yet.
 const BUFFERED_VERSION: u64 = u64::MAX;
 
 impl InstanceStorage {
-    /// For an instance that is being set up.
+    /// Creates storage for an instance that is being set up: reads only.
     pub fn new(view: View) -> Arc<Self> {
         Arc::new(Self {
             view,
@@ -83,13 +84,14 @@ impl InstanceStorage {
         })
     }
 
-    /// From now on writes are held aside.
+    /// Buffers writes from now on, until they are flushed.
     pub fn buffer_writes(&self) {
         self.set_phase(StoragePhase::Buffering(WriteBuffer::default()));
     }
 
-    /// Adds what is held to a batch, with its conditions. Until [`InstanceStorage::activate`] or
-    /// [`InstanceStorage::close`] says how that went, further writes wait.
+    /// Adds the buffered writes and their preconditions to a batch. Further writes wait until
+    /// [`InstanceStorage::activate`] or [`InstanceStorage::close`] reports the result of its
+    /// commit.
     pub fn flush_into(&self, batch: &mut Batch) {
         let mut phase = self.lock_phase();
         let StoragePhase::Buffering(held) = &mut *phase else { return };
@@ -108,24 +110,25 @@ impl InstanceStorage {
         *phase = StoragePhase::Flushing(held);
     }
 
-    /// From now on writes go to the store; what was held has been committed.
+    /// Lets writes go to the store from now on. Buffered writes must have been committed before.
     pub fn activate(&self) {
         self.set_phase(StoragePhase::Live);
     }
 
-    /// From now on nothing works any more.
+    /// Makes all reads and writes fail with `Closed` from now on.
     pub fn close(&self) {
         self.set_phase(StoragePhase::Closed);
     }
 
-    /// Resolves once no write is under way. After [`InstanceStorage::close`] that stays so.
+    /// Waits until no write is in progress. After [`InstanceStorage::close`] no further one starts.
     pub async fn wait_for_writes(&self) {
         let all = u32::try_from(MAX_CONCURRENT_WRITES).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
+        // The semaphore is never closed, so this cannot fail.
         let _ = self.write_permits.acquire_many(all).await;
     }
 
-    /// Tells another instance of this one's writes from now on; `None` to stop.
+    /// Notifies another instance of this one's writes from now on, by invalidating the written keys
+    /// in it; `None` to stop.
     pub fn notify_peer(&self, other: Option<Weak<dyn Engine>>) {
         self.peer.store(other.map(Arc::new));
     }
@@ -139,7 +142,8 @@ impl InstanceStorage {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is held of a key, if this instance may read at all.
+    /// The buffered change of a key: `None` if there is none, `Some(None)` if it is a deletion.
+    /// Fails if the storage is closed.
     fn buffered_value(&self, key: &str) -> Result<Option<Option<BufferedValue>>, StorageError> {
         match &*self.lock_phase() {
             StoragePhase::Closed => Err(StorageError::Closed),
@@ -150,12 +154,13 @@ impl InstanceStorage {
         }
     }
 
-    /// Resolves once it is known whether writes go to the store (`true`) or are held aside.
+    /// Waits while a flush is in progress. Returns `true` if writes go to the store, `false` if
+    /// they are buffered.
     async fn wait_until_writable(&self) -> Result<bool, StorageError> {
         loop {
             let changed = self.phase_changed.notified();
             tokio::pin!(changed);
-            // Registered before looking, or the change could be missed.
+            // Registered before the phase is read; otherwise a change could be missed.
             changed.as_mut().enable();
             match &*self.lock_phase() {
                 StoragePhase::Setup => return Err(StorageError::Setup),
@@ -168,7 +173,7 @@ impl InstanceStorage {
         }
     }
 
-    /// Takes a batch into what is held. `false` if that is no longer possible.
+    /// Adds a batch to the buffer. `false` if writes are no longer buffered.
     async fn buffer_batch(&self, batch: &StorageBatch) -> Result<bool, StorageError> {
         for condition in &batch.preconditions {
             let key = condition.key();
@@ -187,7 +192,7 @@ impl InstanceStorage {
         let mut phase = self.lock_phase();
         let StoragePhase::Buffering(held) = &mut *phase else { return Ok(false) };
         for condition in &batch.preconditions {
-            // A condition on something held was judged just now, for good.
+            // A precondition on a buffered key was evaluated just now; its result cannot change.
             if !held.values.contains_key(condition.key()) {
                 held.conditions.push(condition.clone());
             }
@@ -225,8 +230,8 @@ impl InstanceStorage {
         Ok(())
     }
 
-    /// An error of the barrier's as the engine may know it: keys are those of its own view, and what
-    /// lies outside of that has no name.
+    /// Converts a barrier error for the engine: keys are relative to its own view, and keys outside
+    /// of it are omitted.
     pub(crate) fn storage_error_for_engine(
         &self,
         error: &strongroom_barrier::Error,
@@ -320,7 +325,7 @@ impl Storage for InstanceStorage {
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
         let conditions = batch.preconditions.iter().map(StoragePrecondition::key);
         conditions.chain(batch.changes.iter().map(StorageChange::key)).try_for_each(check_key)?;
-        // The semaphore is never closed.
+        // The semaphore is never closed, so this cannot fail.
         let _place = self.write_permits.acquire().await;
         loop {
             if self.wait_until_writable().await? {
@@ -337,8 +342,8 @@ impl Storage for InstanceStorage {
     }
 }
 
-/// Adds held names to a list. A held removal of the last entry of a folder leaves the folder shown:
-/// while an engine initialises, that does no harm.
+/// Merges buffered names into a list. If a buffered deletion removes the last entry of a folder,
+/// the folder is still listed, which is harmless while an engine initialises.
 fn merge_buffered_names(
     found: &mut Vec<String>,
     held: &BTreeMap<String, Option<BufferedValue>>,

@@ -1,4 +1,4 @@
-//! [`MountSystemView`]: what an engine may ask the server about its own mount.
+//! [`MountSystemView`]: the information about its mount and the server that an engine can query.
 
 use std::sync::{Arc, Weak};
 
@@ -10,10 +10,10 @@ use strongroom_types::Secret;
 
 use super::table::MountTable;
 
-/// Answers from the mount table of the moment.
+/// Implements the SDK's `SystemView` for one mount, from the current mount table.
 #[derive(Debug)]
 pub struct MountSystemView {
-    /// Weak: the engine holds this, and the table holds the engine.
+    /// Weak, because the engine holds this view and the table holds the engine.
     table: Weak<ArcSwap<MountTable>>,
     uuid: String,
     route: String,
@@ -21,19 +21,20 @@ pub struct MountSystemView {
     password_policies: PasswordPolicies,
 }
 
-/// What holds for the whole server.
+/// Properties of the whole server that mounts and engines use.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
-    /// Lifetimes where a mount has none of its own.
+    /// Default and maximum lease lifetime of mounts that set none of their own.
     pub lifetimes: MountLifetimes,
-    /// Names of the cluster.
+    /// The name and id of the cluster.
     pub cluster: ClusterInfo,
-    /// The server's version.
+    /// The server's version, without a leading `v`.
     pub version: String,
 }
 
 impl MountSystemView {
-    /// For the mount of this UUID, which is or will be at this route as long as it isn't moved.
+    /// Creates the view of the mount with this UUID. `route` is its route when the engine is
+    /// opened; a mount that was moved since is found by its UUID.
     pub fn new(
         table: &Arc<ArcSwap<MountTable>>,
         uuid: String,
@@ -52,7 +53,7 @@ impl MountSystemView {
 }
 
 impl MountSystemView {
-    /// All mounts of the moment; none once the server is sealed.
+    /// The current mount table; empty once the server is sealed.
     fn mount_table(&self) -> Arc<MountTable> {
         self.table.upgrade().map(|table| table.load_full()).unwrap_or_default()
     }
@@ -64,7 +65,7 @@ impl SystemView for MountSystemView {
         let table = self.mount_table();
         let here = table.longest_match(&self.route).map(|(mounted, _)| mounted);
         let own = here.filter(|mounted| mounted.entry.uuid.as_str() == self.uuid);
-        // It may have been moved since.
+        // The mount may have been moved since the view was created.
         let own = own.or_else(|| table.find_by_uuid(&self.uuid));
         Ok(own.map_or(self.server_info.lifetimes, |m| {
             m.entry.effective_lifetimes(self.server_info.lifetimes)

@@ -11,43 +11,44 @@ use super::entry::{MountClass, MountEntry};
 use super::handle::EngineHandle;
 use crate::admission::MountLoad;
 
-/// All mounts. A change makes a new table; readers take no lock.
+/// All mounts by route, as an immutable snapshot. A change creates a new table; readers take no
+/// lock.
 #[derive(Clone, Debug, Default)]
 pub struct MountTable {
     by_route: HashMap<String, Arc<ActiveMount>>,
 }
 
-/// A mount and what answers for it.
+/// A mount in the table: its entry and the backend that handles its requests.
 #[derive(Debug)]
 pub struct ActiveMount {
-    /// What is stored of it.
+    /// The stored description of the mount, with its path and settings.
     pub entry: MountEntry,
-    /// What its engine may know of it.
+    /// The description of the mount that its engine receives.
     pub info: Arc<MountInfo>,
-    /// What answers.
+    /// The backend that handles the mount's requests.
     pub backend: MountBackend,
     histograms: OperationHistograms,
     mount_load: Arc<MountLoad>,
 }
 
-/// What answers below a mount.
+/// The backend that handles requests below a mount.
 #[derive(Clone, Debug)]
 pub enum MountBackend {
-    /// `sys/`.
+    /// The system backend, at `sys/`.
     System,
-    /// `auth/token/`.
+    /// The token backend, at `auth/token/`.
     Token,
-    /// `cubbyhole/`.
+    /// The cubbyhole backend, at `cubbyhole/`.
     Cubbyhole,
-    /// An engine.
+    /// An engine, linked in or in a plug-in process.
     Engine(EngineHandle),
 }
 
 impl ActiveMount {
-    /// Puts an entry and what answers for it together.
+    /// Combines an entry with the backend that handles its requests.
     pub fn new(entry: MountEntry, backend: MountBackend) -> Arc<Self> {
         let info = Arc::new(entry.mount_info());
-        // Of an engine the handle's: that stays while the entry is changed.
+        // An engine's count is that of its handle, which outlives changes of the entry.
         let load = match &backend {
             MountBackend::Engine(engine) => engine.mount_load().clone(),
             MountBackend::System | MountBackend::Token | MountBackend::Cubbyhole => Arc::default(),
@@ -61,22 +62,22 @@ impl ActiveMount {
         })
     }
 
-    /// How many requests are being worked on under it.
+    /// The count of requests being processed under the mount.
     pub(crate) fn mount_load(&self) -> &Arc<MountLoad> {
         &self.mount_load
     }
 
-    /// The metric of how long its engine takes for an operation.
+    /// The histogram of the engine's duration for an operation, in milliseconds.
     pub(crate) fn operation_histogram(&self, operation: Operation) -> Histogram {
         self.histograms.histogram_for(&self.entry.mount_type, operation)
     }
 
-    /// Whether the server answers for itself: `sys/`.
+    /// Whether the mount is the system backend, `sys/`.
     pub fn is_system(&self) -> bool {
         matches!(self.backend, MountBackend::System)
     }
 
-    /// The engine, unless the server itself answers.
+    /// The handle of the mount's engine; `None` for the server's own backends.
     pub fn engine_handle(&self) -> Option<&EngineHandle> {
         match &self.backend {
             MountBackend::Engine(engine) => Some(engine),
@@ -85,7 +86,7 @@ impl ActiveMount {
     }
 }
 
-/// Metrics by operation, each looked up once: a request finds its own without a search.
+/// Histograms by operation, each registered once so that a request needs no look-up.
 #[derive(Default)]
 struct OperationHistograms([OnceLock<Histogram>; 9]);
 
@@ -109,7 +110,7 @@ impl std::fmt::Debug for OperationHistograms {
 }
 
 impl MountTable {
-    /// With one more mount, or another in place of the one that was there.
+    /// Returns a table with the mount added, or replacing the one at the same route.
     #[must_use]
     pub fn with_mount(&self, mounted: Arc<ActiveMount>) -> Self {
         let mut table = self.clone();
@@ -117,7 +118,7 @@ impl MountTable {
         table
     }
 
-    /// Without the mount at a route.
+    /// Returns a table without the mount at this route.
     #[must_use]
     pub fn without_mount(&self, route: &str) -> Self {
         let mut table = self.clone();
@@ -125,8 +126,8 @@ impl MountTable {
         table
     }
 
-    /// The mount with the longest path that `path` lies under, and the rest of the path. The mount
-    /// itself may be named without its slash.
+    /// The mount with the longest route that is a prefix of `path`, and the rest of the path. The
+    /// path may omit the trailing slash of the mount itself.
     pub fn longest_match<'p>(&self, path: &'p str) -> Option<(&Arc<ActiveMount>, &'p str)> {
         let slashes = path.rmatch_indices('/').map(|(at, _)| at + 1);
         let below = slashes.into_iter().find_map(|end| {
@@ -134,27 +135,27 @@ impl MountTable {
             Some((self.by_route.get(route)?, rest))
         });
         below.or_else(|| {
-            // No mount lies under another, so nothing longer was passed by.
+            // Mounts do not nest, so there is no longer match.
             let itself = self.by_route.get(&format!("{path}/"))?;
             Some((itself, path.get(path.len()..)?))
         })
     }
 
-    /// The mount at exactly this place.
+    /// The mount of this class at exactly this path; `path` is that of the entry, without `auth/`.
     pub fn get(&self, class: MountClass, path: &str) -> Option<&Arc<ActiveMount>> {
         match class {
             MountClass::Auth => self.by_route.get(&format!("auth/{path}")),
-            // `auth/x/` as a secrets mount can't exist: the path is reserved.
+            // A secrets mount at `auth/x/` can't exist, because that path is reserved.
             MountClass::Secret => self.by_route.get(path).filter(|m| m.entry.class == class),
         }
     }
 
-    /// The mount of this UUID.
+    /// The mount with this UUID; `None` if it isn't mounted.
     pub fn find_by_uuid(&self, uuid: &str) -> Option<&Arc<ActiveMount>> {
         self.by_route.values().find(|mounted| mounted.entry.uuid.as_str() == uuid)
     }
 
-    /// The mounts of a class, by path.
+    /// The mounts of a class, sorted by path.
     pub fn mounts_of_class(&self, class: MountClass) -> Vec<&Arc<ActiveMount>> {
         let mut mounts: Vec<_> =
             self.by_route.values().filter(|mounted| mounted.entry.class == class).collect();
@@ -162,7 +163,7 @@ impl MountTable {
         mounts
     }
 
-    /// All mounts, in no order.
+    /// All mounts, including the built-in ones, in no particular order.
     pub fn all_mounts(&self) -> impl Iterator<Item = &Arc<ActiveMount>> {
         self.by_route.values()
     }

@@ -1,5 +1,6 @@
-//! What is refused unseen: paths that aren't normal, and headers that restrict or redirect in a way
-//! that isn't built. Ignoring those would do something else than was asked.
+//! Checks that need no state: refuses paths that are not in normal form, and headers that restrict
+//! or redirect a request in a way that is not implemented. Ignoring such a header would perform
+//! another request than the client meant.
 
 use std::net::IpAddr;
 
@@ -14,27 +15,27 @@ use crate::request::{CoreRequest, RequestHeaders, Verb};
 use crate::request_ids::RequestIds;
 use crate::wrapping;
 
-/// A request with a normal path and an id.
+/// A request whose path is in normal form, with its request id.
 pub(crate) struct AdmittedRequest {
     pub(crate) id: RequestId,
     pub(crate) verb: Verb,
-    /// For lists with its trailing slash.
+    /// The path; of a list request always with a trailing slash.
     pub(crate) path: RequestPath,
     pub(crate) fields: Fields,
     pub(crate) token: Option<Secret<String>>,
-    /// The lifetime its wrapped answer is to have; none if the answer isn't to be wrapped.
+    /// The lifetime of the wrapping token; `None` if the response is not to be wrapped.
     pub(crate) wrap_ttl: Option<Ttl>,
     pub(crate) headers: RequestHeaders,
     pub(crate) connection: Option<ConnectionInfo>,
 }
 
 impl AdmittedRequest {
-    /// Where it comes from; none on a Unix socket.
+    /// The client's IP address; `None` on a Unix socket.
     pub(crate) fn remote_address(&self) -> Option<IpAddr> {
         self.connection.map(|connection| connection.address)
     }
 
-    /// Who sent it, for the log.
+    /// The request's id, path, address and caller, for the refusal log.
     pub(crate) fn request_origin<'a>(
         &'a self,
         caller: Option<&'a AuthenticatedCaller>,
@@ -48,7 +49,8 @@ impl AdmittedRequest {
     }
 }
 
-/// Headers that ask for something this server can't do yet, with what they ask for.
+/// Headers that request a feature this server does not implement, with the feature's name in the
+/// error message.
 pub(crate) const UNSUPPORTED_HEADERS: [(&str, &str); 6] = [
     ("x-vault-namespace", "the namespace header"),
     ("x-vault-wrap-format", "the wrapping format \"jwt\""),
@@ -84,7 +86,8 @@ pub(crate) fn admit(request: CoreRequest, ids: &RequestIds) -> Result<AdmittedRe
     })
 }
 
-/// The root namespace may be named; of the formats of wrapping tokens one is another than ours.
+/// Whether the header requests the unsupported feature. Naming the root namespace is allowed; only
+/// opaque wrapping tokens are issued, so the wrap format `jwt` is refused.
 fn is_set(header: &str, value: &str) -> bool {
     let value = value.trim();
     match header {

@@ -1,4 +1,5 @@
-//! The token: looked up, and one use of it counted durably, before anything is done with it.
+//! Looks up the request's token and durably counts one use of it before anything else is done with
+//! it.
 
 use std::sync::Arc;
 
@@ -10,21 +11,22 @@ use crate::error::Error;
 use crate::refusal_log::RefusalKind;
 use crate::unsealed::UnsealedCore;
 
-/// Who asks.
+/// The caller of a request, identified by a valid token.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthenticatedCaller {
     pub(crate) stored_token: StoredToken,
-    /// What the token's policies allow, as they are now.
+    /// The combined rules of the token's policies, as of this request.
     pub(crate) acl: Arc<Acl>,
-    /// This request was the token's last.
+    /// Whether this request consumed the token's last use.
     pub(crate) last_use: bool,
 }
 
-/// The caller; none where no token is needed. An open path of an engine takes no notice of a token:
-/// a login must not use one up. One of the server's own still gets its caller if a valid token was
-/// sent, and an invalid one doesn't hurt there.
+/// Returns the caller, or `None` if the path requires no token and none was found valid.
+/// Unauthenticated paths of engines ignore a token, so that a login does not consume a use. On the
+/// server's own unauthenticated paths a valid token identifies the caller, and an invalid one is
+/// ignored.
 pub(crate) async fn authenticate(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: &RoutedRequest,
 ) -> Result<Option<AuthenticatedCaller>, Error> {
     let engines = routed.mounted.as_ref().is_some_and(|mounted| mounted.engine_handle().is_some());
@@ -33,27 +35,29 @@ pub(crate) async fn authenticate(
     }
     let found = match &routed.request.token {
         Some(token) if !token.expose_secret().is_empty() => {
-            open.stores.tokens.look_up(token.expose_secret(), open.clock().now()).await?
+            core.stores.tokens.look_up(token.expose_secret(), core.clock().now()).await?
         }
         _ => None,
     };
-    // Before a use is counted: who has a token and is elsewhere must not use it up.
+    // Bound CIDRs are checked before a use is counted: a client outside them must not be able to
+    // use up the token.
     let address = routed.request.connection.map(|connection| connection.address);
     let found = found.filter(|found| found.token.may_be_used_from(address));
     let Some(found) = found else {
         return if routed.unauthenticated {
             Ok(None)
         } else {
-            Err(log_invalid_token(open, routed))
+            Err(log_invalid_token(core, routed))
         };
     };
-    // Where no token is needed none is used up: least of all the wrapping token that is looked up.
+    // Unauthenticated paths never consume a use, for example that of a wrapping token at
+    // `sys/wrapping/lookup`.
     let spent = if routed.unauthenticated {
         UseOutcome::Remaining
     } else {
-        open.stores.tokens.count_use(&found).await?
+        core.stores.tokens.count_use(&found).await?
     };
-    let acl = Arc::new(open.stores.policies.acl_for(&found.token.policies));
+    let acl = Arc::new(core.stores.policies.acl_for(&found.token.policies));
     Ok(Some(AuthenticatedCaller {
         stored_token: found,
         acl,
@@ -61,11 +65,11 @@ pub(crate) async fn authenticate(
     }))
 }
 
-/// Logged, and answered with as much as clients may know.
-fn log_invalid_token(open: &UnsealedCore, routed: &RoutedRequest) -> Error {
+/// Logs the reason of the refusal, and returns an error that does not tell it to the client.
+fn log_invalid_token(core: &UnsealedCore, routed: &RoutedRequest) -> Error {
     let sent = routed.request.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
     let reason = if sent { "the token isn't valid here" } else { "no token was sent" };
-    open.refusal_log.log_refusal(
+    core.refusal_log.log_refusal(
         RefusalKind::InvalidToken,
         &routed.request.request_origin(None),
         reason,

@@ -1,5 +1,5 @@
-//! Policies. A write needs `create` or `update`, and which of the two the engine says; it is asked
-//! only if the rules grant one of them.
+//! Checks the caller's policies. A write requires `create` or `update`; the engine's existence
+//! check decides which, and is made only if the policies grant at least one of them.
 
 use strongroom_policy::{Acl, AclRequest, Capability, PathCase};
 use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
@@ -17,17 +17,18 @@ use crate::refusal_log::RefusalKind;
 use crate::request::Verb;
 use crate::unsealed::UnsealedCore;
 
-/// A request that may be done.
+/// A request that the caller's policies allow, ready to be dispatched.
 pub(crate) struct AuthorizedRequest {
     pub(crate) routed: Box<RoutedRequest>,
     pub(crate) caller: Option<AuthenticatedCaller>,
     pub(crate) operation: Operation,
-    /// The engine, entered already if it was asked something. The same one gets the request.
+    /// The in-flight guard of the engine instance that made the existence check; the same instance
+    /// then handles the request. `None` if no check was made.
     pub(crate) in_flight: Option<InFlight>,
 }
 
 pub(crate) async fn authorize(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
 ) -> Result<AuthorizedRequest, Error> {
@@ -37,71 +38,72 @@ pub(crate) async fn authorize(
         Verb::Delete => Operation::Delete,
         Verb::Patch => Operation::Patch,
         Verb::Help => Operation::Help,
-        Verb::Write => return authorize_write(open, routed, caller).await,
+        Verb::Write => return authorize_write(core, routed, caller).await,
     };
     if !routed.unauthenticated {
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         let needed = match operation {
-            // Help needs any right at the path, or it would tell what is mounted.
-            Operation::Help => return authorize_help(open, routed, caller.clone()),
+            // Help requires any capability on the path; otherwise it would reveal which paths are
+            // mounted.
+            Operation::Help => return authorize_help(core, routed, caller.clone()),
             Operation::Read => Capability::Read,
             Operation::List => Capability::List,
             Operation::Delete => Capability::Delete,
             _ => Capability::Patch,
         };
-        require_capability(open, &routed, caller, needed)?;
+        require_capability(core, &routed, caller, needed)?;
     }
     Ok(AuthorizedRequest { routed, caller, operation, in_flight: None })
 }
 
 fn authorize_help(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: Box<RoutedRequest>,
     caller: AuthenticatedCaller,
 ) -> Result<AuthorizedRequest, Error> {
     let path = routed.request.path.as_str();
     let granted = routed.policy_path.capabilities(&caller.acl, path, Acl::capabilities);
     if !caller.acl.is_root() && granted.is_empty() {
-        return Err(log_permission_denied(open, &routed, &caller));
+        return Err(log_permission_denied(core, &routed, &caller));
     }
     let (caller, operation) = (Some(caller), Operation::Help);
     Ok(AuthorizedRequest { routed, caller, operation, in_flight: None })
 }
 
 async fn authorize_write(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
 ) -> Result<AuthorizedRequest, Error> {
     if !routed.unauthenticated {
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         if !has_capability(&routed, caller, Capability::Create) {
-            require_capability(open, &routed, caller, Capability::Update)?;
+            require_capability(core, &routed, caller, Capability::Update)?;
         }
     }
     if let (Some(MountBackend::Cubbyhole), Some(caller)) = (routed.mount_backend(), &caller) {
         let operation =
-            Box::pin(cubbyhole::create_or_update(open, caller, &routed.relative_path)).await?;
-        return authorize_write_as(open, routed, Some(caller.clone()), operation, None);
+            Box::pin(cubbyhole::create_or_update(core, caller, &routed.relative_path)).await?;
+        return authorize_write_as(core, routed, Some(caller.clone()), operation, None);
     }
     let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine_handle());
     let Some(engine) = engine else {
-        return authorize_write_as(open, routed, caller, Operation::Update, None);
+        return authorize_write_as(core, routed, caller, Operation::Update, None);
     };
     let visit = engine.acquire().await?;
     routed.recheck_special_paths(&visit)?;
-    let request = engine_request(open, &routed, caller.as_ref(), Operation::Update, &visit);
+    let request = engine_request(core, &routed, caller.as_ref(), Operation::Update, &visit);
     let operation = match visit.engine.exists(&request).await {
         Ok(Existence::Absent) => Operation::Create,
         Ok(Existence::Exists | Existence::NoCheck)
         | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
         Err(error) => return Err(error.into()),
     };
-    authorize_write_as(open, routed, caller, operation, Some(visit))
+    authorize_write_as(core, routed, caller, operation, Some(visit))
 }
 
 fn authorize_write_as(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
     operation: Operation,
@@ -111,14 +113,14 @@ fn authorize_write_as(
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         let needed =
             if operation == Operation::Create { Capability::Create } else { Capability::Update };
-        require_capability(open, &routed, caller, needed)?;
+        require_capability(core, &routed, caller, needed)?;
     }
     Ok(AuthorizedRequest { routed, caller, operation, in_flight: visit })
 }
 
-/// Refuses, and logs that, what the policies don't grant.
+/// Refuses the request, and logs the refusal, if the policies do not grant the capability.
 fn require_capability(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: &RoutedRequest,
     caller: &AuthenticatedCaller,
     needed: Capability,
@@ -126,16 +128,16 @@ fn require_capability(
     if has_capability(routed, caller, needed) {
         Ok(())
     } else {
-        Err(log_permission_denied(open, routed, caller))
+        Err(log_permission_denied(core, routed, caller))
     }
 }
 
 fn log_permission_denied(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: &RoutedRequest,
     caller: &AuthenticatedCaller,
 ) -> Error {
-    open.refusal_log.log_refusal(
+    core.refusal_log.log_refusal(
         RefusalKind::PermissionDenied,
         &routed.request.request_origin(Some(caller)),
         "",
@@ -143,8 +145,8 @@ fn log_permission_denied(
     Error::denied()
 }
 
-/// Whether the policies permit this request: judged on the form of its path that the backend uses, on
-/// the very fields that are handed on, and on the lifetime of its wrapped answer.
+/// Whether the policies allow this request. They are evaluated on the canonical form of the path,
+/// on the same fields that the backend receives, and on the lifetime of the wrapping token.
 fn has_capability(
     routed: &RoutedRequest,
     caller: &AuthenticatedCaller,

@@ -1,4 +1,4 @@
-//! To the engine, or to the core's own endpoint.
+//! Passes an authorized request to the mount's engine or to the core's own endpoint.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::unsealed::UnsealedCore;
 use crate::{auth_token, cubbyhole, sys};
 
 pub(crate) async fn dispatch(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     allowed: AuthorizedRequest,
 ) -> Result<CoreResponse, Error> {
     let Some(mounted) = allowed.routed.mounted.clone() else {
@@ -31,19 +31,19 @@ pub(crate) async fn dispatch(
     let id = allowed.routed.request.id.clone();
     let injected = sys::mirrors_data_at_top_level(allowed.routed.request.path.as_str());
     let answer = match &mounted.backend {
-        MountBackend::System => dispatch_to_endpoint(open, sys::ENDPOINTS, allowed).await?,
-        MountBackend::Token => dispatch_to_endpoint(open, auth_token::ENDPOINTS, allowed).await?,
-        MountBackend::Cubbyhole => Box::pin(cubbyhole::handle(open, &allowed)).await?,
-        MountBackend::Engine(_) => dispatch_to_engine(open, &mounted, allowed).await?,
+        MountBackend::System => dispatch_to_endpoint(core, sys::ENDPOINTS, allowed).await?,
+        MountBackend::Token => dispatch_to_endpoint(core, auth_token::ENDPOINTS, allowed).await?,
+        MountBackend::Cubbyhole => Box::pin(cubbyhole::handle(core, &allowed)).await?,
+        MountBackend::Engine(_) => dispatch_to_engine(core, &mounted, allowed).await?,
     };
     Ok(match answer {
-        // It tells nothing but how to unwrap another.
+        // A wrapped response contains nothing but the wrapping token.
         CoreResponse::Envelope(envelope) if envelope.wrap_info.is_some() => {
             CoreResponse::Envelope(envelope)
         }
         CoreResponse::Envelope(mut envelope) => {
             envelope.request_id = id.to_string();
-            // An unwrapped answer has that of the mount which gave it.
+            // An unwrapped response keeps the type of the mount that produced it.
             if envelope.mount_type.is_empty() {
                 envelope.mount_type.clone_from(&mounted.entry.mount_type);
             }
@@ -55,7 +55,7 @@ pub(crate) async fn dispatch(
 }
 
 async fn dispatch_to_engine(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     mounted: &Arc<ActiveMount>,
     allowed: AuthorizedRequest,
 ) -> Result<CoreResponse, Error> {
@@ -66,19 +66,19 @@ async fn dispatch_to_engine(
         (None, None) => return Err(Error::unsupported_path()),
     };
     routed.recheck_special_paths(&visit)?;
-    let request = engine_request(open, &routed, caller.as_ref(), operation, &visit);
-    // The engine's alone, which may change them then without a copy.
+    let request = engine_request(core, &routed, caller.as_ref(), operation, &visit);
+    // Leaves the engine the only owner of the fields, which it can then modify without a copy.
     routed.request.fields = Fields::new();
     let watch = Stopwatch::start();
     let response = visit.engine.handle(request).await;
     mounted.operation_histogram(operation).record(watch.elapsed_ms());
-    // Still inside the engine: a reload waits until the lease is on disk as well.
-    build_response(open, &visit, &routed, caller.as_ref(), operation, response?).await
+    // The in-flight guard is still held, so a reload also waits until the lease is on disk.
+    build_response(core, &visit, &routed, caller.as_ref(), operation, response?).await
 }
 
-/// The request as the engine sees it.
+/// Builds the request that is passed to the engine.
 pub(crate) fn engine_request(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: &RoutedRequest,
     caller: Option<&AuthenticatedCaller>,
     operation: Operation,
@@ -114,18 +114,18 @@ pub(crate) fn engine_request(
         lease: None,
         auth: None,
         namespace: Namespace::Root,
-        deadline: open.clock().now().plus(open.settings.request_timeout),
+        deadline: core.clock().now().plus(core.settings.request_timeout),
     }
 }
 
-/// The same for one token and mount, different for every mount, and no way back to the token.
+/// A keyed hash of the token that differs between mounts; the token cannot be derived from it.
 fn token_hash(accessor: &str, caller: &AuthenticatedCaller) -> String {
     let key = strongroom_crypto::MacKey::new(caller.stored_token.key.as_str().as_bytes());
     data_encoding::HEXLOWER.encode(&key.sign(accessor.as_bytes()))
 }
 
 async fn dispatch_to_endpoint(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     endpoints: &[&'static [ApiEndpoint]],
     allowed: AuthorizedRequest,
 ) -> Result<CoreResponse, Error> {
@@ -142,23 +142,15 @@ async fn dispatch_to_endpoint(
     let warnings = sys::help::move_captures_to_fields(endpoint, &captures, &mut fields);
     let (id, token, wrap_ttl) = (request.id, request.token, request.wrap_ttl);
     let address = request.connection.map(|connection| connection.address);
-    let (open, headers) = (open.clone(), routed.headers);
-    let call = EndpointCall {
-        core: open,
-        id,
-        fields,
-        captures,
-        token,
-        wrap_ttl,
-        caller,
-        address,
-        headers,
-    };
+    let (core, headers) = (core.clone(), routed.headers);
+    let call =
+        EndpointCall { core, id, fields, captures, token, wrap_ttl, caller, address, headers };
     let answer = handler(&call).await;
     if let Err(error) = &answer
         && error.kind() == ErrorKind::Denied
     {
-        // An endpoint's own decision: of another token or lease than the caller's.
+        // The endpoint itself refused, for example access to another token or lease than the
+        // caller's.
         let origin = call.request_origin(request.path.as_str());
         call.core.refusal_log.log_refusal(RefusalKind::PermissionDenied, &origin, "");
     }

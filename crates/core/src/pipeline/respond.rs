@@ -1,5 +1,5 @@
-//! From an engine's response to an answer. A credential gets its lease first: nothing that must be
-//! ended leaves before its end is on disk.
+//! Turns an engine's response into the response to the client. A credential gets its lease first:
+//! nothing that must be revoked leaves the server before its lease is on disk.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
 use crate::unsealed::UnsealedCore;
 
 pub(crate) async fn build_response(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     visit: &InFlight,
     routed: &RoutedRequest,
     caller: Option<&AuthenticatedCaller>,
@@ -44,13 +44,13 @@ pub(crate) async fn build_response(
         EngineResponse::Leased(leased) => {
             let Some(caller) = caller else {
                 let inside = visit.another();
-                Box::pin(open.revoke_unowned(mounted, &routed.relative_path, leased, inside))
+                Box::pin(core.revoke_unowned(mounted, &routed.relative_path, leased, inside))
                     .await?;
                 return Err(Error::internal("a credential can't be issued without a token"));
             };
             let path = routed.request.path.as_str();
             let inside = visit.another();
-            let issued = open.create_lease(mounted, path, &caller.stored_token, &leased, inside);
+            let issued = core.create_lease(mounted, path, &caller.stored_token, &leased, inside);
             let issued = Box::pin(issued).await?;
             let mut warnings = sanitise_warnings(&leased.data.warnings);
             warnings.extend(issued.warnings);
@@ -74,10 +74,10 @@ pub(crate) async fn build_response(
                 auth: *auth,
                 in_flight: visit.another(),
             };
-            Box::pin(open.issue_login_token(login)).await
+            Box::pin(core.issue_login_token(login)).await
         }
         EngineResponse::Raw(raw) => checked_raw_response(raw),
-        _ => Err(Error::internal("the engine answered something this server doesn't know")),
+        _ => Err(Error::internal("the engine returned a response this server doesn't know")),
     }
 }
 
@@ -91,7 +91,7 @@ fn data_envelope(config: &MountConfig, data: DataResponse) -> CoreResponse {
     }))
 }
 
-/// "Not found", which keeps its envelope: clients read what it says.
+/// A 404 that keeps its envelope, because clients read its data and warnings.
 fn not_found_envelope(config: &MountConfig, data: DataResponse) -> CoreResponse {
     match data_envelope(config, data) {
         CoreResponse::Envelope(envelope) => {
@@ -101,7 +101,7 @@ fn not_found_envelope(config: &MountConfig, data: DataResponse) -> CoreResponse 
     }
 }
 
-/// A list without names is "not found", unless it has something else to say.
+/// A list response; 404 if it has no names, no other fields and no warnings.
 fn list_response(config: &MountConfig, data: DataResponse) -> Result<CoreResponse, Error> {
     let fields = data.object.fields();
     let names = fields.get("keys").map(|raw| raw.get().trim().to_owned());
@@ -113,13 +113,14 @@ fn list_response(config: &MountConfig, data: DataResponse) -> Result<CoreRespons
     Ok(data_envelope(config, data))
 }
 
-/// A raw answer needs a content type unless it has no content.
+/// Checks an engine's raw response: the status must be 200 to 599, and the content type may be
+/// empty only for 204.
 fn checked_raw_response(raw: RawResponse) -> Result<CoreResponse, Error> {
     if !(200..600).contains(&raw.status) {
         return Err(Error::internal("the engine chose an impossible HTTP status"));
     }
     if raw.status != 204 && raw.content_type.is_empty() {
-        return Err(Error::internal("the engine gave a raw answer without a content type"));
+        return Err(Error::internal("the engine gave a raw response without a content type"));
     }
     Ok(CoreResponse::Raw(raw))
 }

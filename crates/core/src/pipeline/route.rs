@@ -1,4 +1,5 @@
-//! The longest mount a path lies under, and whether the path needs a token.
+//! Finds the mount with the longest path that is a prefix of the request's, and whether the request
+//! needs a token or `sudo`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,50 +17,56 @@ use crate::root_paths::is_root_path;
 use crate::unsealed::UnsealedCore;
 use crate::{auth_token, sys, wrapping};
 
-/// A request and where it goes.
+/// A request with the mount it is routed to.
 pub(crate) struct RoutedRequest {
     pub(crate) request: AdmittedRequest,
-    /// None if nothing is mounted there: revealed only to whom policies allow the path.
+    /// The mount; `None` if no mount matches, which is revealed only to callers whose policies
+    /// allow the path.
     pub(crate) mounted: Option<Arc<ActiveMount>>,
-    /// The path below the mount.
+    /// The path relative to the mount.
     pub(crate) relative_path: String,
-    /// The form of the path that policies are judged on.
+    /// The form of the path on which policies are evaluated.
     pub(crate) policy_path: PolicyPath,
-    /// The lifetime that the client asked for its wrapped answer; the request has the one it gets.
+    /// The lifetime of the wrapping token that the client requested. `request.wrap_ttl` is that
+    /// lifetime capped to the server's maximum.
     pub(crate) requested_wrap_ttl: Option<Ttl>,
-    /// Needs no token.
+    /// Whether the path requires no token.
     pub(crate) unauthenticated: bool,
-    /// Needs `sudo` as well.
+    /// Whether the path requires `sudo` in addition to the ordinary capability.
     pub(crate) requires_sudo: bool,
-    /// The request headers that the mount lets through.
+    /// The request headers that the mount passes to its engine.
     pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
-/// What policies are judged on: the form of the path that the backend itself uses.
+/// The form of a path on which policies are evaluated: the one that the backend itself uses, so
+/// that different spellings of a path cannot bypass a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PolicyPath {
-    /// None where it is the path of the request.
+    /// The canonical path of an engine that folds case; `None` if it equals the request's path.
     canonical: Option<String>,
-    /// What the backend makes of case.
+    /// Whether the backend may treat paths that differ only in case as the same.
     case: PathCase,
-    /// The plain spelling of a path of the server's own, where it is another. Policies must permit both.
+    /// The canonical spelling of one of the server's own paths, if the request used another.
+    /// Policies must allow both.
     canonical_spelling: Option<String>,
-    /// The other path to what a path of the server's own reaches: what is denied there is denied here.
+    /// The other of two API paths that reach the same setting of the server. A deny on it applies
+    /// here as well.
     aliased_path: Option<String>,
 }
 
 impl PolicyPath {
-    /// Of a path that the backend takes as it is given.
+    /// For a backend that uses the path as given.
     const AS_GIVEN: Self = Self {
         canonical: None,
         case: PathCase::Distinct,
         canonical_spelling: None,
         aliased_path: None,
     };
-    /// Of a path whose backend cannot tell what it makes of it, or folds it in its own way.
+    /// For a backend that does not declare how it treats case, or that folds case itself.
     const MAY_FOLD: Self = Self { case: PathCase::MayFold, ..Self::AS_GIVEN };
 
-    /// Whether the policies permit what is asked; its path and case are replaced by those that count.
+    /// Whether the policies allow the request. `asked.path` is replaced by the canonical path, and
+    /// `asked.case` by that of the backend.
     pub(crate) fn permits(&self, acl: &Acl, asked: &AclRequest<'_>) -> bool {
         let permits = |path| acl.permits_request(&AclRequest { path, case: self.case, ..*asked });
         permits(self.evaluated_path(asked.path))
@@ -67,7 +74,8 @@ impl PolicyPath {
             && !self.alias_denies(acl)
     }
 
-    /// What the policies grant on this path, by the same rules. `of_path` tells what one path has.
+    /// The capabilities that the policies grant on this path, by the same rules. `of_path` returns
+    /// those of a single path.
     pub(crate) fn capabilities(
         &self,
         acl: &Acl,
@@ -112,7 +120,7 @@ impl PolicyPath {
         match instance.engine.canonical_path(below) {
             CanonicalPath::CaseSensitive => Self::AS_GIVEN,
             CanonicalPath::Unknown => Self::MAY_FOLD,
-            // A denial may have been written in another case than the engine uses.
+            // A deny rule may be written in another case than the engine's canonical one.
             CanonicalPath::Folded(path) => Self {
                 canonical: (path != below).then(|| format!("{mount}{path}")),
                 ..Self::MAY_FOLD
@@ -121,21 +129,23 @@ impl PolicyPath {
     }
 }
 
-/// The form in which policies are judged for a path that somebody asks about.
-pub(crate) fn policy_path_for(open: &UnsealedCore, path: &str) -> PolicyPath {
-    let table = open.mounts.table();
+/// The form on which policies are evaluated for a path that is only asked about, as in
+/// `sys/capabilities`.
+pub(crate) fn policy_path_for(core: &UnsealedCore, path: &str) -> PolicyPath {
+    let table = core.mounts.table();
     let found = table.longest_match(path);
     found.map_or(PolicyPath::MAY_FOLD, |(mounted, below)| {
         PolicyPath::for_mount(mounted, path, below)
     })
 }
 
-/// Where a request goes. It is boxed: from here on it is handed from stage to stage by value.
-pub(crate) fn route(open: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {
+/// Routes a request. The result is boxed because it is moved from stage to stage.
+pub(crate) fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {
     let asked_wrap_ttl = request.wrap_ttl;
-    // Before policies judge it: what they bound is the lifetime that the wrapping token gets.
-    request.wrap_ttl = asked_wrap_ttl.map(|ttl| wrapping::cap_wrap_ttl(open, ttl));
-    let table = open.mounts.table();
+    // Capped before the policies are evaluated: their wrapping TTL bounds apply to the lifetime
+    // that the token really gets.
+    request.wrap_ttl = asked_wrap_ttl.map(|ttl| wrapping::cap_wrap_ttl(core, ttl));
+    let table = core.mounts.table();
     let Some((mounted, below)) = table.longest_match(request.path.as_str()) else {
         return Box::new(RoutedRequest {
             request,
@@ -164,13 +174,13 @@ pub(crate) fn route(open: &UnsealedCore, mut request: AdmittedRequest) -> Box<Ro
     })
 }
 
-/// Whether a path of a mount needs no token, and whether it needs `sudo`.
+/// Whether a path of a mount requires no token, and whether it requires `sudo`.
 pub(crate) fn special_access(backend: &MountBackend, below: &str) -> (bool, bool) {
     match backend {
         MountBackend::System => endpoint_special_access(sys::ENDPOINTS, "sys/", below),
         MountBackend::Token => endpoint_special_access(auth_token::ENDPOINTS, "auth/token/", below),
         MountBackend::Cubbyhole => (false, false),
-        // Looked at again once the request is inside the engine that will answer it.
+        // Checked again once the request has acquired the instance that handles it.
         MountBackend::Engine(engine) => engine
             .current_instance()
             .map_or((false, false), |instance| engine_special_access(&instance, below)),
@@ -178,13 +188,14 @@ pub(crate) fn special_access(backend: &MountBackend, below: &str) -> (bool, bool
 }
 
 impl RoutedRequest {
-    /// What answers there.
+    /// The backend of the mount, if the path is below one.
     pub(crate) fn mount_backend(&self) -> Option<&MountBackend> {
         self.mounted.as_ref().map(|mounted| &mounted.backend)
     }
 
-    /// Refuses a request that was judged by the special paths of one engine and got into another,
-    /// put in place meanwhile, that is stricter about it.
+    /// Checks a request again after it acquired an engine instance. If the engine was replaced
+    /// since routing and the new one is stricter about the path, the request is refused as
+    /// `Unavailable`.
     pub(crate) fn recheck_special_paths(&self, inside: &MountInstance) -> Result<(), Error> {
         let (open_to_all, root) = engine_special_access(inside, &self.relative_path);
         let mount = self.mounted.as_ref().map_or("", |mounted| &mounted.info.path);
@@ -216,8 +227,8 @@ fn endpoint_special_access(
     )
 }
 
-/// Whether a path needs `sudo`. To an engine that can't tell what it makes of case, a root path in
-/// another case may be the same path.
+/// Whether a path requires `sudo`. If the engine does not declare how it treats case, a root path
+/// also matches in any other case.
 fn requires_sudo(instance: &MountInstance, patterns: &[String], below: &str) -> bool {
     if patterns.is_empty() {
         return false;
@@ -235,13 +246,15 @@ fn requires_sudo(instance: &MountInstance, patterns: &[String], below: &str) -> 
     }
 }
 
-/// Root paths: whichever entry matches. Stricter than servers that look at the longest only.
+/// Whether any pattern matches; used for root paths. Stricter than servers that consider only the
+/// longest matching pattern.
 fn any_pattern_matches(patterns: &[String], path: &str) -> bool {
     patterns.iter().any(|pattern| pattern_matches(pattern, path))
 }
 
-/// Unauthenticated paths: of the entries without `+`, the longest that is a prefix of the path
-/// alone decides, as in existing servers, so that nothing more is open here than there.
+/// Whether an unauthenticated path matches. Among the patterns without `+`, only the longest one
+/// that is a prefix of the path counts, as in the reference server, so that no more paths are
+/// unauthenticated here than there.
 fn longest_pattern_matches(patterns: &[String], path: &str) -> bool {
     let plain = patterns.iter().filter(|pattern| !has_segment_wildcard(pattern));
     let literal = |pattern: &&String| pattern.strip_suffix('*').unwrap_or(pattern).len();
@@ -259,7 +272,8 @@ fn has_segment_wildcard(pattern: &str) -> bool {
     pattern.split('/').any(|segment| segment == "+")
 }
 
-/// Exact, a prefix with `*` at the end, or segment by segment where `+` stands for one.
+/// Matches a pattern: exactly, by prefix if it ends with `*`, and by segment where `+` stands for
+/// any one segment.
 fn pattern_matches(pattern: &str, path: &str) -> bool {
     let (body, is_prefix) = match pattern.strip_suffix('*') {
         Some(body) => (body, true),
@@ -351,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn request_is_rejected_if_a_stricter_engine_replaced_the_routed_one() {
         let bench = crate::tests::TestCore::new().await;
-        let open = bench.core.unsealed().unwrap();
+        let core = bench.core.unsealed().unwrap();
         let inside = |unauthenticated: &[&str], root: &[&str]| {
             let (unauthenticated, root) = (to_strings(unauthenticated), to_strings(root));
             let special = SpecialPaths { unauthenticated, root, ..SpecialPaths::default() };
@@ -363,7 +377,7 @@ mod tests {
                 folded_paths: FoldedPaths::Declared(Vec::new()),
                 exclusive: false,
             });
-            let storage = InstanceStorage::new(open.barrier.view("logical/x/"));
+            let storage = InstanceStorage::new(core.barrier.view("logical/x/"));
             MountInstance::new(Arc::new(engine), storage)
         };
         let request = crate::CoreRequest {
@@ -375,7 +389,7 @@ mod tests {
             connection: None,
         };
         let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
-        let mut routed = route(&open, admitted);
+        let mut routed = route(&core, admitted);
         routed.relative_path = "a".to_owned();
         routed.recheck_special_paths(&inside(&[], &[])).unwrap();
         routed.recheck_special_paths(&inside(&["a"], &[])).unwrap();

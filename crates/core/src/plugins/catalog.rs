@@ -1,4 +1,4 @@
-//! [`PluginCatalogStore`]: the registered plug-ins.
+//! [`PluginCatalogStore`]: the plug-in catalog, in storage and in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use strongroom_types::serial_queue::SerialQueueError;
 
 use super::{PluginKind, PluginSpec};
 
-/// The registered plug-ins, in memory as one immutable table. Cheap to clone.
+/// The registered plug-ins. All are kept in memory as one immutable table that each change
+/// replaces. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PluginCatalogStore {
     view: View,
@@ -18,10 +19,10 @@ pub struct PluginCatalogStore {
     change_queue: SerialQueue,
 }
 
-/// By type, name and version.
+/// The registrations by plug-in type, name and version.
 type CatalogTable = BTreeMap<(PluginKind, String, String), Arc<PluginSpec>>;
 
-/// What is stored of a plug-in.
+/// A registration as stored; `v` is the version of the format.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct PluginRecord {
     v: u8,
@@ -29,14 +30,14 @@ struct PluginRecord {
     spec: PluginSpec,
 }
 
-/// Why the catalog can't be changed.
+/// The reason why a change of the catalog failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
-    /// Too many changes at once.
+    /// The change queue is full, or the change was interrupted.
     #[error(transparent)]
     NoTurn(#[from] SerialQueueError),
-    /// The barrier.
+    /// The change could not be written to storage.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
 }
@@ -45,7 +46,7 @@ const MAX_QUEUED_CHANGES: usize = 64;
 const PAGE_SIZE: usize = 256;
 
 impl PluginCatalogStore {
-    /// Loads all registrations.
+    /// Loads all registrations from storage; called once at unseal.
     pub async fn load(view: View) -> Result<Self, CatalogError> {
         let mut table = CatalogTable::new();
         let mut after: Option<String> = None;
@@ -66,24 +67,31 @@ impl PluginCatalogStore {
         Ok(Self { view, table, change_queue: SerialQueue::new(MAX_QUEUED_CHANGES) })
     }
 
-    /// One registration.
+    /// The registration with exactly this type, name and version; the version is empty for an
+    /// unversioned plug-in.
     pub fn get(&self, kind: PluginKind, name: &str, version: &str) -> Option<Arc<PluginSpec>> {
         self.table.load().get(&(kind, name.to_owned(), version.to_owned())).cloned()
     }
 
-    /// The registered versions of a plug-in.
+    /// The registered versions of a plug-in, sorted as text; an unversioned registration appears as
+    /// an empty string.
     pub fn versions(&self, kind: PluginKind, name: &str) -> Vec<String> {
         let table = self.table.load();
         let same = table.keys().filter(|(k, n, _)| *k == kind && n == name);
         same.map(|(_, _, version)| version.clone()).collect()
     }
 
-    /// All registrations, in order.
+    /// All registrations, sorted by type, name and version.
     pub fn all_registrations(&self) -> Vec<Arc<PluginSpec>> {
         self.table.load().values().cloned().collect()
     }
 
-    /// Registers a plug-in, or replaces a registration.
+    /// Registers a plug-in, or replaces the registration with the same type, name and version. The
+    /// file is not checked here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn register(&self, spec: PluginSpec) -> Result<(), CatalogError> {
         let spec = Arc::new(spec);
         self.commit_change(move |view, batch, table| {
@@ -94,7 +102,12 @@ impl PluginCatalogStore {
         .await
     }
 
-    /// Removes a registration, if it is there. Mounts that run it go on.
+    /// Removes a registration; does nothing if there is none. Mounts that run the plug-in keep
+    /// running it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn remove(
         &self,
         kind: PluginKind,
@@ -130,7 +143,8 @@ fn table_key(spec: &PluginSpec) -> (PluginKind, String, String) {
     (spec.kind, spec.name.clone(), spec.version.clone())
 }
 
-/// `-` can't be a version, so it stands for none.
+/// The storage key of a registration. `-` is not a valid version, so it represents the unversioned
+/// one.
 fn storage_key(spec: &PluginSpec) -> String {
     let version = if spec.version.is_empty() { "-" } else { &spec.version };
     format!("{}/{}/{version}", spec.kind, spec.name)

@@ -1,5 +1,5 @@
-//! Plug-ins as the core sees them: a catalog of what may be mounted, and somebody who can start it.
-//! How a process is started and spoken to is the business of whoever implements [`PluginLauncher`].
+//! The plug-in catalog, and the trait that launches plug-ins. [`PluginLauncher`] is implemented
+//! outside the core; how processes are started and called is up to the implementation.
 
 pub mod catalog;
 pub mod selection;
@@ -11,25 +11,25 @@ use async_trait::async_trait;
 pub use catalog::{CatalogError, PluginCatalogStore};
 use strongroom_sdk::engine::{Engine, EngineError, MountContext};
 
-/// What a plug-in is for.
+/// The type of a plug-in, which determines what it can be mounted or configured as.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum PluginKind {
-    /// An auth method.
+    /// An auth method, mounted below `auth/`.
     Auth,
-    /// A driver of the database engine.
+    /// A driver of the database engine, which is not mounted itself.
     Database,
-    /// A secrets engine.
+    /// A secrets engine, mounted at a path of its own.
     Secret,
 }
 
 impl PluginKind {
-    /// All, in the order of their names.
+    /// All plug-in types, sorted by their names in the API.
     pub const ALL: [Self; 3] = [Self::Auth, Self::Database, Self::Secret];
 
-    /// The name in paths and answers.
+    /// The name of the type in API paths and responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -38,7 +38,7 @@ impl PluginKind {
         }
     }
 
-    /// The type of this name.
+    /// The type with this name; `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
@@ -50,60 +50,60 @@ impl fmt::Display for PluginKind {
     }
 }
 
-/// A registered plug-in.
+/// A plug-in as registered in the catalog: its identity and how to start it.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PluginSpec {
-    /// Its name, which is the type of its mounts.
+    /// The plug-in's name, which is also the type of its mounts.
     pub name: String,
-    /// What it is for.
+    /// The type of the plug-in: auth method, database driver or secrets engine.
     pub kind: PluginKind,
-    /// Its semantic version with a leading `v`; empty for an unversioned one.
+    /// The semantic version with a leading `v`; empty for an unversioned plug-in.
     pub version: String,
-    /// The file's name in the plug-in folder.
+    /// The name of the executable in the plug-in directory.
     pub command: String,
-    /// Its arguments.
+    /// The command-line arguments of the plug-in's process; may contain secrets.
     pub args: Vec<String>,
-    /// Additions to its environment, `NAME=value`. Never shown again.
+    /// Environment variables added for the process, as `NAME=value`. The API never returns them.
     pub env: Vec<String>,
-    /// The SHA-256 of the file, in lower-case hex.
+    /// The SHA-256 digest of the executable, in lower-case hex.
     pub sha256: String,
 }
 
 impl fmt::Debug for PluginSpec {
-    /// Without arguments and environment, which may be secrets.
+    /// Omits arguments and environment, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, kind, version, command, sha256, .. } = self;
         write!(f, "PluginSpec({kind} {name} {version}: {command} {sha256})")
     }
 }
 
-/// What a mount runs. It is kept with the mount: a restart runs exactly this, whatever was
-/// registered meanwhile.
+/// The version of an engine that a mount runs. Stored with the mount, so that a restart runs the
+/// same one even if the catalog has changed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunningPlugin {
-    /// The version it reports; empty if it has none.
+    /// The version that the plug-in reports, else the registered one; may be empty.
     pub version: String,
-    /// The plug-in; none for an engine that is linked in.
+    /// The registration it was last loaded from; `None` for a linked-in engine.
     pub plugin: Option<PluginSpec>,
 }
 
 impl RunningPlugin {
-    /// The SHA-256 of its file; empty for an engine that is linked in.
+    /// The SHA-256 digest of the executable, in lower-case hex; empty for a linked-in engine.
     pub fn sha256(&self) -> &str {
         self.plugin.as_ref().map_or("", |spec| &spec.sha256)
     }
 }
 
-/// Starts plug-ins and linked-in engines. Implemented outside the core.
+/// Opens linked-in engines and starts plug-ins. Implemented by the server, outside the core.
 #[async_trait]
 pub trait PluginLauncher: Send + Sync + fmt::Debug + 'static {
-    /// Versions of the linked-in engine of this name, if there is one.
+    /// The version of the linked-in engine with this type and name; `None` if there is none.
     fn builtin_version(&self, kind: PluginKind, name: &str) -> Option<String>;
 
-    /// Names of all linked-in engines of a type, sorted.
+    /// The names of all linked-in engines of a type, sorted.
     fn builtin_names(&self, kind: PluginKind) -> Vec<String>;
 
-    /// Opens an instance of a linked-in engine.
+    /// Opens an instance of a linked-in engine for a mount.
     async fn open_builtin(
         &self,
         kind: PluginKind,
@@ -111,12 +111,12 @@ pub trait PluginLauncher: Send + Sync + fmt::Debug + 'static {
         mount: MountContext,
     ) -> Result<Arc<dyn Engine>, PluginError>;
 
-    /// Checks the file of a plug-in against its digest and runs it once. Gives the version it
-    /// reports; empty if it reports none.
+    /// Checks the executable against its digest and runs it once. Returns the version it reports;
+    /// empty if it reports none.
     async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError>;
 
-    /// Starts a plug-in, or shares a process that runs it already, and opens an instance. `label`
-    /// names the mount in the log.
+    /// Opens an instance of a plug-in for a mount, in a new process or in one that already runs the
+    /// plug-in. `label` names the mount in the log.
     async fn open_plugin(
         &self,
         spec: &PluginSpec,
@@ -124,35 +124,38 @@ pub trait PluginLauncher: Send + Sync + fmt::Debug + 'static {
         label: &str,
     ) -> Result<Arc<dyn Engine>, PluginError>;
 
-    /// From now on instances of this plug-in are opened in fresh processes: it is being reloaded.
+    /// Makes later instances of this plug-in use a new process. Called when the plug-in is
+    /// reloaded; open instances are not affected.
     fn start_fresh_process_next(&self, kind: PluginKind, name: &str);
 
-    /// Keeps the private copy of a plug-in until the answer is dropped. Whoever registers or mounts
-    /// it keeps it until the catalog or the mount table has it.
+    /// Protects the private copy of a plug-in's executable from removal until the guard is dropped.
+    /// Held while a plug-in is being registered or mounted, until the catalog or mount table
+    /// contains it.
     fn keep_copy(&self, spec: &PluginSpec) -> PluginCopyGuard;
 
-    /// Removes private copies of plug-ins but those of `needed`, and those that were kept when it was
-    /// asked or later: what is neither registered nor run by a mount must not be there to be started.
+    /// Removes the private copies of executables, except those that `needed` returns and those
+    /// protected by a guard when `needed` is called or later. A plug-in that is neither registered
+    /// nor run by a mount must not remain startable.
     async fn remove_copies_except(&self, needed: &NeededPlugins<'_>);
 }
 
-/// What keeps a copy; see [`PluginLauncher::keep_copy`].
+/// The guard that protects a copy; see [`PluginLauncher::keep_copy`].
 pub type PluginCopyGuard = Box<dyn std::any::Any + Send + Sync>;
 
-/// Says what is registered or run by a mount at the moment.
+/// Returns the plug-ins that are currently registered or run by a mount.
 pub type NeededPlugins<'a> = dyn Fn() -> Vec<PluginSpec> + Send + Sync + 'a;
 
-/// Why a plug-in can't be used. The text is for the operator.
+/// The reason why a plug-in cannot be used. Messages are meant for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginError {
-    /// The registration is wrong, or the file isn't what it says.
+    /// The registration is invalid, or the executable does not match its digest.
     #[error("{0}")]
     Invalid(String),
-    /// The server can't start it now, which is not the plug-in's fault.
+    /// The server cannot start the plug-in now, for a reason outside the plug-in.
     #[error("{0}")]
     Start(String),
-    /// It started and refused.
+    /// The plug-in started and returned an error.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

@@ -1,18 +1,19 @@
-//! Which version of a plug-in a mount runs.
+//! Selects the version of a plug-in that a mount runs.
 
 use semver::Version;
 
-/// A registered version, or the linked-in engine.
+/// The version that was selected: a registered plug-in or the linked-in engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SelectedVersion {
-    /// A registered plug-in of this version; empty for the unversioned one.
+    /// The registered plug-in with this version; empty for the unversioned one.
     Registered(String),
-    /// The linked-in engine.
+    /// The engine that is linked into the server.
     Builtin,
 }
 
-/// Chooses: the version asked for, else the highest registered semantic version, else the
-/// unversioned one, else the linked-in engine. `None` if there is nothing.
+/// Selects a version: the requested one if `asked` is not empty; otherwise the highest registered
+/// semantic version, the unversioned registration, or the linked-in engine, in this order. `None`
+/// if there is no match.
 ///
 /// `registered` holds the registered versions, `builtin` the version of the linked-in engine.
 pub fn select_version(
@@ -39,7 +40,8 @@ pub fn select_version(
     builtin.map(|_| SelectedVersion::Builtin)
 }
 
-/// A semantic version with or without its leading `v`, in the form with it.
+/// Adds the leading `v` to a semantic version that lacks it; `None` if the text is no semantic
+/// version.
 pub fn normalise_version(version: &str) -> Option<String> {
     parse_version(version).map(|parsed| format!("v{parsed}"))
 }

@@ -123,7 +123,8 @@ fn capabilities_response(
     Ok(data_response(answer.to_object()))
 }
 
-/// What a request to the path would get. None gets through to one that is refused unseen.
+/// The names of the capabilities that a request to `path` would be checked against. Paths that the
+/// pipeline rejects before authorization yield `deny`.
 fn capability_names(call: &EndpointCall, acl: &Acl, path: &str) -> Vec<&'static str> {
     if acl.is_root() {
         return vec!["root"];

@@ -1,4 +1,4 @@
-//! Help for the core's own paths, and the two warnings every endpoint gives about its fields.
+//! Help for the core's own paths, and the merging of path captures into the fields of a request.
 
 use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::Fields;
@@ -7,7 +7,8 @@ use crate::endpoint::{ANY_FIELD, ApiEndpoint, not_found};
 use crate::error::Error;
 use crate::request::CoreResponse;
 
-/// The help of one path; of the list of paths for the empty one.
+/// The response to a help request for `path` in a group of endpoints. The empty path lists all of
+/// them.
 pub(crate) fn help_response(
     endpoints: &[&'static [ApiEndpoint]],
     tag: &str,
@@ -40,7 +41,8 @@ pub(crate) fn help_response(
     Ok(CoreResponse::WithoutEnvelope { status: 200, body, content_type: "application/json" })
 }
 
-/// Lets captures of the path win over fields of the body, and gives the warnings clients know.
+/// Copies path captures into the fields, overriding body fields of the same name. Returns the
+/// warnings about unrecognized and overridden body fields that Vault clients know.
 pub(crate) fn move_captures_to_fields(
     endpoint: &ApiEndpoint,
     captures: &PathCaptures,
@@ -48,7 +50,8 @@ pub(crate) fn move_captures_to_fields(
 ) -> Vec<String> {
     let declared = || endpoint.fields.iter().flat_map(|fields| fields.iter());
     if declared().any(|spec| spec.name == ANY_FIELD) {
-        // Nothing is captured there, and nothing unknown.
+        // The endpoint takes arbitrary fields and has no captures, so there is nothing to warn
+        // about.
         return Vec::new();
     }
     let declared = declared().map(|spec| spec.name);

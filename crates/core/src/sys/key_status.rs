@@ -1,4 +1,4 @@
-//! `sys/key-status`.
+//! `sys/key-status`: the number, install time and use count of the active encryption key.
 
 use serde::Serialize;
 use strongroom_types::RawObject;
@@ -25,7 +25,7 @@ async fn read_key_status(call: &EndpointCall) -> Result<CoreResponse, Error> {
         encryptions: u64,
     }
     let ring = call.core.barrier.key_ring()?;
-    // A ring is never empty.
+    // Unreachable: a key ring always has at least one key.
     let term = ring.active_term().ok_or_else(|| Error::internal("the key ring has no key"))?;
     let status = KeyStatusResponse {
         term: term.number,

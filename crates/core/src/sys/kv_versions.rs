@@ -1,5 +1,5 @@
-//! The two versions of the KV engine, as mounts choose between them: by the option `version`. Older
-//! names of mount types stand for one of them.
+//! The two versions of the KV engine, selected by the mount option `version`, and the mount types
+//! `kv-v1`, `kv-v2` and `generic`, which are aliases of `kv`.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::mounts::MountEntry;
 
 type MountOptions = Option<BTreeMap<String, String>>;
 
-/// The option, and the type of mounts that have it.
+/// The mount option that selects the KV version; only mounts of type `kv` have it.
 pub(super) const VERSION_OPTION: &str = "version";
 const KV_TYPE: &str = "kv";
 
-/// The type and options of a new mount, older names replaced: `kv-v2` is `kv` of version 2, and
-/// `generic` is `kv` from before there were versions.
+/// Resolves the aliases in the type of a new mount: `kv-v1` and `kv-v2` become `kv` with the option
+/// `version` set, and `generic` becomes `kv` without it, which is version 1.
 pub(crate) fn resolve_new_mount(
     mount_type: String,
     mut options: MountOptions,
@@ -30,7 +30,7 @@ pub(crate) fn resolve_new_mount(
         }
         KV_TYPE => {
             let given = options.as_ref().and_then(|options| options.get(VERSION_OPTION));
-            // An empty one is what a mount without the option has.
+            // An empty version counts as absent.
             if let Some(text) = given.filter(|text| !text.is_empty()) {
                 parse_version(text)?;
             }
@@ -42,15 +42,16 @@ pub(crate) fn resolve_new_mount(
     Ok((KV_TYPE.to_owned(), options))
 }
 
-/// What a new mount can be called.
+/// The equivalent ways to write the type of a new mount.
 pub(super) struct MountTypeAliases {
-    /// The types that come to the same mount; none for one that isn't KV.
+    /// Type names that create the same mount; empty if it isn't a KV mount.
     pub(super) types: &'static [&'static str],
-    /// The version that the type has in its name.
+    /// The version, if the requested type name implies one (`kv-v1`, `kv-v2`).
     pub(super) version: Option<String>,
 }
 
-/// What a new mount of this type and these options can be called, for the conditions of policies.
+/// All type names equivalent to this type and these options, so that policy conditions on one of
+/// them apply to the others.
 pub(super) fn mount_type_aliases(
     mount_type: String,
     options: BTreeMap<String, String>,
@@ -66,8 +67,8 @@ pub(super) fn mount_type_aliases(
     Ok(MountTypeAliases { types, version: version.filter(|_| named) })
 }
 
-/// What to tell about new options of a mount: they make version 2 of a version 1, and the mount has to
-/// be opened anew. There is no way back.
+/// Checks new options of an existing mount. Returns a warning if they upgrade a KV mount from
+/// version 1 to 2, which requires reopening its engine; refuses a downgrade.
 pub(crate) fn upgrade_warning(
     entry: &MountEntry,
     given: &BTreeMap<String, String>,

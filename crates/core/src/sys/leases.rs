@@ -1,4 +1,5 @@
-//! `sys/leases`, and the older `sys/renew` and `sys/revoke*`.
+//! `sys/leases`, and the older `sys/renew` and `sys/revoke*`: looking up, listing, renewing and
+//! revoking leases.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -103,7 +104,7 @@ impl LeaseInput {
     fn parse_id(&self) -> Result<LeaseId, Error> {
         let (named, at) = (&self.lease_id, &self.url_lease_id);
         if !named.is_empty() && !at.is_empty() && named != at {
-            // Policies judged the path.
+            // The ACL was evaluated on the path, so a different lease in the body must not be used.
             return Err(Error::invalid("the path and lease_id name two different leases"));
         }
         let given = if named.is_empty() { at } else { named };
@@ -145,7 +146,7 @@ async fn lookup_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(data_response(object.map_err(|error| Error::internal(error.to_string()))?))
 }
 
-/// The first folders that leases lie in.
+/// Lists the top-level folders of lease ids.
 async fn list_top_folders(call: &EndpointCall) -> Result<CoreResponse, Error> {
     const MAX_LISTED_KEYS: usize = 1_000_000;
     keys_response(&call.core.stores.leases.list_children("", MAX_LISTED_KEYS).await?)
@@ -169,8 +170,8 @@ async fn renew_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     })))
 }
 
-/// The attempt is made before the answer: most of the time, "no content" means that it is gone. A
-/// failure is tried again by itself; only who asked for `sync` hears of it.
+/// Revokes one lease. Waits for the first attempt, up to [`REVOKE_WAIT`] unless `sync` is set. A
+/// failed attempt is retried in the background and is reported to the client only with `sync`.
 async fn revoke_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
     let id = input.parse_id()?;
@@ -189,25 +190,25 @@ async fn revoke_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     }
 }
 
-/// How long a caller who didn't ask to wait is kept waiting for a revocation.
+/// How long a revocation request without `sync` waits for the revocation before it returns.
 pub(crate) const REVOKE_WAIT: Duration = Duration::from_secs(5);
 const PAGE_SIZE: usize = 256;
 
 async fn revoke_prefix(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
     let prefix = captured_prefix(call)?;
-    let open = &call.core;
+    let core = &call.core;
     let mut after: Option<LeaseId> = None;
     loop {
-        let ids = open.stores.leases.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
+        let ids = core.stores.leases.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
         if ids.is_empty() {
             break;
         }
         after = ids.last().cloned();
-        open.expiration.mark_all_for_revocation(&ids).await?;
+        core.expiration.mark_all_for_revocation(&ids).await?;
         if input.sync {
             for id in &ids {
-                let outcome = open.expiration.revoke(id).await?;
+                let outcome = core.expiration.revoke(id).await?;
                 outcome.map_err(|error| {
                     Error::internal(format!("failed to revoke {:?}: {error}", id.as_str()))
                 })?;
@@ -220,7 +221,8 @@ async fn revoke_prefix(call: &EndpointCall) -> Result<CoreResponse, Error> {
 async fn revoke_force(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let prefix = captured_prefix(call)?;
     call.core.revoke_force_prefix(&prefix).await?;
-    // A mount that can't go because its engine can't undo something: that is forced as well.
+    // Also lets pending unmounts finish: give up the intents that block the removal of a tainted
+    // mount below the prefix.
     let table = call.core.mounts.table();
     for mounted in
         table.all_mounts().filter(|it| it.entry.tainted && it.info.path.starts_with(&prefix))
@@ -229,13 +231,13 @@ async fn revoke_force(call: &EndpointCall) -> Result<CoreResponse, Error> {
         tracing::warn!(
             mount = mounted.info.path,
             left,
-            "credentials are given up without undoing them"
+            "credentials are abandoned without being revoked"
         );
     }
     Ok(CoreResponse::Nothing)
 }
 
-/// The prefix as a folder, so that `team` doesn't reach `team-b`; a whole lease id stays as it is.
+/// The captured prefix with a slash at its end, so that `team` doesn't match `team-b`.
 fn captured_prefix(call: &EndpointCall) -> Result<String, Error> {
     let captured = call.first_capture();
     if captured.ends_with('/') {

@@ -1,4 +1,4 @@
-//! `sys/metrics`.
+//! `sys/metrics`: the server's metrics in JSON or in the Prometheus text format.
 
 use strongroom_sdk::Input;
 use strongroom_telemetry::MetricsExporter;
@@ -30,8 +30,9 @@ async fn read_metrics(call: &EndpointCall) -> Result<CoreResponse, Error> {
 }
 
 impl Core {
-    /// The answer of `sys/metrics`, sealed or not, for listeners that give it without a token.
-    /// `accept` are the values of that header.
+    /// The response of `sys/metrics`, also while sealed, for listeners that serve metrics without a
+    /// token. `format` is the query parameter; `accept` holds the values of the `Accept` header,
+    /// which counts if `format` is empty.
     pub fn metrics(&self, format: &str, accept: &[String]) -> CoreResponse {
         metrics_response(self.metrics_exporter(), format, accept)
     }
@@ -41,8 +42,9 @@ const PROMETHEUS: &str = "prometheus";
 const UNKNOWN_FORMAT: &str =
     "metric response format unknown: leave it out for JSON, or ask for \"prometheus\"";
 
-/// The figures in a format, else in the one that is accepted, else in JSON. An unknown format is
-/// refused as Vault refuses it, in plain text, but for the value, which is not repeated.
+/// Renders the metrics in `format`; if that is empty, in Prometheus' format if the `Accept` header
+/// asks for it, else in JSON. An unknown format gets a plain-text 400 as in Vault, except that the
+/// message doesn't repeat the value.
 fn metrics_response(exporter: &MetricsExporter, format: &str, accept: &[String]) -> CoreResponse {
     let format = if format.is_empty() && accepts_prometheus(accept) { PROMETHEUS } else { format };
     let (status, body, content_type) = match format {
@@ -53,8 +55,8 @@ fn metrics_response(exporter: &MetricsExporter, format: &str, accept: &[String])
     CoreResponse::WithoutEnvelope { status, body: body.into_bytes(), content_type }
 }
 
-/// As Vault reads the header: the first value begins with OpenMetrics' type, or any names
-/// Prometheus' own.
+/// Matches the `Accept` header as Vault does: the first value starts with the OpenMetrics type, or
+/// any value names Prometheus' own.
 fn accepts_prometheus(accept: &[String]) -> bool {
     accept.first().is_some_and(|value| value.starts_with("application/openmetrics-text"))
         || accept.iter().any(|value| value.contains("prometheus/telemetry"))

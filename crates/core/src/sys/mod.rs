@@ -1,5 +1,5 @@
-//! `sys/`: the server's own paths, a file per group. Documented, like the API it is compatible
-//! with, at <https://developer.hashicorp.com/vault/api-docs/system>.
+//! The endpoints below `sys/`, a file per group. The API they are compatible with is documented at
+//! <https://developer.hashicorp.com/vault/api-docs/system>.
 
 mod capabilities;
 pub(crate) mod help;
@@ -29,7 +29,8 @@ pub(crate) use mounts::derived_mount_fields;
 pub(crate) use plugins::derived_plugin_fields;
 pub(crate) use policies::derived_policy_fields;
 
-/// All groups. Of two patterns that match one path, the one that stands first and has the verb wins.
+/// All endpoints below `sys/`. If several patterns match a path, the first that has a handler for
+/// the verb is used.
 pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     mounts::ENDPOINTS,
     remount::ENDPOINTS,
@@ -47,22 +48,23 @@ pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     key_status::ENDPOINTS,
 ];
 
-/// The endpoints about leases.
+/// The endpoints that name leases, for a test that must cover all of them.
 #[cfg(test)]
 pub(crate) fn lease_endpoints() -> &'static [ApiEndpoint] {
     leases::ENDPOINTS
 }
 
-/// The folders whose last part is the name of a policy.
+/// Folders whose entries are policy names, which the handlers trim and lower-case.
 const POLICY_FOLDERS: [&str; 2] = ["sys/policies/acl/", "sys/policy/"];
 
-/// Whether the handlers of a path take a part of it in any case.
+/// Whether the handlers of a path ignore the case of a part of it, so that policies must as well.
 pub(crate) fn folds_case(path: &str) -> bool {
     POLICY_FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
-/// The one spelling of a path whose handlers take several: names of policies in any case and with
-/// blanks around them, mounts with or without a slash at the end. None where the path is that.
+/// The canonical spelling of a path whose handlers accept several: policy names in any case and
+/// with surrounding blanks, mount paths with or without a trailing slash. `None` if `path` is
+/// canonical already.
 pub(crate) fn canonical_path(path: &str) -> Option<String> {
     for folder in POLICY_FOLDERS {
         if let Some(name) = path.strip_prefix(folder) {
@@ -75,14 +77,16 @@ pub(crate) fn canonical_path(path: &str) -> Option<String> {
     (mounts && plain != path && plain.contains('/')).then(|| plain.to_owned())
 }
 
-/// The other path that reaches the same auth method's settings: what policies deny to it they deny
-/// here. Its grants don't count, nor does its `sudo`: clients tune auth methods here without.
+/// The other path to the same auth method's settings (`sys/auth/x` for `sys/mounts/auth/x`). Only
+/// denials on it apply here: its grants and its `sudo` requirement don't, because clients tune auth
+/// methods through `sys/mounts/auth/` without `sudo`.
 pub(crate) fn aliased_path(path: &str) -> Option<String> {
     let method = path.strip_prefix("sys/mounts/auth/")?;
     Some(format!("sys/auth/{}", method.trim_end_matches('/')))
 }
 
-/// A field for the conditions of policies that a handler makes of others.
+/// A derived field for policy conditions: a value that a handler computes from the request's
+/// fields. `None` if it can't be serialized.
 fn derived_field(
     name: &'static str,
     reading: FieldReading,
@@ -93,7 +97,8 @@ fn derived_field(
     Some(DerivedField { name, value, reading, is_synonym })
 }
 
-/// Whether answers at this path show the keys of `data` at the top as well.
+/// Whether responses at this path repeat the keys of `data` at the top level, as Vault's older API
+/// does.
 pub(crate) fn mirrors_data_at_top_level(path: &str) -> bool {
     const EXACT: [&str; 8] = [
         "sys/auth",

@@ -1,4 +1,5 @@
-//! A mount as the API shows it: whole, reduced, and what of it can be tuned.
+//! The JSON forms of a mount: complete, without details for callers without a token, and its
+//! tunable settings.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use strongroom_sdk::engine::MountLifetimes;
 
 use crate::mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
 
-/// A mount as the API shows it.
+/// A mount as in responses of `sys/mounts`, `sys/auth` and `sys/internal/ui/mounts`.
 #[derive(Serialize)]
 pub(crate) struct MountResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +44,7 @@ struct MountConfigResponse<'a> {
     more: MountSettingsResponse<'a>,
 }
 
-/// Settings that are shown only where they are set.
+/// Settings that are left out of the response unless they are set.
 #[derive(Serialize)]
 struct MountSettingsResponse<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -60,7 +61,7 @@ struct MountSettingsResponse<'a> {
     token_type: Option<&'static str>,
 }
 
-/// The whole entry.
+/// The complete form of a mount, for callers with a token.
 pub(crate) fn mount_response(mounted: &ActiveMount) -> MountResponse<'_> {
     let entry = &mounted.entry;
     let running = entry.running.as_ref();
@@ -91,7 +92,7 @@ pub(crate) fn mount_response(mounted: &ActiveMount) -> MountResponse<'_> {
 }
 
 impl<'a> MountResponse<'a> {
-    /// What callers without a token may see.
+    /// The form for callers without access to the mount: no accessor, UUID or configuration.
     pub(crate) fn without_details(mounted: &'a ActiveMount) -> Self {
         let entry = &mounted.entry;
         Self {
@@ -104,7 +105,7 @@ impl<'a> MountResponse<'a> {
     }
 }
 
-/// What can be tuned, as it is.
+/// The response of `sys/mounts/<path>/tune`: the current value of every tunable setting.
 #[derive(Serialize)]
 pub(super) struct TuneResponse<'a> {
     default_lease_ttl: u64,
@@ -119,7 +120,8 @@ pub(super) struct TuneResponse<'a> {
     plugin_version: &'a str,
 }
 
-/// The lifetimes are those in effect.
+/// Builds the tune response. The lease TTLs are the effective ones: the mount's own, else the
+/// server's.
 pub(super) fn tune_response(mounted: &ActiveMount, server: MountLifetimes) -> TuneResponse<'_> {
     let entry = &mounted.entry;
     let lifetimes = entry.effective_lifetimes(server);

@@ -1,4 +1,4 @@
-//! What of a mount can be set: as `config` when it is enabled, and by tuning it.
+//! The settings of a mount that can be given as `config` when it is enabled, and changed by tuning.
 
 use strongroom_sdk::engine::MountLifetimes;
 use strongroom_sdk::{CommaList, Input};
@@ -38,7 +38,7 @@ pub(super) struct MountSettingsInput {
     identity_token_key: Option<String>,
 }
 
-/// Settings that can be had, as they were given: none where nothing was said.
+/// Validated settings as given in a request; `None` means not given, so the current value stays.
 #[derive(Default)]
 pub(super) struct MountConfigUpdate {
     default_lease_ttl: Option<String>,
@@ -53,7 +53,8 @@ pub(super) struct MountConfigUpdate {
 }
 
 impl MountSettingsInput {
-    /// Refuses what a mount of this type can't have, and what isn't built.
+    /// Validates the settings for a mount of this class and type. Fails if a value is invalid, or a
+    /// setting isn't allowed for the type or not implemented.
     pub(super) fn validate(
         self,
         class: MountClass,
@@ -134,7 +135,8 @@ fn parse_token_type(
 }
 
 impl MountConfigUpdate {
-    /// The settings of a new mount.
+    /// The settings of a new mount, with defaults for those that weren't given. Fails if the
+    /// default lease TTL exceeds the maximum.
     pub(super) fn into_new_config(self, server: MountLifetimes) -> Result<MountConfig, Error> {
         let mut config = MountConfig::default();
         let unreadable = |which: &str, error: &Error| {
@@ -161,7 +163,8 @@ impl MountConfigUpdate {
         Ok(config)
     }
 
-    /// Changes the settings of a mount.
+    /// Applies the given settings to an existing mount. Fails if the resulting default lease TTL
+    /// exceeds the maximum.
     pub(super) fn apply_tune(
         self,
         config: &mut MountConfig,
@@ -180,7 +183,7 @@ impl MountConfigUpdate {
     }
 
     fn write_into(self, config: &mut MountConfig) -> Result<(), Error> {
-        // Go's client sends what it doesn't set as an empty text, which says nothing.
+        // Go's client sends unset TTLs as empty strings; `validate` has turned those into `None`.
         if let Some(text) = self.default_lease_ttl {
             config.default_lease_ttl = parse_lease_ttl(&text)?;
         }
@@ -204,7 +207,7 @@ fn set_if_given<T>(known: &mut T, given: Option<T>) {
     }
 }
 
-/// `system` and `-1` mean the server's own.
+/// Parses a lease TTL. `system` and `-1` select the server's own setting, stored as zero.
 fn parse_lease_ttl(text: &str) -> Result<Ttl, Error> {
     if matches!(text, "system" | "-1") {
         return Ok(Ttl::ZERO);
@@ -212,7 +215,7 @@ fn parse_lease_ttl(text: &str) -> Result<Ttl, Error> {
     Ttl::parse(text).map_err(|error| Error::invalid(error.to_string()))
 }
 
-/// The `config` object of a new mount.
+/// The `config` object of a request that enables a mount: settings, and the plug-in to run.
 #[derive(Default)]
 pub(super) struct EnableConfigInput {
     pub(super) settings: MountSettingsInput,
@@ -230,7 +233,8 @@ impl EnableConfigInput {
     pub(super) fn from_fields(fields: &Fields) -> Result<Self, Error> {
         let known = || MountSettingsInput::FIELDS.iter().chain(PluginInput::FIELDS);
         for (name, raw) in fields.iter() {
-            // Clients send empty what they don't mean.
+            // Clients send empty values for settings they don't use; only refuse unknown ones with
+            // a value.
             if known().all(|field| field.name != name) && !is_empty_json(raw.get()) {
                 return Err(Error::not_implemented(&format!("the mount setting {name:?}")));
             }
@@ -249,7 +253,7 @@ fn is_empty_json(json: &str) -> bool {
     matches!(json.trim(), "null" | "\"\"" | "[]" | "{}" | "false" | "0")
 }
 
-/// A field that is an object of its own.
+/// An input field whose value is a JSON object.
 pub(super) struct JsonObject(pub(super) Fields);
 
 impl strongroom_sdk::field::Field for JsonObject {

@@ -1,4 +1,5 @@
-//! `sys/mounts` and `sys/auth`.
+//! `sys/mounts` and `sys/auth`: listing, enabling, tuning and disabling secrets engines and auth
+//! methods.
 
 use std::collections::BTreeMap;
 
@@ -132,7 +133,8 @@ fn list_mounts_of_kind(call: &EndpointCall, class: MountClass) -> CoreResponse {
     data_response(answer.to_object())
 }
 
-/// The mount that a path below `sys/mounts` names: a secrets engine, or `auth/x` for an auth method.
+/// Parses the path below `sys/mounts`: `auth/x` names an auth method, anything else a secrets
+/// engine.
 fn parse_secret_or_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
     let path = MountPath::parse(path)?;
     match path.as_str().strip_prefix("auth/") {
@@ -168,7 +170,7 @@ fn read_mount_at(
 }
 
 async fn enable_secrets_engine(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    // `auth/x` is no place for a secrets engine, and is refused as one.
+    // Taken as a secrets engine's path, so that `auth/x` is refused.
     enable_mount_at(call, MountClass::Secret, MountPath::parse(call.first_capture())?).await
 }
 
@@ -215,7 +217,7 @@ async fn enable_mount_at(
     Ok(CoreResponse::Nothing)
 }
 
-/// The type of a new mount, by its own field or by the name of its plug-in.
+/// The type of a new mount: the field `type`, or the plug-in name if `type` is `plugin` or empty.
 fn resolve_mount_type(
     mount_type: String,
     plugin_name: String,
@@ -230,7 +232,8 @@ fn resolve_mount_type(
     }
 }
 
-/// A KV mount is judged under each name that its type has, and with the version that the name gives it.
+/// Fields that policy conditions on mount requests also check: the aliases of a KV mount's type,
+/// and the option `version` if the type name implies it.
 pub(crate) fn derived_mount_fields(fields: &Fields) -> Vec<DerivedField> {
     let Ok(input) = EnableInput::from_fields(fields) else { return Vec::new() };
     let config =
@@ -249,7 +252,7 @@ pub(crate) fn derived_mount_fields(fields: &Fields) -> Vec<DerivedField> {
     types.chain(version).collect()
 }
 
-/// Types of the mounts every server has; there is one of each.
+/// Refuses the types of the built-in mounts, of which every server has exactly one.
 fn check_mountable(class: MountClass, mount_type: &str) -> Result<(), Error> {
     match (class, mount_type) {
         (MountClass::Auth, "token") => {
@@ -262,7 +265,7 @@ fn check_mountable(class: MountClass, mount_type: &str) -> Result<(), Error> {
     }
 }
 
-/// It doesn't repeat the text.
+/// The error for an invalid plug-in version. It doesn't repeat the value, which might be a secret.
 pub(super) const INVALID_VERSION: &str =
     "the version is not a valid semantic version: write it as 1.2.3";
 
@@ -275,7 +278,7 @@ async fn disable_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let route = class.route_to(path.as_str());
     let auth_is_there = || call.core.mounts.table().get(class, path.as_str()).is_some();
     let refused = match class {
-        // Removing one needs sudo, and has its own path.
+        // Disabling an auth method requires `sudo` and has its own path, `sys/auth/`.
         MountClass::Auth => auth_is_there(),
         MountClass::Secret => {
             ["sys/", "cubbyhole/", "identity/", "auth/"].iter().any(|own| route.starts_with(own))
@@ -358,7 +361,7 @@ async fn tune_mount_at(
         (Some(options), Some(mounted)) => kv_versions::upgrade_warning(&mounted.entry, &options.0)?,
         _ => None,
     };
-    // A mount that isn't there has its own words, below.
+    // A missing mount is reported by `tune` below.
     let settings = match mounted {
         None => MountConfigUpdate::default(),
         Some(mounted) => settings.validate(class, &mounted.entry.mount_type)?,
@@ -373,12 +376,12 @@ async fn tune_mount_at(
             let given = !version.is_empty();
             entry.plugin_version = if given { parse_version(version)? } else { String::new() };
             if given {
-                // A version that isn't there would be found out at the next reload.
+                // Fail now; otherwise a missing version would only be noticed at the next reload.
                 opener.resolve_plugin(entry).map_err(|error| engine_open_error(&error))?;
             }
         }
         if let Some(options) = input.options {
-            // Looked at again: another change may have come first.
+            // Check again: another change may have been applied since the check above.
             kv_versions::upgrade_warning(entry, &options.0)?;
             let known = entry.options.get_or_insert_default();
             known.extend(options.0);
@@ -393,12 +396,12 @@ async fn tune_mount_at(
     Ok(empty_or_warnings_response(upgrade.into_iter().collect()))
 }
 
-/// Of the server's own mounts nothing can be tuned.
+/// Refuses to tune the built-in mounts `sys/` and `cubbyhole/`.
 fn reject_builtin_tuning(mount: &str, fields: &Fields) -> Result<(), Error> {
     let tunable = TuneInput::FIELDS.iter().chain(MountSettingsInput::FIELDS);
     let given = tunable.map(|field| field.name).find(|name| fields.contains(name));
     match given {
-        // Go's client always sends it.
+        // Go's client always sends `force_no_cache`, so accept it.
         None | Some("force_no_cache") => Ok(()),
         Some(name) => Err(Error::invalid(format!("cannot tune parameter {name} of {mount}"))),
     }

@@ -1,5 +1,5 @@
-//! `sys/internal/specs/openapi`: one OpenAPI document of all that is mounted, plug-ins included. Each
-//! engine is asked for the document of its own paths, as help gives it.
+//! `sys/internal/specs/openapi`: one OpenAPI document for everything mounted, plug-ins included.
+//! Each engine provides the document of its own paths through its help operation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,13 +38,14 @@ struct SpecInput {
     generic_mount_paths: bool,
 }
 
-/// How long an engine may take to describe itself.
+/// How long an engine may take to return its document.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Engines asked at the same time.
+/// How many engines are queried concurrently.
 const MAX_CONCURRENT_ENGINES: usize = 8;
-/// The largest document an engine may answer.
+/// The largest document accepted from an engine.
 const MAX_DOCUMENT_BYTES: usize = 8 << 20;
-/// Where the document tells which mounts it lacks because their engines didn't answer.
+/// The extension that lists the mounts missing from the document because their engines failed to
+/// provide theirs.
 const MISSING_EXTENSION: &str = "x-strongroom-missing";
 
 async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
@@ -71,7 +72,8 @@ async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::json(200, &whole.into_document(&call.core.settings.version)))
 }
 
-/// The document of one mount, with paths as the mount sees them.
+/// The document of one mount, with paths relative to the mount. `None` if its engine provides none
+/// in time.
 async fn mount_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Option<Value> {
     match &mounted.backend {
         MountBackend::System => Some(document_of_system()),
@@ -91,7 +93,7 @@ async fn mount_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Opti
 async fn request_engine_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Option<Value> {
     let visit = mounted.engine_handle()?.acquire().await.ok()?;
     let mut fields = Fields::new();
-    // Go's SDK names its schemas after this.
+    // Plug-ins built on Go's SDK use this as the prefix of their schema names.
     fields.set("requestResponsePrefix", &mounted.entry.mount_type);
     let request = engine::EngineRequest {
         id: call.id.clone(),
@@ -117,7 +119,7 @@ async fn request_engine_document(call: &EndpointCall, mounted: &Arc<ActiveMount>
     serde_json::from_str(text).ok()
 }
 
-/// The document of the server's own paths of one group.
+/// The OpenAPI document of a group of the server's own endpoints, with paths relative to the mount.
 pub(crate) fn document_of_endpoints(endpoints: &[&'static [ApiEndpoint]], tag: &str) -> Value {
     let docs = endpoints.iter().flat_map(|group| group.iter());
     document_of_paths(docs.map(|endpoint| path_doc(endpoint, tag)), tag)
@@ -143,10 +145,10 @@ pub(crate) fn document_of_paths(docs: impl Iterator<Item = PathDoc<'static>>, ta
     openapi::build_document("", "", &openapi::build_paths(docs, tag), &Map::new())
 }
 
-/// One endpoint of a group, for the document.
+/// Describes one endpoint for the OpenAPI document. `tag` is the group, such as `system`.
 pub(crate) fn path_doc(endpoint: &ApiEndpoint, tag: &str) -> PathDoc<'static> {
     let VerbHandlers { read, list, write, delete } = endpoint.handlers;
-    // One that is only shown stands for objects of any form.
+    // An endpoint without handlers exists for help only; its mount takes arbitrary objects.
     let free_form = !endpoint.handlers.has_any();
     let verbs = PathVerbs {
         read: read.is_some() || free_form,
@@ -167,13 +169,13 @@ pub(crate) fn path_doc(endpoint: &ApiEndpoint, tag: &str) -> PathDoc<'static> {
     }
 }
 
-/// The document that grows mount by mount.
+/// The combined document, to which the documents of the mounts are added one by one.
 #[derive(Default)]
 struct CombinedDocument {
     generic: bool,
     paths: Map<String, Value>,
     schemas: Map<String, Value>,
-    /// How often an operation's name was asked for.
+    /// How often each operation id was requested, to number the duplicates.
     operations: BTreeMap<String, u32>,
     missing: Vec<String>,
 }
@@ -213,8 +215,8 @@ impl CombinedDocument {
         }
     }
 
-    /// Takes the schemas of one document in. One whose name is taken by a different one gets another;
-    /// gives the references that must follow.
+    /// Adds the schemas of one document. A schema whose name is already used for a different one is
+    /// renamed; returns the renamed references, old to new.
     fn merge_schemas(&mut self, schemas: Map<String, Value>) -> BTreeMap<String, String> {
         let reference = |name: &str| format!("#/components/schemas/{name}");
         let mut renamed = BTreeMap::new();
@@ -241,8 +243,8 @@ impl CombinedDocument {
         renamed
     }
 
-    /// Operations are named after their whole path, so that two mounts of one engine differ. Paths
-    /// that differ in signs alone are numbered.
+    /// Derives operation ids from the whole path, so that two mounts of one engine get different
+    /// ids. Paths that differ only in punctuation get a number appended.
     fn assign_operation_ids(&mut self, item: &mut Value, path: &str) {
         let Some(item) = item.as_object_mut() else { return };
         for (method, operation) in item {
@@ -272,7 +274,7 @@ impl CombinedDocument {
     }
 }
 
-/// `{secret_mount_path}/` and the parameter that says what it is.
+/// The path prefix `{<mount>_mount_path}/`, and the declaration of that parameter.
 fn generic_prefix(mounted: &ActiveMount) -> (String, Option<Value>) {
     let path = mounted.entry.path.trim_end_matches('/');
     let name = format!("{}_mount_path", path.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
@@ -288,7 +290,8 @@ fn generic_prefix(mounted: &ActiveMount) -> (String, Option<Value>) {
     (prefix, Some(parameter))
 }
 
-/// Go's SDK gives durations a number as default though their type is text; validators refuse that.
+/// Turns numeric and boolean defaults of string fields into strings. Go's SDK declares durations as
+/// strings with numeric defaults, which OpenAPI validators reject.
 fn fix_string_defaults(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(fix_string_defaults),
@@ -305,7 +308,8 @@ fn fix_string_defaults(value: &mut Value) {
     }
 }
 
-/// Lets references follow schemas that got other names. The depth is bounded by the parser's.
+/// Rewrites `$ref` values according to `renamed`. Recursion is bounded by the depth limit of the
+/// JSON parser.
 fn rename_references(value: &mut Value, renamed: &BTreeMap<String, String>) {
     if renamed.is_empty() {
         return;

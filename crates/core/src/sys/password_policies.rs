@@ -1,4 +1,4 @@
-//! `sys/policies/password`: what generated passwords are made of.
+//! `sys/policies/password`: password policies, and generating passwords from them.
 
 use strongroom_sdk::Input;
 use strongroom_types::{ErrorKind, Fields};
@@ -44,7 +44,7 @@ struct PasswordPolicyInput {
     policy: String,
 }
 
-/// What ends like this is asked for passwords, never written.
+/// Paths with this suffix generate a password, so no policy can be written or deleted there.
 const GENERATE_SUFFIX: &str = "/generate";
 
 async fn list_password_policies(call: &EndpointCall) -> Result<CoreResponse, Error> {

@@ -1,4 +1,4 @@
-//! `sys/plugins`: the catalog and reloading.
+//! `sys/plugins`: the plug-in catalog, and reloading plug-ins.
 
 use std::collections::BTreeSet;
 
@@ -102,7 +102,7 @@ struct ReloadInput {
     scope: String,
 }
 
-/// A plug-in in the overview.
+/// A plug-in in the field `detailed` of the catalog response.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct PluginDetailResponse {
     name: String,
@@ -218,7 +218,8 @@ async fn read_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(data_response(object.map_err(|error| Error::internal(error.to_string()))?))
 }
 
-/// Whoever names no version means the only one there is.
+/// The requested version. If none was given and there is no builtin of the name, the registered
+/// version, provided there is exactly one.
 fn default_to_only_version(
     call: &EndpointCall,
     kind: PluginKind,
@@ -235,7 +236,8 @@ fn default_to_only_version(
     }
 }
 
-/// The file is checked and run once before anything is stored: what can't run isn't registered.
+/// Registers a plug-in. Its file is verified and started once before the catalog entry is stored,
+/// so that a plug-in that can't run isn't registered.
 async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: RegisterInput = call.parse_input()?;
     if !input.oci_image.is_empty() || !input.runtime.is_empty() {
@@ -264,7 +266,7 @@ async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
         sha256: parse_sha256(&given)?,
     };
     let plugins = &call.core.mounts.engine_loader.plugin_launcher;
-    // Until the catalog has it.
+    // Keeps the copy of the file from being removed until the catalog has the entry.
     let kept = plugins.keep_copy(&spec);
     let reported = plugins.probe(&spec).await.map_err(|error| plugin_error(&error))?;
     if !reported.is_empty() {
@@ -285,7 +287,8 @@ async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }
 
-/// Arguments in the command are judged as `args`, and the other way round.
+/// Derived fields for policy conditions: arguments given in `command` are also checked as `args`,
+/// and `args` also as part of `command`.
 pub(crate) fn derived_plugin_fields(fields: &Fields) -> Vec<DerivedField> {
     let Ok(input) = RegisterInput::from_fields(fields) else { return Vec::new() };
     let Ok((command, args)) = split_command(&input.command, input.args.0) else {
@@ -299,7 +302,7 @@ pub(crate) fn derived_plugin_fields(fields: &Fields) -> Vec<DerivedField> {
     args.into_iter().chain(derived_field("command", FieldReading::Text, &line, true)).collect()
 }
 
-/// The older form has the arguments in the command.
+/// Splits arguments off the command, as older clients send them. Fails if `args` are given as well.
 fn split_command(command: &str, args: Vec<String>) -> Result<(String, Vec<String>), Error> {
     let mut words = command.split_whitespace();
     let first = words.next().unwrap_or_default().to_owned();
@@ -348,8 +351,8 @@ async fn deregister_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }
 
-/// Leaves no copy of what is neither registered nor run by a mount. An entry that comes back with a
-/// restored store then finds none.
+/// Deletes the copies of plug-in files that are neither registered nor run by a mount. A mount that
+/// reappears because older storage is restored then has no copy to start from.
 pub(crate) async fn remove_unneeded_copies(call: &EndpointCall) {
     let needed = || {
         let registered =
@@ -416,7 +419,7 @@ async fn reload_mounts(
     call: &EndpointCall,
     mounts: Vec<(MountClass, String)>,
 ) -> Result<CoreResponse, Error> {
-    // Once for all of them: mounts that shared a process share a fresh one.
+    // Once per plug-in, so that mounts that shared a process share the new one.
     let table = call.core.mounts.table();
     let reloaded = mounts.iter().filter_map(|(class, path)| table.get(*class, path));
     let plugins: BTreeSet<_> = reloaded

@@ -1,4 +1,4 @@
-//! `sys/policies/acl` and its older form `sys/policy`.
+//! `sys/policies/acl` and its older form `sys/policy`: ACL policies.
 
 use strongroom_policy::{DerivedField, FieldReading, from_base64};
 use strongroom_sdk::Input;
@@ -65,7 +65,7 @@ struct PolicyInput {
     rules: String,
 }
 
-/// A policy in base64 is judged in plain text too.
+/// Derived fields for policy conditions: a base64 policy is also checked in its decoded form.
 pub(crate) fn derived_policy_fields(fields: &Fields) -> Vec<DerivedField> {
     let Ok(PolicyInput { policy, rules }) = PolicyInput::from_fields(fields) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! `sys/remount`: a mount at another path.
+//! `sys/remount`: moving a mount to another path, and the status of such a move.
 
 use serde::Serialize;
 use strongroom_sdk::Input;
@@ -55,7 +55,7 @@ async fn start_remount(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let (class, from) = parse_secret_or_auth_path(&from)?;
     let (target, to) = match class {
         MountClass::Auth => parse_secret_or_auth_path(&to)?,
-        // `auth/x` is no place for a secrets engine, and is refused as one.
+        // Taken as a secrets engine's path, so that `auth/x` is refused.
         MountClass::Secret => (MountClass::Secret, MountPath::parse(&to)?),
     };
     if class != target {

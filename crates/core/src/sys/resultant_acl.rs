@@ -1,4 +1,5 @@
-//! `sys/internal/ui/resultant-acl`: what the caller's policies come to.
+//! `sys/internal/ui/resultant-acl`: the combined rules of the caller's policies, for user
+//! interfaces.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `sys/seal` and `sys/step-down`.
+//! `sys/seal`, which seals the server, and `sys/step-down`, which has no effect on a single node.
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
@@ -22,14 +22,15 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
 ];
 
-/// When this answers, the server is sealed to everyone; requests being answered still end.
+/// Seals the server. When this returns, new requests are refused as sealed; requests in progress
+/// may still complete.
 async fn seal(call: &EndpointCall) -> Result<CoreResponse, Error> {
     RefusalLog::log_seal_request(&call.request_origin("sys/seal"));
     call.core.request_seal().await;
     Ok(CoreResponse::Nothing)
 }
 
-/// There is one node, so there is nobody to lead instead: Vault and OpenBao answer success then, too.
+/// Does nothing: there is only one node. Vault and OpenBao return success in that case as well.
 async fn step_down(_: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }

@@ -1,5 +1,5 @@
-//! `sys/internal/ui/mounts`: which mounts the caller can reach. Every KV command asks this first, to
-//! learn the version of the mount.
+//! `sys/internal/ui/mounts`: the mounts the caller can reach. The KV commands of the CLI call this
+//! first to learn the version of a mount.
 
 use strongroom_types::Fields;
 
@@ -41,7 +41,8 @@ async fn list_visible_mounts(call: &EndpointCall) -> Result<CoreResponse, Error>
                 Some(caller) if caller.acl.grants_anything_below(&mounted.info.path) => {
                     mounts.set(entry.path.clone(), &mount_response(mounted));
                 }
-                // Who can't reach it sees no more of it than everybody.
+                // Callers whose policies don't reach the mount see only what unauthenticated
+                // callers see.
                 _ if entry.config.listing_visibility == "unauth" => {
                     mounts.set(entry.path.clone(), &MountResponse::without_details(mounted));
                 }
@@ -83,7 +84,7 @@ fn to_fields(shown: &MountResponse<'_>) -> Result<Fields, Error> {
     Ok(object.map_err(|error| Error::internal(error.to_string()))?.fields())
 }
 
-/// Fields as a JSON object inside another.
+/// Serializes [`Fields`] as a nested JSON object.
 struct RawFields(Fields);
 
 impl serde::Serialize for RawFields {

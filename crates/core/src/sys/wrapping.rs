@@ -1,4 +1,5 @@
-//! `sys/wrapping/`: wrapping what the client sends, and what can be done with a wrapping token.
+//! `sys/wrapping/`: wrapping a request body, and looking up, unwrapping and rewrapping with a
+//! wrapping token.
 
 use serde::Serialize;
 use strongroom_sdk::Input;
@@ -60,7 +61,7 @@ struct WrappingLookupResponse<'a> {
     creation_ttl: u64,
 }
 
-/// The body as it is. It becomes a wrapped answer as every other does.
+/// Returns the body unchanged; the pipeline wraps the response as it does any other.
 async fn wrap_data(call: &EndpointCall) -> Result<CoreResponse, Error> {
     if call.wrap_ttl.is_none() {
         return Err(Error::invalid("endpoint requires response wrapping to be used"));

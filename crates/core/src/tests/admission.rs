@@ -1,4 +1,4 @@
-//! How many requests are worked on, and which are whatever the number.
+//! The limits on concurrent requests, and the requests they don't apply to.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -22,7 +22,7 @@ const LIMITS: AdmissionLimits = AdmissionLimits {
     unauthenticated_per_mount: 2,
 };
 
-/// A server with few places, an auth method and two secrets engines.
+/// A server with low request limits, an auth method and two secrets engines.
 async fn core_with_small_limits() -> TestCore {
     let bench = TestCore::with_limits(Arc::new(MemoryStorage::new()), LIMITS).await;
     bench.write("sys/auth/gate", r#"{"type":"door"}"#).await;
@@ -35,7 +35,7 @@ async fn core_with_small_limits() -> TestCore {
 
 type PendingRequest<'b> = BoxFuture<'b, Result<CoreResponse, Error>>;
 
-/// Requests to an engine that hangs, each begun.
+/// Starts requests to an engine that hangs, and polls each once.
 async fn start_hanging_requests<'b>(
     bench: &'b TestCore,
     path: &'b str,
@@ -53,7 +53,7 @@ async fn start_hanging_requests<'b>(
     all
 }
 
-/// What a request is refused with that must not wait for an engine that hangs.
+/// The error of a request that must be refused at once rather than wait for a hanging engine.
 async fn refused_immediately(bench: &TestCore, path: &str, token: &str) -> Error {
     let mut asked: PendingRequest<'_> = Box::pin(bench.send(Verb::Write, path, token, ""));
     let mut answer = futures_util::poll!(&mut asked);
@@ -78,7 +78,7 @@ async fn sr_2026_03_a_hung_mount_affects_only_itself() {
         bench.succeeds_as("", Verb::Read, path, "").await;
     }
     bench.succeeds_as("", Verb::Read, "sys/init", "").await;
-    // The clients go, the work goes on.
+    // The clients disconnect, but the requests still occupy the engine.
     drop(hung);
     bench.run_until_idle().await;
     assert_eq!(bench.fails(Verb::Read, "hung/b", "").await.kind(), ErrorKind::Unavailable);
@@ -117,14 +117,15 @@ async fn sr_2026_03_logins_that_hang_keep_nobody_else_out() {
     let hung = start_hanging_requests(&bench, "auth/gate/login/bob", "", most).await;
     let full = refused_immediately(&bench, "auth/gate/login/eve", "").await;
     assert_eq!((full.kind(), full.retry_after_secs()), (ErrorKind::Limited, Some(1)));
-    // A login takes no notice of a token, and neither does its limit.
+    // Logins ignore tokens, and so does their limit.
     let full = refused_immediately(&bench, "auth/gate/login/eve", &bench.root).await;
     assert_eq!(full.kind(), ErrorKind::Limited);
-    // Who has a token gets in at the same mount; who has none is told so.
+    // A request with a valid token is admitted to the same mount; one with an invalid token is
+    // denied.
     bench.read("auth/gate/settings").await;
     let stranger = bench.fails_as("hvs.none", Verb::Read, "auth/gate/settings", "").await;
     assert_eq!(stranger.kind(), ErrorKind::Denied);
-    // Another auth method answers: it has nobody to let in.
+    // Another auth method still responds; it has no users.
     bench.auth_method().block_logins(false);
     let error = bench.fails_as("", Verb::Write, "auth/other/login/bob", "").await;
     assert_eq!(error.to_string(), "who are you?");
@@ -161,7 +162,7 @@ async fn a_refusal_does_not_tell_whether_a_mount_is_there() {
         assert_eq!(with_none.kind(), ErrorKind::Limited, "{path}");
         assert_eq!(with_wrong.kind(), ErrorKind::Denied, "{path}");
         refusals.push((with_none.messages(), with_wrong.messages()));
-        // What fills one prefix fills no other, there or not.
+        // Filling one prefix doesn't fill another, whether mounted or not.
         for other in ["kv/b", "nothing/b", "auth/gate/y", "auth/nothing/y", "more/x"] {
             if path.rsplit_once('/').map(|it| it.0) != other.rsplit_once('/').map(|it| it.0) {
                 drop(bench.admit(other, "").await.unwrap());
@@ -203,13 +204,13 @@ async fn a_change_of_a_mount_forgets_none_of_its_requests() {
     drop(hung);
 }
 
-/// Looking a token up takes a while, and anybody may send some.
+/// Token look-ups are slow, and anybody can cause them.
 #[tokio::test]
 async fn sr_2026_03_tokens_that_are_looked_up_take_no_place_of_the_mount() {
     let held = BlockingStorage::default();
     let bench = TestCore::with_limits(Arc::new(held.clone()), LIMITS).await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
-    // In memory from now on.
+    // This loads the caches.
     bench.write("kv/a", r#"{"x":"1"}"#).await;
     let mut strangers = Vec::new();
     for _ in 0..LIMITS.unauthenticated_per_mount {
@@ -224,7 +225,7 @@ async fn sr_2026_03_tokens_that_are_looked_up_take_no_place_of_the_mount() {
     for _ in 0..2 {
         strangers.push(bench.admit("kv/a", &bench.root).await.unwrap());
     }
-    // The limit of the mount holds for them as for all.
+    // The mount's limit applies to them as well.
     let full = bench.admit("kv/a", &bench.root).await.unwrap_err();
     assert_eq!((full.kind(), full.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
     held.unblock();
@@ -235,7 +236,7 @@ async fn sr_2026_03_tokens_that_are_looked_up_take_no_place_of_the_mount() {
     assert!(bench.admit("kv/a", &bench.root).await.is_ok());
 }
 
-/// Who stole a token and can't use it from elsewhere gets no place of those with a valid one.
+/// A stolen token used from outside its CIDRs must not take a place meant for valid tokens.
 #[tokio::test]
 async fn a_token_outside_its_cidrs_counts_as_unauthenticated() {
     let bench = core_with_small_limits().await;
@@ -253,7 +254,7 @@ async fn a_token_outside_its_cidrs_counts_as_unauthenticated() {
     }
     assert!(bench.admit_from(at("10.1.2.3"), "kv/a", &stolen).await.is_ok());
     strangers.clear();
-    // Nor the memory for a large body.
+    // Nor may it have a large body buffered.
     let token = Secret::from_text(&stolen);
     let mut permit = bench.admit_from(at("10.2.0.1"), "kv/a", &stolen).await.unwrap();
     let early = bench.core.authenticate_early(&mut permit, Some(&token), at("10.2.0.1")).await;
@@ -276,7 +277,7 @@ async fn sr_2026_03_refusals_are_counted_by_mount_and_limit() {
         permit
     };
     let mut held = Vec::new();
-    // Of one mount its own limit is reached, of another that for requests without a token.
+    // One mount is at its own limit, another at the limit for unauthenticated requests.
     for _ in 0..LIMITS.per_mount {
         held.push(authenticated("kv/a").await);
     }
@@ -300,7 +301,7 @@ async fn sr_2026_03_refusals_are_counted_by_mount_and_limit() {
             expected("{limit=unauthenticated,mount=unknown}", 1),
         ]
     );
-    // The limit of all is the last resort.
+    // The global limit is reached last.
     for path in ["hung/a", "auth/other/x", "sys/mounts"] {
         for _ in 0..LIMITS.per_mount {
             held.push(authenticated(path).await);

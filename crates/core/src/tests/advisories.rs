@@ -1,4 +1,4 @@
-//! Lessons from weaknesses published for servers of this kind, that no other file of these tests holds.
+//! Regression tests for published advisories about similar servers that fit in no other test file.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::request::{CoreResponse, Verb};
 const ALL: &str =
     r#"path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list"] }"#;
 
-/// The wrapping token in an answer, and the warnings beside it.
+/// The wrapping token in a response, and the response's warnings.
 fn wrapping_token(answer: CoreResponse) -> (String, Vec<String>) {
     let CoreResponse::Envelope(envelope) = answer else { panic!("not wrapped: {answer:?}") };
     let info = envelope.wrap_info.expect("the answer is wrapped");
     (info.token.expose_secret().clone(), envelope.warnings)
 }
 
-/// Renewing, revoking and periodic work are asked for by the server alone. No verb, no field and no
-/// header of a request becomes one of them.
+/// Only the server itself can send engines renew, revoke and periodic operations. No verb, field or
+/// header of a request leads to one.
 #[tokio::test]
 async fn ghsa_rh46_vc3j_w2w3_internal_operations_cannot_be_asked_for() {
     let bench = TestCore::new().await;
@@ -46,13 +46,14 @@ async fn ghsa_rh46_vc3j_w2w3_internal_operations_cannot_be_asked_for() {
         asked.iter().filter(|operation| matches!(operation.as_str(), "renew" | "revoke"));
     assert_eq!(internal.count(), 0);
     assert_eq!(bench.auth_method().revoke_count(), 0);
-    // A rollback reaches an engine as its periodic call.
+    // Rollback would arrive as the periodic call.
     assert_eq!(bench.auth_method().periodic_calls(), 0);
     bench.advance_secs(bench.settings.periodic_interval.as_secs()).await;
     assert!(bench.auth_method().periodic_calls() > 0, "the server itself calls it");
 }
 
-/// Every endpoint that names a lease, taken from the declarations, so that none is forgotten.
+/// Every endpoint that takes a lease, derived from the endpoint declarations so that none is
+/// missed.
 fn lease_routes() -> Vec<(Verb, String)> {
     let mut routes = Vec::new();
     for endpoint in crate::sys::lease_endpoints() {
@@ -68,8 +69,8 @@ fn lease_routes() -> Vec<(Verb, String)> {
     routes
 }
 
-/// There is one namespace: a request for another one reaches no lease, whichever route it takes, and
-/// each route asks the policies of the caller.
+/// Namespaces are not supported: a request for one reaches no lease on any route, and every route
+/// checks the caller's policies.
 #[tokio::test]
 async fn cve_2026_45808_and_cve_2026_55774_every_lease_route_checks_namespace_and_policy() {
     let bench = TestCore::new().await.with_credential_engine().await;
@@ -104,7 +105,7 @@ async fn cve_2026_45808_and_cve_2026_55774_every_lease_route_checks_namespace_an
     assert!(asked.is_ok(), "{asked:?}");
 }
 
-/// Nothing ends what is due here: no commit of the task that does can get through.
+/// Expiration is blocked: no commit of the task that revokes expired leases gets through.
 #[tokio::test]
 async fn cve_2026_115362_expiry_is_checked_at_use_with_the_sweeper_stopped() {
     let held = BlockingStorage::default();
@@ -125,14 +126,14 @@ async fn cve_2026_115362_expiry_is_checked_at_use_with_the_sweeper_stopped() {
     held.block_writes("sys/");
     bench.clock.advance(std::time::Duration::from_secs(61));
     bench.run_until_idle().await;
-    let open = bench.core.unsealed().unwrap();
-    let key = open.stores.tokens.key_of(&token);
+    let core = bench.core.unsealed().unwrap();
+    let key = core.stores.tokens.key_of(&token);
     assert!(
-        open.stores.tokens.find_by_key(&key).await.unwrap().is_some(),
+        core.stores.tokens.find_by_key(&key).await.unwrap().is_some(),
         "the record is there still"
     );
     let id = strongroom_types::LeaseId::parse(&lease).unwrap();
-    assert!(open.stores.leases.get(&id).await.unwrap().is_some(), "the record is there still");
+    assert!(core.stores.leases.get(&id).await.unwrap().is_some(), "the record is there still");
     for token in [&token, &batch, &wrapped] {
         for (verb, path) in [
             (Verb::Read, "auth/token/lookup-self"),
@@ -160,8 +161,8 @@ async fn cve_2026_115362_expiry_is_checked_at_use_with_the_sweeper_stopped() {
     held.unblock();
 }
 
-/// Whatever a caller has stored ends, however it asks: by header, through `sys/wrapping/wrap`, or by
-/// wrapping again what lives longer than may be asked for now.
+/// Wrapped responses always expire within the maximum TTL, whether requested by header, through
+/// `sys/wrapping/wrap`, or by rewrapping one with a longer lifetime than is allowed now.
 #[tokio::test]
 async fn sr_2026_19_a_wrapped_answer_ends_with_the_longest_lifetime() {
     let bench = TestCore::new().await;
@@ -189,7 +190,7 @@ async fn sr_2026_19_a_wrapped_answer_ends_with_the_longest_lifetime() {
             assert_eq!(shown.json("creation_ttl"), wanted.to_string(), "{path} {asked}");
         }
     }
-    // Policies bound the lifetime that it gets.
+    // Policies are checked against the capped lifetime.
     let rule = |bound: u64| {
         format!(r#"path "sys/mounts" {{ capabilities = ["read"] min_wrapping_ttl = {bound} }}"#)
     };

@@ -81,7 +81,7 @@ async fn a_batch_token_is_neither_renewed_nor_revoked_nor_a_parent() {
     assert_eq!(error.to_string(), "token not found");
     let error = bench.fails(Verb::Write, "auth/token/lookup", &forged).await;
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
-    // Its accessor is empty, and names nothing.
+    // A batch token's accessor is empty and can't be looked up.
     let error = bench.fails(Verb::Write, "auth/token/lookup-accessor", r#"{"accessor":""}"#).await;
     assert_eq!(error.messages(), ["1 error occurred:\n\t* missing accessor\n\n"]);
     bench.succeeds_as(&token, Verb::Read, "auth/token/lookup-self", "").await;

@@ -1,4 +1,4 @@
-//! A store in memory that holds up the commits and reads a test wants held up, or panics at them.
+//! An in-memory store that blocks, or panics at, the reads and commits a test selects.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,19 +8,19 @@ use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalChange, PhysicalEntry, Version};
 use tokio::sync::watch;
 
-/// Clones are the same store.
+/// Clones share the same store.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockingStorage {
     inner: Arc<MemoryStorage>,
-    /// Commits of keys with this in them wait.
+    /// Commits of keys that contain this text wait.
     blocked_writes: Arc<Mutex<Option<&'static str>>>,
-    /// Reads of keys with this in them wait.
+    /// Reads of keys that contain this text wait.
     blocked_reads: Arc<Mutex<Option<&'static str>>>,
-    /// Reads and commits of keys with this in them panic.
+    /// Reads and commits of keys that contain this text panic.
     panics: Arc<Mutex<Option<&'static str>>>,
     unblocked: watch::Sender<()>,
     reads: Arc<AtomicUsize>,
-    /// How often the process died, and the life that uses this clone.
+    /// The number of simulated crashes, and the one after which this clone was created.
     current_generation: Arc<Mutex<usize>>,
     generation: usize,
 }
@@ -52,12 +52,12 @@ impl BlockingStorage {
         *self.blocked_reads.lock().unwrap() = Some(part);
     }
 
-    /// From now on; `None` for no more.
+    /// Panics at keys that contain `part` from now on; `None` stops that.
     pub(crate) fn panic_at(&self, part: Option<&'static str>) {
         *self.panics.lock().unwrap() = part;
     }
 
-    /// How often an entry was asked for.
+    /// The number of reads so far.
     pub(crate) fn read_count(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
     }
@@ -73,8 +73,8 @@ impl BlockingStorage {
         self.unblocked.send_replace(());
     }
 
-    /// The process dies: nothing of it is written any more, least of all what was held up. Gives
-    /// the store to the next one.
+    /// Simulates a crash: writes through this clone and its siblings, blocked ones included, have
+    /// no effect any more. Returns a clone for the next process.
     pub(crate) fn simulate_crash(&self) -> Self {
         let life = {
             let mut lives = self.current_generation.lock().unwrap();

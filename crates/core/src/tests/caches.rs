@@ -1,4 +1,4 @@
-//! What is kept in memory has the bounds that the settings give it.
+//! The size limits of caches come from the settings.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ async fn entries_and_tokens_are_kept_within_their_settings() {
     }
 }
 
-/// The operator says it, and nobody who may mount something says more.
+/// Only the operator sets the size; nobody who mounts an engine can.
 #[tokio::test]
 async fn an_engine_is_told_how_many_bytes_its_documents_may_take() {
     let mut bench = TestCore::new().await;

@@ -1,4 +1,4 @@
-//! Policies are judged on the form of a path that its backend uses.
+//! Policies are evaluated on the form of a path that the backend uses.
 
 use strongroom_types::ErrorKind;
 
@@ -14,7 +14,8 @@ async fn is_denied(bench: &TestCore, token: &str, verb: Verb, path: &str) -> boo
     }
 }
 
-/// The engine `door-engine` says nothing of how it takes case, as hosted plug-ins do.
+/// The engine `door-engine` doesn't declare whether its paths are case-sensitive, like hosted
+/// plug-ins.
 #[tokio::test]
 async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fold() {
     let bench = TestCore::new().await;
@@ -48,14 +49,14 @@ async fn cve_2026_93335_a_denial_matches_whatever_the_case_if_the_plug_in_may_fo
         }
     };
     assert_eq!(shown("plug/roles/HIDDEN", token.clone()).await, r#"["deny"]"#);
-    // This server's own engine tells its paths apart, and says so.
+    // KV declares its paths case-sensitive.
     let token = bench.token_with_policy(&rules("kv"), "").await;
     assert!(is_denied(&bench, &token, Verb::Read, "kv/roles/hidden").await);
     assert!(!is_denied(&bench, &token, Verb::Read, "kv/roles/Hidden").await);
     assert!(shown("kv/roles/Hidden", token).await.contains("read"));
 }
 
-/// A narrower rule isn't avoided by writing another case, whatever it restricts and whatever is asked.
+/// Changing the case doesn't evade a more specific rule, whatever it restricts and for every verb.
 #[tokio::test]
 async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_in_may_fold() {
     let bench = TestCore::new().await;
@@ -89,7 +90,7 @@ async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_
         (Verb::Read, "WRAP", ""),
     ] {
         assert!(is_denied("plug", verb, path, body, &of_plug).await, "{verb:?} {path}");
-        // KV tells its paths apart, and says so.
+        // KV declares its paths case-sensitive.
         assert!(!is_denied("kv", verb, path, body, &of_kv).await, "{verb:?} {path}");
     }
     for (verb, path, body) in [
@@ -116,7 +117,7 @@ async fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case_if_the_plug_
     assert!(!is_denied("plug", Verb::Read, "other", "", &sudo).await);
 }
 
-/// The names of policies are folded by the server itself, and roles of `outside` by the engine.
+/// The server itself folds the case of policy names, and the engine `outside` that of its roles.
 #[tokio::test]
 async fn cve_2026_89322_a_narrower_rule_in_another_case_than_the_backend_uses_restricts() {
     let bench = TestCore::new().await;
@@ -161,7 +162,7 @@ async fn cve_2026_93335_root_paths_need_sudo_whatever_the_case() {
     assert!(!is_denied(&bench, &ordinary, Verb::Read, "plug/administer").await);
 }
 
-/// The engine `outside` declares that the names of its roles are folded.
+/// The engine `outside` declares that it folds the case of role names.
 #[tokio::test]
 async fn cve_2026_89322_and_ghsa_fg5x_7whg_6c28_the_form_that_the_engine_uses_is_judged() {
     let bench = TestCore::new().await;
@@ -184,7 +185,7 @@ async fn cve_2026_89322_and_ghsa_fg5x_7whg_6c28_the_form_that_the_engine_uses_is
         }
         assert!(!is_denied(&bench, &token, Verb::Read, "out/folded/dev2").await);
     }
-    // A grant of the canonical form holds for every spelling.
+    // A grant on the canonical form applies to every spelling.
     let token = bench.token_with_policy(&format!(r#"path "out/folded/dev" {{ {ALL} }}"#), "").await;
     assert!(!is_denied(&bench, &token, Verb::Read, "out/folded/DEV").await);
     assert!(is_denied(&bench, &token, Verb::Read, "out/folded/ops").await);

@@ -1,4 +1,4 @@
-//! What the server says a token may do is what requests then get.
+//! The capabilities that the server reports match what requests are allowed to do.
 
 use strongroom_types::ErrorKind;
 
@@ -10,7 +10,7 @@ const ALL: &str = r#"capabilities = ["create", "read", "update", "delete", "list
 const VERBS: [(Verb, &str); 4] =
     [(Verb::Read, "read"), (Verb::List, "list"), (Verb::Write, "update"), (Verb::Delete, "delete")];
 
-/// Whether policies let it through, or the request is refused for another reason that comes later.
+/// Whether policies permit the request, even if it fails later for another reason.
 async fn is_permitted(bench: &TestCore, token: &str, verb: Verb, path: &str) -> bool {
     match bench.send(verb, path, token, "{}").await {
         Ok(_) => true,
@@ -18,7 +18,7 @@ async fn is_permitted(bench: &TestCore, token: &str, verb: Verb, path: &str) -> 
     }
 }
 
-/// `root` says that the path needs `sudo` as well.
+/// Compares reported capabilities with actual requests. `root`: the path requires `sudo` as well.
 async fn assert_capabilities_match(bench: &TestCore, token: &str, path: &str, root: bool) {
     let accessor = bench.write("auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
     let accessor = accessor.text("accessor");
@@ -119,7 +119,7 @@ async fn reported_capabilities_match_authorization() {
     ] {
         assert_capabilities_match(&bench, &token, path, true).await;
     }
-    // What is refused unseen is granted to nobody.
+    // Paths that are rejected before authorization are granted to nobody.
     for path in ["plug//free", "plug/./free", "plug/x/../free"] {
         let asked = format!(r#"{{"paths":["{path}"]}}"#);
         let shown = bench.succeeds_as(&token, Verb::Write, "sys/capabilities-self", &asked).await;

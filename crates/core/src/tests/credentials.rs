@@ -46,9 +46,9 @@ async fn a_credential_is_issued_renewed_and_revoked() {
 async fn the_secret_is_not_in_the_lease_record() {
     let bench = TestCore::new().await.with_credential_engine().await;
     let got = bench.read("out/creds/dev").await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let id = strongroom_types::LeaseId::parse(&got.lease_id).unwrap();
-    let found = open.stores.leases.get(&id).await.unwrap().unwrap();
+    let found = core.stores.leases.get(&id).await.unwrap().unwrap();
     let kept = format!("{:?}", found.lease);
     assert!(kept.contains("secret_type") && !kept.contains("s3cr3t"), "{kept}");
 }
@@ -131,7 +131,7 @@ async fn a_credential_whose_answer_was_lost_is_found_and_undone() {
     assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (1, 1));
     bench.outside.set_behavior(OutsideBehavior::Works);
     bench.run_until_idle().await;
-    // Not while the call could still be under way: the engine's time-out, and the outside's.
+    // Not while the call could still be running: the engine's timeout plus the outside system's.
     bench.advance_secs(19).await;
     assert_eq!(bench.outside.live_credentials(), 1);
     bench.advance_secs(41).await;
@@ -161,7 +161,7 @@ async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
     });
     bench.run_until_idle().await;
     assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (1, 1));
-    // The process dies here: nothing of it goes on.
+    // A crash: no task of the process continues.
     request.abort();
     bench.outside.set_behavior(OutsideBehavior::Works);
     bench.restart().await;
@@ -180,7 +180,7 @@ async fn an_answer_that_comes_after_the_intent_was_claimed_gets_no_lease() {
     let late = bench.send(Verb::Read, "out/creds/dev", &bench.root, "");
     let meanwhile = async {
         bench.run_until_idle().await;
-        // Somebody claims the intent: here by deleting it below the barrier.
+        // Somebody claims the intent, simulated by deleting it below the barrier.
         let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
         let key = keys.into_iter().find(|key| key.contains("/intent/")).unwrap();
         let change = strongroom_storage::PhysicalChange::Delete { key };
@@ -257,7 +257,7 @@ async fn cve_2026_42186_unmounting_waits_for_credentials_being_issued() {
         tokio::join!(disable, meanwhile).0.unwrap();
     };
     let (issued, ()) = tokio::join!(issue, others);
-    // It got its lease before the leases were ended, so it ended with them.
+    // The lease was written before the mount's leases were revoked, so it was revoked with them.
     assert!(issued.is_ok(), "{issued:?}");
     assert_eq!((bench.outside.live_credentials(), intent_count(&bench).await), (0, 0));
     assert!(!bench.read("sys/mounts").await.data.contains("out/"));
@@ -289,7 +289,7 @@ async fn cve_2026_42186_unmounting_first_undoes_pending_intents() {
     assert!(!bench.read("sys/mounts").await.data.contains("out/"));
 }
 
-/// Periodic work of an author's own fails whenever its outside system is down.
+/// A plug-in's periodic function may fail for as long as its outside system is down.
 #[tokio::test]
 async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_left() {
     for (does, told_why) in [
@@ -315,7 +315,7 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
         if does == PeriodicBehavior::Fails {
             assert!(bench.auth_method().periodic_calls() > 20, "it goes on asking");
         }
-        // It is given up while the periodic work still fails: that is no reason to stay.
+        // Giving up the intents works although the periodic function still fails.
         bench.write("sys/leases/revoke-force/door", "").await;
         assert_eq!(intent_count(&bench).await, 0);
         for _ in 0..600 {
@@ -325,7 +325,7 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
     }
 }
 
-/// Limits are measured by what nobody sets.
+/// Timeouts use the monotonic clock, which can't be set.
 #[tokio::test]
 async fn setting_the_clock_back_prolongs_no_wait() {
     let bench = TestCore::new().await;
@@ -349,12 +349,12 @@ async fn setting_the_clock_back_prolongs_no_wait() {
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
-/// What a request that failed leaves in an engine's storage.
+/// Leaves an intent in an engine's storage, as a failed request does.
 async fn leave_an_intent(bench: &TestCore, mount: &str) {
-    let open = bench.core.unsealed().unwrap();
-    let table = open.mounts.table();
+    let core = bench.core.unsealed().unwrap();
+    let table = core.mounts.table();
     let mounted = table.get(MountClass::Secret, &format!("{mount}/")).unwrap();
-    let view = open.barrier.view(&mounted.entry.storage_prefix());
+    let view = core.barrier.view(&mounted.entry.storage_prefix());
     let mut batch = strongroom_barrier::Batch::new();
     let key = format!("{INTENT_FOLDER}7f5c0d0e-0000-4000-8000-000000000001");
     view.put(&mut batch, &key, b"{}".to_vec());
@@ -366,7 +366,7 @@ async fn revoke_force_abandons_pending_intents() {
     let bench = TestCore::new().await.with_credential_engine().await;
     bench.outside.set_behavior(OutsideBehavior::NoResponse);
     bench.fails(Verb::Read, "out/creds/dev", "").await;
-    // It never comes back.
+    // The outside system is gone for good.
     bench.outside.set_behavior(OutsideBehavior::RefusesRevoke);
     let disable = bench.send(Verb::Delete, "sys/mounts/out", &bench.root, "");
     let time = async {
@@ -421,7 +421,7 @@ async fn the_last_use_revokes_the_token_if_its_request_is_dropped() {
     let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
     let mut permit = bench.admit("out/creds/dev", &token).await.unwrap();
     let last = crate::pipeline::run_unsealed(bench.core.unsealed().unwrap(), &mut permit, admitted);
-    // Dropped in the engine, as when the server gives a request up.
+    // Dropped inside the engine, as when the server times a request out.
     tokio::select! {
         answer = last => panic!("it can't have ended: {answer:?}"),
         () = bench.run_until_idle() => assert_eq!(bench.outside.live_credentials(), 2),

@@ -9,10 +9,10 @@ use super::interleaving_storage::InterleavingStorage;
 use crate::request::Verb;
 use crate::unsealed::CUBBYHOLE_VIEW;
 
-/// All that is kept in cubbyholes.
+/// The storage keys of all cubbyholes.
 pub(super) async fn stored_keys(bench: &TestCore) -> Vec<String> {
-    let open = bench.core.unsealed().unwrap();
-    open.barrier.view(CUBBYHOLE_VIEW).list_keys("", None, 10_000).await.unwrap()
+    let core = bench.core.unsealed().unwrap();
+    core.barrier.view(CUBBYHOLE_VIEW).list_keys("", None, 10_000).await.unwrap()
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn creating_and_updating_are_told_apart() {
     bench.succeeds_as(&creates, Verb::Write, "cubbyhole/a", r#"{"x":1}"#).await;
     let error = bench.fails_as(&creates, Verb::Write, "cubbyhole/a", r#"{"x":2}"#).await;
     assert_eq!(error.kind(), ErrorKind::Denied);
-    // Not even by doing both at once.
+    // Nor can two concurrent creates.
     let twice = (0..2).map(|n| {
         let (bench, creates, body) = (&bench, &creates, format!("{{\"x\":{n}}}"));
         async move { bench.send(Verb::Write, "cubbyhole/b", creates, &body).await }
@@ -166,7 +166,7 @@ async fn a_cubbyhole_is_deleted_with_its_token() {
         .await;
     write(&spent).await;
     assert_eq!(bench.succeeds_as(&spent, Verb::Read, "cubbyhole/a", "").await.json("x"), "1");
-    // The last use may read what is there, and puts nothing where it would be lost.
+    // A token's last use can read, but not write what would be deleted right away.
     let error = bench.fails_as(&spent, Verb::Write, "cubbyhole/d", r#"{"x":1}"#).await;
     assert_eq!(error.kind(), ErrorKind::Invalid);
     bench.run_until_idle().await;
@@ -182,25 +182,25 @@ async fn a_cubbyhole_is_deleted_with_its_token() {
 async fn writes_to_the_cubbyhole_of_a_token_being_revoked_fail() {
     let bench = TestCore::new().await;
     let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
-    let open = bench.core.unsealed().unwrap();
-    let found = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
-    // A write that was let in before the mark, and comes to its batch after it.
+    let core = bench.core.unsealed().unwrap();
+    let found = core.stores.tokens.look_up(&token, core.clock().now()).await.unwrap().unwrap();
+    // A write authorized before the mark that commits after it.
     let mut batch = strongroom_barrier::Batch::new();
-    open.stores.tokens.require_not_revoking(&mut batch, &found.key);
+    core.stores.tokens.require_not_revoking(&mut batch, &found.key);
     let object = strongroom_types::RawObject::empty();
-    open.stores.cubbyholes.put(&mut batch, &found.key, "a", &object);
-    open.stores
+    core.stores.cubbyholes.put(&mut batch, &found.key, "a", &object);
+    core.stores
         .tokens
         .mark_for_revocation(&found.key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();
-    let refused = open.barrier.commit(batch).await.unwrap_err();
-    assert!(open.stores.tokens.is_gone_or_revoking(&found.key, &refused));
+    let refused = core.barrier.commit(batch).await.unwrap_err();
+    assert!(core.stores.tokens.is_gone_or_revoking(&found.key, &refused));
     assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
-/// A revocation is cut off at every operation of the store in turn. After the restart it goes on,
-/// and leaves neither token nor anything of its cubbyhole.
+/// Interrupts a revocation at each storage operation in turn. After the restart it is resumed, and
+/// leaves neither the token nor entries of its cubbyhole.
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
     let mut steps = 0;
@@ -209,7 +209,7 @@ async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
         let plan = store.fault_plan();
         let mut bench = TestCore::with_storage(store).await;
         let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
-        // More than a page.
+        // More than one page of entries.
         for n in 0..130 {
             bench.succeeds_as(&token, Verb::Write, &format!("cubbyhole/{n}"), r#"{"x":1}"#).await;
         }
@@ -219,7 +219,7 @@ async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
         let body = format!(r#"{{"token":"{token}"}}"#);
         let root = bench.root.clone();
         let revoke = bench.send(Verb::Write, "auth/token/revoke", &root, &body);
-        // A walk that meets a fault waits for a clock that stands still.
+        // After a fault the revocation waits for the clock, which stands still here.
         let mut revoke = Box::pin(revoke);
         for _ in 0..300 {
             if futures_util::poll!(revoke.as_mut()).is_ready() {
@@ -230,18 +230,18 @@ async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
         drop(revoke);
         bench.run_until_idle().await;
         let all = plan.operation_count() - before < step;
-        // The process is gone, and what it had in memory.
+        // The process is gone, with everything it had in memory.
         bench.core.unsealed().unwrap().barrier.close();
         plan.clear_fault();
         bench.restart().await;
         bench.run_until_idle().await;
         let left = stored_keys(&bench).await;
-        let open = bench.core.unsealed().unwrap();
+        let core = bench.core.unsealed().unwrap();
         let found =
-            open.stores.tokens.find_by_key(&open.stores.tokens.key_of(&token)).await.unwrap();
+            core.stores.tokens.find_by_key(&core.stores.tokens.key_of(&token)).await.unwrap();
         match found {
-            // Nothing was ordered: token and cubbyhole are whole.
-            Some(_) if open.stores.tokens.marked_count() == 0 => assert_eq!(left.len(), 130),
+            // The mark wasn't written: token and cubbyhole are intact.
+            Some(_) if core.stores.tokens.marked_count() == 0 => assert_eq!(left.len(), 130),
             Some(_) => panic!("the revocation did not go on after step {step}"),
             None => assert_eq!(left, Vec::<String>::new(), "after step {step}"),
         }

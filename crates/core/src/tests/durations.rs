@@ -1,5 +1,5 @@
-//! One rule for every duration of the API: read in the same forms, rounded up to whole seconds, and
-//! refused where it is none. Never rounded to zero, which means "no limit" or "the default".
+//! All durations of the API are parsed alike: the same formats, rounded up to whole seconds, and
+//! refused if invalid. None is rounded down to zero, which means "no limit" or "the default".
 
 use strongroom_types::Ttl;
 
@@ -7,22 +7,22 @@ use super::TestCore;
 use super::test_core::TestResponse;
 use crate::request::Verb;
 
-/// Where a duration is given, and where it is seen afterwards.
+/// A duration field, and where its effect can be read back.
 struct DurationField {
     path: &'static str,
-    /// `{}` stands for the value.
+    /// The request body, with `{}` in place of the value.
     body_template: &'static str,
     read_back: ReadBack,
 }
 
 enum ReadBack {
-    /// A field of the token that was made.
+    /// A field of the created token.
     Token(&'static str),
-    /// A field at a path.
+    /// A field in the response of a path.
     Path(&'static str, &'static str),
-    /// The lifetime of the lease in the answer.
+    /// The TTL of the lease in the response.
     Lease,
-    /// The lifetime of the token in the answer.
+    /// The TTL of the token in the response.
     Auth,
 }
 
@@ -89,7 +89,7 @@ const fn mount_field(body: &'static str, field: &'static str) -> DurationField {
     field_at("sys/mounts/new", body, ReadBack::Path("sys/mounts/new/tune", field))
 }
 
-/// A core with a mount of each kind, and what can be renewed.
+/// A core with a mount of each kind, and the renewable things the fields refer to.
 struct DurationFixture {
     bench: TestCore,
     names: Vec<(&'static str, String)>,
@@ -148,7 +148,7 @@ async fn every_duration_is_rounded_up_to_whole_seconds() {
             ("\"1500ms\"", 2),
             ("\"1m30s\"", 90),
         ] {
-            // A role without a role's other lifetimes, and a mount that is made anew.
+            // Delete first, so that no earlier setting affects this case.
             for path in ["auth/token/roles/r", "sys/mounts/new", "out/roles/other"] {
                 table.bench.succeeds(Verb::Delete, path, "").await;
             }
@@ -182,7 +182,7 @@ async fn what_is_no_duration_is_refused_everywhere() {
             let error = table.bench.fails(Verb::Write, place.path, &body).await;
             assert!(error.kind().is_user_error(), "{} {body}: {error}", place.path);
         }
-        // For versions of KV it means "never", in the settings of the mount.
+        // In the configuration of versioned KV, zero means "never".
         if place.path == "versioned/config" {
             continue;
         }
@@ -194,7 +194,7 @@ async fn what_is_no_duration_is_refused_everywhere() {
     }
 }
 
-/// A default above its maximum is refused where both are known.
+/// A default TTL above the maximum is refused when both are given or stored.
 #[tokio::test]
 async fn a_default_above_its_maximum_is_refused() {
     let table = DurationFixture::new().await;
@@ -227,12 +227,12 @@ async fn a_default_above_its_maximum_is_refused() {
     }
     let tune = |body: &'static str| table.bench.write("sys/mounts/out/tune", body);
     tune(r#"{"default_lease_ttl":"2h","max_lease_ttl":"3h"}"#).await;
-    // One of the two at a time.
+    // Changing only one of the two.
     let below = r#"{"max_lease_ttl":"1h"}"#;
     table.bench.fails(Verb::Write, "sys/mounts/out/tune", below).await;
     let above = r#"{"default_lease_ttl":"4h"}"#;
     table.bench.fails(Verb::Write, "sys/mounts/out/tune", above).await;
-    // A maximum alone also bounds the server's default.
+    // A maximum alone also caps the server's default.
     tune(r#"{"default_lease_ttl":"system","max_lease_ttl":"1h"}"#).await;
     let seen = table.bench.read("sys/mounts/out/tune").await;
     assert_eq!((seen.json("default_lease_ttl"), seen.json("max_lease_ttl")), ("3600", "3600"));

@@ -1,4 +1,4 @@
-//! An auth method in memory that says whatever a test wants it to say.
+//! An in-memory auth method that returns what a test sets.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use strongroom_sdk::engine::{
 use strongroom_types::{Fields, RawObject, Ttl};
 use tokio::sync::Notify;
 
-/// What stands at the door, and what was seen there.
+/// The fake method's settings, and the requests it received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FakeAuthMethod(Arc<FakeAuthState>);
 
@@ -27,12 +27,12 @@ struct FakeAuthState {
     response_headers: Mutex<BTreeMap<String, Vec<String>>>,
     issues_leases: Mutex<bool>,
     panics_on_close: Mutex<bool>,
-    /// What becomes of its periodic calls.
+    /// What its periodic function does.
     periodic_behavior: Mutex<PeriodicBehavior>,
     periodic_calls: AtomicUsize,
 }
 
-/// What a periodic call does.
+/// The outcome of a periodic call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum PeriodicBehavior {
     #[default]
@@ -42,27 +42,28 @@ pub(crate) enum PeriodicBehavior {
 }
 
 impl FakeAuthMethod {
-    /// From now on everybody is let in on these terms.
+    /// Accepts every login from now on, with this auth block.
     pub(crate) fn set_login(&self, auth: EngineAuth) {
         *self.0.login.lock().unwrap() = Some(auth);
     }
 
-    /// From now on nobody is let in, for this reason.
+    /// Fails logins and revocations from now on with this error.
     pub(crate) fn fail_with(&self, error: EngineError) {
         *self.0.failure.lock().unwrap() = Some(error);
     }
 
-    /// From now on it works again.
+    /// Ends the effect of [`fail_with`](Self::fail_with).
     pub(crate) fn stop_failing(&self) {
         *self.0.failure.lock().unwrap() = None;
     }
 
-    /// What a renewal is answered; none for whatever was asked with.
+    /// Sets the response to renewals; `Ok(None)` returns no auth block. Until this is called, a
+    /// renewal returns the auth block it was sent.
     pub(crate) fn set_renewal(&self, answer: Result<Option<EngineAuth>, EngineError>) {
         *self.0.renewal.lock().unwrap() = Some(answer);
     }
 
-    /// Logins wait until told to go on.
+    /// Blocks logins while set.
     pub(crate) fn block_logins(&self, slow: bool) {
         *self.0.blocks_logins.lock().unwrap() = slow;
     }
@@ -71,43 +72,43 @@ impl FakeAuthMethod {
         self.0.unblocked.notify_one();
     }
 
-    /// From now on it answers a login with a credential, as no auth method should.
+    /// Responds to logins with a leased credential from now on, which auth methods shouldn't do.
     pub(crate) fn issue_leases(&self) {
         *self.0.issues_leases.lock().unwrap() = true;
     }
 
-    /// From now on it panics when it is closed.
+    /// Panics in `close` from now on.
     pub(crate) fn panic_on_close(&self) {
         *self.0.panics_on_close.lock().unwrap() = true;
     }
 
-    /// What becomes of its periodic calls from now on.
+    /// Sets what its periodic function does from now on.
     pub(crate) fn set_periodic(&self, does: PeriodicBehavior) {
         *self.0.periodic_behavior.lock().unwrap() = does;
     }
 
-    /// How often it got its periodic call.
+    /// The number of periodic calls received.
     pub(crate) fn periodic_calls(&self) -> usize {
         self.0.periodic_calls.load(Ordering::SeqCst)
     }
 
-    /// How often it was asked to revoke.
+    /// The number of revoke requests received.
     pub(crate) fn revoke_count(&self) -> usize {
         let seen = self.0.requests.lock().unwrap();
         seen.iter().filter(|request| request.operation == Operation::Revoke).count()
     }
 
-    /// Headers of its answers.
+    /// Adds a header to its responses.
     pub(crate) fn set_response_header(&self, name: &str, value: &str) {
         self.0.response_headers.lock().unwrap().insert(name.to_owned(), vec![value.to_owned()]);
     }
 
-    /// What it was asked for, in order.
+    /// The operations it received, in order.
     pub(crate) fn seen_operations(&self) -> Vec<Operation> {
         self.0.requests.lock().unwrap().iter().map(|request| request.operation).collect()
     }
 
-    /// The last request.
+    /// The last request it received; panics if there is none.
     pub(crate) fn last_request(&self) -> EngineRequest {
         self.0.requests.lock().unwrap().last().cloned().expect("a request")
     }

@@ -1,4 +1,4 @@
-//! An outside system in memory, and an engine for it.
+//! An in-memory external system, and a secrets engine that issues credentials on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use strongroom_sdk::{
 };
 use tokio::sync::Notify;
 
-/// What exists outside, by name.
+/// The credentials that exist on the external system.
 #[derive(Clone, Default)]
 pub(crate) struct FakeOutsideSystem(Arc<OutsideSystemState>);
 
@@ -21,20 +21,20 @@ struct OutsideSystemState {
     unblocked: Notify,
 }
 
-/// How the outside system behaves.
+/// How the external system responds to calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutsideBehavior {
     #[default]
     Works,
-    /// Does what it is asked and answers with an error that tells nothing.
+    /// Performs the call but returns an error, so that the engine can't know.
     NoResponse,
-    /// Refuses, having done nothing.
+    /// Refuses to issue, without an effect.
     RefusesIssue,
-    /// Refuses to revoke and to undo.
+    /// Refuses to revoke, and to roll back an intent.
     RefusesRevoke,
-    /// Issues, then waits before it answers.
+    /// Issues, then blocks before it responds.
     SlowIssue,
-    /// Waits before it revokes.
+    /// Blocks before it revokes.
     SlowRevoke,
 }
 
@@ -81,7 +81,7 @@ struct Role {
     max_ttl: DurationSecs,
 }
 
-/// Its name is taken in any case.
+/// A document whose name is case-insensitive.
 #[derive(Document)]
 #[document(path = "folded/{name}")]
 struct FoldedDocument {

@@ -1,4 +1,4 @@
-//! What the storage of one instance lets its engine do, and tell.
+//! The restrictions on the storage that an engine instance gets, and what its errors reveal.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::TestCore;
 use crate::mounts::InstanceStorage;
 
 const PREFIX: &str = "logical/7f5c0d0e-0000-4000-8000-000000000001/";
-/// Keys that lead elsewhere, or that no engine of ours makes.
+/// Keys that would leave the prefix, or that are malformed.
 const OUTSIDE: [&str; 8] =
     ["../../core/seal-config", "..", "/a", "a//b", "./a", "a/../../b", "a\0b", "a/"];
 
-/// Storage in the two phases in which an engine may write.
+/// Instance storage in the two phases in which an engine may write.
 fn held_and_live_storage(bench: &TestCore) -> [Arc<InstanceStorage>; 2] {
     let new = || InstanceStorage::new(bench.core.unsealed().unwrap().barrier.view(PREFIX));
     let (held, live) = (new(), new());
@@ -44,7 +44,8 @@ async fn sr_2026_13_conditions_of_a_batch_are_checked_as_keys_like_its_changes()
                 let write = StorageBatch::put("a", "x", false);
                 let batch = StorageBatch { preconditions: preconditions.clone(), ..write };
                 assert_eq!(storage.commit(batch).await, refused, "{key:?}");
-                // A batch that changes nothing would tell as much.
+                // A batch with preconditions only must be refused too, as it would reveal whether a
+                // key exists.
                 let alone = StorageBatch { preconditions, changes: Vec::new() };
                 assert_eq!(storage.commit(alone).await, refused, "{key:?}");
             }
@@ -80,16 +81,16 @@ async fn sr_2026_13_errors_name_no_key_outside_the_view_of_the_instance() {
     let key = format!("{PREFIX}entry");
     let batch = physical::PhysicalBatch::put(key, b"no ciphertext".to_vec());
     bench.physical.commit(batch).await.unwrap();
-    // Another instance, which has nothing in a cache of its own.
-    let open = bench.core.unsealed().unwrap();
-    let found = open.barrier.view(PREFIX).get_uncached("entry").await;
-    let told = InstanceStorage::new(open.barrier.view(PREFIX))
+    // A new instance, whose cache is empty.
+    let core = bench.core.unsealed().unwrap();
+    let found = core.barrier.view(PREFIX).get_uncached("entry").await;
+    let told = InstanceStorage::new(core.barrier.view(PREFIX))
         .storage_error_for_engine(&found.unwrap_err());
     assert!(told.to_string().contains("entry"), "{told}");
     assert!(!told.to_string().contains("logical"), "{told}");
 }
 
-/// Paths of the server's files, and the words of the system and of libraries, are for its log.
+/// Paths of server files and messages of the OS and libraries are only for the server's log.
 #[tokio::test]
 async fn the_words_of_the_store_reach_neither_engines_nor_clients() {
     let bench = TestCore::new().await;

@@ -1,5 +1,5 @@
-//! A store that lets everybody else go first, at every operation: of requests made at the same time
-//! all have read before one writes.
+//! A store that yields at every operation, so that concurrent requests have all read before any of
+//! them writes.
 
 use async_trait::async_trait;
 use strongroom_storage::memory::MemoryStorage;

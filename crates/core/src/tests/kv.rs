@@ -1,4 +1,4 @@
-//! The two versions of KV behind mounts, tokens and policies.
+//! Both versions of the KV engine, used through mounts, tokens and policies.
 
 use strongroom_types::ErrorKind;
 
@@ -8,7 +8,7 @@ use crate::request::{CoreResponse, Verb};
 const UPGRADE_WARNING: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
 
 impl TestCore {
-    /// The warnings of an answer that says "not found" and keeps its envelope, and its data.
+    /// The warnings and data of a "not found" response that has an envelope.
     async fn not_found_with_data(
         &self,
         verb: Verb,
@@ -25,7 +25,7 @@ impl TestCore {
         }
     }
 
-    /// A mount that is being upgraded says so, until it isn't any more.
+    /// Waits until a mount stops reporting that it is being upgraded.
     async fn wait_for_upgrade(&self, path: &str) {
         for _ in 0..1000 {
             match self.send(Verb::Read, path, &self.root, "").await {
@@ -61,7 +61,7 @@ async fn a_mount_chooses_its_version_by_an_option_or_an_old_name() {
         } else {
             bench.write(&format!("{path}/a"), r#"{"x":"1"}"#).await;
         }
-        // What commands ask first.
+        // The CLI's preflight request shows the same.
         let seen = bench.read(&format!("sys/internal/ui/mounts/{path}/a")).await;
         assert_eq!(seen.json("options"), shown.json("options"));
     }
@@ -145,7 +145,7 @@ async fn an_upgrade_that_was_cut_off_goes_on_after_a_restart() {
         bench.write(&format!("kv/app/{n}"), &format!(r#"{{"n":{n}}}"#)).await;
     }
     bench.write("sys/mounts/kv/tune", r#"{"options":{"version":"2"}}"#).await;
-    // Before it is done, the process dies.
+    // The process crashes before the upgrade is complete.
     bench.restart().await;
     bench.wait_for_upgrade("kv/config").await;
     let listed = bench.succeeds(Verb::List, "kv/metadata/app", "").await;
@@ -254,7 +254,7 @@ async fn ghsa_xp3c_3jw3_4vcr_a_slash_at_the_end_is_no_way_around_a_deny() {
         path "kv/metadata/a" { capabilities = ["deny"] }
         path "kv/data/a" { capabilities = ["deny"] }"#;
     let token = bench.token_with_policy(policy, "").await;
-    // What is denied without the slash isn't done with it either.
+    // A trailing slash doesn't evade a denial.
     for (verb, path) in [
         (Verb::Read, "kv/data/a/"),
         (Verb::Delete, "kv/data/a/"),

@@ -1,4 +1,4 @@
-//! Auth methods: what their logins and renewals come to.
+//! Logins and token renewals through auth methods.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn auth_for_bob() -> EngineAuth {
     }
 }
 
-/// A server with a door that lets everybody in.
+/// A server with an auth method that accepts every login.
 async fn core_with_login() -> TestCore {
     let bench = TestCore::new().await;
     bench.write("sys/auth/gate", r#"{"type":"door"}"#).await;
@@ -175,11 +175,11 @@ async fn a_login_needs_an_auth_method_and_an_unauthenticated_path() {
     assert!(engine.to_string().contains("where none can be"), "{engine}");
     let accessors = bench.succeeds(Verb::List, "auth/token/accessors", "").await;
     assert_eq!(accessors.json("keys").matches(',').count(), 0);
-    // Errors of open paths are no lists.
+    // Errors on unauthenticated paths are plain messages, not lists.
     bench.auth_method().fail_with(EngineError::internal("it fails"));
     let error = bench.fails_as("", Verb::Write, "auth/gate/login/bob", "").await;
     assert_eq!(error.messages(), ["it fails"]);
-    // The rest of the method is closed.
+    // The method's other paths require a token.
     for path in ["auth/gate/users", "auth/gate/login", "auth/gate/logins/x"] {
         let error = bench.fails_as("", Verb::Read, path, "").await;
         assert_eq!(error.kind(), ErrorKind::Denied, "{path}");
@@ -219,7 +219,7 @@ async fn cve_2026_115356_the_auth_method_decides_on_renewal() {
     );
     assert_eq!((lease.increment, asked.caller.token_hash), (Ttl::from_secs(50), None));
     assert_eq!(bench.clock.now().since(lease.issued).as_secs(), 30);
-    // Other terms, which are asked with the next time.
+    // New terms, which are passed back to the method at the next renewal.
     bench
         .auth_method()
         .set_renewal(Ok(Some(EngineAuth { period: Ttl::from_secs(25), ..auth_for_bob() })));
@@ -228,7 +228,7 @@ async fn cve_2026_115356_the_auth_method_decides_on_renewal() {
     assert_eq!(lookup_self(&bench, &token).await.unwrap().json("period"), "25");
     renew_self(&bench, &token, "").await.unwrap();
     assert_eq!(bench.auth_method().last_request().auth.unwrap().period, Ttl::from_secs(25));
-    // It doesn't want any more.
+    // The method makes the token non-renewable.
     bench.auth_method().set_renewal(Ok(Some(EngineAuth { renewable: false, ..auth_for_bob() })));
     renew_self(&bench, &token, "").await.unwrap();
     let error = renew_self(&bench, &token, "").await.unwrap_err();
@@ -320,11 +320,11 @@ async fn disabling_an_auth_method_waits_for_dropped_logins() {
     bench.auth_method().set_login(auth_for_bob());
     let request = login_request("auth/gate/login/bob", &[], None);
     let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let mut permit = bench.admit("auth/gate/login/bob", "").await.unwrap();
     held.block_writes("token/id/");
     {
-        let login = crate::pipeline::run_unsealed(open.clone(), &mut permit, admitted);
+        let login = crate::pipeline::run_unsealed(core.clone(), &mut permit, admitted);
         tokio::select! {
             answer = login => panic!("it can't have ended: {answer:?}"),
             () = bench.run_until_idle() => {}
@@ -417,7 +417,7 @@ async fn a_credential_without_an_owner_is_revoked() {
     let refused = bench.send(Verb::Write, path, "", "{}").await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Internal);
     assert_eq!(bench.auth_method().revoke_count(), 1);
-    // If that fails the keeper goes on trying.
+    // If that fails, the expiration manager retries.
     bench.auth_method().fail_with(EngineError::user("not now"));
     bench.send(Verb::Write, path, "", "{}").await.unwrap_err();
     let tried = bench.auth_method().revoke_count();

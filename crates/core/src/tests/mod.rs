@@ -1,5 +1,5 @@
-//! The core as a whole, in memory, on a clock moved by hand: KV, and an engine that issues
-//! credentials of an outside system that the tests can look into.
+//! Tests of the whole core in memory, with a manual clock, KV, and an engine that issues
+//! credentials on a fake external system that the tests can inspect.
 
 mod admission;
 mod advisories;

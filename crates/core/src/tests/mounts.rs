@@ -193,7 +193,8 @@ async fn internal_ui_mounts_lists_reachable_mounts() {
 #[tokio::test]
 async fn unknown_fields_are_named_where_there_is_an_answer() {
     let bench = TestCore::new().await.with_credential_engine().await;
-    // A document knows its fields, and its engine says so where the peers' engines say nothing.
+    // Engines built on documents know their fields and warn about others, where the same engines of
+    // other servers don't.
     let got = bench.write("out/roles/x", r#"{"ttl":1,"junk":2}"#).await;
     assert_eq!(got.warnings, ["Endpoint ignored these unrecognized parameters: [junk]"]);
     let got = bench.write("sys/capabilities-self", r#"{"paths":"x","junk":1,"b":2}"#).await;
@@ -245,8 +246,8 @@ async fn every_setting_is_kept_and_shown_where_it_is_set() {
         assert_eq!(tuned.json(name), value);
     }
     assert_eq!(tuned.json("options"), r#"{"a":"b","c":"d"}"#);
-    let open = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
-    assert!(open.json("auth").contains("gate/"));
+    let core = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert!(core.json("auth").contains("gate/"));
     let body = r#"{"audit_non_hmac_request_keys":"","passthrough_request_headers":[],
         "listing_visibility":"hidden","options":{"a":""},"token_type":""}"#;
     bench.write("sys/auth/gate/tune", body).await;
@@ -257,8 +258,8 @@ async fn every_setting_is_kept_and_shown_where_it_is_set() {
     );
     assert!(!tuned.data.contains("audit_non_hmac_request_keys"));
     assert!(!tuned.data.contains("passthrough_request_headers"));
-    let open = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
-    assert!(!open.json("auth").contains("gate/"));
+    let core = bench.succeeds_as("", Verb::Read, "sys/internal/ui/mounts", "").await;
+    assert!(!core.json("auth").contains("gate/"));
 }
 
 #[tokio::test]
@@ -337,7 +338,7 @@ async fn auth_methods_have_their_own_paths_and_need_sudo_there() {
         let error = bench.fails_as(&token, verb, "sys/auth/gate", "{}").await;
         assert_eq!(error.kind(), ErrorKind::Denied);
     }
-    // There is no way around that.
+    // `sys/mounts/auth/` can't be used to bypass that.
     let error = bench.fails_as(&token, Verb::Delete, "sys/mounts/auth/gate", "").await;
     assert_eq!(error.to_string(), "cannot unmount \"auth/gate/\"");
     assert_eq!(bench.read("sys/internal/ui/mounts/auth/gate/x").await.text("path"), "gate/");

@@ -1,4 +1,4 @@
-//! No error and no warning repeats a value that a client sent.
+//! No error or warning repeats a value that a client sent.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use super::TestCore;
 use crate::endpoint::ApiEndpoint;
 use crate::request::{CoreResponse, Verb};
 
-/// Stands for a secret that somebody put into the wrong field. In upper and lower case, since some
+/// Stands for a secret put into the wrong field. Tests also send it in upper case, since some
 /// fields are folded.
 const MARKER: &str = "s3cr3tmark";
 
-/// Fields whose values are names of things that exist on this server or could: an answer says which
-/// one it means, after it was checked that the text can be such a name.
+/// Fields that name existing or possible objects: responses repeat the name, after validating that
+/// the text can be one.
 const ECHOED_FIELDS: [(&str, &str); 12] = [
     ("policies", "names of policies, checked by `PolicyName`"),
     ("allowed_policies", "names of policies"),
@@ -27,7 +27,7 @@ const ECHOED_FIELDS: [(&str, &str); 12] = [
     ("url_lease_id", "the id of a lease, which is no secret"),
 ];
 
-/// Forms that no kind of field takes, and forms that some do.
+/// Values that no field accepts, and values that some fields do.
 fn malformed_values() -> Vec<String> {
     let object = format!(r#"{{"zz":"{MARKER}"}}"#);
     vec![
@@ -55,7 +55,7 @@ fn contains_marker(text: &str) -> bool {
     text.to_lowercase().contains(MARKER)
 }
 
-/// One table over all fields of the core's own endpoints, whatever their kinds are.
+/// Covers all fields of the core's own endpoints, whatever their types.
 #[tokio::test]
 async fn cve_2025_4166_and_cve_2026_115358_no_value_is_repeated_by_the_servers_own_endpoints() {
     let bench = TestCore::new().await;
@@ -101,7 +101,7 @@ async fn assert_no_echo(
                 tried.insert(spec.name);
                 let body = format!(r#"{{"{}":{form}}}"#, spec.name);
                 let said = match bench.send(*verb, &path, &bench.root, &body).await {
-                    // Metrics, as text or JSON.
+                    // Metrics respond in plain text or JSON without an envelope.
                     Ok(CoreResponse::WithoutEnvelope { body, .. }) => {
                         vec![String::from_utf8(body).unwrap()]
                     }
@@ -123,8 +123,8 @@ async fn assert_no_echo(
     }
 }
 
-/// Settings of mounts that are there, and those within `config` and `options` of a new one: the table
-/// over all fields asks for mounts that aren't, and names no field within another.
+/// Covers settings of existing mounts, and those nested in `config` and `options` of a new one. The
+/// test of all fields only uses mounts that don't exist, and no nested fields.
 #[tokio::test]
 async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
     let bench = TestCore::new().await;

@@ -1,4 +1,4 @@
-//! The list of refused headers in the book is the one that refuses.
+//! The list of refused headers in the book matches the code.
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use crate::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
 
-/// A token with one rule, and whether it may.
+/// Whether policies allow the request.
 async fn is_allowed(bench: &TestCore, token: &str, verb: Verb, path: &str, body: &str) -> bool {
     match bench.send(verb, path, token, body).await {
         Ok(_) => true,
@@ -46,7 +46,7 @@ async fn conditions_hold_for_engines_whether_they_create_or_update() {
             assert!(!is_allowed(&bench, &token, Verb::Write, "kv/new", body).await, "{body}");
         }
     }
-    // Of a duplicate the last counts, for policies and engine alike.
+    // Of duplicate keys the last counts, both for policies and for the engine.
     assert!(is_allowed(&bench, &token, Verb::Write, "kv/a", r#"{"ttl":"3h","ttl":"1h"}"#).await);
     assert_eq!(bench.read("kv/a").await.text("ttl"), "1h");
     assert!(!is_allowed(&bench, &token, Verb::Read, "kv/a", "").await);
@@ -90,8 +90,9 @@ async fn conditions_hold_for_the_servers_own_paths_however_they_are_spelled() {
     assert!(is_allowed(&bench, &token, Verb::Write, "sys/policies/acl/other", text).await);
 }
 
-/// The values of `policies` are judged as the handler reads them: entries, parts between commas,
-/// without blanks, in one case. `sudo` lets the token choose any policy but those denied.
+/// Policy conditions see the values of `policies` as the handler does: list entries, split at
+/// commas, trimmed and lower-cased. With `sudo` the token may choose any policy but the denied
+/// ones.
 #[tokio::test]
 async fn vault_1_21_a_denied_policy_is_found_in_every_spelling() {
     let bench = TestCore::new().await;
@@ -190,8 +191,9 @@ async fn conditions_hold_for_legacy_names_of_fields() {
     }
 }
 
-/// Handlers take a version with or without its `v`, a digest in any case, arguments behind a command,
-/// and the name and version of a new mount's plug-in from its `config` too.
+/// Policy conditions apply to what handlers make of a field: they take versions with or without
+/// `v`, digests in any case, arguments inside the command, and a new mount's plug-in name and
+/// version also from `config`.
 #[tokio::test]
 async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text() {
     let bench = TestCore::new().await;
@@ -204,14 +206,14 @@ async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text(
             denied_parameters = { "sha256" = ["AB*"], "version" = ["v1.0.0"], "command" = ["evil"] } }"#;
     let token = bench.token_with_policy(rules, "").await;
     let config = |inner: &str| format!(r#"{{"type":"plugin","config":{{{inner}}}}}"#);
-    let door = r#""plugin_name":"door-engine""#;
+    let auth_method = r#""plugin_name":"door-engine""#;
     for (path, body, wanted) in [
         ("sys/mounts/denied", r#"{"type":"door-engine"}"#.to_owned(), false),
-        ("sys/mounts/denied", config(door), false),
+        ("sys/mounts/denied", config(auth_method), false),
         ("sys/mounts/denied", r#"{"type":"kv","plugin_version":"9.9.9"}"#.to_owned(), false),
         ("sys/mounts/denied", config(r#""plugin_name":"kv","plugin_version":"9.9.9""#), false),
         ("sys/mounts/denied", config(r#""plugin_name":"kv""#), true),
-        ("sys/mounts/allowed", format!(r#"{{"config":{{{door}}}}}"#), false),
+        ("sys/mounts/allowed", format!(r#"{{"config":{{{auth_method}}}}}"#), false),
         ("sys/mounts/allowed", r#"{"config":{"plugin_name":"kv"}}"#.to_owned(), true),
         ("sys/plugins/catalog/secret/x", r#"{"command":"x","sha256":"ab00"}"#.to_owned(), false),
         ("sys/plugins/catalog/secret/x", r#"{"command":"x","sha_256":" aB00"}"#.to_owned(), false),
@@ -228,7 +230,8 @@ async fn conditions_hold_for_what_handlers_of_plugins_and_mounts_make_of_a_text(
     }
 }
 
-/// The types `kv`, `kv-v1`, `kv-v2` and `generic` are two kinds of mount, which `options` tell apart too.
+/// The types `kv`, `kv-v1`, `kv-v2` and `generic` name two kinds of mount, which `options` can
+/// select as well.
 #[tokio::test]
 async fn vault_1_21_a_kv_mount_is_judged_under_each_name_of_its_type() {
     let bench = TestCore::new().await;
@@ -288,7 +291,7 @@ async fn vault_1_21_a_kv_mount_is_judged_under_each_name_of_its_type() {
     }
 }
 
-/// A plug-in's arguments may stand in `command`, and the text of a policy may be in base64.
+/// Arguments of a plug-in can be given in `command`, and a policy's text can be in base64.
 #[tokio::test]
 async fn vault_1_21_arguments_in_a_command_and_policies_in_base64_are_judged() {
     let bench = TestCore::new().await;
@@ -346,7 +349,7 @@ async fn vault_1_21_arguments_in_a_command_and_policies_in_base64_are_judged() {
     }
 }
 
-/// Of `door-engine` nothing is known: it may split and fold, or not.
+/// `door-engine` doesn't declare how it reads its fields: it may split or fold values, or not.
 #[tokio::test]
 async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_read() {
     let bench = TestCore::new().await;

@@ -80,9 +80,9 @@ async fn password_policies_are_refused_in_the_words_clients_know() {
 async fn engines_may_ask_for_passwords() {
     let bench = TestCore::new().await;
     bench.write(&format!("{FOLDER}/a"), &policy_body(HCL)).await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     assert_eq!(
-        open.stores.password_policies.generate("a").await.unwrap().expose_secret().len(),
+        core.stores.password_policies.generate("a").await.unwrap().expose_secret().len(),
         20
     );
 }

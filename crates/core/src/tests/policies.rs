@@ -150,7 +150,7 @@ async fn cve_2025_5999_and_cve_2025_54996_no_other_spelling_walks_around_a_denia
             for verb in [Verb::Read, Verb::Write, Verb::Delete] {
                 let body = if verb == Verb::Write { r#"{"policy":"path \"*\" {}"}"# } else { "" };
                 let answer = bench.send(verb, &format!("{folder}/{name}"), &token, body).await;
-                // Some aren't paths at all.
+                // Some aren't valid paths.
                 let kind = answer.unwrap_err().kind();
                 assert!(
                     matches!(kind, ErrorKind::Denied | ErrorKind::Invalid),
@@ -180,15 +180,15 @@ async fn help_does_not_tell_what_is_mounted() {
     bench.succeeds(Verb::Help, "kv/x", "").await;
 }
 
-/// Each root path with each verb, for a token that may do everything but `sudo`. The table itself is
-/// compared with Vault's list, so far as it is built.
+/// Sends every verb to every root path, with a token that may do everything but `sudo`. The next
+/// test compares the table with Vault's list, as far as it is implemented.
 #[tokio::test]
 async fn cve_2023_0665_root_paths_need_sudo_with_every_verb() {
     let bench = TestCore::new().await;
     let ordinary = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
     let sudo = r#"capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"]"#;
     let rules = |granted: &str| format!(r#"path "*" {{ {granted} }}"#);
-    // The default policy has rules for some of these paths that are more specific.
+    // The default policy has more specific rules for some of these paths.
     let alone = r#","no_default_policy":true"#;
     let token = bench.token_with_policy(&rules(ordinary), alone).await;
     let sudo = bench.token_with_policy(&rules(sudo), alone).await;
@@ -218,8 +218,8 @@ async fn cve_2023_0665_root_paths_need_sudo_with_every_verb() {
     }
 }
 
-/// Vault's root paths, each either in the table or not built: a path that is built later has to be
-/// moved from the second list into the table.
+/// Each of Vault's root paths is either in the table or not implemented. When a path is
+/// implemented, it moves from the second list into the table.
 #[test]
 fn cve_2023_0665_the_table_has_every_root_path_that_is_built() {
     const BUILT: &[&str] = &[
@@ -297,7 +297,7 @@ async fn a_lease_in_the_body_does_not_stand_for_the_one_that_policies_judged() {
     assert_eq!(error.to_string(), "the path and lease_id name two different leases");
     let look = format!(r#"{{"lease_id":"{lease}"}}"#);
     bench.write("sys/leases/lookup", &look).await;
-    // The same twice is no contradiction.
+    // Giving the same lease in path and body is allowed.
     bench.write(&format!("sys/leases/revoke/{lease}"), &body).await;
     bench.fails(Verb::Write, "sys/leases/lookup", &look).await;
 }

@@ -1,5 +1,5 @@
-//! Lessons about features that are not built: namespaces and inline authentication. Whoever asks for one
-//! is refused at every kind of route, before anything is done.
+//! Regression tests about features that are not implemented: namespaces and inline authentication.
+//! Requests that use them are refused on every kind of route, before they have an effect.
 
 use strongroom_types::ErrorKind;
 
@@ -13,8 +13,8 @@ const VERBS: [Verb; 6] =
 const ALL: &str =
     r#"capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"]"#;
 
-/// Every path of the server's own, taken from the declarations, and one of each other kind: of engines,
-/// of logins, of cubbyholes, and of nothing. `plug` and `auth/door` are mounted.
+/// Every path of the server's own, from the endpoint declarations, and one path of each other kind:
+/// engines, logins, cubbyholes and unmounted paths. `plug` and `auth/door` are mounted.
 fn all_routes() -> Vec<String> {
     let own = |folder: &'static str, groups: &[&'static [crate::endpoint::ApiEndpoint]]| {
         let endpoints = groups.iter().flat_map(|group| group.iter());
@@ -42,7 +42,7 @@ async fn core_with_fake_mounts() -> TestCore {
     bench
 }
 
-/// What would show that a request got through.
+/// The state that a request would change if it weren't refused.
 async fn visible_state(bench: &TestCore) -> [String; 4] {
     let policies = bench.succeeds(Verb::List, "sys/policies/acl", "").await.json("keys").to_owned();
     let catalog = bench.read("sys/plugins/catalog").await.json("detailed").to_owned();
@@ -51,7 +51,7 @@ async fn visible_state(bench: &TestCore) -> [String; 4] {
     [policies, catalog, mounts, methods]
 }
 
-/// Sends a request to every route with every verb, as root. Each must fail with this text.
+/// Sends a root request to every route with every verb. Each must fail with the text `wanted`.
 async fn assert_refused(bench: &TestCore, headers: &[(&str, &str)], wanted: &str) {
     for path in all_routes() {
         for verb in VERBS {
@@ -62,8 +62,8 @@ async fn assert_refused(bench: &TestCore, headers: &[(&str, &str)], wanted: &str
     }
 }
 
-/// A token may be named by its accessor in its own namespace only. There is one, and no route serves
-/// another, by header or by path.
+/// An accessor may only be used in the token's own namespace. There is only the root namespace, and
+/// no route serves another, by header or by path.
 #[tokio::test]
 async fn cve_2026_40264_no_route_serves_another_namespace() {
     let bench = core_with_fake_mounts().await;
@@ -84,7 +84,8 @@ async fn cve_2026_40264_no_route_serves_another_namespace() {
         let error = bench.fails(Verb::Write, &format!("team/{path}"), &named).await;
         assert_eq!(error.kind(), ErrorKind::NotFound, "{path}");
     }
-    // A path with a namespace in front lies under no mount, and rules for the plain path don't grant it.
+    // A path with a namespace prefix is not below any mount, and rules for the plain path don't
+    // grant it.
     for path in all_routes() {
         let path = format!("team/{path}");
         for verb in [Verb::Read, Verb::Write, Verb::Delete, Verb::List] {
@@ -106,7 +107,7 @@ async fn cve_2026_40264_no_route_serves_another_namespace() {
     assert_eq!(visible_state(&bench).await, before);
 }
 
-/// Only four spellings name the root namespace, and naming it gives no more than not naming it.
+/// Only four spellings name the root namespace, and naming it grants nothing more.
 #[tokio::test]
 async fn cve_2026_55775_no_spelling_of_the_root_namespace_gives_more() {
     let bench = core_with_fake_mounts().await;
@@ -148,8 +149,8 @@ async fn cve_2026_55775_no_spelling_of_the_root_namespace_gives_more() {
     }
 }
 
-/// The catalog of plug-ins, mounts, policies, sealing: what holds for the whole server. Neither a
-/// namespace nor a mount whose path looks like one leads to it.
+/// The plug-in catalog, mounts, policies and sealing are server-wide. Neither a namespace header
+/// nor a mount whose path looks like a namespace reaches them.
 #[tokio::test]
 async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_namespace_only() {
     let bench = core_with_fake_mounts().await;
@@ -173,7 +174,7 @@ async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_na
             let asked = bench.send_with(Verb::Write, path, &bench.root, body, &headers).await;
             assert!(asked.unwrap_err().to_string().contains("namespace"), "{path}");
         }
-        // A mount's own keys may have any name.
+        // A mount's own keys may have any names.
         let below = format!("team/{path}");
         bench.write(&below, body).await;
         assert!(!bench.read(&below).await.data.is_empty(), "{below}");
@@ -182,8 +183,8 @@ async fn cve_2026_115366_what_holds_for_the_whole_server_is_changed_without_a_na
     assert_eq!(bench.read("sys/key-status").await.json("term"), "1", "nor was it sealed");
 }
 
-/// A request that brings its login with it is refused as a whole: neither is the login made, nor is the
-/// request answered as if the headers weren't there, nor does a header of them reach an engine.
+/// A request with inline authentication is refused: no login is performed, the request isn't
+/// handled as if the headers were absent, and no engine sees them.
 #[tokio::test]
 async fn cve_2026_46358_inline_authentication_is_refused() {
     let bench = core_with_fake_mounts().await;
@@ -209,7 +210,7 @@ async fn cve_2026_46358_inline_authentication_is_refused() {
         let error = bench.fails(Verb::Write, "sys/mounts/plug/tune", &body).await;
         assert!(error.to_string().contains("can't be let through"), "{error}");
     }
-    // Headers of no meaning to the server pass, and those of a login alone name none.
+    // Unrelated headers are allowed, and so is one login header without the one that names a path.
     bench.write("sys/mounts/plug/tune", r#"{"passthrough_request_headers":"x-other"}"#).await;
     let headers = [("x-other", "kept"), login[2]];
     let asked = bench.send_with(Verb::Read, "plug/a", &bench.root, "", &headers).await;

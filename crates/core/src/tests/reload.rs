@@ -64,7 +64,8 @@ async fn a_mount_is_tuned_to_a_version_only_if_there_is_one() {
     assert_eq!(bench.read("sys/mounts/out").await.text("plugin_version"), "v1.0.0");
     bench.write("sys/plugins/reload/backend", r#"{"mounts":"out"}"#).await;
     assert_eq!(running_version(&bench).await, "v1.0.0");
-    // Gone since: the version is named, not the plug-in, of which there is another one.
+    // The version is deregistered; the error names the version, since another one of the plug-in
+    // exists.
     bench
         .succeeds(Verb::Delete, "sys/plugins/catalog/secret/outside", r#"{"version":"v1.0.0"}"#)
         .await;
@@ -102,7 +103,7 @@ async fn a_reload_waits_for_requests_and_fails_none() {
         let reload = bench.write("sys/plugins/reload/backend", r#"{"mounts":"out"}"#);
         let during = async {
             bench.run_until_idle().await;
-            // In front of the gate: answered by the new engine once it opens.
+            // This request waits, and is served by the new engine.
             let waits = bench.read("out/roles/dev");
             let release = async {
                 bench.run_until_idle().await;
@@ -145,7 +146,7 @@ async fn a_mount_whose_plugin_does_not_start_stops_nothing_else_and_recovers() {
     assert!(error.to_string().contains("could not be started"), "{error}");
     *bench.plugins.broken.lock().unwrap() = false;
     bench.run_until_idle().await;
-    // A request asks for another attempt, and finds the engine a little later.
+    // A request triggers another attempt to start the engine, which succeeds a little later.
     bench.fails(Verb::Read, "out/roles/dev", "").await;
     bench.run_until_idle().await;
     bench.advance_secs(1).await;
@@ -226,7 +227,7 @@ async fn catalog_changes_beyond_the_queue_limit_are_unavailable() {
     let path = "sys/plugins/catalog/secret/outside";
     let ask = |_| bench.send(Verb::Delete, path, &bench.root, version);
     let mut asked: FuturesUnordered<_> = (0..65).map(ask).collect();
-    // The others are held up.
+    // The other requests are blocked.
     let refused = asked.next().await.unwrap().unwrap_err();
     assert_eq!(refused.to_string(), "too many changes are waiting; try again");
     assert_eq!((refused.kind(), refused.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
@@ -236,7 +237,8 @@ async fn catalog_changes_beyond_the_queue_limit_are_unavailable() {
     }
 }
 
-/// A removal, asked for by others, in the middle of it.
+/// A concurrent deregistration, which removes unneeded copies, must keep a copy that is about to be
+/// used.
 #[tokio::test]
 async fn a_copy_stays_for_whoever_registers_or_mounts_a_plugin_meanwhile() {
     let bench = TestCore::new().await;
@@ -254,7 +256,7 @@ async fn a_copy_stays_for_whoever_registers_or_mounts_a_plugin_meanwhile() {
     };
     register_plugin(&bench, "v1.0.0").await;
 
-    // The file was judged, and the catalog doesn't have it yet.
+    // The file was verified, but the catalog entry isn't written yet.
     *bench.plugins.plugin_version.lock().unwrap() = "v2.0.0";
     let body = format!(r#"{{"sha256":"{SHA}","command":"other","version":"v2.0.0"}}"#);
     let (gate, registering) = asked("sys/plugins/catalog/secret/other", body);
@@ -269,7 +271,7 @@ async fn a_copy_stays_for_whoever_registers_or_mounts_a_plugin_meanwhile() {
     assert!(seen.contains(&"other v2.0.0".to_owned()), "{seen:?}");
     assert!(copies().contains(&"other v2.0.0".to_owned()), "{:?}", copies());
 
-    // It is started for a mount, and the mount table doesn't have it yet.
+    // The plug-in was started for a mount that isn't in the mount table yet.
     let body = r#"{"type":"outside"}"#.to_owned();
     let (gate, mounting) = asked("sys/mounts/out", body);
     let meanwhile = async {
@@ -286,7 +288,8 @@ async fn a_copy_stays_for_whoever_registers_or_mounts_a_plugin_meanwhile() {
     assert!(bench.plugins.kept_copy_names().is_empty(), "it is the tables that say so now");
 }
 
-/// It is judged when it is registered. What it says later is text of a plug-in like any other.
+/// A version is validated at registration only. What a mounted plug-in reports later is untrusted
+/// text.
 #[tokio::test]
 async fn sr_2026_06_the_version_that_a_mounted_plugin_reports_is_shown_printable_and_bounded() {
     let mut bench = TestCore::new().await;
@@ -305,7 +308,7 @@ async fn sr_2026_06_the_version_that_a_mounted_plugin_reports_is_shown_printable
     }
 }
 
-/// As the reference's newer versions answer; the plug-in says its version itself.
+/// As in newer versions of Vault; the plug-in reports its version itself.
 #[tokio::test]
 async fn reading_a_plugin_without_version_returns_the_only_one() {
     let bench = TestCore::new().await;

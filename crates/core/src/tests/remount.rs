@@ -1,4 +1,4 @@
-//! Mounts that move to another path.
+//! Moving mounts to another path with `sys/remount`.
 
 use strongroom_sdk::engine::EngineAuth;
 use strongroom_types::ErrorKind;
@@ -15,7 +15,7 @@ async fn start_remount(bench: &TestCore, from: &str, to: &str) -> String {
     got.text("migration_id")
 }
 
-/// Source, target and status of a move.
+/// The source, target and status of a remount.
 async fn remount_status(bench: &TestCore, id: &str) -> String {
     let got = bench.read(&format!("sys/remount/status/{id}")).await;
     assert_eq!(got.text("migration_id"), id);
@@ -40,7 +40,7 @@ async fn a_moved_mount_keeps_its_data_and_loses_its_leases() {
     assert_eq!(bench.read("far/away/roles/dev").await.json("ttl"), "60");
     let after = bench.read("sys/mounts/far/away").await;
     assert_eq!(before.text("accessor"), after.text("accessor"));
-    // What it issues from now on is found below the new path, and ends with it.
+    // New leases are below the new path, and are revoked with the mount.
     let lease = bench.read("far/away/creds/dev").await.lease_id;
     assert!(lease.starts_with("far/away/creds/dev/"), "{lease}");
     bench.write("sys/mounts/out", r#"{"type":"kv"}"#).await;
@@ -97,14 +97,14 @@ async fn no_request_gets_in_while_a_mount_moves_and_the_target_is_taken() {
         assert_eq!(remount_status(&bench, &id).await, migration_info("out/", "away/", "success"));
     };
     let (issued, ()) = tokio::join!(issue, others);
-    // It was inside: it got its lease before the leases were ended.
+    // The request was in progress, so its lease was written before the mount's leases were revoked.
     assert!(issued.is_ok(), "{issued:?}");
     assert_eq!(bench.outside.live_credentials(), 0);
 }
 
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_move_leaves_it_going_on_or_not_begun() {
-    // Held up: the first write; the end of the lease; the last write.
+    // Blocked in turn: the first write, the revocation of the lease, and the last write.
     for (step, part) in ["core/mounts/", "sys/lease/", "core/mounts/"].into_iter().enumerate() {
         let held = BlockingStorage::default();
         let bench = TestCore::with_storage(std::sync::Arc::new(held.clone())).await;
@@ -129,8 +129,8 @@ async fn a_crash_at_any_step_of_a_move_leaves_it_going_on_or_not_begun() {
             bench.outside.unblock();
             bench.run_until_idle().await;
         }
-        let open = bench.core.unsealed().unwrap();
-        let moving = open
+        let core = bench.core.unsealed().unwrap();
+        let moving = core
             .mounts
             .table()
             .all_mounts()

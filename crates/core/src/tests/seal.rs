@@ -79,7 +79,7 @@ async fn status_answers_in_every_state() {
     assert_eq!(error.to_string(), "Vault is already initialized");
     let leader = bench.succeeds_as("", Verb::Read, "sys/leader", "").await;
     assert_eq!((leader.json("ha_enabled"), leader.json("is_self")), ("false", "false"));
-    // Go's clients read it as a time.
+    // Go clients parse this as a time, so it must not be empty.
     assert_eq!(leader.text("active_time"), "0001-01-01T00:00:00Z");
 }
 

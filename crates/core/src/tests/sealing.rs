@@ -1,4 +1,4 @@
-//! What is left in memory of a sealed server, and who can keep it from being sealed or unsealed.
+//! What a sealed server leaves in memory, and that clients can't prevent sealing or unsealing.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::request::Verb;
 
 const ONE_SHARE: &str = r#"{"secret_shares":1,"secret_threshold":1}"#;
 
-/// Says of each part of the unsealed server of the moment whether it is still in memory.
+/// Returns a function that lists which parts of the current unsealed server are still in memory.
 fn leaked_parts(bench: &TestCore) -> impl Fn() -> Vec<&'static str> + use<> {
-    let open = bench.core.unsealed().unwrap();
-    let barrier = open.barrier.watch_dropped();
-    let (trees, table) = (open.token_revoker.downgrade(), Arc::downgrade(&open.mounts.table));
-    let (ending, whole) = (Arc::downgrade(&open.lease_revoker), Arc::downgrade(&open));
+    let core = bench.core.unsealed().unwrap();
+    let barrier = core.barrier.watch_dropped();
+    let (trees, table) = (core.token_revoker.downgrade(), Arc::downgrade(&core.mounts.table));
+    let (ending, whole) = (Arc::downgrade(&core.lease_revoker), Arc::downgrade(&core));
     move || {
         let parts = [
             ("the barrier", !barrier()),
@@ -35,7 +35,7 @@ fn leaked_parts(bench: &TestCore) -> impl Fn() -> Vec<&'static str> + use<> {
     }
 }
 
-/// A server with everything that could hold on to something: engines, credentials, tokens.
+/// A server with everything that could hold references: engines, credentials and tokens.
 async fn busy_server() -> TestCore {
     let bench = TestCore::new().await.with_credential_engine().await;
     bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
@@ -64,7 +64,7 @@ async fn sr_2026_01_nothing_of_an_unsealed_server_outlives_the_seal() {
     assert_eq!(left(), [""; 0]);
 }
 
-/// As at the end of the process, where nobody asks by a request.
+/// The seal at process exit, which no request triggers.
 #[tokio::test]
 async fn sr_2026_01_nothing_outlives_a_seal_that_no_request_asked_for() {
     let bench = busy_server().await;
@@ -89,7 +89,7 @@ async fn sr_2026_01_fifty_seals_leave_as_much_in_memory_as_one() {
     assert_eq!(left, [""; 0]);
 }
 
-/// A request that hangs is cut off, and keeps its part of the server: without keys.
+/// A hanging request keeps its references to the server, but the keys are cleared.
 #[tokio::test]
 async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
     let bench = busy_server().await;
@@ -124,12 +124,12 @@ async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
     assert_eq!(bench.read("kv/a").await.text("x"), "1");
 }
 
-/// Whoever is still inside an engine keeps it in memory: without the documents that it read.
+/// A reference to an engine keeps it in memory, but not the documents it has cached.
 #[tokio::test]
 async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
     let bench = busy_server().await;
-    let open = bench.core.unsealed().unwrap();
-    let table = open.mounts.table();
+    let core = bench.core.unsealed().unwrap();
+    let table = core.mounts.table();
     let (mounted, _) = table.longest_match("out/config").unwrap();
     let held = mounted.engine_handle().unwrap().current_instance().unwrap();
     let read_config = || async {
@@ -146,25 +146,25 @@ async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
             lease: None,
             auth: None,
             namespace: Namespace::Root,
-            deadline: open.clock().now(),
+            deadline: core.clock().now(),
         };
         held.engine.handle(request).await
     };
     assert!(read_config().await.is_ok());
     bench.write("sys/seal", "").await;
     bench.run_until_idle().await;
-    assert!(open.barrier.is_closed());
+    assert!(core.barrier.is_closed());
     let answer = read_config().await;
     assert!(answer.is_err(), "it still has the configuration: {answer:?}");
 }
 
-/// Also when the seal itself is cut short.
+/// The keys are cleared even if sealing is interrupted.
 #[tokio::test]
 async fn sr_2026_01_the_keys_go_however_the_closing_ends() {
     let bench = busy_server().await;
-    let open = bench.core.unsealed().unwrap();
-    drop(open.clear_keys_on_drop());
-    assert!(open.barrier.is_closed());
+    let core = bench.core.unsealed().unwrap();
+    drop(core.clear_keys_on_drop());
+    assert!(core.barrier.is_closed());
     bench.core.seal().await.unwrap();
 }
 
@@ -181,12 +181,12 @@ async fn cve_2026_55776_an_engine_that_panics_when_it_is_closed_stops_no_seal() 
     assert_eq!(bench.read("kv/a").await.text("x"), "1");
 }
 
-/// Anybody may ask for the initialisation, as often as he likes.
+/// Initialisation requests need no token, so anyone can send any number of them.
 #[tokio::test]
 async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
     let held = BlockingStorage::default();
     let bench = TestCore::with_storage(Arc::new(held.clone())).await;
-    // Were the store asked each time, each of them would hang with a turn taken.
+    // If each request read the storage, it would block here while holding a permit.
     held.block_reads("core/seal-config");
     let flood: Vec<_> =
         (0..64).map(|_| TaskTracker::new().spawn(anonymous_init(bench.core.clone()))).collect();
@@ -237,7 +237,7 @@ async fn sr_2026_02_with_sixteen_turns_taken_sealing_and_unsealing_work() {
     taken.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// Wrong shares come at any rate, and each is tried.
+/// Wrong key shares arrive continuously, and each is tried.
 #[tokio::test]
 async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
     let bench = TestCore::with_storage(Arc::new(InterleavingStorage::default())).await;
@@ -253,7 +253,7 @@ async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
     bench.unseal().await;
     assert!(!bench.core.is_sealed());
     for answer in flood {
-        // Those that came after the right one found an open server.
+        // Requests after the right share found the server unsealed.
         if let Err(error) = answer.await.unwrap() {
             assert!(error.to_string().starts_with("invalid key"), "{error}");
         }
@@ -263,7 +263,7 @@ async fn sr_2026_02_wrong_key_shares_keep_no_right_one_out() {
     assert!(bench.core.is_sealed());
 }
 
-/// Nobody needs a token to let a login hang.
+/// Logins that hang need no token.
 #[tokio::test]
 async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
     let bench = busy_server().await;
@@ -274,7 +274,7 @@ async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
             verb: Verb::Write,
             path: "auth/door/login/x".to_owned(),
             fields: strongroom_types::Fields::new(),
-            // One may be sent along, valid or not.
+            // A login may carry a token, valid or not.
             token: Some(Secret::from_text("hvs.notAtoken")),
             headers: crate::RequestHeaders::default(),
             connection: None,
@@ -291,19 +291,19 @@ async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
     assert!(hanging.await.unwrap().is_err());
 }
 
-/// A request that took too long is gone. What it made outside is still to get its lease, or to be taken
-/// back, for which the engine and the barrier are needed.
+/// A request that timed out was dropped. Its credential still has to get a lease or be revoked,
+/// which needs the engine and the barrier.
 #[tokio::test]
 async fn a_seal_waits_for_what_a_dropped_request_left_to_be_finished() {
     let bench = busy_server().await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let (go_on, held) = tokio::sync::oneshot::channel::<()>();
     {
         let work = async move {
             let _ = held.await;
             Ok(())
         };
-        let mut given_up = Box::pin(open.run_detached(work));
+        let mut given_up = Box::pin(core.run_detached(work));
         let begun =
             std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
         assert!(begun.is_pending());
@@ -311,10 +311,10 @@ async fn a_seal_waits_for_what_a_dropped_request_left_to_be_finished() {
     bench.write("sys/seal", "").await;
     bench.run_until_idle().await;
     assert!(bench.core.is_sealed());
-    assert!(!open.barrier.is_closed(), "the seal does not wait for the work");
+    assert!(!core.barrier.is_closed(), "the seal does not wait for the work");
     go_on.send(()).unwrap();
     bench.run_until_idle().await;
-    assert!(open.barrier.is_closed());
+    assert!(core.barrier.is_closed());
 }
 
 #[tokio::test]
@@ -352,7 +352,7 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
     hanging.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// The keys are in memory by then, and nobody can be told that they are not.
+/// While unsealing is in progress the keys are in memory, so a seal request must not succeed.
 #[tokio::test]
 async fn a_seal_is_not_said_to_be_done_while_the_server_is_being_unsealed() {
     let held = BlockingStorage::default();
@@ -374,20 +374,20 @@ async fn a_seal_is_not_said_to_be_done_while_the_server_is_being_unsealed() {
     assert!(bench.core.is_sealed());
 }
 
-/// An order that nobody waited for to the end is no reason not to hear the next one.
+/// A seal request that was dropped doesn't prevent the next one.
 #[tokio::test]
 async fn sr_2026_02_a_seal_that_was_asked_for_and_given_up_can_be_asked_for_again() {
     let bench = TestCore::new().await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     {
-        let mut given_up = Box::pin(open.request_seal());
+        let mut given_up = Box::pin(core.request_seal());
         let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
     }
-    open.request_seal().await;
+    core.request_seal().await;
     assert!(bench.core.is_sealed());
 }
 
-/// As a store does whose disk has gone.
+/// Reads hang, as on a store whose disk has failed.
 #[tokio::test]
 async fn a_server_that_is_to_end_waits_for_no_unsealing() {
     for hangs_at in ["core/key-ring", "core/cluster", "core/mounts/"] {
@@ -408,7 +408,7 @@ async fn a_server_that_is_to_end_waits_for_no_unsealing() {
         let error = unsealing.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Sealed);
         assert!(bench.core.is_sealed());
-        // Nor does a share that comes later.
+        // A later share doesn't unseal it either.
         held.unblock();
         assert!(bench.core.unseal(bench.key_share()).await.is_err());
         assert!(bench.core.is_sealed());
@@ -444,7 +444,7 @@ async fn cve_2026_55776_a_panic_with_a_turn_taken_gives_the_turn_back() {
     let physical: Arc<dyn strongroom_storage::Physical> = Arc::new(held.clone());
     let core = make_core(&physical, &bench.clock, &bench.plugins, &bench.settings);
     let config = SealConfig::new(1, 1).unwrap();
-    // More often than there are turns. The commit is made with one taken.
+    // More attempts than there are permits; each commit is made while holding one.
     held.panic_at(Some("core/root-key"));
     for _ in 0..20 {
         assert!(core.initialise(config, None).await.is_err());
@@ -452,7 +452,7 @@ async fn cve_2026_55776_a_panic_with_a_turn_taken_gives_the_turn_back() {
     held.panic_at(None);
     let share = core.initialise(config, None).await.unwrap().shares.pop().unwrap();
     let share = || Secret::new(share.expose_secret().clone());
-    // Unsealing extends the key ring.
+    // Unsealing writes the key ring.
     held.panic_at(Some("core/key-ring"));
     for _ in 0..20 {
         assert_eq!(core.unseal(share()).await.unwrap_err().kind(), ErrorKind::Internal);

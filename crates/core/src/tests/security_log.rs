@@ -1,4 +1,4 @@
-//! What is in the log, and what isn't.
+//! Which refused requests are logged, that no secret is, and that text from engines is printable.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use tracing::subscriber::DefaultGuard;
 use super::TestCore;
 use crate::request::Verb;
 
-/// The log of this thread, as long as the guard lives.
+/// Captures the log of this thread while the guard is alive.
 #[derive(Clone, Default)]
 struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
@@ -26,7 +26,7 @@ impl CapturedLog {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines with this text.
+    /// The captured lines that contain `text`.
     fn lines_with(&self, text: &str) -> Vec<String> {
         self.text().lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
@@ -62,7 +62,7 @@ async fn sr_2026_17_requests_without_a_valid_token_are_logged_without_it() {
     );
     assert!(lines[0].contains("request_id=\"") && !lines[0].contains("request_id=\"\""));
     assert!(lines[1].contains("no token was sent"), "{lines:?}");
-    // Whose answer was unwrapped by somebody else hears it here.
+    // A failed unwrap is logged, since it can mean that somebody else unwrapped the response.
     let body = format!(r#"{{"token":"{bad}"}}"#);
     bench.fails_as("", Verb::Write, "sys/wrapping/unwrap", &body).await;
     let lines = log.lines_with("wrapping token is not valid");
@@ -140,7 +140,7 @@ async fn sr_2026_17_many_refusals_are_counted_not_logged() {
         bench.fails_as("", Verb::Read, "sys/mounts", "").await;
     }
     assert_eq!(log.lines_with(INVALID_TOKEN).len(), 20, "{}", log.text());
-    // Others are not hidden by them.
+    // Other kinds of refusals are still logged.
     let token = bench.token_with_policy(r#"path "kv/*" { capabilities = ["read"] }"#, "").await;
     bench.fails_as(&token, Verb::Read, "sys/mounts", "").await;
     assert_eq!(log.lines_with(DENIED).len(), 1);

@@ -1,4 +1,4 @@
-//! A core to try things on.
+//! [`TestCore`]: a core in memory with fake engines, and helpers to send requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -25,24 +25,24 @@ use crate::plugins::{
 use crate::request::{CoreRequest, CoreResponse, ResponseEnvelope, Verb};
 use crate::{AdmissionLimits, Core, CoreDependencies, Error, RequestHead, RequestPermit, Settings};
 
-/// Linked-in engines; "plug-ins" are the same engines under another version.
+/// A launcher of linked-in engines; its "plug-ins" are the same engines with another version.
 #[derive(Debug, Default)]
 pub(crate) struct FakePluginLauncher {
     factories: Mutex<BTreeMap<String, Blueprint>>,
     /// The version that a registered plug-in reports.
     pub(crate) plugin_version: Mutex<&'static str>,
-    /// What it reports when it is mounted, if that is another.
+    /// The version it reports once mounted, if different.
     pub(crate) reported_once_mounted: Mutex<Option<&'static str>>,
     pub(crate) broken: Mutex<bool>,
-    /// What the engine that was opened last was told.
+    /// The configuration passed to the engine opened last.
     pub(crate) last_mount_config: Mutex<BTreeMap<String, String>>,
     /// Name and version of each plug-in whose copy was kept when copies were last removed.
     pub(crate) copies: Mutex<Vec<String>>,
-    /// What those who register or mount plug-ins keep.
+    /// Guards held while a plug-in is registered or mounted.
     kept_copies: Mutex<Vec<Weak<String>>>,
-    /// Where the next start of a plug-in waits.
+    /// Blocks the next start of a plug-in, if set.
     pub(crate) launch_gate: Mutex<Option<Arc<LaunchGate>>>,
-    /// The auth method `door`, and a secrets engine that behaves like one.
+    /// The auth method `door`, and the secrets engine `door-engine` that shares its behavior.
     pub(crate) auth_method: FakeAuthMethod,
 }
 
@@ -118,7 +118,7 @@ impl PluginLauncher for FakePluginLauncher {
     }
 }
 
-/// Somebody waits here until the test lets them go on.
+/// Blocks a task until the test releases it.
 #[derive(Debug, Default)]
 pub(crate) struct LaunchGate {
     pub(crate) reached: Notify,
@@ -134,7 +134,7 @@ impl FakePluginLauncher {
         }
     }
 
-    /// Name and version of each plug-in whose copy somebody keeps.
+    /// Name and version of each plug-in whose copy is held by a guard.
     pub(crate) fn kept_copy_names(&self) -> Vec<String> {
         let kept = self.kept_copies.lock().unwrap();
         kept.iter().filter_map(Weak::upgrade).map(|kept| String::clone(&kept)).collect()
@@ -156,7 +156,7 @@ pub(crate) struct TestCore {
     key_share: Secret<Vec<u8>>,
 }
 
-/// What a test looks at in an answer.
+/// The parts of a response that tests check.
 #[derive(Debug)]
 pub(crate) struct TestResponse {
     pub(crate) data: Fields,
@@ -228,12 +228,12 @@ impl TestCore {
         self.core.unseal(self.key_share()).await.unwrap();
     }
 
-    /// The one key share there is.
+    /// The only key share.
     pub(crate) fn key_share(&self) -> Secret<Vec<u8>> {
         Secret::new(self.key_share.expose_secret().clone())
     }
 
-    /// The process dies and another one starts on what is stored.
+    /// Simulates a restart: a new core on the same storage, unsealed.
     pub(crate) async fn restart(&mut self) {
         self.core = make_core(&self.physical, &self.clock, &self.plugins, &self.settings);
         self.unseal().await;
@@ -249,7 +249,7 @@ impl TestCore {
         self.send_with(verb, path, token, body, &[]).await
     }
 
-    /// With headers.
+    /// Sends a request with headers.
     pub(crate) async fn send_with(
         &self,
         verb: Verb,
@@ -270,7 +270,7 @@ impl TestCore {
         admit_and_handle(&self.core, request).await
     }
 
-    /// As `http` asks for one.
+    /// Requests admission, as the HTTP server does.
     pub(crate) async fn admit(&self, path: &str, token: &str) -> Result<RequestPermit, Error> {
         self.admit_from(None, path, token).await
     }
@@ -285,7 +285,7 @@ impl TestCore {
         self.core.admit(RequestHead { path, token: token.as_ref(), connection }).await
     }
 
-    /// From an address, as requests over TCP come.
+    /// Sends a request from a client address, as over TCP.
     pub(crate) async fn send_from(
         &self,
         address: &str,
@@ -299,7 +299,7 @@ impl TestCore {
         self.handle(CoreRequest { verb, path, fields, token, headers, connection }).await
     }
 
-    /// As root; must work.
+    /// Sends a request as root, which must succeed.
     pub(crate) async fn succeeds(&self, verb: Verb, path: &str, body: &str) -> TestResponse {
         self.succeeds_as(&self.root, verb, path, body).await
     }
@@ -325,7 +325,7 @@ impl TestCore {
         self.succeeds(Verb::Read, path, "").await
     }
 
-    /// A read with a query.
+    /// Reads with query parameters.
     pub(crate) async fn send_query(&self, path: &str, query: &[(&str, &str)]) -> TestResponse {
         let mut fields = Fields::new();
         for (name, value) in query {
@@ -335,7 +335,7 @@ impl TestCore {
         self.succeeds(Verb::Read, path, &body).await
     }
 
-    /// As root; must fail.
+    /// Sends a request as root, which must fail.
     pub(crate) async fn fails(&self, verb: Verb, path: &str, body: &str) -> Error {
         self.fails_as(&self.root, verb, path, body).await
     }
@@ -347,7 +347,7 @@ impl TestCore {
         }
     }
 
-    /// A token with a policy of its own.
+    /// Writes a new policy and creates a token with it. `more` is added to the JSON of the request.
     pub(crate) async fn token_with_policy(&self, policy: &str, more: &str) -> String {
         let mut fields = Fields::new();
         fields.set("policy", &policy);
@@ -363,7 +363,7 @@ impl TestCore {
             .fold(7, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)))
     }
 
-    /// Mounts, configures and gives a role to the engine with an outside system.
+    /// Mounts the engine of the fake external system at `out/`, configures it and writes a role.
     pub(crate) async fn with_credential_engine(self) -> Self {
         self.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
         self.write("out/config", r#"{"password":"p"}"#).await;
@@ -371,7 +371,7 @@ impl TestCore {
         self
     }
 
-    /// Moves time and lets everything that follows from it happen.
+    /// Advances the clock and runs all tasks until they are idle.
     pub(crate) async fn advance_secs(&self, secs: u64) {
         self.clock.advance(Duration::from_secs(secs));
         self.run_until_idle().await;
@@ -384,7 +384,7 @@ impl TestCore {
     }
 }
 
-/// As `http` does: admitted by its head, then handled.
+/// Admits a request by its head, then handles it, as the HTTP server does.
 pub(crate) async fn admit_and_handle(
     core: &Core,
     request: CoreRequest,

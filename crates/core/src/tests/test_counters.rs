@@ -1,4 +1,4 @@
-//! What is counted on the thread of a test.
+//! A metrics recorder for the counters incremented on a test's thread.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-/// Counters by name and labels.
+/// Counter values by name and labels.
 #[derive(Default)]
 pub(crate) struct TestCounters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
-/// A counter's name, and its labels in the order of their names.
+/// The key of a counter in the map: its name, and its labels sorted by name.
 fn key_text(key: &Key) -> String {
     let mut labels: Vec<_> =
         key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
@@ -19,7 +19,7 @@ fn key_text(key: &Key) -> String {
 }
 
 impl TestCounters {
-    /// All counters of a name that aren't zero, with what they stand at.
+    /// All nonzero counters of a name, with their values.
     pub(crate) fn nonzero_counts(&self, name: &str) -> Vec<(String, u64)> {
         let counters = self.0.lock().unwrap();
         let ours = counters.iter().filter_map(|(key, count)| {

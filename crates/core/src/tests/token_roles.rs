@@ -10,7 +10,7 @@ impl TestCore {
         self.write(&format!("auth/token/roles/{name}"), body).await.warnings
     }
 
-    /// The token a role makes.
+    /// Creates a token by a role and returns its id.
     async fn token_by_role(&self, name: &str, body: &str) -> String {
         let path = format!("auth/token/create/{name}");
         self.write(&path, body).await.auth.text("client_token").unwrap()
@@ -42,7 +42,7 @@ async fn a_role_reads_back_as_clients_expect() {
     assert_eq!(shown.json("token_bound_cidrs"), r#"["127.0.0.1","10.0.0.0/8"]"#);
     assert_eq!((shown.json("token_num_uses"), shown.json("token_period")), ("5", "3600"));
     assert!(!shown.data.contains("bound_cidrs"));
-    // What isn't given stays.
+    // Fields that aren't given keep their values.
     bench.write_role("full", r#"{"orphan":false,"token_bound_cidrs":[]}"#).await;
     let shown = bench.read("auth/token/roles/full").await;
     assert_eq!((shown.json("orphan"), shown.json("renewable")), ("false", "false"));
@@ -164,7 +164,7 @@ async fn a_role_says_what_its_tokens_are() {
     let leases =
         bench.succeeds(Verb::List, "sys/leases/lookup/auth/token/create/strict/foo", "").await;
     assert!(leases.json("keys").contains("\"h"));
-    // By prefix they end, as operators end the tokens of one role.
+    // Operators revoke the tokens of a role by lease prefix.
     bench.write("sys/leases/revoke-prefix/auth/token/create/strict", r#"{"sync":true}"#).await;
     bench.run_until_idle().await;
     let gone = format!(r#"{{"token":"{}"}}"#, made.auth.text("client_token").unwrap());
@@ -192,7 +192,7 @@ async fn a_roles_type_counts_unless_it_is_a_default() {
         let body = format!(r#"{{"policies":["p"],"type":"{asked}"}}"#);
         assert!(bench.token_by_role(role, &body).await.starts_with(prefix), "{role} {asked}");
     }
-    // What a batch token can't keep, it is bound by all the same.
+    // Batch tokens have no record, but are still restricted by the role.
     bench
         .write_role(
             "limits",
@@ -237,7 +237,7 @@ async fn a_role_gives_no_more_than_it_says_to_whoever_may_use_it() {
         let error = bench.fails_as(&maker, Verb::Write, "auth/token/create/wide", body).await;
         assert_eq!(error.to_string(), format!("root or sudo privileges required to {what}"));
     }
-    // A list of blanks isn't the wish to have what the maker has.
+    // A list of blank entries doesn't inherit the creator's policies.
     for blank in [r#"[""]"#, r#"[" ", ""]"#, r#"",""#, r#""""#] {
         let body = format!(r#"{{"policies":{blank}}}"#);
         let made = bench.write("auth/token/create", &body).await;
@@ -280,7 +280,7 @@ async fn renewals_follow_the_current_role_and_the_original_request() {
         (ttl(&renew(&asked).await), ttl(&renew(&plain).await)),
         ("600".into(), "600".into())
     );
-    // Beyond what was asked for at first nothing goes, however generous the role becomes.
+    // What was requested at creation stays the limit, even if the role is relaxed.
     bench.write_role("r", r#"{"token_period":"0","token_explicit_max_ttl":"500h"}"#).await;
     renew(&asked).await;
     renew(&plain).await;
@@ -322,9 +322,9 @@ async fn a_bound_token_works_from_its_networks_only() {
             (ErrorKind::Denied, vec!["permission denied".to_owned()])
         );
     }
-    // On a Unix socket there is no address, and so no network.
+    // A request over a Unix socket has no address, so it is in no network.
     assert_eq!(bench.fails_as(&token, Verb::Read, lookup, "").await.kind(), ErrorKind::Denied);
-    // Where no token is needed it is no better than a bad one.
+    // On an unauthenticated path it is treated like an invalid token.
     assert!(
         bench.send_from("11.0.0.1", Verb::Read, "sys/internal/ui/mounts", &token).await.is_err()
     );
@@ -344,9 +344,9 @@ async fn a_bound_token_works_from_its_networks_only() {
 #[tokio::test]
 async fn tidy_is_accepted_and_runs_in_the_background() {
     let bench = TestCore::new().await;
-    let open = bench.core.unsealed().unwrap();
-    let view = open.barrier.view("sys/token/");
-    let gone = open.stores.tokens.key_of("hvs.gone");
+    let core = bench.core.unsealed().unwrap();
+    let view = core.barrier.view("sys/token/");
+    let gone = core.stores.tokens.key_of("hvs.gone");
     let mut batch = strongroom_barrier::Batch::new();
     view.put_json(
         &mut batch,
@@ -360,7 +360,7 @@ async fn tidy_is_accepted_and_runs_in_the_background() {
     assert!(envelope.warnings[0].starts_with("tokens are being tidied:"));
     bench.run_until_idle().await;
     assert!(view.get_uncached("accessor/left").await.unwrap().is_none());
-    let _turn = open.stores.tokens.try_start_tidy().unwrap();
+    let _turn = core.stores.tokens.try_start_tidy().unwrap();
     let warnings = bench.write("auth/token/tidy", "").await.warnings;
     assert_eq!(warnings, ["tokens are being tidied already"]);
 }
@@ -378,10 +378,10 @@ async fn revoke_orphan_does_not_revive_children_of_a_revoked_token() {
     };
     let middle = child(top.clone()).await;
     let leaf = child(middle.clone()).await;
-    let open = bench.core.unsealed().unwrap();
-    // Marked, and not walked yet.
-    let key = open.stores.tokens.key_of(&top);
-    open.stores
+    let core = bench.core.unsealed().unwrap();
+    // Marked, but not revoked yet.
+    let key = core.stores.tokens.key_of(&top);
+    core.stores
         .tokens
         .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
         .await

@@ -62,7 +62,7 @@ async fn revoking_a_token_ends_its_tree_and_their_credentials() {
     }
     assert!(is_valid(&bench, &orphan).await);
     assert_eq!(bench.outside.live_credentials(), 1);
-    // Nothing is left of them but the orphan and root.
+    // Only the orphan and the root token are left.
     assert_eq!(
         bench
             .succeeds(Verb::List, "auth/token/accessors", "")
@@ -96,15 +96,15 @@ async fn a_revocation_cut_off_in_its_middle_goes_on_after_the_restart() {
     let parent = bench.token_with_policy(ALL, "").await;
     let (child_token, _) = create_child(&bench, &parent, "{}").await;
     bench.succeeds_as(&child_token, Verb::Read, "out/creds/dev", "").await;
-    // The mark is all that a process managed to write before it died.
-    let open = bench.core.unsealed().unwrap();
-    let key = open.stores.tokens.key_of(&parent);
-    open.stores
+    // The process crashed after writing the mark.
+    let core = bench.core.unsealed().unwrap();
+    let key = core.stores.tokens.key_of(&parent);
+    core.stores
         .tokens
         .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();
-    drop(open);
+    drop(core);
     assert!(!is_valid(&bench, &child_token).await, "refused at once");
     bench.restart().await;
     assert!(!is_valid(&bench, &child_token).await, "and after the restart");
@@ -228,7 +228,7 @@ async fn accessors_look_up_renew_and_revoke() {
         bench.fails(Verb::Write, "auth/token/lookup", &format!(r#"{{"token":"{token}"}}"#)).await;
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Denied, "bad token"));
     bench.write("auth/token/revoke", r#"{"token":"hvs.unknown"}"#).await;
-    // An empty token is as good as none: the caller's, where that makes sense.
+    // An empty token counts as absent: the caller's own is used, where that makes sense.
     let own = bench.write("auth/token/lookup", r#"{"token":""}"#).await;
     assert_eq!(own.text("path"), "auth/token/root");
     for path in ["renew", "revoke", "revoke-orphan"] {
@@ -277,12 +277,12 @@ async fn revocation_retries_at_once_when_a_lease_changes() {
     let held = BlockingStorage::default();
     let bench = TestCore::with_storage(std::sync::Arc::new(held.clone())).await;
     let token = bench.token_with_policy(ALL, "").await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     held.block_writes("accessor/");
     let revoking = bench.send(Verb::Write, "auth/token/revoke-self", &token, "");
     let meanwhile = async {
         bench.run_until_idle().await;
-        let (tokens, leases) = (&open.stores.tokens, &open.stores.leases);
+        let (tokens, leases) = (&core.stores.tokens, &core.stores.leases);
         let found = tokens.find_by_key(&tokens.key_of(&token)).await.unwrap().unwrap();
         let id = LeaseId::parse(&found.token.lease_id(&found.key)).unwrap();
         let lease = leases.get(&id).await.unwrap().unwrap();
@@ -301,6 +301,6 @@ async fn revocation_retries_at_once_when_a_lease_changes() {
         () = bench.run_until_idle() => panic!("the walk waits for time to pass"),
     }
     assert!(
-        open.stores.tokens.find_by_key(&open.stores.tokens.key_of(&token)).await.unwrap().is_none()
+        core.stores.tokens.find_by_key(&core.stores.tokens.key_of(&token)).await.unwrap().is_none()
     );
 }

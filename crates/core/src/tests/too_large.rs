@@ -1,4 +1,4 @@
-//! What is larger than the store takes is the caller's fault, whichever way it came.
+//! Data larger than the storage accepts is a client error on every path.
 
 use strongroom_types::ErrorKind;
 
@@ -6,7 +6,7 @@ use super::TestCore;
 use crate::Error;
 use crate::request::Verb;
 
-/// As `http` answers it.
+/// Whether the HTTP server would respond with status 413.
 fn is_too_large(error: &Error) -> bool {
     error.engine_status() == Some(413)
         || (error.engine_status().is_none() && error.kind() == ErrorKind::TooLarge)

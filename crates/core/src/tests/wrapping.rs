@@ -1,4 +1,4 @@
-//! Wrapping and unwrapping, as clients do it.
+//! Wrapping and unwrapping responses as clients do.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::wrapping::WrapRequest;
 pub(super) const NOT_VALID: &str = "wrapping token is not valid or does not exist";
 const WRAP_TTL_HEADER: &str = "x-vault-wrap-ttl";
 
-/// Sends a request whose answer must come wrapped.
+/// Sends a request whose response must be wrapped.
 pub(super) async fn send_wrapped(
     bench: &TestCore,
     token: &str,
@@ -52,7 +52,7 @@ pub(super) fn wrap_info(answer: CoreResponse) -> Box<WrapInfo> {
     envelope.wrap_info.expect("the answer is wrapped")
 }
 
-/// A wrapping token for `{"a":"b"}`.
+/// Creates a wrapping token for `{"a":"b"}`.
 pub(super) async fn create_wrapping_token(bench: &TestCore) -> String {
     let info =
         send_wrapped(bench, &bench.root, Verb::Write, "sys/wrapping/wrap", r#"{"a":"b"}"#).await;
@@ -83,7 +83,7 @@ pub(super) fn token_body(token: &str) -> String {
     format!(r#"{{"token":"{token}"}}"#)
 }
 
-/// What a token orders when it asks for its answer to be wrapped, and the token's key.
+/// The wrap request of a token, and the token's key.
 pub(super) async fn wrap_request(bench: &TestCore, token: &str) -> (WrapRequest, TokenKey) {
     let request = crate::CoreRequest {
         verb: Verb::Write,
@@ -97,9 +97,9 @@ pub(super) async fn wrap_request(bench: &TestCore, token: &str) -> (WrapRequest,
         .into(),
         connection: None,
     };
-    let open = bench.core.unsealed().unwrap();
-    let routed = route(&open, admit(request, bench.core.request_ids()).unwrap());
-    let caller = authenticate(&open, &routed).await.unwrap();
+    let core = bench.core.unsealed().unwrap();
+    let routed = route(&core, admit(request, bench.core.request_ids()).unwrap());
+    let caller = authenticate(&core, &routed).await.unwrap();
     let order = WrapRequest::from_request(&routed, caller.as_ref()).unwrap();
     (order, caller.unwrap().stored_token.key)
 }
@@ -186,7 +186,7 @@ async fn responses_without_content_are_not_wrapped() {
     }
     assert!(matches!(send(Verb::Help, "kv/a", "").await, Ok(CoreResponse::WithoutEnvelope { .. })));
     assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
-    // Lists are wrapped, at their path with its slash.
+    // Lists are wrapped, and their creation path ends in a slash.
     assert_eq!(wrap_info(send(Verb::List, "kv", "").await.unwrap()).creation_path, "kv/");
     assert_eq!(
         wrap_info(send(Verb::Read, "sys/mounts", "").await.unwrap()).creation_path,
@@ -206,7 +206,7 @@ async fn the_wrap_ttl_header_controls_wrapping() {
     }
     assert_eq!(wrap_info(ask("1h").await.unwrap()).ttl.as_secs(), 3600);
     assert_eq!(wrap_info(ask("100ms").await.unwrap()).ttl.as_secs(), 1);
-    // Other servers set no bound here (SR-2026-19).
+    // Other servers have no maximum here (SR-2026-19).
     let Ok(CoreResponse::Envelope(envelope)) = ask("1000000h").await else { panic!() };
     assert_eq!(envelope.wrap_info.unwrap().ttl.as_secs(), 768 * 3600);
     assert!(envelope.warnings.iter().any(|text| text.contains("capped")));
@@ -267,7 +267,7 @@ async fn credentials_are_wrapped_with_their_lease() {
 #[tokio::test]
 async fn raw_responses_are_unwrapped_unchanged() {
     let bench = TestCore::new().await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let raw = RawResponse {
         status: 404,
         content_type: "text/plain".to_owned(),
@@ -276,7 +276,7 @@ async fn raw_responses_are_unwrapped_unchanged() {
     };
     let wrap = async |raw: &RawResponse| {
         let (order, _) = wrap_request(&bench, &bench.root).await;
-        order.wrap_response(&open, CoreResponse::Raw(raw.clone())).await.unwrap()
+        order.wrap_response(&core, CoreResponse::Raw(raw.clone())).await.unwrap()
     };
     let first = wrap_info(wrap(&raw).await);
     let CoreResponse::Raw(got) = unwrap_own(&bench, first.token.expose_secret()).await.unwrap()
@@ -293,7 +293,7 @@ async fn raw_responses_are_unwrapped_unchanged() {
         fields.get("data").unwrap().get(),
         r#"{"http_content_type":"text/plain","http_raw_body":"AJ+Slg==","http_status_code":404}"#
     );
-    // Without content there is nothing to wrap.
+    // A response without content isn't wrapped.
     let empty = RawResponse { status: 204, body: Vec::new(), ..raw };
     assert!(matches!(wrap(&empty).await, CoreResponse::Raw(_)));
 }
@@ -339,7 +339,7 @@ async fn rewrapping_replaces_the_wrapping_token() {
     bench.advance_secs(10).await;
     let first_body = token_body(first.token.expose_secret());
     let rewrap = async |body: &str| {
-        // What the header asks for is not asked again: the lifetime stays what it was.
+        // The header is ignored: the new token keeps the original lifetime.
         let (root, headers) = (bench.root.as_str(), [(WRAP_TTL_HEADER, "99")]);
         bench
             .send_with(Verb::Write, "sys/wrapping/rewrap", root, body, &headers)
@@ -358,7 +358,7 @@ async fn rewrapping_replaces_the_wrapping_token() {
     assert_eq!(shown.text("creation_path"), "kv/a");
     let got = into_test_response(unwrap_own(&bench, second.token.expose_secret()).await.unwrap());
     assert_eq!(got.json("n"), "1.10");
-    // Whom no policy allows it.
+    // A token without a policy for unwrapping is denied.
     let token = bench.token_with_policy(r#"path "nothing" { capabilities = ["read"] }"#, "").await;
     let third = create_wrapping_token(&bench).await;
     let denied =
@@ -424,8 +424,8 @@ async fn wrapping_errors_match_vaults() {
     );
 }
 
-/// The batch that wraps fails, before it is applied or after: the client gets an error, and what was
-/// issued is revoked at once.
+/// The batch that stores the wrapped response fails, before or after being applied: the client gets
+/// an error, and what was issued is revoked at once.
 #[tokio::test]
 async fn a_credential_that_cannot_be_wrapped_is_revoked() {
     let fault = || strongroom_storage::Error::Io("gone for a moment".to_owned());
@@ -439,7 +439,7 @@ async fn a_credential_that_cannot_be_wrapped_is_revoked() {
             true => plan.fail_after_commit(commit, fault()),
         };
         bench.run_until_idle().await;
-        // Intent, lease, and the wrapping token.
+        // The writes are the intent, the lease and the wrapping token.
         fail_at(3);
         let answer = try_send_wrapped(&bench, &bench.root, Verb::Read, "out/creds/dev", "").await;
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Internal);
@@ -447,7 +447,7 @@ async fn a_credential_that_cannot_be_wrapped_is_revoked() {
         assert_eq!(bench.outside.live_credentials(), 0, "applied: {applied}");
         bench.run_until_idle().await;
         let before = tokens().await.json("keys").to_owned();
-        // The token, and the wrapping token.
+        // The writes are the token and the wrapping token.
         fail_at(2);
         let create =
             try_send_wrapped(&bench, &bench.root, Verb::Write, "auth/token/create", "{}").await;

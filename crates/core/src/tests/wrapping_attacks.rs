@@ -1,4 +1,4 @@
-//! Wrapping, as somebody would misuse it.
+//! Attempts to misuse response wrapping.
 
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ async fn race_unwraps(bench: &TestCore) {
         let calls = (0..CALLERS).map(|n| {
             let token = &token;
             async move {
-                // By itself, by another, read the old way, rewrapped; the last mixes them.
+                // Unwrap with the token itself, unwrap by another token, read `cubbyhole/response`,
+                // rewrap; the last round mixes all four.
                 match if how == 4 { n % 4 } else { how } {
                     0 => unwrap_own(bench, token).await,
                     1 => unwrap_as(bench, &bench.root, token).await,
@@ -106,7 +107,7 @@ async fn lookup_does_not_consume_a_wrapping_token() {
     ] {
         bench.succeeds_as(client, verb, "sys/wrapping/lookup", &body).await;
     }
-    // Nor do other paths that need no token.
+    // Other unauthenticated paths don't consume it either.
     bench.succeeds_as(&token, Verb::Read, "sys/internal/ui/mounts", "").await;
     assert_eq!(into_test_response(unwrap_own(&bench, &token).await.unwrap()).text("a"), "b");
 }
@@ -142,7 +143,7 @@ async fn cve_2025_5999_no_token_is_given_the_policy_of_wrapping_tokens() {
 async fn a_token_that_wraps_nothing_is_no_wrapping_token() {
     let bench = TestCore::new().await;
     let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
-    // It may well fill its own cubbyhole with what looks like a wrapped answer.
+    // A token may write entries into its own cubbyhole that look like a wrapped response.
     for path in
         ["cubbyhole/response", "cubbyhole/wrapinfo", "cubbyhole/wrapped/info", "cubbyhole/info"]
     {
@@ -168,15 +169,15 @@ async fn a_token_that_wraps_nothing_is_no_wrapping_token() {
         bench.succeeds_as(&token, Verb::Read, "cubbyhole/response", "").await.text("response"),
         "{}"
     );
-    // Policy alone doesn't do it either, should a token ever have come by it.
-    let open = bench.core.unsealed().unwrap();
-    let found = open.stores.tokens.look_up(&token, open.clock().now()).await.unwrap().unwrap();
+    // The policy alone isn't enough, should a token ever have got it.
+    let core = bench.core.unsealed().unwrap();
+    let found = core.stores.tokens.look_up(&token, core.clock().now()).await.unwrap().unwrap();
     let policies = vec![strongroom_types::PolicyName::response_wrapping()];
     let mut forged = (*found.token).clone();
     (forged.policies, forged.uses_left) = (policies, Some(1));
     let mut batch = strongroom_barrier::Batch::new();
-    open.stores.tokens.update(&mut batch, &found, &forged);
-    open.barrier.commit(batch).await.unwrap();
+    core.stores.tokens.update(&mut batch, &found, &forged);
+    core.barrier.commit(batch).await.unwrap();
     assert_eq!(lookup_wrapping_token(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
     assert_eq!(unwrap_own(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
 }
@@ -186,7 +187,7 @@ async fn unwrapping_with_a_wrapping_token_consumes_both() {
     let bench = TestCore::new().await;
     let (client, named) =
         (create_wrapping_token(&bench).await, create_wrapping_token(&bench).await);
-    // Its own token named once more is that token, once.
+    // Naming the client's own token in the body counts as one token.
     let itself = create_wrapping_token(&bench).await;
     assert_eq!(
         into_test_response(unwrap_as(&bench, &itself, &itself).await.unwrap()).text("a"),
@@ -200,7 +201,7 @@ async fn unwrapping_with_a_wrapping_token_consumes_both() {
     for token in [&client, &named] {
         assert_eq!(lookup_wrapping_token(&bench, token).await.unwrap_err().to_string(), NOT_VALID);
     }
-    // A valid token in the body doesn't stand in for the client's, which is gone.
+    // A valid token in the body doesn't authenticate the client, whose token is used up.
     let third = create_wrapping_token(&bench).await;
     assert_eq!(unwrap_as(&bench, &client, &third).await.unwrap_err().kind(), ErrorKind::Denied);
     assert!(lookup_wrapping_token(&bench, &third).await.is_ok());
@@ -214,7 +215,7 @@ async fn unauthenticated_requests_cannot_wrap() {
     for (client, path, sent) in [
         ("", "sys/internal/ui/mounts", String::new()),
         ("", "sys/wrapping/lookup", token_body(&token)),
-        // Not spent by the look-up, it could go on for ever.
+        // The look-up doesn't consume the token, so it could be repeated without limit.
         (token.as_str(), "sys/wrapping/lookup", String::new()),
     ] {
         let error = try_send_wrapped(&bench, client, Verb::Read, path, &sent).await.unwrap_err();
@@ -229,7 +230,7 @@ async fn unauthenticated_requests_cannot_wrap() {
     let refused = try_send_wrapped(&bench, &few, Verb::Read, "sys/internal/ui/mounts", "").await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(stored_keys(&bench).await.len(), before);
-    // Who has one may.
+    // A request with a token may.
     wrap_info(
         try_send_wrapped(&bench, &bench.root, Verb::Read, "sys/internal/ui/mounts", "")
             .await
@@ -242,15 +243,15 @@ async fn unauthenticated_requests_cannot_wrap() {
 async fn a_token_being_revoked_cannot_wrap() {
     let bench = TestCore::new().await;
     let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
-    let open = bench.core.unsealed().unwrap();
+    let core = bench.core.unsealed().unwrap();
     let (order, key) = wrap_request(&bench, &token).await;
-    open.stores
+    core.stores
         .tokens
         .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();
     let answer = crate::endpoint::data_response(strongroom_types::RawObject::empty());
-    let refused = order.wrap_response(&open, answer).await.unwrap_err();
+    let refused = order.wrap_response(&core, answer).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Denied);
     assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
@@ -283,8 +284,8 @@ async fn unmounting_revokes_responses_wrapped_by_the_mount() {
     assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
-/// The process dies at every operation of the store in turn, while somebody unwraps. The secret is
-/// given before or after, or lost; never twice, and never left behind.
+/// Crashes at every storage operation in turn while somebody unwraps. The secret is returned before
+/// or after, or lost; never twice, and never left behind.
 #[tokio::test]
 async fn a_crash_while_unwrapping_gives_the_secret_once_at_most() {
     for by_another in [false, true] {
@@ -340,10 +341,10 @@ async fn rewrapping_cut_off_leaves_one_of_the_two_tokens() {
         let body = token_body(&token);
         bench.fails(Verb::Write, "sys/wrapping/rewrap", &body).await;
         plan.clear_fault();
-        // What was in doubt is found by the second round.
+        // The periodic scan finds an uncertain mark in its second round.
         bench.advance_secs(60).await;
         bench.advance_secs(60).await;
-        // One answer is kept: two entries, be it under the old token or under the new.
+        // One wrapped response remains, which is two entries, under the old or the new token.
         assert_eq!(stored_keys(&bench).await.len(), 2);
         assert_eq!(unwrap_own(&bench, &token).await.is_ok(), !commit);
     }
@@ -362,7 +363,7 @@ async fn nothing_prints_a_wrapping_token_or_what_it_wraps() {
     assert!(!printed.contains(&token) && !printed.contains("hunter2"), "{printed}");
     let printed = format!("{:?}", unwrap_own(&bench, &token).await.unwrap());
     assert!(!printed.contains("hunter2"), "{printed}");
-    // Nor is the token a key of the store.
+    // Nor does the token appear in storage keys.
     let again = create_wrapping_token(&bench).await;
     assert!(stored_keys(&bench).await.iter().all(|key| !key.contains(&again)));
 }

@@ -1,21 +1,21 @@
-//! Response wrapping: an answer is kept for whoever holds a token that works once, and the client
-//! gets that token in its place. Documented at
+//! Response wrapping: a response is stored for the holder of a single-use token, and the client
+//! gets that token instead. Documented at
 //! <https://developer.hashicorp.com/vault/docs/concepts/response-wrapping>.
 //!
-//! - this file: what a request asks for, and the step of the pipeline that wraps
-//! - [`wrapped_response`]: the wrapped answer as it is stored
-//! - [`unwrap`]: which wrapping token a request names, and what it gives, once
+//! - this file: parsing the request's header, and the pipeline step that wraps a response
+//! - [`wrapped_response`]: the wrapped response as it is stored
+//! - [`unwrap`]: finding the wrapping token of a request, and unwrapping it once
 //!
-//! What holds:
+//! Invariants:
 //!
-//! - A wrapping token has the policy `response-wrapping` and no other, and one use. It is an orphan,
-//!   so what it wraps outlives whoever wrapped it.
-//! - Token, lease and wrapped answer are one batch. If it doesn't apply, what was issued for the
-//!   answer is revoked, and the client gets an error.
-//! - The use is counted, durably, before the answer is given. A crash in between loses the answer;
-//!   nothing gives it twice.
-//! - The answer lies in the cubbyhole of the wrapping token, where no request can write, and goes
-//!   with it.
+//! - A wrapping token has the policy `response-wrapping` and no other, and one use. It is an
+//!   orphan, so the wrapped response outlives the token that requested it.
+//! - Token, lease and wrapped response are written in one batch. If it doesn't apply, what was
+//!   issued for the response is revoked, and the client gets an error.
+//! - The use is counted durably before the response is returned. A crash in between loses the
+//!   response; it is never returned twice.
+//! - The response is stored in the cubbyhole of the wrapping token, where requests can't write, and
+//!   is deleted with it.
 
 pub(crate) mod unwrap;
 pub(crate) mod wrapped_response;
@@ -28,7 +28,9 @@ use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, RevocationMark, TokenKey};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::{LeaseId, PolicyName, Timestamp, Ttl};
-pub(crate) use unwrap::{explain_concurrent_use, read_cubbyhole_response, validate_wrapping_token};
+pub(crate) use unwrap::{
+    as_invalid_wrapping_token, read_cubbyhole_response, validate_wrapping_token,
+};
 use wrapped_response::{WrapMetadata, WrappedResponse};
 
 use crate::error::Error;
@@ -37,7 +39,7 @@ use crate::pipeline::route::RoutedRequest;
 use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope, WrapInfo};
 use crate::unsealed::UnsealedCore;
 
-/// What the header asks for; none if nothing.
+/// Parses the header `X-Vault-Wrap-TTL`. `None` if it is empty or zero.
 pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     let bad =
         |what: String| Error::invalid(format!("error parsing X-Vault-Wrap-TTL header: {what}"));
@@ -47,31 +49,33 @@ pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     Ok((!ttl.is_zero()).then_some(ttl))
 }
 
-/// The lifetime that a wrapping token gets for one that was asked for: the server's longest at most,
-/// as every other token. What callers have stored ends.
-pub(crate) fn cap_wrap_ttl(open: &UnsealedCore, asked: Ttl) -> Ttl {
-    asked.capped_by(open.server_info.lifetimes.max)
+/// The lifetime of a wrapping token: the requested one, capped by the server's maximum as for every
+/// other token, so that stored responses always expire.
+pub(crate) fn cap_wrap_ttl(core: &UnsealedCore, asked: Ttl) -> Ttl {
+    asked.capped_by(core.server_info.lifetimes.max)
 }
 
-/// A request's wish to have its answer wrapped.
+/// A request to wrap the response: the requested lifetime, and the caller.
 pub(crate) struct WrapRequest {
     ttl: Ttl,
-    /// What was asked for, if that is more.
+    /// The lifetime originally requested, if it exceeded `ttl`; the response then has a warning.
     uncapped_ttl: Option<Ttl>,
     path: String,
-    /// None where no token was needed, and none was sent or one of a few uses.
+    /// `None` on an unauthenticated path of an engine, and on one of the server's own unless a
+    /// valid token without limited uses was sent.
     caller: Option<AuthenticatedCaller>,
 }
 
 impl WrapRequest {
-    /// None if the request has no such wish.
+    /// `None` if the request doesn't ask for wrapping.
     pub(crate) fn from_request(
         routed: &RoutedRequest,
         caller: Option<&AuthenticatedCaller>,
     ) -> Option<Self> {
         let ttl = routed.request.wrap_ttl?;
         let path = routed.request.path.as_str().to_owned();
-        // A token of a few uses that isn't spent on this request could wrap without end.
+        // Unauthenticated paths consume no use, so a token with limited uses could wrap any number
+        // of times.
         let spent = |caller: &&AuthenticatedCaller| {
             !routed.unauthenticated || caller.stored_token.token.uses_left.is_none()
         };
@@ -79,19 +83,19 @@ impl WrapRequest {
         Some(Self { ttl, uncapped_ttl: longer_asked, path, caller: caller.filter(spent).cloned() })
     }
 
-    /// The wrapping token in the place of the answer. Answers without content, those of a form of
-    /// their own, and wrapped ones stay as they are.
+    /// Stores the response and returns one with the wrapping token instead. Returned unchanged are
+    /// responses without content, those already wrapped, and [`CoreResponse::WithoutEnvelope`].
     ///
-    /// Cancel safety: the answer is wrapped, or what was issued for it is revoked, also when this is
-    /// dropped.
+    /// Cancel safety: the response is wrapped, or what was issued for it is revoked, even if this
+    /// future is dropped.
     pub(crate) async fn wrap_response(
         self,
-        open: &Arc<UnsealedCore>,
+        core: &Arc<UnsealedCore>,
         answer: CoreResponse,
     ) -> Result<CoreResponse, Error> {
         let issued = answer.issued_secret().cloned();
         let accessor = answer.auth_accessor();
-        // A login has a token to show for it, also one of which nothing is kept.
+        // A login counts as authenticated: its response has a token, be it an unstored batch token.
         let asked_for = self.caller.is_some() || accessor.is_some();
         let kept = match answer {
             CoreResponse::Envelope(envelope) if envelope.wrap_info.is_none() => {
@@ -100,11 +104,11 @@ impl WrapRequest {
             CoreResponse::Raw(raw) if !raw.body.is_empty() => WrappedResponse::from_raw(raw),
             other => return Ok(other),
         };
-        let work = open.clone();
-        open.run_detached(async move {
+        let work = core.clone();
+        core.run_detached(async move {
             let wrapped = match asked_for {
                 true => self.store_wrapped(&work, &kept).await,
-                // It could fill the store with what nobody asked a token for.
+                // Otherwise anonymous requests could fill the storage with wrapped responses.
                 false => Err(Error::invalid(
                     "an answer can be wrapped for a request with a token, or for a login",
                 )),
@@ -132,7 +136,7 @@ impl WrapRequest {
 
     async fn store_wrapped(
         &self,
-        open: &Arc<UnsealedCore>,
+        core: &Arc<UnsealedCore>,
         kept: &WrappedResponse,
     ) -> Result<WrapInfo, Error> {
         let new = NewWrapping {
@@ -142,55 +146,56 @@ impl WrapRequest {
             display_name: self.caller.as_ref().map_or("", |it| &it.stored_token.token.display_name),
         };
         let mut batch = Batch::new();
-        let made = new.add_to_batch(open, &mut batch, kept)?;
+        let made = new.add_to_batch(core, &mut batch, kept)?;
         let alive = self.required_live_token();
         if let Some(key) = alive {
-            // Whoever is being revoked leaves nothing behind.
-            open.stores.tokens.require_not_revoking(&mut batch, key);
+            // A token that is being revoked can't leave a wrapped response behind.
+            core.stores.tokens.require_not_revoking(&mut batch, key);
         }
-        let Err(error) = open.commit_and_notify(batch, made.expires_at()).await else {
+        let Err(error) = core.commit_and_notify(batch, made.expires_at()).await else {
             return Ok(made.into_wrap_info());
         };
         if !error.is_precondition() {
-            // It may have been applied all the same, and nobody will be told of the token.
-            revoke_issued(open, &IssuedSecret::Token(made.created.key)).await;
+            // The batch may have been applied, but the client won't learn the wrapping token.
+            revoke_issued(core, &IssuedSecret::Token(made.created.key)).await;
         }
-        if alive.is_some_and(|key| open.stores.tokens.is_gone_or_revoking(key, &error)) {
+        if alive.is_some_and(|key| core.stores.tokens.is_gone_or_revoking(key, &error)) {
             return Err(Error::invalid_token());
         }
         Err(error.into())
     }
 
-    /// The token that must not be being revoked. None where this request is its last use: it is
-    /// marked already. A token that isn't stored would be none either.
+    /// The token on which the batch is conditional: it must exist and not be marked for revocation.
+    /// `None` if this request is the token's last use, since the token is then already marked, and
+    /// for a batch token without a parent.
     fn required_live_token(&self) -> Option<&TokenKey> {
         let found = &self.caller.as_ref().filter(|caller| !caller.last_use)?.stored_token;
-        // A batch token has no record; it lives as long as who made it.
+        // A batch token has no record; it is valid as long as its parent.
         if found.token.is_batch() { found.token.parent.as_ref() } else { Some(&found.key) }
     }
 }
 
-/// A wrapping token that is to be.
+/// The parameters of a new wrapping token.
 pub(crate) struct NewWrapping<'a> {
-    /// Bounded by [`cap_wrap_ttl`] when it is made.
+    /// The requested lifetime; [`add_to_batch`](Self::add_to_batch) applies [`cap_wrap_ttl`].
     pub(crate) ttl: Ttl,
-    /// The path of the request that makes it.
+    /// The path of the request that creates the wrapping token, recorded in the token.
     pub(crate) token_path: &'a str,
-    /// The path whose answer it holds.
+    /// The path whose response is wrapped; unlike `token_path`, it survives rewrapping.
     pub(crate) creation_path: &'a str,
     pub(crate) display_name: &'a str,
 }
 
 impl NewWrapping<'_> {
-    /// Adds token, lease and wrapped answer to a batch.
+    /// Adds the writes of token, lease and wrapped response to a batch.
     pub(crate) fn add_to_batch(
         &self,
-        open: &UnsealedCore,
+        core: &UnsealedCore,
         batch: &mut Batch,
         kept: &WrappedResponse,
     ) -> Result<CreatedWrapping, Error> {
-        let now = open.clock().now();
-        let ttl = cap_wrap_ttl(open, self.ttl);
+        let now = core.clock().now();
+        let ttl = cap_wrap_ttl(core, self.ttl);
         let new = NewToken {
             id: None,
             parent: None,
@@ -206,9 +211,9 @@ impl NewWrapping<'_> {
             role: None,
             bound_cidrs: Vec::new(),
         };
-        let created = open.stores.tokens.create(batch, new, now);
+        let created = core.stores.tokens.create(batch, new, now);
         let id = LeaseId::parse(&created.token.lease_id(&created.key))
-            .map_err(|_| Error::invalid("the path is too long for its answer to be wrapped"))?;
+            .map_err(|_| Error::invalid("the path is too long for its response to be wrapped"))?;
         let lease = NewLease {
             id,
             kind: LeaseKind::Token { key: created.key.as_str().to_owned(), login: None },
@@ -218,15 +223,15 @@ impl NewWrapping<'_> {
             max_ttl: ttl,
             renewable: false,
         };
-        open.stores.leases.create(batch, lease);
+        core.stores.leases.create(batch, lease);
         let info = WrapMetadata::new(self.creation_path, now, ttl);
-        info.add_to_batch(&open.stores.cubbyholes, batch, &created.key);
-        kept.add_to_batch(&open.stores.cubbyholes, batch, &created.key);
+        info.add_to_batch(&core.stores.cubbyholes, batch, &created.key);
+        kept.add_to_batch(&core.stores.cubbyholes, batch, &created.key);
         Ok(CreatedWrapping { created, creation_path: self.creation_path.to_owned() })
     }
 }
 
-/// A wrapping token whose batch is not applied yet.
+/// A wrapping token whose batch isn't committed yet.
 pub(crate) struct CreatedWrapping {
     created: IssuedToken,
     creation_path: String,
@@ -237,7 +242,7 @@ impl CreatedWrapping {
         self.created.token.expires.unwrap_or(Timestamp::FAR_FUTURE)
     }
 
-    /// What the client gets, once the batch is applied.
+    /// The client's `wrap_info`. To be called once the batch is committed.
     pub(crate) fn into_wrap_info(self) -> WrapInfo {
         metrics::counter!(names::TOKEN_CREATED).increment(1);
         let token = self.created.token;
@@ -252,7 +257,7 @@ impl CreatedWrapping {
     }
 }
 
-/// An answer that tells how to get at another, and nothing else.
+/// A response that contains `wrap_info`, the given warnings and nothing else.
 pub(crate) fn wrap_info_response(info: WrapInfo, warnings: Vec<String>) -> CoreResponse {
     let wrap_info = Some(Box::new(info));
     CoreResponse::Envelope(Box::new(ResponseEnvelope {
@@ -262,36 +267,36 @@ pub(crate) fn wrap_info_response(info: WrapInfo, warnings: Vec<String>) -> CoreR
     }))
 }
 
-/// Revokes what was issued for an answer that will not be given.
-async fn revoke_issued(open: &Arc<UnsealedCore>, issued: &IssuedSecret) {
+/// Revokes the lease or token of a response that won't be returned. A failure is logged.
+async fn revoke_issued(core: &Arc<UnsealedCore>, issued: &IssuedSecret) {
     let failed = match issued {
         IssuedSecret::Lease(id) => {
-            revoke_issued_lease(open, id).await.err().map(|error| error.to_string())
+            revoke_issued_lease(core, id).await.err().map(|error| error.to_string())
         }
         IssuedSecret::Token(key) => {
-            revoke_issued_token(open, key).await.err().map(|error| error.to_string())
+            revoke_issued_token(core, key).await.err().map(|error| error.to_string())
         }
     };
     if let Some(error) = failed {
-        tracing::error!(%error, "what was issued for an answer that could not be wrapped lives on to its end");
+        tracing::error!(%error, "failed to revoke what was issued for a response that could not be wrapped; it stays valid until it expires");
     }
 }
 
 async fn revoke_issued_lease(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     id: &LeaseId,
 ) -> Result<(), strongroom_lease::Error> {
-    // Ordered durably: if the first attempt fails, the keeper goes on.
-    open.expiration.mark_all_for_revocation(std::slice::from_ref(id)).await?;
-    open.expiration.revoke(id).await?.ok();
+    // The mark is durable: if the first attempt fails, the expiration manager retries.
+    core.expiration.mark_all_for_revocation(std::slice::from_ref(id)).await?;
+    core.expiration.revoke(id).await?.ok();
     Ok(())
 }
 
 async fn revoke_issued_token(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     key: &TokenKey,
 ) -> Result<(), strongroom_token::Error> {
-    open.token_revoker.begin_revocation(key, RevocationMark::Tree).await?;
+    core.token_revoker.begin_revocation(key, RevocationMark::Tree).await?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Which wrapping token a request names, and what it gives: once, whoever asks how often.
+//! Finds the wrapping token that a request names, and unwraps or rewraps its response, at most
+//! once.
 
 use std::sync::Arc;
 
@@ -16,19 +17,20 @@ use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
 use crate::unsealed::UnsealedCore;
 
-/// Paths, below `sys/`, of requests about a wrapping token.
+/// Paths of the requests that take a wrapping token, relative to `sys/`.
 const WRAPPING_TOKEN_PATHS: [&str; 3] = ["wrapping/lookup", "wrapping/unwrap", "wrapping/rewrap"];
 
-/// For a token that is none, isn't a wrapping token, is used or has expired: which of these it was
-/// is nobody's business, but that it isn't valid must be heard.
+/// The one error for tokens that are malformed, unknown, used, expired or not wrapping tokens. It
+/// doesn't tell which, but clients must be able to see that the token is invalid.
 fn invalid_wrapping_token() -> Error {
     Error::invalid("wrapping token is not valid or does not exist")
 }
 
-/// Refuses a request about a wrapping token that isn't one, before anything is spent for it. The
-/// other steps judge again: this is what clients hear first, and no guard.
+/// Refuses a request to one of [`WRAPPING_TOKEN_PATHS`] whose wrapping token is invalid, before the
+/// caller is authenticated and a use is counted. This only decides which error the client sees
+/// first; the handlers look the token up again.
 pub(crate) async fn validate_wrapping_token(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     routed: &RoutedRequest,
 ) -> Result<(), Error> {
     let below = routed.relative_path.trim_end_matches('/');
@@ -38,20 +40,21 @@ pub(crate) async fn validate_wrapping_token(
     }
     let looked_up = async {
         let named = token_in_request(&routed.request.fields, routed.request.token.as_ref())?;
-        lookup_wrapping_token(open, &named).await
+        lookup_wrapping_token(core, &named).await
     };
     let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
     if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
-        // A wrapping token that was used by somebody else is found out here.
+        // Logged, because this is how an interception shows: somebody else used the wrapping token.
         let origin = routed.request.request_origin(None);
-        open.refusal_log.log_refusal(RefusalKind::InvalidToken, &origin, &error.to_string());
+        core.refusal_log.log_refusal(RefusalKind::InvalidToken, &origin, &error.to_string());
     }
     Err(error)
 }
 
-/// Whether a request is spent on the wrapping token it is made with: then that token's being used
-/// up meanwhile is heard as of any wrapping token.
-pub(crate) fn explain_concurrent_use(routed: &RoutedRequest, error: Error) -> Error {
+/// Replaces a `Denied` error of authentication by that of an invalid wrapping token, for
+/// `sys/wrapping/unwrap` made with the wrapping token itself: it was used up concurrently. Other
+/// errors are returned unchanged.
+pub(crate) fn as_invalid_wrapping_token(routed: &RoutedRequest, error: Error) -> Error {
     let is_system = routed.mounted.as_ref().is_some_and(|mounted| mounted.is_system());
     let own = !routed.request.fields.contains("token");
     if is_system
@@ -64,7 +67,7 @@ pub(crate) fn explain_concurrent_use(routed: &RoutedRequest, error: Error) -> Er
     error
 }
 
-/// The token in the body, else the one the request is made with.
+/// The wrapping token of a request: the field `token`, else the token the request is made with.
 pub(crate) fn token_in_request(
     fields: &Fields,
     own: Option<&Secret<String>>,
@@ -86,44 +89,44 @@ pub(crate) fn token_in_request(
     }
 }
 
-/// A wrapping token that can be used, and where what it wraps came from. Costs it nothing.
+/// Looks up a valid wrapping token and the metadata of its response. Consumes no use.
 pub(crate) async fn lookup_wrapping_token(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     id: &Secret<String>,
 ) -> Result<(StoredToken, WrapMetadata), Error> {
-    let found = open.stores.tokens.look_up(id.expose_secret(), open.clock().now()).await?;
+    let found = core.stores.tokens.look_up(id.expose_secret(), core.clock().now()).await?;
     let found =
         found.filter(|found| found.token.is_wrapping()).ok_or_else(invalid_wrapping_token)?;
-    let info = WrapMetadata::read(&open.stores.cubbyholes, &found.key).await?;
+    let info = WrapMetadata::read(&core.stores.cubbyholes, &found.key).await?;
     Ok((found, info.ok_or_else(invalid_wrapping_token)?))
 }
 
-/// What a wrapping token wraps, for its one use.
+/// Returns the wrapped response and consumes the wrapping token's one use.
 pub(crate) async fn unwrap_response(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     id: &Secret<String>,
     caller: &AuthenticatedCaller,
 ) -> Result<CoreResponse, Error> {
-    if open.stores.tokens.key_of(id.expose_secret()) == caller.stored_token.key {
-        return consume_own(open, caller).await?.into_response();
+    if core.stores.tokens.key_of(id.expose_secret()) == caller.stored_token.key {
+        return read_own_response(core, caller).await?.into_response();
     }
-    let (found, _) = lookup_wrapping_token(open, id).await?;
-    let kept = WrappedResponse::read(&open.stores.cubbyholes, &found.key)
+    let (found, _) = lookup_wrapping_token(core, id).await?;
+    let kept = WrappedResponse::read(&core.stores.cubbyholes, &found.key)
         .await?
         .ok_or_else(invalid_wrapping_token)?;
-    consume(open, found, Batch::new()).await?;
+    consume_wrapping_token(core, found, Batch::new()).await?;
     kept.into_response()
 }
 
-/// The same wrapped answer under another wrapping token. In one batch: either token works, and
-/// never both.
+/// Moves the wrapped response to a new wrapping token. One batch consumes the old token and creates
+/// the new one, so exactly one of them is valid at any time.
 pub(crate) async fn rewrap_response(
-    open: &Arc<UnsealedCore>,
+    core: &Arc<UnsealedCore>,
     id: &Secret<String>,
     caller: &AuthenticatedCaller,
 ) -> Result<CoreResponse, Error> {
-    let (found, info) = lookup_wrapping_token(open, id).await?;
-    let kept = WrappedResponse::read(&open.stores.cubbyholes, &found.key)
+    let (found, info) = lookup_wrapping_token(core, id).await?;
+    let kept = WrappedResponse::read(&core.stores.cubbyholes, &found.key)
         .await?
         .ok_or_else(invalid_wrapping_token)?;
     let new = NewWrapping {
@@ -133,16 +136,17 @@ pub(crate) async fn rewrap_response(
         display_name: &caller.stored_token.token.display_name,
     };
     let mut batch = Batch::new();
-    let made = new.add_to_batch(open, &mut batch, &kept)?;
+    let made = new.add_to_batch(core, &mut batch, &kept)?;
     let expires = made.expires_at();
-    consume(open, found, batch).await?;
-    open.expiration.notify_due(expires);
+    consume_wrapping_token(core, found, batch).await?;
+    core.expiration.notify_due(expires);
     Ok(wrap_info_response(made.into_wrap_info(), Vec::new()))
 }
 
-/// `cubbyhole/response`, from where old clients read what their token wraps. The answer is one text.
+/// `cubbyhole/response`, the deprecated way to unwrap: older clients read it with the wrapping
+/// token. The response is returned as one JSON string.
 pub(crate) async fn read_cubbyhole_response(
-    open: &UnsealedCore,
+    core: &UnsealedCore,
     caller: &AuthenticatedCaller,
     path: &str,
     id: &RequestId,
@@ -150,38 +154,45 @@ pub(crate) async fn read_cubbyhole_response(
     if path != "response" {
         return Err(not_found());
     }
-    let kept = consume_own(open, caller).await?;
+    let kept = read_own_response(core, caller).await?;
     let mut fields = Fields::new();
     fields.set("response", &kept.to_json(id)?);
     let warning = "Reading cubbyhole/response is deprecated: use sys/wrapping/unwrap instead";
     Ok(data_response_with_warnings(fields.to_object(), vec![warning.to_owned()]))
 }
 
-/// What the caller's own token wraps. Its use was counted when the request came in, and of all who
-/// came with it one was told that it was the last.
-async fn consume_own(
-    open: &UnsealedCore,
+/// The response wrapped by the caller's own token. Its use was counted at authentication, which
+/// grants `last_use` to exactly one of several concurrent requests.
+async fn read_own_response(
+    core: &UnsealedCore,
     caller: &AuthenticatedCaller,
 ) -> Result<WrappedResponse, Error> {
     if !caller.last_use || !caller.stored_token.token.is_wrapping() {
         return Err(invalid_wrapping_token());
     }
-    let kept = WrappedResponse::read(&open.stores.cubbyholes, &caller.stored_token.key).await?;
+    let kept = WrappedResponse::read(&core.stores.cubbyholes, &caller.stored_token.key).await?;
     kept.ok_or_else(invalid_wrapping_token)
 }
 
-/// Counts the use of a wrapping token that isn't the caller's, and orders its end.
-async fn consume(open: &Arc<UnsealedCore>, found: StoredToken, batch: Batch) -> Result<(), Error> {
-    let work = open.clone();
-    open.run_detached(async move {
+/// Consumes the use of a wrapping token other than the caller's, together with `batch`, and queues
+/// its revocation.
+async fn consume_wrapping_token(
+    core: &Arc<UnsealedCore>,
+    found: StoredToken,
+    batch: Batch,
+) -> Result<(), Error> {
+    let work = core.clone();
+    core.run_detached(async move {
         match work.stores.tokens.consume_last_use(&found, batch).await {
             Ok(()) => {
                 work.token_revoker.enqueue(&found.key);
                 Ok(())
             }
-            // Whoever was faster may still be reading what the walk deletes.
+            // Another request consumed it and may still be reading what the revocation deletes, so
+            // don't queue that here.
             Err(TokenError::Revoked) => Err(invalid_wrapping_token()),
-            // In doubt: a mark without a walk is found by the rounds.
+            // If the mark was written after all, the token revoker's periodic scan queues the
+            // revocation.
             Err(other) => Err(other.into()),
         }
     })

@@ -1,5 +1,5 @@
-//! [`WrappedResponse`]: a wrapped answer as it is stored, and [`WrapMetadata`]: what a look-up tells of it. They are
-//! two entries, so that a look-up never reads a secret.
+//! [`WrappedResponse`]: a wrapped response as it is stored, and [`WrapMetadata`]: what a look-up
+//! returns. They are two entries, so that a look-up doesn't read the secret.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ use crate::request::{CoreResponse, ResponseEnvelope};
 const METADATA_KEY: &str = "info";
 const RESPONSE_KEY: &str = "answer";
 
-/// Where a wrapped answer came from, as stored. The field names are the format; `v` is its version.
+/// The origin of a wrapped response, as stored. The field names are the storage format; `v` is its
+/// version.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct WrapMetadata {
     v: u8,
@@ -35,7 +36,7 @@ impl WrapMetadata {
         holes.wrapped_view(owner).put_json(batch, METADATA_KEY, self);
     }
 
-    /// None if the token wraps nothing.
+    /// Reads the metadata; `None` if the token wraps nothing.
     pub(crate) async fn read(
         holes: &CubbyholeStore,
         owner: &TokenKey,
@@ -48,7 +49,7 @@ impl WrapMetadata {
     }
 }
 
-/// A wrapped answer as stored. The field names are the format.
+/// A wrapped response as stored. The field names are the storage format.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum WrappedResponse {
@@ -56,7 +57,7 @@ pub(crate) enum WrappedResponse {
     Raw(WrappedRawRecord),
 }
 
-/// The envelope, all of it that its receiver is to get.
+/// The parts of the response envelope that are kept for the receiver.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct WrappedEnvelopeRecord {
     v: u8,
@@ -69,13 +70,13 @@ pub(crate) struct WrappedEnvelopeRecord {
     mount_type: String,
 }
 
-/// An engine's own HTTP answer.
+/// An engine's raw HTTP response.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct WrappedRawRecord {
     v: u8,
     status: u16,
     content_type: String,
-    /// In base64.
+    /// The response body in standard base64.
     body: String,
     headers: BTreeMap<String, String>,
 }
@@ -108,7 +109,8 @@ impl WrappedResponse {
         holes.wrapped_view(owner).put_json(batch, RESPONSE_KEY, self);
     }
 
-    /// Read past the cache: it is wanted once.
+    /// Reads the wrapped response, bypassing the cache because it is needed once. `None` if there
+    /// is none.
     pub(crate) async fn read(
         holes: &CubbyholeStore,
         owner: &TokenKey,
@@ -120,7 +122,7 @@ impl WrappedResponse {
         Ok(found)
     }
 
-    /// The answer as it was, but for the id of the request.
+    /// The original response. The request id is that of the unwrapping request.
     pub(crate) fn into_response(self) -> Result<CoreResponse, Error> {
         match self {
             Self::Envelope(kept) => Ok(CoreResponse::Envelope(Box::new(ResponseEnvelope {
@@ -138,14 +140,15 @@ impl WrappedResponse {
                 Ok(CoreResponse::Raw(RawResponse {
                     status: kept.status,
                     content_type: kept.content_type,
-                    body: body.map_err(|_| Error::internal("the wrapped answer can't be read"))?,
+                    body: body
+                        .map_err(|_| Error::internal("the wrapped response can't be read"))?,
                     headers: kept.headers,
                 }))
             }
         }
     }
 
-    /// The answer as one JSON text, for clients that read it out of their cubbyhole.
+    /// The response as one JSON string, for clients that read `cubbyhole/response`.
     pub(crate) fn to_json(&self, request_id: &RequestId) -> Result<String, Error> {
         #[derive(Default, Serialize)]
         struct ResponseJson<'a> {
@@ -164,7 +167,7 @@ impl WrappedResponse {
             http_raw_body: &'a str,
             http_status_code: u16,
         }
-        let unwritable = |_| Error::internal("the wrapped answer can't be written");
+        let unwritable = |_| Error::internal("the wrapped response can't be written");
         let whole;
         let text = match self {
             Self::Envelope(kept) => ResponseJson {
@@ -193,7 +196,7 @@ impl WrappedResponse {
 }
 
 fn raw_value(object: &RawObject) -> Box<RawValue> {
-    // What came through `RawObject` is JSON.
+    // A `RawObject` always contains valid JSON.
     serde_json::from_slice(object.as_bytes()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
