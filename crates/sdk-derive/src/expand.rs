@@ -1,4 +1,4 @@
-//! What the macros write.
+//! Generates the code of the derive macros.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -108,7 +108,7 @@ pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
     }
 }
 
-/// Names the SDK itself writes beside a receipt's fields.
+/// Field names that the SDK itself writes beside a receipt's fields.
 const RESERVED_FIELDS: [&str; 4] =
     ["secret_type", "role", "strongroom_intent", "strongroom_ends_within"];
 
@@ -135,10 +135,11 @@ pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
     }
 }
 
-/// Folders of storage in which the SDK keeps what is its own.
+/// Storage folders that the SDK reserves for itself.
 const RESERVED_FOLDERS: [&str; 3] = ["intent", "undo", "wal"];
 
-/// A document's path is its storage key: names, and captures of one segment each.
+/// Checks a document's path, which is also its storage key: literal names, and captures of one
+/// segment each.
 fn check_path(path: &LitStr) -> syn::Result<()> {
     let text = path.value();
     let word = |text: &str| {
@@ -161,7 +162,8 @@ fn check_path(path: &LitStr) -> syn::Result<()> {
     Ok(())
 }
 
-/// The plug-in wire tells raw answers and errors from data by the names of fields.
+/// Rejects field names by which the plug-in protocol distinguishes raw responses and errors from
+/// data.
 fn check_response_fields(model: &StructModel) -> syn::Result<()> {
     let named = |name: &str| model.fields.iter().find(|field| field.name == name);
     if let Some(field) = named("http_status_code") {
@@ -201,8 +203,8 @@ fn field_specs(model: &StructModel) -> TokenStream {
     quote! { &[#(#specs),*] }
 }
 
-/// What reads each default, as a request without the field would. What can be seen of it at compile
-/// time doesn't compile.
+/// Generates the function that parses each default, as for a request without the field. Defaults
+/// that can be checked at compile time fail to compile if they are invalid.
 fn check_defaults_fn(model: &StructModel) -> TokenStream {
     let read = model.fields.iter().filter_map(|field| {
         let (FieldModel { ty, name, .. }, text) = (field, field.default.as_ref()?);

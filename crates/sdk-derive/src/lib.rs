@@ -1,39 +1,41 @@
-//! The derive macros of `strongroom-sdk`. Their documentation stands there, beside the traits they
+//! The derive macros of `strongroom-sdk`. They are documented there, with the traits they
 //! implement.
 //!
-//! All four read a struct with named fields. The documentation comment of a field becomes its help
-//! text, its type decides how it is read and written, and `#[field(…)]` says the rest:
+//! All four are for structs with named fields. The documentation comment of a field becomes its
+//! help text, its type determines how it is parsed and written, and `#[field(...)]` sets the rest:
 //!
-//! - `default = "1h"`: the value when the request names none, as a client would write it
-//! - `required`: there is no default, not even the empty value
-//! - `rename = "type"`: the name in the API, where it can't be a Rust name
-#![deny(missing_docs)]
-
+//! - `default = "1h"`: the value if the request doesn't contain the field, as a client would write
+//!   it
+//! - `required`: a new document or an input must contain the field; it has no default and no empty
+//!   value
+//! - `rename = "type"`: the field's name in the API, if it isn't a valid Rust name
 mod expand;
 mod model;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Implements `Document`: something the operator writes and the engine keeps.
+/// Derives `Document`: an object that operators write and the engine stores. `#[document(...)]`
+/// takes `path = "..."` and the options `seal_wrap`, `local`, `root`, `internal_key` and
+/// `validate = function`.
 #[proc_macro_derive(Document, attributes(document, field))]
 pub fn derive_document(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_document)
 }
 
-/// Implements `Input`: what a client sends to an action.
+/// Derives `Input`: the parameters that a client sends to an action, captures of the path included.
 #[proc_macro_derive(Input, attributes(field))]
 pub fn derive_input(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_input)
 }
 
-/// Implements `ResponseData`: what a client gets. The only way by which a secret is written to one.
+/// Derives `ResponseData`: the data of a response. It is the only way to send a secret to a client.
 #[proc_macro_derive(ResponseData, attributes(field))]
 pub fn derive_answer(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_response_data)
 }
 
-/// Implements `Receipt`: what is kept with a lease. Its fields must be lease-safe.
+/// Derives `Receipt`: the data stored with a lease. Every field type must implement `LeaseSafe`.
 #[proc_macro_derive(Receipt, attributes(field))]
 pub fn derive_receipt(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_receipt)

@@ -1,9 +1,9 @@
-//! What the macros understand of a struct.
+//! Parses a struct and its attributes for the derive macros.
 
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
 
-/// A struct with named fields and its attributes.
+/// A struct with named fields and its parsed attributes.
 pub(crate) struct StructModel {
     pub(crate) name: Ident,
     pub(crate) help: String,
@@ -11,7 +11,7 @@ pub(crate) struct StructModel {
     pub(crate) fields: Vec<FieldModel>,
 }
 
-/// `#[document(…)]`.
+/// The options of `#[document(...)]`.
 #[derive(Default)]
 pub(crate) struct DocumentAttributes {
     pub(crate) path: Option<LitStr>,
@@ -22,7 +22,7 @@ pub(crate) struct DocumentAttributes {
     pub(crate) validate: Option<syn::Path>,
 }
 
-/// One field and its `#[field(…)]`.
+/// One field and the options of its `#[field(...)]`.
 pub(crate) struct FieldModel {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
@@ -57,7 +57,7 @@ impl StructModel {
     }
 }
 
-/// Two fields of one name, which `rename` can make, would overwrite each other.
+/// Rejects two fields of the same name, which `rename` can cause; they would overwrite each other.
 fn check_unique_names(fields: &[FieldModel]) -> syn::Result<()> {
     for (index, field) in fields.iter().enumerate() {
         if fields.iter().take(index).any(|before| before.name == field.name) {
@@ -130,7 +130,7 @@ impl FieldModel {
     }
 }
 
-/// The documentation comment, its lines joined.
+/// The lines of the documentation comment, joined by spaces.
 fn doc_comment(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {

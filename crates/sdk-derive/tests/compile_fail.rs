@@ -1,8 +1,8 @@
-//! Each mistake that the SDK makes impossible, and what the compiler says to it.
+//! Every mistake that the SDK turns into a compile error, with the compiler's message for it.
 //!
-//! The cases lie with the SDK. They are compiled from here since this crate pulls in the SDK without
-//! its wire, and each run compiles all that they depend on. The texts are the compiler's: with
-//! `TRYBUILD=overwrite` they are written anew.
+//! The cases are files of the SDK crate. They are compiled from this crate, because it depends on
+//! the SDK without the `serve` feature, and each run compiles all dependencies.
+//! `TRYBUILD=overwrite` updates the expected messages.
 
 #[test]
 fn mistakes_dont_compile() {

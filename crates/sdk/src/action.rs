@@ -1,4 +1,4 @@
-//! Actions: paths that do something else than keep a document or issue a credential.
+//! Actions: paths that do something other than storing a document or issuing a credential.
 //!
 //! ```
 //! use strongroom_sdk::{ResponseData, Blueprint, Context, Error, Input, Response};
@@ -32,22 +32,26 @@ use crate::engine::{DataResponse, EngineError, EngineResponse, Operation, RawRes
 use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
 use crate::{Context, Error};
 
-/// What a client sends to an action. Derive it; captures of the path are fields like the others.
+/// The parameters of an action. Derive it; captures of the path are fields like those of the body.
 pub trait Input: Sized + Send + 'static {
-    /// Its fields.
+    /// The declared fields, for help, OpenAPI and the checking of policies.
     const FIELDS: &'static [FieldSpec];
 
-    /// Reads what the client sent.
+    /// Parses the fields that the client sent.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if a field has the wrong form, or a required one is missing.
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
 
-    /// Reads each field's default; see [`Document`](crate::Document).
+    /// Parses each field's default; see [`Document`](crate::Document).
     #[doc(hidden)]
     fn check_defaults() -> Result<(), InvalidInput> {
         Ok(())
     }
 }
 
-/// No input at all.
+/// For actions without parameters: the fields of the request are ignored.
 impl Input for () {
     const FIELDS: &'static [FieldSpec] = &[];
 
@@ -56,17 +60,17 @@ impl Input for () {
     }
 }
 
-/// What a client gets. Derive it.
+/// The `data` of an action's or a credential's response. Derive it.
 pub trait ResponseData: Send + 'static {
-    /// Its fields.
+    /// The declared fields, in the order in which they are written.
     const FIELDS: &'static [FieldSpec];
 
-    /// Writes it, secrets included.
+    /// Writes all fields, including secrets.
     fn write(&self, out: &mut ObjectWriter);
 }
 
-/// How an action ends when nothing went wrong. A credential can't be given this way: it needs a
-/// [`crate::Credential`], which knows how to take it back.
+/// The result of a successful action. It can't carry a lease: that takes a [`crate::Credential`],
+/// which can also revoke what it issued.
 #[derive(Debug)]
 pub struct Response(ResponseKind);
 
@@ -80,31 +84,32 @@ enum ResponseKind {
 }
 
 impl Response {
-    /// What the path names isn't there (404).
+    /// 404: the object that the path names doesn't exist.
     pub fn not_found() -> Self {
         Self(ResponseKind::NotFound)
     }
 
-    /// Done, with nothing to say (204).
+    /// 204: the action succeeded and returns no data.
     pub fn no_content() -> Self {
         Self(ResponseKind::NoContent)
     }
 
-    /// Data (200).
+    /// A response with data: 200, with warnings if [`warn`](Self::warn) adds any.
     pub fn data(answer: &impl ResponseData) -> Self {
         let mut out = ObjectWriter::new();
         answer.write(&mut out);
         Self(ResponseKind::Data(out.into_object(), Vec::new()))
     }
 
-    /// What the path names isn't there any more, and this is known of it (404, with data).
+    /// 404 with data: the object no longer exists, but there is something to report about it.
     pub fn not_found_with_data(answer: &impl ResponseData) -> Self {
         let mut out = ObjectWriter::new();
         answer.write(&mut out);
         Self(ResponseKind::NotFoundWithData(out.into_object(), Vec::new()))
     }
 
-    /// Names, sorted by the caller, as lists answer them. None is "not found", as in Vault.
+    /// The response to a list: the given names, which the caller has sorted. An empty list is 404,
+    /// as in Vault.
     pub fn keys(names: &[String]) -> Self {
         if names.is_empty() {
             return Self::not_found();
@@ -114,12 +119,12 @@ impl Response {
         Self(ResponseKind::Data(fields.to_object(), Vec::new()))
     }
 
-    /// A complete HTTP answer outside the usual envelope.
+    /// A complete HTTP response outside the usual envelope.
     pub fn raw(raw: RawResponse) -> Self {
         Self(ResponseKind::Raw(raw))
     }
 
-    /// Adds a warning for the client to an answer with data.
+    /// Adds a warning for the client. Only responses with data can carry one; others ignore it.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         if let ResponseKind::Data(_, warnings) | ResponseKind::NotFoundWithData(_, warnings) =
@@ -146,7 +151,7 @@ impl Response {
     }
 }
 
-/// An answer that the plain "nothing" would not say for this operation.
+/// A raw response, for operations where [`EngineResponse::Nothing`] would mean another status.
 fn empty_response(status: u16) -> EngineResponse {
     let content_type = if status == 204 { "" } else { "application/json" };
     EngineResponse::Raw(RawResponse {
@@ -157,7 +162,7 @@ fn empty_response(status: u16) -> EngineResponse {
     })
 }
 
-/// An action behind a path, its types forgotten.
+/// An action with its types erased.
 #[async_trait]
 pub(crate) trait ErasedAction: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
@@ -170,7 +175,7 @@ pub(crate) trait ErasedAction: Send + Sync {
     ) -> Result<EngineResponse, EngineError>;
 }
 
-/// An async function with its input type.
+/// An async function as an action, with its input type.
 pub(crate) struct ActionHandler<I, F> {
     function: F,
     input: PhantomData<fn() -> I>,

@@ -27,8 +27,8 @@ use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteAct
 use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};
 
-/// An engine, declared. Everything else follows: routing, existence checks, lists, special paths,
-/// help, leases and their end.
+/// The declaration of an engine. Routing, existence checks, lists, special paths, help, OpenAPI and
+/// lease handling follow from it. It is also the [`EngineFactory`] that creates the instances.
 #[derive(Clone)]
 pub struct Blueprint {
     name: &'static str,
@@ -39,26 +39,26 @@ pub struct Blueprint {
     migrated_rejection: Option<&'static str>,
     unknown_path_hint: Option<UnknownPathHint>,
     routes: Vec<Route>,
-    /// Which of them was declared last: a write joins the read of its path.
+    /// Index of the route declared last; a read and a write declared for one path share a route.
     last_declared: usize,
 }
 
-/// What is said to those who ask for a path that isn't declared.
+/// Returns the hint for requests to a path that isn't declared, if there is one.
 pub(crate) type UnknownPathHint = fn(Operation, &str) -> Option<String>;
 
-/// One declared path.
+/// One declared path and what handles it.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) pattern: RoutePattern,
     pub(crate) help: &'static str,
     pub(crate) root: bool,
     pub(crate) unauthenticated: bool,
-    /// Its captures are taken in lower case, whatever their case in the request.
+    /// Captures are converted to lower case, whatever their case in the request.
     pub(crate) folds_case: bool,
     pub(crate) target: RouteTarget,
 }
 
-/// What stands behind a path.
+/// What handles the requests to a path.
 #[derive(Clone)]
 pub(crate) enum RouteTarget {
     Document(Arc<dyn ErasedDocument>),
@@ -68,7 +68,8 @@ pub(crate) enum RouteTarget {
 }
 
 impl Blueprint {
-    /// An engine without paths. `version` is its semantic version: `env!("CARGO_PKG_VERSION")`.
+    /// A declaration without paths. `name` is the engine's name, by which it is mounted; `version`
+    /// is its semantic version, usually `env!("CARGO_PKG_VERSION")`.
     pub fn new(name: &'static str, version: &'static str) -> Self {
         Self {
             name,
@@ -83,47 +84,49 @@ impl Blueprint {
         }
     }
 
-    /// What the engine is for, in a sentence or two.
+    /// Sets the description of the engine for its help page, in a sentence or two.
     #[must_use]
     pub fn help(mut self, help: &'static str) -> Self {
         self.help = help;
         self
     }
 
-    /// Reports another version: for a second binary of the same engine.
+    /// Sets another version, for a second binary that contains the same engine.
     #[must_use]
     pub fn with_version(mut self, version: &'static str) -> Self {
         self.version = version;
         self
     }
 
-    /// Two instances of this engine must never run side by side, not even during a reload.
+    /// Declares that two instances for one mount must never run side by side, not even during a
+    /// reload.
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.exclusive = true;
         self
     }
 
-    /// A document, or a collection of documents: create, read, update, delete and list.
+    /// Adds a document, or a collection of documents, with create, read, update, delete and list.
     #[must_use]
     pub fn document<D: Document>(self) -> Self {
         let target = RouteTarget::Document(Arc::new(TypedDocument::<D>::new()));
         self.push_route(D::PATH, D::HELP, D::ROOT, target)
     }
 
-    /// Documents of any form: the client's JSON objects, kept and given back as they are.
+    /// Adds free-form documents: JSON objects from clients, stored and returned unchanged.
+    /// Documents are created, read, replaced, deleted and listed at the paths that `path` matches.
     #[must_use]
     pub fn free_form(self, path: &'static str, help: &'static str, form: FreeForm) -> Self {
         self.push_route(path, help, false, RouteTarget::FreeForm(Arc::new(form)))
     }
 
-    /// Things that the engine keeps in its own way.
+    /// Adds a path whose objects the engine stores in its own way; see [`Resource`].
     #[must_use]
     pub fn resource(self, path: &'static str, help: &'static str, resource: Resource) -> Self {
         self.push_route(path, help, false, RouteTarget::Actions(Box::new(resource.0)))
     }
 
-    /// A folder that can be listed, and nothing else.
+    /// Adds a path that can only be listed.
     #[must_use]
     pub fn list<F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
     where
@@ -135,12 +138,14 @@ impl Blueprint {
         self.push_route(path, help, false, RouteTarget::Actions(Box::new(actions)))
     }
 
-    /// Takes over mounts that kept free-form documents: when one is opened, `convert` says for each
-    /// document what it becomes, the record that stands for it first. Documents move in batches
-    /// that are each whole, so that none is lost or there twice, wherever the process dies; the
-    /// next start goes on. Requests are refused with `meanwhile` until all have moved, which begins
-    /// with the first of them or with the next periodic call. A document that is damaged stays where it
-    /// is, and the mount serves without it. No other instance runs beside this one.
+    /// Migrates mounts that contain free-form documents, for an engine that stores records instead.
+    ///
+    /// `convert` returns the records that replace a document, the one that represents it first.
+    /// Documents are moved in batches, each atomic on hosts with atomic storage, so none is lost or
+    /// duplicated if the process dies; the next start continues. The migration begins with the
+    /// first request or periodic call, and until it has finished requests are rejected with the
+    /// message `meanwhile`. A damaged document stays where it is and is named in the log. The
+    /// engine becomes [`exclusive`](Self::exclusive).
     #[must_use]
     pub fn migrates_free_form<F>(mut self, meanwhile: &'static str, convert: F) -> Self
     where
@@ -152,30 +157,32 @@ impl Blueprint {
         self
     }
 
-    /// Not to be opened on a mount that keeps records: another edition took it over, and this one
-    /// would hide what is there. The operator is told `why`.
+    /// Refuses to initialise on a mount that contains records: another version of the engine has
+    /// migrated it, and this one would hide those records. `why` is the error message for the
+    /// operator.
     #[must_use]
     pub fn reject_if_migrated(mut self, why: &'static str) -> Self {
         self.migrated_rejection = Some(why);
         self
     }
 
-    /// What to tell those who ask for a path that isn't declared, if anything: they get "not found",
-    /// with that as a warning.
+    /// Sets a function that may return a hint for requests to undeclared paths. The client then
+    /// receives 404 with the hint as a warning; without a hint, the error "unsupported path".
     #[must_use]
     pub fn on_unknown_path(mut self, hint: fn(Operation, &str) -> Option<String>) -> Self {
         self.unknown_path_hint = Some(hint);
         self
     }
 
-    /// A leased credential.
+    /// Adds a leased credential, issued when its path is read.
     #[must_use]
     pub fn credential<C: Credential>(self, credential: C) -> Self {
         let target = RouteTarget::Credential(Arc::new(LeasedCredential::new(credential)));
         self.push_route(C::PATH, C::HELP, false, target)
     }
 
-    /// An action that answers a read.
+    /// Adds an action for reads of `path`. A read and a write of the same path may both be
+    /// declared.
     #[must_use]
     pub fn read<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
     where
@@ -187,8 +194,9 @@ impl Blueprint {
         self.push_action(path, help, Some(action), None)
     }
 
-    /// An action that answers a write. It needs the `update` capability; what can be *created* is a
-    /// document, which knows whether it exists.
+    /// Adds an action for writes to `path`, which need the `update` capability. An object that can
+    /// be *created* needs an existence check: declare a [`document`](Self::document) or a
+    /// [`resource`](Self::resource).
     #[must_use]
     pub fn write<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
     where
@@ -200,7 +208,7 @@ impl Blueprint {
         self.push_action(path, help, None, Some(action))
     }
 
-    /// The path declared last needs no token.
+    /// Allows requests without a token to the path declared last.
     #[must_use]
     pub fn unauthenticated(mut self) -> Self {
         if let Some(route) = self.routes.get_mut(self.last_declared) {
@@ -209,7 +217,7 @@ impl Blueprint {
         self
     }
 
-    /// The path declared last needs the `sudo` capability as well.
+    /// Requires the `sudo` capability, in addition to the usual one, for the path declared last.
     #[must_use]
     pub fn root(mut self) -> Self {
         if let Some(route) = self.routes.get_mut(self.last_declared) {
@@ -218,8 +226,8 @@ impl Blueprint {
         self
     }
 
-    /// The captures of the path declared last are names without regard to case: they reach the
-    /// engine in lower case, and policies are judged on that form.
+    /// Makes the captures of the path declared last case-insensitive: the engine receives them in
+    /// lower case, and policies are checked against that form.
     #[must_use]
     pub fn folds_case(mut self) -> Self {
         if let Some(route) = self.routes.get_mut(self.last_declared) {
@@ -235,7 +243,7 @@ impl Blueprint {
         new_read: Option<Arc<dyn ErasedAction>>,
         new_write: Option<Arc<dyn ErasedAction>>,
     ) -> Self {
-        // A read and a write of one path are one route.
+        // A read and a write of one path share a route.
         let same = self.routes.iter_mut().enumerate().find(|(_, r)| r.pattern.as_str() == path);
         if let Some((index, Route { target: RouteTarget::Actions(actions), .. })) = same
             && actions.exists.is_none()
@@ -264,7 +272,7 @@ impl Blueprint {
         self
     }
 
-    /// Adds a path before all others.
+    /// Adds a path before all others, so that it takes precedence.
     #[cfg(feature = "testing")]
     pub(crate) fn prepend_read<F, Fut>(
         self,
@@ -321,7 +329,7 @@ impl Blueprint {
         })
     }
 
-    /// The version as the wire has it.
+    /// The version with a leading `v`, as the plug-in wire transmits it.
     fn tagged_version(&self) -> String {
         if self.version.starts_with('v') {
             self.version.to_owned()
@@ -330,7 +338,7 @@ impl Blueprint {
         }
     }
 
-    /// Declarations that hide each other, or take what is the SDK's own, are refused.
+    /// Rejects declarations that hide each other or use paths reserved by the SDK.
     fn check_declarations(&self) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
         for (index, route) in self.routes.iter().enumerate() {
@@ -368,8 +376,9 @@ impl Blueprint {
         Ok(())
     }
 
-    /// A credential's documents can be written, and its role can be named: else every request for it
-    /// would be told to write something that has no path.
+    /// Checks that the documents a credential requires can be written, and that the path captures
+    /// the role's name. Otherwise every request for the credential would ask the user to write a
+    /// document that has no path.
     fn check_required_documents(
         &self,
         of: &Route,
@@ -486,7 +495,7 @@ impl fmt::Debug for Blueprint {
 }
 
 impl Route {
-    /// The fields a client may send here.
+    /// The fields that a client may send to this path.
     pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
         match &self.target {
             RouteTarget::Document(document) => document.fields().iter().collect(),
@@ -495,7 +504,7 @@ impl Route {
         }
     }
 
-    /// The path, and the folder that lists what lies at it, for OpenAPI.
+    /// The path, and for a collection the folder that lists it, as OpenAPI describes them.
     pub(crate) fn path_docs(&self) -> Vec<PathDoc<'static>> {
         let all = PathVerbs { read: true, write: true, delete: true, ..PathVerbs::default() };
         let (verbs, creates) = match &self.target {
@@ -548,14 +557,14 @@ impl Route {
         matches!(&self.target, RouteTarget::Credential(credential) if credential.kind() == kind)
     }
 
-    /// Whether documents of this path can lie where the SDK keeps intents.
+    /// Whether documents of this path could be stored in the folders where the SDK keeps intents.
     fn reaches_reserved_folders(&self) -> bool {
         let stores = matches!(self.target, RouteTarget::Document(_) | RouteTarget::FreeForm(_));
         let own = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
         stores && own.iter().any(|folder| self.pattern.reaches_into(folder.trim_end_matches('/')))
     }
 
-    /// Whether any field name is acceptable.
+    /// Whether the path accepts fields of any name.
     pub(crate) fn accepts_any_field(&self) -> bool {
         matches!(self.target, RouteTarget::FreeForm(_))
     }

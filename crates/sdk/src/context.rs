@@ -1,4 +1,4 @@
-//! [`Context`]: what an engine's code has at hand while it works.
+//! [`Context`]: the services and the caller's details available to an engine's code.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::engine::{EngineRequest, MountContext, MountLifetimes, SystemView};
 use crate::pattern::RoutePattern;
 use crate::records::RecordStore;
 
-/// The instance's services, and who asks. Cheap to clone.
+/// The instance's services, and details of the request if there is one. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     services: Arc<InstanceServices>,
     request: Option<Arc<RequestInfo>>,
 }
 
-/// What belongs to the instance.
+/// The part of the context that belongs to the instance.
 #[derive(Debug)]
 pub(crate) struct InstanceServices {
     pub(crate) mount: MountContext,
@@ -25,7 +25,7 @@ pub(crate) struct InstanceServices {
     pub(crate) records: RecordStore,
 }
 
-/// What belongs to the request.
+/// The part of the context that belongs to the request.
 #[derive(Debug)]
 struct RequestInfo {
     id: RequestId,
@@ -35,7 +35,7 @@ struct RequestInfo {
 }
 
 impl Context {
-    /// For work that nobody asked for, such as undoing stale intents.
+    /// A context for background work without a request, such as undoing stale intents.
     pub(crate) fn background(services: Arc<InstanceServices>) -> Self {
         Self { services, request: None }
     }
@@ -50,18 +50,22 @@ impl Context {
         Self { services, request: Some(Arc::new(asked)) }
     }
 
-    /// The documents of this mount.
+    /// The typed documents of this mount, such as its configuration and roles.
     pub fn documents(&self) -> &DocumentStore {
         &self.services.documents
     }
 
-    /// What this mount keeps beside documents.
+    /// Storage for data that isn't a document; see [`crate::records`].
     pub fn records(&self) -> &RecordStore {
         &self.services.records
     }
 
-    /// The only document of its kind, such as the configuration. When it isn't there the user is
-    /// told to write it first.
+    /// Loads a document whose path has no capture, such as `config`.
+    ///
+    /// # Errors
+    ///
+    /// A user error that says to write the document first if it doesn't exist; a storage error if
+    /// it can't be read.
     pub async fn config<D: Document>(&self) -> Result<Arc<D>, Error> {
         match self.documents().get::<D>(&[]).await? {
             Some(document) => Ok(document),
@@ -73,7 +77,11 @@ impl Context {
         }
     }
 
-    /// A document of a collection, such as a role. When it isn't there the user is told so.
+    /// Loads a document of a collection by its name, such as a role of `roles/{name}`.
+    ///
+    /// # Errors
+    ///
+    /// A user error ("... not found") if it doesn't exist; a storage error if it can't be read.
     pub async fn named<D: Document>(&self, name: &str) -> Result<Arc<D>, Error> {
         match self.documents().get::<D>(&[name]).await? {
             Some(document) => Ok(document),
@@ -86,47 +94,52 @@ impl Context {
         }
     }
 
-    /// The lifetimes of leases of this mount.
+    /// The default and maximum lease lifetimes of this mount.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if the server does not answer.
     pub async fn lifetimes(&self) -> Result<MountLifetimes, Error> {
         Ok(self.services.mount.system.lifetimes().await?)
     }
 
-    /// Other questions to the server.
+    /// Other queries to the server, such as its version or a generated password.
     pub fn system(&self) -> &dyn SystemView {
         &*self.services.mount.system
     }
 
-    /// The present moment.
+    /// The current time of the instance's clock, which tests can control.
     pub fn now(&self) -> Timestamp {
         self.services.mount.clock.now()
     }
 
-    /// The time.
+    /// The instance's clock, for sleeping and deadlines. Don't use the system clock directly: tests
+    /// replace this one.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.services.mount.clock
     }
 
-    /// Chance.
+    /// The source of randomness, which tests replace with a seeded one.
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.services.mount.entropy
     }
 
-    /// The id of the request, as in the log; empty in the background.
+    /// The id of the request, as in the log; empty in background work.
     pub fn request_id(&self) -> &str {
         self.request.as_ref().map_or("", |asked| asked.id.as_str())
     }
 
-    /// Where the engine is mounted, with a trailing slash; empty in the background.
+    /// The path of the mount with a trailing slash; empty in background work.
     pub fn mount_path(&self) -> &str {
         self.request.as_ref().map_or("", |asked| &asked.mount_path)
     }
 
-    /// The caller's display name, such as `token-ci`; empty in the background.
+    /// The display name of the caller's token, such as `token-ci`; empty in background work.
     pub fn display_name(&self) -> &str {
         self.request.as_ref().map_or("", |asked| &asked.display_name)
     }
 
-    /// When nobody waits for the answer any more.
+    /// When the caller stops waiting for the response; far in the future in background work.
     pub fn deadline(&self) -> Timestamp {
         self.request.as_ref().map_or(Timestamp::FAR_FUTURE, |asked| asked.deadline)
     }

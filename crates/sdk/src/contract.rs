@@ -1,4 +1,4 @@
-//! What every engine keeps to, checked in a few lines of its tests:
+//! [`check`]: properties that every engine must have, checked with a few lines in its tests:
 //!
 //! ```
 //! use strongroom_sdk::{Blueprint, FreeForm, contract};
@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //!
-//! Each declared document needs a sample: a path, and a body with which it can be written. Nothing
-//! outside is contacted. A check that fails panics, and says which and where.
+//! Each declared document needs a sample: a path, and a body with which it can be written. No
+//! outside system is contacted. A check that fails panics with the name of the check and the path.
 #![expect(clippy::panic, reason = "a check fails by a panic")]
 
 use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
@@ -25,10 +25,12 @@ use crate::panics::PANIC_MESSAGE;
 use crate::testing::{Harness, TestError, TestHost, TestLease, Transport};
 use crate::{Context, Error, Response};
 
-/// Checks an engine, linked in and over the wire.
+/// Checks an engine linked in and behind the plug-in protocol. `samples` are pairs of a path and a
+/// JSON body.
 ///
 /// # Panics
-/// When the engine doesn't keep to the contract, or a document has no sample.
+///
+/// If the engine violates the contract, or a document has no sample.
 pub async fn check(engine: Blueprint, samples: &[(&str, &str)]) {
     name_and_help_are_complete(&engine);
     for way in [Transport::Linked, Transport::Wire] {
@@ -48,13 +50,13 @@ pub async fn check(engine: Blueprint, samples: &[(&str, &str)]) {
     }
 }
 
-/// The path that is added, and whose handler panics.
+/// The path that is added to the engine; its handler panics.
 const PANIC_PATH: &str = "contract-check/panic";
-/// What no message may repeat.
+/// A text that no error message may contain.
 const MARKER: &str = "odd-Marker-4711";
 
-/// Unwinds as a panic does, without telling the process's panic hook: a check that passes prints
-/// nothing.
+/// Unwinds like a panic, but without calling the process's panic hook, so that a passing check
+/// prints nothing.
 async fn panicking_action(_: Context, (): ()) -> Result<Response, Error> {
     std::panic::resume_unwind(Box::new(MARKER))
 }
@@ -144,7 +146,7 @@ async fn unknown_paths_are_unsupported(host: &TestHost, engine: &Blueprint) {
     let unknown =
         |path: &&str| engine.routes().iter().all(|r| r.pattern.match_path(path).is_none());
     let candidates = ["no-such-path", "no-such/path", "no/such/path/at-all"];
-    // An engine that takes any path has none that is unknown.
+    // An engine that accepts any path has no unknown path.
     let Some(path) = candidates.into_iter().find(unknown) else { return };
     let text = StatusKind::UnsupportedPath.as_str();
     for operation in OPERATIONS.into_iter().filter(|operation| is_routed_by_path(*operation)) {
@@ -201,8 +203,8 @@ async fn documents_exist_when_they_are_there(
     ensure!(host.stored_keys().is_empty(), "something stays stored: {:?}", host.stored_keys());
 }
 
-/// A resource keeps what it likes, also when it is deleted; its existence check must know all the
-/// same what was written.
+/// A resource may keep any data, even after a delete; but its existence check must find what was
+/// written.
 async fn resources_exist_when_they_are_there(
     host: &TestHost,
     engine: &Blueprint,
@@ -266,7 +268,7 @@ async fn odd_input_is_refused_and_not_repeated(
     let paths = declared.chain(written).chain(odd).chain(["a".repeat(5000)]);
     for path in paths {
         let route = engine.routes().iter().find(|route| route.pattern.match_path(&path).is_some());
-        // Whoever reads it wants a credential, from outside.
+        // Reading the path would issue a credential in the outside system.
         let issues = route.is_some_and(|route| matches!(route.target, RouteTarget::Credential(_)));
         for body in odd_bodies(route) {
             for operation in OPERATIONS {
@@ -321,7 +323,7 @@ const ODD_PATHS: [&str; 18] = [
     "config/..",
 ];
 
-/// A body for each way in which each field can be odd.
+/// For each field, bodies with every unusual form of a value.
 fn odd_bodies(route: Option<&Route>) -> Vec<String> {
     let long = format!("\"{}\"", "x".repeat(100_000));
     let marked = format!("\"{MARKER}\"");
@@ -382,12 +384,12 @@ async fn a_panic_harms_nobody_else(host: &TestHost) {
     fetch_help(host, "").await;
 }
 
-/// Help of an unknown path is "not found", and the operations of leases go by the lease.
+/// Help on an unknown path is "not found"; renewals and revocations are routed by the lease.
 fn is_routed_by_path(operation: Operation) -> bool {
     !matches!(operation, Operation::Help | Operation::Renew | Operation::Revoke)
 }
 
-/// Whether a special path covers a path.
+/// Whether a special path matches a path.
 fn special_path_covers(special: &str, path: &str) -> bool {
     let (body, open) = match special.strip_suffix('*') {
         Some(body) => (body, true),

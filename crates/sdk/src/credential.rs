@@ -1,12 +1,12 @@
-//! [`Credential`]: something an outside system issues for a while, and takes back.
+//! [`Credential`]: a credential that an outside system issues for a limited time and can revoke.
 //!
-//! The core keeps a lease for each credential and is responsible for its end. What it needs for
-//! that is in one trait: how to `issue`, how to `revoke` by the receipt kept with the lease, how to
-//! `undo` by name when nobody knows whether issuing worked, and whether the credential can be
-//! renewed. Leaving one out doesn't compile.
+//! The core keeps a lease for each credential and revokes it when the lease ends. The trait has all
+//! it needs for that: how to `issue`; how to `revoke` by the receipt stored with the lease; how to
+//! `undo` by name when it is unknown whether issuing succeeded; and whether the credential is
+//! renewable. An implementation that leaves one of them out doesn't compile.
 //!
-//! The receipt is not the credential. The client gets the [`Credential::Response`], once; the server
-//! keeps the [`Credential::Receipt`], whose fields can't be secrets. The best secret is the one
+//! The receipt is not the credential. The client gets the [`Credential::Response`] once; the server
+//! stores the [`Credential::Receipt`], whose fields can't be secrets. The best secret is the one
 //! you don't know about.
 
 use std::any::TypeId;
@@ -24,71 +24,101 @@ use crate::document::Document;
 use crate::field::{InvalidInput, LeaseSafe, ObjectWriter};
 use crate::{Context, Error};
 
-/// A kind of leased credential.
+/// One kind of leased credential: which documents it needs, and how it is issued, revoked and
+/// undone.
 pub trait Credential: Sized + Send + Sync + 'static {
-    /// The name of the kind, kept in each lease. Never change it while leases exist.
+    /// The name of the kind, stored in each lease. It must not change while leases of it exist.
     const KIND: &'static str;
-    /// Where it is read: `creds/{name}`; the capture names the role.
+    /// The path that issues a credential when read, usually `creds/{name}`; the capture names the
+    /// role.
     const PATH: &'static str;
-    /// What a reader of the API should know.
+    /// The description of the path in help and OpenAPI.
     const HELP: &'static str;
-    /// What the outside system is called in errors.
+    /// The name of the outside system in error messages.
     const SYSTEM: &'static str = "outside system";
 
-    /// The document that says how to reach the outside system, or `()`.
+    /// The document with the address of the outside system and the credentials for it, or `()` for
+    /// none.
     type Config: RequiredDocument;
-    /// The document that says what the credential may do, or `()`.
+    /// The document that says what the credential may do, or `()` for none.
     type Role: RequiredDocument;
-    /// What the client gets.
+    /// What the client receives when the credential is issued. It may contain secrets.
     type Response: ResponseData;
-    /// What is kept with the lease.
+    /// What is stored with the lease and passed to `revoke` and `renew`. It can't contain secrets.
     type Receipt: Receipt;
-    /// [`Renewable`] or [`NotRenewable`].
+    /// Whether leases are renewable: [`Renewable`] or [`NotRenewable`].
     type Renewal: Renewal<Self>;
 
-    /// The lifetimes the role asks for.
+    /// The lifetimes that the role sets; zero where it leaves them open.
     fn lifetime(role: &Self::Role) -> Lifetime;
 
-    /// The lifetimes where the role leaves them open, for engines that keep some for all roles
-    /// (Vault's `config/lease`). What this leaves open in turn is the mount's.
+    /// The lifetimes where the role leaves them open, for engines with an engine-wide setting (such
+    /// as Vault's `config/lease`). Values that are zero here as well default to the mount's. The
+    /// default implementation sets none.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] fails the request for the credential, or for its renewal.
     fn usual_lifetime(_context: &Context) -> impl Future<Output = Result<Lifetime, Error>> + Send {
         async { Ok(Lifetime::default()) }
     }
 
-    /// How many calls to the outside system one of `issue`, `renew` and `revoke` makes, one after the
-    /// other, at most.
+    /// The maximum number of consecutive calls to the outside system that one `issue`, `renew` or
+    /// `revoke` makes.
     ///
-    /// Say it whenever it is more than one. Left at one, an `issue` of three calls has the time of one
-    /// for all of them: under an outside system that is slow, and well within its limit, it is given up
-    /// and undone. The error of the request and a warning in the log then name both numbers.
+    /// Set it whenever it is more than one. Otherwise an `issue` that makes three calls has the
+    /// time of one call for all three: with an outside system that is slow, but within its own
+    /// limit, the operation is aborted and undone. The error of the request and a warning in the
+    /// log then name both numbers.
     const CALLS: u32 = 1;
 
-    /// How long the outside system may take for one call. Give the client of the outside system the
-    /// same limit, so that no call goes on for longer.
+    /// How long one call to the outside system may take. Configure the HTTP client with the same
+    /// limit, so that no call outlives it. The default is 10 seconds.
     ///
-    /// `issue`, `renew` and `revoke` are each given up after [`CALLS`](Self::CALLS) times this; `undo`,
-    /// which has to find first what it takes back, and for which nobody waits, after four times that.
-    /// What an `issue` left behind that got no answer is undone once this has passed again after it
-    /// was given up: so long its last call may be under way outside.
+    /// `issue`, `renew` and `revoke` are each aborted after [`CALLS`](Self::CALLS) times this
+    /// duration, and `issue` at the request's deadline if that is earlier. `undo`, which has to
+    /// search for the credential first and has no client waiting, is aborted after four times as
+    /// long. If `issue` was aborted, the credential is undone once this duration has passed again,
+    /// because its last call may still be running in the outside system until then.
     fn timeout(_config: &Self::Config) -> Duration {
         Duration::from_secs(10)
     }
 
-    /// Issues a credential outside under the given name. If this answers an error, or the process
-    /// dies meanwhile, [`Credential::undo`] is called with the same name.
+    /// Issues a credential in the outside system, under the name in `order`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::user`], [`Error::answered`] and the like fail the request. After an error, or if
+    /// the process dies during the call, [`Credential::undo`] is called with the same name: later
+    /// if the call may still take effect ([`Error::is_uncertain`]), otherwise at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when it exceeds its time limit, and may be dropped at any other await.
+    /// Nothing needs to be cleaned up then, since `undo` runs later.
     fn issue(
         &self,
         order: &IssueRequest<'_, Self>,
     ) -> impl Future<Output = Result<IssuedCredential<Self>, Error>> + Send;
 
-    /// Takes a credential back. Must be repeatable: one that is gone already is fine.
+    /// Revokes a credential in the outside system. Must be idempotent: if the credential no longer
+    /// exists, return [`RevokeOutcome::AlreadyGone`].
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]: the credential may still exist, and the core calls this again later.
     fn revoke(
         &self,
         outside: &RevokeContext<'_, Self>,
         receipt: &Self::Receipt,
     ) -> impl Future<Output = Result<RevokeOutcome, Error>> + Send;
 
-    /// Finds a credential by the name it was to get, and takes it back. Nothing found is fine.
+    /// Finds a credential by the name it was issued under, and revokes it. If there is none, return
+    /// [`UndoOutcome::NotFound`]. It is called even if `issue` never reached the outside system.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]: the intent is kept, and the SDK calls this again later.
     fn undo(
         &self,
         outside: &RevokeContext<'_, Self>,
@@ -96,13 +126,17 @@ pub trait Credential: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<UndoOutcome, Error>> + Send;
 }
 
-/// A credential that can be extended outside as well.
+/// A credential that can be renewed in the outside system. Required by [`Renewable`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` says it is renewable but not how",
     note = "implement `Renew`, or choose `type Renewal = NotRenewable`"
 )]
 pub trait Renew: Credential {
-    /// Extends the credential outside, or at least checks that it is still there.
+    /// Extends the credential in the outside system, or at least checks that it still exists.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] fails the renewal; the lease keeps the expiry it had.
     fn renew(
         &self,
         order: &RenewRequest<'_, Self>,
@@ -110,12 +144,12 @@ pub trait Renew: Credential {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// The choice between [`Renewable`] and [`NotRenewable`].
+/// The choice of [`Credential::Renewal`]: [`Renewable`] or [`NotRenewable`].
 pub trait Renewal<C: Credential>: Send + Sync + 'static {
-    /// What the lease says.
+    /// Whether leases are marked renewable.
     const RENEWABLE: bool;
 
-    /// Extends the credential, if it can be.
+    /// Renews the credential, or returns an error if it is not renewable.
     #[doc(hidden)]
     fn renew(
         credential: &C,
@@ -124,11 +158,11 @@ pub trait Renewal<C: Credential>: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Leases of this kind can be renewed; see [`Renew`].
+/// Leases of this kind can be renewed; the credential must implement [`Renew`].
 #[derive(Debug)]
 pub struct Renewable;
 
-/// Leases of this kind end when they end.
+/// Leases of this kind can't be renewed; the credential is revoked when its first lifetime ends.
 #[derive(Debug)]
 pub struct NotRenewable;
 
@@ -152,7 +186,7 @@ impl<C: Credential> Renewal<C> for NotRenewable {
     }
 }
 
-/// What is kept with a lease. Derive it: a field that could be a secret doesn't compile.
+/// What is stored with a lease. Derive it: a field type that could hold a secret doesn't compile.
 ///
 /// ```compile_fail
 /// use strongroom_sdk::{Receipt, Secret};
@@ -163,44 +197,48 @@ impl<C: Credential> Renewal<C> for NotRenewable {
 /// }
 /// ```
 pub trait Receipt: Sized + Send + Sync + 'static {
-    /// Reads it back.
+    /// Reads a receipt back from the lease's stored data.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if a field is missing or has the wrong form.
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
 
-    /// Writes it for the lease.
+    /// Writes the receipt's fields, which are then stored with the lease.
     fn write(&self, out: &mut ReceiptWriter);
 }
 
-/// Writes the fields of a receipt, and takes no field that could be a secret. Made by this crate
-/// only; the derive macro fills it.
+/// Writes the fields of a receipt, and accepts only field types that can't hold a secret. Only the
+/// SDK creates one; the derive macro fills it.
 #[derive(Debug)]
 pub struct ReceiptWriter(ObjectWriter);
 
 impl ReceiptWriter {
-    /// What a receipt writes.
+    /// The receipt as the JSON object stored with the lease.
     pub(crate) fn write_to_object(receipt: &impl Receipt) -> RawObject {
         let mut out = Self(ObjectWriter::new());
         receipt.write(&mut out);
         out.0.into_object()
     }
 
-    /// Adds a field.
+    /// Adds the field `name` with a value.
     pub fn field(&mut self, name: &str, value: &impl LeaseSafe) {
         self.0.field(name, value);
     }
 }
 
-/// The lifetimes a role asks for. Zero leaves it to [`Credential::usual_lifetime`], and that to the
-/// mount.
+/// The lifetimes that a role sets. Zero means "not set": then [`Credential::usual_lifetime`]
+/// applies, and after that the mount's configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Until the first renewal.
+    /// The lifetime until the first renewal.
     pub ttl: Ttl,
-    /// Beyond which no renewal goes.
+    /// The maximum lifetime since issuing, which no renewal can exceed.
     pub max_ttl: Ttl,
 }
 
 impl Lifetime {
-    /// This, and the other where this is not set.
+    /// These lifetimes, with those that are zero taken from `other`.
     #[must_use]
     pub fn with_fallback(self, other: Self) -> Self {
         Self {
@@ -210,90 +248,92 @@ impl Lifetime {
     }
 }
 
-/// Everything that is known when a credential is to be issued.
+/// The arguments of [`Credential::issue`], with the documents already loaded.
 #[derive(Debug)]
 pub struct IssueRequest<'a, C: Credential> {
-    /// The configuration.
+    /// The engine's configuration document, as it is stored now.
     pub config: &'a C::Config,
-    /// The role.
+    /// The document of the requested role.
     pub role: &'a C::Role,
-    /// The role's name.
+    /// The name of the role, as captured from the request path.
     pub role_name: &'a str,
-    /// The name the credential must get outside, so that it can be found again.
+    /// The name to create the credential under in the outside system, so that it can be found
+    /// again.
     pub name: &'a CredentialName,
-    /// The moment after which no renewal can extend the lease. The outside system's own expiry,
-    /// where it has one, belongs here and not at the lease's end: it is a backstop for when no
-    /// server is left to revoke.
+    /// The time beyond which no renewal can extend the lease. If the outside system has an expiry
+    /// of its own, set it to this time and not to the end of the first lease period: it is a safety
+    /// net for the case that no server is left to revoke the credential.
     pub lasts_until: Timestamp,
-    /// Services and caller.
+    /// The instance's services and the caller's details.
     pub context: &'a Context,
 }
 
 impl<C: Credential> IssueRequest<'_, C> {
-    /// From now until [`IssueRequest::lasts_until`].
+    /// The duration from now until [`IssueRequest::lasts_until`].
     pub fn lasts_for(&self) -> Duration {
         self.lasts_until.since(self.context.now())
     }
 }
 
-/// Everything that is known when a credential is to be extended.
+/// The arguments of [`Renew::renew`], with the documents already loaded.
 #[derive(Debug)]
 pub struct RenewRequest<'a, C: Credential> {
-    /// The configuration.
+    /// The engine's configuration document, which may have changed since issuing.
     pub config: &'a C::Config,
-    /// The role, as it is now.
+    /// The role's document in its current version, which may differ from the one used for issuing.
     pub role: &'a C::Role,
-    /// As in [`IssueRequest::lasts_until`].
+    /// The time beyond which no renewal can extend the lease, as [`IssueRequest::lasts_until`].
     pub lasts_until: Timestamp,
-    /// Services and caller.
+    /// The instance's services and the caller's details.
     pub context: &'a Context,
 }
 
 impl<C: Credential> RenewRequest<'_, C> {
-    /// From now until [`RenewRequest::lasts_until`].
+    /// The duration from now until [`RenewRequest::lasts_until`].
     pub fn lasts_for(&self) -> Duration {
         self.lasts_until.since(self.context.now())
     }
 }
 
-/// What is needed to reach the outside system.
+/// What [`Credential::revoke`] and [`Credential::undo`] need to reach the outside system.
 #[derive(Debug)]
 pub struct RevokeContext<'a, C: Credential> {
-    /// The configuration.
+    /// The engine's configuration document, which may have changed since issuing.
     pub config: &'a C::Config,
-    /// Services.
+    /// The instance's services; there may be no caller.
     pub context: &'a Context,
 }
 
-/// A credential that was issued.
+/// The result of [`Credential::issue`]: a credential that exists in the outside system.
 #[derive(Debug)]
 pub struct IssuedCredential<C: Credential> {
-    /// For the client.
+    /// The data for the client.
     pub response: C::Response,
-    /// For the lease.
+    /// The data stored with the lease.
     pub receipt: C::Receipt,
-    /// Zero for no end of its own.
+    /// The outside system's own expiry; zero for none.
     pub(crate) ends_within: Ttl,
     pub(crate) warnings: Vec<String>,
 }
 
 impl<C: Credential> IssuedCredential<C> {
-    /// A credential, and what is kept of it.
+    /// A credential without an expiry of its own and without warnings.
     pub fn new(answer: C::Response, receipt: C::Receipt) -> Self {
         Self { response: answer, receipt, ends_within: Ttl::ZERO, warnings: Vec::new() }
     }
 
-    /// The outside system ends it by itself after this time, counted from when it was ordered, and
-    /// a renewal can't move that. No lease or renewal goes further, whatever becomes of the role
-    /// and the mount. An outside system that grants less than [`IssueRequest::lasts_for`] is heard here;
-    /// [warn](Self::warn) the client then. Zero says nothing.
+    /// States that the outside system lets the credential expire by itself this long after the call
+    /// of `issue` began, and that a renewal can't extend that. No lease period or renewal then goes
+    /// beyond it, whatever the role and the mount say. Use it when the outside system grants less
+    /// than [`IssueRequest::lasts_for`], and [warn](Self::warn) the client. Zero means no such
+    /// expiry.
     #[must_use]
     pub fn ends_within(mut self, time: Ttl) -> Self {
         self.ends_within = time;
         self
     }
 
-    /// Adds a warning for the client. Put no secret into it.
+    /// Adds a warning to the client's response. It must not contain secrets.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
@@ -301,26 +341,27 @@ impl<C: Credential> IssuedCredential<C> {
     }
 }
 
-/// How a revocation ended. Both count.
+/// How a revocation ended. Both outcomes count as success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeOutcome {
-    /// It was there, and is gone.
+    /// The credential existed and has been revoked.
     Now,
-    /// It was gone already.
+    /// The credential no longer existed.
     AlreadyGone,
 }
 
-/// How undoing ended. Both count.
+/// How undoing ended. Both outcomes count as success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UndoOutcome {
-    /// Something of that name was there, and is gone.
+    /// A credential of that name existed and has been revoked.
     Removed,
-    /// Nothing of that name was there.
+    /// There was no credential of that name.
     NotFound,
 }
 
-/// The name a credential gets outside: a part for people, and a part nobody can guess. It is known
-/// before the credential exists, so that the credential can be found whatever happens.
+/// The name of a credential in the outside system: a readable prefix and a random, unguessable
+/// part. It is chosen and stored before the credential is issued, so that the credential can be
+/// found whatever happens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialName {
     display: String,
@@ -328,7 +369,7 @@ pub struct CredentialName {
 }
 
 impl CredentialName {
-    /// Characters of the unguessable part: 62^26 is above 2^154.
+    /// Length of the unguessable part in characters; 62^26 is above 2^154.
     const UNIQUE_CHARS: usize = 26;
 
     pub(crate) fn new(role: &str, display_name: &str, entropy: &dyn Entropy) -> Self {
@@ -340,9 +381,8 @@ impl CredentialName {
         Self { display: parts.join("-"), unique: entropy.base62(Self::UNIQUE_CHARS) }
     }
 
-    /// The name in at most `max` characters: letters, digits and `-`. What has to go is cut from
-    /// the part for people, never from the other; so `max` must be at least 26, and a smaller one
-    /// counts as 26.
+    /// The name in at most `max` characters, all of them letters, digits and `-`. Only the readable
+    /// prefix is shortened, never the random part; a `max` below 26 is treated as 26.
     pub fn fit(&self, max: usize) -> String {
         let room = max.saturating_sub(Self::UNIQUE_CHARS + 1);
         let display = self.display.get(..room.min(self.display.len())).unwrap_or_default();
@@ -359,19 +399,20 @@ impl fmt::Display for CredentialName {
     }
 }
 
-/// A document that a credential can't do without, or `()` for none.
+/// A document that a credential requires, or `()` for none. Implemented for every [`Document`];
+/// there is nothing to implement in an engine.
 #[async_trait]
 pub trait RequiredDocument: Send + Sync + 'static {
-    /// Loads it, or tells the user what to write first.
+    /// Loads the document, or returns a user error that says what has to be written first.
     #[doc(hidden)]
     async fn load_required(context: &Context, name: &str) -> Result<Arc<Self>, Error>;
 
-    /// Which document it is and where it lies; none for `()`.
+    /// The type and path of the document; `None` for `()`.
     #[doc(hidden)]
     fn document_spec() -> Option<RequiredDocumentSpec>;
 }
 
-/// A document that a credential can't do without.
+/// The path and the type of a document that a credential requires.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct RequiredDocumentSpec {

@@ -1,10 +1,11 @@
-//! [`Document`]: something an operator writes and the engine keeps: a configuration, a role.
+//! [`Document`]: a typed object that operators write and the engine stores, such as a configuration
+//! or a role.
 //!
-//! A document is declared with the path it lies at. Creating, updating, reading, listing and
-//! deleting follow from that, and so does the existence check, without which Vault's own SDK
-//! panics at the first write: a stored document knows whether it is there.
+//! A document is declared together with its path. Creating, updating, reading, listing and deleting
+//! follow from that, and so does the existence check, without which Vault's own SDK panics at the
+//! first write.
 //!
-//! An update merges: fields that are not given stay as they are.
+//! An update merges: fields that are not sent keep their values.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -28,10 +29,10 @@ use crate::records::{RecordKey, unchanged_precondition};
 /// #[derive(Document)]
 /// #[document(path = "config", seal_wrap)]
 /// struct Config {
-///     /// Where it listens.
+///     /// Base URL of the service.
 ///     #[field(required)]
 ///     api_endpoint: BaseUrl,
-///     /// What opens it. A secret is never shown again.
+///     /// API key of the service. A secret is never shown again.
 ///     #[field(required)]
 ///     api_key: Secret<String>,
 /// }
@@ -48,72 +49,82 @@ use crate::records::{RecordKey, unchanged_precondition};
 /// }
 /// ```
 ///
-/// Of `#[document(…)]`, `path` is needed; a `{name}` in it makes a collection, which can be listed.
-/// `seal_wrap` asks for the seal's extra encryption, `local` keeps the document from replication,
-/// `root` asks for the `sudo` capability, `apart` keeps it under a key that no client can name (for an
-/// engine that has free-form documents as well, or takes over those of an earlier version), and `validate = function` names a
-/// `fn(&Self) -> Result<(), String>` that sees the whole document before it is stored.
+/// In `#[document(...)]`, `path` is required; a `{name}` in it declares a collection, which can be
+/// listed. `seal_wrap` encrypts the stored value with the seal as well, `local` excludes the
+/// document from replication, `root` requires the `sudo` capability, `internal_key` stores it under
+/// a key that no client can name (for an engine that also has free-form documents or migrates those
+/// of an earlier version), and `validate = function` names a `fn(&Self) -> Result<(), String>` that
+/// checks the whole document before a client's write is stored.
 pub trait Document: Sized + Send + Sync + 'static {
-    /// Where it lies below the mount; also its storage key.
+    /// The path below the mount, which is also the storage key.
     const PATH: &'static str;
-    /// What it is for: the documentation comment of the struct.
+    /// The description in help and OpenAPI: the documentation comment of the struct.
     const HELP: &'static str;
-    /// Whether to ask for the seal's extra encryption.
+    /// Whether the stored value is encrypted with the seal as well.
     const SEAL_WRAP: bool;
-    /// Whether it stays in this cluster.
+    /// Whether the document is excluded from replication to other clusters.
     const LOCAL: bool;
-    /// Whether its path needs `sudo`.
+    /// Whether its path requires the `sudo` capability.
     const ROOT: bool;
-    /// Whether it is kept under a key that no client can name.
+    /// Whether it is stored under a key that no client can name.
     const INTERNAL_KEY: bool;
-    /// Its fields.
+    /// The declared fields, for help, OpenAPI and merging.
     const FIELDS: &'static [FieldSpec];
 
-    /// Reads it from what a client sent, merged over what was stored.
+    /// Builds the document from fields: those a client sent, merged over those stored before.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if a field has the wrong form, or a required one is missing.
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
 
-    /// Reads each field's default, which an operator who leaves the field out would have to answer
-    /// for. The derive macro writes it; the engine isn't opened when it fails.
+    /// Parses each field's default, since a wrong one would fail every write that leaves the field
+    /// out. Written by the derive macro; opening the engine fails if this fails.
     #[doc(hidden)]
     fn check_defaults() -> Result<(), InvalidInput> {
         Ok(())
     }
 
-    /// Writes all of it, for storage.
+    /// Writes all fields, including secrets, for storage.
     fn write_stored(&self, out: &mut ObjectWriter);
 
-    /// Writes what a client may see.
+    /// Writes the fields that a client may read; secrets are left out.
     fn write_shown(&self, out: &mut ObjectWriter);
 
-    /// Whether the fields fit each other; the message is for the user.
+    /// Checks that the fields are consistent with each other, before a client's write is stored.
+    /// [`DocumentStore::put`] and [`DocumentStore::change`] don't call it.
+    ///
+    /// # Errors
+    ///
+    /// A message for the user, who receives it with status 400.
     fn validate(&self) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// The documents of one mount: storage, typed, with a small cache. Cheap to clone.
+/// Typed access to the documents of one mount, with a small read cache. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DocumentStore {
     storage: Arc<dyn Storage>,
     cache: Arc<ReadCache<CachedDocument, Error>>,
-    /// Writes under way. They run to their end even when their request is dropped, else the cache
-    /// could keep what they replaced.
+    /// Writes in progress. They complete even if their request is dropped; otherwise the cache
+    /// could keep a value that was replaced.
     writes: TaskTracker,
 }
 
-/// A document as it was read, and the bytes it was read from.
+/// A parsed document, and the size of the bytes it was parsed from.
 #[derive(Clone)]
 struct CachedDocument {
     document: Arc<dyn Any + Send + Sync>,
     stored_bytes: usize,
 }
 
-/// The key in a mount's configuration under which a host says how many bytes of documents may be kept
-/// in memory. Beside them names that have no document get an eighth of that.
+/// The key in a mount's configuration by which the host sets the size of the document cache in
+/// bytes. Names without a document are cached separately, in an eighth of that size.
 pub const CACHED_BYTES_CONFIG_KEY: &str = "strongroom_cached_document_bytes";
-/// As many where the host says nothing.
+/// The size of the document cache, in bytes, if the host doesn't set it.
 pub const DEFAULT_CACHED_BYTES: u64 = 1 << 20;
-/// How often a merge is tried again when someone else writes the same document.
+/// How often a merge is attempted before it fails because of concurrent writes to the document.
 const MAX_MERGE_ATTEMPTS: usize = 5;
 
 impl DocumentStore {
@@ -124,18 +135,32 @@ impl DocumentStore {
     ) -> Self {
         let told = config.get(CACHED_BYTES_CONFIG_KEY).and_then(|bytes| bytes.parse().ok());
         let cache_bytes = told.unwrap_or(DEFAULT_CACHED_BYTES);
-        // In memory a document is about as large again as it is stored.
+        // In memory a document takes about as much again as its stored form.
         let weigh = |cached: &CachedDocument| cached.stored_bytes.saturating_mul(2);
         Self { storage, cache: Arc::new(ReadCache::new(cache_bytes, weigh)), writes }
     }
 
-    /// The document at the captures of its path: none for `config`, the name for `roles/{name}`.
+    /// Reads a document by the captures of its path: none for `config`, the name for
+    /// `roles/{name}`. `None` if there is no such document.
+    ///
+    /// # Errors
+    ///
+    /// A storage error, or an internal error if the stored document can't be parsed by this
+    /// version.
     pub async fn get<D: Document>(&self, captures: &[&str]) -> Result<Option<Arc<D>>, Error> {
         let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
         self.get_by_key::<D>(&key).await
     }
 
-    /// Stores a document, replacing what was there.
+    /// Stores a document, replacing the one at these captures.
+    ///
+    /// # Errors
+    ///
+    /// A storage error: it may or may not have been written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future doesn't stop a write that has begun.
     pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
         let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
         self.commit_and_invalidate(
@@ -146,8 +171,18 @@ impl DocumentStore {
         Ok(())
     }
 
-    /// Makes of the document that is there, if any, the one that is to be. Where the host can, a write
-    /// that came in between is not lost: `edit` is asked again.
+    /// Reads the document, if there is one, passes it to `edit`, and stores the result. On hosts
+    /// with atomic storage no concurrent write is lost: `edit` is called again with the new
+    /// document.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `edit` returns; a storage error; or a "try again" error (503) after five concurrent
+    /// writes, in which case nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future doesn't stop a write that has begun.
     pub async fn change<D: Document>(
         &self,
         captures: &[&str],
@@ -174,7 +209,15 @@ impl DocumentStore {
         Err(Error::write_conflict())
     }
 
-    /// Removes a document, if it is there.
+    /// Deletes a document; does nothing if it doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// A storage error: it may or may not have been deleted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future doesn't stop a write that has begun.
     pub async fn delete<D: Document>(&self, captures: &[&str]) -> Result<(), Error> {
         self.delete_key(&storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures))).await
     }
@@ -183,8 +226,8 @@ impl DocumentStore {
         Ok(self.commit_and_invalidate(key.to_owned(), StorageBatch::delete(key)).await?)
     }
 
-    /// Merges fields into the document at `key`, or makes it. Where the host can, a write that
-    /// came in between is not lost: the merge is done again over it.
+    /// Merges the given fields into the document at `key`, or creates it. On hosts with atomic
+    /// storage no concurrent write is lost: the merge is repeated over the new document.
     pub(crate) async fn merge_fields<D: Document>(
         &self,
         key: &str,
@@ -198,7 +241,7 @@ impl DocumentStore {
                 None => Fields::new(),
             };
             for spec in D::FIELDS {
-                // A `null` is as good as nothing: the field stays as it is.
+                // `null` counts as not given, so the field keeps its value.
                 let given = given.get(spec.name).filter(|raw| raw.get() != "null");
                 if let Some(raw) = given {
                     fields.set_raw(spec.name, raw.to_owned());
@@ -247,7 +290,7 @@ impl DocumentStore {
         self.cache.invalidate(key);
     }
 
-    /// Takes all documents out of memory.
+    /// Removes all documents from the cache.
     pub(crate) fn clear_cache(&self) {
         self.cache.clear();
     }
@@ -260,7 +303,7 @@ impl DocumentStore {
         let (storage, cache) = (self.storage.clone(), self.cache.clone());
         let write = self.writes.spawn(async move {
             let outcome = storage.commit(batch).await;
-            // Also when it failed, which may leave open whether it was applied.
+            // Also after a failure, when it may be unknown whether the write was applied.
             cache.invalidate(&key);
             outcome
         });
@@ -275,11 +318,11 @@ impl std::fmt::Debug for CachedDocument {
 }
 
 fn downcast_document<D: Document>(cached: CachedDocument, key: &str) -> Result<Arc<D>, Error> {
-    // Two document types at one key are refused when the engine is built, so this can't differ.
+    // `Blueprint` rejects two document types at one key, so the types can't differ.
     cached.document.downcast::<D>().map_err(|_| unreadable_document_error(key))
 }
 
-/// Where the document at a path lies.
+/// The storage key of the document at a path.
 pub(crate) fn storage_key<D: Document>(path: &str) -> String {
     match D::INTERNAL_KEY {
         true => RecordKey::new("document", path).as_str().to_owned(),
@@ -304,17 +347,17 @@ mod tests {
 
     use super::*;
 
-    /// What a caller writes, as much as it likes.
+    /// A document of any size, written by a test.
     #[derive(Document)]
     #[document(path = "notes/{name}")]
     struct Note {
-        /// A text.
+        /// The text of the note.
         text: String,
     }
 
     const TEXT_BYTES: usize = 4 << 10;
 
-    /// Has a large note under each name.
+    /// Storage with a large note under every name.
     #[derive(Debug)]
     struct LargeNoteStorage;
 

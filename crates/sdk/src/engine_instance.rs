@@ -1,4 +1,5 @@
-//! [`EngineInstance`]: an instance of a [`Blueprint`], which is what the core gets to see.
+//! [`EngineInstance`]: a running instance of a [`Blueprint`], which implements [`Engine`] for the
+//! core.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,7 +33,7 @@ use crate::records::RecordStore;
 use crate::resource::{ErasedListAction, Listing};
 use crate::stored_document::list_response;
 
-/// An instance.
+/// An instance of an engine at one mount, with its background tasks.
 pub(crate) struct EngineInstance {
     blueprint: Blueprint,
     description: EngineDescription,
@@ -47,12 +48,13 @@ pub(crate) struct EngineInstance {
     key_migration_task: Arc<SingleTask>,
 }
 
-/// The one task that undoes stale intents: two would undo side by side. And the one that takes over
-/// documents of an earlier version, and the one that moves entries to the keys they have now.
+/// State of a background task of which at most one runs per instance: undoing stale intents,
+/// migrating documents of an earlier version, or moving entries to their new keys.
 #[derive(Default)]
 struct SingleTask {
     is_running: Mutex<bool>,
-    /// Told by a tick to look now, and not only when more is due.
+    /// Notified by the periodic call, so that the task checks at once and not only when more is
+    /// due.
     wake: Notify,
 }
 
@@ -86,11 +88,11 @@ impl EngineInstance {
         }
     }
 
-    /// What was before this engine must have moved before anything is asked of it.
+    /// Rejects requests until the data of an earlier version has been migrated.
     fn check_migrated(&self) -> Result<(), EngineError> {
         match self.blueprint.migration() {
             Some(takeover) if !self.migration_gate.is_open() => {
-                // After a failure the next attempt is left to the periodic call.
+                // After a failure the next attempt is made by the periodic call.
                 if !self.migration_gate.has_failed() {
                     self.spawn_migration();
                 }
@@ -100,7 +102,7 @@ impl EngineInstance {
         }
     }
 
-    /// Gives a request the form of its path that policies were judged on.
+    /// Replaces the request's path by the normalised form that policies were checked against.
     fn canonicalize_path(&self, request: &mut EngineRequest) {
         if let CanonicalPath::Folded(Cow::Owned(path)) = self.canonical_path(&request.path) {
             request.path = path;
@@ -118,7 +120,7 @@ impl EngineInstance {
     ) -> Result<EngineResponse, EngineError> {
         self.canonicalize_path(request);
         if request.operation != Operation::Help {
-            // What is stuck is left to the periodic call.
+            // If entries can't be moved, the next attempt is made by the periodic call.
             if !self.keyed_storage.is_stuck() {
                 self.spawn_key_migration();
             }
@@ -147,13 +149,14 @@ impl EngineInstance {
             && is_write(request.operation)
             && warnings.ignored.is_some()
         {
-            // A document knows its fields. What was misspelt would be missed much later.
+            // The fields of a document are declared. Without a warning a misspelt one would go
+            // unnoticed.
             response = EngineResponse::Data(DataResponse::new(RawObject::null()));
         }
         Ok(with_warnings(response, warnings))
     }
 
-    /// A path that isn't declared.
+    /// The response to a request for a path that isn't declared.
     fn respond_unknown_path(&self, request: &EngineRequest) -> Result<EngineResponse, EngineError> {
         match self.blueprint.unknown_path_hint(request.operation, &request.path) {
             Some(hint) => Ok(EngineResponse::NotFound(DataResponse {
@@ -233,7 +236,8 @@ impl EngineInstance {
                 RouteTarget::Document(document) if below.is_empty() => {
                     Some(ListTarget::StorageFolder(document.storage_key(&path)))
                 }
-                // A free-form folder may be anywhere below, but no request names what lies apart.
+                // A free-form folder may be at any depth, but no request can name the keys of
+                // records.
                 RouteTarget::FreeForm(_) if check_segments(&path).is_err() => {
                     Some(ListTarget::Impossible)
                 }
@@ -266,7 +270,7 @@ impl EngineInstance {
         }
     }
 
-    /// Whether a folder is, or lies in, a declared path.
+    /// Whether a folder is, or lies below, a declared path.
     fn is_declared_folder(&self, folder: &str) -> bool {
         let reaches = |route: &Route| {
             let above = route.pattern.list_folder().filter(|_| route.pattern.ends_in_rest());
@@ -289,7 +293,7 @@ impl EngineInstance {
         }
     }
 
-    /// Moves what a mount kept before, until nothing of it is left or the instance closes.
+    /// Migrates the data of an earlier version, until none is left or the instance closes.
     fn spawn_migration(&self) {
         let Some(takeover) = self.blueprint.migration().cloned() else { return };
         if self.migration_gate.is_open()
@@ -318,8 +322,8 @@ impl EngineInstance {
         });
     }
 
-    /// Moves what lies apart to the keys it has now, until nothing is left that can be moved or the
-    /// instance closes.
+    /// Moves records to their new keys, until none that can be moved is left or the instance
+    /// closes.
     fn spawn_key_migration(&self) {
         if self.keyed_storage.is_done()
             || std::mem::replace(&mut *self.key_migration_task.lock_running(), true)
@@ -339,11 +343,11 @@ impl EngineInstance {
         });
     }
 
-    /// Whether this mount may be opened as this engine, and whether it has to be taken over first.
+    /// Checks whether this engine may open this mount, and whether a migration is needed first.
     async fn inspect_storage(&self) -> Result<(), EngineError> {
         let storage = &*self.services.mount.storage;
         if let Err(error) = self.keyed_storage.check_for_legacy_keys().await {
-            // The first request looks again.
+            // The first request checks again.
             tracing::warn!(%error, "whether entries have old keys could not be seen yet");
         }
         if let Some(why) = self.blueprint.migrated_rejection()
@@ -352,8 +356,8 @@ impl EngineInstance {
             return Err(EngineError::user(why));
         }
         if self.blueprint.migration().is_some() {
-            // Else it begins with the first request or tick: hosts may hold back what is written while
-            // an instance initialises, and this can be much.
+            // Otherwise the migration begins with the first request or periodic call: hosts may
+            // hold back writes while an instance initialises, and there can be many.
             if !migration::is_needed(storage).await? {
                 self.migration_gate.open();
             }
@@ -422,11 +426,11 @@ impl Engine for EngineInstance {
     }
 
     async fn exists(&self, request: &EngineRequest) -> Result<Existence, EngineError> {
-        // An author's `validate` and field kinds run here too.
+        // This too runs the engine's own `validate` and field kinds.
         catch_panic(self.check_existence(request)).await
     }
 
-    /// Written out, and not left to the macro, which would hold the request twice.
+    /// Written out, because the macro's expansion would hold the request twice.
     fn handle<'s, 'r>(
         &'s self,
         mut request: EngineRequest,
@@ -451,8 +455,9 @@ impl Engine for EngineInstance {
 
     async fn close(&self) {
         self.closing.cancel();
-        // Whoever is still inside keeps this in memory: without what it read, which may be secret.
-        // At a seal storage is closed before, so nothing comes back.
+        // Calls that are still running keep this instance in memory; drop the cached documents,
+        // which may be secret. When the server seals, storage is closed first, so nothing is cached
+        // again.
         self.services.documents.clear_cache();
         self.tasks.close();
         self.tasks.wait().await;
@@ -460,7 +465,7 @@ impl Engine for EngineInstance {
 }
 
 impl Drop for EngineInstance {
-    /// What it has going in the background ends with it, also when nobody closed it.
+    /// Stops the background tasks even if the instance was never closed.
     fn drop(&mut self) {
         self.closing.cancel();
     }
@@ -472,17 +477,17 @@ impl fmt::Debug for EngineInstance {
     }
 }
 
-/// What is listed.
+/// What a list request refers to.
 enum ListTarget<'a> {
-    /// Nothing: there can be no such folder.
+    /// A folder that can't exist.
     Impossible,
-    /// Names of documents in a folder of storage.
+    /// The names of documents in a storage folder.
     StorageFolder(String),
-    /// What an action says, of a folder below its path.
+    /// A list action, with the folder relative to its path.
     Action(&'a Arc<dyn ErasedListAction>, &'a str),
 }
 
-/// The work of undoing stale intents.
+/// The background work of undoing stale intents.
 struct StaleIntentRollback {
     blueprint: Blueprint,
     context: Context,
@@ -500,7 +505,7 @@ impl StaleIntentRollback {
                 },
                 Ok(None) => return,
                 Err(error) => {
-                    // The next periodic tick tries again.
+                    // The next periodic call tries again.
                     tracing::warn!(%error, "stale intents could not be read");
                     return;
                 }
@@ -508,7 +513,7 @@ impl StaleIntentRollback {
         }
     }
 
-    /// Undoes what is due; gives the moment at which more will be.
+    /// Undoes the intents that are due; returns when more will be.
     async fn undo_due(&self) -> Result<Option<Timestamp>, crate::Error> {
         let (due, mut next) = self.intents.claim_due().await?;
         for due in due {
@@ -517,7 +522,7 @@ impl StaleIntentRollback {
                 tracing::warn!(kind, "an intent of a kind this engine doesn't have is kept");
                 continue;
             };
-            // One that panics must not keep the others from being undone.
+            // A panic must not keep the other intents from being undone.
             let undo = async { Ok(credential.undo(&self.context, &due).await?) };
             match catch_panic(undo).await {
                 Ok(()) => {
@@ -525,7 +530,7 @@ impl StaleIntentRollback {
                         next = Some(next.map_or(again, |next| next.min(again)));
                     }
                 }
-                // Kept as it is: the next periodic tick tries again.
+                // The intent stays as it is, and the next periodic call tries again.
                 Err(error) => {
                     tracing::warn!(%error, intent = due.uuid, "a credential could not be undone yet");
                 }
@@ -535,7 +540,7 @@ impl StaleIntentRollback {
     }
 }
 
-/// Marks the sweep as over, however it ends.
+/// Marks the task as finished when dropped, however it ends.
 struct SingleTaskGuard(Arc<SingleTask>);
 
 impl Drop for SingleTaskGuard {
@@ -550,10 +555,10 @@ impl SingleTask {
     }
 }
 
-/// The fields of a list.
+/// The fields that every list request accepts.
 const LIST_FIELDS: [&str; 3] = ["after", "limit", "list"];
 
-/// Adds warnings to an answer that can carry them.
+/// Adds warnings to a response that can carry them.
 fn with_warnings(mut response: EngineResponse, warnings: FieldWarnings) -> EngineResponse {
     match &mut response {
         EngineResponse::Data(data) | EngineResponse::NotFound(data) => {

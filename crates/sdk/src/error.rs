@@ -1,18 +1,18 @@
-//! [`Error`]: what an engine's code says went wrong. It is either the user's to mend, or ours to
-//! look into; there is no third kind, and nothing converts into it by accident.
+//! [`Error`]: the error type of an engine's own code. The caller has to decide whether the user or
+//! the engine is at fault; no foreign error type converts into it implicitly.
 
 use strongroom_types::RawObject;
 use strongroom_types::serial_queue::SerialQueueError;
 
 use crate::engine::{EngineError, StatusKind, StorageError, SystemError};
 
-/// The HTTP status of a request that asks to keep more than the store takes.
+/// The HTTP status for a write that exceeds the store's size limits.
 pub(crate) const TOO_LARGE_STATUS: u16 = 413;
 
-/// The HTTP status of a request that has to be tried again.
+/// The HTTP status for a request that failed because of concurrent changes and may be retried.
 const BUSY_STATUS: u16 = 503;
 
-/// An error of an engine's own code.
+/// An error returned by an engine's code. The constructor decides what the client sees.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(ErrorRepr);
@@ -29,7 +29,7 @@ enum ErrorRepr {
     InDoubt { system: &'static str, call: String, status: u16 },
     #[error("{system}: {call} got no answer: {reason}")]
     Unanswered { system: &'static str, call: String, reason: String },
-    /// Nothing was changed.
+    /// Nothing was changed, and the client may retry.
     #[error("{0}")]
     Busy(&'static str),
     #[error("{0}")]
@@ -37,24 +37,25 @@ enum ErrorRepr {
 }
 
 impl Error {
-    /// The request is wrong; say what to do about it. The client gets it with status 400.
+    /// The request is wrong. The client receives the message with status 400, so say what to do
+    /// about it.
     pub fn user(message: impl Into<String>) -> Self {
         Self(ErrorRepr::User(message.into()))
     }
 
-    /// Something failed that isn't the user's fault. Put no secret into the message.
+    /// Something failed that isn't the user's fault. The message must not contain secrets.
     pub fn internal(message: impl Into<String>) -> Self {
         Self(ErrorRepr::Internal(message.into()))
     }
 
-    /// An outside system answered a call with a status that means failure. Status 429 is passed on
-    /// as "upstream rate limited".
+    /// The outside system responded to `call` with a status that means failure. A status of 429 is
+    /// reported to the client as "upstream rate limited"; any other one is an internal error.
     pub fn answered(system: &'static str, call: impl Into<String>, status: u16) -> Self {
         Self(ErrorRepr::Answered { system, call: call.into(), status })
     }
 
-    /// An outside system did not answer, so what was asked may have been done or not. The
-    /// credential of a call that ends so is looked for, and undone, later.
+    /// The outside system did not respond, so it is unknown whether the call took effect. If it was
+    /// to issue a credential, the SDK searches for the credential later and undoes it.
     pub fn unanswered(
         system: &'static str,
         call: impl Into<String>,
@@ -63,21 +64,20 @@ impl Error {
         Self(ErrorRepr::Unanswered { system, call: call.into(), reason: reason.into() })
     }
 
-    /// An outside system answered a call with a status that means failure, and may have done what
-    /// was asked all the same: a cluster that lost its leader meanwhile, say. Treated as
-    /// [`Error::unanswered`].
+    /// The outside system responded with a failure status but may have carried out the call anyway,
+    /// for example a cluster that lost its leader meanwhile. Treated like [`Error::unanswered`].
     pub fn in_doubt(system: &'static str, call: impl Into<String>, status: u16) -> Self {
         Self(ErrorRepr::InDoubt { system, call: call.into(), status })
     }
 
-    /// Nothing was changed, since others change the same at the moment. The client is told to try again.
+    /// Nothing was changed because of concurrent writes. The client is told to retry.
     pub(crate) fn write_conflict() -> Self {
         Self(ErrorRepr::Busy("others keep changing this; try again"))
     }
 
-    /// Whether the outside system may have done what was asked all the same, or may be about to.
-    /// Only its own refusal is certain: 408, 502, 503 and 504 may come from something in between
-    /// that lost patience.
+    /// Whether the outside system may have carried out the call, or may still be doing so. Only a
+    /// rejection by the outside system itself is certain: 408, 502, 503 and 504 may come from a
+    /// proxy that timed out.
     pub fn is_uncertain(&self) -> bool {
         match &self.0 {
             ErrorRepr::User(_) | ErrorRepr::Busy(_) => false,
@@ -123,7 +123,7 @@ impl From<Error> for EngineError {
             ErrorRepr::Answered { status: 429, .. } => {
                 Self::Status(StatusKind::UpstreamRateLimited)
             }
-            // Servers recognise this one by its text, so it has to arrive as it is.
+            // Servers recognise this error by its text, so it must not be changed.
             ErrorRepr::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
             ErrorRepr::Storage(StorageError::TooLarge(message)) => {
                 Self::Coded { status: TOO_LARGE_STATUS, message }

@@ -1,5 +1,5 @@
-//! [`FreeForm`]: documents of any form, for engines such as KV. The client's object is stored as
-//! it came and given back as it is: numbers keep their digits.
+//! [`FreeForm`]: documents without declared fields, for engines such as KV. The client's JSON
+//! object is stored and returned unchanged; numbers keep their digits.
 
 use memchr::memmem::Finder;
 use strongroom_types::{Fields, RawObject, Ttl};
@@ -12,21 +12,22 @@ use crate::engine::{
 use crate::field::{DurationSecs, Field};
 use crate::records::check_name;
 
-/// How free-form documents behave.
+/// Options of free-form documents; see [`Blueprint::free_form`](crate::Blueprint::free_form).
 #[derive(Clone, Debug, Default)]
 pub struct FreeForm {
-    /// Each with what finds its name in a document.
+    /// The field names, each with a prebuilt searcher for the name.
     refresh_fields: Vec<(&'static str, Finder<'static>)>,
 }
 
 impl FreeForm {
-    /// Plain.
+    /// Free-form documents with default options: readers are told the mount's default lifetime.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells readers to look again after the duration in the first of these fields that is there,
-    /// or after the mount's default lifetime.
+    /// Sets the fields that suggest to readers when to read again (`lease_duration` of the
+    /// response): the first of these fields that the document contains, if it is a duration,
+    /// otherwise the mount's default lifetime.
     #[must_use]
     pub fn refresh_from(mut self, fields: &'static [&'static str]) -> Self {
         self.refresh_fields = fields.iter().map(|name| (*name, Finder::new(name))).collect();
@@ -39,7 +40,7 @@ impl FreeForm {
         key: &str,
     ) -> Result<bool, EngineError> {
         if check_name(key).is_err() {
-            // The write says so.
+            // The write itself will report the invalid name.
             return Ok(false);
         }
         let stored = services.mount.storage.get(key).await.map_err(Error::from)?;
@@ -88,7 +89,7 @@ impl FreeForm {
         services: &InstanceServices,
         object: &RawObject,
     ) -> Result<Ttl, EngineError> {
-        // Only a document that holds one of the names at all is worth reading.
+        // Parse the document only if it contains one of the names.
         if self.refresh_fields.iter().any(|(_, finder)| finder.find(object.as_bytes()).is_some()) {
             let fields: Fields = object.fields();
             let given = self.refresh_fields.iter().find_map(|(name, _)| fields.get(name));

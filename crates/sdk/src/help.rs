@@ -1,4 +1,4 @@
-//! Help, generated from the declarations.
+//! Help text and OpenAPI for help requests, generated from an engine's declarations.
 
 use serde_json::Map;
 use strongroom_types::{Fields, RawObject};
@@ -7,7 +7,7 @@ use crate::blueprint::{Blueprint, Route};
 use crate::engine::{DataResponse, EngineResponse};
 use crate::openapi;
 
-/// The help of one path, or of the whole engine for the empty path.
+/// The help of one path, or of the whole engine if the path is empty.
 pub(crate) fn help_response(blueprint: &Blueprint, path: &str) -> EngineResponse {
     let route = blueprint.routes().iter().find(|route| route.pattern.match_path(path).is_some());
     let text = match route {

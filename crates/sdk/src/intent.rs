@@ -1,18 +1,19 @@
-//! Intents: no orphaned credential.
+//! Intents: they ensure that no issued credential is orphaned.
 //!
-//! Issuing a credential has a gap: between the outside system's answer and the lease on disk a
-//! crash would leave a credential that nobody will ever revoke. So an *intent* is stored before
-//! the outside call: the name the credential will get, and until when the call can last. It ends
-//! in one of two ways, and never in both:
+//! Issuing a credential has a gap: a crash between the outside system's response and the writing of
+//! the lease would leave a credential that nobody ever revokes. So an *intent* is stored before the
+//! call: the name that the credential will get, and the deadline of the call. If the call certainly
+//! failed, the engine undoes it at once and deletes the intent. Otherwise the intent ends in one of
+//! two ways, and never in both:
 //!
 //! - the core writes the lease and deletes the intent in one batch, on the precondition that the
-//!   intent is still there;
-//! - once the call can't be under way any more, the engine *claims* the intent (deletes it, on the
-//!   same precondition, and writes it down as to be undone), looks for the credential by name and
-//!   takes it back. It looks once more, an outside time-out later, before it lets the matter rest.
+//!   intent still exists;
+//! - once the call can no longer be running, the engine *claims* the intent (moves it to the folder
+//!   of intents to be undone, on the same precondition), searches for the credential by name and
+//!   revokes it. It searches a second time, one call time-out later, before it drops the intent.
 //!
-//! Under servers that know nothing of intents (Vault, OpenBao) the same record is kept as a
-//! write-ahead entry under their key `wal/`, and deleted by the engine just before it answers.
+//! Under servers that don't know intents (Vault, OpenBao) the same record is kept as a write-ahead
+//! log entry in their folder `wal/`, and the engine deletes it just before it responds.
 
 use serde::{Deserialize, Serialize};
 use strongroom_types::Timestamp;
@@ -21,27 +22,28 @@ use crate::Error;
 use crate::credential::CredentialName;
 use crate::engine::{MountContext, StorageBatch, StorageChange, StorageError, StoragePrecondition};
 
-/// The key of the set-up configuration with which a host says that it honours intents.
+/// The key in a mount's configuration by which the host announces, with the value `1`, that it
+/// handles intents.
 pub const HOST_CONFIG_KEY: &str = "strongroom_host";
-/// Where intents lie in the mount's storage. The core never caches these keys.
+/// The folder of intents in the mount's storage. The core never caches keys below it.
 pub const INTENT_FOLDER: &str = "intent/";
-/// The field of a lease's internal data that names the intent it replaces.
+/// The field in a lease's internal data with the id of the intent that the lease replaces.
 pub const INTENT_FIELD: &str = "strongroom_intent";
 
-/// Where claimed intents lie until they are undone.
+/// The folder of claimed intents, which stay there until they are undone.
 pub const UNDO_FOLDER: &str = "undo/";
-/// Where Vault and OpenBao keep such entries.
+/// The folder in which Vault and OpenBao keep write-ahead log entries.
 pub(crate) const WAL_FOLDER: &str = "wal/";
-/// Names asked for at once.
+/// Names per storage list request.
 const PAGE_SIZE: usize = 1000;
 
-/// A credential that is about to exist.
+/// A credential that is about to be issued.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Intent {
-    /// The credential's kind.
+    /// The kind of the credential ([`Credential::KIND`](crate::Credential::KIND)).
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// Vault's form wants this: seconds since the epoch.
+    /// Seconds since the Unix epoch, as in Vault's write-ahead log entries.
     created_at: i64,
     pub(crate) data: IntentData,
 }
@@ -49,14 +51,15 @@ pub(crate) struct Intent {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IntentData {
     pub(crate) name: CredentialName,
-    /// When the outside call has been given up.
+    /// When the call to the outside system is aborted.
     deadline: Timestamp,
-    /// How long the outside system may take for one call, and so go on with one that was given up.
+    /// The time-out of one call to the outside system, in seconds. A call may go on that long after
+    /// it was aborted.
     timeout_secs: u64,
-    /// How often the name was looked for already.
+    /// How often the credential has been searched for.
     #[serde(default)]
     looks: u32,
-    /// When to look next, once claimed.
+    /// When to search next, once the intent is claimed.
     #[serde(default = "epoch")]
     next_look: Timestamp,
 }
@@ -65,7 +68,7 @@ fn epoch() -> Timestamp {
     Timestamp::EPOCH
 }
 
-/// How many looks find nothing before an intent is dropped.
+/// After how many searches an intent is dropped.
 const MAX_UNDO_ATTEMPTS: u32 = 2;
 
 impl Intent {
@@ -90,12 +93,12 @@ impl Intent {
         std::time::Duration::from_secs(self.data.timeout_secs)
     }
 
-    /// When the outside call is given up, however late it began.
+    /// When the call to the outside system is aborted, whenever it began.
     pub(crate) fn deadline(&self) -> Timestamp {
         self.data.deadline
     }
 
-    /// When nobody can be using this intent any more.
+    /// When the call can no longer be running, so that the intent may be claimed.
     pub(crate) fn stale_at(&self) -> Timestamp {
         self.data.deadline.plus(self.call_timeout())
     }
@@ -109,7 +112,7 @@ pub(crate) struct IntentStore {
     pub(crate) host_deletes_intents: bool,
 }
 
-/// An intent to be undone now.
+/// A claimed intent, due to be undone.
 #[derive(Debug)]
 pub(crate) struct DueIntent {
     pub(crate) uuid: String,
@@ -127,27 +130,28 @@ impl IntentStore {
         if self.host_deletes_intents { INTENT_FOLDER } else { WAL_FOLDER }
     }
 
-    /// Stores an intent and gives its uuid. Nothing may be done outside before this has answered.
+    /// Stores a new intent and returns its UUID. No outside call may begin before this has
+    /// completed.
     pub(crate) async fn create(&self, intent: &Intent) -> Result<String, Error> {
         let uuid = self.mount.entropy.uuid();
         self.restore(&uuid, intent).await?;
         Ok(uuid)
     }
 
-    /// Stores an intent under the uuid it has.
+    /// Stores an intent under an existing UUID.
     pub(crate) async fn restore(&self, uuid: &str, intent: &Intent) -> Result<(), Error> {
         let key = format!("{}{uuid}", self.intent_folder());
         Ok(self.mount.storage.commit(StorageBatch::put(key, encode_intent(intent), false)).await?)
     }
 
-    /// Removes an intent whose credential is known not to exist, or is leased by a host that
-    /// doesn't know intents.
+    /// Removes an intent: its credential is known not to exist, or is about to be leased by a host
+    /// that doesn't handle intents.
     pub(crate) async fn delete(&self, uuid: &str) -> Result<(), Error> {
         let key = format!("{}{uuid}", self.intent_folder());
         Ok(self.mount.storage.commit(StorageBatch::delete(key)).await?)
     }
 
-    /// Claims what is stale and gives what is to be undone now, and when to look again.
+    /// Claims all stale intents. Returns those to be undone now, and when the next one will be due.
     pub(crate) async fn claim_due(&self) -> Result<(Vec<DueIntent>, Option<Timestamp>), Error> {
         let mut due = Vec::new();
         let mut next: Option<Timestamp> = None;
@@ -178,8 +182,8 @@ impl IntentStore {
         Ok((due, next))
     }
 
-    /// Notes that a name was looked for. After enough looks the matter rests; until then this says
-    /// when to look again.
+    /// Records that the credential was searched for. After the last search the intent is deleted;
+    /// before, the result says when to search again.
     pub(crate) async fn record_undo_attempt(
         &self,
         due: DueIntent,
@@ -198,7 +202,8 @@ impl IntentStore {
         Ok(Some(next))
     }
 
-    /// All names in a folder: entries that stay must not hide those behind them.
+    /// All names in a folder, over as many pages as it takes: entries that stay must not hide later
+    /// ones.
     async fn all_names(&self, folder: &str) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = Vec::new();
         loop {
@@ -239,7 +244,7 @@ impl IntentStore {
         };
         match self.mount.storage.commit(batch).await {
             Ok(()) => Ok(IntentClaim::Ours(intent)),
-            // The lease was written just now.
+            // The core wrote the lease meanwhile.
             Err(StorageError::Precondition(_)) => Ok(IntentClaim::Gone),
             Err(error) => Err(error.into()),
         }
@@ -257,8 +262,8 @@ fn encode_intent(intent: &Intent) -> bytes::Bytes {
     serde_json::to_vec(intent).unwrap_or_default().into()
 }
 
-/// An entry that can't be read was left by an engine this one replaces: not ours to judge, and no
-/// reason to leave the others undone.
+/// An entry that can't be parsed was left by the engine that this one replaced. It is skipped, so
+/// that the others are still undone.
 fn decode_intent(key: &str, value: &[u8]) -> Option<Intent> {
     let intent = serde_json::from_slice(value);
     if intent.is_err() {

@@ -1,28 +1,28 @@
-//! [`KeyMigratingStorage`]: storage in which what lies apart has moved from one kind of key to another.
+//! [`KeyMigratingStorage`]: storage whose record keys are moved from an old prefix to a new one.
 //!
-//! Keys that are apart once began with [`LEGACY_RECORD_PREFIX`], which Vault and OpenBao don't store. They
-//! begin with [`RECORD_PREFIX`] now, and a mount written by an earlier version is taken along: from the first request or
-//! periodic call on, its entries move in batches that are each whole, so that each is there once,
-//! wherever the process dies; the next start goes on. Nobody waits for that. Until it is done a
-//! read looks at both keys, the old one first, since entries only move away from it; a write goes to
-//! the new key and removes the old one in the same batch.
+//! Record keys once began with [`LEGACY_RECORD_PREFIX`], which Vault and OpenBao don't store; they
+//! now begin with [`RECORD_PREFIX`]. The entries of a mount written by an earlier version are moved
+//! from the first request or periodic call on, in atomic batches, so each entry exists exactly once
+//! even if the process dies; the next start continues. Requests don't wait for the migration. Until
+//! it has finished, a read looks at both keys, the old one first, since entries only move away from
+//! it; a write goes to the new key and removes the old one in the same batch.
 //!
-//! An entry that can't be read stays at its old key and is named in the log. The others move.
+//! An entry that can't be read stays at its old key and is named in the log. The others are moved.
 //!
 //! # Beside an instance of an earlier version
 //!
-//! In a reload an instance that knows the old keys only may still finish requests while this one
-//! moves entries. To it an entry that has moved isn't there. So of an entry that is at both keys the
-//! **new key wins**: it has what was moved and what was made of it since, while the other was
-//! written by somebody who saw nothing. An entry moves only if nothing is at its new key. What the
-//! old instance wrote after all stays at the old key, is named in the log, and goes with the next
-//! write or removal of that entry. What it removes after the move stays: it finds nothing to remove.
-//! Under names that have no entry at the new key its writes count as any other.
+//! During a reload an instance that knows only the old keys may still finish requests while this
+//! one moves entries. For it, an entry that has moved doesn't exist. So if an entry is at both
+//! keys, the **new key wins**: it holds what was moved and later changes to it, while the old key
+//! was written by an instance that saw no entry. An entry is moved only if nothing is at its new
+//! key. What the old instance writes stays at the old key, is named in the log, and is removed with
+//! the next write or removal of that entry. What it tries to remove after the move stays, since it
+//! finds nothing. Names without an entry at the new key are moved as usual.
 //!
-//! The host tells this instance of the other's writes ([`KeyMigratingStorage::written`]), so old keys that
-//! appear when nothing was left of them are seen.
+//! The host reports the other instance's writes ([`KeyMigratingStorage::on_external_write`]), so
+//! old keys that appear after the migration had finished are noticed.
 //!
-//! Hosts without atomic batches never took the old keys, so there is nothing to move.
+//! Hosts without atomic batches never accepted the old keys, so there is nothing to move.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,25 +37,25 @@ use crate::engine::{
 use crate::records::unchanged_precondition;
 use crate::stored_entries::{EntryScanner, UnmovableEntries};
 
-/// The mount's storage with the new keys only, whatever is behind it.
+/// The mount's storage, presented as if all records had new keys.
 #[derive(Debug)]
 pub(crate) struct KeyMigratingStorage {
     storage: Arc<dyn Storage>,
-    /// How often somebody else was seen to write an old key.
+    /// How many writes of old keys by others have been reported.
     legacy_writes: AtomicU64,
-    /// What `written` was before nothing was found at an old key.
+    /// The value of `legacy_writes` before a check that found nothing at an old key.
     done_at: AtomicU64,
-    /// What `written` was before only entries were found that can't be moved.
+    /// The value of `legacy_writes` before a check that found only entries that can't be moved.
     stuck_at: AtomicU64,
     /// The entries that can't be moved.
     unmovable: UnmovableEntries,
 }
 
-/// Names in one look at a folder.
+/// The number of names per storage list request.
 const PAGE_SIZE: usize = 256;
-/// Sorts behind every old key, and before every other.
+/// Sorts after every old key and before every other key.
 const AFTER_LEGACY_KEYS: &str = "\u{2}";
-/// Comes after no number of writes.
+/// Greater than any number of writes.
 const NEVER: u64 = u64::MAX;
 
 impl KeyMigratingStorage {
@@ -75,19 +75,19 @@ impl KeyMigratingStorage {
         self.done_at.load(Ordering::Acquire) == self.legacy_writes.load(Ordering::Acquire)
     }
 
-    /// Whether nothing is left that could be moved now. Later it may be another matter.
+    /// Whether nothing is left that could be moved now. That may change later.
     pub(crate) fn is_stuck(&self) -> bool {
         self.stuck_at.load(Ordering::Acquire) == self.legacy_writes.load(Ordering::Acquire)
     }
 
-    /// Somebody else wrote this key of the store.
+    /// Records that another instance or node wrote this storage key.
     pub(crate) fn on_external_write(&self, key: &str) {
         if key.starts_with(LEGACY_RECORD_PREFIX) && self.storage.is_atomic() {
             self.legacy_writes.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Looks whether there is anything to be moved.
+    /// Checks whether there is anything to be moved.
     pub(crate) async fn check_for_legacy_keys(&self) -> Result<(), Error> {
         let written = self.legacy_writes.load(Ordering::Acquire);
         if !self.is_done() && self.legacy_buckets(1).await?.is_empty() {
@@ -96,8 +96,8 @@ impl KeyMigratingStorage {
         Ok(())
     }
 
-    /// Moves all that can be moved, in batches, as long as `go_on` says so. After an error requests
-    /// begin no further attempt, as if nothing else could be moved: the periodic call does.
+    /// Moves all entries that can be moved, in batches, while `go_on` returns true. After an error
+    /// only the periodic call tries again, and requests don't.
     pub(crate) async fn move_all(&self, go_on: impl Fn() -> bool) -> Result<(), Error> {
         let written = self.legacy_writes.load(Ordering::Acquire);
         let outcome = self.move_in_batches(go_on).await;
@@ -128,7 +128,7 @@ impl KeyMigratingStorage {
                 }
             }
             if !moved {
-                // Also when a folder is shown and has nothing in it.
+                // Also if a folder is listed but contains nothing.
                 self.stuck_at.store(written, Ordering::Release);
                 return Ok(());
             }
@@ -136,8 +136,8 @@ impl KeyMigratingStorage {
         Ok(())
     }
 
-    /// Moves some entries, in one batch unless one of them is in the way; says whether any moved, or
-    /// was changed by somebody else.
+    /// Moves some entries, in one batch unless one of them can't be moved. Returns whether any was
+    /// moved, or was changed by others meanwhile.
     async fn move_some(&self, entries: &[(String, StorageEntry)]) -> Result<bool, Error> {
         if entries.is_empty() {
             return Ok(false);
@@ -160,7 +160,7 @@ impl KeyMigratingStorage {
                             "there is another at its new key, which is the one that counts",
                         );
                     } else {
-                        // Somebody changed it. It is looked at again.
+                        // It was changed meanwhile, so it is looked at again.
                         moved = true;
                     }
                 }
@@ -179,7 +179,7 @@ impl KeyMigratingStorage {
         }
     }
 
-    /// The first old shelves, as folders.
+    /// The first `limit` old buckets, as folders.
     async fn legacy_buckets(&self, limit: usize) -> Result<Vec<String>, StorageError> {
         let mut shelves: Vec<String> = Vec::new();
         while shelves.len() < limit {
@@ -196,8 +196,8 @@ impl KeyMigratingStorage {
         Ok(shelves)
     }
 
-    /// A batch, with each condition asked of the key at which the entry is, and with each changed entry
-    /// removed at its old key.
+    /// Translates a batch: each precondition refers to the key where the entry currently is, and
+    /// each changed entry is also removed at its old key.
     async fn translate_batch(&self, batch: StorageBatch) -> Result<StorageBatch, StorageError> {
         let mut both = StorageBatch::default();
         for condition in batch.preconditions {
@@ -231,7 +231,7 @@ impl KeyMigratingStorage {
         Ok(both)
     }
 
-    /// The root's names, the old shelves among them under their new names.
+    /// The names in the root folder, with old buckets under their new names.
     async fn list_root(
         &self,
         after: Option<&str>,
@@ -252,7 +252,7 @@ impl Storage for KeyMigratingStorage {
             Some(old) if !self.is_done() => self.storage.get(&old).await,
             _ => return self.storage.get(key).await,
         };
-        // In this order: what moves meanwhile is then at the new key.
+        // In this order, an entry that moves meanwhile is found at the new key.
         match self.storage.get(key).await? {
             Some(stored) => Ok(Some(stored)),
             None => old,
@@ -274,7 +274,7 @@ impl Storage for KeyMigratingStorage {
         let Some(old) = legacy_key(prefix) else {
             return self.storage.list(prefix, after, limit).await;
         };
-        // The old folder first: what moves meanwhile is then in the new one.
+        // The old folder first: an entry that moves meanwhile is found in the new one.
         let old = self.storage.list(&old, after, limit).await?;
         let mut names = self.storage.list(prefix, after, limit).await?;
         add_names(&mut names, old, after, limit);
@@ -297,12 +297,12 @@ impl Storage for KeyMigratingStorage {
     }
 }
 
-/// The key, or folder, that an entry had before, if it lies apart.
+/// The old form of a record's key or folder; `None` for other keys.
 fn legacy_key(key: &str) -> Option<String> {
     key.strip_prefix(RECORD_PREFIX).map(|rest| format!("{LEGACY_RECORD_PREFIX}{rest}"))
 }
 
-/// The key that an entry has now.
+/// The current form of a key.
 pub(crate) fn current_key(key: &str) -> String {
     match key.strip_prefix(LEGACY_RECORD_PREFIX) {
         Some(rest) => format!("{RECORD_PREFIX}{rest}"),
@@ -310,7 +310,7 @@ pub(crate) fn current_key(key: &str) -> String {
     }
 }
 
-/// The batch that moves entries: those that were not changed meanwhile, to where nothing is.
+/// The batch that moves entries, provided that none has changed and nothing is at the new keys.
 fn move_batch(entries: &[(String, StorageEntry)]) -> StorageBatch {
     let mut batch = StorageBatch::default();
     for (key, stored) in entries {
@@ -324,7 +324,7 @@ fn move_batch(entries: &[(String, StorageEntry)]) -> StorageBatch {
     batch
 }
 
-/// Adds further names to a page of names.
+/// Merges further names into a page of names.
 fn add_names(names: &mut Vec<String>, more: Vec<String>, after: Option<&str>, limit: usize) {
     names.extend(more.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after)));
     names.sort_unstable();

@@ -1,5 +1,5 @@
-//! Credentials behind a path: intents, receipts and lifetimes, so that an author's `issue` and
-//! `revoke` need not know of them.
+//! Runs a [`Credential`] behind a path: handles intents, receipts and lifetimes, so that an
+//! engine's `issue` and `revoke` need not.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use crate::field::ObjectWriter;
 use crate::intent::{DueIntent, INTENT_FIELD, Intent, IntentStore};
 use crate::{Context, Error};
 
-/// The field of a lease's internal data that tells kinds of credentials apart. Go engines use the
-/// same, so a lease of theirs can be taken over.
+/// The field of a lease's internal data that names the kind of credential. Go engines use the same
+/// name, so that their leases can be taken over.
 pub(crate) const KIND_FIELD: &str = "secret_type";
-/// The field that names the role.
+/// The field with the name of the role.
 const ROLE_FIELD: &str = "role";
 /// The field with the seconds after which the outside system ends the credential by itself.
 const ENDS_WITHIN_FIELD: &str = "strongroom_ends_within";
 
-/// A credential kind behind a path, its types forgotten.
+/// A credential kind with its type erased.
 #[async_trait]
 pub(crate) trait ErasedCredential: Send + Sync {
     fn kind(&self) -> &'static str;
-    /// The documents it can't do without: its configuration and its role.
+    /// The documents that the credential requires: its configuration and its role.
     fn required_documents(&self) -> [Option<RequiredDocumentSpec>; 2];
     async fn issue(
         &self,
@@ -99,7 +99,8 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
         .await
         {
             Ok(issued) => {
-                // The lease is counted from now, the outside system's end from before.
+                // The lease starts now, but the outside system's expiry counts from before the
+                // call.
                 let ends = remaining_ttl(issued.ends_within, context.now().since(now));
                 let internal = self.internal_data(
                     &issued,
@@ -210,8 +211,8 @@ impl<C: Credential> LeasedCredential<C> {
         fields.to_object()
     }
 
-    /// Issuing failed. Where the outside system answered, its side can be cleaned up at once;
-    /// where it didn't, that is left until the call can't be under way any more.
+    /// Cleans up after a failed `issue`: runs `undo` at once, unless the call may still take effect.
+    /// Then the intent stays until the call can no longer be running.
     async fn undo_after_failure(
         &self,
         context: &Context,
@@ -234,8 +235,8 @@ impl<C: Credential> LeasedCredential<C> {
     }
 }
 
-/// A host that knows no intents: the entry goes before the answer does, unless it took so long that
-/// the credential may have been undone meanwhile.
+/// For a host that doesn't handle intents: the entry is deleted before the response is sent, unless
+/// so much time has passed that the credential may have been undone meanwhile.
 async fn delete_wal_entry(
     context: &Context,
     intents: &IntentStore,
@@ -246,13 +247,13 @@ async fn delete_wal_entry(
     if context.now() < intent.stale_at() {
         return Ok(());
     }
-    // Undone or not, nobody can tell any more: it goes back, and will be.
+    // It may or may not have been undone already, so restore the entry and let it be undone again.
     intents.restore(uuid, intent).await?;
     Err(EngineError::internal("issuing took too long; the credential is undone"))
 }
 
-/// How many times as long undoing may take as issuing does: it looks for the credential first, and may
-/// find several.
+/// How many times as long `undo` may take as `issue`: it has to search for the credential first,
+/// and may find several.
 const UNDO_TIMEOUT_FACTOR: u32 = 4;
 
 /// How long one operation may take, with all its calls to the outside system.
@@ -266,19 +267,20 @@ fn read_receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineErro
     })
 }
 
-/// What is left of an end of the outside system's own: at least a second, since zero is none.
+/// The remaining time until the outside system's own expiry: at least a second, since zero means
+/// none.
 fn remaining_ttl(ends_within: Ttl, spent: Duration) -> Ttl {
     let left = ends_within.as_secs().saturating_sub(spent.as_secs());
     if ends_within.is_zero() { Ttl::ZERO } else { Ttl::from_secs(left.max(1)) }
 }
 
-/// The same end, as the lease keeps it.
+/// The outside system's own expiry, as stored in the lease.
 fn ends_within(fields: &Fields) -> Ttl {
     let secs = fields.get(ENDS_WITHIN_FIELD).and_then(|raw| raw.get().parse().ok());
     Ttl::from_secs(secs.unwrap_or_default())
 }
 
-/// The shorter of two limits, of which zero is none.
+/// The shorter of two limits, where zero means no limit.
 fn shorter_ttl(one: Ttl, other: Ttl) -> Ttl {
     one.nonzero_or(other).capped_by(other)
 }
@@ -289,9 +291,9 @@ fn response_object(answer: &impl ResponseData) -> RawObject {
     out.into_object()
 }
 
-/// Runs a call to an outside system until a moment of the instance's clock, and no longer than there
-/// is until then, should the clock be set back. Past it, it isn't begun: when storing an intent took
-/// too long, the intent may be claimed already.
+/// Runs a call to the outside system until `until` on the instance's clock, but not longer than the
+/// duration until then if the clock is set back. If `until` has passed, the call isn't started:
+/// storing the intent took too long, and it may have been claimed already.
 async fn with_deadline<C: Credential, T>(
     context: &Context,
     config: &C::Config,
@@ -320,7 +322,7 @@ async fn with_deadline<C: Credential, T>(
     }
 }
 
-/// The kind of credential that a lease is of.
+/// The kind of the credential that a lease belongs to.
 pub(crate) fn credential_kind(lease: &LeaseContext) -> String {
     lease.internal.fields().text(KIND_FIELD).unwrap_or_default()
 }

@@ -1,23 +1,23 @@
 //! Write a secrets engine once. It runs linked into the server, as a plug-in process of Strongroom,
-//! and as a plug-in process of HashiCorp Vault or OpenBao. This is one, whole:
+//! and as a plug-in process of HashiCorp Vault or OpenBao. This is a complete one:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
 //! use strongroom_sdk::*;
 //!
-//! /// Where the service is, and the key to it.
+//! /// The address of the service, and the key for it.
 //! #[derive(Document)]
 //! #[document(path = "config", seal_wrap)]
 //! struct Config {
 //!     /// Base URL of the service.
 //!     #[field(required)]
 //!     url: BaseUrl,
-//!     /// Opens the service. Never shown.
+//!     /// API key of the service. Never shown.
 //!     #[field(required)]
 //!     key: Secret<String>,
 //! }
 //!
-//! /// What a token may do, and for how long.
+//! /// The permissions and the lifetime of a token.
 //! #[derive(Document)]
 //! #[document(path = "roles/{name}")]
 //! struct Role {
@@ -28,13 +28,13 @@
 //!     ttl: DurationSecs,
 //! }
 //!
-//! /// What the client gets, once.
+//! /// What the client receives, once.
 //! #[derive(ResponseData)]
 //! struct Token {
 //!     token: Secret<String>,
 //! }
 //!
-//! /// What stays with the lease. A secret here doesn't compile.
+//! /// What is stored with the lease. A secret here doesn't compile.
 //! #[derive(Receipt)]
 //! struct TokenId {
 //!     id: Identifier,
@@ -85,69 +85,72 @@
 //! # }
 //! ```
 //!
-//! `service` is three calls to an outside API; `engines/api-token` has them written out. All the rest
-//! follows from the declarations: create, read, update, delete and list of both documents, existence
-//! checks, special paths, help, leases, and that no token is orphaned by a crash.
+//! `service` stands for three calls to the API of an outside system; `engines/api-token` shows such
+//! a client in full. Everything else follows from the declarations: create, read, update, delete
+//! and list of both documents, existence checks, special paths, help, leases, and the guarantee
+//! that a crash orphans no token.
 //!
-//! # What it is, and what it isn't
+//! # Scope
 //!
-//! The SDK is all of the server that an engine sees: requests, storage, time, chance, and a few
-//! questions to the server. It knows the wire to a plug-in's host and hides it. It has no HTTP client,
-//! no template language and no access to tokens, policies or other mounts; and it is not for auth
-//! methods yet. Hosts use it too: [`engine`] is the trait through which the core sees every engine,
-//! and `wire` puts a process behind that trait.
+//! The SDK gives an engine everything it may use of the server: requests, storage, a clock,
+//! randomness and a few queries to the server. It implements the plug-in protocol and hides it. It
+//! contains no HTTP client and no template language, gives no access to tokens, policies or other
+//! mounts, and doesn't support writing auth methods yet. Hosts use this crate too: [`engine`] is
+//! the trait through which the core sees every engine, and `wire` implements that trait for a
+//! plug-in process.
 //!
 //! # The modules, in reading order
 //!
-//! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`VersionedEngine`], several of them
-//!   of which a mount chooses
-//! - [`document`]: [`Document`], what operators write and the engine keeps
-//! - [`credential`]: [`Credential`], what an outside system issues and takes back
-//! - [`action`]: paths that do something else
-//! - [`resource`]: things that an engine keeps in its own way, with their existence check
-//! - [`records`]: what it keeps of them: bytes under keys that no client can name
-//! - [`field`]: field kinds, which read every form that clients use
-//! - [`pattern`]: declared paths; [`openapi`]: declared paths as a document
-//! - [`intent`]: why no credential is orphaned
-//! - [`engine`]: below all that, the trait, the request and the response
-//! - `wire` (feature `serve`, on by default): engines over the plug-in wire, in both directions
-//! - `testing` and `contract` (feature `testing`): an engine under test
+//! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`VersionedEngine`] holds
+//!   several, and a mount option selects one
+//! - [`document`]: [`Document`], a typed object that operators write and the engine stores
+//! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
+//! - [`action`]: paths that do something other than storing a document or issuing a credential
+//! - [`resource`]: objects that an engine stores in its own way, with their existence check
+//! - [`records`]: storage for such objects: byte strings under keys that no client can name
+//! - [`field`]: field kinds, which parse every form in which clients send a value
+//! - [`pattern`]: declared paths; [`openapi`]: their OpenAPI description
+//! - [`intent`]: how orphaned credentials are prevented
+//! - [`engine`]: the underlying trait, with its request and response
+//! - `wire` (feature `serve`, on by default): engines over the plug-in protocol, in both directions
+//! - `testing` and `contract` (feature `testing`): a test host, and checks that every engine must
+//!   pass
 //!
 //! # What doesn't compile
 //!
 //! | mistake | why |
 //! |---|---|
-//! | a create without an existence check | there is no free create: what can be created is a document, free-form, or a [`Resource`], which is made from its existence check |
-//! | an update that gets lost | records have no plain write: [`records::RecordStore::change`] shows what is there and commits on the condition that it still is |
-//! | a map of anything, a number taken for another | fields are of [kinds](field::Field) |
-//! | a secret printed, copied, compared or serialised | [`Secret`] has no such trait; only derived answers and documents write one |
-//! | a secret in the lease | a [`Receipt`]'s fields are [`LeaseSafe`](field::LeaseSafe) |
-//! | a credential without `revoke` or `undo`, or without a word on renewal | [`Credential`] asks for all three |
-//! | a lease given by hand | an action answers a [`Response`], which has none |
-//! | a guessable name | [`CredentialName`] is made by the SDK only |
-//! | somebody else's error passed on as one's own | nothing converts into [`Error`]: say whether it is the user's or ours |
+//! | a create without an existence check | only a document, free-form documents or a [`Resource`] can be created, and a resource is constructed from its existence check |
+//! | a lost update | records have no plain write: [`records::RecordStore::change`] reads the record and commits on the precondition that it hasn't changed |
+//! | an untyped map, or a number of the wrong type | fields must be of a [field kind](field::Field) |
+//! | a secret printed, cloned, compared or serialised | [`Secret`] implements none of these traits; only derived responses and documents write one |
+//! | a secret in the lease | the fields of a [`Receipt`] must be [`LeaseSafe`](field::LeaseSafe) |
+//! | a credential without `revoke`, `undo` or a choice on renewal | [`Credential`] requires all three |
+//! | a lease without a credential | an action returns a [`Response`], which can't carry a lease |
+//! | a guessable name | only the SDK can create a [`CredentialName`] |
+//! | a foreign error passed on unchanged | no error of another library converts into [`Error`]: the engine must say whether the user or the engine is at fault |
 //!
-//! Each has a case in `tests/compile_fail`, with what the compiler says to it.
+//! Each row has a test case in `tests/compile_fail`, together with the compiler's message.
 //!
 //! # Add an engine
 //!
-//! 1. A crate in `engines/`, with this one as its only dependency of ours. In the workspace's
-//!    `Cargo.toml`: a member, and a line among the dependencies.
-//! 2. Its documents: what an operator configures ([`Document`], mostly `config` and `roles/{name}`).
-//!    Documentation comments become the help; each field needs one.
-//! 3. Its credential ([`Credential`]). Give the outside thing the [`CredentialName`] of the order, keep
-//!    in the receipt what finds it again, and let the outside system's own expiry, where it has one, be
-//!    [`IssueRequest::lasts_for`], and said in [`IssuedCredential::ends_within`]. Say [`Error::unanswered`] whenever it
-//!    may have done what was asked.
-//! 4. `pub fn blueprint() -> Blueprint`, and a `main` of one line around it.
-//! 5. Tests: `contract::check` in a few lines, then `testing::Harness` against something that
-//!    behaves like the outside system: down, slow, refusing, answering nonsense, and a crash at each
-//!    step.
-//! 6. A page in `docs/src/engines`: a guide, the API, defaults, caveats, errors.
-//! 7. To link it into the server, a line in `crates/server/src/plugins.rs`. To run it as a plug-in, put
-//!    the binary into the server's plug-in folder and `strongroom plugin register` it.
-#![deny(missing_docs)]
-
+//! 1. Create a crate in `engines/` whose only dependency on this project is `strongroom-sdk`. Add
+//!    it to the members and the dependencies of the workspace's `Cargo.toml`.
+//! 2. Declare its documents: what an operator configures ([`Document`], usually `config` and
+//!    `roles/{name}`). Documentation comments become the help, so each field needs one.
+//! 3. Implement its credential ([`Credential`]). Create it under the [`CredentialName`] of the
+//!    request, and put into the receipt what identifies it for revocation. If the outside system
+//!    has an expiry of its own, set it to [`IssueRequest::lasts_for`], and report a shorter one
+//!    with [`IssuedCredential::ends_within`]. Return [`Error::unanswered`] whenever the outside
+//!    system may have carried out a call that failed.
+//! 4. Write `pub fn blueprint() -> Blueprint`, and a one-line `main` that calls `serve`.
+//! 5. Write tests: `contract::check` in a few lines, then `testing::Harness` against a stand-in for
+//!    the outside system: unreachable, slow, rejecting calls, returning invalid responses, and with
+//!    a crash at each step.
+//! 6. Write a page in `docs/src/engines`: a guide, the API, defaults, caveats, errors.
+//! 7. To link the engine into the server, add a line to `crates/server/src/plugins.rs`. To run it
+//!    as a plug-in, put the binary into the server's plug-in folder and register it with
+//!    `strongroom plugin register`.
 extern crate self as strongroom_sdk;
 
 pub mod action;

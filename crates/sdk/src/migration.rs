@@ -1,15 +1,17 @@
-//! Taking over what a mount kept as free-form documents, when it is opened as an engine that keeps
-//! records instead.
+//! Migration of a mount's free-form documents to records, when it is opened as an engine that
+//! stores records.
 //!
-//! Documents move a few at a time: what a document becomes and its removal are one batch, so a
-//! document is there once, before and after, wherever the process dies; the next start goes on.
-//! Requests are refused meanwhile. Records lie apart from all that clients can name, so what was
-//! moved is never taken for what is still to be moved, and no document's name is in the way of a
-//! record. A document that is damaged ([`StorageError::Damaged`]), or whose record is there already, stays
-//! where it is and is named in the log; the mount serves without it, and the next instance tries again.
-//! After any other error nothing is left behind: the mount waits, and the next periodic call goes on.
-//! Under hosts without conditions the mount waits for a damaged document, too: there a record of its
-//! name, once written, could not be told from one that the document became.
+//! Documents are moved a few at a time. A document is replaced by its records and removed in one
+//! batch, so it exists exactly once even if the process dies; the next start continues. Requests
+//! are rejected meanwhile. Record keys can't be named by clients, so migrated data is never taken
+//! for a document, and no document's name collides with a record.
+//!
+//! A document that is damaged ([`StorageError::Damaged`]), or whose record exists already, stays
+//! where it is and is named in the log; the mount serves requests without it, and the next instance
+//! tries again. After any other error no document is skipped: requests stay rejected, and the next
+//! periodic call tries again. Under hosts without preconditions the same holds for a damaged
+//! document, because a record written under its name meanwhile could not be told from one that the
+//! document became.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,13 +27,13 @@ use crate::records::{RecordKey, unchanged_precondition};
 use crate::stored_entries::{AFTER_RECORDS, EntryScanner, UnmovableEntries};
 use crate::{Context, Error};
 
-/// What a document becomes: the record that stands for it, and others.
+/// Returns the records that replace a document, the one that represents it first.
 type ConvertDocument = dyn Fn(&Context, &str, Bytes) -> Vec<(RecordKey, Bytes)> + Send + Sync;
 
-/// How documents are taken over.
+/// How documents are migrated.
 #[derive(Clone)]
 pub(crate) struct Migration {
-    /// Told to those who ask meanwhile.
+    /// The error message for requests during the migration.
     pub(crate) unavailable_message: &'static str,
     pub(crate) convert: Arc<ConvertDocument>,
 }
@@ -44,13 +46,13 @@ impl fmt::Debug for Migration {
     }
 }
 
-/// Whether an instance may serve.
+/// Whether an instance may serve requests.
 #[derive(Debug, Default)]
 pub(crate) struct MigrationGate {
     open: AtomicBool,
-    /// The last attempt to take documents over failed.
+    /// Whether the last attempt to migrate failed.
     failed: AtomicBool,
-    /// The documents that can't be taken over.
+    /// The documents that can't be migrated.
     unmovable: UnmovableEntries,
 }
 
@@ -63,7 +65,7 @@ impl MigrationGate {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Leaves the next attempt to the periodic call, so that requests don't begin one each.
+    /// Leaves the next attempt to the periodic call, so that not every request starts one.
     pub(crate) fn mark_failed(&self) {
         self.failed.store(true, Ordering::Release);
     }
@@ -73,10 +75,10 @@ impl MigrationGate {
     }
 }
 
-/// Sorts before every key that is apart. No document's name begins with it.
+/// Sorts before every record key. No document's name begins with it.
 const BEFORE_RECORDS: &str = "\u{fffb}\u{10ffff}";
 
-/// Whether there are documents that are still to be taken over.
+/// Whether there are documents that still have to be migrated.
 pub(crate) async fn is_needed(storage: &dyn Storage) -> Result<bool, Error> {
     match storage.list("", None, 1).await?.first() {
         None => Ok(false),
@@ -85,14 +87,15 @@ pub(crate) async fn is_needed(storage: &dyn Storage) -> Result<bool, Error> {
     }
 }
 
-/// Whether there are records, so that this mount must not be opened as documents.
+/// Whether there are records, in which case the mount must not be opened as free-form documents.
 pub(crate) async fn has_records(storage: &dyn Storage) -> Result<bool, Error> {
     let first = storage.list("", Some(BEFORE_RECORDS), 1).await?;
     Ok(first.first().is_some_and(|name| name.starts_with(RECORD_PREFIX)))
 }
 
 impl Migration {
-    /// Moves documents as long as `go_on` says so; `true` once all have moved that can be.
+    /// Migrates documents while `go_on` returns true. Returns `true` once all that can be migrated
+    /// have been.
     pub(crate) async fn run(
         &self,
         context: &Context,
@@ -124,8 +127,8 @@ impl Migration {
         }
     }
 
-    /// Moves some documents, together unless one of them can't be; says whether any moved, or was
-    /// changed by somebody else.
+    /// Migrates some documents, together unless one of them can't be. Returns whether any was
+    /// migrated, or was changed by others meanwhile.
     async fn move_batch(
         &self,
         context: &Context,
@@ -152,7 +155,7 @@ impl Migration {
                     if now.is_some_and(|now| now.version == seen.version) {
                         left.log_once(name, "there is a record of its name already");
                     } else {
-                        // Somebody changed it. It is looked at again.
+                        // It was changed meanwhile, so it is looked at again.
                         moved = true;
                     }
                 }
@@ -174,7 +177,7 @@ impl Migration {
             let records = (self.convert)(context, name, stored.value.clone());
             for (key, value) in records {
                 let key = key.as_str().to_owned();
-                // A record that is there already is somebody else's, and stays.
+                // A record that exists already isn't overwritten.
                 batch.preconditions.push(StoragePrecondition::Absent(key.clone()));
                 batch.changes.push(StorageChange::Put { key, value, seal_wrap: stored.seal_wrap });
             }
@@ -183,8 +186,8 @@ impl Migration {
         if batch.changes.is_empty() { Ok(()) } else { storage.commit(batch).await }
     }
 
-    /// Where a batch isn't whole, the record that stands for the document is written last: once it
-    /// is there only the removal can be missing.
+    /// On hosts without atomic batches, the record that represents the document is written last:
+    /// once it exists, only the removal of the document can be missing.
     async fn move_one_by_one(
         &self,
         context: &Context,

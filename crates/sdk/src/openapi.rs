@@ -1,53 +1,53 @@
-//! OpenAPI: declared paths as a document that generators and explorers read.
+//! OpenAPI: a description of declared paths for code generators and API explorers.
 //!
-//! The same form describes an engine's paths and the server's own, so that one document can hold
-//! them all. Format: OpenAPI 3.0.2, <https://spec.openapis.org/oas/v3.0.2>, with the extensions that
-//! Vault's document has (`x-vault-unauthenticated`, `x-vault-sudo`, `x-vault-createSupported`).
+//! Used both for engines' paths and for the server's own, so that one document can contain all.
+//! Format: OpenAPI 3.0.2, <https://spec.openapis.org/oas/v3.0.2>, with the extensions of Vault's
+//! document (`x-vault-unauthenticated`, `x-vault-sudo`, `x-vault-createSupported`).
 
 use serde_json::{Map, Value, json};
 
 use crate::field::{FieldKind, FieldSpec};
 
-/// The version of the format.
+/// The version of the OpenAPI format that documents state.
 pub const VERSION: &str = "3.0.2";
 
-/// A declared path, as the document shows it.
+/// The description of one declared path.
 #[derive(Clone, Debug)]
 pub struct PathDoc<'a> {
-    /// As declared, without a slash in front: `roles/{name}`, `{path..}`.
+    /// The pattern as declared, without a leading slash: `roles/{name}`, `{path..}`.
     pub pattern: &'a str,
-    /// What it is for.
+    /// What the path is for, in a sentence.
     pub help: &'a str,
-    /// What its writes take, and its reads from the query.
+    /// The fields of the body of writes, or of the query if the path can't be written.
     pub fields: Vec<&'a FieldSpec>,
-    /// Which verbs it has.
+    /// The operations that the path supports.
     pub verbs: PathVerbs,
-    /// Fields of any name are taken.
+    /// Whether fields of any name are accepted.
     pub free_form: bool,
-    /// A write may create what isn't there.
+    /// Whether a write may create an object.
     pub creates: bool,
-    /// Needs `sudo`.
+    /// Whether the path requires the `sudo` capability.
     pub root: bool,
-    /// Needs no token.
+    /// Whether the path can be called without a token.
     pub unauthenticated: bool,
 }
 
-/// Which verbs a path has.
+/// The operations that a path supports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathVerbs {
-    /// GET.
+    /// GET, which reads the object.
     pub read: bool,
-    /// LIST.
+    /// LIST, or GET with `list=true`.
     pub list: bool,
-    /// POST and PUT.
+    /// POST and PUT: write the object.
     pub write: bool,
-    /// PATCH.
+    /// PATCH: merge into the object.
     pub patch: bool,
-    /// DELETE.
+    /// DELETE, which removes the object.
     pub delete: bool,
 }
 
-/// A whole document around paths, and the schemas that they refer to.
+/// A complete OpenAPI document with the given paths, and the schemas that they refer to.
 pub fn build_document(
     title: &str,
     version: &str,
@@ -66,8 +66,9 @@ pub fn build_document(
     })
 }
 
-/// The `paths` object. `tag` groups them: `secrets`, `auth`, `system`. Declarations of one pattern are
-/// one path; where two have a verb, the first one's counts, as in routing.
+/// The `paths` object of a document. `tag` groups the operations: `secrets`, `auth`, `system`.
+/// Declarations with the same pattern become one path; if several support an operation, the first
+/// one counts, as in routing.
 pub fn build_paths<'a>(
     docs: impl IntoIterator<Item = PathDoc<'a>>,
     tag: &str,
@@ -114,7 +115,8 @@ fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
         doc.fields.iter().copied().filter(|spec| !captured.contains(&spec.name)).collect();
     let verbs = doc.verbs;
     if verbs.read || verbs.list {
-        // What a path that is written takes is written; only a path that isn't is asked with it.
+        // If the path can be written, its fields belong to the body; otherwise reads take them in
+        // the query.
         let asked: &[&FieldSpec] = if verbs.write || verbs.patch { &[] } else { &of_body };
         item.insert("get".to_owned(), get_operation(verbs, asked, path, tag));
     }
@@ -178,7 +180,8 @@ fn operation_object(prefix: &str, path: &str, tag: &str, answer: &str) -> Map<St
     operation
 }
 
-/// `read-roles-name`: made of the path, so that it is the same in every document.
+/// The operation's id, such as `read-roles-name`: derived from the path, so that it is the same in
+/// every document.
 pub fn operation_id(prefix: &str, path: &str) -> String {
     let mut id = prefix.to_owned();
     for part in path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
@@ -188,7 +191,7 @@ pub fn operation_id(prefix: &str, path: &str) -> String {
     id
 }
 
-/// The names in braces.
+/// The names of the captures, which are in braces.
 pub fn capture_names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
@@ -213,7 +216,7 @@ fn request_body_schema(fields: &[&FieldSpec], free_form: bool, whole: bool) -> O
     let mut object = json!({ "type": "object", "properties": properties });
     let required: Vec<&str> =
         fields.iter().filter(|spec| spec.required).map(|spec| spec.name).collect();
-    // An update may leave out what a creation needs, and both are this operation.
+    // An update, which is the same OpenAPI operation, may leave out fields that a create requires.
     if let (true, false, Value::Object(object)) = (whole, required.is_empty(), &mut object) {
         object.insert("x-strongroom-required-on-create".to_owned(), json!(required));
     }
@@ -242,7 +245,7 @@ fn field_schema(spec: &FieldSpec) -> Value {
     schema
 }
 
-/// A default in the type of its field.
+/// A default, converted to the JSON type of its field.
 fn default_value(kind: FieldKind, text: &str) -> Value {
     match kind {
         FieldKind::Integer | FieldKind::Boolean => {

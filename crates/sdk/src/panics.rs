@@ -1,4 +1,4 @@
-//! A panic in an engine's code is an error of that request alone.
+//! Turns a panic in an engine's code into an error of that request alone.
 
 use std::panic::AssertUnwindSafe;
 
@@ -6,13 +6,15 @@ use futures_util::FutureExt;
 
 use crate::engine::EngineError;
 
-/// What the client hears. What the engine panicked with isn't told: it may be a secret.
+/// The error message for the client. The panic's own message is left out, since it may contain a
+/// secret.
 pub(crate) const PANIC_MESSAGE: &str = "the engine panicked";
 
-/// Runs an engine's code. What it was at when it panicked must be findable again, as it must be
-/// when the process dies there.
+/// Runs an engine's code and catches panics. As after a crash of the process, the engine must be
+/// able to find again what the code had left half done.
 ///
-/// No `async fn`: that would hold the work twice, as its argument and as what is awaited.
+/// Not an `async fn`, whose future would hold the work twice: as its argument and as what is
+/// awaited.
 pub(crate) fn catch_panic<T>(
     work: impl Future<Output = Result<T, EngineError>>,
 ) -> impl Future<Output = Result<T, EngineError>> {

@@ -1,7 +1,7 @@
-//! [`RoutePattern`]: declared paths: `config`, `roles/{name}`, `{path..}`.
+//! [`RoutePattern`]: declared paths, such as `config`, `roles/{name}` and `{path..}`.
 
-/// A declared path. `{name}` stands for one segment that is a name, `{name..}` for one or more
-/// segments of any form; literal segments may follow it.
+/// A declared path. `{name}` matches one segment that is a valid name, `{name..}` one or more
+/// segments of any form; only literal segments may follow the latter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePattern {
     text: &'static str,
@@ -15,24 +15,24 @@ enum PatternSegment {
     Rest(&'static str),
 }
 
-/// What the captures of a pattern stand for in one path, in order.
+/// The values that the captures of a pattern have in one path, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathCaptures(Vec<(&'static str, String)>);
 
 impl PathCaptures {
-    /// Names and values.
+    /// The names and values of the captures, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// The value of the only, or first, capture.
+    /// The value of the first capture; empty if there is none.
     pub fn first_value(&self) -> &str {
         self.0.first().map_or("", |(_, value)| value.as_str())
     }
 }
 
 impl RoutePattern {
-    /// Reads a declaration.
+    /// Parses a declared path. Mistakes in it are reported when an engine with that path is opened.
     pub fn new(text: &'static str) -> Self {
         let segment = |part: &'static str| match part
             .strip_prefix('{')
@@ -47,12 +47,12 @@ impl RoutePattern {
         Self { text, segments: text.split('/').map(segment).collect() }
     }
 
-    /// As it was declared.
+    /// The pattern as it was declared.
     pub fn as_str(&self) -> &'static str {
         self.text
     }
 
-    /// Matches a whole path.
+    /// Matches a whole path; `None` if it doesn't match.
     pub fn match_path(&self, path: &str) -> Option<PathCaptures> {
         let mut captures = PathCaptures::default();
         let mut rest = Some(path);
@@ -80,7 +80,7 @@ impl RoutePattern {
         rest.is_none().then_some(captures)
     }
 
-    /// The folder that a collection's last capture lists: `roles/` of `roles/{name}`.
+    /// The folder whose names the last capture stands for: `roles/` for `roles/{name}`.
     pub(crate) fn list_folder(&self) -> Option<&'static str> {
         match self.segments.last()? {
             PatternSegment::Literal(_) => None,
@@ -90,12 +90,12 @@ impl RoutePattern {
         }
     }
 
-    /// Whether its last capture stands for segments of any form.
+    /// Whether the last segment is a capture of several segments.
     pub(crate) fn ends_in_rest(&self) -> bool {
         matches!(self.segments.last(), Some(PatternSegment::Rest(_)))
     }
 
-    /// The storage key of the document at these captures.
+    /// The storage key of the document with these captures.
     pub(crate) fn storage_key(&self, captures: &[&str]) -> String {
         let mut values = captures.iter();
         let mut key = String::with_capacity(self.text.len() + 16);
@@ -113,7 +113,7 @@ impl RoutePattern {
         key
     }
 
-    /// A path that matches, and that no more special pattern is likely to match.
+    /// A path that matches this pattern, and that is unlikely to match a more specific one.
     pub(crate) fn example_path(&self) -> String {
         let part = |segment: &PatternSegment| match segment {
             PatternSegment::Literal(literal) => *literal,
@@ -123,8 +123,8 @@ impl RoutePattern {
         self.segments.iter().map(part).collect::<Vec<_>>().join("/")
     }
 
-    /// What is wrong with the declaration, if anything: no path would match it, or it would not give
-    /// what it captures.
+    /// Why the declaration is invalid, if it is: no path could match it, or a capture would have no
+    /// value.
     pub(crate) fn declaration_error(&self) -> Option<&'static str> {
         let mut names = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
@@ -152,7 +152,7 @@ impl RoutePattern {
         None
     }
 
-    /// Whether a path below the folder of this name can match.
+    /// Whether a path below this top-level folder can match.
     pub(crate) fn reaches_into(&self, folder: &str) -> bool {
         match self.segments.first() {
             Some(PatternSegment::Literal(literal)) => *literal == folder && self.segments.len() > 1,
@@ -162,7 +162,7 @@ impl RoutePattern {
         }
     }
 
-    /// As special paths write it, with `+` for a name and `*` for the rest.
+    /// The form used in special paths, with `+` for a name and `*` for several segments.
     pub(crate) fn to_special_path(&self) -> String {
         let part = |segment: &PatternSegment| match segment {
             PatternSegment::Literal(literal) => *literal,
@@ -173,7 +173,7 @@ impl RoutePattern {
     }
 }
 
-/// What is left of a path when the literal segments at its end are taken off; nothing is no match.
+/// The path without the literal segments at its end; `None` if it doesn't end in them.
 fn strip_literal_tail<'p>(path: &'p str, tail: &[PatternSegment]) -> Option<&'p str> {
     let mut left = path;
     for segment in tail.iter().rev() {
@@ -183,8 +183,8 @@ fn strip_literal_tail<'p>(path: &'p str, tail: &[PatternSegment]) -> Option<&'p 
     (!left.is_empty()).then_some(left)
 }
 
-/// Letters, digits, `_`, `-` and `.`, beginning and ending with a letter, digit or `_`: what Vault's
-/// engines accept as a name.
+/// Whether a text consists of letters, digits, `_`, `-` and `.`, and begins and ends with a letter,
+/// digit or `_`: what Vault's engines accept as a name.
 pub(crate) fn is_name(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.starts_with(word)

@@ -1,10 +1,10 @@
-//! [`RecordStore`]: what an engine keeps in a form of its own, beside documents.
+//! [`RecordStore`]: storage for engine data that isn't a document.
 //!
-//! A record is bytes under a [`RecordKey`] that no request path can name, so it never meets a document
-//! whose name a client chose. There is no plain write: records change through [`RecordStore::change`],
-//! which shows the record that all hangs on, and commits what follows from it in one batch, on the
-//! condition that it is still what was shown. So an update can't get lost, and what belongs together
-//! is on disk together or not at all.
+//! A record is a byte string under a [`RecordKey`] that no request path can name, so it never
+//! collides with a document whose name a client chose. There is no plain write:
+//! [`RecordStore::change`] reads a record, and commits the resulting changes, to it and to records
+//! that depend on it, in one batch, on the precondition that the record is unchanged. So no update
+//! is lost, and related records are written together or not at all.
 //!
 //! ```
 //! # use strongroom_sdk::{Context, Error, records::{RecordChange, RecordKey}};
@@ -17,21 +17,23 @@
 //!             async move {
 //!                 let before = seen.as_deref().map_or(0, |bytes| bytes.len() as u64);
 //!                 let grown = vec![0; usize::try_from(before + 1).unwrap_or_default()];
-//!                 Ok(RecordChange::to(before + 1).put(log, "counted").put(head, grown))
+//!                 Ok(RecordChange::returning(before + 1).put(log, "counted").put(head, grown))
 //!             }
 //!         })
 //!         .await
 //! }
 //! ```
 //!
-//! Under servers that have neither conditions nor batches (Vault, OpenBao) the changes of one record
-//! are made one after another within this process, in the order in which they were given: say last
-//! what makes the others count. Those servers also store no key with a character that doesn't show
-//! (Go's `unicode.IsPrint`): the SDK's part of a key is such that they take it, and a record whose
-//! name a client chose with, say, a no-break space in it fails there with the server's own error.
+//! Under servers that have neither preconditions nor batches (Vault, OpenBao) the changes to one
+//! record are serialised within this process, and written one by one in the order in which they
+//! were added: add the change last that makes the others take effect. Those servers also reject
+//! keys with unprintable characters (Go's `unicode.IsPrint`). The SDK's part of a key is printable;
+//! but a record whose name a client chose with, say, a no-break space in it fails there with the
+//! server's own error.
 //!
-//! Keys of records began with another character before, which those servers refuse. Entries of
-//! before are read where they lie and moved, in batches, from the first request on.
+//! In earlier versions record keys began with another character, which those servers reject.
+//! Entries under the old keys can still be read, and are moved in batches from the first request
+//! on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,24 +48,28 @@ use crate::engine::{
     is_bucket_name,
 };
 
-/// Where a record lies: a name on a shelf.
+/// The key of a record: a name within a bucket. Buckets keep kinds of records apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey(String);
 
 impl RecordKey {
-    /// The key of `name` on a shelf. A shelf is named by letters and digits, 32 at most; what else
-    /// it has is left out.
+    /// The key of `name` in a bucket. A bucket's name consists of at most 32 ASCII letters and
+    /// digits; all other characters are removed from it.
     pub fn new(shelf: &str, name: &str) -> Self {
         let shelf = to_bucket_name(shelf);
         Self(format!("{RECORD_PREFIX}{shelf}/{name}"))
     }
 }
 
-/// The longest name that can be chosen; storage keys have a little more room.
+/// The maximum length of a client-chosen name, in bytes. Storage keys may be slightly longer.
 pub const MAX_NAME_BYTES: usize = 4000;
 
-/// Checks a name that a client chose, of one or more segments: what servers let through as a path,
-/// and no folder. The error is the user's.
+/// Checks a client-chosen name of one or more segments: it must be valid as a request path and must
+/// not end in a slash.
+///
+/// # Errors
+///
+/// A user error that says what is wrong with the name.
 pub fn check_name(name: &str) -> Result<(), Error> {
     if name.ends_with('/') {
         return Err(Error::user("cannot write to a path ending in '/'"));
@@ -83,19 +89,20 @@ fn to_bucket_name(shelf: &str) -> String {
     if plain.is_empty() { "0".to_owned() } else { plain }
 }
 
-/// What is to be written, and what is answered when it is.
+/// The changes that a `decide` function of [`RecordStore::change`] wants written, and its result.
 pub struct RecordChange<T> {
     result: T,
     changes: Vec<engine::StorageChange>,
 }
 
 impl<T> RecordChange<T> {
-    /// Nothing yet, to be answered so.
+    /// No changes yet; `answer` is the result of [`RecordStore::change`] once the changes are
+    /// committed.
     pub fn returning(answer: T) -> Self {
         Self { result: answer, changes: Vec::new() }
     }
 
-    /// Also writes a record.
+    /// Adds a write of a record, which replaces its value.
     #[must_use]
     pub fn put(mut self, key: RecordKey, value: impl Into<Bytes>) -> Self {
         self.changes.push(engine::StorageChange::Put {
@@ -106,7 +113,7 @@ impl<T> RecordChange<T> {
         self
     }
 
-    /// Also removes a record, if it is there.
+    /// Adds the removal of a record; does nothing if it doesn't exist.
     #[must_use]
     pub fn delete(mut self, key: RecordKey) -> Self {
         self.changes.push(engine::StorageChange::Delete { key: key.0 });
@@ -124,14 +131,15 @@ impl<T> fmt::Debug for RecordChange<T> {
 #[derive(Clone, Debug)]
 pub struct RecordStore {
     pub(crate) storage: Arc<dyn Storage>,
-    /// Changes of one record have turns. It is the conditions that keep updates from getting lost;
-    /// with turns they rarely fail, and hosts without conditions are served as well.
+    /// Serialises the changes to one record. It is the preconditions that prevent lost updates;
+    /// serialising makes them fail rarely, and protects hosts without preconditions as well.
     turns: Arc<KeyedSerialQueue<RecordKey>>,
 }
 
-/// Changes that may wait at one mount.
+/// The maximum number of changes waiting in one mount.
 const MAX_WAITING_CHANGES: usize = 16384;
-/// How often a change is tried again when somebody outside this process comes in between.
+/// How often a change is attempted before it fails because writes from outside this process keep
+/// interfering.
 const MAX_CHANGE_ATTEMPTS: usize = 16;
 
 impl RecordStore {
@@ -139,13 +147,22 @@ impl RecordStore {
         Self { storage, turns: Arc::new(KeyedSerialQueue::new(MAX_WAITING_CHANGES)) }
     }
 
-    /// The record at a key.
+    /// Reads a record; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// A storage error, for example if the entry is damaged.
     pub async fn get(&self, key: &RecordKey) -> Result<Option<Bytes>, Error> {
         Ok(self.storage.get(&key.0).await?.map(|stored| stored.value))
     }
 
-    /// What lies on a shelf directly under a folder (empty, or ending in a slash): names, and
-    /// folders with a trailing slash, sorted, after `after`, at most `limit`.
+    /// Lists the names in a bucket directly under `folder`, which is empty or ends in a slash.
+    /// Returns names, and folders with a trailing slash, sorted, starting after `after`, at most
+    /// `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// A storage error, for example if `folder` is invalid.
     pub async fn list(
         &self,
         shelf: &str,
@@ -157,9 +174,17 @@ impl RecordStore {
         Ok(self.storage.list(&at.0, after, limit).await?)
     }
 
-    /// Shows `decide` the record at `key`, and commits what it wants, on the condition that the
-    /// record is still the same; else it is asked again. It may read other records, and change
-    /// them, as long as only changes of this record do that. An error changes nothing.
+    /// Passes the record at `key`, if there is one, to `decide`, and commits the changes that it
+    /// returns, on the precondition that the record hasn't changed meanwhile; if it has, `decide`
+    /// is called again. It may read and change other records too, as long as those are changed only
+    /// together with this one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `decide` returns, in which case nothing is changed; a storage error; or a "try
+    /// again" error (503) if other changes keep interfering or too many are waiting.
+    ///
+    /// # Cancel safety
     ///
     /// Dropping the future doesn't stop a change that has begun.
     pub async fn change<T, F, Fut>(&self, key: RecordKey, decide: F) -> Result<T, Error>
@@ -232,7 +257,7 @@ mod tests {
     use crate::document::DocumentStore;
     use crate::engine::{EngineError, check_key};
 
-    /// What is read here has changed before it is written.
+    /// Storage in which an entry changes between each read and the following write.
     #[derive(Debug)]
     struct ConflictingStorage;
 
@@ -261,11 +286,11 @@ mod tests {
         }
     }
 
-    /// Settings.
+    /// The settings of a user.
     #[derive(Document)]
     #[document(path = "settings")]
     struct OwnerSettings {
-        /// Whose they are.
+        /// The user whose settings these are.
         owner: String,
     }
 

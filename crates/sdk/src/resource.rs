@@ -1,8 +1,8 @@
-//! [`Resource`]: things at a path that an engine keeps in its own way.
+//! [`Resource`]: objects at a path that an engine stores in its own way.
 //!
-//! A document that can be created needs an existence check, or policies can't tell creating from
-//! changing. A [`Document`](crate::Document) brings its own. A resource is made from one, so that it
-//! can't be forgotten:
+//! An object that can be created needs an existence check; without one policies can't distinguish
+//! `create` from `update`. A [`Document`](crate::Document) has one built in. A resource is
+//! constructed from one, so it can't be forgotten:
 //!
 //! ```
 //! # use strongroom_sdk::{Blueprint, Context, Error, Input, Listing, Response, Resource};
@@ -41,11 +41,11 @@ use crate::engine::{EngineError, EngineResponse, Operation};
 use crate::field::{Field, FieldSpec, InvalidInput};
 use crate::{Context, Error};
 
-/// What can be asked of a path, and an existence check. Without the check nothing can be created.
+/// The actions of a path with an existence check. Operations without an action are unsupported.
 #[derive(Clone)]
 pub struct Resource(pub(crate) RouteActions);
 
-/// The actions of one path.
+/// The actions of one path, one per operation.
 #[derive(Clone, Default)]
 pub(crate) struct RouteActions {
     pub(crate) exists: Option<Arc<dyn ErasedExistenceCheck>>,
@@ -56,22 +56,22 @@ pub(crate) struct RouteActions {
     pub(crate) list: Option<Arc<dyn ErasedListAction>>,
 }
 
-/// What a client wants listed.
+/// The parameters of a list request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// The folder below the declared path: empty, or ending in a slash.
+    /// The listed folder, relative to the declared path: empty, or ending in a slash.
     pub folder: String,
-    /// Only names after this one.
+    /// Return only names that sort after this one.
     pub after: Option<String>,
-    /// So many names at most.
+    /// The maximum number of names to return.
     pub limit: usize,
 }
 
-/// Names in one answer to a list that asks for no limit.
+/// The maximum number of names in one response, also if the request sets no limit.
 const LIST_LIMIT: usize = 1_000_000;
 
 impl Listing {
-    /// Reads `after` and `limit`. A limit of zero or less is none.
+    /// Parses `after` and `limit` of a list request. A limit of zero or less means no limit.
     pub(crate) fn read(folder: &str, fields: &Fields) -> Result<Self, EngineError> {
         let limit = match fields.get("limit").filter(|raw| raw.get() != "null") {
             None => 0,
@@ -90,8 +90,8 @@ impl Listing {
 }
 
 impl Resource {
-    /// From the answer to whether the thing of this name is there. The name is what the first
-    /// capture of the path stands for.
+    /// A resource with this existence check. The function receives the value of the path's first
+    /// capture and returns whether an object of that name exists.
     pub fn new<F, Fut>(exists: F) -> Self
     where
         F: Fn(Context, String) -> Fut + Send + Sync + 'static,
@@ -103,7 +103,7 @@ impl Resource {
         })
     }
 
-    /// Answers a read.
+    /// Sets the action for reads.
     #[must_use]
     pub fn read<I, F, Fut>(mut self, action: F) -> Self
     where
@@ -115,7 +115,8 @@ impl Resource {
         self
     }
 
-    /// Answers a write, which needs `create` or `update` as the existence check says.
+    /// Sets the action for writes. They need the `create` or `update` capability, as the existence
+    /// check decides.
     #[must_use]
     pub fn write<I, F, Fut>(mut self, action: F) -> Self
     where
@@ -127,7 +128,8 @@ impl Resource {
         self
     }
 
-    /// Answers a patch: what is given replaces, `null` removes ([`NullableField`](crate::NullableField)).
+    /// Sets the action for patches: fields that are sent replace the stored ones, and `null`
+    /// removes one (see [`NullableField`](crate::NullableField)).
     #[must_use]
     pub fn patch<I, F, Fut>(mut self, action: F) -> Self
     where
@@ -139,7 +141,7 @@ impl Resource {
         self
     }
 
-    /// Answers a delete.
+    /// Sets the action for deletes.
     #[must_use]
     pub fn delete<I, F, Fut>(mut self, action: F) -> Self
     where
@@ -151,7 +153,7 @@ impl Resource {
         self
     }
 
-    /// Answers a list of the folder, or of a folder below it.
+    /// Sets the action for lists of the path's folder and of the folders below it.
     #[must_use]
     pub fn list<F, Fut>(mut self, action: F) -> Self
     where
@@ -164,7 +166,7 @@ impl Resource {
 }
 
 impl RouteActions {
-    /// All fields a client may send, whatever it asks.
+    /// The declared fields of all actions, each name once.
     pub(crate) fn all_fields(&self) -> Vec<&'static FieldSpec> {
         let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
         let mut fields: Vec<&'static FieldSpec> = Vec::new();
@@ -176,13 +178,13 @@ impl RouteActions {
         fields
     }
 
-    /// Reads the defaults of all that is asked for.
+    /// Parses the defaults of all actions' fields.
     pub(crate) fn check_defaults(&self) -> Result<(), InvalidInput> {
         let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
         all.into_iter().try_for_each(|action| action.check_defaults())
     }
 
-    /// What answers an operation.
+    /// The action for an operation, if there is one.
     pub(crate) fn for_operation(&self, operation: Operation) -> Option<&Arc<dyn ErasedAction>> {
         match operation {
             Operation::Read => self.read.as_ref(),
@@ -194,7 +196,7 @@ impl RouteActions {
     }
 }
 
-/// An existence check, its type forgotten.
+/// An existence check with its type erased.
 #[async_trait]
 pub(crate) trait ErasedExistenceCheck: Send + Sync {
     async fn exists(&self, context: Context, name: String) -> Result<bool, EngineError>;
@@ -213,7 +215,7 @@ where
     }
 }
 
-/// What answers a list, its type forgotten.
+/// A list action with its type erased.
 #[async_trait]
 pub(crate) trait ErasedListAction: Send + Sync {
     async fn list(&self, context: Context, listing: Listing)

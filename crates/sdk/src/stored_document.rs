@@ -1,4 +1,4 @@
-//! Documents behind a path: the operations that follow from declaring one.
+//! Documents behind a path: the operations that follow from declaring a [`Document`].
 
 use std::any::TypeId;
 use std::marker::PhantomData;
@@ -12,16 +12,16 @@ use crate::engine::{
 };
 use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
 
-/// A document type behind a path, the type forgotten.
+/// A document with its type erased.
 #[async_trait]
 pub(crate) trait ErasedDocument: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
-    /// Which type of document it is.
+    /// The document's Rust type.
     fn type_id(&self) -> TypeId;
     fn check_defaults(&self) -> Result<(), InvalidInput>;
     fn seal_wrap(&self) -> bool;
     fn local(&self) -> bool;
-    /// Where the document at a path, or a folder of them, lies in storage.
+    /// The storage key of the document at a path, or of a folder of documents.
     fn storage_key(&self, path: &str) -> String;
     async fn exists(&self, documents: &DocumentStore, key: &str) -> Result<bool, EngineError>;
     async fn handle(
@@ -100,7 +100,7 @@ fn visible_fields<D: Document>(document: &D) -> RawObject {
     out.into_object()
 }
 
-/// The answer to a list: `keys`, or nothing when there are none.
+/// The response to a list: `keys`, or nothing if there are no names.
 pub(crate) fn list_response(names: &[String]) -> EngineResponse {
     if names.is_empty() {
         return EngineResponse::Nothing;

@@ -1,4 +1,4 @@
-//! Some of the entries below a folder of storage, wherever they lie: for moving them batch by batch.
+//! Reads all entries below a storage folder, at any depth, in batches; used by the migrations.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,37 +7,37 @@ use strongroom_types::path::is_printable;
 
 use crate::engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageEntry, StorageError};
 
-/// Entries in one batch, and their bytes.
+/// The maximum number of entries in a batch, and of their bytes.
 const BATCH_ENTRIES: usize = 64;
 const BATCH_BYTES: usize = 512 << 10;
-/// Names in one look at a folder.
+/// The number of names per storage list request.
 const PAGE_SIZE: usize = 256;
-/// Sorts behind every key that is apart. No document's name begins with it.
+/// Sorts after every record key. No document's name begins with it.
 pub(crate) const AFTER_RECORDS: &str = "\u{fffd}";
 
-/// A walk through the entries below a folder, some at a time.
+/// Reads the entries below a folder, a batch at a time.
 pub(crate) struct EntryScanner<'a> {
     storage: &'a dyn Storage,
-    /// Folders that were begun, each with the last name that was looked at.
+    /// Folders that have been entered, each with the last name that was handled.
     open_folders: Vec<(String, String)>,
 }
 
-/// What a walk came by. Nothing at all: it is over.
+/// One batch of a scan. If it is empty, the scan is complete.
 #[derive(Default)]
 pub(crate) struct EntryBatch {
     pub(crate) entries: Vec<(String, StorageEntry)>,
-    /// Entries that are damaged. Any other error ends the walk: it may be gone at the next attempt.
+    /// Damaged entries. Any other error ends the scan, since a later attempt may succeed.
     pub(crate) unreadable: Vec<(String, StorageError)>,
 }
 
 impl<'a> EntryScanner<'a> {
-    /// Below a folder, whose name is empty or ends in a slash. Of the root those that are apart are
-    /// left out.
+    /// Scans below a folder, whose name is empty or ends in a slash. In the root folder records are
+    /// skipped.
     pub(crate) fn new(storage: &'a dyn Storage, folder: &str) -> Self {
         Self { storage, open_folders: vec![(folder.to_owned(), String::new())] }
     }
 
-    /// Goes on, to the next few entries.
+    /// Reads the next batch.
     pub(crate) async fn next_batch(&mut self) -> Result<EntryBatch, StorageError> {
         let (mut entries, mut bytes) = (EntryBatch::default(), 0);
         while let Some((folder, after)) = self.open_folders.pop() {
@@ -47,7 +47,7 @@ impl<'a> EntryScanner<'a> {
             let mut last = after;
             for name in names {
                 if folder.is_empty() && name.starts_with(RECORD_PREFIX) {
-                    // There may be many of these folders.
+                    // There may be many record folders, so skip them all at once.
                     AFTER_RECORDS.clone_into(&mut last);
                     is_apart = true;
                     break;
@@ -67,7 +67,7 @@ impl<'a> EntryScanner<'a> {
                     Err(error @ StorageError::Damaged(_)) => entries.unreadable.push((key, error)),
                     Err(error) if entries.is_empty() => return Err(error),
                     Err(_) => {
-                        // What was found can be moved; the next look comes to this one again.
+                        // Return what was found; the next batch begins with this entry again.
                         last = before;
                         is_enough = true;
                         break;
@@ -102,19 +102,19 @@ impl EntryBatch {
     }
 }
 
-/// The entries that could not be moved, each of which is named in the log once.
+/// Entries that could not be moved. Each is named in the log once.
 #[derive(Debug, Default)]
 pub(crate) struct UnmovableEntries {
     logged: Mutex<BTreeSet<String>>,
 }
 
-/// Entries that can't be moved, of which an instance writes in the log.
+/// How many of these entries an instance names in the log.
 pub(crate) const MAX_LOGGED: usize = 16;
-/// The longest name that is written in the log.
+/// The maximum length of a key in the log, in bytes; longer keys are not shown.
 pub(crate) const MAX_LOGGED_KEY_BYTES: usize = 256;
 
 impl UnmovableEntries {
-    /// Says in the log why an entry stays where it is.
+    /// Logs why an entry stays where it is.
     pub(crate) fn log_once(&self, key: &str, why: &str) {
         let mut named = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if named.len() >= MAX_LOGGED || named.contains(key) {
@@ -130,7 +130,7 @@ impl UnmovableEntries {
         }
     }
 
-    /// Names those that can't be read.
+    /// Logs the entries that can't be read.
     pub(crate) fn log_unreadable(&self, unreadable: &[(String, StorageError)]) {
         for (key, error) in unreadable {
             self.log_once(key, &format!("it can't be read: {error}"));
@@ -138,7 +138,7 @@ impl UnmovableEntries {
     }
 }
 
-/// The name of an entry for the log. A client chose a part of it.
+/// The key as it is logged. A client chose part of it.
 fn printable_key(key: &str) -> &str {
     let name = key.trim_start_matches(LEGACY_RECORD_PREFIX);
     let fits = name.len() <= MAX_LOGGED_KEY_BYTES && name.chars().all(is_printable);

@@ -1,4 +1,4 @@
-//! [`VersionedEngine`]: an engine of which each mount chooses one of several forms by an option.
+//! [`VersionedEngine`]: an engine in several versions; an option of each mount selects one.
 
 use std::sync::Arc;
 
@@ -7,29 +7,30 @@ use async_trait::async_trait;
 use crate::Blueprint;
 use crate::engine::{Engine, EngineError, EngineFactory, MountContext, MountKind};
 
-/// Several blueprints under one name. Which of them a mount runs, an option of the mount says:
+/// Several blueprints under one engine name. A mount option selects the one that the mount runs:
 ///
 /// ```
 /// # use strongroom_sdk::{Blueprint, VersionedEngine};
 /// # let (plain, versioned) = (Blueprint::new("kv", "1.0.0"), Blueprint::new("kv", "1.0.0"));
-/// let engine = VersionedEngine::by_option("version", "1", plain).or("2", versioned);
+/// let engine = VersionedEngine::by_option("version", "1", plain).add_version("2", versioned);
 /// # drop(engine);
 /// ```
 #[derive(Clone, Debug)]
 pub struct VersionedEngine {
     option: &'static str,
-    /// The first is what a mount without the option runs.
+    /// The first one is for mounts without the option.
     versions: Vec<(&'static str, Blueprint)>,
 }
 
 impl VersionedEngine {
-    /// The option that chooses, and the edition of mounts that don't say: by this value of the
-    /// option, or without it. Name and version are this edition's.
+    /// Sets the name of the mount option, and the blueprint for mounts where the option has this
+    /// value or is not set. The engine's name and version are those of this blueprint.
     pub fn by_option(option: &'static str, value: &'static str, first: Blueprint) -> Self {
         Self { option, versions: vec![(value, first)] }
     }
 
-    /// Another edition, for mounts whose option has this value.
+    /// Adds a blueprint for mounts whose option has this value. Opening a mount with any other
+    /// value fails.
     #[must_use]
     pub fn add_version(mut self, value: &'static str, blueprint: Blueprint) -> Self {
         self.versions.push((value, blueprint));

@@ -1,4 +1,4 @@
-//! [`EngineAuth`]: what an auth method says of somebody who has logged in.
+//! [`EngineAuth`]: the result of a successful login at an auth method.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,46 +7,47 @@ use strongroom_types::{RawObject, Ttl};
 
 use super::response::DataResponse;
 
-/// A login: the terms of the token the core is to make. Auth methods answer it on paths that need
-/// no token, and again when such a token is renewed. The token itself is the core's business.
+/// A successful login: the properties of the token that the core is to create. An auth method
+/// returns it on its unauthenticated login paths, and again when such a token is renewed. The auth
+/// method never sees the token itself.
 #[derive(Clone)]
 pub struct EngineAuth {
-    /// What the client gets beside the token.
+    /// Data returned to the client beside the token.
     pub data: DataResponse,
-    /// What the core keeps and gives back on renewal.
+    /// Data that the core stores with the token and passes back on renewal.
     pub internal: RawObject,
-    /// For logs: the user's name. The core puts the mount's name in front.
+    /// The user's name, for logs. The core prefixes it with the mount's name.
     pub display_name: String,
-    /// What the token may do, as the method names it.
+    /// Names of the policies that the auth method attaches to the token.
     pub policies: Vec<String>,
-    /// Leave the default policy out.
+    /// Whether to leave out the `default` policy, which is otherwise added.
     pub no_default_policy: bool,
-    /// Shown to the client, and kept with the token.
+    /// Metadata shown to the client and stored with the token.
     pub metadata: BTreeMap<String, String>,
-    /// The lifetime; zero for the mount's default.
+    /// The token's lifetime; zero for the mount's default.
     pub ttl: Ttl,
-    /// The longest lifetime; zero for the mount's.
+    /// The maximum lifetime; zero for the mount's maximum.
     pub max_ttl: Ttl,
-    /// An age that nothing extends; zero for none.
+    /// The explicit maximum age of the token, which no renewal extends; zero for none.
     pub explicit_max_ttl: Ttl,
-    /// For a periodic token: each renewal gives this lifetime; zero for others.
+    /// For a periodic token, the lifetime that each renewal sets; zero if the token isn't periodic.
     pub period: Ttl,
-    /// Whether it can be renewed.
+    /// Whether the token can be renewed.
     pub renewable: bool,
-    /// Requests the token may make; zero for any number.
+    /// How many requests the token may make; zero for unlimited.
     pub num_uses: u32,
-    /// Addresses or CIDR blocks it may be used from; none for any.
+    /// Addresses or CIDR blocks that the token may be used from; empty for any.
     pub bound_cidrs: Vec<String>,
-    /// The kind of token.
+    /// The token type that the method asks for.
     pub token_type: TokenType,
-    /// Who this is in the method's own world.
+    /// The user's identity in the auth method, which the core maps to an entity.
     pub alias: Option<IdentityAlias>,
-    /// Groups of the method's own world.
+    /// The groups in the auth method that the user belongs to.
     pub group_aliases: Vec<IdentityAlias>,
 }
 
 impl EngineAuth {
-    /// A login on the mount's terms, without a policy of its own.
+    /// A login with the mount's lifetimes, no policies of its own, and not renewable.
     pub fn new(display_name: impl Into<String>) -> Self {
         Self {
             data: DataResponse::new(RawObject::null()),
@@ -70,7 +71,7 @@ impl EngineAuth {
 }
 
 impl fmt::Debug for EngineAuth {
-    /// Of metadata and what is kept nothing: methods put there what they like.
+    /// Prints no metadata values and no internal data: auth methods may store secrets there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineAuth")
             .field("display_name", &self.display_name)
@@ -82,24 +83,24 @@ impl fmt::Debug for EngineAuth {
     }
 }
 
-/// The kinds of tokens a method asks for. The mount may decide otherwise.
+/// The token types that an auth method can ask for. The mount's configuration may override them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenType {
-    /// Whatever the mount gives.
+    /// The type that the mount is configured for.
     #[default]
     Default,
-    /// A stored token.
+    /// A service token: stored, renewable and revocable.
     Service,
-    /// A token that is not stored.
+    /// A batch token: encrypted, and not stored by the server.
     Batch,
-    /// A stored token, unless the mount says otherwise.
+    /// A service token, unless the mount is configured for another type.
     DefaultService,
-    /// A token that is not stored, unless the mount says otherwise.
+    /// A batch token, unless the mount is configured for another type.
     DefaultBatch,
 }
 
 impl TokenType {
-    /// Its number on the plug-in wire.
+    /// The number of this type on the plug-in wire.
     pub fn to_wire_number(self) -> u32 {
         match self {
             Self::Default => 0,
@@ -110,7 +111,8 @@ impl TokenType {
         }
     }
 
-    /// The kind of this number; none for kinds this server can't make.
+    /// The type with this number on the plug-in wire; `None` for types that this server can't
+    /// create.
     pub fn from_wire_number(number: u32) -> Option<Self> {
         let all =
             [Self::Default, Self::Service, Self::Batch, Self::DefaultService, Self::DefaultBatch];
@@ -118,14 +120,14 @@ impl TokenType {
     }
 }
 
-/// A name in the method's own world: of a user or a group.
+/// The name of a user or group in an auth method, which the core maps to an entity or group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityAlias {
-    /// The name.
+    /// The name, as the auth method knows it.
     pub name: String,
-    /// Whatever the method knows beside it.
+    /// Further metadata from the auth method.
     pub metadata: BTreeMap<String, String>,
-    /// Kept in this cluster.
+    /// Whether the alias stays in this cluster and isn't replicated.
     pub local: bool,
 }
 

@@ -1,35 +1,37 @@
-//! [`FoldedPaths`]: which parts of its paths an engine takes without regard to case, so that a host
-//! judges policies on the form that the engine itself uses.
+//! [`FoldedPaths`]: which segments of its paths an engine matches case-insensitively. The host
+//! checks policies against the same normalised form that the engine uses.
 
 use std::borrow::Cow;
 
 use crate::field::FieldSpec;
 
-/// Which paths below the mount an engine folds to lower case.
+/// Which paths below the mount an engine converts to lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FoldedPaths {
-    /// The engine cannot say. A host then lets each rule of a policy that is as specific as the one for
-    /// the path as it was sent restrict it, whatever the case in which the rule is written.
+    /// The engine doesn't declare it (plug-ins built with other SDKs). To be safe, the host then
+    /// lets every policy rule restrict the request that matches the path in any case and is as
+    /// specific as the rule for the path as sent.
     #[default]
     Unknown,
-    /// Patterns in which each segment `+`, and the rest that a `*` at the end stands for, is folded.
-    /// All other paths are taken as they are; no patterns at all say that case always counts.
+    /// Patterns. In a matching path, each segment that a `+` stands for, and the rest that a
+    /// trailing `*` stands for, is converted to lower case. All other paths are case-sensitive; so
+    /// are all paths if the list is empty.
     Declared(Vec<String>),
 }
 
-/// The one form of a path, of all that an engine takes for the same one.
+/// The normalised form of a request path, against which policies are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CanonicalPath<'p> {
-    /// The engine cannot say: paths that differ in case may be the same one to it.
+    /// The engine doesn't say, so paths that differ only in case may name the same object.
     Unknown,
-    /// Case counts everywhere in the path, and this is the path as it was given.
+    /// The whole path is case-sensitive and used as it was sent.
     CaseSensitive,
-    /// Parts of the path are folded; this is the form that counts.
+    /// Parts of the path are case-insensitive; this is the path with those parts in lower case.
     Folded(Cow<'p, str>),
 }
 
 impl FoldedPaths {
-    /// The canonical form of a path below the mount.
+    /// The normalised form of `path`, which is relative to the mount.
     pub fn canonical_path<'p>(&self, path: &'p str) -> CanonicalPath<'p> {
         let Self::Declared(patterns) = self else { return CanonicalPath::Unknown };
         let folded = patterns.iter().find_map(|pattern| fold_if_matching(pattern, path));
@@ -39,8 +41,9 @@ impl FoldedPaths {
     }
 }
 
-/// The path with what the wildcards of the pattern stand for in lower case; none if it doesn't match.
-/// A slash at the end of the path, as lists have it, doesn't count.
+/// The path with every segment that a wildcard stands for in lower case; `None` if the pattern
+/// doesn't match. A trailing slash, as in list requests, is ignored for matching and kept in the
+/// result.
 fn fold_if_matching(pattern: &str, path: &str) -> Option<String> {
     let (bare, slash) = path.strip_suffix('/').map_or((path, ""), |bare| (bare, "/"));
     let mut given = bare.split('/');
@@ -64,15 +67,15 @@ fn fold_if_matching(pattern: &str, path: &str) -> Option<String> {
     given.next().is_none().then(|| folded.join("/") + slash)
 }
 
-/// How an engine reads the fields of requests to one path.
+/// How an engine parses the fields of requests to one path.
 #[derive(Clone, Debug, Default)]
 pub enum FieldKinds {
-    /// The engine cannot say.
+    /// The engine doesn't say how it parses them.
     #[default]
     Unknown,
-    /// Fields of any name are taken as they are.
+    /// Fields of any name are accepted and stored as sent.
     Untyped,
-    /// These fields are read, each by its kind. All others are ignored.
+    /// These fields are parsed, each according to its kind. All others are ignored.
     Declared(Vec<FieldSpec>),
 }
 

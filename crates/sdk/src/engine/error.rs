@@ -1,70 +1,72 @@
-//! [`EngineError`]: what an engine says went wrong, and how far that reaches the client.
+//! [`EngineError`]: how a call to an engine fails, and what the client sees of it.
 
 use strongroom_types::{ErrorKind, RawObject};
 
-/// An engine's error.
+/// The error of a call to an [`Engine`](super::Engine). Code behind a
+/// [`Blueprint`](crate::Blueprint) returns [`crate::Error`], which the SDK converts.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The request is wrong; the message tells the user what to do.
+    /// The request is wrong; the message tells the user what to do about it.
     #[error("{message}")]
     User {
-        /// For the client.
+        /// The error text that the client receives.
         message: String,
-        /// Data to go with it, where an API promises some.
+        /// Data returned beside the error, for APIs that document some.
         data: Option<RawObject>,
     },
-    /// One of the errors that have a fixed text and status.
+    /// One of the errors with a fixed text and HTTP status.
     #[error("{}", .0.as_str())]
     Status(StatusKind),
-    /// An HTTP status of the engine's choice, 400 to 599.
+    /// An error with an HTTP status that the engine chose, from 400 to 599.
     #[error("{message}")]
     Coded {
-        /// The status.
+        /// The HTTP status code of the response.
         status: u16,
-        /// For the client.
+        /// The error text that the client receives.
         message: String,
     },
-    /// Something failed that isn't the user's fault. The message goes to the log; the client hears
-    /// it too where the API it replaces does so.
+    /// Something failed that isn't the user's fault. The core logs the message and returns it to
+    /// the client, as the reference servers do.
     #[error("{message}")]
     Internal {
-        /// What failed, without secrets.
+        /// What failed. Must not contain secrets.
         message: String,
     },
-    /// The engine can't be reached: its process ended, is being restarted, or didn't answer.
+    /// The plug-in process can't be reached: it exited, is being restarted, or didn't respond.
     #[error("{message}")]
     Unavailable {
-        /// What is known.
+        /// What is known about the reason. Clients receive it.
         message: String,
-        /// Whether the request can have reached the engine. Only one that can't may be repeated.
+        /// Whether the request may have reached the engine. Only a request that can't have may be
+        /// retried.
         delivered: bool,
     },
 }
 
-/// Errors with a fixed text, as the plug-in wire numbers them.
+/// Errors with a fixed text that the plug-in wire transmits as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusKind {
-    /// 400 without further words.
+    /// 400 with the fixed text only.
     BadRequest,
-    /// The path has no such operation.
+    /// The path exists but does not support the operation.
     UnsupportedOperation,
     /// The engine has no such path.
     UnsupportedPath,
-    /// 400.
+    /// 400: the request is invalid.
     InvalidRequest,
-    /// 403.
+    /// 403: the caller may not do this.
     PermissionDenied,
-    /// A revocation that will never work.
+    /// A revocation that can never succeed; retrying is pointless.
     Unrecoverable,
-    /// The outside system limits our rate.
+    /// The outside system rejected the engine's call because of its rate limit.
     UpstreamRateLimited,
-    /// Storage can't be written here.
+    /// The storage is read-only here, for example on a standby.
     ReadOnly,
 }
 
 impl StatusKind {
-    /// The text that clients match on.
+    /// The fixed error text. Clients and other servers match on it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadRequest => "bad request",
@@ -80,17 +82,18 @@ impl StatusKind {
 }
 
 impl EngineError {
-    /// The request is wrong, for this reason.
+    /// An [`EngineError::User`] without data: the request is wrong, and `message` says why.
     pub fn user(message: impl Into<String>) -> Self {
         Self::User { message: message.into(), data: None }
     }
 
-    /// Something failed that isn't the user's fault.
+    /// An [`EngineError::Internal`]: something failed that isn't the user's fault. The message must
+    /// not contain secrets.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::Internal { message: message.into() }
     }
 
-    /// The sort of failure.
+    /// The category of this error, by which it is counted and mapped to an HTTP status.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::User { .. } => ErrorKind::Invalid,

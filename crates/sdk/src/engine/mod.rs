@@ -1,14 +1,17 @@
-//! What an engine is to the core: a thing that handles requests below a mount.
+//! The interface between the core and an engine: an [`Engine`] handles the requests below one
+//! mount.
 //!
-//! Engine authors rarely meet this module: a [`crate::Blueprint`] builds all of it from
-//! declarations. It is for those who put something else behind a mount, such as the plug-in host.
+//! Engine authors rarely need this module, because a [`crate::Blueprint`] implements the trait from
+//! declarations. It is for code that puts something else behind a mount, such as the plug-in host.
 //!
-//! - [`Engine`], [`EngineFactory`] and [`MountContext`]: the thing, its maker, and what it is made with
-//! - [`EngineRequest`] and [`EngineResponse`]
-//! - [`EngineAuth`]: a login, as auth methods answer it
-//! - [`FoldedPaths`] and [`FieldKinds`]: which form of a path and of a field counts, for policies
-//! - [`EngineError`]
-//! - [`Storage`] and [`SystemView`]: the two services an engine has
+//! - [`Engine`], [`EngineFactory`] and [`MountContext`]: the engine, its constructor, and the
+//!   services passed to it
+//! - [`EngineRequest`] and [`EngineResponse`]: one operation on one path, and its result
+//! - [`EngineAuth`]: a successful login, as an auth method returns it
+//! - [`FoldedPaths`] and [`FieldKinds`]: how an engine normalises paths and field values, so that
+//!   policies are checked against the same form
+//! - [`EngineError`]: what a call to an engine can fail with
+//! - [`Storage`] and [`SystemView`]: the two services that the host provides to an engine
 
 mod auth;
 mod canonical;
@@ -36,88 +39,123 @@ pub use storage::{
 use strongroom_types::{Clock, Entropy};
 pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 
-/// Something mounted: it handles the requests below its path.
+/// An instance of an engine at one mount; it handles the requests below the mount's path.
 ///
-/// All methods may run at the same time. A method that is dropped before it ends must leave
-/// nothing half done that the engine can't find again.
+/// All methods may be called concurrently.
+///
+/// # Cancel safety
+///
+/// The host may drop the future of any method before it completes. Whatever was left half done must
+/// be something the engine can find and clean up later.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug + 'static {
-    /// What this engine is. Constant for the life of the instance.
+    /// The version, special paths and other properties of this engine. Constant for the instance's
+    /// lifetime.
     fn description(&self) -> &EngineDescription;
 
-    /// The form in which policies are judged for a path below the mount. Asked for every request
-    /// before anything is allowed: it may not wait.
+    /// The form of `path` (relative to the mount) against which policies are checked. Called for
+    /// every request before authorisation, so it must not block.
     fn canonical_path<'p>(&self, path: &'p str) -> CanonicalPath<'p> {
         self.description().folded_paths.canonical_path(path)
     }
 
-    /// How the fields of requests to a path are read, so that conditions of policies are judged on
-    /// what the engine makes of a value. It may not wait.
+    /// How the fields of requests to `path` are parsed, so that parameter conditions in policies
+    /// are checked against the value that the engine sees. The default is [`FieldKinds::Unknown`].
+    /// Must not block.
     fn field_kinds(&self, path: &str) -> FieldKinds {
         let _ = path;
         FieldKinds::Unknown
     }
 
-    /// Called once, after the mount exists and its storage may be written.
+    /// Called once per instance, after the mount exists and its storage has become writable.
+    ///
+    /// # Errors
+    ///
+    /// Any [`EngineError`] means that the instance could not be initialised.
     async fn initialize(&self) -> Result<(), EngineError>;
 
-    /// Whether the thing that a create or update names is there already.
+    /// Whether the object that a create or update request names exists already. The core uses it to
+    /// require the `create` or the `update` capability.
+    ///
+    /// # Errors
+    ///
+    /// [`StatusKind::UnsupportedPath`] if the engine has no such path: the core then treats the
+    /// write as an update. Any other [`EngineError`]: the check itself failed, and the request is
+    /// not sent to [`Engine::handle`].
     async fn exists(&self, request: &EngineRequest) -> Result<Existence, EngineError>;
 
-    /// Does what is asked.
+    /// Handles one request and returns its response.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::User`] if the request is wrong; the other kinds are described at
+    /// [`EngineError`].
     async fn handle(&self, request: EngineRequest) -> Result<EngineResponse, EngineError>;
 
-    /// A stored key was changed by someone else: forget what was kept of it.
+    /// Someone else changed the entry at this storage key: drop anything cached from it.
     async fn invalidate(&self, key: &str);
 
-    /// Called about once a minute: periodic work, and undoing what was left half done.
+    /// Called about once a minute, for periodic work such as undoing operations that did not
+    /// complete.
+    ///
+    /// # Errors
+    ///
+    /// Any [`EngineError`]: the work failed and is tried again at the next call.
     async fn periodic(&self) -> Result<(), EngineError>;
 
-    /// The end: close connections, stop tasks. No call comes after this one.
+    /// Called when the instance is shut down: close connections and stop tasks. No other method is
+    /// called afterwards.
     async fn close(&self);
 }
 
-/// Answers of [`Engine::exists`].
+/// The result of [`Engine::exists`], which decides the capability that a write needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existence {
-    /// The path makes no difference between creating and updating.
+    /// The path has no existence check, so a write is always an update.
     NoCheck,
-    /// It is there: the request is an update.
+    /// The object exists, so the request is an update.
     Exists,
-    /// It is not there: the request is a create.
+    /// The object does not exist, so the request is a create.
     Absent,
 }
 
-/// Makes instances of one engine.
+/// Creates the instances of one engine. A factory is registered under a name, and operators mount
+/// it by that name.
 #[async_trait]
 pub trait EngineFactory: Send + Sync + fmt::Debug + 'static {
-    /// The engine's name: `kv`, `api-token`.
+    /// The engine's name, which is also the mount type: `kv`, `api-token`.
     fn name(&self) -> &str;
 
-    /// Its semantic version, with a leading `v`.
+    /// The engine's semantic version with a leading `v`, such as `v1.2.0`.
     fn version(&self) -> String;
 
-    /// Secrets engine or auth method.
+    /// Whether instances are mounted as secrets engines or as auth methods.
     fn kind(&self) -> MountKind;
 
-    /// Makes an instance. Storage can't be written yet, and nothing may be contacted.
+    /// Creates an instance for one mount. Storage is not writable yet, and no outside system may be
+    /// contacted; both are allowed from [`Engine::initialize`] on.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the mount's options or the engine's own declarations are invalid.
     async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError>;
 }
 
-/// What an instance is made with.
+/// The identity, configuration and services of one mount, passed to [`EngineFactory::open`].
 #[derive(Clone)]
 pub struct MountContext {
-    /// The mount's UUID; stable as long as the mount lives.
+    /// The mount's UUID, which stays the same for the lifetime of the mount.
     pub uuid: String,
-    /// The mount's options, and what the host tells about itself.
+    /// The mount's options, and keys by which the host announces its own capabilities (for example
+    /// [`HOST_CONFIG_KEY`](crate::intent::HOST_CONFIG_KEY)).
     pub config: BTreeMap<String, String>,
-    /// The mount's own encrypted storage.
+    /// The mount's encrypted storage. No other mount can read or write it.
     pub storage: Arc<dyn Storage>,
-    /// Questions to the server.
+    /// Read-only queries to the server, such as the mount's lease lifetimes.
     pub system: Arc<dyn SystemView>,
-    /// The time.
+    /// The clock to use for every deadline and timestamp; tests replace it with a paused one.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of randomness; tests replace it with a seeded one.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -127,44 +165,46 @@ impl fmt::Debug for MountContext {
     }
 }
 
-/// Where an engine can be mounted.
+/// The two kinds of mounts: secrets engines and auth methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MountKind {
-    /// Below `sys/mounts`.
+    /// A secrets engine, managed below `sys/mounts`.
     Secret,
-    /// Below `sys/auth`.
+    /// An auth method, managed below `sys/auth`.
     Auth,
 }
 
-/// What an engine says of itself.
+/// Properties that an engine declares about itself, and that the core and the plug-in host act on.
 #[derive(Clone, Debug)]
 pub struct EngineDescription {
-    /// Secrets engine or auth method.
+    /// Whether it is a secrets engine or an auth method.
     pub kind: MountKind,
-    /// Its version with a leading `v`; empty when it doesn't say.
+    /// Its semantic version with a leading `v`; empty if the plug-in reports none.
     pub version: String,
-    /// Paths that are treated in a special way.
+    /// Paths and storage keys with special treatment, such as unauthenticated paths.
     pub special_paths: SpecialPaths,
-    /// Whether requests should carry a keyed hash of the caller's token.
+    /// Whether requests should carry a keyed hash of the caller's token in
+    /// [`CallerInfo::token_hash`].
     pub wants_token_hash: bool,
-    /// Which parts of its paths it takes without regard to case.
+    /// Which segments of its paths the engine matches case-insensitively.
     pub folded_paths: FoldedPaths,
-    /// Two instances of it must never run side by side, not even for the moment of a reload.
+    /// Whether two instances for one mount must never run side by side, not even briefly during a
+    /// reload.
     pub exclusive: bool,
 }
 
-/// Paths and storage keys that are treated in a special way, below the mount. A trailing `*`
-/// matches any rest; `+` stands for one whole segment.
+/// Paths and storage keys, relative to the mount, that are treated specially. A trailing `*`
+/// matches any rest; `+` matches one whole segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialPaths {
-    /// Need the `sudo` capability as well.
+    /// Paths that require the `sudo` capability in addition to the usual one.
     pub root: Vec<String>,
-    /// Need no token.
+    /// Paths that can be called without a token.
     pub unauthenticated: Vec<String>,
-    /// Take a body that isn't JSON.
+    /// Paths that accept a request body that isn't JSON.
     pub binary: Vec<String>,
-    /// Storage keys that don't leave this cluster.
+    /// Storage keys that are not replicated to other clusters.
     pub local_storage: Vec<String>,
-    /// Storage keys under the seal's extra encryption.
+    /// Storage keys whose values are additionally encrypted by the seal.
     pub seal_wrap_storage: Vec<String>,
 }

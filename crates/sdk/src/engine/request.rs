@@ -9,32 +9,32 @@ use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
 use super::auth::EngineAuth;
 
-/// What is asked of a path.
+/// The operation that a request performs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Write something that isn't there yet.
+    /// Write an object that doesn't exist yet.
     Create,
-    /// Write.
+    /// Write an object that exists, or one on a path without an existence check.
     Update,
-    /// Merge into what is there (RFC 7396).
+    /// Merge the body into the existing object (JSON merge patch, RFC 7396).
     Patch,
-    /// Read.
+    /// Read the object at the path.
     Read,
-    /// List a folder.
+    /// List the names in a folder.
     List,
-    /// Delete.
+    /// Delete the object at the path.
     Delete,
-    /// Describe the path.
+    /// Return the help text and the OpenAPI description of the path.
     Help,
-    /// Extend a credential. Sent by the core only.
+    /// Renew a lease: extend the credential or the login. Sent by the core only.
     Renew,
-    /// Take a credential back. Sent by the core only.
+    /// Revoke a leased credential. Sent by the core only.
     Revoke,
 }
 
 impl Operation {
-    /// The name in policies, audit entries and on the plug-in wire.
+    /// The operation's name in policies, in audit entries and on the plug-in wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -49,7 +49,7 @@ impl Operation {
         }
     }
 
-    /// Whether the operation asks for data, so that no data means "not found".
+    /// Whether the operation returns data, so that a response without data means "not found".
     pub fn is_read(self) -> bool {
         matches!(self, Self::Read | Self::List | Self::Help)
     }
@@ -61,40 +61,42 @@ impl fmt::Display for Operation {
     }
 }
 
-/// One request, as an engine sees it. It carries no token and no storage: the storage belongs to
-/// the instance, and the token is the core's business.
+/// One request, as an engine receives it. It carries neither the token, which only the core sees,
+/// nor the storage, which belongs to the instance.
 #[derive(Clone)]
 pub struct EngineRequest {
-    /// The same id as in the client's answer and in the log.
+    /// The request id, the same as in the client's response and in the log.
     pub id: RequestId,
-    /// What is asked.
+    /// The operation to perform; a client's write arrives as create or update.
     pub operation: Operation,
     /// The path below the mount, without a leading slash.
     pub path: String,
-    /// The body's fields, or those of the query.
+    /// The fields of the body for writes and patches, of the query string for other operations. On
+    /// [`Operation::Renew`] and [`Operation::Revoke`], the client's data of the credential if it is
+    /// stored with the lease (see [`LeasedResponse::keep_data`](super::LeasedResponse::keep_data)).
     pub fields: Fields,
-    /// The mount it came through.
+    /// The mount that the request was routed to.
     pub mount: Arc<MountInfo>,
-    /// Who asks.
+    /// The caller, as far as an engine may identify it.
     pub caller: CallerInfo,
-    /// Where from.
+    /// The client's address and port, if known.
     pub connection: Option<ConnectionInfo>,
-    /// Request headers the mount lets through, in lower case.
+    /// Request headers that the mount passes through; names in lower case.
     pub headers: BTreeMap<String, Vec<String>>,
-    /// The lifetime the client wants its wrapped answer to have.
+    /// The TTL of the wrapping token, if the client asked for response wrapping.
     pub wrap_ttl: Option<Ttl>,
-    /// The lease, on [`Operation::Renew`] and [`Operation::Revoke`].
+    /// The lease; present on [`Operation::Renew`] and [`Operation::Revoke`].
     pub lease: Option<LeaseContext>,
-    /// The login, where it is one that is to be renewed.
+    /// The login to renew, when a token's lease and not a credential's is renewed.
     pub auth: Option<Box<EngineAuth>>,
-    /// The namespace it acts in.
+    /// The namespace that the request acts in.
     pub namespace: Namespace,
-    /// When nobody waits for the answer any more.
+    /// When the caller stops waiting for the response.
     pub deadline: Timestamp,
 }
 
 impl fmt::Debug for EngineRequest {
-    /// Of headers the names only: a mount may let an `authorization` through.
+    /// Prints only the names of headers: a mount may pass `authorization` through.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineRequest")
             .field("id", &self.id)
@@ -114,35 +116,36 @@ impl fmt::Debug for EngineRequest {
     }
 }
 
-/// What an engine may know of its mount.
+/// What an engine may know about its mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountInfo {
-    /// The mount's path with its trailing slash: `custom/`.
+    /// The mount's path with a trailing slash: `custom/`.
     pub path: String,
-    /// The mount's type, which is the plug-in's name.
+    /// The mount's type, which is the plug-in's name: `kv`.
     pub mount_type: String,
-    /// The mount's accessor.
+    /// The mount's accessor, which stays the same when the mount is moved.
     pub accessor: String,
 }
 
-/// What an engine may know of the caller.
+/// What an engine may know about the caller. It never includes the token itself.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CallerInfo {
     /// The token's accessor; empty on unauthenticated paths.
     pub accessor: String,
     /// The token's display name, such as `token-ci`.
     pub display_name: String,
-    /// The entity behind the token; empty if none.
+    /// The id of the entity that the token belongs to; empty if there is none.
     pub entity_id: String,
-    /// A keyed hash of the token, different for each mount. Only for engines that
-    /// [ask for it](super::EngineDescription::wants_token_hash).
+    /// A keyed hash of the token, different for each mount. Present only for engines that [request
+    /// it](super::EngineDescription::wants_token_hash).
     pub token_hash: Option<String>,
-    /// Whether the path needs no token.
+    /// Whether the path can be called without a token.
     pub unauthenticated: bool,
 }
 
 impl fmt::Debug for CallerInfo {
-    /// The hash is only said to be there: it is as good as the token to whoever looks one up by it.
+    /// Prints only whether the hash is present: data looked up by it would be accessible to its
+    /// holder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallerInfo")
             .field("accessor", &self.accessor)
@@ -154,29 +157,29 @@ impl fmt::Debug for CallerInfo {
     }
 }
 
-/// The client's end of the connection.
+/// The client's end of the network connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// The client's address.
+    /// The IP address of the client.
     pub address: IpAddr,
-    /// The client's port.
+    /// The TCP port of the connection, on the client's side.
     pub port: u16,
 }
 
-/// The lease of a credential that is to be renewed or revoked.
+/// The lease of a credential that is being renewed or revoked.
 #[derive(Clone, Debug)]
 pub struct LeaseContext {
-    /// What the engine asked to be kept with the lease.
+    /// The data that the engine stored with the lease.
     pub internal: RawObject,
     /// When the credential was issued.
     pub issued: Timestamp,
-    /// The lease's present lifetime.
+    /// The lifetime that the lease has now, before this operation.
     pub ttl: Ttl,
-    /// The longest lifetime the engine gave it; zero for none.
+    /// The maximum lifetime that the engine set when issuing; zero if it set none.
     pub max_ttl: Ttl,
-    /// Whether the engine said it can be renewed.
+    /// Whether the engine declared the credential renewable.
     pub renewable: bool,
-    /// The extension the client asks for; zero if it left that open.
+    /// The extension that the client requests; zero if it requests none in particular.
     pub increment: Ttl,
 }
 

@@ -1,4 +1,4 @@
-//! [`EngineResponse`]: what an engine answers.
+//! [`EngineResponse`]: what an engine returns for a request it handled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,41 +7,41 @@ use strongroom_types::{RawObject, Ttl};
 
 use super::auth::EngineAuth;
 
-/// What an engine answers when nothing went wrong.
+/// The successful result of [`Engine::handle`](super::Engine::handle).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EngineResponse {
-    /// Nothing: "not found" to a read or list, plain success to everything else.
+    /// No content: "not found" (404) for a read or list, success (204) for everything else.
     Nothing,
-    /// Data.
+    /// Data for the client, in the usual response envelope.
     Data(DataResponse),
-    /// What was asked for isn't there, and this is known of it all the same: "not found", with data
-    /// or warnings.
+    /// The object does not exist, but there is something to report about it, such as that it was
+    /// deleted: 404 with data or warnings.
     NotFound(DataResponse),
-    /// A credential, for which the core keeps a lease from now on.
+    /// A credential. The core creates a lease for it.
     Leased(LeasedResponse),
-    /// A login, for which the core makes a token. Only auth methods answer it.
+    /// A successful login, for which the core creates a token. Only auth methods return it.
     Auth(Box<EngineAuth>),
-    /// A complete HTTP answer, outside the usual envelope.
+    /// A complete HTTP response outside the usual envelope.
     Raw(RawResponse),
 }
 
-/// Data for the client.
+/// Data for the client and what accompanies it in the response.
 #[derive(Clone, Debug)]
 pub struct DataResponse {
-    /// The `data` object of the answer.
+    /// The `data` object of the response.
     pub object: RawObject,
-    /// Warnings for the client. One on a write turns "no content" into an answer.
+    /// Warnings for the client. On a write without data, a warning turns the 204 into a 200.
     pub warnings: Vec<String>,
-    /// How often a reader should look again; shown as the lease duration of a secret without a
-    /// lease.
+    /// How long the reader may use the data before reading it again; shown as `lease_duration` of a
+    /// secret without a lease.
     pub refresh: Option<Ttl>,
-    /// Answer headers, sent on if the mount allows them.
+    /// Response headers; only those that the mount allows are passed on.
     pub headers: BTreeMap<String, Vec<String>>,
 }
 
 impl DataResponse {
-    /// Data without anything beside it.
+    /// Data without warnings, headers or a refresh interval.
     pub fn new(object: RawObject) -> Self {
         Self { object, warnings: Vec::new(), refresh: None, headers: BTreeMap::new() }
     }
@@ -53,41 +53,41 @@ impl From<RawObject> for EngineResponse {
     }
 }
 
-/// A credential and what is needed to renew and revoke it.
+/// A credential, and what is needed to renew and revoke it.
 #[derive(Clone, Debug)]
 pub struct LeasedResponse {
-    /// What the client gets.
+    /// The data that the client receives, secrets included.
     pub data: DataResponse,
-    /// What the core keeps and gives back on renewal and revocation.
+    /// Data that the core stores with the lease and passes to the engine on renewal and revocation.
     pub internal: RawObject,
-    /// The lifetime; zero for the mount's default.
+    /// The lease's lifetime; zero for the mount's default.
     pub ttl: Ttl,
-    /// The longest lifetime; zero for the mount's.
+    /// The maximum lifetime, which renewals can't exceed; zero for the mount's maximum.
     pub max_ttl: Ttl,
-    /// Whether it can be renewed.
+    /// Whether clients may renew the lease.
     pub renewable: bool,
-    /// The intent in the mount's storage that the lease replaces; see [`crate::intent`].
+    /// The id of the intent in the mount's storage that this lease replaces; see [`crate::intent`].
     pub intent: Option<String>,
-    /// Whether the client's data must be kept with the lease. Engines that come over the wire from
-    /// other SDKs need it; ours keep a receipt instead of the secret.
+    /// Whether the client's data must be stored with the lease. Plug-ins built with other SDKs need
+    /// it; engines of this SDK store a receipt without the secret instead.
     pub keep_data: bool,
 }
 
-/// A complete HTTP answer.
+/// A complete HTTP response, sent to the client as it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawResponse {
-    /// The status code.
+    /// The HTTP status code of the response.
     pub status: u16,
-    /// The content type; may be empty with status 204.
+    /// The `Content-Type`; may be empty with status 204.
     pub content_type: String,
-    /// The body.
+    /// The bytes of the response body; may be empty.
     pub body: Vec<u8>,
-    /// `Cache-Control`, `Pragma` and `WWW-Authenticate`, and no other.
+    /// Response headers. Only `Cache-Control`, `Pragma` and `WWW-Authenticate` are allowed.
     pub headers: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for RawResponse {
-    /// Of the body its size only: it may be a secret.
+    /// Prints only the size of the body, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawResponse")
             .field("status", &self.status)

@@ -1,4 +1,4 @@
-//! [`Storage`]: the mount's own encrypted storage.
+//! [`Storage`]: the encrypted storage of one mount.
 
 use std::fmt;
 
@@ -6,14 +6,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom_types::path::check_segments;
 
-/// The mount's storage: keys relative to the mount, values that only this mount can reach.
+/// The storage of one mount. Keys are relative to the mount; no other mount can access the values.
 #[async_trait]
 pub trait Storage: Send + Sync + fmt::Debug + 'static {
-    /// The entry at `key`.
+    /// Reads the entry at `key`; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::InvalidKey`], [`StorageError::Damaged`], or any other [`StorageError`] for a
+    /// failed read.
     async fn get(&self, key: &str) -> Result<Option<StorageEntry>, StorageError>;
 
-    /// What lies directly under `prefix` (empty, or ending in a slash): names, and folders with a
-    /// trailing slash, sorted, after `after`, at most `limit`.
+    /// Lists the names directly under `prefix`, which is empty or ends in a slash. Returns keys,
+    /// and folders with a trailing slash, sorted, starting after `after`, at most `limit` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::InvalidKey`] for an invalid prefix, or any other [`StorageError`] for a
+    /// failed read.
     async fn list(
         &self,
         prefix: &str,
@@ -21,23 +31,31 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<String>, StorageError>;
 
-    /// Applies the batch. Where [`Storage::is_atomic`] says so it happens whole or not at all;
-    /// elsewhere (under servers that can't) the changes are made one by one, and a batch with
-    /// preconditions is refused.
+    /// Applies the batch. If [`Storage::is_atomic`] is true, all of it is applied or nothing.
+    /// Otherwise (hosts without transactions) the changes are applied one by one, and a batch with
+    /// preconditions is rejected.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Precondition`] if a precondition does not hold,
+    /// [`StorageError::Unsupported`] if the host has no preconditions, [`StorageError::TooLarge`]
+    /// or [`StorageError::ReadOnly`]: nothing was changed, or on a host that isn't atomic, only the
+    /// changes before the one that failed. After [`StorageError::Failed`] the batch may or may not
+    /// have been applied.
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError>;
 
-    /// Whether [`Storage::commit`] is atomic and honours preconditions.
+    /// Whether [`Storage::commit`] is atomic and supports preconditions.
     fn is_atomic(&self) -> bool;
 }
 
-/// A stored value.
+/// A value read from storage, with its version.
 #[derive(Clone)]
 pub struct StorageEntry {
-    /// The value.
+    /// The stored bytes, as they were written.
     pub value: Bytes,
-    /// Its version, for [`StoragePrecondition::Unchanged`]; 0 where the host has no versions.
+    /// The entry's version, for [`StoragePrecondition::Unchanged`]; 0 if the host has no versions.
     pub version: u64,
-    /// Whether it was stored under the seal's extra encryption.
+    /// Whether the value was stored with the seal's additional encryption.
     pub seal_wrap: bool,
 }
 
@@ -47,20 +65,27 @@ impl fmt::Debug for StorageEntry {
     }
 }
 
-/// The first character of storage keys that no request path can name: `\u{fffc}<shelf>/<name>`. What
-/// an engine keeps under such keys can't meet a document whose key a client chose.
+/// The first character of storage keys that no request path can contain: `\u{fffc}<bucket>/<name>`.
+/// Entries under such keys can't collide with a document whose key a client chose.
 ///
-/// U+FFFC, "object replacement character", counts as printable to the storage of Vault and OpenBao,
-/// which refuses keys that aren't, and [`is_printable`](strongroom_types::path::is_printable) lets it
-/// into no path.
+/// U+FFFC, "object replacement character", counts as printable for the storage of Vault and
+/// OpenBao, which reject keys with unprintable characters, while
+/// [`is_printable`](strongroom_types::path::is_printable) allows it in no request path.
 pub const RECORD_PREFIX: char = '\u{fffc}';
 
-/// What stood in the place of [`RECORD_PREFIX`] before, and Vault and OpenBao refuse. Hosts still take such
-/// keys, from plug-ins of earlier versions and from what moves the entries.
+/// The character that earlier versions used in place of [`RECORD_PREFIX`], and that Vault and
+/// OpenBao reject. Hosts still accept such keys from plug-ins of earlier versions and from the
+/// migration.
 pub const LEGACY_RECORD_PREFIX: char = '\u{1}';
 
-/// Checks a storage key, as every host does: it is no folder and can't leave the mount. Behind
-/// [`RECORD_PREFIX`] and a shelf of letters and digits stands a name of the usual form.
+/// Checks a storage key; every host applies this check. A key must not name a folder and can't
+/// leave the mount. After [`RECORD_PREFIX`] follows a bucket of letters and digits, a slash, and a
+/// name in the usual form.
+///
+/// # Errors
+///
+/// [`StorageError::InvalidKey`] if the key is empty, ends in a slash, or has an invalid segment or
+/// bucket.
 pub fn check_key(key: &str) -> Result<(), StorageError> {
     if key.is_empty() || key.ends_with('/') {
         return Err(StorageError::InvalidKey);
@@ -76,7 +101,11 @@ pub fn check_key(key: &str) -> Result<(), StorageError> {
     }
 }
 
-/// Checks the folder of a list: empty, or ending in a slash.
+/// Checks the prefix of a list request: empty, or ending in a slash.
+///
+/// # Errors
+///
+/// [`StorageError::InvalidKey`] if the prefix has an invalid segment or an invalid bucket.
 pub fn check_folder(folder: &str) -> Result<(), StorageError> {
     match folder.strip_prefix([RECORD_PREFIX, LEGACY_RECORD_PREFIX]) {
         Some(apart) => match apart.split_once('/') {
@@ -87,10 +116,10 @@ pub fn check_folder(folder: &str) -> Result<(), StorageError> {
     }
 }
 
-/// The longest name of a shelf.
+/// The maximum length of a bucket's name, in bytes.
 const MAX_BUCKET_NAME: usize = 32;
 
-/// Whether a text can be a shelf: letters and digits.
+/// Whether a text can name a bucket: 1 to 32 ASCII letters and digits.
 pub(crate) fn is_bucket_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric();
     !text.is_empty() && text.len() <= MAX_BUCKET_NAME && text.chars().all(fits)
@@ -100,49 +129,49 @@ fn check_path_segments(path: &str) -> Result<(), StorageError> {
     check_segments(path).map_err(|_| StorageError::InvalidKey)
 }
 
-/// What one commit does, under which conditions.
+/// The changes that one commit makes, and the preconditions under which it makes them.
 #[derive(Clone, Debug, Default)]
 pub struct StorageBatch {
-    /// All must hold.
+    /// Conditions on the state before the commit; all must hold, or nothing is changed.
     pub preconditions: Vec<StoragePrecondition>,
-    /// Applied in order.
+    /// The changes, applied in this order.
     pub changes: Vec<StorageChange>,
 }
 
 impl StorageBatch {
-    /// One write.
+    /// A batch that writes one value, without preconditions.
     pub fn put(key: impl Into<String>, value: impl Into<Bytes>, seal_wrap: bool) -> Self {
         let change = StorageChange::Put { key: key.into(), value: value.into(), seal_wrap };
         Self { preconditions: Vec::new(), changes: vec![change] }
     }
 
-    /// One removal.
+    /// A batch that removes one key, without preconditions.
     pub fn delete(key: impl Into<String>) -> Self {
         Self { preconditions: Vec::new(), changes: vec![StorageChange::Delete { key: key.into() }] }
     }
 }
 
-/// One write.
+/// One change of a [`StorageBatch`]: writing or removing one key.
 #[derive(Clone)]
 pub enum StorageChange {
-    /// Writes a value.
+    /// Writes a value, replacing the one at this key.
     Put {
-        /// Where.
+        /// The key, relative to the mount.
         key: String,
-        /// What.
+        /// The bytes to store; the host encrypts them.
         value: Bytes,
-        /// Whether to ask for the seal's extra encryption.
+        /// Whether to encrypt the value with the seal as well.
         seal_wrap: bool,
     },
-    /// Removes a key, if it is there.
+    /// Removes a key; does nothing if it doesn't exist.
     Delete {
-        /// Where.
+        /// The key, relative to the mount.
         key: String,
     },
 }
 
 impl StorageChange {
-    /// The key it touches.
+    /// The key that this change writes or removes.
     pub fn key(&self) -> &str {
         match self {
             Self::Put { key, .. } | Self::Delete { key } => key,
@@ -159,19 +188,19 @@ impl fmt::Debug for StorageChange {
     }
 }
 
-/// A condition on the state before a batch.
+/// A condition on the state before a batch is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoragePrecondition {
-    /// The key is there.
+    /// There is an entry at the key, of any version.
     Exists(String),
-    /// The key is not there.
+    /// The key does not exist.
     Absent(String),
-    /// The key is still at this version.
+    /// The entry at the key still has this [version](StorageEntry::version).
     Unchanged(String, u64),
 }
 
 impl StoragePrecondition {
-    /// The key it is about.
+    /// The key whose state the condition checks.
     pub fn key(&self) -> &str {
         match self {
             Self::Exists(key) | Self::Absent(key) | Self::Unchanged(key, _) => key,
@@ -179,62 +208,65 @@ impl StoragePrecondition {
     }
 }
 
-/// Why storage did not do what was asked.
+/// Why a storage operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// A precondition did not hold; nothing was changed.
+    /// A precondition did not hold, usually because of a concurrent write; nothing was changed.
     #[error("the precondition on {0} does not hold")]
     Precondition(String),
-    /// The key can't be one: empty, too long, or with a `..` segment or leading slash.
+    /// The key is invalid: empty, too long, or with a `..` segment or a leading slash.
     #[error("invalid storage key")]
     InvalidKey,
-    /// The instance isn't initialised yet: it may read and not write.
+    /// The instance isn't initialised yet; until then it may read but not write.
     #[error("cannot write to storage during setup")]
     Setup,
-    /// There is no storage: the instance was made only to be asked for its version.
+    /// There is no storage: the instance was created only to query the plug-in's version.
     #[error(
         "missing storage implementation: this method should not be called during plugin Setup, but only during and after Initialize"
     )]
     Missing,
-    /// The instance was closed, or replaced.
+    /// The instance was closed or replaced.
     #[error("the storage of this instance is closed")]
     Closed,
-    /// Storage can't be written here.
+    /// The storage is read-only here, for example on a standby.
     #[error("cannot write to readonly storage")]
     ReadOnly,
-    /// The host has no preconditions or no atomic batches.
+    /// The host supports neither preconditions nor atomic batches.
     #[error("the host's storage can't do this")]
     Unsupported,
-    /// A key, a value or a whole batch is larger than the store takes; nothing was changed. The
-    /// text says which, and how large it may be.
+    /// A key, a value or the whole batch exceeds a size limit of the store; nothing was changed.
+    /// The message says which, and gives the limit.
     #[error("{0}")]
     TooLarge(String),
-    /// What is stored at the key is not what was written there. Asking again changes nothing; other
-    /// keys can be read. The text says what gave it away, and names no key.
+    /// The entry at the key failed its integrity check, so it isn't what was written there.
+    /// Retrying doesn't help; other keys can still be read. The message says what was detected and
+    /// names no key.
     #[error("the entry was changed or moved on disk: {0}")]
     Damaged(String),
-    /// The store failed. Asked again, it may do what was asked.
+    /// The store failed. A retry may succeed. A write may have been applied or not.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Stands in every text of [`StorageError::TooLarge`]: over the plug-in wire an error is its text.
+/// Part of every [`StorageError::TooLarge`] message. The plug-in wire transmits errors as text, so
+/// the kind is recognised by it.
 #[cfg(any(test, feature = "serve"))]
 const TOO_LARGE_TEXT: &str = "is larger than the store takes";
 
-/// Begins every text of [`StorageError::Damaged`].
+/// Starts every [`StorageError::Damaged`] message.
 #[cfg(any(test, feature = "serve"))]
 const DAMAGED_PREFIX: &str = "the entry was changed or moved on disk: ";
 
 #[cfg(any(test, feature = "serve"))]
 impl StorageError {
-    /// An error of another host, or one that a plug-in passed on, by its text.
+    /// Recognises a `TooLarge` error that another host returned or a plug-in passed on, by its
+    /// text.
     pub(crate) fn too_large_from_text(text: &str) -> Option<Self> {
         text.contains(TOO_LARGE_TEXT).then(|| Self::TooLarge(text.to_owned()))
     }
 
-    /// The same for an entry that is damaged.
+    /// Recognises a `Damaged` error by its text, in the same way.
     pub(crate) fn damaged_from_text(text: &str) -> Option<Self> {
         let reason = text.strip_prefix(DAMAGED_PREFIX)?;
         Some(Self::Damaged(reason.to_owned()))
@@ -272,7 +304,7 @@ mod tests {
                 let bad = shaped(bad);
                 assert_eq!(check_folder(&bad), Err(StorageError::InvalidKey), "{bad:?}");
             }
-            // No path of a request begins so.
+            // Request paths can't begin with this character.
             assert!(strongroom_types::RequestPath::parse(&shaped("|v3/a")).is_err());
         }
     }

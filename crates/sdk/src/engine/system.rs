@@ -1,51 +1,72 @@
-//! [`SystemView`]: what an engine may ask the server.
+//! [`SystemView`]: the queries that an engine may send to the server.
 
 use std::fmt;
 
 use async_trait::async_trait;
 use strongroom_types::{Secret, Ttl};
 
-/// Questions to the server, answered for the engine's own mount.
+/// Read-only queries to the server. Every answer is for the engine's own mount.
 #[async_trait]
 pub trait SystemView: Send + Sync + fmt::Debug + 'static {
-    /// The default and longest lifetime of leases of this mount, tuning applied.
+    /// The default and maximum lease lifetimes of this mount, with the mount's tuning applied.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer.
     async fn lifetimes(&self) -> Result<MountLifetimes, SystemError>;
 
-    /// Whether the mount is being removed.
+    /// Whether the mount is tainted, that is, being removed.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer.
     async fn tainted(&self) -> Result<bool, SystemError>;
 
-    /// The cluster's name and id.
+    /// The name and the id of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer.
     async fn cluster_info(&self) -> Result<ClusterInfo, SystemError>;
 
     /// The server's version.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer.
     async fn server_version(&self) -> Result<String, SystemError>;
 
-    /// A password after the rules of one of the server's password policies.
+    /// Generates a password according to one of the server's password policies, named by `policy`.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer, there is no such policy, or the server offers
+    /// no password policies (as this default implementation).
     async fn generate_password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
         let _ = policy;
         Err(SystemError("password policies are not offered here".to_owned()))
     }
 }
 
-/// Default and longest lifetime.
+/// The default and the maximum lifetime of a mount's leases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MountLifetimes {
-    /// Where a lease asks for none.
+    /// The lifetime of a lease that doesn't specify one.
     pub default: Ttl,
-    /// Beyond which no lease is renewed.
+    /// The lifetime beyond which no lease can be renewed.
     pub max: Ttl,
 }
 
-/// Names of the cluster.
+/// The name and the id of the server's cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterInfo {
-    /// For people.
+    /// The human-readable name of the cluster.
     pub name: String,
-    /// A UUID.
+    /// The UUID of the cluster.
     pub id: String,
 }
 
-/// The server did not answer.
+/// The server could not answer a [`SystemView`] query; the text says why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server did not answer: {0}")]
 pub struct SystemError(pub String);

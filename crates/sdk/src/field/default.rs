@@ -1,11 +1,13 @@
-//! Defaults, looked at when the engine is compiled. What can't be seen then is seen when it is opened.
+//! Checks of field defaults at compile time. What can't be checked then is checked when the engine
+//! is opened.
 
 use super::{Field, FieldKind};
 
-/// Refuses, in a constant, a default that no field of this kind can read.
+/// Rejects, in a constant, a default that no field of this kind can parse.
 ///
 /// # Panics
-/// When it is none: the engine doesn't compile.
+///
+/// If the default can't be parsed; in a constant, that is a compile error.
 #[doc(hidden)]
 pub const fn check_default<F: Field>(text: &str) {
     let text = text.as_bytes();
@@ -19,7 +21,7 @@ pub const fn check_default<F: Field>(text: &str) {
         FieldKind::Duration => {
             assert!(is_duration(text), "a field's default is no duration such as 3600 or 1h");
         }
-        // Any text is one of these, or what is none depends on the field.
+        // Any text is valid for these kinds, or its validity depends on the field.
         FieldKind::String | FieldKind::CommaList | FieldKind::KeyValues | FieldKind::Object => {}
     }
 }
@@ -56,7 +58,8 @@ const fn is_boolean(text: &[u8]) -> bool {
     )
 }
 
-/// Nothing, or digits, points and the letters of units, digits first.
+/// An empty text, or an optional sign with digits, decimal points and unit letters after it, the
+/// first of them a digit or a point.
 const fn is_duration(text: &[u8]) -> bool {
     let magnitude = match text {
         [b'-' | b'+', rest @ ..] => rest,
@@ -65,7 +68,7 @@ const fn is_duration(text: &[u8]) -> bool {
     let Some(first) = magnitude.first() else { return text.is_empty() };
     let mut at = magnitude;
     while let [byte, rest @ ..] = at {
-        // The last two are a micro sign.
+        // The last two bytes encode a micro sign.
         let of_a_unit = matches!(byte, b'n' | b'u' | b'm' | b's' | b'h' | b'd' | 0xc2 | 0xb5);
         if !(byte.is_ascii_digit() || *byte == b'.' || of_a_unit) {
             return false;
@@ -101,7 +104,7 @@ mod tests {
     }
 
     proptest! {
-        /// No default that a field can read is refused, so none is that means something.
+        /// A default that a field can read must never be rejected.
         #[test]
         fn readable_defaults_are_accepted(text in "[0-9.]{0,3}[a-zA-Z]{0,4}") {
             let read = with_default::<i64>(&Fields::new(), "n", text.clone().leak()).is_ok();

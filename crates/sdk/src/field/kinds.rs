@@ -1,4 +1,4 @@
-//! The kinds themselves.
+//! The field kinds: Rust types that can be fields, and how each is parsed and written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use strongroom_types::{Secret, Ttl, parse_bool};
 
 use super::{Field, FieldKind, InvalidValue, LeaseSafe};
 
-/// The JSON text inside quotes, unescaped; `Impossible` for anything but a string.
+/// The unescaped value of a JSON string; `None` for any other JSON value.
 fn string_value(raw: &RawValue) -> Option<String> {
     raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok())?
 }
@@ -81,8 +81,8 @@ macro_rules! integer_field {
 }
 integer_field!(i64, u64, u32, u16);
 
-/// A duration in whole seconds: read from a number, `"3600"` or `"1h"`, written as a number. Part of
-/// a second counts as a whole one, because zero is "not set".
+/// A duration in whole seconds: parsed from a number, `"3600"` or `"1h"`, written as a number. A
+/// fraction of a second is rounded up, because zero means "not set".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DurationSecs(pub Ttl);
 
@@ -106,13 +106,15 @@ impl Field for DurationSecs {
 
 impl LeaseSafe for DurationSecs {}
 
-/// The most parts of a [`CommaList`] or [`KeyValues`]. Bounds on a body count strings, and a text
-/// with commas is one: each part would cost many times its bytes.
+/// The maximum number of parts of a [`CommaList`] or [`KeyValues`]. The limits on request bodies
+/// count strings, and a string with commas is only one; each part costs many times its size in the
+/// body.
 const MAX_PARTS: usize = 4096;
 const TOO_MANY_PARTS: InvalidValue = InvalidValue("at most 4096 entries");
 
-/// A list of texts: read from a JSON list or from `"a,b"`, written as a list. Blanks around the
-/// parts and empty parts go. It has 4096 parts at most, the empty ones counted.
+/// A list of strings: parsed from a JSON array or from `"a,b"`, written as an array. White space
+/// around parts is trimmed and empty parts are dropped. At most 4096 parts, including the empty
+/// ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommaList(pub Vec<String>);
 
@@ -154,7 +156,8 @@ impl Field for CommaList {
     }
 }
 
-/// Names with texts: read from an object, a list of `k=v`, or `"k=v,k2=v2"`. 4096 at most.
+/// A map of strings: parsed from a JSON object, an array of `k=v`, or `"k=v,k2=v2"`; at most 4096
+/// entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyValues(pub BTreeMap<String, String>);
 
@@ -206,13 +209,13 @@ impl Field for KeyValues {
     }
 }
 
-/// The base URL of an outside HTTP API: `http` or `https`, a host, no user, query or fragment. A
-/// trailing slash goes, so that paths can be appended.
+/// The base URL of an outside HTTP API: `http` or `https` with a host, without user info, query or
+/// fragment. Trailing slashes are removed, so that a path can be appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Checks a URL.
+    /// Parses and checks a URL; `None` if it isn't a valid base URL.
     pub fn parse(text: &str) -> Option<Self> {
         let uri: http::Uri = text.parse().ok()?;
         let plain = matches!(uri.scheme_str(), Some("http" | "https"))
@@ -222,7 +225,7 @@ impl BaseUrl {
         plain.then(|| Self(text.trim_end_matches('/').to_owned()))
     }
 
-    /// The URL with a path behind it; `path` starts with a slash.
+    /// The URL with a path appended; `path` must start with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
@@ -251,20 +254,20 @@ impl Field for BaseUrl {
     }
 }
 
-/// Names something in an outside system without opening it: an id, an accessor, a user name. Safe
-/// to keep with a lease, and to log.
+/// The name of an object in an outside system, which gives no access by itself: an id, an accessor,
+/// a user name. It may be stored with a lease and logged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identifier(String);
 
 impl Identifier {
-    /// Up to 512 bytes of printable text.
+    /// Accepts 1 to 512 bytes of printable text; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= 512;
         let plain = text.chars().all(strongroom_types::path::is_printable);
         (fits && plain).then(|| Self(text.to_owned()))
     }
 
-    /// As text.
+    /// The identifier as it was parsed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -325,8 +328,8 @@ impl<F: Field> Field for Option<F> {
         Some(None)
     }
 
-    /// An empty text is nothing where the kind itself has no empty value: so a client takes a key
-    /// or an address away again.
+    /// An empty string means `None` if the kind itself has no empty value, so that a client can
+    /// clear a key or an address.
     fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
         if raw.get() == "\"\"" && F::value_if_absent().is_none() {
             return Ok(None);
@@ -401,7 +404,7 @@ mod tests {
             let pairs = read::<KeyValues>(&format!("{{\"{object}\":\"\"}}"));
             assert_eq!(pairs.is_ok(), fits);
         }
-        // Parts that would be left out are counted before they are.
+        // Empty parts count too.
         assert_eq!(read::<CommaList>(&format!("\"{}\"", ",".repeat(5000))), Err(TOO_MANY_PARTS));
     }
 

@@ -1,8 +1,9 @@
-//! Field kinds: how a value is read from what clients send, and written to storage and answers.
+//! Field kinds: how values are parsed from requests, and written to storage and responses.
 //!
-//! Clients are loose with types: a number comes as `3600` or `"3600"`, a list as JSON or as
-//! `"a,b"`. A field kind knows all the forms, once, so that an engine sees a Rust type and no map
-//! of anything. Errors say what was expected and never repeat the value: it may be a secret.
+//! Clients are loose with types: a number is sent as `3600` or `"3600"`, a list as a JSON array or
+//! as `"a,b"`. Each field kind accepts all forms of its type, so an engine sees a Rust type and
+//! never an untyped map. Error messages say what was expected and never repeat the value, which may
+//! be a secret.
 
 mod default;
 mod kinds;
@@ -21,7 +22,7 @@ use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
 use strongroom_types::{Fields, RawObject};
 
-/// A type that a document, an input, an answer or a receipt may have as a field.
+/// A type that can be a field of a document, an input, a response or a receipt.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a field kind",
     note = "an untyped map never reaches an engine: use String, bool, integers, DurationSecs, \
@@ -29,24 +30,30 @@ use strongroom_types::{Fields, RawObject};
             NullableField of one of these"
 )]
 pub trait Field: Sized + Send + Sync + 'static {
-    /// The kind's name in help and OpenAPI.
+    /// The kind of value, as help and OpenAPI describe it.
     const KIND: FieldKind;
-    /// Whether the value is secret: stored, given in answers, never shown when read back.
+    /// Whether the value is secret: stored, returned in responses, never shown when a document is
+    /// read.
     const SECRET: bool = false;
-    /// Whether a `null` is handed to [`Field::read`], and isn't as good as nothing.
+    /// Whether [`Field::read`] receives `null`. Otherwise `null` counts as not given.
     const TAKES_NULL: bool = false;
-    /// The value of a field that is neither given nor has a default; `Impossible` if there is none.
+    /// The value of a field that is neither given nor has a default; `None` if the field is then
+    /// missing.
     fn value_if_absent() -> Option<Self>;
-    /// Reads any form a client may use.
+    /// Parses the value from any JSON form that clients use for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`], which says what form was expected.
     fn read(raw: &RawValue) -> Result<Self, InvalidValue>;
-    /// Writes JSON; `false` to leave the field out. For the derive macros.
+    /// Writes the value as JSON; returns `false` to leave the field out. For the derive macros.
     #[doc(hidden)]
     fn write(&self, out: &mut Vec<u8>) -> bool;
 }
 
-/// Marks field kinds that may be kept with a lease. Deliberately not implemented for
-/// [`Secret`](strongroom_types::Secret), nor for strings in general: an identifier that names a
-/// credential is an [`Identifier`].
+/// Marks field kinds that may be stored with a lease. Deliberately not implemented for
+/// [`Secret`](strongroom_types::Secret) or for strings in general: use an [`Identifier`] for the
+/// name or id of a credential.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be kept with a lease",
     note = "a receipt keeps what is needed to find the credential again, never the secret itself: \
@@ -54,75 +61,75 @@ pub trait Field: Sized + Send + Sync + 'static {
 )]
 pub trait LeaseSafe: Field {}
 
-/// Kinds of fields, as the API describes them.
+/// The kinds of field values, as help and OpenAPI describe them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldKind {
-    /// Text.
+    /// A string; numbers and booleans are accepted as text.
     String,
-    /// A whole number.
+    /// An integer, also accepted as a string of digits.
     Integer,
-    /// True or false.
+    /// A boolean, also accepted as a string.
     Boolean,
-    /// Seconds, or text such as `1h`.
+    /// A number of seconds, or a string such as `1h`.
     Duration,
-    /// A list of texts, or one text with commas.
+    /// An array of strings, or one string with commas.
     CommaList,
-    /// Names with texts.
+    /// An object of strings, or strings of the form `k=v`.
     KeyValues,
-    /// A JSON object.
+    /// A JSON object that is kept as it was sent.
     Object,
 }
 
-/// One field of a document, input or answer.
+/// The declaration of one field of a document, input or response.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
-    /// Its name in the API.
+    /// The field's name in the API.
     pub name: &'static str,
-    /// What it is for: the documentation comment of the Rust field.
+    /// The description for help and OpenAPI: the documentation comment of the Rust field.
     pub help: &'static str,
-    /// Its kind.
+    /// The kind of value that the field accepts.
     pub kind: FieldKind,
-    /// Whether it is never shown.
+    /// Whether the value is never shown when a document is read.
     pub secret: bool,
-    /// Whether a new document must have it.
+    /// Whether a new document or an input must contain the field.
     pub required: bool,
-    /// What it is when not given, as a client would write it.
+    /// The value if the field is not given, in the form in which a client would send it.
     pub default: Option<&'static str>,
 }
 
-/// A value of the wrong form; says what was expected.
+/// A value of the wrong form; the text says what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct InvalidValue(pub &'static str);
 
-/// A field that can't be accepted. The message is for the user and repeats no value.
+/// A field that was rejected. The message is for the user and never contains the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidInput {
-    /// Of the wrong form.
+    /// The value has the wrong form.
     #[error("error converting input for field {field:?}: {reason}")]
     Invalid {
-        /// Its name.
+        /// The field's name in the API.
         field: &'static str,
-        /// What was expected.
+        /// The form that was expected.
         reason: InvalidValue,
     },
-    /// Not given, and there is no default.
+    /// The field was not given and has no default.
     #[error("missing required field {field:?}")]
     Missing {
-        /// Its name.
+        /// The field's name in the API.
         field: &'static str,
     },
 }
 
-/// Writes the fields of one JSON object. Made by this crate only; derive macros fill it.
+/// Writes the fields of one JSON object. Only the SDK creates one; the derive macros fill it.
 pub struct ObjectWriter {
     json: Vec<u8>,
 }
 
 impl fmt::Debug for ObjectWriter {
-    /// Its size only: it may hold a secret.
+    /// Prints only the size, since the fields may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ObjectWriter({} bytes)", self.json.len())
     }
@@ -133,7 +140,7 @@ impl ObjectWriter {
         Self { json: b"{".to_vec() }
     }
 
-    /// Adds a field.
+    /// Adds the field `name`, unless the value asks to be left out (`None`, for example).
     pub fn field(&mut self, name: &str, value: &impl Field) {
         let start = self.json.len();
         if start > 1 {
@@ -146,7 +153,7 @@ impl ObjectWriter {
         }
     }
 
-    /// Adds a field that is an object, which `write` fills.
+    /// Adds the field `name` whose value is an object; `write` adds that object's fields.
     pub fn write_object(&mut self, name: &str, write: impl FnOnce(&mut Self)) {
         if self.json.len() > 1 {
             self.json.push(b',');
@@ -164,7 +171,11 @@ impl ObjectWriter {
     }
 }
 
-/// Reads a field that must be there. For the derive macros.
+/// Parses a required field. For the derive macros.
+///
+/// # Errors
+///
+/// [`InvalidInput`] if the field is missing or has the wrong form.
 #[doc(hidden)]
 pub fn required<F: Field>(fields: &Fields, field: &'static str) -> Result<F, InvalidInput> {
     match present_value::<F>(fields, field) {
@@ -173,7 +184,11 @@ pub fn required<F: Field>(fields: &Fields, field: &'static str) -> Result<F, Inv
     }
 }
 
-/// Reads a field that is empty when not given. For the derive macros.
+/// Parses a field that has an empty value if not given. For the derive macros.
+///
+/// # Errors
+///
+/// [`InvalidInput`] if the field has the wrong form, or is missing and its kind has no empty value.
 #[doc(hidden)]
 pub fn optional<F: Field>(fields: &Fields, field: &'static str) -> Result<F, InvalidInput> {
     match present_value::<F>(fields, field) {
@@ -182,7 +197,11 @@ pub fn optional<F: Field>(fields: &Fields, field: &'static str) -> Result<F, Inv
     }
 }
 
-/// Reads a field that has a default. For the derive macros.
+/// Parses a field that has a default. For the derive macros.
+///
+/// # Errors
+///
+/// [`InvalidInput`] if the field or its default has the wrong form.
 #[doc(hidden)]
 pub fn with_default<F: Field>(
     fields: &Fields,
@@ -193,13 +212,13 @@ pub fn with_default<F: Field>(
     if let Some(raw) = present_value::<F>(fields, field) {
         return F::read(raw).map_err(bad);
     }
-    // The default is text, as a client would send it.
+    // The default is text, in the form in which a client would send it.
     let text =
         serde_json::value::to_raw_value(default).unwrap_or_else(|_| RawValue::NULL.to_owned());
     F::read(&text).map_err(bad)
 }
 
-/// A `null` is as good as nothing, unless the kind says otherwise.
+/// `null` counts as not given, unless the kind accepts it.
 fn present_value<'f, F: Field>(fields: &'f Fields, field: &str) -> Option<&'f RawValue> {
     fields.get(field).filter(|raw| F::TAKES_NULL || raw.get() != "null")
 }

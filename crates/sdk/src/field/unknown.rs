@@ -1,15 +1,15 @@
-//! Fields that an endpoint doesn't know, and those that the path decides: clients are told of both.
+//! Warnings about fields that an endpoint doesn't know, and about fields that the path overrides.
 
 use strongroom_types::{Fields, printable};
 
 use crate::pattern::PathCaptures;
 
-/// What clients are told about the fields they sent, in the words that programs match on.
+/// Warnings about the fields of a request, in the exact wording that clients match on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldWarnings {
-    /// Of fields nobody asked for: they changed nothing.
+    /// Names the fields that the endpoint doesn't know and ignored.
     pub ignored: Option<String>,
-    /// Of fields whose value the path replaced.
+    /// Names the fields whose values were replaced by captures of the path.
     pub replaced: Option<String>,
 }
 
@@ -23,7 +23,7 @@ impl IntoIterator for FieldWarnings {
 }
 
 impl FieldWarnings {
-    /// For an endpoint that knows these fields.
+    /// The warnings of an endpoint that knows these fields.
     pub(crate) fn for_unrecognized<'d>(
         fields: &Fields,
         known: impl Iterator<Item = &'d str>,
@@ -39,8 +39,8 @@ impl FieldWarnings {
     }
 }
 
-/// Lets captures of the path win over fields of the body, and gives the warnings for fields nobody
-/// asked for, and for fields that were replaced.
+/// Sets the captures of the path as fields, replacing fields of the same name from the body.
+/// Returns warnings about unknown and replaced fields.
 pub fn apply_captures<'d>(
     declared: impl Iterator<Item = &'d str>,
     captures: &PathCaptures,
@@ -65,11 +65,12 @@ pub fn apply_captures<'d>(
     warnings
 }
 
-/// Names in one warning, and bytes of one name.
+/// The maximum number of names in a warning, and of bytes per name.
 const MAX_NAMES: usize = 16;
 const MAX_NAME_BYTES: usize = 64;
 
-/// Names as a warning shows them. Clients choose them, and terminals print them.
+/// The names as a warning shows them, with unprintable characters replaced by spaces: clients
+/// choose them, and terminals print them.
 fn join_printable(names: &[&str]) -> String {
     let cut = |name: &&str| printable(name, MAX_NAME_BYTES).into_owned();
     let mut shown: Vec<String> = names.iter().take(MAX_NAMES).map(cut).collect();

@@ -1,4 +1,5 @@
-//! [`Verbatim`]: a JSON object of the client's. [`NullableField`]: a field that tells "not there" from `null`.
+//! [`Verbatim`]: a client's JSON object, kept unchanged. [`NullableField`]: a field that
+//! distinguishes `null` from absent.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,38 +10,47 @@ use strongroom_types::fields::write_string;
 
 use super::{Field, FieldKind, InvalidValue};
 
-/// A JSON object that the client sent and gets back as it was, number by number. The engine can keep
-/// it, merge another into it, and show what it is made of; it can't read it, so it can't misread it
-/// either. Prints as its size.
+/// A JSON object that a client sent and receives back unchanged, with every number as it was
+/// written. The engine can store it, merge another one into it and show its structure, but not read
+/// its values. `Debug` prints only the size.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verbatim(Bytes);
 
 impl Verbatim {
-    /// What was kept of one before. Whoever keeps it keeps it whole.
+    /// Restores an object from the bytes of [`to_stored`](Self::to_stored), which must be complete.
     pub fn from_stored(json: Bytes) -> Self {
         Self(json)
     }
 
-    /// As it is to be kept.
+    /// The JSON text to store.
     pub fn to_stored(&self) -> Bytes {
         self.0.clone()
     }
 
-    /// How many bytes it has.
+    /// The size of the JSON text in bytes.
     pub fn byte_len(&self) -> usize {
         self.0.len()
     }
 
-    /// This object with a merge patch (RFC 7396) applied: what the patch has replaces what is here,
-    /// objects are merged, and a `null` removes.
+    /// This object with a JSON merge patch (RFC 7396) applied: values in the patch replace those
+    /// here, objects are merged, and `null` removes a field.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`] if the objects are nested too deeply (512 levels), or the stored text isn't
+    /// JSON.
     pub fn apply_merge_patch(&self, patch: &Self) -> Result<Self, InvalidValue> {
         let mut out = Vec::with_capacity(self.0.len() + patch.0.len());
         write_merged(Some(json_text(&self.0)?), json_text(&patch.0)?, MAX_DEPTH, &mut out)?;
         Ok(Self(out.into()))
     }
 
-    /// Its names, with `null` in place of every value but the objects down to `depth` levels; 0 for
-    /// all levels.
+    /// The structure of the object: its field names, with `null` in place of all values except
+    /// objects down to `depth` levels; 0 means all levels.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`] if the stored text isn't JSON.
     pub fn outline(&self, depth: usize) -> Result<Self, InvalidValue> {
         let mut out = Vec::new();
         let depth = if depth == 0 { MAX_DEPTH } else { depth.min(MAX_DEPTH) };
@@ -49,7 +59,7 @@ impl Verbatim {
     }
 }
 
-/// How deep an object may be nested for its parts to be looked at.
+/// The maximum nesting depth that merging and outlining look at.
 const MAX_DEPTH: usize = 512;
 const TOO_DEEP: InvalidValue = InvalidValue("an object that is nested less deeply");
 const NOT_JSON: InvalidValue = InvalidValue("a JSON object");
@@ -60,7 +70,7 @@ fn json_text(json: &[u8]) -> Result<&str, InvalidValue> {
     std::str::from_utf8(json).map_err(|_| NOT_JSON)
 }
 
-/// The fields of an object; nothing for other values.
+/// The fields of an object; `None` for any other JSON value.
 fn object_fields(json: &str) -> Result<Option<ObjectFields<'_>>, InvalidValue> {
     if !json.trim_start().starts_with('{') {
         return Ok(None);
@@ -102,7 +112,7 @@ fn write_merged(
 }
 
 fn outline_object(json: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), InvalidValue> {
-    // At the last level names are shown without what is below them.
+    // At the last level names are shown without their values.
     let Some(parts) = object_fields(json)? else {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -138,7 +148,7 @@ impl Field for Verbatim {
 
     fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
         const BAD: InvalidValue = InvalidValue("an object");
-        // Written anew, so that of a name that is there twice only the last is kept.
+        // Serialised again, so that of a field that occurs twice only the last value is kept.
         let parts = object_fields(raw.get()).ok().flatten().ok_or(BAD)?;
         let mut out = Vec::with_capacity(raw.get().len());
         out.push(b'{');
@@ -160,21 +170,21 @@ impl Field for Verbatim {
     }
 }
 
-/// A field of which it matters that it is `null`: for other kinds that is as good as not there. In
-/// an answer `Null` is shown, and `Absent` is left out.
+/// A field that distinguishes `null` from absent; other kinds treat `null` as absent. In a response
+/// `Null` is written as `null`, and `Absent` is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NullableField<F> {
-    /// Not there.
+    /// The field is not given.
     #[default]
     Absent,
-    /// `null`: in a patch, that it is to be removed.
+    /// The field is `null`: in a patch, it is to be removed.
     Null,
-    /// A value.
+    /// The field has a value.
     Value(F),
 }
 
 impl<F> NullableField<F> {
-    /// The value, `Impossible` for `null`, or `before` if there is nothing.
+    /// The value; `None` for `null`; `before` if the field is absent.
     pub fn apply_to(self, before: Option<F>) -> Option<F> {
         match self {
             Self::Absent => before,
@@ -183,14 +193,14 @@ impl<F> NullableField<F> {
         }
     }
 
-    /// Whether there is nothing.
+    /// Whether the field is absent.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 }
 
 impl<F> From<Option<F>> for NullableField<F> {
-    /// `Impossible` becomes `null`.
+    /// `None` becomes `Null`.
     fn from(value: Option<F>) -> Self {
         value.map_or(Self::Null, Self::Value)
     }
@@ -289,7 +299,7 @@ mod tests {
     fn what_is_nested_too_deeply_is_refused_and_does_not_end_the_process() {
         let deep = format!("{}1{}", r#"{"a":"#.repeat(2000), "}".repeat(2000));
         assert_eq!(verbatim("{}").apply_merge_patch(&verbatim(&deep)), Err(TOO_DEEP));
-        // What is too deep to be shown is not shown.
+        // Levels below the requested depth are left out.
         assert!(verbatim(&deep).outline(0).unwrap().byte_len() < 10_000);
     }
 
@@ -306,7 +316,7 @@ mod tests {
         })
     }
 
-    /// The algorithm of the RFC, word for word.
+    /// The algorithm of the RFC, transcribed literally.
     fn rfc_7396_merge(target: Value, patch: Value) -> Value {
         let Value::Object(patch) = patch else { return patch };
         let mut target = match target {

@@ -4,15 +4,15 @@ use std::sync::{Mutex, OnceLock};
 use super::*;
 use crate::stored_entries::{MAX_LOGGED, MAX_LOGGED_KEY_BYTES};
 
-/// A store of which an instance of the previous version, elsewhere, changes an entry at the next look.
+/// A store in which an instance of the previous version changes an entry during the next read.
 #[derive(Debug, Default)]
 struct RacingStorage {
     entries: Mutex<BTreeMap<String, StorageEntry>>,
-    /// Written after the next look at the root, and told to this one.
+    /// Written after the next list of the root, and reported to this instance.
     write_after_list: Mutex<Option<String>>,
     migration: OnceLock<std::sync::Weak<KeyMigratingStorage>>,
     damaged: Vec<String>,
-    /// A key that can't be read for now.
+    /// A key that is temporarily unreadable.
     failing: Mutex<Option<String>>,
 }
 
@@ -124,7 +124,7 @@ async fn an_entry_written_during_the_scan_is_moved() {
         keys.move_all(|| true).await.unwrap();
         assert!(keys.is_done());
         assert_eq!(storage.value_of(&current("a")).as_deref(), Some("late"));
-        // Of keys that are not old ones it takes no note.
+        // Writes of keys without the old prefix are ignored.
         keys.on_external_write(&current("a"));
         assert!(keys.is_done());
     }
@@ -144,7 +144,7 @@ async fn entries_that_can_not_be_moved_are_named_in_the_log_once() {
     storage.put(&legacy("twice"), "hunter2");
     storage.put(&current("twice"), "hunter3");
     storage.put(&legacy("well"), "hunter4");
-    // Damaged where it is to go.
+    // The entry at its new key is damaged.
     storage.put(&legacy("taken"), "hunter5");
     storage.damaged.push(current("taken"));
     storage.put(&current("taken"), "hunter6");

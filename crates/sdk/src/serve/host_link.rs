@@ -1,5 +1,5 @@
-//! What host and plug-in agree on before anything is served: a version, and what protects their
-//! connections.
+//! The handshake between host and plug-in: the protocol version, and the certificates that protect
+//! their connections.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use strongroom_types::{Clock, Entropy};
 use super::services::NegotiatedTerms;
 use super::unwrap::{self, UnwrapTlsSettings};
 
-/// The versions an engine can be served in.
+/// The protocol versions in which an engine can be served.
 const VERSIONS: [u32; 3] = [BACKEND_V5, BACKEND_V4, BACKEND_V3];
 
-/// What the host asks for.
+/// What the host requests in the environment.
 pub(super) struct HandshakeRequest {
     version: u32,
     mode: HandshakeMode,
-    /// For the mode in which a server is to be called.
+    /// TLS settings for the mode in which the certificate is fetched from a server.
     settings: UnwrapTlsSettings,
-    /// Whether the host asks if broker traffic can share the main connection.
+    /// Whether the host requests that broker traffic share the main connection.
     asks_for_broker_sharing: bool,
 }
 
@@ -64,20 +64,20 @@ impl HandshakeRequest {
     }
 }
 
-/// How this process is reached, and reaches its host.
+/// How the host reaches this process, and how this process reaches the host.
 pub(super) struct HostLink {
     pub(super) server: TransportSecurity<ServerConfig>,
     pub(super) client: TransportSecurity<ClientConfig>,
     pub(super) terms: NegotiatedTerms,
     version: u32,
-    /// What the host doesn't know yet.
+    /// The certificate to announce to the host, if it doesn't know it yet.
     certificate: Option<CertificateDer<'static>>,
     asked_for_broker_sharing: bool,
 }
 
 impl HostLink {
-    /// Makes or gets the certificates the host wants. In the mode that needs it, this calls the
-    /// server.
+    /// Creates or fetches the certificates that the host's mode requires. In the unwrap-token mode
+    /// this calls the server.
     pub(super) async fn negotiate(
         wishes: HandshakeRequest,
         clock: &Arc<dyn Clock>,
@@ -111,7 +111,7 @@ impl HostLink {
         })
     }
 
-    /// What to tell the host.
+    /// The handshake line for the host, with the address to connect to.
     pub(super) fn handshake_line(&self, address: PeerAddress) -> HandshakeLine {
         let line = match &self.certificate {
             Some(certificate) => HandshakeLine::new(self.version, address, certificate.clone()),

@@ -1,4 +1,4 @@
-//! Events as the lines that hosts read, one JSON object each, on the standard error.
+//! Writes log events to standard error, one JSON object per line, in the format that hosts parse.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -12,13 +12,13 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Sends all events and panics of this process to the log. Without a log they are lost.
+/// Sends all log events and panics of this process to `log`. If `log` is an error, they are lost.
 pub(super) fn install_subscriber(log: io::Result<File>, clock: Arc<dyn Clock>) {
     let Ok(log) = log else { return };
     let lines = Arc::new(LogWriter { log: Mutex::new(log), clock });
     let hook = lines.clone();
     std::panic::set_hook(Box::new(move |info| hook.log_panic(info)));
-    // Fails only if an engine's `main` has set up logging of its own.
+    // Fails only if an engine's `main` has installed a subscriber of its own.
     let _ = tracing::subscriber::set_global_default(LogSubscriber(lines));
 }
 
@@ -31,11 +31,11 @@ impl LogWriter {
     fn write(&self, line: LineBuilder) {
         let line = line.finish();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        // A log that can't be written can't be complained about.
+        // There is nowhere to report that the log can't be written.
         let _ = log.write_all(&line);
     }
 
-    /// Where, and not with what: the value may be a secret.
+    /// Logs where the panic occurred but not its message, which may be a secret.
     fn log_panic(&self, info: &PanicHookInfo<'_>) {
         let mut line =
             LineBuilder::new(PluginLogLevel::Error, "the engine panicked", self.clock.now());
@@ -46,7 +46,7 @@ impl LogWriter {
     }
 }
 
-/// The plainest subscriber there can be: events are written, spans only numbered.
+/// A minimal subscriber: events are written, spans only numbered.
 struct LogSubscriber(Arc<LogWriter>);
 
 impl Subscriber for LogSubscriber {
@@ -85,12 +85,13 @@ impl Subscriber for LogSubscriber {
     fn exit(&self, _: &Id) {}
 }
 
-/// Libraries that tell of each frame and connection. A line a frame would drown the log, and slow
-/// each call down.
+/// Libraries that log each frame and connection. One line per frame would flood the log and slow
+/// down each call.
 const NOISY_LIBRARIES: [&str; 8] =
     ["h2", "hyper", "hyper_util", "mio", "reqwest", "rustls", "tokio", "tower"];
 
-/// The host drops what is below its own level, so that isn't looked at here.
+/// The host filters by its own level, so only events that no host needs are dropped here: traces,
+/// and what noisy libraries log below a warning.
 fn is_logged(target: &str, level: tracing::Level) -> bool {
     let library = target.split("::").next().unwrap_or_default();
     let lowest = if NOISY_LIBRARIES.contains(&library) {
@@ -101,7 +102,7 @@ fn is_logged(target: &str, level: tracing::Level) -> bool {
     level <= lowest
 }
 
-/// An event's message and fields, as text.
+/// The message and the fields of an event, as text.
 #[derive(Default)]
 struct EventFields {
     message: String,
@@ -118,7 +119,7 @@ impl Visit for EventFields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // Writing into a string can't fail.
+        // Writing to a string can't fail.
         let _ = write!(text, "{value:?}");
         self.record_str(field, &text);
     }

@@ -1,4 +1,4 @@
-//! Metadata mode: the host asks what an engine is, and may ask nothing else.
+//! Metadata mode: the host may only query what kind of engine the plug-in is.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -12,11 +12,11 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 
-/// The `EngineInstance` service, of which only questions about the engine itself are let through.
+/// Wraps the engine's gRPC service and lets only metadata calls through.
 #[derive(Clone)]
 pub(super) struct MetadataOnly<S>(pub(super) S);
 
-/// What may be asked. Nothing that is not here is let through, whatever is added to the service.
+/// The permitted calls. Calls that are added to the service later are rejected by default.
 const ALLOWED: [&str; 4] = ["Setup", "Type", "SpecialPaths", "Cleanup"];
 
 impl<S> Service<Request<Body>> for MetadataOnly<S>
@@ -37,7 +37,7 @@ where
         if ALLOWED.contains(&method) {
             Box::pin(self.0.call(request))
         } else {
-            // With the code that Go plug-ins answer: they don't choose one.
+            // The code that Go plug-ins respond with, which is gRPC's default.
             Box::pin(async { Ok(Status::unknown(METADATA_REFUSAL).into_http()) })
         }
     }

@@ -1,12 +1,12 @@
 //! Running as a plug-in process: [`serve`] is all that an engine's `main` needs.
 //!
-//! - `process`: the life of the process, from the cookie to the exit
-//! - `link`: version, certificates and mode, as the host wants them
-//! - `unwrap`: the certificate of hosts that keep it at a server of theirs
-//! - `metadata_mode`: a host that asks what an engine is, and nothing else
-//! - `services`: health, shutdown and standard streams, as go-plugin wants them
-//! - `streams`: the standard output belongs to the protocol, the standard error to the log
-//! - `log`: events as the lines hosts read
+//! - `process`: from the check of the magic cookie to the exit of the process
+//! - `host_link`: version, certificates and mode, as the host requests them
+//! - `unwrap`: fetching the certificate, for hosts that keep it on their server
+//! - `metadata_mode`: for hosts that only query what kind of engine this is
+//! - `services`: health, shutdown and standard streams, as go-plugin requires them
+//! - `standard_streams`: standard output is for the protocol, standard error for the log
+//! - `log`: log events in the format that hosts parse
 
 mod host_link;
 mod log;
@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 use crate::engine::EngineFactory;
 
-/// Serves an engine to the host that started this process, until the host ends it.
+/// Serves an engine to the host that started this process, until the host ends it. Returns the exit
+/// code for `main`.
 ///
 /// ```no_run
 /// # use strongroom_sdk::Blueprint;
@@ -33,12 +34,14 @@ use crate::engine::EngineFactory;
 /// }
 /// ```
 ///
-/// Started by hand it explains itself and ends with status 1; `--version` prints name and version.
+/// If started by a user instead of a host, it prints an explanation and returns exit code 1;
+/// `--version` prints name and version.
 ///
-/// It speaks with hosts that use AutoMTLS (protocol version 5), and with those that give an unwrap
-/// token instead (versions 3 and 4). For that token the plug-in calls the server, with TLS as the
-/// flags `-ca-cert`, `-ca-path`, `-client-cert`, `-client-key`, `-tls-server-name` and
-/// `-tls-skip-verify` in its arguments say, or else the variables `VAULT_CACERT` and their kin.
+/// Supported are hosts that use AutoMTLS (protocol version 5), and hosts that pass an unwrap token
+/// (versions 3 and 4). With that token the plug-in fetches its certificate from the server. TLS to
+/// that server is configured by the flags `-ca-cert`, `-ca-path`, `-client-cert`, `-client-key`,
+/// `-tls-server-name` and `-tls-skip-verify` in the plug-in's arguments, or else by the environment
+/// variables `VAULT_CACERT` and so on.
 pub fn serve(engine: impl EngineFactory) -> ExitCode {
     process::run(Arc::new(engine), std::env::args().skip(1), |name| std::env::var(name).ok())
 }

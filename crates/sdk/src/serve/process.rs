@@ -1,4 +1,4 @@
-//! The life of a plug-in process.
+//! Start, run and shutdown of a plug-in process.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,12 +20,12 @@ use super::{log, services};
 use crate::engine::EngineFactory;
 use crate::wire::backend_service::BackendService;
 
-/// Threads that run handlers. Round trips dominate, so more bring nothing; one alone would let a
-/// handler that computes hold up health checks.
+/// The number of threads that run handlers. Calls mostly wait for the network, so more would not
+/// help; a single one would let a handler that computes delay health checks.
 const WORKER_THREADS: usize = 2;
-/// How long running calls may take to end when the host says so.
+/// How long running calls may take to finish after the host requested the shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-/// How often to look whether the host is still there.
+/// How often to check whether the host process still exists.
 const PARENT_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) fn run(
@@ -85,11 +85,11 @@ fn start(
     outcome
 }
 
-/// Where sockets go.
+/// Where the process creates its sockets.
 struct SocketLocation {
-    /// The host's folder for them.
+    /// The folder that the host provides for sockets.
     folder: Option<PathBuf>,
-    /// Else a private one is made here.
+    /// Otherwise a private folder is created here.
     temporary: PathBuf,
 }
 
@@ -156,7 +156,7 @@ async fn serve_until_shutdown(
     Ok(())
 }
 
-/// Resolves when this process has another parent than it began with: the host is gone.
+/// Resolves when the parent process has changed, which means that the host has exited.
 async fn host_process_gone(clock: &dyn Clock) {
     let first = rustix::process::getppid();
     while rustix::process::getppid() == first {
@@ -164,9 +164,9 @@ async fn host_process_gone(clock: &dyn Clock) {
     }
 }
 
-/// An operator's Ctrl-C reaches the whole process group; the host decides what follows.
+/// Ignores SIGINT: Ctrl-C is sent to the whole process group, and the host decides what follows.
 fn ignore_interrupts() {
-    // From here on the signal only wakes a stream that nobody looks at.
+    // From here on the signal only wakes a stream that is never read.
     let interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
     if let Err(error) = interrupts {
         tracing::debug!(%error, "interrupts can't be ignored");

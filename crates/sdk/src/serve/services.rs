@@ -1,5 +1,5 @@
-//! All services of a plug-in process: the engine's own, and health, shutdown and standard streams,
-//! as go-plugin wants them.
+//! All gRPC services of a plug-in process: the engine's own, and health, shutdown and standard
+//! streams, as go-plugin requires them.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,17 +22,17 @@ use tonic::{Request, Response, Status, async_trait};
 use super::metadata_mode::MetadataOnly;
 use crate::wire::backend_service::BackendService;
 
-/// What host and plug-in agreed on.
+/// The parameters that host and plug-in negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NegotiatedTerms {
-    /// The process has one instance, and calls need not say which they are for.
+    /// The process has a single instance, and calls need not name it.
     pub(super) one_instance: bool,
-    /// The host asks about the engine only.
+    /// The host may only query metadata.
     pub(super) only_metadata: bool,
 }
 
-/// What the main connection is offered where instances share a process. `shutdown` hears when the
-/// host wants the process to end; `printed` is what the engine's code prints.
+/// The services of the main connection if instances share the process. `shutdown` is notified when
+/// the host wants the process to end; `printed` receives the engine's standard output.
 #[cfg(feature = "testing")]
 pub(crate) fn multiplexed_services(
     backend: &BackendService,
@@ -43,7 +43,7 @@ pub(crate) fn multiplexed_services(
     services_for(NegotiatedTerms::default(), backend, shutdown, printed, tasks)
 }
 
-/// What the main connection is offered under these terms.
+/// The services of the main connection under these terms.
 pub(super) fn services_for(
     terms: NegotiatedTerms,
     backend: &BackendService,
@@ -72,7 +72,7 @@ pub(super) fn services_for(
     }
 }
 
-/// Serving, as long as it answers.
+/// Reports "serving" as long as the process responds.
 pub(super) struct HealthService;
 
 type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -83,7 +83,7 @@ impl health::health_server::Health for HealthService {
         &self,
         request: Request<health::HealthCheckRequest>,
     ) -> Result<Response<health::HealthCheckResponse>, Status> {
-        // go-plugin asks about `plugin`, others about the process.
+        // go-plugin checks the service `plugin`, other clients the empty name.
         if matches!(request.into_inner().service.as_str(), "" | "plugin") {
             let status = health::health_check_response::ServingStatus::Serving.into();
             Ok(Response::new(health::HealthCheckResponse { status }))
@@ -93,7 +93,7 @@ impl health::health_server::Health for HealthService {
     }
 }
 
-/// Ends the process when the host says so.
+/// Ends the process when the host requests it.
 pub(super) struct ControllerService(pub(super) Arc<Notify>);
 
 #[async_trait]
@@ -104,7 +104,7 @@ impl plugin::grpc_controller_server::GrpcController for ControllerService {
     }
 }
 
-/// What the engine's code printed. There is one host, so there is one listener.
+/// Streams the engine's standard output to the host. There is one host, so there is one listener.
 pub(super) struct StdioService {
     printed: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
     tasks: TaskGroup,
@@ -134,7 +134,7 @@ impl plugin::grpc_stdio_server::GrpcStdio for StdioService {
             }
             None => stream::empty().boxed(),
         };
-        // Open until the end, also with nothing to say.
+        // The stream stays open until the end, even without output.
         let chunks = chunks.chain(stream::pending());
         let end = async move { tasks.wait_for_drain().await };
         Ok(Response::new(chunks.take_until(Box::pin(end)).boxed()))

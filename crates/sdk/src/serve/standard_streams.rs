@@ -1,6 +1,6 @@
-//! The standard streams of a plug-in. The standard output belongs to the protocol: its first line is
-//! the handshake, and what an engine's code prints afterwards goes to the host as a message that
-//! hosts discard. The standard error belongs to the log.
+//! The standard streams of a plug-in. Standard output is for the protocol: its first line is the
+//! handshake; what the engine's code prints afterwards is sent to the host in messages, which hosts
+//! discard. Standard error is for the log.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,21 +9,22 @@ use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 
-/// The streams after they were taken over.
+/// The streams after they were redirected.
 pub(super) struct StandardStreams {
-    /// The real standard output. Kept open: a host takes its end for the plug-in's.
+    /// The real standard output. Kept open, because a host takes its closing for the plug-in's
+    /// exit.
     output: File,
     log: File,
     printed: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
 }
 
-/// Chunks of printed text that may wait for the host; more are lost.
+/// The maximum number of printed chunks that wait for the host; further ones are dropped.
 const MAX_WAITING_CHUNKS: usize = 64;
-/// Bytes of one chunk, as Go's plug-ins send them.
+/// The maximum size of a chunk in bytes, the same as in Go's plug-ins.
 const CHUNK_BYTES: usize = 1024;
 
 impl StandardStreams {
-    /// Puts a pipe in the place of the standard output.
+    /// Replaces standard output by a pipe.
     pub(super) fn redirect_stdout() -> io::Result<Self> {
         let output = duplicate_fd(io::stdout())?;
         let log = duplicate_fd(io::stderr())?;
@@ -37,22 +38,22 @@ impl StandardStreams {
         Ok(Self { output: output.into(), log: log.into(), printed })
     }
 
-    /// Writes the handshake line, at once.
+    /// Writes the handshake line and flushes it.
     pub(super) fn write_handshake_line(&self, line: &str) -> io::Result<()> {
         let mut output = &self.output;
         output.write_all(format!("{line}\n").as_bytes())?;
         output.flush()
     }
 
-    /// A writer for log lines.
+    /// The file that log lines are written to.
     pub(super) fn log_file(&self) -> io::Result<File> {
         self.log.try_clone()
     }
 
-    /// What the engine's code prints, in chunks.
+    /// What the engine's code prints, in chunks. Only the first call returns a channel with data.
     pub(super) fn printed_chunks(&self) -> mpsc::Receiver<Vec<u8>> {
         let mut printed = self.printed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Asked for once; a second time there is nothing more to come.
+        // On a second call there is nothing more to receive.
         printed.take().unwrap_or_else(|| mpsc::channel(1).1)
     }
 }
@@ -61,12 +62,12 @@ fn duplicate_fd(stream: impl std::os::fd::AsFd) -> io::Result<OwnedFd> {
     stream.as_fd().try_clone_to_owned()
 }
 
-/// Reads the pipe for the life of the process: were it full, a print would block.
+/// Reads the pipe for the lifetime of the process: if it were full, printing would block.
 fn forward_output(reader: OwnedFd, sender: &mpsc::Sender<Vec<u8>>) {
     let mut reader = File::from(reader);
     let mut chunk = [0_u8; CHUNK_BYTES];
     while let Ok(read @ 1..) = reader.read(&mut chunk) {
-        // Nobody listens, or not fast enough: it is lost, as promised.
+        // If nobody receives it, or not fast enough, the output is dropped.
         let _ = sender.try_send(chunk.get(..read).unwrap_or_default().to_vec());
     }
 }

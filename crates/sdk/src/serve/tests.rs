@@ -1,4 +1,4 @@
-//! The plug-in's side under each of the terms a host can ask for, over real sockets.
+//! Tests of the plug-in's side with all terms that a host can request, over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,12 +44,12 @@ fn read_handshake(pairs: &[(&str, &str)]) -> Result<HandshakeRequest, String> {
     HandshakeRequest::read(&[], env_lookup(pairs))
 }
 
-/// A host's certificate, to be told in the environment.
+/// A host's certificate, to be passed in the environment.
 fn host_identity() -> TlsIdentity {
     TlsIdentity::generate(&ManualClock::default(), &SystemEntropy).unwrap()
 }
 
-/// What a host is told, without its address.
+/// The handshake line for a host, without the address.
 async fn handshake_line(pairs: &[(&str, &str)]) -> String {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -68,7 +68,7 @@ fn terms_follow_version_and_mode() {
         ("3,4", TOKEN, terms(true, false)),
         ("3,4", METADATA, terms(true, true)),
         ("5", METADATA, terms(false, true)),
-        // None in common: the lowest is served, and the host will say so.
+        // No common version: the lowest is served, and the host reports the mismatch.
         ("6", pem, terms(true, false)),
         ("", TOKEN, terms(true, false)),
     ] {
@@ -110,7 +110,7 @@ async fn the_handshake_line_has_version_and_certificate() {
     assert_eq!(line, "1|3|unix|/tmp/x|grpc||false");
 }
 
-/// Host and plug-in, joined as the host asked.
+/// A host and a plug-in, connected as the host requested.
 struct PluginFixture {
     _parent: tempfile::TempDir,
     main: Channel,
@@ -120,7 +120,7 @@ struct PluginFixture {
 }
 
 impl PluginFixture {
-    /// `environment` but for a certificate, which `mutual` puts in.
+    /// `environment` contains everything but a certificate, which `mutual` adds.
     async fn new(environment: &[(&str, &str)], mutual: bool) -> Self {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(ManualClock::default()), Arc::new(SystemEntropy));
@@ -198,7 +198,7 @@ impl PluginFixture {
         reply.map(|reply| reply.into_inner().supported)
     }
 
-    /// All that needs a mount, refused or not.
+    /// Calls everything that needs a mount, and returns the errors.
     async fn errors_of_requests(&self) -> Vec<Option<Status>> {
         let mut backend = self.backend_client("one");
         let request = pb::Request {
@@ -223,7 +223,7 @@ impl Drop for PluginFixture {
     }
 }
 
-/// In plaintext and, as a host may ask too, under TLS.
+/// Tested without TLS and, since a host may request that too, with TLS.
 #[tokio::test]
 async fn metadata_mode_answers_what_the_engine_is_and_nothing_else() {
     let old: &[(&str, &str)] = &[("PLUGIN_PROTOCOL_VERSIONS", "3,4"), METADATA];
@@ -265,7 +265,7 @@ async fn a_single_instance_needs_no_name() {
     twice.metadata_mut().append(MULTIPLEX_ID, "a".parse().unwrap());
     twice.metadata_mut().append(MULTIPLEX_ID, "b".parse().unwrap());
     nameless.r#type(twice).await.unwrap();
-    // It is one, and once.
+    // There is a single instance, so it can be closed only once.
     nameless.cleanup(pb::Empty {}).await.unwrap();
     scene.backend_client("one").r#type(pb::Empty {}).await.unwrap_err();
 }

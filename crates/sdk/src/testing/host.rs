@@ -1,4 +1,4 @@
-//! [`TestHost`]: a server in small, with one mount.
+//! [`TestHost`]: a minimal server with one mount, for tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::engine::{
 };
 use crate::intent::{HOST_CONFIG_KEY, INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 
-/// A server with the engine mounted at `custom/`. Cheap to clone.
+/// A minimal server with the engine under test mounted at `custom/`. Cheap to clone.
 #[derive(Clone)]
 pub struct TestHost(Arc<TestHostInner>);
 
@@ -39,18 +39,18 @@ struct TestHostInner {
     options: Mutex<BTreeMap<String, String>>,
 }
 
-/// An instance.
+/// A running instance of the engine, and its process if it is a plug-in.
 struct RunningInstance {
     engine: Arc<dyn Engine>,
     storage: Arc<TestInstanceStorage>,
     process: Option<InProcessPlugin>,
 }
 
-/// How long the client of a request waits.
+/// How long the client of a request waits for the response.
 const REQUEST_LIMIT: Duration = Duration::from_secs(90);
-/// How long [`TestHost::wait_until`] waits, by the machine's clock.
+/// How long [`TestHost::wait_until`] waits, in real time.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often it looks when nothing is stored meanwhile.
+/// How often the condition is checked while nothing is written to storage.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 impl TestHost {
@@ -79,22 +79,31 @@ impl TestHost {
         host
     }
 
-    /// Where the engine runs.
+    /// Whether the engine is linked in or runs behind the plug-in protocol.
     pub fn transport(&self) -> Transport {
         self.0.transport
     }
 
-    /// What the engine says of itself.
+    /// The engine's version, special paths and other declared properties.
+    ///
+    /// # Panics
+    ///
+    /// If the instance was stopped, as after [`TestHost::crash`].
     pub fn description(&self) -> EngineDescription {
         self.running_engine().description().clone()
     }
 
     // ── requests ──
 
-    /// Writes JSON to a path: a create or an update, as the engine's existence check says.
+    /// Writes JSON to a path, as a create or an update depending on the engine's existence check.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     ///
     /// # Panics
-    /// When the body is no JSON object.
+    ///
+    /// If the body isn't a JSON object.
     pub async fn write(
         &self,
         path: &str,
@@ -110,15 +119,24 @@ impl TestHost {
         self.handle_request(EngineRequest { operation, ..request }).await
     }
 
-    /// Reads a path. What isn't there is [`ErrorKind::NotFound`].
+    /// Reads a path. If there is nothing, the error is [`ErrorKind::NotFound`].
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     pub async fn read(&self, path: &str) -> Result<TestResponse, TestError> {
         self.handle_request(self.new_request(Operation::Read, path, Fields::new())).await
     }
 
-    /// Sends a merge patch.
+    /// Sends a JSON merge patch to a path.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     ///
     /// # Panics
-    /// When the body is no JSON object.
+    ///
+    /// If the body isn't a JSON object.
     pub async fn patch(
         &self,
         path: &str,
@@ -127,18 +145,28 @@ impl TestHost {
         self.handle_request(self.new_request(Operation::Patch, path, parse_fields(body))).await
     }
 
-    /// Lists a folder. One without names is [`ErrorKind::NotFound`].
+    /// Lists a folder. If it contains no names, the error is [`ErrorKind::NotFound`].
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     ///
     /// # Panics
-    /// When the answer is no list of names.
+    ///
+    /// If the response isn't a list of names.
     pub async fn list(&self, path: &str) -> Result<Vec<String>, TestError> {
         self.list_page(path, "{}").await
     }
 
-    /// [`TestHost::list`] with fields, such as `after` and `limit`.
+    /// Like [`TestHost::list`], with query fields such as `after` and `limit`.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     ///
     /// # Panics
-    /// When the answer is no list of names.
+    ///
+    /// If the response isn't a list of names.
     pub async fn list_page(
         &self,
         path: &str,
@@ -153,22 +181,35 @@ impl TestHost {
         }
     }
 
-    /// Deletes what is at a path.
+    /// Deletes the object at a path.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     pub async fn delete(&self, path: &str) -> Result<TestResponse, TestError> {
         self.handle_request(self.new_request(Operation::Delete, path, Fields::new())).await
     }
 
-    /// The help of a path, or of the engine for the empty one.
+    /// The help text of a path, or of the whole engine if the path is empty.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     pub async fn help(&self, path: &str) -> Result<String, TestError> {
         let got =
             self.handle_request(self.new_request(Operation::Help, path, Fields::new())).await?;
         Ok(got.text("help"))
     }
 
-    /// Any operation with any body, past the existence check.
+    /// Sends any operation with any body, without calling the existence check first.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
     ///
     /// # Panics
-    /// When the body is no JSON object.
+    ///
+    /// If the body isn't a JSON object.
     pub async fn send(
         &self,
         operation: Operation,
@@ -178,7 +219,11 @@ impl TestHost {
         self.handle_request(self.new_request(operation, path, parse_fields(body))).await
     }
 
-    /// The existence check alone.
+    /// Calls only the existence check of a path.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error.
     pub async fn exists(&self, path: &str) -> Result<Existence, TestError> {
         let request = self.new_request(Operation::Update, path, Fields::new());
         Ok(self.running_engine().exists(&request).await?)
@@ -186,12 +231,16 @@ impl TestHost {
 
     // ── leases ──
 
-    /// The leases that have not ended.
+    /// The leases that have not been revoked.
     pub fn leases(&self) -> Vec<TestLease> {
         self.lock_leases().values().cloned().collect()
     }
 
-    /// Extends a lease by `increment`, or by its usual lifetime if that is zero.
+    /// Renews a lease by `increment`, or by its usual lifetime if that is zero.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, or a lease that can't be renewed, as a client would receive it.
     pub async fn renew(&self, id: &str, increment: Ttl) -> Result<TestLease, TestError> {
         let refused = |text: &str| TestError::new(ErrorKind::Invalid, text);
         let lease =
@@ -217,7 +266,11 @@ impl TestHost {
         Ok(renewed)
     }
 
-    /// Ends a lease before its time. One that is gone already is fine.
+    /// Revokes a lease; does nothing if it no longer exists.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error; the lease then remains.
     pub async fn revoke(&self, id: &str) -> Result<(), TestError> {
         let Some(lease) = self.lock_leases().get(id).cloned() else { return Ok(()) };
         self.revoke_credential(&lease).await?;
@@ -225,8 +278,12 @@ impl TestHost {
         Ok(())
     }
 
-    /// Asks the engine to take a lease's credential back, and keeps the lease: what happens when the
-    /// server dies before it has noted that the engine was done.
+    /// Calls the engine to revoke a lease's credential but keeps the lease, as if the server had
+    /// died before it recorded the revocation.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error.
     pub async fn revoke_credential(&self, lease: &TestLease) -> Result<(), TestError> {
         match self
             .running_engine()
@@ -238,8 +295,12 @@ impl TestHost {
         }
     }
 
-    /// Asks the engine to extend a lease's credential, and leaves the lease as it is: for the moment
-    /// at which a server would no longer ask.
+    /// Calls the engine to renew a lease's credential but leaves the lease unchanged, for a time at
+    /// which a server would no longer send the renewal.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error.
     pub async fn renew_credential(&self, lease: &TestLease) -> Result<(), TestError> {
         self.running_engine()
             .handle(self.lease_request(Operation::Renew, lease, Ttl::ZERO))
@@ -247,44 +308,50 @@ impl TestHost {
         Ok(())
     }
 
-    /// Changes the mount's default and longest lifetime.
+    /// Sets the mount's default and maximum lease lifetime. Both are 32 days at first.
     pub fn tune(&self, default: Ttl, max: Ttl) {
         self.0.system.set_lifetimes(MountLifetimes { default, max });
     }
 
     // ── time ──
 
-    /// The time that the engine goes by, for what stands outside.
+    /// The clock that the engine uses, for stand-ins of the outside system.
     pub fn clock(&self) -> ManualClock {
         self.0.clock.clone()
     }
 
-    /// The present moment.
+    /// The current time of the test's clock.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    /// Moves time, and ends the leases whose time is over. One that can't be ended stays, and is
-    /// tried again the next time.
+    /// Advances the clock and revokes the leases that have expired. A lease whose revocation fails
+    /// remains and is tried again at the next call.
     pub async fn advance(&self, by: Duration) {
         self.0.clock.advance(by);
         let due = |lease: &TestLease| lease.expires <= self.now();
         for lease in self.leases().into_iter().filter(due) {
-            // Told by the lease, which is still there.
+            // The lease is still there, which the test can observe.
             let _ = self.revoke(&lease.id).await;
         }
     }
 
-    /// The periodic call, which servers make about once a minute. What it sets going may go on after
-    /// this: see [`TestHost::wait_until`].
+    /// The periodic call, which servers make about once a minute. Background work that it starts
+    /// may go on afterwards: see [`TestHost::wait_until`].
+    ///
+    /// # Errors
+    ///
+    /// The engine's error.
     pub async fn run_periodic(&self) -> Result<(), TestError> {
         Ok(self.running_engine().periodic().await?)
     }
 
-    /// Waits for something that happens in the background.
+    /// Waits up to 20 seconds of real time until a condition becomes true, for work in the
+    /// background.
     ///
     /// # Panics
-    /// When it doesn't happen.
+    ///
+    /// If the condition doesn't become true in time.
     pub async fn wait_until<F, Fut>(&self, what: &str, condition: F)
     where
         F: Fn() -> Fut,
@@ -292,7 +359,7 @@ impl TestHost {
     {
         let wait = async {
             while !condition().await {
-                // Looked at again after each commit, and now and then.
+                // Checked again after each commit, and at intervals.
                 let _ = tokio::time::timeout(POLL_INTERVAL, self.0.memory.changed.notified()).await;
             }
         };
@@ -303,32 +370,32 @@ impl TestHost {
 
     // ── storage ──
 
-    /// The keys of all that is stored.
+    /// The keys of all stored entries.
     pub fn stored_keys(&self) -> Vec<String> {
         self.0.memory.keys()
     }
 
-    /// What is stored at a key.
+    /// The stored entry at a key, if there is one.
     pub fn stored_entry(&self, key: &str) -> Option<StorageEntry> {
         self.0.memory.get(key)
     }
 
-    /// How many entries the engine has asked for so far.
+    /// How many entries the engine has read so far.
     pub fn storage_reads(&self) -> usize {
         self.0.memory.read_count()
     }
 
-    /// How many of the engine's writes were made to fail so far.
+    /// How many of the engine's writes have failed because of an injected fault.
     pub fn failed_writes(&self) -> usize {
         self.0.memory.failed_writes()
     }
 
-    /// How many changes the largest batch of the engine's had since this was last asked.
+    /// The number of changes in the engine's largest batch since the last call of this method.
     pub fn largest_batch(&self) -> usize {
         self.0.memory.take_largest_batch()
     }
 
-    /// Writes to storage behind the engine's back, as another node would, and tells it.
+    /// Writes an entry to storage as another node would, and notifies the engine of it.
     pub async fn write_entry(&self, key: &str, value: impl fmt::Display) {
         let write = StorageBatch::put(key, value.to_string().into_bytes(), false);
         if let Err(error) = self.0.memory.commit(write) {
@@ -337,7 +404,8 @@ impl TestHost {
         self.running_engine().invalidate(key).await;
     }
 
-    /// Credentials whose fate is open: intents, and names that are still to be undone.
+    /// The storage keys of intents and of claimed intents, that is, of credentials whose state is
+    /// uncertain.
     pub fn open_intents(&self) -> Vec<String> {
         let folders = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
         let mut keys = self.stored_keys();
@@ -345,40 +413,39 @@ impl TestHost {
         keys
     }
 
-    /// Lets an entry be one whose bytes are damaged, or mends it.
+    /// Marks an entry as damaged, so that reading it fails its integrity check, or as intact again.
     pub fn damage_entry(&self, key: &str, is_damaged: bool) {
         self.0.memory.set_damaged(key, is_damaged);
     }
 
-    /// Lets reads of an entry fail, as if the store were in trouble; or no longer.
+    /// Makes reads of an entry fail with a store error, or work again.
     pub fn fail_entry(&self, key: &str, fails: bool) {
         self.0.memory.set_failing(key, fails);
     }
 
-    /// Lets everything fail that the engine asks of storage.
+    /// Makes all of the engine's storage operations fail.
     pub fn fail_storage(&self) {
         self.0.memory.set_faults(InjectedFaults::Everything);
     }
 
-    /// Lets the engine's writes fail, after `count` more of them.
+    /// Makes the engine's writes fail after `count` more have succeeded.
     pub fn fail_writes_after(&self, count: usize) {
         self.0.memory.set_faults(InjectedFaults::WritesAfter(count));
     }
 
-    /// Lets each of the engine's writes take this long, by the test's clock.
+    /// Makes each of the engine's writes take this long, by the test's clock.
     pub fn slow_writes(&self, time: Duration) {
         self.0.memory.set_faults(InjectedFaults::SlowWrites(time));
     }
 
-    /// Storage works again.
+    /// Ends all injected storage faults.
     pub fn repair_storage(&self) {
         self.0.memory.set_faults(InjectedFaults::Nothing);
     }
 
     // ── life and death ──
 
-    /// Kills the instance: what it had under way ends without an answer, and nothing of it reaches
-    /// storage any more.
+    /// Kills the instance: calls in progress get no response, and nothing more reaches storage.
     pub async fn crash(&self) {
         let running = self.lock_running().take();
         if let Some(RunningInstance { engine, storage, process }) = running {
@@ -390,19 +457,23 @@ impl TestHost {
         }
     }
 
-    /// The next credential gets no lease: the server dies with it in its hands. To be followed by
-    /// [`TestHost::reopen`].
+    /// Makes the server crash before it writes the lease of the next credential. Call
+    /// [`TestHost::reopen`] afterwards.
     pub fn crash_at_next_lease(&self) {
         *lock_mutex(&self.0.crash_at_next_lease) = true;
     }
 
-    /// Sets an option of the mount; the next instance is opened with it.
+    /// Sets an option of the mount, with which the next instance is opened.
     pub fn set_option(&self, name: &str, value: &str) {
         lock_mutex(&self.0.options).insert(name.to_owned(), value.to_owned());
     }
 
-    /// Opens a new instance over the same storage, and gives why it can't be; one that still runs
-    /// is killed first.
+    /// Opens a new instance over the same storage; an instance that is still running is killed
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// The engine's message if it refuses to open.
     pub async fn try_reopen(&self) -> Result<(), String> {
         self.crash().await;
         let running = self.open_instance().await.map_err(|error| error.to_string())?;
@@ -410,10 +481,12 @@ impl TestHost {
         Ok(())
     }
 
-    /// Opens a new instance over the same storage; one that still runs is killed first.
+    /// Opens a new instance over the same storage; an instance that is still running is killed
+    /// first.
     ///
     /// # Panics
-    /// When the engine refuses.
+    ///
+    /// If the engine refuses to open.
     pub async fn reopen(&self) {
         if let Err(error) = self.try_reopen().await {
             panic!("the engine can't be opened: {error}");
@@ -494,7 +567,7 @@ impl TestHost {
         }
     }
 
-    /// The request by which a server renews or revokes.
+    /// The request with which a server renews or revokes a lease.
     fn lease_request(
         &self,
         operation: Operation,
@@ -534,7 +607,7 @@ impl TestHost {
         }
     }
 
-    /// The lease is written, and the intent removed, before the answer leaves.
+    /// Writes the lease and removes the intent in one batch, before the response is returned.
     async fn register_lease(
         &self,
         path: &str,
@@ -557,7 +630,7 @@ impl TestHost {
             let preconditions = vec![StoragePrecondition::Exists(key.clone())];
             let batch = StorageBatch { preconditions, ..StorageBatch::delete(key) };
             if self.0.memory.commit(batch).is_err() {
-                // Left to its intent, should this fail.
+                // If this fails, the intent remains and the credential is undone later.
                 let _ = self.revoke_credential(&lease).await;
                 let text = "issuing took too long and the credential was taken back; try again";
                 return Err(TestError::new(ErrorKind::Internal, text));
@@ -585,7 +658,7 @@ fn lock_mutex<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A body as clients send it.
+/// Parses a body as clients send it.
 #[track_caller]
 fn parse_fields(body: impl fmt::Display) -> Fields {
     match Fields::parse(body.to_string().as_bytes(), &JsonLimits::default()) {

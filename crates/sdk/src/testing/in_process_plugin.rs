@@ -1,5 +1,5 @@
-//! The plug-in's side, served in this process: everything is as in a process of its own, but for
-//! the process.
+//! A plug-in served within the test process, over the same sockets and protocol as a separate
+//! process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::serve::services;
 use crate::wire::backend_service::BackendService;
 use crate::wire::{HostFacts, InstanceSetup, RemoteEngine, host_services};
 
-/// Host and plug-in, joined by a socket.
+/// A host and a plug-in, connected by a socket.
 #[derive(Debug)]
 pub(super) struct InProcessPlugin {
     main: Channel,
@@ -29,11 +29,11 @@ pub(super) struct InProcessPlugin {
     tracker: TaskTracker,
 }
 
-/// How long each step of the set-up may take, by the test's clock, which stands still.
+/// How long each step of the set-up may take, by the test's clock, which doesn't advance by itself.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl InProcessPlugin {
-    /// Starts serving and connects.
+    /// Starts serving the engine and connects to it.
     pub(super) async fn start(
         factory: Arc<dyn EngineFactory>,
         clock: Arc<dyn Clock>,
@@ -41,7 +41,7 @@ impl InProcessPlugin {
     ) -> Result<Self, Box<dyn std::error::Error>> {
         let tracker = TaskTracker::new();
         let tasks = TaskGroup::new(tracker.clone(), clock.clone());
-        // Never seeded: other tests on this machine make folders too.
+        // Not from seeded randomness: other tests on this machine create folders too.
         let folder = Arc::new(SocketFolder::create(&socket_parent_folder(), &SystemEntropy)?);
         let host = TlsIdentity::generate(&*clock, &SystemEntropy)?;
         let plugin = TlsIdentity::generate(&*clock, &SystemEntropy)?;
@@ -68,7 +68,7 @@ impl InProcessPlugin {
         Ok(Self { main, broker, clock, tasks, tracker })
     }
 
-    /// Sets up the one instance.
+    /// Creates and initialises the only instance.
     pub(super) async fn set_up_instance(
         &self,
         mount: MountContext,
@@ -86,7 +86,7 @@ impl InProcessPlugin {
         .await
     }
 
-    /// Ends it as a kill would: calls under way get no answer.
+    /// Stops it as a kill would: calls in progress get no response.
     pub(super) async fn kill(self) {
         self.tasks.stop();
         drop((self.main, self.broker));
@@ -95,7 +95,7 @@ impl InProcessPlugin {
     }
 }
 
-/// Sockets have short paths.
+/// Socket paths have a small maximum length.
 fn socket_parent_folder() -> PathBuf {
     std::env::temp_dir()
 }

@@ -1,4 +1,4 @@
-//! The storage and system of one instance, as a server gives them.
+//! The storage and the system view of one instance.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,23 +13,23 @@ use crate::engine::{
     SystemError, SystemView, check_folder, check_key,
 };
 
-/// Storage that goes through the phases of an instance.
+/// Storage that permits what the phase of the instance permits.
 #[derive(Debug)]
 pub(super) struct TestInstanceStorage {
     memory: Arc<MemoryEntries>,
     clock: ManualClock,
     phase: Mutex<InstancePhase>,
-    /// Whether it stands for a server of others.
+    /// Whether it simulates a server without preconditions and atomic batches, such as Vault.
     foreign: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstancePhase {
-    /// Reads only.
+    /// Reads only, while the instance is being set up.
     Setup,
-    /// Everything.
+    /// Reads and writes.
     Live,
-    /// Nothing: the instance was closed, or died.
+    /// Nothing: the instance was closed or has crashed.
     Closed,
 }
 
@@ -102,7 +102,7 @@ impl Storage for TestInstanceStorage {
     }
 }
 
-/// A server that has answers to everything.
+/// A system view that answers every query.
 #[derive(Debug)]
 pub(super) struct TestSystem(Mutex<MountLifetimes>);
 
@@ -138,7 +138,7 @@ impl SystemView for TestSystem {
         Ok("1.0.0".to_owned())
     }
 
-    /// There is one policy, `known`, and one password.
+    /// Knows a single policy, `known`, and a single password.
     async fn generate_password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
         match policy {
             "known" => Ok(Secret::from_text("correct horse")),

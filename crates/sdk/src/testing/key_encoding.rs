@@ -1,11 +1,11 @@
-//! What the storage of Vault and OpenBao asks of keys: they check each write and each removal below
-//! every engine (`StorageEncoding`), and fail those whose key has a character that doesn't show.
+//! The restriction that Vault and OpenBao place on storage keys (`StorageEncoding`): a write or
+//! removal fails if its key contains an unprintable character.
 
 use crate::engine::{LEGACY_RECORD_PREFIX, StorageChange, StorageError};
 
-/// Checks a change as those servers do. Also here where the host stands for Strongroom, so that an
-/// engine that passes its tests works under each of them; what Strongroom takes besides is only that
-/// entries leave the keys they had [before](LEGACY_RECORD_PREFIX).
+/// Checks a change as those servers do. Applied also when the host simulates Strongroom, so that an
+/// engine that passes its tests works under all servers. The simulated Strongroom differs only in
+/// that it accepts removals of entries at their [old keys](LEGACY_RECORD_PREFIX).
 pub(super) fn check_change(change: &StorageChange, foreign: bool) -> Result<(), StorageError> {
     let key = change.key();
     let leaves =
@@ -16,10 +16,10 @@ pub(super) fn check_change(change: &StorageChange, foreign: bool) -> Result<(), 
     Err(StorageError::Failed("key contains non-printable characters".to_owned()))
 }
 
-/// Whether Go's `unicode.IsPrint` holds for all characters: letters, marks, numbers, punctuation,
-/// symbols and the ASCII space. It is what the standard library doesn't escape, but for quotes and
-/// backslashes, and for marks, which it escapes only at the start of a text. Characters that are
-/// younger than the server's edition of Unicode are refused there and not here.
+/// Whether Go's `unicode.IsPrint` is true for all characters: letters, marks, numbers, punctuation,
+/// symbols and the ASCII space. Approximated by what the standard library's `escape_debug` leaves
+/// unescaped, except for quotes, backslashes and marks (which it escapes only at the start of a
+/// text). Characters newer than the server's Unicode version are rejected there but not here.
 fn is_printable(key: &str) -> bool {
     let plain = |c: &char| !matches!(c, '"' | '\'' | '\\');
     let text: String = std::iter::once('a').chain(key.chars().filter(plain)).collect();

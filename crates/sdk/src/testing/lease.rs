@@ -1,32 +1,34 @@
-//! What a server keeps of a credential.
+//! [`TestLease`]: what the test server stores about a credential.
 
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
 use crate::engine::{LeaseContext, LeasedResponse, MountLifetimes};
 
-/// A lease.
+/// A lease of the test server.
 #[derive(Clone, Debug)]
 pub struct TestLease {
-    /// Its id.
+    /// The lease id, for [`TestHost::renew`](super::TestHost::renew) and
+    /// [`TestHost::revoke`](super::TestHost::revoke).
     pub id: String,
-    /// The path below the mount at which it was issued.
+    /// The path below the mount that issued the credential.
     pub path: String,
-    /// Its lifetime, from its issue or last renewal.
+    /// The lifetime since the credential was issued or last renewed.
     pub ttl: Ttl,
-    /// The longest lifetime the engine gave it; zero for none.
+    /// The maximum lifetime that the engine set; zero for none.
     pub max_ttl: Ttl,
-    /// Whether the engine said it can be renewed.
+    /// Whether the engine declared the credential renewable.
     pub renewable: bool,
-    /// When it was issued.
+    /// When the credential was issued.
     pub issued: Timestamp,
-    /// When it ends.
+    /// When the lease expires, unless it is renewed or revoked before.
     pub expires: Timestamp,
     pub(crate) internal: RawObject,
     pub(crate) data: Option<RawObject>,
 }
 
 impl TestLease {
-    /// All that the server keeps for the engine, as JSON: the receipt and a few names of the SDK's.
+    /// Everything the server stores for the engine, as JSON: the receipt and a few fields of the
+    /// SDK's own.
     pub fn stored_data(&self) -> String {
         let data = self.data.as_ref().map(RawObject::as_bytes).unwrap_or_default();
         String::from_utf8_lossy(&[self.internal.as_bytes(), data].concat()).into_owned()
@@ -54,7 +56,7 @@ impl TestLease {
         }
     }
 
-    /// What would be left of it after a renewal; none when its time is over.
+    /// The lifetime after a renewal; `None` if the maximum has been reached.
     pub(super) fn after_renewal(
         &self,
         asked: Ttl,
@@ -80,7 +82,7 @@ impl TestLease {
         }
     }
 
-    /// The fields of the request by which it is given back.
+    /// The fields of the request that revokes or renews it.
     pub(super) fn request_fields(&self) -> Fields {
         self.data.as_ref().map(RawObject::fields).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Storage in memory: what outlives an instance, and fails when it is told to.
+//! In-memory storage that outlives an instance and can inject faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 
 use crate::engine::{StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition};
 
-/// The entries of one mount.
+/// The stored entries of one mount.
 #[derive(Debug, Default)]
 pub(super) struct MemoryEntries {
     state: Mutex<MemoryState>,
-    /// Told of each commit.
+    /// Notified after each commit.
     pub(super) changed: Notify,
 }
 
@@ -22,28 +22,28 @@ struct MemoryState {
     entries: BTreeMap<String, StorageEntry>,
     version: u64,
     faults: InjectedFaults,
-    /// Entries the engine asked for.
+    /// How many entries the engine has read.
     reads: usize,
-    /// Changes in the largest batch of the engine's.
+    /// The number of changes in the engine's largest batch.
     largest_batch: usize,
-    /// Writes of the engine's that were made to fail.
+    /// How many of the engine's writes failed because of an injected fault.
     failed_writes: usize,
-    /// Entries that the engine can't read, and never will.
+    /// Entries that are permanently unreadable because they are damaged.
     damaged: BTreeSet<String>,
-    /// Entries that it can't read for now.
+    /// Entries that are temporarily unreadable.
     failing: BTreeSet<String>,
 }
 
-/// What is to fail of what an engine asks.
+/// Which of the engine's storage operations fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum InjectedFaults {
     #[default]
     Nothing,
-    /// Reads and writes.
+    /// Reads and writes fail.
     Everything,
-    /// Writes, after this many more of them.
+    /// Writes fail after this many more have succeeded.
     WritesAfter(usize),
-    /// Nothing, but each write takes this long until it is answered.
+    /// None fail, but each write takes this long.
     SlowWrites(Duration),
 }
 
@@ -52,7 +52,7 @@ impl MemoryEntries {
         self.lock_state().faults = faults;
     }
 
-    /// Lets an entry be there and not readable, or readable again.
+    /// Marks an entry as damaged or intact.
     pub(super) fn set_damaged(&self, key: &str, is_damaged: bool) {
         let mut state = self.lock_state();
         match is_damaged {
@@ -69,7 +69,7 @@ impl MemoryEntries {
         }
     }
 
-    /// Judges a look of the engine's at an entry.
+    /// The injected error for reading this entry, if there is one.
     pub(super) fn check_entry(&self, key: &str) -> Result<(), StorageError> {
         let state = self.lock_state();
         if state.damaged.contains(key) {
@@ -78,7 +78,7 @@ impl MemoryEntries {
         if state.failing.contains(key) { Err(injected_error()) } else { Ok(()) }
     }
 
-    /// Judges a read of the engine's.
+    /// The injected error for reads, if there is one.
     pub(super) fn check_read(&self) -> Result<(), StorageError> {
         match self.lock_state().faults {
             InjectedFaults::Everything => Err(injected_error()),
@@ -88,7 +88,7 @@ impl MemoryEntries {
         }
     }
 
-    /// Counts a look of the engine's at an entry.
+    /// Counts a read by the engine.
     pub(super) fn count_read(&self) {
         self.lock_state().reads += 1;
     }
@@ -101,18 +101,18 @@ impl MemoryEntries {
         self.lock_state().failed_writes
     }
 
-    /// Notes how large a batch of the engine's is.
+    /// Records the number of changes in a batch of the engine.
     pub(super) fn count_batch(&self, changes: usize) {
         let mut state = self.lock_state();
         state.largest_batch = state.largest_batch.max(changes);
     }
 
-    /// The largest batch there was, and begins anew.
+    /// The size of the largest batch so far; resets it.
     pub(super) fn take_largest_batch(&self) -> usize {
         std::mem::take(&mut self.lock_state().largest_batch)
     }
 
-    /// How long a write of the engine's takes.
+    /// How long a write by the engine takes.
     pub(super) fn write_time(&self) -> Duration {
         match self.lock_state().faults {
             InjectedFaults::SlowWrites(time) => time,
@@ -120,7 +120,7 @@ impl MemoryEntries {
         }
     }
 
-    /// Judges a write of the engine's.
+    /// The injected error for writes, if there is one.
     pub(super) fn check_write(&self) -> Result<(), StorageError> {
         let state = &mut *self.lock_state();
         match &mut state.faults {
@@ -144,7 +144,7 @@ impl MemoryEntries {
         self.lock_state().entries.keys().cloned().collect()
     }
 
-    /// Names and folders directly under `prefix`.
+    /// The names and folders directly under `prefix`.
     pub(super) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
         let state = self.lock_state();
         let below = state.entries.keys().filter_map(|key| key.strip_prefix(prefix));
@@ -161,7 +161,7 @@ impl MemoryEntries {
         names
     }
 
-    /// Applies a batch, whole or not at all.
+    /// Applies the whole batch or nothing.
     pub(super) fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {
         let mut state = self.lock_state();
         for condition in &batch.preconditions {
@@ -181,7 +181,7 @@ impl MemoryEntries {
         for change in batch.changes {
             match change {
                 StorageChange::Put { key, value, seal_wrap } => {
-                    // A copy, so that a whole message isn't kept for a part of it.
+                    // Copied, so that the value doesn't keep the buffer of a whole message alive.
                     let value = Bytes::copy_from_slice(&value);
                     state.entries.insert(key, StorageEntry { value, version, seal_wrap });
                 }

@@ -1,5 +1,5 @@
-//! An engine under test: the same test body against an engine that is linked in and against one
-//! behind the real wire, on a clock that the test moves.
+//! Tests of an engine: the same test body runs against the engine linked in and against the engine
+//! behind the real plug-in protocol, with a clock that the test advances.
 //!
 //! ```
 //! use strongroom_sdk::{Blueprint, FreeForm};
@@ -17,13 +17,14 @@
 //! # }
 //! ```
 //!
-//! The [`TestHost`] a body gets stands for the server: it asks for existence before a write, keeps a
-//! lease for each credential (in one batch with the intent it replaces), ends leases on time, and
-//! can crash. What it can't stand for is in the core: tokens and policies.
+//! The [`TestHost`] passed to the body takes the place of the server: it calls the existence check
+//! before a write, keeps a lease for each credential (written in one batch with the removal of its
+//! intent), revokes expired leases, and can crash. It has no tokens and no policies, which are part
+//! of the core.
 //!
-//! - [`Harness`] and [`Transport`]: where a body runs
-//! - [`TestHost`]: what a body does
-//! - [`TestResponse`], [`TestError`], [`TestLease`]: what it looks at
+//! - [`Harness`] and [`Transport`]: how and where a test body runs
+//! - [`TestHost`]: the operations available to a body
+//! - [`TestResponse`], [`TestError`], [`TestLease`]: their results
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod host;
@@ -49,27 +50,29 @@ pub use strongroom_types::clock::ManualClock;
 
 use crate::engine::EngineFactory;
 
-/// Runs test bodies. There is nothing to make of it.
+/// Runs test bodies; all its functions are associated functions.
 #[derive(Debug)]
 pub struct Harness(());
 
-/// Where an engine runs.
+/// How the engine is connected to the test host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Linked into the server.
+    /// Linked into the server's process.
     Linked,
-    /// As a plug-in of Strongroom: over a unix socket, mutual TLS and the broker.
+    /// As a plug-in of Strongroom, over a Unix socket with mutual TLS and the broker.
     Wire,
-    /// As a plug-in of a server that knows neither intents nor atomic batches, such as Vault.
+    /// As a plug-in of a server that has neither intents nor atomic batches, such as Vault.
     Foreign,
 }
 
 impl Harness {
-    /// Runs a test body twice, each time with a host, storage and clock of its own: with the engine
-    /// linked in, and behind the wire. What the body needs of the outside world it makes itself.
+    /// Runs a test body twice, with the engine linked in and behind the plug-in protocol. Each run
+    /// has its own host, storage and clock. Stand-ins for the outside system are created by the
+    /// body itself.
     ///
     /// # Panics
-    /// When the body does, or when the engine can't be opened.
+    ///
+    /// If the body panics, or the engine can't be opened.
     pub async fn run<E, F, Fut>(engine: E, body: F)
     where
         E: EngineFactory + Clone,
@@ -81,10 +84,11 @@ impl Harness {
         }
     }
 
-    /// As [`Harness::run`], once, where the test says.
+    /// Like [`Harness::run`], but once, with the given transport.
     ///
     /// # Panics
-    /// When the body does, or when the engine can't be opened.
+    ///
+    /// If the body panics, or the engine can't be opened.
     pub async fn run_one<F, Fut>(engine: impl EngineFactory, way: Transport, body: F)
     where
         F: FnOnce(TestHost) -> Fut,
@@ -109,7 +113,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// What somebody panicked with.
+/// The message of a panic.
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")

@@ -1,4 +1,4 @@
-//! What the client of an engine gets.
+//! [`TestResponse`] and [`TestError`]: what the client of an engine receives.
 
 use std::fmt;
 
@@ -7,26 +7,27 @@ use strongroom_types::{ErrorKind, Fields, Ttl};
 use super::TestLease;
 use crate::engine::{DataResponse, EngineError, RawResponse};
 
-/// An answer, as the client sees it.
+/// A successful response, as the client receives it.
 #[derive(Debug, Default)]
 pub struct TestResponse {
-    /// The `data` of the answer; no fields when there is nothing to say.
+    /// The `data` of the response; without fields if there is none.
     pub data: Fields,
-    /// Warnings.
+    /// The warnings that the response carries.
     pub warnings: Vec<String>,
-    /// After how long to look again, if the engine says so.
+    /// The interval after which to read again, if the engine sets one.
     pub refresh: Option<Ttl>,
-    /// The lease of a credential.
+    /// The lease, if the response is a credential.
     pub lease: Option<TestLease>,
-    /// An answer outside the usual envelope.
+    /// A complete HTTP response, if the engine returned one.
     pub raw: Option<RawResponse>,
 }
 
 impl TestResponse {
-    /// A field that is text.
+    /// The value of a string field of `data`.
     ///
     /// # Panics
-    /// When it isn't.
+    ///
+    /// If the field is missing or not a string.
     #[track_caller]
     pub fn text(&self, name: &str) -> String {
         match self.data.text(name) {
@@ -35,15 +36,16 @@ impl TestResponse {
         }
     }
 
-    /// A field as JSON; empty if it isn't there.
+    /// A field of `data` as JSON; empty if it is missing.
     pub fn field_json(&self, name: &str) -> &str {
         self.data.get(name).map_or("", |raw| raw.get())
     }
 
-    /// The lease that must be there.
+    /// The lease of the response.
     ///
     /// # Panics
-    /// When it isn't.
+    ///
+    /// If the response has no lease.
     #[track_caller]
     pub fn lease(&self) -> &TestLease {
         match &self.lease {
@@ -52,24 +54,24 @@ impl TestResponse {
         }
     }
 
-    /// The whole of `data` as JSON.
+    /// The whole `data` object as JSON.
     pub fn data_json(&self) -> String {
         String::from_utf8_lossy(self.data.to_object().as_bytes()).into_owned()
     }
 }
 
-/// A request that was not done. Prints as its message.
+/// A failed request. `Display` prints the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestError {
-    /// The sort of failure, from which the HTTP status follows.
+    /// The category of the error, which determines the HTTP status.
     pub kind: ErrorKind,
-    /// The status, where the engine chose one itself.
+    /// The HTTP status, if the engine chose one itself.
     pub status: Option<u16>,
-    /// What the client is told, or for an internal error the log.
+    /// The message that the client receives.
     pub message: String,
-    /// What is known of the thing that isn't there, as JSON; empty if nothing is.
+    /// With "not found", data about the missing object, as JSON; empty if there is none.
     pub data: String,
-    /// Warnings with it.
+    /// The warnings that the error response carries.
     pub warnings: Vec<String>,
 }
 
@@ -86,7 +88,7 @@ impl TestError {
 }
 
 impl TestError {
-    /// "Not found", and what is known.
+    /// A "not found" error with the data and warnings of the response.
     pub(super) fn not_found(data: &DataResponse) -> Self {
         Self {
             data: String::from_utf8_lossy(data.object.as_bytes()).into_owned(),

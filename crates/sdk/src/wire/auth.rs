@@ -1,4 +1,4 @@
-//! Logins to messages and back.
+//! Conversion of logins ([`EngineAuth`]) to and from protocol messages.
 
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::values::{json, time};
@@ -9,7 +9,7 @@ use crate::engine::{
     DataResponse, EngineAuth, EngineError, IdentityAlias, LeaseContext, TokenType,
 };
 
-/// A login as part of an answer.
+/// Converts a login in a response.
 pub(super) fn login_to_wire(auth: EngineAuth) -> pb::Auth {
     let options = pb::LeaseOptions {
         ttl: ttl_to_nanos(auth.ttl),
@@ -20,7 +20,7 @@ pub(super) fn login_to_wire(auth: EngineAuth) -> pb::Auth {
     auth_to_wire(auth, options)
 }
 
-/// A login as part of the request to renew it.
+/// Converts a login in a renewal request, together with the token's lease.
 pub(super) fn renewal_to_wire(auth: &EngineAuth, lease: &LeaseContext) -> pb::Auth {
     let options = pb::LeaseOptions {
         ttl: ttl_to_nanos(lease.ttl),
@@ -29,7 +29,7 @@ pub(super) fn renewal_to_wire(auth: &EngineAuth, lease: &LeaseContext) -> pb::Au
         issue_time: Some(time::to_wire(Some(lease.issued))),
         max_ttl: ttl_to_nanos(lease.max_ttl),
     };
-    // Methods compare with these whether what somebody may do has changed.
+    // Auth methods compare these to detect whether the user's policies have changed.
     let token_policies = auth.policies.clone();
     pb::Auth { token_policies, ..auth_to_wire(auth.clone(), options) }
 }
@@ -53,8 +53,8 @@ fn auth_to_wire(auth: EngineAuth, options: pb::LeaseOptions) -> pb::Auth {
     }
 }
 
-/// A message as a login, with the times it was sent with. Token and accessor in it mean nothing:
-/// they are the core's.
+/// Converts a message to a login, with the lifetimes it contains. Token and accessor in it are
+/// ignored, since the core assigns them.
 pub(super) fn login_from_wire(
     message: pb::Auth,
     data: DataResponse,

@@ -1,4 +1,4 @@
-//! An engine, as a host sees it: instances of a factory behind the `EngineInstance` service.
+//! The plug-in's side of the protocol: a gRPC service over the instances of one engine factory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -43,13 +43,13 @@ struct BackendServiceInner {
 struct ServedInstance {
     engine: Arc<dyn Engine>,
     system: Arc<RemoteSystem>,
-    /// Kept for the life of the instance: with its last clone the connection ends.
+    /// Kept for the lifetime of the instance: the connection closes when its last clone is dropped.
     _host: Channel,
 }
 
-/// Instances in one process; no host has so many mounts of one engine.
+/// The maximum number of instances in one process; no host has so many mounts of one engine.
 const MAX_INSTANCES: usize = 10_000;
-/// A request without a deadline of its own.
+/// The time limit of a request that has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
 impl BackendService {
@@ -64,12 +64,12 @@ impl BackendService {
         Self(Arc::new(BackendServiceInner { factory, broker, security, clock, entropy, instances }))
     }
 
-    /// Where the host announces its services.
+    /// The broker through which the host announces its services.
     pub(crate) fn broker(&self) -> &PluginBroker {
         &self.0.broker
     }
 
-    /// Ends all instances: the process goes.
+    /// Closes all instances, because the process ends.
     pub(crate) async fn close(&self) {
         let all: Vec<_> = {
             let mut instances = self.write_instances();
@@ -136,7 +136,7 @@ impl BackendService {
     }
 }
 
-/// The value and unit of `grpc-timeout`.
+/// Parses the number and the unit of a `grpc-timeout` header.
 fn parse_grpc_timeout(header: &str) -> Option<Duration> {
     let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
     let value: u64 = digits.parse().ok()?;
@@ -179,7 +179,7 @@ impl pb::backend_server::Backend for BackendService {
         let instance = self.instance_for_call(&call)?;
         let err = match catch_panic(instance.engine.initialize()).await {
             Ok(()) => None,
-            // Here there is no response that could carry a user's error.
+            // This call has no response message that could carry a user error.
             Err(error) => error_to_wire(EngineError::internal(error.to_string())).1,
         };
         Ok(Reply::new(pb::InitializeReply { err }))

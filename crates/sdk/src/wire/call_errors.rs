@@ -1,12 +1,12 @@
-//! Calls that got no reply: what of that reaches a client. The words of TLS, HTTP/2 and the like are
-//! for the log.
+//! Errors of calls that got no reply. Clients see a neutral message; the texts of TLS, HTTP/2 and
+//! other libraries go to the log.
 
 use strongroom_plugin_protocol::transport::{Delivery, TransportError};
 use tonic::{Code, Status};
 
 use crate::engine::{EngineError, StorageError, SystemError};
 
-/// A call of a plug-in's that got no reply.
+/// The error for a request to a plug-in that got no reply.
 pub(crate) fn call_error(status: &Status) -> EngineError {
     if let Some(transport) = TransportError::from_status(status) {
         let delivered = transport.delivery() != Delivery::NotDelivered;
@@ -35,7 +35,7 @@ pub(crate) fn call_error(status: &Status) -> EngineError {
     })
 }
 
-/// A call to the host's storage that got no reply.
+/// The error for a call to the host's storage that got no reply.
 pub(crate) fn storage_call_error(status: &Status) -> StorageError {
     if status.message() == StorageError::Missing.to_string() {
         return StorageError::Missing;
@@ -46,13 +46,13 @@ pub(crate) fn storage_call_error(status: &Status) -> StorageError {
     ))
 }
 
-/// A question to the host that got no reply.
+/// The error for a query to the host that got no reply.
 pub(crate) fn system_call_error(status: &Status) -> SystemError {
     SystemError(peer_error_text(status))
 }
 
-/// What the other end said of a call that failed, or why it said nothing: without a word of the
-/// libraries on the way.
+/// The error message of the other side for a failed call, or why there is none. It contains no
+/// texts of the transport libraries.
 pub fn peer_error_text(status: &Status) -> String {
     if let Some(transport) = TransportError::from_status(status) {
         tracing::warn!(error = %transport, "a call was cut off");
@@ -70,8 +70,9 @@ pub fn peer_error_text(status: &Status) -> String {
     }
 }
 
-/// What the other end said, if the status is its own and not that of a library on the way: those
-/// have codes that no backend or host gives with words of its own, or a cause.
+/// The message of the other side, if the status was sent by it and not produced by a transport
+/// library: those use codes that no backend or host sends with a message of its own, or have a
+/// source error.
 fn peer_message(status: &Status) -> Option<&str> {
     let has_cause = std::error::Error::source(status).is_some();
     let is_own = matches!(

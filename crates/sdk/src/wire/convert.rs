@@ -1,4 +1,4 @@
-//! Requests, responses and errors to messages and back.
+//! Conversion of requests, responses and errors to and from protocol messages.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use crate::engine::{
 use crate::error::TOO_LARGE_STATUS;
 use crate::intent::INTENT_FIELD;
 
-/// A request as a message.
+/// Converts a request to a message.
 pub fn request_to_wire(request: &EngineRequest) -> pb::Request {
     let auth = match (&request.auth, &request.lease) {
         (Some(auth), Some(lease)) => Some(renewal_to_wire(auth, lease)),
@@ -65,15 +65,15 @@ pub fn request_to_wire(request: &EngineRequest) -> pb::Request {
     }
 }
 
-/// What a host may ask beside the operations of [`Operation`].
+/// What a host can call: the operations of [`Operation`], and the periodic call.
 pub(crate) enum HostCall {
-    /// A request.
+    /// A request for the engine.
     Request(Box<EngineRequest>),
     /// The host's periodic call.
     Rollback,
 }
 
-/// A message as a request. `deadline` is when the host gives up.
+/// Converts a message to a request. `deadline` is when the host gives up waiting.
 pub(crate) fn request_from_wire(
     message: pb::Request,
     deadline: Timestamp,
@@ -149,7 +149,7 @@ fn lease_from_wire(secret: pb::Secret) -> Result<LeaseContext, EngineError> {
     })
 }
 
-/// A response as a message; none stands for nothing.
+/// Converts a response to a message; `None` stands for an empty response.
 pub(crate) fn response_to_wire(response: EngineResponse) -> Option<pb::Response> {
     match response {
         EngineResponse::Nothing => None,
@@ -176,8 +176,8 @@ pub(crate) fn response_to_wire(response: EngineResponse) -> Option<pb::Response>
     }
 }
 
-/// The wire has no "not found" with data. What Vault's own engines send instead is a raw answer that
-/// has the whole envelope in its body; every host passes it on.
+/// The protocol has no "not found" with data. Like Vault's own engines, this sends a raw response
+/// with the complete envelope in its body, which every host passes on.
 fn not_found_to_raw(data: &DataResponse) -> RawResponse {
     let mut envelope = Fields::new();
     envelope.set("request_id", &"");
@@ -199,7 +199,8 @@ fn not_found_to_raw(data: &DataResponse) -> RawResponse {
     }
 }
 
-/// The way back, for engines of every SDK: only then does the answer get the id of its request.
+/// The reverse conversion, for engines of every SDK: only then does the response get its request
+/// id.
 fn not_found_from_raw(raw: &RawResponse) -> Option<DataResponse> {
     if raw.status != 404 || raw.content_type != "application/json" {
         return None;
@@ -235,13 +236,13 @@ fn data_to_wire(data: DataResponse) -> pb::Response {
     }
 }
 
-/// Takes the header out that stands for [`DataResponse::refresh`].
+/// Removes the header that carries [`DataResponse::refresh`], and returns its value.
 fn refresh_from_wire(headers: &mut BTreeMap<String, pb::Header>) -> Option<Ttl> {
     let secs = headers.remove(REFRESH_HEADER)?.header.first()?.parse().ok()?;
     Some(Ttl::from_secs(secs))
 }
 
-/// Keys of a raw answer, and the headers some of them stand for.
+/// Keys of a raw response's data, and the HTTP headers that some of them stand for.
 const RAW_STATUS: &str = "http_status_code";
 const RAW_TYPE: &str = "http_content_type";
 const RAW_BODY: &str = "http_raw_body";
@@ -255,7 +256,7 @@ fn raw_to_wire(raw: &RawResponse) -> pb::Response {
     let mut fields = Fields::new();
     fields.set(RAW_STATUS, &raw.status);
     fields.set(RAW_TYPE, &raw.content_type);
-    // Always encoded: a host that finds valid base64 decodes it, whatever was meant.
+    // Always encoded: a host decodes every body that happens to be valid base64.
     fields.set(RAW_BODY, &BASE64.encode(&raw.body));
     for (key, header) in RAW_HEADERS {
         if let Some(value) = raw.headers.get(header) {
@@ -265,7 +266,7 @@ fn raw_to_wire(raw: &RawResponse) -> pb::Response {
     pb::Response { data: object_to_wire(fields.to_object()), ..pb::Response::blank() }
 }
 
-/// A reply as a response or an engine's error.
+/// Converts a reply to a response or an engine's error.
 pub(crate) fn reply_from_wire(
     response: Option<pb::Response>,
     error: Option<pb::ProtoError>,
@@ -312,7 +313,8 @@ pub(crate) fn reply_from_wire(
                 ttl: ttl_from_nanos(options.ttl),
                 max_ttl: ttl_from_nanos(options.max_ttl),
                 renewable: options.renewable,
-                // An engine with intents keeps receipts; others need their data back.
+                // An engine with intents stores receipts; other engines need the client's data
+                // back.
                 keep_data: intent.is_none(),
                 intent,
             }))
@@ -320,7 +322,7 @@ pub(crate) fn reply_from_wire(
     }
 }
 
-/// `{"error": text}`, alone or with `data`: an error of the user's.
+/// Recognises `{"error": text}`, alone or with `data`, as a user error.
 fn error_response(fields: &Fields) -> Option<EngineError> {
     let message = fields.text("error")?;
     let data = fields.get("data").filter(|raw| raw.get() != "null");
@@ -345,14 +347,14 @@ fn raw_from_wire(fields: &Fields) -> Result<EngineResponse, EngineError> {
     let raw = RawResponse {
         status,
         content_type: fields.text(RAW_TYPE).unwrap_or_default(),
-        // Bytes arrive in base64; what is none is taken as it is.
+        // Bytes are sent as base64; anything that isn't valid base64 is taken as it is.
         body: BASE64.decode(body.as_bytes()).unwrap_or_else(|_| body.into_bytes()),
         headers: headers.collect(),
     };
     Ok(not_found_from_raw(&raw).map_or(EngineResponse::Raw(raw), EngineResponse::NotFound))
 }
 
-/// An engine's error, as message. User errors travel as a response instead.
+/// Converts an engine's error to a message. User errors are sent as a response instead.
 pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option<pb::ProtoError>) {
     let wire = match error {
         EngineError::User { message, data } => {
@@ -384,7 +386,7 @@ pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option
     (None, Some(wire.to_wire()))
 }
 
-/// An error as a backend returned it. Some texts have a status of their own.
+/// Converts an error that a backend returned. Some texts have an HTTP status of their own.
 pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
     let wire = WireError::from_wire(error);
     match wire {
@@ -408,7 +410,7 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
             "functionality on this path has been removed" => {
                 EngineError::Coded { status: 404, message: other.to_string() }
             }
-            // Engines pass on what their storage said, with more words around it or without.
+            // Engines pass on storage errors, with or without additional text.
             text if StorageError::too_large_from_text(text).is_some() => {
                 EngineError::Coded { status: TOO_LARGE_STATUS, message: text.to_owned() }
             }
@@ -417,7 +419,7 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
     }
 }
 
-/// With a response beside the error, what would be the engine's fault counts as the user's.
+/// If there is a response beside the error, an internal error counts as a user error.
 fn as_user_error_with_response(error: EngineError, has_response: bool) -> EngineError {
     match error {
         EngineError::Internal { message } if has_response => {
@@ -454,7 +456,7 @@ pub(crate) fn special_from_wire(paths: pb::Paths) -> SpecialPaths {
     }
 }
 
-/// A storage error as the text peers know.
+/// Recognises a storage error by the text that peers use for it.
 pub(crate) fn storage_error_from_text(text: String) -> StorageError {
     let known = [
         StorageError::Setup,
@@ -471,7 +473,7 @@ pub(crate) fn storage_error_from_text(text: String) -> StorageError {
 }
 
 pub(super) fn object_to_wire(object: RawObject) -> String {
-    // A `RawObject` is JSON, so it is UTF-8.
+    // A `RawObject` is JSON, so it is valid UTF-8.
     json::to_wire(object).unwrap_or_else(|_| json::EMPTY.to_owned())
 }
 
@@ -479,7 +481,7 @@ pub(super) fn ttl_to_nanos(ttl: Ttl) -> i64 {
     time::duration_to_wire(ttl.as_duration())
 }
 
-/// A negative one counts as not set, and part of a second as a whole one.
+/// A negative lifetime counts as not set, and a fraction of a second is rounded up.
 pub(super) fn ttl_from_nanos(nanos: i64) -> Ttl {
     Ttl::rounded_up(time::duration_from_wire(nanos))
 }

@@ -1,5 +1,6 @@
-//! Any bytes as messages of the wire: what is converted converts back to the same. The conversions
-//! are this crate's own, so there is no target outside; the corpus is that of the wire itself.
+//! Converts arbitrary bytes, parsed as protocol messages, and checks that they convert back to the
+//! same. The conversions are private to this crate, so there is no separate fuzz target; the corpus
+//! is that of the wire crate.
 
 use prost::Message;
 use strongroom_plugin_protocol::generated::pb;

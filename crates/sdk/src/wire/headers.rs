@@ -1,10 +1,10 @@
-//! Headers of requests and answers.
+//! Conversion of the headers of requests and responses.
 
 use std::collections::BTreeMap;
 
 use strongroom_plugin_protocol::generated::pb;
 
-/// Names as Go plug-ins look for them: `X-Some-Thing`.
+/// Header names in the form that Go plug-ins look up: `X-Some-Thing`.
 pub(super) fn canonical_headers(
     headers: BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, pb::Header> {
@@ -13,7 +13,7 @@ pub(super) fn canonical_headers(
             let (first, rest) = part.split_at(part.len().min(1));
             format!("{}{}", first.to_ascii_uppercase(), rest.to_ascii_lowercase())
         };
-        // Names of headers are ASCII.
+        // Header names are ASCII.
         if name.is_ascii() { name.split('-').map(part).collect::<Vec<_>>().join("-") } else { name }
     };
     headers_to_wire(headers.into_iter().map(|(name, values)| (canonical(name), values)).collect())

@@ -1,4 +1,5 @@
-//! The services a host offers to one engine: its mount's storage, and questions to the server.
+//! The services that a host offers to one engine instance: its mount's storage, and the system
+//! view.
 
 use std::sync::Arc;
 
@@ -16,14 +17,14 @@ use crate::engine::{
     StoragePrecondition, SystemError, SystemView,
 };
 
-/// What holds for all engines of a host.
+/// Facts about the host that are the same for all its engines.
 #[derive(Clone, Debug, Default)]
 pub struct HostFacts {
-    /// The server's version.
+    /// The server's version, which engines can query.
     pub version: String,
 }
 
-/// The services of an instance that has a mount.
+/// The gRPC services for an instance with a mount: its storage and its system view.
 pub fn host_services(
     storage: Arc<dyn Storage>,
     system: Arc<dyn SystemView>,
@@ -38,15 +39,15 @@ pub fn host_services(
         .with_service(pb::observations_server::ObservationsServer::new(EventSink))
 }
 
-/// The services of an instance that is only asked about itself: storage and questions fail, and say
-/// why.
+/// The services for an instance that is only queried for its metadata: all storage and system calls
+/// fail, with a message that says why.
 pub fn probe_services(facts: HostFacts) -> GrpcServices {
     host_services(Arc::new(NoMount), Arc::new(NoMount), facts)
 }
 
 struct StorageService(Arc<dyn Storage>);
 
-/// Names in one answer to a list.
+/// The maximum number of names in one response to a list.
 const LIST_LIMIT: usize = 1_000_000;
 
 impl StorageService {
@@ -73,7 +74,7 @@ impl StorageService {
     }
 }
 
-/// An error as a reply says it. That there is no storage at all is said by failing the call.
+/// The error text in a reply. [`StorageError::Missing`] is reported by failing the call instead.
 fn storage_error_text(error: &StorageError) -> Result<String, Status> {
     match error {
         StorageError::Missing => Err(Status::unknown(error.to_string())),
@@ -81,7 +82,7 @@ fn storage_error_text(error: &StorageError) -> Result<String, Status> {
     }
 }
 
-/// A transaction that was never begun must not pass for one.
+/// Rejects a transaction id, since there are no transactions that could have been begun.
 fn refuse_transaction(txn: &str) -> Result<(), Status> {
     if txn.is_empty() { Ok(()) } else { Err(Status::invalid_argument("unknown transaction")) }
 }
@@ -249,7 +250,7 @@ struct SystemService {
     facts: HostFacts,
 }
 
-/// A single cluster without replication.
+/// The replication state of a single cluster without replication.
 const NOT_REPLICATED: i32 = 4096 + 8192;
 
 fn system_error_status(error: &SystemError) -> Status {
@@ -362,7 +363,7 @@ impl pb::system_view_server::SystemView for SystemService {
             .generate_password(&name)
             .await
             .map_err(|error| system_error_status(&error))?;
-        // The message's buffer is the wire's, and isn't wiped.
+        // The message's buffer belongs to the transport, and isn't wiped after use.
         let password = password.expose_secret().clone();
         Ok(Response::new(pb::GeneratePasswordFromPolicyReply { password }))
     }
@@ -416,7 +417,7 @@ impl pb::system_view_server::SystemView for SystemService {
     }
 }
 
-/// Events and observations: nobody listens for them yet, and plug-ins don't wait for anyone.
+/// Accepts events and observations and discards them; plug-ins don't wait for a result.
 struct EventSink;
 
 #[async_trait]
@@ -439,7 +440,7 @@ impl pb::observations_server::Observations for EventSink {
     }
 }
 
-/// The storage and system of an instance that is only asked about itself.
+/// The storage and system view of an instance that is only queried for its metadata.
 #[derive(Debug)]
 struct NoMount;
 

@@ -1,12 +1,13 @@
-//! Engines over the plug-in wire, in both directions.
+//! Engines over the plug-in protocol, in both directions.
 //!
-//! - [`convert`]: requests, responses and errors to messages and back
-//! - `logins`: the same for logins
-//! - `failures`: calls that got no reply
-//! - [`remote_engine`]: [`RemoteEngine`], an engine in another process, as the host sees it
-//! - [`mod@host_services`]: the storage and system services a host offers to an engine
-//! - `backend_service`: an engine, as a host sees it
-//! - `remote_host`: a host's storage and system, as an engine sees them
+//! - [`convert`]: conversion of requests, responses and errors to and from messages
+//! - `auth`: the same for logins
+//! - `headers`: the same for headers
+//! - `call_errors`: errors of calls that got no reply
+//! - [`remote_engine`]: [`RemoteEngine`], the host's view of an engine in another process
+//! - [`mod@host_services`]: the storage and system services that a host offers to an engine
+//! - `backend_service`: the service by which a host calls the engine
+//! - `remote_host`: the engine's view of the host's storage and system services
 
 mod auth;
 pub(crate) mod backend_service;
@@ -23,25 +24,26 @@ pub use call_errors::peer_error_text;
 pub use host_services::{HostFacts, host_services, probe_services};
 pub use remote_engine::{InstanceSetup, InstanceSetupError, RemoteEngine};
 
-/// The metadata of a request in which a Strongroom host tells the mount's lifetimes, so that an
-/// engine need not ask for them each time: `<default>,<longest>` in seconds.
+/// The metadata of a request with which a Strongroom host sends the mount's lifetimes, so that an
+/// engine need not query them each time: `<default>,<maximum>` in seconds.
 pub(crate) const LIFETIMES_METADATA: &str = "strongroom-lifetimes";
 
-/// The metadata with which an engine of ours says, beside its type, that it is exclusive. Other
-/// hosts don't look.
+/// The metadata with which an engine of this SDK declares, beside its type, that it is exclusive.
+/// Other hosts ignore it.
 pub(crate) const EXCLUSIVE_METADATA: &str = "strongroom-exclusive";
 
-/// The metadata with which an engine of ours says, beside its special paths, which of its paths it
-/// folds: patterns, one a line, in UTF-8. Without it a host takes case for unknown. Other hosts don't
-/// look.
+/// The metadata with which an engine of this SDK declares, beside its special paths, which of its
+/// paths are case-insensitive: patterns, one per line, in UTF-8. Without it a host treats case as
+/// unknown. Other hosts ignore it.
 pub(crate) const FOLDED_PATHS_METADATA: &str = "strongroom-folded-paths-bin";
 
-/// The operation by which OpenBao 2.7 asks an engine for the canonical form of a path
-/// (openbao#4065). Its text isn't known here, so it is none and no plug-in is asked: what doesn't
-/// declare [`FOLDED_PATHS_METADATA`] is treated as unable to tell.
+/// The operation with which OpenBao 2.7 queries an engine for the canonical form of a path
+/// (openbao#4065). Its text isn't known yet, so no plug-in is queried: one that doesn't declare
+/// [`FOLDED_PATHS_METADATA`] is treated as unable to say.
 #[expect(dead_code, reason = "the text has to be read from OpenBao's SDK first")]
 pub(crate) const RESOLVE_PATH_OPERATION: Option<&str> = None;
 
-/// The answer header that carries [`DataResponse::refresh`](crate::engine::DataResponse::refresh), for which the
-/// wire has no field. Servers pass on only headers that an operator allowed.
+/// The response header that carries
+/// [`DataResponse::refresh`](crate::engine::DataResponse::refresh), for which the protocol has no
+/// field. Servers pass on only headers that an operator allowed.
 pub(crate) const REFRESH_HEADER: &str = "strongroom-refresh";

@@ -1,4 +1,4 @@
-//! [`RemoteEngine`]: an engine in another process, as the host sees it.
+//! [`RemoteEngine`]: the host's view of an engine in another process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::engine::{
     MountContext, MountKind, MountLifetimes, StatusKind,
 };
 
-/// An instance in another process.
+/// An engine instance in another process; implements [`Engine`] by calls over the plug-in protocol.
 pub struct RemoteEngine {
     backend: BackendClient<ForInstance<Channel>>,
     description: EngineDescription,
@@ -33,62 +33,67 @@ pub struct RemoteEngine {
     offered: std::sync::Mutex<Option<OfferedServices>>,
 }
 
-/// What an instance is set up with.
+/// What [`RemoteEngine::set_up`] needs to create an instance in a running plug-in process.
 #[derive(Debug)]
 pub struct InstanceSetup<'a> {
-    /// The connection to its process.
+    /// The connection to the plug-in process.
     pub channel: &'a Channel,
-    /// Where services are offered to it.
+    /// The broker through which the host offers services to the process.
     pub broker: &'a HostBroker,
-    /// The services it gets.
+    /// The services offered to this instance: its storage and its system view.
     pub services: GrpcServices,
-    /// Its name among the instances of the process.
+    /// The instance's id among the instances of the process.
     pub instance: String,
-    /// Its mount; none if it is only asked about itself.
+    /// The mount; `None` if the instance is only queried for its metadata.
     pub mount: Option<MountContext>,
-    /// The time.
+    /// The clock for the deadlines of calls.
     pub clock: Arc<dyn Clock>,
-    /// How long each step may take.
+    /// The time limit of each step of the set-up.
     pub limit: Duration,
 }
 
-/// Why an instance could not be set up. The text is for the operator.
+/// Why an instance could not be set up. The message is for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstanceSetupError {
-    /// No services could be offered.
+    /// The host's services could not be offered through the broker.
     #[error(transparent)]
     Offer(#[from] OfferError),
-    /// The id can't be a header.
+    /// The instance id isn't valid as a header value.
     #[error(transparent)]
     Instance(#[from] NoInstanceId),
-    /// The plug-in's own constructor refused.
+    /// The plug-in rejected the set-up call; the text is its message.
     #[error("the plug-in refused to be set up: {0}")]
     Refused(String),
-    /// A call failed.
+    /// A call of the set-up failed.
     #[error("the plug-in failed while it was set up: {call}: {reason}")]
     Call {
-        /// Which.
+        /// The name of the failed call.
         call: &'static str,
-        /// What the wire says.
+        /// The error of the transport or of the plug-in.
         reason: String,
     },
-    /// Neither secrets engine nor auth method.
+    /// The plug-in is neither a secrets engine nor an auth method.
     #[error("the plug-in is of an unknown type ({0})")]
     Type(u32),
-    /// Special paths that no host accepts.
+    /// The plug-in declares a special path in a form that hosts reject.
     #[error("the plug-in declares an invalid special path: {0:?}")]
     SpecialPath(String),
 }
 
-/// The type of a user's error. It counts as such only in the answer of an existence check.
+/// The type number of a user error. It counts as such only in the response to an existence check.
 const USER_ERROR: u32 = 1;
 
-/// How long a call of the end may take.
+/// The time limit of the clean-up call.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl RemoteEngine {
-    /// Sets an instance up, and asks what it is.
+    /// Sets up an instance in the plug-in process, and queries its type, version and special paths.
+    ///
+    /// # Errors
+    ///
+    /// [`InstanceSetupError`] if a call fails or the plug-in declares something invalid. If the
+    /// plug-in had already created the instance, the clean-up call is sent.
     pub async fn set_up(setting: InstanceSetup<'_>) -> Result<Self, InstanceSetupError> {
         let offered = setting.broker.offer(setting.services).await?;
         let channel = ForInstance::new(setting.channel.clone(), &setting.instance)?;
@@ -110,7 +115,7 @@ impl RemoteEngine {
         let description = match Box::pin(query_description(&mut backend, channel, limit)).await {
             Ok(description) => description,
             Err(error) => {
-                // The process may have other instances, and live on without this one.
+                // The process may have other instances and go on without this one.
                 let _ = backend.cleanup(call_with_timeout(pb::Empty {}, CLEANUP_TIMEOUT)).await;
                 return Err(error);
             }
@@ -124,7 +129,11 @@ impl RemoteEngine {
         })
     }
 
-    /// [`Engine::handle`] for a request that may have to be asked again.
+    /// Like [`Engine::handle`], for a request that the caller may have to send again.
+    ///
+    /// # Errors
+    ///
+    /// The engine's own error, or [`EngineError::Unavailable`] if the process can't be reached.
     pub async fn handle_borrowed(
         &self,
         request: &EngineRequest,
@@ -137,7 +146,7 @@ impl RemoteEngine {
         reply_from_wire(reply.response.map(|response| *response), reply.err)
     }
 
-    /// A call with a deadline and, for our own SDK, the mount's lifetimes.
+    /// A call with a deadline and, for engines of this SDK, the mount's lifetimes.
     async fn call_with_lifetimes<T>(&self, message: T, deadline: Timestamp) -> Call<T> {
         let mut call = call_with_timeout(message, deadline.since(self.clock.now()));
         if let Some(mount) = &self.mount
@@ -185,7 +194,7 @@ async fn query_description(
     let mut versions = PluginVersionClient::new(channel).any_size();
     let version = match versions.version(call_with_timeout(logical::Empty {}, limit)).await {
         Ok(reply) => reply.into_inner().plugin_version,
-        // Plug-ins from before there were versions.
+        // The plug-in's SDK predates the version call.
         Err(status) if status.code() == Code::Unimplemented => String::new(),
         Err(status) => return Err(setup_call_error("Version", &status)),
     };
@@ -199,8 +208,8 @@ async fn query_description(
     })
 }
 
-/// Which paths an engine of ours says it folds. Whoever says nothing, or says it in a way that can't
-/// be read, is treated as unable to tell: that is the stricter of both.
+/// Which paths an engine of this SDK declares case-insensitive. A missing or unreadable declaration
+/// counts as unknown, which is the stricter choice.
 fn folded_paths(metadata: &MetadataMap) -> Result<FoldedPaths, InstanceSetupError> {
     let Some(lines) = metadata.get_bin(FOLDED_PATHS_METADATA).and_then(|it| it.to_bytes().ok())
     else {
@@ -214,7 +223,7 @@ fn folded_paths(metadata: &MetadataMap) -> Result<FoldedPaths, InstanceSetupErro
     }
 }
 
-/// At most one `*`, at the end and not behind `+`; `+` as a whole segment only.
+/// Allows at most one `*`, at the end and not after `+`; and `+` only as a whole segment.
 fn is_valid_special_path(path: &str) -> bool {
     let body = path.strip_suffix('*').unwrap_or(path);
     let segments_fit = body.split('/').all(|segment| segment == "+" || !segment.contains('+'));
@@ -255,7 +264,7 @@ impl Engine for RemoteEngine {
         let reply = self.backend.clone().handle_existence_check(call).await;
         let reply = reply.map_err(|status| call_error(&status))?.into_inner();
         match (reply.err, reply.check_found, reply.exists) {
-            // Input that can't be converted is found here first.
+            // The existence check is the first call to detect fields that can't be parsed.
             (Some(error), _, _) if error.err_type == USER_ERROR => {
                 Err(EngineError::User { message: error.err_msg, data: None })
             }
@@ -291,7 +300,7 @@ impl Engine for RemoteEngine {
         let reply = self.backend.clone().handle_request(call).await;
         let reply = reply.map_err(|status| call_error(&status))?.into_inner();
         match reply.err.map(error_from_wire) {
-            // It has no such work, or may not do it here.
+            // The engine has no periodic work, or may not do it here.
             None
             | Some(EngineError::Status(StatusKind::UnsupportedOperation | StatusKind::ReadOnly)) => {
                 Ok(())
@@ -301,7 +310,7 @@ impl Engine for RemoteEngine {
     }
 
     async fn close(&self) {
-        // Every outcome is an end.
+        // The instance counts as closed whatever the outcome.
         let _ =
             self.backend.clone().cleanup(call_with_timeout(pb::Empty {}, CLEANUP_TIMEOUT)).await;
         let offered = self.offered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();

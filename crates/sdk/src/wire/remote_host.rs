@@ -1,4 +1,4 @@
-//! A host's storage and system, as an engine in a plug-in process sees them.
+//! The engine's view of the host's storage and system services, in a plug-in process.
 
 use std::fmt;
 use std::sync::RwLock;
@@ -20,10 +20,10 @@ use crate::engine::{
     StoragePrecondition, SystemError, SystemView,
 };
 
-/// Storage over the wire.
+/// The mount's storage, reached through the plug-in protocol.
 pub(crate) struct RemoteStorage {
     vault_storage: StorageClient<Channel>,
-    /// Versions and atomic batches, if the host is one of ours.
+    /// Storage with versions and atomic batches; present if the host is Strongroom.
     strongroom_storage: Option<MountStorageClient<Channel>>,
 }
 
@@ -36,7 +36,7 @@ impl RemoteStorage {
         }
     }
 
-    /// One change after the other, for hosts that can't do better.
+    /// Applies the changes one after the other, for hosts without atomic batches.
     async fn apply_one_by_one(&self, batch: StorageBatch) -> Result<(), StorageError> {
         if !batch.preconditions.is_empty() {
             return Err(StorageError::Unsupported);
@@ -202,10 +202,10 @@ impl fmt::Debug for RemoteStorage {
     }
 }
 
-/// The system over the wire.
+/// The system view, reached through the plug-in protocol.
 pub(crate) struct RemoteSystem {
     client: SystemViewClient<Channel>,
-    /// What the host said with the last request, if it does so.
+    /// The lifetimes that the host sent with the last request, if it sends them.
     announced_lifetimes: RwLock<Option<MountLifetimes>>,
 }
 
@@ -215,7 +215,7 @@ impl RemoteSystem {
         Self { client, announced_lifetimes: RwLock::new(None) }
     }
 
-    /// Takes `<default>,<longest>` in seconds.
+    /// Parses and keeps `<default>,<maximum>` in seconds.
     pub(crate) fn set_announced_lifetimes(&self, text: &str) {
         let secs = |text: &str| text.parse().ok().map(Ttl::from_secs);
         let Some((default, max)) = text.split_once(',') else { return };

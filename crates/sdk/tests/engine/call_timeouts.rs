@@ -1,4 +1,4 @@
-//! Credentials that take several calls to the outside system: each may take its time.
+//! Credentials that take several calls to the outside system, each of which has its own time limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use strongroom_sdk::{
     Secret, UndoOutcome,
 };
 
-/// How to get in.
+/// Access to the outside system.
 #[derive(Document)]
 #[document(path = "config")]
 struct Config {
@@ -29,7 +29,7 @@ struct UserReceipt {
     name: Identifier,
 }
 
-/// Calls that were begun, of issuing and of undoing.
+/// The calls that were started, for issuing and for undoing.
 #[derive(Clone, Default)]
 struct UserCredential {
     issuing: Arc<AtomicUsize>,
@@ -84,7 +84,7 @@ impl Credential for UserCredential {
         to: &RevokeContext<'_, Self>,
         _: &CredentialName,
     ) -> Result<UndoOutcome, Error> {
-        // It looks for the user and all that belongs to it.
+        // It searches for the user and for everything that belongs to it.
         for _ in 0..2 * CALLS {
             call_outside(to.context, to.config, &self.undoing).await;
         }
@@ -103,7 +103,7 @@ async fn run_on_all_transports(body: impl AsyncFn(TestHost, UserCredential)) {
     }
 }
 
-/// Lets calls under way take their time, one after the other.
+/// Lets the calls in progress finish one after the other, each after `secs` seconds.
 async fn complete_calls(host: &TestHost, begun: &AtomicUsize, calls: usize, secs: u64) {
     for number in 1..=calls {
         host.wait_until("the call is under way", || async {
@@ -170,7 +170,7 @@ async fn a_timed_out_issue_is_undone_after_its_last_call() {
         }
         assert_eq!(user.undoing.load(Ordering::SeqCst), 0, "the last call may be under way");
         host.advance(Duration::from_secs(1)).await;
-        // Undoing has its time as well.
+        // Undoing has its time limit as well.
         let calls = usize::try_from(2 * CALLS).unwrap();
         complete_calls(&host, &user.undoing, calls, 9).await;
         let noted = || async {

@@ -1,4 +1,4 @@
-//! More changes than may wait.
+//! More concurrent changes than may wait.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -8,10 +8,10 @@ use strongroom_sdk::testing::{Harness, TestHost, json};
 use strongroom_sdk::{Blueprint, Context, Error, Response};
 use tokio::sync::Semaphore;
 
-/// How many changes may wait at one mount.
+/// How many changes may wait in one mount.
 const MAX_WAITING_CHANGES: usize = 16384;
 
-/// One change more than may wait.
+/// Starts one change more than may wait.
 async fn wait_beyond_limit(context: Context, (): ()) -> Result<Response, Error> {
     let (key, gate) = (RecordKey::new("head", "a"), Arc::new(Semaphore::new(0)));
     let decide = {

@@ -1,4 +1,4 @@
-//! The contract, on the engines of these tests, and on engines that don't keep to it.
+//! The contract checks, on the engines of these tests and on engines that violate them.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ async fn an_engine_with_credentials_keeps_to_the_contract() {
     contract::check(FakeSystem::default().key_blueprint(), &samples).await;
 }
 
-/// Standard output and standard error of one of the tests below, in a process of its own.
+/// Standard output and standard error of one of the tests below, run in a process of its own.
 fn run_ignored_test(test: &str) -> (String, String) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", &format!("contract::{test}"), "--ignored", "--nocapture"]);
@@ -56,7 +56,7 @@ async fn a_check_that_fails() {
     contract::check(engine, &[("a/b", r#"{"text":"hello"}"#)]).await;
 }
 
-/// Greets whom?
+/// The person to greet.
 #[derive(Input)]
 struct GreetInput {
     /// A name; taken from the path.
@@ -87,7 +87,7 @@ fn notes_blueprint() -> Blueprint {
         .free_form("notes/{path..}", "A note.", FreeForm::new())
 }
 
-/// Names without regard to case reach the engine in one form, whatever way it is hosted.
+/// Case-insensitive names reach the engine in lower case, on each transport.
 #[tokio::test]
 async fn cve_2026_89322_a_path_that_folds_case_reaches_the_engine_in_lower_case() {
     for way in [Transport::Linked, Transport::Wire, Transport::Foreign] {
@@ -106,13 +106,13 @@ async fn a_free_form_engine_keeps_to_the_contract() {
     contract::check(notes_blueprint(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
 }
 
-/// Stands open.
+/// A document whose validation error repeats a value, which the contract forbids.
 #[derive(Document)]
 #[document(path = "config", validate = repeats)]
 struct EchoingConfig {
-    /// What it repeats.
+    /// The value that the error repeats.
     word: String,
-    /// What it doesn't.
+    /// A secret, which the error doesn't repeat.
     key: Option<Secret<String>>,
 }
 
@@ -130,11 +130,11 @@ async fn an_error_that_repeats_a_value_is_found() {
     contract::check(engine, &[("config", "{}")]).await;
 }
 
-/// Panics at the empty list.
+/// A document whose validation panics if the word is empty.
 #[derive(Document)]
 #[document(path = "config", validate = panics_at_nothing)]
 struct PanickingConfig {
-    /// What it must not be without.
+    /// A word that must not be empty.
     word: String,
 }
 

@@ -1,4 +1,5 @@
-//! Declarations that can't work: the engine isn't opened, so its author sees it before any operator.
+//! Invalid declarations: the engine can't be opened, so its author notices before any operator
+//! does.
 
 use strongroom_sdk::testing::{Harness, Transport};
 use strongroom_sdk::{
@@ -7,17 +8,17 @@ use strongroom_sdk::{
     ResponseData, RevokeContext, RevokeOutcome, Secret, UndoOutcome,
 };
 
-/// How to get in.
+/// Access to the outside system.
 #[derive(Document)]
 #[document(path = "config")]
 struct Config {}
 
-/// What a key may do.
+/// The permissions of a key.
 #[derive(Document)]
 #[document(path = "roles/{name}")]
 struct Role {}
 
-/// Something else at the path of a role.
+/// Another document type at the path of a role.
 #[derive(Document)]
 #[document(path = "roles/{role}")]
 struct OtherRole {}
@@ -32,10 +33,10 @@ struct KeyReceipt {
     name: Identifier,
 }
 
-/// A key.
+/// A credential with valid declarations.
 struct DeclaredKey;
 
-/// A key whose path names no role.
+/// A credential whose path doesn't capture the role's name.
 struct RolelessKey;
 
 macro_rules! credential {
@@ -87,7 +88,7 @@ macro_rules! credential {
 credential!(DeclaredKey, Config, "creds/{name}");
 credential!(RolelessKey, Config, "creds");
 
-/// A key whose configuration is one of many.
+/// A credential whose configuration is a collection.
 struct KeyOfManyConfigs;
 credential!(KeyOfManyConfigs, OtherRole, "creds/{name}");
 
@@ -95,7 +96,7 @@ fn keys_blueprint() -> Blueprint {
     Blueprint::new("keys", "1.0.0").help("Keys.")
 }
 
-/// Why an engine isn't opened.
+/// The error of opening an engine.
 async fn open_error(engine: Blueprint) -> String {
     let opened = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(
         Harness::run_one(engine, Transport::Linked, |_| async {}),
@@ -120,7 +121,7 @@ async fn documents_that_a_credential_needs_must_be_declared() {
     assert!(refused.contains("is not declared"), "{refused}");
     let whole = keys_blueprint().document::<Config>().document::<Role>().credential(DeclaredKey);
     assert_eq!(open_error(whole).await, "");
-    // An engine may also write a role by an action of its own.
+    // An engine may also write a role with an action of its own.
     async fn exists(_: Context, _: String) -> Result<bool, Error> {
         Ok(false)
     }
@@ -144,7 +145,7 @@ async fn a_credential_must_find_its_role_and_its_configuration() {
     assert!(refused.contains("the configuration of \"creds/{name}\" is a collection"), "{refused}");
 }
 
-/// A default too large for its field is no constant's business: the field reads it.
+/// A default outside the range of its field, which isn't detected at compile time.
 #[derive(Document)]
 #[document(path = "config")]
 struct PortConfig {
@@ -155,7 +156,7 @@ struct PortConfig {
 
 #[derive(Input)]
 struct AddressInput {
-    /// Where.
+    /// An address.
     #[field(default = "no address")]
     at: strongroom_sdk::BaseUrl,
 }

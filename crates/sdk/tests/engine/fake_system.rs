@@ -9,7 +9,7 @@ use strongroom_sdk::{
     ResponseData, RevokeContext as Reach, RevokeOutcome, Secret, Ttl, UndoOutcome,
 };
 
-/// What exists outside, by name.
+/// The keys that exist in the outside system, by name.
 #[derive(Clone, Default)]
 pub(crate) struct FakeSystem(Arc<Mutex<FakeSystemState>>);
 
@@ -29,15 +29,15 @@ struct FakeSystemState {
 pub(crate) enum Behavior {
     #[default]
     Normal,
-    /// Does what it is asked and gives no answer.
+    /// Carries out calls but doesn't respond.
     NoResponse,
-    /// Refuses to make anything.
+    /// Rejects calls to issue a key.
     RefusesIssue,
-    /// Refuses to take anything back.
+    /// Rejects calls to revoke a key.
     RefusesRevoke,
-    /// Makes a key, and never answers.
+    /// Issues a key, and never responds.
     NeverResponds,
-    /// The engine's own code panics at the next undoing.
+    /// The engine's own code panics at the next undo.
     PanicsInUndo,
 }
 
@@ -62,12 +62,12 @@ impl FakeSystem {
         self.lock_state().behavior = mood;
     }
 
-    /// Keys end by themselves after this time.
+    /// Sets the time after which the outside system lets keys expire.
     pub(crate) fn keys_end_within(&self, time: Ttl) {
         self.lock_state().ends_within = time;
     }
 
-    /// Something that happens while the next key is made.
+    /// Sets a function that is called while the next key is issued.
     pub(crate) fn on_next_issue(&self, what: impl FnOnce() + Send + 'static) {
         self.lock_state().on_next_issue = Some(Box::new(what));
     }
@@ -86,33 +86,33 @@ impl FakeSystem {
     }
 }
 
-/// How to get in.
+/// Access to the outside system.
 #[derive(Document)]
 #[document(path = "config", seal_wrap)]
 struct Config {
-    /// What opens it.
+    /// The key for the outside system.
     #[field(required)]
     password: Secret<String>,
 }
 
-/// Lifetimes where roles leave them open.
+/// Default lifetimes, for roles that set none.
 #[derive(Document)]
 #[document(path = "usual")]
 struct UsualLifetimes {
-    /// Until it is renewed.
+    /// Lifetime until the first renewal.
     ttl: DurationSecs,
-    /// At the longest.
+    /// Maximum lifetime.
     max_ttl: DurationSecs,
 }
 
-/// What a key may do.
+/// The lifetimes of a key.
 #[derive(Document)]
 #[document(path = "roles/{name}")]
 struct Role {
-    /// Until it is renewed.
+    /// Lifetime until the first renewal.
     #[field(default = "60")]
     ttl: DurationSecs,
-    /// At the longest.
+    /// Maximum lifetime.
     max_ttl: DurationSecs,
 }
 

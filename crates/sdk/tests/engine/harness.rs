@@ -1,4 +1,4 @@
-//! What the SDK promises of documents, lists, leases and intents, linked in and over the wire.
+//! Documents, lists, leases and intents of an engine, linked in and behind the plug-in protocol.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Configures the engine of [`FakeSystem`] and gives it a role.
+/// Configures the engine of [`FakeSystem`] and writes a role.
 async fn configure(host: &TestHost) {
     host.write("config", json!({ "password": "p" })).await.unwrap();
     host.write("roles/dev", json!({ "ttl": 60, "max_ttl": 600 })).await.unwrap();
 }
 
-/// Runs a body in all three ways, each with an outside system of its own.
+/// Runs a body on all three transports, each with an outside system of its own.
 async fn run_on_all_transports<F, Fut>(body: F)
 where
     F: Fn(TestHost, FakeSystem) -> Fut,
@@ -81,7 +81,8 @@ async fn unknown_fields_and_captured_ones_are_warned_of() {
     .await;
 }
 
-/// Wherever an answer can carry it: a role without its lifetime is found much later.
+/// On every response that can carry a warning: a misspelt field of a role would be noticed much
+/// later.
 #[tokio::test]
 async fn misspelt_fields_are_warned_of() {
     run_on_all_transports(|host, _| async move {
@@ -118,7 +119,7 @@ async fn writes_of_another_node_are_seen_after_invalidation() {
     .await;
 }
 
-/// Says that somebody was here.
+/// A marker left by a request.
 #[derive(Document)]
 #[document(path = "mark")]
 struct MarkerDocument {}
@@ -240,14 +241,14 @@ async fn no_renewal_outlives_the_outside_systems_own_end() {
     run_on_all_transports(|host, outside| async move {
         configure(&host).await;
         outside.keys_end_within(Ttl::from_secs(90));
-        // It takes two seconds, which the outside system counts and the lease doesn't.
+        // Issuing takes two seconds, which count for the outside system but not for the lease.
         let clock = host.clock();
         outside.on_next_issue(move || clock.advance(secs(2)));
         let got = host.read("creds/dev").await.unwrap();
         assert_eq!(got.warnings, ["keys end after 1m30s"]);
         let lease = got.lease();
         assert_eq!((lease.ttl.as_secs(), lease.max_ttl.as_secs()), (60, 88));
-        // A role that allows more later changes nothing about that.
+        // A role with longer lifetimes doesn't extend the outside system's expiry.
         host.write("roles/dev", json!({ "ttl": "1h", "max_ttl": "2h" })).await.unwrap();
         host.advance(secs(30)).await;
         let renewed = host.renew(&lease.id, Ttl::from_secs(3600)).await.unwrap();
@@ -256,7 +257,7 @@ async fn no_renewal_outlives_the_outside_systems_own_end() {
         assert_eq!(host.renew(&lease.id, Ttl::ZERO).await.unwrap().ttl.as_secs(), 1);
         host.advance(secs(1)).await;
         assert_eq!((outside.live_key_count(), host.leases().len()), (0, 0));
-        // A shorter end shortens the lease from the start.
+        // A shorter expiry shortens the lease from the start.
         outside.keys_end_within(Ttl::from_secs(45));
         let got = host.read("creds/dev").await.unwrap();
         assert_eq!((got.lease().ttl.as_secs(), got.lease().max_ttl.as_secs()), (45, 45));
@@ -267,8 +268,8 @@ async fn no_renewal_outlives_the_outside_systems_own_end() {
     .await;
 }
 
-/// Under a foreign server the engine's data is kept with the lease: it can't tell our engines from
-/// others. Everywhere else the receipt is all there is.
+/// Under other servers the response data is stored with the lease, since they can't tell engines of
+/// this SDK from others. Elsewhere only the receipt is stored.
 #[tokio::test]
 async fn the_lease_keeps_the_receipt_and_not_the_secret() {
     for way in [Transport::Linked, Transport::Wire] {
@@ -325,14 +326,15 @@ async fn a_refused_issue_leaves_no_intent() {
     .await;
 }
 
-/// Whether it takes a periodic call for the undoing to begin.
+/// Whether the undoing begins only with a periodic call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum UndoTrigger {
     PeriodicCall,
     InstanceOpen,
 }
 
-/// Until the call can't be under way any more nothing is undone; then twice, a time-out apart.
+/// Nothing is undone until the call can no longer be running; then undo runs twice, one time-out
+/// apart.
 async fn assert_undone(host: &TestHost, outside: &FakeSystem, begun: UndoTrigger) {
     assert_eq!((outside.live_key_count(), host.open_intents().len()), (1, 1));
     host.advance(secs(19)).await;
@@ -356,7 +358,7 @@ async fn assert_undone(host: &TestHost, outside: &FakeSystem, begun: UndoTrigger
     assert_eq!(outside.undo_count(), 2);
 }
 
-/// Gives what must not happen yet the time to happen.
+/// Gives background tasks time to do what they must not do.
 async fn let_background_tasks_run(host: &TestHost) {
     for _ in 0..20 {
         host.read("config").await.unwrap();
@@ -401,7 +403,7 @@ async fn a_crash_in_the_outside_call_is_undone_by_the_next_instance() {
     .await;
 }
 
-/// The words of TLS and HTTP/2 are for the log.
+/// Texts of TLS and HTTP/2 belong into the log.
 #[tokio::test]
 async fn errors_of_a_dead_plugin_hide_transport_details() {
     let outside = FakeSystem::default();
@@ -422,7 +424,7 @@ async fn errors_of_a_dead_plugin_hide_transport_details() {
     .await;
 }
 
-/// Under a foreign server this is the gap that remains.
+/// Under other servers this gap remains.
 #[tokio::test]
 async fn a_crash_between_answer_and_lease_is_undone() {
     for way in [Transport::Linked, Transport::Wire] {
@@ -449,7 +451,7 @@ async fn nothing_is_made_outside_when_the_intent_cant_be_stored() {
     .await;
 }
 
-/// Else a sweep could look for the credential before it is made.
+/// Otherwise the rollback could search for the credential before it is issued.
 #[tokio::test]
 async fn issue_is_not_called_after_the_intent_deadline() {
     run_on_all_transports(|host, outside| async move {
@@ -475,7 +477,7 @@ async fn no_lease_after_the_intent_was_claimed() {
             got = &mut issuing => panic!("answered: {got:?}"),
             () = host.wait_until("it is made", || async { outside.live_key_count() == 1 }) => {}
         }
-        // The time-out of the call ends it; what it made is found later.
+        // The call's time-out ends it; the key it issued is found later.
         host.advance(secs(10)).await;
         let error = issuing.await.unwrap_err();
         assert!(
@@ -492,13 +494,13 @@ async fn no_lease_after_the_intent_was_claimed() {
     .await;
 }
 
-/// A foreign server can't tell that the intent was claimed, so the engine must.
+/// Another server can't detect that the intent was claimed, so the engine must.
 #[tokio::test]
 async fn a_late_credential_is_refused_on_foreign_hosts() {
     type Delay = fn(&TestHost);
     let delays: [Delay; 2] = [
         |host| host.clock().advance(secs(20)),
-        // Here it is the removal of the intent that takes so long.
+        // Here the removal of the intent takes so long.
         |host| host.slow_writes(secs(20)),
     ];
     for delay in delays {
@@ -557,7 +559,7 @@ async fn unreadable_intents_are_skipped() {
         let strange = format!("{folder}/0");
         host.write_entry(&strange, r#"{"type":"key","data":{"UserName":"x"},"created_at":1}"#)
             .await;
-        // More of them than are read at once.
+        // More names than one list request returns.
         for number in 0..1000 {
             host.write_entry(&format!("{folder}/{number:04}"), "{}").await;
         }

@@ -1,20 +1,20 @@
-//! Records and documents that lie apart, on mounts that were written when their keys began with a
-//! character that doesn't show.
+//! Records and documents under internal keys, on mounts written when such keys began with an
+//! unprintable character.
 
 use strongroom_sdk::engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX};
 use strongroom_sdk::records::{RecordChange, RecordKey};
 use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 use strongroom_sdk::{Blueprint, Context, Document, Error, Input, Listing, Resource, Response};
 
-/// Where Strongroom runs the engine: other hosts never took the old keys.
+/// Only where Strongroom hosts the engine: other hosts never accepted the old keys.
 const TRANSPORTS: [Transport; 2] = [Transport::Linked, Transport::Wire];
 const NOTES: usize = 150;
 
-/// How notes are kept.
+/// Settings for notes.
 #[derive(Document)]
 #[document(path = "settings", internal_key)]
 struct NoteSettings {
-    /// Whose they are.
+    /// The user whose notes these are.
     #[field(default = "nobody")]
     owner: String,
 }
@@ -24,7 +24,7 @@ struct NoteSettings {
 struct NoteInput {
     /// Its name; taken from the path.
     name: String,
-    /// What to put at its end.
+    /// The text to append.
     #[field(default = "")]
     text: String,
 }
@@ -44,7 +44,7 @@ async fn read_note(context: Context, note: NoteInput) -> Result<Response, Error>
     Ok(Response::keys(&[String::from_utf8_lossy(&kept).into_owned()]))
 }
 
-/// Puts text at the end, which loses something where an update is lost.
+/// Appends text to a note, so that a lost update loses text.
 async fn append_to_note(context: Context, note: NoteInput) -> Result<Response, Error> {
     let at = note_key(&note.name);
     let extend = move |seen: Option<bytes::Bytes>| {
@@ -92,7 +92,7 @@ fn note_names() -> Vec<String> {
     plain.chain((0..NOTES).map(|n| format!("deep/{n:03}/er"))).collect()
 }
 
-/// Stores what an instance of an earlier version would have left.
+/// Stores the entries that an instance of an earlier version would have left.
 async fn write_legacy_entries(host: &TestHost) {
     for name in note_names() {
         host.write_entry(&format!("{LEGACY_RECORD_PREFIX}note/{name}"), "old").await;
@@ -131,10 +131,10 @@ async fn legacy_entries_are_served_during_migration() {
             host.crash().await;
             host.fail_writes_after(0);
             host.reopen().await;
-            // Nothing can move: it is all read at the old keys.
+            // Nothing can be moved, so everything is read at the old keys.
             assert_all_present(&host).await;
             assert_eq!(legacy_key_count(&host), planted);
-            // Some can, and then no more: it is read at both.
+            // Some entries can be moved, then no more: entries are read at both keys.
             host.fail_writes_after(2);
             let failed = host.failed_writes();
             host.run_periodic().await.unwrap();
@@ -161,7 +161,7 @@ async fn legacy_entries_can_be_changed_and_deleted() {
         Harness::run_one(notes_blueprint(), way, async |host: TestHost| {
             write_legacy_entries(&host).await;
             host.crash().await;
-            // One write of a client's at a time gets through, and nothing moves by itself.
+            // Only one write at a time succeeds, so nothing is moved in the background.
             host.fail_writes_after(0);
             host.reopen().await;
             let failed = host.failed_writes();
@@ -178,7 +178,7 @@ async fn legacy_entries_can_be_changed_and_deleted() {
                 assert_eq!(host.read("settings").await.unwrap().text("owner"), "grace");
             };
             check().await;
-            // After an attempt that failed the next one is the periodic call's.
+            // After a failed attempt the next one is made by the periodic call.
             assert!(legacy_key_count(&host) > 0);
             host.run_periodic().await.unwrap();
             host.wait_until("all has moved", || async { legacy_key_count(&host) == 0 }).await;
@@ -242,7 +242,7 @@ async fn a_crash_in_migration_neither_loses_nor_duplicates() {
     }
 }
 
-/// It finishes requests while this instance serves and moves already. Both see one store.
+/// The old instance finishes requests while this one serves and moves entries, over the same store.
 #[tokio::test]
 async fn late_writes_of_an_old_instance_hide_nothing() {
     for way in TRANSPORTS {
@@ -255,7 +255,7 @@ async fn late_writes_of_an_old_instance_hide_nothing() {
                 let more = json!({ "text": "+new" });
                 host.write(&format!("notes/{name}"), more).await.unwrap();
             }
-            // To that one the entries that moved are not there.
+            // To the old instance the moved entries don't exist.
             let late = ["n000", "n001", "late", "deep/late"];
             for name in late {
                 host.write_entry(&format!("{LEGACY_RECORD_PREFIX}note/{name}"), "late").await;
@@ -276,7 +276,7 @@ async fn late_writes_of_an_old_instance_hide_nothing() {
             check().await;
             host.reopen().await;
             check().await;
-            // They go with the next write or removal.
+            // They are removed with the next write or removal.
             host.write("notes/n000", json!({ "text": "+more" })).await.unwrap();
             host.delete("notes/n001").await.unwrap();
             assert_eq!(legacy_key_count(&host), 0);
@@ -320,7 +320,7 @@ async fn an_unreadable_entry_does_not_block_migration() {
     }
 }
 
-/// Vault and OpenBao store no key with a character that doesn't show.
+/// Vault and OpenBao store no key with an unprintable character.
 #[tokio::test]
 async fn records_work_on_foreign_hosts() {
     for way in [Transport::Linked, Transport::Wire, Transport::Foreign] {

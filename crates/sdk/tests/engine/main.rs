@@ -1,4 +1,4 @@
-//! Engines as their hosts see them.
+//! Tests of engines as their hosts see them.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

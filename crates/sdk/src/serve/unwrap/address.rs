@@ -1,4 +1,4 @@
-//! Where a token says that its server is.
+//! The server address in an unwrap token.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 use http::uri::Authority;
 
-/// The server that keeps a certificate ready.
+/// The address of the server from which the certificate is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnwrapAddress {
     pub(super) endpoint: UnwrapEndpoint,
-    /// What stands before `/v1` in the server's paths; no slash at its end.
+    /// The path prefix before `/v1`, without a trailing slash.
     base: String,
 }
 
@@ -22,7 +22,7 @@ pub(crate) enum UnwrapEndpoint {
     Https(Authority),
 }
 
-/// The address is none, or of a kind that isn't called.
+/// The address is malformed, or of an unsupported scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the unwrap token names no usable address; it must begin with https, http or unix")]
 pub(crate) struct InvalidUnwrapAddress;
@@ -56,12 +56,12 @@ impl UnwrapAddress {
         Ok(Self { endpoint: server, base: uri.path().trim_end_matches('/').to_owned() })
     }
 
-    /// The path to call.
+    /// The path of the unwrap request.
     pub(super) fn unwrap_path(&self) -> String {
         format!("{}{UNWRAP_PATH}", self.base)
     }
 
-    /// What the server is called in HTTP.
+    /// The value of the `Host` header.
     pub(super) fn host_header(&self) -> &str {
         match &self.endpoint {
             UnwrapEndpoint::Unix(_) => "localhost",
@@ -71,7 +71,7 @@ impl UnwrapAddress {
         }
     }
 
-    /// Whether others on the way could read what is said there.
+    /// Whether others on the network could read the request.
     pub(super) fn is_plaintext_remote(&self) -> bool {
         match &self.endpoint {
             UnwrapEndpoint::Unix(_) | UnwrapEndpoint::Https(_) => false,
@@ -98,13 +98,13 @@ pub(super) fn unbracketed_host(authority: &Authority) -> &str {
     authority.host().trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Names and passwords don't belong into an address, and a port must be one.
+/// Rejects addresses with user info or an invalid port.
 fn has_valid_host_and_port(authority: &Authority) -> bool {
     let port = authority.as_str().strip_prefix(authority.host());
     let valid = match port {
         Some("") => true,
         Some(_) => authority.port_u16().is_some_and(|port| port != 0),
-        // Something stands before the host.
+        // There is user info before the host.
         None => false,
     };
     valid && !unbracketed_host(authority).is_empty()

@@ -1,4 +1,4 @@
-//! The one call for a certificate.
+//! The HTTP request that fetches the certificate.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::address::{UnwrapAddress, UnwrapEndpoint, unbracketed_host};
 use super::server_verification::{self, TrustError};
 use super::settings::UnwrapTlsSettings;
 
-/// Why there is no answer. Nothing here repeats the call: the token is good once.
+/// Why the request failed. The token can be used only once, so the request is never repeated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     #[error(transparent)]
@@ -41,7 +41,7 @@ pub(crate) enum CallError {
     Request,
 }
 
-/// Certificate and key need some 2 KiB; a server may add warnings.
+/// Certificate and key take some 2 KiB; a server may add warnings.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 fn status_hint(status: StatusCode) -> &'static str {
@@ -52,7 +52,7 @@ fn status_hint(status: StatusCode) -> &'static str {
     }
 }
 
-/// Shows the token to the server and gives what it answers.
+/// Sends the token to the server and returns its response.
 pub(super) async fn send_unwrap(
     address: &UnwrapAddress,
     settings: &UnwrapTlsSettings,
@@ -129,7 +129,7 @@ where
         Ok(Secret::new(body.map_err(|_| CallError::Body)?.to_bytes().to_vec()))
     };
     let driven = async {
-        // Whoever waits for the answer hears of an error too.
+        // The caller that waits for the response receives the error too.
         drop(connection.await);
         std::future::pending().await
     };

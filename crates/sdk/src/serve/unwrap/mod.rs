@@ -1,11 +1,11 @@
-//! The certificate of versions 3 and 4: the host gives a token, and its server a certificate and a
-//! key to who shows the token, once. Host and plug-in then have the same, and each accepts nothing
-//! else.
+//! The certificate of protocol versions 3 and 4: the host passes a single-use unwrap token, and its
+//! server returns a certificate with its key for it. Host and plug-in then share that certificate,
+//! and each accepts no other.
 //!
-//! - `token`: what can be told from the token
-//! - `address`: where it sends us
-//! - `settings` and `trust`: TLS with the server there
-//! - `call`: the call
+//! - `token`: what can be read from the token
+//! - `address`: the server's address in it
+//! - `settings` and `server_verification`: TLS with that server
+//! - `call`: the request
 
 mod address;
 mod call;
@@ -26,7 +26,7 @@ use strongroom_types::{Clock, Secret};
 use self::address::UnwrapAddress;
 pub(super) use self::settings::UnwrapTlsSettings;
 
-/// Why there is no certificate.
+/// Why no certificate could be obtained.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnwrapError {
     #[error(transparent)]
@@ -43,12 +43,14 @@ pub(super) enum UnwrapError {
     Identity(UnwrapAddress, IdentityError),
 }
 
-/// A host waits a minute for the handshake, and a token lives as long.
+/// A host waits a minute for the handshake, and the token is valid as long.
 const UNWRAP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Gets the certificate and key that both sides are to use.
+/// Fetches the certificate and key that both sides use.
 ///
-/// Cancel safety: when dropped, the token may be used up.
+/// # Cancel safety
+///
+/// If the future is dropped, the token may be used up.
 pub(super) async fn fetch_identity(
     token: &Secret<String>,
     settings: &UnwrapTlsSettings,
@@ -93,7 +95,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, 
     String::deserialize(deserializer).map(Secret::new)
 }
 
-/// What is wrong with an answer is not told: the words of a parser may quote it.
+/// The error doesn't say what is wrong with the response: a parser's message might quote it.
 fn certificate_and_key(
     answer: &Secret<Vec<u8>>,
 ) -> Option<(CertificateDer<'static>, Secret<Vec<u8>>)> {

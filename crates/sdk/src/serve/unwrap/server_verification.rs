@@ -1,4 +1,4 @@
-//! Whom a plug-in believes to be the server that keeps its certificate.
+//! How a plug-in verifies the server from which it fetches its certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use strongroom_crypto::trust::PinnedServerVerifier;
 
 use super::settings::UnwrapTlsSettings;
 
-/// Why the settings come to nothing.
+/// Why the TLS settings can't be applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrustError {
     #[error("{0} can't be read: {1}")]
@@ -31,7 +31,7 @@ pub(crate) enum TrustError {
     Tls(#[from] Error),
 }
 
-/// How to call the server.
+/// The TLS configuration for calling the server.
 pub(super) fn client_config(settings: &UnwrapTlsSettings) -> Result<ClientConfig, TrustError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = if settings.skip_verify {
@@ -63,7 +63,7 @@ fn server_verifier(settings: &UnwrapTlsSettings) -> Result<PinnedServerVerifier,
                 roots.add(certificate.clone())?;
             }
         }
-        // Some of a system's are always of a kind that can't be used.
+        // Some of a system's certificates are always of an unsupported kind.
         None => {
             let system = rustls_native_certs::load_native_certs().certs;
             let (_good, _others) = roots.add_parsable_certificates(system);
@@ -75,7 +75,7 @@ fn server_verifier(settings: &UnwrapTlsSettings) -> Result<PinnedServerVerifier,
     Ok(PinnedServerVerifier::new(roots, given.unwrap_or_default())?)
 }
 
-/// The authorities of the settings; none for the system's.
+/// The certificate authorities in the settings; `None` for the system's.
 fn configured_authorities(
     settings: &UnwrapTlsSettings,
 ) -> Result<Option<Vec<CertificateDer<'static>>>, TrustError> {
@@ -111,7 +111,7 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustE
     all.ok_or_else(|| TrustError::NoCertificate(file.to_owned()))
 }
 
-/// Believes anybody, as the operator wants it.
+/// Accepts any certificate, because the operator turned verification off.
 #[derive(Debug)]
 struct AcceptAnyServer(WebPkiSupportedAlgorithms);
 

@@ -1,26 +1,26 @@
-//! How TLS is to be spoken with the server that keeps the certificate: flags that operators put
-//! into a plug-in's arguments, and the variables that clients of these servers know.
+//! TLS settings for the server from which the certificate is fetched: flags that operators add to a
+//! plug-in's arguments, and the environment variables that clients of these servers use.
 
 use std::path::PathBuf;
 use strongroom_types::parse_bool;
 
-/// What flags and environment say. A flag counts before its variable.
+/// The settings from flags and environment. A flag takes precedence over its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct UnwrapTlsSettings {
-    /// A file with the authorities to trust, instead of the system's.
+    /// A file with the certificate authorities to trust, instead of the system's.
     pub(super) ca_cert: Option<PathBuf>,
-    /// A folder of such files; the file counts before it.
+    /// A folder of such files; the file takes precedence.
     pub(super) ca_path: Option<PathBuf>,
     /// The plug-in's own certificate for this call, and its key.
     pub(super) client_cert: Option<PathBuf>,
     pub(super) client_key: Option<PathBuf>,
-    /// The name that the server's certificate must have, instead of its address.
+    /// The name that the server's certificate must have, instead of the host in the address.
     pub(super) server_name: Option<String>,
-    /// Whether any certificate is good enough.
+    /// Whether the server's certificate isn't verified.
     pub(super) skip_verify: bool,
 }
 
-/// Why a setting is refused.
+/// Why a setting is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidSetting {
     #[error("the flag -{0} needs a value")]
@@ -29,7 +29,7 @@ pub(crate) enum InvalidSetting {
     NotABool(&'static str),
 }
 
-/// A flag, and the variable that stands in for it.
+/// A flag, and the environment variable used if the flag is missing.
 struct SettingName {
     flag: &'static str,
     variable: &'static str,
@@ -66,13 +66,13 @@ impl UnwrapTlsSettings {
     }
 }
 
-/// OpenBao's spelling first; an empty value is none.
+/// OpenBao's variable takes precedence; an empty value counts as not set.
 fn env_value(name: &SettingName, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
     let named = PREFIXES.iter().filter_map(|prefix| lookup(&format!("{prefix}{}", name.variable)));
     named.into_iter().find(|value| !value.is_empty())
 }
 
-/// The last value given, with `=` or as the next argument.
+/// The last value given, either after `=` or as the next argument.
 fn flag_value(arguments: &[String], name: &'static str) -> Result<Option<String>, InvalidSetting> {
     let mut found = None;
     let mut arguments = flag_arguments(arguments);
@@ -93,7 +93,7 @@ fn flag_value(arguments: &[String], name: &'static str) -> Result<Option<String>
     Ok(found.filter(|value| !value.is_empty()))
 }
 
-/// A flag that is true when it stands alone.
+/// A boolean flag, which is true if it has no value.
 fn skip_verify(
     arguments: &[String],
     lookup: impl Fn(&str) -> Option<String>,
@@ -115,7 +115,7 @@ fn skip_verify(
     }
 }
 
-/// What begins with one dash or two, without them. Other arguments are the engine's.
+/// The arguments that begin with one dash or two, without the dashes. Others are the engine's.
 fn flag_arguments(arguments: &[String]) -> FlagArguments<'_> {
     FlagArguments { rest: arguments.iter() }
 }

@@ -19,16 +19,16 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 
-/// What a server does with a call.
+/// How the fake server reacts to a call.
 #[derive(Clone)]
 enum ServerBehavior {
-    /// Status, headers and all.
+    /// The complete response, with status and headers.
     Respond(Vec<u8>),
-    /// It never answers.
+    /// The server never responds.
     NeverRespond,
 }
 
-/// A server that tells what it was asked, and how often it was called.
+/// A server that records the requests it receives.
 struct FakeUnwrapServer {
     address: String,
     requests: mpsc::UnboundedReceiver<String>,
@@ -121,7 +121,7 @@ async fn fetch_error(address: &str) -> String {
     fetch_identity_with(address, &UnwrapTlsSettings::default()).await.unwrap_err()
 }
 
-/// A certificate and its key, as a server gives them, on P-256: there SEC 1 has fixed places.
+/// A certificate and its key, as a server returns them, on P-256, where SEC 1 has fixed offsets.
 fn certificate_and_sec1_key() -> (CertificateDer<'static>, Vec<u8>) {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let params = CertificateParams::new(["a-b-c".to_owned()]).unwrap();
@@ -270,7 +270,7 @@ async fn a_silent_server_times_out() {
     assert_eq!(server.calls.load(Ordering::Relaxed), 1);
 }
 
-/// An authority, and files of what it signed.
+/// A certificate authority, and files with the certificates that it signed.
 struct TestAuthority {
     folder: tempfile::TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -302,7 +302,7 @@ impl TestAuthority {
         (certificate.der().clone(), key, certificate.pem())
     }
 
-    /// A server of this name; `mutual` if clients must show a certificate of the authority.
+    /// A server with this name; `mutual` if clients must present a certificate of the authority.
     fn server_config(&self, name: &str, mutual: bool) -> Arc<ServerConfig> {
         let (certificate, key, _) = self.sign_certificate(name);
         self.server_with(certificate, &key, mutual)

@@ -1,11 +1,12 @@
-//! The unwrap token: a JWT of which a plug-in can check little. Who signed it only the server knows.
+//! The unwrap token: a JWT of which a plug-in can check little. Only the server can verify the
+//! signature.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use strongroom_types::Secret;
 
-/// What a token must be, before it is shown to anybody.
+/// Why a token is rejected before it is sent anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidToken {
     #[error("the unwrap token is not a JWT")]
@@ -16,11 +17,11 @@ pub(crate) enum InvalidToken {
     NoAddress,
 }
 
-/// Longer ones fit into no request.
+/// Longer tokens don't fit into a request.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// The one algorithm servers use. It is asked for although the signature can't be checked: a token
-/// that names another is none of theirs.
+/// The only algorithm that servers use. Required although the signature can't be verified here: a
+/// token with another algorithm was not issued by such a server.
 const ALGORITHM: &str = "ES512";
 
 #[derive(Deserialize)]
@@ -34,7 +35,7 @@ struct UnwrapTokenClaims {
     addr: Option<String>,
 }
 
-/// Where the server is that takes the token.
+/// The address of the server that issued the token.
 pub(super) fn server_address(token: &Secret<String>) -> Result<String, InvalidToken> {
     let token = token.expose_secret();
     if token.len() > MAX_BYTES {
@@ -54,7 +55,7 @@ pub(super) fn server_address(token: &Secret<String>) -> Result<String, InvalidTo
     claims.addr.filter(|address| !address.is_empty()).ok_or(InvalidToken::NoAddress)
 }
 
-/// Lists, which would be read as well, are none of what a token has.
+/// Rejects JSON arrays, which would otherwise be parsed as structs too.
 fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, InvalidToken> {
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten().ok_or(InvalidToken::Form)
