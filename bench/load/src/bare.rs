@@ -1,5 +1,5 @@
-//! The limit: a server that does nothing but give the same bytes for every request, over the same
-//! HTTP library. It runs in a process of its own, as the measured servers do.
+//! The upper limit: a server that returns the same bytes for every request, built on the same HTTP
+//! library. It runs in a process of its own, like the measured servers.
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
@@ -22,17 +22,17 @@ use crate::http_client::{PreparedRequest, ServerAccess};
 use crate::target::{BenchMounts, BenchTarget, PreparedTarget};
 use crate::workload::{DataSize, Workload, WorkloadRequests};
 
-/// As it is called in tables.
+/// Its name in the tables.
 pub(crate) const NAME: &str = "bare hyper";
 
-/// An answer, as the bare server gives it.
+/// The headers and body of a response that the bare server returns.
 #[derive(Debug, Serialize, Deserialize)]
 struct RecordedResponse {
     headers: Vec<(String, String)>,
     body: String,
 }
 
-/// A bare server that this program started. It ends with this.
+/// A bare server that this program started; it is killed on drop.
 #[derive(Debug)]
 pub(crate) struct BareServer {
     child: Child,
@@ -40,7 +40,7 @@ pub(crate) struct BareServer {
 }
 
 impl BareServer {
-    /// Starts one that gives what `like` answers to the first read of KV version 1.
+    /// Starts one that returns the response of `like` to the first read of KV version 1.
     pub(crate) async fn start(
         like: &PreparedTarget,
         size: DataSize,
@@ -76,7 +76,7 @@ impl BareServer {
         Ok(started)
     }
 
-    /// It, to be asked as `like` is.
+    /// The bare server as a target with the same access as `like`.
     pub(crate) fn ready_target(&self, like: &PreparedTarget) -> Result<PreparedTarget, Error> {
         let access = like.access.at_address(&self.address)?;
         let (name, pid) = (NAME.to_owned(), Some(self.child.id()));
@@ -88,7 +88,7 @@ impl BareServer {
 
 impl Drop for BareServer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -109,7 +109,7 @@ async fn record_response(
             &body,
         ));
     }
-    // What hyper sets by itself comes from there again.
+    // Hyper adds these headers to each response by itself.
     let own = [http::header::DATE, http::header::CONTENT_LENGTH, http::header::CONNECTION];
     let kept = head.headers.iter().filter(|(name, _)| !own.contains(name));
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -117,7 +117,7 @@ async fn record_response(
     Ok(RecordedResponse { headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-/// Serves the answer in a file on a free port, whose address it prints, until it is killed.
+/// Serves the response in a file on a free port, whose address it prints, until it is killed.
 #[expect(clippy::print_stdout, reason = "the address is read by whoever started this")]
 pub(crate) async fn serve_recorded(file: &Path) -> Result<(), Error> {
     let doing = || format!("serving {}", file.display());
@@ -134,7 +134,7 @@ pub(crate) async fn serve_recorded(file: &Path) -> Result<(), Error> {
         let (headers, body) = (headers.clone(), body.clone());
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, headers.clone(), body.clone()));
-            // Whoever goes away has what it wanted.
+            // Errors don't matter here: the client may close its connection at any time.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
         while connections.try_join_next().is_some() {}
@@ -146,7 +146,7 @@ async fn respond(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    // A body would be in the way of the next request.
+    // An unread body would delay the next request on the connection.
     let _ = request.into_body().collect().await;
     let mut response = Response::new(Full::new(body));
     *response.headers_mut() = headers;

@@ -1,44 +1,45 @@
-//! What can go wrong with a measurement. Anything that does ends the run: half a figure is none.
+//! [`Error`]: the failures of a measurement. Each of them ends the run, because figures of an
+//! incomplete run are misleading.
 
-/// Why a run ended. The message is for whoever started it.
+/// Why a run ended. The message is for the user of the benchmark.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A file, a process or a socket.
+    /// A file, process or socket operation failed.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation, for the message.
         doing: String,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A connection ended or spoke something else than HTTP/1.1.
+    /// A connection was closed or did not carry valid HTTP/1.1.
     #[error("the connection failed: {0}")]
     Http(#[from] hyper::Error),
-    /// A server answered something else than it should.
+    /// A server returned another status than expected, or a body without the expected value.
     #[error("{method} {path} answered {status}: {body}")]
     Answer {
-        /// Of the request.
+        /// The method of the request.
         method: http::Method,
-        /// Of the request.
+        /// The path of the request.
         path: String,
-        /// What came.
+        /// The status of the response.
         status: http::StatusCode,
-        /// The beginning of what came.
+        /// The beginning of the response's body.
         body: String,
     },
-    /// Anything else.
+    /// Any other failure, with its complete message.
     #[error("{0}")]
     Other(String),
 }
 
 impl Error {
-    /// For `map_err`: names what was being done.
+    /// For `map_err`: adds the operation to an I/O error.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
 
-    /// A message of its own.
+    /// An error with the given message.
     pub(crate) fn other(message: impl Into<String>) -> Self {
         Self::Other(message.into())
     }

@@ -1,31 +1,31 @@
-//! The arithmetic of a measurement.
+//! The arithmetic of measurements: percentiles, medians, ratios and key selection.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// How long requests took, in nanoseconds.
+/// The durations of requests, in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Vec<u64>);
 
 impl Latencies {
-    /// Adds one.
+    /// Adds the duration of one request.
     pub(crate) fn push(&mut self, took: Duration) {
         self.0.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Adds all of another connection's.
+    /// Adds all durations of another connection.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
-    /// How many there are.
+    /// The number of recorded requests.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The latency that `share` of the requests kept within (nearest rank), in microseconds. Zero if
-    /// there were none.
+    /// The 50th, 99th and 99.9th percentile (nearest rank) and the maximum, in microseconds. All
+    /// are zero if there were no requests.
     pub(crate) fn percentiles(mut self) -> Percentiles {
         self.0.sort_unstable();
         let at = |per_mille: usize| {
@@ -36,7 +36,7 @@ impl Latencies {
     }
 }
 
-/// In microseconds.
+/// Percentiles of request durations, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50_us: f64,
@@ -49,7 +49,8 @@ fn nanos_to_micros(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64() * 1e6
 }
 
-/// The middle of some figures; of an even number, the mean of the two in the middle.
+/// The median; of an even number of figures, the mean of the two in the middle; `None` if there are
+/// none.
 pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -61,23 +62,24 @@ pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     sorted.get(half - 1).map(|lower| f64::midpoint(*lower, upper))
 }
 
-/// Ours by the peer's, round by round: what else the machine did in a round was done to both.
+/// The ratios of our figures to the peer's in the same round. Other load on the machine affects
+/// both figures of a round alike.
 pub(crate) fn pairwise_ratios(ours: &[f64], peers: &[f64]) -> Vec<f64> {
     ours.iter().zip(peers).filter(|(_, peer)| **peer > 0.0).map(|(our, peer)| our / peer).collect()
 }
 
-/// A small generator of numbers: which key comes next must cost nothing, and be the same for each
-/// server.
+/// A small random generator for keys: choosing a key must cost nothing, and the sequence must be
+/// the same for each server.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyPicker(u64);
 
 impl KeyPicker {
-    /// Another sequence for each seed.
+    /// A generator with a sequence that depends on the seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// The next number below `bound`, which is not zero. (xorshift64*)
+    /// The next number below `bound`, which must not be zero (xorshift64*).
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_round_by_round() {
         assert_eq!(pairwise_ratios(&[10.0, 30.0], &[5.0, 10.0]), [2.0, 3.0]);
-        // A round without a peer's figure has no ratio.
+        // A round in which the peer has no figure yields no ratio.
         assert_eq!(pairwise_ratios(&[10.0, 30.0], &[0.0, 10.0]), [3.0]);
         assert_eq!(pairwise_ratios(&[10.0, 30.0], &[5.0]), [2.0]);
     }

@@ -1,5 +1,5 @@
-//! What is aimed at, and what of it was reached: ratios within a round, which what else the machine
-//! did changes least.
+//! The performance goals, and which of them a run met. They are ratios of figures of the same round
+//! where possible, because those depend least on other load on the machine.
 
 use std::fmt::Write;
 
@@ -11,16 +11,16 @@ use crate::load::RoundSample;
 use crate::report::{ServerReport, figure_per_round};
 use crate::workload::Workload;
 
-/// A figure of the first server with its bound.
+/// A figure of the first server, with its goal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct PerformanceGoal {
     pub(crate) what: String,
-    /// The median of the rounds.
+    /// The median over the rounds.
     pub(crate) figure: f64,
     pub(crate) bound: GoalBound,
 }
 
-/// What a figure should be.
+/// The bound that a figure should keep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum GoalBound {
@@ -37,10 +37,10 @@ impl GoalBound {
     }
 }
 
-/// Resident memory of the server some time after the load.
+/// Goal for the resident memory of the server some time after the load.
 const RESTED_MIB: f64 = 40.0;
 
-/// All aims that this run has figures for.
+/// All goals for which this run has figures.
 pub(crate) fn evaluate_goals(
     servers: &[ServerReport],
     connections: &[usize],
@@ -70,7 +70,7 @@ pub(crate) fn evaluate_goals(
             all.extend(median_goal(what, &rounds, GoalBound::AtLeast(0.6)));
         }
     }
-    // On one connection the rate is the time of a request.
+    // With one connection the rate is the inverse of a request's duration.
     let (version_1, version_2) =
         (ours.samples(Workload::KvWrite, 1), ours.samples(Workload::Kv2Write, 1));
     let what = "time of a kv2-write by that of a kv-write at 1".to_owned();
@@ -82,7 +82,7 @@ pub(crate) fn evaluate_goals(
     all
 }
 
-/// The aims as Markdown.
+/// The goals as a Markdown table.
 pub(crate) fn write_table(out: &mut String, aims: &[PerformanceGoal]) -> std::fmt::Result {
     if aims.is_empty() {
         return Ok(());

@@ -1,5 +1,4 @@
-//! An HTTP/1.1 client that costs as little as it can: one connection, kept alive, driven by the task
-//! that uses it.
+//! A minimal-cost HTTP/1.1 client: one kept-alive connection, driven by the task that uses it.
 
 use std::future::Future;
 
@@ -17,16 +16,16 @@ use crate::error::Error;
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
-/// Where a server is, and who we are to it.
+/// A server's address, with the token to use.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerAccess {
-    /// `host:port`.
+    /// The address as `host:port`.
     pub(crate) address: String,
     host: HeaderValue,
     token: Option<HeaderValue>,
 }
 
-/// A request that is made again and again.
+/// A request that is prepared once and sent many times.
 #[derive(Clone, Debug)]
 pub(crate) struct PreparedRequest {
     pub(crate) method: Method,
@@ -35,7 +34,7 @@ pub(crate) struct PreparedRequest {
 }
 
 impl PreparedRequest {
-    /// `path` is relative to `/v1/`.
+    /// Prepares a request. `path` is relative to `/v1/`.
     pub(crate) fn new(method: Method, path: &str, body: Bytes) -> Result<Self, Error> {
         let uri = format!("/v1/{path}")
             .parse()
@@ -45,7 +44,7 @@ impl PreparedRequest {
 }
 
 impl ServerAccess {
-    /// Access to `host:port`, or to `http://host:port`.
+    /// Access to `host:port` or `http://host:port`.
     pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
         let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/').to_owned();
         if address.contains('/') {
@@ -62,17 +61,17 @@ impl ServerAccess {
         Ok(Self { address, host, token })
     }
 
-    /// The same server as somebody else.
+    /// The same server with another token.
     pub(crate) fn with_token(&self, token: &str) -> Result<Self, Error> {
         Self::new(&self.address, Some(token))
     }
 
-    /// Another server, as the same caller.
+    /// Another server with the same token.
     pub(crate) fn at_address(&self, address: &str) -> Result<Self, Error> {
         Ok(Self { token: self.token.clone(), ..Self::new(address, None)? })
     }
 
-    /// Runs `work` over a fresh connection and closes it.
+    /// Runs `work` on a new connection, and closes it afterwards.
     pub(crate) async fn with_connection<T, F>(
         &self,
         work: impl FnOnce(BenchConnection) -> F,
@@ -85,11 +84,12 @@ impl ServerAccess {
         stream.set_nodelay(true).map_err(Error::io(doing()))?;
         let (sender, wire) = http1::handshake(TokioIo::new(stream)).await?;
         let work = work(BenchConnection { sender, access: self.clone() });
-        // Both in this task: an answer wakes one task, not two.
+        // Both run in this task, so that a response wakes one task and not two.
         let (mut wire, mut work) = (std::pin::pin!(wire), std::pin::pin!(work));
         tokio::select! {
             done = &mut work => done,
-            // The server may close after its last answer; the work then says what it misses.
+            // The server may close the connection after its last response; `work` fails if it
+            // needed more.
             ended = &mut wire => match ended {
                 Ok(()) => work.await,
                 Err(error) => Err(error.into()),
@@ -97,7 +97,7 @@ impl ServerAccess {
         }
     }
 
-    /// One call over a connection of its own. `path` is relative to `/v1/`.
+    /// Makes one call on a new connection. `path` is relative to `/v1/`.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -109,7 +109,7 @@ impl ServerAccess {
         self.with_connection(|mut connection| async move { connection.send(&request).await }).await
     }
 
-    /// A call that must succeed; its answer, or null if there is none.
+    /// Makes a call that must succeed; returns the body as JSON, or null if it is empty.
     pub(crate) async fn call_successfully(
         &self,
         method: Method,
@@ -128,7 +128,7 @@ impl ServerAccess {
     }
 }
 
-/// A connection of one task.
+/// A connection that is used by a single task.
 #[derive(Debug)]
 pub(crate) struct BenchConnection {
     sender: SendRequest<Full<Bytes>>,
@@ -136,7 +136,7 @@ pub(crate) struct BenchConnection {
 }
 
 impl BenchConnection {
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the complete response.
     pub(crate) async fn send(
         &mut self,
         prepared: &PreparedRequest,
@@ -145,7 +145,7 @@ impl BenchConnection {
         Ok((answer.status(), answer.into_body()))
     }
 
-    /// Sends a request and reads the whole answer, headers too.
+    /// Sends a request and reads the complete response with its headers.
     pub(crate) async fn send_with_headers(
         &mut self,
         prepared: &PreparedRequest,
@@ -168,7 +168,7 @@ impl BenchConnection {
     }
 }
 
-/// The error of an answer that should have been another.
+/// The error for a response other than the expected one.
 pub(crate) fn unexpected_response(
     method: Method,
     path: &str,

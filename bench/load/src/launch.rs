@@ -1,4 +1,4 @@
-//! Starts servers of its own, each on an empty store that survives a power cut.
+//! Starts servers, each on an empty store whose writes survive a power failure.
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
 
 use std::fs::{self, File};
@@ -19,27 +19,27 @@ use crate::http_client::ServerAccess;
 use crate::machine;
 use crate::target::{BenchPlugins, BenchTarget, PATIENCE};
 
-/// Which configuration a server takes.
+/// The kind of a server, which decides its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerKind {
-    /// The embedded store.
+    /// Strongroom with its embedded store.
     Strongroom,
-    /// OpenBao or Vault, with raft storage as it is by default: each write is synced.
+    /// OpenBao or Vault with raft storage in its default configuration, which syncs each write.
     Peer,
 }
 
-/// How fast a server is there, from an initialised store. Medians.
+/// How quickly a server starts on an initialised store. The times are medians.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct StartUp {
-    /// From the start of the process to its first answer, sealed.
+    /// From the start of the process to its first response, while sealed.
     pub(crate) answers_ms: f64,
-    /// From there through unsealing to its first answer to `sys/health` as an active server.
+    /// From there, through unsealing, to its first response to `sys/health` as an active server.
     pub(crate) active_ms: f64,
-    /// How often it was started.
+    /// How many times it was started.
     pub(crate) starts: usize,
 }
 
-/// A server that this program started. It ends with this.
+/// A server that this program started; it is terminated on drop.
 #[derive(Debug)]
 pub(crate) struct LaunchedServer {
     name: String,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for BenchKeys {
 }
 
 impl LaunchedServer {
-    /// Starts a server on an empty store below `scratch`, initialises and unseals it.
+    /// Starts a server on an empty store below `scratch`, initialises it and unseals it.
     pub(crate) async fn start(
         kind: ServerKind,
         name: &str,
@@ -103,7 +103,7 @@ impl LaunchedServer {
         Ok(server)
     }
 
-    /// The server, for its operator.
+    /// The server as a benchmark target, with its root token.
     pub(crate) fn as_target(&self) -> Result<BenchTarget, Error> {
         let token = self.keys.as_ref().map(|keys| keys.root_token.as_str());
         Ok(BenchTarget {
@@ -113,7 +113,7 @@ impl LaunchedServer {
         })
     }
 
-    /// Ends and starts it again, several times.
+    /// Stops and starts the server several times, and measures each start.
     pub(crate) async fn restart(&mut self, starts: usize) -> Result<StartUp, Error> {
         let (mut answers, mut active) = (Vec::new(), Vec::new());
         for _ in 0..starts {
@@ -129,7 +129,7 @@ impl LaunchedServer {
         Ok(StartUp { answers_ms: middle(&answers), active_ms: middle(&active), starts })
     }
 
-    /// Ends it, and waits for that.
+    /// Stops the server and waits until it has exited; fails if a plug-in of it still runs.
     pub(crate) async fn stop(&mut self) -> Result<(), Error> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         let family = machine::process_tree(child.id());
@@ -149,12 +149,12 @@ impl LaunchedServer {
         }
     }
 
-    /// Starts the process and waits for its first answer.
+    /// Starts the process and waits for its first response.
     async fn spawn(&mut self) -> Result<(), Error> {
         let log = File::options().create(true).append(true).open(self.folder.join("server.log"));
         let log = log.map_err(Error::io("opening the server's log"))?;
         let again = log.try_clone().map_err(Error::io("opening the server's log"))?;
-        // As the unit and the image in deploy/ do. Go has an allocator of its own.
+        // The setting of the unit file and the image in deploy/. Go's allocator ignores it.
         let child = Command::new(&self.binary)
             .env("MALLOC_ARENA_MAX", "2")
             .arg("server")
@@ -208,7 +208,7 @@ impl LaunchedServer {
 }
 
 impl Drop for LaunchedServer {
-    /// After an error. A server that is told to end takes its plug-ins along.
+    /// Only needed after an error. A server that is terminated also ends its plug-ins.
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
             terminate(child);
@@ -219,12 +219,12 @@ impl Drop for LaunchedServer {
 
 fn terminate(child: &Child) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself.
+        // The process may have exited by itself.
         let _ = kill_process(pid, Signal::TERM);
     }
 }
 
-/// An address of this machine that nobody listens on.
+/// A local address with a free port.
 fn free_address() -> Result<String, Error> {
     let found = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     Ok(found.map_err(Error::io("looking for a free port"))?.to_string())

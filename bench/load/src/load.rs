@@ -1,4 +1,4 @@
-//! Makes requests over many connections for a while, and counts.
+//! Sends requests over many connections for a while, and counts the responses.
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
 
 use std::sync::Arc;
@@ -14,45 +14,46 @@ use crate::machine;
 use crate::target::PreparedTarget;
 use crate::workload::{DataSize, Workload, WorkloadRequests};
 
-/// How much, and for how long.
+/// The extent of a measurement: connections, durations and data sizes.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct MeasurementPlan {
-    /// Numbers of connections to measure at, in turn.
+    /// The numbers of connections to measure at, one after the other.
     pub(crate) connections: Vec<usize>,
     pub(crate) warm_up_secs: f64,
     pub(crate) seconds: f64,
     pub(crate) size: DataSize,
 }
 
-/// What one server did in one round.
+/// The figures of one server in one round.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RoundSample {
     pub(crate) requests: usize,
     pub(crate) per_second: f64,
     pub(crate) latency: Percentiles,
-    /// Processor time of the server and its plug-ins for a request, if it runs here.
+    /// Processor time of the server and its plug-ins per request, in microseconds; `None` if the
+    /// server runs elsewhere.
     pub(crate) server_cpu_us: Option<f64>,
-    /// Of this program, as a share of one processor.
+    /// Processor time of this program, as a share of one processor.
     pub(crate) client_cpu_share: f64,
-    /// Of the server and its plug-ins, as a share of one processor.
+    /// Processor time of the server and its plug-ins, as a share of one processor.
     pub(crate) server_cpu_share: Option<f64>,
-    /// Of everything else on the machine, as a share of one processor.
+    /// Processor time of everything else on the machine, as a share of one processor.
     pub(crate) others_cpu_share: Option<f64>,
 }
 
-/// What connections of one kind do.
+/// The work of a set of connections.
 struct LoadTask {
     requests: WorkloadRequests,
     workload: Workload,
     mark: String,
     connections: usize,
-    /// Only what is asked and answered in between counts.
+    /// Only requests that are sent and answered between these times are counted.
     from: Instant,
     until: Instant,
 }
 
-/// Runs a workload over this many connections. The first wrong answer is an error: no figure comes
-/// of a run that had one.
+/// Runs a workload on this many connections. The first wrong response fails the whole run, so that
+/// no figure comes from a run with errors.
 pub(crate) async fn run_workload(
     ready: &PreparedTarget,
     workload: Workload,
@@ -75,7 +76,7 @@ pub(crate) async fn run_workload(
         workload.concurrent_workload().map(|beside| begin(beside, (connections / 4).max(1)));
     let beside = beside.transpose()?;
     let used = cpu_usage_between(ready.target.pid, from, from + time);
-    // The first error ends all.
+    // The first error ends everything.
     let beside = async {
         match beside {
             Some(beside) => collect_latencies(beside).await.map(drop),
@@ -87,7 +88,7 @@ pub(crate) async fn run_workload(
     Ok(round_sample(latencies, time, &used))
 }
 
-/// Connections under way, each with what it will have measured.
+/// Running connections, each of which returns its measured latencies.
 type Connections = JoinSet<Result<Latencies, Error>>;
 
 fn start_connections(ready: &PreparedTarget, task: LoadTask) -> Connections {
@@ -110,8 +111,8 @@ async fn collect_latencies(mut connections: Connections) -> Result<Latencies, Er
     Ok(latencies)
 }
 
-/// The requests of the connection `at`: of fixed ones every `connections`th, so that no two ask for
-/// the same.
+/// The requests of the connection with index `at`: every `connections`th of the fixed requests, so
+/// that no two connections request the same name.
 fn requests_of_connection<'a>(
     task: &'a LoadTask,
     fixed: &'a [PreparedRequest],
@@ -144,8 +145,8 @@ async fn drive_connection(
             return Err(Error::other("there is nothing to ask"));
         };
         let (status, answer) = connection.send(request).await?;
-        // Searching each answer would cost the client more than all else. The first is searched;
-        // after that, an answer that lacks the value is too short.
+        // Searching every response for the value would cost more than everything else in the
+        // client. Only the first is searched; after that, only the length is checked.
         let whole = if checked {
             answer.len() >= task.mark.len()
         } else {
@@ -175,7 +176,7 @@ fn contains_text(answer: &[u8], mark: &[u8]) -> bool {
     mark.is_empty() || answer.windows(mark.len()).any(|window| window == mark)
 }
 
-/// Processor time that was used, and by whom.
+/// The processor time used by this program, by the server, and in total on the machine.
 struct CpuUsage {
     client: Duration,
     server: Option<Duration>,
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(sample.others_cpu_share, Some(0.5));
     }
 
-    /// A server that gives `answers` in turn, the last one for ever.
+    /// A server that returns `answers` in turn, and then the last one repeatedly.
     async fn fake_server(answers: &'static [&'static str]) -> PreparedTarget {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let root =
@@ -268,7 +269,7 @@ mod tests {
         PreparedTarget { target, mounts, access: root }
     }
 
-    /// So long that only an error ends it.
+    /// So long that only an error ends the run.
     const LONG: MeasurementPlan = MeasurementPlan {
         connections: Vec::new(),
         warm_up_secs: 0.0,
@@ -292,7 +293,7 @@ mod tests {
         let ready = fake_server(&[EMPTY]).await;
         let error = run_workload(&ready, Workload::KvRead, 1, &LONG).await.unwrap_err().to_string();
         assert!(error.contains("answered 200"), "{error}");
-        // Later answers are not searched, but they must be long enough to hold it.
+        // Later responses are not searched, but must be long enough to contain the value.
         let ready = fake_server(&[GOOD, LAST]).await;
         assert!(run_workload(&ready, Workload::KvRead, 1, &LONG).await.is_err());
     }
@@ -321,7 +322,7 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 10);
-        // With fewer names than connections, they are asked for by several.
+        // With fewer names than connections, several connections request the same names.
         assert_eq!(requests_of_connection(&task, &fixed[..2], 3).len(), 2);
     }
 

@@ -1,4 +1,4 @@
-//! What the machine says of processes. Linux only; what it doesn't say is `None`.
+//! Reads figures of processes from `/proc`. Linux only; figures that are not available are `None`.
 
 use std::fs;
 use std::path::Path;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// Memory of a process, in KiB.
+/// The memory of a process, in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ProcessMemory {
-    /// All of its memory that is resident, pages of its own binary included.
+    /// All resident memory, including pages of the process's own binary.
     pub(crate) resident_kib: u64,
-    /// What of it is no file's.
+    /// The part of it that is not backed by a file.
     pub(crate) anonymous_kib: u64,
 }
 
-/// A process of a server.
+/// A process that belongs to a server: its main process or a plug-in.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ProcessInfo {
     pub(crate) pid: u32,
-    /// Size of the binary it runs: tells plug-ins apart that run from copies.
+    /// The size of the binary in bytes; it identifies plug-ins, which run from copies.
     pub(crate) binary_bytes: u64,
     pub(crate) memory: ProcessMemory,
 }
 
-/// Linux' unit of processor time, wherever we run.
+/// The unit of processor time in `/proc`, which is 10 ms on all Linux systems that this runs on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A process and all it started, it first. Empty if it is gone.
+/// A process and all its descendants, itself first. Empty if the process does not exist.
 pub(crate) fn process_tree(pid: u32) -> Vec<u32> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -55,26 +55,26 @@ fn descendants(root: u32, parents: &[(u32, u32)]) -> Vec<u32> {
     found
 }
 
-/// Processor time of these processes so far, all threads.
+/// The total processor time of these processes so far, over all threads.
 pub(crate) fn processor_time(pids: &[u32]) -> Duration {
     let ticks: u64 = pids.iter().filter_map(|pid| proc_stat(*pid)?.cpu_ticks()).sum();
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// Processor time that the whole machine spent on work so far.
+/// The total busy processor time of the machine so far.
 pub(crate) fn busy_time() -> Option<Duration> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let ticks = busy_ticks(stat.lines().next()?)?;
     Some(TICK * u32::try_from(ticks).ok()?)
 }
 
-/// user + nice + system + irq + softirq of the line `cpu …`; idle and waiting for a disk are none.
+/// The sum of user, nice, system, irq and softirq of the line `cpu ...`, without idle and I/O wait.
 fn busy_ticks(line: &str) -> Option<u64> {
     let numbers: Vec<u64> = line.split_whitespace().skip(1).map_while(|n| n.parse().ok()).collect();
     [0, 1, 2, 5, 6].iter().map(|at| numbers.get(*at).copied()).sum()
 }
 
-/// A process as it is now.
+/// The current figures of a process.
 pub(crate) fn process_info(pid: u32) -> Option<ProcessInfo> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let memory = ProcessMemory {
@@ -85,7 +85,7 @@ pub(crate) fn process_info(pid: u32) -> Option<ProcessInfo> {
     Some(ProcessInfo { pid, binary_bytes, memory })
 }
 
-/// Size of a file; 0 if there is none.
+/// The size of a file in bytes; 0 if it does not exist.
 pub(crate) fn file_bytes(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
@@ -95,7 +95,7 @@ fn status_kib(status: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// What follows the name in `/proc/<pid>/stat`.
+/// The fields after the name in `/proc/<pid>/stat`.
 struct ProcStat(Vec<String>);
 
 fn proc_stat(pid: u32) -> Option<ProcStat> {
@@ -103,7 +103,7 @@ fn proc_stat(pid: u32) -> Option<ProcStat> {
 }
 
 impl ProcStat {
-    /// A name may hold spaces and brackets: what counts follows the last one.
+    /// The name may contain spaces and brackets, so parsing starts after the last bracket.
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         Some(Self(rest.split_whitespace().map(str::to_owned).collect()))

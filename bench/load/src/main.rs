@@ -1,14 +1,16 @@
-//! Measures servers that speak the API of Vault, several side by side, in one run.
+//! Benchmarks servers that implement Vault's API, several side by side in one run.
 //!
-//! What it does and how to run it: `bench/README.md`. The modules, in the order of a run:
+//! `bench/README.md` describes what it measures and how to run it. The modules, in the order of a
+//! run:
 //!
 //! - [`launch`]: starts servers on empty stores
-//! - [`target`]: mounts what is measured and makes the token that asks
-//! - [`workload`]: the requests
-//! - [`load`]: makes them and counts
-//! - [`bare`]: the server that shows what is the limit
-//! - [`report`]: tables and the file of figures; [`goals`]: what is aimed at
-//! - [`figures`], [`machine`], [`http_client`], [`error`]: arithmetic, processes, the wire, failures
+//! - [`target`]: mounts the engines to measure and creates the token for the requests
+//! - [`workload`]: the requests of each workload
+//! - [`load`]: sends them and counts the responses
+//! - [`bare`]: a bare HTTP server that shows the upper limit
+//! - [`report`]: tables and the JSON file of the results; [`goals`]: the performance goals
+//! - [`figures`], [`machine`], [`http_client`], [`error`]: arithmetic, process figures, the HTTP
+//!   client, and failures
 
 mod bare;
 mod error;
@@ -38,7 +40,7 @@ use crate::report::{BenchReport, ServerReport};
 use crate::target::{BenchPlugins, BenchTarget, PreparedTarget};
 use crate::workload::{DataSize, Workload};
 
-/// How long nothing is asked before memory is looked at for the last time.
+/// How long the servers are idle before their memory is measured for the last time.
 const REST_BEFORE_LAST_LOOK: Duration = Duration::from_secs(20);
 
 /// Measures servers that speak the API of Vault, side by side.
@@ -116,7 +118,7 @@ impl BenchArguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Ended by a signal, it still ends the servers it started.
+    // On a signal, the servers that this program started are ended as well.
     let ended = tokio::select! {
         ended = run(BenchArguments::from_command_line()) => ended,
         _ = tokio::signal::ctrl_c() => Err(Error::other("interrupted")),
@@ -145,7 +147,7 @@ async fn measure(arguments: BenchArguments) -> Result<(), Error> {
     std::fs::create_dir_all(&arguments.scratch).map_err(Error::io("making the scratch folder"))?;
     let scratch =
         tempfile::tempdir_in(&arguments.scratch).map_err(Error::io("a scratch folder"))?;
-    // The path goes into configurations, where it must be absolute.
+    // The path is written to configurations, where it must be absolute.
     let folder = scratch.path().canonicalize().map_err(Error::io("the scratch folder"))?;
     let mut launched = Vec::new();
     let (mut ready, mut servers) = (Vec::new(), Vec::new());
@@ -193,8 +195,8 @@ async fn measure(arguments: BenchArguments) -> Result<(), Error> {
     write_report(&arguments, plan, servers)
 }
 
-/// Every workload on every server, in each round in the other direction, so that what grows with
-/// time, or heats up, favours nobody.
+/// Runs every workload on every server, in alternating order from round to round, so that effects
+/// that grow with time, such as heat, favour no server.
 async fn run_rounds(
     arguments: &BenchArguments,
     plan: &MeasurementPlan,
@@ -294,7 +296,7 @@ fn selected_workloads(only: &[String]) -> Result<Vec<Workload>, Error> {
     only.iter().map(find).collect()
 }
 
-/// The servers to start; the first is the one that the others are compared with.
+/// The servers to start; the others are compared with the first one.
 fn servers_to_start(arguments: &BenchArguments) -> Result<Vec<(ServerKind, String, &Path)>, Error> {
     let mut found = Vec::new();
     for (kind, binary) in
@@ -308,7 +310,7 @@ fn servers_to_start(arguments: &BenchArguments) -> Result<Vec<(ServerKind, Strin
     Ok(found)
 }
 
-/// Reads `NAME=URL,ROOT_TOKEN[,PID]`.
+/// Parses `NAME=URL,ROOT_TOKEN[,PID]`.
 fn parse_running_server(text: &str) -> Result<BenchTarget, Error> {
     let wrong = || Error::other("--server is NAME=URL,ROOT_TOKEN[,PID]");
     let (name, rest) = text.split_once('=').ok_or_else(wrong)?;
@@ -335,7 +337,7 @@ fn server_processes(pid: Option<u32>) -> Vec<ProcessInfo> {
     family.into_iter().filter_map(machine::process_info).collect()
 }
 
-/// Memory is looked at when nothing happens any more.
+/// Waits until the servers are idle, before memory is measured.
 async fn settle() {
     pause(Duration::from_secs(2)).await;
 }

@@ -1,4 +1,4 @@
-//! What was measured, as a table and as a file.
+//! The results of a run, as Markdown tables and as JSON.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::machine::ProcessInfo;
 use crate::target::BenchTarget;
 use crate::workload::Workload;
 
-/// All of a run.
+/// The complete results of a run, as they are written to the JSON file.
 #[derive(Debug, Serialize)]
 pub(crate) struct BenchReport {
     pub(crate) plan: MeasurementPlan,
@@ -20,40 +20,41 @@ pub(crate) struct BenchReport {
     pub(crate) processors: usize,
     pub(crate) servers: Vec<ServerReport>,
     pub(crate) comparisons: Vec<ServerComparison>,
-    /// What is aimed at, of the first server.
+    /// The goals for the first server, with the figures that it reached.
     pub(crate) aims: Vec<PerformanceGoal>,
 }
 
-/// One server.
+/// The results of one server.
 #[derive(Debug, Serialize)]
 pub(crate) struct ServerReport {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// If it was started here.
+    /// Start-up times, if the server was started by this program.
     pub(crate) start_up: Option<StartUp>,
     pub(crate) binary_bytes: Option<u64>,
-    /// Unsealed, with nothing mounted; a server that was started here was started again before.
+    /// Its processes when unsealed and without mounts; if this program started it, after a restart.
     pub(crate) fresh: Vec<ProcessInfo>,
-    /// With everything mounted, before the first round.
+    /// Its processes with everything mounted, before the first round.
     pub(crate) mounted: Vec<ProcessInfo>,
-    /// After the last round.
+    /// Its processes after the last round.
     pub(crate) loaded: Vec<ProcessInfo>,
-    /// [`REST_BEFORE_LAST_LOOK`](crate::REST_BEFORE_LAST_LOOK) later, without a request in between.
+    /// Its processes after [`REST_BEFORE_LAST_LOOK`](crate::REST_BEFORE_LAST_LOOK) without
+    /// requests.
     pub(crate) rested: Vec<ProcessInfo>,
     pub(crate) series: Vec<WorkloadSeries>,
 }
 
-/// A workload at a number of connections.
+/// The results of a workload at a number of connections.
 #[derive(Debug, Serialize)]
 pub(crate) struct WorkloadSeries {
     pub(crate) workload: Workload,
     pub(crate) connections: usize,
-    /// Round by round.
+    /// One sample for each round.
     pub(crate) samples: Vec<RoundSample>,
 }
 
 impl ServerReport {
-    /// Of which nothing is known yet.
+    /// A report without results yet.
     pub(crate) fn new(target: &BenchTarget, version: String) -> Self {
         Self {
             name: target.name.clone(),
@@ -68,7 +69,7 @@ impl ServerReport {
         }
     }
 
-    /// Adds a round's sample.
+    /// Adds the sample of one round.
     pub(crate) fn add_sample(
         &mut self,
         workload: Workload,
@@ -84,7 +85,7 @@ impl ServerReport {
         }
     }
 
-    /// The rounds of a workload at a number of connections.
+    /// The samples of a workload at a number of connections, one for each round.
     pub(crate) fn samples(&self, workload: Workload, connections: usize) -> &[RoundSample] {
         let found = self.series.iter().find(|series| series.is_of(workload, connections));
         found.map_or(&[], |series| series.samples.as_slice())
@@ -97,18 +98,20 @@ impl WorkloadSeries {
     }
 }
 
-/// The first server against another.
+/// A comparison of the first server with another one.
 #[derive(Debug, Serialize)]
 pub(crate) struct ServerComparison {
     pub(crate) what: String,
-    /// Requests a second, ours by the peer's.
+    /// The ratios of requests per second, ours to the peer's, one for each round.
     pub(crate) rounds: Vec<f64>,
     pub(crate) median: f64,
-    /// Processor time a request, the peer's by ours: what else ran changes it least.
+    /// The median ratio of processor time per request, the peer's to ours. It depends least on
+    /// other load.
     pub(crate) cpu_median: Option<f64>,
 }
 
-/// What of the first server stands against what of each other.
+/// The workloads of the first server, each with the workload of the others that it is compared
+/// with.
 const PAIRS: [(Workload, Workload); 16] = [
     (Workload::KvRead, Workload::KvRead),
     (Workload::KvReadUncached, Workload::KvReadUncached),
@@ -164,7 +167,7 @@ fn compare_samples(
     Some(ServerComparison { what, rounds, median: middle, cpu_median })
 }
 
-/// A figure of each round. Where one is missing, all are: rounds must stay side by side.
+/// One figure for each round; empty if any round lacks it, so that rounds can be compared pairwise.
 pub(crate) fn figure_per_round(
     samples: &[RoundSample],
     figure: impl Fn(&RoundSample) -> Option<f64>,
@@ -175,7 +178,7 @@ pub(crate) fn figure_per_round(
 /// The report as Markdown.
 pub(crate) fn to_markdown(report: &BenchReport) -> String {
     let mut out = String::new();
-    // Writing to a string can't fail.
+    // Writing to a string cannot fail.
     let _ = rate_table(&mut out, report)
         .and_then(|()| ratio_table(&mut out, report))
         .and_then(|()| goals::write_table(&mut out, &report.aims))
@@ -203,7 +206,7 @@ fn rate_table(out: &mut String, report: &BenchReport) -> std::fmt::Result {
     Ok(())
 }
 
-/// The numbers of connections that a workload was measured at.
+/// The numbers of connections at which a workload was measured.
 fn connection_counts(report: &BenchReport, workload: Workload) -> Vec<usize> {
     let series = report.servers.iter().flat_map(|server| &server.series);
     let mut counts: Vec<usize> =
@@ -213,7 +216,7 @@ fn connection_counts(report: &BenchReport, workload: Workload) -> Vec<usize> {
     counts
 }
 
-/// Medians of the rounds; of the longest request, the longest of all.
+/// The medians over the rounds; for the longest request, the maximum.
 fn rate_line(
     out: &mut String,
     server: &ServerReport,

@@ -1,4 +1,4 @@
-//! A server under measurement: what is mounted in it, and who asks.
+//! A server to measure: its mounts, and the token that the requests use.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,49 +11,49 @@ use crate::error::Error;
 use crate::http_client::{BenchConnection, PreparedRequest, ServerAccess, unexpected_response};
 use crate::workload::{DataSize, Workload};
 
-/// A server that answers.
+/// A running server to measure.
 #[derive(Debug)]
 pub(crate) struct BenchTarget {
-    /// As it is called in tables.
+    /// Its name in the tables.
     pub(crate) name: String,
-    /// As root.
+    /// Access with the root token.
     pub(crate) root: ServerAccess,
-    /// Of its main process, if it runs here.
+    /// The ID of its main process, if it runs on this machine.
     pub(crate) pid: Option<u32>,
 }
 
-/// Plug-ins to measure calls of, if any.
+/// The plug-in binaries whose calls are measured, if any.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BenchPlugins {
     pub(crate) rust: Option<PathBuf>,
     pub(crate) go: Option<PathBuf>,
 }
 
-/// Paths of what is measured.
+/// The mount paths of the engines to measure.
 #[derive(Clone, Debug)]
 pub(crate) struct BenchMounts {
-    /// Version 1.
+    /// KV version 1.
     pub(crate) kv: String,
-    /// Version 2; the bare server has none.
+    /// KV version 2; the bare server has none.
     pub(crate) kv2: Option<String>,
     pub(crate) rust: Option<String>,
     pub(crate) go: Option<String>,
 }
 
-/// A server with all that the workloads need.
+/// A server with the mounts and data that the workloads need.
 #[derive(Debug)]
 pub(crate) struct PreparedTarget {
     pub(crate) target: BenchTarget,
     pub(crate) mounts: BenchMounts,
-    /// With a token of its own and a policy, as clients have: a root token is asked less.
+    /// Access with an ordinary token and policy, as clients have: a root token skips some checks.
     pub(crate) access: ServerAccess,
 }
 
-/// How long a server that was just unsealed may take until it takes requests.
+/// How long a newly unsealed server may take to accept requests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 impl BenchTarget {
-    /// Waits until the server takes requests.
+    /// Waits until the server is active and accepts requests.
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
     pub(crate) async fn wait_until_active(&self) -> Result<(), Error> {
         let asking = async {
@@ -69,19 +69,19 @@ impl BenchTarget {
             .map_err(|_| Error::other(format!("{} does not become active", self.name)))
     }
 
-    /// The server's version, in its own words.
+    /// The version that the server reports.
     pub(crate) async fn version(&self) -> Result<String, Error> {
         let status = self.root.call_successfully(Method::GET, "sys/seal-status", None).await?;
         Ok(status.get("version").and_then(|version| version.as_str()).unwrap_or("?").to_owned())
     }
 
-    /// Mounts everything, and makes the token that asks.
+    /// Mounts the engines, writes the data, and creates the token for the requests.
     pub(crate) async fn prepare(
         self,
         plugins: &BenchPlugins,
         size: DataSize,
     ) -> Result<PreparedTarget, Error> {
-        // Of this run alone: a server may have been measured before.
+        // Unique to this run, because a running server may have been measured before.
         let run = format!("bench-{}", std::process::id());
         let (kv, kv2) = (format!("{run}-kv"), format!("{run}-kv2"));
         self.mount(&kv, json!({ "type": "kv" })).await?;
@@ -95,7 +95,8 @@ impl BenchTarget {
         Ok(PreparedTarget { target: self, mounts, access })
     }
 
-    /// Waits until a mount serves; the reference's version 2 of KV takes a moment.
+    /// Waits until a mount serves requests: KV version 2 of the reference server needs some time
+    /// for that.
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
     async fn wait_for_mount(&self, path: &str) -> Result<(), Error> {
         let asking = async {
@@ -118,7 +119,8 @@ impl BenchTarget {
         Ok(())
     }
 
-    /// Registers and mounts a plug-in that lies in the server's folder under its own name.
+    /// Registers and mounts a plug-in whose file is in the server's plug-in folder under its own
+    /// name.
     async fn mount_plugin(
         &self,
         run: &str,
@@ -152,7 +154,7 @@ impl BenchTarget {
     }
 }
 
-/// Makes requests that must all succeed, over a few connections.
+/// Sends requests over a few connections; all of them must succeed.
 async fn send_all(access: &ServerAccess, requests: Vec<PreparedRequest>) -> Result<(), Error> {
     const CONNECTIONS: usize = 16;
     let each = requests.len().div_ceil(CONNECTIONS).max(1);

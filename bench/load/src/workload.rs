@@ -1,4 +1,4 @@
-//! What is measured: requests, each of which any server can be asked.
+//! The workloads: requests that every server can serve.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,74 +11,74 @@ use crate::error::Error;
 use crate::http_client::PreparedRequest;
 use crate::target::BenchMounts;
 
-/// One kind of request.
+/// A kind of request to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
-    /// A secret of KV version 1, linked into the server.
+    /// Reads a secret of KV version 1.
     KvRead,
-    /// A secret of KV version 1, of more than fit into the server's caches.
+    /// Reads a secret of KV version 1 from more than fit into the server's caches.
     KvReadUncached,
-    /// One of some names of KV version 1 that have no secret.
+    /// Reads one of a fixed set of KV version 1 names without a secret.
     KvReadAbsent,
-    /// A name of KV version 1 that has no secret and was never asked for.
+    /// Reads a KV version 1 name without a secret that was never requested before.
     KvReadUnknown,
-    /// A durable write of a secret of KV version 1 over an older one.
+    /// Durably overwrites a secret of KV version 1.
     KvWrite,
-    /// A secret of KV version 2.
+    /// Reads a secret of KV version 2.
     Kv2Read,
-    /// One of some names of KV version 2 that have no secret.
+    /// Reads one of a fixed set of KV version 2 names without a secret.
     Kv2ReadAbsent,
-    /// A durable write of a new version of a secret of KV version 2.
+    /// Durably writes a new version of a secret of KV version 2.
     Kv2Write,
-    /// A durable write of the first version of a secret of KV version 2.
+    /// Durably writes the first version of a secret of KV version 2.
     Kv2Create,
-    /// A secret of KV version 2, while a quarter as many connections more write.
+    /// Reads a secret of KV version 2 while a quarter as many additional connections write.
     Kv2ReadMixed,
-    /// A read of one stored value through the Rust plug-in.
+    /// Reads a stored value through the Rust plug-in.
     CallRust,
-    /// A read of one stored value through the Go plug-in.
+    /// Reads a stored value through the Go plug-in.
     CallGo,
-    /// A credential with a lease from the Rust plug-in; nothing outside is called.
+    /// Gets a credential with a lease from the Rust plug-in, without outside calls.
     LeasedRust,
-    /// A credential with a lease from the Go plug-in; nothing outside is called.
+    /// Gets a credential with a lease from the Go plug-in, without outside calls.
     LeasedGo,
 }
 
-/// How large the data is.
+/// The amount of data that is written before measuring.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct DataSize {
-    /// Secrets of each KV engine, and names that have none.
+    /// The number of secrets in each KV engine, and of names without one.
     pub(crate) keys: usize,
-    /// Secrets of KV version 1 for reads that miss the caches.
+    /// The number of KV version 1 secrets for reads that miss the caches.
     pub(crate) uncached_keys: usize,
-    /// Bytes of text in each value.
+    /// The size of the text in each value, in bytes.
     pub(crate) value_bytes: usize,
 }
 
-/// The requests of a workload.
+/// The requests of a workload, fixed or generated.
 #[derive(Debug)]
 pub(crate) enum WorkloadRequests {
-    /// To be made again and again, in any order. Everything about them is made beforehand.
+    /// Prepared requests, which are repeated in any order.
     Fixed(Vec<PreparedRequest>),
-    /// Each of another name.
+    /// Requests with a new name each time.
     Unique(UniqueRequests),
 }
 
-/// Makes requests of names that were never asked for.
+/// Generates requests for names that were never used before.
 #[derive(Debug)]
 pub(crate) struct UniqueRequests {
     method: Method,
-    /// The path up to the name.
+    /// The path before the name.
     folder: String,
     body: Bytes,
 }
 
-/// Numbers the names that are used once.
+/// The number of the next unused name.
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
 impl UniqueRequests {
-    /// The next request.
+    /// The request for the next unused name.
     pub(crate) fn next(&self) -> Result<PreparedRequest, Error> {
         let number = NEXT_NAME.fetch_add(1, Ordering::Relaxed);
         let path = format!("{}/app-{number}", self.folder);
@@ -87,7 +87,7 @@ impl UniqueRequests {
 }
 
 impl Workload {
-    /// All of them, in the order of the tables.
+    /// All workloads in the order of the tables.
     pub(crate) const ALL: [Self; 14] = [
         Self::KvRead,
         Self::KvReadUncached,
@@ -105,7 +105,7 @@ impl Workload {
         Self::LeasedGo,
     ];
 
-    /// As it is called in tables and arguments.
+    /// The name in tables and arguments.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::KvRead => "kv-read",
@@ -125,12 +125,12 @@ impl Workload {
         }
     }
 
-    /// By its name.
+    /// Finds a workload by its name.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|workload| workload.name() == name)
     }
 
-    /// Whether a server with these mounts can be asked.
+    /// Whether a server with these mounts has what the workload needs.
     pub(crate) fn is_supported_by(self, mounts: &BenchMounts) -> bool {
         match self {
             Self::KvRead => true,
@@ -140,17 +140,17 @@ impl Workload {
         }
     }
 
-    /// Whether it is measured at each number of connections, and not at one alone.
+    /// Whether it is measured at each number of connections, or only at the middle one.
     pub(crate) fn is_scaled(self) -> bool {
         !matches!(self, Self::CallRust | Self::CallGo | Self::LeasedRust | Self::LeasedGo)
     }
 
-    /// What other connections do meanwhile. That isn't counted.
+    /// The workload of additional connections at the same time, which are not counted.
     pub(crate) fn concurrent_workload(self) -> Option<Self> {
         (self == Self::Kv2ReadMixed).then_some(Self::Kv2Write)
     }
 
-    /// The status of a good answer.
+    /// The status code of a correct response.
     pub(crate) fn expected_status(self) -> StatusCode {
         match self {
             Self::KvWrite => StatusCode::NO_CONTENT,
@@ -159,7 +159,7 @@ impl Workload {
         }
     }
 
-    /// What each good answer holds.
+    /// A text that every correct response contains.
     pub(crate) fn expected_text(self, size: DataSize) -> String {
         match self {
             Self::KvWrite => String::new(),
@@ -172,7 +172,7 @@ impl Workload {
         }
     }
 
-    /// The requests.
+    /// Builds the requests of this workload.
     pub(crate) fn requests(
         self,
         mounts: &BenchMounts,
@@ -201,7 +201,7 @@ impl Workload {
                 body: Bytes::new(),
             })),
             Self::KvWrite => {
-                // Writes go to secrets of their own: what reads look for stays.
+                // Writes use secrets of their own, so that the values for reads stay unchanged.
                 let path = |key| format!("{kv}/written/app-{key}");
                 let put =
                     |key| PreparedRequest::new(Method::PUT, &path(key), value_body(key, size));
@@ -229,12 +229,12 @@ impl Workload {
         }
     }
 
-    /// What must be stored before.
+    /// The writes that prepare the data for all workloads.
     pub(crate) fn preparation_requests(
         mounts: &BenchMounts,
         size: DataSize,
     ) -> Result<Vec<PreparedRequest>, Error> {
-        // What reads look for: the same text everywhere.
+        // All secrets for reads have the same value.
         let plain = value_body(0, size);
         let wrapped = json!({ "data": { "value": random_text(0, size.value_bytes) } }).to_string();
         let wrapped = Bytes::from(wrapped);
@@ -259,7 +259,7 @@ fn value_body(seed: usize, size: DataSize) -> Bytes {
     Bytes::from(json!({ "value": random_text(seed, size.value_bytes) }).to_string())
 }
 
-/// Text that doesn't compress to nothing, the same for the same seed.
+/// Text that does not compress well; the same seed gives the same text.
 fn random_text(seed: usize, bytes: usize) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut dice = crate::figures::KeyPicker::new(seed as u64 + 1);

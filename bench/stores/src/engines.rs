@@ -1,6 +1,6 @@
-//! The engines under test. Each applies a group of batches and makes it durable with as few syncs
-//! as it can; a committer of the same make forms the groups for all of them. The project's own
-//! store brings its own committer.
+//! The storage engines to compare. Each applies a group of batches and makes it durable with as few
+//! syncs as possible; a common committer forms the groups. Only the project's own store has a
+//! committer of its own.
 
 use std::fmt;
 use std::fs::File;
@@ -11,12 +11,12 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use redb::{Durability, ReadableDatabase, TableDefinition};
-use strongroom_storage::embedded::{Embedded, Options};
-use strongroom_storage::{Batch, Change, Entry, Error, Physical, Version};
+use strongroom_storage::embedded::{EmbeddedStorage, EmbeddedOptions};
+use strongroom_storage::{PhysicalBatch, PhysicalChange, PhysicalEntry, Error, Physical, Version};
 use tokio::sync::{mpsc, oneshot};
 use twox_hash::XxHash3_64;
 
-/// What can be named on the command line, and what it is.
+/// The names on the command line, each with its description.
 pub const ENGINES: &[(&str, &str)] = &[
     ("null", "no storage at all: what the harness itself costs"),
     ("redb", "one durable redb transaction a group (one sync)"),
@@ -29,46 +29,46 @@ pub const ENGINES: &[(&str, &str)] = &[
 const CACHE_BYTES: usize = 16 << 20;
 const MOST_BATCHES: usize = 256;
 
-/// Opens an engine in a folder.
+/// Opens an engine in a folder, which is created if it does not exist.
 pub fn open(name: &str, dir: &Path) -> Arc<dyn Physical> {
     std::fs::create_dir_all(dir).expect("the folder is made");
     match name {
-        "null" => Grouped::over(Null),
-        "redb" => Grouped::over(Redb::open(dir, false)),
-        "redb-quick" => Grouped::over(Redb::open(dir, true)),
-        "redb-log" => Grouped::over(RedbLog::open(dir)),
-        "fjall" => Grouped::over(Fjall::open(dir)),
+        "null" => GroupCommitStore::over(NullEngine),
+        "redb" => GroupCommitStore::over(RedbEngine::open(dir, false)),
+        "redb-quick" => GroupCommitStore::over(RedbEngine::open(dir, true)),
+        "redb-log" => GroupCommitStore::over(RedbLogEngine::open(dir)),
+        "fjall" => GroupCommitStore::over(FjallEngine::open(dir)),
         "embedded" => {
-            let options = Options { cache_bytes: CACHE_BYTES, ..Options::default() };
-            Arc::new(Embedded::open(dir, options).expect("the store opens"))
+            let options = EmbeddedOptions { cache_bytes: CACHE_BYTES, ..EmbeddedOptions::default() };
+            Arc::new(EmbeddedStorage::open(dir, options).expect("the store opens"))
         }
         other => panic!("no engine is called {other}"),
     }
 }
 
-/// An engine that has one writer.
-trait Engine: Send + 'static {
-    type Reader: Reader;
+/// An engine with a single writer.
+trait StoreEngine: Send + 'static {
+    type StoreReader: StoreReader;
     fn reader(&self) -> Self::Reader;
-    fn apply(&mut self, group: &[Batch]);
+    fn apply(&mut self, group: &[PhysicalBatch]);
 }
 
-/// Point reads beside the writer.
-trait Reader: Send + Sync + 'static {
+/// Point reads, concurrent with the writer.
+trait StoreReader: Send + Sync + 'static {
     fn get(&self, key: &str) -> Option<Vec<u8>>;
 }
 
-type Job = (Batch, oneshot::Sender<()>);
+type CommitJob = (PhysicalBatch, oneshot::Sender<()>);
 
-/// An engine with a committer in front of it.
-struct Grouped<R> {
-    queue: Option<mpsc::Sender<Job>>,
+/// An engine behind a group committer.
+struct GroupCommitStore<R> {
+    queue: Option<mpsc::Sender<CommitJob>>,
     reader: R,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl<R: Reader> Grouped<R> {
-    fn over(engine: impl Engine<Reader = R>) -> Arc<dyn Physical> {
+impl<R: StoreReader> GroupCommitStore<R> {
+    fn over(engine: impl StoreEngine<StoreReader = R>) -> Arc<dyn Physical> {
         let (queue, waiting) = mpsc::channel(MOST_BATCHES);
         let reader = engine.reader();
         let thread = std::thread::spawn(move || commit(engine, waiting));
@@ -76,7 +76,7 @@ impl<R: Reader> Grouped<R> {
     }
 }
 
-fn commit(mut engine: impl Engine, mut waiting: mpsc::Receiver<Job>) {
+fn commit(mut engine: impl StoreEngine, mut waiting: mpsc::Receiver<CommitJob>) {
     let (mut group, mut answers) = (Vec::new(), Vec::new());
     while let Some((batch, answer)) = waiting.blocking_recv() {
         group.push(batch);
@@ -94,7 +94,7 @@ fn commit(mut engine: impl Engine, mut waiting: mpsc::Receiver<Job>) {
     }
 }
 
-impl<R> Drop for Grouped<R> {
+impl<R> Drop for GroupCommitStore<R> {
     fn drop(&mut self) {
         drop(self.queue.take());
         let thread = self.thread.get_mut().expect("no panic").take();
@@ -102,24 +102,24 @@ impl<R> Drop for Grouped<R> {
     }
 }
 
-impl<R> fmt::Debug for Grouped<R> {
+impl<R> fmt::Debug for GroupCommitStore<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Grouped")
     }
 }
 
 #[async_trait]
-impl<R: Reader> Physical for Grouped<R> {
-    async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
+impl<R: StoreReader> Physical for GroupCommitStore<R> {
+    async fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         let value = self.reader.get(key);
-        Ok(value.map(|value| Entry { value: value.into(), version: Version(0) }))
+        Ok(value.map(|value| PhysicalEntry { value: value.into(), version: Version(0) }))
     }
 
     async fn scan(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, Error> {
         Err(Error::Refused("scans are not measured".to_owned()))
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Version, Error> {
+    async fn commit(&self, batch: PhysicalBatch) -> Result<Version, Error> {
         let (answer, wait) = oneshot::channel();
         let queue = self.queue.as_ref().expect("not dropped");
         queue.send((batch, answer)).await.expect("the committer lives");
@@ -128,17 +128,17 @@ impl<R: Reader> Physical for Grouped<R> {
     }
 }
 
-struct Null;
+struct NullEngine;
 
-impl Engine for Null {
-    type Reader = Self;
+impl StoreEngine for NullEngine {
+    type StoreReader = Self;
     fn reader(&self) -> Self {
         Self
     }
-    fn apply(&mut self, _: &[Batch]) {}
+    fn apply(&mut self, _: &[PhysicalBatch]) {}
 }
 
-impl Reader for Null {
+impl StoreReader for NullEngine {
     fn get(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
@@ -148,7 +148,7 @@ const TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
 
 struct RedbReader(Arc<redb::Database>);
 
-impl Reader for RedbReader {
+impl StoreReader for RedbReader {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
         let table = self.0.begin_read().unwrap().open_table(TABLE).unwrap();
         table.get(key).unwrap().map(|value| value.value().to_vec())
@@ -164,33 +164,33 @@ fn open_redb(dir: &Path) -> Arc<redb::Database> {
     Arc::new(db)
 }
 
-fn put_all(transaction: &redb::WriteTransaction, group: &[Batch]) {
+fn put_all(transaction: &redb::WriteTransaction, group: &[PhysicalBatch]) {
     let mut table = transaction.open_table(TABLE).unwrap();
     for change in group.iter().flat_map(|batch| &batch.changes) {
         match change {
-            Change::Put { key, value } => drop(table.insert(key.as_str(), &value[..]).unwrap()),
-            Change::Delete { key } => drop(table.remove(key.as_str()).unwrap()),
+            PhysicalChange::Put { key, value } => drop(table.insert(key.as_str(), &value[..]).unwrap()),
+            PhysicalChange::Delete { key } => drop(table.remove(key.as_str()).unwrap()),
         }
     }
 }
 
-struct Redb {
+struct RedbEngine {
     db: Arc<redb::Database>,
     quick: bool,
 }
 
-impl Redb {
+impl RedbEngine {
     fn open(dir: &Path, quick: bool) -> Self {
         Self { db: open_redb(dir), quick }
     }
 }
 
-impl Engine for Redb {
-    type Reader = RedbReader;
+impl StoreEngine for RedbEngine {
+    type StoreReader = RedbReader;
     fn reader(&self) -> RedbReader {
         RedbReader(Arc::clone(&self.db))
     }
-    fn apply(&mut self, group: &[Batch]) {
+    fn apply(&mut self, group: &[PhysicalBatch]) {
         let mut transaction = self.db.begin_write().unwrap();
         transaction.set_quick_repair(self.quick);
         put_all(&transaction, group);
@@ -198,8 +198,8 @@ impl Engine for Redb {
     }
 }
 
-/// Writes what a log would, so that its cost is in the figures; nothing reads it back.
-struct RedbLog {
+/// Writes a log in addition to redb, to include its cost in the figures; it is never read.
+struct RedbLogEngine {
     db: Arc<redb::Database>,
     log: File,
     at: u64,
@@ -208,21 +208,21 @@ struct RedbLog {
 
 const LOG_BYTES: u64 = 8 << 20;
 
-impl RedbLog {
+impl RedbLogEngine {
     fn open(dir: &Path) -> Self {
         let log = File::options().create(true).truncate(false).write(true).open(dir.join("log"));
         let log = log.unwrap();
-        // Filled once, so that later syncs change no metadata.
+        // Filled once, so that later syncs don't have to write file metadata.
         log.write_all_at(&vec![0; 2 * LOG_BYTES as usize], 0).unwrap();
         log.sync_all().unwrap();
         Self { db: open_redb(dir), log, at: 0, record: Vec::new() }
     }
 
-    fn write_log(&mut self, group: &[Batch]) {
+    fn write_log(&mut self, group: &[PhysicalBatch]) {
         self.record.clear();
         for change in group.iter().flat_map(|batch| &batch.changes) {
             self.record.extend_from_slice(change.key().as_bytes());
-            if let Change::Put { value, .. } = change {
+            if let PhysicalChange::Put { value, .. } = change {
                 self.record.extend_from_slice(value);
             }
         }
@@ -234,12 +234,12 @@ impl RedbLog {
     }
 }
 
-impl Engine for RedbLog {
-    type Reader = RedbReader;
+impl StoreEngine for RedbLogEngine {
+    type StoreReader = RedbReader;
     fn reader(&self) -> RedbReader {
         RedbReader(Arc::clone(&self.db))
     }
-    fn apply(&mut self, group: &[Batch]) {
+    fn apply(&mut self, group: &[PhysicalBatch]) {
         let mut transaction = self.db.begin_write().unwrap();
         put_all(&transaction, group);
         if self.at > LOG_BYTES {
@@ -253,12 +253,12 @@ impl Engine for RedbLog {
     }
 }
 
-struct Fjall {
+struct FjallEngine {
     db: fjall::Database,
     keys: fjall::Keyspace,
 }
 
-impl Fjall {
+impl FjallEngine {
     fn open(dir: &Path) -> Self {
         let builder = fjall::Database::builder(dir.join("fjall"));
         let db = builder.cache_size(CACHE_BYTES as u64).worker_threads(1).open().unwrap();
@@ -270,23 +270,23 @@ impl Fjall {
 
 struct FjallReader(fjall::Keyspace);
 
-impl Reader for FjallReader {
+impl StoreReader for FjallReader {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.0.get(key).unwrap().map(|value| value.to_vec())
     }
 }
 
-impl Engine for Fjall {
-    type Reader = FjallReader;
+impl StoreEngine for FjallEngine {
+    type StoreReader = FjallReader;
     fn reader(&self) -> FjallReader {
         FjallReader(self.keys.clone())
     }
-    fn apply(&mut self, group: &[Batch]) {
+    fn apply(&mut self, group: &[PhysicalBatch]) {
         let mut batch = self.db.batch();
         for change in group.iter().flat_map(|batch| &batch.changes) {
             match change {
-                Change::Put { key, value } => batch.insert(&self.keys, key.as_str(), &value[..]),
-                Change::Delete { key } => batch.remove(&self.keys, key.as_str()),
+                PhysicalChange::Put { key, value } => batch.insert(&self.keys, key.as_str(), &value[..]),
+                PhysicalChange::Delete { key } => batch.remove(&self.keys, key.as_str()),
             }
         }
         batch.commit().unwrap();

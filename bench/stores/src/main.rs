@@ -1,14 +1,14 @@
-//! Compares embedded engines under the server's own write pattern, and prints Markdown.
+//! Compares embedded storage engines under the server's write pattern, and prints Markdown.
 //!
 //! ```text
 //! cargo run --release -- all <folder> [keys] [seconds] [engine ...]
 //! cargo run --release -- <step> <folder> <keys> <seconds> <engine>
 //! ```
 //!
-//! Steps: `load` fills an empty store; `open` times opening; `read` reads with nothing else going
-//! on; `single` and `mixed` run the writers; `kill` runs them until the process kills itself;
-//! `thin` deletes nine keys of ten. Each step runs in a process of its own, so that memory,
-//! processor time and a kill are its own.
+//! Steps: `load` fills an empty store; `open` times opening; `read` reads without concurrent
+//! writes; `single` and `mixed` run the writers; `kill` runs them until the process kills itself;
+//! `thin` deletes nine keys of ten. Each step runs in a process of its own, so that its memory and
+//! processor time are separate and a kill ends only that step.
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures with the machine's clock")]
 
 mod engines;
@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strongroom_storage::Physical;
-use workload::{Kind, Latency, Written};
+use workload::{BatchKind, LatencyPercentiles, WriteReport};
 
 const STEPS: &[&str] =
     &["load", "open", "read", "single", "mixed", "kill", "open", "thin", "open", "single"];
 
-/// How often the writers run in a step. The fastest run counts: whatever else the machine does
+/// How often the writers run in a step. The fastest run counts, because other load on the machine
 /// only makes a run slower.
 const RUNS: usize = 3;
 
@@ -68,7 +68,7 @@ fn run_all(folder: &Path, keys: u64, seconds: u64, named: &[&str]) {
                 .expect("the step runs");
             let text = String::from_utf8_lossy(&child.stdout);
             let how = if cold { " (file cache empty)" } else { "" };
-            // A killed step says nothing.
+            // A killed step prints nothing.
             if !text.is_empty() {
                 println!("- {step}{how}: {}", text.trim());
             }
@@ -102,8 +102,8 @@ fn run_step(step: &str, dir: &Path, keys: u64, time: Duration, engine: &str) {
             let latency = runtime.block_on(workload::read(&*store, keys, 20_000));
             println!("{}", show(&latency));
         }
-        "single" => report(&runtime, &store, dir, keys, Kind::Single, time),
-        "mixed" => report(&runtime, &store, dir, keys, Kind::Mixed, time),
+        "single" => report(&runtime, &store, dir, keys, BatchKind::Single, time),
+        "mixed" => report(&runtime, &store, dir, keys, BatchKind::Mixed, time),
         "thin" => {
             let before = machine::folder_mib(dir);
             runtime.block_on(workload::thin(&*store, keys));
@@ -118,7 +118,7 @@ fn run_step(step: &str, dir: &Path, keys: u64, time: Duration, engine: &str) {
                 let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
             });
             let forever = Duration::from_secs(3600);
-            let _ = runtime.block_on(workload::write(&store, dir, keys, Kind::Single, forever, 1));
+            let _ = runtime.block_on(workload::write(&store, dir, keys, BatchKind::Single, forever, 1));
         }
         other => panic!("no step is called {other}"),
     }
@@ -129,7 +129,7 @@ fn report(
     store: &Arc<dyn Physical>,
     dir: &Path,
     keys: u64,
-    kind: Kind,
+    kind: BatchKind,
     time: Duration,
 ) {
     let before = machine::folder_mib(dir);
@@ -137,7 +137,7 @@ fn report(
         let seed = run as u64 * 100;
         runtime.block_on(workload::write(store, dir, keys, kind, time, seed))
     });
-    let fastest = |a: &Written, b: &Written| a.commits_per_second.total_cmp(&b.commits_per_second);
+    let fastest = |a: &WriteReport, b: &WriteReport| a.commits_per_second.total_cmp(&b.commits_per_second);
     let written = runs.max_by(fastest).expect("there are runs");
     println!(
         "{:.0} commits/s, {}; cpu {:.1} us and device {:.1} KiB a commit; {} MiB of memory; \
@@ -152,7 +152,7 @@ fn report(
     );
 }
 
-fn show(latency: &Latency) -> String {
-    let Latency { p50, p99, p999, max } = latency;
+fn show(latency: &LatencyPercentiles) -> String {
+    let LatencyPercentiles { p50, p99, p999, max } = latency;
     format!("p50 {p50}, p99 {p99}, p99.9 {p999}, max {max} us")
 }

@@ -1,11 +1,11 @@
-//! Bodies on their way in: bounded each, and all together.
+//! Reads request bodies, with limits for each and for all together.
 //!
-//! Whoever may send a body may leave it unfinished, and what it says may take far more memory than
-//! its bytes. So the memory of requests in flight is shared out of [`BodyMemoryPool`], in bytes: for a body
-//! while it is read, and for its fields until the request is answered. A request that gets no share
-//! in time is refused. A share of the memory for all is only for whoever has a valid token; paths
-//! that need none have a smaller part of their own. What takes up to [`UNBUDGETED_BYTES`] needs no share: the
-//! number of requests is limited before.
+//! A client may leave a body unfinished, and its parsed fields may take far more memory than its
+//! bytes. So requests in flight reserve memory from a shared [`BodyMemoryPool`], in bytes: for the
+//! body while it is read, and for its fields until the request is answered. A request that cannot
+//! reserve its memory in time is refused with 503. Reserving from the main pool needs a valid
+//! token; unauthenticated paths have a smaller pool of their own. Up to [`UNBUDGETED_BYTES`] need
+//! no reservation, since the number of concurrent requests is limited separately.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -19,18 +19,19 @@ use strongroom_types::Secret;
 use strongroom_types::fields::FIELD_OVERHEAD;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What a request may take without a share.
+/// Bytes that a request may use without a reservation.
 pub(crate) const UNBUDGETED_BYTES: usize = 4 << 10;
-/// The part of each request that has a pool of its own, so that large ones leave room for small.
+/// The first bytes of each request come from a pool of their own, so that large requests leave room
+/// for small ones.
 const SMALL_BODY_BYTES: usize = 64 << 10;
-/// How long a request waits for its share.
+/// How long a request waits for its reservation.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
-/// What a permit stands for: semaphores count in 32 bits.
+/// Bytes for each semaphore permit: semaphores count permits in 32 bits.
 const PERMIT_BYTES: usize = 1 << 10;
-/// How large a buffer begins, if the length isn't declared.
+/// The initial size of the buffer for a body.
 const INITIAL_BUFFER_BYTES: usize = 4 << 10;
 
-/// The memory that requests in flight may take together.
+/// The memory that requests in flight may use together. Clones share the same pool.
 #[derive(Clone, Debug)]
 pub struct BodyMemoryPool {
     first: Arc<Semaphore>,
@@ -39,10 +40,10 @@ pub struct BodyMemoryPool {
 }
 
 impl BodyMemoryPool {
-    /// A quarter of `bytes` is kept for the first 64 KiB of each request, an eighth is all that
-    /// requests to paths without a token have. The rest is enough for one request of `largest`
-    /// bytes at least, and the eighth for one of `largest_unauthenticated`: else they would never
-    /// be taken.
+    /// Splits `bytes` in three: a quarter for the first 64 KiB of each authenticated request, an
+    /// eighth for all requests to unauthenticated paths, and the rest for the remainder of large
+    /// requests. The rest is enlarged to fit one request of `largest` bytes, and the eighth to fit
+    /// one of `largest_unauthenticated`; otherwise such requests could never be served.
     pub fn new(bytes: usize, largest: usize, largest_unauthenticated: usize) -> Self {
         let (quarter, eighth) = (bytes / 4, bytes / 8);
         let pool = |bytes: usize| {
@@ -58,36 +59,37 @@ impl BodyMemoryPool {
 
 #[cfg(test)]
 impl BodyMemoryPool {
-    /// Bytes that nobody holds.
+    /// Bytes that no request has reserved.
     pub(crate) fn available_bytes(&self) -> usize {
         let pools = [&self.first, &self.rest, &self.unauthenticated];
         pools.iter().map(|pool| pool.available_permits() * PERMIT_BYTES).sum()
     }
 }
 
-/// What a request takes at most whose body has so many bytes and fields: the body, its fields
-/// beside it while they are built, and its head.
+/// An upper bound, in bytes, for the memory of a request whose body has `body_bytes` bytes and
+/// `fields` fields: the body, the fields that are built while it is still held, and the head.
 pub fn max_request_memory(body_bytes: usize, fields: usize) -> usize {
     let of_fields = fields.saturating_mul(FIELD_OVERHEAD);
     body_bytes.saturating_mul(2).saturating_add(of_fields).saturating_add(MAX_HEAD_MEMORY)
 }
 
-/// Bytes of a head, and what the fields of its query and its headers take beside them.
+/// An upper bound for a head, with the fields of its query and the overhead of its headers.
 const MAX_HEAD_MEMORY: usize = 512 << 10;
 
-/// Whose memory a request takes.
+/// Which pool a request reserves from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MemoryClass {
-    /// An operator's, at a path that is exempt from all limits. It is so small that it takes none;
-    /// each connection has few of them.
+    /// A request to a path that is exempt from admission control, such as unsealing. It is limited
+    /// to so few bytes that it reserves nothing; each connection has few of them at once.
     Exempt,
-    /// At a path that needs no token.
+    /// A request to an unauthenticated path.
     Unauthenticated,
-    /// At a path that needs a token.
+    /// A request to a path that needs a token.
     Authenticated,
 }
 
-/// What one request holds of [`BodyMemoryPool`]. Kept until the work on it ends.
+/// What one request has reserved from a [`BodyMemoryPool`]. Dropping it returns the memory, so it
+/// is kept until the work on the request ends.
 #[derive(Debug, Default)]
 pub struct BodyBudget {
     first: Option<OwnedSemaphorePermit>,
@@ -95,7 +97,7 @@ pub struct BodyBudget {
 }
 
 impl BodyBudget {
-    /// Whether anything is held.
+    /// Whether anything is reserved.
     pub(crate) fn is_some(&self) -> bool {
         self.first.is_some() || self.rest.is_some()
     }
@@ -118,7 +120,7 @@ impl BodyBudget {
         }
     }
 
-    /// Gives back what is more than so many bytes need.
+    /// Returns what exceeds the given number of bytes.
     fn shrink(&mut self, class: MemoryClass, bytes: usize) {
         let first =
             if class == MemoryClass::Unauthenticated { bytes } else { bytes.min(SMALL_BODY_BYTES) };
@@ -156,14 +158,15 @@ fn release(held: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
     }
 }
 
-/// A request's claim on the memory for all.
+/// A request's reservation while its body is read and parsed.
 pub(crate) struct BodyClaim<'c, P> {
     pool: &'c BodyMemoryPool,
     class: MemoryClass,
-    /// Looks the token up; asked at most once, and only for what takes more than [`UNBUDGETED_BYTES`].
+    /// Validates the token. Awaited at most once, and only if more than [`UNBUDGETED_BYTES`] are
+    /// needed.
     check_token: Pin<&'c mut P>,
     checked: bool,
-    /// What the token was refused with.
+    /// The error of the token check.
     refusal: Option<Error>,
     budget: BodyBudget,
 }
@@ -187,7 +190,7 @@ where
         }
     }
 
-    /// Claims so many bytes altogether.
+    /// Raises the reservation to a total of `bytes`.
     pub(crate) async fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
         if bytes <= UNBUDGETED_BYTES {
             return Ok(());
@@ -202,22 +205,22 @@ where
         self.budget.grow(self.pool, self.class, bytes).await
     }
 
-    /// What the token was refused with, after [`BodyError::TokenRefused`].
+    /// The error of the token check, after [`BodyError::TokenRefused`].
     pub(crate) fn take_refusal(&mut self) -> Option<Error> {
         self.refusal.take()
     }
 
-    /// Gives the share to work that goes on if the request is given up.
+    /// Hands the reservation to blocking work that continues even if the request is dropped.
     pub(crate) fn detach_budget(&mut self) -> BodyBudget {
         std::mem::take(&mut self.budget)
     }
 
-    /// Takes the share back.
+    /// Takes back what [`Self::detach_budget`] returned.
     pub(crate) fn reattach_budget(&mut self, share: BodyBudget) {
         self.budget = share;
     }
 
-    /// What is held from now on until the request is answered.
+    /// Ends reading and parsing: what stays reserved, for `bytes`, until the request is answered.
     pub(crate) fn finish(self, bytes: usize) -> BodyBudget {
         let mut share = self.budget;
         share.shrink(self.class, if bytes <= UNBUDGETED_BYTES { 0 } else { bytes });
@@ -225,29 +228,29 @@ where
     }
 }
 
-/// How long a body may be.
+/// The maximum size of a body, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
-    /// Any body.
+    /// For any body.
     pub(crate) bytes: usize,
-    /// One that is said to be a form, and doesn't begin as JSON does.
+    /// For a body whose content type is a form and that doesn't start like JSON.
     pub(crate) form_bytes: Option<usize>,
 }
 
 /// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// It says so itself; nothing of it was asked for yet.
+    /// The declared length exceeds the limit; nothing of the body was read.
     DeclaredTooLarge,
     TooLarge,
     Truncated,
-    /// Others hold the memory there is.
+    /// The memory pool had no room within [`BUDGET_TIMEOUT`].
     OverBudget,
-    /// It is too large to be read before a valid token is there, and none is.
+    /// The request needs more than [`UNBUDGETED_BYTES`], and its token is not valid.
     TokenRefused,
 }
 
-/// Reads a body whole.
+/// Reads a complete body into memory, reserving the memory first.
 pub(crate) async fn read_body<B, P>(
     body: B,
     allowed: BodyLimits,
@@ -262,14 +265,14 @@ where
         return Err(BodyError::DeclaredTooLarge);
     }
     let mut body = pin!(body);
-    // Wiped also where the body is given up halfway.
+    // Zeroized also if reading is abandoned halfway.
     let mut whole = Secret::new(Vec::new());
     let mut limit = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Truncated)?.into_data() else { continue };
         let (length, capacity) = (whole.expose_secret().len(), whole.expose_secret().capacity());
         let needed = length + data.len();
-        // What came before was blank, or there is a limit already.
+        // Until a byte that is not white space arrives, the limit is undecided.
         limit = limit.or_else(|| allowed.limit_for_content(&data));
         if needed > limit.unwrap_or_else(|| allowed.smallest_limit()) {
             return Err(BodyError::TooLarge);
@@ -278,15 +281,16 @@ where
             claim.grow(data.len()).await?;
             return Ok(data);
         }
-        // Pieces are copied together: one of a byte pins a buffer of kilobytes.
+        // Frames are copied into one buffer: keeping a one-byte frame would pin a receive buffer of
+        // kilobytes.
         if needed > capacity {
-            // Room that is only promised is not reserved: promises cost the client nothing.
+            // A declared length reserves nothing: declaring one costs the client nothing.
             let expected = if declared >= needed { declared } else { allowed.bytes.max(needed) };
             let room =
                 (2 * capacity).clamp(INITIAL_BUFFER_BYTES, expected.max(INITIAL_BUFFER_BYTES));
             let room = room.max(needed);
             claim.grow(room).await?;
-            // Not grown in place: that would leave what it held behind.
+            // Not grown in place: reallocation would leave a copy of the content in freed memory.
             let mut larger = Vec::with_capacity(room);
             larger.extend_from_slice(whole.expose_secret());
             whole = Secret::new(larger);
@@ -296,7 +300,7 @@ where
     Ok(zeroize_on_drop(whole))
 }
 
-/// Shared bytes that are wiped when the last one who has them drops them.
+/// Shared bytes that are zeroized when the last clone is dropped.
 pub(crate) fn zeroize_on_drop(bytes: Secret<Vec<u8>>) -> Bytes {
     struct ZeroizedBytes(Secret<Vec<u8>>);
 
@@ -313,9 +317,10 @@ pub(crate) fn zeroize_on_drop(bytes: Secret<Vec<u8>>) -> Bytes {
     }
 }
 
-/// Reads on and throws away, to the body's end or till so many bytes more were read. Most clients
-/// send all they have before they listen: cut off, they would see a broken connection and never the
-/// answer. Of a body that is longer for sure nothing is read: that would be in vain.
+/// Reads and discards the rest of a body, up to its end or a little over `bytes`. Most clients send
+/// the whole body before they read the response: if the connection were closed at once, they would
+/// see a broken connection instead of it. If the declared length exceeds `bytes`, nothing is read,
+/// because the client would not finish anyway.
 pub(crate) async fn discard_body<B>(body: B, bytes: usize)
 where
     B: HttpBody<Data = Bytes> + Send,
@@ -332,7 +337,7 @@ where
 }
 
 impl BodyLimits {
-    /// The limit, once a byte that isn't blank says what the body is.
+    /// The limit, once a byte that isn't white space shows what the body is.
     fn limit_for_content(self, data: &[u8]) -> Option<usize> {
         let Some(form_bytes) = self.form_bytes else { return Some(self.bytes) };
         let first = data.trim_ascii_start().first()?;
@@ -344,7 +349,7 @@ impl BodyLimits {
     }
 }
 
-/// Whether a body that begins so is JSON, whatever it is said to be.
+/// Whether a body that starts with this byte is treated as JSON, whatever its content type.
 pub(crate) fn begins_json(first: u8) -> bool {
     matches!(first, b'{' | b'[')
 }
@@ -363,7 +368,7 @@ mod tests {
 
     const PLAIN: BodyLimits = BodyLimits { bytes: 1 << 20, form_bytes: None };
 
-    /// A body in pieces that ends, or never does.
+    /// A body in frames, which either ends or stays pending for ever.
     fn chunked_body(
         pieces: Vec<&'static [u8]>,
         ends: bool,
@@ -386,7 +391,8 @@ mod tests {
         ChunkedTestBody(pieces.into(), ends)
     }
 
-    /// Reads the body of a request with a valid token, which then holds what its bytes need.
+    /// Reads the body of a request with a valid token, and returns it with the memory that stays
+    /// reserved.
     async fn read_authenticated<B>(
         body: B,
         allowed: BodyLimits,
@@ -422,7 +428,7 @@ mod tests {
         let bodies = BodyMemoryPool::new(512 << 10, 128 << 10, 0);
         let before = free_permits(&bodies);
         assert_eq!(before, (128, 320));
-        // Each takes 64 KiB of the first pool and 36 KiB of the other, and never ends.
+        // Each takes 64 KiB of the first pool and 36 KiB of the second, and never ends.
         let mut waiting = Vec::new();
         for _ in 0..2 {
             let mut reading =
@@ -433,7 +439,7 @@ mod tests {
         assert_eq!(free_permits(&bodies), (0, 320 - 2 * 36));
         let refused = read_authenticated(chunked_body(vec![&LARGE], true), PLAIN, &bodies).await;
         assert_eq!(refused.unwrap_err(), BodyError::OverBudget);
-        // What is small and whole goes on.
+        // Small bodies in one frame are still accepted.
         assert!(
             read_authenticated(Full::new(Bytes::from_static(b"{}")), PLAIN, &bodies).await.is_ok()
         );
@@ -449,7 +455,7 @@ mod tests {
         assert_eq!(free_permits(&bodies), before);
     }
 
-    /// What a future says when it is asked once.
+    /// The result of polling a future once; `None` if it is pending.
     async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -464,7 +470,8 @@ mod tests {
         let bodies = BodyMemoryPool::new(64 << 20, 32 << 20, 0);
         let watched = freed_memory_scan::FreedMemoryScan::start(MARK);
         for ends in [false, true] {
-            // Of the other one, the last piece is too much.
+            // When it doesn't end, the limit is large enough; when it does, the last frame exceeds
+            // the limit.
             let allowed = BodyLimits { bytes: if ends { MARK.len() + 1 } else { 100 }, ..PLAIN };
             let body = chunked_body(vec![MARK, b"12"], ends);
             let mut reading = Box::pin(read_authenticated(body, allowed, &bodies));

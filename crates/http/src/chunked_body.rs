@@ -1,5 +1,6 @@
-//! [`ChunkedBody`]: an answer's body that is given away in steps, so that a client who stops reading is
-//! noticed. HTTP/2 would take it whole and keep it for as long as the client likes.
+//! [`ChunkedBody`]: a response body that is handed to hyper in steps of [`WRITE_STEP_BYTES`], so
+//! that a client that stops reading is detected. Otherwise HTTP/2 would take the whole body at once
+//! and buffer it for as long as the client likes.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,7 +1,8 @@
-//! One connection: HTTP/1.1 or HTTP/2 over a stream, for as long as the client keeps pace.
+//! Serves one connection: HTTP/1.1 or HTTP/2 on a stream, until the client leaves or exceeds a
+//! timeout.
 //!
-//! A connection of HTTP/1.1 that has nothing to do is *parked*: its buffers are given back and only
-//! the stream is kept. With the first byte of the next request it is served again.
+//! An idle HTTP/1.1 connection is *parked*: its buffers are freed and only the stream is kept. The
+//! first byte of the next request unparks it.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -24,17 +25,17 @@ use crate::chunked_body::ChunkedBody;
 use crate::connection_deadlines::{ConnectionDeadlines, ConnectionTimeouts, TimedOut};
 use crate::stream::{RewoundStream, TimedStream};
 
-/// Bytes of a request's head; a buffer that large is all that a half-sent head can hold.
+/// Maximum size of a request's head, in bytes; also the buffer that an incomplete head can occupy.
 const HEAD_BYTES: u32 = 64 << 10;
-/// How long a client may take to see that an idle connection ends.
+/// How long a client may take to close an idle connection that the server shuts down.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a connection has nothing to do before its buffers are given back.
+/// How long a connection must be idle before it is parked.
 const PARK_AFTER: Duration = Duration::from_millis(250);
-/// What a client begins with that speaks HTTP/2 (RFC 9113, section 3.4).
+/// The connection preface of an HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves until the client goes or is too late, the server stops, or the connection is `needed` to make
-/// room for another one.
+/// Serves a connection until the client disconnects or exceeds a timeout, the server stops, or
+/// `needed` is cancelled because the slot is needed for another connection.
 pub(crate) async fn serve_connection<S, F, A>(
     stream: S,
     timeouts: ConnectionTimeouts,
@@ -51,8 +52,8 @@ pub(crate) async fn serve_connection<S, F, A>(
     let service = service_fn(|request: Request<Incoming>| {
         let turn = watch.start_request(request.version() == Version::HTTP_2);
         let answer = answer.clone();
-        // Boxed: a connection of HTTP/1.1 keeps room for it between two requests as well. The future
-        // of the answer is large; made in here it is not moved.
+        // Boxed: otherwise an HTTP/1.1 connection would reserve this memory between requests as
+        // well. The response future is large; created inside the box it is not moved.
         Box::pin(async move {
             let response = answer(request).await;
             Ok::<_, Infallible>(response.map(|body| ChunkedBody::new(body, turn)))
@@ -96,11 +97,12 @@ pub(crate) async fn serve_connection<S, F, A>(
             wipe_buffer(Pin::into_inner(serving).into_parts().read_buf);
             return;
         }
-        // Between two requests this ends the connection's state at once, and not its stream.
+        // Between two requests this ends hyper's connection state at once but leaves the stream
+        // open.
         serving.as_mut().graceful_shutdown();
         let given_up =
             std::future::poll_fn(|cx| Poll::Ready(serving.poll_without_shutdown(cx))).await;
-        // It was about to begin a request, which is its last.
+        // A request had already started; it is the last one on this connection.
         let is_last = given_up.is_pending();
         if is_last {
             let poll = |cx: &mut Context<'_>, _| serving.as_mut().poll(cx);
@@ -123,8 +125,9 @@ pub(crate) async fn serve_connection<S, F, A>(
     }
 }
 
-/// What of a buffer was not read yet, copied out of it. The whole buffer is wiped, for it held tokens,
-/// key shares and values; unless something still refers to a part of it.
+/// Copies out the unread rest of a read buffer and overwrites the whole buffer, because it held
+/// tokens, key shares and values. It is not overwritten if something else still references a part
+/// of it.
 fn wipe_buffer(buffer: Bytes) -> Bytes {
     let unread = Bytes::copy_from_slice(&buffer);
     if let Ok(mut buffer) = buffer.try_into_mut() {
@@ -135,20 +138,22 @@ fn wipe_buffer(buffer: Bytes) -> Bytes {
             }
         };
         overwrite(&mut buffer);
-        // Asked for more than there is behind what was read, it takes the room before that back.
+        // Asking for more than the capacity behind the read position makes the buffer reclaim the
+        // bytes in front of it.
         buffer.reserve(buffer.capacity() + 1);
         overwrite(&mut buffer);
     }
     unread
 }
 
-/// Notes how serving ended. Whether it is an idle connection that is to be ended in order.
+/// Logs how serving ended. Returns whether it was the idle timeout, after which the connection is
+/// closed gracefully.
 fn log_outcome(ended: DriveOutcome<hyper::Result<()>>) -> bool {
     match ended {
         DriveOutcome::Done(Ok(())) | DriveOutcome::Idle => {}
-        DriveOutcome::Done(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
+        DriveOutcome::Done(Err(error)) => tracing::debug!(%error, "a connection failed"),
         DriveOutcome::TimedOut(TimedOut::Idle) => return true,
-        DriveOutcome::Evicted => tracing::debug!("a connection made room"),
+        DriveOutcome::Evicted => tracing::debug!("a connection was evicted"),
         DriveOutcome::TimedOut(late) => {
             tracing::debug!(?late, "a client took too long and was cut off");
         }
@@ -156,18 +161,18 @@ fn log_outcome(ended: DriveOutcome<hyper::Result<()>>) -> bool {
     false
 }
 
-/// How something that a connection does ended.
+/// How polling a connection ended.
 enum DriveOutcome<T> {
     Done(T),
     TimedOut(TimedOut),
-    /// There has been nothing to do for a while.
+    /// The connection has been idle for the given time.
     Idle,
-    /// It makes room for another connection.
+    /// The connection must close to free its slot for another one.
     Evicted,
 }
 
-/// Polls what a connection does, and watches the time, the end of the server and whether the connection
-/// is to make room.
+/// Polls a connection's future while watching its deadlines, the server's shutdown and the eviction
+/// token.
 struct ConnectionDriver<'w> {
     deadlines: &'w ConnectionDeadlines,
     stop: CancellationToken,
@@ -186,11 +191,12 @@ impl<'w> ConnectionDriver<'w> {
         Self { deadlines: watch, stop, eviction: needed, timer }
     }
 
-    /// Polls until it ends, the client is late, there is nothing to do for as long as `idle`, or room is
-    /// needed. `poll` is told once when the server stops.
+    /// Polls until the future ends, a deadline passes, the connection has been idle for `idle`, or
+    /// it is evicted. `poll` gets `true` once, when the server stops.
     ///
-    /// The connection is asked first: what it just did decides what it is waited for. The timer is
-    /// moved only where it would ring too late, so that quick requests never move it.
+    /// The connection is polled before the deadline is computed, because what it just did changes
+    /// the deadline. The timer is reset only if it would fire too late, so that short requests
+    /// never touch it.
     async fn poll_until_done<T>(
         &mut self,
         idle: Option<Duration>,
@@ -230,14 +236,14 @@ impl<'w> ConnectionDriver<'w> {
         .await
     }
 
-    /// Gives the end of a connection as long as a client may take to see it, unless room is needed.
+    /// Runs the closing of a connection for at most [`CLOSE_TIMEOUT`], or until it is evicted.
     async fn close_gracefully(&self, ending: impl Future) {
         let bounded = tokio::time::timeout(CLOSE_TIMEOUT, ending);
         let _ = self.eviction.run_until_cancelled(bounded).await;
     }
 }
 
-/// The first bytes of a connection, which tell the version of HTTP.
+/// Reads the first bytes of a connection to detect the HTTP version.
 struct ProtocolSniffer<S> {
     stream: S,
     read: [u8; PREFACE.len()],
@@ -249,7 +255,7 @@ impl<S: AsyncRead + Unpin> ProtocolSniffer<S> {
         Self { stream, read: [0; PREFACE.len()], filled: 0 }
     }
 
-    /// The version; none if the client went, or the server stops.
+    /// The version; `None` if the client disconnected or the server stops.
     fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<Option<Version>> {
         if stopping {
             return Poll::Ready(None);
@@ -283,15 +289,15 @@ impl<S: AsyncRead + Unpin> ProtocolSniffer<S> {
     }
 }
 
-/// A connection without anything to do.
+/// An idle HTTP/1.1 connection without buffers.
 struct ParkedConnection<S> {
-    /// What came of the next request already.
+    /// Bytes of the next request that were already received.
     unread: Bytes,
     stream: RewoundStream<S>,
 }
 
 impl<S: AsyncRead + Unpin> ParkedConnection<S> {
-    /// Whether more came; not if the client went, or the server stops.
+    /// Whether more bytes arrived; `false` if the client disconnected or the server stops.
     fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<bool> {
         if stopping {
             return Poll::Ready(false);
@@ -316,7 +322,8 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // The watch does it: this one would count the time between two requests as well.
+        // `ConnectionDeadlines` times the head. Hyper's timeout would count the idle time between
+        // requests as well.
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES as usize);
     builder
@@ -360,8 +367,8 @@ mod tests {
         Response::new(Body::new(Bytes::from(vec![b'x'; size])))
     }
 
-    /// Serves one end, lets a client do something with the other and then nothing more, and says
-    /// after how many seconds of silence the connection was ended.
+    /// Serves one end of a stream, lets the client act on the other and then go silent, and returns
+    /// after how many seconds of silence the connection was closed.
     async fn silence_before_close<C>(client: impl FnOnce(DuplexStream) -> C) -> u64
     where
         C: Future,
@@ -392,7 +399,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn cve_2025_12044_a_silent_connection_ends_at_the_header_timeout() {
         assert_eq!(silence_before_close(|stream| async { stream }).await, 10);
-        // Nor does half a preface of HTTP/2 help, for which the version is waited.
+        // Half an HTTP/2 preface doesn't extend it, although the version is not known yet.
         let half = async |mut stream: DuplexStream| {
             stream.write_all(b"PRI * HT").await.unwrap();
             stream
@@ -489,7 +496,8 @@ mod tests {
             tasks.spawn(connection);
             let request = Request::get("http://a/large").body(()).unwrap();
             let (answer, _) = client.send_request(request, true).unwrap();
-            // It answers pings and takes 64 KiB, the first window; then no more is given.
+            // The client answers pings and accepts 64 KiB, the initial window, and never enlarges
+            // it.
             (answer.await.unwrap(), client)
         };
         assert_eq!(silence_before_close(deaf).await, 30);
@@ -511,7 +519,7 @@ mod tests {
         assert!((299..=301).contains(&seconds), "{seconds}");
     }
 
-    /// In the paused time of these tests.
+    /// Waits in the paused time of these tests.
     async fn pause_for(secs: u64) {
         tokio::time::sleep_until(Instant::now() + Duration::from_secs(secs)).await;
     }
@@ -521,7 +529,7 @@ mod tests {
         let patient = async |mut stream: DuplexStream| {
             for pause in [0, 2, 2, 100, 0] {
                 pause_for(pause).await;
-                // Its head comes in two pieces, so that the first byte wakes it.
+                // The head is sent in two pieces, so that its first byte unparks the connection.
                 stream.write_all(&GET[..1]).await.unwrap();
                 tokio::task::yield_now().await;
                 stream.write_all(&GET[1..]).await.unwrap();
@@ -532,7 +540,7 @@ mod tests {
         assert_eq!(silence_before_close(patient).await, 300);
     }
 
-    /// A stream that notes how large the buffer is that it is read into.
+    /// A stream that records the size of the buffer it is read into.
     struct BufferSizeProbe(DuplexStream, Arc<AtomicUsize>);
 
     impl AsyncRead for BufferSizeProbe {

@@ -1,28 +1,29 @@
-//! [`ConnectionDeadlines`]: how long a connection may keep the server waiting.
+//! [`ConnectionDeadlines`]: the timeouts that apply to a connection at each moment.
 //!
-//! Of a connection it is known when bytes came, when a request began, and when bytes of an answer
-//! were taken. From that follows the moment by which something must have happened. Nobody is woken
-//! for it on the way: the connection's own task asks whenever it runs.
+//! It records when bytes arrived, when a request started and when bytes of a response were
+//! accepted, and computes the next deadline from that. Recording an event wakes no task: the
+//! connection's own task asks for the deadline each time it is polled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a client may take for what.
+/// The timeouts of a connection. A client that exceeds one is disconnected, except as noted.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionTimeouts {
-    /// The TLS handshake.
+    /// For the TLS handshake. Default: 10 s.
     pub handshake: Duration,
-    /// The head of a request, from its first byte; of the first one, from the connection's start.
+    /// For the head of a request, counted from its first byte; for the first request, from the
+    /// start of the connection. Default: 10 s.
     pub header: Duration,
-    /// The body of a request.
+    /// For the body of a request; exceeding it is answered with 408. Default: 30 s.
     pub body: Duration,
-    /// Each 64 KiB of an answer.
+    /// For each 64 KiB of a response to be accepted by the client. Default: 30 s.
     pub write: Duration,
-    /// Between two requests.
+    /// For the time between two requests. Default: 300 s.
     pub idle: Duration,
-    /// How long requests being answered are waited for when the server stops.
+    /// How long a stopping server waits for requests in progress. Default: 10 s.
     pub shutdown: Duration,
 }
 
@@ -39,7 +40,7 @@ impl Default for ConnectionTimeouts {
     }
 }
 
-/// What a client was waited for.
+/// Which timeout expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimedOut {
     Header,
@@ -47,10 +48,10 @@ pub(crate) enum TimedOut {
     Idle,
 }
 
-/// As much of an answer as must be taken within [`ConnectionTimeouts::write`].
+/// The number of bytes of a response that must be accepted within [`ConnectionTimeouts::write`].
 pub(crate) const WRITE_STEP_BYTES: usize = 64 << 10;
 
-/// One connection's times. Clones share them.
+/// The deadlines of one connection. Clones share the state.
 #[derive(Clone)]
 pub(crate) struct ConnectionDeadlines(Arc<ConnectionDeadlinesInner>);
 
@@ -60,20 +61,22 @@ struct ConnectionDeadlinesInner {
 }
 
 struct DeadlineState {
-    /// No heads are timed: what comes may be anything.
+    /// Whether the connection is HTTP/2. Heads are not timed then: received bytes may belong to any
+    /// frame.
     http2: bool,
-    /// A whole head has come.
+    /// Whether a complete request head was received.
     had_request: bool,
-    /// Requests whose answers are not given away wholly.
+    /// Requests whose responses have not been sent completely.
     requests: usize,
-    /// Since when there is nothing to do.
+    /// When the last request ended, or the last bytes of its response were sent over HTTP/1.1;
+    /// initially, when the connection was accepted.
     idle_since: Instant,
-    /// When the first byte of a head came.
+    /// When the first byte of the next head arrived.
     head: Option<Instant>,
-    /// Answers being given away, and when they last went on.
+    /// Responses being sent, each with the time of its last progress.
     answers: Vec<(u64, Instant)>,
     next_answer: u64,
-    /// Since when the socket takes nothing, and what it took meanwhile.
+    /// Since when the socket accepts no bytes, and how many it accepted after that.
     blocked: Option<(Instant, usize)>,
 }
 
@@ -92,7 +95,7 @@ impl ConnectionDeadlines {
         Self(Arc::new(ConnectionDeadlinesInner { timeouts, state: Mutex::new(state) }))
     }
 
-    /// Bytes came.
+    /// Records that bytes arrived.
     pub(crate) fn on_read(&self) {
         let mut state = self.state();
         if state.requests == 0 && state.had_request && !state.http2 && state.head.is_none() {
@@ -100,7 +103,7 @@ impl ConnectionDeadlines {
         }
     }
 
-    /// A head came whole.
+    /// Records that a request head is complete, and returns the timer of that request.
     pub(crate) fn start_request(&self, http2: bool) -> RequestTimer {
         let mut state = self.state();
         state.http2 = http2;
@@ -110,10 +113,11 @@ impl ConnectionDeadlines {
         RequestTimer { deadlines: self.clone(), answer: None }
     }
 
-    /// The socket took bytes.
+    /// Records that the socket accepted bytes.
     pub(crate) fn on_write(&self, bytes: usize) {
         let mut state = self.state();
-        // The end of an answer; of HTTP/2 it may as well be one more ping.
+        // These are the last bytes of a response. Over HTTP/2 they could also belong to a ping, so
+        // they don't count.
         if state.requests == 0 && !state.http2 {
             state.idle_since = Instant::now();
         }
@@ -125,24 +129,26 @@ impl ConnectionDeadlines {
         }
     }
 
-    /// The socket takes nothing.
+    /// Records that the socket accepts no more bytes.
     pub(crate) fn on_blocked(&self) {
         self.state().blocked.get_or_insert_with(|| (Instant::now(), 0));
     }
 
-    /// The socket took everything.
+    /// Records that all buffered bytes were sent.
     pub(crate) fn on_flushed(&self) {
         self.state().blocked = None;
     }
 
-    /// Since when there is nothing to do, and nothing of a request has come.
+    /// Since when the connection is idle: no request in progress, none being received, nothing left
+    /// to send. `None` while it isn't, and before the first request.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         let quiet = state.had_request && state.requests == 0 && state.head.is_none();
         (quiet && state.blocked.is_none()).then_some(state.idle_since)
     }
 
-    /// By when something must have happened, and what.
+    /// The earliest deadline, and which timeout it belongs to. `None` while only the server is
+    /// working.
     pub(crate) fn next_deadline(&self) -> Option<(Instant, TimedOut)> {
         let ConnectionTimeouts { header, write, idle, .. } = self.0.timeouts;
         let state = self.state();
@@ -167,14 +173,14 @@ impl ConnectionDeadlines {
     }
 }
 
-/// One request, until its answer is given away wholly or given up.
+/// The timer of one request, until its response was sent completely or abandoned.
 pub(crate) struct RequestTimer {
     deadlines: ConnectionDeadlines,
     answer: Option<u64>,
 }
 
 impl RequestTimer {
-    /// The answer is there, or another piece of it was taken.
+    /// Records that the response is ready, or that another piece of it was accepted.
     pub(crate) fn progressed(&mut self) {
         let now = Instant::now();
         let state = &mut *self.deadlines.state();

@@ -1,10 +1,11 @@
-//! [`ConnectionSlots`]: how many connections a listener has, and which of them makes room for a new one.
+//! [`ConnectionSlots`]: limits a listener's connections, and chooses which to close for a new one.
 //!
-//! Strangers can open as many connections as there are places, and keep them. So that an operator
-//! still gets in, a listener that is full closes connections over which no valid token came: first
-//! those that are idle after a request, then those whose request is being answered and those over which
-//! no request came yet. Of each, the one that has been so for longest goes first. One over which a valid
-//! token came is never closed for this; if there are only such, who is new waits.
+//! Unauthenticated clients can open connections until the limit is reached, and keep them open. So
+//! that an operator can still connect, a full listener closes connections on which no valid token
+//! was sent: first those that are idle after a request, then those with a request in progress and
+//! those that sent none yet. Within each group the one that has been in that state for longest is
+//! closed first. A connection on which a valid token was sent is never closed for this; if all are
+//! such, a new connection waits.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,34 +14,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// The places of a listener. Clones are the same.
+/// The connection slots of a listener. Clones share the state.
 #[derive(Clone)]
 pub(crate) struct ConnectionSlots(Arc<ConnectionSlotsInner>);
 
 struct ConnectionSlotsInner {
     free: Arc<Semaphore>,
-    /// How many connections are closed at once: each time all are looked through.
+    /// How many connections to close at once. Each time all of them are scanned, so closing several
+    /// saves work.
     at_once: usize,
     occupied: Mutex<HashMap<u64, Arc<ConnectionActivity>>>,
-    /// Counts whatever happens to connections. What has the higher count came later.
+    /// A logical clock of connection events: the event with the higher number happened later.
     events: AtomicU64,
 }
 
-/// A connection, as far as it matters for who leaves.
+/// The state of a connection that decides when it is closed.
 struct ConnectionActivity {
-    /// Whether a valid token came over it.
+    /// Whether a valid token was sent on it.
     is_trusted: Arc<AtomicBool>,
-    /// Whether a request began. Until then, in a TLS handshake or while a head is sent, it is not idle.
+    /// Whether a request was ever started. Before that, during the TLS handshake or while a head is
+    /// being received, the connection does not count as idle.
     has_asked: AtomicBool,
-    /// Requests that are being answered.
+    /// Number of requests in progress.
     requests: AtomicUsize,
-    /// Since when there are requests or none; before the first one, since it was accepted. Requests
-    /// beside others, over HTTP/2, don't change it.
+    /// The event at which the connection became busy or idle; before its first request, the one at
+    /// which it was accepted. Concurrent requests over HTTP/2 do not change it.
     since: AtomicU64,
     evicted: CancellationToken,
 }
 
-/// The place of one connection, until it is dropped.
+/// The slot of one connection, freed on drop.
 pub(crate) struct ConnectionSlot {
     slots: ConnectionSlots,
     number: u64,
@@ -48,13 +51,13 @@ pub(crate) struct ConnectionSlot {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A request that is being answered.
+/// A request in progress. On drop the connection counts as idle again if it was the last one.
 pub(crate) struct InFlightRequest {
     slots: ConnectionSlots,
     activity: Arc<ConnectionActivity>,
 }
 
-/// Of a full listener, every so-manieth connection is closed at once.
+/// A full listener closes 1/64 of its connections at once.
 const EVICTION_DIVISOR: usize = 64;
 
 impl ConnectionSlots {
@@ -67,13 +70,14 @@ impl ConnectionSlots {
         }))
     }
 
-    /// A place for a new connection; waits if nobody can be made to leave. `is_trusted` is set once a
-    /// valid token came over it.
+    /// Waits for a slot for a new connection. If all are taken, some unauthenticated connections
+    /// are told to close first. `is_trusted` is set by the caller once a valid token was sent on
+    /// the connection.
     pub(crate) async fn acquire(&self, is_trusted: Arc<AtomicBool>) -> Option<ConnectionSlot> {
         if self.0.free.available_permits() == 0 {
             self.evict_unauthenticated();
         }
-        // Never closed.
+        // The semaphore is never closed.
         let permit = self.0.free.clone().acquire_owned().await.ok()?;
         let number = self.next_event();
         let occupant = Arc::new(ConnectionActivity {
@@ -87,7 +91,7 @@ impl ConnectionSlots {
         Some(ConnectionSlot { slots: self.clone(), number, activity: occupant, _permit: permit })
     }
 
-    /// Tells some connections to leave.
+    /// Cancels the eviction tokens of the connections that are first in the order to be closed.
     fn evict_unauthenticated(&self) {
         let mut strangers: Vec<_> = {
             let taken = self.lock_occupied();
@@ -98,7 +102,7 @@ impl ConnectionSlots {
             let is_idle = has_asked && it.requests.load(Ordering::Relaxed) == 0;
             (!is_idle, it.since.load(Ordering::Relaxed))
         };
-        // Ranked once: they change meanwhile.
+        // The keys are cached because they change concurrently.
         strangers.sort_by_cached_key(rank);
         for stranger in strangers.iter().take(self.0.at_once) {
             stranger.evicted.cancel();
@@ -115,12 +119,13 @@ impl ConnectionSlots {
 }
 
 impl ConnectionSlot {
-    /// Cancelled when the connection is to make room.
+    /// Cancelled when the connection must close to free its slot.
     pub(crate) fn eviction_token(&self) -> CancellationToken {
         self.activity.evicted.clone()
     }
 
-    /// What tells of requests over the connection.
+    /// A function to call for each request on the connection; the result is held until the response
+    /// is ready.
     pub(crate) fn request_tracker(&self) -> impl Fn() -> InFlightRequest + Send + Sync + use<> {
         let (places, occupant) = (self.slots.clone(), self.activity.clone());
         move || {
@@ -155,7 +160,7 @@ mod tests {
         places.acquire(Arc::default()).await.unwrap()
     }
 
-    /// Which of them are told to leave when one more comes.
+    /// Which of these connections are evicted when one more connects.
     async fn are_evicted<const N: usize>(
         places: &ConnectionSlots,
         taken: [&ConnectionSlot; N],
@@ -175,14 +180,14 @@ mod tests {
         let newer = unauthenticated_slot(&places).await;
         drop(idle.request_tracker()());
         let all = [&busy, &idle, &new, &newer];
-        // The idle one first, though it is the one that did something last.
+        // The idle one goes first, though its last request is the most recent event.
         assert_eq!(are_evicted(&places, all).await, [false, true, false, false]);
         drop(idle);
         let newest = unauthenticated_slot(&places).await;
         let all = [&busy, &new, &newer, &newest];
         assert_eq!(are_evicted(&places, all).await, [true, false, false, false]);
         drop(busy);
-        // One that never asks doesn't stay for ever.
+        // One that has sent no request is evicted in the end as well.
         let _request = newest.request_tracker()();
         let last = unauthenticated_slot(&places).await;
         let all = [&new, &newer, &newest, &last];

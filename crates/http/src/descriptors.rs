@@ -1,13 +1,15 @@
-//! Open files: each connection is one, and storage and plug-ins need theirs when all are taken.
+//! The open-file limit: each connection uses one file, and storage and plug-ins need theirs as well
+//! when all connections are taken.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More connections than this are never taken unasked.
+/// The maximum number of connections of a listener if the operator sets none.
 const DEFAULT_MAX_CONNECTIONS: usize = 16_384;
-/// Open files that connections leave to others, at least.
+/// The minimum number of open files that is reserved for everything but connections.
 const RESERVED_FILES: usize = 256;
 
-/// Asks the system for as many open files as it allows, and says how many those are.
+/// Raises the process's soft limit of open files to the hard limit, and returns the limit in force.
+/// If raising fails, that is logged and the old limit is returned.
 pub fn raise_file_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -20,8 +22,9 @@ pub fn raise_file_limit() -> usize {
     current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-/// How many connections one of several listeners takes, of so many open files. What the operator
-/// wants is cut to what there is.
+/// The maximum number of connections for each of `listeners` listeners, given the limit of open
+/// files. A quarter of the files, and at least 256, is reserved for other uses. `wanted`, the
+/// operator's setting, is reduced to what is left; the result is at least 1.
 pub fn max_connections(files: usize, listeners: usize, wanted: Option<usize>) -> usize {
     let left = files.saturating_sub(RESERVED_FILES.max(files / 4));
     let share = (left / listeners.max(1)).max(1);

@@ -1,4 +1,5 @@
-//! From a failed request to a status. This table is the only one; it is shown in the book.
+//! Maps errors to status codes. This table is the only one; `docs/src/api/status-codes.md` shows
+//! it.
 
 use http::{Response, StatusCode, header};
 use strongroom_core::Error;
@@ -6,7 +7,8 @@ use strongroom_types::ErrorKind;
 
 use crate::{Body, response};
 
-/// The status of a failure. Nothing answers 412: clients repeat it by themselves.
+/// The status code of an error kind. None is mapped to 412, because clients retry that by
+/// themselves.
 pub fn status_of_kind(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid | ErrorKind::Precondition => StatusCode::BAD_REQUEST,
@@ -21,13 +23,14 @@ pub fn status_of_kind(kind: ErrorKind) -> StatusCode {
     }
 }
 
-/// The status of a failed request: an engine's own choice, else that of its kind.
+/// The status code of an error: the one that the engine chose, if any, else that of its kind.
 pub fn status_of(error: &Error) -> StatusCode {
     let chosen = error.engine_status().and_then(|code| StatusCode::from_u16(code).ok());
     chosen.unwrap_or_else(|| status_of_kind(error.kind()))
 }
 
-/// A failed request as HTTP.
+/// Builds the response to a failed request: its status, messages and data as JSON, and
+/// `Retry-After` if the error has one. Errors that are faults of the server are logged.
 pub fn to_http(error: &Error) -> Response<Body> {
     let status = status_of(error);
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {

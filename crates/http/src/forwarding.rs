@@ -1,8 +1,8 @@
-//! [`ForwardedForRules`]: who a client is if a proxy speaks for it.
+//! [`ForwardedForRules`]: the client's address when a proxy forwards the request.
 //!
-//! The header `X-Forwarded-For` is a list to which each proxy adds whom it was asked by. Only its
-//! end is to be trusted, and only if it comes from a proxy of ours: the rest a client may have
-//! written itself.
+//! `X-Forwarded-For` is a list to which each proxy appends the address it was contacted from. Only
+//! the end of the list can be trusted, and only if it comes from an authorized proxy: the client
+//! may have written the rest itself.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,23 +12,29 @@ use strongroom_sdk::engine::ConnectionInfo;
 
 use crate::{Body, response};
 
-/// Proxies whose word on a client's address is taken.
+/// The proxies whose `X-Forwarded-For` is honoured, and what happens to other requests.
 #[derive(Clone, Debug)]
 pub struct ForwardedForRules {
-    /// Where they are.
+    /// The networks that contain the proxies.
     pub authorized: Vec<IpNet>,
-    /// How many addresses at the end of the header are those of proxies.
+    /// How many addresses to skip from the end of the header, because they belong to further
+    /// proxies.
     pub hop_skips: usize,
-    /// Whether connections from elsewhere are refused. Else they are who they seem to be.
+    /// Whether connections from other addresses are refused. If not, the peer's address is used.
     pub reject_not_authorized: bool,
-    /// Whether requests without the header are refused. Else they are from where they seem to be.
+    /// Whether requests without the header are refused. If not, the peer's address is used.
     pub reject_not_present: bool,
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 impl ForwardedForRules {
-    /// Who asks: the peer itself, or whom it speaks for. An error says why the request is refused.
+    /// The client's address: the peer's own, or the one that an authorized proxy reports. The port
+    /// is always the peer's.
+    ///
+    /// # Errors
+    ///
+    /// The text of the refusal, if the rules refuse the request or the header is malformed.
     pub fn resolve_client(
         &self,
         peer: ConnectionInfo,
@@ -43,7 +49,7 @@ impl ForwardedForRules {
                 Ok(peer)
             };
         }
-        // A socket for both families shows old addresses as new ones.
+        // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
         let address = peer.address.to_canonical();
         if !self.authorized.iter().any(|network| network.contains(&address)) {
             return if self.reject_not_authorized {
@@ -72,7 +78,7 @@ impl ForwardedForRules {
         Ok(ConnectionInfo { address, port: peer.port })
     }
 
-    /// The refusal as an answer.
+    /// The response to a refused request: status 400 with the given text.
     pub(crate) fn refusal_response(text: String) -> Response<Body> {
         response::errors_response(StatusCode::BAD_REQUEST, &[text], None)
     }
@@ -82,7 +88,7 @@ fn malformed_header_text() -> String {
     "the header x-forwarded-for must be a list of addresses".to_owned()
 }
 
-/// Some proxies add the port.
+/// Parses an IPv4 or IPv6 address. Some proxies put the latter in brackets, or append the port.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = plain.parse::<IpAddr>().ok();

@@ -1,4 +1,4 @@
-//! [`FreedMemoryScan`]: tests see with it whether memory is given back with a secret still in it.
+//! [`FreedMemoryScan`]: lets tests check that memory holds no secret when it is freed.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,12 +7,12 @@ use std::cell::Cell;
 static ALLOCATOR: ScanningAllocator = ScanningAllocator;
 
 thread_local! {
-    /// What is looked for on this thread.
+    /// The bytes to look for in memory that this thread frees.
     static NEEDLE: Cell<Option<&'static [u8]>> = const { Cell::new(None) };
     static MATCHES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Looks for a mark in all memory that its thread gives back, until it is dropped.
+/// Until dropped, searches every block that its thread frees for a marker.
 pub(crate) struct FreedMemoryScan;
 
 impl FreedMemoryScan {
@@ -22,7 +22,7 @@ impl FreedMemoryScan {
         Self
     }
 
-    /// How many blocks with the mark in them were given back.
+    /// How many freed blocks contained the marker.
     pub(crate) fn matches(&self) -> usize {
         MATCHES.get()
     }
@@ -34,14 +34,15 @@ impl Drop for FreedMemoryScan {
     }
 }
 
-/// The system's allocator. A block that is made larger is always given back, as it may be with any.
+/// Wraps the system allocator. It doesn't implement `realloc`, so enlarging a block always frees
+/// the old one, the worst case that any allocator may choose.
 struct ScanningAllocator;
 
 #[expect(unsafe_code, reason = "looks at memory that is given back")]
 // SAFETY: it is the system's allocator that gives out memory and takes it back.
 unsafe impl GlobalAlloc for ScanningAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeroed, so that all of it can be looked at later.
+        // Zeroed, so that the whole block is initialized and can be read when it is freed.
         // SAFETY: asked for by whoever asks for this.
         unsafe { System.alloc_zeroed(layout) }
     }

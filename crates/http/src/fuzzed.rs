@@ -1,4 +1,4 @@
-//! What the fuzz target checks, over its corpus and mutations of it.
+//! Runs the fuzz target's checks over its corpus and mutations of it.
 
 #[path = "../fuzz/fuzz_targets/check.rs"]
 mod check;

@@ -1,24 +1,27 @@
-//! HTTP to core requests and back; no decisions of its own.
+//! The HTTP layer: turns HTTP requests into core requests and core responses into HTTP. It makes no
+//! authorization decisions of its own.
 //!
 //! In reading order:
 //!
-//! - [`listener`]: accepts connections, with TLS or without, within bounds
-//! - `places`: how many connections there may be, and which makes room
-//! - [`socket`]: over TCP or a socket file
-//! - [`forwarding`]: who a client is if a proxy speaks for it
-//! - [`metrics_access`]: who gets metrics on a listener
-//! - [`response_rules`]: headers of answers, and what is left out of them on a listener
-//! - [`descriptors`]: how many connections that may be
-//! - `connection`: HTTP over one of them; [`connection_deadlines`]: how long a client may take for what;
-//!   `stream` and `paced` tell the watch what moves
-//! - `misdirected`: clients that don't get in where TLS is spoken
+//! - [`listener`]: accepts connections, with or without TLS, up to a limit
+//! - `connection_slots`: counts a listener's connections and picks the ones to close when it is
+//!   full
+//! - [`socket`]: the listening socket, TCP or a Unix socket file
+//! - [`forwarding`]: the client's address when a proxy forwards the request
+//! - [`metrics_access`]: the rules of a listener for `sys/metrics`
+//! - [`response_rules`]: custom response headers, and redaction of responses on a listener
+//! - [`descriptors`]: the open-file limit, and how many connections it allows
+//! - `connection`: serves HTTP on one connection; [`connection_deadlines`]: the timeouts of a
+//!   client; `stream` and `chunked_body` report progress to them
+//! - `plain_http_on_tls`: clients that speak plain HTTP to a TLS port, and failed handshakes
 //! - [`request`]: from HTTP to a core request
-//! - [`body`]: its body, bounded for itself and together with all others
-//! - [`target`]: the path and query of a request, cleaned or refused
-//! - [`response`]: from a core answer to HTTP
-//! - [`error`]: from a failed request to a status; the only place that names one for an error
+//! - [`body`]: reads request bodies, bounded one by one and in total
+//! - [`target`]: the path and query of a request, normalized or refused
+//! - [`response`]: from a core response to HTTP
+//! - [`error`]: from a failed request to a status code; the only module that maps errors to
+//!   statuses
 
-// What the fuzz targets check sees the crate as others do.
+// The fuzz target's checks name this crate from outside, as `strongroom_http`.
 #[cfg(test)]
 extern crate self as strongroom_http;
 
@@ -68,30 +71,32 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::request::{HttpRefusal, ParsedHead};
 
-/// The body of every answer: whole and in memory.
+/// The body of every response: complete and in memory, never streamed from an engine.
 pub type Body = Full<Bytes>;
 
-/// What is known of the connection that a request came over. Clones share it.
+/// State of the connection that a request arrived on. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ConnectionContext {
-    /// The client's end; none on a socket file.
+    /// The client's address and port; `None` on a Unix socket.
     pub client: Option<ConnectionInfo>,
-    /// Requests to paths that are exempt from admission control; more of one connection wait.
+    /// Limits concurrent requests to paths that are exempt from admission control. Further requests
+    /// on the same connection wait.
     exempt: Arc<Semaphore>,
-    /// The same, with those that wait. What waits takes memory that no limit counts, so that more
-    /// are refused.
+    /// Counts the waiting requests as well. They hold memory that no other limit covers, so beyond
+    /// this the request is refused with 429.
     exempt_or_waiting: Arc<Semaphore>,
-    /// Set once a valid token came over it.
+    /// Set once a request with a valid token arrived on this connection.
     is_trusted: Arc<AtomicBool>,
 }
 
-/// Requests that one connection may have at exempt paths at the same time.
+/// Concurrent requests to exempt paths on one connection.
 const MAX_EXEMPT_IN_FLIGHT: usize = 8;
-/// As many, with those that wait for one of these places.
+/// The same, including the requests that wait for a permit.
 const MAX_EXEMPT_PENDING: usize = 32;
 
 impl ConnectionContext {
-    /// Of a new connection.
+    /// The context of a new connection, which is not trusted yet. `client` is `None` on a Unix
+    /// socket.
     pub fn new(client: Option<ConnectionInfo>) -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
         let exempt = semaphore(MAX_EXEMPT_IN_FLIGHT);
@@ -100,8 +105,9 @@ impl ConnectionContext {
     }
 }
 
-/// Answers one HTTP request. It is admitted before anything of its body is read; one that isn't is
-/// answered with what the core says.
+/// Serves one HTTP request and returns the response, also for failures. The request passes
+/// admission control before any of its body is read; one that is refused gets the core's error. The
+/// body of a response to `HEAD` is dropped.
 pub async fn handle<B>(
     core: &Core,
     limits: &HttpLimits,
@@ -147,7 +153,7 @@ where
     if !connection.is_trusted.load(Ordering::Relaxed) {
         permit.signal_when_authenticated(connection.is_trusted.clone());
     }
-    // Both are dropped once the request is answered.
+    // Both permits are released once the request is answered.
     let _places = match permit.is_exempt() {
         true => Some(
             acquire_exempt_permits(&connection, &begun)
@@ -162,7 +168,7 @@ where
         request::read_request(begun, body, class, check_token, limits, client).await
     };
     let (request, share) = read.map_err(HttpRefusal::into_response)?;
-    // The body lives on as fields until the work ends, also if the client goes before.
+    // The parsed fields stay in memory until the work ends, even if the client disconnects first.
     if share.is_some() {
         permit.hold_until_done(share);
     }
@@ -170,8 +176,8 @@ where
     answer.map_err(|error| error::to_http(&error))
 }
 
-/// A place among the requests of a connection to exempt paths. Such a request takes no share of the
-/// memory for all, so that it must be small, and few of them may wait.
+/// Acquires the permits for a request to an exempt path. Such requests are not charged to the
+/// shared body memory, so their heads must be small and only a few of them may wait.
 async fn acquire_exempt_permits<'c>(
     connection: &'c ConnectionContext,
     begun: &ParsedHead,
@@ -179,6 +185,6 @@ async fn acquire_exempt_permits<'c>(
     begun.check_exempt_head()?;
     let waiting = connection.exempt_or_waiting.try_acquire();
     let waiting = waiting.map_err(|_| HttpRefusal::too_many_exempt_requests())?;
-    // Never closed, so this is no error.
+    // The semaphore is never closed, so `acquire` cannot fail.
     Ok((waiting, connection.exempt.acquire().await.ok()))
 }

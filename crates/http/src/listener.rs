@@ -1,4 +1,4 @@
-//! [`Listener`]: accepts connections within bounds, and ends them gracefully.
+//! [`Listener`]: accepts connections up to a limit, and closes them gracefully on shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,27 +22,30 @@ use crate::response_rules::ResponseRules;
 use crate::socket::{AcceptedStream, ListenerSocket};
 use crate::{Body, ConnectionContext, connection, plain_http_on_tls};
 
-/// Bounds of a listener.
+/// Limits of a listener: sizes, connections and timeouts. The server sets them from the
+/// configuration.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
-    /// Bytes of a request's body.
+    /// Maximum size of a request's body, in bytes. Default: 32 MiB.
     pub max_request_bytes: usize,
-    /// Bytes of the body of a request to a path that needs no token.
+    /// Maximum size of the body of a request to an unauthenticated path, in bytes. Default: 256
+    /// KiB.
     pub max_unauthenticated_bytes: usize,
-    /// Fields of such a body.
+    /// Maximum number of top-level fields in such a body. Default: 256.
     pub max_unauthenticated_fields: usize,
-    /// Bytes of a body that is a form.
+    /// Maximum size of a form-encoded body, in bytes. Default: 1 MiB.
     pub max_form_bytes: usize,
-    /// Fields of a form or a query, counted before they are put together.
+    /// Maximum number of fields in a form or a query, counted before repeated names are merged.
+    /// Default: 1024.
     pub max_form_fields: usize,
-    /// Shape of a request's JSON.
+    /// Limits on the structure of a request's JSON, such as its depth.
     pub json: JsonLimits,
-    /// The memory that bodies take together. Clones share it.
+    /// The memory that all request bodies share. Clones share the same pool.
     pub body_memory: BodyMemoryPool,
-    /// Open connections. For more, those make room over which no valid token came; if there are none,
-    /// they wait.
+    /// Maximum number of open connections. When it is reached, connections without a valid token
+    /// are closed to admit new ones; if there are none, new connections wait. Default: 768.
     pub max_connections: usize,
-    /// How long a client may take for what.
+    /// The timeouts for each phase of a connection.
     pub timeouts: ConnectionTimeouts,
 }
 
@@ -66,19 +69,19 @@ impl Default for HttpLimits {
     }
 }
 
-/// Gives the TLS settings of the moment: certificates can be changed while the server runs.
+/// Supplies the current TLS settings, so that certificates can be reloaded while the server runs.
 pub trait TlsSource: Send + Sync + 'static {
-    /// Asked once for each connection.
+    /// The settings for a new connection; called once for each.
     fn current(&self) -> Arc<rustls::ServerConfig>;
 }
 
-/// A bound socket.
+/// A bound socket with the rules for the connections it accepts. [`serve`](Self::serve) runs it.
 pub struct Listener {
     socket: ListenerSocket,
     context: ListenerContext,
 }
 
-/// What every connection of a listener has in common.
+/// The settings that all connections of a listener share.
 struct ListenerContext {
     tls: Option<Arc<dyn TlsSource>>,
     forwarding: Option<ForwardedForRules>,
@@ -88,7 +91,8 @@ struct ListenerContext {
 }
 
 impl Listener {
-    /// Over a socket that is bound already. TLS is for TCP alone.
+    /// Creates a listener on a socket that is already bound. `tls` applies to TCP only; connections
+    /// over a Unix socket are never encrypted. Without `forwarding`, `X-Forwarded-For` is ignored.
     pub fn new(
         socket: impl Into<ListenerSocket>,
         tls: Option<Arc<dyn TlsSource>>,
@@ -102,21 +106,23 @@ impl Listener {
         Self { socket: socket.into(), context: serving }
     }
 
-    /// With rules for metrics.
+    /// Sets the rules for `sys/metrics`. By default it needs a token, as any other path.
     #[must_use]
     pub fn with_metrics_access(mut self, metrics: MetricsAccess) -> Self {
         self.context.metrics = metrics;
         self
     }
 
-    /// With rules for answers.
+    /// Sets the custom headers and the redaction of responses. By default there are none.
     #[must_use]
     pub fn with_response_rules(mut self, outgoing: ResponseRules) -> Self {
         self.context.response_rules = outgoing;
         self
     }
 
-    /// Serves until told to stop, then lets requests being answered finish.
+    /// Accepts connections until `stop` is cancelled, then lets requests in progress finish, for at
+    /// most [`ConnectionTimeouts::shutdown`]. Connections still open after that are not waited for;
+    /// they end with the runtime.
     pub async fn serve(self, core: Core, stop: CancellationToken) {
         let Self { socket, context: serving } = self;
         let serving = Arc::new(serving);
@@ -130,7 +136,8 @@ impl Listener {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, most likely: give others time to close theirs.
+                    // Most likely the process is out of file descriptors: pause until some are
+                    // closed.
                     tracing::warn!(%error, "a connection could not be accepted");
                     let pause = tokio::time::timeout(Duration::from_millis(100), stop.cancelled());
                     let _ = pause.await;
@@ -148,7 +155,7 @@ impl Listener {
                 serving.serve_connection(stream, context, place, core, stop).await;
             });
         }
-        // Whoever comes now is told so at once.
+        // From here on new connections are refused at once.
         drop(socket);
         connections.close();
         let patience = serving.limits.timeouts.shutdown;
@@ -159,7 +166,7 @@ impl Listener {
 }
 
 impl ListenerContext {
-    /// One connection, to its end. It has its place as long.
+    /// Serves one connection until it ends. It holds its slot until then.
     async fn serve_connection(
         self: Arc<Self>,
         stream: AcceptedStream,
@@ -188,7 +195,8 @@ impl ListenerContext {
                 connection::serve_connection(stream, timeouts, stop, needed, answer).await;
             }
             (AcceptedStream::Tcp(stream), Some(acceptor)) => {
-                // Boxed, as what follows: without TLS a connection must not hold room for it.
+                // Boxed, as the future below is: a connection without TLS must not reserve memory
+                // for it.
                 let greeting = Box::pin(accept_tls(stream, &acceptor));
                 let greeting = tokio::time::timeout(timeouts.handshake, greeting);
                 match needed.run_until_cancelled(greeting).await {
@@ -198,12 +206,12 @@ impl ListenerContext {
                         ))
                         .await;
                     }
-                    Some(Ok(Ok(None))) => tracing::debug!(?peer, "plain HTTP came to a TLS port"),
+                    Some(Ok(Ok(None))) => tracing::debug!(?peer, "plain HTTP on a TLS port"),
                     Some(Ok(Err(error))) => {
                         tracing::debug!(%error, ?peer, "a TLS handshake failed");
                     }
                     Some(Err(_)) => tracing::debug!(?peer, "a TLS handshake took too long"),
-                    None => tracing::debug!(?peer, "a connection made room"),
+                    None => tracing::debug!(?peer, "a connection was evicted"),
                 }
             }
         }
@@ -256,7 +264,7 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-/// The TLS stream; none if the client speaks plain HTTP and was told so.
+/// The TLS stream; `None` if the client spoke plain HTTP and got an error response.
 async fn accept_tls(
     stream: TcpStream,
     acceptor: &TlsAcceptor,

@@ -1,5 +1,5 @@
-//! What a listener does with `sys/metrics` beside answering those with a token: give it to everybody,
-//! give it to nobody, or give nothing else.
+//! A listener's rules for `sys/metrics`: serve it without a token, not at all, or serve nothing
+//! else. By default it needs a token.
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use strongroom_core::Core;
@@ -8,28 +8,29 @@ use strongroom_types::Fields;
 use crate::target::{RequestTarget, query_fields, resolve_target};
 use crate::{Body, response};
 
-/// A listener's rules for metrics.
+/// A listener's rules for metrics. The default changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsAccess {
-    /// Answered without a token, also while the server is sealed.
+    /// Serve metrics without a token, also while the server is sealed.
     pub unauthenticated: bool,
-    /// Not answered on this listener.
+    /// Refuse requests for metrics on this listener with 403.
     pub disallowed: bool,
-    /// Nothing else is answered on this listener.
+    /// Serve only metrics on this listener; other requests get 404.
     pub exclusive: bool,
-    /// The path of metrics where nothing else is answered; none for `/v1/sys/metrics`.
+    /// The path of metrics if `exclusive` is set; `None` means `/v1/sys/metrics`. Ignored
+    /// otherwise.
     pub path: Option<String>,
 }
 
 const PATH: &str = "/v1/sys/metrics";
 
 impl MetricsAccess {
-    /// Whether a listener needs to look at all.
+    /// Whether any rule differs from the default; if not, requests need no check.
     pub fn has_rules(&self) -> bool {
         *self != Self::default()
     }
 
-    /// The request that goes on, or the answer.
+    /// Returns the request to process further, or the final response as an error.
     pub(crate) fn apply_rules<B>(
         &self,
         core: &Core,
@@ -65,7 +66,7 @@ impl MetricsAccess {
     }
 }
 
-/// However the path is spelt: what the core would take for it is it.
+/// Whether the core would resolve this URI to `sys/metrics`, however the path is spelled.
 fn is_metrics(uri: &Uri) -> bool {
     match resolve_target(uri.path(), uri.query()) {
         RequestTarget::Api(path) => path.trim_end_matches('/') == "sys/metrics",
@@ -73,7 +74,7 @@ fn is_metrics(uri: &Uri) -> bool {
     }
 }
 
-/// The usual path, with the query there was.
+/// The usual metrics path, with the original query.
 fn usual_metrics_uri(uri: &Uri) -> Uri {
     let target = match uri.query() {
         Some(query) => format!("{PATH}?{query}"),

@@ -1,33 +1,34 @@
-//! Clients that don't get in where TLS is spoken. Plain HTTP is told so in plain HTTP, since nothing
-//! else would be understood.
+//! Closes connections that fail on a TLS port. A client that speaks plain HTTP gets an error in
+//! plain HTTP, because it would not understand anything else.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// As Go's servers say it; clients look for the text.
+/// The wording of Go's HTTP server, which clients look for.
 const PLAIN_HTTP_RESPONSE: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
-/// Whether the first byte begins a method. TLS records begin with no letter.
+/// Whether the first byte starts an HTTP method. No TLS record starts with an upper-case letter.
 pub(crate) async fn is_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
     let mut first = [0];
     let read = stream.peek(&mut first).await?;
     Ok(read > 0 && first.iter().all(u8::is_ascii_uppercase))
 }
 
-/// Answers, and lets go.
+/// Sends the error response and shuts the connection down.
 pub(crate) async fn reject_plain_http(mut stream: TcpStream) -> std::io::Result<()> {
-    // What lies unread when a socket is closed makes the system throw away the answer.
+    // Closing a socket with unread data resets the connection, and the response would be lost.
     let mut unread = [0; 4 << 10];
     while stream.try_read(&mut unread).is_ok_and(|read| read == unread.len()) {}
     stream.write_all(PLAIN_HTTP_RESPONSE).await?;
     stream.shutdown().await
 }
 
-/// Lets go of a client whose handshake failed, so that it gets to read why: it may have sent its
-/// first request already, and what lies unread when a socket is closed takes the reason with it.
+/// Closes a connection after a failed handshake in such a way that the client receives the TLS
+/// alert: it may have sent its first request already, and closing a socket with unread data would
+/// reset the connection.
 pub(crate) async fn close_lingering(mut stream: TcpStream) {
     let parting = async {
         let mut unread = [0; 4 << 10];
@@ -41,9 +42,9 @@ pub(crate) async fn close_lingering(mut stream: TcpStream) {
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, parting).await;
 }
 
-/// Times 4 KiB: more than a client sends before it waits for an answer.
+/// In reads of 4 KiB: more than a client sends before it waits for a response.
 const MAX_UNREAD_READS: usize = 16;
-/// How long a client may take to go.
+/// How long to wait for the client to close its end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! From HTTP to a core request: method, target, body, token and headers. Bounds first, then
-//! parsing.
+//! From HTTP to a core request: method, target, headers, token and body. Limits are checked before
+//! anything is parsed.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -19,20 +19,21 @@ use crate::listener::HttpLimits;
 use crate::target::{RequestTarget, form_fields, query_fields, resolve_target};
 use crate::{Body, error, response};
 
-/// A body larger than this is parsed where it keeps no other request waiting.
+/// Bodies larger than this are parsed on the blocking pool, so that they delay no other request.
 const LARGE_BODY_BYTES: usize = 256 << 10;
-/// Bytes of the body that anybody may send to initialise a server: it holds keys of operators.
+/// Maximum size of the body that initializes a server, which anybody may send: it may contain the
+/// operators' keys.
 const MAX_INIT_BYTES: usize = 64 << 10;
-/// Bytes and fields of a body at a path that is exempt from admission control. It holds at most a
-/// key share.
+/// Maximum size, in bytes, and number of fields of a body at a path that is exempt from admission
+/// control. It holds at most a key share.
 const MAX_EXEMPT_BYTES: usize = 4 << 10;
 const MAX_EXEMPT_FIELDS: usize = 16;
-/// What the head of such a request takes at most.
+/// Maximum weight, in bytes, of the head of such a request.
 const MAX_EXEMPT_HEAD_BYTES: usize = 16 << 10;
-/// How long the body of a request that isn't admitted is read on.
+/// How long to keep reading the body of a request that is not admitted.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A request that HTTP alone can refuse.
+/// A request that was refused before it reached the core. Converts to the HTTP response.
 #[derive(Debug)]
 pub struct HttpRefusal {
     status: StatusCode,
@@ -50,14 +51,14 @@ impl HttpRefusal {
         Self { status, texts: vec![text.into()], location: None, retry_after_secs: None }
     }
 
-    /// For more requests of one connection at exempt paths than may wait.
+    /// The refusal (429) of a request to an exempt path, when too many on its connection wait.
     pub(crate) fn too_many_exempt_requests() -> Self {
         let text = "too many requests of this connection wait for an answer: try again later";
         let refusal = Self::with_text(StatusCode::TOO_MANY_REQUESTS, text);
         Self { retry_after_secs: Some(1), ..refusal }
     }
 
-    /// As an HTTP answer.
+    /// The response: the status with the texts as JSON errors, or a redirect without a body.
     pub fn into_response(self) -> Response<Body> {
         let mut response = response::errors_response(self.status, &self.texts, None);
         if let Some(secs) = self.retry_after_secs {
@@ -73,7 +74,7 @@ impl HttpRefusal {
     }
 }
 
-/// A request whose head was looked at. Nothing of its body was asked for.
+/// A request whose head was checked. Nothing of its body was read yet.
 pub struct ParsedHead {
     head: Parts,
     path: String,
@@ -81,11 +82,12 @@ pub struct ParsedHead {
 }
 
 impl ParsedHead {
-    /// Looks at the path and the headers.
+    /// Checks the path and the headers.
     ///
     /// # Errors
     ///
-    /// What HTTP alone can refuse.
+    /// The response to send instead: a redirect for a path that isn't normalized, 404 for one
+    /// outside `/v1/`, 400 for a malformed path or header.
     pub fn new(head: Parts) -> Result<Self, HttpRefusal> {
         let path = match resolve_target(head.uri.path(), head.uri.query()) {
             RequestTarget::Api(path) => path,
@@ -102,7 +104,7 @@ impl ParsedHead {
         Ok(Self { head, path, vault_headers: of_the_api })
     }
 
-    /// The path below `/v1/`, decoded.
+    /// The path below `/v1/`, percent-decoded once.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -116,13 +118,14 @@ impl ParsedHead {
         Err(HttpRefusal::with_text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
     }
 
-    /// The token, if one was sent.
+    /// The token from `X-Vault-Token` or else `Authorization: Bearer`, if one was sent. It isn't
+    /// validated.
     pub fn sent_token(&self) -> Option<Secret<String>> {
         token_from_headers(&self.head.headers)
     }
 
-    /// Reads on, for a client that sends all it has before it listens. To be called before a
-    /// request that wasn't admitted is answered.
+    /// Reads and discards the body, for clients that send all of it before they read the response.
+    /// Called before the response to a request that was not admitted.
     pub async fn drain_body<B>(&self, body: B, limits: &HttpLimits)
     where
         B: hyper::body::Body<Data = Bytes> + Send,
@@ -134,12 +137,15 @@ impl ParsedHead {
     }
 }
 
-/// Reads the rest of a request that was admitted, or refuses it. The share is what it holds of the
-/// memory for all; `check_token` is waited for before it takes any of that. The token is left out.
+/// Reads the body of an admitted request, or refuses it. Returns the request and the memory it
+/// keeps reserved. For [`MemoryClass::Authenticated`], `check_token` is awaited before anything is
+/// reserved. The request's token is left empty; the caller sets it.
 ///
 /// # Errors
 ///
-/// What is too large, malformed, too slow, or not to be taken from whoever has no valid token.
+/// The refusal of a request that is too large, malformed or too slow, for which no memory is free
+/// in time, or that needs more than [`UNBUDGETED_BYTES`](crate::body::UNBUDGETED_BYTES) on a path
+/// that needs a token, without a valid one.
 pub(crate) async fn read_request<B, P>(
     begun: ParsedHead,
     body: B,
@@ -180,7 +186,7 @@ where
     Ok((CoreRequest { verb, path, fields, token: None, headers, connection }, share))
 }
 
-/// Whose memory a request that was admitted takes.
+/// Which memory pool an admitted request reserves from.
 pub(crate) fn body_class(permit: &RequestPermit) -> MemoryClass {
     match (permit.is_exempt(), permit.needs_token()) {
         (true, _) => MemoryClass::Exempt,
@@ -189,13 +195,13 @@ pub(crate) fn body_class(permit: &RequestPermit) -> MemoryClass {
     }
 }
 
-/// What a body may be at most.
+/// The maximum size and structure of a request's fields, for its memory class.
 #[derive(Clone, Copy)]
 struct InputLimits {
     bytes: usize,
     form_bytes: usize,
     form_fields: usize,
-    /// Fields at the top.
+    /// Top-level fields.
     fields: usize,
     json: JsonLimits,
 }
@@ -220,7 +226,7 @@ impl InputLimits {
     }
 }
 
-/// What a head takes in memory, its query as fields included.
+/// The memory of a head in bytes, including the parsed fields of its query.
 fn head_weight(head: &Parts) -> usize {
     let query = head.uri.query().unwrap_or_default();
     let target = head.uri.path().len() + query.len();
@@ -230,7 +236,7 @@ fn head_weight(head: &Parts) -> usize {
     target + headers + form_weight(query.as_bytes())
 }
 
-/// What a header takes beside its bytes.
+/// Estimated overhead of a header beside its bytes.
 const HEADER_OVERHEAD: usize = 64;
 
 fn form_weight(form: &[u8]) -> usize {
@@ -332,8 +338,9 @@ where
     }
 }
 
-/// Whether a client sends what is left before it listens to its answer. One that asks first was
-/// told to go on once anything was read. Over HTTP/2 an answer may come at any time.
+/// Whether the client sends the rest of the body before it reads the response. One that sent
+/// `Expect: 100-continue` was told to go on as soon as anything was read. Over HTTP/2 it can read a
+/// response at any time.
 fn client_keeps_sending(head: &Parts, unread: BodyError) -> bool {
     head.version != Version::HTTP_2
         && match unread {
@@ -343,7 +350,7 @@ fn client_keeps_sending(head: &Parts, unread: BodyError) -> bool {
         }
 }
 
-/// Claims what the fields will take before they are built; then the body itself is let go.
+/// Reserves memory for the fields before they are built; afterwards the raw body is released.
 async fn parse_body<P>(
     body: Bytes,
     head_bytes: usize,
@@ -362,8 +369,8 @@ where
     if unparsed.body.len() <= LARGE_BODY_BYTES {
         return Ok((unparsed.parse_fields()?, claim.finish(weight)));
     }
-    // A large body keeps its thread for a while; other requests wait for the runtime's. The share
-    // goes along: a client that leaves doesn't free what is still being read.
+    // A large body is parsed on the blocking pool, so that the runtime's threads stay free. The
+    // reservation moves along: if the client disconnects, memory in use isn't given back early.
     let share = claim.finish(unparsed.body.len() + weight);
     match tokio::task::spawn_blocking(move || (unparsed.parse_fields(), share)).await {
         Ok((fields, share)) => Ok((fields?, share)),
@@ -371,8 +378,7 @@ where
     }
 }
 
-/// What the fields of a body will take. A large one is looked through where it keeps no other request
-/// waiting.
+/// The memory that the fields of a body will take. A large body is scanned on the blocking pool.
 async fn weigh_body<P>(
     unparsed: RawBody,
     claim: &mut BodyClaim<'_, P>,
@@ -396,7 +402,8 @@ where
     Ok((unparsed, weight?))
 }
 
-/// JSON, whatever the content type says; a form only if it says so and doesn't look like JSON.
+/// A body before parsing. It is JSON whatever the content type says, except if that is a form and
+/// the body doesn't start like JSON.
 struct RawBody {
     body: Bytes,
     is_form: bool,
@@ -409,7 +416,7 @@ impl RawBody {
         !self.is_form || first.is_some_and(|first| begins_json(*first))
     }
 
-    /// What its fields will take. Refused are those that pass a limit.
+    /// The memory that its fields will take, in bytes. Bodies that exceed a limit are refused.
     fn memory_weight(&self) -> Result<usize, HttpRefusal> {
         if !self.is_json() {
             return Ok(form_weight(&self.body));
@@ -445,7 +452,7 @@ fn check_patch_type(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     Err(HttpRefusal::with_text(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
-/// Without parameters, in lower case.
+/// The content type without its parameters, in lower case.
 fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let plain = value.unwrap_or_default().split(';').next().unwrap_or_default();
@@ -454,7 +461,7 @@ fn content_type(headers: &HeaderMap) -> String {
 
 static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");
 
-/// `X-Vault-Token`, else a bearer.
+/// The token from `X-Vault-Token`, else from `Authorization: Bearer`.
 fn token_from_headers(headers: &HeaderMap) -> Option<Secret<String>> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     text(&TOKEN_HEADER)
@@ -462,12 +469,13 @@ fn token_from_headers(headers: &HeaderMap) -> Option<Secret<String>> {
         .map(|token| Secret::from_text(token.trim()))
 }
 
-/// The headers of the API. One that isn't plainly a value is refused: left out, it would make
-/// another request of this one. So is such an `authorization`.
+/// Collects the `X-Vault-*` headers. Non-ASCII or repeated ones are rejected rather than dropped,
+/// because dropping one would change the request; the same holds for `Authorization`.
 fn vault_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, HttpRefusal> {
     let mut kept = Vec::new();
     for name in headers.keys() {
-        // `x-vault-index` says what state a client has seen, once for each server; here is one.
+        // `x-vault-index` holds the replication states that a client has seen, and may be repeated,
+        // once for each server; it is ignored.
         if name.as_str().starts_with("x-vault-") && name != "x-vault-index" {
             let text = single_ascii_value(headers, name)?;
             if name != TOKEN_HEADER {
@@ -497,8 +505,8 @@ fn single_ascii_value<'h>(
     Ok(text)
 }
 
-/// The headers as they came, for mounts that let some through: without that of the token and those
-/// of the connection.
+/// The original headers, for mounts that pass some through to the engine: without the header of the
+/// token and those of the connection.
 struct PassthroughHeaders(HeaderMap);
 
 impl HeaderSource for PassthroughHeaders {
@@ -508,12 +516,12 @@ impl HeaderSource for PassthroughHeaders {
         }
         let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
         let values: Option<Vec<String>> = self.0.get_all(name).iter().map(text).collect();
-        // What isn't text is nothing an engine could be told.
+        // A value that isn't ASCII text cannot be represented in a request to an engine.
         values.unwrap_or_default()
     }
 }
 
-/// Whether this is the header the token was taken from.
+/// Whether the token was taken from this header.
 fn is_token_header(headers: &HeaderMap, name: &str) -> bool {
     if name == header::AUTHORIZATION.as_str() {
         let values = headers.get_all(name).iter();
@@ -524,7 +532,7 @@ fn is_token_header(headers: &HeaderMap, name: &str) -> bool {
     name == TOKEN_HEADER.as_str()
 }
 
-/// Whether `ConnectionInfo` names it, or it is that header: then it belongs to this connection.
+/// Whether this is `Connection` or a header that it lists: those apply to this connection only.
 fn is_connection_header(headers: &HeaderMap, name: &str) -> bool {
     let values = headers.get_all(header::CONNECTION).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
@@ -543,7 +551,7 @@ mod tests {
         runtime.block_on(future)
     }
 
-    /// Reads a request with a valid token, past admission.
+    /// Reads a request with a valid token, as after admission.
     async fn read_authenticated<B>(
         request: http::Request<B>,
         limits: &HttpLimits,
@@ -561,8 +569,7 @@ mod tests {
         };
         let token = begun.sent_token();
         let valid = pin!(std::future::ready(Ok(())));
-        let (request, share) =
-            read_request(begun, body, class, valid, limits, connection).await?;
+        let (request, share) = read_request(begun, body, class, valid, limits, connection).await?;
         Ok((CoreRequest { token, ..request }, share))
     }
 
@@ -615,7 +622,7 @@ mod tests {
         );
     }
 
-    /// No method, query or header asks for an operation that is the server's own.
+    /// No method, query or header triggers an operation that is internal to the server.
     #[test]
     fn ghsa_rh46_vc3j_w2w3_internal_operations_are_no_methods() {
         for method in
@@ -665,7 +672,7 @@ mod tests {
         );
     }
 
-    /// With the limits of a server that isn't told anything.
+    /// Reads a request with the default limits.
     async fn by_default(
         path: &str,
         content_type: &str,
@@ -690,7 +697,8 @@ mod tests {
         assert!(many.1[0].contains("maximum number of fields (1024)"), "{many:?}");
         let query = format!("/v1/a?{}", "a&".repeat(2000));
         assert_eq!(by_default(&query, FORM, "").await.unwrap_err().0, 400);
-        // JSON under the name of a form, as curl sends it, keeps the limits of JSON.
+        // JSON sent with the content type of a form, as curl does by default, keeps the limits of
+        // JSON.
         let json = format!(r#"{{"a":"{}"}}"#, "x".repeat(2 << 20));
         assert!(by_default("/v1/a", FORM, json).await.is_ok());
     }
@@ -724,7 +732,7 @@ mod tests {
         assert!(send().await.is_ok());
     }
 
-    /// What a client hears that sends so much of its body before it listens.
+    /// The status that a client reads if it sends so much of its body before it reads.
     async fn response_before_body_end(head: &str, body: usize) -> std::io::Result<String> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -777,11 +785,11 @@ mod tests {
         for bytes in [100 << 10, 128 << 10] {
             assert_eq!(hears(bytes).await.unwrap(), "413", "{bytes}");
         }
-        // There is an end to it.
+        // The server stops reading at some point.
         assert_eq!(hears(1 << 20).await.unwrap_err(), std::io::ErrorKind::BrokenPipe);
-        // Who stops in the middle is waited for no longer than for any body, and is told.
+        // A client that stops midway gets the response, no later than the body timeout.
         assert_eq!(response_before_body_end(&length(100 << 10), 80 << 10).await.unwrap(), "413");
-        // Who asks first sends nothing, unless it was told to go on.
+        // A client that sends `Expect: 100-continue` sends no body until it is told to.
         let asks = |bytes| length(bytes) + "Expect: 100-continue\r\n";
         assert_eq!(response_before_body_end(&asks(100 << 10), 0).await.unwrap(), "413");
         let form = asks(50 << 10) + "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -793,7 +801,7 @@ mod tests {
         let json = |bytes| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes));
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.max_blocking_threads(1).enable_time().build().unwrap();
-        // While the only other thread is held, a large body waits, and a small one doesn't.
+        // While the only blocking thread is busy, a large body waits, and a small one doesn't.
         let (release, held) = std::sync::mpsc::channel::<()>();
         drop(runtime.spawn_blocking(move || held.recv()));
         runtime.block_on(async {
@@ -801,7 +809,7 @@ mod tests {
             let patience = Duration::from_millis(1);
             assert!(tokio::time::timeout(patience, large.as_mut()).await.is_err());
             assert!(by_default("/v1/a", "", json(1000)).await.is_ok());
-            // Nor is it looked through before.
+            // Nor is it scanned on the runtime's thread first.
             let deep = format!("{}{}", "[".repeat(200), " ".repeat(LARGE_BODY_BYTES));
             let mut deep = Box::pin(by_default("/v1/a", "", deep));
             assert!(tokio::time::timeout(patience, deep.as_mut()).await.is_err());
@@ -834,7 +842,7 @@ mod tests {
         assert_eq!(send(&[("x-vault-index", b"a"), ("x-vault-index", b"b")]), Ok(()));
     }
 
-    /// What an engine may be told under a name.
+    /// The values that an engine may receive for a header.
     fn passed_values(request: &CoreRequest, name: &str) -> Vec<String> {
         request.headers.passthrough.as_ref().unwrap().values(name)
     }
@@ -867,7 +875,7 @@ mod tests {
         assert!(request.token.as_ref().unwrap().ct_eq(b"one"));
         let namespace = ("x-vault-namespace".to_owned(), "n".to_owned());
         assert_eq!(request.headers.vault_headers, [namespace]);
-        // The other one is judged where the mount's settings are known.
+        // Whether the other header may be passed through depends on the mount's settings.
         assert_eq!(passed_values(&request, "authorization"), ["Bearer two"]);
         assert!(passed_values(&request, "x-vault-token").is_empty());
         let request = send_request("GET", "/v1/a", &both[1..2], "").unwrap();
@@ -877,7 +885,7 @@ mod tests {
         assert!(request.token.is_none());
     }
 
-    /// What a request holds of the memory for all while it is answered.
+    /// The memory that a request keeps reserved while it is answered.
     async fn budget_held(path: &str, body: String) -> usize {
         let limits = HttpLimits::default();
         let before = limits.body_memory.available_bytes();
@@ -897,7 +905,7 @@ mod tests {
         };
         let body = fields(1999);
         assert!(body.len() < 18 << 10);
-        // In one frame, and 17 times its bytes.
+        // In one frame, it takes 17 times its bytes.
         assert!(budget_held("/v1/a", body).await >= 1999 * FIELD_OVERHEAD);
         assert_eq!(budget_held("/v1/a", fields(10)).await, 0, "what is small is counted by number");
         let query = format!("/v1/a?{}", "a=b&".repeat(1000));
@@ -925,7 +933,7 @@ mod tests {
                 }
             }
         }
-        // 335 KiB each of 4 MiB, an eighth of which is for others.
+        // 335 KiB each of 4 MiB, an eighth of which is for unauthenticated paths.
         assert!((5..=11).contains(&shares.len()), "{}", shares.len());
         assert_eq!(shares.len() + refused, 100);
     }

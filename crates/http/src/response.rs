@@ -1,4 +1,4 @@
-//! From a core answer to HTTP. An engine's JSON is spliced into the envelope as it is.
+//! From a core response to HTTP. The JSON of an engine is copied into the envelope verbatim.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -11,7 +11,8 @@ use strongroom_types::{RawObject, Secret};
 use crate::Body;
 use crate::body::zeroize_on_drop;
 
-/// An answer as HTTP.
+/// Builds the HTTP response: 204 without a body, the JSON envelope, or a body of its own. Every
+/// response gets the default headers, `Cache-Control: no-store` among them.
 pub fn to_http(answer: CoreResponse) -> Response<Body> {
     match answer {
         CoreResponse::Nothing => json_response(StatusCode::NO_CONTENT, Vec::new()),
@@ -27,7 +28,7 @@ pub fn to_http(answer: CoreResponse) -> Response<Body> {
     }
 }
 
-/// `{"errors":[…]}`, with data if there is any.
+/// An error response: `{"errors":[...]}`, with `data` if there is any.
 pub fn errors_response(
     status: StatusCode,
     texts: &[String],
@@ -112,11 +113,12 @@ fn write_wrap_info(body: &mut Vec<u8>, info: &WrapInfo) {
         creation_path: &info.creation_path,
         wrapped_accessor: info.wrapped_accessor.as_deref(),
     };
-    // Writing texts and a number into memory can't fail.
+    // Serializing strings and a number into memory cannot fail.
     let _ = serde_json::to_writer(body, &shown);
 }
 
-/// The keys of `data` again at the top, for old clients. A key of the envelope's own is not hidden.
+/// Repeats the keys of `data` at the top level, for old clients, except those that the envelope
+/// itself uses.
 fn write_data_at_top_level(body: &mut Vec<u8>, data: Option<&RawObject>) {
     const ENVELOPE_KEYS: [&str; 9] = [
         "request_id",
@@ -158,7 +160,7 @@ fn raw_response(raw: RawResponse) -> Response<Body> {
     response
 }
 
-/// Types that no browser runs anything of, nor takes for another type when told not to guess.
+/// Content types that browsers never execute, and don't reinterpret when `nosniff` is set.
 const INERT_CONTENT_TYPES: [&str; 16] = [
     "application/jose",
     "application/json",
@@ -178,9 +180,9 @@ const INERT_CONTENT_TYPES: [&str; 16] = [
     "text/plain",
 ];
 
-/// What an engine answered must not act in a browser as if it came from this server, whatever
-/// headers the engine set: nothing is guessed about it, nothing in it runs, and what isn't known to
-/// be inert is saved and not shown.
+/// Keeps browsers from rendering an engine's response as if this server had written it, whatever
+/// headers the engine set: content sniffing and scripts are disabled, and a type that isn't known
+/// to be inert is downloaded instead of shown.
 fn prevent_rendering(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
@@ -190,7 +192,7 @@ fn prevent_rendering(headers: &mut HeaderMap) {
     let types: Vec<_> = headers.get_all(header::CONTENT_TYPE).iter().collect();
     let inert = matches!(types.as_slice(), [only] if is_inert(only));
     let mut dispositions = headers.get_all(header::CONTENT_DISPOSITION).iter();
-    // The engine may name the file.
+    // The engine may choose the file name.
     let saved = dispositions.next().is_some_and(is_attachment) && dispositions.next().is_none();
     if !inert && !saved {
         let attachment = HeaderValue::from_static("attachment");
@@ -200,7 +202,7 @@ fn prevent_rendering(headers: &mut HeaderMap) {
 
 fn is_inert(content_type: &HeaderValue) -> bool {
     let Ok(text) = content_type.to_str() else { return false };
-    // Two types in one value: which of them counts is the browser's guess.
+    // With two types in one value, browsers differ in which one they use.
     if text.contains(',') {
         return false;
     }
@@ -214,7 +216,8 @@ fn is_attachment(disposition: &HeaderValue) -> bool {
     kind.eq_ignore_ascii_case("attachment")
 }
 
-/// The body is wiped when it is sent: it may hold a secret.
+/// A JSON response with the default headers. The body may hold a secret, so it is zeroized after
+/// sending.
 fn json_response(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::new(zeroize_on_drop(Secret::new(body))));
     *response.status_mut() = status;
@@ -366,7 +369,7 @@ mod tests {
             "text/css",
             "application/pdf",
             "multipart/x-mixed-replace; boundary=a",
-            // What browsers guess about.
+            // Types that make browsers sniff.
             "",
             "*/*",
             "unknown/unknown",
@@ -380,7 +383,7 @@ mod tests {
         for inert in ["application/json", "text/plain; charset=utf-8", "application/pkix-cert"] {
             assert!(answered(inert, &[]).is_empty(), "{inert}");
         }
-        // The engine's own headers weaken nothing.
+        // The engine's own headers weaken none of this.
         let own = [
             ("content-type", "text/html"),
             ("X-Content-Type-Options", "none"),
@@ -391,7 +394,7 @@ mod tests {
         assert_eq!(answered("text/html", &named), ["Attachment; filename=\"a.html\""]);
     }
 
-    /// An engine may set headers beside data, its type among them.
+    /// An engine may set headers beside its data, including the content type.
     #[test]
     fn vault_2_2_2_enveloped_answers_never_render_either() {
         let answered = |own: &[(&str, &[&str])]| {
@@ -419,7 +422,7 @@ mod tests {
         let inline: [(&str, &[&str]); 2] =
             [("Content-Type", &["image/svg+xml"]), ("Content-Disposition", &["inline"])];
         assert_eq!(answered(&inline), ["attachment"]);
-        // Without headers of an engine's there is nothing to keep from.
+        // Without headers set by an engine, the envelope is always JSON and needs no protection.
         let plain = to_http(CoreResponse::Envelope(Box::default()));
         assert!(plain.headers().get(header::CONTENT_SECURITY_POLICY).is_none());
     }

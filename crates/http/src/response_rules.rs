@@ -1,4 +1,5 @@
-//! What a listener does to its answers: it adds headers, and leaves out what strangers need not know.
+//! A listener's rules for responses: custom headers, and redaction of details that unauthenticated
+//! clients need not know.
 
 use std::collections::BTreeMap;
 
@@ -9,65 +10,66 @@ use strongroom_types::Fields;
 use crate::Body;
 use crate::target::{RequestTarget, resolve_target};
 
-/// A listener's rules for answers.
+/// A listener's rules for responses. By default there are none.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseRules {
-    /// Headers, in the order in which they are set.
+    /// Custom headers; of several with the same name that match, the last one wins.
     pub headers: Vec<CustomHeader>,
-    /// Addresses are empty in answers about the server's state.
+    /// Whether the leader's addresses are empty in responses about the server's state.
     pub redact_addresses: bool,
-    /// So is the cluster's name.
+    /// Whether the cluster's name is empty in them.
     pub redact_cluster_name: bool,
-    /// So are version and dates of the build, and the version in the OpenAPI document, whoever asks.
+    /// Whether the version and build dates are empty in them, and the version in the OpenAPI
+    /// document, also for requests with a token.
     pub redact_version: bool,
 }
 
-/// A header of some answers.
+/// A header that a listener adds to responses with certain status codes.
 #[derive(Clone, Debug)]
 pub struct CustomHeader {
-    /// Which.
+    /// The status codes it is added for.
     pub statuses: StatusSelector,
-    /// Its name.
+    /// The name of the header.
     pub name: HeaderName,
-    /// Its value.
+    /// The value of the header.
     pub value: HeaderValue,
 }
 
-/// Statuses of answers.
+/// Selects responses by their status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusSelector {
-    /// All.
+    /// Every response.
     All,
-    /// Those that begin with this digit.
+    /// Responses whose status code starts with this digit, as 4 for 4xx.
     Class(u16),
-    /// One.
+    /// Responses with exactly this status code.
     Exact(u16),
 }
 
-/// What tells the server's state to whoever asks.
+/// Unauthenticated paths that report the server's state.
 const STATE_PATHS: [&str; 4] = ["sys/health", "sys/leader", "sys/seal-status", "sys/unseal"];
-/// The OpenAPI document, which without a token has no paths, but the version.
+/// The OpenAPI document: without a token it lists no paths but contains the version.
 const OPENAPI_PATH: &str = "sys/internal/specs/openapi";
 const ADDRESS_FIELDS: [&str; 2] = ["leader_address", "leader_cluster_address"];
 const CLUSTER_NAME_FIELDS: [&str; 1] = ["cluster_name"];
 const VERSION_FIELDS: [&str; 3] = ["version", "build_date", "commit_date"];
 
-/// Answers of which something is left out.
+/// A kind of response that is redacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RedactionKind {
-    /// About the server's state.
+    /// One that reports the server's state.
     ServerState,
     /// The OpenAPI document.
     OpenApi,
 }
 
 impl ResponseRules {
-    /// What the answer to a request is, if it is to be redacted.
+    /// Which redaction applies to the response to this URI, if any.
     pub(crate) fn redaction_for(&self, uri: &Uri) -> Option<RedactionKind> {
         if !(self.redact_addresses || self.redact_cluster_name || self.redact_version) {
             return None;
         }
-        // However the path is spelt.
+        // The path is resolved first, so that no spelling of it avoids redaction.
         let RequestTarget::Api(path) = resolve_target(uri.path(), uri.query()) else { return None };
         match path.trim_end_matches('/') {
             OPENAPI_PATH => self.redact_version.then_some(RedactionKind::OpenApi),
@@ -75,14 +77,14 @@ impl ResponseRules {
         }
     }
 
-    /// An answer with what is left of it.
+    /// Empties the fields to redact. A response that isn't a JSON object is returned unchanged.
     pub(crate) async fn redact(
         &self,
         of: RedactionKind,
         response: Response<Body>,
     ) -> Response<Body> {
         let (head, body) = response.into_parts();
-        // It is in memory, which is never an error.
+        // The body is in memory, so reading it cannot fail.
         let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
         let Ok(mut fields) = Fields::from_trusted(&body) else {
             return Response::from_parts(head, Body::new(body));
@@ -108,7 +110,8 @@ impl ResponseRules {
         }
     }
 
-    /// Sets the listener's headers. One that the answer has already protects its reader, and stays.
+    /// Adds the listener's headers. A header that the response already has is kept, because it may
+    /// protect the client; only `Strict-Transport-Security` is overridden.
     pub(crate) fn add_headers(&self, response: &mut Response<Body>) {
         if self.headers.is_empty() {
             return;
@@ -124,10 +127,10 @@ impl ResponseRules {
     }
 }
 
-/// OpenAPI says that there is a version, and not of what form.
+/// Empties the version. OpenAPI requires the field but no particular format.
 fn redact_openapi(document: &mut Fields) {
     let Some(info) = document.get("info") else { return };
-    // One that can't be read is replaced.
+    // An `info` that isn't an object is replaced.
     let mut info = Fields::from_trusted(info.get().as_bytes()).unwrap_or_default();
     info.set("version", &"");
     let info: BTreeMap<_, _> = info.iter().collect();

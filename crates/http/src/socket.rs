@@ -1,4 +1,4 @@
-//! [`ListenerSocket`]: TCP, or a file in the file system.
+//! [`ListenerSocket`]: a listening TCP or Unix socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use strongroom_sdk::engine::ConnectionInfo;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// A bound socket.
+/// A bound socket that is ready to accept connections.
 #[derive(Debug)]
 pub enum ListenerSocket {
-    /// Host and port.
+    /// A TCP socket, bound to a host and port.
     Tcp(TcpListener),
-    /// A socket file. Its clients have no address.
+    /// A Unix socket file. Its clients have no address.
     Unix(UnixListener),
 }
 
@@ -21,12 +21,13 @@ pub(crate) enum AcceptedStream {
 }
 
 impl ListenerSocket {
-    /// The next connection, and the client's end of it.
+    /// Waits for the next connection; returns it with the client's address, if it has one.
     pub(crate) async fn accept(&self) -> io::Result<(AcceptedStream, Option<ConnectionInfo>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Small answers should leave at once; failing to say so costs only time.
+                // Disables Nagle's algorithm, so that small responses are sent at once; failing to
+                // only costs latency.
                 let _ = stream.set_nodelay(true);
                 Ok((AcceptedStream::Tcp(stream), Some(client_address(peer))))
             }
@@ -38,8 +39,8 @@ impl ListenerSocket {
     }
 }
 
-/// A socket for both families (`:8200`) shows IPv4 addresses as IPv6 ones. Logs and engines know them
-/// as they are.
+/// A dual-stack socket (`:8200`) reports IPv4 addresses in their IPv6-mapped form; logs and engines
+/// get the plain one.
 fn client_address(peer: SocketAddr) -> ConnectionInfo {
     ConnectionInfo { address: peer.ip().to_canonical(), port: peer.port() }
 }

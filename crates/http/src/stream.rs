@@ -1,5 +1,5 @@
-//! [`TimedStream`]: a stream that tells a [`ConnectionDeadlines`] what goes through it. [`RewoundStream`]: a stream with
-//! bytes put back in front of it.
+//! [`TimedStream`]: reports reads and writes to a [`ConnectionDeadlines`]. [`RewoundStream`]: a
+//! stream with bytes put back in front of it.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -68,7 +68,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// Only here is it known that everything went: a TLS stream takes more than its socket does.
+    /// Only a flush shows that everything was sent: a TLS stream accepts more than its socket does.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         match flushed {
@@ -87,7 +87,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     }
 }
 
-/// A stream of which some bytes were read already.
+/// A stream that yields some bytes again that were already read from it.
 pub(crate) struct RewoundStream<S> {
     before: Bytes,
     stream: S,
@@ -98,7 +98,7 @@ impl<S> RewoundStream<S> {
         Self { before, stream }
     }
 
-    /// With more bytes in front.
+    /// Puts further bytes in front of those that are still unread.
     pub(crate) fn preceded_by(self, bytes: Bytes) -> Self {
         let before =
             if self.before.is_empty() { bytes } else { Bytes::from([bytes, self.before].concat()) };

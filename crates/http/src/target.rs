@@ -1,4 +1,4 @@
-//! The target of a request: its path and query.
+//! The target of a request: its path and query, decoded, normalized or refused.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,20 +6,21 @@ use std::collections::BTreeMap;
 use percent_encoding::percent_decode_str;
 use strongroom_types::Fields;
 
-/// What a path turned out to be.
+/// The result of resolving a request's path.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RequestTarget {
-    /// An API path below `/v1/`, decoded.
+    /// An API path, decoded, without the leading `/v1/`.
     Api(String),
-    /// A path with empty, `.` or `..` segments: the client is sent to the clean one.
+    /// The path has empty, `.` or `..` segments. The client is redirected to this location, the
+    /// normalized path with the original query.
     Redirect(String),
-    /// Nothing we have.
+    /// A path outside `/v1/`, which is not found.
     Unknown,
-    /// Bytes that are no text, or an encoding that is none.
+    /// The percent-encoding is invalid, or the decoded bytes are not UTF-8.
     Malformed,
 }
 
-/// Looks at the path of a request. `query` is kept in a redirect.
+/// Decodes and checks the path of a request. `query` is only used for the location of a redirect.
 pub fn resolve_target(raw_path: &str, query: Option<&str>) -> RequestTarget {
     if !is_encoded(raw_path.as_bytes()) {
         return RequestTarget::Malformed;
@@ -41,7 +42,7 @@ pub fn resolve_target(raw_path: &str, query: Option<&str>) -> RequestTarget {
     }
 }
 
-/// The path without empty and relative segments, if it has any. A trailing slash stays.
+/// The path without empty, `.` and `..` segments; `None` if it has none. A trailing slash is kept.
 fn normalized_path(path: &str) -> Option<String> {
     let body = path.strip_prefix('/').unwrap_or(path);
     let untrailed = body.strip_suffix('/').unwrap_or(body);
@@ -74,19 +75,19 @@ fn percent_encode(path: &str) -> String {
     percent_encoding::utf8_percent_encode(path, KEPT).to_string()
 }
 
-/// Why a query or a form is refused.
+/// Why a query or a form body is refused. Both are answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidForm {
-    /// More fields than are taken.
+    /// There are more fields than the limit allows.
     #[error("refused {what} due to high complexity: exceeded maximum number of fields ({most})")]
     TooManyFields {
         /// "query" or "form input".
         what: &'static str,
-        /// How many are taken.
+        /// The maximum number of fields.
         most: usize,
     },
-    /// A `%` without two hexadecimal digits behind it, or bytes that are no text.
+    /// A `%` is not followed by two hexadecimal digits, or the decoded bytes are not UTF-8.
     #[error("invalid percent-encoding in the {what}: write % as %25")]
     Encoding {
         /// "query" or "form input".
@@ -94,23 +95,26 @@ pub enum InvalidForm {
     },
 }
 
-/// Whether each `%` has two hexadecimal digits behind it. A decoder would leave others as they are,
-/// and the client would reach something else than it meant.
+/// Whether each `%` is followed by two hexadecimal digits. The decoder would keep any other `%`
+/// literally, and the client would reach a different path than it meant.
 fn is_encoded(bytes: &[u8]) -> bool {
     let mut parts = bytes.split(|byte| *byte == b'%');
     parts.next();
     parts.all(|part| matches!(part, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
-/// Refuses what isn't encoded properly, or stands for bytes that are no text: those would be
-/// replaced.
+/// Refuses invalid percent-encoding and bytes that are not UTF-8, which the parser would replace.
 fn check_encoding(what: &'static str, form: &[u8]) -> Result<(), InvalidForm> {
     let is_text = || percent_encoding::percent_decode(form).decode_utf8().is_ok();
     if is_encoded(form) && is_text() { Ok(()) } else { Err(InvalidForm::Encoding { what }) }
 }
 
-/// The query's fields; a name that comes several times becomes a list. They are counted while they
-/// are read: each costs far more than its bytes.
+/// The fields of a query; a name that occurs several times becomes a list. Fields are counted while
+/// parsing, because each takes far more memory than its bytes.
+///
+/// # Errors
+///
+/// [`InvalidForm`] if there are more than `most` fields, or the encoding is invalid.
 pub fn query_fields(query: &str, most: usize) -> Result<Fields, InvalidForm> {
     check_encoding("query", query.as_bytes())?;
     let mut values: BTreeMap<Cow<'_, str>, Vec<Cow<'_, str>>> = BTreeMap::new();
@@ -130,7 +134,12 @@ pub fn query_fields(query: &str, most: usize) -> Result<Fields, InvalidForm> {
     Ok(fields)
 }
 
-/// The form's fields; a name that comes several times is joined with commas.
+/// The fields of a form body; the values of a name that occurs several times are joined with
+/// commas.
+///
+/// # Errors
+///
+/// [`InvalidForm`] if there are more than `most` fields, or the encoding is invalid.
 pub fn form_fields(body: &[u8], most: usize) -> Result<Fields, InvalidForm> {
     check_encoding("form input", body)?;
     let mut values: BTreeMap<String, String> = BTreeMap::new();
@@ -224,7 +233,7 @@ mod tests {
     #[test]
     fn cve_2025_12044_fields_of_forms_and_queries_are_counted() {
         assert!(form_fields(b"a&b&c", 3).is_ok() && query_fields("a&b&c", 3).is_ok());
-        // The same name counts as well.
+        // A repeated name counts each time.
         for many in ["a&b&c&d", "a&a&a&a"] {
             assert!(form_fields(many.as_bytes(), 3).is_err(), "{many}");
             assert!(query_fields(many, 3).is_err(), "{many}");
@@ -243,14 +252,14 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What judges a path sees the same one however it is spelled, or none.
+        /// Every check of a path sees the same path, however it is percent-encoded, or none.
         #[test]
         fn cve_2026_3605_no_spelling_of_a_path_is_another_path(
             path in "(/|\\.|\\.\\.|a|%2e|ü| |\u{200b}){1,10}",
             choices in proptest::collection::vec(0_u8..3, 1..40),
         ) {
             let plain = resolve_target(&percent_encode_some(&format!("/v1/{path}"), &[0]), None);
-            // The prefix is never encoded by a client; below it anything may be.
+            // Clients never encode the prefix; everything after it may be encoded.
             let spelled = resolve_target(&format!("/v1/{}", percent_encode_some(&path, &choices)), None);
             proptest::prop_assert_eq!(&spelled, &plain);
             if let RequestTarget::Api(below) = spelled {

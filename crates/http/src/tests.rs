@@ -1,4 +1,5 @@
-//! Requests through the whole crate, to a core that admits none or few.
+//! Requests through the whole crate, to a core that is sealed or admits few requests, and over real
+//! sockets.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::{
     Body, BodyMemoryPool, ConnectionContext, HttpLimits, Listener, freed_memory_scan, handle,
 };
 
-/// There are none.
+/// A plug-in catalog without any plug-ins.
 #[derive(Debug)]
 struct NoPlugins;
 
@@ -67,7 +68,7 @@ impl PluginLauncher for NoPlugins {
     }
 }
 
-/// A store that answers no read until it is let go.
+/// A store whose reads wait until it is released.
 #[derive(Debug, Default)]
 struct HangingPhysical {
     below: MemoryStorage,
@@ -95,7 +96,7 @@ impl Physical for HangingPhysical {
     }
 }
 
-/// A sealed core, which works on as many requests as `admission` says.
+/// A sealed core with the given admission limits.
 fn sealed_core(admission: AdmissionLimits) -> Core {
     sealed_core_over(Arc::new(MemoryStorage::new()), admission)
 }
@@ -111,7 +112,7 @@ fn sealed_core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> 
     Core::new(parts, Settings { admission, ..Settings::default() })
 }
 
-/// A body that counts how often it is asked for more.
+/// A body that counts how often it is polled.
 #[derive(Clone)]
 struct CountingBody {
     asked: Arc<AtomicUsize>,
@@ -133,7 +134,7 @@ impl HttpBody for CountingBody {
     }
 }
 
-/// Posts a body to initialise the server, and says how often the body was asked for more.
+/// Sends a body to `sys/init`, and returns the response and how often the body was polled.
 async fn post_init(
     core: &Core,
     version: http::Version,
@@ -156,13 +157,13 @@ async fn cve_2025_12044_a_request_is_admitted_before_its_body_is_asked_for() {
         (AdmissionLimits { unauthenticated_per_mount: 0, ..usual }, StatusCode::TOO_MANY_REQUESTS),
     ] {
         let core = sealed_core(limits);
-        // A body that is no JSON, and one that never comes.
+        // A body that is not JSON, and one that never arrives.
         for sends in [Some("{bad"), None] {
             let (answer, asked) = post_init(&core, http::Version::HTTP_2, sends).await;
             assert_eq!((answer.status(), asked), (status, 0), "{limits:?} {sends:?}");
             assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
         }
-        // Over HTTP/1.1 the body is read on for a while, and thrown away.
+        // Over HTTP/1.1 the body is read on for a while and discarded.
         let (answer, _) = post_init(&core, http::Version::HTTP_11, Some("{bad")).await;
         assert_eq!(answer.status(), status);
     }
@@ -222,7 +223,7 @@ async fn requests_at_exempt_paths_of_one_connection_wait_for_each_other() {
     }
     let reading = waiting.iter().filter(|(_, asked)| asked.load(Ordering::Relaxed) > 0);
     assert_eq!(reading.count(), crate::MAX_EXEMPT_IN_FLIGHT);
-    // Another connection doesn't notice.
+    // Another connection is not affected.
     let request = http::Request::get("/v1/sys/seal-status").body(Body::default()).unwrap();
     let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
     assert_eq!(answer.status(), 200);
@@ -240,7 +241,7 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
         let (core, limits, context) = (core.clone(), limits.clone(), context.clone());
         Box::pin(async move { handle(&core, &limits, request, context).await })
     };
-    // One that is large is refused at once, also where there is a free place.
+    // A large one is refused at once, also if a permit is free.
     let large = unseal("x".repeat(60 << 10)).await;
     assert_eq!(large.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     let mut waiting: Vec<_> =
@@ -251,10 +252,10 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
     let one_more = unseal(String::new()).await;
     assert_eq!(one_more.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(one_more.headers()[header::RETRY_AFTER], "1");
-    // Who gives up leaves the place.
+    // Dropping a waiting request frees its permit.
     waiting.pop();
     assert!(futures_util::poll!(&mut unseal(String::new())).is_pending());
-    // Another connection doesn't notice.
+    // Another connection is not affected.
     let request =
         http::Request::get("/v1/sys/health?uninitcode=204").body(Body::default()).unwrap();
     let answer = handle(&core, &limits, request, ConnectionContext::new(None)).await;
@@ -263,7 +264,7 @@ async fn cve_2025_12044_what_waits_at_exempt_paths_is_bounded() {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Sends a body as a client would; the status and the JSON of the answer.
+/// Sends a body as a client would; returns the status and the JSON of the response.
 async fn send_form(
     core: &Core,
     path: &str,
@@ -282,7 +283,7 @@ async fn send_form(
     (status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-/// A form names a field several times, and the handler gets one text of all values.
+/// If a form repeats a field, the policy check and the handler see the same joined value.
 #[tokio::test]
 async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
     let core = sealed_core(AdmissionLimits::default());
@@ -326,17 +327,18 @@ async fn vault_1_21_conditions_hold_for_the_fields_of_a_form() {
             assert_eq!(status.is_success(), permitted, "{path} {form}: {status} {answer}");
         }
     }
-    // What is said to be a form and begins as JSON does is JSON.
+    // A body with the content type of a form that starts like JSON is JSON.
     let body = r#"{"policies":["dev","admin"]}"#;
     let (status, _) = send_form(&core, "auth/token/create", token, FORM, body).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    // The handler gets what was judged.
+    // The handler gets the value that the policy was checked against.
     let form = "policies=dev&policies=ops";
     let (_, made) = send_form(&core, "auth/token/create", token, FORM, form).await;
     assert_eq!(made["auth"]["policies"], serde_json::json!(["default", "dev", "ops"]));
 }
 
-/// Whoever sends a large body and goes takes memory as long as the server works on it.
+/// If a client sends a large body and disconnects, its memory stays reserved while the server
+/// works.
 #[tokio::test]
 async fn sr_2026_05_the_share_of_a_request_is_held_until_the_work_on_it_ends() {
     let store = Arc::new(HangingPhysical::default());
@@ -353,7 +355,7 @@ async fn sr_2026_05_the_share_of_a_request_is_held_until_the_work_on_it_ends() {
             tokio::task::yield_now().await;
         }
     }
-    // All clients have gone.
+    // All clients have disconnected.
     let held = free - limits.body_memory.available_bytes();
     assert!(held >= 10 * 40_000, "only {held} bytes are held");
     store.released.cancel();
@@ -362,7 +364,7 @@ async fn sr_2026_05_the_share_of_a_request_is_held_until_the_work_on_it_ends() {
     }
 }
 
-/// A server over sockets, unsealed, with its root token.
+/// An unsealed server listening on a socket, with its root token.
 struct HttpTestServer {
     address: std::net::SocketAddr,
     root: String,
@@ -405,11 +407,11 @@ impl Drop for HttpTestServer {
     }
 }
 
-/// One connection of HTTP/1.1 that is kept alive.
+/// An HTTP/1.1 connection that is kept alive.
 struct HttpTestClient(BufReader<TcpStream>);
 
 impl HttpTestClient {
-    /// The status of the answer; none if the connection was closed.
+    /// Sends a request; the status of the response, or `None` if the connection was closed.
     async fn request(&mut self, method: &str, path: &str, token: &str, body: &str) -> Option<u16> {
         let request = format!(
             "{method} /v1/{path} HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {token}\r\n\
@@ -448,7 +450,7 @@ impl HttpTestClient {
     /// Waits until the server closes the connection.
     async fn until_closed(mut self) {
         let mut rest = Vec::new();
-        // Closed in order or not: either is an end.
+        // A clean close or a reset: either ends it.
         let _ = self.0.read_to_end(&mut rest).await;
     }
 }
@@ -462,7 +464,7 @@ async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
         assert_eq!(stranger.seal_status().await, Some(200));
         strangers.push(stranger);
     }
-    // The first one is the one that has been heard of last.
+    // The first connection is now the one with the most recent request.
     assert_eq!(strangers[0].seal_status().await, Some(200));
     let mut new = served.connect().await;
     assert_eq!(new.seal_status().await, Some(200));
@@ -470,7 +472,7 @@ async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
     for stranger in &mut strangers {
         assert_eq!(stranger.seal_status().await, Some(200));
     }
-    // One that is in the middle of a request stays longer than those that have none.
+    // A connection with a request in progress is closed after those without one.
     let head = b"POST /v1/sys/unseal HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
     strangers[0].0.write_all(head).await.unwrap();
     strangers[1].seal_status().await.unwrap();
@@ -479,7 +481,7 @@ async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
     let mut newer = served.connect().await;
     assert_eq!(newer.seal_status().await, Some(200));
     strangers.remove(0).until_closed().await;
-    // That it is asked something doesn't help, if all are.
+    // If all have a request in progress, that protects none of them.
     for stranger in [&mut new, &mut newer] {
         stranger.0.write_all(head).await.unwrap();
     }
@@ -488,8 +490,8 @@ async fn sr_2026_02_a_full_listener_makes_room_for_who_is_new() {
     assert_eq!(busy.read_status().await, None);
 }
 
-/// Of the body that its request is waiting for, some is in the buffer that HTTP reads into, and some was
-/// copied out of it.
+/// Part of a body that is being received is in HTTP's read buffer, part was copied out of it; both
+/// must be zeroized.
 #[tokio::test]
 async fn an_evicted_connection_zeroizes_its_body() {
     const MARK: &[u8] = b"a value of one who makes room; ";
@@ -527,7 +529,8 @@ async fn sr_2026_02_a_connection_with_a_valid_token_keeps_its_place() {
     assert_eq!(operator.request("GET", read_own, &served.root, "").await, Some(200));
     for _ in 0..5 {
         let mut stranger = served.connect().await;
-        // A token that is none is no reason to stay, nor is one at a path that needs none.
+        // An invalid token doesn't protect a connection, nor does a token sent to an
+        // unauthenticated path.
         assert_eq!(stranger.request("GET", read_own, "hvs.none", "").await, Some(403));
         assert_eq!(stranger.request("GET", "sys/seal-status", &served.root, "").await, Some(200));
         let mut next = served.connect().await;
@@ -535,7 +538,7 @@ async fn sr_2026_02_a_connection_with_a_valid_token_keeps_its_place() {
         stranger.until_closed().await;
     }
     assert_eq!(operator.request("GET", read_own, &served.root, "").await, Some(200));
-    // With nobody to send away, who is new waits.
+    // If no connection can be closed, a new one waits.
     let mut other = served.connect().await;
     assert_eq!(other.request("GET", read_own, &served.root, "").await, Some(200));
     let mut waiting = served.connect().await;
@@ -547,7 +550,7 @@ async fn sr_2026_02_a_connection_with_a_valid_token_keeps_its_place() {
     assert_eq!(answer.await, Some(200));
 }
 
-/// The flood goes on while the operator connects, asks and is answered.
+/// The flood continues while the operator connects and seals the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
     let served = Arc::new(HttpTestServer::new(64).await);
@@ -559,7 +562,7 @@ async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
             let body = r#"{"secret_shares":1,"secret_threshold":1}"#;
             loop {
                 let mut client = served.connect().await;
-                // Half of them ask without end, the others never finish what they ask.
+                // Half of the clients send requests in a loop, the others never finish theirs.
                 if n % 2 == 0 {
                     while client.request("POST", "sys/init", "", body).await.is_some() {
                         asked.fetch_add(1, Ordering::Relaxed);
@@ -576,7 +579,7 @@ async fn sr_2026_02_a_flood_over_sockets_keeps_no_seal_from_being_made() {
     while asked.load(Ordering::Relaxed) < 500 {
         tokio::task::yield_now().await;
     }
-    // As any client does, the operator asks again if the connection breaks.
+    // The operator's client retries if its connection breaks, as any client does.
     let mut sealed = None;
     while sealed.is_none() {
         let mut operator = served.connect().await;

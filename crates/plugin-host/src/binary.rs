@@ -1,18 +1,17 @@
-//! The file that was hashed is the file that runs.
+//! [`PluginBinaries`]: makes sure that the file that was hashed is the file that runs.
 //!
-//! A binary is copied, while it is hashed, into a folder that only the server's user can reach. The
-//! copy is named by the command and the digest that were registered, and stays: a mount goes on
-//! with the very binary it was enabled with when the file in the plug-in folder is a newer one.
-//! What a process runs is made of the copy at each launch, while that is hashed again: a
-//! [`LaunchFile`], which nobody else can open. So neither whoever can replace files in the plug-in
-//! folder nor a plug-in that writes to the copies can change what runs. Where the folder of copies
-//! does not allow programs to be run, the descriptor of the original that was hashed is executed
-//! instead.
+//! A binary is hashed while it is copied to a folder that only the server's user can access. The
+//! copy is named after the registered command and digest, and is kept: a mount continues with the
+//! binary it was enabled with when the file in the plug-in folder is replaced by a newer one. At
+//! each launch the copy is copied and hashed once more, into a [`LaunchFile`] that no other process
+//! can open, and that is executed. So neither replacing files in the plug-in folder nor writing to
+//! the copies can change what runs. If the copies' file system is mounted `noexec`, the descriptor
+//! of the original file that was hashed is executed instead.
 //!
-//! A digest alone starts nothing. At each launch the plug-in folder must be there and fit, and must
-//! hold a fit file of the registered name.
+//! A digest alone starts nothing: at each launch the plug-in folder must hold a file of the
+//! registered name, and both must have acceptable owners and permissions.
 //!
-//! Everything here blocks.
+//! Everything in this module blocks on file access.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -35,53 +34,54 @@ use crate::launch_file::{LaunchFile, UNFINISHED};
 use crate::spec::LaunchSpec;
 use crate::system_errors::system_error_text;
 
-/// The folder of plug-ins, and the private copies of what was run from it.
+/// The plug-in folder, and the private copies of the binaries that were run from it.
 #[derive(Debug)]
 pub struct PluginBinaries {
-    /// Where operators put plug-ins.
+    /// The plug-in folder, where operators put the binaries.
     pub directory: PathBuf,
-    /// Where copies are kept. Made when it is needed.
+    /// The folder of the private copies. Created when needed, with mode 0700.
     pub copies: PathBuf,
-    /// Whether scripts may be run beside ELF programs.
+    /// Whether scripts may be run in addition to ELF programs.
     pub allow_scripts: bool,
-    /// Whether the group of the server's process may write to the folder and its files, with a
-    /// warning.
+    /// Whether the plug-in folder and its files may be writable by the server process's own group.
+    /// Each use logs a warning.
     pub group_may_write: bool,
-    /// For the names of unfinished copies.
+    /// The source of random names for unfinished copies.
     pub entropy: Arc<dyn Entropy>,
-    /// What is not to be removed.
+    /// The copies that must not be removed.
     pub kept_copies: KeptCopies,
 }
 
-/// What to start: a file that was hashed.
+/// A verified binary, ready to be executed.
 #[derive(Debug)]
 pub struct VerifiedBinary {
-    /// It.
+    /// The file, open for execution; its content has the registered digest.
     pub file: OwnedFd,
-    /// Whether an interpreter must be able to read it.
+    /// Whether it is a script, whose interpreter must be able to read it.
     pub is_script: bool,
 }
 
-/// Whether a copy will do.
+/// Which files may be used for a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BinarySource {
-    /// The file in the plug-in folder must be there and be the one: it is being registered.
+    /// Only the file in the plug-in folder, which must match: it is being registered.
     Original,
-    /// A copy of the file that was registered is as good.
+    /// Preferably the private copy of the registered file; if there is none, the original.
     AnyCopy,
 }
 
 const GROUP_OR_OTHERS_WRITE: u32 = 0o022;
 const GROUP_WRITE: u32 = 0o020;
 const GROUP_OR_OTHERS_ANY: u32 = 0o077;
-/// What a script begins with.
+/// The first bytes of a script.
 const SHEBANG: &[u8] = b"#!";
-/// The name of a copy is that of the command and its digest.
+/// Keeps the name of a copy, the command and its digest, below the 255 bytes that file systems
+/// allow.
 const MAX_COMMAND_BYTES: usize = 180;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 impl PluginBinaries {
-    /// Makes sure that what the spec names is what was registered.
+    /// Verifies that the command's file has the registered digest, and returns it for execution.
     pub fn verify(&self, spec: &LaunchSpec, source: BinarySource) -> Result<VerifiedBinary, Error> {
         let expected = parse_digest(spec)?;
         let original = self.open_original(&spec.command)?;
@@ -114,8 +114,7 @@ impl PluginBinaries {
         Ok(VerifiedBinary { file: original.into(), is_script })
     }
 
-    /// Opens a file that lies directly in the plug-in folder and that nobody but root and we can
-    /// change.
+    /// Opens a file directly in the plug-in folder that only root and the server's user can change.
     fn open_original(&self, command: &str) -> Result<File, Error> {
         let refused = |reason: &str| Error::Command {
             command: command.to_owned(),
@@ -156,7 +155,8 @@ impl PluginBinaries {
         Ok(file)
     }
 
-    /// A developer's files may be open to the group that many systems give each user alone.
+    /// Checks owner and permissions. With `group_may_write` the group may be able to write: on many
+    /// systems each user has a group of his own, and developers' files are writable by it.
     fn check_writers(&self, path: &Path, metadata: &fs::Metadata) -> Result<(), &'static str> {
         let refusal = match check_owner(metadata) {
             Ok(()) => return Ok(()),
@@ -174,8 +174,8 @@ impl PluginBinaries {
         Ok(())
     }
 
-    /// From the copy that was made when it was registered. `None` if there is none that is ours and
-    /// what it should be; then it is made again.
+    /// Creates the launch file from the private copy. Returns `None` if there is no copy, or it was
+    /// changed or has the wrong owner; the caller then copies the original again.
     fn launch_file_from_copy(
         &self,
         spec: &LaunchSpec,
@@ -185,7 +185,7 @@ impl PluginBinaries {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
         let flags = i32::try_from(flags).unwrap_or_default();
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(&path);
-        // Whatever keeps it from being opened, the original will do.
+        // Whatever the error is, the original can be used instead.
         let Ok(mut copy) = opened else { return Ok(None) };
         let failed = |error: io::Error| {
             folder_error(COPY_FOLDER_ROLE, &self.copies, &system_error_text(&error))
@@ -206,7 +206,7 @@ impl PluginBinaries {
         Ok(Some(VerifiedBinary { file, is_script }))
     }
 
-    /// Makes the copy that stays, and the file that is run.
+    /// Copies the original to the private copy and to the launch file at once.
     fn launch_file_from_original(
         &self,
         mut original: File,
@@ -228,8 +228,8 @@ impl PluginBinaries {
             let mut both = TeeWriter(&mut copy, &mut launch);
             let seen = copy_and_hash(&mut original, &mut both).map_err(failed)?;
             let is_script = self.check_content(spec, &seen, expected, launch.file())?;
-            // What has its name must have its content, also after the power fails: the original
-            // may be another by then.
+            // Synced before it gets its final name, so that it is complete even after a power
+            // failure: the original may have been replaced by then.
             copy.sync_all().map_err(failed)?;
             drop(copy);
             fs::rename(&unfinished, self.copies.join(copy_name(spec))).map_err(failed)?;
@@ -237,7 +237,7 @@ impl PluginBinaries {
             Ok::<_, Error>(is_script)
         })();
         if outcome.is_err() {
-            // It may not have been made at all.
+            // It may not exist.
             let _ = fs::remove_file(&unfinished);
         }
         let is_script = outcome?;
@@ -245,7 +245,8 @@ impl PluginBinaries {
         Ok(VerifiedBinary { file, is_script })
     }
 
-    /// Judges content that is also in `file`; says whether it is a script.
+    /// Checks the digest and format of content that is also in `file`. Returns whether it is a
+    /// script.
     fn check_content(
         &self,
         spec: &LaunchSpec,
@@ -302,15 +303,16 @@ impl PluginBinaries {
         Ok(if runs { CopyFolderState::Usable } else { CopyFolderState::NoExec })
     }
 
-    /// Removes copies that were never finished. Nobody else may be making some.
+    /// Removes copies that were never finished. Called at the start, when no other copy is being
+    /// made.
     pub fn remove_unfinished(&self) {
         let is_unfinished =
             |name: &str| Path::new(name).extension().is_some_and(|it| it == UNFINISHED);
         self.remove(&self.kept_copies.begin_removal(), is_unfinished);
     }
 
-    /// Removes the copies that none of these needs, and nobody keeps. `removal` began before what
-    /// is needed was found out.
+    /// Removes the copies that are neither in `needed` nor guarded. `removal` must have begun
+    /// before `needed` was determined.
     pub fn remove_all_but(&self, needed: &BTreeSet<String>, removal: &CopyRemoval) {
         self.remove(removal, |name| {
             let is_copy = name.len() >= DIGEST_DIGITS
@@ -324,7 +326,7 @@ impl PluginBinaries {
         for entry in entries.flatten() {
             if let Some(name) = entry.file_name().to_str().filter(|name| unneeded(name)) {
                 removal.remove_unless_kept(name, || {
-                    // It will be tried again.
+                    // The next removal tries again.
                     let _ = fs::remove_file(entry.path());
                 });
             }
@@ -332,14 +334,14 @@ impl PluginBinaries {
     }
 }
 
-/// The name of the copy of what was registered: a digest alone finds nothing.
+/// The file name of a private copy: the registered command and digest. Both must match to find it.
 pub fn copy_name(spec: &LaunchSpec) -> String {
     format!("{}-{}", spec.command, spec.sha256.to_ascii_lowercase())
 }
 
 const DIGEST_DIGITS: usize = 64;
 
-/// Writes to two.
+/// Writes to two files.
 struct TeeWriter<'a>(&'a mut File, &'a mut LaunchFile);
 
 impl Write for TeeWriter<'_> {
@@ -363,13 +365,13 @@ fn folder_error(role: &'static str, folder: &Path, reason: &str) -> Error {
 
 enum CopyFolderState {
     Usable,
-    /// The file system is mounted so that nothing on it runs.
+    /// The file system is mounted `noexec`.
     NoExec,
 }
 
 struct HashedContent {
     digest: Sha256Digest,
-    /// Its first few bytes.
+    /// The first few bytes of the content, to detect its format.
     start: Vec<u8>,
 }
 

@@ -1,6 +1,6 @@
-//! Whether a file is an ELF program for this machine, so that a refusal can say what is wrong.
+//! Checks whether a file is an ELF program for this machine, so that a refusal can name the reason.
 //!
-//! The kernel has the last word. What it might run is let through, such as a 32-bit program on a
+//! The kernel decides in the end: whatever it might run passes, such as a 32-bit program on a
 //! 64-bit machine.
 
 use std::fmt;
@@ -11,39 +11,39 @@ use std::path::{Path, PathBuf};
 
 use std::ffi::OsStr;
 
-/// What every ELF file begins with.
+/// The first bytes of every ELF file.
 pub const MAGIC: &[u8] = b"\x7fELF";
 
-/// Why an ELF file is no program that can be run here.
+/// Why an ELF file can't be run on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElfError {
-    /// It ends too early, or its header contradicts itself.
+    /// The file is truncated, or its header is inconsistent.
     #[error("its ELF header is damaged: {0}")]
     Damaged(&'static str),
-    /// It was built for another processor.
+    /// It was built for another processor architecture.
     #[error("it was built for {file} and this server runs on {server}; build it for {server}")]
     Architecture {
-        /// What the file is for.
+        /// The architecture that the file was built for.
         file: ElfArchitecture,
-        /// What the server runs on.
+        /// The architecture of the server.
         server: &'static str,
     },
-    /// A library or an intermediate result.
+    /// It is a library, an object file or a core dump.
     #[error("it is {0} and not a program")]
     Kind(&'static str),
-    /// The program that loads its libraries isn't there.
+    /// The dynamic loader that it names does not exist.
     #[error(
         "its loader {} is not on this machine; build the plug-in statically (Go: CGO_ENABLED=0) \
          or install the C library that it was built with", .0.escape_debug()
     )]
     Loader(String),
-    /// Reading failed.
+    /// Reading the file failed.
     #[error("it can't be read: {0}")]
     Unreadable(String),
 }
 
-/// A processor as the ELF header names it.
+/// A processor architecture as given in an ELF header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ElfArchitecture {
     machine: u16,
@@ -74,8 +74,8 @@ impl ElfArchitecture {
         MACHINES.iter().find(|(machine, _)| *machine == self.machine).map(|(_, name)| *name)
     }
 
-    /// Whether a kernel of this architecture may run it. One that isn't in the list might be
-    /// anything.
+    /// Whether a kernel of the given architecture may be able to run it. For servers that aren't in
+    /// the list this is always true.
     fn may_run_on(self, server: &str) -> bool {
         let Some(own) = MACHINES.iter().find(|(_, name)| *name == server) else { return true };
         let is_older_form =
@@ -96,7 +96,8 @@ impl fmt::Display for ElfArchitecture {
     }
 }
 
-/// Judges a file that begins with [`MAGIC`].
+/// Checks a file that begins with [`MAGIC`]: its architecture, its type, and that its dynamic
+/// loader exists.
 pub fn check_executable(file: &impl FileExt) -> Result<(), ElfError> {
     let header = ElfHeader::read(file)?;
     let server = std::env::consts::ARCH;
@@ -124,9 +125,9 @@ const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
 const ET_CORE: u16 = 4;
 const PT_INTERP: u32 = 3;
-/// Bytes of the name of a loader that are shown.
+/// How many characters of a loader's path are shown.
 const MAX_DISPLAYED_CHARS: usize = 200;
-/// The kernel takes no longer table of segments, and no longer name of a loader.
+/// The kernel's limits for the segment table and the loader's path.
 const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 const MAX_LOADER_PATH_BYTES: u64 = 4096;
 
@@ -170,7 +171,7 @@ impl ElfHeader {
         })
     }
 
-    /// The loader it asks for, if it has one.
+    /// The path of the dynamic loader, if the program names one.
     fn read_loader(&self, file: &impl FileExt) -> Result<Option<PathBuf>, ElfError> {
         let is_64 = self.architecture.bits == 64;
         let each = usize::from(self.segment_bytes);
@@ -232,7 +233,7 @@ fn truncate_for_display(text: &str) -> String {
     text.chars().take(MAX_DISPLAYED_CHARS).collect()
 }
 
-/// Numbers in a header that was read in full.
+/// Header bytes, from which numbers are read in the file's byte order.
 struct HeaderBytes {
     bytes: Vec<u8>,
     is_little_endian: bool,
@@ -261,7 +262,7 @@ impl HeaderBytes {
     }
 }
 
-/// A program for this machine, as far as its headers tell.
+/// A minimal program for this machine, valid as far as the headers are checked.
 #[cfg(test)]
 pub(crate) fn sample_elf(rest: &[u8]) -> Vec<u8> {
     let own = MACHINES.iter().find(|(_, name)| *name == std::env::consts::ARCH).unwrap().0;

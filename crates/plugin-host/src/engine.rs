@@ -1,8 +1,8 @@
-//! [`PluginEngine`]: an instance that outlives its process.
+//! [`PluginEngine`]: an engine instance that survives restarts of its process.
 //!
-//! When the process is lost, a task of the instance starts another, with a growing pause if that
-//! happens often. Meanwhile requests wait, within their deadlines. A request is repeated only if
-//! the lost process can't have seen it.
+//! When the process is lost, a task of the instance starts another one, with increasing pauses if
+//! that happens often. Requests wait for it, within their deadlines. A request is repeated only if
+//! the lost process cannot have received it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ use crate::instance_slot::InstanceSlot;
 use crate::process::PluginProcess;
 use crate::process_pool::ProcessKey;
 
-/// An engine in a plug-in process.
+/// An engine that runs in a plug-in process, which is restarted when it is lost.
 pub struct PluginEngine(Arc<PluginInstance>);
 
 struct PluginInstance {
@@ -38,13 +38,14 @@ struct PluginInstance {
     label: String,
     description: EngineDescription,
     state: watch::Sender<InstanceState>,
-    /// Whether the core has let it begin; before that a new process must not begin by itself.
+    /// Whether the core has initialized the instance; only then is it initialized again after a
+    /// restart.
     initialized: AtomicBool,
     times: CallTimes,
     closing: CancellationToken,
 }
 
-/// What an instance is called for.
+/// The kinds of calls, for the metrics.
 #[derive(Clone, Copy)]
 enum EngineCall {
     Initialize,
@@ -53,7 +54,7 @@ enum EngineCall {
     Periodic,
 }
 
-/// How long calls took, by kind. Each metric is looked up at the first call of its kind.
+/// Durations of calls, by kind. Each histogram is created at the first call of its kind.
 #[derive(Default)]
 struct CallTimes {
     initialize: OnceLock<Histogram>,
@@ -84,7 +85,7 @@ enum InstanceState {
     Closed,
 }
 
-/// An instance within the life of one process.
+/// An instance within the lifetime of one process.
 struct ProcessGeneration {
     number: u64,
     remote: RemoteEngine,
@@ -92,22 +93,23 @@ struct ProcessGeneration {
     slot: Mutex<Option<InstanceSlot>>,
 }
 
-/// How long each step of setting up may take, and all of them.
+/// How long each step of setting up an instance may take, and all of them together.
 const SET_UP_STEP_TIMEOUT: Duration = Duration::from_secs(30);
 const SET_UP_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long initialising may take after a restart.
+/// How long initialization may take after a restart.
 const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a request waits for a restart, at most.
+/// How long a request waits at most for a restart.
 const RESTART_WAIT: Duration = Duration::from_secs(10);
-/// How often a request is handed over before it is given up.
+/// How often a request is sent before it fails.
 const MAX_ATTEMPTS: usize = 4;
-/// What clients are told meanwhile.
+/// The reason that clients get while restarts fail.
 const NOT_RESTARTED: &str = "it could not be restarted; the server's log says why";
-/// How long a process that refused a request unseen is given to go before it is asked again.
+/// How long to wait for a process that refused a request unprocessed to exit, before sending it
+/// again.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 impl PluginEngine {
-    /// Starts or joins a process and sets an instance up in it.
+    /// Starts or joins a process, sets up an instance in it, and spawns the task that restarts it.
     pub(crate) async fn open(
         host: Arc<PluginHostInner>,
         key: ProcessKey,
@@ -134,7 +136,8 @@ impl PluginEngine {
         Ok(Self(instance))
     }
 
-    /// Does `call`, with another process if the present one can't have seen it.
+    /// Makes a call and records its duration. It is repeated with another process if the first one
+    /// cannot have received it.
     async fn call<T, F>(
         &self,
         kind: EngineCall,
@@ -225,7 +228,7 @@ impl Engine for PluginEngine {
     }
 
     async fn invalidate(&self, key: &str) {
-        // A process that is being started has nothing to forget.
+        // A process that is being started has no cached state.
         if let Some(life) = self.0.current_generation() {
             life.remote.invalidate(key).await;
         }
@@ -252,7 +255,7 @@ impl Engine for PluginEngine {
 
 impl Drop for PluginEngine {
     fn drop(&mut self) {
-        // Without a close the last life still gives its place up.
+        // Even without `close`, the current process is released.
         self.0.closing.cancel();
         self.0.state.send_replace(InstanceState::Closed);
     }
@@ -276,7 +279,7 @@ impl PluginInstance {
         }
     }
 
-    /// A life later than this one, waiting for it until the deadline.
+    /// Waits until the deadline for a generation with a higher number than `over`.
     async fn wait_for_generation_after(
         &self,
         over: u64,
@@ -311,7 +314,8 @@ impl PluginInstance {
 }
 
 impl ProcessGeneration {
-    /// Cancel safety: when dropped, what may have been set up is cleaned up in the background.
+    /// Cancel safety: when dropped, an instance that may have been set up is cleaned up in the
+    /// background.
     async fn start(
         host: &Arc<PluginHostInner>,
         key: &ProcessKey,
@@ -324,10 +328,10 @@ impl ProcessGeneration {
             let (host, spec) = (host.clone(), key.spec.clone());
             async move { host.launcher.start(&spec, BinarySource::AnyCopy).await }
         };
-        let seat = host.pool.acquire(key, label, start).await?;
-        let process = seat.process().clone();
+        let process_ref = host.pool.acquire(key, label, start).await?;
+        let process = process_ref.process().clone();
         let instance = launcher.entropy.base62(10);
-        let place = InstanceSlot::new(seat, &instance, launcher);
+        let place = InstanceSlot::new(process_ref, &instance, launcher);
         let services =
             host_services(mount.storage.clone(), mount.system.clone(), host.facts.clone());
         let setting_up = RemoteEngine::set_up(InstanceSetup {
@@ -355,7 +359,8 @@ impl ProcessGeneration {
         Err(failure)
     }
 
-    /// Gives the place up. Calls under way are cut off.
+    /// Releases the process. Calls in progress are aborted; if `orderly`, the engine is closed
+    /// first.
     async fn shut_down(&self, orderly: bool) {
         if orderly {
             self.remote.close().await;
@@ -367,7 +372,7 @@ impl ProcessGeneration {
     }
 }
 
-/// Gives an instance a new process when it loses one.
+/// Restarts an instance's process whenever it is lost.
 struct InstanceSupervisor {
     instance: Arc<PluginInstance>,
     backoff: RestartBackoff,
@@ -376,7 +381,8 @@ struct InstanceSupervisor {
 impl InstanceSupervisor {
     async fn run_until_closed(self, first: Arc<ProcessGeneration>) {
         let closing = self.instance.closing.clone();
-        // Closing takes what is there; a restart under way is dropped, which ends its process.
+        // `close` releases the current process; a restart in progress is dropped, which ends its
+        // process.
         closing.run_until_cancelled(self.keep_alive(first)).await;
     }
 
@@ -403,7 +409,7 @@ impl InstanceSupervisor {
                         let mount = &self.instance.label;
                         let reason = error.details();
                         tracing::error!(plugin, mount, reason, "a plug-in could not be restarted");
-                        // Every client of the mount reads it.
+                        // Every client of the mount sees this text.
                         why = NOT_RESTARTED;
                     }
                 }
@@ -415,7 +421,7 @@ impl InstanceSupervisor {
         }
     }
 
-    /// False if the instance was closed meanwhile, which is final.
+    /// Returns false if the instance was closed meanwhile; it is never reopened.
     fn publish_state(&self, state: InstanceState) -> bool {
         self.instance.state.send_if_modified(|current| {
             let open = !matches!(current, InstanceState::Closed);
@@ -453,8 +459,8 @@ impl InstanceSupervisor {
     }
 }
 
-/// Pauses between restarts: none, then one second, doubling to a minute. A life of a minute makes
-/// up for everything before.
+/// Pauses between restarts: the first is immediate, the next waits 1 s, doubling up to 60 s. After
+/// 60 s of uptime the pauses start over.
 #[derive(Debug, Default)]
 struct RestartBackoff {
     pause: Option<Duration>,

@@ -1,8 +1,8 @@
-//! What a plug-in finds in its environment.
+//! The environment variables of a plug-in process.
 //!
-//! Later groups win: a few variables of the server's own environment (all of them only when the
-//! configuration says so), what the registration adds, what every server tells its plug-ins, and
-//! what the process layer needs.
+//! Later groups override earlier ones: a few variables of the server's own environment (or all of
+//! them, if so configured), the registration's variables, the variables that Vault sets for its
+//! plug-ins, and those of the process protocol.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use strongroom_plugin_protocol::handshake::{MagicCookie, ServerVariable};
 use crate::error::Error;
 use crate::variable_rules::refused_class;
 
-/// Variables of the server that plug-ins get too. Everything else may be the server's secret.
+/// Variables of the server that plug-ins inherit. All others may contain secrets of the server.
 const INHERITED_VARIABLES: &[&str] = &[
     "PATH",
     "HOME",
@@ -35,29 +35,31 @@ const INHERITED_VARIABLES: &[&str] = &[
 const MOST_VARIABLES: usize = 256;
 const LONGEST_BYTES: usize = 64 * 1024;
 
-/// What holds for all plug-ins of a host.
+/// The part of the environment that all plug-ins of a host have in common.
 #[derive(Clone, Debug, Default)]
 pub struct HostEnvironment {
     variables: BTreeMap<OsString, OsString>,
     version: String,
 }
 
-/// What one process is told.
+/// The variables that differ from process to process.
 #[derive(Debug)]
 pub struct ProcessVariables<'a> {
-    /// PEM of our certificate.
+    /// The host's client certificate, PEM-encoded.
     pub certificate: &'a str,
-    /// Where its sockets go.
+    /// The folder where the plug-in creates its sockets.
     pub socket_folder: &'a std::path::Path,
 }
 
-/// The versions of the protocol that are offered.
+/// The plug-in protocol versions that the host offers in the handshake: version 5 only.
 pub fn offered_versions() -> OfferedVersions {
     OfferedVersions::from_versions([BACKEND_V5])
 }
 
 impl HostEnvironment {
-    /// From the server's own environment. `version` is what the API reports.
+    /// Selects from the server's own environment. With `inherit` everything is passed on except
+    /// variables that the protocol reserves. `version` is the server's version as the API reports
+    /// it.
     pub fn new(
         server: impl IntoIterator<Item = (OsString, OsString)>,
         inherit: bool,
@@ -76,8 +78,8 @@ impl HostEnvironment {
         Self { variables, version: version.to_owned() }
     }
 
-    /// The whole environment of a process. `added` is what its registration holds, as
-    /// [`check_variables`] lets it through.
+    /// The complete environment of a process. `added` are the registration's variables, which must
+    /// have passed [`check_variables`].
     pub fn for_process(
         &self,
         added: &[String],
@@ -111,9 +113,10 @@ impl HostEnvironment {
     }
 }
 
-/// Checks what a registration adds: `NAME=value` each, and no name that the host listens to or that
-/// [is refused](crate::variable_rules), unless `is_trusted` knows it where a trust file may allow
-/// it. Errors name the variable and never its value.
+/// Checks a registration's variables. Each must have the form `NAME=value`, and its name must not
+/// be one that the server sets or that [is refused](crate::variable_rules), except where a trust
+/// file may allow it and `is_trusted` returns true for it. Errors name the variable but never
+/// contain its value.
 pub fn check_variables(added: &[String], is_trusted: impl Fn(&str) -> bool) -> Result<(), Error> {
     let refuse = |reason: String| Err(Error::Environment(reason));
     if added.len() > MOST_VARIABLES || added.iter().map(String::len).sum::<usize>() > LONGEST_BYTES

@@ -1,4 +1,4 @@
-//! Why a plug-in can't be run.
+//! [`Error`]: why a plug-in can't be registered, started or used.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -16,89 +16,90 @@ use crate::system_errors::system_error_text;
 
 /// Why a plug-in can't be run.
 ///
-/// The text may reach every client of a mount. So it has no path of this machine and nothing that
-/// a plug-in printed; those are in the log, with [`details`](Self::details), and in what whoever
-/// registers a plug-in is told, by [`explanation`](Self::explanation).
+/// The text may reach every client of a mount. So it contains no path of this machine and no output
+/// of the plug-in; those are in the log, by [`details`](Self::details), and in the response to the
+/// operator who registers the plug-in, by [`explanation`](Self::explanation).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The folder of plug-ins, or of their copies, is not fit for use.
+    /// The plug-in folder, or the folder of copies, has a wrong owner or permissions, or can't be
+    /// read.
     #[error("the {role} can't be used: {reason}; the server's log names it")]
     Folder {
-        /// What it is for.
+        /// Which folder it is, as "plug-in folder".
         role: &'static str,
-        /// Which.
+        /// The path of the folder. Not shown to clients.
         folder: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, without its path.
         reason: String,
     },
-    /// The command of a registration names no file that may be run.
+    /// The registered command does not name a file that may be run.
     #[error("the plug-in command {command:?} can't be used: {reason}")]
     Command {
-        /// As registered.
+        /// The command as it was registered.
         command: String,
-        /// What is wrong with it.
+        /// Why the file can't be used, without its path.
         reason: String,
     },
-    /// The file is not the one that was registered.
+    /// The file's SHA-256 differs from the registered one.
     #[error("the plug-in {command:?} can't be started: checksums did not match")]
     Checksum {
-        /// As registered.
+        /// The command as it was registered.
         command: String,
     },
-    /// The environment of a registration holds what it must not.
+    /// The registration sets an environment variable that it must not set.
     #[error("the plug-in's environment can't be used: {0}")]
     Environment(String),
-    /// The arguments of a registration can't be passed on.
+    /// The registration has too many arguments, or one that contains a NUL character.
     #[error("the plug-in's arguments can't be used: {0}")]
     Arguments(String),
-    /// The operator's list of what may run doesn't allow it.
+    /// The trust file does not allow the plug-in to run.
     #[error(
         "the plug-in {plugin} may not be run: the plugin_trust file doesn't allow it: {reason}"
     )]
     Untrusted {
-        /// Name and version.
+        /// The plug-in's name and version.
         plugin: String,
-        /// What the list lacks.
+        /// What the trust file does not allow.
         reason: String,
     },
-    /// The operator's list of what may run can't be used, so nothing is run.
+    /// The trust file can't be read or parsed, so no plug-in is run.
     #[error("the plugin_trust file can't be used; the server's log says why")]
     TrustFile {
-        /// Which.
+        /// The path of the trust file. Not shown to clients.
         file: PathBuf,
-        /// What is wrong with it, with its name and line.
+        /// What is wrong with it, with its path and the line.
         reason: String,
     },
-    /// It was started, and did not become a plug-in.
+    /// The process was started but did not complete the handshake and the first calls.
     #[error("the plug-in {plugin} did not start: {reason}{}", evidence.where_it_is())]
     Start {
-        /// Name and version.
+        /// The plug-in's name and version.
         plugin: String,
-        /// What happened.
+        /// The step that failed, and its cause.
         reason: Arc<StartFailure>,
-        /// What it wrote.
+        /// What the process wrote before it failed.
         evidence: StartOutput,
     },
-    /// It runs, and the instance could not be set up.
+    /// The process runs, but the instance could not be set up in it.
     #[error("{}", of_set_up(.0))]
     SetUp(Arc<InstanceSetupError>),
-    /// The plug-in is there, and failed to initialise or to say what it is.
+    /// The plug-in runs, but failed to initialize or has the wrong type.
     #[error("the plug-in {plugin} failed: {reason}")]
     Failed {
-        /// Name and version.
+        /// The plug-in's name and version.
         plugin: String,
-        /// What it said.
+        /// What went wrong, which may be the plug-in's own message.
         reason: String,
     },
-    /// The host is being closed.
+    /// The host is being closed, so nothing is started any more.
     #[error("the server is stopping")]
     Closed,
 }
 
 impl Error {
-    /// Whether another registration, or another file, would help. What remains is the server's
-    /// own trouble, or that of its machine.
+    /// Whether changing the registration or the plug-in's file could help. If not, the cause lies
+    /// with the server or its machine.
     pub fn is_plugin_fault(&self) -> bool {
         match self {
             Self::Command { .. } | Self::Checksum { .. } => true,
@@ -112,7 +113,7 @@ impl Error {
         }
     }
 
-    /// The text for the log: with paths, and what the system or the other end said.
+    /// The text for the log, with paths and the messages of the system and of the plug-in.
     pub fn details(&self) -> String {
         match self {
             Self::Folder { role, folder, reason } => {
@@ -127,8 +128,8 @@ impl Error {
 }
 
 impl Error {
-    /// The text for whoever registers a plug-in, and so may know all there is: with paths, what it
-    /// printed, and what to do next.
+    /// The text for the operator who registers the plug-in, who may see everything: with paths, the
+    /// process's output, and advice on what to do next.
     pub fn explanation(&self) -> String {
         let Self::Start { plugin, reason, evidence } = self else { return self.details() };
         let mut text = format!("the plug-in {plugin} did not start: {}", reason.explanation());
@@ -146,12 +147,13 @@ impl Error {
     }
 }
 
-/// What a plug-in wrote before it failed to start, printable and bounded.
+/// What a plug-in wrote before it failed to start, reduced to printable characters and limited in
+/// size.
 #[derive(Clone, Default)]
 pub struct StartOutput {
-    /// Where a handshake should have been.
+    /// The line that should have been the handshake; empty if there was none.
     pub first_line: String,
-    /// The end of its standard error.
+    /// The last lines of its standard error.
     pub last_lines: Vec<String>,
 }
 
@@ -168,8 +170,8 @@ impl std::fmt::Debug for StartOutput {
     }
 }
 
-/// Without what the wire or the system says. A refusal is what the plug-in's author wants the
-/// caller to read.
+/// The text for clients, without messages of the transport or the system. A refusal is passed on,
+/// because the plug-in's author meant it for the caller.
 fn of_set_up(error: &InstanceSetupError) -> String {
     match error {
         InstanceSetupError::Call { call, .. } => {
@@ -186,51 +188,52 @@ impl From<InstanceSetupError> for Error {
     }
 }
 
-/// Steps of a start that can fail. The text is ours alone; what others said is the source.
+/// A step of starting a process that failed. The text is the server's own; messages of the plug-in
+/// and the system are in the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartFailure {
-    /// The system could not start it.
+    /// The operating system could not execute it.
     #[error("{}", of_spawn(.0))]
     Spawn(io::Error),
-    /// The folder for its sockets.
+    /// The folder for its sockets could not be created.
     #[error("the folder for its sockets can't be made")]
     Sockets {
-        /// Where it should have been made.
+        /// The folder in which it should have been created.
         parent: PathBuf,
-        /// Why it can't.
+        /// Why it could not be created.
         #[source]
         cause: io::Error,
     },
-    /// No certificate for our side.
+    /// The host's certificate could not be generated.
     #[error("no certificate can be made for it")]
     Identity(#[from] IdentityError),
-    /// TLS can't be set up.
+    /// The TLS configuration could not be created.
     #[error("mutual TLS can't be set up")]
     Tls(#[from] rustls::Error),
-    /// It ended before it was ready.
+    /// The process ended before the handshake; the text is its exit status.
     #[error("it ended ({0}) before it was ready")]
     Ended(String),
-    /// It said nothing for too long.
+    /// It wrote no complete line within so many seconds.
     #[error("it wrote no handshake within {0} s")]
     Silent(u64),
-    /// What it said is no handshake we accept.
+    /// The line that it wrote is not a handshake that the host accepts.
     #[error("{}", of_handshake(.0))]
     Handshake(HandshakeError),
-    /// There is no talking to it.
+    /// The connection to its socket failed.
     #[error("there is no connecting to it")]
     Connect(#[from] ConnectError),
-    /// It doesn't say that it is well.
+    /// Its health check failed.
     #[error("it is not healthy")]
     Health(#[source] PluginMessage),
-    /// All of it together took too long.
+    /// The whole start took longer than so many seconds.
     #[error("it was not ready within {0} s")]
     Slow(u64),
 }
 
 impl StartFailure {
-    /// With paths and with what the plug-in said, in our words where the cause is a library's or
-    /// the system's.
+    /// The text for the operator, with paths and the plug-in's own messages, but without those of
+    /// libraries and the system.
     fn explanation(&self) -> String {
         match self {
             Self::Connect(error) => format!("{self}: {}", connect_error_text(error)),
@@ -239,7 +242,7 @@ impl StartFailure {
         }
     }
 
-    /// With what libraries or the other end said, for the log.
+    /// The text for the log, with the messages of libraries and of the plug-in.
     fn details(&self) -> String {
         match self {
             Self::Sockets { parent, cause } => {
@@ -253,7 +256,7 @@ impl StartFailure {
         }
     }
 
-    /// What to do next, where that isn't plain.
+    /// What to do next, where that isn't obvious.
     fn advice(&self) -> Option<&'static str> {
         Some(match self {
             Self::Sockets { .. } => {
@@ -289,7 +292,8 @@ impl StartFailure {
 
     fn is_plugin_fault(&self) -> bool {
         match self {
-            // Not built for this system, or no program; everything else is want of something.
+            // These mean a file that is no program for this system; other errors are a lack of
+            // resources.
             Self::Spawn(error) => matches!(
                 error.raw_os_error(),
                 Some(errno) if [Errno::NOEXEC, Errno::ACCESS, Errno::NOENT].contains(&Errno::from_raw_os_error(errno))
@@ -333,7 +337,7 @@ fn connect_error_text(error: &ConnectError) -> String {
     }
 }
 
-/// Without words of the plug-in.
+/// Without the plug-in's own text.
 fn of_handshake(error: &HandshakeError) -> String {
     match error {
         HandshakeError::CoreVersion(_) => {
@@ -343,7 +347,7 @@ fn of_handshake(error: &HandshakeError) -> String {
     }
 }
 
-/// What a plug-in said, in its own words.
+/// A message in the plug-in's own words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PluginMessage(pub(crate) String);

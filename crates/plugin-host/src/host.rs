@@ -1,4 +1,4 @@
-//! [`PluginHost`]: opens engines in plug-in processes.
+//! [`PluginHost`]: opens engines that run in plug-in processes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -25,46 +25,45 @@ use crate::process_pool::{ProcessKey, ProcessPool};
 use crate::spec::LaunchSpec;
 use crate::trust::TrustFile;
 
-/// What a host is made with.
+/// The settings and dependencies of a [`PluginHost`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where operators put plug-ins.
+    /// The plug-in folder, where operators put the binaries.
     pub directory: PathBuf,
-    /// Where private copies of them are kept. Made when it is needed; its parent must be there.
+    /// Where private copies of the binaries are kept. Created when needed, if its parent exists.
     pub copies: PathBuf,
-    /// Where folders of sockets are made: an absolute path, and short.
+    /// Where the sockets' folders are created: an absolute path of at most 60 bytes.
     pub sockets: PathBuf,
-    /// Whether plug-ins get the server's whole environment.
+    /// Whether plug-ins inherit the server's whole environment instead of a few variables.
     pub inherit_env: bool,
-    /// Whether scripts may be run beside ELF programs.
+    /// Whether scripts may be run in addition to ELF programs.
     pub allow_scripts: bool,
-    /// Whether the group of the server's process may write to the folder of plug-ins, with a
-    /// warning.
+    /// Whether the plug-in folder may be writable by the server process's own group. Each use logs
+    /// a warning.
     pub group_may_write: bool,
-    /// The operator's list of what may run; without it, whatever is registered and in the folder.
+    /// The operator's list of plug-ins that may run; without it, every registered plug-in may.
     pub trust_file: Option<PathBuf>,
-    /// How long a process may take to become a plug-in.
+    /// How long a process may take to write its handshake.
     pub start_limit: Duration,
-    /// The server's own environment.
+    /// The server's own environment, of which plug-ins inherit a part.
     pub environment: Vec<(OsString, OsString)>,
     /// The server's version, as the API reports it.
     pub version: String,
-    /// The time.
+    /// The clock for all timeouts. Tests replace it.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of randomness for certificates and names. Tests replace it.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// How long a process may take to write its handshake, unless the configuration says otherwise.
-/// With all else that a registration takes it is less than the 60 s that clients wait, so that they
-/// are told why it failed.
+/// The default limit for a process to write its handshake. Together with the rest of a registration
+/// it stays below the 60 s that clients wait, so that they receive the reason of a failure.
 pub const DEFAULT_START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Opens engines in plug-in processes, and owns those processes.
+/// Opens engines in plug-in processes, and owns those processes. [`close`](Self::close) ends them.
 #[derive(Debug)]
 pub struct PluginHost(Arc<PluginHostInner>);
 
-/// What all instances of a host share.
+/// State that all instances of a host share.
 #[derive(Debug)]
 pub(crate) struct PluginHostInner {
     pub(crate) launcher: ProcessLauncher,
@@ -73,14 +72,14 @@ pub(crate) struct PluginHostInner {
     generations: Mutex<HashMap<(&'static str, String), u64>>,
 }
 
-/// How long all processes together are given to end.
+/// How long all processes together may take to end when the host is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long each question of a probe may take, and all of them.
+/// How long each call of a probe may take, and all of them together.
 const PROBE_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl PluginHost {
-    /// Nothing is started or touched by it, except that copies left unfinished are removed.
+    /// Creates a host. It starts no process; it only removes copies that were left unfinished.
     pub fn new(options: Options) -> Self {
         let environment =
             HostEnvironment::new(options.environment, options.inherit_env, &options.version);
@@ -116,8 +115,9 @@ impl PluginHost {
         }))
     }
 
-    /// Runs a plug-in once, in a process of its own, and gives the version it reports; empty if it
-    /// reports none. The file in the plug-in folder must be the one that is named.
+    /// Runs a plug-in once, in a process of its own, and returns the version it reports; empty if
+    /// it reports none. The file in the plug-in folder must have the registered checksum; a copy is
+    /// not used.
     ///
     /// Cancel safety: when dropped, the process is ended.
     pub async fn probe(&self, spec: &LaunchSpec) -> Result<String, Error> {
@@ -167,8 +167,8 @@ impl PluginHost {
         Ok(description.version)
     }
 
-    /// Opens an instance, in a process that runs the plug-in already if there is one. `label` names
-    /// the mount in the log.
+    /// Opens an instance, in an existing process of the same plug-in if it can be shared. `label`
+    /// identifies the mount in the log.
     pub async fn open(
         &self,
         spec: &LaunchSpec,
@@ -183,39 +183,39 @@ impl PluginHost {
         Ok(Arc::new(PluginEngine::open(self.0.clone(), key, mount, label).await?))
     }
 
-    /// Reads the operator's list of what may run, if there is one, so that a mistake in it shows
-    /// before something is to be started. This blocks.
+    /// Reads the trust file, if one is configured, so that an error in it shows before a plug-in is
+    /// started. Blocks on file access.
     pub fn check_trust_file(&self) -> Result<(), Error> {
         let trust = &self.0.launcher.trust;
         trust.as_ref().map_or(Ok(()), |file| file.read().map(|_| ()))
     }
 
-    /// Keeps the private copy of a plug-in until the answer is dropped: for whoever registers or
-    /// mounts it, until that can be seen.
+    /// Protects the private copy of a plug-in from removal until the guard is dropped. Needed while
+    /// a plug-in is registered or mounted and the catalog or mount table does not show it yet.
     pub fn keep_copy(&self, spec: &LaunchSpec) -> CopyGuard {
         self.0.launcher.binaries.kept_copies.guard(copy_name(spec))
     }
 
-    /// Removes private copies that nobody keeps and none of those needs that `needed` says. What was
-    /// kept when that was asked, or later, stays.
+    /// Removes the private copies that are not guarded and that no spec returned by `needed` uses.
+    /// Copies that were guarded when `needed` was called, or later, are kept.
     pub async fn remove_copies_but(&self, needed: impl FnOnce() -> Vec<LaunchSpec>) {
         let binaries = self.0.launcher.binaries.clone();
         let removal = binaries.kept_copies.begin_removal();
         let names: BTreeSet<String> = needed().iter().map(copy_name).collect();
         let removing =
             tokio::task::spawn_blocking(move || binaries.remove_all_but(&names, &removal));
-        // It fails only when the runtime ends.
+        // This fails only when the runtime is shutting down.
         let _ = removing.await;
     }
 
-    /// From now on instances of this plug-in are opened in fresh processes. Those that are open
-    /// stay where they are.
+    /// Makes later instances of this plug-in start in new processes, as a reload requires. Existing
+    /// instances stay in their processes.
     pub fn start_fresh_process_next(&self, kind: &'static str, name: &str) {
         let mut generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
         *generations.entry((kind, name.to_owned())).or_default() += 1;
     }
 
-    /// Ends all processes.
+    /// Ends all processes of this host, and waits up to 10 s for that.
     pub async fn close(&self) {
         let ProcessLauncher { closing, tracker, clock, .. } = &self.0.launcher;
         closing.cancel();

@@ -1,4 +1,4 @@
-//! [`InstanceSlot`]: where an instance is, or may be.
+//! [`InstanceSlot`]: an instance's reference to the process that it lives in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tonic::Request as Call;
 use crate::process::ProcessLauncher;
 use crate::process_pool::ProcessRef;
 
-/// A seat, and the name of the instance that the process may know by now: other instances may
-/// live on beside it, so it is cleaned up when this is dropped, in the background.
+/// A process reference with the name of an instance that the process may have set up. On drop the
+/// instance is cleaned up in the background, because other instances may continue in the process.
 #[derive(Debug)]
 pub(crate) struct InstanceSlot {
     process_ref: Option<ProcessRef>,
@@ -26,53 +26,54 @@ pub(crate) struct InstanceSlot {
     tracker: TaskTracker,
 }
 
-/// How long cleaning up may take.
+/// How long the cleanup call may take.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl InstanceSlot {
-    pub(crate) fn new(seat: ProcessRef, instance: &str, launcher: &ProcessLauncher) -> Self {
+    pub(crate) fn new(process_ref: ProcessRef, instance: &str, launcher: &ProcessLauncher) -> Self {
         let (clock, tracker) = (launcher.clock.clone(), launcher.tracker.clone());
-        Self { process_ref: Some(seat), instance: instance.to_owned(), clock, tracker }
+        Self { process_ref: Some(process_ref), instance: instance.to_owned(), clock, tracker }
     }
 
-    /// Leaves a process that knows the instance no more.
+    /// Releases the process without cleaning up, because it no longer knows the instance.
     pub(crate) async fn release(mut self) {
-        if let Some(seat) = self.process_ref.take() {
-            seat.release().await;
+        if let Some(process_ref) = self.process_ref.take() {
+            process_ref.release().await;
         }
     }
 
-    /// Has the process forget the instance, and leaves.
+    /// Lets the process clean up the instance, then releases the process.
     pub(crate) async fn clean_up(mut self) {
-        if let Some(seat) = self.process_ref.take() {
-            clean_up(seat, &self.instance, &*self.clock).await;
+        if let Some(process_ref) = self.process_ref.take() {
+            clean_up(process_ref, &self.instance, &*self.clock).await;
         }
     }
 }
 
 impl Drop for InstanceSlot {
     fn drop(&mut self) {
-        // Without a runtime the seat is dropped, which stops a process that nobody else uses.
-        if let Some(seat) = self.process_ref.take()
+        // Without a runtime only the reference is dropped, which stops the process if nobody else
+        // uses it.
+        if let Some(process_ref) = self.process_ref.take()
             && let Ok(runtime) = Handle::try_current()
         {
             let (instance, clock) = (std::mem::take(&mut self.instance), self.clock.clone());
-            let task = async move { clean_up(seat, &instance, &*clock).await };
+            let task = async move { clean_up(process_ref, &instance, &*clock).await };
             self.tracker.spawn_on(task, &runtime);
         }
     }
 }
 
-async fn clean_up(seat: ProcessRef, instance: &str, clock: &dyn Clock) {
-    let process = seat.process();
+async fn clean_up(process_ref: ProcessRef, instance: &str, clock: &dyn Clock) {
+    let process = process_ref.process();
     if !process.is_lost()
         && let Ok(channel) = ForInstance::new(process.channel.clone(), instance)
     {
         let mut backend = BackendClient::new(channel).any_size();
         let mut call = Call::new(pb::Empty {});
         call.set_timeout(CLEAN_UP_TIMEOUT);
-        // One that doesn't know it says so, and every other outcome is an end too.
+        // A process that doesn't know the instance returns an error; the outcome doesn't matter.
         let _ = with_timeout(clock, CLEAN_UP_TIMEOUT, backend.cleanup(call)).await;
     }
-    seat.release().await;
+    process_ref.release().await;
 }

@@ -1,5 +1,5 @@
-//! What one plug-in can see of another. The kernel closes nothing to root, so a test that runs as
-//! root runs itself again as an ordinary user.
+//! Checks what one plug-in can access of another. The kernel doesn't restrict root, so a test that
+//! runs as root starts itself again as an ordinary user.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -65,14 +65,14 @@ async fn as_an_ordinary_user() {
         sha256: HEXLOWER.encode(&sha256(&shell)),
     };
     let launched = || binaries.verify(&spec, BinarySource::AnyCopy).unwrap().file;
-    // The control: what is run from a readable file is open to its neighbours.
+    // The control: a process that was executed from a readable file is accessible to others.
     let open = start_victim(File::open("/bin/sh").unwrap().into()).await;
     assert_eq!(run_attack(launched(), open.0.pid()).await, "read\n".repeat(ATTEMPTS));
     assert_eq!(readable_by_parent(open.0.pid()), [true, true]);
     let closed = start_victim(launched()).await;
     assert_eq!(run_attack(launched(), closed.0.pid()).await, "refused\n".repeat(ATTEMPTS));
     assert_eq!(readable_by_parent(closed.0.pid()), [false, false]);
-    // A hostile neighbour may change what has a name, and nothing of that is run.
+    // A hostile plug-in may change every named file, and none of them is executed.
     for entry in fs::read_dir(&binaries.copies).unwrap() {
         set_mode(&entry.unwrap().path(), 0o755);
     }
@@ -81,8 +81,8 @@ async fn as_an_ordinary_user() {
     assert_eq!(readable_by_parent(closed.0.pid()), [false, false]);
 }
 
-/// Whether the memory of a process can be opened, and one of its descriptors, which may be a socket,
-/// be had. Asked by its parent, to which the kernel allows more than to a neighbour.
+/// Whether the memory of a process can be opened, and whether one of its descriptors, which may be
+/// a socket, can be duplicated. Tried by its parent, which has more rights than other processes.
 fn readable_by_parent(pid: u32) -> [bool; 2] {
     let memory = File::open(format!("/proc/{pid}/mem"));
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -92,7 +92,7 @@ fn readable_by_parent(pid: u32) -> [bool; 2] {
 }
 
 async fn start_victim(file: OwnedFd) -> (ChildProcess, OutputPipes) {
-    // A file of its own, which has no name any more.
+    // An unlinked file of its own.
     let script =
         "f=$(mktemp); exec 3<>\"$f\"; rm \"$f\"; echo hunter2 >&3; echo up; sleep 1000 & wait";
     let (running, mut pipes) = run_script(file, script).await;
@@ -102,11 +102,11 @@ async fn start_victim(file: OwnedFd) -> (ChildProcess, OutputPipes) {
     (running, pipes)
 }
 
-/// How much [`run_attack`] tries.
+/// The number of attempts of [`run_attack`].
 const ATTEMPTS: usize = 6;
 
-/// What comes of reading the environment, the descriptors, the files, the folders and the map of the
-/// memory of another process.
+/// The outcome of reading another process's environment, descriptors, files, directories and memory
+/// map.
 async fn run_attack(file: OwnedFd, pid: u32) -> String {
     let attempt = |command: &str| {
         format!("if {command} >/dev/null 2>&1; then echo read; else echo refused; fi")

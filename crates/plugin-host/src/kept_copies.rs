@@ -1,47 +1,49 @@
-//! [`KeptCopies`]: copies that somebody needs who isn't in the catalog or the mount table yet.
+//! [`KeptCopies`]: guards for copies that the catalog or the mount table doesn't show yet.
 //!
-//! Copies that nothing needs are removed. What is needed is said by the catalog and by the mounts,
-//! and both are looked at before files are removed. Whoever registers or mounts a plug-in
-//! meanwhile has its copy made, or relies on it, before it can be seen there; so it keeps the copy
-//! from before until after that. A removal leaves out all that was kept at any moment of it:
-//! whatever became visible after the look was kept then, too.
+//! Unneeded copies are removed. Before that, the catalog and the mounts are read to find out which
+//! are needed. A plug-in that is registered or mounted at the same time has its copy made, or
+//! relies on it, before it is visible there; so the registration holds a guard from before until
+//! after that. A removal spares every copy that was guarded at any time since it began: what became
+//! visible after the catalog was read was guarded at that time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The names of the copies that must stay.
+/// The names of the guarded copies. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct KeptCopies(Arc<Mutex<KeptCopiesState>>);
 
 #[derive(Debug, Default)]
 struct KeptCopiesState {
-    /// How many keep each.
+    /// The number of guards for each name.
     kept: BTreeMap<String, usize>,
     removals: usize,
-    /// What was kept since the first of the removals that are under way began.
+    /// Names whose guards were dropped since the oldest removal in progress began.
     kept_before: BTreeSet<String>,
 }
 
 impl KeptCopies {
-    /// Keeps a copy until the answer is dropped.
+    /// Protects a copy from removal until the guard is dropped. A copy may be guarded several
+    /// times; it is protected until the last guard is dropped.
     pub fn guard(&self, name: String) -> CopyGuard {
         *self.lock().kept.entry(name.clone()).or_default() += 1;
         CopyGuard { copies: self.clone(), name }
     }
 
-    /// Begins a removal. What is needed is to be found out after this.
+    /// Begins a removal. The caller determines which copies are needed after this call.
     pub fn begin_removal(&self) -> CopyRemoval {
         self.lock().removals += 1;
         CopyRemoval(self.clone())
     }
 
-    /// Held for single steps only.
+    /// Held for short steps only, never across a wait.
     fn lock(&self) -> MutexGuard<'_, KeptCopiesState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Somebody who keeps a copy.
+/// Protects one copy from removal, until it is dropped. [`KeptCopies::guard`] creates it; other
+/// guards of the same copy are independent.
 #[derive(Debug)]
 pub struct CopyGuard {
     copies: KeptCopies,
@@ -63,13 +65,13 @@ impl Drop for CopyGuard {
     }
 }
 
-/// A removal that is under way.
+/// A removal in progress. It ends on drop.
 #[derive(Debug)]
 pub struct CopyRemoval(KeptCopies);
 
 impl CopyRemoval {
-    /// Removes the copy of this name, unless somebody keeps it or did since this began. Nobody
-    /// begins to keep it meanwhile.
+    /// Calls `remove` unless the copy is guarded, or was since this removal began. No new guard can
+    /// be created during the call.
     pub fn remove_unless_kept(&self, name: &str, remove: impl FnOnce()) {
         let state = self.0.lock();
         if !state.kept.contains_key(name) && !state.kept_before.contains(name) {

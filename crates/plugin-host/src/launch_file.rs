@@ -1,12 +1,12 @@
-//! [`LaunchFile`]: the file that one process runs.
+//! [`LaunchFile`]: the file that a single process executes.
 //!
-//! It has no name in any folder, so nobody can open it but through the server, whose descriptors
-//! are closed to other processes: what was written to it stays what it is until it is executed,
-//! also against a plug-in that runs as the server's user. A program's may be executed and not read.
-//! The kernel makes a process that executes such a file non-dumpable, which
+//! It has no name in any folder, and the server's descriptors are not accessible to other
+//! processes, so its content can't be changed after it was hashed, not even by a plug-in that runs
+//! as the server's user. A program's file can be executed but not read. For a process that executes
+//! such a file, the kernel clears the dumpable attribute, which setting
 //! [`PR_SET_DUMPABLE`](https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html) before
-//! the execution would not: other processes of the same user can't read its memory, its
-//! environment or its descriptors.
+//! the execution would not achieve: so other processes of the same user can't read its memory,
+//! environment or descriptors.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,17 +18,17 @@ use rustix::fs::{Mode, OFlags, fchmod, open};
 use rustix::io::Errno;
 use strongroom_types::Entropy;
 
-/// A file without a name, while it is written.
+/// An unnamed file that is being written.
 #[derive(Debug)]
 pub struct LaunchFile(File);
 
-/// Unfinished files end in this; they are removed at the next start.
+/// The extension of unfinished files, which are removed at the next start.
 pub const UNFINISHED: &str = "unfinished";
 
 impl LaunchFile {
-    /// Makes one on the file system of `folder`.
+    /// Creates an unnamed file on the file system of `folder`.
     pub fn create(folder: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
-        // With EXCL it can't be given a name later.
+        // With EXCL it can't be linked to a name later.
         let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         match open(folder, flags, Mode::RUSR) {
             Ok(file) => Ok(Self(file.into())),
@@ -39,7 +39,7 @@ impl LaunchFile {
         }
     }
 
-    /// On file systems that have no files without names from the start.
+    /// For file systems without O_TMPFILE: creates a named file and unlinks it.
     fn create_then_unlink(folder: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
         let path = folder.join(format!("{}.{UNFINISHED}", entropy.base62(16)));
         let file =
@@ -48,17 +48,18 @@ impl LaunchFile {
         Ok(Self(file))
     }
 
-    /// What was written so far.
+    /// The file, with everything written so far.
     pub fn file(&self) -> &File {
         &self.0
     }
 
-    /// Ends writing. The interpreter of a script must be able to read it.
+    /// Makes the file executable and takes all other permissions from it, and returns a descriptor
+    /// for executing it. The file of a script stays readable, for its interpreter.
     pub fn finish(self, is_script: bool) -> io::Result<OwnedFd> {
         let mode = if is_script { Mode::RUSR | Mode::XUSR } else { Mode::XUSR };
         fchmod(&self.0, mode)?;
-        // The kernel executes nothing that is open for writing, so it is opened another way before
-        // the file is closed.
+        // The kernel refuses to execute a file that is open for writing, so it is opened again
+        // before the writable descriptor is closed.
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         Ok(open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
     }

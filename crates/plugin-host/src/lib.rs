@@ -1,31 +1,32 @@
-//! Plug-in processes. A binary is verified, launched, connected to and watched; what comes out is
-//! an [`Engine`](strongroom_sdk::engine::Engine) like any other.
+//! Runs plug-in processes: verifies the binary, launches it, connects to it and monitors it. The
+//! result is an [`Engine`](strongroom_sdk::engine::Engine) like any other.
 //!
-//! Not here: which plug-ins are registered and which version a mount runs, both the core's; and
-//! the wire itself, which is the plug-in protocol's and the SDK's.
+//! Not part of this crate: the catalog and the version that a mount runs, which are the core's, and
+//! the wire protocol, which belongs to the plug-in protocol crate and the SDK.
 //!
 //! In reading order:
 //!
-//! - [`host`]: [`PluginHost`], the one thing others use
-//! - [`spec`]: [`LaunchSpec`], what is to be run
-//! - [`binary`]: the file that was hashed is the file that runs
-//! - [`kept_copies`]: copies that must not be removed now
-//! - [`elf`]: whether a file is a program for this machine
-//! - [`launch_file`]: what a process executes, out of everybody's reach
-//! - [`environment`]: what a plug-in is told, and what it must not be told
-//! - [`variable_rules`]: which variables a registration may not set
-//! - [`trust`]: the operator's list of what may run
-//! - [`spawn`]: children that run one open file and die with the server; the only
-//!   unsafe code of the project
-//! - [`process`]: from a file to a connection
-//! - `keeper`: the watch over a process, to its end
-//! - [`output`]: what a plug-in prints, as lines of our log
-//! - [`process_pool`]: which instances share a process
-//! - `place`: a seat in a process, and the instance that may be there
-//! - [`engine`]: [`PluginEngine`](engine::PluginEngine), an instance that outlives its process
-#![deny(missing_docs)]
-
-// The fuzz targets' checks, which the tests share, see the crate from outside.
+//! - [`host`]: [`PluginHost`], the entry point for other crates
+//! - [`spec`]: [`LaunchSpec`], the registered plug-in to run
+//! - [`binary`]: makes sure that the file that was hashed is the file that runs
+//! - [`kept_copies`]: private copies that must not be removed now
+//! - [`elf`]: checks whether a file is a program for this machine
+//! - [`launch_file`]: the file that a process executes, inaccessible to other processes
+//! - [`environment`]: the environment variables of a plug-in process
+//! - [`variable_rules`]: the variables that a registration may not set
+//! - [`trust`]: the operator's list of plug-ins that may run
+//! - [`spawn`]: child processes that execute an open file and die with the server; the only unsafe
+//!   code of the project
+//! - [`process`]: from a verified file to a connected process
+//! - `process_monitor`: monitors a process until it ends; `process_metrics`: counts and measures
+//!   them
+//! - [`output`]: turns a plug-in's output into lines of the server's log
+//! - [`process_pool`]: lets instances share a process
+//! - `instance_slot`: an instance's reference to a process, and its cleanup there
+//! - [`engine`]: [`PluginEngine`](engine::PluginEngine), an instance that survives restarts of its
+//!   process
+//! - `system_errors`: readable texts for errors of the operating system
+// The fuzz targets' checks, which the tests share, name this crate from outside.
 #[cfg(test)]
 extern crate self as strongroom_plugin_host;
 

@@ -1,8 +1,8 @@
-//! What a plug-in prints, as lines of our log.
+//! Turns a plug-in's output into lines of the server's log.
 //!
-//! Standard error carries log lines; standard output carries the handshake and then nothing that
-//! matters. What the plug-in's own code prints arrives over the wire and is dropped: authors print
-//! secrets while they debug.
+//! Standard error carries log lines; standard output carries the handshake and nothing after it
+//! that matters. What the plug-in's code prints to the streams that it redirects arrives over the
+//! connection and is discarded, because authors print secrets while they debug.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,28 +14,30 @@ use strongroom_types::Clock;
 use strongroom_types::path::is_printable;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-/// Who speaks, as the log names it.
+/// The origin of log lines, as it is shown in the log.
 #[derive(Debug)]
 pub struct LogSource {
-    /// Name and version of the plug-in.
+    /// The plug-in's name and version.
     pub plugin: String,
-    /// Its process.
+    /// The process ID.
     pub pid: u32,
-    /// The mounts it serves.
+    /// The mounts that the process serves.
     pub mounts: Arc<MountLabels>,
 }
 
-/// The mounts that a process serves.
+/// The labels of the mounts that a process serves, for its log lines.
 #[derive(Debug, Default)]
 pub struct MountLabels(Mutex<Vec<String>>);
 
 impl MountLabels {
-    /// One more mount.
+    /// Adds the label of a mount, when its instance joins the process. A label that is added twice
+    /// must be removed twice.
     pub fn add(&self, label: &str) {
         self.lock().push(label.to_owned());
     }
 
-    /// One less.
+    /// Removes the label of a mount, when its instance leaves the process. Nothing happens if it is
+    /// not there.
     pub fn remove(&self, label: &str) {
         let mut labels = self.lock();
         if let Some(at) = labels.iter().position(|it| it == label) {
@@ -52,8 +54,8 @@ impl MountLabels {
     }
 }
 
-/// What a plug-in wrote: its first line where that is no handshake, and how standard error ended.
-/// Kept to stand beside the failure of a start.
+/// The output of a plug-in that explains a failed start: its first line, if that is no handshake,
+/// and the last lines of its standard error. Clones share the lines.
 #[derive(Clone, Debug, Default)]
 pub struct OutputTail(Arc<Mutex<OutputTailInner>>);
 
@@ -65,7 +67,7 @@ struct OutputTailInner {
 
 const TAIL_LINES: usize = 50;
 const TAIL_LINE_BYTES: usize = 500;
-/// Of the tail, what stands there.
+/// How many of the last lines are reported.
 const REPORTED_TAIL_LINES: usize = 5;
 
 impl OutputTail {
@@ -82,18 +84,20 @@ impl OutputTail {
         lines.push_back(text);
     }
 
-    /// Keeps what stood where the handshake should have been.
+    /// Keeps the line that was read instead of a handshake.
     pub fn keep_first_line(&self, line: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).first_line = printable_excerpt(line);
     }
 
-    /// What stood where the handshake should have been; empty if that was one, or nothing.
+    /// The line that was read instead of a handshake; empty if the handshake was valid or nothing
+    /// was read.
     pub fn first_line(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).first_line.clone()
     }
 
-    /// The last few lines, printable and short. For the log and whoever registers the plug-in:
-    /// whatever an author printed is in them.
+    /// The last few lines of standard error, shortened to printable text. For the log and the
+    /// operator who registers the plug-in only, because they may contain anything the author
+    /// printed.
     pub fn last_lines(&self) -> Vec<String> {
         let lines = &self.0.lock().unwrap_or_else(PoisonError::into_inner).lines;
         let skipped = lines.len().saturating_sub(REPORTED_TAIL_LINES);
@@ -101,10 +105,11 @@ impl OutputTail {
     }
 }
 
-/// Characters that are shown of a line.
+/// How many characters of a line are shown.
 const EXCERPT_CHARS: usize = 200;
 
-/// The beginning of a text that a plug-in wrote, on one line.
+/// The first 200 characters of a text that a plug-in wrote; control and other unprintable
+/// characters become `?`.
 pub fn printable_excerpt(text: &str) -> String {
     let text = text.trim();
     let mut shown: String =
@@ -115,18 +120,18 @@ pub fn printable_excerpt(text: &str) -> String {
     shown
 }
 
-/// Short lines a second that a plug-in may log in the long run.
+/// How many short lines per second a plug-in may log in the long run.
 const RATE: u32 = 200;
-/// Short lines it may log at once after a silence.
+/// How many short lines it may log at once after a pause.
 const BURST_LINES: u32 = 2000;
-/// A line of more bytes than this counts as several.
+/// A longer line counts as several.
 const SHORT_LINE_BYTES: usize = 256;
 
-/// How much is let through.
+/// A token bucket that limits the log lines of a process.
 #[derive(Debug)]
 struct LogRateLimit {
     left: u32,
-    /// How long the clock had been running then.
+    /// When the bucket was last refilled, in the clock's monotonic time.
     filled: Duration,
     dropped: u64,
 }
@@ -136,7 +141,8 @@ impl LogRateLimit {
         Self { left: BURST_LINES, filled: now, dropped: 0 }
     }
 
-    /// Whether a line of so many bytes may pass, and how many were dropped before it.
+    /// Takes tokens for a line of `bytes` bytes. Returns `None` if the line must be dropped, else
+    /// how many lines were dropped since the last one that passed.
     fn try_consume(&mut self, now: Duration, bytes: usize) -> Option<u64> {
         let since = now.saturating_sub(self.filled);
         let earned = since.as_millis() * u128::from(RATE) / 1000;
@@ -160,7 +166,8 @@ impl LogRateLimit {
     }
 }
 
-/// Reads standard error to its end, line by line, into the log and the tail.
+/// Reads standard error to its end, and writes each line to the log, within the rate limit, and to
+/// the tail.
 pub async fn read_log(
     mut from: impl AsyncBufRead + Unpin,
     speaker: LogSource,
@@ -191,7 +198,8 @@ pub async fn read_log(
     }
 }
 
-/// Reads what comes on standard output after the handshake.
+/// Discards what a plug-in writes to standard output after the handshake, and logs how many bytes
+/// that were.
 pub async fn drain_stdout(mut from: impl AsyncBufRead + Unpin, speaker: LogSource) {
     let mut line = Vec::new();
     let mut bytes = 0_u64;
@@ -200,11 +208,11 @@ pub async fn drain_stdout(mut from: impl AsyncBufRead + Unpin, speaker: LogSourc
     }
     if bytes > 0 {
         tracing::debug!(target: "plugin", plugin = speaker.plugin, bytes,
-            "the plug-in wrote to its standard output, which nobody reads");
+            "the plug-in wrote to its standard output, which is discarded");
     }
 }
 
-/// What a line of a level that nobody asked for would show is not put together.
+/// The fields are formatted only if the line's level is enabled.
 fn emit_log_line(speaker: &LogSource, line: &LogLine) {
     let fields = || {
         let pairs: Vec<String> = line.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -229,7 +237,7 @@ fn emit_log_line(speaker: &LogSource, line: &LogLine) {
     }
 }
 
-/// Reads one line, of which at most `most` bytes are kept. False at the end.
+/// Reads one line and keeps at most `most` bytes of it. Returns false at the end of the output.
 pub async fn next_line(
     from: &mut (impl AsyncBufRead + Unpin),
     line: &mut Vec<u8>,
@@ -254,7 +262,7 @@ pub async fn next_line(
     }
 }
 
-/// How long the rest of the output may take once the process has ended.
+/// How long to read the rest of the output after the process has exited.
 pub const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

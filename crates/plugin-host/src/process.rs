@@ -1,4 +1,4 @@
-//! One plug-in process: from a file to a connection.
+//! One plug-in process: from a verified file to a connection.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -40,45 +40,47 @@ use crate::spawn::{ChildCommand, ChildProcess, spawn};
 use crate::spec::LaunchSpec;
 use crate::trust::TrustFile;
 
-/// Starts processes.
+/// Starts processes, one for each call of [`start`](Self::start). Its fields come from the
+/// [`PluginHost`](crate::host::PluginHost).
 #[derive(Debug)]
 pub struct ProcessLauncher {
-    /// What may be run.
+    /// The plug-in folder and its private copies, for verifying binaries.
     pub binaries: Arc<PluginBinaries>,
-    /// The operator's list of what may run, if there is one.
+    /// The operator's list of plug-ins that may run, if one is configured.
     pub trust: Option<TrustFile>,
-    /// What is passed on.
+    /// The variables that all processes get.
     pub environment: HostEnvironment,
-    /// Where folders of sockets are made: an absolute path, and short.
+    /// Where the sockets' folders are created: an absolute path of at most 60 bytes.
     pub sockets: PathBuf,
     /// How long a process may take to write its handshake.
     pub start_limit: Duration,
-    /// The time.
+    /// The clock for all timeouts. Tests replace it.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of randomness for certificates and names. Tests replace it.
     pub entropy: Arc<dyn Entropy>,
-    /// Owner of all tasks.
+    /// Tracks all tasks that the host spawns, so that closing can wait for them.
     pub tracker: TaskTracker,
-    /// Ends all processes.
+    /// Cancelled when the host is closed; every process is then shut down.
     pub closing: CancellationToken,
-    /// Figures of running processes.
+    /// The count and the memory of running processes.
     pub meter: ProcessMetrics,
-    /// Files being read through; a file system that hangs must not take all threads.
+    /// Limits how many files are hashed at once, so that a hanging file system can't block all
+    /// threads of the pool.
     pub read_permits: Arc<Semaphore>,
 }
 
-/// A running process. It is shut down when [`stop`](Self::stop) is called, or this is dropped.
+/// A running process. It is shut down when [`stop`](Self::stop) is called or this is dropped.
 #[derive(Debug)]
 pub struct PluginProcess {
-    /// The connection.
+    /// The gRPC connection to the process.
     pub channel: Channel,
-    /// Where services are offered to its instances.
+    /// Where the host offers services to the instances in the process.
     pub broker: HostBroker,
-    /// Whether it can serve more than one instance.
+    /// Whether the process can serve more than one instance.
     pub multiplexes: bool,
-    /// The mounts it serves.
+    /// The labels of the mounts that it serves.
     pub mounts: Arc<MountLabels>,
-    /// What its keeper should know of its calls.
+    /// Where callers report the outcome of calls to the process monitor.
     pub liveness: LivenessHints,
     pid: u32,
     clock: Arc<dyn Clock>,
@@ -86,20 +88,23 @@ pub struct PluginProcess {
     exited: CancellationToken,
 }
 
-/// Files read through at once.
+/// How many files may be hashed at the same time. The [`PluginHost`](crate::host::PluginHost)
+/// creates its semaphore with this number of permits.
 pub const MAX_CONCURRENT_READS: usize = 8;
-/// What a start may take beyond the limit of its handshake.
+/// How long a start may take beyond the limit for its handshake. The whole start is given up after
+/// both together.
 pub const START_MARGIN: Duration = Duration::from_secs(10);
-/// How long the first questions may take.
+/// How long each of the first calls to a process may take.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A longer one leaves no room for the names of the folder and of the socket in it: the system takes
-/// 107 bytes in all.
+/// A socket's path has at most 107 bytes; a longer parent leaves no room for the names of the
+/// folder and the socket.
 const LONGEST_SOCKET_PARENT: usize = 60;
-/// How long the end of a process is waited for.
+/// How long to wait for the end of a process.
 const EXIT_WAIT: Duration = Duration::from_secs(6);
 
 impl PluginProcess {
-    /// Resolves when the process has ended, or can't be talked to any more.
+    /// Resolves when the process has exited or its connection is lost. It resolves at once if that
+    /// has happened already.
     pub async fn wait_until_lost(&self) {
         tokio::select! {
             () = self.exited.cancelled() => {}
@@ -107,25 +112,27 @@ impl PluginProcess {
         }
     }
 
-    /// Whether there is no talking to it any more.
+    /// Whether the process was stopped, has exited or lost its connection. Then it takes no more
+    /// calls.
     pub fn is_lost(&self) -> bool {
         self.stop.is_cancelled() || self.exited.is_cancelled() || self.channel.is_lost()
     }
 
-    /// Its process id.
+    /// The process ID that the operating system assigned. It remains available after the process
+    /// has exited, when another process may have it.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Asks it to end; it is killed if it doesn't.
+    /// Asks the process to shut down; if it doesn't, it is killed after 2 s.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Resolves when it has ended after [`stop`](Self::stop), and in any case within a few seconds:
-    /// what can't be killed is not waited for.
+    /// Resolves when the process has exited after [`stop`](Self::stop), and in any case within 6 s:
+    /// a process that can't be killed is left behind.
     pub async fn wait_until_ended(&self) {
-        // The keeper tells in the log of one that doesn't end.
+        // The process monitor logs a process that doesn't exit.
         let _ = with_timeout(&*self.clock, EXIT_WAIT, self.exited.cancelled()).await;
     }
 }
@@ -137,8 +144,8 @@ impl Drop for PluginProcess {
 }
 
 impl ProcessLauncher {
-    /// Verifies, starts and connects. Why that fails is told in the log, with what the process
-    /// wrote; the error says less, since clients see it.
+    /// Verifies the binary, starts the process and connects to it. The reason of a failure is
+    /// logged with the process's output; the error's text contains less, because clients see it.
     ///
     /// Cancel safety: when dropped, a process that was started is killed.
     pub async fn start(
@@ -190,7 +197,8 @@ impl ProcessLauncher {
         self.launch(spec, program, tail).await
     }
 
-    /// Judges all of a registration, whatever way it came into the catalog.
+    /// Checks the trust file, the variables and the binary at every start, so that catalog entries
+    /// from a restored store are checked as well.
     async fn verify_registration(
         &self,
         spec: &LaunchSpec,
@@ -262,7 +270,7 @@ impl ProcessLauncher {
             Err(reason) => {
                 child.kill();
                 tasks.stop();
-                // What it still had to say explains more than we can.
+                // What it still writes explains the failure best.
                 let _ = with_timeout(&*self.clock, OUTPUT_DRAIN_TIMEOUT, log_ended).await;
                 return Err(failed(reason));
             }
@@ -301,8 +309,8 @@ impl ProcessLauncher {
         SocketFolder::create(&self.sockets, &*self.entropy)
     }
 
-    /// Runs `reading` to its end, or until shortly after the process has ended: somebody else may
-    /// hold its pipes open.
+    /// Runs `reading` to its end, but only until shortly after the process has exited: a child of
+    /// the process may keep its pipes open.
     fn until_shortly_after_exit(
         &self,
         over: CancellationToken,
@@ -328,18 +336,18 @@ impl ProcessLauncher {
     ) -> Result<HandshakePeer, StartFailure> {
         let mut line = Vec::new();
         let limit = self.start_limit;
-        // One byte more than is allowed, so that too much is seen as such.
+        // One byte more than allowed, so that a line that is too long is recognized.
         let reading = next_line(stdout, &mut line, MAX_LINE_BYTES + 1);
         let read = with_timeout(&*self.clock, limit, reading).await;
         match read {
             None => {
-                // It may have begun a line.
+                // It may have written part of a line.
                 tail.keep_first_line(&String::from_utf8_lossy(&line));
                 return Err(StartFailure::Silent(limit.as_secs()));
             }
             Some(Ok(true)) => {}
             Some(Ok(false) | Err(_)) => {
-                // Its output ended, so it is ending.
+                // The output was closed, so the process is exiting.
                 let ended = with_timeout(&*self.clock, SHUTDOWN_TIMEOUT, child.wait()).await;
                 return Err(StartFailure::Ended(describe_exit(ended.and_then(Result::ok))));
             }
@@ -353,8 +361,8 @@ impl ProcessLauncher {
         })
     }
 
-    /// Connects in the order that plug-ins expect: the broker's stream, standard output, and then
-    /// questions.
+    /// Connects in the order that plug-ins expect: first the broker's stream, then standard output,
+    /// then calls.
     async fn connect(
         &self,
         peer: &HandshakePeer,
@@ -378,7 +386,7 @@ impl ProcessLauncher {
 }
 
 fn start_error(spec: &LaunchSpec, reason: StartFailure) -> Error {
-    // What it wrote is added when it has ended.
+    // The caller adds the output once the process has exited.
     let evidence = StartOutput::default();
     Error::Start { plugin: spec.display_name(), reason: Arc::new(reason), evidence }
 }
@@ -387,7 +395,7 @@ fn unhealthy(answer: String) -> StartFailure {
     StartFailure::Health(PluginMessage(answer))
 }
 
-/// What it says of its health, a number of [`ServingStatus`].
+/// Calls the health service; returns a number of [`ServingStatus`].
 pub(crate) async fn ask_health(channel: &Channel, limit: Duration) -> Result<i32, Status> {
     let mut call = Call::new(HealthCheckRequest { service: "plugin".to_owned() });
     call.set_timeout(limit);
@@ -406,10 +414,10 @@ async fn ask_multiplexing(channel: &Channel) -> Result<bool, StartFailure> {
     }
 }
 
-/// Takes what the plug-in's code prints, so that it doesn't wait for us, and drops it.
+/// Reads and discards what the plug-in's code prints, so that it never blocks on a full stream.
 async fn drain_stdio(channel: Channel) {
     let mut client = GrpcStdioClient::new(channel).any_size();
-    // Old plug-ins don't have it; any end is an end.
+    // Old plug-ins lack this service; whatever ends the stream ends the task.
     let Ok(stream) = client.stream_stdio(()).await else { return };
     let mut stream = stream.into_inner();
     while let Ok(Some(_)) = stream.message().await {}
@@ -459,7 +467,7 @@ mod tests {
         }
     }
 
-    /// As on a file system that hangs.
+    /// Hashing never begins, as on a file system that hangs.
     #[tokio::test]
     async fn no_step_of_a_start_takes_for_ever() {
         let clock = ManualClock::default();

@@ -1,18 +1,18 @@
-//! How many processes run, and what memory they take.
+//! Gauges of running plug-in processes: how many there are, and their memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_telemetry::names;
 
-/// Figures of running processes, by plug-in. Cheap to clone.
+/// The gauges of running processes, by plug-in. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessMetrics(Arc<Mutex<MemoryByProcess>>);
 
-/// By plug-in and process: resident bytes.
+/// Resident memory in bytes, by plug-in and process ID.
 type MemoryByProcess = BTreeMap<String, BTreeMap<u32, u64>>;
 
-/// A process that counts. Dropping it ends that.
+/// A process that is counted in the gauges until this is dropped.
 #[derive(Debug)]
 pub struct MeteredProcess {
     meter: ProcessMetrics,
@@ -21,7 +21,8 @@ pub struct MeteredProcess {
 }
 
 impl ProcessMetrics {
-    /// One more process.
+    /// Counts a process, and reads its memory for the first time. The memory counts as zero if it
+    /// can't be read.
     pub fn add_process(&self, plugin: &str, pid: u32) -> MeteredProcess {
         self.update_gauges(plugin, |of_plugin| {
             of_plugin.insert(pid, resident_bytes(pid).unwrap_or(0));
@@ -29,7 +30,7 @@ impl ProcessMetrics {
         MeteredProcess { meter: self.clone(), plugin: plugin.to_owned(), pid }
     }
 
-    /// Looks at a process again.
+    /// Reads the memory of a process again; the process monitor calls this every 15 s.
     pub fn update_memory(&self, plugin: &str, pid: u32) {
         let Some(bytes) = resident_bytes(pid) else { return };
         self.update_gauges(plugin, |of_plugin| {
@@ -67,7 +68,7 @@ fn as_gauge(figure: u64) -> f64 {
     figure as f64
 }
 
-/// The second number of `statm` (proc(5)), in pages.
+/// The resident set, the second number of `statm` (proc(5)), which is in pages.
 fn resident_bytes(pid: u32) -> Option<u64> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;

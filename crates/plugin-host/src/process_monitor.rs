@@ -1,4 +1,4 @@
-//! Watches one process to its end, and asks now and then whether it is well.
+//! [`ProcessMonitor`]: monitors one process until it exits, and checks its health.
 
 use std::convert::Infallible;
 use std::process::ExitStatus;
@@ -23,31 +23,32 @@ use crate::process::ask_health;
 use crate::process_metrics::ProcessMetrics;
 use crate::spawn::ChildProcess;
 
-/// What those who call a process tell its keeper. Cheap to clone.
+/// What callers of a process report to its monitor. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct LivenessHints(Arc<LivenessHintsInner>);
 
 #[derive(Debug, Default)]
 struct LivenessHintsInner {
-    /// It answered something since somebody looked.
+    /// A call was answered since the monitor last checked.
     has_answered: AtomicBool,
-    /// It refuses calls.
+    /// Notified when the process refuses calls.
     refusing: Notify,
 }
 
 impl LivenessHints {
-    /// It answered, so it is alive.
+    /// Records that the process answered a call, so that no health check is needed.
     pub fn record_answer(&self) {
         self.0.has_answered.store(true, Ordering::Relaxed);
     }
 
-    /// It refused a call several times, unseen: it may have said goodbye and not gone.
+    /// Records that it refused a call repeatedly without processing it: it may have sent GOAWAY
+    /// without exiting. The monitor then checks its health at once.
     pub fn record_refusal(&self) {
         self.0.refusing.notify_one();
     }
 }
 
-/// Watches one process to its end.
+/// Monitors one process until it exits, and shuts it down when asked to.
 pub(crate) struct ProcessMonitor {
     pub(crate) title: String,
     pub(crate) child: ChildProcess,
@@ -60,17 +61,17 @@ pub(crate) struct ProcessMonitor {
     pub(crate) meter: ProcessMetrics,
 }
 
-/// How long a process may take to end after it was asked to, before it is killed.
+/// How long a process may take to exit after it was asked to, before it is killed.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long one that was killed is waited for. The system may not let go of it.
+/// How long to wait for a killed process. The system may be unable to end it.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often memory is looked at.
+/// How often the memory of a process is read.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(15);
-/// How often one that says nothing is asked whether it is well.
+/// How often the health of a process that answers no calls is checked.
 const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(30);
-/// How long it may take to answer.
+/// How long a health check may take.
 const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Questions without an answer, in a row, after which it is given up.
+/// The number of consecutive failed health checks after which a process is replaced.
 const MAX_MISSED_CHECKS: u32 = 3;
 
 enum ExitReason {
@@ -83,7 +84,7 @@ enum ExitReason {
 impl ProcessMonitor {
     pub(crate) async fn run(mut self) {
         let pid = self.child.pid();
-        // Whatever ends this task, nobody waits for the process any more.
+        // However this task ends, `exited` is cancelled, so that nobody waits for the process.
         let _over = self.exited.clone().drop_guard();
         let _counted = self.meter.add_process(&self.title, pid);
         tracing::info!(plugin = self.title, pid, "a plug-in process was started");
@@ -98,8 +99,9 @@ impl ProcessMonitor {
         if let ExitReason::Unhealthy(reason) = why {
             tracing::error!(plugin = self.title, pid, reason, "a plug-in process is replaced");
         }
-        // Whoever comes from here on must not get a place in it. Whether it was asked to end is not
-        // read from here: who meets a dead process gives it up at once, perhaps before this task ran.
+        // No new instance may join the process from here on. `stop` does not tell whether a
+        // shutdown was requested: callers that find the process dead also cancel it, perhaps before
+        // this task ran.
         self.stop.cancel();
         let end = match &why {
             ExitReason::Ended(end) => *end,
@@ -123,7 +125,7 @@ impl ProcessMonitor {
         let mut client = GrpcControllerClient::new(self.channel.clone()).any_size();
         let mut call = Call::new(Empty {});
         call.set_timeout(SHUTDOWN_TIMEOUT);
-        // It usually ends within the call, which then fails: every outcome is fine.
+        // The process usually exits during the call, which then fails; the outcome doesn't matter.
         let asking = async {
             drop(client.shutdown(call).await);
             std::future::pending::<Infallible>().await
@@ -159,8 +161,8 @@ impl ProcessMonitor {
     }
 }
 
-/// Resolves with a reason when the process should be replaced. One that answers calls is not
-/// asked, so a busy one is not suspected.
+/// Resolves with the reason when the process should be replaced. A process that answers calls is
+/// not checked, so a busy one is not replaced.
 async fn watch_health(channel: &Channel, doubt: &LivenessHints, clock: &dyn Clock) -> &'static str {
     let mut misses = 0;
     loop {
@@ -222,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// A plug-in that can be asked for its health alone.
+    /// A plug-in that implements the health service only.
     #[derive(Clone, Default)]
     struct FakeHealthService {
         is_unresponsive: Arc<AtomicBool>,
@@ -245,7 +247,7 @@ mod tests {
     }
 
     struct HealthCheckFixture {
-        patient: FakeHealthService,
+        service: FakeHealthService,
         clock: ManualClock,
         server: TaskGroup,
         channel: Channel,
@@ -262,8 +264,8 @@ mod tests {
             let (server, client) = (tasks(), tasks());
             let identity = || TlsIdentity::generate(&clock, &entropy).unwrap();
             let (host, plugin) = (identity(), identity());
-            let patient = FakeHealthService::default();
-            let services = GrpcServices::new().with_service(HealthServer::new(patient.clone()));
+            let service = FakeHealthService::default();
+            let services = GrpcServices::new().with_service(HealthServer::new(service.clone()));
             let listener = PluginListener::bind(&folder, "x").unwrap();
             let address = listener.address().clone();
             let security = server_config(&plugin, host.certificate()).unwrap();
@@ -272,7 +274,7 @@ mod tests {
                 .spawn(async move { listener.serve(security, services, &serving).await });
             let security = client_config(&host, plugin.certificate()).unwrap();
             let channel = Channel::connect(&address, security, &client).await.unwrap();
-            Self { patient, clock, server, channel, _parent: parent }
+            Self { service, clock, server, channel, _parent: parent }
         }
 
         async fn watch_idle(
@@ -283,7 +285,8 @@ mod tests {
             self.watch_while(false, doubt, seconds).await
         }
 
-        /// Lets so many seconds pass while it is watched; gives when and why it was given up.
+        /// Advances the clock second by second while the process is watched; returns when and why
+        /// it was found unhealthy.
         async fn watch_while(
             &self,
             is_busy: bool,
@@ -296,7 +299,7 @@ mod tests {
                     doubt.record_answer();
                 }
                 self.clock.advance(Duration::from_secs(u64::from(second > 0)));
-                // Long enough for a question to arrive and its answer to come back.
+                // Enough polls for a request and its response.
                 for _ in 0..100 {
                     tokio::select! {
                         biased;
@@ -313,13 +316,13 @@ mod tests {
     async fn a_healthy_process_is_kept() {
         let scene = HealthCheckFixture::new().await;
         assert_eq!(scene.watch_idle(&LivenessHints::default(), 300).await, None);
-        scene.patient.asked.notified().await;
+        scene.service.asked.notified().await;
     }
 
     #[tokio::test]
     async fn a_silent_process_is_replaced_after_missed_checks() {
         let scene = HealthCheckFixture::new().await;
-        scene.patient.is_unresponsive.store(true, Ordering::Relaxed);
+        scene.service.is_unresponsive.store(true, Ordering::Relaxed);
         let (second, _) = scene.watch_idle(&LivenessHints::default(), 300).await.unwrap();
         assert_eq!(second, 3 * (HEALTH_CHECK_INTERVAL + HEALTH_CHECK_TIMEOUT).as_secs());
     }
@@ -327,15 +330,15 @@ mod tests {
     #[tokio::test]
     async fn a_busy_process_is_not_checked() {
         let scene = HealthCheckFixture::new().await;
-        scene.patient.is_unresponsive.store(true, Ordering::Relaxed);
+        scene.service.is_unresponsive.store(true, Ordering::Relaxed);
         assert_eq!(scene.watch_while(true, &LivenessHints::default(), 300).await, None);
     }
 
-    /// It said goodbye and keeps the connection, on which something still runs.
+    /// It has sent GOAWAY, and keeps the connection open for a call that is still running.
     #[tokio::test]
     async fn a_process_that_refuses_calls_is_replaced_at_once() {
         let scene = HealthCheckFixture::new().await;
-        let FakeHealthService { is_unresponsive, asked } = &scene.patient;
+        let FakeHealthService { is_unresponsive, asked } = &scene.service;
         is_unresponsive.store(true, Ordering::Relaxed);
         let mut held = pin!(ask_health(&scene.channel, Duration::from_secs(1000)));
         tokio::select! {

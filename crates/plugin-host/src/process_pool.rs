@@ -1,8 +1,8 @@
-//! Which instances share a process.
+//! [`ProcessPool`]: lets instances share processes.
 //!
-//! Instances share one if their plug-ins are equal to the last argument, the process can serve
-//! several, and no reload came between them: a reload counts the generation up, so that it gets a
-//! fresh process while the old one lives on until its last instance is closed.
+//! Instances share a process if their specs are equal in every field, the process supports
+//! multiplexing, and no reload came between them. A reload increments the generation, so that later
+//! instances get a new process while the old one runs until its last instance is closed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,21 +15,21 @@ use crate::error::Error;
 use crate::process::PluginProcess;
 use crate::spec::LaunchSpec;
 
-/// What instances must have in common to share a process.
+/// What two instances must have in common to share a process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessKey {
-    /// The plug-in.
+    /// The registered plug-in.
     pub spec: LaunchSpec,
-    /// How many reloads it has seen.
+    /// How many reloads of the plug-in preceded; set by the host.
     pub generation: u64,
 }
 
-/// The running processes. Cheap to clone.
+/// The running processes, by key. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessPool(Arc<Mutex<HashMap<ProcessKey, Arc<ProcessSlot>>>>);
 
-/// One attempt at a start. All who wait for it drive it, and share what comes of it; when the last
-/// of them goes, so does the attempt.
+/// One attempt to start a process. All callers that wait for it drive it and share its result; when
+/// the last of them is dropped, so is the attempt.
 type Starting = Shared<BoxFuture<'static, Result<Arc<PluginProcess>, Error>>>;
 type WeakStarting = WeakShared<BoxFuture<'static, Result<Arc<PluginProcess>, Error>>>;
 
@@ -41,19 +41,19 @@ struct ProcessSlot {
 
 #[derive(Debug, Default)]
 struct ProcessSlotState {
-    /// Once the first has its place.
+    /// Set when the first instance has joined.
     process: Option<Arc<PluginProcess>>,
     instances: usize,
     closed: bool,
 }
 
-/// What is to be waited for.
+/// What a caller finds in a slot.
 enum SlotStatus {
     Running(Arc<PluginProcess>),
     Starting(Starting),
 }
 
-/// A place in a process. When the last one is dropped the process is shut down.
+/// A reference to a shared process. When the last one is dropped, the process is shut down.
 #[derive(Debug)]
 pub struct ProcessRef {
     process: Arc<PluginProcess>,
@@ -64,10 +64,10 @@ pub struct ProcessRef {
 }
 
 impl ProcessPool {
-    /// A place in a running process, or in one that `start` gives. Callers that come while a
-    /// process is being started wait for that one, and if that fails, all of them get its error.
+    /// Joins a running process, or starts one with `start`. Callers that arrive while a process is
+    /// being started wait for that one; if the start fails, all of them get its error.
     ///
-    /// Cancel safety: when dropped, a start under way goes on for the others who wait, and is
+    /// Cancel safety: when dropped, a start in progress continues for the other callers, and is
     /// dropped if there are none.
     pub async fn acquire<F>(
         &self,
@@ -149,7 +149,7 @@ fn remove_slot_if_current(
 }
 
 impl ProcessSlot {
-    /// Nothing if those who started it have gone.
+    /// `None` if all callers that waited for the start were dropped.
     fn status(&self) -> Option<SlotStatus> {
         let running = self.lock().process.clone().map(SlotStatus::Running);
         running.or_else(|| Some(SlotStatus::Starting(self.starting.as_ref()?.upgrade()?)))
@@ -159,7 +159,7 @@ impl ProcessSlot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is room for one more.
+    /// Joins the process; returns false if it is closed, lost or can't serve another instance.
     fn add_instance(&self, process: &Arc<PluginProcess>) -> bool {
         let mut state = self.lock();
         let room = state.instances == 0 || process.multiplexes;
@@ -171,7 +171,7 @@ impl ProcessSlot {
         joins
     }
 
-    /// Whether the one that leaves was the last.
+    /// Returns whether the last instance left.
     fn remove_instance(&self) -> bool {
         let mut state = self.lock();
         state.instances = state.instances.saturating_sub(1);
@@ -181,12 +181,13 @@ impl ProcessSlot {
 }
 
 impl ProcessRef {
-    /// The process.
+    /// The process that this reference keeps running.
     pub fn process(&self) -> &Arc<PluginProcess> {
         &self.process
     }
 
-    /// Leaves, and waits for the end of the process if nobody else uses it; not for ever.
+    /// Releases the reference. If it was the last one, waits for the process to exit, for a few
+    /// seconds at most.
     pub async fn release(self) {
         let process = self.process.clone();
         drop(self);

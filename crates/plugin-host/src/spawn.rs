@@ -1,16 +1,15 @@
-//! Children that run one open file and die with the server.
+//! Child processes that execute an open file and die with the server.
 //!
-//! What is executed is a descriptor and never a path, by execveat(2) itself. The C library's
-//! `execvp`, which [`Command`] uses, has a shell run whatever the kernel refuses; here a refusal is
-//! an error. A child gets no new privileges, and of the server's descriptors its standard streams
-//! alone.
+//! A descriptor is executed and never a path, by execveat(2) directly. The C library's `execvp`,
+//! which [`Command`] uses, passes files that the kernel refuses to a shell; here that is an error.
+//! A child gets no new privileges, and inherits only its standard streams.
 //!
-//! The kernel sends the parent-death signal when the *thread* that forked ends, so all children
-//! are forked by one thread that never does.
+//! The kernel sends the parent-death signal when the *thread* that forked ends, so all children are
+//! forked by one thread that never ends.
 //!
-//! A child may be hostile: it can leave its group, and it can be slow to die. So it is killed
-//! through its descriptor beside its group, and nobody waits for it synchronously: what is dropped
-//! goes to a thread that reaps.
+//! A child may be hostile: it can leave its process group, and it can be slow to die. So it is
+//! killed through its pidfd in addition to its group, and never waited for synchronously: a dropped
+//! child is handed to a reaper thread.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString, c_char, c_int, c_long, c_uint};
@@ -32,30 +31,29 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
-/// A child, started as the leader of a process group of its own. Dropping it kills it and that
-/// group.
+/// A child process, the leader of a process group of its own. Dropping it kills it and its group.
 #[derive(Debug)]
 pub struct ChildProcess(AsyncFd<ChildHandle>);
 
-/// What a child writes.
+/// The pipes for reading a child's output.
 #[derive(Debug)]
 pub struct OutputPipes {
-    /// Its standard output.
+    /// The child's standard output, which carries the handshake line.
     pub stdout: pipe::Receiver,
-    /// Its standard error.
+    /// The child's standard error, which carries log lines.
     pub stderr: pipe::Receiver,
 }
 
-/// What a child executes.
+/// The program that a child executes, with its arguments and environment.
 #[derive(Debug)]
 pub struct ChildCommand {
-    /// The program. Nothing else is run in its place, whatever has its path meanwhile.
+    /// The program. Exactly this file is executed, even if its path names another one by then.
     pub file: OwnedFd,
-    /// Whether the child keeps the file open, as the interpreter of a script must, which reads it.
+    /// Whether the child keeps the descriptor open, as it must for the interpreter of a script.
     pub keeps_file: bool,
-    /// Its arguments; the first is the name it is shown under.
+    /// The arguments; the first one is the name that process listings show.
     pub arguments: Vec<OsString>,
-    /// Its whole environment.
+    /// The complete environment; nothing is inherited from the server.
     pub environment: BTreeMap<OsString, OsString>,
 }
 
@@ -64,14 +62,15 @@ struct SpawnJob {
     answer: oneshot::Sender<io::Result<ChildHandle>>,
 }
 
-/// Starts waiting at the same time; more are refused.
+/// How many starts may wait for the spawner thread; further ones are refused.
 const MAX_PENDING_STARTS: usize = 64;
 
-/// Starts a child in the root folder, with nothing on its standard input, and its output in pipes.
+/// Starts a child in the root directory, with an empty standard input, and with pipes for its
+/// output.
 ///
 /// Cancel safety: when dropped, a child that was started is killed.
 pub async fn spawn(execution: ChildCommand) -> io::Result<(ChildProcess, OutputPipes)> {
-    // The name is never looked up: the child executes the file, or fails.
+    // This name is never looked up: the child executes the file or fails.
     let mut command = Command::new("plug-in");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).current_dir("/");
@@ -97,18 +96,18 @@ pub async fn spawn(execution: ChildCommand) -> io::Result<(ChildProcess, OutputP
 }
 
 impl ChildProcess {
-    /// The process id.
+    /// The process ID, which is also the ID of its group.
     pub fn pid(&self) -> u32 {
         self.0.get_ref().pid()
     }
 
-    /// Resolves when the child has ended; whatever else is in its group is killed then. It may take
-    /// for ever, also after a kill: the system may hold a process that waits for a disk.
+    /// Resolves when the child has exited; the rest of its group is killed then. This may never
+    /// happen, even after a kill, because the kernel can't end a process that waits for a disk.
     ///
     /// Cancel safety: may be called again.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
-            // Readable once it has ended, and for ever after.
+            // Readable from the child's exit on.
             let mut ready = self.0.readable_mut().await?;
             if let Ok(end) = ready.try_io(|watched| watched.get_mut().reap()) {
                 return end;
@@ -116,20 +115,21 @@ impl ChildProcess {
         }
     }
 
-    /// Kills the child and whatever it started in its group.
+    /// Kills the child and its process group.
     pub fn kill(&self) {
         self.0.get_ref().kill();
     }
 }
 
-/// A child and the descriptor that tells of its end.
+/// A child and its pidfd, which becomes readable when it exits.
 #[derive(Debug)]
 struct ChildHandle {
-    /// Taken when it is dropped.
+    /// Taken on drop.
     child: Option<Child>,
     pid: Pid,
     pidfd: OwnedFd,
-    /// From then on its id, and that of its group, may be another's.
+    /// Set once the child was waited for. Its ID, and that of its group, may then belong to another
+    /// process.
     reaped: bool,
 }
 
@@ -137,14 +137,14 @@ impl ChildHandle {
     fn fork_child(mut command: Command) -> io::Result<Self> {
         let mut child = fork_and_exec(&mut command)?;
         let raw = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        // Before anybody could have waited for it, so it can't be another's.
+        // Opened before the child can be reaped, so the ID can't belong to another process.
         let opened = raw
             .ok_or(io::ErrorKind::InvalidData.into())
             .and_then(|pid| Ok((pid, rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?)));
         match opened {
             Ok((pid, ends)) => Ok(Self { child: Some(child), pid, pidfd: ends, reaped: false }),
             Err(error) => {
-                // What can't be watched is not run; that it is gone already is fine.
+                // A child that can't be monitored is not kept; it may have exited already.
                 let _ = child.kill();
                 reap_in_background(child);
                 Err(error)
@@ -160,19 +160,19 @@ impl ChildHandle {
         if self.reaped {
             return;
         }
-        // The group is gone: that is what was wanted. The child itself need not be in it any more.
+        // An error means that the group is gone. The child itself may have left it.
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
-    /// How it ended; would block if it hasn't.
+    /// The exit status; fails with `WouldBlock` if the child still runs.
     fn reap(&mut self) -> io::Result<ExitStatus> {
         if !self.reaped {
             let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
             if waitid(WaitId::PidFd(self.pidfd.as_fd()), look)?.is_none() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            // Not yet reaped, so the id of the group is still its own.
+            // It is not reaped yet, so the group's ID can't have been reused.
             self.kill();
         }
         let child = self.child.as_mut().ok_or(io::ErrorKind::NotFound)?;
@@ -203,18 +203,18 @@ impl Drop for ChildHandle {
     }
 }
 
-/// Forks and executes; returns when both are done.
+/// Forks and executes; returns when the child has executed the program or failed.
 ///
-/// Until it executes, a child has whatever the parent has open, also a launch file that is being
-/// written, and the kernel executes no file that is open for writing. In the server one thread does
-/// this; tests do on many, hence one after another.
+/// Until then the child holds all of the parent's descriptors, possibly one of a launch file that
+/// is being written, and the kernel refuses to execute a file that is open for writing. In the
+/// server a single thread does this; tests use many, and therefore a lock.
 pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
     #[cfg(test)]
     let _alone = tests::FORK_LOCK.lock();
     command.spawn()
 }
 
-/// The thread that forks. It is started once and lives as long as the server.
+/// The thread that forks all children. It is started once and never ends.
 fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
     static SPAWNER: OnceLock<io::Result<SyncSender<SpawnJob>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
@@ -224,7 +224,7 @@ fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
                 if answer.is_closed() {
                     continue;
                 }
-                // Whoever wanted it may have gone meanwhile; then it is dropped, which kills it.
+                // If the caller is gone, the child is dropped here, which kills it.
                 let _ = answer.send(ChildHandle::fork_child(command));
             }
         };
@@ -234,7 +234,7 @@ fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
     spawner.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
 }
 
-/// Has a killed child reaped, without waiting for it.
+/// Hands a killed child to the reaper thread, without waiting for it.
 fn reap_in_background(mut child: Child) {
     static REAPER: OnceLock<Option<Sender<Child>>> = OnceLock::new();
     let reaper = REAPER.get_or_init(|| {
@@ -243,15 +243,15 @@ fn reap_in_background(mut child: Child) {
         thread.spawn(move || reap_all(&waiting)).ok().map(|_| dying)
     });
     if let Some(reaper) = reaper {
-        // The thread ends with the process.
+        // The thread runs until the server exits.
         let _ = reaper.send(child);
     } else {
-        // Without a thread it is reaped if it died at once, and else when the server ends.
+        // Without the thread, a child that isn't dead yet is reaped when the server exits.
         let _ = child.try_wait();
     }
 }
 
-/// How long to wait at first, and at most, before looking again at a child that doesn't die.
+/// The first and the longest pause between checks for a child that doesn't die.
 const REAP_INTERVALS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 fn reap_all(waiting: &Receiver<Child>) {
@@ -272,12 +272,12 @@ fn reap_all(waiting: &Receiver<Child>) {
             Err(RecvTimeoutError::Timeout) => pause = (pause * 2).min(late),
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        // An error says that there is no such child: reaped by somebody else.
+        // An error means that the child was reaped elsewhere.
         dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 }
 
-/// Has the child execute the file, after it was made ready for that.
+/// Makes the child execute the file, after its privileges and descriptors were restricted.
 fn prepare_exec(command: &mut Command, execution: ChildCommand) -> io::Result<()> {
     let parent = rustix::process::getpid();
     let ChildCommand { file, keeps_file, arguments, environment } = execution;
@@ -322,11 +322,11 @@ fn die_with_parent(parent: Pid) -> io::Result<()> {
 
 /// The first descriptor that isn't a standard stream.
 const FIRST_NON_STDIO: c_uint = 3;
-/// Descriptors that are looked at one by one where the kernel can't be told of all at once.
+/// How many descriptors are marked one by one where close_range(2) is not available.
 const MAX_DESCRIPTORS: u64 = 1 << 20;
 
-/// Marks all descriptors but the standard streams to be closed when another program is executed:
-/// the server may itself have inherited some that aren't.
+/// Marks all descriptors except the standard streams as close-on-exec, because the server may have
+/// inherited some without that flag.
 fn set_cloexec_on_others(most: u64) {
     #[expect(unsafe_code, reason = "rustix has no close_range(2)")]
     // SAFETY: with this flag it closes nothing, and changes nothing but the mark.
@@ -339,7 +339,7 @@ fn set_cloexec_on_others(most: u64) {
         )
     };
     if marked != 0 {
-        // Before Linux 5.11, or under a filter that doesn't know the call.
+        // Before Linux 5.11, or under a seccomp filter that doesn't know the call.
         set_cloexec_one_by_one(most);
     }
 }
@@ -355,7 +355,7 @@ fn set_cloexec_one_by_one(most: u64) {
     }
 }
 
-/// Returns only if it failed.
+/// Executes the file; returns only on failure.
 fn exec_descriptor(
     file: &OwnedFd,
     arguments: &CStringArray,
@@ -377,10 +377,10 @@ fn exec_descriptor(
     io::Error::last_os_error()
 }
 
-/// Strings as execve(2) takes them: a list of pointers that ends with a null pointer.
+/// Strings in the form that execve(2) takes: pointers, terminated by a null pointer.
 struct CStringArray {
     pointers: Vec<*const c_char>,
-    /// What the pointers point to.
+    /// Owns the memory that the pointers refer to.
     _strings: Vec<CString>,
 }
 

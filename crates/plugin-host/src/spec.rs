@@ -1,23 +1,24 @@
-//! [`LaunchSpec`]: what is to be run.
+//! [`LaunchSpec`]: a registered plug-in, with everything that is needed to launch it.
 
 use std::fmt;
 
 use crate::error::Error;
 
-/// A plug-in as it was registered. Two mounts whose specs are equal may share a process.
+/// A plug-in as it is registered in the catalog. Mounts with equal specs may share a process.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LaunchSpec {
     /// The plug-in's name in the catalog.
     pub name: String,
-    /// `secret` or `auth`.
+    /// The plug-in's type: `secret` or `auth`.
     pub kind: &'static str,
     /// Its version with a leading `v`; empty for an unversioned one.
     pub version: String,
-    /// The file's name in the plug-in folder.
+    /// The name of its file in the plug-in folder.
     pub command: String,
-    /// Its arguments.
+    /// The arguments it is started with, without the program's name. `Debug` does not show them.
     pub args: Vec<String>,
-    /// Additions to its environment, `NAME=value`. Values may be secrets.
+    /// Variables added to its environment, as `NAME=value`. Values may be secrets; `Debug` does not
+    /// show them.
     pub env: Vec<String>,
     /// The SHA-256 of the file, in lower-case hex.
     pub sha256: String,
@@ -27,7 +28,8 @@ const MOST_ARGUMENTS: usize = 256;
 const MOST_ARGUMENT_BYTES: usize = 64 * 1024;
 
 impl LaunchSpec {
-    /// Checks what needs no file: the arguments.
+    /// Checks the arguments: their number, total size and characters. Reads no file. At most 256
+    /// arguments with 64 KiB in total, and no NUL characters, are allowed.
     pub fn check_arguments(&self) -> Result<(), Error> {
         let refused = |reason: String| Err(Error::Arguments(reason));
         let bytes = self.args.iter().map(String::len).sum::<usize>();
@@ -42,7 +44,8 @@ impl LaunchSpec {
         }
     }
 
-    /// Name and version, for people.
+    /// Name and version, separated by a space, for logs and messages. An unversioned plug-in is
+    /// displayed by its name alone.
     pub fn display_name(&self) -> String {
         if self.version.is_empty() {
             self.name.clone()

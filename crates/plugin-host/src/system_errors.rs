@@ -1,12 +1,12 @@
-//! What the system refused, in our words: its own texts differ from system to system, and reach
-//! operators and clients.
+//! Our own texts for errors of the operating system: the system's texts differ between platforms,
+//! and these reach operators and clients.
 
 use std::io::{self, ErrorKind};
 
-/// Why the system refused something, and the kind of that.
+/// The reason of an I/O error, and its kind in parentheses.
 pub(crate) fn system_error_text(error: &io::Error) -> String {
     if error.raw_os_error().is_none() && error.get_ref().is_some() {
-        // Ours.
+        // An error that this crate created.
         return error.to_string();
     }
     let words = match error.kind() {

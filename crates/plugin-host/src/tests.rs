@@ -1,5 +1,5 @@
-//! Processes that are not what they should be. Most are scripts; the one that is a plug-in is this
-//! test binary again, behind a script that keeps what the test harness prints from the host.
+//! Tests with misbehaving processes. Most are scripts; the one real plug-in is this test binary,
+//! run by a script that hides the test harness's output from the host.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +23,7 @@ use strongroom_types::{Clock, SystemClock, Ttl};
 
 use crate::{Error, LaunchSpec, Options, PluginHost};
 
-/// A host with a folder of plug-ins.
+/// A host with a plug-in folder.
 struct HostFixture {
     root: tempfile::TempDir,
     clock: Arc<dyn Clock>,
@@ -65,7 +65,7 @@ impl HostFixture {
         Self { root, clock, host }
     }
 
-    /// A file for what processes tell.
+    /// The file that processes write their marks to.
     fn marks_path(&self) -> PathBuf {
         self.root.path().join("marks")
     }
@@ -90,7 +90,7 @@ impl HostFixture {
         }
     }
 
-    /// A plug-in. It tells the id of its process, and what [`FakeEngine`] tells.
+    /// Registers a real plug-in. It marks its process ID, and what [`FakeEngine`] does.
     fn register_plugin(&self) -> LaunchSpec {
         let this = std::env::current_exe().unwrap();
         self.register_script(&format!(
@@ -122,7 +122,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Waits for what other processes do.
+/// Waits for an effect of other processes.
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
@@ -138,7 +138,7 @@ fn stop_group(group: &str) {
 }
 
 fn is_running(pid: &str) -> bool {
-    // A zombie is not.
+    // A zombie doesn't count.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'))
 }
@@ -184,7 +184,7 @@ impl SystemView for EmptyBackend {
     }
 }
 
-/// The engine of the process.
+/// The engine that the plug-in process serves.
 #[derive(Debug)]
 struct FakeEngine(EngineDescription);
 
@@ -257,7 +257,7 @@ impl Engine for FakeEngine {
     }
 }
 
-/// No test: what the script of [`HostFixture::register_plugin`] runs.
+/// Not a test: the script of [`HostFixture::register_plugin`] runs it.
 #[test]
 #[ignore = "a part of other tests"]
 fn plug_in() {
@@ -273,7 +273,7 @@ async fn a_probe_tells_the_version() {
     assert!(!is_running(&scene.read_marks()[0]));
 }
 
-/// It leaves its group, so that killing the group does nothing, and is silent.
+/// It leaves its group, so that killing the group has no effect, and writes nothing.
 #[tokio::test]
 async fn a_process_outside_its_group_delays_nothing() {
     let scene = HostFixture::new(SystemClock, Duration::from_secs(1));
@@ -323,7 +323,7 @@ async fn output_in_place_of_the_handshake_is_shown() {
     assert!(!error.to_string().contains("starting"), "{error}");
 }
 
-/// The gate lets it through, since it begins as a script does.
+/// The format check passes, since the file begins like a script.
 #[tokio::test]
 async fn what_the_kernel_refuses_is_not_started() {
     let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
@@ -366,7 +366,7 @@ async fn with_a_trust_file_only_what_it_names_is_started() {
     assert!(scene.read_marks().is_empty(), "nothing was started");
     allow("env = [\"MARKS\"]");
     scene.host.probe(&spec).await.unwrap();
-    // What is taken out does not start again.
+    // A plug-in that is removed from the list does not start again.
     fs::write(&trust, "").unwrap();
     assert!(matches!(scene.open_engine(&spec).await, Err(Error::Untrusted { .. })));
     fs::write(&trust, "plugin {").unwrap();
@@ -386,7 +386,7 @@ async fn paths_of_folders_stay_in_the_log() {
     assert!(!error.is_plugin_fault() && error.details().contains(&root));
 }
 
-/// All mounts of a plug-in that doesn't start learn that from one attempt.
+/// If a plug-in doesn't start, all waiting mounts get the error of one attempt.
 #[tokio::test]
 async fn a_start_that_fails_fails_for_all_who_waited() {
     let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
@@ -401,7 +401,7 @@ async fn a_start_that_fails_fails_for_all_who_waited() {
     assert_eq!(scene.read_marks(), ["started", "started"], "who comes later tries again");
 }
 
-/// Somebody who waits is not made to begin again by one who goes.
+/// A waiting caller's start is not begun again when the first caller is dropped.
 #[tokio::test]
 async fn a_start_goes_on_when_the_first_who_wanted_it_goes() {
     let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
@@ -439,7 +439,7 @@ async fn a_probe_that_is_given_up_leaves_no_process() {
     spec.env.push("HANG=1".to_owned());
     tokio::select! {
         outcome = scene.host.probe(&spec) => panic!("{outcome:?}"),
-        // It would end by itself when its connections end.
+        // It would exit by itself when its connections are closed.
         () = wait_until("question", || {
             let asked = scene.read_marks().contains(&"opened".to_owned());
             if asked {
@@ -451,7 +451,7 @@ async fn a_probe_that_is_given_up_leaves_no_process() {
     wait_until("end", || !is_running(&scene.read_marks()[0])).await;
 }
 
-/// Its neighbour in the process lives on, so somebody must tell the process that it is gone.
+/// The process keeps serving another instance, so the host must clean up the dropped one.
 #[tokio::test]
 async fn an_instance_that_is_dropped_is_cleaned_up() {
     let scene = HostFixture::new(SystemClock, WAIT_LIMIT);
@@ -468,7 +468,7 @@ async fn an_instance_that_is_dropped_is_cleaned_up() {
     assert!(!is_running(&scene.read_marks()[0]));
 }
 
-/// It neither ends nor answers: stopped, as by a debugger or a fault.
+/// It neither exits nor answers, like a process stopped by a debugger.
 #[tokio::test]
 async fn a_hanging_process_is_replaced() {
     let clock = ManualClock::default();

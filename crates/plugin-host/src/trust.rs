@@ -1,4 +1,4 @@
-//! The operator's list of what may run, in a file that isn't part of the store.
+//! [`TrustFile`]: the operator's list of plug-ins that may run, in a file outside of the storage.
 //!
 //! ```hcl
 //! plugin "4f6c…64 hex digits" {
@@ -8,9 +8,9 @@
 //! }
 //! ```
 //!
-//! A block allows one binary, by its SHA-256, with exactly these arguments and with variables of
-//! these names, or of a name and a value. Several blocks may name the same binary. The file is read
-//! at each launch: what is taken out of it does not start again.
+//! A block allows one binary, by its SHA-256, with exactly these arguments and with variables that
+//! are listed by name, or by name and value. Several blocks may name the same binary. The file is
+//! read at each launch: a plug-in that is removed from it does not start again.
 
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -26,15 +26,15 @@ use crate::spec::LaunchSpec;
 use crate::system_errors::system_error_text;
 use crate::variable_rules::refused_class;
 
-/// Where the list is.
+/// The location of the trust file, as configured with `plugin_trust`.
 #[derive(Clone, Debug)]
 pub struct TrustFile(PathBuf);
 
-/// What the list allows.
+/// A parsed trust file: the plug-ins that it allows to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustList(Vec<TrustedPlugin>);
 
-/// One block of it.
+/// One block of a trust file: a binary with its arguments and variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedPlugin {
     sha256: String,
@@ -47,13 +47,14 @@ const TRUST_SETTINGS: [&str; 3] = ["command", "args", "env"];
 const DIGEST_DIGITS: usize = 64;
 
 impl TrustFile {
-    /// Nothing is read yet.
+    /// Remembers the path. The file is not read yet. A missing or invalid file is therefore not
+    /// noticed here.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Reads it. It and its folder must belong to root or the server's user, and nobody else may
-    /// write to them. This blocks.
+    /// Reads and parses the file. The file and its folder must belong to root or the server's user
+    /// and be writable by nobody else. Blocks on file access.
     pub fn read(&self) -> Result<TrustList, Error> {
         let bytes = self.read_bytes().map_err(|reason| self.trust_file_error(&reason))?;
         TrustList::parse(&bytes).map_err(|error| Error::TrustFile {
@@ -92,7 +93,8 @@ impl TrustFile {
 }
 
 impl TrustList {
-    /// Reads HCL or JSON. Errors begin with line and column.
+    /// Parses HCL or JSON. Errors begin with line and column. Keys other than `plugin`, and keys
+    /// that are set twice, are errors.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = |error: ParseError| error.to_string();
         let body = parse_bytes(bytes, &ParseLimits::default()).map_err(text)?;
@@ -109,7 +111,7 @@ impl TrustList {
         blocks.iter().map(TrustedPlugin::read).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The blocks that allow a plug-in to be run as it was registered: at least one.
+    /// The first block that allows a plug-in to run as it was registered; an error if none does.
     pub fn allowing_block(&self, spec: &LaunchSpec) -> Result<&TrustedPlugin, Error> {
         let refused = |reason: String| Error::Untrusted { plugin: spec.display_name(), reason };
         let mut reason = format!("it names no plugin {:?}", spec.sha256);
@@ -166,12 +168,12 @@ impl TrustedPlugin {
         })
     }
 
-    /// Whether it names this variable.
+    /// Whether the block lists this variable, by name alone or with a value.
     pub fn names_variable(&self, name: &str) -> bool {
         self.env.iter().any(|it| it.split_once('=').map_or(it.as_str(), |(name, _)| name) == name)
     }
 
-    /// Values may be secrets and are not shown.
+    /// Checks a registration. Errors name a variable but not its value, which may be secret.
     fn check_spec(&self, spec: &LaunchSpec) -> Result<(), String> {
         if self.command.as_ref().is_some_and(|command| *command != spec.command) {
             return Err(format!("it allows its file under another name than {:?}", spec.command));

@@ -1,26 +1,27 @@
-//! Which variables a registration may not set.
+//! The environment variables that a registration may not set.
 //!
-//! Entries of the catalog may come from a restored store, so a variable must not make a plug-in run
-//! other code than was hashed, or trust other keys than the operator's. Refused is what configures
-//! loaders, interpreters, other programs, cryptography, locales, name resolution, trust in
-//! certificates and the search for programs. Proxies, `HOME`, regions and credentials of cloud
-//! services stay possible.
+//! Catalog entries may come from a restored store, so a variable must not make a plug-in run code
+//! that was not hashed, or trust keys that the operator doesn't. So variables are refused that
+//! configure loaders, interpreters, other programs, cryptography, database drivers, name
+//! resolution, certificate trust or the search path. Proxies, `HOME`, regions and credentials of
+//! cloud services are allowed.
 
-/// A group of variables that do the same kind of thing.
+/// A group of variables that configure the same kind of thing.
 #[derive(Debug)]
 pub struct VariableClass {
-    /// What they configure, for people.
+    /// What they configure, as error messages and the documentation say it.
     pub configures: &'static str,
-    /// Their names.
+    /// The variables that are refused by name.
     pub names: &'static [&'static str],
-    /// What their names begin with.
+    /// The prefixes of names that are refused.
     pub prefixes: &'static [&'static str],
-    /// Whether a trust file may allow them. The others run code, whatever an operator means by
-    /// them.
+    /// Whether a trust file may allow them. The others are refused always, because they can make a
+    /// plug-in run other code.
     pub trust_file_may_allow: bool,
 }
 
-/// All that is refused.
+/// All refused variables, by class. `docs/src/howto/plugins.md` lists them. [`refused_class`]
+/// compares names with them case-sensitively.
 pub const REFUSED_VARIABLES: [VariableClass; 8] = [
     VariableClass {
         configures: "the loader or the C library",
@@ -161,7 +162,7 @@ pub const REFUSED_VARIABLES: [VariableClass; 8] = [
     },
 ];
 
-/// The class of a variable that is refused.
+/// The class of a variable that is refused; `None` if it may be set.
 pub fn refused_class(name: &str) -> Option<&'static VariableClass> {
     REFUSED_VARIABLES.iter().find(|class| {
         class.names.contains(&name) || class.prefixes.iter().any(|prefix| name.starts_with(prefix))

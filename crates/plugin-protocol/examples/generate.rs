@@ -1,4 +1,4 @@
-//! Renews `src/generated` after a change in `proto`:
+//! Regenerates `src/generated` after a change in `proto`:
 //! `cargo run -p strongroom-plugin-protocol --example generate`.
 
 #[path = "../tests/codegen/mod.rs"]

@@ -1,11 +1,11 @@
-//! Where a peer listens: in the handshake line, and in the broker's messages.
+//! [`PeerAddress`]: the address a peer listens on, in the handshake line and in broker messages.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// A unix socket, or a TCP port of this machine. A peer that names anything else is not believed:
-/// it could make us connect to where it can't.
+/// A Unix socket, or a TCP port on a loopback address. Other addresses are refused, because a peer
+/// could otherwise make this process connect to hosts that it can't reach itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerAddress(AddressKind);
 
@@ -15,45 +15,46 @@ enum AddressKind {
     Tcp(SocketAddr),
 }
 
-/// What to connect to.
+/// The target for a connection to a [`PeerAddress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialTarget<'a> {
-    /// A unix socket.
+    /// The absolute path of a Unix socket.
     Unix(&'a Path),
-    /// A port of this machine.
+    /// A TCP port on a loopback address.
     Tcp(SocketAddr),
 }
 
-/// Why an address is refused.
+/// Why a peer's address is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPeerAddress {
-    /// Neither `unix` nor `tcp`.
+    /// The network is neither `unix` nor `tcp`.
     #[error("the network is neither unix nor tcp")]
     Network,
-    /// A relative path, or one that the wire can't carry.
+    /// The path is relative, not UTF-8, or has a character that the handshake line can't carry.
     #[error("the socket path is not an absolute path of printable characters")]
     Path,
-    /// Longer than the system takes.
+    /// The path is longer than [`MAX_PATH_BYTES`], the limit of the operating system.
     #[error("the socket path is longer than {MAX_PATH_BYTES} bytes")]
     TooLong,
-    /// Not of the form `127.0.0.1:port`, or not on this machine.
+    /// The address is not an IP address with a port, or not a loopback address.
     #[error("the TCP address is not a loopback address with a port")]
     Tcp,
 }
 
-/// The longest socket path; the system has room for 108 bytes, some systems for less.
+/// The maximum length of a socket's path in bytes. Linux has room for 108 bytes with the NUL at the
+/// end; some systems have less.
 pub const MAX_PATH_BYTES: usize = 107;
 
 impl PeerAddress {
-    /// A unix socket.
+    /// Checks the path of a Unix socket: absolute, not too long, and of printable characters.
     pub fn unix(path: impl Into<PathBuf>) -> Result<Self, InvalidPeerAddress> {
         let path = path.into();
         let text = path.to_str().ok_or(InvalidPeerAddress::Path)?;
         if text.len() > MAX_PATH_BYTES {
             return Err(InvalidPeerAddress::TooLong);
         }
-        // A bar would split the handshake line, a control character would end or garble it.
+        // A bar would split the handshake line; a control character could end it.
         let printable = !text.chars().any(|c| c == '|' || c.is_control());
         if printable && path.is_absolute() {
             Ok(Self(AddressKind::Unix(path)))
@@ -62,7 +63,8 @@ impl PeerAddress {
         }
     }
 
-    /// A port of this machine.
+    /// Checks a TCP address: loopback, and with a port other than 0. Any other address is refused
+    /// with [`InvalidPeerAddress::Tcp`].
     pub fn tcp(address: SocketAddr) -> Result<Self, InvalidPeerAddress> {
         if address.ip().is_loopback() && address.port() != 0 {
             Ok(Self(AddressKind::Tcp(address)))
@@ -71,7 +73,8 @@ impl PeerAddress {
         }
     }
 
-    /// Reads what a peer wrote.
+    /// Parses an address as a peer wrote it, with the network `unix` or `tcp`. Another network is
+    /// refused with [`InvalidPeerAddress::Network`].
     pub fn parse(network: &str, address: &str) -> Result<Self, InvalidPeerAddress> {
         match network {
             "unix" => Self::unix(address),
@@ -80,7 +83,8 @@ impl PeerAddress {
         }
     }
 
-    /// `unix` or `tcp`.
+    /// The network as the wire spells it: `unix` or `tcp`. It is the first argument of
+    /// [`PeerAddress::parse`].
     pub fn network(&self) -> &'static str {
         match self.0 {
             AddressKind::Unix(_) => "unix",
@@ -88,7 +92,7 @@ impl PeerAddress {
         }
     }
 
-    /// What to connect to.
+    /// The path or the socket address to connect to.
     pub fn dial_target(&self) -> DialTarget<'_> {
         match &self.0 {
             AddressKind::Unix(path) => DialTarget::Unix(path),
@@ -98,7 +102,7 @@ impl PeerAddress {
 }
 
 impl fmt::Display for PeerAddress {
-    /// The address without its network, as the wire carries it.
+    /// Formats the address without its network, as it is sent on the wire.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             AddressKind::Unix(path) => path.display().fmt(f),

@@ -1,4 +1,4 @@
-//! Messages to bytes and back, for the generated clients and servers.
+//! Encodes and decodes messages for the generated clients and servers.
 
 use std::marker::PhantomData;
 
@@ -6,8 +6,8 @@ use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Protobuf, in buffers that fit. The codec that comes with the generator allocates 8 KiB twice a
-/// call on each side, and whoever keeps a value that was cut out of such a buffer keeps it whole.
+/// A protobuf codec with buffers of the right size. Tonic's own codec allocates 8 KiB twice per
+/// call on each side, and a value that was sliced out of such a buffer keeps all of it alive.
 pub struct WireCodec<T, U>(PhantomData<fn(T) -> U>);
 
 impl<T, U> Default for WireCodec<T, U> {
@@ -16,9 +16,9 @@ impl<T, U> Default for WireCodec<T, U> {
     }
 }
 
-/// Enough for most messages, and small enough to be had for nearly nothing.
+/// Enough for most messages, and cheap to allocate.
 const INITIAL_BUFFER_BYTES: usize = 512;
-/// A message is handed on when there is this much of it, or all of it.
+/// Encoded messages are handed on when this many bytes are ready, or all of them.
 const YIELD_THRESHOLD_BYTES: usize = 32 << 10;
 
 impl<T, U> Codec for WireCodec<T, U>
@@ -40,7 +40,8 @@ where
     }
 }
 
-/// Writes messages.
+/// Encodes messages into buffers of their exact size. The space is reserved before encoding, so
+/// that the buffer does not grow meanwhile.
 pub struct MessageEncoder<T>(PhantomData<fn(T)>);
 
 impl<T: Message> Encoder for MessageEncoder<T> {
@@ -57,7 +58,7 @@ impl<T: Message> Encoder for MessageEncoder<T> {
     }
 }
 
-/// Reads messages.
+/// Decodes messages from received buffers.
 pub struct MessageDecoder<U>(PhantomData<fn() -> U>);
 
 impl<U: Message + Default> Decoder for MessageDecoder<U> {
@@ -68,7 +69,7 @@ impl<U: Message + Default> Decoder for MessageDecoder<U> {
         U::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 
-    /// What arrives says how much room it needs.
+    /// The length prefix of a received message tells how large the buffer must be.
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(0, YIELD_THRESHOLD_BYTES)
     }

@@ -1,7 +1,7 @@
-//! The line of JSON in which plug-ins log to their standard error, as Go's hclog writes it.
+//! The JSON lines that plug-ins log to standard error, in the format of Go's hclog.
 //!
-//! A plug-in builds lines with [`LineBuilder`]; the host reads whatever arrives with
-//! [`LineReader`], which never fails and believes nothing.
+//! A plug-in builds lines with [`LineBuilder`]; the host reads any output with [`LineReader`],
+//! which never fails and trusts nothing in it.
 
 use std::fmt;
 
@@ -9,26 +9,28 @@ use serde_json::{Map, Value};
 use strongroom_types::Timestamp;
 use strongroom_types::path::is_printable;
 
-/// The longest line, its line feed included. Hosts cut what is longer, and then it isn't JSON.
+/// The maximum length of a line in bytes, including its line feed. Hosts truncate longer lines,
+/// which are then no valid JSON.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// How much a line matters.
+/// The level of a log line, in ascending order of severity. Levels are compared in this order, so
+/// `Error` is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PluginLogLevel {
-    /// For those who look for something.
+    /// For tracing a specific problem.
     Trace,
-    /// For those who develop.
+    /// For developers of the plug-in.
     Debug,
-    /// For those who operate.
+    /// Normal events that operators may want to see.
     Info,
-    /// For those who operate, before something fails.
+    /// A condition that may need attention before something fails.
     Warn,
-    /// Something failed.
+    /// An operation failed.
     Error,
 }
 
 impl PluginLogLevel {
-    /// As the wire spells it.
+    /// The level in lower case, as it is written in the line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trace => "trace",
@@ -52,20 +54,22 @@ impl fmt::Display for PluginLogLevel {
     }
 }
 
-/// Builds one line. The three keys that Go hosts insist on can't be left out or overwritten.
+/// Builds one line. The keys that Go hosts require (`@level`, `@message`, `@timestamp`) are always
+/// present and can't be overwritten by fields.
 #[derive(Debug)]
 pub struct LineBuilder {
     object: Map<String, Value>,
     bytes_left: usize,
 }
 
-/// Room for the fixed keys and the braces.
+/// Bytes reserved for the fixed keys and the braces.
 const OVERHEAD_BYTES: usize = 512;
-/// The longest message or value; escaping at most doubles it.
+/// The maximum length of a message or value in bytes; escaping at most doubles it.
 const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 impl LineBuilder {
-    /// A line with a message.
+    /// Starts a line with its level, message and time. Messages that are too long are truncated,
+    /// and the time is written with six decimals.
     pub fn new(level: PluginLogLevel, message: &str, at: Timestamp) -> Self {
         let mut line = Self { object: Map::new(), bytes_left: MAX_LINE_BYTES - OVERHEAD_BYTES };
         line.insert("@level", level.as_str());
@@ -74,29 +78,31 @@ impl LineBuilder {
         line
     }
 
-    /// Names the part of the plug-in that speaks.
+    /// Sets the part of the plug-in that logs, as `@module`. It is left out if the line has no
+    /// space left.
     #[must_use]
     pub fn module(mut self, module: &str) -> Self {
         self.insert("@module", module);
         self
     }
 
-    /// Names the place in the source that speaks.
+    /// Sets the position in the source code, as `@caller`. It is left out if the line has no space
+    /// left.
     #[must_use]
     pub fn caller(mut self, caller: &str) -> Self {
         self.insert("@caller", caller);
         self
     }
 
-    /// Adds a field. One that would make the line too long is left out.
+    /// Adds a field. It is left out if it would make the line too long.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
-        // Keys with an at sign are the protocol's.
+        // Keys that begin with `@` belong to the format.
         self.insert(name.trim_start_matches('@'), value);
         self
     }
 
-    /// The line with its line feed, to be written at once.
+    /// The complete line with its line feed, to be written in one call.
     pub fn finish(self) -> Vec<u8> {
         let mut line = Value::Object(self.object).to_string().into_bytes();
         line.push(b'\n');
@@ -114,37 +120,40 @@ impl LineBuilder {
     }
 }
 
-/// A line as it came from a plug-in. All text in it is printable, and none of it is to be trusted.
+/// A parsed line. All its text is printable, but none of it can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// As the line says; debug where it says nothing.
+    /// The line's level; debug if it has none, and error for the output of a Go panic.
     pub level: PluginLogLevel,
-    /// What happened.
+    /// The message; for a line that is not JSON, the whole line.
     pub message: String,
-    /// When the plug-in wrote it, if it says so.
+    /// When the plug-in wrote it, if the line has a valid time.
     pub timestamp: Option<Timestamp>,
-    /// The part of the plug-in that spoke.
+    /// The part of the plug-in that logged it, if given.
     pub module: Option<String>,
-    /// The place in its source.
+    /// The position in the plug-in's source code, if given.
     pub caller: Option<String>,
-    /// Everything else, in the order of the names.
+    /// All other keys with their values, sorted by key.
     pub fields: Vec<(String, String)>,
 }
 
-/// Reads the standard error of one plug-in, line by line.
+/// Parses the standard error of one plug-in, line by line. It remembers whether the plug-in has
+/// panicked, so each process needs its own.
 #[derive(Debug, Default)]
 pub struct LineReader {
-    /// A Go plug-in is dying: everything it still writes is its stack.
+    /// A Go plug-in has panicked: everything it still writes is its stack trace.
     panicking: bool,
 }
 
 impl LineReader {
-    /// For a process that has just been started.
+    /// A reader for the output of a newly started process. It has seen no panic yet; each process
+    /// needs a reader of its own.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads one line, with or without its line feed. What is past [`MAX_LINE_BYTES`] is cut off.
+    /// Parses one line, with or without its line feed. Anything beyond [`MAX_LINE_BYTES`] is
+    /// ignored.
     pub fn read(&mut self, line: &[u8]) -> LogLine {
         let line = line.get(..MAX_LINE_BYTES).unwrap_or(line);
         let text = String::from_utf8_lossy(line);
@@ -176,7 +185,7 @@ impl LineReader {
     }
 }
 
-/// None where there is no message: then it is somebody else's JSON.
+/// `None` if there is no message: then the JSON isn't in hclog's format.
 fn from_object(mut object: Map<String, Value>) -> Option<LogLine> {
     let mut take = |key| match object.remove(key) {
         Some(Value::String(text)) => Some(text),
@@ -205,7 +214,7 @@ fn from_object(mut object: Map<String, Value>) -> Option<LogLine> {
     })
 }
 
-/// `[INFO] text` is the other form in which Go code logs.
+/// The other common format of Go's logs is `[INFO] text`.
 fn split_level(text: &str) -> (Option<PluginLogLevel>, &str) {
     let split = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     match split.and_then(|(name, rest)| Some((PluginLogLevel::parse(name)?, rest))) {
@@ -214,7 +223,7 @@ fn split_level(text: &str) -> (Option<PluginLogLevel>, &str) {
     }
 }
 
-/// What could end a line, colour a terminal or turn its text around becomes a space.
+/// Replaces characters by spaces that could end the line, colour a terminal or reverse the text.
 fn replace_unprintable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect()
 }
@@ -224,7 +233,7 @@ fn truncate(text: &str) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
 
-/// RFC 3339 with exactly six digits: Go hosts parse with a fixed pattern.
+/// RFC 3339 with exactly six digits of a second, because Go hosts parse it with a fixed pattern.
 fn six_digits(at: Timestamp) -> String {
     let micros = at.as_nanos().rem_euclid(1_000_000_000) / 1000;
     let seconds = Timestamp::from_secs(at.as_secs()).to_rfc3339();

@@ -1,4 +1,4 @@
-//! `multiplex_id`: which of the instances in one process a call is for.
+//! `multiplex_id`: the metadata key that names the instance a call is for.
 
 use std::task::{Context, Poll};
 
@@ -9,26 +9,26 @@ use tonic::server::NamedService;
 
 use crate::transport::AnySize;
 
-/// The key under which every call of `Backend`, `Database` and `PluginVersion` names its
-/// instance, also to plug-ins that serve a single one.
+/// The metadata key that names the instance in every call to `Backend`, `Database` and
+/// `PluginVersion`, also for plug-ins that serve a single one.
 pub const MULTIPLEX_ID: &str = "multiplex_id";
 
-/// What peers say of a call to an instance that was never set up, or was cleaned up.
+/// The error message of peers for a call to an instance that was never set up, or was cleaned up.
 pub const NO_INSTANCE: &str = "no backend instance found";
 
-/// A call does not say which instance it is for.
+/// The call does not name the instance it is for, or names several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no multiplexing ID found")]
 pub struct NoInstanceId;
 
 impl From<NoInstanceId> for tonic::Status {
-    /// With the code that Go plug-ins answer: they don't choose one.
+    /// With the status code of Go plug-ins, which set none and so return "unknown".
     fn from(error: NoInstanceId) -> Self {
         Self::unknown(error.to_string())
     }
 }
 
-/// The instance a call is for: exactly one value, not empty.
+/// The instance that a call is for. Exactly one non-empty value must be present.
 pub fn instance_id(metadata: &MetadataMap) -> Result<&str, NoInstanceId> {
     let mut values = metadata.get_all(MULTIPLEX_ID).iter();
     match (values.next(), values.next()) {
@@ -37,7 +37,7 @@ pub fn instance_id(metadata: &MetadataMap) -> Result<&str, NoInstanceId> {
     }
 }
 
-/// A channel, or a service, whose every call is for one instance, whatever the caller says.
+/// A channel or service that sets the instance on every call, replacing what the caller set.
 #[derive(Clone, Debug)]
 pub struct ForInstance<C> {
     channel: C,
@@ -45,7 +45,7 @@ pub struct ForInstance<C> {
 }
 
 impl<C> ForInstance<C> {
-    /// Calls through `channel`, for the instance `id`: visible ASCII, not empty.
+    /// Sends calls through `channel` for the instance `id`, which must be non-empty visible ASCII.
     pub fn new(channel: C, id: &str) -> Result<Self, NoInstanceId> {
         match HeaderValue::from_str(id) {
             Ok(id) if !id.is_empty() && id.to_str().is_ok() => Ok(Self { channel, id }),
@@ -53,7 +53,8 @@ impl<C> ForInstance<C> {
         }
     }
 
-    /// Calls through `channel` to a process of one instance, as those of versions 3 and 4 are.
+    /// Sends calls through `channel` to a process with a single instance, as in versions 3 and 4.
+    /// They carry a fixed ID.
     pub fn single_instance(channel: C) -> Self {
         Self { channel, id: HeaderValue::from_static("only") }
     }
@@ -69,7 +70,7 @@ impl<C: Service<Request<B>>, B> Service<Request<B>> for ForInstance<C> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> C::Future {
-        // Inserting replaces: the caller can't speak for another instance.
+        // `insert` replaces existing values, so the caller can't address another instance.
         request.headers_mut().insert(MULTIPLEX_HEADER, self.id.clone());
         self.channel.call(request)
     }

@@ -1,5 +1,5 @@
-//! A `Debug` for every message that may hold a secret: it names what is harmless and leaves the
-//! rest out. The generator gives these messages none; `tests/codegen` has the list.
+//! A `Debug` for every message that may hold a secret: it prints only the harmless fields. The
+//! generator derives no `Debug` for these messages; `tests/codegen` has the list.
 
 use std::fmt;
 

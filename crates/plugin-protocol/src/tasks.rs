@@ -1,4 +1,4 @@
-//! Who owns the tasks of a connection, and when they end.
+//! [`TaskGroup`]: the background tasks of a connection, and how they are ended.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use strongroom_types::{Clock, clock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The owner of background tasks: it counts them, ends them, and gives them the time.
+/// Owns background tasks: it tracks them, ends them, and provides their clock.
 ///
-/// There are two ways to end. [`drain`](Self::drain) asks: nothing new is begun, what runs may
-/// finish. [`stop`](Self::stop) doesn't ask: everything is dropped where it waits.
+/// There are two ways to end them. [`drain`](Self::drain) is graceful: no new work begins, running
+/// work may finish. [`stop`](Self::stop) is immediate: every task is dropped at its next await
+/// point.
 #[derive(Clone, Debug)]
 pub struct TaskGroup {
     tracker: TaskTracker,
@@ -21,47 +22,50 @@ pub struct TaskGroup {
 }
 
 impl TaskGroup {
-    /// Tasks counted by `tracker`, with the time of `clock`.
+    /// A group whose tasks are counted by `tracker` and use the time of `clock`.
     pub fn new(tracker: TaskTracker, clock: Arc<dyn Clock>) -> Self {
         let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
         Self { tracker, draining, stopped, clock }
     }
 
-    /// A part of these tasks that can be ended on its own. It ends with the whole at the latest,
-    /// and the whole isn't finished before it.
+    /// A part of these tasks that can be ended on its own. Ending the parent also ends it, and the
+    /// parent's tracker waits for its tasks.
     #[must_use]
     pub fn child(&self) -> Self {
         let (draining, stopped) = (self.draining.child_token(), self.stopped.child_token());
         Self { tracker: self.tracker.clone(), draining, stopped, clock: self.clock.clone() }
     }
 
-    /// Begin nothing new, finish what runs.
+    /// Asks for a graceful end: no new work begins, running work may finish. Child groups are
+    /// drained too.
     pub fn drain(&self) {
         self.draining.cancel();
     }
 
-    /// Drop everything.
+    /// Drops all tasks at once, including those of child groups. The call returns without waiting
+    /// for their destructors.
     pub fn stop(&self) {
         self.draining.cancel();
         self.stopped.cancel();
     }
 
-    /// Resolves when nothing new is to be begun.
+    /// Resolves once the group is draining or stopped, so no new work may begin.
     pub async fn wait_for_drain(&self) {
         self.draining.cancelled().await;
     }
 
-    /// Whether nothing new is to be begun.
+    /// Whether the group is draining or stopped.
     pub fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
 
-    /// The time these tasks go by.
+    /// The clock that these tasks use for timeouts. It was passed to [`TaskGroup::new`]; child
+    /// groups share it.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
-    /// Runs `task` until it ends or everything is stopped.
+    /// Runs `task` until it ends or the group is stopped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopped = self.stopped.clone();
         self.tracker.spawn(async move {
@@ -69,12 +73,12 @@ impl TaskGroup {
         });
     }
 
-    /// Runs `task`, which must see by itself that everything is stopped.
+    /// Runs `task` without stopping it; the task must watch the group itself.
     pub(crate) fn spawn_counted(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tracker.spawn(task);
     }
 
-    /// What `future` gives, or nothing if it takes longer than `limit` or everything is stopped.
+    /// The output of `future`; `None` if it takes longer than `limit` or the group is stopped.
     pub(crate) async fn with_timeout<F: Future>(
         &self,
         limit: Duration,

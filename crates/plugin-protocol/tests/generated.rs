@@ -1,4 +1,4 @@
-//! The checked-in wire code is what `proto` says.
+//! Checks that the generated code in the repository matches the files in `proto`.
 
 mod codegen;
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Name and text of every generated file in a folder.
+/// The name and content of every generated file in a folder.
 fn files(folder: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -28,7 +28,7 @@ fn generated_code_is_current() {
     let kept = files(&codegen::checked_in()).unwrap();
     assert_eq!(kept.keys().collect::<Vec<_>>(), fresh.keys().collect::<Vec<_>>());
     for (name, text) in fresh {
-        // Not `assert_eq`: nobody reads a difference of five thousand lines.
+        // Not `assert_eq`: it would print a difference of thousands of lines.
         assert!(
             kept.get(&name) == Some(&text),
             "src/generated/{name} is stale: cargo run -p strongroom-plugin-protocol --example \

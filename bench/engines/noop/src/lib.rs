@@ -1,7 +1,8 @@
-//! An engine whose outside system does nothing, so that a benchmark of it is one of its host.
+//! An engine whose outside system does nothing, so that benchmarking it measures its host.
 //!
-//! Paths: `static/*` (what the KV engine does, in a plug-in process: a read costs one read of the
-//! host's storage) and `leased` (a credential with a lease, and no call to anywhere).
+//! Paths: `static/*` stores values as the KV engine does, but in a plug-in process: a read costs
+//! one read of the host's storage. `leased` issues a credential with a lease, without any outside
+//! call.
 #![deny(missing_docs)]
 
 use strongroom_sdk::{
@@ -10,7 +11,7 @@ use strongroom_sdk::{
     Secret, UndoOutcome,
 };
 
-/// The engine.
+/// The definition of the engine, to be served as a plug-in or linked into a host.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("bench-noop", env!("CARGO_PKG_VERSION"))
         .help("Does as little as an engine can. For benchmarks.")
@@ -32,7 +33,7 @@ struct NoopReceipt {
     name: Identifier,
 }
 
-/// Credentials of no system at all.
+/// Issues credentials that belong to no outside system.
 struct NoopBackend;
 
 impl Credential for NoopBackend {

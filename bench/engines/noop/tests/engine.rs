@@ -1,4 +1,4 @@
-//! The engine as its hosts see it.
+//! Runs the engine through the SDK's contract tests.
 
 use strongroom_bench_noop::blueprint;
 use strongroom_sdk::contract;

@@ -1,11 +1,12 @@
-//! What must hold for every input. Shared by the fuzz target and the crate's own tests.
+//! Properties that hold for every input. Shared by the fuzz target and the crate's tests.
 
 use strongroom_http::target::{RequestTarget, form_fields, query_fields, resolve_target};
 use strongroom_types::RequestPath;
 
 const MOST: usize = 16;
 
-/// As the target of a request, and its query as a form: what gets through has no second meaning.
+/// Resolves the input as a request's target, and parses its query also as a form. A path that is
+/// accepted has exactly one meaning.
 pub(crate) fn any_target(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (path, query) =
@@ -17,7 +18,7 @@ pub(crate) fn any_target(bytes: &[u8]) {
             for segment in below.strip_suffix('/').unwrap_or(&below).split('/') {
                 assert!(!matches!(segment, "." | ".."), "{below:?}");
             }
-            // Everything that judges paths sees this one text, or none.
+            // Everything that checks paths sees exactly this text, or refuses it.
             if let Ok(judged) = RequestPath::parse(&below) {
                 assert_eq!(judged.as_str(), below);
             }

@@ -1,4 +1,4 @@
-//! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
+//! Properties that hold for every input. Shared by the fuzz targets and the crate's tests.
 #![allow(dead_code, reason = "each target takes one of them")]
 
 use std::io;
@@ -8,7 +8,7 @@ use strongroom_plugin_host::LaunchSpec;
 use strongroom_plugin_host::elf;
 use strongroom_plugin_host::trust::TrustList;
 
-/// The beginning of a file.
+/// The content of a file, in memory.
 struct InMemory<'a>(&'a [u8]);
 
 impl FileExt for InMemory<'_> {
@@ -25,8 +25,7 @@ impl FileExt for InMemory<'_> {
     }
 }
 
-/// As the content of a program: it is judged without reading beyond its end, and a refusal is one
-/// short line.
+/// Checks the input as a program: nothing beyond its end is read, and a refusal is one short line.
 pub(crate) fn any_program(bytes: &[u8]) {
     if let Err(error) = elf::check_executable(&InMemory(bytes)) {
         let text = error.to_string();
@@ -34,8 +33,8 @@ pub(crate) fn any_program(bytes: &[u8]) {
     }
 }
 
-/// As a trust file: what is wrong with it is one line with a place, and what isn't read allows
-/// nothing.
+/// Parses the input as a trust file: an error is one line, and a file that doesn't name a digest
+/// doesn't allow it.
 pub(crate) fn any_trust_file(bytes: &[u8]) {
     match TrustList::parse(bytes) {
         Ok(list) => {

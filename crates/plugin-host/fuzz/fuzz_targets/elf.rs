@@ -1,4 +1,4 @@
-//! Any bytes as the beginning of a program.
+//! Any bytes as an ELF program.
 #![no_main]
 
 mod check;

@@ -142,8 +142,8 @@ fn sr_2026_15_writing_to_the_copy_after_it_was_hashed_changes_nothing() {
     assert_eq!(content_of(&launched), elf_program());
 }
 
-/// The copy of a plug-in is no plug-in by itself: there must be a file of its name, put there
-/// by an operator.
+/// A private copy alone does not make a plug-in: a file of its name must be in the plug-in folder,
+/// put there by an operator.
 #[test]
 fn cve_2026_105816_and_ghsa_j6wc_jpvg_xfxq_a_copy_is_not_started_by_its_digest_alone() {
     let place = binary_fixture();
@@ -169,23 +169,24 @@ fn cve_2026_105816_and_ghsa_j6wc_jpvg_xfxq_a_copy_is_not_started_by_its_digest_a
     assert!(matches!(place.verify_any_copy(), Err(Error::Folder { .. })));
 }
 
-/// Each comes into the catalog or the mount table after the removal looked there.
+/// Each copy becomes visible in the catalog or the mount table only after the removal has read
+/// them.
 #[test]
 fn a_copy_stays_for_whoever_registers_or_mounts_it_during_a_removal() {
     let (nothing, name) = (BTreeSet::new(), copy_name(&launch_spec("custom", &elf_program())));
-    // It is in hand all the time.
+    // It is guarded all the time.
     let place = binary_fixture();
     let keep = place.binaries.kept_copies.guard(name.clone());
     place.verify_original("custom", &elf_program()).unwrap();
     place.remove_all_but(&nothing);
     assert!(place.copy_path().exists());
-    // It was in hand when the removal began, and no more when it comes to the file.
+    // It was guarded when the removal began, but not when the removal reaches the file.
     let removal = place.binaries.kept_copies.begin_removal();
     drop(keep);
     place.binaries.remove_all_but(&nothing, &removal);
     assert!(place.copy_path().exists());
     drop(removal);
-    // It is taken in hand, made and let go during the removal.
+    // It is guarded, created and released during the removal.
     place.remove_all_but(&nothing);
     assert!(!place.copy_path().exists(), "nobody needs it");
     let removal = place.binaries.kept_copies.begin_removal();
@@ -199,7 +200,7 @@ fn a_copy_stays_for_whoever_registers_or_mounts_it_during_a_removal() {
     assert!(!place.copy_path().exists(), "nothing of the past keeps it");
 }
 
-/// The text may reach every client of a mount.
+/// The system's error texts are not shown, because the error may reach every client of a mount.
 #[test]
 fn what_the_system_refuses_is_said_in_our_words() {
     let place = binary_fixture();

@@ -4,7 +4,7 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 
-/// Held while a child is forked, until it executes.
+/// Held from the fork until the child has executed the program.
 pub(super) static FORK_LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 fn program_command(path: &str, arguments: &[&str]) -> ChildCommand {
@@ -40,7 +40,7 @@ async fn a_childs_output_and_exit_status_are_read() {
     assert_eq!(child.wait().await.unwrap().code(), Some(3));
 }
 
-/// The C library would have a shell run it.
+/// `execvp` would pass it to a shell.
 #[tokio::test]
 async fn a_file_the_kernel_refuses_is_not_run_by_a_shell() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ async fn a_file_the_kernel_refuses_is_not_run_by_a_shell() {
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
 }
 
-/// What has the path of a file after it was opened is another file.
+/// A file that gets the path after the descriptor was opened is not executed.
 #[tokio::test]
 async fn sr_2026_15_swapping_the_file_before_it_is_executed_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,13 +78,13 @@ async fn sr_2026_15_swapping_the_file_before_it_is_executed_changes_nothing() {
 #[tokio::test]
 async fn sr_2026_10_a_child_gets_no_new_privileges_and_no_other_descriptor() {
     let (reader, _writer) = io::pipe().unwrap();
-    // As one that the server inherited.
+    // Without close-on-exec, like a descriptor that the server inherited.
     fcntl_setfd(&reader, FdFlags::empty()).unwrap();
     let script = "grep NoNewPrivs /proc/self/status; exec ls /proc/self/fd";
     let said = stdout_of(shell_command(script)).await;
     let mut lines = said.lines();
     assert_eq!(lines.next(), Some("NoNewPrivs:\t1"));
-    // The last one is that of the folder, which `ls` reads.
+    // The last one is the directory that `ls` reads.
     assert_eq!(lines.collect::<Vec<_>>(), ["0", "1", "2", "3"]);
 }
 
@@ -102,7 +102,7 @@ async fn a_name_with_a_nul_is_not_cut_there() {
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 
-/// The grandchild holds the pipe open: it closes only when both are dead.
+/// The grandchild keeps the pipe open, so it closes only when both are dead.
 #[tokio::test]
 async fn killing_and_dropping_take_the_whole_group() {
     for drop_it in [true, false] {
@@ -120,7 +120,7 @@ async fn killing_and_dropping_take_the_whole_group() {
     }
 }
 
-/// A leader that ends by itself leaves nothing of its group.
+/// When the leader exits by itself, the rest of its group is killed.
 #[tokio::test]
 async fn what_a_plug_in_started_ends_with_it() {
     let (mut child, mut pipes) = spawn(shell_command("sleep 1000 & echo up")).await.unwrap();
@@ -136,7 +136,7 @@ async fn children_are_forked_by_the_spawner_thread() {
     assert_eq!(stdout_of(shell_command(script)).await, "1\n");
 }
 
-/// A process that left its group, as a hostile plug-in might: it tells of it and sleeps.
+/// A process that has left its group, as a hostile plug-in might do; it prints a line when it has.
 async fn child_outside_group() -> (ChildProcess, OutputPipes) {
     const LEAVE: &str = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); \
                          print('left', flush=True); time.sleep(1000)";
@@ -160,7 +160,7 @@ async fn a_child_outside_its_group_is_killed() {
     }
 }
 
-/// What was dropped leaves no zombie behind.
+/// A dropped child leaves no zombie.
 #[tokio::test]
 async fn dropped_children_are_reaped() {
     let (child, mut pipes) = spawn(shell_command("echo up; exec sleep 1000")).await.unwrap();
@@ -178,7 +178,7 @@ async fn dropped_children_are_reaped() {
     .unwrap();
 }
 
-/// A dead leader's id may be another's group by the time somebody kills again.
+/// The ID of a reaped leader may belong to another group when `kill` is called again.
 #[tokio::test]
 async fn a_reaped_child_is_not_killed_again() {
     use std::io::{Read as _, Write as _};
@@ -187,13 +187,13 @@ async fn a_reaped_child_is_not_killed_again() {
     let mut echo = Command::new("cat");
     echo.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     let mut bystander = fork_and_exec(&mut echo).unwrap();
-    // As if the id had come around.
+    // As if the ID had been reused.
     child.0.get_mut().pid = Pid::from_child(&bystander);
     child.kill();
     assert!(child.wait().await.unwrap().success(), "and it tells its end again");
     drop(child);
     let (mut to, mut from) = (bystander.stdin.take().unwrap(), bystander.stdout.take().unwrap());
-    // Whoever was killed does nothing any more, though it may not be dead yet.
+    // A killed process would not answer, even if it is not dead yet.
     to.write_all(b"alive").unwrap();
     drop(to);
     let mut said = String::new();
@@ -216,7 +216,7 @@ async fn an_abandoned_start_is_not_run() {
     drop(started);
     spawner_thread().unwrap().try_send(SpawnJob { command, answer }).unwrap();
     let mut told = String::new();
-    // It ends when the job is dropped, and with it the other end.
+    // The descriptor is closed when the job is dropped, and then the pipe ends.
     mark.read_to_string(&mut told).unwrap();
     assert_eq!(told, "");
 }

@@ -1,4 +1,4 @@
-//! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
+//! Properties that hold for every input. Shared by the fuzz targets and the crate's tests.
 #![allow(dead_code, reason = "each target takes one of them")]
 
 use prost::Message;
@@ -7,7 +7,8 @@ use strongroom_plugin_protocol::handshake::HandshakeLine;
 use strongroom_plugin_protocol::log_line::LineReader;
 use strongroom_plugin_protocol::values::{WireError, json, time};
 
-/// As the first line of a plug-in: read or refused, and what is read writes the same again.
+/// Parses the input as a handshake line: it is parsed or refused, and what is parsed is written
+/// unchanged.
 pub(crate) fn any_line(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match text.parse::<HandshakeLine>() {
@@ -22,7 +23,7 @@ pub(crate) fn any_line(bytes: &[u8]) {
     }
 }
 
-/// As what a plug-in writes to its log: every line is read, and shows.
+/// Parses the input as log lines: every line is parsed, and its text is printable.
 pub(crate) fn any_log(bytes: &[u8]) {
     let mut reader = LineReader::new();
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -33,7 +34,7 @@ pub(crate) fn any_log(bytes: &[u8]) {
     }
 }
 
-/// As the messages that matter most: their parts are read or refused.
+/// Decodes the input as the most important messages: their parts are decoded or refused.
 pub(crate) fn any_message(bytes: &[u8]) {
     if let Ok(request) = pb::HandleRequestArgs::decode(bytes) {
         check_round_trip(&request, bytes);
@@ -61,7 +62,7 @@ pub(crate) fn any_message(bytes: &[u8]) {
     let _ = prost_types::Timestamp::decode(bytes).map(|read| time::from_wire(Some(&read)));
 }
 
-/// What was read is written as something that reads the same.
+/// A decoded message is encoded to bytes that decode to the same message.
 fn check_round_trip<M: Message + Default + PartialEq>(message: &M, bytes: &[u8]) {
     let again = M::decode(&*message.encode_to_vec());
     assert!(again.is_ok_and(|again| again == *message), "{bytes:?}");

@@ -1,4 +1,4 @@
-//! Any text as the first line of a plug-in.
+//! Any text as a handshake line.
 #![no_main]
 
 mod check;

@@ -1,4 +1,4 @@
-//! Any bytes as messages of the wire.
+//! Any bytes as protobuf messages.
 #![no_main]
 
 mod check;

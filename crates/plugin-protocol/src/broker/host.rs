@@ -1,4 +1,4 @@
-//! The host's side.
+//! [`HostBroker`]: the host's side of the broker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,8 +15,8 @@ use crate::transport::{
     AnySize, BindError, Channel, GrpcServices, PluginListener, SocketFolder, TransportSecurity,
 };
 
-/// Offers services to one plug-in process. There is one for the life of the process; dropping it
-/// ends the stream of announcements, not what was offered.
+/// Offers services to one plug-in process; there is one for the lifetime of the process. Dropping
+/// it ends the stream of announcements, but not the services already offered.
 #[derive(Debug)]
 pub struct HostBroker {
     announcements: mpsc::Sender<ConnInfo>,
@@ -26,29 +26,30 @@ pub struct HostBroker {
     tasks: TaskGroup,
 }
 
-/// Why nothing was offered.
+/// Why services could not be offered to an instance.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfferError {
-    /// No socket.
+    /// The socket could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The plug-in ended the stream of announcements, or is gone.
+    /// The plug-in has closed the stream of announcements, or has exited.
     #[error("the plug-in does not listen for announcements")]
     Closed,
-    /// Four billion instances in one process.
+    /// All 32-bit service IDs of this process have been used.
     #[error("the service ids of this process are used up")]
     UsedUp,
 }
 
-/// Announcements on their way; one an instance.
+/// How many announcements may be queued; there is one for each instance.
 const MAX_QUEUED_ANNOUNCEMENTS: usize = 64;
 
 impl HostBroker {
-    /// Opens the stream of announcements on the main connection. Sockets will lie in `folder`,
-    /// and be served with `security` by parts of `tasks`.
+    /// Opens the stream of announcements on the main connection. Sockets are created in `folder`
+    /// and served with `security`, by child groups of `tasks`.
     ///
-    /// It does not wait for the plug-in to answer: Go's doesn't, until it has something to say.
+    /// Returns without waiting for the plug-in's response: Go plug-ins send none before they have a
+    /// message.
     pub fn open(
         main: &Channel,
         folder: Arc<SocketFolder>,
@@ -61,7 +62,7 @@ impl HostBroker {
             let outgoing = stream::poll_fn(move |cx| waiting.poll_recv(cx));
             let ended = async {
                 let mut incoming = client.start_stream(outgoing).await?.into_inner();
-                // Plug-ins offer nothing: what they announce is heard and forgotten.
+                // Plug-ins offer no services to the host, so their announcements are ignored.
                 while incoming.message().await?.is_some() {}
                 Ok::<_, tonic::Status>(())
             };
@@ -73,8 +74,8 @@ impl HostBroker {
         Self { announcements, last_id, folder, security: security.into(), tasks }
     }
 
-    /// Binds a new socket, serves `services` on it, and tells the plug-in. The id goes into the
-    /// set-up call.
+    /// Binds a new socket, serves `services` on it, and announces it to the plug-in. The service ID
+    /// belongs into the set-up call.
     ///
     /// Cancel safety: when dropped, nothing stays behind.
     pub async fn offer(&self, services: GrpcServices) -> Result<OfferedServices, OfferError> {
@@ -91,14 +92,14 @@ impl HostBroker {
         let security = self.security.clone();
         self.tasks.spawn_counted(async move {
             listener.serve(security, services, &part).await;
-            // Whoever offered may no longer wait.
+            // The receiver may have been dropped.
             let _ = done.send(());
         });
         self.announcements.send(announcement).await.map_err(|_| OfferError::Closed)?;
         Ok(offered)
     }
 
-    /// From 1 on, and never the same twice.
+    /// IDs start at 1 and are never reused.
     fn next_id(&self) -> Result<u32, OfferError> {
         let next = |last: u32| last.checked_add(1);
         let last = self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
@@ -106,7 +107,7 @@ impl HostBroker {
     }
 }
 
-/// Services that one instance of a backend can dial. Dropping it stops them at once.
+/// Services that one instance can dial. Dropping this stops them at once.
 #[derive(Debug)]
 pub struct OfferedServices {
     service_id: u32,
@@ -115,13 +116,13 @@ pub struct OfferedServices {
 }
 
 impl OfferedServices {
-    /// The id under which the plug-in finds them.
+    /// The ID of the announcement, by which the plug-in finds the services.
     pub fn service_id(&self) -> u32 {
         self.service_id
     }
 
-    /// Lets calls that run end, at most for `limit`, and then stops. To be called after the
-    /// instance was cleaned up.
+    /// Waits up to `limit` for running calls to end, then stops. Called after the instance was
+    /// cleaned up.
     pub async fn close(mut self, limit: Duration) {
         self.tasks.drain();
         if let Some(ended) = self.ended.take()

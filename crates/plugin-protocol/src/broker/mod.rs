@@ -1,10 +1,10 @@
-//! How host and plug-in find each other a second time: the host offers each instance a server of
-//! its own, on a socket of its own, and tells the plug-in where.
+//! The second connection between host and plug-in: the host serves each instance on a socket of its
+//! own, and announces the address to the plug-in.
 //!
 //! - [`host`]: [`HostBroker`] binds, announces and serves
-//! - [`plugin`]: [`PluginBroker`] listens for announcements and dials
+//! - [`plugin`]: [`PluginBroker`] receives announcements and dials
 //!
-//! Announcement and set-up call travel on different streams, so either may arrive first.
+//! The announcement and the set-up call travel on different streams, so either may arrive first.
 
 pub mod host;
 pub mod plugin;

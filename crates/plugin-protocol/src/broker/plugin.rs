@@ -1,4 +1,4 @@
-//! The plug-in's side.
+//! [`PluginBroker`]: the plug-in's side of the broker.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,7 +19,7 @@ use crate::generated::plugin::grpc_broker_server::{GrpcBroker, GrpcBrokerServer}
 use crate::tasks::TaskGroup;
 use crate::transport::{Channel, ConnectError, TransportSecurity};
 
-/// Hears what the host announces, and dials it. Clones share what was heard.
+/// Receives the host's announcements, and dials the announced services. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct PluginBroker(pub(super) Arc<PluginBrokerInner>);
 
@@ -30,12 +30,12 @@ pub(super) struct PluginBrokerInner {
     host_gone: CancellationToken,
 }
 
-/// What is known of a service id.
+/// The state of a service ID.
 #[derive(Debug)]
 enum AnnouncementSlot {
-    /// Somebody wants to dial it.
+    /// A caller waits for its announcement.
     Wanted(oneshot::Sender<Announcement>),
-    /// The host announced it, and nobody has asked yet.
+    /// The host announced it at that time, and no caller has asked for it yet.
     Announced(Announcement, Timestamp),
 }
 
@@ -45,44 +45,46 @@ type Announcement = Result<PeerAddress, InvalidPeerAddress>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The host did not announce it in time.
+    /// The host did not announce it within [`ANNOUNCEMENT_TIMEOUT`].
     #[error("the host did not say where to dial service {0}")]
     NotAnnounced(u32),
-    /// Each service is for one instance.
+    /// Another caller is waiting for it: each service is for one instance.
     #[error("service {0} is being dialled already")]
     Taken(u32),
-    /// More at once than any host offers.
+    /// The limit of known service IDs is reached; no regular host offers so many.
     #[error("too many services are being dialled")]
     TooMany,
-    /// The host announced what this side can't or won't dial.
+    /// The host announced an address that is not local or not valid.
     #[error("the host announced no usable address: {0}")]
     Address(#[from] InvalidPeerAddress),
-    /// It was announced, but there is no connection.
+    /// It was announced, but connecting to it failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
 
-/// How long announcement and dialling wait for each other.
+/// How long a dial waits for its announcement, and an announcement for its dial.
 pub const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Service ids known at once. A host announces one an instance, and instances dial at once.
+/// The maximum number of service IDs known at once. A host announces one for each instance, which
+/// the instance dials at once.
 pub(super) const MAX_SLOTS: usize = 1024;
 
 impl PluginBroker {
-    /// Hears nothing yet. Streams of the host end when `tasks` drain.
+    /// A broker without announcements. The host's streams end when `tasks` are drained.
     pub fn new(tasks: &TaskGroup) -> Self {
         let (slots, host_gone) = (Mutex::default(), CancellationToken::new());
         Self(Arc::new(PluginBrokerInner { slots, tasks: tasks.clone(), host_gone }))
     }
 
-    /// What the host talks to, for the services of the main connection.
+    /// The gRPC service that receives announcements, to be served on the main connection.
     pub fn broker_server(&self) -> GrpcBrokerServer<Self> {
         GrpcBrokerServer::new(self.clone())
     }
 
-    /// Dials the service the host announced, or will announce within [`ANNOUNCEMENT_TIMEOUT`].
+    /// Dials a service that the host has announced, or announces within [`ANNOUNCEMENT_TIMEOUT`].
     ///
-    /// Cancel safety: when dropped, the announcement is forgotten or left, and may be dialled.
+    /// Cancel safety: when dropped, the announcement is discarded or kept; the service may be
+    /// dialled again in the latter case.
     pub async fn dial(
         &self,
         service_id: u32,
@@ -92,13 +94,14 @@ impl PluginBroker {
         Ok(Channel::connect(&address, security, &self.0.tasks).await?)
     }
 
-    /// Where the host said to dial, or will say within [`ANNOUNCEMENT_TIMEOUT`].
+    /// The address of a service that the host has announced, or announces within
+    /// [`ANNOUNCEMENT_TIMEOUT`].
     pub async fn wait_for_address(&self, service_id: u32) -> Result<PeerAddress, DialError> {
         let waiting = match self.look_up_or_wait(service_id)? {
             AnnouncementLookup::Known(announced) => return Ok(announced?),
             AnnouncementLookup::Wait(waiting) => waiting,
         };
-        // Taken back when this future is dropped, so that the id can be asked for again.
+        // Removed when this future is dropped, so that the ID can be requested again.
         let _withdraw = WithdrawOnDrop { shared: &self.0, service_id };
         match self.0.tasks.with_timeout(ANNOUNCEMENT_TIMEOUT, waiting).await {
             Some(Ok(announced)) => Ok(announced?),
@@ -106,13 +109,13 @@ impl PluginBroker {
         }
     }
 
-    /// Resolves when a stream of announcements has ended: the host has closed the broker, or is
-    /// gone.
+    /// Resolves when a stream of announcements has ended, because the host closed the broker or
+    /// exited.
     pub async fn host_gone(&self) {
         self.0.host_gone.cancelled().await;
     }
 
-    /// Looks and, in the same breath, leaves word: what is announced in between can't be missed.
+    /// Looks the ID up and registers the caller under one lock, so that no announcement is missed.
     fn look_up_or_wait(&self, service_id: u32) -> Result<AnnouncementLookup, DialError> {
         let mut slots = self.0.live_slots();
         let full = slots.len() >= MAX_SLOTS;
@@ -158,7 +161,7 @@ impl Drop for WithdrawOnDrop<'_> {
 }
 
 impl PluginBrokerInner {
-    /// What is known, without what nobody collected in time.
+    /// All known IDs, after removing announcements that no caller asked for in time.
     fn live_slots(&self) -> MutexGuard<'_, HashMap<u32, AnnouncementSlot>> {
         let now = self.tasks.clock().now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +173,7 @@ impl PluginBrokerInner {
     }
 
     pub(super) fn record_announcement(&self, info: &ConnInfo) {
-        // A knock belongs to connections that share a socket, and is never asked of us.
+        // A knock belongs to connections that share a socket, which this side never asks for.
         if info.knock.is_some() {
             return;
         }
@@ -180,11 +183,11 @@ impl PluginBrokerInner {
         let full = slots.len() >= MAX_SLOTS;
         match slots.entry(info.service_id) {
             Entry::Occupied(slot) => {
-                // The first announcement of an id counts.
+                // Only the first announcement of an ID counts.
                 if let AnnouncementSlot::Wanted(_) = slot.get()
                     && let AnnouncementSlot::Wanted(sender) = slot.remove()
                 {
-                    // Whoever wanted it may just have given up.
+                    // The caller may have given up.
                     let _ = sender.send(announced);
                 }
             }
@@ -202,7 +205,7 @@ impl PluginBrokerInner {
 impl GrpcBroker for PluginBroker {
     type StartStreamStream = Pin<Box<dyn Stream<Item = Result<ConnInfo, Status>> + Send>>;
 
-    /// Hears announcements for as long as the stream is open, and says nothing itself.
+    /// Reads announcements while the stream is open, and sends none.
     async fn start_stream(
         &self,
         request: Request<Streaming<ConnInfo>>,
@@ -223,7 +226,7 @@ struct AnnouncementReader {
 }
 
 impl AnnouncementReader {
-    /// Ends with the stream, without ever having had an answer.
+    /// Reads until the stream ends; never yields a message.
     async fn run(mut self) -> Option<Result<ConnInfo, Status>> {
         loop {
             let heard = tokio::select! {

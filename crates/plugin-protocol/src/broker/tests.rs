@@ -23,7 +23,7 @@ use crate::tasks::TaskGroup;
 use crate::tls::{TlsIdentity, client_config, server_config};
 use crate::transport::{AnySize, Channel, GrpcServices, PluginListener, SocketFolder};
 
-/// The service of an instance: it knows its own name only.
+/// The service of an instance; it returns the instance's name.
 #[derive(Clone)]
 struct NamedHealthService {
     name: String,
@@ -44,7 +44,7 @@ impl Health for NamedHealthService {
     }
 }
 
-/// Host and plug-in, joined by a main connection.
+/// A host and a plug-in with a main connection between them.
 struct BrokerFixture {
     _parent: tempfile::TempDir,
     folder: Arc<SocketFolder>,
@@ -133,7 +133,7 @@ async fn call_health(channel: &Channel, service: &str) -> Status {
     client.check(request).await.unwrap_err()
 }
 
-/// A broker that hears nothing but what the test says.
+/// A broker that receives only what the test records.
 fn isolated_broker() -> (PluginBroker, ManualClock) {
     let clock = ManualClock::default();
     (PluginBroker::new(&TaskGroup::new(TaskTracker::new(), Arc::new(clock.clone()))), clock)
@@ -143,7 +143,7 @@ fn conn_info(service_id: u32, address: &str) -> ConnInfo {
     ConnInfo { service_id, network: "unix".to_owned(), address: address.to_owned(), knock: None }
 }
 
-/// A test that hangs has failed.
+/// A test that hangs fails.
 fn run_with_timeout(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await }).unwrap();
@@ -157,7 +157,7 @@ fn each_instance_gets_its_own_services() {
         let one = broker.offer(scene.named_services("one")).await.unwrap();
         let two = broker.offer(scene.named_services("two")).await.unwrap();
         assert_eq!((one.service_id(), two.service_id()), (1, 2));
-        // In the other order, so that one has arrived long before it is asked for.
+        // In reverse order, so that one announcement has arrived long before it is asked for.
         let (two, one) = (scene.dial(2).await.unwrap(), scene.dial(1).await.unwrap());
         assert_eq!(call_health(&one, "").await.message(), "one");
         assert_eq!(call_health(&two, "").await.message(), "two");
@@ -193,7 +193,7 @@ fn dialling_times_out_without_an_announcement() {
         let (dialled, ()) =
             tokio::join!(broker.wait_for_address(1), async { clock.advance(ANNOUNCEMENT_TIMEOUT) });
         assert!(matches!(dialled, Err(DialError::NotAnnounced(1))), "{dialled:?}");
-        // It can be asked for again.
+        // The ID can be requested again.
         let (dialled, ()) = tokio::join!(broker.wait_for_address(1), async {
             broker.0.record_announcement(&conn_info(1, "/x"));
         });
@@ -284,7 +284,7 @@ fn strange_announcements_are_errors_or_nothing() {
     });
 }
 
-/// Announcing and asking at the very same time, many times over: whoever is first, both meet.
+/// Announces and asks at the same time, many times over: whichever is first, the address is found.
 #[test]
 fn no_announcement_is_missed() {
     let runtime =
@@ -337,12 +337,12 @@ fn the_end_of_the_plugin_is_noticed() {
         let broker = scene.open_host_broker();
         let offered = broker.offer(scene.named_services("one")).await.unwrap();
         scene.dialler.wait_for_address(1).await.unwrap();
-        // An open stream of announcements does not hold up the end.
+        // An open stream of announcements does not delay the end.
         scene.plugin_tasks.drain();
         scene.plugin_tracker.close();
         scene.plugin_tracker.wait().await;
         scene.main.wait_until_lost().await;
-        // The stream has ended; that the sender sees it too may take it a moment.
+        // The stream has ended; the sender may notice that a little later.
         while broker.offer(scene.named_services("two")).await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -356,7 +356,8 @@ fn the_end_of_the_plugin_is_noticed() {
     });
 }
 
-/// Go answers the stream of announcements only when it has something to say itself.
+/// A Go plug-in sends no response on the stream of announcements until it announces something
+/// itself.
 #[derive(Clone)]
 struct SilentBroker(PluginBroker);
 
@@ -397,7 +398,7 @@ fn closing_lets_calls_end_but_not_for_ever() {
         let offered = broker.offer(scene.named_services("one")).await.unwrap();
         let channel = scene.dial(1).await.unwrap();
         assert_eq!(call_health(&channel, "").await.message(), "one");
-        // Nothing runs: the end does not wait for the clock.
+        // No call is running, so closing doesn't wait for the clock.
         offered.close(ANNOUNCEMENT_TIMEOUT).await;
         assert!(!scene.socket_path(1).exists());
         channel.wait_until_lost().await;

@@ -1,54 +1,57 @@
-//! Variables in the environment of a plug-in. Nothing here reads or writes the environment: the
-//! host passes these names to the child it starts, a plug-in looks them up.
+//! The environment variables of a plug-in. This module doesn't read or write the environment: the
+//! host passes the variables to the child it starts, and a plug-in looks them up.
 
-/// Proves to a plug-in that a host started it, and not somebody's shell. Not a secret.
+/// A fixed value that tells a plug-in that a host started it, and not a user's shell. Not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MagicCookie {
-    /// Name of the variable.
+    /// The name of the environment variable.
     pub variable: &'static str,
-    /// What it must hold.
+    /// The value that it must have.
     pub value: &'static str,
 }
 
 impl MagicCookie {
-    /// Of secrets engines and auth methods.
+    /// The cookie of secrets engines and auth methods.
     pub const BACKEND: Self =
         Self { variable: "VAULT_BACKEND_PLUGIN", value: "6669da05-b1c8-4f49-97d9-c8e5bed98e20" };
 
-    /// Of database plug-ins.
+    /// The cookie of database plug-ins.
     pub const DATABASE: Self =
         Self { variable: "VAULT_DATABASE_PLUGIN", value: "926a0820-aea2-be28-51d6-83cdf00e8edb" };
 
-    /// Whether a host started this process for this kind of plug-in.
+    /// Whether the environment has this cookie, so that a host started this process for this kind
+    /// of plug-in.
     pub fn is_present(self, lookup: impl Fn(&str) -> Option<String>) -> bool {
         lookup(self.variable).is_some_and(|value| value == self.value)
     }
 }
 
-/// The protocol versions the host can speak; see [`super::versions`].
+/// Names the protocol versions that the host can speak; see [`super::versions`]. They are separated
+/// by commas.
 pub const PROTOCOL_VERSIONS: &str = "PLUGIN_PROTOCOL_VERSIONS";
-/// PEM of the host's certificate; there only under AutoMTLS.
+/// Holds the host's certificate as PEM; set only under AutoMTLS.
 pub const CLIENT_CERT: &str = "PLUGIN_CLIENT_CERT";
-/// `true` if broker traffic must share one connection; there only in container runtimes.
+/// `true` if broker traffic must share one connection; set only with container runtimes.
 pub const MULTIPLEX_GRPC: &str = "PLUGIN_MULTIPLEX_GRPC";
-/// Folder for the plug-in's sockets. Hosts older than this variable leave it to `TMPDIR`.
+/// The folder for the plug-in's sockets. Older hosts don't set it, and plug-ins use `TMPDIR`.
 pub const UNIX_SOCKET_DIR: &str = "PLUGIN_UNIX_SOCKET_DIR";
-/// Group that must be able to use the socket; there only in container runtimes.
+/// A group that must have access to the socket; set only with container runtimes.
 pub const UNIX_SOCKET_GROUP: &str = "PLUGIN_UNIX_SOCKET_GROUP";
-/// Lowest TCP port, where there are no unix sockets.
+/// The lowest TCP port for a plug-in, for platforms without Unix sockets.
 pub const MIN_PORT: &str = "PLUGIN_MIN_PORT";
-/// Highest TCP port, where there are no unix sockets.
+/// The highest TCP port for a plug-in, for platforms without Unix sockets.
 pub const MAX_PORT: &str = "PLUGIN_MAX_PORT";
 
-/// What every host says of ports, though none is used on unix.
+/// The ports that every host passes, though none is used on Unix. They are the values of
+/// [`MIN_PORT`] and [`MAX_PORT`].
 pub const PORT_RANGE: (u16, u16) = (10_000, 25_000);
 
 /// A variable that the server sets in two spellings, for plug-ins built with either SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerVariable {
-    /// As OpenBao spells it.
+    /// The name with OpenBao's prefix, `BAO_`.
     pub bao: &'static str,
-    /// As Vault spells it.
+    /// The name with Vault's prefix, `VAULT_`.
     pub vault: &'static str,
 }
 
@@ -59,43 +62,45 @@ macro_rules! server_variables {
             pub const $constant: Self =
                 Self { bao: concat!("BAO_", $name), vault: concat!("VAULT_", $name) };)*
 
-            /// All of them.
+            /// All variables that the server sets in both spellings.
             pub const ALL: &'static [Self] = &[$(Self::$constant),*];
         }
     };
 }
 
 server_variables! {
-    /// `true` if certificates come through [`CLIENT_CERT`] and the handshake line.
+    /// `true` if certificates are exchanged in [`CLIENT_CERT`] and the handshake line.
     AUTOMTLS_ENABLED = "PLUGIN_AUTOMTLS_ENABLED";
-    /// `true` if the plug-in is only asked about itself: no storage, no requests.
+    /// `true` if the plug-in is only asked for its description: no storage, no requests.
     METADATA_MODE = "PLUGIN_METADATA_MODE";
-    /// Version of the server. Very old plug-ins speak gRPC only if it is there.
+    /// The version of the server. Very old plug-ins speak gRPC only if it is set.
     VERSION = "VERSION";
-    /// Names the certificate of versions 3 and 4; there only without AutoMTLS.
+    /// The token for the certificate of versions 3 and 4; set only without AutoMTLS.
     UNWRAP_TOKEN = "UNWRAP_TOKEN";
-    /// `true` if the plug-in is to keep its memory from being swapped.
+    /// `true` if the plug-in should keep its memory from being swapped.
     MLOCK_ENABLED = "PLUGIN_MLOCK_ENABLED";
 }
 
 impl ServerVariable {
-    /// Both spellings, as a host must set them.
+    /// Both spellings, as a host must set them. The first is the name in OpenBao, the second the
+    /// one in Vault.
     pub const fn names(self) -> [&'static str; 2] {
         [self.bao, self.vault]
     }
 
-    /// What the environment says: OpenBao's spelling first; an empty value is none.
+    /// The value in the environment. OpenBao's spelling takes precedence; an empty value counts as
+    /// unset.
     pub fn read(self, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
         self.names().into_iter().filter_map(lookup).find(|value| !value.is_empty())
     }
 
-    /// Whether it says `true`, spelled so.
+    /// Whether the value is exactly `true`.
     pub fn is_true(self, lookup: impl Fn(&str) -> Option<String>) -> bool {
         self.read(lookup).is_some_and(|value| value == "true")
     }
 }
 
-/// Whether the name belongs to the protocol, so that a catalog entry must not set it.
+/// Whether the protocol uses this name, so that a catalog entry must not set it.
 pub fn is_reserved(name: &str) -> bool {
     name.starts_with("PLUGIN_")
         || [MagicCookie::BACKEND, MagicCookie::DATABASE].iter().any(|it| it.variable == name)

@@ -1,4 +1,4 @@
-//! The one line a plug-in writes to its standard output when it is ready.
+//! [`HandshakeLine`]: the line that a plug-in writes to standard output when it is ready.
 
 use std::fmt;
 
@@ -8,10 +8,11 @@ use rustls::pki_types::CertificateDer;
 use super::versions::OfferedVersions;
 use crate::address::{InvalidPeerAddress, PeerAddress};
 
-/// The handshake line, read or to be written.
+/// A parsed handshake line, or one to be written.
 ///
-/// The host reads it with [`parse`](str::parse) and then has it [judged](Self::under_auto_mtls)
-/// against what it asked for; only the outcome of that, a [`HandshakePeer`], says whom to talk to.
+/// The host parses it with [`parse`](str::parse) and then checks it with
+/// [`under_auto_mtls`](Self::under_auto_mtls) against what it offered; only the resulting
+/// [`HandshakePeer`] gives access to the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeLine {
     version: u32,
@@ -20,66 +21,66 @@ pub struct HandshakeLine {
     shares_broker: Option<bool>,
 }
 
-/// A plug-in that keeps to what the host asked for.
+/// A plug-in whose handshake line satisfies the host's requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakePeer {
-    /// One of the versions the host offered.
+    /// The protocol version, one of those the host offered.
     pub version: u32,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: PeerAddress,
-    /// The one certificate it may present, in DER.
+    /// The only certificate that it may present, in DER.
     pub certificate: CertificateDer<'static>,
 }
 
-/// Why a line is refused. The host adds what it knows of the process: its exit status, the last
-/// lines of its standard error, the mode of its file.
+/// Why a handshake line is refused. The host adds details of the process, such as its exit status
+/// and the end of its standard error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// Fewer than four fields: this is no plug-in, or it failed.
+    /// The line has fewer than four fields: the program is no plug-in, or it failed.
     #[error("the first line of output is not a handshake")]
     NotAHandshake,
-    /// Longer than any handshake.
+    /// The line is longer than [`MAX_LINE_BYTES`].
     #[error("the first line of output is longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
-    /// Another go-plugin than ours.
+    /// The plug-in uses another core protocol than version 1.
     #[error("the plug-in speaks core protocol version {0:?}, this host speaks 1")]
     CoreVersion(String),
-    /// Not a number.
+    /// The protocol version is not a number.
     #[error("the plug-in names no protocol version")]
     Version,
-    /// A version the host did not offer.
+    /// The protocol version is not one that the host offered.
     #[error("the plug-in speaks protocol version {version}, this host offered {offered}")]
     Incompatible {
-        /// What the plug-in speaks.
+        /// The version of the plug-in's line.
         version: u32,
-        /// What the host can speak.
+        /// The versions that the host offered.
         offered: OfferedVersions,
     },
-    /// `net/rpc`, said or left unsaid.
+    /// The plug-in uses `net/rpc`, explicitly or by leaving the field out.
     #[error("the plug-in speaks net/rpc, which is not supported; gRPC is")]
     NetRpc,
-    /// Neither gRPC nor `net/rpc`.
+    /// The protocol is neither gRPC nor `net/rpc`.
     #[error("the plug-in speaks an unknown protocol")]
     Protocol,
-    /// Nowhere a plug-in may listen.
+    /// The plug-in must not listen on this address, or it is malformed.
     #[error("the plug-in names no usable address: {0}")]
     Address(#[from] InvalidPeerAddress),
-    /// Not base64 of the standard alphabet without padding.
+    /// The certificate is not base64 in the standard alphabet without padding.
     #[error("the plug-in's certificate is not encoded as it must be")]
     Certificate,
-    /// AutoMTLS was asked for and ignored. There is no falling back: without a certificate to
-    /// expect, anybody could be at the other end.
+    /// The plug-in ignored AutoMTLS. There is no fallback: without a known certificate, any process
+    /// could be at the other end.
     #[error("the plug-in gave no certificate, though mutual TLS was asked for")]
     NoCertificate,
 }
 
-/// A line longer than this is no handshake; the longest seen has some 1200 bytes.
+/// The maximum length of a handshake line in bytes; the longest known has about 1200.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 
 const CORE_VERSION: &str = "1";
 
-/// Shorter certificate fields count as none, as they do for every host.
+/// A shorter certificate field counts as absent, as for every host.
 const MIN_CERTIFICATE_CHARS: usize = 51;
 
 impl HandshakeLine {
@@ -88,21 +89,22 @@ impl HandshakeLine {
         Self { version, address, certificate: Some(certificate), shares_broker: None }
     }
 
-    /// The line of a plug-in that serves `version` at `address` and has no certificate to tell:
-    /// both sides have the same, or none is needed. A host that asked for AutoMTLS refuses it.
+    /// The line of a plug-in that sends no certificate: both sides have the same one, or none is
+    /// needed. A host that requires AutoMTLS refuses it.
     pub fn without_certificate(version: u32, address: PeerAddress) -> Self {
         Self { version, address, certificate: None, shares_broker: None }
     }
 
-    /// Adds that broker traffic can't share the main connection. To be said only where the host
-    /// asks, in [`super::env::MULTIPLEX_GRPC`].
+    /// States that broker traffic can't share the main connection. Only to be used if the host sets
+    /// [`super::env::MULTIPLEX_GRPC`].
     #[must_use]
     pub fn without_broker_sharing(mut self) -> Self {
         self.shares_broker = Some(false);
         self
     }
 
-    /// Judges the line by what the host asked for: one of the versions of `offer`, and AutoMTLS.
+    /// Checks the line against what the host requires: one of the versions of `offer`, and
+    /// AutoMTLS.
     pub fn under_auto_mtls(self, offer: &OfferedVersions) -> Result<HandshakePeer, HandshakeError> {
         if !offer.contains(self.version) {
             let (version, offered) = (self.version, offer.clone());
@@ -151,7 +153,7 @@ impl std::str::FromStr for HandshakeLine {
 }
 
 impl fmt::Display for HandshakeLine {
-    /// The line without its line feed.
+    /// Writes the line without a line feed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version, address, .. } = self;
         let network = address.network();
@@ -166,7 +168,7 @@ impl fmt::Display for HandshakeLine {
     }
 }
 
-/// The start of what a stranger wrote, fit for a message.
+/// The first 16 printable characters of an untrusted text, for an error message.
 fn printable_excerpt(text: &str) -> String {
     text.chars().filter(|c| strongroom_types::path::is_printable(*c)).take(16).collect()
 }
@@ -177,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Of the length of a small certificate.
+    /// As long as a small certificate.
     fn dummy_certificate() -> CertificateDer<'static> {
         vec![0x30; 400].into()
     }
@@ -279,7 +281,7 @@ mod tests {
             let _ = parse_and_accept(&line);
         }
 
-        /// Closer to home than random text: fields that are right as often as wrong.
+        /// Fields that are valid as often as not reach deeper than random text.
         #[test]
         fn never_panics_on_near_misses(
             fields in prop::collection::vec(

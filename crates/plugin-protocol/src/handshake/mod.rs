@@ -1,9 +1,9 @@
-//! How host and plug-in find each other: a cookie and variables in the environment of the child,
-//! and one line on its standard output.
+//! The handshake between host and plug-in: a cookie and variables in the environment of the child
+//! process, and one line on its standard output.
 //!
-//! - [`env`](mod@env): names of the variables, and which of two spellings counts
-//! - [`versions`]: what the host offers, what the plug-in chooses
-//! - [`mode`]: what is to secure the connections, and the one case in which nothing does
+//! - [`env`](mod@env): the names of the variables, and which of two spellings takes precedence
+//! - [`versions`]: the versions that the host offers, and the plug-in's choice
+//! - [`mode`]: how the connections are secured, and the one case without TLS
 //! - [`line`](mod@line): the handshake line, [`HandshakeLine`]
 
 pub mod env;

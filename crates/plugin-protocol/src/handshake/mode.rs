@@ -1,29 +1,29 @@
-//! How a host wants its connections to a plug-in secured.
+//! [`HandshakeMode`]: how a host wants its connections to a plug-in secured.
 
 use strongroom_types::Secret;
 
 use super::env::{self, ServerVariable};
 
-/// What a host asks of a plug-in, in its environment.
+/// The mode that a host requests in a plug-in's environment.
 pub enum HandshakeMode {
-    /// AutoMTLS: each side makes a certificate, and tells the other.
+    /// AutoMTLS: each side generates a certificate and sends it to the other.
     AutoMtls {
-        /// The host's certificate, in PEM.
+        /// The host's certificate, as PEM.
         host: String,
-        /// Whether the plug-in is asked about itself only.
+        /// Whether the plug-in is only asked for its description.
         only_metadata: bool,
     },
-    /// The plug-in is asked about itself only, and there is no TLS. Versions 3 and 4.
+    /// The plug-in is only asked for its description, without TLS. Used by versions 3 and 4.
     Metadata(Plaintext),
-    /// Mutual TLS with one certificate for both sides. The server holds it ready for who shows
-    /// this token. Versions 3 and 4.
+    /// Mutual TLS with one certificate for both sides, which the plug-in gets from the server with
+    /// this token. Used by versions 3 and 4.
     Unwrap(Secret<String>),
 }
 
-/// That a connection may do without TLS: the host said that the plug-in will be asked about itself
-/// only, and gave no certificate. Nothing secret crosses then.
+/// Proof that a connection may go without TLS: the host stated that the plug-in is only asked for
+/// its description, and gave no certificate. No secrets cross such a connection.
 ///
-/// There is one way to get it, which is to have [read](HandshakeMode::from_environment) that.
+/// It can only be obtained by [reading](HandshakeMode::from_environment) that from the environment.
 ///
 /// ```compile_fail,E0423
 /// use strongroom_plugin_protocol::handshake::Plaintext;
@@ -32,7 +32,7 @@ pub enum HandshakeMode {
 #[derive(Clone, Copy, Debug)]
 pub struct Plaintext(());
 
-/// The host asks for none of the modes there are. There is no falling back to one.
+/// The host requests none of the known modes. There is no fallback to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the host gives no certificate (AutoMTLS) and no unwrap token, and does not ask in metadata \
@@ -40,12 +40,13 @@ pub struct Plaintext(());
 )]
 pub struct NoMode;
 
-/// What a plug-in in metadata mode says to all but questions about itself; hosts look for it.
+/// The error of a plug-in in metadata mode for all calls but those for its description; hosts look
+/// for this text.
 pub const METADATA_REFUSAL: &str = "plugin server can not perform action while in metadata mode";
 
 impl HandshakeMode {
-    /// What the environment says. A certificate counts most, so that a stray variable can't take
-    /// TLS away.
+    /// Determines the mode from the environment. A certificate takes precedence, so that a stray
+    /// variable can't disable TLS.
     pub fn from_environment(
         lookup: impl Fn(&str) -> Option<String> + Copy,
     ) -> Result<Self, NoMode> {
@@ -60,7 +61,7 @@ impl HandshakeMode {
         Ok(Self::Unwrap(Secret::new(token)))
     }
 
-    /// Whether the plug-in is asked about itself only.
+    /// Whether the plug-in is only asked for its description, without storage and requests.
     pub fn only_metadata(&self) -> bool {
         match self {
             Self::AutoMtls { only_metadata, .. } => *only_metadata,
@@ -76,20 +77,18 @@ mod tests {
 
     type Pairs = &'static [(&'static str, &'static str)];
 
-    /// A word for a mode.
+    /// A name for the resulting mode.
     fn mode_name(pairs: &[(&str, &str)]) -> Result<&'static str, NoMode> {
         let lookup = |name: &str| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        HandshakeMode::from_environment(lookup).map(|mode| {
-            match (&mode, mode.only_metadata()) {
-                (HandshakeMode::AutoMtls { host, .. }, _) if host != "PEM" => "another certificate",
-                (HandshakeMode::AutoMtls { .. }, false) => "mutual",
-                (HandshakeMode::AutoMtls { .. }, true) => "mutual, metadata",
-                (HandshakeMode::Metadata(_), true) => "plaintext",
-                (HandshakeMode::Unwrap(token), false) if token.ct_eq(b"jwt") => "unwrap",
-                _ => "another mode",
-            }
+        HandshakeMode::from_environment(lookup).map(|mode| match (&mode, mode.only_metadata()) {
+            (HandshakeMode::AutoMtls { host, .. }, _) if host != "PEM" => "another certificate",
+            (HandshakeMode::AutoMtls { .. }, false) => "mutual",
+            (HandshakeMode::AutoMtls { .. }, true) => "mutual, metadata",
+            (HandshakeMode::Metadata(_), true) => "plaintext",
+            (HandshakeMode::Unwrap(token), false) if token.ct_eq(b"jwt") => "unwrap",
+            _ => "another mode",
         })
     }
 

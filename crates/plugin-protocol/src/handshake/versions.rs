@@ -1,30 +1,31 @@
-//! Protocol versions: the host offers a set, the plug-in takes the highest it has too.
+//! Protocol versions: the host offers a set, and the plug-in chooses the highest that it has too.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Backends: AutoMTLS, one process may serve many mounts.
+/// Backend protocol 5: AutoMTLS, and one process may serve many mounts.
 pub const BACKEND_V5: u32 = 5;
-/// Backends: one process a mount, certificates by unwrap token.
+/// Backend protocol 4: one process for each mount, certificates by unwrap token.
 pub const BACKEND_V4: u32 = 4;
-/// Backends: as version 4.
+/// Backend protocol 3: like version 4 as far as this crate is concerned.
 pub const BACKEND_V3: u32 = 3;
-/// Databases: AutoMTLS, one process may serve many connections.
+/// Database protocol 6: AutoMTLS, and one process may serve many connections.
 pub const DATABASE_V6: u32 = 6;
-/// Databases: one process a connection.
+/// Database protocol 5: one process for each connection.
 pub const DATABASE_V5: u32 = 5;
 
-/// The versions a host can speak, as it writes them into [`super::env::PROTOCOL_VERSIONS`].
+/// The versions that a host can speak, as listed in [`super::env::PROTOCOL_VERSIONS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfferedVersions(BTreeSet<u32>);
 
 impl OfferedVersions {
-    /// These versions.
+    /// An offer of the given versions; duplicates are removed. They are kept in ascending order. An
+    /// empty offer is possible.
     pub fn from_versions(versions: impl IntoIterator<Item = u32>) -> Self {
         Self(versions.into_iter().collect())
     }
 
-    /// Reads the list. What is no number is passed over, as Go plug-ins do.
+    /// Parses the comma-separated list. Entries that are no numbers are ignored, as by Go plug-ins.
     pub fn parse(list: &str) -> Self {
         Self(list.split(',').filter_map(|version| version.trim().parse().ok()).collect())
     }
@@ -47,25 +48,26 @@ impl fmt::Display for OfferedVersions {
     }
 }
 
-/// What a plug-in answers to an offer.
+/// A plug-in's choice from the versions that a host offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionChoice {
-    /// The highest version both have.
+    /// The highest version that both support.
     Agreed(u32),
-    /// They have none in common. The plug-in serves its lowest all the same, since only the host
-    /// can tell the operator.
+    /// They have no version in common. The plug-in announces its lowest one all the same, because
+    /// only the host can report the mismatch to the operator.
     NoneInCommon(u32),
 }
 
 impl VersionChoice {
-    /// Chooses for a plug-in that has the versions `own`; none if it has no version at all.
+    /// Chooses for a plug-in that supports the versions `own`; `None` if that list is empty.
     pub fn choose(own: &[u32], offer: &OfferedVersions) -> Option<Self> {
         let lowest = own.iter().copied().min()?;
         let agreed = own.iter().copied().filter(|version| offer.contains(*version)).max();
         Some(agreed.map_or(Self::NoneInCommon(lowest), Self::Agreed))
     }
 
-    /// The version for the handshake line.
+    /// The version to write into the handshake line. It is the agreed one, or without agreement the
+    /// plug-in's lowest.
     pub const fn version(self) -> u32 {
         match self {
             Self::Agreed(version) | Self::NoneInCommon(version) => version,

@@ -1,4 +1,4 @@
-//! Our own certificate and key.
+//! [`TlsIdentity`]: a side's own certificate and key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use zeroize::Zeroize;
 
 use super::SERVER_NAME;
 
-/// A certificate and its key, for the life of one process and never written anywhere.
+/// A certificate and its private key. It exists for the lifetime of one process, and the key is
+/// never written anywhere.
 #[derive(Clone)]
 pub struct TlsIdentity {
     certificate: CertificateDer<'static>,
@@ -26,44 +27,45 @@ pub struct TlsIdentity {
     key: Arc<dyn SigningKey>,
 }
 
-/// Why there is no identity, or no peer.
+/// Why a certificate could not be generated or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// The certificate could not be made.
+    /// Generating the certificate or key failed.
     #[error("can't make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// The key could not be used.
+    /// The key has an unsupported form or does not belong to the certificate.
     #[error("can't use the key: {0}")]
     Key(#[from] rustls::Error),
-    /// The PEM text holds no certificate, or several.
+    /// The PEM text contains no certificate, or more than one.
     #[error("the text holds {0} certificates where there must be one")]
     NotOneCertificate(usize),
-    /// The PEM text is broken.
+    /// The text is not valid PEM.
     #[error("the text is not PEM")]
     Pem,
 }
 
-/// As long as Go peers make theirs. The process won't live so long, but it must not end before.
+/// The same validity as in Go's implementation. No process runs that long, but the certificate must
+/// never expire before.
 const VALID_FOR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-/// The peer's clock may be behind ours.
+/// The peer's clock may be slow.
 const VALID_SINCE: Duration = Duration::from_secs(30);
 
 impl TlsIdentity {
-    /// Makes a P-256 key and a self-signed certificate: Go peers ask for the name, both usages
-    /// and a time between its ends.
+    /// Generates a P-256 key and a self-signed certificate. Go peers require the name, both key
+    /// usages and a current validity period.
     ///
-    /// The first call in a process takes tens of milliseconds, since the random generator is
-    /// seeded: a plug-in makes its identity before it does anything else.
+    /// The first call in a process takes tens of milliseconds, because the random generator is
+    /// seeded: a plug-in calls this before anything else.
     pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Self, IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         Self::from_key_pair(&certificate_params(clock.now(), entropy)?.self_signed(&key)?, key)
     }
 
-    /// A certificate and its key that were made elsewhere: an elliptic-curve key in the form of
-    /// SEC 1, in DER, which names its curve. It must be the certificate's.
+    /// Uses a certificate and key that were generated elsewhere. The key is an elliptic-curve key
+    /// in SEC 1 DER form that names its curve, and must belong to the certificate.
     ///
-    /// Both sides of a connection may have the same: then each pins its own.
+    /// Both sides of a connection may have the same certificate; then each pins its own.
     pub fn from_sec1(
         certificate: CertificateDer<'static>,
         key: &Secret<Vec<u8>>,
@@ -76,12 +78,13 @@ impl TlsIdentity {
         Ok(identity)
     }
 
-    /// The certificate in DER, as the handshake line carries it.
+    /// The certificate in DER, as it is sent in the handshake line. The private key is not
+    /// included.
     pub fn certificate(&self) -> CertificateDer<'static> {
         self.certificate.clone()
     }
 
-    /// The certificate in PEM, as the environment carries it.
+    /// The certificate in PEM, as it is passed in the environment. The private key is not included.
     pub fn certificate_pem(&self) -> &str {
         &self.pem
     }
@@ -90,7 +93,7 @@ impl TlsIdentity {
         CertifiedKey::new(vec![self.certificate()], self.key.clone())
     }
 
-    /// Takes the key over: what is left of it is wiped.
+    /// Takes the key over and zeroizes the original copies.
     pub(super) fn from_key_pair(
         certificate: &rcgen::Certificate,
         mut key: KeyPair,
@@ -105,7 +108,7 @@ impl TlsIdentity {
         Ok(Self { certificate, pem, key: loaded? })
     }
 
-    /// Somebody who shows this certificate and has another key.
+    /// An identity that presents this certificate but has another key.
     #[cfg(test)]
     pub(super) fn with_key_of(&self, other: &Self) -> Self {
         Self { key: other.key.clone(), ..self.clone() }
@@ -118,7 +121,8 @@ impl fmt::Debug for TlsIdentity {
     }
 }
 
-/// Reads the one certificate of a peer, as the environment carries it.
+/// Parses the peer's certificate from PEM, as passed in the environment. The text must contain
+/// exactly one.
 pub fn read_pem(text: &str) -> Result<CertificateDer<'static>, IdentityError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let mut certificates = certificates.map_err(|_| IdentityError::Pem)?;
@@ -129,7 +133,7 @@ pub fn read_pem(text: &str) -> Result<CertificateDer<'static>, IdentityError> {
     }
 }
 
-/// Lines of 64 characters, as PEM wants them.
+/// PEM needs lines of 64 characters.
 fn to_pem(certificate: &CertificateDer<'_>) -> String {
     let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
     for line in certificate.chunks(48) {

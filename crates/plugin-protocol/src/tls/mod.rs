@@ -1,9 +1,10 @@
-//! AutoMTLS: each side makes a certificate for the life of one process, tells the other, and
-//! accepts nothing else. Versions 3 and 4 do with one certificate, which both sides were given.
+//! Mutual TLS. Under AutoMTLS each side generates a certificate for the lifetime of one process,
+//! sends it to the other side, and accepts no other certificate than the peer's. In versions 3 and
+//! 4 both sides use the same certificate, which they were given.
 //!
-//! - [`identity`]: [`TlsIdentity`], our own certificate and key
-//! - [`pin`]: [`PinnedPeer`], the check that the peer is the one
-//! - [`client_config`] and [`server_config`]: the same material serves the main connection and
+//! - [`identity`]: [`TlsIdentity`], a side's own certificate and key
+//! - [`pin`]: [`PinnedPeer`], the check that the peer has the expected certificate
+//! - [`client_config`] and [`server_config`]: the same certificates serve the main connection and
 //!   those of the broker, in either role
 
 pub mod identity;
@@ -23,13 +24,13 @@ use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 pub use identity::{IdentityError, TlsIdentity};
 pub use pin::PinnedPeer;
 
-/// The name every certificate of this wire carries, and every client asks for.
+/// The name in every certificate of this protocol, and the one that every client requests.
 pub const SERVER_NAME: &str = "localhost";
 
-/// Go's gRPC refuses a connection that did not agree on HTTP/2.
+/// Go's gRPC refuses a connection that did not negotiate HTTP/2.
 const ALPN: &[u8] = b"h2";
 
-/// For the side that dials.
+/// The TLS configuration for the side that dials. It accepts only the certificate `peer`.
 pub fn client_config(
     identity: &TlsIdentity,
     peer: CertificateDer<'static>,
@@ -37,7 +38,7 @@ pub fn client_config(
     client_config_for(identity, peer, rustls::DEFAULT_VERSIONS)
 }
 
-/// For the side that accepts. The client must show its certificate too.
+/// The TLS configuration for the side that accepts. It requires the client certificate `peer`.
 pub fn server_config(
     identity: &TlsIdentity,
     peer: CertificateDer<'static>,
@@ -57,7 +58,7 @@ fn client_config_for(
         .with_custom_certificate_verifier(Arc::new(PinnedPeer::new(peer, &crypto_provider())))
         .with_client_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // A resumed session would pass by the check of the certificate.
+    // A resumed session would skip the check of the certificate.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -78,8 +79,8 @@ fn server_config_for(
     Ok(Arc::new(config))
 }
 
-/// aws-lc-rs, since Go makes certificates on P-521. AES-128 first: on a socket of this machine
-/// the longer key buys nothing.
+/// Uses aws-lc-rs, because Go generates certificates on P-521. AES-128 is preferred: on a local
+/// socket the longer key has no benefit.
 fn crypto_provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let provider = PROVIDER.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! The check that the peer is the one whose certificate we were told.
+//! [`PinnedPeer`]: checks that the peer presents the expected certificate.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Accepts one certificate, byte for byte, in either role.
+/// Accepts exactly one certificate, byte for byte, in either role.
 ///
-/// Name, time and usage are not looked at: the pin is stronger than all three, and Go's
-/// certificates, CA and end entity in one, don't pass the usual rules. Everybody may know the
-/// certificate, it stands in the environment and on standard output. What makes the peer the peer
-/// is its key, so the signatures over the handshake are checked for real.
+/// Name, validity and usage are not checked: pinning is stronger than all three, and Go's
+/// certificates, which are both CA and end entity, don't pass the usual rules. The certificate
+/// isn't secret; it is in the environment and on standard output. What authenticates the peer is
+/// its key, so the handshake signatures are verified.
 pub struct PinnedPeer {
     certificate: CertificateDer<'static>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl PinnedPeer {
-    /// Accepts `certificate` only, with the algorithms of `provider`.
+    /// Accepts only `certificate`, with the signature algorithms of `provider`.
     pub fn new(certificate: CertificateDer<'static>, provider: &CryptoProvider) -> Self {
         Self { certificate, algorithms: provider.signature_verification_algorithms }
     }

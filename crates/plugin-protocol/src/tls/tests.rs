@@ -24,7 +24,7 @@ fn test_identity() -> TlsIdentity {
     TlsIdentity::generate(&ManualClock::default(), &SeededEntropy::new(1)).unwrap()
 }
 
-/// A certificate such as Go's plug-ins and hosts make.
+/// A certificate like those that Go's plug-ins and hosts generate.
 fn go_identity() -> TlsIdentity {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).unwrap();
     let mut params = CertificateParams::new([SERVER_NAME.to_owned()]).unwrap();
@@ -40,7 +40,8 @@ fn go_identity() -> TlsIdentity {
     TlsIdentity::from_key_pair(&params.self_signed(&key).unwrap(), key).unwrap()
 }
 
-/// A certificate for both sides, as Go's hosts of versions 3 and 4 make it, and its key in SEC 1.
+/// A certificate for both sides, as Go's hosts of versions 3 and 4 generate it, and its key in SEC
+/// 1 form.
 fn shared_identity(
     algorithm: &'static rcgen::SignatureAlgorithm,
 ) -> (CertificateDer<'static>, Secret<Vec<u8>>) {
@@ -52,7 +53,7 @@ fn shared_identity(
     (certificate, Secret::new(sec1_from_pkcs8(&key.serialize_der())))
 }
 
-/// The key within PKCS#8, with the curve, which stands beside it there, put inside.
+/// Extracts the key from PKCS#8 and adds the curve, which PKCS#8 stores outside of it.
 fn sec1_from_pkcs8(pkcs8: &[u8]) -> Vec<u8> {
     let (_, key, _) = der_element(pkcs8);
     let (_, _version, rest) = der_element(key);
@@ -72,7 +73,7 @@ fn sec1_from_pkcs8(pkcs8: &[u8]) -> Vec<u8> {
     der_encode(0x30, &parts)
 }
 
-/// Tag and content of the first element, and what follows it.
+/// The tag and content of the first element, and the remaining bytes.
 fn der_element(bytes: &[u8]) -> (u8, &[u8], &[u8]) {
     let (length, start) = match bytes[1] {
         0x81 => (usize::from(bytes[2]), 3),
@@ -88,21 +89,21 @@ fn der_encode(tag: u8, content: &[u8]) -> Vec<u8> {
     [head, content.to_vec()].concat()
 }
 
-/// Somebody who read the certificate off the environment, and has another key.
+/// A process that read the certificate from the environment, and has another key.
 fn impostor(of: &TlsIdentity) -> TlsIdentity {
     of.with_key_of(&test_identity())
 }
 
-/// How a handshake went for one side.
+/// The outcome of a handshake for one side.
 #[derive(Debug, PartialEq)]
 enum HandshakeOutcome {
     Connected,
-    /// The handshake ended well, but the first thing read was this.
+    /// The handshake succeeded, but the first read failed with this.
     FailedAfter(Error),
     Failed(Error),
 }
 
-/// Carries bytes between both until neither has more to say.
+/// Transfers bytes between both sides until neither has more to send.
 fn run_handshake(
     client: &mut ClientConnection,
     server: &mut ServerConnection,
@@ -155,7 +156,7 @@ fn client_and_server(
     (ClientConnection::new(client, name).unwrap(), ServerConnection::new(server).unwrap())
 }
 
-/// The client is told to expect `pinned_server`, the server `pinned_client`.
+/// The client expects `pinned_server`, the server expects `pinned_client`.
 fn handshake_pinned(
     (client, pinned_server): (&TlsIdentity, &TlsIdentity),
     (server, pinned_client): (&TlsIdentity, &TlsIdentity),
@@ -212,7 +213,7 @@ fn another_client_is_refused_and_learns_it_at_its_first_read() {
     let (host, plugin, other) = (test_identity(), test_identity(), test_identity());
     let (client, server) = handshake_pinned((&other, &plugin), (&plugin, &host), &TLS13);
     assert_eq!(server, HandshakeOutcome::Failed(WRONG_PIN));
-    // The client's handshake was over before the server had looked.
+    // The client's handshake was complete before the server had checked its certificate.
     assert!(matches!(client, HandshakeOutcome::FailedAfter(Error::AlertReceived(_))), "{client:?}");
     let (_, server) = handshake_pinned((&other, &plugin), (&plugin, &host), &TLS12);
     assert_eq!(server, HandshakeOutcome::Failed(WRONG_PIN));
@@ -293,7 +294,7 @@ fn a_peer_without_http2_is_refused() {
     );
 }
 
-/// Go checks our certificate by the usual rules, with itself as the root.
+/// Go checks our certificate by the usual rules, with the certificate itself as the root.
 #[test]
 fn the_certificate_keeps_the_rules_that_go_checks() {
     let clock = ManualClock::default();
@@ -351,7 +352,7 @@ fn one_certificate_serves_both_sides() {
         for version in [&TLS12, &TLS13] {
             let met = handshake_pinned((&host, &host), (&plugin, &plugin), version);
             assert_eq!(met, (HandshakeOutcome::Connected, HandshakeOutcome::Connected));
-            // Who knows the certificate, and not its key, gets nowhere.
+            // A peer that has the certificate but not its key is refused.
             let (client, server) =
                 handshake_pinned((&impostor(&host), &host), (&plugin, &plugin), version);
             assert_ne!(

@@ -1,4 +1,4 @@
-//! Messages on their way: bodies that arrive, and bodies that are sent.
+//! Message bodies: [`IncomingBody`] for received and [`BodySender`] for sent ones.
 
 use std::fmt;
 use std::future::Future;
@@ -16,22 +16,22 @@ use super::deadline::{self, Deadline};
 use super::error::TransportError;
 use super::status;
 
-/// A body that arrives.
+/// A body that is being received.
 pub struct IncomingBody {
     stream: RecvStream,
-    /// The caller waits no longer than this, for the end of the body too.
+    /// The deadline of the call, which also applies to the end of the body.
     deadline: Option<Deadline>,
-    /// It is an answer that has not yet said how the call went.
+    /// Whether this is a response whose gRPC status has not been received yet.
     lacks_status: bool,
 }
 
 impl IncomingBody {
-    /// What is asked.
+    /// The body of a request.
     pub(super) fn for_request(stream: RecvStream) -> Self {
         Self { stream, deadline: None, lacks_status: false }
     }
 
-    /// What is answered, behind this head.
+    /// The body of a response with the given head.
     pub(super) fn for_response(
         stream: RecvStream,
         deadline: Option<Deadline>,
@@ -40,7 +40,7 @@ impl IncomingBody {
         Self { stream, deadline, lacks_status: !status::is_present(head) }
     }
 
-    /// An answer must not end before it has said how the call went.
+    /// Fails if a response ends without a gRPC status.
     fn check_status(
         &mut self,
         frame: Option<Result<Frame<Bytes>, h2::Error>>,
@@ -68,7 +68,7 @@ impl IncomingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if let Some(data) = ready!(self.stream.poll_data(cx)) {
             let data = data?;
-            // Only more than was received can't be released.
+            // This fails only if more is released than was received.
             let _ = self.stream.flow_control().release_capacity(data.len());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -112,13 +112,14 @@ impl fmt::Debug for IncomingBody {
     }
 }
 
-/// Sends a body. It ends when the body has, or when nobody waits for it any more.
+/// Sends a body. Completes when the body ends, or when the peer no longer wants it.
 pub(super) struct BodySender {
     body: Body,
     stream: SendStream<Bytes>,
-    /// Held back until it is known whether it is the last, so that it can say so.
+    /// The last part is held back until it is known whether more follows, so that it can carry the
+    /// end-of-stream flag.
     held: Option<Bytes>,
-    /// The next part of the body is asked for only when there is room to send it.
+    /// The body is polled for its next part only when there is flow-control capacity to send it.
     room: bool,
 }
 
@@ -127,7 +128,7 @@ impl BodySender {
         Self { body, stream, held: None, room: true }
     }
 
-    /// An error means that the stream is closed; whoever waits for the answer learns why.
+    /// An error means that the stream is closed; the caller learns the reason from the response.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
             if !self.room {
@@ -139,12 +140,12 @@ impl BodySender {
                         self.send_data(data)?;
                         continue;
                     }
-                    // The body may never have more to say; the peer may have had enough.
+                    // The body may never produce more, so watch for a reset by the peer.
                     let _reason = ready!(self.stream.poll_reset(cx))?;
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    // Peers count empty frames as an attack.
+                    // Peers treat empty frames as an attack.
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         if let Some(before) = self.held.replace(data) {
@@ -181,7 +182,7 @@ impl BodySender {
         while self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(capacity) => capacity?,
-                // The stream can't send any more.
+                // The stream is closed for sending.
                 None => return Poll::Ready(Err(Reason::CANCEL.into())),
             };
         }

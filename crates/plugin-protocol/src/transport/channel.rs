@@ -1,4 +1,4 @@
-//! Calls over one connection.
+//! [`Channel`]: calls over one connection.
 
 use std::fmt;
 use std::future::Future;
@@ -37,12 +37,12 @@ use crate::address::{DialTarget, PeerAddress};
 use crate::tasks::TaskGroup;
 use crate::tls::SERVER_NAME;
 
-/// Calls over one connection, for the clients in [`generated`](crate::generated). Clones share
-/// the connection, which ends when the last of them is dropped.
+/// Makes calls over one connection, for the clients in [`generated`](crate::generated). Clones
+/// share the connection, which is closed when the last of them is dropped.
 ///
-/// It is never made again: once it is lost, every call answers `Unavailable`, and
-/// [`TransportError`] tells whether a call may have been seen. A deadline set on a request
-/// (`Request::set_timeout`) is sent to the peer and kept here, by the clock of the tasks.
+/// It never reconnects: once the connection is lost, every call fails with `Unavailable`, and
+/// [`TransportError`] tells whether the peer may have received it. A deadline set on a request
+/// (`Request::set_timeout`) is sent to the peer and also enforced here, by the clock of the tasks.
 #[derive(Clone)]
 pub struct Channel {
     requests: SendRequest<Bytes>,
@@ -56,35 +56,34 @@ struct ChannelInner {
     authority: Authority,
 }
 
-/// Why there is no connection.
+/// Why a connection could not be established.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody listens there, or not for us.
+    /// The peer's socket could not be connected to.
     #[error("can't connect to {address}: {cause}")]
     Connect {
-        /// Where.
+        /// The address that was dialled.
         address: PeerAddress,
-        /// Why.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// The peer is not the one, or does not think that we are.
+    /// The peer presented another certificate than expected, or refused ours.
     #[error("mutual TLS with the peer failed: {0}")]
     Tls(io::Error),
-    /// The peer does not speak HTTP/2.
+    /// The HTTP/2 handshake with the peer failed.
     #[error("the peer does not speak HTTP/2: {0}")]
     Http(h2::Error),
-    /// It took too long, or was stopped.
+    /// Connecting took longer than [`HANDSHAKE_LIMIT`], or the tasks were stopped.
     #[error("the peer did not finish connecting in {} s", HANDSHAKE_LIMIT.as_secs())]
     TimedOut,
 }
 
 impl Channel {
-    /// Connects. The connection is driven by one of `tasks`.
+    /// Connects to a peer. One of `tasks` drives the connection.
     ///
-    /// That this succeeds does not say that the peer accepted us: under TLS 1.3 it says no only
-    /// when it has seen our certificate, after we are done. So check the health of a plug-in
-    /// before anything else.
+    /// Success does not mean that the peer accepted our certificate: under TLS 1.3 a server checks
+    /// it after the client's handshake is complete. So make a health check before any other call.
     ///
     /// Cancel safety: when dropped, the connection is closed.
     pub async fn connect(
@@ -100,7 +99,7 @@ impl Channel {
             let socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
             let stream = match security {
                 TransportSecurity::Tls(config) => {
-                    // The name is a constant that is valid.
+                    // The name is a valid constant.
                     let name = ServerName::try_from(SERVER_NAME)
                         .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
                     let connecting = TlsConnector::from(config).connect(name, socket);
@@ -113,12 +112,12 @@ impl Channel {
         tasks.with_timeout(HANDSHAKE_LIMIT, connecting).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
-    /// Speaks HTTP/2 over a stream that is already there, and private.
+    /// Starts HTTP/2 on an established stream that is already protected.
     pub(crate) async fn connect_over<T>(stream: T, tasks: &TaskGroup) -> Result<Self, ConnectError>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let cork = WriteCoalescer::new(stream);
+        let coalescer = WriteCoalescer::new(stream);
         let (requests, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW_BYTES)
@@ -127,9 +126,10 @@ impl Channel {
             .max_header_list_size(MAX_HEADER_BYTES)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .max_concurrent_reset_streams(MAX_RESET_STREAMS)
-            // It counts for the whole life of the connection, and calls are given up every day.
+            // This limit counts over the whole life of the connection, and cancelled calls are
+            // normal.
             .max_local_error_reset_streams(None)
-            .handshake(cork.clone())
+            .handshake(coalescer.clone())
             .await
             .map_err(ConnectError::Http)?;
         let lost = CancellationToken::new();
@@ -140,7 +140,7 @@ impl Channel {
             let end = std::future::poll_fn(move |cx| {
                 loop {
                     let end = connection.as_mut().poll(cx);
-                    if end.is_ready() || !cork.flush_pending(cx) {
+                    if end.is_ready() || !coalescer.flush_pending(cx) {
                         return end;
                     }
                 }
@@ -154,17 +154,18 @@ impl Channel {
         Ok(Self { requests, shared: Arc::new(shared) })
     }
 
-    /// Resolves when the connection is lost, and with it the process at its other end.
+    /// Resolves when the connection is lost. The process at its other end is then considered lost
+    /// too.
     pub async fn wait_until_lost(&self) {
         self.shared.lost.cancelled().await;
     }
 
-    /// Whether the connection is lost.
+    /// Whether the connection is lost, so that calls fail.
     pub fn is_lost(&self) -> bool {
         self.shared.lost.is_cancelled()
     }
 
-    /// HTTP/2 wants a whole address; nobody on this wire looks at it.
+    /// HTTP/2 requires an absolute URI; the peers ignore its scheme and authority.
     fn absolute_uri(&self, path: Uri) -> Uri {
         let mut parts = path.into_parts();
         parts.scheme = Some(self.shared.scheme.clone());
@@ -185,7 +186,8 @@ impl Service<Request<Body>> for Channel {
     type Future = BoxFuture<'static, Result<Self::Response, Status>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        // Clients hide what is said here behind a status of their own; `call` says it again.
+        // Generated clients replace an error from here by their own; `call` returns the same error
+        // again.
         self.requests.poll_ready(cx).map(|_| Ok(()))
     }
 
@@ -201,7 +203,8 @@ impl Service<Request<Body>> for Channel {
                 PendingCall { response, sending: Some(BodySender::new(body, stream)), deadline };
             let mut response = std::future::poll_fn(|cx| call.poll_response(cx)).await?;
             if let Some(sending) = call.sending {
-                // The peer answers before it has heard everything: a stream in both directions.
+                // The peer responds before the request's body has ended, as in a bidirectional
+                // stream.
                 shared.tasks.spawn(sending);
             }
             let deadline = call.deadline;

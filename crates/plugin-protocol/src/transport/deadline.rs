@@ -1,4 +1,4 @@
-//! `grpc-timeout`: how long the caller waits.
+//! `grpc-timeout`: the header with the deadline of a call.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use strongroom_types::Clock;
 use strongroom_types::clock::BoxFuture;
 use tonic::Status;
 
-/// Resolves when the caller has waited long enough.
+/// Resolves when the deadline of a call has passed.
 pub(super) type Deadline = BoxFuture<'static, ()>;
 
-/// What the headers of a call say; nothing if the caller waits for ever, or says nonsense.
+/// The deadline in a call's headers; `None` if there is none or it is malformed.
 pub(super) fn from_headers(headers: &HeaderMap, clock: &dyn Clock) -> Option<Deadline> {
     let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
     Some(clock.sleep(timeout))
 }
 
-/// What a call answers whose deadline passed.
+/// The status of a call whose deadline has passed.
 pub(super) fn exceeded_status() -> Status {
     Status::deadline_exceeded("the deadline of the call has passed")
 }
 
-/// Up to eight digits and a unit.
+/// Parses up to eight digits and a unit.
 fn parse(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

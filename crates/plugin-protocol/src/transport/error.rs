@@ -1,4 +1,5 @@
-//! Why a call failed before the peer's own answer, and whether the peer had seen it.
+//! [`TransportError`]: why a call failed without a response from the peer's code, and whether the
+//! peer may have received it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,18 +7,18 @@ use std::sync::Arc;
 use h2::Reason;
 use tonic::{Code, Status};
 
-/// Whether a call that failed may have begun at the other end. Only one that was
-/// [`NotDelivered`](Self::NotDelivered) can be repeated without asking.
+/// Whether the peer may have begun to process a failed call. Only a call that was
+/// [`NotDelivered`](Self::NotDelivered) can be repeated safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It was never handed to the connection, or the peer refused it unseen.
+    /// The call was never sent, or the peer refused it without processing it.
     NotDelivered,
-    /// The peer may have acted on it.
+    /// The peer may have processed the call, in part or completely.
     Unknown,
 }
 
-/// The connection failed a call, not the peer's code. It is the source of the [`Status`] that
-/// the call answers.
+/// A failure of the connection, not of the peer's code. It is the source of the [`Status`] that the
+/// call returns.
 #[derive(Debug)]
 pub struct TransportError {
     delivery: Delivery,
@@ -25,25 +26,25 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// The transport error behind a status; none if the status is the peer's own answer, or a
-    /// deadline's.
+    /// The transport error that caused a status; `None` if the status came from the peer's code or
+    /// from a deadline.
     pub fn from_status(status: &Status) -> Option<&Self> {
         std::error::Error::source(status)?.downcast_ref()
     }
 
-    /// Whether the peer may have acted on the call.
+    /// Whether the peer may have processed the call.
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// The call never left.
+    /// The call was not sent.
     pub(super) fn not_sent(cause: h2::Error) -> Status {
         Self { delivery: Delivery::NotDelivered, cause }.into_status()
     }
 
-    /// The call was on its way, or the answer was.
+    /// The call was sent and no response had begun.
     pub(super) fn in_flight(cause: h2::Error) -> Status {
-        // A stream dies of the peer's farewell only if it is past the last one the peer looked at.
+        // A GOAWAY closes only streams after the last one that the peer processed.
         let refused = cause.is_remote()
             && (cause.is_go_away()
                 || (cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM)));
@@ -51,7 +52,7 @@ impl TransportError {
         Self { delivery, cause }.into_status()
     }
 
-    /// The answer had begun, so the peer had seen the call, whatever it says now.
+    /// The response had begun, so the peer received the call, whatever the error is.
     pub(super) fn during_response(cause: h2::Error) -> Status {
         Self { delivery: Delivery::Unknown, cause }.into_status()
     }
@@ -69,7 +70,7 @@ impl TransportError {
     }
 
     fn into_status(self) -> Status {
-        // Without the library's words: a message may be shown to anybody.
+        // The library's text is left out, because the message may be shown to clients.
         let ended = self.cause.is_reset() && self.cause.reason().is_some();
         let message = if ended { "the peer ended the call" } else { "the connection is lost" };
         let mut status = Status::new(self.code(), message);
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_was_underway_may_have_been_delivered() {
-        // Not received from a peer: nothing says that it was refused.
+        // The error did not come from a peer, so it doesn't prove that the call was refused.
         let status = TransportError::in_flight(Reason::REFUSED_STREAM.into());
         assert_eq!(TransportError::from_status(&status).unwrap().delivery(), Delivery::Unknown);
         assert_eq!(status.code(), Code::Unavailable);

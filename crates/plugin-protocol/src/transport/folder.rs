@@ -1,4 +1,4 @@
-//! A folder for sockets that only this user can reach.
+//! [`SocketFolder`]: a folder for sockets that only this user can access.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 use strongroom_types::Entropy;
 
-/// A folder of mode 0700 under an unguessable name. It is removed, with whatever is left in it,
-/// when this is dropped.
+/// A folder with mode 0700 and an unguessable name. It is removed on drop, with all that is left in
+/// it.
 #[derive(Debug)]
 pub struct SocketFolder(PathBuf);
 
 impl SocketFolder {
-    /// Makes a folder in `parent`, which must be an absolute path, and short: see
+    /// Creates a folder in `parent`, which must be an absolute path, and short enough for
     /// [`MAX_SOCKET_PATH_BYTES`](super::listener::MAX_SOCKET_PATH_BYTES).
     pub fn create(parent: &Path, entropy: &dyn Entropy) -> io::Result<Self> {
         let path = parent.join(format!("strongroom-{}", entropy.base62(16)));
-        // Not recursive: that fails if the folder is there, whoever made it.
+        // Not recursive, so that it fails if the folder exists, whoever created it.
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// The absolute path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -31,7 +31,7 @@ impl SocketFolder {
 impl Drop for SocketFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::debug!(folder = %self.0.display(), %error, "a socket folder stays behind");
+            tracing::debug!(folder = %self.0.display(), %error, "a socket folder was not removed");
         }
     }
 }

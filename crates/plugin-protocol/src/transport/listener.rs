@@ -1,4 +1,4 @@
-//! Accepts connections and serves them.
+//! [`PluginListener`]: accepts connections and serves them.
 
 use std::fs;
 use std::io;
@@ -40,16 +40,17 @@ use super::{
 use crate::address::{InvalidPeerAddress, PeerAddress};
 use crate::tasks::TaskGroup;
 
-/// The longest path we bind. The system takes a little more, but others may not.
+/// The maximum length of a socket's path in bytes. Linux allows 107; some systems allow less.
 pub const MAX_SOCKET_PATH_BYTES: usize = 99;
 
-/// Connections at once on one socket, those in their handshake included. A peer needs one.
+/// The maximum number of connections on one socket, including those in their handshake. A peer
+/// needs one.
 pub(super) const MAX_CONNECTIONS: usize = 32;
 
-/// How long to leave a socket alone that can't be accepted from, for want of descriptors.
+/// How long to pause after a failed accept, which usually means that descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A unix socket that is bound. It is removed from its folder when this is dropped.
+/// A bound Unix socket. Its file is removed on drop.
 #[derive(Debug)]
 pub struct PluginListener {
     socket: UnixListener,
@@ -57,33 +58,34 @@ pub struct PluginListener {
     file: PluginSocketFile,
 }
 
-/// Why there is no socket.
+/// Why a socket could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The folder lies too deep.
+    /// The folder's path is too long, so that the socket's would exceed the limit.
     #[error("the socket path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {0}")]
     TooLong(PathBuf),
-    /// The path is relative, or of characters that the handshake line can't carry.
+    /// The path is relative, or has characters that the handshake line can't carry.
     #[error(transparent)]
     Address(#[from] InvalidPeerAddress),
-    /// The system refused.
+    /// The operating system refused to bind it.
     #[error("can't listen on {path}: {cause}")]
     Io {
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         cause: io::Error,
     },
 }
 
 impl PluginListener {
-    /// Binds `name` in a folder of our own. Must be called within a runtime.
+    /// Binds `name` in a folder that this process created; the folder exists at least as long as
+    /// the socket. Must be called within a Tokio runtime.
     pub fn bind(folder: &Arc<SocketFolder>, name: &str) -> Result<Self, BindError> {
         Self::bind_path(folder.path().join(name), Some(folder.clone()))
     }
 
-    /// Binds `name` in a folder that somebody else made, and keeps private.
+    /// Binds `name` in a folder that was created and protected by another process.
     pub fn bind_in(folder: &Path, name: &str) -> Result<Self, BindError> {
         Self::bind_path(folder.join(name), None)
     }
@@ -101,17 +103,17 @@ impl PluginListener {
         }
     }
 
-    /// Where to dial.
+    /// The address for the peer to dial.
     pub fn address(&self) -> &PeerAddress {
         &self.address
     }
 
-    /// Accepts and serves until `tasks` drain. Then the socket is closed, calls that run may
-    /// end, and when the last connection is gone this returns.
+    /// Accepts and serves connections until `tasks` are drained. Then the socket is closed, running
+    /// calls may finish, and this returns when the last connection is closed.
     ///
-    /// Each connection is a task of its own from its first byte on: one that stays silent stops
-    /// nobody else, and is dropped after [`HANDSHAKE_LIMIT`]. Cancel safety: when dropped,
-    /// connections go on until `tasks` end.
+    /// Each connection is a task of its own from its first byte on: one that stays silent delays no
+    /// other, and is dropped after [`HANDSHAKE_LIMIT`]. Cancel safety: when dropped, open
+    /// connections continue until `tasks` end.
     pub async fn serve(
         self,
         security: impl Into<TransportSecurity<ServerConfig>>,
@@ -155,7 +157,7 @@ impl PluginListener {
     }
 }
 
-/// Removes the socket, and after it the folder, if it is ours and nobody else uses it.
+/// Removes the socket's file, and then the folder if this was its last user.
 #[derive(Debug)]
 struct PluginSocketFile {
     path: PathBuf,
@@ -164,12 +166,12 @@ struct PluginSocketFile {
 
 impl Drop for PluginSocketFile {
     fn drop(&mut self) {
-        // It is gone already if its folder is.
+        // The file is gone already if its folder is.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Why a connection came to nothing.
+/// Why a connection could not be established.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AcceptError {
     #[error("mutual TLS failed: {0}")]
@@ -197,15 +199,15 @@ async fn serve_connection(
         http2_handshake(WriteCoalescer::new(stream)).await
     });
     let begun = tasks.with_timeout(HANDSHAKE_LIMIT, handshake).await;
-    let (connection, cork) = begun.unwrap_or(Err(AcceptError::TooSlow))?;
-    run_connection(connection, cork, services, tasks).await;
+    let (connection, coalescer) = begun.unwrap_or(Err(AcceptError::TooSlow))?;
+    run_connection(connection, coalescer, services, tasks).await;
     Ok(())
 }
 
 pub(super) type Http2Connection<T> = h2::server::Connection<WriteCoalescer<T>, Bytes>;
 
 pub(super) async fn http2_handshake<T>(
-    cork: WriteCoalescer<T>,
+    coalescer: WriteCoalescer<T>,
 ) -> Result<(Http2Connection<T>, WriteCoalescer<T>), AcceptError>
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -219,17 +221,17 @@ where
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        // It counts for the whole life of the connection, and calls are given up every day.
+        // This limit counts over the whole life of the connection, and cancelled calls are normal.
         .max_local_error_reset_streams(None)
-        .handshake(cork.clone())
+        .handshake(coalescer.clone())
         .await?;
-    Ok((connection, cork))
+    Ok((connection, coalescer))
 }
 
-/// Serves one connection until the peer closes it or, once `tasks` drain, its last call ended.
+/// Serves one connection until the peer closes it or, once `tasks` are drained, its last call ends.
 pub(super) async fn run_connection<T>(
     mut connection: Http2Connection<T>,
-    cork: WriteCoalescer<T>,
+    coalescer: WriteCoalescer<T>,
     services: Arc<GrpcServices>,
     tasks: &TaskGroup,
 ) where
@@ -246,7 +248,7 @@ pub(super) async fn run_connection<T>(
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let (services, clock) = (services.clone(), tasks.clock().clone());
-                    // It needs no watching: when the connection goes, so does the call.
+                    // The call needs no supervision: it ends with its connection.
                     tasks.spawn_counted(handle_call(request, respond, services, clock));
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -254,7 +256,7 @@ pub(super) async fn run_connection<T>(
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending if cork.flush_pending(cx) => {}
+                Poll::Pending if coalescer.flush_pending(cx) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -262,7 +264,7 @@ pub(super) async fn run_connection<T>(
     .await;
 }
 
-/// One call, until it is answered, given up, or out of time.
+/// Runs one call until it has a response, is cancelled by the peer, or exceeds its deadline.
 async fn handle_call(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
@@ -290,7 +292,7 @@ async fn handle_call(
     let Some(response) = response.await else { return };
     let (head, body) = response.into_parts();
     let at_end = body.is_end_stream();
-    // An error means that nobody waits for the answer any more.
+    // An error means that the peer no longer waits for the response.
     if let Ok(stream) = respond.send_response(Response::from_parts(head, ()), at_end)
         && !at_end
     {
@@ -298,7 +300,7 @@ async fn handle_call(
     }
 }
 
-/// The panic hook has said the rest; what it said may not be for the peer.
+/// The panic hook has logged the details, which may not be meant for the peer.
 fn panic_response() -> Response<Body> {
     Status::internal("the handler of this call panicked").into_http()
 }

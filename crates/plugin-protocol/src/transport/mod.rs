@@ -1,19 +1,19 @@
-//! gRPC over HTTP/2 over TLS over a socket of this machine.
+//! gRPC over HTTP/2, over TLS on a local socket.
 //!
-//! - [`folder`]: [`SocketFolder`], where sockets lie and nobody else can reach them
+//! - [`folder`]: [`SocketFolder`], a private folder for sockets
 //! - [`security`]: [`TransportSecurity`], TLS in all modes but one
-//! - [`services`]: [`GrpcServices`], what one connection is offered
-//! - [`listener`]: [`PluginListener`], accepts and serves
-//! - [`channel`]: [`Channel`], calls over one connection that is never made again
-//! - [`error`]: what a call that failed says of the connection, and whether the peer had seen it
+//! - [`services`]: [`GrpcServices`], the services on one connection
+//! - [`listener`]: [`PluginListener`] accepts connections and serves them
+//! - [`channel`]: [`Channel`] makes calls over one connection, which is never re-established
+//! - [`error`]: the errors of failed calls, and whether the peer may have received them
 //!
-//! Below them `cork` puts many small writes into one, `body` carries messages in both directions,
-//! `status` judges how an answer says that a call went, and `deadline` keeps what a caller said about
-//! time.
+//! Private modules: `write_coalescer` combines small writes, `body` transfers messages in both
+//! directions, `status` validates the gRPC status of responses, and `deadline` enforces the
+//! deadlines of calls.
 //!
-//! Listener and channel stand on `h2` itself. A client stack between caller and socket costs a
-//! task and two hand-overs a call, more than all the rest of it, and dials again by itself where
-//! it must not: a lost connection means that the process at its other end is gone.
+//! Listener and channel use `h2` directly. A client stack in between would cost a task and two
+//! hand-overs for each call, more than everything else together. It would also reconnect by itself,
+//! which is wrong here: a lost connection means that the process at its other end is gone.
 
 mod body;
 pub mod channel;
@@ -37,25 +37,28 @@ pub use listener::{BindError, PluginListener};
 pub use security::TransportSecurity;
 pub use services::{AnySize, GrpcServices};
 
-/// The longest that connecting or being connected to may take, up to the first frame of HTTP/2.
+/// How long connecting or accepting may take, up to the first HTTP/2 frame.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What one message may have on its way unread. Larger ones pass too, a window at a time.
+/// How many bytes of one message may be received unread. Larger messages pass too, a window at a
+/// time.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-/// What all messages of a connection together may have on their way unread.
+/// How many bytes of all messages on a connection may be received unread.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// Of what we take; grpc-go sends 16 KiB whatever we say.
+/// The frame size that this side accepts; grpc-go sends 16 KiB frames in any case.
 const MAX_FRAME_BYTES: u32 = 64 << 10;
-/// Error texts travel as headers.
+/// Large enough for error texts, which are sent as headers.
 const MAX_HEADER_BYTES: u32 = 1 << 20;
-/// Calls at once on one connection; further ones wait at the caller's end.
+/// The maximum number of concurrent calls on one connection; further calls wait at the caller's
+/// side.
 const MAX_STREAMS: u32 = 4096;
-/// Calls that were given up before they were looked at. Past the bound the connection ends, and
-/// with it the process, so it is far beyond what an honest host does in a bad moment.
+/// The maximum number of calls that were cancelled before this side processed them. Beyond it the
+/// connection is closed, and the process is considered lost, so it far exceeds what an honest host
+/// causes.
 const MAX_PENDING_RESETS: usize = 4096;
-/// Calls that were given up and may still be answered.
+/// The maximum number of cancelled calls that may still receive a response.
 const MAX_RESET_STREAMS: usize = 1024;
-/// How much a call may have waiting for the connection before its sender must wait.
+/// How many bytes a call may buffer for the connection before its sender must wait.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
-/// Read from the socket at once; TLS alone would take a page at a time.
+/// How much is read from the socket at once; TLS alone would read about a page.
 const READ_BUFFER_BYTES: usize = 32 << 10;

@@ -1,16 +1,17 @@
-//! What protects a connection.
+//! [`TransportSecurity`]: how a connection is protected.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::handshake::mode::Plaintext;
 
-/// What protects a connection: TLS, or the proof that there is nothing to protect. `C` is the
-/// configuration of one side, [`rustls::ClientConfig`] or [`rustls::ServerConfig`].
+/// How a connection is protected: by TLS, or not at all, given the proof that it carries no
+/// secrets. `C` is the configuration of one side, [`rustls::ClientConfig`] or
+/// [`rustls::ServerConfig`].
 pub enum TransportSecurity<C> {
-    /// Mutual TLS.
+    /// Mutual TLS with pinned certificates.
     Tls(Arc<C>),
-    /// Nothing. What the host will ask is no secret.
+    /// No protection, because the host only asks for the plug-in's description.
     Plaintext(Plaintext),
 }
 

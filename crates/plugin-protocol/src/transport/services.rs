@@ -1,4 +1,4 @@
-//! What a connection is offered, and messages of any size.
+//! [`GrpcServices`]: the services on one connection, with the message size limits that they need.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,30 +13,30 @@ use tonic::server::NamedService;
 
 use crate::generated::{health, logical, multiplexing, pb, plugin, strongroom};
 
-/// A client or server that takes messages of any size this wire has a use for. What gRPC libraries
-/// allow by default, 4 MiB, is less than an answer may have.
+/// A generated client or server whose message size limits can be raised. The default limit of gRPC
+/// libraries, 4 MiB, is less than a response may need.
 pub trait AnySize {
-    /// Lifts both limits. What is received has at most [`MAX_MESSAGE_BYTES`]: the library asks for
-    /// as much memory as the first bytes of a message say, whoever wrote them.
+    /// Raises both limits. Received messages are limited to [`MAX_MESSAGE_BYTES`], because the
+    /// library allocates as much memory as the length prefix of a message announces.
     #[must_use]
     fn any_size(self) -> Self;
 }
 
-/// The longest message that is taken. Requests and answers over HTTP are shorter.
+/// The maximum size of a received message in bytes. HTTP requests and responses are smaller.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// The services of one connection. Who calls is known by the connection alone, so each instance
-/// of a backend gets services of its own.
+/// The services of one connection. A caller is identified by its connection alone, so each backend
+/// instance gets services of its own.
 #[derive(Default)]
 pub struct GrpcServices(HashMap<&'static str, Box<dyn GrpcHandler>>);
 
 impl GrpcServices {
-    /// None yet.
+    /// An empty set of services.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one of the servers in [`generated`](crate::generated), for messages of any size.
+    /// Adds one of the servers in [`generated`](crate::generated), with raised message size limits.
     #[must_use]
     pub fn with_service<S>(mut self, service: S) -> Self
     where
@@ -48,7 +48,7 @@ impl GrpcServices {
         self
     }
 
-    /// Starts a call. A service that isn't there answers as Go's gRPC does.
+    /// Starts a call. An unknown service gets the same error as from Go's gRPC.
     pub(super) fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let path = request.uri().path();
         let name = path.strip_prefix('/').and_then(|path| path.split_once('/'));
@@ -78,7 +78,7 @@ where
     S::Future: Send + 'static,
 {
     fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        // Servers made by the generator are always ready.
+        // Generated servers are always ready.
         let answer = self.0.clone().call(request);
         Box::pin(async {
             match answer.await {

@@ -1,8 +1,8 @@
-//! How a call went, as an answer says it in its head or in its trailers.
+//! The gRPC status of a response, in its head or its trailers.
 //!
-//! What a peer sends is judged before tonic reads it. Where something is missing tonic puts words of its
-//! own in its place, with codes that peers use, so that they can't be told from the peer's; and it
-//! panics at details that are no base64.
+//! A peer's response is checked before tonic reads it. Where the status is missing, tonic would
+//! fill in texts and codes of its own, which can't be told from the peer's; and it panics on
+//! details that are not base64.
 
 use http::{HeaderMap, Response, StatusCode};
 use tonic::Status;
@@ -11,12 +11,12 @@ const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// Whether it is said there.
+/// Whether the headers contain a gRPC status.
 pub(super) fn is_present(headers: &HeaderMap) -> bool {
     headers.contains_key(STATUS)
 }
 
-/// Takes out what nobody can read, and the details, which nobody wants.
+/// Removes a message that is not UTF-8, and the details, which are not used.
 pub(super) fn sanitize_headers(headers: &mut HeaderMap) {
     headers.remove(DETAILS);
     if headers.get(MESSAGE).is_some_and(|message| !is_text(message.as_bytes())) {
@@ -24,7 +24,7 @@ pub(super) fn sanitize_headers(headers: &mut HeaderMap) {
     }
 }
 
-/// An answer that is none of gRPC ends with its head.
+/// Fails if the response is not a gRPC response.
 pub(super) fn check_head<B>(response: &Response<B>) -> Result<(), Status> {
     match response.status() {
         StatusCode::OK => Ok(()),
@@ -38,12 +38,12 @@ pub(super) fn check_head<B>(response: &Response<B>) -> Result<(), Status> {
     }
 }
 
-/// An answer that ended without it.
+/// The error of a response that ended without a gRPC status.
 pub(super) fn missing_status() -> Status {
     Status::internal("the answer ended without a gRPC status")
 }
 
-/// Whether this is UTF-8 once its percent-encoding is undone.
+/// Whether the percent-decoded text is UTF-8.
 fn is_text(encoded: &[u8]) -> bool {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded;

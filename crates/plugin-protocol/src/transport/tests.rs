@@ -36,7 +36,7 @@ use crate::handshake::{HandshakeMode, Plaintext};
 use crate::tasks::TaskGroup;
 use crate::tls::{SERVER_NAME, TlsIdentity, client_config, server_config};
 
-/// Says when a handler began and when it was dropped.
+/// Reports when a handler started and when it was dropped.
 #[derive(Clone)]
 struct EchoService {
     events: mpsc::UnboundedSender<&'static str>,
@@ -88,7 +88,7 @@ impl MountStorage for EchoService {
 impl GrpcStdio for EchoService {
     type StreamStdioStream = Pin<Box<dyn Stream<Item = Result<StdioData, Status>> + Send>>;
 
-    /// Many times what the windows hold, each message telling its number.
+    /// Sends many times what the windows hold; each message contains its number.
     async fn stream_stdio(
         &self,
         _: Request<()>,
@@ -106,7 +106,7 @@ impl GrpcStdio for EchoService {
 impl GrpcBroker for EchoService {
     type StartStreamStream = Pin<Box<dyn Stream<Item = Result<ConnInfo, Status>> + Send>>;
 
-    /// Gives back what it gets.
+    /// Returns the messages that it receives.
     async fn start_stream(
         &self,
         request: Request<Streaming<ConnInfo>>,
@@ -115,7 +115,7 @@ impl GrpcBroker for EchoService {
     }
 }
 
-/// A server on a socket, and all that a client needs.
+/// A server on a socket, and everything that a client needs.
 struct TransportFixture {
     _parent: tempfile::TempDir,
     folder: Arc<SocketFolder>,
@@ -209,7 +209,7 @@ async fn get(channel: &Channel, key: &str) -> Result<Vec<u8>, Status> {
     Ok(reply.entry.unwrap().value.to_vec())
 }
 
-/// A test that hangs has failed.
+/// A test that hangs fails.
 fn run_with_timeout(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await }).unwrap();
@@ -354,7 +354,7 @@ fn the_wrong_client_learns_it_from_its_first_call() {
 fn a_silent_client_stops_nobody_and_is_dropped() {
     run_with_timeout(async {
         let scene = TransportFixture::new();
-        // One says nothing, one stops after TLS.
+        // One client sends nothing, the other stops after the TLS handshake.
         let mut mute = UnixStream::connect(scene.socket_path()).await.unwrap();
         let tls = client_config(&scene.host, scene.plugin.certificate()).unwrap();
         let socket = UnixStream::connect(scene.socket_path()).await.unwrap();
@@ -365,7 +365,7 @@ fn a_silent_client_stops_nobody_and_is_dropped() {
         assert!(get(&channel, "hello").await.is_ok());
         scene.server_clock.advance(HANDSHAKE_LIMIT);
         assert_eq!(mute.read(&mut [0; 8]).await.unwrap(), 0);
-        // TLS calls it an error when a connection ends without a farewell.
+        // TLS reports an error when a connection ends without a close_notify alert.
         assert!(half.read(&mut [0; 8]).await.is_err());
         assert!(get(&channel, "still there").await.is_ok());
     });
@@ -419,7 +419,7 @@ fn a_lost_connection_is_lost_for_ever() {
         channel.wait_until_lost().await;
         assert_eq!(scene.events.recv().await, Some("dropped"));
 
-        // Somebody else listens at the same place now: that is not the process we knew.
+        // Another process listens at the same address now: it is not the one that was connected to.
         scene.server_tracker.close();
         scene.server_tracker.wait().await;
         scene.server = TaskGroup::new(TaskTracker::new(), Arc::new(scene.server_clock.clone()));
@@ -532,14 +532,15 @@ fn tcp_works_as_well() {
         scene.server.spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             let stream = acceptor.accept(socket).await.unwrap();
-            let (connection, cork) = http2_handshake(WriteCoalescer::new(stream)).await.unwrap();
-            run_connection(connection, cork, Arc::new(services), &tasks).await;
+            let (connection, coalescer) =
+                http2_handshake(WriteCoalescer::new(stream)).await.unwrap();
+            run_connection(connection, coalescer, Arc::new(services), &tasks).await;
         });
         assert_eq!(get(&scene.connect().await, "hello").await.unwrap(), b"hello");
     });
 }
 
-/// As a host in metadata mode without AutoMTLS asks for it; there is no other way to it.
+/// The proof from a host in metadata mode without AutoMTLS, the only way to obtain it.
 fn plaintext_proof() -> Plaintext {
     let asked = |name: &str| (name == "BAO_PLUGIN_METADATA_MODE").then(|| "true".to_owned());
     match HandshakeMode::from_environment(asked) {
@@ -564,7 +565,7 @@ fn plaintext_and_tls_do_not_meet() {
         let tls = client_config(&scene.host, scene.plugin.certificate()).unwrap();
         let met = Channel::connect(&plain, tls, &scene.client).await;
         assert!(matches!(met, Err(ConnectError::Tls(_))), "{met:?}");
-        // HTTP/2 begins with words of the client's, so it learns it from its first call.
+        // The client speaks first in HTTP/2, so it learns of the refusal only at its first call.
         let met = Channel::connect(&scene.address, plaintext_proof(), &scene.client).await;
         if let Ok(channel) = met {
             get(&channel, "hello").await.unwrap_err();
@@ -572,7 +573,7 @@ fn plaintext_and_tls_do_not_meet() {
     });
 }
 
-/// What a peer refuses unseen may be repeated.
+/// A call that a peer refuses without processing it may be repeated.
 #[test]
 fn refused_calls_were_not_delivered() {
     run_with_timeout(async {
@@ -596,7 +597,7 @@ fn refused_calls_were_not_delivered() {
     });
 }
 
-/// Once an answer has begun the peer has seen the call, whatever it says after that.
+/// Once a response has begun, the peer has received the call, whatever follows.
 #[test]
 fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
     run_with_timeout(async {
@@ -606,7 +607,7 @@ fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
             let mut connection = h2::server::handshake(theirs).await.unwrap();
             let mut begun = None;
             while let Some(Ok((_, mut respond))) = connection.accept().await {
-                // The second call ends the answer to the first.
+                // The second call resets the response to the first.
                 if let Some(stream) = &mut begun {
                     h2::SendStream::send_reset(stream, h2::Reason::REFUSED_STREAM);
                     respond.send_reset(h2::Reason::CANCEL);
@@ -631,11 +632,11 @@ fn a_call_refused_in_the_middle_of_its_answer_was_delivered() {
     });
 }
 
-/// The words of a library that guesses at them would be taken for the peer's.
+/// A text that the library makes up could be mistaken for the peer's.
 #[test]
 fn answers_that_do_not_say_how_the_call_went_are_told_from_the_peers_own() {
     type Heads = &'static [(&'static str, &'static str)];
-    // The status of HTTP, headers, trailers, and what comes of it.
+    // HTTP status, headers, trailers, and the expected result.
     let cases: [(u16, Heads, Option<Heads>, Code, &str); 8] = [
         (500, &[], None, Code::Internal, "the answer has HTTP status 500, and no gRPC status"),
         (403, &[], None, Code::Internal, "the answer has HTTP status 403, and no gRPC status"),
@@ -686,7 +687,7 @@ fn answers_that_do_not_say_how_the_call_went_are_told_from_the_peers_own() {
     });
 }
 
-/// A farewell names the last call the peer looked at; later ones may be repeated.
+/// GOAWAY names the last call that the peer processed; later calls may be repeated.
 #[test]
 fn calls_after_goaway_were_not_delivered() {
     run_with_timeout(async {
@@ -694,8 +695,8 @@ fn calls_after_goaway_were_not_delivered() {
         let (ours, mut theirs) = duplex(1 << 16);
         let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         let goodbye = async {
-            // Frames by hand (RFC 9113, sections 6.5 and 6.8): empty settings; a farewell
-            // without error that names the first stream of a client as the last.
+            // Raw frames (RFC 9113, sections 6.5 and 6.8): empty SETTINGS, and a GOAWAY without
+            // error that names the client's first stream as the last one processed.
             theirs.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
             theirs.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]).await.unwrap();
             drop(theirs);
@@ -709,7 +710,7 @@ fn calls_after_goaway_were_not_delivered() {
     });
 }
 
-/// If it is us who end the connection, nothing says what the peer has done so far.
+/// If this side closes the connection, it is unknown what the peer has done.
 #[test]
 fn calls_cut_off_by_this_side_may_have_been_delivered() {
     run_with_timeout(async {
@@ -717,7 +718,7 @@ fn calls_cut_off_by_this_side_may_have_been_delivered() {
         let (ours, mut theirs) = duplex(1 << 16);
         let channel = Channel::connect_over(ours, &tasks).await.unwrap();
         let nonsense = async {
-            // Empty settings; data for the connection itself, which there is none of.
+            // Empty SETTINGS, and DATA for stream 0, which is a protocol error.
             theirs.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
             theirs.write_all(&[0, 0, 1, 0, 0, 0, 0, 0, 0, 7]).await.unwrap();
         };
@@ -736,7 +737,7 @@ fn long_paths_are_refused_before_anybody_has_to_cut_them() {
         assert!(PluginListener::bind(&scene.folder, &"x".repeat(room)).is_ok());
         let error = PluginListener::bind(&scene.folder, &"x".repeat(room + 1)).unwrap_err();
         assert!(matches!(error, BindError::TooLong(_)), "{error}");
-        // A socket that is there belongs to somebody.
+        // A socket file that exists belongs to another listener.
         let error = PluginListener::bind(&scene.folder, "s").unwrap_err();
         assert!(matches!(error, BindError::Io { .. }), "{error}");
     });

@@ -1,8 +1,9 @@
-//! Puts many small writes into one.
+//! Combines many small writes into one.
 //!
-//! HTTP/2 flushes after nearly every frame, and each flush would be a TLS record and a system
-//! call. A [`WriteCoalescer`] takes what it is given and says it is flushed; whoever drives the connection
-//! lets it out, with [`WriteCoalescer::flush_pending`], when the connection has nothing more to say for now.
+//! HTTP/2 flushes after nearly every frame, and each flush would be a TLS record and a system call.
+//! A [`WriteCoalescer`] buffers the data and reports it as flushed; the task that drives the
+//! connection writes it out with [`WriteCoalescer::flush_pending`] when the connection has nothing
+//! more to write for now.
 
 use std::io;
 use std::pin::Pin;
@@ -11,26 +12,28 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose writes wait for [`flush_pending`](Self::settle). Clones are the same stream: one is
-/// the connection's, the other its driver's, and both are used by one task, so the lock is free.
+/// A stream whose writes are buffered until [`flush_pending`](Self::flush_pending). Clones are the
+/// same stream: the connection has one, its driver the other. Both are used by the same task, so
+/// the lock is never contended.
 pub(super) struct WriteCoalescer<T>(Arc<Mutex<CoalescerState<T>>>);
 
 struct CoalescerState<T> {
     stream: T,
     out: Vec<u8>,
-    /// How much of `out` is gone.
+    /// How many bytes of `out` have been written.
     written: usize,
-    /// Something was written that was not flushed: TLS may hold some of it.
+    /// Data was written but not flushed: the TLS layer may hold some of it.
     unflushed: bool,
-    /// The connection was told to wait until what is here is gone.
+    /// A write returned pending because the buffer is full.
     stalled: bool,
-    /// Writing failed while nobody asked; the connection is told when it next reads or writes.
+    /// Writing failed outside of a call by the connection, which gets the error at its next read or
+    /// write.
     broken: Option<io::ErrorKind>,
 }
 
-/// How much may wait.
+/// The maximum number of buffered bytes.
 const MAX_BUFFERED_BYTES: usize = 64 << 10;
-/// Writes as large as this gain nothing from being copied together.
+/// Writes of at least this size gain nothing from being buffered.
 const LARGE_WRITE_BYTES: usize = 16 << 10;
 
 impl<T> Clone for WriteCoalescer<T> {
@@ -51,9 +54,9 @@ impl<T: AsyncWrite + Unpin> WriteCoalescer<T> {
         })))
     }
 
-    /// Writes out what waits, to be called each time the connection has been polled and is
-    /// pending. True says that it must be polled again: it waits for room that there is now, or
-    /// has to learn that the stream is broken. Nothing else would wake it.
+    /// Writes the buffered data. To be called each time the connection was polled and is pending.
+    /// Returns true if the connection must be polled again, because there is room in the buffer now
+    /// or it has to learn that the stream is broken; nothing else would wake it.
     pub(super) fn flush_pending(&self, cx: &mut Context<'_>) -> bool {
         let mut buffered = self.lock();
         if buffered.broken.is_some() {
@@ -110,8 +113,8 @@ impl<T: AsyncWrite + Unpin> CoalescerState<T> {
         }
         if large {
             self.unflushed = true;
-            // If there is no room, the stream itself wakes whoever waits. To ask again before that
-            // would be asking for ever: a plain socket is always flushed.
+            // If there is no room, the stream itself wakes the task. `stalled` must not be set, or
+            // the connection would be polled in a loop: a plain socket always counts as flushed.
             return Pin::new(&mut self.stream).poll_write(cx, data);
         }
         self.out.extend_from_slice(data);
@@ -126,7 +129,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for WriteCoalescer<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut buffered = self.lock();
-        // What the peer said before it closed, such as why, is worth more than that it closed.
+        // Data that the peer sent before it closed, such as the reason, must still be read.
         match Pin::new(&mut buffered.stream).poll_read(cx, buffer) {
             Poll::Pending => buffered
                 .check_broken()
@@ -165,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes as much as it is allowed, and counts how it was asked.
+    /// Accepts as many bytes as it is allowed to, and counts the calls.
     #[derive(Default)]
     struct SlowStream {
         taken: Vec<u8>,
@@ -219,25 +222,27 @@ mod tests {
     }
 
     struct CoalescerFixture {
-        cork: WriteCoalescer<SlowStream>,
+        coalescer: WriteCoalescer<SlowStream>,
     }
 
     impl CoalescerFixture {
         fn new(allowance: usize) -> Self {
-            Self { cork: WriteCoalescer::new(SlowStream { allowance, ..SlowStream::default() }) }
+            Self {
+                coalescer: WriteCoalescer::new(SlowStream { allowance, ..SlowStream::default() }),
+            }
         }
 
         fn write(&mut self, data: &[u8]) -> Poll<usize> {
             let mut cx = Context::from_waker(Waker::noop());
-            Pin::new(&mut self.cork).poll_write(&mut cx, data).map(Result::unwrap)
+            Pin::new(&mut self.coalescer).poll_write(&mut cx, data).map(Result::unwrap)
         }
 
         fn flush_pending(&self) -> bool {
-            self.cork.flush_pending(&mut Context::from_waker(Waker::noop()))
+            self.coalescer.flush_pending(&mut Context::from_waker(Waker::noop()))
         }
 
         fn with_stream<R>(&self, look: impl FnOnce(&mut SlowStream) -> R) -> R {
-            look(&mut self.cork.lock().stream)
+            look(&mut self.coalescer.lock().stream)
         }
     }
 
@@ -317,7 +322,8 @@ mod tests {
         assert!(!bench.flush_pending(), "and then not be polled for ever");
         let mut cx = Context::from_waker(Waker::noop());
         let mut buffer = [0; 8];
-        let read = Pin::new(&mut bench.cork).poll_read(&mut cx, &mut ReadBuf::new(&mut buffer));
+        let read =
+            Pin::new(&mut bench.coalescer).poll_read(&mut cx, &mut ReadBuf::new(&mut buffer));
         assert!(
             matches!(read, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe)
         );
@@ -328,9 +334,9 @@ mod tests {
         let mut bench = CoalescerFixture::new(2);
         assert_eq!(bench.write(b"abc"), Poll::Ready(3));
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(Pin::new(&mut bench.cork).poll_shutdown(&mut cx).is_pending());
+        assert!(Pin::new(&mut bench.coalescer).poll_shutdown(&mut cx).is_pending());
         bench.with_stream(|slow| slow.allowance = 1);
-        assert!(Pin::new(&mut bench.cork).poll_shutdown(&mut cx).is_ready());
+        assert!(Pin::new(&mut bench.coalescer).poll_shutdown(&mut cx).is_ready());
         bench.with_stream(|slow| assert_eq!(slow.taken, b"abc"));
     }
 }

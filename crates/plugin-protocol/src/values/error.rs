@@ -1,55 +1,56 @@
-//! Errors a backend returned, as `ProtoError` carries them.
+//! [`WireError`]: errors that a backend returned, as `ProtoError` encodes them.
 
 use crate::generated::pb::ProtoError;
 
-/// An error a backend returned. Kinds without a text have a fixed one, which peers match on.
+/// An error that a backend returned. Kinds without a text have a fixed one, which peers match on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// Anything else. A receiver still looks at the text: some texts have a status of their own.
+    /// Any other error. Receivers still check the text, because some texts have a status of their
+    /// own.
     #[error("{0}")]
     Unknown(String),
-    /// The caller's fault, in words meant for the caller.
+    /// A mistake of the caller; the text is meant for the caller.
     #[error("{0}")]
     User(String),
-    /// The backend's fault.
+    /// A failure of the backend; the text is for the log.
     #[error("{0}")]
     Internal(String),
-    /// An answer with a status of the backend's choice.
+    /// A response with a status code that the backend chose.
     #[error("{message}")]
     Coded {
-        /// The HTTP status, 400 to 599; others are moved into that range when sent.
+        /// The HTTP status, 400 to 599; other values are clamped to that range when sent.
         code: u16,
-        /// What is wrong.
+        /// The error's text.
         message: String,
     },
-    /// A request that can't be right.
+    /// The request is malformed.
     #[error("{0}")]
     BadRequest(String),
-    /// The path doesn't take this operation.
+    /// The path does not support this operation.
     #[error("unsupported operation")]
     UnsupportedOperation,
-    /// There is no such path.
+    /// The backend has no such path.
     #[error("unsupported path")]
     UnsupportedPath,
-    /// A request without what every request needs.
+    /// The request lacks something that every request needs.
     #[error("invalid request")]
     InvalidRequest,
-    /// Not allowed.
+    /// The caller is not permitted to do this.
     #[error("permission denied")]
     PermissionDenied,
-    /// Others must agree first.
+    /// The request waits for further approvals.
     #[error("request needs further approval")]
     MultiAuthzPending,
-    /// Trying again is no use; a revocation that gets this is not retried.
+    /// Retrying can't help; a revocation that fails with this is not retried.
     #[error("unrecoverable error")]
     Unrecoverable,
 }
 
-/// The status of a coded error that names none.
+/// The status of a coded error without a valid one.
 const DEFAULT_STATUS: u16 = 500;
 
 impl WireError {
-    /// For a message.
+    /// Encodes the error as a message.
     pub fn to_wire(&self) -> ProtoError {
         let err_type = match self {
             Self::Unknown(_) => 0,
@@ -64,7 +65,7 @@ impl WireError {
             Self::MultiAuthzPending => 9,
             Self::Unrecoverable => 10,
         };
-        // A code that is no status makes existing servers drop the connection.
+        // Existing servers drop the connection if the code is no HTTP status.
         let err_code = match self {
             Self::Coded { code, .. } => i64::from((*code).clamp(400, 599)),
             _ => 0,
@@ -72,8 +73,8 @@ impl WireError {
         ProtoError { err_type, err_msg: self.to_string(), err_code }
     }
 
-    /// From a message. Kinds this side doesn't know are [`Unknown`](Self::Unknown): they are
-    /// errors all the same.
+    /// Decodes a message. Unknown kinds become [`Unknown`](Self::Unknown), because they are errors
+    /// all the same.
     pub fn from_wire(error: ProtoError) -> Self {
         let message = error.err_msg;
         match error.err_type {
@@ -127,7 +128,7 @@ mod tests {
             let code = if err_type == 3 { 451 } else { 0 };
             assert_eq!((sent.err_type, &*sent.err_msg, sent.err_code), (err_type, text, code));
             assert_eq!(WireError::from_wire(sent), error);
-            // The receiver's text counts, not the sender's, where it is fixed.
+            // Where a kind's text is fixed, the received text is ignored.
             assert_eq!(WireError::from_wire(proto_error(err_type, code)), error);
         }
     }

@@ -1,21 +1,22 @@
-//! JSON inside string fields: `Request.data`, `Response.data` and both `internal_data`.
+//! JSON in string fields: `Request.data`, `Response.data` and both `internal_data`.
 //!
-//! Go peers fail the whole call on an empty string, so what is sent is always JSON. Numbers are
-//! not touched: they pass through as they were written.
+//! Go peers fail the whole call on an empty string, so JSON is always sent. Numbers are not parsed:
+//! they pass through as they were written.
 
 use strongroom_types::RawObject;
 use strongroom_types::fields::InvalidJson;
 
-/// Nothing, as a JSON field says it.
+/// The JSON text for "no data", an empty object. Messages use it for JSON fields that have no
+/// content.
 pub const EMPTY: &str = "{}";
 
-/// An object, for a JSON field.
+/// Converts an object to the text of a JSON field.
 pub fn to_wire(object: RawObject) -> Result<String, InvalidJson> {
     String::from_utf8(object.into_bytes().into()).map_err(|_| InvalidJson::NotAnObject)
 }
 
-/// What a JSON field holds: one object, or nothing where it is empty or `null`. Most readers take
-/// `unwrap_or_else(RawObject::empty)`; the answer to a read says `null` and `{}` apart.
+/// Parses a JSON field: an object, or `None` if the field is empty or `null`. Most callers use
+/// `unwrap_or_else(RawObject::empty)`; only the response to a read distinguishes `null` from `{}`.
 pub fn from_wire(field: String) -> Result<Option<RawObject>, InvalidJson> {
     match field.trim_ascii() {
         "" | "null" => Ok(None),

@@ -1,33 +1,33 @@
-//! Messages that are valid on the wire though nothing is in them. The defaults of these types are
-//! not: Go peers refuse an empty JSON field and an absent time. Build every one of them as
-//! `pb::Response { warnings, ..pb::Response::blank() }`.
+//! Empty messages that are valid on the wire. The `Default` values of these types are not, because
+//! Go peers refuse an empty JSON field and an absent time. Build each message as `pb::Response {
+//! warnings, ..pb::Response::blank() }`.
 
 use super::{json, time};
 use crate::generated::pb;
 
 impl pb::Request {
-    /// No operation, no data.
+    /// A request without an operation and with an empty JSON object as its data.
     pub fn blank() -> Self {
         Self { data: json::EMPTY.to_owned(), ..Self::default() }
     }
 }
 
 impl pb::Response {
-    /// An empty object. That is not the same as no response at all.
+    /// A response with an empty JSON object. This is not the same as no response at all.
     pub fn blank() -> Self {
         Self { data: json::EMPTY.to_owned(), ..Self::default() }
     }
 }
 
 impl pb::LeaseOptions {
-    /// The mount's defaults, not issued yet.
+    /// Lease options that leave everything to the mount's defaults, with an unset issue time.
     pub fn blank() -> Self {
         Self { issue_time: Some(time::UNSET), ..Self::default() }
     }
 }
 
 impl pb::Secret {
-    /// A lease with the mount's defaults and nothing kept for its revocation.
+    /// A lease with the mount's defaults and without internal data for its revocation.
     pub fn blank() -> Self {
         Self {
             lease_options: Some(pb::LeaseOptions::blank()),
@@ -38,7 +38,7 @@ impl pb::Secret {
 }
 
 impl pb::Auth {
-    /// A login with the mount's defaults, without a policy.
+    /// A login with the mount's defaults and without policies.
     pub fn blank() -> Self {
         Self {
             lease_options: Some(pb::LeaseOptions::blank()),
@@ -49,7 +49,7 @@ impl pb::Auth {
 }
 
 impl pb::ResponseWrapInfo {
-    /// Nothing wrapped.
+    /// Wrapping information without a token, with an unset creation time.
     pub fn blank() -> Self {
         Self { creation_time: Some(time::UNSET), ..Self::default() }
     }

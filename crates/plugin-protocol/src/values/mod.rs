@@ -1,10 +1,10 @@
-//! Values that mean something else on this wire than they seem to. Both sides convert here, and
-//! build messages from [`blank`](messages) ones, never from defaults.
+//! Fields whose meaning on the wire differs from their type. Both sides convert them here, and
+//! build messages from [`blank`](messages) ones, never from `Default`.
 //!
-//! - [`json`]: JSON inside string fields, which must never be empty
-//! - [`time`]: times that must be present even when unset, and durations in nanoseconds
-//! - [`messages`]: messages that are valid on the wire though nothing is in them
-//! - [`error`]: [`WireError`], an error a backend returned
+//! - [`json`]: JSON in string fields, which must never be empty
+//! - [`time`]: times, which must be present even when unset, and durations in nanoseconds
+//! - [`messages`]: empty messages that are valid on the wire
+//! - [`error`]: [`WireError`], an error that a backend returned
 
 pub mod error;
 pub mod json;

@@ -1,30 +1,30 @@
-//! Times and durations. A time that isn't set must still be sent, as the year 1; durations are
-//! nanoseconds wherever the messages don't say seconds.
+//! Times and durations. An unset time must be sent as the year 1; durations are in nanoseconds
+//! unless the field says seconds.
 
 use std::time::Duration;
 
 use strongroom_types::Timestamp;
 
-/// "Not set", as Go says it: 0001-01-01T00:00:00Z.
+/// An unset time as Go encodes it: 0001-01-01T00:00:00Z.
 pub const UNSET: prost_types::Timestamp =
     prost_types::Timestamp { seconds: -62_135_596_800, nanos: 0 };
 
-/// A time the wire should not carry: past what protobuf allows, or what this server can hold.
+/// The time is outside of the range that protobuf allows, or that a [`Timestamp`] can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time is out of range")]
 pub struct InvalidTime;
 
-/// A time for a message; never absent.
+/// Encodes a time for a message; an unset time becomes [`UNSET`].
 pub fn to_wire(time: Option<Timestamp>) -> prost_types::Timestamp {
     time.map_or(UNSET, |time| {
         let nanos = time.as_nanos().rem_euclid(NANOS_PER_SEC);
-        // The remainder is below a billion.
+        // The remainder is less than a billion.
         let nanos = i32::try_from(nanos).unwrap_or_default();
         prost_types::Timestamp { seconds: time.as_secs(), nanos }
     })
 }
 
-/// The time a message holds; none where it is absent or the year 1.
+/// Decodes a time of a message; `None` if it is absent or the year 1.
 pub fn from_wire(time: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, InvalidTime> {
     let Some(time) = time.filter(|time| **time != UNSET) else { return Ok(None) };
     if !(0..NANOS_PER_SEC).contains(&i64::from(time.nanos)) {
@@ -34,12 +34,13 @@ pub fn from_wire(time: Option<&prost_types::Timestamp>) -> Result<Option<Timesta
     i64::try_from(nanos).map(|nanos| Some(Timestamp::from_nanos(nanos))).map_err(|_| InvalidTime)
 }
 
-/// A duration for a message; one of over 292 years becomes that.
+/// Encodes a duration as nanoseconds, at most `i64::MAX`, which is about 292 years.
 pub fn duration_to_wire(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The duration a message holds; a negative one counts as zero, that is as not set.
+/// Decodes a duration in nanoseconds; a negative one becomes zero, which means unset. No value is
+/// out of range.
 pub fn duration_from_wire(nanos: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }

@@ -1,19 +1,20 @@
-//! Makes `src/generated` from `proto`: by the example `generate`, and by the test that compares.
+//! Generates `src/generated` from `proto`, for the example `generate` and for the test that
+//! compares the result with the files in the repository.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// The crate's own folder.
+/// The root folder of the crate.
 pub(crate) fn crate_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where the checked-in code lies.
+/// The folder of the checked-in generated code.
 pub(crate) fn checked_in() -> PathBuf {
     crate_folder().join("src/generated")
 }
 
-/// Writes one file a package into `out`.
+/// Writes one file for each protobuf package into `out`.
 pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     let protos = crate_folder().join("proto");
     let descriptors = protox::compile(
@@ -30,19 +31,19 @@ pub(crate) fn generate(out: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     tonic_prost_build::configure()
         .out_dir(out)
         .emit_rerun_if_changed(false)
-        // Channels and servers are this crate's own: see `transport`.
+        // Clients and servers use this crate's own transport: see `transport`.
         .build_transport(false)
         .codec_path("crate::codec::WireCodec")
-        // Values are cut out of the receive buffer instead of copied.
+        // Byte fields are slices of the receive buffer instead of copies.
         .bytes(".")
-        // The same message always has the same bytes.
+        // Sorted maps, so that the same message always encodes to the same bytes.
         .btree_map(".")
-        // Requests and responses are large, and messages are moved often on their way.
+        // Requests and responses are large, and messages are moved often.
         .boxed(".pb.HandleRequestArgs.request")
         .boxed(".pb.HandleRequestReply.response")
         .boxed(".pb.HandleExistenceCheckArgs.request")
-        // These may hold secrets, or what authors printed. `redact` gives them a Debug that
-        // names only what is harmless.
+        // These may hold secrets, or output of plug-ins. `redact` implements a `Debug` for them
+        // that prints only harmless fields.
         .skip_debug([
             ".plugin.StdioData",
             ".logical.EventData",
